@@ -1,0 +1,1 @@
+//! Pumice's job types and actions, one file each.

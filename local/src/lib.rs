@@ -1,0 +1,1 @@
+//! Embedded adapters: SQLite store and queue, system clock, worker loop.

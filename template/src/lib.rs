@@ -1,0 +1,1 @@
+//! Jinja2 templates as lava's users know them, on minijinja.

@@ -1,0 +1,1 @@
+//! Conformance suite and simulation for Pumice's adapters and engine.
