@@ -1,1 +1,22 @@
 //! What a job, a request and a run are, and the rules they follow.
+//!
+//! Nothing here knows AWS, a database or an async runtime: time, randomness, stores and queues are
+//! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
+
+pub mod duration;
+pub mod engine;
+pub mod glob;
+pub mod globals;
+pub mod ids;
+pub mod job_type;
+pub mod message;
+pub mod ports;
+pub mod problem;
+pub mod request;
+pub mod run;
+pub mod schema;
+pub mod size;
+pub mod spec;
+
+/// An instant, in UTC. Records keep microseconds.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,238 @@
+//! One attempt of a job that runs by itself, watched: cancelled, timed out, its claim extended.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use serde_json::json;
+
+use super::apply::ApplyError;
+use super::dispatch::Dispatcher;
+use super::{Engine, Invocation};
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::RunId;
+use crate::job_type::{
+    Cancel, DispatchError, Dispatches, Ended, JobContext, JobError, Leaf, Origin, Rendered, Stop, Templates,
+};
+use crate::ports::StoreError;
+use crate::request::DispatchRequest;
+use crate::run::{Input, Lineage, Outcome, Run};
+use crate::spec::{JobSpec, RealmSpec, RunSpec};
+
+/// What an attempt came to.
+pub(super) enum Attempted {
+    /// An outcome to record.
+    Ended(Outcome),
+    /// Another worker has the run; what this attempt did does not count.
+    Lost,
+}
+
+impl Engine {
+    /// Makes one attempt of a claimed run.
+    pub(super) async fn attempt(
+        &self,
+        leaf: &dyn Leaf,
+        run: &Run,
+        spec: &RunSpec,
+        job: &JobSpec,
+        realm: &RealmSpec,
+        invocation: &Invocation,
+    ) -> Result<Attempted, StoreError> {
+        let templates = self.templates(run, job, realm).await?;
+        let rendered = match self.rendered(spec, job, &templates) {
+            Ok(rendered) => rendered,
+            Err(error) => return Ok(Attempted::Ended(failure(error))),
+        };
+        let cancel = Cancel::default();
+        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
+        let context = JobContext {
+            run,
+            job,
+            realm,
+            site: &self.site,
+            templates: &templates,
+            dispatches: &dispatches,
+            work_dir: &invocation.work_dir,
+            cancel: &cancel,
+        };
+        // A panic in a job type is a failed attempt, not a lost worker.
+        let running = AssertUnwindSafe(leaf.run(&context, &rendered)).catch_unwind();
+        let watching = self.watch(run, job, invocation, &cancel);
+        let ended = match select(std::pin::pin!(running), std::pin::pin!(watching)).await {
+            Either::Left((ended, _)) => Some(ended),
+            Either::Right((stop, running)) => {
+                cancel.stop(stop);
+                let grace = self.site.ports.clock.sleep_until(self.now() + self.limits.grace.delta());
+                match select(running, std::pin::pin!(grace)).await {
+                    Either::Left((ended, _)) => Some(ended),
+                    Either::Right(_) => None,
+                }
+            }
+        };
+        Ok(conclude(ended, cancel.is_stopped()))
+    }
+
+    /// The templates of a run that has started.
+    pub(super) async fn templates(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Templates, StoreError> {
+        let start = run.ts_start.unwrap_or_else(|| self.now());
+        let (scene, _) = self.dispatcher.scene(run, job, realm, start).await?;
+        Ok(Templates::new(self.registry.renderer().clone(), scene))
+    }
+
+    /// Payload and parameters: as the dispatcher rendered them, else rendered now.
+    pub(super) fn rendered(&self, spec: &RunSpec, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        if let Some(rendered) = &spec.rendered {
+            return Ok(rendered.clone());
+        }
+        match self.registry.job_type(&job.fields.r#type) {
+            Some(job_type) => job_type.render(job, templates),
+            None => Err(JobError::permanent(format!("no such job type {:?}", job.fields.r#type))),
+        }
+    }
+
+    /// Returns when the attempt is to stop, and why.
+    pub(super) async fn watch(&self, run: &Run, job: &JobSpec, invocation: &Invocation, cancel: &Cancel) -> Stop {
+        let clock = &self.site.ports.clock;
+        let started = self.now();
+        let limit = self.time_limit(started, job, invocation);
+        let mut until = run.lease.as_ref().map_or(started, |lease| lease.until);
+        loop {
+            let now = self.now();
+            if let Some(stop) = cancel.is_stopped() {
+                return stop;
+            }
+            if let Some((ends, limit)) = limit
+                && now >= ends
+            {
+                return Stop::TimedOut(limit);
+            }
+            let next = now + self.limits.watch.delta();
+            clock.sleep_until(limit.map_or(next, |(ends, _)| next.min(ends))).await;
+            match self.look_after(run, &mut until, invocation).await {
+                Some(stop) => return stop,
+                None => continue,
+            }
+        }
+    }
+
+    /// When the attempt must have ended, and how long that is.
+    fn time_limit(&self, started: Timestamp, job: &JobSpec, invocation: &Invocation) -> Option<(Timestamp, Span)> {
+        let own = job.fields.timeout.map(|timeout| started + timeout.delta());
+        let given = invocation.ends.map(|ends| ends - self.limits.grace.delta());
+        let ends = match (own, given) {
+            (Some(own), Some(given)) => own.min(given),
+            (one, other) => one.or(other)?,
+        };
+        let span = (ends - started).to_std().unwrap_or_default();
+        Some((ends, Span::from(span)))
+    }
+
+    /// Looks whether the run is still this invocation's and not cancelled, and extends the claim.
+    async fn look_after(&self, run: &Run, until: &mut Timestamp, invocation: &Invocation) -> Option<Stop> {
+        let stored = match self.site.ports.runs.load(&run.key).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Some(Stop::Lost),
+            // A store that does not answer now may answer next time; the lease bounds the wait.
+            Err(_) => return (self.now() >= *until).then_some(Stop::Lost),
+        };
+        if !stored.is_held(&invocation.owner, run.epoch) {
+            return Some(Stop::Lost);
+        }
+        if stored.cancel {
+            return Some(Stop::Cancelled);
+        }
+        let now = self.now();
+        let half = self.limits.lease.delta() / 2;
+        if invocation.ends.is_none() && *until - now < half {
+            let input = Input::Extend {
+                worker: invocation.owner.clone(),
+                epoch: run.epoch,
+                until: now + self.limits.lease.delta(),
+            };
+            match self.dispatcher.apply(stored, input).await {
+                Ok(extended) => *until = extended.lease.map_or(*until, |lease| lease.until),
+                Err(ApplyError::Illegal(..)) => return Some(Stop::Lost),
+                Err(_) if now >= *until => return Some(Stop::Lost),
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
+
+type Caught = Result<Result<Ended, JobError>, Box<dyn std::any::Any + Send>>;
+
+/// What is recorded of an attempt: how it ended, or why it was stopped.
+fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Attempted {
+    let outcome = match (ended, stop) {
+        (_, Some(Stop::Lost)) => return Attempted::Lost,
+        (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
+        (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
+        (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
+        (Some(Ok(Err(error))), _) => failure(error),
+        (Some(Err(panic)), _) => failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic)))),
+        (None, None) => failure(JobError::failed("the attempt did not end")),
+    };
+    Attempted::Ended(outcome)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// A failure as it is recorded: templates of actions see it as `result` (lava guide, Job Actions).
+pub(super) fn failure(error: JobError) -> Outcome {
+    let result = json!({ "error": error.message, "error_data": error.data });
+    Outcome::Failure { reason: error.message, result, retryable: error.retryable }
+}
+
+/// A run as the one that starts other jobs. `label` tells apart its attempt and its actions.
+pub(super) fn origin(run: &Run, job: &JobSpec, label: &str) -> Origin {
+    Origin {
+        key: run.key.clone(),
+        job_id: run.job_id.clone(),
+        lineage: child_lineage(run),
+        globals: job.fields.globals.clone().unwrap_or_default(),
+        label: format!("{}.{label}", run.attempt),
+    }
+}
+
+/// Where the jobs that a run starts come from.
+pub(super) fn child_lineage(run: &Run) -> Lineage {
+    let start = run.ts_start.unwrap_or(run.ts_dispatch);
+    let above = run.lineage.as_ref();
+    Lineage {
+        master_job_id: above.map_or_else(|| run.job_id.clone(), |l| l.master_job_id.clone()),
+        master_start: above.map_or(start, |l| l.master_start),
+        parent_job_id: run.job_id.clone(),
+        parent_start: start,
+        depth: above.map_or(0, |l| l.depth) + 1,
+    }
+}
+
+/// Starts other jobs for a run, each request once however often the attempt is repeated.
+pub(super) struct RunDispatches {
+    dispatcher: Dispatcher,
+    origin: Origin,
+    calls: AtomicU32,
+}
+
+impl RunDispatches {
+    pub(super) fn new(dispatcher: Dispatcher, origin: Origin) -> Self {
+        Self { dispatcher, origin, calls: AtomicU32::new(0) }
+    }
+}
+
+#[async_trait]
+impl Dispatches for RunDispatches {
+    async fn dispatch(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let origin = Origin { label: format!("{}.{call}", self.origin.label), ..self.origin.clone() };
+        let outcomes = self.dispatcher.dispatch(requests, Some(&origin)).await;
+        outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.run_id)).collect()
+    }
+}

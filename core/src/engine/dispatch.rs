@@ -1,0 +1,416 @@
+//! From requests to runs: read, check, merge, render, record, send.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use super::{Limits, MAX_DEPTH};
+use crate::Timestamp;
+use crate::globals::{merge_globals, merge_parameters};
+use crate::ids::{JobId, RunId, RunKey};
+use crate::job_type::{DispatchError, Origin, Registry, Rendered, Site, Templates};
+use crate::message::{MAX_MESSAGE_BYTES, Message};
+use crate::ports::{Created, Outgoing, StoreError, StoredJob};
+use crate::problem::nearest;
+use crate::request::{DispatchRequest, When};
+use crate::run::{Input, Keyed, Lineage, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::spec::{Enabled, JobSpec, Overlap, RealmSpec, RenderAt, RunSpec};
+
+/// Most specs whose check is remembered.
+const MAX_CHECKED: usize = 10_000;
+
+/// A request that was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The job.
+    pub job_id: JobId,
+    /// The run.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub status: Status,
+    /// Whether the run was there already, under the same idempotency key.
+    pub existing: bool,
+}
+
+/// Takes requests for runs.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    site: Arc<Site>,
+    registry: Arc<Registry>,
+    checked: Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>,
+}
+
+/// A run about to be made, with its message.
+struct Prepared {
+    new: NewRun,
+    message: Option<Outgoing>,
+}
+
+impl Dispatcher {
+    /// A dispatcher for a realm.
+    #[must_use]
+    pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
+        Self { site, registry, checked: Arc::default() }
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.site.ports.clock.now()
+    }
+
+    /// Takes each request by itself: one that is refused does not stop the others. The outcomes are
+    /// in the same order. `origin` is the run that asks, if a run does.
+    pub async fn dispatch(
+        &self,
+        requests: Vec<DispatchRequest>,
+        origin: Option<&Origin>,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        let count = requests.len();
+        match self.dispatch_all(requests, origin).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => (0..count).map(|_| Err(error.clone().into())).collect(),
+        }
+    }
+
+    async fn dispatch_all(
+        &self,
+        requests: Vec<DispatchRequest>,
+        origin: Option<&Origin>,
+    ) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let ids: Vec<JobId> = requests.iter().map(|request| request.job_id.clone()).collect();
+        let jobs = self.site.ports.jobs.jobs(&ids).await?;
+        let mut outcomes = Vec::with_capacity(requests.len());
+        let mut batch = Vec::new();
+        for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
+            match self.prepare(&request, job, &realm, origin, index).await {
+                Ok(prepared) => {
+                    batch.push(prepared);
+                    outcomes.push(None);
+                }
+                Err(DispatchError::Store(error)) => return Err(error),
+                Err(error) => outcomes.push(Some(Err(error))),
+            }
+        }
+        let mut made = self.create(batch).await?.into_iter();
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()));
+        // Every request that was prepared has its outcome from `create`.
+        Ok(outcomes.map(|o| o.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into()))).collect())
+    }
+
+    /// Makes the runs and sends their messages.
+    async fn create(&self, batch: Vec<Prepared>) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
+        let wanted: Vec<(Run, Option<Outgoing>)> =
+            batch.iter().map(|prepared| (prepared.new.run.clone(), prepared.message.clone())).collect();
+        let runs = batch.into_iter().map(|prepared| (prepared.new, prepared.message)).collect();
+        let created = self.site.ports.runs.create(runs).await?;
+        let unsent: Vec<Outgoing> = wanted
+            .iter()
+            .zip(&created)
+            .filter(|(_, created)| created.existing.is_none() && !created.sent)
+            .filter_map(|((_, message), _)| message.clone())
+            .collect();
+        if !unsent.is_empty() {
+            for outcome in self.site.ports.queue.send(unsent).await {
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "a message was not sent; the sweeper will");
+                }
+            }
+        }
+        Ok(wanted.into_iter().zip(created).map(|((run, _), created)| answer(run, created)).collect())
+    }
+
+    async fn prepare(
+        &self,
+        request: &DispatchRequest,
+        job: Option<StoredJob>,
+        realm: &RealmSpec,
+        origin: Option<&Origin>,
+        index: usize,
+    ) -> Result<Prepared, DispatchError> {
+        let job_id = &request.job_id;
+        let job = match job {
+            Some(Ok(job)) => job,
+            Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }),
+            None => return Err(self.no_such_job(job_id).await?),
+        };
+        if origin.is_some_and(|origin| &origin.job_id == job_id) {
+            return Err(DispatchError::Circular(job_id.to_string()));
+        }
+        let now = self.now();
+        let job = self.specialise(&job, request, origin)?;
+        let run_id = self.run_id(request, origin, index, now);
+        let mut run = self.record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now));
+        run.dispatched_by = origin.map(|origin| origin.key.clone());
+        run.lineage = origin.map(|origin| origin.lineage.clone());
+        if let Some(lineage) = run.lineage.as_ref().filter(|lineage| lineage.depth > MAX_DEPTH) {
+            let (job_id, depth) = (job_id.to_string(), lineage.depth);
+            return Err(DispatchError::TooDeep { job_id, depth, limit: MAX_DEPTH });
+        }
+        run.keyed = request.idempotency_key.clone().map(|key| Keyed { key, fingerprint: fingerprint(request) });
+        if job.fields.enabled == Enabled::Static(false) {
+            let spec = RunSpec { job: job.document, rendered: None };
+            return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, message: None });
+        }
+        let rendered = self.render_now(&run, &job, realm).await?;
+        let message = self.first_message(&mut run, request, origin, now)?;
+        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document, rendered } }, message })
+    }
+
+    async fn no_such_job(&self, job_id: &JobId) -> Result<DispatchError, StoreError> {
+        let known = self.site.ports.jobs.job_ids().await?;
+        let near = nearest(job_id.as_str(), known.iter().map(JobId::as_str));
+        let hint = near.map(|near| format!("did you mean {near:?}?"));
+        Ok(DispatchError::NoSuchJob { job_id: job_id.to_string(), hint })
+    }
+
+    /// The job with the request's parameters and globals in it, checked.
+    fn specialise(&self, job: &Arc<JobSpec>, request: &DispatchRequest, origin: Option<&Origin>) -> Result<JobSpec, DispatchError> {
+        self.check_once(job)?;
+        let none = Map::new();
+        let globals = merge_globals(
+            job.fields.globals.as_ref().unwrap_or(&none),
+            origin.map_or(&none, |origin| &origin.globals),
+            &request.globals,
+        );
+        let mut own = JobSpec::clone(job);
+        if !request.parameters.is_empty() {
+            let parameters = merge_parameters(&job.parameters(), &request.parameters);
+            own.document.insert("parameters".to_owned(), Value::Object(parameters.clone()));
+            own.fields.parameters = Some(parameters);
+            let problems = self.registry.check_job(&own, &self.site.settings);
+            crate::problem::SpecError::check(problems)
+                .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })?;
+        }
+        if !globals.is_empty() {
+            own.document.insert("globals".to_owned(), Value::Object(globals.clone()));
+            own.fields.globals = Some(globals);
+        }
+        Ok(own)
+    }
+
+    /// Checks a stored spec the first time it is seen.
+    pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<(), DispatchError> {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let job_id = &job.fields.job_id;
+        if checked.get(job_id).is_some_and(|known| Arc::ptr_eq(known, job)) {
+            return Ok(());
+        }
+        let problems = self.registry.check_job(job, &self.site.settings);
+        crate::problem::SpecError::check(problems)
+            .map_err(|error| DispatchError::BadSpec { job_id: job_id.to_string(), error })?;
+        if checked.len() >= MAX_CHECKED {
+            checked.clear();
+        }
+        checked.insert(job_id.clone(), job.clone());
+        Ok(())
+    }
+
+    /// A request with a key, or of a run, has an id that follows from it: made twice, it is made once.
+    fn run_id(&self, request: &DispatchRequest, origin: Option<&Origin>, index: usize, now: Timestamp) -> RunId {
+        let realm = &self.site.realm;
+        match (&request.idempotency_key, origin) {
+            (Some(key), _) => RunId::from_key(realm, &request.job_id, &format!("key:{key}")),
+            (None, Some(origin)) => {
+                RunId::from_key(realm, &request.job_id, &format!("run:{}#{}#{index}", origin.key, origin.label))
+            }
+            (None, None) => RunId(self.site.ports.random.uuid(now)),
+        }
+    }
+
+    /// The record of a run of this job.
+    pub(super) fn record(&self, job: &JobSpec, key: RunKey, run_id: RunId, now: Timestamp, not_before: Timestamp) -> Run {
+        let fields = &job.fields;
+        let about = (fields.job_id.clone(), fields.r#type.clone(), fields.worker.clone());
+        let mut run = Run::dispatched(key, run_id, about, now, not_before, self.site.settings.event_ttl);
+        run.retry = RetryRule {
+            limit: fields.iteration_limit.unwrap_or(1),
+            delay: fields.iteration_delay.unwrap_or_default(),
+            backoff: fields.retry_backoff.unwrap_or_default(),
+            max_tries: fields.max_tries.unwrap_or(0),
+        };
+        run.overlap = fields.overlap.unwrap_or(Overlap::Allow);
+        run
+    }
+
+    /// Renders at dispatch, unless the job is to be rendered at its start. A template that fails is
+    /// left to the worker: its attempt fails, is recorded and has its actions.
+    async fn render_now(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Option<Rendered>, StoreError> {
+        let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok(None) };
+        if job.fields.render_at == Some(RenderAt::Run) {
+            return Ok(None);
+        }
+        let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
+        if secret {
+            return Ok(None);
+        }
+        Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
+    }
+
+    fn first_message(
+        &self,
+        run: &mut Run,
+        request: &DispatchRequest,
+        origin: Option<&Origin>,
+        now: Timestamp,
+    ) -> Result<Option<Outgoing>, DispatchError> {
+        let Some(wake) = first_wake(run, now) else { return Ok(None) };
+        let mut message = Message::about(&self.site.realm, run);
+        let globals = origin_globals(request, origin);
+        message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
+        message.globals = Some(globals).filter(|map| !map.is_empty());
+        if message.parameters.is_some() || message.globals.is_some() {
+            let bytes = message.body().len();
+            if bytes > MAX_MESSAGE_BYTES {
+                let text = format!("parameters and globals make a message of {bytes} bytes; the limit is {MAX_MESSAGE_BYTES}");
+                return Err(DispatchError::TooLarge(text));
+            }
+        }
+        Ok(Some(Outgoing { message, at: wake.at }))
+    }
+}
+
+/// The globals that go along in a message: the parent's, the request's over them, and, as lava
+/// does, what the engine itself tells.
+fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<String, Value> {
+    let Some(origin) = origin else { return request.globals.clone() };
+    let mut globals = merge_globals(&Map::new(), &origin.globals, &request.globals);
+    let lineage = &origin.lineage;
+    let own = json!({
+        "master_job_id": lineage.master_job_id,
+        "master_start": crate::message::iso(lineage.master_start),
+        "master_ustart": crate::message::iso(lineage.master_start),
+        "parent_job_id": lineage.parent_job_id,
+        "parent_start": crate::message::iso(lineage.parent_start),
+        "parent_ustart": crate::message::iso(lineage.parent_start),
+    });
+    globals.insert("lava".to_owned(), own);
+    globals
+}
+
+fn not_before(when: When, now: Timestamp) -> Timestamp {
+    match when {
+        When::Now => now,
+        When::After(delay) => now + delay.delta(),
+        When::At(at) => at.max(now),
+    }
+}
+
+/// The record of a run that its job's `enabled: false` ends at once.
+pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
+    let input = Input::Close {
+        status: Status::Skipped,
+        reason: "the job is not enabled".to_owned(),
+        on_fail: false,
+        tell_parent: false,
+        worker: Worker("dispatcher".to_owned()),
+        until: now + Limits::default().lease.delta(),
+    };
+    // A record that was just made can always be closed.
+    decide(run, input, now).map_or_else(|_| run.clone(), |decision| decision.run)
+}
+
+fn answer(run: Run, created: Created) -> Result<Accepted, DispatchError> {
+    let Some(existing) = created.existing else {
+        return Ok(Accepted { job_id: run.job_id, run_id: run.run_id, status: run.status, existing: false });
+    };
+    if let (Some(theirs), Some(ours)) = (&existing.keyed, &run.keyed)
+        && theirs.fingerprint != ours.fingerprint
+    {
+        return Err(DispatchError::KeyTaken {
+            job_id: run.job_id.to_string(),
+            key: ours.key.clone(),
+            run_id: existing.run_id,
+            theirs: theirs.fingerprint.clone(),
+            ours: ours.fingerprint.clone(),
+        });
+    }
+    Ok(Accepted { job_id: run.job_id, run_id: existing.run_id, status: existing.status, existing: true })
+}
+
+/// A digest of what a request asks, the same however its fields are ordered.
+fn fingerprint(request: &DispatchRequest) -> String {
+    let when = match request.when {
+        When::Now => json!("now"),
+        When::After(delay) => json!(delay),
+        When::At(at) => json!(crate::message::iso(at)),
+    };
+    let mut asked = json!({
+        "job_id": request.job_id, "parameters": request.parameters, "globals": request.globals, "when": when,
+    });
+    asked.sort_all_objects();
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, asked.to_string().as_bytes()).simple().to_string()
+}
+
+/// A message that lava's own dispatch sent has no record: it gets one when it arrives.
+impl Dispatcher {
+    /// Makes the record of a message that has none, from the job as it stands now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached; the inner error says why the message can
+    /// never be run.
+    pub(super) async fn adopt(&self, message: &Message) -> Result<Result<(Run, RunSpec), String>, StoreError> {
+        if message.run_key.is_some() {
+            return Ok(Err("there is no record of this step".to_owned()));
+        }
+        let job = self.site.ports.jobs.jobs(std::slice::from_ref(&message.job_id)).await?.pop().flatten();
+        let job = match job {
+            None => return Ok(Err(format!("no such job {}", message.job_id))),
+            Some(Err(error)) => return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id))),
+            Some(Ok(job)) => job,
+        };
+        let request = DispatchRequest {
+            parameters: message.parameters.clone().unwrap_or_default(),
+            globals: message.globals.clone().unwrap_or_default(),
+            ..DispatchRequest::new(message.job_id.clone())
+        };
+        let (request, lineage) = adopted_lineage(request);
+        let job = match self.specialise(&job, &request, None) {
+            Ok(job) => job,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let now = self.now();
+        let mut run = self.record(&job, RunKey::root(message.run_id), message.run_id, now, now);
+        run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
+            .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
+        run.lineage = lineage;
+        let spec = RunSpec { job: job.document, rendered: None };
+        let new = NewRun { run: run.clone(), spec: spec.clone() };
+        let created = self.site.ports.runs.create(vec![(new, None)]).await?.pop();
+        match created.and_then(|created| created.existing) {
+            None => Ok(Ok((run, spec))),
+            Some(_) => match self.site.ports.runs.load_with_spec(&run.key).await? {
+                Some(found) => Ok(Ok(found)),
+                None => Err(StoreError::new(format!("the record of run {} is gone", run.key))),
+            },
+        }
+    }
+}
+
+/// Takes what lava keeps under `globals.lava` out of a message's globals.
+fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lineage>) {
+    let own = request.globals.remove("lava");
+    request.globals.retain(|name, _| !crate::spec::is_reserved_global(name));
+    let lineage = own.and_then(|own| {
+        let text = |name: &str| own.get(name).and_then(Value::as_str);
+        let instant = |name: &str| {
+            crate::request::parse_instant(text(name)?).ok().map(|instant| instant.in_zone(chrono_tz::UTC))
+        };
+        Some(Lineage {
+            master_job_id: JobId::new(text("master_job_id")?).ok()?,
+            master_start: instant("master_start")?,
+            parent_job_id: JobId::new(text("parent_job_id")?).ok()?,
+            parent_start: instant("parent_start")?,
+            depth: 1,
+        })
+    });
+    (request, lineage)
+}

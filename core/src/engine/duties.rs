@@ -1,0 +1,108 @@
+//! What is left to do when an attempt has ended: actions, the parent, the next in line.
+
+use serde_json::Value;
+
+use super::attempt::{RunDispatches, origin};
+use super::handle::rest;
+use super::{Engine, Invocation};
+use crate::job_type::{ActionContext, Templates};
+use crate::ports::StoreError;
+use crate::run::{Input, Run};
+use crate::spec::{ActionSpec, ActionsWhen, JobSpec, Overlap};
+
+impl Engine {
+    /// Does what is left about an attempt that has ended, if anything.
+    pub(super) async fn see_to_duties(&self, mut run: Run, job: &JobSpec, invocation: &Invocation) -> Result<Run, StoreError> {
+        let Some(duties) = run.duties.clone() else {
+            self.free_next(&run).await;
+            return Ok(run);
+        };
+        if let Some(when) = duties.actions {
+            let realm = self.site.ports.jobs.realm().await?;
+            let (own, inherited) = (job.actions(), realm.actions());
+            let actions = own.or(&inherited, when);
+            let templates = self.templates(&run, job, &realm).await?;
+            for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
+                let error = self.perform(when, index, action, &run, job, &templates).await.err();
+                let last = index + 1 == actions.len();
+                // The last one that went well needs no record of its own: clearing the duties tells.
+                if error.is_some() || !last {
+                    let input = Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
+                    run = match self.dispatcher.apply(run, input).await {
+                        Ok(next) => next,
+                        Err(error) => return rest(error),
+                    };
+                }
+            }
+        }
+        self.tell_and_clear(run, invocation).await
+    }
+
+    /// Tells the parent where it must be told, and records that nothing is left.
+    pub(super) async fn tell_and_clear(&self, run: Run, invocation: &Invocation) -> Result<Run, StoreError> {
+        let Some(duties) = &run.duties else {
+            self.free_next(&run).await;
+            return Ok(run);
+        };
+        if duties.wake_parent
+            && let Some(parent) = run.key.parent()
+            && let Some(parent) = self.site.ports.runs.load(&parent).await?
+        {
+            // A parent that does not wait for this child any more needs no telling.
+            if let Err(error) = self.dispatcher.apply(parent, Input::ChildEnded).await {
+                rest(error)?;
+            }
+        }
+        let input = Input::DutiesDone { worker: invocation.owner.clone(), epoch: run.epoch };
+        match self.dispatcher.apply(run, input).await {
+            Ok(done) => {
+                self.free_next(&done).await;
+                Ok(done)
+            }
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
+    async fn free_next(&self, run: &Run) {
+        if run.overlap != Overlap::Queue || run.due_at.is_some() {
+            return;
+        }
+        match self.site.ports.runs.next_in_line(&run.job_id).await {
+            Ok(Some(next)) => {
+                // It may have been told, or have looked, in the meantime.
+                let _ = self.dispatcher.apply(next, Input::Freed).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(job_id = %run.job_id, %error, "the next run in line was not told"),
+        }
+    }
+
+    async fn perform(
+        &self,
+        when: ActionsWhen,
+        index: usize,
+        spec: &ActionSpec,
+        run: &Run,
+        job: &JobSpec,
+        templates: &Templates,
+    ) -> Result<(), String> {
+        let name = format!("{}[{index}] {}", when.field(), spec.kind());
+        let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
+        let result: Value = run.result.clone();
+        let fields = templates.json(&spec.fields(), &[("result", result)]).map_err(|error| format!("{name}: {error}"))?;
+        let label = format!("{}.{index}", when.field());
+        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
+        let context = ActionContext {
+            job_id: &run.job_id,
+            run_id: run.run_id,
+            dispatches: &dispatches,
+            site: &self.site,
+        };
+        let outcome = action.perform(&context, &fields).await.map_err(|error| format!("{name}: {error}"));
+        if let Err(error) = &outcome {
+            tracing::warn!(job_id = %run.job_id, run_id = %run.run_id, %error, "an action failed");
+        }
+        outcome
+    }
+}

@@ -1,0 +1,312 @@
+//! From a message to a run at rest: look, claim, run, finish, see to what is left.
+
+use std::time::Duration;
+
+use super::apply::ApplyError;
+use super::attempt::Attempted;
+use super::dispatch::Dispatcher;
+use super::steps::Stepped;
+use super::{Engine, Invocation};
+use crate::Timestamp;
+use crate::ids::RunKey;
+use crate::job_type::{Kind, Scene, Templates, WorkDir};
+use crate::message::Message;
+use crate::ports::StoreError;
+use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
+use crate::spec::{ActionsWhen, Enabled, JobSpec, Overlap, RealmSpec, RunSpec};
+
+/// What is to become of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It is dealt with.
+    Delete,
+    /// It is to come again after a while: something could not be reached.
+    Again(Duration),
+    /// It can never be dealt with: to the dead letters, for this reason.
+    Bury(String),
+}
+
+/// How a run that has not been started before is to begin.
+pub(super) enum Verdict {
+    /// With its first attempt, and with what its `event_log` gives.
+    Start(Option<serde_json::Value>),
+    /// Not at all.
+    End(Status, String),
+}
+
+/// How long a message stays away when something could not be reached, at most.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
+    /// if it has one.
+    pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
+        let message = match serde_json::from_str::<Message>(body) {
+            Ok(message) => message,
+            Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
+        };
+        if message.realm != self.site.realm {
+            return Handled::Bury(format!("the message is for realm {}, not {}", message.realm, self.site.realm));
+        }
+        let (run_id, job_id) = (message.run_id, message.job_id.clone());
+        match self.handle_message(message, receives, ends).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                tracing::error!(%run_id, %job_id, %error, receives, "a message goes back to its queue");
+                Handled::Again(Duration::from_secs(1 << receives.min(6)).min(MAX_BACKOFF))
+            }
+        }
+    }
+
+    async fn handle_message(&self, message: Message, receives: u32, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
+        let key = message.key();
+        let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
+            Some(found) => found,
+            None => match self.dispatcher.adopt(&message).await? {
+                Ok(adopted) => adopted,
+                Err(reason) => return Ok(Handled::Bury(reason)),
+            },
+        };
+        let owner = Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
+        let work_dir = WorkDir::new(self.site.scratch.clone(), run.run_id.to_string());
+        let invocation = Invocation { owner, began: self.now(), ends, work_dir };
+        self.run_to_rest(run, &spec, receives, &invocation, false).await?;
+        Ok(Handled::Delete)
+    }
+
+    /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
+    /// then stands. `inline` runs belong to a parent in the same invocation, which sees their end.
+    pub(super) async fn run_to_rest(
+        &self,
+        mut run: Run,
+        spec: &RunSpec,
+        receives: u32,
+        invocation: &Invocation,
+        inline: bool,
+    ) -> Result<Run, StoreError> {
+        let job = match JobSpec::from_checked(spec.job.clone()) {
+            Ok(job) => job,
+            Err(error) => return self.close(run, Status::Rejected, error.to_string(), None, invocation, inline).await,
+        };
+        let composite = self.registry.job_type(&job.fields.r#type).is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
+        loop {
+            let tries = Tries { receives, composite };
+            match look(&run, tries, self.now()) {
+                Look::Drop(_) => return Ok(run),
+                Look::Close(status, reason) => {
+                    return self.close(run, status, reason, Some(&job), invocation, inline).await;
+                }
+                Look::Duties => {
+                    let until = invocation.lease_until(self.now(), self.limits.lease);
+                    let input = Input::ClaimDuties { worker: invocation.owner.clone(), until };
+                    match self.dispatcher.apply(run, input).await {
+                        Ok(claimed) => run = self.see_to_duties(claimed, &job, invocation).await?,
+                        Err(error) => return rest(error),
+                    }
+                }
+                Look::Start { first } => {
+                    if self.worker != run.worker {
+                        let reason = format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
+                        return self.close(run, Status::Rejected, reason, None, invocation, inline).await;
+                    }
+                    let claimed = match self.start(run, &job, first, invocation, inline).await? {
+                        Started::Claimed(claimed) => claimed,
+                        Started::Rest(run) => return Ok(run),
+                    };
+                    run = self.run_claimed(claimed, spec, &job, invocation, inline).await?;
+                }
+            }
+            let again = run.status == Status::Retrying && run.lease.is_none() && run.not_before <= self.now();
+            if !(inline && again) {
+                return Ok(run);
+            }
+        }
+    }
+
+    /// Claims a run, after it was told whether it may start at all.
+    async fn start(&self, run: Run, job: &JobSpec, first: bool, invocation: &Invocation, inline: bool) -> Result<Started, StoreError> {
+        let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
+        let event_log = match verdict {
+            Verdict::Start(event_log) => event_log,
+            Verdict::End(status, reason) => {
+                return Ok(Started::Rest(self.close(run, status, reason, None, invocation, inline).await?));
+            }
+        };
+        let input = self.claim(invocation, event_log);
+        match self.dispatcher.apply(run.clone(), input).await {
+            Ok(claimed) => Ok(Started::Claimed(claimed)),
+            Err(ApplyError::Locked(by)) => Ok(Started::Rest(self.give_way(run, by, invocation, inline).await?)),
+            Err(error) => rest(error).map(Started::Rest),
+        }
+    }
+
+    /// The input that claims a run for this invocation.
+    pub(super) fn claim(&self, invocation: &Invocation, event_log: Option<serde_json::Value>) -> Input {
+        Input::Claim {
+            worker: invocation.owner.clone(),
+            hostname: self.site.hostname.clone(),
+            until: invocation.lease_until(self.now(), self.limits.lease),
+            event_log,
+        }
+    }
+
+    /// What becomes of a run whose job is already running.
+    async fn give_way(&self, run: Run, by: RunKey, invocation: &Invocation, inline: bool) -> Result<Run, StoreError> {
+        if run.overlap == Overlap::Skip {
+            let reason = format!("run {by} of the same job is not done");
+            return self.close(run, Status::Skipped, reason, None, invocation, inline).await;
+        }
+        match self.dispatcher.apply(run, Input::Hold { by }).await {
+            Ok(held) => Ok(held),
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Runs a claimed attempt to its end and records it.
+    pub(super) async fn run_claimed(
+        &self,
+        run: Run,
+        spec: &RunSpec,
+        job: &JobSpec,
+        invocation: &Invocation,
+        inline: bool,
+    ) -> Result<Run, StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let outcome = match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
+            Some(Kind::Leaf(leaf)) => match self.attempt(leaf, &run, spec, job, &realm, invocation).await? {
+                Attempted::Ended(outcome) => outcome,
+                Attempted::Lost => return Ok(run),
+            },
+            Some(Kind::Composite(composite)) => {
+                match self.step_through(composite, &run, spec, job, &realm, invocation).await? {
+                    Stepped::Ended(outcome) => outcome,
+                    Stepped::Rest(run) => return Ok(run),
+                }
+            }
+            None => crate::run::Outcome::Failure {
+                reason: format!("no such job type {:?}", job.fields.r#type),
+                result: serde_json::Value::Null,
+                retryable: false,
+            },
+        };
+        let input = Input::Finish {
+            worker: invocation.owner.clone(),
+            epoch: run.epoch,
+            outcome,
+            actions: self.due_actions(job, &realm),
+            // A parent that this invocation lost while it was frozen is with another, and waits.
+            tell_parent: !inline || run.lease.as_ref().is_none_or(|lease| self.now() >= lease.until),
+            jitter: self.site.ports.random.unit(),
+        };
+        match self.dispatcher.apply(run, input).await {
+            Ok(finished) => self.see_to_duties(finished, job, invocation).await,
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
+    fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
+        let (own, inherited) = (job.actions(), realm.actions());
+        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail].map(|when| !own.or(&inherited, when).is_empty())
+    }
+
+    /// Ends a run without running it.
+    async fn close(
+        &self,
+        run: Run,
+        status: Status,
+        reason: String,
+        job: Option<&JobSpec>,
+        invocation: &Invocation,
+        inline: bool,
+    ) -> Result<Run, StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
+        let worker = invocation.owner.clone();
+        let until = invocation.lease_until(self.now(), self.limits.lease);
+        match self.dispatcher.apply(run, Input::Close { status, reason, on_fail, tell_parent: !inline, worker, until }).await {
+            Ok(closed) => match job {
+                Some(job) => self.see_to_duties(closed, job, invocation).await,
+                None => self.tell_and_clear(closed, invocation).await,
+            },
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Whether a run may start: it is not too old, its type exists, and its job is enabled.
+    pub(super) async fn verdict(&self, run: &Run, job: &JobSpec) -> Result<Verdict, StoreError> {
+        let fields = &job.fields;
+        let now = self.now();
+        if self.registry.job_type(&fields.r#type).is_none() {
+            return Ok(Verdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
+        }
+        if let Some(limit) = fields.max_run_delay.filter(|limit| !limit.is_zero())
+            && now - run.ts_dispatch.max(run.not_before) > limit.delta()
+        {
+            return Ok(Verdict::End(Status::Rejected, format!("dispatched more than its max_run_delay of {limit} ago")));
+        }
+        if fields.enabled == Enabled::Static(false) {
+            return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
+        }
+        let dynamic = matches!(fields.enabled, Enabled::Template(_));
+        if !dynamic && fields.event_log.is_none() {
+            return Ok(Verdict::Start(None));
+        }
+        let realm = self.site.ports.jobs.realm().await?;
+        let (scene, _) = self.dispatcher.scene(run, job, &realm, now).await?;
+        Ok(self.rendered_verdict(job, scene))
+    }
+
+    fn rendered_verdict(&self, job: &JobSpec, scene: Scene) -> Verdict {
+        let templates = Templates::new(self.registry.renderer().clone(), scene);
+        if let Enabled::Template(source) = &job.fields.enabled {
+            match templates.condition(source) {
+                Ok((true, _)) => {}
+                Ok((false, text)) => {
+                    return Verdict::End(Status::Skipped, format!("the job is not enabled: its template gave {:?}", text.trim()));
+                }
+                Err(error) => return Verdict::End(Status::Failed, format!("enabled: {error}")),
+            }
+        }
+        let event_log = job.fields.event_log.as_ref().map(|event_log| {
+            // What cannot be logged does not stop the job (lava guide, The event_log Field).
+            templates.json(event_log, &[]).unwrap_or_else(|error| format!("bad event_log: {error}").into())
+        });
+        Verdict::Start(event_log)
+    }
+}
+
+enum Started {
+    Claimed(Run),
+    Rest(Run),
+}
+
+/// What an input that does not fit leaves: the run as others have it, which is theirs to go on with.
+pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
+    match error {
+        ApplyError::Illegal(_, run) => Ok(*run),
+        ApplyError::Locked(by) => Err(StoreError::new(format!("run {by} holds the lock of the job"))),
+        ApplyError::Gone(key) => Err(StoreError::new(format!("the record of run {key} is gone"))),
+        ApplyError::Store(error) => Err(error),
+    }
+}
+
+impl Dispatcher {
+    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
+    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
+        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        self.apply(run, Input::Cancel).await
+    }
+
+    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
+    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
+        let rev = run.rev;
+        match decide(&run, input, self.now()) {
+            Ok(decision) => Run { rev, ..decision.run },
+            Err(_) => run,
+        }
+    }
+}

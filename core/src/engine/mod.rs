@@ -1,0 +1,104 @@
+//! Carries out decisions: from a request to a record, from a message to an attempt, from its end
+//! to what follows. One path, embedded and on AWS.
+
+mod apply;
+mod attempt;
+mod dispatch;
+mod duties;
+mod handle;
+mod scene;
+mod steps;
+mod sweep;
+
+use std::sync::Arc;
+
+pub use apply::ApplyError;
+pub use dispatch::{Accepted, Dispatcher};
+pub use handle::Handled;
+
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::WorkerName;
+use crate::job_type::{Registry, Site, WorkDir};
+use crate::run::Worker;
+
+/// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
+pub const MAX_DEPTH: u32 = 32;
+/// Most jobs that one chain, dag, foreach or dispatch names.
+pub const MAX_STEPS: usize = 10_000;
+
+/// How long after the end of an invocation its claims still hold, for clocks that differ.
+pub const LEASE_MARGIN: Span = Span::from_secs(60);
+
+/// How a worker runs what it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a claim holds unless it is extended.
+    pub lease: Span,
+    /// How often a running attempt looks whether it was cancelled, and extends its claim.
+    pub watch: Span,
+    /// How long an attempt may go on after it was told to stop.
+    pub grace: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lease: Span::from_mins(5), watch: Span::from_secs(1), grace: Span::from_secs(10) }
+    }
+}
+
+/// Runs jobs: takes messages of one worker's queue and does what they call for.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    site: Arc<Site>,
+    registry: Arc<Registry>,
+    dispatcher: Dispatcher,
+    worker: WorkerName,
+    limits: Limits,
+}
+
+impl Engine {
+    /// An engine that serves one worker's queue.
+    #[must_use]
+    pub fn new(site: Arc<Site>, registry: Arc<Registry>, worker: WorkerName, limits: Limits) -> Self {
+        let dispatcher = Dispatcher::new(site.clone(), registry.clone());
+        Self { site, registry, dispatcher, worker, limits }
+    }
+
+    /// The part that takes requests.
+    #[must_use]
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// Where the engine runs.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn now(&self) -> Timestamp {
+        self.site.ports.clock.now()
+    }
+}
+
+/// One invocation: who it is, how long it has, and the directory it works in.
+pub(crate) struct Invocation {
+    owner: Worker,
+    began: Timestamp,
+    ends: Option<Timestamp>,
+    work_dir: WorkDir,
+}
+
+impl Invocation {
+    /// Until when a claim made now holds.
+    fn lease_until(&self, now: Timestamp, lease: Span) -> Timestamp {
+        self.ends.map_or(now + lease.delta(), |ends| ends.max(now) + LEASE_MARGIN.delta())
+    }
+
+    /// Whether more than half of the time is over: a step that starts now might be cut off, and
+    /// would have more of it in another invocation.
+    fn is_late(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|ends| ends - now < (ends - self.began) / 2)
+    }
+}

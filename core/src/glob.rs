@@ -1,0 +1,106 @@
+//! Patterns over job ids, as Python's `fnmatch.fnmatchcase` reads them: `*` also crosses `/`.
+
+/// Whether `text` matches `pattern`: `*` any run of characters, `?` one, `[seq]` and `[!seq]` one
+/// of a set; case counts, and there is no escape but `[*]` (Python's fnmatch, as lava's `can_fail`).
+#[must_use]
+pub fn fnmatch(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when a later part does not fit: just after the last star, one further on.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&'*') {
+            star = Some((p + 1, t));
+            p += 1;
+        } else if let Some(next) = match_one(&pattern, p, text[t]) {
+            p = next;
+            t += 1;
+        } else if let Some((after, at)) = star {
+            star = Some((after, at + 1));
+            p = after;
+            t = at + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// The pattern's place after the one-character item at `p`, when that item takes `c`.
+fn match_one(pattern: &[char], p: usize, c: char) -> Option<usize> {
+    match *pattern.get(p)? {
+        '?' => Some(p + 1),
+        '[' => match set_end(pattern, p) {
+            Some(end) => set_has(&pattern[p + 1..end], c).then_some(end + 1),
+            None => (c == '[').then_some(p + 1),
+        },
+        literal => (literal == c).then_some(p + 1),
+    }
+}
+
+/// The place of the `]` that ends the set beginning at `p`; a `]` right at its start is a member.
+fn set_end(pattern: &[char], p: usize) -> Option<usize> {
+    let mut first = p + 1;
+    if pattern.get(first) == Some(&'!') {
+        first += 1;
+    }
+    let from = first + usize::from(pattern.get(first) == Some(&']'));
+    (from..pattern.len()).find(|&at| pattern[at] == ']')
+}
+
+fn set_has(set: &[char], c: char) -> bool {
+    let (negated, set) = match set.split_first() {
+        Some(('!', rest)) => (true, rest),
+        _ => (false, set),
+    };
+    let mut at = 0;
+    let mut found = false;
+    while at < set.len() {
+        if at + 2 < set.len() && set[at + 1] == '-' {
+            found |= (set[at]..=set[at + 2]).contains(&c);
+            at += 3;
+        } else {
+            found |= set[at] == c;
+            at += 1;
+        }
+    }
+    found != negated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_as_python_does() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "a/b", true),
+            ("a*", "a/b/c", true),
+            ("*/job_[0-9][0-9]", "demo/job_01", true),
+            ("*/job_[0-9][0-9]", "demo/job_x1", false),
+            ("[!a]b", "cb", true),
+            ("[!a]b", "ab", false),
+            ("[]]", "]", true),
+            ("[", "[", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("A", "a", false),
+            ("{a,b}", "a", false),
+            ("{a,b}", "{a,b}", true),
+            ("a**b", "ab", true),
+            ("*a*b*c*", "xxaxxbxxc", true),
+            ("", "a", false),
+            ("\\*", "\\x", true),
+        ] {
+            assert_eq!(fnmatch(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_stay_quick() {
+        let pattern = "*a".repeat(200);
+        assert!(!fnmatch(&pattern, &"a".repeat(150)));
+    }
+}

@@ -1,0 +1,307 @@
+//! Names of things: jobs, runs, workers, state items, realms.
+//!
+//! Each is a checked string of its own type, so that one can never be passed for another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+/// Longest job or state id, in bytes: DynamoDB keys hold 2,048, and a run's key holds a job's id.
+pub const MAX_ID_BYTES: usize = 1024;
+/// Longest worker or realm name, in bytes: a queue name, `lava-<realm>-<worker>-dlq`, holds 80.
+pub const MAX_NAME_BYTES: usize = 32;
+
+/// A string that is not a valid name of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} {reason}")]
+pub struct BadName {
+    what: &'static str,
+    value: String,
+    reason: String,
+}
+
+fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
+    let reason = if value.is_empty() {
+        "must not be empty".to_owned()
+    } else if value.len() > MAX_ID_BYTES {
+        format!("is longer than {MAX_ID_BYTES} bytes")
+    } else if value.chars().any(char::is_control) {
+        "must not hold control characters".to_owned()
+    } else if value.trim() != value {
+        "must not begin or end with blanks".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+fn check_name(what: &'static str, value: &str) -> Result<(), BadName> {
+    let reason = if value.is_empty() {
+        "must not be empty".to_owned()
+    } else if value.len() > MAX_NAME_BYTES {
+        format!("is longer than {MAX_NAME_BYTES} characters, and is part of a queue's name")
+    } else if value.chars().any(|c| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')) {
+        "may hold letters, digits, - and _ only: it is part of a queue's name".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $format:literal, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Takes the text as a name, or says what is wrong with it.
+            ///
+            /// # Errors
+            /// [`BadName`] when the text is empty, too long or holds a character that is not allowed.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, BadName> {
+                let text = text.as_ref();
+                $check($what, text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::new(text).map_err(de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "minLength": 1, "format": $format })
+            }
+        }
+    };
+}
+
+name_type! {
+    /// A job's id, unique in its realm; often a path such as `etl/load/01` (lava guide, The Jobs Table).
+    JobId, "job id", "job-id", check_id
+}
+name_type! {
+    /// A worker's name: the fleet that runs a job, and part of its queue's name (lava guide, Lava Workers).
+    WorkerName, "worker name", "worker-name", check_name
+}
+name_type! {
+    /// A realm's name (lava guide, The Realms Table).
+    RealmName, "realm name", "realm-name", check_name
+}
+name_type! {
+    /// A state item's id (lava guide, The State Table).
+    StateId, "state id", "state-id", check_id
+}
+
+/// The UUID of a run that users see. Children of a chain, dag or foreach show their parent's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// The run that a key stands for: the same realm, job and key give the same id, always.
+    #[must_use]
+    pub fn from_key(realm: &RealmName, job_id: &JobId, key: &str) -> Self {
+        let name = format!("{realm}\0{job_id}\0{key}");
+        Self(Uuid::new_v5(&KEYED_RUNS, name.as_bytes()))
+    }
+}
+
+/// Namespace of the ids that [`RunId::from_key`] derives; never to be changed.
+const KEYED_RUNS: Uuid = Uuid::from_u128(0x6f5d_2c0e_8a41_4d0b_9c5e_3b1f_7a90_d2e4);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::str::FromStr for RunId {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self).map_err(|_| BadName {
+            what: "run id",
+            value: text.to_owned(),
+            reason: "is not a UUID".to_owned(),
+        })
+    }
+}
+
+/// The key of a run's record: its `run_id` for a run that was dispatched, and the parent's key
+/// with the parent's attempt and the step for a child, as in `<run_id>/1.0`.
+///
+/// A child's key follows from its place alone, so that making it twice makes it once.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunKey(Arc<str>);
+
+impl RunKey {
+    /// The key of a run of its own.
+    #[must_use]
+    pub fn root(run_id: RunId) -> Self {
+        Self(run_id.to_string().into())
+    }
+
+    /// The key of the child at `step` (from 0) of this run's `attempt` (from 1).
+    #[must_use]
+    pub fn child(&self, attempt: u32, step: u32) -> Self {
+        Self(format!("{}/{attempt}.{step}", self.0).into())
+    }
+
+    /// The key of the run that this is a child of; `None` for a run of its own.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
+    }
+
+    /// How many parents within the same run stand above: 0 for a run that was dispatched.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.0.matches('/').count()
+    }
+
+    /// The step of a child in its parent, from 0; `None` for a run of its own.
+    #[must_use]
+    pub fn step(&self) -> Option<u32> {
+        self.0.rsplit_once('/')?.1.split_once('.')?.1.parse().ok()
+    }
+
+    /// The run id that begins the key.
+    #[must_use]
+    pub fn run_id(&self) -> Option<RunId> {
+        self.0.split('/').next()?.parse().ok()
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<RunId> for RunKey {
+    fn from(run_id: RunId) -> Self {
+        Self::root(run_id)
+    }
+}
+
+impl std::str::FromStr for RunKey {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('/');
+        parts.next().unwrap_or_default().parse::<RunId>()?;
+        let steps_hold = parts.all(|part| {
+            part.split_once('.').is_some_and(|(attempt, step)| {
+                attempt.parse::<u32>().is_ok() && step.parse::<u32>().is_ok()
+            })
+        });
+        if steps_hold {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadName {
+                what: "run key",
+                value: text.to_owned(),
+                reason: "is not a run id followed by /ATTEMPT.STEP parts".to_owned(),
+            })
+        }
+    }
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!(JobId::new("etl/load/01").is_ok());
+        assert_eq!(JobId::new("").unwrap_err().to_string(), "job id \"\" must not be empty");
+        assert!(JobId::new(" a").is_err());
+        assert!(JobId::new("a\nb").is_err());
+        assert!(WorkerName::new("core-2_x").is_ok());
+        assert!(WorkerName::new("a b").unwrap_err().to_string().contains("queue's name"));
+        assert!(RealmName::new("x".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn keyed_runs_are_stable() {
+        let realm = RealmName::new("demo").unwrap();
+        let job = JobId::new("a").unwrap();
+        let id = RunId::from_key(&realm, &job, "k");
+        assert_eq!(id, RunId::from_key(&realm, &job, "k"));
+        assert_ne!(id, RunId::from_key(&realm, &job, "k2"));
+        assert_ne!(id, RunId::from_key(&realm, &JobId::new("b").unwrap(), "k"));
+    }
+
+    #[test]
+    fn keys_tell_their_place() {
+        let root = RunKey::root(RunId(Uuid::nil()));
+        let child = root.child(2, 7).child(1, 0);
+        assert_eq!(child.as_str(), "00000000-0000-0000-0000-000000000000/2.7/1.0");
+        assert_eq!(child.depth(), 2);
+        assert_eq!(child.step(), Some(0));
+        assert_eq!(root.step(), None);
+        assert_eq!(child.run_id(), Some(RunId(Uuid::nil())));
+        assert_eq!(child.as_str().parse::<RunKey>().unwrap(), child);
+        assert!("00000000-0000-0000-0000-000000000000/x".parse::<RunKey>().is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! What a job type can reach while it runs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+
+use async_trait::async_trait;
+use pumice_template::Zone;
+use serde_json::{Map, Value};
+
+use super::Templates;
+use crate::duration::Span;
+use crate::ids::{RealmName, RunId, RunKey};
+use crate::ports::{Ports, StoreError};
+use crate::problem::SpecError;
+use crate::request::DispatchRequest;
+use crate::run::{Lineage, Run};
+use crate::spec::{JobSpec, RealmSpec, Settings};
+
+/// A request that was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// There is no such job.
+    #[error("no such job {job_id}{}", hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+    NoSuchJob {
+        /// The id that was asked for.
+        job_id: String,
+        /// The nearest one that exists.
+        hint: Option<String>,
+    },
+    /// The job's spec does not hold, with the request's parameters in it.
+    #[error("the spec of job {job_id} does not hold: {error}")]
+    BadSpec {
+        /// The job.
+        job_id: String,
+        /// What is wrong.
+        error: SpecError,
+    },
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}")]
+    KeyTaken {
+        /// The job.
+        job_id: String,
+        /// The key.
+        key: String,
+        /// The run that the key stands for.
+        run_id: RunId,
+        /// The digest of the request that made it.
+        theirs: String,
+        /// The digest of this request.
+        ours: String,
+    },
+    /// A job may not dispatch itself.
+    #[error("job {0} may not dispatch itself")]
+    Circular(String),
+    /// Jobs that start jobs that start jobs, too deep.
+    #[error("job {job_id} would be {depth} levels below the job that began it all; the limit is {limit}")]
+    TooDeep {
+        /// The job.
+        job_id: String,
+        /// Its level.
+        depth: u32,
+        /// The highest level.
+        limit: u32,
+    },
+    /// Something is too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The store or the queue could not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The one that starts other jobs: a run.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Its record's key.
+    pub key: RunKey,
+    /// Its job.
+    pub job_id: crate::ids::JobId,
+    /// Where the started jobs come from.
+    pub lineage: Lineage,
+    /// Its globals, which go along and win over those of the started jobs' specs.
+    pub globals: Map<String, Value>,
+    /// What makes the request of this run its own: requests of one origin with one label make one run.
+    pub label: String,
+}
+
+/// Starts other jobs.
+#[async_trait]
+pub trait Dispatches: Send + Sync {
+    /// Takes each request, once however often it is repeated; the outcomes are in the same order.
+    async fn dispatch(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>>;
+}
+
+/// Where the engine runs: the realm, its settings and the world.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The realm's name.
+    pub realm: RealmName,
+    /// The realm's settings, with what the environment says.
+    pub settings: Settings,
+    /// The worker's zone.
+    pub zone: Zone,
+    /// The host's name.
+    pub hostname: String,
+    /// Where work directories are made.
+    pub scratch: PathBuf,
+    /// The world.
+    pub ports: Ports,
+}
+
+/// Why an attempt is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody asked for it.
+    Cancelled,
+    /// It has taken this long, which is its limit.
+    TimedOut(Span),
+    /// Another worker has the run now: whatever comes of this attempt does not count.
+    Lost,
+}
+
+/// Tells an attempt to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel {
+    inner: Arc<Mutex<CancelState>>,
+}
+
+#[derive(Debug, Default)]
+struct CancelState {
+    stop: Option<Stop>,
+    waiting: Vec<Waker>,
+}
+
+impl Cancel {
+    fn lock(&self) -> MutexGuard<'_, CancelState> {
+        // The state is a flag and a list: whole whatever became of another holder.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells it; the first reason stays.
+    pub fn stop(&self, why: Stop) {
+        let waiting = {
+            let mut state = self.lock();
+            state.stop.get_or_insert(why);
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether it is to stop, and why.
+    #[must_use]
+    pub fn is_stopped(&self) -> Option<Stop> {
+        self.lock().stop
+    }
+
+    /// Returns when it is to stop.
+    pub async fn stopped(&self) -> Stop {
+        std::future::poll_fn(|task| {
+            let mut state = self.lock();
+            if let Some(stop) = state.stop {
+                return Poll::Ready(stop);
+            }
+            state.waiting.retain(|waker| !waker.will_wake(task.waker()));
+            state.waiting.push(task.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// A directory for one invocation's work: made when it is first asked for, removed when it is dropped.
+#[derive(Debug)]
+pub struct WorkDir {
+    parent: PathBuf,
+    name: String,
+    made: OnceLock<PathBuf>,
+}
+
+impl WorkDir {
+    /// A directory of this name below `parent`, not made yet.
+    #[must_use]
+    pub fn new(parent: PathBuf, name: String) -> Self {
+        Self { parent, name, made: OnceLock::new() }
+    }
+
+    /// The directory's path.
+    ///
+    /// # Errors
+    /// [`JobError`](super::JobError) when it cannot be made.
+    pub fn path(&self) -> Result<&std::path::Path, super::JobError> {
+        if let Some(path) = self.made.get() {
+            return Ok(path);
+        }
+        let path = self.parent.join(&self.name);
+        std::fs::create_dir_all(&path).map_err(|error| {
+            super::JobError::failed(format!("cannot make the work directory {}: {error}", path.display()))
+        })?;
+        Ok(self.made.get_or_init(|| path))
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        if let Some(path) = self.made.get()
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a work directory");
+        }
+    }
+}
+
+/// What a job type can reach while it runs.
+pub struct JobContext<'a> {
+    /// The run's record.
+    pub run: &'a Run,
+    /// The job.
+    pub job: &'a JobSpec,
+    /// The realm.
+    pub realm: &'a RealmSpec,
+    /// Where the engine runs.
+    pub site: &'a Site,
+    /// Renders templates with the run's variables.
+    pub templates: &'a Templates,
+    /// Starts other jobs.
+    pub dispatches: &'a dyn Dispatches,
+    /// The directory to work in, shared with the other steps of a chain in one invocation.
+    pub work_dir: &'a WorkDir,
+    /// Tells when to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl JobContext<'_> {
+    /// Where this run may keep files: `<s3_temp>/<job_id>/<run_id>` (lava guide, Job type: cmd).
+    #[must_use]
+    pub fn temp_location(&self) -> Option<String> {
+        let base = self.realm.fields.s3_temp.as_deref()?.trim_end_matches('/');
+        Some(format!("{base}/{}/{}", self.run.job_id, self.run.run_id))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a job type and a kind of action are: plugins, found by name in a registry.
+
+mod action;
+mod context;
+mod plan;
+mod registry;
+mod templates;
+
+pub use action::{Action, ActionContext};
+pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, WorkDir};
+pub use plan::{ChildState, Next, Plan, PlanStep};
+pub use registry::{BadRegistry, Registry, check_template, job_schema};
+pub use templates::{LavaGlobals, Scene, Templates};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::problem::Problem;
+use crate::spec::JobSpec;
+
+/// Payload and parameters as they run: templates filled in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// The payload.
+    pub payload: Value,
+    /// The parameters.
+    pub parameters: Map<String, Value>,
+}
+
+/// An attempt that did not go well.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct JobError {
+    /// Whether another attempt could help.
+    pub retryable: bool,
+    /// Why it failed: a lower-case fragment.
+    pub message: String,
+    /// What there is to tell besides: `result.error_data` in templates of actions.
+    pub data: Value,
+}
+
+impl JobError {
+    /// A failure that another attempt may mend.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { retryable: true, message: message.into(), data: Value::Null }
+    }
+
+    /// A failure that no attempt can mend.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { retryable: false, ..Self::failed(message) }
+    }
+
+    /// The same with something to tell.
+    #[must_use]
+    pub fn with_data(self, data: Value) -> Self {
+        Self { data, ..self }
+    }
+}
+
+/// What came of one attempt of a job that runs by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// It went well.
+    Done(Value),
+    /// It was stopped because somebody asked for it.
+    Cancelled,
+}
+
+/// How a job type runs.
+pub enum Kind<'a> {
+    /// By itself.
+    Leaf(&'a dyn Leaf),
+    /// Step by step, each step a job of its own.
+    Composite(&'a dyn Composite),
+}
+
+/// A job type that runs by itself.
+#[async_trait]
+pub trait Leaf: Send + Sync {
+    /// Makes one attempt.
+    ///
+    /// # Errors
+    /// [`JobError`] when the attempt fails.
+    async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError>;
+}
+
+/// A job type whose steps are jobs.
+pub trait Composite: Send + Sync {
+    /// The steps, made from payload and parameters alone, so that they are the same each time.
+    ///
+    /// # Errors
+    /// [`JobError`] when there is no such plan: an empty list, a cycle.
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError>;
+}
+
+/// A job type: a plugin, known by its name.
+pub trait JobType: Send + Sync {
+    /// The name, as in a job's `type`.
+    fn name(&self) -> &'static str;
+    /// What it does, in a line.
+    fn about(&self) -> &'static str;
+    /// The JSON Schemas of payload and parameters.
+    fn schemas(&self) -> (Value, Value);
+    /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
+    fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
+    /// Fills in templates. What is rendered is the type's own business.
+    ///
+    /// # Errors
+    /// [`JobError`] when a template fails.
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError>;
+    /// How it runs.
+    fn kind(&self) -> Kind<'_>;
+}

@@ -1,0 +1,219 @@
+//! Which job types and actions there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pumice_template::Renderer;
+use serde_json::{Value, json};
+
+use super::{Action, JobType};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use crate::schema;
+use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, Settings};
+
+/// Two plugins with one name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("two {what} are called {name:?}")]
+pub struct BadRegistry {
+    what: &'static str,
+    name: &'static str,
+}
+
+/// The job types and actions that an engine knows, and the renderer that they share.
+#[derive(Clone, Default)]
+pub struct Registry {
+    types: BTreeMap<&'static str, Arc<dyn JobType>>,
+    actions: BTreeMap<&'static str, Arc<dyn Action>>,
+    renderer: Renderer,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("types", &self.types.keys()).field("actions", &self.actions.keys()).finish()
+    }
+}
+
+impl Registry {
+    /// A registry of these, each under its own name.
+    ///
+    /// # Errors
+    /// [`BadRegistry`] when two have one name.
+    pub fn new(types: Vec<Arc<dyn JobType>>, actions: Vec<Arc<dyn Action>>) -> Result<Self, BadRegistry> {
+        let mut registry = Self::default();
+        for job_type in types {
+            let name = job_type.name();
+            if registry.types.insert(name, job_type).is_some() {
+                return Err(BadRegistry { what: "job types", name });
+            }
+        }
+        for action in actions {
+            let name = action.name();
+            if registry.actions.insert(name, action).is_some() {
+                return Err(BadRegistry { what: "actions", name });
+            }
+        }
+        Ok(registry)
+    }
+
+    /// The renderer of templates.
+    #[must_use]
+    pub fn renderer(&self) -> &Renderer {
+        &self.renderer
+    }
+
+    /// The job type of this name.
+    #[must_use]
+    pub fn job_type(&self, name: &str) -> Option<&Arc<dyn JobType>> {
+        self.types.get(name)
+    }
+
+    /// The job types, by name.
+    pub fn job_types(&self) -> impl Iterator<Item = &Arc<dyn JobType>> {
+        self.types.values()
+    }
+
+    /// The action of this name.
+    #[must_use]
+    pub fn action(&self, name: &str) -> Option<&Arc<dyn Action>> {
+        self.actions.get(name)
+    }
+
+    /// The actions, by name.
+    pub fn actions(&self) -> impl Iterator<Item = &Arc<dyn Action>> {
+        self.actions.values()
+    }
+
+    /// Reads and checks a job's document, all of it.
+    ///
+    /// # Errors
+    /// [`SpecError`] with every mistake found.
+    pub fn read_job(&self, document: &Value, settings: &Settings) -> Result<JobSpec, SpecError> {
+        let job = JobSpec::parse(document)?;
+        SpecError::check(self.check_job(&job, settings))?;
+        Ok(job)
+    }
+
+    /// Checks what depends on the job's type, its actions and the realm's settings.
+    #[must_use]
+    pub fn check_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
+        let fields = &job.fields;
+        let root = JsonPath::root();
+        let mut problems = Vec::new();
+        match self.job_type(&fields.r#type) {
+            Some(job_type) => problems.extend(job_type.check(job, &self.renderer)),
+            None => problems.push(self.unknown_type(&fields.r#type)),
+        }
+        if let Enabled::Template(source) = &fields.enabled {
+            problems.extend(check_template(&self.renderer, &Value::String(source.clone()), &root.field("enabled")));
+        }
+        if let Some(event_log) = &fields.event_log {
+            problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
+        }
+        if let Some(limit) = fields.iteration_limit.filter(|limit| *limit > settings.iteration_max_limit) {
+            let message = format!("{limit} is more than {}", settings.iteration_max_limit);
+            problems.push(Problem::new(root.field("iteration_limit"), message));
+        }
+        if let Some(delay) = fields.iteration_delay.filter(|delay| *delay > settings.iteration_max_delay) {
+            let message = format!("{delay} is more than {}", settings.iteration_max_delay);
+            problems.push(Problem::new(root.field("iteration_delay"), message));
+        }
+        let actions = job.actions();
+        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+            let list = actions.get(when).unwrap_or_default();
+            problems.extend(self.check_actions(list, &root.field(when.field())));
+        }
+        problems
+    }
+
+    /// Checks a list of actions that stands at `path`.
+    #[must_use]
+    pub fn check_actions(&self, actions: &[ActionSpec], path: &JsonPath) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, spec) in actions.iter().enumerate() {
+            let path = path.item(index);
+            match self.action(spec.kind()) {
+                Some(action) => {
+                    let found = action.check(&spec.fields(), &self.renderer);
+                    problems.extend(found.into_iter().map(|problem| problem.below(&path)));
+                }
+                None => {
+                    let known = || self.actions.keys().copied();
+                    let mut problem = Problem::new(path.field("action"), format!("no such action {:?}", spec.kind()));
+                    problem.hint = did_you_mean(spec.kind(), known()).or_else(|| Some(list_of(known())));
+                    problems.push(problem);
+                }
+            }
+        }
+        problems
+    }
+
+    fn unknown_type(&self, name: &str) -> Problem {
+        let known = || self.types.keys().copied();
+        let mut problem = Problem::new(JsonPath::root().field("type"), format!("no such job type {name:?}"));
+        problem.hint = did_you_mean(name, known()).or_else(|| Some(list_of(known())));
+        problem
+    }
+}
+
+fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    format!("known: {}", names.collect::<Vec<_>>().join(", "))
+}
+
+/// Checks that every template of a structure at `path` parses.
+#[must_use]
+pub fn check_template(renderer: &Renderer, value: &Value, path: &JsonPath) -> Vec<Problem> {
+    match renderer.check_json(value) {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![Problem::new(path.join(error.path()), error.to_string())],
+    }
+}
+
+/// The JSON Schema of a job: its fields, with payload and parameters as its type has them, and
+/// actions as their kinds have them.
+#[must_use]
+pub fn job_schema(registry: &Registry) -> Value {
+    let mut root = schema::schema_of::<JobFields>();
+    let mut types = Vec::new();
+    for job_type in registry.job_types() {
+        let (payload, parameters) = job_type.schemas();
+        let (payload, parameters) = (embed(&mut root, payload), embed(&mut root, parameters));
+        types.push(json!({
+            "if": { "properties": { "type": { "const": job_type.name() } } },
+            "then": { "properties": {
+                "payload": payload,
+                "parameters": { "anyOf": [parameters, { "type": "null" }] },
+            } },
+        }));
+    }
+    let names: Vec<Value> = registry
+        .job_types()
+        .map(|job_type| json!({ "const": job_type.name(), "description": job_type.about() }))
+        .collect();
+    let mut kinds = Vec::new();
+    for action in registry.actions() {
+        let mut fields = action.schema();
+        let name = json!({ "const": action.name(), "description": action.about() });
+        if let Some(properties) = fields.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("action".to_owned(), name);
+        }
+        kinds.push(embed(&mut root, fields));
+    }
+    root["properties"]["type"]["oneOf"] = Value::Array(names);
+    root["$defs"]["Action"] = json!({ "type": "object", "required": ["action"], "oneOf": kinds });
+    root["allOf"] = Value::Array(types);
+    root
+}
+
+/// Moves the definitions of a schema into the root's, and gives what is left.
+fn embed(root: &mut Value, mut schema: Value) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        fields.remove("$schema");
+        fields.remove("title");
+        if let Some(Value::Object(definitions)) = fields.remove("$defs") {
+            for (name, definition) in definitions {
+                root["$defs"][name] = definition;
+            }
+        }
+    }
+    schema
+}

@@ -1,0 +1,181 @@
+//! The variables that templates see, and their rendering.
+
+use std::sync::OnceLock;
+
+use pumice_template::{Context, Renderer, TemplateError, Value as TemplateValue, Zone};
+use serde_json::{Map, Value};
+
+use crate::Timestamp;
+use crate::ids::{JobId, RunId};
+
+/// What the engine itself tells templates under `globals.lava` (lava guide, Globals Owned by Lava).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LavaGlobals {
+    /// The job at the top of the tree.
+    pub master_job_id: JobId,
+    /// When its run started.
+    pub master_start: Timestamp,
+    /// The job that started this one; itself when nobody did.
+    pub parent_job_id: JobId,
+    /// When its run started.
+    pub parent_start: Timestamp,
+    /// The number of the attempt, from 1.
+    pub iteration: u32,
+    /// The place in a foreach, from 0.
+    pub foreach_index: Option<u32>,
+}
+
+/// Everything that a run's templates can see, save what a job type or an action adds.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The job's document, with the request's parameters and the merged globals.
+    pub job: Map<String, Value>,
+    /// The realm's document.
+    pub realm: Map<String, Value>,
+    /// The realm's name.
+    pub realm_name: String,
+    /// State items by id, defaults where there is none.
+    pub state: Map<String, Value>,
+    /// The run's id.
+    pub run_id: RunId,
+    /// When it was dispatched.
+    pub ts_dispatch: Timestamp,
+    /// When it starts.
+    pub start: Timestamp,
+    /// The engine's own globals.
+    pub lava: LavaGlobals,
+    /// The zone of `start`: the job's, else the worker's.
+    pub zone: Zone,
+}
+
+impl Scene {
+    fn globals(&self) -> TemplateValue {
+        let lava = &self.lava;
+        let text = |id: &JobId| TemplateValue::text(id.as_str());
+        let mut own = vec![
+            ("master_job_id".to_owned(), text(&lava.master_job_id)),
+            ("parent_job_id".to_owned(), text(&lava.parent_job_id)),
+            ("master_start".to_owned(), TemplateValue::local(lava.master_start)),
+            ("master_ustart".to_owned(), TemplateValue::utc(lava.master_start)),
+            ("parent_start".to_owned(), TemplateValue::local(lava.parent_start)),
+            ("parent_ustart".to_owned(), TemplateValue::utc(lava.parent_start)),
+            ("iteration".to_owned(), Value::from(lava.iteration).into()),
+        ];
+        if let Some(index) = lava.foreach_index {
+            own.push(("foreach_index".to_owned(), Value::from(index).into()));
+        }
+        let given = self.job.get("globals").and_then(Value::as_object);
+        let given = given.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone().into()));
+        TemplateValue::map(given.chain([("lava".to_owned(), TemplateValue::map(own))]))
+    }
+
+    fn context(&self) -> Context {
+        let globals = self.globals();
+        let state: TemplateValue = Value::Object(self.state.clone()).into();
+        let start = TemplateValue::local(self.start);
+        let ustart = TemplateValue::utc(self.start);
+        let given = self.job.iter().filter(|(name, _)| !matches!(name.as_str(), "globals" | "state"));
+        let job = given.map(|(name, value)| (name.clone(), value.clone().into())).chain([
+            ("globals".to_owned(), globals.clone()),
+            ("state".to_owned(), state.clone()),
+            ("realm".to_owned(), TemplateValue::text(self.realm_name.as_str())),
+            ("run_id".to_owned(), TemplateValue::text(self.run_id.to_string())),
+            ("ts_dispatch".to_owned(), TemplateValue::local(self.ts_dispatch)),
+            ("ts_start".to_owned(), start.clone()),
+            ("ts_ustart".to_owned(), ustart.clone()),
+        ]);
+        let mut context = Context::new(self.zone);
+        context.insert("job", TemplateValue::map(job));
+        context.insert("globals", globals);
+        context.insert("realm", Value::Object(self.realm.clone()).into());
+        context.insert("state", state);
+        context.insert("start", start);
+        context.insert("ustart", ustart);
+        context
+    }
+}
+
+/// Renders one run's templates. The variables are put together when the first template needs them.
+#[derive(Debug)]
+pub struct Templates {
+    renderer: Renderer,
+    scene: Scene,
+    context: OnceLock<Context>,
+}
+
+impl Templates {
+    /// Templates of a run.
+    #[must_use]
+    pub fn new(renderer: Renderer, scene: Scene) -> Self {
+        Self { renderer, scene, context: OnceLock::new() }
+    }
+
+    /// What the templates see.
+    #[must_use]
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// The variables, with others besides.
+    #[must_use]
+    pub fn context(&self, others: &[(&str, Value)]) -> Context {
+        let mut context = self.context.get_or_init(|| self.scene.context()).clone();
+        for (name, value) in others {
+            context.insert(*name, value.clone().into());
+        }
+        context
+    }
+
+    /// Renders one text.
+    ///
+    /// # Errors
+    /// [`TemplateError`] when the template does not parse or fails.
+    pub fn text(&self, source: &str, others: &[(&str, Value)]) -> Result<String, TemplateError> {
+        if is_plain(source) {
+            return Ok(source.to_owned());
+        }
+        self.renderer.render(source, &self.context(others))
+    }
+
+    /// Renders every text and key of a structure, each by itself.
+    ///
+    /// # Errors
+    /// [`TemplateError`] with the place of the template that does not parse or fails.
+    pub fn json(&self, value: &Value, others: &[(&str, Value)]) -> Result<Value, TemplateError> {
+        if all_plain(value) {
+            return Ok(value.clone());
+        }
+        self.renderer.render_json(value, &self.context(others))
+    }
+
+    /// Splits a command line as a shell does, then renders each argument by itself.
+    ///
+    /// # Errors
+    /// [`TemplateError`] when a quote is not closed, or a template does not parse or fails.
+    pub fn args(&self, command_line: &str, others: &[(&str, Value)]) -> Result<Vec<String>, TemplateError> {
+        self.renderer.render_args(command_line, &self.context(others))
+    }
+
+    /// Whether an `enabled` template says true, and the text it rendered to.
+    ///
+    /// # Errors
+    /// [`TemplateError`] when the template does not parse or fails.
+    pub fn condition(&self, source: &str) -> Result<(bool, String), TemplateError> {
+        self.renderer.render_condition(source, &self.context(&[]))
+    }
+}
+
+/// Whether a text has nothing that a template engine would change: no tag, and no line end that
+/// Jinja would drop or rewrite.
+fn is_plain(text: &str) -> bool {
+    !text.contains("{{") && !text.contains("{%") && !text.contains("{#") && !text.contains(['\r', '\n'])
+}
+
+fn all_plain(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_plain(text),
+        Value::Array(items) => items.iter().all(all_plain),
+        Value::Object(fields) => fields.iter().all(|(name, value)| is_plain(name) && all_plain(value)),
+        _ => true,
+    }
+}

@@ -1,0 +1,79 @@
+//! The message that tells a worker to look at a run: lava's dispatch message.
+
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Timestamp;
+use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use crate::run::Run;
+
+/// Longest message body, in bytes (SQS, message size: 1 MiB).
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// The body of a message on a worker's queue, as lava's own dispatch sends it. The record carries
+/// the truth; a message only says that it is time to look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The realm.
+    pub realm: RealmName,
+    /// The worker that is meant.
+    pub worker: WorkerName,
+    /// The job.
+    pub job_id: JobId,
+    /// The run.
+    pub run_id: RunId,
+    /// When the run was dispatched: ISO 8601 with its zone.
+    pub ts_dispatch: String,
+    /// The request's parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Map<String, Value>>,
+    /// The request's globals, over those of the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<Map<String, Value>>,
+    /// The key of the record, where it is not the run's id: for children.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_key: Option<RunKey>,
+}
+
+impl Message {
+    /// The message about a run.
+    #[must_use]
+    pub fn about(realm: &RealmName, run: &Run) -> Self {
+        Self {
+            realm: realm.clone(),
+            worker: run.worker.clone(),
+            job_id: run.job_id.clone(),
+            run_id: run.run_id,
+            ts_dispatch: iso(run.ts_dispatch),
+            parameters: None,
+            globals: None,
+            run_key: run.is_child().then(|| run.key.clone()),
+        }
+    }
+
+    /// The key of the run's record.
+    #[must_use]
+    pub fn key(&self) -> RunKey {
+        self.run_key.clone().unwrap_or_else(|| RunKey::root(self.run_id))
+    }
+
+    /// The body as sent.
+    #[must_use]
+    pub fn body(&self) -> String {
+        // Names, strings and JSON maps always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// An instant as ISO 8601 in UTC, to the microsecond.
+#[must_use]
+pub fn iso(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, false)
+}
+
+/// An instant as lava's `tu_event` writes it: ISO 8601 in UTC without saying so.
+#[must_use]
+pub fn iso_naive(at: Timestamp) -> String {
+    at.naive_utc().format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+}

@@ -1,0 +1,261 @@
+//! What the engine asks of the world: stores, a queue, the clock, chance.
+//!
+//! Each port is a trait that adapters fill in. An adapter holds no rules: it does what it is told
+//! and says what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::ids::{JobId, RunKey, StateId, WorkerName};
+use crate::message::Message;
+use crate::problem::SpecError;
+use crate::run::{LockChange, NewRun, Run, Status};
+use crate::spec::{JobSpec, RealmSpec, RunSpec};
+
+/// The store, the queue or another part of the world could not be reached or did not answer
+/// rightly. It says nothing about the run: the message goes back and no attempt is used up.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What happened: a lower-case fragment.
+    pub message: String,
+}
+
+impl StoreError {
+    /// An error with its message.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+/// A write that did not take place, or may not have.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Somebody else wrote first: load and decide again.
+    #[error("the record was changed by somebody else")]
+    Conflict,
+    /// Another run holds the job's lock.
+    #[error("run {0} holds the lock of the job")]
+    Locked(RunKey),
+    /// No answer: the write may have taken place. Load and see.
+    #[error("no answer to a write: {0}")]
+    Unknown(String),
+    /// The write did not take place.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One write of a run's record, on the condition that its `rev` is one more than the stored one.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The record as it is to be.
+    pub run: Run,
+    /// What happens to the lock of its job, in the same write.
+    pub lock: Option<LockChange>,
+    /// The message to send after the write, or within it where the store can.
+    pub message: Option<Outgoing>,
+}
+
+/// What became of a run that was to be made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The run that was there already under this key.
+    pub existing: Option<Box<Run>>,
+    /// Whether the store has sent the message itself, within the same transaction.
+    pub sent: bool,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// The message.
+    pub message: Message,
+    /// Not to be handed out before this; at most 15 minutes ahead.
+    pub at: Timestamp,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Of this job only; the text may hold the wildcards of [`crate::glob`].
+    pub job: Option<String>,
+    /// In one of these statuses only; empty for any.
+    pub statuses: Vec<Status>,
+    /// Dispatched at or after this only.
+    pub since: Option<Timestamp>,
+    /// Only the run and the children with this id, and what they dispatched.
+    pub tree_of: Option<RunKey>,
+    /// Whether children of chains and the like are listed too.
+    pub children: bool,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+/// A job as it is stored: its spec, or why what is stored is none. The same spec is handed out
+/// again and again, so that what was once checked need not be checked anew.
+pub type StoredJob = Result<Arc<JobSpec>, SpecError>;
+
+/// Job specs and the realm.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// The realm's definition.
+    async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError>;
+    /// The jobs with these ids, in this order; `None` for one that does not exist, the reason for
+    /// one whose stored spec no longer holds.
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError>;
+    /// The ids of all jobs, to find the one that was meant; may be empty where that costs too much.
+    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError>;
+}
+
+/// Records of runs.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is.
+    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
+    /// The record.
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
+    /// The record and what it uses, in one round trip.
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError>;
+    /// Writes a record if nobody has written since; tells whether the message was sent with it.
+    async fn commit(&self, change: Change) -> Result<bool, CommitError>;
+    /// The children of one attempt of a run, by step.
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
+    /// Runs whose time to be looked at has passed, the longest due first.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
+    /// Runs, newest first.
+    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+    /// The longest waiting run of a job that waits for the job's lock.
+    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError>;
+}
+
+/// A state item's form (lava guide, State Item Types).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum StateType {
+    /// Kept as JSON text.
+    #[default]
+    Json,
+    /// Kept as it is.
+    Raw,
+    /// Encrypted.
+    Secure,
+}
+
+/// A state item (lava guide, The State Table).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateItem {
+    /// Its id.
+    pub state_id: StateId,
+    /// Its form.
+    pub r#type: StateType,
+    /// Its value.
+    pub value: Value,
+    /// Who put it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
+    /// When it was put.
+    pub timestamp: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+}
+
+/// State items. An item past its time does not exist.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// The items with these ids, in this order.
+    async fn get(&self, ids: &[StateId], now: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError>;
+    /// Puts an item, whole, over one that may be there.
+    async fn put(&self, item: StateItem) -> Result<(), StoreError>;
+}
+
+/// Sends messages to workers' queues.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Sends each; the outcomes are in the same order. A message may arrive more than once, and
+    /// not in order.
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
+}
+
+/// A message as it was handed out.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its body.
+    pub body: String,
+    /// How often it was handed out, this time included.
+    pub receives: u32,
+    /// What to give back to delete, release or keep it.
+    pub receipt: String,
+}
+
+/// Takes messages from a worker's queue, with the guarantees of SQS: at least once, hidden from
+/// others for a while, to the dead letters after too many times.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// Takes up to `max` messages, waiting up to `wait` for the first.
+    async fn receive(&self, worker: &WorkerName, max: usize, wait: Duration) -> Result<Vec<Delivery>, StoreError>;
+    /// The messages are dealt with.
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError>;
+    /// The message is to be handed out again, after a while.
+    async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError>;
+    /// The message is to stay hidden for so long from now.
+    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError>;
+    /// Puts the message aside, for a person to look at.
+    async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError>;
+}
+
+/// Files that outlive a run: outputs and payloads.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Keeps a copy of a local file at a location: `s3://bucket/key`, or a path when embedded.
+    async fn put_file(&self, location: &str, file: &std::path::Path) -> Result<(), StoreError>;
+}
+
+/// The time.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Returns at or after `until`.
+    async fn sleep_until(&self, until: Timestamp);
+}
+
+/// Chance.
+pub trait Random: Send + Sync {
+    /// A new UUID whose order follows the time (RFC 9562, version 7), so that stores grow at one end.
+    fn uuid(&self, now: Timestamp) -> Uuid;
+    /// A number from 0 up to 1.
+    fn unit(&self) -> f64;
+}
+
+/// Everything the engine asks of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Job specs and the realm.
+    pub jobs: Arc<dyn JobStore>,
+    /// Records of runs.
+    pub runs: Arc<dyn RunStore>,
+    /// State items.
+    pub state: Arc<dyn StateStore>,
+    /// The workers' queues.
+    pub queue: Arc<dyn Queue>,
+    /// Files that outlive a run.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ports")
+    }
+}

@@ -1,0 +1,193 @@
+//! What is wrong with a spec or a request: where, what, and the nearest thing that would be right.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Longest offending value shown in a message, in characters.
+const MAX_SHOWN: usize = 60;
+
+/// A place in a JSON document, as `.parameters.args[2]`; empty for the document itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JsonPath(String);
+
+impl JsonPath {
+    /// The document itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The field `name` of the object at this place.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        let plain = !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if plain { Self(format!("{}.{name}", self.0)) } else { Self(format!("{}[{name:?}]", self.0)) }
+    }
+
+    /// The item `index` of the list at this place.
+    #[must_use]
+    pub fn item(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// A place below this one, given as text of the same form.
+    #[must_use]
+    pub fn join(&self, below: &str) -> Self {
+        Self(format!("{}{below}", self.0))
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(top level)" } else { self.0.trim_start_matches('.') })
+    }
+}
+
+/// One mistake in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands.
+    pub path: JsonPath,
+    /// What is wrong, with the offending value: a lower-case fragment.
+    pub message: String,
+    /// What would be right, where that can be told.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem at a place.
+    #[must_use]
+    pub fn new(path: JsonPath, message: impl Into<String>) -> Self {
+        Self { path, message: message.into(), hint: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, for a document that stands at `parent` within a larger one.
+    #[must_use]
+    pub fn below(mut self, parent: &JsonPath) -> Self {
+        self.path = parent.join(self.path.as_str());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A document that does not hold, with everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SpecError {
+    /// Every mistake found, in the document's order; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl SpecError {
+    /// An error of one problem.
+    #[must_use]
+    pub fn one(problem: Problem) -> Self {
+        Self { problems: vec![problem] }
+    }
+
+    /// Nothing when there are no problems, else the error that holds them.
+    ///
+    /// # Errors
+    /// [`SpecError`] with the given problems, when there are any.
+    pub fn check(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The candidate most like `name`, if one is near enough to be a slip of the pen.
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = name.to_lowercase().replace('-', "_");
+    let furthest = (name.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= furthest)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean "x"?`, when a candidate is near.
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, candidates).map(|found| format!("did you mean {found:?}?"))
+}
+
+/// The value as it is shown in a message: short JSON, cut where it is long.
+#[must_use]
+pub fn show(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= MAX_SHOWN {
+        return text;
+    }
+    let cut: String = text.chars().take(MAX_SHOWN).collect();
+    format!("{cut}…")
+}
+
+/// What kind of JSON value this is, in words.
+#[must_use]
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found() {
+        let known = ["payload", "parameters", "on_success"];
+        assert_eq!(nearest("paylaod", known), Some("payload"));
+        assert_eq!(nearest("On-Success", known), Some("on_success"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+
+    #[test]
+    fn places_read_well() {
+        let path = JsonPath::root().field("a").item(2).field("x y");
+        assert_eq!(path.to_string(), "a[2][\"x y\"]");
+        assert_eq!(JsonPath::root().to_string(), "(top level)");
+    }
+}

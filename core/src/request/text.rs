@@ -1,0 +1,121 @@
+//! The text form of requests: one a line, as on a command line.
+
+use serde_json::{Map, Value};
+
+use super::{BadRequest, DispatchRequest, MAX_BATCH, Parsed, check_globals, set_dotted};
+use crate::duration::Span;
+use crate::ids::JobId;
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
+
+const OPTIONS: [&str; 3] = ["--delay", "--global", "--param"];
+
+pub(super) fn parse(body: &str) -> Vec<Parsed> {
+    let mut parsed = Vec::new();
+    for (index, line) in body.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if parsed.len() == MAX_BATCH {
+            parsed.push(Err(at_line(index, format!("more than {MAX_BATCH} requests in one batch"))));
+            break;
+        }
+        parsed.push(parse_line(line).map_err(|message| at_line(index, message)));
+    }
+    parsed
+}
+
+fn at_line(index: usize, message: String) -> BadRequest {
+    let error = SpecError::one(Problem::new(JsonPath::root(), message));
+    BadRequest { place: format!("line {}", index + 1), error }
+}
+
+fn parse_line(line: &str) -> Result<DispatchRequest, String> {
+    let words = shlex::split(line).ok_or_else(|| "a quote is not closed".to_owned())?;
+    let mut words = words.into_iter();
+    let mut job_id = None;
+    let mut parameters = Map::new();
+    let mut globals = Map::new();
+    let mut delay = Span::ZERO;
+    while let Some(word) = words.next() {
+        let (option, inline) = split_option(&word);
+        let mut value = || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{option} needs a value"));
+        match option.as_str() {
+            "-d" | "--delay" => delay = Span::parse(&value()?).map_err(|error| error.to_string())?,
+            "-g" | "--global" => assign(&mut globals, &value()?)?,
+            "-p" | "--param" => assign(&mut parameters, &value()?)?,
+            unknown if unknown.starts_with('-') => {
+                let hint = did_you_mean(unknown, OPTIONS).map(|h| format!(" ({h})")).unwrap_or_default();
+                return Err(format!("no such option {unknown}{hint}"));
+            }
+            _ if job_id.is_some() => return Err(format!("{word:?} is one word too many: a line names one job")),
+            _ => job_id = Some(JobId::new(&word).map_err(|error| error.to_string())?),
+        }
+    }
+    let job_id = job_id.ok_or("the line names no job")?;
+    SpecError::check(check_globals(&globals)).map_err(|error| error.to_string())?;
+    let when = DispatchRequest::after(delay)?;
+    Ok(DispatchRequest { parameters, globals, when, ..DispatchRequest::new(job_id) })
+}
+
+/// Splits `--name=value` and `-nVALUE`, as command lines allow.
+fn split_option(word: &str) -> (String, Option<String>) {
+    if let Some((name, value)) = word.split_once('=')
+        && name.starts_with("--")
+    {
+        return (name.to_owned(), Some(value.to_owned()));
+    }
+    match word.get(..2) {
+        Some(name @ ("-d" | "-g" | "-p")) if word.len() > 2 => (name.to_owned(), Some(word[2..].to_owned())),
+        _ => (word.to_owned(), None),
+    }
+}
+
+fn assign(into: &mut Map<String, Value>, text: &str) -> Result<(), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    set_dotted(into, name, Value::String(value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::When;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn lines_are_read_as_command_lines() {
+        let body = "# nightly\n\n  etl/load -d 5m -g a.b='x y' --param=vars.name=x -pz=1\nother\n";
+        let parsed = parse(body);
+        let request = parsed[0].as_ref().unwrap();
+        assert_eq!(request.job_id.as_str(), "etl/load");
+        assert_eq!(request.when, When::After(Span::from_mins(5)));
+        assert_eq!(Value::Object(request.globals.clone()), json!({"a": {"b": "x y"}}));
+        assert_eq!(Value::Object(request.parameters.clone()), json!({"vars": {"name": "x"}, "z": "1"}));
+        assert_eq!(parsed.len(), 2);
+    }
+
+    #[test]
+    fn each_bad_line_says_why() {
+        for (line, wanted) in [
+            ("a b", "too many"),
+            ("-d 5m", "names no job"),
+            ("a -d", "needs a value"),
+            ("a --dely 5m", "did you mean \"--delay\"?"),
+            ("a -g x", "NAME=VALUE"),
+            ("a 'b", "not closed"),
+            ("a -d 16m", "\"at\""),
+            ("a -g lava.x=1", "reserved"),
+        ] {
+            let error = parse(line)[0].as_ref().unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.starts_with("line 1: "), "{line}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(body in "\\PC*") {
+            let _ = parse(&body);
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! The rules of a run's life: pure, so that they can be tested as tables.
+//!
+//! A decision is the next record and what follows from it. It is carried out by one conditional
+//! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
+
+use serde_json::{Value, json};
+
+use super::record::{Duties, Lease, Run, Worker};
+use super::status::Status;
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::RunKey;
+use crate::request::MAX_DELAY;
+use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
+
+/// How long after a run could have started somebody looks whether it did.
+pub const WAKE_GRACE: Span = Span::from_secs(60);
+/// How often a run that waits for its children looks at them unasked.
+pub const POLL: Span = Span::from_mins(5);
+/// How often a worker may be lost while it runs the same run.
+pub const MAX_CRASHES: u32 = 5;
+/// How long a run waits for the one before it, at most, until it looks again.
+pub const HOLD: Span = Span::from_secs(30);
+/// How much too early a message may come and still start its run: the clocks of two hosts differ.
+pub const EARLY: Span = Span::from_secs(2);
+
+/// What is known about a message's arrival besides the record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tries {
+    /// How often the queue has handed out this message.
+    pub receives: u32,
+    /// Whether the job is run step by step with children, so that a cancelled one must first see to them.
+    pub composite: bool,
+}
+
+/// Why a message needs nothing done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// The run has ended and nothing is left to do.
+    Ended,
+    /// Somebody holds the run.
+    Held,
+    /// The run is not to start yet; another message will come.
+    Early,
+}
+
+/// What a message about a run calls for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// Nothing.
+    Drop(Drop),
+    /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`].
+    Duties,
+    /// An end without running: [`Input::Close`].
+    Close(Status, String),
+    /// An attempt, the first of the run when `first`: [`Input::Claim`].
+    Start {
+        /// Nobody has started this run before.
+        first: bool,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Well, with a result.
+    Success(Value),
+    /// Not well.
+    Failure {
+        /// Why: a lower-case fragment.
+        reason: String,
+        /// What there is to tell besides.
+        result: Value,
+        /// Whether another attempt could help.
+        retryable: bool,
+    },
+    /// Stopped by request.
+    Cancelled,
+}
+
+/// What happened to a run, or is asked of it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A worker starts or resumes it.
+    Claim {
+        /// Who.
+        worker: Worker,
+        /// On which host.
+        hostname: String,
+        /// Until when the claim holds unless it is extended.
+        until: Timestamp,
+        /// What the job's `event_log` gave, when this is the first start.
+        event_log: Option<Value>,
+    },
+    /// It ends without running an attempt.
+    Close {
+        /// As what.
+        status: Status,
+        /// Why.
+        reason: String,
+        /// Whether `on_fail` has actions.
+        on_fail: bool,
+        /// Whether the parent must be told: not when it runs in the same invocation.
+        tell_parent: bool,
+        /// Who ends it, and until when that one sees to what is left.
+        worker: Worker,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// It must wait until another run of its job has ended.
+    Hold {
+        /// The run that is in the way.
+        by: RunKey,
+    },
+    /// A worker sees to the actions and reports that are left.
+    ClaimDuties {
+        /// Who.
+        worker: Worker,
+        /// Until when the claim holds.
+        until: Timestamp,
+    },
+    /// The attempt ended.
+    Finish {
+        /// Whose attempt.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// How it ended.
+        outcome: Outcome,
+        /// Which of the lists `on_success`, `on_retry`, `on_fail` have actions.
+        actions: [bool; 3],
+        /// Whether the parent must be told: not when it runs in the same invocation.
+        tell_parent: bool,
+        /// A random number from 0 up to 1.
+        jitter: f64,
+    },
+    /// It gives way until its children have ended, or its worker's time is up.
+    Suspend {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// Whether it goes on at once in another invocation.
+        resume: bool,
+    },
+    /// One of its actions is done.
+    ActionDone {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// What went wrong, if anything.
+        error: Option<String>,
+    },
+    /// All its actions are done and its parent has been told.
+    DutiesDone {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+    },
+    /// The worker needs more time.
+    Extend {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// Until when the claim holds from now on.
+        until: Timestamp,
+    },
+    /// A child of it has ended.
+    ChildEnded,
+    /// The run of its job that was in its way has ended.
+    Freed,
+    /// Somebody asks for it to stop.
+    Cancel,
+    /// Its time to be looked at has passed.
+    Sweep,
+}
+
+/// A message to be sent: time to look at a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// Not before this.
+    pub at: Timestamp,
+}
+
+/// What a lock change does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockChange {
+    /// Take the job's lock; it must be free or this run's own.
+    Take,
+    /// Give it up, if this run holds it.
+    Free,
+}
+
+/// What follows from an input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The next record, to be written on the condition that nobody has written since.
+    pub run: Run,
+    /// The message to send after that.
+    pub wake: Option<Wake>,
+    /// What happens to the lock of the job, in the same write.
+    pub lock: Option<LockChange>,
+}
+
+/// An input that does not fit the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalTransition {
+    /// The claim is history: somebody else has the run, or its lease was given up.
+    #[error("the claim on the run is history")]
+    Fenced,
+    /// The run has ended.
+    #[error("the run has ended")]
+    Ended,
+    /// Somebody holds the run.
+    #[error("another worker holds the run")]
+    Held,
+    /// Nothing would change.
+    #[error("there is nothing to change")]
+    Nothing,
+}
+
+/// What a message about the run calls for now.
+#[must_use]
+pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
+    if run.due_at.is_none() {
+        return Look::Drop(Drop::Ended);
+    }
+    if run.lease.as_ref().is_some_and(|lease| now < lease.until) {
+        return Look::Drop(Drop::Held);
+    }
+    if run.status.is_end() || run.duties.is_some() {
+        return Look::Duties;
+    }
+    if now + EARLY.delta() < run.not_before {
+        return Look::Drop(Drop::Early);
+    }
+    let started = matches!(run.status, Status::Running) || is_suspended(run);
+    if run.cancel && !(tries.composite && started) {
+        return Look::Close(Status::Cancelled, "cancelled before it ran".to_owned());
+    }
+    let lost = crashes_so_far(run);
+    if lost > MAX_CRASHES {
+        return Look::Close(Status::Failed, format!("its worker was lost {lost} times"));
+    }
+    let tried = (lost + 1).max(tries.receives);
+    if run.retry.max_tries > 0 && tried > run.retry.max_tries {
+        let reason = format!("try {tried} is more than its max_tries of {}", run.retry.max_tries);
+        return Look::Close(Status::Rejected, reason);
+    }
+    Look::Start { first: run.ts_start.is_none() }
+}
+
+/// A run that was started and gave way, rather than one that never started.
+fn is_suspended(run: &Run) -> bool {
+    run.status == Status::Waiting && run.ts_start.is_some()
+}
+
+/// How many workers were lost on this run, the one that let its lease run out included.
+fn crashes_so_far(run: &Run) -> u32 {
+    run.crashes + u32::from(run.status == Status::Running && run.lease.is_some())
+}
+
+/// The next record and what follows from it.
+///
+/// # Errors
+/// [`IllegalTransition`] when the input does not fit the record as it stands.
+pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    match input {
+        Input::Claim { worker, hostname, until, event_log } => {
+            not_held(run, now)?;
+            Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
+        }
+        Input::Close { status, reason, on_fail, tell_parent, worker, until } => {
+            not_held(run, now)?;
+            not_ended(run)?;
+            let lease = Lease { owner: worker, until };
+            let closed = closed(run, status, reason, lease, now);
+            let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);
+            Ok(end(closed, status, actions, tell_parent, now))
+        }
+        Input::Hold { by } => {
+            not_held(run, now)?;
+            not_ended(run)?;
+            Ok(hold(run, &by, now))
+        }
+        Input::ClaimDuties { worker, until } => {
+            not_held(run, now)?;
+            if run.duties.is_none() {
+                return Err(IllegalTransition::Nothing);
+            }
+            let mut next = run.clone();
+            next.epoch += 1;
+            next.due_at = Some(until + WAKE_GRACE.delta());
+            next.lease = Some(Lease { owner: worker, until });
+            Ok(plain(next))
+        }
+        Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter } => {
+            running(run, &worker, epoch)?;
+            Ok(finish(run, outcome, actions, tell_parent, jitter, now))
+        }
+        Input::Suspend { worker, epoch, resume } => {
+            running(run, &worker, epoch)?;
+            Ok(suspend(run, resume, now))
+        }
+        Input::ActionDone { worker, epoch, error } => {
+            held(run, &worker, epoch)?;
+            action_done(run, error, now)
+        }
+        Input::DutiesDone { worker, epoch } => {
+            held(run, &worker, epoch)?;
+            Ok(duties_done(run, now))
+        }
+        Input::Extend { worker, epoch, until } => {
+            held(run, &worker, epoch)?;
+            let mut next = run.clone();
+            next.due_at = Some(until + WAKE_GRACE.delta());
+            next.lease = Some(Lease { owner: worker, until });
+            Ok(plain(next))
+        }
+        Input::ChildEnded => child_ended(run, now),
+        Input::Freed => freed(run, now),
+        Input::Cancel => cancel(run, now),
+        Input::Sweep => sweep(run, now),
+    }
+}
+
+fn plain(run: Run) -> Decision {
+    Decision { run, wake: None, lock: None }
+}
+
+fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    match &run.lease {
+        Some(lease) if now < lease.until => Err(IllegalTransition::Held),
+        _ => Ok(()),
+    }
+}
+
+fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
+    if run.status.is_end() { Err(IllegalTransition::Ended) } else { Ok(()) }
+}
+
+fn held(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
+    if run.is_held(worker, epoch) { Ok(()) } else { Err(IllegalTransition::Fenced) }
+}
+
+fn running(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
+    held(run, worker, epoch)?;
+    if run.status == Status::Running { Ok(()) } else { Err(IllegalTransition::Fenced) }
+}
+
+fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    let resumed = is_suspended(run);
+    next.crashes = crashes_so_far(run);
+    if run.ts_start.is_none() {
+        next.ts_start = Some(now);
+        next.log.push(Status::Starting, now, Value::Null);
+        if let Some(info) = event_log {
+            next.log.push(Status::Logging, now, info);
+        }
+    }
+    let about = match (resumed, next.crashes > run.crashes) {
+        (true, _) => format!("Iteration {}, resumed", run.attempt),
+        (_, true) => format!("Iteration {}, again after its worker was lost", run.attempt),
+        _ => format!("Iteration {}", run.attempt),
+    };
+    next.status = Status::Running;
+    next.log.push(Status::Running, now, Value::String(about));
+    next.epoch += 1;
+    next.due_at = Some(lease.until + WAKE_GRACE.delta());
+    next.lease = Some(lease);
+    next.hostname = Some(hostname);
+    let lock = (run.overlap != Overlap::Allow).then_some(LockChange::Take);
+    Decision { run: next, wake: None, lock }
+}
+
+/// The record of a run that ends without an attempt.
+fn closed(run: &Run, status: Status, reason: String, lease: Lease, now: Timestamp) -> Run {
+    let mut next = run.clone();
+    next.crashes = crashes_so_far(run);
+    next.epoch += 1;
+    next.result = json!({ "error": reason });
+    next.log.push(status, now, Value::String(reason.clone()));
+    next.reason = Some(reason);
+    next.lease = Some(lease);
+    next
+}
+
+fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    if run.status != Status::Waiting {
+        next.log.push(Status::Waiting, now, Value::String(format!("run {by} of the same job is not done")));
+    }
+    next.status = Status::Waiting;
+    next.lease = None;
+    next.not_before = now + HOLD.delta();
+    let wake = wake(&mut next, now);
+    Decision { run: next, wake, lock: None }
+}
+
+/// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
+fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
+    let at = run.not_before.max(now);
+    if at - now > MAX_DELAY.delta() {
+        run.due_at = Some(at - MAX_DELAY.delta());
+        return None;
+    }
+    run.due_at = Some(at + WAKE_GRACE.delta());
+    Some(Wake { at })
+}
+
+/// The message that a run which was just made needs; `None` when the sweeper sends it later.
+#[must_use]
+pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
+    wake(run, now)
+}
+
+fn finish(run: &Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, jitter: f64, now: Timestamp) -> Decision {
+    let [on_success, on_retry, on_fail] = actions;
+    let mut next = run.clone();
+    match outcome {
+        Outcome::Success(result) => {
+            next.result = result;
+            next.reason = None;
+            next.log.push(Status::Complete, now, Value::Null);
+            let due = on_success.then_some(ActionsWhen::OnSuccess);
+            end(next, Status::Complete, due, tell_parent, now)
+        }
+        Outcome::Cancelled => {
+            next.reason = Some("cancelled while it ran".to_owned());
+            next.result = json!({ "error": "cancelled" });
+            next.log.push(Status::Cancelled, now, Value::Null);
+            end(next, Status::Cancelled, None, tell_parent, now)
+        }
+        Outcome::Failure { reason, result, retryable } => {
+            next.result = result;
+            next.reason = Some(reason.clone());
+            if retryable && run.attempt < run.retry.limit && !run.cancel {
+                return retry(next, &reason, on_retry, jitter, now);
+            }
+            next.log.push(Status::Failed, now, json!({ "error": reason }));
+            let due = on_fail.then_some(ActionsWhen::OnFail);
+            end(next, Status::Failed, due, tell_parent, now)
+        }
+    }
+}
+
+fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestamp) -> Decision {
+    let delay = retry_delay(&next, jitter);
+    next.log.push(Status::Retrying, now, json!({ "error": reason, "delay": delay.to_string() }));
+    next.status = Status::Retrying;
+    next.not_before = now + delay.delta();
+    if on_retry {
+        // The actions see the attempt that failed; its number is raised when they are done.
+        next.duties = Some(Duties { actions: Some(ActionsWhen::OnRetry), done: 0, wake_parent: false });
+        return plain(with_duties(next, now));
+    }
+    next.attempt += 1;
+    next.lease = None;
+    let wake = wake(&mut next, now);
+    Decision { run: next, wake, lock: None }
+}
+
+/// The delay before the attempt after this one.
+fn retry_delay(run: &Run, jitter: f64) -> Span {
+    match run.retry.backoff {
+        RetryBackoff::Fixed => run.retry.delay,
+        RetryBackoff::Exponential => {
+            let most = run.retry.delay.get().saturating_mul(1 << (run.attempt - 1).min(20));
+            Span::from(most.min(MAX_DELAY.get()).mul_f64(jitter.clamp(0.0, 1.0)))
+        }
+    }
+}
+
+fn end(mut next: Run, status: Status, actions: Option<ActionsWhen>, tell_parent: bool, now: Timestamp) -> Decision {
+    next.status = status;
+    next.ts_end = Some(now);
+    let wake_parent = tell_parent && next.is_child();
+    if actions.is_some() || wake_parent {
+        next.duties = Some(Duties { actions, done: 0, wake_parent });
+        return plain(with_duties(next, now));
+    }
+    ended(next)
+}
+
+/// Keeps the lease for as long as the duties may take, so that no two workers see to them.
+fn with_duties(mut next: Run, now: Timestamp) -> Run {
+    let until = next.lease.as_ref().map_or(now, |lease| lease.until).max(now + WAKE_GRACE.delta());
+    if let Some(lease) = &mut next.lease {
+        lease.until = until;
+    }
+    next.due_at = Some(until + WAKE_GRACE.delta());
+    next
+}
+
+fn ended(mut next: Run) -> Decision {
+    next.duties = None;
+    next.lease = None;
+    next.due_at = None;
+    let lock = (next.overlap != Overlap::Allow && next.ts_start.is_some()).then_some(LockChange::Free);
+    Decision { run: next, wake: None, lock }
+}
+
+fn suspend(run: &Run, resume: bool, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    next.status = Status::Waiting;
+    next.lease = None;
+    next.not_before = now;
+    let about = if resume { "goes on in another invocation" } else { "for its children" };
+    next.log.push(Status::Waiting, now, Value::String(about.to_owned()));
+    if resume {
+        let wake = wake(&mut next, now);
+        return Decision { run: next, wake, lock: None };
+    }
+    next.due_at = Some(now + POLL.delta());
+    plain(next)
+}
+
+fn action_done(run: &Run, error: Option<String>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let mut next = run.clone();
+    let duties = next.duties.as_mut().ok_or(IllegalTransition::Nothing)?;
+    duties.done += 1;
+    if let Some(error) = error {
+        next.log.push(Status::ActionFailed, now, Value::String(error));
+    }
+    Ok(plain(next))
+}
+
+fn duties_done(run: &Run, now: Timestamp) -> Decision {
+    let mut next = run.clone();
+    if next.status.is_end() {
+        return ended(next);
+    }
+    next.duties = None;
+    next.lease = None;
+    next.attempt += 1;
+    let wake = wake(&mut next, now);
+    Decision { run: next, wake, lock: None }
+}
+
+fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    not_ended(run)?;
+    let mut next = run.clone();
+    if is_suspended(run) {
+        next.not_before = now;
+        let wake = wake(&mut next, now);
+        return Ok(Decision { run: next, wake, lock: None });
+    }
+    if run.status == Status::Running {
+        // The write alone tells a parent that is about to suspend to look again.
+        return Ok(plain(next));
+    }
+    Err(IllegalTransition::Nothing)
+}
+
+fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    next.not_before = now;
+    let wake = wake(&mut next, now);
+    Ok(Decision { run: next, wake, lock: None })
+}
+
+fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    not_ended(run)?;
+    if run.cancel {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    next.cancel = true;
+    let busy = run.lease.is_some() || run.duties.is_some();
+    if busy {
+        return Ok(plain(next));
+    }
+    if is_suspended(run) {
+        next.not_before = now;
+        let wake = wake(&mut next, now);
+        return Ok(Decision { run: next, wake, lock: None });
+    }
+    next.epoch += 1;
+    next.reason = Some("cancelled before it ran".to_owned());
+    next.result = json!({ "error": "cancelled" });
+    next.log.push(Status::Cancelled, now, Value::Null);
+    let mut decision = end(next, Status::Cancelled, None, true, now);
+    if decision.run.duties.is_some() {
+        decision.run.due_at = Some(now + WAKE_GRACE.delta());
+        decision.wake = Some(Wake { at: now });
+    }
+    Ok(decision)
+}
+
+fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    if run.due_at.is_none_or(|due| now < due) {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    let wake = wake(&mut next, now);
+    Ok(Decision { run: next, wake, lock: None })
+}

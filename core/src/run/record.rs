@@ -1,0 +1,242 @@
+//! The record of a run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::RunLog;
+use super::{Status, WAKE_GRACE};
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::{JobId, RunId, RunKey, WorkerName};
+use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
+
+/// Who is running something: one invocation of a worker, or one process. A new name each time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Worker(pub String);
+
+/// The right to run, until a time: nobody else may start the run before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it.
+    pub owner: Worker,
+    /// Until when.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub until: Timestamp,
+}
+
+/// Who started a run, and who began it all (lava guide, Globals Owned by Lava).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The job at the top of the tree.
+    pub master_job_id: JobId,
+    /// When its run started.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub master_start: Timestamp,
+    /// The job that started this one.
+    pub parent_job_id: JobId,
+    /// When its run started.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub parent_start: Timestamp,
+    /// How many jobs stand above: 1 for a job that the first one started.
+    pub depth: u32,
+}
+
+/// The idempotency key of a run and a digest of the request that brought it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed {
+    /// The caller's key.
+    pub key: String,
+    /// The digest of the request: one key stands for one request.
+    pub fingerprint: String,
+}
+
+/// What is still to be done about an attempt that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duties {
+    /// Which list of actions is due, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<ActionsWhen>,
+    /// How many actions of the list are done.
+    #[serde(default)]
+    pub done: u32,
+    /// Whether the parent is to be told.
+    #[serde(default)]
+    pub wake_parent: bool,
+}
+
+/// When a failed attempt is followed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryRule {
+    /// How many attempts are made.
+    pub limit: u32,
+    /// The delay between them.
+    pub delay: Span,
+    /// How the delay grows.
+    pub backoff: RetryBackoff,
+    /// How often the run may be started over, 0 for no limit of its own.
+    pub max_tries: u32,
+}
+
+impl Default for RetryRule {
+    fn default() -> Self {
+        Self { limit: 1, delay: Span::ZERO, backoff: RetryBackoff::Fixed, max_tries: 0 }
+    }
+}
+
+/// The record of a run: small, and written whole with each change. What it runs is pinned beside
+/// it in a [`RunSpec`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The record's key.
+    pub key: RunKey,
+    /// The id that users see; a child shows its parent's.
+    pub run_id: RunId,
+    /// The job.
+    pub job_id: JobId,
+    /// The job's type.
+    pub job_type: String,
+    /// The worker it is for.
+    pub worker: WorkerName,
+    /// Where it stands.
+    pub status: Status,
+    /// How often the record was written; the store raises it by one with each change.
+    pub rev: u64,
+    /// How often it was claimed: the fence that keeps out a worker whose claim is history.
+    pub epoch: u64,
+    /// Who runs it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// How often a worker was lost while it ran.
+    #[serde(default)]
+    pub crashes: u32,
+    /// The time before which it does not start.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub not_before: Timestamp,
+    /// The time by which somebody must look again; `None` when nothing is left to do.
+    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// When it was dispatched.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub ts_dispatch: Timestamp,
+    /// When its first attempt started.
+    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    pub ts_start: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    pub ts_end: Option<Timestamp>,
+    /// The run that dispatched it, for a run of its own that a job or an action started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatched_by: Option<RunKey>,
+    /// Where it comes from, when a job started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
+    /// Its place in a foreach, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreach_index: Option<u32>,
+    /// When it is tried again.
+    pub retry: RetryRule,
+    /// What it does when its job already runs.
+    #[serde(default)]
+    pub overlap: Overlap,
+    /// Its idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyed: Option<Keyed>,
+    /// Whether somebody asked for it to stop.
+    #[serde(default)]
+    pub cancel: bool,
+    /// What is left to do about the attempt that ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duties: Option<Duties>,
+    /// What the last attempt gave, or tells of its failure.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub result: Value,
+    /// Why it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The host that ran it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// When the record expires.
+    #[serde(with = "chrono::serde::ts_seconds")]
+    pub expires: Timestamp,
+    /// What happened.
+    pub log: RunLog,
+}
+
+/// What is known of a run when it is made.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// The record.
+    pub run: Run,
+    /// What it uses, for good.
+    pub spec: RunSpec,
+}
+
+impl Run {
+    /// The record of a run that was just dispatched. The caller fills in what is particular.
+    #[must_use]
+    pub fn dispatched(
+        key: RunKey,
+        run_id: RunId,
+        job: (JobId, String, WorkerName),
+        now: Timestamp,
+        not_before: Timestamp,
+        keep: Span,
+    ) -> Self {
+        let (job_id, job_type, worker) = job;
+        let mut log = RunLog::default();
+        log.push(Status::Dispatched, now, Value::Null);
+        Self {
+            key,
+            run_id,
+            job_id,
+            job_type,
+            worker,
+            status: Status::Dispatched,
+            rev: 1,
+            epoch: 0,
+            lease: None,
+            attempt: 1,
+            crashes: 0,
+            not_before,
+            due_at: Some(not_before.max(now) + WAKE_GRACE.delta()),
+            ts_dispatch: now,
+            ts_start: None,
+            ts_end: None,
+            dispatched_by: None,
+            lineage: None,
+            foreach_index: None,
+            retry: RetryRule::default(),
+            overlap: Overlap::Allow,
+            keyed: None,
+            cancel: false,
+            duties: None,
+            result: Value::Null,
+            reason: None,
+            hostname: None,
+            expires: now.max(not_before) + keep.delta(),
+            log,
+        }
+    }
+
+    /// Whether this is a child that runs under its parent's run id.
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.key.depth() > 0
+    }
+
+    /// The run that started this one, whichever way.
+    #[must_use]
+    pub fn parent(&self) -> Option<RunKey> {
+        self.key.parent().or_else(|| self.dispatched_by.clone())
+    }
+
+    /// Whether `owner` holds the run at this epoch.
+    #[must_use]
+    pub fn is_held(&self, owner: &Worker, epoch: u64) -> bool {
+        self.epoch == epoch && self.lease.as_ref().is_some_and(|lease| &lease.owner == owner)
+    }
+}

@@ -1,0 +1,286 @@
+//! Checks a JSON document against the schema of a Rust type, and finds every mistake at once.
+//!
+//! The schema that is published for editors, the check made here and the type that the document is
+//! then read into are one definition: the type. Only the JSON Schema words that such types make
+//! are known; another one stops the tests.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::duration::Span;
+use crate::ids::{JobId, RealmName, StateId, WorkerName};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
+use crate::spec::{Crontab, Timezone};
+
+/// Deepest nesting that is followed, in levels.
+const MAX_DEPTH: usize = 64;
+
+/// The JSON Schema of `T`, draft 2020-12.
+#[must_use]
+pub fn schema_of<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Reads a document into `T` after checking all of it.
+///
+/// # Errors
+/// [`SpecError`] with every mistake: unknown and missing fields, wrong types, bad values.
+pub fn read<T: JsonSchema + DeserializeOwned>(document: &Value) -> Result<T, SpecError> {
+    SpecError::check(check(&schema_of::<T>(), document))?;
+    read_unchecked(document)
+}
+
+/// Reads a document that has been checked against its schema.
+///
+/// # Errors
+/// [`SpecError`] with the first mistake, should the check have missed one.
+pub fn read_unchecked<T: DeserializeOwned>(document: &Value) -> Result<T, SpecError> {
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { format!(".{path}") };
+        SpecError::one(Problem::new(JsonPath::root().join(&path), error.into_inner().to_string()))
+    })
+}
+
+/// Every way in which a document breaks a schema.
+#[must_use]
+pub fn check(schema: &Value, document: &Value) -> Vec<Problem> {
+    let mut checker = Checker { root: schema, problems: Vec::new() };
+    checker.visit(schema, document, &JsonPath::root(), 0);
+    checker.problems
+}
+
+struct Checker<'a> {
+    root: &'a Value,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Checker<'a> {
+    fn visit(&mut self, schema: &'a Value, value: &Value, path: &JsonPath, depth: usize) {
+        if depth > MAX_DEPTH {
+            self.add(path, format!("nested deeper than {MAX_DEPTH} levels"));
+            return;
+        }
+        let Some(schema) = self.resolve(schema) else { return };
+        if let Some(branches) = schema.get("anyOf").or_else(|| schema.get("oneOf")) {
+            self.visit_branches(branches, value, path, depth);
+            return;
+        }
+        if !self.type_holds(schema, value, path) {
+            return;
+        }
+        if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
+            self.visit_enum(allowed, value, path);
+        }
+        self.visit_scalar(schema, value, path);
+        match value {
+            Value::Object(fields) => self.visit_object(schema, fields, path, depth),
+            Value::Array(items) => {
+                if let Some(item_schema) = schema.get("items") {
+                    for (index, item) in items.iter().enumerate() {
+                        self.visit(item_schema, item, &path.item(index), depth + 1);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The schema that a `$ref` stands for; nothing for `true`, which allows anything.
+    fn resolve(&self, schema: &'a Value) -> Option<&'a Map<String, Value>> {
+        let mut schema = schema.as_object()?;
+        while let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+            schema = self.root.pointer(name.strip_prefix('#')?)?.as_object()?;
+        }
+        Some(schema)
+    }
+
+    /// A value for which one branch must hold: the problems told are those of the branch that
+    /// takes this kind of value.
+    fn visit_branches(&mut self, branches: &'a Value, value: &Value, path: &JsonPath, depth: usize) {
+        let branches: Vec<&'a Value> = branches.as_array().into_iter().flatten().collect();
+        let mut nearest: Option<Vec<Problem>> = None;
+        for branch in &branches {
+            let mut attempt = Checker { root: self.root, problems: Vec::new() };
+            attempt.visit(branch, value, path, depth + 1);
+            if attempt.problems.is_empty() {
+                return;
+            }
+            let takes_kind = self.resolve(branch).is_none_or(|schema| type_matches(schema, value));
+            if takes_kind && nearest.as_ref().is_none_or(|n| n.len() > attempt.problems.len()) {
+                nearest = Some(attempt.problems);
+            }
+        }
+        if let Some(problems) = nearest {
+            self.problems.extend(problems);
+        } else {
+            let kinds: Vec<String> = branches
+                .iter()
+                .filter_map(|branch| self.resolve(branch))
+                .flat_map(|schema| type_names(schema).into_iter().map(type_in_words))
+                .collect();
+            self.add(path, format!("expected {}, got {} {}", either(&kinds), kind(value), show(value)));
+        }
+    }
+
+    fn type_holds(&mut self, schema: &Map<String, Value>, value: &Value, path: &JsonPath) -> bool {
+        if type_matches(schema, value) {
+            return true;
+        }
+        let kinds: Vec<String> = type_names(schema).into_iter().map(type_in_words).collect();
+        let shown = if value.is_null() { String::new() } else { format!(" {}", show(value)) };
+        self.add(path, format!("expected {}, got {}{shown}", either(&kinds), kind(value)));
+        false
+    }
+
+    fn visit_enum(&mut self, allowed: &[Value], value: &Value, path: &JsonPath) {
+        if allowed.contains(value) {
+            return;
+        }
+        let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+        let mut problem = Problem::new(
+            path.clone(),
+            format!("{} is none of {}", show(value), names.join(", ")),
+        );
+        problem.hint = value.as_str().and_then(|text| did_you_mean(text, names));
+        self.problems.push(problem);
+    }
+
+    fn visit_scalar(&mut self, schema: &Map<String, Value>, value: &Value, path: &JsonPath) {
+        if let Some(wanted) = schema.get("const")
+            && wanted != value
+        {
+            self.add(path, format!("expected {}, got {}", show(wanted), show(value)));
+        }
+        if let Some(number) = value.as_f64() {
+            let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
+            if limit("minimum").is_some_and(|least| number < least) {
+                self.add(path, format!("{} is less than {}", show(value), show(&schema["minimum"])));
+            } else if limit("maximum").is_some_and(|most| number > most) {
+                self.add(path, format!("{} is more than {}", show(value), show(&schema["maximum"])));
+            }
+        }
+        let told = self.problems.len();
+        if let Some(format) = schema.get("format").and_then(Value::as_str)
+            && let Err(message) = format_holds(format, value)
+        {
+            self.add(path, message);
+        }
+        let least = schema.get("minLength").and_then(Value::as_u64).unwrap_or(0);
+        if self.problems.len() == told
+            && value.as_str().is_some_and(|text| (text.chars().count() as u64) < least)
+        {
+            self.add(path, "must not be empty".to_owned());
+        }
+    }
+
+    fn visit_object(&mut self, schema: &'a Map<String, Value>, fields: &Map<String, Value>, path: &JsonPath, depth: usize) {
+        let none = Map::new();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let known = || properties.unwrap_or(&none).keys().map(String::as_str);
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+            if !fields.contains_key(name) {
+                self.add(path, format!("the field {name:?} is missing"));
+            }
+        }
+        let others = schema.get("additionalProperties");
+        for (name, value) in fields {
+            if let Some(property) = properties.and_then(|p| p.get(name)) {
+                self.visit(property, value, &path.field(name), depth + 1);
+            } else if is_extension(schema, name) {
+            } else if others == Some(&Value::Bool(false)) {
+                let mut problem = Problem::new(path.field(name), "no such field".to_owned());
+                problem.hint = did_you_mean(name, known())
+                    .or_else(|| Some(format!("known: {}", known().collect::<Vec<_>>().join(", "))));
+                self.problems.push(problem);
+            } else if let Some(other) = others {
+                self.visit(other, value, &path.field(name), depth + 1);
+            }
+        }
+    }
+
+    fn add(&mut self, path: &JsonPath, message: String) {
+        self.problems.push(Problem::new(path.clone(), message));
+    }
+}
+
+/// Whether the schema lets fields beginning `x-` pass, and this is one.
+fn is_extension(schema: &Map<String, Value>, name: &str) -> bool {
+    schema.get("patternProperties").is_some_and(|patterns| patterns.get(EXTENSION_PATTERN).is_some())
+        && (name.starts_with("x-") || name.starts_with("X-"))
+}
+
+/// The pattern of field names that are the user's own (lava guide, The Jobs Table).
+pub(crate) const EXTENSION_PATTERN: &str = "^[xX]-";
+
+fn type_names(schema: &Map<String, Value>) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn type_matches(schema: &Map<String, Value>, value: &Value) -> bool {
+    let names = type_names(schema);
+    names.is_empty()
+        || names.iter().any(|name| match *name {
+            "null" => value.is_null(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "number" => value.is_number(),
+            "string" => value.is_string(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            _ => false,
+        })
+}
+
+fn type_in_words(name: &str) -> String {
+    match name {
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "string" => "a string",
+        "array" => "a list",
+        "object" => "an object",
+        other => other,
+    }
+    .to_owned()
+}
+
+fn either(kinds: &[String]) -> String {
+    let mut distinct: Vec<&str> = Vec::new();
+    for kind in kinds {
+        if kind != "null" && !distinct.contains(&kind.as_str()) {
+            distinct.push(kind);
+        }
+    }
+    match distinct.split_last() {
+        None => "null".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+/// Whether a value is of one of the formats that core's types give their schemas.
+fn format_holds(format: &str, value: &Value) -> Result<(), String> {
+    fn parsed<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
+        result.map(drop).map_err(|error| error.to_string())
+    }
+    if format == "duration" {
+        return parsed(serde_json::from_value::<Span>(value.clone()));
+    }
+    let Some(text) = value.as_str() else { return Ok(()) };
+    match format {
+        "job-id" => parsed(JobId::new(text)),
+        "worker-name" => parsed(WorkerName::new(text)),
+        "realm-name" => parsed(RealmName::new(text)),
+        "state-id" => parsed(StateId::new(text)),
+        "timezone" => parsed(text.parse::<Timezone>()),
+        "crontab" => parsed(text.parse::<Crontab>()),
+        "instant" => parsed(crate::request::parse_instant(text)),
+        _ => Ok(()),
+    }
+}

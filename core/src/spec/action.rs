@@ -1,0 +1,94 @@
+//! What is done after an attempt ends.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One action: its kind under `action`, and the fields of that kind (lava guide, Job Actions).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActionSpec(pub Map<String, Value>);
+
+impl ActionSpec {
+    /// The kind of action, as registered.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.get("action").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The fields of the kind, without `action` and without those beginning `x-`.
+    #[must_use]
+    pub fn fields(&self) -> Value {
+        let own = |name: &str| name != "action" && !name.starts_with("x-") && !name.starts_with("X-");
+        self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>().into()
+    }
+}
+
+impl JsonSchema for ActionSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Action".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An action: its kind and that kind's own fields.",
+            "type": "object",
+            "required": ["action"],
+            "properties": { "action": { "type": "string", "minLength": 1 } },
+            "additionalProperties": true
+        })
+    }
+}
+
+/// When an action runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionsWhen {
+    /// The run succeeded.
+    OnSuccess,
+    /// An attempt failed and another follows.
+    OnRetry,
+    /// The last attempt failed.
+    OnFail,
+}
+
+impl ActionsWhen {
+    /// The name of the spec's field.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::OnSuccess => "on_success",
+            Self::OnRetry => "on_retry",
+            Self::OnFail => "on_fail",
+        }
+    }
+}
+
+/// The three lists of a job or a realm; `None` where the list is not given at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Actions {
+    /// After success.
+    pub on_success: Option<Vec<ActionSpec>>,
+    /// After a failed attempt that is followed by another.
+    pub on_retry: Option<Vec<ActionSpec>>,
+    /// After the last failed attempt.
+    pub on_fail: Option<Vec<ActionSpec>>,
+}
+
+impl Actions {
+    /// The list for one moment, when given.
+    #[must_use]
+    pub fn get(&self, when: ActionsWhen) -> Option<&[ActionSpec]> {
+        match when {
+            ActionsWhen::OnSuccess => self.on_success.as_deref(),
+            ActionsWhen::OnRetry => self.on_retry.as_deref(),
+            ActionsWhen::OnFail => self.on_fail.as_deref(),
+        }
+    }
+
+    /// A job's list, else its realm's: a given list replaces the other whole (lava guide, Job Actions).
+    #[must_use]
+    pub fn or<'a>(&'a self, realm: &'a Self, when: ActionsWhen) -> &'a [ActionSpec] {
+        self.get(when).or_else(|| realm.get(when)).unwrap_or_default()
+    }
+}

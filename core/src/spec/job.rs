@@ -1,0 +1,285 @@
+//! A job's definition.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
+
+use super::action::{ActionSpec, Actions};
+use super::is_reserved_global;
+use super::schedule::{Schedule, Timezone};
+use crate::duration::Span;
+use crate::ids::{JobId, StateId, WorkerName};
+use crate::problem::{JsonPath, Problem, SpecError};
+use crate::schema;
+
+/// Whether a job may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enabled {
+    /// Yes or no, told at dispatch.
+    Static(bool),
+    /// A template that must render to `true`, told when the run starts.
+    Template(String),
+}
+
+impl Default for Enabled {
+    fn default() -> Self {
+        Self::Static(false)
+    }
+}
+
+impl Serialize for Enabled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Static(yes) => serializer.serialize_bool(*yes),
+            Self::Template(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Enabled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Enabled;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or a template")
+            }
+            fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Enabled, E> {
+                Ok(Enabled::Static(yes))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Enabled, E> {
+                Ok(Enabled::Template(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Enabled {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Enabled".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "string"] })
+    }
+}
+
+/// When payload and parameters are rendered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum RenderAt {
+    /// By the dispatcher, with the values of that moment.
+    #[default]
+    Dispatch,
+    /// By the worker, at the start of each attempt.
+    Run,
+}
+
+/// What happens to a run whose job is already running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Overlap {
+    /// Both run.
+    #[default]
+    Allow,
+    /// The later one is skipped.
+    Skip,
+    /// The later one waits for the earlier one to end.
+    Queue,
+}
+
+/// How the delay before a further attempt grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum RetryBackoff {
+    /// `iteration_delay` each time.
+    #[default]
+    Fixed,
+    /// A random delay between zero and `iteration_delay`, doubled with each attempt.
+    Exponential,
+}
+
+/// A job's definition: one item of the jobs table (lava guide, The Jobs Table).
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Job", extend("patternProperties" = { "^[xX]-": true }))]
+pub struct JobFields {
+    /// The job's id, unique in its realm; often a path such as `etl/load/01`.
+    pub job_id: JobId,
+    /// The job type that runs it.
+    #[schemars(length(min = 1))]
+    pub r#type: String,
+    /// The worker that runs it.
+    pub worker: WorkerName,
+    /// What to run; its form is the job type's. May be null where the type needs none.
+    pub payload: Value,
+    /// Whether the job may run: true, false, or a template that must render to `true`.
+    #[serde(default)]
+    pub enabled: Enabled,
+    /// What the job is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Who answers for the job.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The dispatcher that schedules the job.
+    #[serde(default)]
+    pub dispatcher: Option<String>,
+    /// When the job is dispatched by the clock: a crontab, an object with crontab, from and to, or a list of these.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The job type's parameters.
+    #[serde(default)]
+    pub parameters: Option<Map<String, Value>>,
+    /// Values for templates, passed on to jobs that this one starts. Names beginning with `lava` are reserved.
+    #[serde(default)]
+    pub globals: Option<Map<String, Value>>,
+    /// State items that templates may read, with the value to use while there is none.
+    #[serde(default)]
+    pub state: Option<Map<String, Value>>,
+    /// Rendered and recorded when the run starts.
+    #[serde(default)]
+    pub event_log: Option<Value>,
+    /// How many attempts are made.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub iteration_limit: Option<u32>,
+    /// The delay between attempts.
+    #[serde(default)]
+    pub iteration_delay: Option<Span>,
+    /// The longest time between dispatch and start; a later run is rejected.
+    #[serde(default)]
+    pub max_run_delay: Option<Span>,
+    /// How often a run may be started over after crashes; 0 sets no limit of its own.
+    #[serde(default)]
+    pub max_tries: Option<u32>,
+    /// What is done after success; replaces the realm's list.
+    #[serde(default)]
+    pub on_success: Option<Vec<ActionSpec>>,
+    /// What is done after a failed attempt that another follows; replaces the realm's list.
+    #[serde(default)]
+    pub on_retry: Option<Vec<ActionSpec>>,
+    /// What is done after the last failed attempt; replaces the realm's list.
+    #[serde(default)]
+    pub on_fail: Option<Vec<ActionSpec>>,
+    /// Whether metrics are made for this job.
+    #[serde(default)]
+    pub cw_metrics: Option<bool>,
+    /// When templates are rendered: `dispatch` or `run`.
+    #[serde(default)]
+    pub render_at: Option<RenderAt>,
+    /// The IANA time zone of `start` and of the schedule; default: the worker's own.
+    #[serde(default)]
+    pub timezone: Option<Timezone>,
+    /// What happens when the job is already running: `allow`, `skip` or `queue`.
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
+    /// The longest time an attempt may take.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// How the delay between attempts grows: `fixed` or `exponential`.
+    #[serde(default)]
+    pub retry_backoff: Option<RetryBackoff>,
+    /// Labels of the user's own.
+    #[serde(default)]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// A job's definition, checked, beside the document it was read from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
+    /// Its fields.
+    pub fields: JobFields,
+    /// The document as given, `x-` fields and all: what templates see as `job`.
+    pub document: Map<String, Value>,
+}
+
+impl JobSpec {
+    /// Reads and checks everything that does not depend on the job's type.
+    ///
+    /// # Errors
+    /// [`SpecError`] with every mistake found.
+    pub fn parse(document: &Value) -> Result<Self, SpecError> {
+        thread_local! {
+            static SCHEMA: Value = schema::schema_of::<JobFields>();
+        }
+        let mut problems = SCHEMA.with(|schema| schema::check(schema, document));
+        let Value::Object(fields) = document else {
+            return Err(SpecError { problems });
+        };
+        problems.extend(check_globals(fields));
+        problems.extend(check_state(fields));
+        SpecError::check(problems)?;
+        Self::from_checked(fields.clone())
+    }
+
+    /// Reads a document that was checked when it was stored.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the document does not hold after all.
+    pub fn from_checked(document: Map<String, Value>) -> Result<Self, SpecError> {
+        let own = |name: &str| !name.starts_with("x-") && !name.starts_with("X-");
+        let known: Map<String, Value> =
+            document.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let fields = schema::read_unchecked(&Value::Object(known))?;
+        Ok(Self { fields, document })
+    }
+
+    /// The three lists of actions.
+    #[must_use]
+    pub fn actions(&self) -> Actions {
+        Actions {
+            on_success: self.fields.on_success.clone(),
+            on_retry: self.fields.on_retry.clone(),
+            on_fail: self.fields.on_fail.clone(),
+        }
+    }
+
+    /// The parameters, empty when none are given.
+    #[must_use]
+    pub fn parameters(&self) -> Map<String, Value> {
+        self.fields.parameters.clone().unwrap_or_default()
+    }
+}
+
+fn check_globals(fields: &Map<String, Value>) -> Vec<Problem> {
+    let path = JsonPath::root().field("globals");
+    let globals = fields.get("globals").and_then(Value::as_object);
+    globals
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter(|name| is_reserved_global(name))
+        .map(|name| {
+            Problem::new(path.field(name), format!("the global {name:?} is reserved"))
+                .with_hint("names beginning with lava are the engine's own")
+        })
+        .collect()
+}
+
+fn check_state(fields: &Map<String, Value>) -> Vec<Problem> {
+    let path = JsonPath::root().field("state");
+    let state = fields.get("state").and_then(Value::as_object);
+    state
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter_map(|id| StateId::new(id).err().map(|error| Problem::new(path.field(id), error.to_string())))
+        .collect()
+}
+
+/// What one run of a job uses: pinned when the run is made, so that later changes of the job do
+/// not reach it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The job's document, with the request's parameters and the merged globals in it.
+    pub job: Map<String, Value>,
+    /// Payload and parameters as rendered, where the dispatcher rendered them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<crate::job_type::Rendered>,
+}

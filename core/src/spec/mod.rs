@@ -1,0 +1,22 @@
+//! What a job and a realm are, as their JSON says it.
+
+mod action;
+mod job;
+mod realm;
+mod schedule;
+mod settings;
+
+pub use action::{ActionSpec, Actions, ActionsWhen};
+pub use job::{Enabled, JobFields, JobSpec, Overlap, RenderAt, RetryBackoff, RunSpec};
+pub use realm::{RealmFields, RealmSpec};
+pub use schedule::{Crontab, Schedule, ScheduleEntry, Timezone};
+pub use settings::{Environment, Settings};
+
+/// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).
+pub const RESERVED_GLOBAL: &str = "lava";
+
+/// Whether a global's name is the engine's own.
+#[must_use]
+pub fn is_reserved_global(name: &str) -> bool {
+    name.get(..RESERVED_GLOBAL.len()).is_some_and(|head| head.eq_ignore_ascii_case(RESERVED_GLOBAL))
+}

@@ -1,0 +1,78 @@
+//! A realm's definition.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::action::{ActionSpec, Actions};
+use super::settings::Settings;
+use crate::ids::RealmName;
+use crate::problem::{JsonPath, SpecError};
+use crate::schema;
+
+/// A realm: one item of the realms table (lava guide, The Realms Table).
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(rename = "Realm", extend("patternProperties" = { "^[xX]-": true }))]
+pub struct RealmFields {
+    /// The realm's name.
+    pub realm: RealmName,
+    /// Where payloads of exe and pkg jobs are kept: `s3://bucket/prefix`, or a folder when embedded.
+    #[serde(default)]
+    pub s3_payloads: Option<String>,
+    /// Where outputs of jobs are put: `s3://bucket/prefix`, or a folder when embedded.
+    #[serde(default)]
+    pub s3_temp: Option<String>,
+    /// The KMS key that outputs are encrypted with.
+    #[serde(default)]
+    pub s3_key: Option<String>,
+    /// What is done after a job succeeds that has no list of its own.
+    #[serde(default)]
+    pub on_success: Option<Vec<ActionSpec>>,
+    /// What is done after a failed attempt of a job that has no list of its own.
+    #[serde(default)]
+    pub on_retry: Option<Vec<ActionSpec>>,
+    /// What is done after a job fails that has no list of its own.
+    #[serde(default)]
+    pub on_fail: Option<Vec<ActionSpec>>,
+    /// Settings, by lava's names.
+    #[serde(default)]
+    pub config: Option<Map<String, Value>>,
+}
+
+/// A realm's definition, checked, beside the document it was read from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RealmSpec {
+    /// Its fields.
+    pub fields: RealmFields,
+    /// The document as given: what templates see as `realm`.
+    pub document: Map<String, Value>,
+    /// The settings that its `config` gives.
+    pub settings: Settings,
+}
+
+impl RealmSpec {
+    /// Reads and checks a realm's document. Fields it does not know are left alone: lava keeps
+    /// defaults of its other parts there.
+    ///
+    /// # Errors
+    /// [`SpecError`] with every mistake found.
+    pub fn parse(document: &Value) -> Result<Self, SpecError> {
+        let fields: RealmFields = schema::read(document)?;
+        let config = fields.config.clone().unwrap_or_default();
+        let settings = Settings::from_config(&config).map_err(|error| SpecError {
+            problems: error.problems.into_iter().map(|p| p.below(&JsonPath::root().field("config"))).collect(),
+        })?;
+        let document = document.as_object().cloned().unwrap_or_default();
+        Ok(Self { fields, document, settings })
+    }
+
+    /// The realm's default actions.
+    #[must_use]
+    pub fn actions(&self) -> Actions {
+        Actions {
+            on_success: self.fields.on_success.clone(),
+            on_retry: self.fields.on_retry.clone(),
+            on_fail: self.fields.on_fail.clone(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A realm's settings, by lava's names.
+
+use serde_json::{Map, Value};
+
+use crate::duration::Span;
+use crate::problem::{JsonPath, Problem, SpecError, show};
+use crate::size::parse_size;
+
+/// Reads an environment variable. A realm's settings give way to `LAVA_<NAME>`.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What a realm's `config` may set (lava guide, Lava Worker Configuration). Names that lava's other
+/// parts use are left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `CMD_TIMEOUT`: how long a cmd job may run; 10 minutes.
+    pub cmd_timeout: Span,
+    /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava.
+    pub event_ttl: Span,
+    /// `ITERATION_MAX_DELAY`: the longest `iteration_delay`; 5 minutes.
+    pub iteration_max_delay: Span,
+    /// `ITERATION_MAX_LIMIT`: the highest `iteration_limit`; 10.
+    pub iteration_max_limit: u32,
+    /// `JOB_LOCAL_TMPDIR`: whether `TMPDIR` of commands points into the run's work directory; yes.
+    pub job_local_tmpdir: bool,
+    /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
+    pub state_max_ttl: Span,
+    /// `STATE_TTL`: the life of a state item that gives none; 7 days.
+    pub state_ttl: Span,
+    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its end; 1,024.
+    pub stderr_size: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cmd_timeout: Span::from_mins(10),
+            event_ttl: Span::from_days(30),
+            iteration_max_delay: Span::from_mins(5),
+            iteration_max_limit: 10,
+            job_local_tmpdir: true,
+            state_max_ttl: Span::from_days(366),
+            state_ttl: Span::from_days(7),
+            stderr_size: 1024,
+        }
+    }
+}
+
+const NAMES: [&str; 8] = [
+    "CMD_TIMEOUT",
+    "EVENT_TTL",
+    "ITERATION_MAX_DELAY",
+    "ITERATION_MAX_LIMIT",
+    "JOB_LOCAL_TMPDIR",
+    "STATE_MAX_TTL",
+    "STATE_TTL",
+    "STDERR_SIZE",
+];
+
+impl Settings {
+    /// The settings of a realm's `config`, defaults for the rest.
+    ///
+    /// # Errors
+    /// [`SpecError`] naming each setting whose value cannot be read.
+    pub fn from_config(config: &Map<String, Value>) -> Result<Self, SpecError> {
+        let mut settings = Self::default();
+        let mut problems = Vec::new();
+        for (name, value) in config.iter().filter(|(name, _)| NAMES.contains(&name.as_str())) {
+            if let Err(message) = settings.set(name, value) {
+                problems.push(Problem::new(JsonPath::root().field(name), message));
+            }
+        }
+        SpecError::check(problems)?;
+        Ok(settings)
+    }
+
+    /// The same with what the environment says, under `LAVA_<NAME>`.
+    ///
+    /// # Errors
+    /// [`SpecError`] naming each variable whose value cannot be read.
+    pub fn with_environment(mut self, environment: Environment<'_>) -> Result<Self, SpecError> {
+        let mut problems = Vec::new();
+        for name in NAMES {
+            let variable = format!("LAVA_{name}");
+            if let Some(text) = environment(&variable)
+                && let Err(message) = self.set(name, &Value::String(text))
+            {
+                problems.push(Problem::new(JsonPath::root().field(&variable), message));
+            }
+        }
+        SpecError::check(problems)?;
+        Ok(self)
+    }
+
+    fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
+        match name {
+            "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
+            "EVENT_TTL" => self.event_ttl = span(value)?,
+            "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
+            "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?,
+            "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
+            "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
+            "STATE_TTL" => self.state_ttl = span(value)?,
+            // lava counts from the start when positive; the end of stderr is what tells the reason.
+            "STDERR_SIZE" => self.stderr_size = size(value)?.unsigned_abs(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn span(value: &Value) -> Result<Span, String> {
+    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+}
+
+fn count(value: &Value) -> Result<u32, String> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+    };
+    number.filter(|n| *n > 0).ok_or_else(|| format!("expected a whole number above 0, got {}", show(value)))
+}
+
+fn flag(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Bool(yes) => Ok(*yes),
+        Value::String(text) if ["true", "t", "yes", "y", "1"].contains(&text.to_lowercase().as_str()) => Ok(true),
+        Value::String(text) if ["false", "f", "no", "n", "0"].contains(&text.to_lowercase().as_str()) => Ok(false),
+        other => Err(format!("expected true or false, got {}", show(other))),
+    }
+}
+
+fn size(value: &Value) -> Result<i64, String> {
+    match value {
+        Value::String(text) => parse_size(text).map_err(|error| error.to_string()),
+        other => other.as_i64().ok_or_else(|| format!("expected a size, got {}", show(other))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reads_lavas_names_and_leaves_the_rest() {
+        let config = json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
+        let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
+        assert_eq!(settings.event_ttl, Span::from_days(2));
+        assert_eq!(settings.stderr_size, 2000);
+        assert!(!settings.job_local_tmpdir);
+    }
+
+    #[test]
+    fn the_environment_wins() {
+        let environment = |name: &str| (name == "LAVA_CMD_TIMEOUT").then(|| "1m".to_owned());
+        let settings = Settings::default().with_environment(&environment).unwrap();
+        assert_eq!(settings.cmd_timeout, Span::from_mins(1));
+        let bad = |name: &str| (name == "LAVA_ITERATION_MAX_LIMIT").then(|| "many".to_owned());
+        let error = Settings::default().with_environment(&bad).unwrap_err().to_string();
+        assert!(error.contains("LAVA_ITERATION_MAX_LIMIT"), "{error}");
+    }
+}
