@@ -1,1 +1,34 @@
-//! Pumice's job types and actions, one file each.
+//! Pumice's job types and actions, one file each. [`registry`] is the list.
+
+mod actions;
+mod chain;
+mod cmd;
+mod dispatch;
+mod job_list;
+mod log;
+mod process;
+mod typed;
+
+use std::sync::Arc;
+
+use pumice_core::job_type::{BadRegistry, Registry};
+
+/// Every job type and action there is.
+///
+/// # Errors
+/// [`BadRegistry`] when two have one name.
+pub fn registry() -> Result<Registry, BadRegistry> {
+    Registry::new(
+        vec![
+            Arc::new(chain::Chain),
+            Arc::new(cmd::Cmd),
+            Arc::new(dispatch::Dispatch),
+            Arc::new(log::Log),
+        ],
+        vec![
+            Arc::new(actions::dispatch::Dispatch),
+            Arc::new(actions::log::Log),
+            Arc::new(actions::state::State),
+        ],
+    )
+}

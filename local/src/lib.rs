@@ -1,1 +1,21 @@
-//! Embedded adapters: SQLite store and queue, system clock, worker loop.
+//! Embedded adapters: a realm in a folder, with everything in one SQLite file.
+
+mod clock;
+mod database;
+mod home;
+mod jobs;
+mod leftovers;
+mod objects;
+mod queue;
+mod runs;
+mod schema;
+mod state;
+mod worker;
+
+pub use clock::{SystemClock, SystemRandom};
+pub use database::{Database, Durability, OpenError};
+pub use home::{Home, HomeError, InUse, ServeLock};
+pub use jobs::{Applied, Doc, JobChange};
+pub use objects::Folders;
+pub use queue::{DeadLetter, MAX_RECEIVES, VISIBILITY};
+pub use worker::{Serve, Workers};

@@ -24,8 +24,8 @@ use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// What an attempt came to.
 pub(super) enum Attempted {
-    /// An outcome to record.
-    Ended(Outcome),
+    /// An outcome to record, with what was rendered for this attempt alone.
+    Ended(Outcome, Option<Rendered>),
     /// Another worker has the run; what this attempt did does not count.
     Lost,
 }
@@ -44,7 +44,7 @@ impl Engine {
         let templates = self.templates(run, job, realm).await?;
         let rendered = match self.rendered(spec, job, &templates) {
             Ok(rendered) => rendered,
-            Err(error) => return Ok(Attempted::Ended(failure(error))),
+            Err(error) => return Ok(Attempted::Ended(failure(error), None)),
         };
         let cancel = Cancel::default();
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
@@ -72,7 +72,11 @@ impl Engine {
                 }
             }
         };
-        Ok(conclude(ended, cancel.is_stopped()))
+        let own = spec.rendered.is_none().then(|| rendered.clone());
+        Ok(match conclude(ended, cancel.is_stopped()) {
+            Some(outcome) => Attempted::Ended(outcome, own),
+            None => Attempted::Lost,
+        })
     }
 
     /// The templates of a run that has started.
@@ -165,18 +169,17 @@ impl Engine {
 
 type Caught = Result<Result<Ended, JobError>, Box<dyn std::any::Any + Send>>;
 
-/// What is recorded of an attempt: how it ended, or why it was stopped.
-fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Attempted {
-    let outcome = match (ended, stop) {
-        (_, Some(Stop::Lost)) => return Attempted::Lost,
+/// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost.
+fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Option<Outcome> {
+    Some(match (ended, stop) {
+        (_, Some(Stop::Lost)) => return None,
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
         (Some(Ok(Err(error))), _) => failure(error),
         (Some(Err(panic)), _) => failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic)))),
         (None, None) => failure(JobError::failed("the attempt did not end")),
-    };
-    Attempted::Ended(outcome)
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

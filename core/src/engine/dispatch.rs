@@ -58,10 +58,6 @@ impl Dispatcher {
         &self.site
     }
 
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     pub(super) fn now(&self) -> Timestamp {
         self.site.ports.clock.now()
     }
@@ -243,7 +239,7 @@ impl Dispatcher {
 
     /// Renders at dispatch, unless the job is to be rendered at its start. A template that fails is
     /// left to the worker: its attempt fails, is recorded and has its actions.
-    async fn render_now(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Option<Rendered>, StoreError> {
+    pub(super) async fn render_now(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Option<Rendered>, StoreError> {
         let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok(None) };
         if job.fields.render_at == Some(RenderAt::Run) {
             return Ok(None);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::apply::ApplyError;
-use super::attempt::Attempted;
+use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
 use super::{Engine, Invocation};
 use crate::Timestamp;
 use crate::ids::RunKey;
-use crate::job_type::{Kind, Scene, Templates, WorkDir};
+use crate::job_type::{JobError, Kind, Scene, Templates, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
@@ -172,22 +172,21 @@ impl Engine {
         inline: bool,
     ) -> Result<Run, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
-        let outcome = match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
+        let (outcome, rendered) = match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
             Some(Kind::Leaf(leaf)) => match self.attempt(leaf, &run, spec, job, &realm, invocation).await? {
-                Attempted::Ended(outcome) => outcome,
+                Attempted::Ended(outcome, rendered) => (outcome, rendered),
                 Attempted::Lost => return Ok(run),
             },
             Some(Kind::Composite(composite)) => {
                 match self.step_through(composite, &run, spec, job, &realm, invocation).await? {
-                    Stepped::Ended(outcome) => outcome,
+                    Stepped::Ended(outcome) => (outcome, None),
                     Stepped::Rest(run) => return Ok(run),
                 }
             }
-            None => crate::run::Outcome::Failure {
-                reason: format!("no such job type {:?}", job.fields.r#type),
-                result: serde_json::Value::Null,
-                retryable: false,
-            },
+            None => {
+                let reason = format!("no such job type {:?}", job.fields.r#type);
+                (failure(JobError::permanent(reason)), None)
+            }
         };
         let input = Input::Finish {
             worker: invocation.owner.clone(),
@@ -197,6 +196,7 @@ impl Engine {
             // A parent that this invocation lost while it was frozen is with another, and waits.
             tell_parent: !inline || run.lease.as_ref().is_none_or(|lease| self.now() >= lease.until),
             jitter: self.site.ports.random.unit(),
+            rendered,
         };
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => self.see_to_duties(finished, job, invocation).await,

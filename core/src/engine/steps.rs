@@ -271,7 +271,9 @@ impl Engine {
     }
 
     async fn begin_child(&self, run: Run, job: JobSpec, invocation: &Invocation) -> Result<Run, StoreError> {
-        let spec = RunSpec { job: job.document.clone(), rendered: None };
+        let realm = self.site.ports.jobs.realm().await?;
+        let rendered = self.dispatcher.render_now(&run, &job, &realm).await?;
+        let spec = RunSpec { job: job.document.clone(), rendered };
         // A child that must have its job's lock is made first and claimed then, as any other run.
         let first = match run.overlap {
             Overlap::Allow => match self.verdict(&run, &job).await? {

@@ -6,7 +6,7 @@ use crate::ports::StoreError;
 use crate::run::Input;
 
 /// Most runs looked at in one sweep.
-pub const MAX_SWEPT: usize = 1_000;
+const MAX_SWEPT: usize = 1_000;
 
 impl Dispatcher {
     /// Sends a message for each run that somebody should have looked at by now. Gives how many.

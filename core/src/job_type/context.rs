@@ -1,5 +1,6 @@
 //! What a job type can reach while it runs.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
@@ -106,6 +107,8 @@ pub struct Site {
     pub hostname: String,
     /// Where work directories are made.
     pub scratch: PathBuf,
+    /// The environment that commands get, besides what their job gives them.
+    pub environment: Vec<(OsString, OsString)>,
     /// The world.
     pub ports: Ports,
 }

@@ -10,6 +10,7 @@ use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
+use crate::job_type::Rendered;
 use crate::request::MAX_DELAY;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 
@@ -133,6 +134,8 @@ pub enum Input {
         tell_parent: bool,
         /// A random number from 0 up to 1.
         jitter: f64,
+        /// What was rendered for this attempt alone.
+        rendered: Option<Rendered>,
     },
     /// It gives way until its children have ended, or its worker's time is up.
     Suspend {
@@ -297,9 +300,11 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             next.lease = Some(Lease { owner: worker, until });
             Ok(plain(next))
         }
-        Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter } => {
+        Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered } => {
             running(run, &worker, epoch)?;
-            Ok(finish(run, outcome, actions, tell_parent, jitter, now))
+            let mut next = run.clone();
+            next.rendered = rendered.or(next.rendered);
+            Ok(finish(next, outcome, actions, tell_parent, jitter, now))
         }
         Input::Suspend { worker, epoch, resume } => {
             running(run, &worker, epoch)?;
@@ -418,9 +423,8 @@ pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     wake(run, now)
 }
 
-fn finish(run: &Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, jitter: f64, now: Timestamp) -> Decision {
+fn finish(mut next: Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, jitter: f64, now: Timestamp) -> Decision {
     let [on_success, on_retry, on_fail] = actions;
-    let mut next = run.clone();
     match outcome {
         Outcome::Success(result) => {
             next.result = result;
@@ -438,7 +442,7 @@ fn finish(run: &Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, ji
         Outcome::Failure { reason, result, retryable } => {
             next.result = result;
             next.reason = Some(reason.clone());
-            if retryable && run.attempt < run.retry.limit && !run.cancel {
+            if retryable && next.attempt < next.retry.limit && !next.cancel {
                 return retry(next, &reason, on_retry, jitter, now);
             }
             next.log.push(Status::Failed, now, json!({ "error": reason }));

@@ -8,6 +8,7 @@ use super::{Status, WAKE_GRACE};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{JobId, RunId, RunKey, WorkerName};
+use crate::job_type::Rendered;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
 
 /// Who is running something: one invocation of a worker, or one process. A new name each time.
@@ -150,6 +151,9 @@ pub struct Run {
     /// What is left to do about the attempt that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duties: Option<Duties>,
+    /// Payload and parameters as the last attempt had them, where they are rendered at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<Rendered>,
     /// What the last attempt gave, or tells of its failure.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
@@ -214,6 +218,7 @@ impl Run {
             keyed: None,
             cancel: false,
             duties: None,
+            rendered: None,
             result: Value::Null,
             reason: None,
             hostname: None,

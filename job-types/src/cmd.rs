@@ -1,0 +1,176 @@
+//! Job type `cmd`: runs a command, never through a shell (lava guide, Job type: cmd).
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use pumice_core::duration::Span;
+use pumice_core::job_type::{Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::schema::schema_of;
+use pumice_core::spec::JobSpec;
+use pumice_template::{Renderer, TemplateError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::process::{self, Command};
+use crate::typed;
+
+/// An argument or a variable's value: a text, or a number or boolean that becomes one.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+struct Text(Value);
+
+impl Text {
+    fn into_text(self) -> String {
+        match self.0 {
+            Value::String(text) => text,
+            // As Python's str() shows them, which is what lava passes on.
+            Value::Bool(true) => "True".to_owned(),
+            Value::Bool(false) => "False".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl JsonSchema for Text {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// Parameters of a cmd job.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "CmdParameters")]
+struct Parameters {
+    /// More arguments, after those of the payload.
+    #[serde(default)]
+    args: Option<Vec<Text>>,
+    /// Environment variables.
+    #[serde(default)]
+    env: Option<BTreeMap<String, Text>>,
+    /// Whether arguments and variables are rendered; default true.
+    #[serde(default)]
+    jinja: Option<bool>,
+    /// How long the command may run; default 10 minutes, or the realm's `CMD_TIMEOUT`.
+    #[serde(default)]
+    timeout: Option<Span>,
+    /// What templates see as `vars`.
+    #[serde(default)]
+    vars: Option<Map<String, Value>>,
+}
+
+/// The payload of a cmd job: a command line.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct CommandLine(#[schemars(length(min = 1))] String);
+
+/// The job type `cmd`.
+pub(crate) struct Cmd;
+
+impl JobType for Cmd {
+    fn name(&self) -> &'static str {
+        "cmd"
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs a command, never through a shell."
+    }
+
+    fn schemas(&self) -> (Value, Value) {
+        (schema_of::<CommandLine>(), schema_of::<Parameters>())
+    }
+
+    fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
+        let mut problems = typed::check::<CommandLine, Parameters>(job);
+        let Some(line) = job.fields.payload.as_str() else { return problems };
+        let root = JsonPath::root();
+        let Some(words) = shlex::split(line) else {
+            problems.push(Problem::new(root.field("payload"), "a quote of the command line is not closed"));
+            return problems;
+        };
+        if words.is_empty() {
+            problems.push(Problem::new(root.field("payload"), "the command line is empty"));
+        }
+        let jinja = job.fields.parameters.as_ref().and_then(|map| map.get("jinja"));
+        if jinja != Some(&Value::Bool(false)) {
+            // Each word is a template of its own.
+            for word in &words {
+                if let Err(error) = renderer.check(word) {
+                    let problem = Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
+                    problems.push(problem.with_hint("blanks split arguments: quote those that hold a template"));
+                }
+            }
+            problems.extend(typed::check_templates(job, &["args", "env"], renderer));
+        }
+        problems
+    }
+
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        let CommandLine(line) = typed::payload(&job.fields.payload)?;
+        let mut parameters = job.parameters();
+        let typed: Parameters = typed::parameters(&parameters)?;
+        let jinja = typed.jinja.unwrap_or(true);
+        let vars = [("vars", Value::Object(typed.vars.unwrap_or_default()))];
+        let more = typed.args.unwrap_or_default().into_iter().map(Text::into_text);
+        let mut argv = if jinja {
+            templates.args(&line, &vars).map_err(|error| bad("payload", &error))?
+        } else {
+            shlex::split(&line).ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
+        };
+        for (index, argument) in more.enumerate() {
+            argv.push(if jinja {
+                templates.text(&argument, &vars).map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
+            } else {
+                argument
+            });
+        }
+        let mut env = Map::new();
+        for (name, value) in typed.env.unwrap_or_default() {
+            let text = value.into_text();
+            let text = if jinja {
+                templates.text(&text, &vars).map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
+            } else {
+                text
+            };
+            env.insert(name, text.into());
+        }
+        parameters.remove("args");
+        if !env.is_empty() {
+            parameters.insert("env".to_owned(), env.into());
+        }
+        Ok(Rendered { payload: argv.into(), parameters })
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Leaf(self)
+    }
+}
+
+fn bad(place: &str, error: &TemplateError) -> JobError {
+    JobError::failed(format!("{place}: {error}"))
+}
+
+#[async_trait]
+impl Leaf for Cmd {
+    async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
+        let argv: Vec<String> = typed::payload(&rendered.payload)?;
+        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+        let env = parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
+        let command = Command {
+            argv,
+            env: env.collect(),
+            timeout: parameters.timeout.unwrap_or(context.site.settings.cmd_timeout),
+        };
+        process::run(context, command).await
+    }
+}

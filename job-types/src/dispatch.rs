@@ -1,0 +1,127 @@
+//! Job type `dispatch`: starts other jobs and does not wait for them (lava guide, Job type: dispatch).
+
+use async_trait::async_trait;
+use pumice_core::duration::Span;
+use pumice_core::job_type::{Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::request::DispatchRequest;
+use pumice_core::schema::schema_of;
+use pumice_core::spec::JobSpec;
+use pumice_template::Renderer;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::job_list::JobList;
+use crate::typed;
+
+/// Parameters of a dispatch.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DispatchParameters")]
+struct Parameters {
+    /// How long the jobs wait before they start, at most 15 minutes.
+    #[serde(default)]
+    delay: Option<Span>,
+    /// Whether `parameters` is rendered; default true.
+    #[serde(default)]
+    jinja: Option<bool>,
+    /// Put before each job id.
+    #[serde(default)]
+    job_prefix: Option<String>,
+    /// Sent to each job, over its own parameters.
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+}
+
+/// The job type `dispatch`.
+pub(crate) struct Dispatch;
+
+impl JobType for Dispatch {
+    fn name(&self) -> &'static str {
+        "dispatch"
+    }
+
+    fn about(&self) -> &'static str {
+        "Starts other jobs, each with a run id of its own, and does not wait for them."
+    }
+
+    fn schemas(&self) -> (Value, Value) {
+        (schema_of::<JobList>(), schema_of::<Parameters>())
+    }
+
+    fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
+        let mut problems = typed::check::<JobList, Parameters>(job);
+        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return problems };
+        if parameters.jinja != Some(false) {
+            problems.extend(typed::check_templates(job, &["parameters"], renderer));
+        }
+        let root = JsonPath::root();
+        if let Err(message) = DispatchRequest::after(parameters.delay.unwrap_or_default()) {
+            problems.push(Problem::new(root.field("parameters").field("delay"), message));
+        }
+        if let Ok(list) = typed::payload::<JobList>(&job.fields.payload) {
+            match list.prefixed(parameters.job_prefix.as_deref()) {
+                Ok(jobs) if jobs.contains(&job.fields.job_id) => {
+                    let message = format!("job {} may not dispatch itself", job.fields.job_id);
+                    problems.push(Problem::new(root.field("payload"), message));
+                }
+                Ok(_) => {}
+                Err(message) => problems.push(Problem::new(root.field("payload"), message)),
+            }
+        }
+        problems
+    }
+
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        let mut parameters = job.parameters();
+        if parameters.get("jinja") != Some(&Value::Bool(false))
+            && let Some(inner) = parameters.get_mut("parameters")
+        {
+            let rendered = templates.json(inner, &[]);
+            *inner = rendered.map_err(|error| JobError::failed(format!("parameters.parameters{}: {error}", error.path())))?;
+        }
+        Ok(Rendered { payload: job.fields.payload.clone(), parameters })
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Leaf(self)
+    }
+}
+
+#[async_trait]
+impl Leaf for Dispatch {
+    async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
+        let list: JobList = typed::payload(&rendered.payload)?;
+        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+        let jobs = list.prefixed(parameters.job_prefix.as_deref()).map_err(JobError::permanent)?;
+        let when = DispatchRequest::after(parameters.delay.unwrap_or_default()).map_err(JobError::permanent)?;
+        let sent = parameters.parameters.unwrap_or_default();
+        let requests = jobs
+            .iter()
+            .map(|job| DispatchRequest { parameters: sent.clone(), when, ..DispatchRequest::new(job.clone()) })
+            .collect();
+        let outcomes = context.dispatches.dispatch(requests).await;
+        let mut runs = Map::new();
+        let mut failed = Vec::new();
+        let mut errors = Vec::new();
+        for (job, outcome) in jobs.iter().zip(outcomes) {
+            match outcome {
+                Ok(run_id) => {
+                    runs.insert(job.to_string(), run_id.to_string().into());
+                }
+                Err(error) => {
+                    failed.push(job.to_string());
+                    errors.push(error.to_string());
+                }
+            }
+        }
+        let result = json!({
+            "exit_status": i32::from(!errors.is_empty()),
+            "jobs": jobs,
+            "run_ids": runs,
+            "failed_jobs": failed,
+        });
+        if errors.is_empty() { Ok(Ended::Done(result)) } else { Err(JobError::failed(errors.join("; ")).with_data(result)) }
+    }
+}

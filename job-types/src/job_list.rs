@@ -1,0 +1,80 @@
+//! A list of job ids, as payloads give it.
+
+use pumice_core::ids::JobId;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+/// Job ids: a list of them, or a text in which commas stand between them (lava guide, Job type: chain).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct JobList(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for JobList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ids = match Value::deserialize(deserializer)? {
+            Value::String(text) => text.split(',').map(|id| id.trim().to_owned()).collect(),
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| de::Error::custom("expected job ids")))
+                .collect::<Result<Vec<_>, _>>()?,
+            _ => return Err(de::Error::custom("expected a list of job ids, or a text with commas between them")),
+        };
+        Ok(Self(ids))
+    }
+}
+
+impl JsonSchema for JobList {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "JobList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Job ids: a list, or a text with commas between them.",
+            "anyOf": [
+                { "type": "string", "minLength": 1 },
+                { "type": "array", "items": { "type": "string", "minLength": 1, "format": "job-id" } }
+            ]
+        })
+    }
+}
+
+impl JobList {
+    /// The ids with a prefix before each.
+    ///
+    /// # Errors
+    /// A message naming the first that is no job id, or that there are none.
+    pub(crate) fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, String> {
+        if self.0.is_empty() {
+            return Err("the list of jobs is empty".to_owned());
+        }
+        let prefix = prefix.unwrap_or_default();
+        self.0.iter().map(|id| JobId::new(format!("{prefix}{id}")).map_err(|error| error.to_string())).collect()
+    }
+}
+
+/// A pattern or a list of patterns over job ids.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Globs(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Globs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(glob) => Ok(Self(vec![glob])),
+            list => Vec::deserialize(list).map(Self).map_err(de::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for Globs {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Globs".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A pattern of job ids, or a list of them: * any text, ? one character, [seq] one of a set.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! From a job's JSON to a job type's own types: one definition for the check, the schema and the run.
+
+use pumice_core::job_type::{JobError, check_template};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::schema;
+use pumice_core::spec::JobSpec;
+use pumice_template::Renderer;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Checks payload and parameters against their types.
+pub(crate) fn check<P: JsonSchema, Q: JsonSchema>(job: &JobSpec) -> Vec<Problem> {
+    let root = JsonPath::root();
+    let mut problems = check_at::<P>(&job.fields.payload, &root.field("payload"));
+    problems.extend(check_at::<Q>(&Value::Object(job.parameters()), &root.field("parameters")));
+    problems
+}
+
+/// Checks one value that stands at `path`.
+pub(crate) fn check_at<T: JsonSchema>(value: &Value, path: &JsonPath) -> Vec<Problem> {
+    schema::check(&schema::schema_of::<T>(), value).into_iter().map(|problem| problem.below(path)).collect()
+}
+
+/// Checks that the templates in a job's payload or one of its parameters parse.
+pub(crate) fn check_templates(job: &JobSpec, names: &[&str], renderer: &Renderer) -> Vec<Problem> {
+    let root = JsonPath::root();
+    let mut problems = Vec::new();
+    for name in names {
+        let (value, path) = match *name {
+            "payload" => (Some(&job.fields.payload), root.field("payload")),
+            name => {
+                let parameters = job.fields.parameters.as_ref();
+                (parameters.and_then(|map| map.get(name)), root.field("parameters").field(name))
+            }
+        };
+        if let Some(value) = value {
+            problems.extend(check_template(renderer, value, &path));
+        }
+    }
+    problems
+}
+
+/// Reads parameters that were checked before.
+pub(crate) fn parameters<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, JobError> {
+    T::deserialize(Value::Object(parameters.clone()))
+        .map_err(|error| JobError::permanent(format!("bad parameters: {error}")))
+}
+
+/// Reads a payload that was checked before.
+pub(crate) fn payload<T: DeserializeOwned>(payload: &Value) -> Result<T, JobError> {
+    T::deserialize(payload.clone()).map_err(|error| JobError::permanent(format!("bad payload: {error}")))
+}

@@ -1,0 +1,226 @@
+//! The SQLite file, and the way to it: operations that come at the same time share a transaction.
+//!
+//! Whoever has an operation puts it in line. Whoever gets hold of the connection carries out all
+//! that stand in line, in one transaction, and answers each once it is committed. So a single
+//! caller goes straight through, and a busy engine pays for one commit for many writes.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use pumice_core::ids::JobId;
+use pumice_core::ports::{StoreError, StoredJob};
+use pumice_core::spec::RealmSpec;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::{Notify, oneshot};
+
+use crate::schema::{self, Migration};
+
+/// Most operations in one transaction.
+const MAX_BATCH: usize = 512;
+/// How long to wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite's cache of pages, in KiB.
+const CACHE_KIB: i64 = 8 * 1024;
+
+/// What survives what: SQLite's `synchronous`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything that was answered survives the end of the process; the last moments before a
+    /// power failure may be lost.
+    #[default]
+    Normal,
+    /// Everything that was answered survives a power failure too.
+    Full,
+}
+
+/// A file that could not be opened as a realm's store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer program wrote it.
+    #[error("{path} was written by a newer version of pumice: its tables are version {found}, this program knows up to {known}; update pumice")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest known one.
+        known: i64,
+    },
+    /// SQLite says no.
+    #[error("cannot open the store {path}: {error}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: rusqlite::Error,
+    },
+}
+
+type Reply = Box<dyn FnOnce() + Send>;
+type Operation = Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>;
+
+/// A realm's SQLite file, shared by all adapters on it. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Mutex<Connection>,
+    line: Mutex<VecDeque<Operation>>,
+    /// Told when a message was put on a queue by this process.
+    pub(crate) arrived: Notify,
+    pub(crate) cache: Mutex<Cache>,
+    /// Why the last transaction failed: what its callers are told.
+    failure: Mutex<String>,
+    temp: String,
+    payloads: String,
+}
+
+/// Specs as they were parsed, for as long as the file does not change under them.
+#[derive(Default)]
+pub(crate) struct Cache {
+    /// What `data_version` was when the cache was filled.
+    pub(crate) version: i64,
+    pub(crate) jobs: HashMap<JobId, Option<StoredJob>>,
+    pub(crate) realm: Option<Arc<RealmSpec>>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database")
+    }
+}
+
+impl Database {
+    /// Opens a file, making it and its tables when they are not there. `folder` is where objects
+    /// of a realm that names no place of its own are kept.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is none, cannot be read, or is of a newer version.
+    pub fn open(path: &Path, folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Sqlite { path: path.to_owned(), error };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        configure(&connection, durability).map_err(failed)?;
+        schema::migrate(&mut connection).map_err(|error| match error {
+            Migration::Newer(found) => OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION },
+            Migration::Sqlite(error) => failed(error),
+        })?;
+        let inside = |name: &str| folder.join(name).display().to_string();
+        let inner = Inner {
+            connection: Mutex::new(connection),
+            line: Mutex::default(),
+            arrived: Notify::new(),
+            cache: Mutex::default(),
+            failure: Mutex::default(),
+            temp: inside("temp"),
+            payloads: inside("payloads"),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn arrived(&self) -> &Notify {
+        &self.inner.arrived
+    }
+
+    pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where outputs and payloads of a realm that names no place are kept.
+    pub(crate) fn places(&self) -> (&str, &str) {
+        (&self.inner.temp, &self.inner.payloads)
+    }
+
+    /// Carries out an operation; its result is given once it is committed.
+    pub(crate) async fn run<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let operation: Operation = Box::new(move |connection| {
+            let value = operation(connection)?;
+            // Whoever asked may have gone; then nobody needs the answer.
+            Ok(Box::new(move || drop(answer.send(Ok(value)))) as Reply)
+        });
+        self.line().push_back(operation);
+        // Let those who are ready join in.
+        tokio::task::yield_now().await;
+        self.work_off();
+        answered.await.unwrap_or_else(|_| Err(StoreError::new(format!("the store failed: {}", self.failure()))))
+    }
+
+    fn failure(&self) -> MutexGuard<'_, String> {
+        self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn line(&self) -> MutexGuard<'_, VecDeque<Operation>> {
+        self.inner.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out what stands in line, unless another thread is at it.
+    fn work_off(&self) {
+        loop {
+            let mut connection = match self.inner.connection.try_lock() {
+                Ok(connection) => connection,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // The one at it looks at the line again after it has let go.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let batch: Vec<Operation> = {
+                let mut line = self.line();
+                let count = line.len().min(MAX_BATCH);
+                line.drain(..count).collect()
+            };
+            if !batch.is_empty() {
+                if let Err(error) = commit(&mut connection, batch) {
+                    tracing::error!(%error, "the store failed");
+                    *self.failure() = error;
+                }
+            }
+            drop(connection);
+            if self.line().is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+fn configure(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match durability {
+        Durability::Normal => "NORMAL",
+        Durability::Full => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Carries out operations in one transaction and answers each. When one fails, none took place, and
+/// all callers are told by their answer being dropped.
+fn commit(connection: &mut Connection, batch: Vec<Operation>) -> Result<(), String> {
+    let outcome = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+        let replies: Vec<Reply> =
+            batch.into_iter().map(|operation| operation(&transaction)).collect::<Result<_, _>>()?;
+        transaction.commit().map(|()| replies)
+    });
+    outcome.map(|replies| replies.into_iter().for_each(|reply| reply())).map_err(|error| explain(&error))
+}
+
+/// What SQLite says, in words that help.
+pub(crate) fn explain(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(rusqlite::ErrorCode::DatabaseBusy) => "another process keeps the store busy".to_owned(),
+        Some(rusqlite::ErrorCode::ReadOnly) => "the store is read-only".to_owned(),
+        _ => error.to_string(),
+    }
+}

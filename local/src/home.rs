@@ -1,0 +1,180 @@
+//! A realm's folder: its store, its objects, the place where its jobs work.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pumice_core::Timestamp;
+use pumice_core::ids::RealmName;
+use pumice_core::job_type::Site;
+use pumice_core::ports::{JobStore, Ports, StoreError};
+use pumice_template::Zone;
+use serde_json::json;
+
+use crate::clock::{SystemClock, SystemRandom};
+use crate::database::{Database, Durability, OpenError};
+use crate::leftovers;
+use crate::objects::Folders;
+
+/// The name of a realm when none is given.
+const DEFAULT_REALM: &str = "local";
+
+/// A folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The folder cannot be made or entered.
+    #[error("cannot use the folder {path}: {error}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// There is no realm in the folder.
+    #[error("there is no realm in {0}: apply job specs first, or name its folder with --home")]
+    Missing(PathBuf),
+    /// The folder holds another realm.
+    #[error("{path} holds realm {found}, not {wanted}")]
+    OtherRealm {
+        /// The folder.
+        path: PathBuf,
+        /// The realm that it holds.
+        found: RealmName,
+        /// The one that was asked for.
+        wanted: RealmName,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store cannot be reached.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// Another process works on the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("another pumice process serves {0}; stop it first, or use another folder")]
+pub struct InUse(PathBuf);
+
+/// A realm in a folder.
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+    realm: RealmName,
+    database: Database,
+}
+
+/// The right to run jobs of a folder; given up when dropped.
+#[derive(Debug)]
+pub struct ServeLock(#[expect(dead_code, reason = "held for as long as it is open")] File);
+
+impl Home {
+    /// Opens a folder, making it and its realm when `create`.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the folder or its store cannot be used, or it holds another realm.
+    pub async fn open(path: &Path, realm: Option<&RealmName>, create: bool, durability: Durability) -> Result<Self, HomeError> {
+        let file = path.join("pumice.db");
+        if !create && !file.exists() {
+            return Err(HomeError::Missing(path.to_owned()));
+        }
+        let folder = |error| HomeError::Folder { path: path.to_owned(), error };
+        std::fs::create_dir_all(path).map_err(folder)?;
+        let path = path.canonicalize().map_err(folder)?;
+        let database = Database::open(&file, &path, durability)?;
+        let found = database.realm_document().await?;
+        if found.is_none() {
+            let name = realm.map_or(DEFAULT_REALM, RealmName::as_str);
+            let document = json!({ "realm": name });
+            database.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
+        }
+        let found = database.realm().await?.fields.realm.clone();
+        if let Some(wanted) = realm.filter(|wanted| **wanted != found) {
+            return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
+        }
+        Ok(Self { path, realm: found, database })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The realm's name.
+    #[must_use]
+    pub fn realm(&self) -> &RealmName {
+        &self.realm
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
+    /// Takes the right to run jobs of this folder, and clears up after a process that had it and
+    /// is gone: its commands are killed, its claims given up, its work directories removed.
+    ///
+    /// # Errors
+    /// The inner error is [`InUse`] when another process has it.
+    pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
+        let folder = |error| HomeError::Folder { path: self.path.clone(), error };
+        let file = File::create(self.path.join("lock")).map_err(folder)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Ok(Err(InUse(self.path.clone()))),
+            Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
+        }
+        let killed = leftovers::kill(&self.scratch());
+        let recovered = self.database.recover(now).await?;
+        if killed + recovered > 0 {
+            tracing::info!(killed, recovered, "took over from a process that is gone");
+        }
+        match std::fs::remove_dir_all(self.scratch()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder(error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(self.scratch()).map_err(folder)?;
+        Ok(Ok(ServeLock(file)))
+    }
+
+    /// Where an engine on this folder runs.
+    ///
+    /// # Errors
+    /// [`HomeError`] when the realm's settings, or those in the environment, do not hold.
+    pub async fn site(&self) -> Result<Arc<Site>, HomeError> {
+        let realm = self.database.realm().await?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let settings = realm
+            .settings
+            .clone()
+            .with_environment(&environment)
+            .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
+        let mut commands: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        commands.push((leftovers::MARK.into(), self.scratch().into_os_string()));
+        let database = Arc::new(self.database.clone());
+        Ok(Arc::new(Site {
+            realm: self.realm.clone(),
+            settings,
+            zone: Zone::system(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            scratch: self.scratch(),
+            environment: commands,
+            ports: Ports {
+                jobs: database.clone(),
+                runs: database.clone(),
+                state: database.clone(),
+                queue: database,
+                objects: Arc::new(Folders),
+                clock: Arc::new(SystemClock),
+                random: Arc::new(SystemRandom),
+            },
+        }))
+    }
+}

@@ -1,0 +1,312 @@
+//! Records of runs, in SQLite.
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::run::{LockChange, NewRun, Run, Status};
+use pumice_core::spec::RunSpec;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::database::Database;
+use crate::queue;
+
+/// Runs removed at a time once they have expired.
+const MAX_EXPIRED: usize = 500;
+
+fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
+}
+
+fn broken(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}
+
+fn run_of(row: &Row<'_>) -> Result<Run, rusqlite::Error> {
+    serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(broken)
+}
+
+fn text_of<T: serde::Serialize>(value: &T) -> Result<String, rusqlite::Error> {
+    serde_json::to_string(value).map_err(broken)
+}
+
+fn load(connection: &Connection, key: &str) -> Result<Option<Run>, rusqlite::Error> {
+    connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?.query_row([key], run_of).optional()
+}
+
+fn create(connection: &Connection, new: &NewRun, message: Option<&Outgoing>) -> Result<Created, rusqlite::Error> {
+    let run = &new.run;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        )?
+        .execute(params![
+            run.key.as_str(),
+            run.rev.cast_signed(),
+            run.status.as_str(),
+            run.job_id.as_str(),
+            run.dispatched_by.as_ref().map(RunKey::as_str),
+            run.due_at.map(micros),
+            run.expires.timestamp(),
+            text_of(run)?,
+        ])?;
+    if inserted == 0 {
+        let existing = load(connection, run.key.as_str())?.map(Box::new);
+        return Ok(Created { existing, sent: false });
+    }
+    let id = connection.last_insert_rowid();
+    connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, text_of(&new.spec)?])?;
+    if let Some(outgoing) = message {
+        queue::insert(connection, outgoing)?;
+    }
+    Ok(Created { existing: None, sent: true })
+}
+
+/// Takes or frees the lock of a job; gives the run that is in the way, if one is.
+fn change_lock(connection: &Connection, run: &Run, change: LockChange) -> Result<Option<RunKey>, rusqlite::Error> {
+    let (job_id, key) = (run.job_id.as_str(), run.key.as_str());
+    match change {
+        LockChange::Free => {
+            connection.prepare_cached("DELETE FROM locks WHERE job_id = ? AND key = ?")?.execute([job_id, key])?;
+            Ok(None)
+        }
+        LockChange::Take => {
+            let holder: Option<String> = connection
+                .prepare_cached("SELECT key FROM locks WHERE job_id = ?")?
+                .query_row([job_id], |row| row.get(0))
+                .optional()?;
+            if let Some(holder) = holder.filter(|holder| holder != key)
+                && let Some(other) = load(connection, &holder)?
+                && !(other.status.is_end() && other.due_at.is_none())
+            {
+                return Ok(Some(other.key));
+            }
+            connection.prepare_cached("INSERT OR REPLACE INTO locks VALUES (?, ?)")?.execute([job_id, key])?;
+            Ok(None)
+        }
+    }
+}
+
+fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, CommitError>, rusqlite::Error> {
+    let run = &change.run;
+    let (key, expected) = (run.key.as_str(), (run.rev - 1).cast_signed());
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT rev FROM runs WHERE key = ?")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    if found != Some(expected) {
+        return Ok(Err(CommitError::Conflict));
+    }
+    if let Some(lock) = change.lock
+        && let Some(by) = change_lock(connection, run, lock)?
+    {
+        return Ok(Err(CommitError::Locked(by)));
+    }
+    connection
+        .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE key = ?")?
+        .execute(params![run.rev.cast_signed(), run.status.as_str(), run.due_at.map(micros), text_of(run)?, key])?;
+    if let Some(outgoing) = &change.message {
+        queue::insert(connection, outgoing)?;
+    }
+    Ok(Ok(true))
+}
+
+#[async_trait]
+impl RunStore for Database {
+    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+        let sends = runs.iter().any(|(_, message)| message.is_some());
+        let created = self
+            .run(move |connection| runs.iter().map(|(new, message)| create(connection, new, message.as_ref())).collect())
+            .await?;
+        if sends {
+            self.arrived().notify_one();
+        }
+        Ok(created)
+    }
+
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        let key = key.clone();
+        self.run(move |connection| load(connection, key.as_str())).await
+    }
+
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        let key = key.clone();
+        self.run(move |connection| {
+            connection
+                .prepare_cached("SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?")?
+                .query_row([key.as_str()], |row| {
+                    let spec = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(broken)?;
+                    Ok((run_of(row)?, spec))
+                })
+                .optional()
+        })
+        .await
+    }
+
+    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+        let sends = change.message.is_some();
+        let committed = self.run(move |connection| commit(connection, &change)).await?;
+        if sends && committed.is_ok() {
+            self.arrived().notify_one();
+        }
+        committed
+    }
+
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
+        // Keys of children begin with their parent's, so they stand together in the index.
+        let (from, to) = (format!("{key}/{attempt}."), format!("{key}/{attempt}/"));
+        let depth = key.depth() + 1;
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT record FROM runs WHERE key > ? AND key < ?")?;
+            let rows = statement.query_map([from, to], run_of)?.collect::<Result<Vec<Run>, _>>()?;
+            let mut children: Vec<Run> = rows.into_iter().filter(|run| run.key.depth() == depth).collect();
+            children.sort_by_key(|run| run.key.step());
+            Ok(children)
+        })
+        .await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.run(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?")?;
+            statement.query_map(params![micros(now), limit.cast_signed()], run_of)?.collect()
+        })
+        .await
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        let query = query.clone();
+        self.run(move |connection| match &query.tree_of {
+            Some(root) => tree(connection, root),
+            None => newest(connection, &query),
+        })
+        .await
+    }
+
+    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
+        let job_id = job_id.clone();
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM runs WHERE job_id = ? AND status = 'waiting' ORDER BY id",
+            )?;
+            let mut rows = statement.query([job_id.as_str()])?;
+            while let Some(row) = rows.next()? {
+                let run = run_of(row)?;
+                if run.ts_start.is_none() {
+                    return Ok(Some(run));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+}
+
+fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Run>, rusqlite::Error> {
+    let exact = query.job.as_deref().filter(|job| !job.contains(['*', '?', '[']));
+    let (sql, parameter) = match exact {
+        Some(job) => ("SELECT record FROM runs WHERE job_id = ? ORDER BY id DESC", Some(job)),
+        None => ("SELECT record FROM runs ORDER BY id DESC", None),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(parameter))?;
+    let mut found = Vec::new();
+    while found.len() < query.limit {
+        let Some(row) = rows.next()? else { break };
+        let run = run_of(row)?;
+        if holds(&run, query) {
+            found.push(run);
+        }
+    }
+    Ok(found)
+}
+
+fn holds(run: &Run, query: &RunQuery) -> bool {
+    (query.children || !run.is_child())
+        && (query.statuses.is_empty() || query.statuses.contains(&run.status))
+        && query.since.is_none_or(|since| run.ts_dispatch >= since)
+        && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, run.job_id.as_str()))
+}
+
+/// A run, its children and all that these dispatched, parents first.
+fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, rusqlite::Error> {
+    let mut found = Vec::new();
+    let mut next = vec![root.as_str().to_owned()];
+    while let Some(key) = next.pop() {
+        let mut statement = connection.prepare_cached(
+            "SELECT record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
+        )?;
+        let family: Vec<Run> = statement.query_map([&key], run_of)?.collect::<Result<_, _>>()?;
+        for run in family {
+            let mut statement = connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
+            let dispatched: Vec<String> =
+                statement.query_map([run.key.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            next.extend(dispatched);
+            found.push(run);
+        }
+    }
+    Ok(found)
+}
+
+impl Database {
+    /// Gives up every claim of a process that is gone, so that its runs are looked at at once.
+    /// Only for a caller that knows that no other process works on this file.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let recovered = self
+            .run(move |connection| {
+                let mut statement = connection.prepare("SELECT record FROM runs WHERE due_at IS NOT NULL")?;
+                let held: Vec<Run> = statement
+                    .query_map([], run_of)?
+                    .filter(|run| run.as_ref().map_or(true, |run| run.lease.is_some()))
+                    .collect::<Result<_, _>>()?;
+                for run in &held {
+                    let mut run = run.clone();
+                    if let Some(lease) = &mut run.lease {
+                        lease.until = now;
+                    }
+                    run.due_at = Some(now);
+                    run.rev += 1;
+                    commit(connection, &Change { run, lock: None, message: None })?.ok();
+                }
+                queue::make_visible(connection, now)?;
+                Ok(held.len())
+            })
+            .await?;
+        self.arrived().notify_one();
+        Ok(recovered)
+    }
+
+    /// Removes runs that have expired; gives how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn remove_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.run(move |connection| {
+            let oldest = "SELECT id FROM (SELECT id, expires, due_at FROM runs ORDER BY id LIMIT ?2) WHERE expires < ?1 AND due_at IS NULL";
+            let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
+            connection.prepare_cached(&format!("DELETE FROM specs WHERE id IN ({oldest})"))?.execute(parameters)?;
+            connection.prepare_cached(&format!("DELETE FROM runs WHERE id IN ({oldest})"))?.execute(parameters)
+        })
+        .await
+    }
+
+    /// How many runs stand in each status, children left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn unfinished(&self) -> Result<usize, StoreError> {
+        self.run(|connection| {
+            connection.query_row("SELECT count(*) FROM runs WHERE due_at IS NOT NULL", [], |row| row.get::<_, i64>(0))
+        })
+        .await
+        .map(|count| usize::try_from(count).unwrap_or(0))
+    }
+}
+
+// The partial index on waiting runs is written with this word.
+const _: () = assert!(matches!(Status::Waiting.as_str().as_bytes(), b"waiting"));

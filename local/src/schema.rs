@@ -1,0 +1,89 @@
+//! The tables of a realm's file, and their versions.
+
+use rusqlite::Connection;
+
+/// The version of the tables that this program writes, kept in SQLite's `user_version`.
+pub(crate) const VERSION: i64 = 1;
+
+/// Statements that lead from each version to the next.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        rev INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        job_id TEXT NOT NULL,
+        dispatched_by TEXT,
+        due_at INTEGER,
+        expires INTEGER NOT NULL,
+        record TEXT NOT NULL
+    );
+    CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX runs_job ON runs (job_id);
+    CREATE INDEX runs_dispatched_by ON runs (dispatched_by) WHERE dispatched_by IS NOT NULL;
+    CREATE INDEX runs_waiting ON runs (job_id, id) WHERE status = 'waiting';
+    CREATE TABLE specs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL);
+    CREATE TABLE locks (job_id TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        visible_at INTEGER NOT NULL,
+        receives INTEGER NOT NULL DEFAULT 0,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX messages_visible ON messages (queue, visible_at);
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        body TEXT NOT NULL,
+        receives INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL
+    );
+    CREATE TABLE state (
+        state_id TEXT PRIMARY KEY,
+        type TEXT NOT NULL,
+        value TEXT NOT NULL,
+        publisher TEXT,
+        timestamp INTEGER NOT NULL,
+        expires INTEGER NOT NULL
+    ) WITHOUT ROWID;
+"];
+
+/// Brings the tables to [`VERSION`], in one transaction.
+///
+/// # Errors
+/// The version found, when it is newer than this program knows; else what SQLite says.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Migration> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(Migration::Newer(found));
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in &STEPS[done..] {
+        transaction.execute_batch(step)?;
+    }
+    if found < VERSION {
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Why the tables could not be brought up to date.
+#[derive(Debug)]
+pub(crate) enum Migration {
+    /// A newer program wrote them.
+    Newer(i64),
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Migration {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}

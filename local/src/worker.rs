@@ -1,0 +1,182 @@
+//! The worker loop: takes messages, runs them beside each other, looks after what is due.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pumice_core::engine::{Dispatcher, Engine, Handled, Limits};
+use pumice_core::ids::WorkerName;
+use pumice_core::job_type::{Registry, Site};
+use pumice_core::ports::{Consumer, Delivery, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+
+/// How long one look at the queues waits for a message; stopping waits no longer than this.
+const WAIT: Duration = Duration::from_millis(100);
+/// How often runs that are due, and new workers' names, are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How often expired runs are removed, in sweeps.
+const EXPIRE_EVERY: u32 = 60;
+/// Most messages taken at once.
+const MAX_TAKE: usize = 64;
+/// How long to wait after the store could not be reached.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How jobs are run.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// How many run at the same time.
+    pub slots: usize,
+    /// The workers whose queues are served; none means all.
+    pub workers: Vec<WorkerName>,
+    /// How each is run.
+    pub limits: Limits,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { slots: 16, workers: Vec::new(), limits: Limits::default() }
+    }
+}
+
+/// The workers of an embedded realm.
+pub struct Workers {
+    database: Database,
+    site: Arc<Site>,
+    registry: Arc<Registry>,
+    options: Serve,
+    engines: BTreeMap<WorkerName, Engine>,
+}
+
+impl Workers {
+    /// Workers on a realm's store.
+    #[must_use]
+    pub fn new(database: Database, site: Arc<Site>, registry: Arc<Registry>, options: Serve) -> Self {
+        Self { database, site, registry, options, engines: BTreeMap::new() }
+    }
+
+    /// Runs jobs until `stop`, then waits for those that are running; `kill` stops these too.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached at the start.
+    pub async fn serve(mut self, stop: impl Future<Output = ()>, kill: impl Future<Output = ()>) -> Result<(), StoreError> {
+        self.find_workers(true).await?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone()), self.database.clone()));
+        let told = stopping.clone();
+        let serving = tokio::spawn(async move {
+            let mut running = JoinSet::new();
+            self.take_until(&told, &mut running).await;
+            while running.join_next().await.is_some() {}
+        });
+        let abort = serving.abort_handle();
+        tokio::pin!(serving);
+        let ended = async {
+            stop.await;
+            stopping.store(true, Ordering::Release);
+            kill.await;
+        };
+        tokio::select! {
+            _ = &mut serving => {}
+            () = ended => {
+                // Dropping the tasks kills the commands they run.
+                abort.abort();
+                let _ = serving.await;
+            }
+        }
+        sweeper.abort();
+        Ok(())
+    }
+
+    async fn take_until(&mut self, stopping: &AtomicBool, running: &mut JoinSet<()>) {
+        let slots = Arc::new(Semaphore::new(self.options.slots.max(1)));
+        let mut looked = tokio::time::Instant::now();
+        while !stopping.load(Ordering::Acquire) {
+            while running.try_join_next().is_some() {}
+            if looked.elapsed() >= SWEEP {
+                looked = tokio::time::Instant::now();
+                if let Err(error) = self.find_workers(false).await {
+                    tracing::warn!(%error, "cannot look for workers");
+                }
+            }
+            let Ok(first) = tokio::time::timeout(WAIT, slots.clone().acquire_owned()).await else { continue };
+            let Ok(first) = first else { return };
+            let mut permits = vec![first];
+            while permits.len() < MAX_TAKE
+                && let Ok(permit) = slots.clone().try_acquire_owned()
+            {
+                permits.push(permit);
+            }
+            let names: Vec<WorkerName> = self.engines.keys().cloned().collect();
+            match self.database.receive_from(&names, permits.len(), WAIT).await {
+                Ok(taken) => self.start(taken, permits, running),
+                Err(error) => {
+                    tracing::error!(%error, "cannot take messages");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn start(&self, taken: Vec<(WorkerName, Delivery)>, permits: Vec<OwnedSemaphorePermit>, running: &mut JoinSet<()>) {
+        for ((worker, delivery), permit) in taken.into_iter().zip(permits) {
+            let Some(engine) = self.engines.get(&worker).cloned() else { continue };
+            let database = self.database.clone();
+            running.spawn(async move {
+                handle(&engine, &database, delivery).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Makes an engine for each worker that has a job; at the start also for each that has a message.
+    async fn find_workers(&mut self, first: bool) -> Result<(), StoreError> {
+        let names = if self.options.workers.is_empty() {
+            self.database.worker_names(first).await?
+        } else {
+            self.options.workers.clone()
+        };
+        for name in names {
+            let (site, registry, limits) = (&self.site, &self.registry, self.options.limits);
+            self.engines.entry(name.clone()).or_insert_with(|| Engine::new(site.clone(), registry.clone(), name, limits));
+        }
+        Ok(())
+    }
+}
+
+async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
+    let outcome = match engine.handle(&delivery.body, delivery.receives, None).await {
+        Handled::Delete => database.delete(vec![delivery.receipt]).await,
+        Handled::Again(after) => database.release(&delivery.receipt, after).await,
+        Handled::Bury(reason) => {
+            tracing::error!(%reason, "a message goes to the dead letters");
+            database.bury(&delivery.receipt, &reason).await
+        }
+    };
+    if let Err(error) = outcome {
+        // It comes again when its time of being hidden is over, and does nothing then.
+        tracing::warn!(%error, "a message could not be put away");
+    }
+}
+
+async fn sweep(dispatcher: Dispatcher, database: Database) {
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweeps: u32 = 0;
+    loop {
+        tick.tick().await;
+        if let Err(error) = dispatcher.sweep().await {
+            tracing::warn!(%error, "cannot look for runs that are due");
+        }
+        if sweeps.is_multiple_of(EXPIRE_EVERY)
+            && let Err(error) = database.remove_expired(chrono::Utc::now()).await
+        {
+            tracing::warn!(%error, "cannot remove expired runs");
+        }
+        sweeps = sweeps.wrapping_add(1);
+    }
+}
