@@ -139,10 +139,8 @@ impl<'a> Checker<'a> {
             return;
         }
         let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
-        let mut problem = Problem::new(
-            path.clone(),
-            format!("{} is none of {}", show(value), names.join(", ")),
-        );
+        let mut problem =
+            Problem::new(path.clone(), format!("{} is none of {}", show(value), names.join(", ")));
         problem.hint = value.as_str().and_then(|text| did_you_mean(text, names));
         self.problems.push(problem);
     }
@@ -175,11 +173,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn visit_object(&mut self, schema: &'a Map<String, Value>, fields: &Map<String, Value>, path: &JsonPath, depth: usize) {
+    fn visit_object(
+        &mut self,
+        schema: &'a Map<String, Value>,
+        fields: &Map<String, Value>,
+        path: &JsonPath,
+        depth: usize,
+    ) {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object);
         let known = || properties.unwrap_or(&none).keys().map(String::as_str);
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for name in
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !fields.contains_key(name) {
                 self.add(path, format!("the field {name:?} is missing"));
             }

@@ -106,8 +106,10 @@ impl JobType for Cmd {
             // Each word is a template of its own.
             for word in &words {
                 if let Err(error) = renderer.check(word) {
-                    let problem = Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
-                    problems.push(problem.with_hint("blanks split arguments: quote those that hold a template"));
+                    let problem =
+                        Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
+                    problems
+                        .push(problem.with_hint("blanks split arguments: quote those that hold a template"));
                 }
             }
             problems.extend(typed::check_templates(job, &["args", "env"], renderer));
@@ -125,11 +127,14 @@ impl JobType for Cmd {
         let mut argv = if jinja {
             templates.args(&line, &vars).map_err(|error| bad("payload", &error))?
         } else {
-            shlex::split(&line).ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
+            shlex::split(&line)
+                .ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
         };
         for (index, argument) in more.enumerate() {
             argv.push(if jinja {
-                templates.text(&argument, &vars).map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
+                templates
+                    .text(&argument, &vars)
+                    .map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
             } else {
                 argument
             });
@@ -138,7 +143,9 @@ impl JobType for Cmd {
         for (name, value) in typed.env.unwrap_or_default() {
             let text = value.into_text();
             let text = if jinja {
-                templates.text(&text, &vars).map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
+                templates
+                    .text(&text, &vars)
+                    .map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
             } else {
                 text
             };
@@ -165,7 +172,8 @@ impl Leaf for Cmd {
     async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
         let argv: Vec<String> = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let env = parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
+        let env =
+            parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
         let command = Command {
             argv,
             env: env.collect(),

@@ -19,12 +19,7 @@ use pumice_core::job_type::{BadRegistry, Registry};
 /// [`BadRegistry`] when two have one name.
 pub fn registry() -> Result<Registry, BadRegistry> {
     Registry::new(
-        vec![
-            Arc::new(chain::Chain),
-            Arc::new(cmd::Cmd),
-            Arc::new(dispatch::Dispatch),
-            Arc::new(log::Log),
-        ],
+        vec![Arc::new(chain::Chain), Arc::new(cmd::Cmd), Arc::new(dispatch::Dispatch), Arc::new(log::Log)],
         vec![
             Arc::new(actions::dispatch::Dispatch),
             Arc::new(actions::log::Log),

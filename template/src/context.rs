@@ -15,10 +15,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(zone: Zone) -> Self {
-        Self {
-            vars: BTreeMap::new(),
-            zone,
-        }
+        Self { vars: BTreeMap::new(), zone }
     }
     pub fn zone(&self) -> Zone {
         self.zone
@@ -50,16 +47,10 @@ impl From<serde_json::Value> for Value {
                 None => n.as_f64().unwrap_or(0.0).into(),
             },
             J::String(s) => s.into(),
-            J::Array(a) => a
-                .into_iter()
-                .map(|v| Value::from(v).0)
-                .collect::<Vec<_>>()
-                .into(),
-            J::Object(o) => o
-                .into_iter()
-                .map(|(k, v)| (k, Value::from(v).0))
-                .collect::<BTreeMap<_, _>>()
-                .into(),
+            J::Array(a) => a.into_iter().map(|v| Value::from(v).0).collect::<Vec<_>>().into(),
+            J::Object(o) => {
+                o.into_iter().map(|(k, v)| (k, Value::from(v).0)).collect::<BTreeMap<_, _>>().into()
+            }
         })
     }
 }
@@ -81,12 +72,6 @@ impl Value {
         Value(items.into_iter().map(|v| v.0).collect::<Vec<_>>().into())
     }
     pub fn map(items: impl IntoIterator<Item = (String, Value)>) -> Self {
-        Value(
-            items
-                .into_iter()
-                .map(|(k, v)| (k, v.0))
-                .collect::<BTreeMap<_, _>>()
-                .into(),
-        )
+        Value(items.into_iter().map(|(k, v)| (k, v.0)).collect::<BTreeMap<_, _>>().into())
     }
 }

@@ -19,38 +19,22 @@ impl Renderer {
     }
     pub fn check(&self, source: &str) -> Result<(), TemplateError> {
         let env = minijinja::Environment::new();
-        env.template_from_str(source)
-            .map(drop)
-            .map_err(|e| convert(&e))
+        env.template_from_str(source).map(drop).map_err(|e| convert(&e))
     }
     pub fn render(&self, source: &str, ctx: &Context) -> Result<String, TemplateError> {
         let env = minijinja::Environment::new();
-        let vars: std::collections::BTreeMap<_, _> = ctx
-            .vars
-            .iter()
-            .map(|(k, v)| (k.clone(), v.0.clone()))
-            .collect();
-        env.render_str(source, minijinja::Value::from(vars))
-            .map_err(|e| convert(&e))
+        let vars: std::collections::BTreeMap<_, _> =
+            ctx.vars.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
+        env.render_str(source, minijinja::Value::from(vars)).map_err(|e| convert(&e))
     }
     pub fn render_json(&self, value: &Json, ctx: &Context) -> Result<Json, TemplateError> {
-        structure::map_strings(value, self.limits.structure_depth, &mut |s| {
-            self.render(s, ctx)
-        })
+        structure::map_strings(value, self.limits.structure_depth, &mut |s| self.render(s, ctx))
     }
-    pub fn render_condition(
-        &self,
-        source: &str,
-        ctx: &Context,
-    ) -> Result<(bool, String), TemplateError> {
+    pub fn render_condition(&self, source: &str, ctx: &Context) -> Result<(bool, String), TemplateError> {
         let text = self.render(source, ctx)?;
         Ok((text.trim().eq_ignore_ascii_case("true"), text))
     }
-    pub fn render_args(
-        &self,
-        command_line: &str,
-        ctx: &Context,
-    ) -> Result<Vec<String>, TemplateError> {
+    pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = args::split(command_line)?;
         words
             .iter()

@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,17 +54,21 @@ impl Sim {
         over_seeds(self.from, self.seeds, |seed| {
             let report = simulate(seed, self.scenario(seed), None, false);
             steps.fetch_add(report.steps, Ordering::Relaxed);
-            if report.violation.is_some() {
-                found.lock().expect("no thread panics").push(seed);
+            if let Some(violation) = report.violation {
+                found.lock().expect("no thread panics").push((seed, violation.invariant));
             }
         });
         let mut found = found.into_inner().expect("no thread panics");
         found.sort_unstable();
-        for seed in found.iter().take(MAX_SHOWN) {
+        for (seed, _) in found.iter().take(MAX_SHOWN) {
             show(&simulate(*seed, self.scenario(*seed), None, true));
         }
-        if found.len() > MAX_SHOWN {
-            println!("further seeds: {:?}", &found[MAX_SHOWN..]);
+        let mut by_invariant = BTreeMap::<&str, Vec<u64>>::new();
+        for (seed, invariant) in &found {
+            by_invariant.entry(invariant).or_default().push(*seed);
+        }
+        for (invariant, seeds) in by_invariant {
+            println!("{invariant}: {} seeds, the first {:?}", seeds.len(), &seeds[..seeds.len().min(10)]);
         }
         let (steps, seconds) = (steps.into_inner(), started.elapsed().as_secs_f64());
         println!("seeds {}, steps {steps}, violations {} ({seconds:.1} s)", self.seeds, found.len());

@@ -80,14 +80,24 @@ impl Engine {
     }
 
     /// The templates of a run that has started.
-    pub(super) async fn templates(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Templates, StoreError> {
+    pub(super) async fn templates(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+    ) -> Result<Templates, StoreError> {
         let start = run.ts_start.unwrap_or_else(|| self.now());
         let (scene, _) = self.dispatcher.scene(run, job, realm, start).await?;
         Ok(Templates::new(self.registry.renderer().clone(), scene))
     }
 
     /// Payload and parameters: as the dispatcher rendered them, else rendered now.
-    pub(super) fn rendered(&self, spec: &RunSpec, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+    pub(super) fn rendered(
+        &self,
+        spec: &RunSpec,
+        job: &JobSpec,
+        templates: &Templates,
+    ) -> Result<Rendered, JobError> {
         if let Some(rendered) = &spec.rendered {
             return Ok(rendered.clone());
         }
@@ -98,7 +108,13 @@ impl Engine {
     }
 
     /// Returns when the attempt is to stop, and why.
-    pub(super) async fn watch(&self, run: &Run, job: &JobSpec, invocation: &Invocation, cancel: &Cancel) -> Stop {
+    pub(super) async fn watch(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        invocation: &Invocation,
+        cancel: &Cancel,
+    ) -> Stop {
         let clock = &self.site.ports.clock;
         let started = self.now();
         let limit = self.time_limit(started, job, invocation);
@@ -123,7 +139,12 @@ impl Engine {
     }
 
     /// When the attempt must have ended, and how long that is.
-    fn time_limit(&self, started: Timestamp, job: &JobSpec, invocation: &Invocation) -> Option<(Timestamp, Span)> {
+    fn time_limit(
+        &self,
+        started: Timestamp,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Option<(Timestamp, Span)> {
         let own = job.fields.timeout.map(|timeout| started + timeout.delta());
         let given = invocation.ends.map(|ends| ends - self.limits.grace.delta());
         let ends = match (own, given) {
@@ -177,7 +198,9 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Option<Outcome> {
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
         (Some(Ok(Err(error))), _) => failure(error),
-        (Some(Err(panic)), _) => failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic)))),
+        (Some(Err(panic)), _) => {
+            failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic))))
+        }
         (None, None) => failure(JobError::failed("the attempt did not end")),
     })
 }

@@ -12,7 +12,12 @@ use crate::spec::{ActionSpec, ActionsWhen, JobSpec, Overlap};
 
 impl Engine {
     /// Does what is left about an attempt that has ended, if anything.
-    pub(super) async fn see_to_duties(&self, mut run: Run, job: &JobSpec, invocation: &Invocation) -> Result<Run, StoreError> {
+    pub(super) async fn see_to_duties(
+        &self,
+        mut run: Run,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Result<Run, StoreError> {
         let Some(duties) = run.duties.clone() else {
             self.free_next(&run).await;
             return Ok(run);
@@ -27,7 +32,8 @@ impl Engine {
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties tells.
                 if error.is_some() || !last {
-                    let input = Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
+                    let input =
+                        Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
                     run = match self.dispatcher.apply(run, input).await {
                         Ok(next) => next,
                         Err(error) => return rest(error),
@@ -90,7 +96,9 @@ impl Engine {
         let name = format!("{}[{index}] {}", when.field(), spec.kind());
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
         let result: Value = run.result.clone();
-        let fields = templates.json(&spec.fields(), &[("result", result)]).map_err(|error| format!("{name}: {error}"))?;
+        let fields = templates
+            .json(&spec.fields(), &[("result", result)])
+            .map_err(|error| format!("{name}: {error}"))?;
         let label = format!("{}.{index}", when.field());
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
         let context = ActionContext {

@@ -46,7 +46,10 @@ impl Engine {
             Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
         };
         if message.realm != self.site.realm {
-            return Handled::Bury(format!("the message is for realm {}, not {}", message.realm, self.site.realm));
+            return Handled::Bury(format!(
+                "the message is for realm {}, not {}",
+                message.realm, self.site.realm
+            ));
         }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
         match self.handle_message(message, receives, ends).await {
@@ -58,7 +61,12 @@ impl Engine {
         }
     }
 
-    async fn handle_message(&self, message: Message, receives: u32, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
+    async fn handle_message(
+        &self,
+        message: Message,
+        receives: u32,
+        ends: Option<Timestamp>,
+    ) -> Result<Handled, StoreError> {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
@@ -67,7 +75,8 @@ impl Engine {
                 Err(reason) => return Ok(Handled::Bury(reason)),
             },
         };
-        let owner = Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
+        let owner =
+            Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
         let work_dir = WorkDir::new(self.site.scratch.clone(), run.run_id.to_string());
         let invocation = Invocation { owner, began: self.now(), ends, work_dir };
         self.run_to_rest(run, &spec, receives, &invocation, false).await?;
@@ -86,9 +95,14 @@ impl Engine {
     ) -> Result<Run, StoreError> {
         let job = match JobSpec::from_checked(spec.job.clone()) {
             Ok(job) => job,
-            Err(error) => return self.close(run, Status::Rejected, error.to_string(), None, invocation, inline).await,
+            Err(error) => {
+                return self.close(run, Status::Rejected, error.to_string(), None, invocation, inline).await;
+            }
         };
-        let composite = self.registry.job_type(&job.fields.r#type).is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
+        let composite = self
+            .registry
+            .job_type(&job.fields.r#type)
+            .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
         loop {
             let tries = Tries { receives, composite };
             match look(&run, tries, self.now()) {
@@ -106,7 +120,8 @@ impl Engine {
                 }
                 Look::Start { first } => {
                     if self.worker != run.worker {
-                        let reason = format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
+                        let reason =
+                            format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
                         return self.close(run, Status::Rejected, reason, None, invocation, inline).await;
                     }
                     let claimed = match self.start(run, &job, first, invocation, inline).await? {
@@ -124,7 +139,14 @@ impl Engine {
     }
 
     /// Claims a run, after it was told whether it may start at all.
-    async fn start(&self, run: Run, job: &JobSpec, first: bool, invocation: &Invocation, inline: bool) -> Result<Started, StoreError> {
+    async fn start(
+        &self,
+        run: Run,
+        job: &JobSpec,
+        first: bool,
+        invocation: &Invocation,
+        inline: bool,
+    ) -> Result<Started, StoreError> {
         let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
         let event_log = match verdict {
             Verdict::Start(event_log) => event_log,
@@ -135,7 +157,9 @@ impl Engine {
         let input = self.claim(invocation, event_log);
         match self.dispatcher.apply(run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
-            Err(ApplyError::Locked(by)) => Ok(Started::Rest(self.give_way(run, by, invocation, inline).await?)),
+            Err(ApplyError::Locked(by)) => {
+                Ok(Started::Rest(self.give_way(run, by, invocation, inline).await?))
+            }
             Err(error) => rest(error).map(Started::Rest),
         }
     }
@@ -151,7 +175,13 @@ impl Engine {
     }
 
     /// What becomes of a run whose job is already running.
-    async fn give_way(&self, run: Run, by: RunKey, invocation: &Invocation, inline: bool) -> Result<Run, StoreError> {
+    async fn give_way(
+        &self,
+        run: Run,
+        by: RunKey,
+        invocation: &Invocation,
+        inline: bool,
+    ) -> Result<Run, StoreError> {
         if run.overlap == Overlap::Skip {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, inline).await;
@@ -172,22 +202,25 @@ impl Engine {
         inline: bool,
     ) -> Result<Run, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
-        let (outcome, rendered) = match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
-            Some(Kind::Leaf(leaf)) => match self.attempt(leaf, &run, spec, job, &realm, invocation).await? {
-                Attempted::Ended(outcome, rendered) => (outcome, rendered),
-                Attempted::Lost => return Ok(run),
-            },
-            Some(Kind::Composite(composite)) => {
-                match self.step_through(composite, &run, spec, job, &realm, invocation).await? {
-                    Stepped::Ended(outcome) => (outcome, None),
-                    Stepped::Rest(run) => return Ok(run),
+        let (outcome, rendered) =
+            match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
+                Some(Kind::Leaf(leaf)) => {
+                    match self.attempt(leaf, &run, spec, job, &realm, invocation).await? {
+                        Attempted::Ended(outcome, rendered) => (outcome, rendered),
+                        Attempted::Lost => return Ok(run),
+                    }
                 }
-            }
-            None => {
-                let reason = format!("no such job type {:?}", job.fields.r#type);
-                (failure(JobError::permanent(reason)), None)
-            }
-        };
+                Some(Kind::Composite(composite)) => {
+                    match self.step_through(composite, &run, spec, job, &realm, invocation).await? {
+                        Stepped::Ended(outcome) => (outcome, None),
+                        Stepped::Rest(run) => return Ok(run),
+                    }
+                }
+                None => {
+                    let reason = format!("no such job type {:?}", job.fields.r#type);
+                    (failure(JobError::permanent(reason)), None)
+                }
+            };
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,
@@ -207,7 +240,8 @@ impl Engine {
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
     fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
         let (own, inherited) = (job.actions(), realm.actions());
-        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail].map(|when| !own.or(&inherited, when).is_empty())
+        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail]
+            .map(|when| !own.or(&inherited, when).is_empty())
     }
 
     /// Ends a run without running it.
@@ -224,7 +258,11 @@ impl Engine {
         let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
         let worker = invocation.owner.clone();
         let until = invocation.lease_until(self.now(), self.limits.lease);
-        match self.dispatcher.apply(run, Input::Close { status, reason, on_fail, tell_parent: !inline, worker, until }).await {
+        match self
+            .dispatcher
+            .apply(run, Input::Close { status, reason, on_fail, tell_parent: !inline, worker, until })
+            .await
+        {
             Ok(closed) => match job {
                 Some(job) => self.see_to_duties(closed, job, invocation).await,
                 None => self.tell_and_clear(closed, invocation).await,
@@ -243,7 +281,10 @@ impl Engine {
         if let Some(limit) = fields.max_run_delay.filter(|limit| !limit.is_zero())
             && now - run.ts_dispatch.max(run.not_before) > limit.delta()
         {
-            return Ok(Verdict::End(Status::Rejected, format!("dispatched more than its max_run_delay of {limit} ago")));
+            return Ok(Verdict::End(
+                Status::Rejected,
+                format!("dispatched more than its max_run_delay of {limit} ago"),
+            ));
         }
         if fields.enabled == Enabled::Static(false) {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
@@ -263,7 +304,10 @@ impl Engine {
             match templates.condition(source) {
                 Ok((true, _)) => {}
                 Ok((false, text)) => {
-                    return Verdict::End(Status::Skipped, format!("the job is not enabled: its template gave {:?}", text.trim()));
+                    return Verdict::End(
+                        Status::Skipped,
+                        format!("the job is not enabled: its template gave {:?}", text.trim()),
+                    );
                 }
                 Err(error) => return Verdict::End(Status::Failed, format!("enabled: {error}")),
             }

@@ -63,8 +63,17 @@ impl Engine {
         };
         let cancel = Cancel::default();
         let states = vec![ChildState::Missing; plan.steps.len()];
-        let mut walk =
-            Walk { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, states, refused: None, told_children: false };
+        let mut walk = Walk {
+            engine: self,
+            run,
+            job,
+            plan: &plan,
+            invocation,
+            cancel: &cancel,
+            states,
+            refused: None,
+            told_children: false,
+        };
         let watching = self.watch(run, job, invocation, &cancel);
         match select(std::pin::pin!(walk.go()), std::pin::pin!(watching)).await {
             Either::Left((stepped, _)) => stepped,
@@ -214,7 +223,11 @@ impl Walk<'_> {
 }
 
 fn state_of(child: &Run) -> ChildState {
-    if child.status.is_end() { ChildState::Ended(child.status, child.reason.clone()) } else { ChildState::Live }
+    if child.status.is_end() {
+        ChildState::Ended(child.status, child.reason.clone())
+    } else {
+        ChildState::Live
+    }
 }
 
 impl Engine {

@@ -112,7 +112,8 @@ impl Plan {
 
     fn first_failure(&self, states: &[ChildState]) -> Option<usize> {
         (0..self.steps.len()).find(|step| {
-            matches!(&states[*step], ChildState::Ended(status, _) if status.is_failure()) && !self.forgives(*step)
+            matches!(&states[*step], ChildState::Ended(status, _) if status.is_failure())
+                && !self.forgives(*step)
         })
     }
 
@@ -131,7 +132,8 @@ impl Plan {
     /// What lava's chain and dag give: the jobs that ran, and those that failed.
     fn result(&self, states: &[ChildState], exit_status: u8) -> Value {
         let of = |wanted: fn(Status) -> bool| -> Vec<&str> {
-            let ended = |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
+            let ended =
+                |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
             (0..self.steps.len()).filter(ended).map(|step| self.steps[step].job_id.as_str()).collect()
         };
         json!({
@@ -169,7 +171,12 @@ mod tests {
             assert_eq!(plan.next(&states, false), next, "{states:?}");
         }
         let all = plan.next(&[done(), ended(Status::Skipped), done()], false);
-        assert_eq!(all, Next::Done(Outcome::Success(json!({"exit_status": 0, "jobs": ["a", "b", "c"], "failed_jobs": []}))));
+        assert_eq!(
+            all,
+            Next::Done(Outcome::Success(
+                json!({"exit_status": 0, "jobs": ["a", "b", "c"], "failed_jobs": []})
+            ))
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue, RunQuery, RunStore,
-    StateItem, StateStore, StoreError, StoredJob,
+    Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue,
+    RunQuery, RunStore, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -167,7 +167,12 @@ impl Queue for Memory {
 
 #[async_trait]
 impl Consumer for Memory {
-    async fn receive(&self, worker: &WorkerName, max: usize, wait: Duration) -> Result<Vec<Delivery>, StoreError> {
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let until = self.clock.now() + Span::from(wait).delta();
         loop {
             let now = self.clock.now();

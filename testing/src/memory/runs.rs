@@ -130,7 +130,8 @@ impl RunTable {
     pub fn children(&self, key: &RunKey, attempt: u32) -> Vec<Run> {
         // Keys of children begin with their parent's, so they stand together.
         let prefix = format!("{key}/{attempt}.");
-        let below = self.rows.range(key.clone()..).skip(1).take_while(|(k, _)| k.as_str().starts_with(key.as_str()));
+        let below =
+            self.rows.range(key.clone()..).skip(1).take_while(|(k, _)| k.as_str().starts_with(key.as_str()));
         let mut children: Vec<Run> = below
             .filter(|(k, _)| k.as_str().starts_with(&prefix) && k.depth() == key.depth() + 1)
             .map(|(_, row)| row.run.clone())
@@ -168,8 +169,11 @@ impl RunTable {
         let mut next = vec![root.clone()];
         while let Some(key) = next.pop() {
             let below = format!("{key}/");
-            let mut family: Vec<&Row> =
-                self.rows.values().filter(|row| row.run.key == key || row.run.key.as_str().starts_with(&below)).collect();
+            let mut family: Vec<&Row> = self
+                .rows
+                .values()
+                .filter(|row| row.run.key == key || row.run.key.as_str().starts_with(&below))
+                .collect();
             family.sort_by_key(|row| row.number);
             for member in &family {
                 let of_it = |row: &&Row| row.run.dispatched_by.as_ref() == Some(&member.run.key);

@@ -76,11 +76,16 @@ impl Audit {
         if let Some(keyed) = &run.keyed {
             let place = (run.job_id.clone(), keyed.key.clone());
             if let Some(other) = self.keyed.insert(place, run.key.clone()) {
-                self.fail("one key, one run", format!("{} and {other} have the key {:?}", run.key, keyed.key));
+                self.fail(
+                    "one key, one run",
+                    format!("{} and {other} have the key {:?}", run.key, keyed.key),
+                );
             }
         }
         if let Some(lease) = &run.lease {
-            self.expect(task_of(&lease.owner) == Some(task), "only the holder writes", || run.key.to_string());
+            self.expect(task_of(&lease.owner) == Some(task), "only the holder writes", || {
+                run.key.to_string()
+            });
         }
         if run.is_child() {
             self.child_created(run, runs);
@@ -105,30 +110,45 @@ impl Audit {
         };
         let siblings = runs.children(&parent.key, attempt);
         for before in &planned.after {
-            let sibling = siblings.iter().find(|run| run.key.step().map(|step| step as usize) == Some(*before));
+            let sibling =
+                siblings.iter().find(|run| run.key.step().map(|step| step as usize) == Some(*before));
             let passed = sibling.is_some_and(|run| {
                 run.status.is_end() && (!run.status.is_failure() || plan.forgives(*before))
             });
-            self.expect(passed, invariant, || format!("{} was made before step {before} had ended well", run.key));
+            self.expect(passed, invariant, || {
+                format!("{} was made before step {before} had ended well", run.key)
+            });
         }
         let count = siblings.iter().filter(|run| !run.status.is_end()).count();
-        self.expect(count <= plan.width, "no more children at once than the width", || format!("{}: {count}", parent.key));
+        self.expect(count <= plan.width, "no more children at once than the width", || {
+            format!("{}: {count}", parent.key)
+        });
     }
 
     /// A record was written over `before`.
-    pub(crate) fn committed(&mut self, before: &Run, change: &Change, runs: &RunTable, now: Timestamp, task: TaskId) {
+    pub(crate) fn committed(
+        &mut self,
+        before: &Run,
+        change: &Change,
+        runs: &RunTable,
+        now: Timestamp,
+        task: TaskId,
+    ) {
         let after = &change.run;
         self.writes += 1;
         self.well_formed(after);
         let key = &after.key;
         if before.status.is_end() {
-            let same = before.status == after.status && before.result == after.result && before.ts_end == after.ts_end;
+            let same = before.status == after.status
+                && before.result == after.result
+                && before.ts_end == after.ts_end;
             self.expect(same, "an end is final", || format!("{key}: {} -> {}", before.status, after.status));
         }
         self.expect(after.epoch >= before.epoch, "no write by an older epoch", || {
             format!("{key}: epoch {} -> {}", before.epoch, after.epoch)
         });
-        let grows = after.rev == before.rev + 1 && after.attempt >= before.attempt && after.crashes >= before.crashes;
+        let grows =
+            after.rev == before.rev + 1 && after.attempt >= before.attempt && after.crashes >= before.crashes;
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
         self.holder(before, after, now, task);
@@ -143,7 +163,9 @@ impl Audit {
     fn holder(&mut self, before: &Run, after: &Run, now: Timestamp, task: TaskId) {
         let Some(lease) = &before.lease else {
             let taken = after.status == Status::Running && before.status != Status::Running;
-            self.expect(!taken || after.epoch == before.epoch + 1, "a claim raises the epoch", || after.key.to_string());
+            self.expect(!taken || after.epoch == before.epoch + 1, "a claim raises the epoch", || {
+                after.key.to_string()
+            });
             return;
         };
         if task_of(&lease.owner) == Some(task) {
@@ -156,7 +178,9 @@ impl Audit {
             touched.hostname.clone_from(&after.hostname);
             touched.foreach_index = after.foreach_index;
             touched.rendered.clone_from(&after.rendered);
-            self.expect(touched == *after, "only the holder writes", || format!("{key}: {before:?} -> {after:?}"));
+            self.expect(touched == *after, "only the holder writes", || {
+                format!("{key}: {before:?} -> {after:?}")
+            });
         } else {
             self.expect(lease.until <= now + APART, "no live claim is taken", || {
                 format!("{key}: held by {:?} until {}, now {now}", lease.owner, lease.until)
@@ -172,7 +196,10 @@ impl Audit {
             && after.attempt == before.attempt + 1
             && (before.status == Status::Running || before.duties.is_some());
         self.expect(failed, "an attempt counts only when one failed", || {
-            format!("{}: {} {} -> {} {}", after.key, before.status, before.attempt, after.status, after.attempt)
+            format!(
+                "{}: {} {} -> {} {}",
+                after.key, before.status, before.attempt, after.status, after.attempt
+            )
         });
     }
 
@@ -191,14 +218,18 @@ impl Audit {
         }
         if self.prompt && before.lease.is_none() && after.overlap == Overlap::Allow && !after.is_child() {
             let waited = now - before.not_before.max(before.ts_dispatch);
-            self.expect(waited <= PROMPT, "starts are prompt", || format!("{key} waited {} s", waited.num_seconds()));
+            self.expect(waited <= PROMPT, "starts are prompt", || {
+                format!("{key} waited {} s", waited.num_seconds())
+            });
         }
     }
 
     fn ended(&mut self, run: &Run, runs: &RunTable, now: Timestamp) {
         if run.overlap != Overlap::Allow && run.due_at.is_some() && run.ts_start.is_some() {
             let holds = runs.locks().get(&run.job_id) == Some(&run.key);
-            self.expect(holds, "one holder of a job's lock", || format!("{} ended without the lock", run.key));
+            self.expect(holds, "one holder of a job's lock", || {
+                format!("{} ended without the lock", run.key)
+            });
         }
         let children = runs.children(&run.key, run.attempt);
         let Some(last) = children.iter().filter_map(|child| child.ts_end).max() else { return };
@@ -217,16 +248,21 @@ impl Audit {
         self.expect(!done || run.lease.is_none(), "what is done is not held", || key.to_string());
         let busy = run.status == Status::Running || run.duties.is_some();
         self.expect(run.lease.is_none() || busy, "only what runs is held", || format!("{key}: {run:?}"));
-        self.expect(run.attempt <= run.retry.limit.max(1), "no more attempts than the limit", || key.to_string());
+        self.expect(run.attempt <= run.retry.limit.max(1), "no more attempts than the limit", || {
+            key.to_string()
+        });
         let aside = [Status::Starting, Status::Logging, Status::ActionFailed];
-        let last = run.log.entries.iter().rev().map(|entry| entry.status).find(|status| !aside.contains(status));
+        let last =
+            run.log.entries.iter().rev().map(|entry| entry.status).find(|status| !aside.contains(status));
         self.expect(last == Some(run.status), "the log folds to the record", || {
             format!("{key} is {}, its log says {last:?}", run.status)
         });
         let failed = run.log.entries.iter().filter(|entry| entry.status == Status::Retrying).count();
         let open = usize::from(run.status == Status::Retrying && run.duties.is_some());
         let told = run.log.dropped > 0 || failed + 1 == run.attempt as usize + open;
-        self.expect(told, "the log folds to the record", || format!("{key} is at attempt {}: {:?}", run.attempt, run.log));
+        self.expect(told, "the log folds to the record", || {
+            format!("{key} is at attempt {}: {:?}", run.attempt, run.log)
+        });
     }
 
     /// A job's own work begins; gives the number to end it with.
@@ -234,11 +270,15 @@ impl Audit {
         let key = &run.key;
         let stored = runs.get(key);
         let held = stored.is_some_and(|stored| {
-            stored.epoch == run.epoch && stored.lease.as_ref().is_some_and(|lease| task_of(&lease.owner) == Some(task))
+            stored.epoch == run.epoch
+                && stored.lease.as_ref().is_some_and(|lease| task_of(&lease.owner) == Some(task))
         });
-        self.expect(held, "nothing is run without its claim", || format!("{key} at epoch {}: {stored:?}", run.epoch));
+        self.expect(held, "nothing is run without its claim", || {
+            format!("{key} at epoch {}: {stored:?}", run.epoch)
+        });
         if let Some(parent) = key.parent().and_then(|parent| runs.get(&parent)) {
-            let left = parent.ts_end.is_some_and(|end| end + APART < now) || attempt_of(key) != parent.attempt;
+            let left =
+                parent.ts_end.is_some_and(|end| end + APART < now) || attempt_of(key) != parent.attempt;
             self.expect(!left, "no child is run after its parent went on", || format!("{key}: {parent:?}"));
         }
         let alone = run.overlap != Overlap::Allow;
@@ -261,7 +301,8 @@ impl Audit {
         self.expect(count <= most, "executions of an attempt ≤ 1 + crashes", || {
             format!("{key} attempt {} was executed {count} times", run.attempt)
         });
-        let execution = Execution { key: key.clone(), job_id: run.job_id.clone(), alone, task, zombie: false };
+        let execution =
+            Execution { key: key.clone(), job_id: run.job_id.clone(), alone, task, zombie: false };
         self.live.insert(number, execution);
     }
 

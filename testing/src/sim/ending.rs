@@ -41,7 +41,8 @@ fn undone(world: &World, run: &Run) -> Option<String> {
     };
     let (_, spec) = world.runs.get_with_spec(&run.key)?;
     let notes = |action: &Value| action["action"] == "note";
-    let wanted = spec.job.get(when).and_then(Value::as_array).is_some_and(|actions| actions.iter().any(notes));
+    let wanted =
+        spec.job.get(when).and_then(Value::as_array).is_some_and(|actions| actions.iter().any(notes));
     let place = (run.run_id, run.job_id.clone(), when.to_owned());
     let done = world.audit.performed.contains_key(&place);
     (wanted && !done).then(|| format!("{when} of {}", run.key))
@@ -58,7 +59,9 @@ fn unfinished(world: &World, run: &Run) -> Option<String> {
     (0..plan.steps.len()).find_map(|step| {
         let child = children.iter().find(|child| child.key.step().map(|step| step as usize) == Some(step));
         let passed = child.is_some_and(|child| match state_of(child) {
-            pumice_core::job_type::ChildState::Ended(status, _) => !status.is_failure() || plan.forgives(step),
+            pumice_core::job_type::ChildState::Ended(status, _) => {
+                !status.is_failure() || plan.forgives(step)
+            }
             _ => false,
         });
         (!passed).then(|| format!("step {step} of {}", run.key))

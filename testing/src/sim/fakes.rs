@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use futures_util::future::{Either, select};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{
-    Action, ActionContext, Composite, Ended, JobContext, JobError, JobType, Kind, Leaf, Plan, PlanStep, Registry,
-    Rendered, Stop, Templates,
+    Action, ActionContext, Composite, Ended, JobContext, JobError, JobType, Kind, Leaf, Plan, PlanStep,
+    Registry, Rendered, Stop, Templates,
 };
 use pumice_core::problem::Problem;
 use pumice_core::request::DispatchRequest;
@@ -156,7 +156,8 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
             globals: Map::new(),
         });
     }
-    let width = payload.get("width").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let width =
+        payload.get("width").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let can_fail = payload.get("can_fail").and_then(Value::as_array).into_iter().flatten();
     Ok(Plan { steps, width, can_fail: can_fail.filter_map(Value::as_str).map(str::to_owned).collect() })
 }

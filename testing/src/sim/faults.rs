@@ -173,7 +173,9 @@ impl Faults {
     /// Which version a new task runs.
     pub(crate) fn version(&self, prng: &mut Prng) -> Version {
         match self {
-            Self::Random(profile) if profile.versions => prng.pick(&[Version::Old, Version::Current, Version::New]),
+            Self::Random(profile) if profile.versions => {
+                prng.pick(&[Version::Old, Version::Current, Version::New])
+            }
             _ => Version::Current,
         }
     }

@@ -11,8 +11,8 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey, StateId};
 use pumice_core::ports::{
-    Change, Clock, CommitError, Created, JobStore, ObjectStore, Outgoing, Ports, Queue, Random, RunQuery, RunStore,
-    StateItem, StateStore, StoreError, StoredJob,
+    Change, Clock, CommitError, Created, JobStore, ObjectStore, Outgoing, Ports, Queue, Random, RunQuery,
+    RunStore, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -157,7 +157,12 @@ impl Hand {
     }
 
     /// Something that a job or an action does outside.
-    pub(crate) async fn effect<T>(&self, name: &'static str, about: &str, effect: impl FnOnce(&mut World) -> T) -> T {
+    pub(crate) async fn effect<T>(
+        &self,
+        name: &'static str,
+        about: &str,
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> T {
         match self.call(Port::Effect, name, &about, effect).await {
             Answer::Good(value) => value,
             // Only stores and queues refuse or leave without an answer.
@@ -182,7 +187,8 @@ impl JobStore for Hand {
     }
 
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
-        self.read("jobs", &ids.len(), |world| ids.iter().map(|id| world.jobs.get(id).cloned()).collect()).await
+        self.read("jobs", &ids.len(), |world| ids.iter().map(|id| world.jobs.get(id).cloned()).collect())
+            .await
     }
 
     async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
@@ -211,7 +217,13 @@ fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
     let Some(before) = world.runs.get(&change.run.key).cloned() else { return Err(CommitError::Conflict) };
     let outcome = world.runs.commit(&change);
     world.note(|| match &outcome {
-        Ok(()) => format!("  {} {} -> {} {}", change.run.key, before.status, change.run.status, versions::brief(&change.run)),
+        Ok(()) => format!(
+            "  {} {} -> {} {}",
+            change.run.key,
+            before.status,
+            change.run.status,
+            versions::brief(&change.run)
+        ),
         Err(error) => format!("  {error}"),
     });
     outcome?;
@@ -284,7 +296,10 @@ impl RunStore for Hand {
     }
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
-        self.read("next_in_line", job_id, |world| world.runs.next_in_line(job_id).map(|run| maybe_stale(world, run))).await
+        self.read("next_in_line", job_id, |world| {
+            world.runs.next_in_line(job_id).map(|run| maybe_stale(world, run))
+        })
+        .await
     }
 }
 

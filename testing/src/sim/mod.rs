@@ -75,7 +75,13 @@ pub fn simulate_crashes(seed: u64, scenario: &'static Scenario, crashes: Crashes
     run(seed, scenario, Faults::At { crashes, transactional }, None, traced)
 }
 
-fn run(seed: u64, scenario: &'static Scenario, faults: Faults, mutant: Option<Mutant>, traced: bool) -> Report {
+fn run(
+    seed: u64,
+    scenario: &'static Scenario,
+    faults: Faults,
+    mutant: Option<Mutant>,
+    traced: bool,
+) -> Report {
     let mut setup = (scenario.build)(&mut Prng::new(seed ^ 0x5ce7_a210));
     let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
     world.audit.prompt = world.faults.is_none();

@@ -91,7 +91,8 @@ impl Runner {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
         let world: Shared = Arc::new(std::sync::Mutex::new(world));
         let registry = Arc::new(fakes::registry(&world));
-        let limits = Limits { lease: Span::from_secs(LEASE), watch: Span::from_secs(20), grace: Span::from_secs(10) };
+        let limits =
+            Limits { lease: Span::from_secs(LEASE), watch: Span::from_secs(20), grace: Span::from_secs(10) };
         let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits);
         let to_come = setup.asks.len() + setup.cancels.len();
         {
@@ -154,10 +155,18 @@ impl Runner {
         let runs = world.runs.len();
         let (queued, sent, writes) = (world.queues.len(), world.audit.sent, world.audit.writes);
         if queued > 40 + 20 * runs || sent > 200 + 8 * writes {
-            world.audit.fail("messages are bounded", format!("{queued} queued, {sent} sent for {runs} runs, {writes} writes"));
+            world.audit.fail(
+                "messages are bounded",
+                format!("{queued} queued, {sent} sent for {runs} runs, {writes} writes"),
+            );
         }
         if self.steps > MAX_STEPS || world.now > BEGIN + END {
-            let open: Vec<String> = world.runs.all().filter(|run| run.due_at.is_some()).map(|run| format!("{} {}", run.key, run.status)).collect();
+            let open: Vec<String> = world
+                .runs
+                .all()
+                .filter(|run| run.due_at.is_some())
+                .map(|run| format!("{} {}", run.key, run.status))
+                .collect();
             let detail = format!("{} steps, now {}, {queued} queued, open: {open:?}", self.steps, world.now);
             world.audit.fail("everything ends", detail);
         }
@@ -190,7 +199,11 @@ impl Runner {
         self.poll(id);
     }
 
-    fn spawn(&mut self, role: Role, future: impl FnOnce(TaskId) -> Pin<Box<dyn Future<Output = Done>>>) -> TaskId {
+    fn spawn(
+        &mut self,
+        role: Role,
+        future: impl FnOnce(TaskId) -> Pin<Box<dyn Future<Output = Done>>>,
+    ) -> TaskId {
         let id = {
             let mut world = lock(&self.world);
             let id = world.number();
@@ -239,13 +252,18 @@ impl Runner {
     fn finish(&mut self, id: TaskId, done: Done) {
         let mut world = lock(&self.world);
         let Some(task) = world.tasks.remove(&id) else { return };
-        let (Role::Invocation { receipt, body, receives }, Done::Handled(handled)) = (task.role, done) else { return };
+        let (Role::Invocation { receipt, body, receives }, Done::Handled(handled)) = (task.role, done) else {
+            return;
+        };
         world.note(|| format!("ends: {handled:?}"));
         let message = serde_json::from_str::<Message>(&body);
         let now = world.now;
         match handled {
             Handled::Delete => {
-                let lost = { let World { faults, prng, .. } = &mut *world; faults.copies(prng) == 0 };
+                let lost = {
+                    let World { faults, prng, .. } = &mut *world;
+                    faults.copies(prng) == 0
+                };
                 if !lost {
                     world.queues.delete(&receipt).expect("a receipt");
                 }
@@ -289,7 +307,11 @@ impl Runner {
                 world.schedule(now + VISIBILITY.delta(), What::Poll);
                 delivery
             };
-            let role = Role::Invocation { receipt: delivery.receipt, body: delivery.body.clone(), receives: delivery.receives };
+            let role = Role::Invocation {
+                receipt: delivery.receipt,
+                body: delivery.body.clone(),
+                receives: delivery.receives,
+            };
             let (engine, world, limit) = (self.engine.clone(), self.world.clone(), self.limit);
             let id = self.spawn(role, |_| {
                 Box::pin(async move {
@@ -365,7 +387,11 @@ impl Runner {
                             break;
                         }
                         Some(Err(DispatchError::Store(_))) => {}
-                        Some(Err(DispatchError::KeyTaken { .. })) if !ask.request.idempotency_key.is_none() => break,
+                        Some(Err(DispatchError::KeyTaken { .. }))
+                            if !ask.request.idempotency_key.is_none() =>
+                        {
+                            break;
+                        }
                         other => world.audit.fail("a request is taken", format!("{other:?}")),
                     }
                 }

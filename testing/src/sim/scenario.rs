@@ -143,7 +143,8 @@ fn steps(prng: &mut Prng, shape: Shape, count: u64, of: &[String]) -> Value {
         _ => prng.pick(&[1, 2, 4, 100]),
     };
     let can_fail = if prng.below(4) == 0 { json!(["*"]) } else { json!([]) };
-    let document = json!({ "type": "steps", "payload": { "steps": list, "width": width, "can_fail": can_fail } });
+    let document =
+        json!({ "type": "steps", "payload": { "steps": list, "width": width, "can_fail": can_fail } });
     let document = with_retries(prng, document);
     with_actions(prng, document)
 }
@@ -203,7 +204,8 @@ fn fanout(prng: &mut Prng) -> Setup {
     let mut first = short_nap(prng);
     let count = prng.within(1, 5);
     first["payload"]["dispatch"] = (0..count).map(|index| json!(of[usize::from(index % 2 == 0)])).collect();
-    first["on_success"] = json!([{ "action": "start", "job": of[0] }, { "action": "note", "when": "on_success" }]);
+    first["on_success"] =
+        json!([{ "action": "start", "job": of[0] }, { "action": "note", "when": "on_success" }]);
     let first = setup.job(first);
     setup.ask(0, &first);
     setup

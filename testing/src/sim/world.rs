@@ -147,7 +147,13 @@ pub(crate) fn worker() -> WorkerName {
 }
 
 impl World {
-    pub(crate) fn new(prng: Prng, faults: Faults, mutant: Option<Mutant>, realm: Arc<RealmSpec>, traced: bool) -> Self {
+    pub(crate) fn new(
+        prng: Prng,
+        faults: Faults,
+        mutant: Option<Mutant>,
+        realm: Arc<RealmSpec>,
+        traced: bool,
+    ) -> Self {
         Self {
             now: BEGIN,
             prng,
@@ -209,7 +215,9 @@ impl World {
             self.schedule(at, What::Poll);
         }
         if copies != 1 {
-            self.note(|| format!("the message for {} is on the queue {copies} times", outgoing.message.key()));
+            self.note(|| {
+                format!("the message for {} is on the queue {copies} times", outgoing.message.key())
+            });
         }
     }
 
