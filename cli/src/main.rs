@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(cli.global.quiet);
+    start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(&failure::Failure::Store(format!("cannot start: {error}"))),
@@ -40,8 +40,13 @@ fn end(failure: &failure::Failure) -> ExitCode {
 }
 
 /// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
-fn start_log(quiet: bool) {
-    let default = if quiet { "off" } else { "warn,pumice=info" };
+/// What `serve` does is all in its log; other commands have results to show instead.
+fn start_log(cli: &Cli) {
+    let default = match cli.command {
+        _ if cli.global.quiet => "off",
+        Command::Serve(_) => "info",
+        _ => "error,pumice::job=info",
+    };
     let filter = EnvFilter::try_from_env("PUMICE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();

@@ -121,11 +121,9 @@ impl Plan {
             ChildState::Ended(status, reason) => reason.clone().unwrap_or_else(|| status.to_string()),
             _ => String::new(),
         };
-        Outcome::Failure {
-            reason: format!("job {}: {why}", self.steps[step].job_id),
-            result: self.result(states, 1),
-            retryable: true,
-        }
+        let reason = format!("job {}: {why}", self.steps[step].job_id);
+        let result = json!({ "error": reason, "error_data": self.result(states, 1) });
+        Outcome::Failure { reason, result, retryable: true }
     }
 
     /// What lava's chain and dag give: the jobs that ran, and those that failed.
@@ -179,7 +177,8 @@ mod tests {
             panic!("the chain must fail");
         };
         assert_eq!(reason, "job b: it broke");
-        assert_eq!(result["failed_jobs"], json!(["b"]));
+        assert_eq!(result["error"], json!("job b: it broke"));
+        assert_eq!(result["error_data"]["failed_jobs"], json!(["b"]));
         assert_eq!(chain(&["[b]"]).next(&states, false), Next::Start(vec![2]));
     }
 

@@ -426,7 +426,11 @@ pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
 fn finish(mut next: Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, jitter: f64, now: Timestamp) -> Decision {
     let [on_success, on_retry, on_fail] = actions;
     match outcome {
-        Outcome::Success(result) => {
+        Outcome::Success(mut result) => {
+            // Templates of actions may ask for the error of a run that had none (lava's run_job).
+            if let Some(fields) = result.as_object_mut() {
+                fields.entry("error").or_insert(Value::Null);
+            }
             next.result = result;
             next.reason = None;
             next.log.push(Status::Complete, now, Value::Null);
