@@ -3,7 +3,9 @@
 mod actions;
 mod chain;
 mod cmd;
+mod dag;
 mod dispatch;
+mod foreach;
 mod job_list;
 mod log;
 mod process;
@@ -22,7 +24,9 @@ pub fn registry() -> Result<Registry, BadRegistry> {
         vec![
             Arc::new(chain::Chain),
             Arc::new(cmd::Cmd),
+            Arc::new(dag::Dag),
             Arc::new(dispatch::Dispatch),
+            Arc::new(foreach::Foreach),
             Arc::new(log::Log),
         ],
         vec![

@@ -49,7 +49,7 @@ fn every_field_is_checked() {
         (json!({ "timezone": "Australia/Sidney" }), "(did you mean \"Australia/Sydney\"?)"),
         (json!({ "overlap": "skp" }), "(did you mean \"skip\"?)"),
         (json!({ "timeout": "x" }), "timeout: \"x\" is not a duration"),
-        (json!({ "retry_backoff": 1 }), "retry_backoff: expected a string, got a number 1"),
+        (json!({ "retry_backoff": 1 }), "retry_backoff: expected one of fixed, exponential, got a number 1"),
         (json!({ "tags": { "a": 1 } }), "tags.a: expected a string, got a number 1"),
         (json!({ "paylod": 1 }), "paylod: no such field (did you mean \"payload\"?)"),
         (json!({ "enabled": "{{ 1 +" }), "enabled: "),

@@ -197,3 +197,68 @@ fn results_of_a_failed_template_name_its_place() {
     assert_eq!(run["status"], "failed");
     assert!(run["reason"].as_str().expect("a reason").starts_with("parameters.args[0]: "), "{run:#}");
 }
+
+#[test]
+fn a_dag_runs_each_job_once_after_its_predecessors() {
+    let pumice = Pumice::new();
+    let mark = |id: &str| shell(id, &format!("echo {id} >> order; cat order | tr '\\n' ' '"));
+    let dag = |payload: Value, parameters: Value| with(log("top"), json!({ "type": "dag", "payload": payload, "parameters": parameters }));
+    let jobs = |top: Value| json!([top, mark("a"), mark("b"), mark("c"), mark("d"), shell("bad", "exit 5")]);
+    let printed = pumice.run_spec(&jobs(dag(json!({ "d": ["b", "c"], "b": "a", "c": "a" }), json!({ "workers": 2 }))), "top");
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert_eq!(printed.json()["runs"].as_array().map(Vec::len), Some(5));
+    let ends = |id: &str| printed.run_of(id)["ts_end"].as_str().expect("an end").to_owned();
+    let starts = |id: &str| printed.run_of(id)["ts_start"].as_str().expect("a start").to_owned();
+    for (before, after) in [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")] {
+        assert!(ends(before) <= starts(after), "{before} before {after}");
+    }
+    let printed = pumice.run_spec(&jobs(dag(json!({ "a": "bad" }), json!({}))), "top");
+    assert_eq!(printed.run_of("top")["reason"], "job bad: exit status 5");
+    let printed = pumice.run_spec(&jobs(dag(json!({ "a": "bad" }), json!({ "can_fail": "bad" }))), "top");
+    assert_eq!((printed.status, printed.run_of("a")["status"].as_str()), (0, Some("complete")));
+    let printed = pumice.run_spec(&jobs(dag(json!({ "a": "b", "b": "a" }), json!({}))), "top");
+    assert!(printed.err.contains("in a circle: a after b after a"), "{}", printed.err);
+}
+
+#[test]
+fn foreach_runs_a_job_for_each_item_of_every_source() {
+    let pumice = Pumice::new();
+    let each = |foreach: Value| with(log("each"), json!({ "type": "foreach", "payload": "leaf", "parameters": { "foreach": foreach } }));
+    let leaf = shell("leaf", "echo got {{ globals.a }} at {{ globals.lava.foreach_index }}");
+    let make = shell("make", "printf 'a,b\\nx,1\\ny,2\\n' > rows.csv; printf '{\"a\": \"x\"}\\n{\"a\": \"y\"}\\n' > rows.jsonl");
+    let chain = with(log("top"), json!({ "type": "chain", "payload": "make, each" }));
+    for foreach in [
+        json!({ "type": "inline", "values": [{ "a": "x" }, { "a": "y" }] }),
+        json!({ "type": "csv", "filename": "rows.{{ 'csv' }}" }),
+        json!({ "type": "jsonl", "filename": "rows.jsonl" }),
+    ] {
+        let printed = pumice.run_spec(&json!([chain, make, leaf, each(foreach.clone())]), "top");
+        assert_eq!(printed.status, 0, "{foreach}: {printed:?}");
+        assert!(printed.err.contains("got x at 0") && printed.err.contains("got y at 1"), "{foreach}: {}", printed.err);
+    }
+    let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "range", "name": "a", "start": 5, "stop": 1, "step": -2 }))]), "each");
+    assert!(printed.err.contains("got 5 at 0") && printed.err.contains("got 3 at 1"), "{}", printed.err);
+    let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "range", "stop": 11 }))]), "each");
+    let runs = printed.json()["runs"].clone();
+    assert_eq!((printed.status, runs.as_array().map(Vec::len)), (1, Some(1)), "more than the limit: nothing runs");
+    let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "rnage", "stop": 1 }))]), "each");
+    assert!(printed.err.contains("parameters.foreach.type: \"rnage\" is none of inline, range, csv, jsonl (did you mean \"range\"?)"), "{}", printed.err);
+}
+
+#[test]
+fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
+    let pumice = Pumice::new();
+    let jobs = |can_fail: bool| {
+        json!([
+            with(log("each"), json!({ "type": "foreach", "payload": "leaf",
+                "parameters": { "can_fail": can_fail, "foreach": { "type": "range", "name": "n", "stop": 3 } } })),
+            shell("leaf", "test {{ globals.n }} != 1"),
+        ])
+    };
+    let printed = pumice.run_spec(&jobs(false), "each");
+    assert_eq!(printed.run_of("each")["reason"], "job leaf (item 1): exit status 1");
+    assert_eq!(printed.json()["runs"].as_array().map(Vec::len), Some(3));
+    let printed = pumice.run_spec(&jobs(true), "each");
+    assert_eq!(printed.run_of("each")["result"]["failed_indexes"], json!([1]));
+    assert_eq!((printed.status, printed.json()["runs"].as_array().map(Vec::len)), (0, Some(4)));
+}

@@ -146,6 +146,15 @@ pub enum Input {
         /// Whether it goes on at once in another invocation.
         resume: bool,
     },
+    /// What it looked up at its start is kept for good.
+    Pin {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// Payload and parameters from now on.
+        rendered: Rendered,
+    },
     /// One of its actions is done.
     ActionDone {
         /// Who.
@@ -310,6 +319,10 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             running(run, &worker, epoch)?;
             Ok(suspend(run, resume, now))
         }
+        Input::Pin { worker, epoch, rendered } => {
+            running(run, &worker, epoch)?;
+            Ok(plain(Run { rendered: Some(rendered), ..run.clone() }))
+        }
         Input::ActionDone { worker, epoch, error } => {
             held(run, &worker, epoch)?;
             action_done(run, error, now)
@@ -466,10 +479,16 @@ fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestam
         next.duties = Some(Duties { actions: Some(ActionsWhen::OnRetry), done: 0, wake_parent: false });
         return plain(with_duties(next, now));
     }
-    next.attempt += 1;
-    next.lease = None;
+    begin_next(&mut next);
     let wake = wake(&mut next, now);
     Decision { run: next, wake, lock: None }
+}
+
+/// Makes the record that of the next attempt, which looks everything up anew.
+fn begin_next(next: &mut Run) {
+    next.attempt += 1;
+    next.lease = None;
+    next.rendered = None;
 }
 
 /// The delay before the attempt after this one.
@@ -543,8 +562,7 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
         return ended(next);
     }
     next.duties = None;
-    next.lease = None;
-    next.attempt += 1;
+    begin_next(&mut next);
     let wake = wake(&mut next, now);
     Decision { run: next, wake, lock: None }
 }
