@@ -45,6 +45,35 @@ pub(crate) fn map_strings(
     })
 }
 
+/// Shows every string leaf and map key of `value` to `check`.
+pub(crate) fn each_string(
+    value: &Json,
+    depth: usize,
+    check: &mut dyn FnMut(&str) -> Result<(), TemplateError>,
+) -> Result<(), TemplateError> {
+    match value {
+        Json::String(text) => check(text),
+        Json::Array(items) => {
+            let depth = deeper(depth)?;
+            for (index, item) in items.iter().enumerate() {
+                each_string(item, depth, check)
+                    .map_err(|error| error.under(&format!("[{index}]")))?;
+            }
+            Ok(())
+        }
+        Json::Object(entries) => {
+            let depth = deeper(depth)?;
+            for (key, item) in entries {
+                check(key)
+                    .and_then(|()| each_string(item, depth, check))
+                    .map_err(|error| error.under(&path_step(key)))?;
+            }
+            Ok(())
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => Ok(()),
+    }
+}
+
 fn deeper(depth: usize) -> Result<usize, TemplateError> {
     depth.checked_sub(1).ok_or_else(|| {
         TemplateError::new(
