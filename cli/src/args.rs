@@ -9,7 +9,12 @@ use pumice_core::run::Status;
 
 /// Config-driven job runner: lava without servers.
 #[derive(Debug, Parser)]
-#[command(name = "pumice", version, max_term_width = 100, after_help = "Exit status: 0 done, 1 a run failed, 2 the request or a spec was wrong, 3 the store could not be reached.")]
+#[command(
+    name = "pumice",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 a run failed, 2 the request or a spec was wrong, 3 the store could not be reached."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

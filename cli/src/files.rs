@@ -36,14 +36,18 @@ type Mistake = (PathBuf, Problem);
 
 /// Reads all specs of files and folders; nothing is given when anything is wrong.
 pub(crate) fn load(paths: &[PathBuf], registry: &Registry) -> Result<Specs, Failure> {
-    let mut reader = Reader { registry, specs: Specs::default(), jobs: BTreeMap::new(), mistakes: Vec::new() };
+    let mut reader =
+        Reader { registry, specs: Specs::default(), jobs: BTreeMap::new(), mistakes: Vec::new() };
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     for path in paths {
         let before = files.len();
         reader.find(path, 0, &mut seen, &mut files);
         if path.is_dir() && files.len() == before && reader.mistakes.is_empty() {
-            reader.add(path, Problem::new(JsonPath::root(), "the folder holds no spec file (.json, .yaml, .yml)"));
+            reader.add(
+                path,
+                Problem::new(JsonPath::root(), "the folder holds no spec file (.json, .yaml, .yml)"),
+            );
         }
     }
     let mut documents = Vec::new();
@@ -153,9 +157,15 @@ impl Reader<'_> {
         }
         match RealmSpec::parse(&without_schema(document)) {
             Ok(realm) => {
-                for when in [pumice_core::spec::ActionsWhen::OnSuccess, pumice_core::spec::ActionsWhen::OnRetry, pumice_core::spec::ActionsWhen::OnFail] {
+                for when in [
+                    pumice_core::spec::ActionsWhen::OnSuccess,
+                    pumice_core::spec::ActionsWhen::OnRetry,
+                    pumice_core::spec::ActionsWhen::OnFail,
+                ] {
                     let actions = realm.actions();
-                    let found = self.registry.check_actions(actions.get(when).unwrap_or_default(), &path.field(when.field()));
+                    let found = self
+                        .registry
+                        .check_actions(actions.get(when).unwrap_or_default(), &path.field(when.field()));
                     self.mistakes.extend(found.into_iter().map(|problem| (file.to_owned(), problem)));
                 }
                 self.specs.realm = Some(realm);
@@ -171,7 +181,8 @@ impl Reader<'_> {
                 match self.jobs.insert(job_id.clone(), file.to_owned()) {
                     None => self.specs.jobs.push(job),
                     Some(other) => {
-                        let message = format!("the job_id {job_id:?} was given before, in {}", other.display());
+                        let message =
+                            format!("the job_id {job_id:?} was given before, in {}", other.display());
                         self.add(file, Problem::new(path.field("job_id"), message));
                     }
                 }
@@ -181,7 +192,8 @@ impl Reader<'_> {
     }
 
     fn add_all(&mut self, file: &Path, path: &JsonPath, error: SpecError) {
-        self.mistakes.extend(error.problems.into_iter().map(|problem| (file.to_owned(), problem.below(path))));
+        self.mistakes
+            .extend(error.problems.into_iter().map(|problem| (file.to_owned(), problem.below(path))));
     }
 }
 
@@ -197,7 +209,8 @@ fn without_schema(document: &Value) -> Value {
 /// Reads a JSON or YAML file; `-` is standard input.
 pub(crate) fn parse_file(file: &Path) -> Result<Value, String> {
     let text = read_text(file)?;
-    let json = file.extension().is_some_and(|ending| ending == "json") || text.trim_start().starts_with(['{', '[']);
+    let json =
+        file.extension().is_some_and(|ending| ending == "json") || text.trim_start().starts_with(['{', '[']);
     if json {
         return serde_json::from_str(&text).map_err(|error| format!("not JSON: {error}"));
     }

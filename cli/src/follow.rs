@@ -54,7 +54,12 @@ pub(crate) async fn trees(database: &Database, roots: &[RunKey]) -> Result<Vec<R
 
 /// Waits until the runs below these roots have ended, with everything they started, and nothing
 /// is left to do about them. Gives them all.
-pub(crate) async fn follow(database: &Database, roots: &[RunKey], tell: Tell, unserved: Option<&str>) -> Result<Vec<Run>, Failure> {
+pub(crate) async fn follow(
+    database: &Database,
+    roots: &[RunKey],
+    tell: Tell,
+    unserved: Option<&str>,
+) -> Result<Vec<Run>, Failure> {
     let began = std::time::Instant::now();
     let mut teller = Teller { tell, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
@@ -113,11 +118,19 @@ impl Teller {
 
     fn draw(&mut self, runs: &[Run], now: pumice_core::Timestamp) {
         let live: Vec<&Run> = runs.iter().filter(|run| !run.status.is_end()).collect();
-        let Some(deepest) = live.iter().rev().find(|run| run.status == Status::Running).or(live.first()) else { return };
+        let Some(deepest) = live.iter().rev().find(|run| run.status == Status::Running).or(live.first())
+        else {
+            return;
+        };
         let took = duration(deepest, now).map(short).unwrap_or_default();
         let blue = style(Status::Running);
         let ended = runs.len() - live.len();
-        let text = format!("{blue}{}{blue:#} {} {took}  ({ended} of {} ended)", deepest.status, deepest.job_id, runs.len());
+        let text = format!(
+            "{blue}{}{blue:#} {} {took}  ({ended} of {} ended)",
+            deepest.status,
+            deepest.job_id,
+            runs.len()
+        );
         anstream::eprint!("\r\x1b[K{text}");
         // Where it cannot be shown there is nobody to see it.
         let _ = std::io::stderr().flush();

@@ -8,7 +8,11 @@ use crate::args::Format;
 use crate::failure::Failure;
 
 /// Prints a value as JSON or YAML, or in the way that people read it.
-pub(crate) fn print(format: Format, value: &Value, people: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+pub(crate) fn print(
+    format: Format,
+    value: &Value,
+    people: impl FnOnce() -> Vec<String>,
+) -> Result<(), Failure> {
     let text = match format {
         Format::Table => {
             let mut text = people().join("\n");
@@ -26,7 +30,8 @@ pub(crate) fn print(format: Format, value: &Value, people: impl FnOnce() -> Vec<
 
 /// A value as YAML.
 pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
-    serde_saphyr::to_string(value).map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
+    serde_saphyr::to_string(value)
+        .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
 }
 
 /// Writes to standard output. A reader that has gone, as `head` does, is no failure.

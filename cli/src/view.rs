@@ -105,7 +105,9 @@ pub(crate) fn remark(run: &Run) -> String {
 /// The lines of a tree of runs, each parent above what it started.
 pub(crate) fn tree(runs: &[Run], now: pumice_core::Timestamp) -> Vec<String> {
     let mut rows = Vec::new();
-    let roots = runs.iter().filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
+    let roots = runs
+        .iter()
+        .filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
     for root in roots {
         branch(root, runs, String::new(), String::new(), &mut rows);
     }

@@ -247,9 +247,8 @@ impl std::str::FromStr for RunKey {
         let mut parts = text.split('/');
         parts.next().unwrap_or_default().parse::<RunId>()?;
         let steps_hold = parts.all(|part| {
-            part.split_once('.').is_some_and(|(attempt, step)| {
-                attempt.parse::<u32>().is_ok() && step.parse::<u32>().is_ok()
-            })
+            part.split_once('.')
+                .is_some_and(|(attempt, step)| attempt.parse::<u32>().is_ok() && step.parse::<u32>().is_ok())
         });
         if steps_hold {
             Ok(Self(text.into()))

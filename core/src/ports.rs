@@ -200,7 +200,12 @@ pub struct Delivery {
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// Takes up to `max` messages, waiting up to `wait` for the first.
-    async fn receive(&self, worker: &WorkerName, max: usize, wait: Duration) -> Result<Vec<Delivery>, StoreError>;
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, StoreError>;
     /// The messages are dealt with.
     async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError>;
     /// The message is to be handed out again, after a while.

@@ -21,8 +21,8 @@ impl JsonPath {
     /// The field `name` of the object at this place.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
-        let plain = !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        let plain =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if plain { Self(format!("{}.{name}", self.0)) } else { Self(format!("{}[{name:?}]", self.0)) }
     }
 

@@ -139,13 +139,15 @@ impl<'a> Checker<'a> {
 
     /// What is wrong with an object whose `type` chooses the branch, when it chooses none of them.
     fn unknown_tag(&self, branches: &[&'a Value], value: &Value, path: &JsonPath) -> Option<Problem> {
-        let tag = |branch: &&'a Value| self.resolve(branch)?.get("properties")?.get("type")?.get("const")?.as_str();
+        let tag =
+            |branch: &&'a Value| self.resolve(branch)?.get("properties")?.get("type")?.get("const")?.as_str();
         let known: Vec<&str> = branches.iter().map(tag).collect::<Option<_>>()?;
         let given = value.as_object()?.get("type")?.as_str()?;
         if known.contains(&given) {
             return None;
         }
-        let mut problem = Problem::new(path.field("type"), format!("{given:?} is none of {}", known.join(", ")));
+        let mut problem =
+            Problem::new(path.field("type"), format!("{given:?} is none of {}", known.join(", ")));
         problem.hint = did_you_mean(given, known);
         Some(problem)
     }
@@ -166,12 +168,13 @@ impl<'a> Checker<'a> {
         }
         let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
         if !value.is_string() {
-            return self.add(path, format!("expected one of {}, got {} {}", names.join(", "), kind(value), show(value)));
+            return self.add(
+                path,
+                format!("expected one of {}, got {} {}", names.join(", "), kind(value), show(value)),
+            );
         }
-        let mut problem = Problem::new(
-            path.clone(),
-            format!("{} is none of {}", show(value), names.join(", ")),
-        );
+        let mut problem =
+            Problem::new(path.clone(), format!("{} is none of {}", show(value), names.join(", ")));
         problem.hint = value.as_str().and_then(|text| did_you_mean(text, names));
         self.problems.push(problem);
     }
@@ -204,11 +207,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn visit_object(&mut self, schema: &'a Map<String, Value>, fields: &Map<String, Value>, path: &JsonPath, depth: usize) {
+    fn visit_object(
+        &mut self,
+        schema: &'a Map<String, Value>,
+        fields: &Map<String, Value>,
+        path: &JsonPath,
+        depth: usize,
+    ) {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object);
         let known = || properties.unwrap_or(&none).keys().map(String::as_str);
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for name in
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !fields.contains_key(name) {
                 self.add(path, format!("the field {name:?} is missing"));
             }

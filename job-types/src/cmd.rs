@@ -106,7 +106,8 @@ impl JobType for Cmd {
             // Each word is a template of its own. One that is torn apart makes several bad ones.
             let bad = words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)));
             if let Some((word, error)) = bad {
-                let mut problem = Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
+                let mut problem =
+                    Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
                 if renderer.check(line).is_ok() {
                     problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
                 }
@@ -127,11 +128,14 @@ impl JobType for Cmd {
         let mut argv = if jinja {
             templates.args(&line, &vars).map_err(|error| bad("payload", &error))?
         } else {
-            shlex::split(&line).ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
+            shlex::split(&line)
+                .ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
         };
         for (index, argument) in more.enumerate() {
             argv.push(if jinja {
-                templates.text(&argument, &vars).map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
+                templates
+                    .text(&argument, &vars)
+                    .map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
             } else {
                 argument
             });
@@ -140,7 +144,9 @@ impl JobType for Cmd {
         for (name, value) in typed.env.unwrap_or_default() {
             let text = value.into_text();
             let text = if jinja {
-                templates.text(&text, &vars).map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
+                templates
+                    .text(&text, &vars)
+                    .map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
             } else {
                 text
             };
@@ -167,7 +173,8 @@ impl Leaf for Cmd {
     async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
         let argv: Vec<String> = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let env = parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
+        let env =
+            parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
         let command = Command {
             argv,
             env: env.collect(),

@@ -123,7 +123,10 @@ impl Composite for Dag {
         }
         if let Some(cycle) = find_cycle(&steps) {
             let names: Vec<&str> = cycle.iter().map(|step| steps[*step].job_id.as_str()).collect();
-            return Err(JobError::permanent(format!("the jobs wait for each other in a circle: {}", names.join(" after "))));
+            return Err(JobError::permanent(format!(
+                "the jobs wait for each other in a circle: {}",
+                names.join(" after ")
+            )));
         }
         Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0 })
     }
@@ -135,7 +138,8 @@ fn steps(edges: &[(String, Vec<String>)], prefix: &str) -> Result<Vec<PlanStep>,
     let mut steps: Vec<PlanStep> = Vec::new();
     for name in edges.iter().flat_map(|(job, before)| std::iter::once(job).chain(before)) {
         if !numbers.contains_key(name.as_str()) {
-            let job_id = JobId::new(format!("{prefix}{name}")).map_err(|error| JobError::permanent(error.to_string()))?;
+            let job_id = JobId::new(format!("{prefix}{name}"))
+                .map_err(|error| JobError::permanent(error.to_string()))?;
             numbers.insert(name, steps.len());
             steps.push(PlanStep { job_id, after: Vec::new(), foreach_index: None, globals: Map::new() });
         }
@@ -178,7 +182,8 @@ fn find_cycle(steps: &[PlanStep]) -> Option<Vec<usize>> {
                     *followed += 1;
                     if marks[before] == Mark::Open {
                         let from = path.iter().position(|(on_path, _)| *on_path == before).unwrap_or(0);
-                        let mut cycle: Vec<usize> = path[from..].iter().map(|(on_path, _)| *on_path).collect();
+                        let mut cycle: Vec<usize> =
+                            path[from..].iter().map(|(on_path, _)| *on_path).collect();
                         cycle.push(before);
                         return Some(cycle);
                     }
@@ -227,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_very_long_line_of_jobs_is_no_trouble() {
-        let line: Map<String, Value> = (0..50_000).map(|n| (format!("j{n}"), json!(format!("j{}", n + 1)))).collect();
+        let line: Map<String, Value> =
+            (0..50_000).map(|n| (format!("j{n}"), json!(format!("j{}", n + 1)))).collect();
         assert_eq!(plan(Value::Object(line)).unwrap().steps.len(), 50_001);
     }
 }

@@ -79,7 +79,9 @@ impl JobType for Dispatch {
             && let Some(inner) = parameters.get_mut("parameters")
         {
             let rendered = templates.json(inner, &[]);
-            *inner = rendered.map_err(|error| JobError::failed(format!("parameters.parameters{}: {error}", error.path())))?;
+            *inner = rendered.map_err(|error| {
+                JobError::failed(format!("parameters.parameters{}: {error}", error.path()))
+            })?;
         }
         Ok(Rendered { payload: job.fields.payload.clone(), parameters })
     }
@@ -95,11 +97,16 @@ impl Leaf for Dispatch {
         let list: JobList = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
         let jobs = list.prefixed(parameters.job_prefix.as_deref()).map_err(JobError::permanent)?;
-        let when = DispatchRequest::after(parameters.delay.unwrap_or_default()).map_err(JobError::permanent)?;
+        let when =
+            DispatchRequest::after(parameters.delay.unwrap_or_default()).map_err(JobError::permanent)?;
         let sent = parameters.parameters.unwrap_or_default();
         let requests = jobs
             .iter()
-            .map(|job| DispatchRequest { parameters: sent.clone(), when, ..DispatchRequest::new(job.clone()) })
+            .map(|job| DispatchRequest {
+                parameters: sent.clone(),
+                when,
+                ..DispatchRequest::new(job.clone())
+            })
             .collect();
         let outcomes = context.dispatches.dispatch(requests).await;
         let mut runs = Map::new();
@@ -122,6 +129,10 @@ impl Leaf for Dispatch {
             "run_ids": runs,
             "failed_jobs": failed,
         });
-        if errors.is_empty() { Ok(Ended::Done(result)) } else { Err(JobError::failed(errors.join("; ")).with_data(result)) }
+        if errors.is_empty() {
+            Ok(Ended::Done(result))
+        } else {
+            Err(JobError::failed(errors.join("; ")).with_data(result))
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::io::BufRead;
 use std::path::Path;
 
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates};
+use pumice_core::job_type::{
+    Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates,
+};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, is_reserved_global};
@@ -113,7 +115,8 @@ impl JobType for Foreach {
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
         let mut parameters = job.parameters();
         if parameters.get("jinja") != Some(&Value::Bool(false))
-            && let Some(filename) = parameters.get_mut("foreach").and_then(|foreach| foreach.get_mut("filename"))
+            && let Some(filename) =
+                parameters.get_mut("foreach").and_then(|foreach| foreach.get_mut("filename"))
         {
             *filename = templates
                 .json(filename, &[])
@@ -138,7 +141,10 @@ impl Composite for Foreach {
         let settings = &context.site.settings;
         let limit = parameters.limit.unwrap_or(settings.foreach_limit);
         if limit > settings.foreach_max_limit {
-            let message = format!("a limit of {limit} is more than the realm's FOREACH_MAX_LIMIT of {}", settings.foreach_max_limit);
+            let message = format!(
+                "a limit of {limit} is more than the realm's FOREACH_MAX_LIMIT of {}",
+                settings.foreach_max_limit
+            );
             return Err(JobError::permanent(message));
         }
         let items = match &parameters.foreach {
@@ -168,7 +174,9 @@ impl Composite for Foreach {
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
             if let Some(name) = item.keys().find(|name| is_reserved_global(name)) {
-                return Err(JobError::permanent(format!("item {index} has the name {name:?}: names beginning with lava are reserved")));
+                return Err(JobError::permanent(format!(
+                    "item {index} has the name {name:?}: names beginning with lava are reserved"
+                )));
             }
             let PlanStep { foreach_index, globals, .. } = step;
             *foreach_index = u32::try_from(index).ok();

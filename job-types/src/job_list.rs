@@ -15,9 +15,15 @@ impl<'de> Deserialize<'de> for JobList {
             Value::String(text) => text.split(',').map(|id| id.trim().to_owned()).collect(),
             Value::Array(items) => items
                 .into_iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| de::Error::custom("expected job ids")))
+                .map(|item| {
+                    item.as_str().map(str::to_owned).ok_or_else(|| de::Error::custom("expected job ids"))
+                })
                 .collect::<Result<Vec<_>, _>>()?,
-            _ => return Err(de::Error::custom("expected a list of job ids, or a text with commas between them")),
+            _ => {
+                return Err(de::Error::custom(
+                    "expected a list of job ids, or a text with commas between them",
+                ));
+            }
         };
         Ok(Self(ids))
     }
@@ -49,7 +55,10 @@ impl JobList {
             return Err("the list of jobs is empty".to_owned());
         }
         let prefix = prefix.unwrap_or_default();
-        self.0.iter().map(|id| JobId::new(format!("{prefix}{id}")).map_err(|error| error.to_string())).collect()
+        self.0
+            .iter()
+            .map(|id| JobId::new(format!("{prefix}{id}")).map_err(|error| error.to_string()))
+            .collect()
     }
 }
 

@@ -103,7 +103,8 @@ async fn run_process(
     stdout: &Capture,
     stderr: &Capture,
 ) -> Result<Exit, JobError> {
-    let Some((program, arguments)) = command.argv.split_first().filter(|(program, _)| !program.is_empty()) else {
+    let Some((program, arguments)) = command.argv.split_first().filter(|(program, _)| !program.is_empty())
+    else {
         return Err(JobError::permanent("the command line is empty"));
     };
     let mut child = tokio::process::Command::new(program)
@@ -122,7 +123,8 @@ async fn run_process(
     let clock = &context.site.ports.clock;
     let until = clock.now() + command.timeout.delta();
     let stopped = async {
-        match select(std::pin::pin!(clock.sleep_until(until)), std::pin::pin!(context.cancel.stopped())).await {
+        match select(std::pin::pin!(clock.sleep_until(until)), std::pin::pin!(context.cancel.stopped())).await
+        {
             Either::Left(_) => Exit::TimedOut,
             Either::Right(_) => Exit::Stopped,
         }
@@ -160,7 +162,8 @@ fn environment(
     let mut env = context.site.environment.clone();
     if context.site.settings.job_local_tmpdir {
         let temp = dir.join(".tmp");
-        std::fs::create_dir_all(&temp).map_err(|error| JobError::failed(format!("cannot make {}: {error}", temp.display())))?;
+        std::fs::create_dir_all(&temp)
+            .map_err(|error| JobError::failed(format!("cannot make {}: {error}", temp.display())))?;
         env.push(("TMPDIR".into(), temp.into()));
     }
     env.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
@@ -187,7 +190,8 @@ struct Capture {
 impl Capture {
     fn new(dir: &Path, context: &JobContext<'_>, title: &'static str) -> Result<Self, JobError> {
         let kept = dir.join(".output");
-        std::fs::create_dir_all(&kept).map_err(|error| JobError::failed(format!("cannot make {}: {error}", kept.display())))?;
+        std::fs::create_dir_all(&kept)
+            .map_err(|error| JobError::failed(format!("cannot make {}: {error}", kept.display())))?;
         // Steps of one chain share the directory, and may run at the same time.
         let name = context.run.key.as_str().replace('/', "-");
         Ok(Self { title, path: kept.join(format!("{name}.{title}")) })
@@ -195,7 +199,8 @@ impl Capture {
 
     fn file(&self) -> Result<Stdio, JobError> {
         let file = File::create(&self.path);
-        file.map(Stdio::from).map_err(|error| JobError::failed(format!("cannot write {}: {error}", self.path.display())))
+        file.map(Stdio::from)
+            .map_err(|error| JobError::failed(format!("cannot write {}: {error}", self.path.display())))
     }
 
     /// The last bytes, as text.

@@ -39,7 +39,9 @@ pub enum Durability {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A newer program wrote it.
-    #[error("{path} was written by a newer version of pumice: its tables are version {found}, this program knows up to {known}; update pumice")]
+    #[error(
+        "{path} was written by a newer version of pumice: its tables are version {found}, this program knows up to {known}; update pumice"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -102,11 +104,15 @@ impl Database {
     /// [`OpenError`] when the file is none, cannot be read, or is of a newer version.
     pub fn open(path: &Path, folder: &Path, durability: Durability) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Sqlite { path: path.to_owned(), error };
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection, durability).map_err(failed)?;
         schema::migrate(&mut connection).map_err(|error| match error {
-            Migration::Newer(found) => OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION },
+            Migration::Newer(found) => {
+                OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION }
+            }
             Migration::Sqlite(error) => failed(error),
         })?;
         let inside = |name: &str| folder.join(name).display().to_string();
@@ -151,7 +157,9 @@ impl Database {
         // Let those who are ready join in.
         tokio::task::yield_now().await;
         self.work_off();
-        answered.await.unwrap_or_else(|_| Err(StoreError::new(format!("the store failed: {}", self.failure()))))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::new(format!("the store failed: {}", self.failure()))))
     }
 
     fn failure(&self) -> MutexGuard<'_, String> {
@@ -176,11 +184,11 @@ impl Database {
                 let count = line.len().min(MAX_BATCH);
                 line.drain(..count).collect()
             };
-            if !batch.is_empty() {
-                if let Err(error) = commit(&mut connection, batch) {
-                    tracing::error!(%error, "the store failed");
-                    *self.failure() = error;
-                }
+            if !batch.is_empty()
+                && let Err(error) = commit(&mut connection, batch)
+            {
+                tracing::error!(%error, "the store failed");
+                *self.failure() = error;
             }
             drop(connection);
             if self.line().is_empty() {
@@ -207,11 +215,12 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
 /// Carries out operations in one transaction and answers each. When one fails, none took place, and
 /// all callers are told by their answer being dropped.
 fn commit(connection: &mut Connection, batch: Vec<Operation>) -> Result<(), String> {
-    let outcome = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-        let replies: Vec<Reply> =
-            batch.into_iter().map(|operation| operation(&transaction)).collect::<Result<_, _>>()?;
-        transaction.commit().map(|()| replies)
-    });
+    let outcome =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            let replies: Vec<Reply> =
+                batch.into_iter().map(|operation| operation(&transaction)).collect::<Result<_, _>>()?;
+            transaction.commit().map(|()| replies)
+        });
     outcome.map(|replies| replies.into_iter().for_each(|reply| reply())).map_err(|error| explain(&error))
 }
 

@@ -74,7 +74,12 @@ impl Home {
     ///
     /// # Errors
     /// [`HomeError`] when the folder or its store cannot be used, or it holds another realm.
-    pub async fn open(path: &Path, realm: Option<&RealmName>, create: bool, durability: Durability) -> Result<Self, HomeError> {
+    pub async fn open(
+        path: &Path,
+        realm: Option<&RealmName>,
+        create: bool,
+        durability: Durability,
+    ) -> Result<Self, HomeError> {
         let file = path.join("pumice.db");
         if !create && !file.exists() {
             return Err(HomeError::Missing(path.to_owned()));

@@ -72,7 +72,8 @@ impl Database {
     pub async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached("SELECT job_id, spec FROM jobs ORDER BY job_id")?;
-            let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
             Ok(rows.into_iter().filter_map(|(id, spec)| Some((JobId::new(id).ok()?, parse(&spec)))).collect())
         })
@@ -185,8 +186,9 @@ impl JobStore for Database {
             Err(None) => Err(StoreError::new("the store has no realm")),
             Err(Some(text)) => {
                 let document = Value::Object(self.with_places(parse(&text)));
-                let realm = RealmSpec::parse(&document)
-                    .map_err(|error| StoreError::new(format!("the realm's definition does not hold: {error}")))?;
+                let realm = RealmSpec::parse(&document).map_err(|error| {
+                    StoreError::new(format!("the realm's definition does not hold: {error}"))
+                })?;
                 let realm = Arc::new(realm);
                 self.cache().realm = Some(realm.clone());
                 Ok(realm)
@@ -217,7 +219,8 @@ impl JobStore for Database {
     async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached("SELECT job_id FROM jobs")?;
-            let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let ids =
+                statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok(ids.into_iter().filter_map(|id| JobId::new(id).ok()).collect())
         })
         .await

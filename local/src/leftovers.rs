@@ -19,7 +19,9 @@ pub(crate) fn kill(scratch: &Path) -> usize {
     let own = std::process::id();
     let mut killed = 0;
     for process in processes.flatten() {
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let marked = std::fs::read(process.path().join("environ"))
             .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()));
         if id != own

@@ -14,11 +14,15 @@ impl ObjectStore for Folders {
     async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
         let target = Path::new(location);
         if location.contains("://") {
-            return Err(StoreError::new(format!("{location} is not a path: an embedded realm keeps objects in folders")));
+            return Err(StoreError::new(format!(
+                "{location} is not a path: an embedded realm keeps objects in folders"
+            )));
         }
         // A job's id is part of the path, and could lead out of the realm's folder.
         if target.components().any(|part| part == Component::ParentDir) {
-            return Err(StoreError::new(format!("{location} leads upwards: objects stay below the realm's folder")));
+            return Err(StoreError::new(format!(
+                "{location} leads upwards: objects stay below the realm's folder"
+            )));
         }
         let kept = || -> std::io::Result<()> {
             if let Some(folder) = target.parent() {

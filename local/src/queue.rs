@@ -48,7 +48,9 @@ pub(crate) fn insert(connection: &Connection, outgoing: &Outgoing) -> Result<(),
 /// Makes every message that was handed out visible again.
 pub(crate) fn make_visible(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
     let now = now.timestamp_micros();
-    connection.execute("UPDATE messages SET visible_at = ?1 WHERE receives > 0 AND visible_at > ?1", [now]).map(drop)
+    connection
+        .execute("UPDATE messages SET visible_at = ?1 WHERE receives > 0 AND visible_at > ?1", [now])
+        .map(drop)
 }
 
 fn bury(connection: &Connection, id: i64, reason: &str, now: i64) -> Result<(), rusqlite::Error> {
@@ -62,7 +64,12 @@ fn bury(connection: &Connection, id: i64, reason: &str, now: i64) -> Result<(), 
 }
 
 /// Takes what is visible; with it, when the next message will be.
-fn take(connection: &Connection, queue: &str, max: usize, now: i64) -> Result<(Vec<Delivery>, Option<i64>), rusqlite::Error> {
+fn take(
+    connection: &Connection,
+    queue: &str,
+    max: usize,
+    now: i64,
+) -> Result<(Vec<Delivery>, Option<i64>), rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT id, body, receives FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?",
     )?;
@@ -95,7 +102,8 @@ fn take(connection: &Connection, queue: &str, max: usize, now: i64) -> Result<(V
 
 /// The message and the number of the delivery that a receipt stands for.
 fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
-    let parts = receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
+    let parts =
+        receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
     parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is no receipt")))
 }
 
@@ -113,7 +121,12 @@ impl Queue for Database {
 
 #[async_trait]
 impl Consumer for Database {
-    async fn receive(&self, worker: &WorkerName, max: usize, wait: Duration) -> Result<Vec<Delivery>, StoreError> {
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let taken = self.receive_from(std::slice::from_ref(worker), max, wait).await?;
         Ok(taken.into_iter().map(|(_, delivery)| delivery).collect())
     }
@@ -121,7 +134,8 @@ impl Consumer for Database {
     async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
         let receipts = receipts.iter().map(|receipt| parse(receipt)).collect::<Result<Vec<_>, _>>()?;
         self.run(move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM messages WHERE id = ? AND receives = ?")?;
+            let mut statement =
+                connection.prepare_cached("DELETE FROM messages WHERE id = ? AND receives = ?")?;
             receipts.iter().try_for_each(|(id, receives)| statement.execute(params![id, receives]).map(drop))
         })
         .await
@@ -150,13 +164,16 @@ impl Consumer for Database {
     }
 }
 
+/// A message, and the worker whose queue it was on.
+pub(crate) type Taken = (WorkerName, Delivery);
+
 /// Takes from several queues, and tells when the next message on one of them will be visible.
 fn take_from(
     connection: &Connection,
     workers: &[WorkerName],
     max: usize,
     now: i64,
-) -> Result<(Vec<(WorkerName, Delivery)>, Option<i64>), rusqlite::Error> {
+) -> Result<(Vec<Taken>, Option<i64>), rusqlite::Error> {
     let mut taken = Vec::new();
     let mut soonest: Option<i64> = None;
     for worker in workers {
@@ -181,7 +198,7 @@ impl Database {
         workers: &[WorkerName],
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<(WorkerName, Delivery)>, StoreError> {
+    ) -> Result<Vec<Taken>, StoreError> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             let queues = workers.to_vec();
@@ -212,7 +229,8 @@ impl Database {
                 "SELECT DISTINCT spec ->> 'worker' FROM jobs"
             };
             let mut statement = connection.prepare_cached(sql)?;
-            let names = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let names =
+                statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok(names.into_iter().filter_map(|name| WorkerName::new(name).ok()).collect())
         })
         .await
@@ -224,8 +242,8 @@ impl Database {
     /// [`StoreError`] when the store cannot be reached.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         self.run(|connection| {
-            let mut statement =
-                connection.prepare("SELECT queue, body, receives, reason, at FROM dead_letters ORDER BY id DESC")?;
+            let mut statement = connection
+                .prepare("SELECT queue, body, receives, reason, at FROM dead_letters ORDER BY id DESC")?;
             let rows = statement.query_map([], |row| {
                 Ok(DeadLetter {
                     queue: row.get(0)?,
@@ -245,8 +263,10 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn waiting_messages(&self) -> Result<usize, StoreError> {
-        self.run(|connection| connection.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)))
-            .await
-            .map(|count| usize::try_from(count).unwrap_or(0))
+        self.run(|connection| {
+            connection.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0))
+        })
+        .await
+        .map(|count| usize::try_from(count).unwrap_or(0))
     }
 }

@@ -34,7 +34,11 @@ fn load(connection: &Connection, key: &str) -> Result<Option<Run>, rusqlite::Err
     connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?.query_row([key], run_of).optional()
 }
 
-fn create(connection: &Connection, new: &NewRun, message: Option<&Outgoing>) -> Result<Created, rusqlite::Error> {
+fn create(
+    connection: &Connection,
+    new: &NewRun,
+    message: Option<&Outgoing>,
+) -> Result<Created, rusqlite::Error> {
     let run = &new.run;
     let inserted = connection
         .prepare_cached(
@@ -56,7 +60,9 @@ fn create(connection: &Connection, new: &NewRun, message: Option<&Outgoing>) -> 
         return Ok(Created { existing, sent: false });
     }
     let id = connection.last_insert_rowid();
-    connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, text_of(&new.spec)?])?;
+    connection
+        .prepare_cached("INSERT INTO specs VALUES (?, ?)")?
+        .execute(params![id, text_of(&new.spec)?])?;
     if let Some(outgoing) = message {
         queue::insert(connection, outgoing)?;
     }
@@ -64,11 +70,17 @@ fn create(connection: &Connection, new: &NewRun, message: Option<&Outgoing>) -> 
 }
 
 /// Takes or frees the lock of a job; gives the run that is in the way, if one is.
-fn change_lock(connection: &Connection, run: &Run, change: LockChange) -> Result<Option<RunKey>, rusqlite::Error> {
+fn change_lock(
+    connection: &Connection,
+    run: &Run,
+    change: LockChange,
+) -> Result<Option<RunKey>, rusqlite::Error> {
     let (job_id, key) = (run.job_id.as_str(), run.key.as_str());
     match change {
         LockChange::Free => {
-            connection.prepare_cached("DELETE FROM locks WHERE job_id = ? AND key = ?")?.execute([job_id, key])?;
+            connection
+                .prepare_cached("DELETE FROM locks WHERE job_id = ? AND key = ?")?
+                .execute([job_id, key])?;
             Ok(None)
         }
         LockChange::Take => {
@@ -82,7 +94,9 @@ fn change_lock(connection: &Connection, run: &Run, change: LockChange) -> Result
             {
                 return Ok(Some(other.key));
             }
-            connection.prepare_cached("INSERT OR REPLACE INTO locks VALUES (?, ?)")?.execute([job_id, key])?;
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO locks VALUES (?, ?)")?
+                .execute([job_id, key])?;
             Ok(None)
         }
     }
@@ -105,7 +119,13 @@ fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, Commi
     }
     connection
         .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE key = ?")?
-        .execute(params![run.rev.cast_signed(), run.status.as_str(), run.due_at.map(micros), text_of(run)?, key])?;
+        .execute(params![
+        run.rev.cast_signed(),
+        run.status.as_str(),
+        run.due_at.map(micros),
+        text_of(run)?,
+        key
+    ])?;
     if let Some(outgoing) = &change.message {
         queue::insert(connection, outgoing)?;
     }
@@ -117,7 +137,9 @@ impl RunStore for Database {
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
         let created = self
-            .run(move |connection| runs.iter().map(|(new, message)| create(connection, new, message.as_ref())).collect())
+            .run(move |connection| {
+                runs.iter().map(|(new, message)| create(connection, new, message.as_ref())).collect()
+            })
             .await?;
         if sends {
             self.arrived().notify_one();
@@ -158,7 +180,8 @@ impl RunStore for Database {
         let (from, to) = (format!("{key}/{attempt}."), format!("{key}/{attempt}/"));
         let depth = key.depth() + 1;
         self.run(move |connection| {
-            let mut statement = connection.prepare_cached("SELECT record FROM runs WHERE key > ? AND key < ?")?;
+            let mut statement =
+                connection.prepare_cached("SELECT record FROM runs WHERE key > ? AND key < ?")?;
             let rows = statement.query_map([from, to], run_of)?.collect::<Result<Vec<Run>, _>>()?;
             let mut children: Vec<Run> = rows.into_iter().filter(|run| run.key.depth() == depth).collect();
             children.sort_by_key(|run| run.key.step());
@@ -169,8 +192,8 @@ impl RunStore for Database {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.run(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?")?;
+            let mut statement = connection
+                .prepare_cached("SELECT record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?")?;
             statement.query_map(params![micros(now), limit.cast_signed()], run_of)?.collect()
         })
         .await
@@ -240,7 +263,8 @@ fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, rusqlite::Er
         )?;
         let family: Vec<Run> = statement.query_map([&key], run_of)?.collect::<Result<_, _>>()?;
         for run in family {
-            let mut statement = connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
+            let mut statement =
+                connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
             let dispatched: Vec<String> =
                 statement.query_map([run.key.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
             next.extend(dispatched);
@@ -301,7 +325,9 @@ impl Database {
     /// [`StoreError`] when the store cannot be reached.
     pub async fn unfinished(&self) -> Result<usize, StoreError> {
         self.run(|connection| {
-            connection.query_row("SELECT count(*) FROM runs WHERE due_at IS NOT NULL", [], |row| row.get::<_, i64>(0))
+            connection.query_row("SELECT count(*) FROM runs WHERE due_at IS NOT NULL", [], |row| {
+                row.get::<_, i64>(0)
+            })
         })
         .await
         .map(|count| usize::try_from(count).unwrap_or(0))

@@ -54,7 +54,9 @@ impl StateStore for Database {
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         if item.r#type == StateType::Secure {
-            return Err(StoreError::new("secure state items need KMS; an embedded realm has none: use json or raw"));
+            return Err(StoreError::new(
+                "secure state items need KMS; an embedded realm has none: use json or raw",
+            ));
         }
         self.run(move |connection| {
             connection

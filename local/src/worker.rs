@@ -63,10 +63,17 @@ impl Workers {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached at the start.
-    pub async fn serve(mut self, stop: impl Future<Output = ()>, kill: impl Future<Output = ()>) -> Result<(), StoreError> {
+    pub async fn serve(
+        mut self,
+        stop: impl Future<Output = ()>,
+        kill: impl Future<Output = ()>,
+    ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone()), self.database.clone()));
+        let sweeper = tokio::spawn(sweep(
+            Dispatcher::new(self.site.clone(), self.registry.clone()),
+            self.database.clone(),
+        ));
         let told = stopping.clone();
         let serving = tokio::spawn(async move {
             let mut running = JoinSet::new();
@@ -122,7 +129,12 @@ impl Workers {
         }
     }
 
-    fn start(&self, taken: Vec<(WorkerName, Delivery)>, permits: Vec<OwnedSemaphorePermit>, running: &mut JoinSet<()>) {
+    fn start(
+        &self,
+        taken: Vec<(WorkerName, Delivery)>,
+        permits: Vec<OwnedSemaphorePermit>,
+        running: &mut JoinSet<()>,
+    ) {
         for ((worker, delivery), permit) in taken.into_iter().zip(permits) {
             let Some(engine) = self.engines.get(&worker).cloned() else { continue };
             let database = self.database.clone();
@@ -142,7 +154,9 @@ impl Workers {
         };
         for name in names {
             let (site, registry, limits) = (&self.site, &self.registry, self.options.limits);
-            self.engines.entry(name.clone()).or_insert_with(|| Engine::new(site.clone(), registry.clone(), name, limits));
+            self.engines
+                .entry(name.clone())
+                .or_insert_with(|| Engine::new(site.clone(), registry.clone(), name, limits));
         }
         Ok(())
     }

@@ -14,7 +14,10 @@ const FORBIDDEN: [(&str, &[&str]); 4] = [
 pub(crate) fn check() -> Outcome {
     let mut wrong = Vec::new();
     for (package, forbidden) in FORBIDDEN {
-        let tree = output("cargo", &["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])?;
+        let tree = output(
+            "cargo",
+            &["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"],
+        )?;
         let below = tree.lines().skip(1).filter_map(|line| line.split_whitespace().next());
         for name in below {
             if forbidden.iter().any(|start| name.starts_with(start)) {

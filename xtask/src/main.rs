@@ -48,13 +48,17 @@ fn check() -> Outcome {
     say("clippy");
     cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[])?;
     say("rustdoc");
-    cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"], &[("RUSTDOCFLAGS", "--deny warnings")])?;
+    cargo(
+        &["doc", "--workspace", "--no-deps", "--document-private-items"],
+        &[("RUSTDOCFLAGS", "--deny warnings")],
+    )?;
     say("arrows");
     arrows::check()
 }
 
 fn schema() -> Outcome {
-    let printed = process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", "job"])?;
+    let printed =
+        process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", "job"])?;
     std::fs::write("examples/job.schema.json", printed).map_err(|error| error.to_string())
 }
 
@@ -70,7 +74,10 @@ fn fuzz(arguments: &[String]) -> Outcome {
         say(&format!("fuzz {target}"));
         let limit = format!("-max_total_time={seconds}");
         // The one installed toolchain is a stable one; the fuzzer needs a few unstable flags.
-        cargo(&["fuzz", "run", target, "--", &limit, "-rss_limit_mb=2048", "-timeout=10"], &[("RUSTC_BOOTSTRAP", "1")])?;
+        cargo(
+            &["fuzz", "run", target, "--", &limit, "-rss_limit_mb=2048", "-timeout=10"],
+            &[("RUSTC_BOOTSTRAP", "1")],
+        )?;
     }
     Ok(())
 }

@@ -28,7 +28,9 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     for (name, outcome) in names.into_iter().zip(outcomes) {
         match outcome {
             Ok(accepted) => taken.push(accepted),
-            Err(pumice_core::job_type::DispatchError::Store(error)) => unreachable = Some(Failure::from(error)),
+            Err(pumice_core::job_type::DispatchError::Store(error)) => {
+                unreachable = Some(Failure::from(error))
+            }
             Err(error) => refused.push((name, error.to_string())),
         }
     }
@@ -37,7 +39,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     }
     let accepted = taken.iter().map(|run| json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing }));
     let errors = refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
-    let value = json!({ "accepted": accepted.collect::<Vec<Value>>(), "refused": errors.collect::<Vec<Value>>() });
+    let value =
+        json!({ "accepted": accepted.collect::<Vec<Value>>(), "refused": errors.collect::<Vec<Value>>() });
     if !options.wait || global.output == Format::Table {
         print(global.output, &value, || {
             let note = |existing| if existing { "  (was there already)" } else { "" };
@@ -53,7 +56,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         failed = any_failed(&runs);
     }
     if !refused.is_empty() {
-        let lines: Vec<String> = refused.into_iter().map(|(place, error)| format!("{place}: {error}")).collect();
+        let lines: Vec<String> =
+            refused.into_iter().map(|(place, error)| format!("{place}: {error}")).collect();
         return Err(Failure::Wrong(lines.join("\n       ")));
     }
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
@@ -61,7 +65,10 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
 
 type Refused = Vec<(String, String)>;
 
-fn from_file(file: &std::path::Path, zone: chrono_tz::Tz) -> Result<(Vec<DispatchRequest>, Refused), Failure> {
+fn from_file(
+    file: &std::path::Path,
+    zone: chrono_tz::Tz,
+) -> Result<(Vec<DispatchRequest>, Refused), Failure> {
     let body = read_text(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
     let (mut requests, mut refused) = (Vec::new(), Vec::new());
     for parsed in parse_body(&body, zone) {
@@ -79,7 +86,8 @@ fn from_file(file: &std::path::Path, zone: chrono_tz::Tz) -> Result<(Vec<Dispatc
 fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<DispatchRequest>, Failure> {
     let (globals, parameters) = given(&options.given)?;
     let when = match (&options.delay, &options.at) {
-        (Some(delay), _) => DispatchRequest::after(*delay).map_err(|error| Failure::Wrong(format!("--delay: {}", error.replace("\"at\"", "--at"))))?,
+        (Some(delay), _) => DispatchRequest::after(*delay)
+            .map_err(|error| Failure::Wrong(format!("--delay: {}", error.replace("\"at\"", "--at"))))?,
         (None, Some(at)) => When::At(instant("--at", at, zone)?),
         (None, None) => When::Now,
     };

@@ -53,15 +53,18 @@ async fn home(global: &Global, create: bool) -> Result<Home, Failure> {
     Ok(Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?)
 }
 
+type GlobalsAndParameters = (Map<String, Value>, Map<String, Value>);
+
 /// Reads `-g` and `-p`.
-fn given(given: &Given) -> Result<(Map<String, Value>, Map<String, Value>), Failure> {
+fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
     let read = |option: &str, texts: &[String]| -> Result<Map<String, Value>, Failure> {
         let mut map = Map::new();
         for text in texts {
-            let (name, value) = text
-                .split_once('=')
-                .ok_or_else(|| Failure::Wrong(format!("{option} {text}: expected NAME=VALUE, as in {option} day=2026-03-01")))?;
-            set_dotted(&mut map, name, value.into()).map_err(|error| Failure::Wrong(format!("{option} {text}: {error}")))?;
+            let (name, value) = text.split_once('=').ok_or_else(|| {
+                Failure::Wrong(format!("{option} {text}: expected NAME=VALUE, as in {option} day=2026-03-01"))
+            })?;
+            set_dotted(&mut map, name, value.into())
+                .map_err(|error| Failure::Wrong(format!("{option} {text}: {error}")))?;
         }
         Ok(map)
     };

@@ -78,6 +78,7 @@ pub(super) fn template(options: &Template) -> Result<(), Failure> {
         "-" => read_text(Path::new("-")).map_err(Failure::Wrong)?,
         text => text.to_owned(),
     };
-    let text = Renderer::default().render(&source, &context).map_err(|error| Failure::Wrong(error.report()))?;
+    let text =
+        Renderer::default().render(&source, &context).map_err(|error| Failure::Wrong(error.report()))?;
     write_out(&format!("{text}\n"))
 }

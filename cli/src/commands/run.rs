@@ -42,13 +42,16 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let dispatcher = Dispatcher::new(site.clone(), registry.clone());
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(options.job.clone()) };
     let mut outcomes = dispatcher.dispatch(vec![request], None).await;
-    let Some(accepted) = outcomes.pop() else { return Err(Failure::Store("the store gave no answer".to_owned())) };
+    let Some(accepted) = outcomes.pop() else {
+        return Err(Failure::Store("the store gave no answer".to_owned()));
+    };
     let root = RunKey::root(accepted?.run_id);
 
     let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
     let (interrupted, mut first) = tokio::sync::watch::channel(0_u8);
     let mut second = first.clone();
-    let workers = Workers::new(database.clone(), site, registry, Serve { slots: options.slots, ..Serve::default() });
+    let workers =
+        Workers::new(database.clone(), site, registry, Serve { slots: options.slots, ..Serve::default() });
     let stop = async move {
         // The followed runs have ended, or following failed: either way nothing is left to run.
         let _ = on_end.await;
@@ -94,15 +97,21 @@ async fn cancel_all(dispatcher: &Dispatcher, database: &Database, root: &RunKey)
     Ok(())
 }
 
-async fn jobs_of_home(global: &Global) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
+async fn jobs_of_home(
+    global: &Global,
+) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
     if !global.home.join("pumice.db").exists() {
-        let message = "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
+        let message =
+            "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
         return Err(Failure::Wrong(message.to_owned()));
     }
     let home = super::home(global, false).await?;
     let mut jobs = Vec::new();
     for (_, document) in home.database().all_jobs().await? {
-        jobs.push(pumice_core::spec::JobSpec::from_checked(document).map_err(|error| Failure::Wrong(error.to_string()))?);
+        jobs.push(
+            pumice_core::spec::JobSpec::from_checked(document)
+                .map_err(|error| Failure::Wrong(error.to_string()))?,
+        );
     }
     Ok((jobs, None))
 }

@@ -105,7 +105,9 @@ async fn cancel(global: &Global, dispatcher: &Dispatcher, keys: &[RunKey]) -> Re
         match dispatcher.cancel(key).await {
             Ok(run) if run.status.is_end() => told.push((key, "cancelled")),
             Ok(_) => told.push((key, "stopping")),
-            Err(ApplyError::Illegal(IllegalTransition::Ended, run)) => wrong.push(format!("run {key} has ended: {}", run.status)),
+            Err(ApplyError::Illegal(IllegalTransition::Ended, run)) => {
+                wrong.push(format!("run {key} has ended: {}", run.status))
+            }
             Err(ApplyError::Illegal(..)) => told.push((key, "stopping")),
             Err(ApplyError::Gone(_)) => wrong.push(format!("no such run {key}")),
             Err(error) => return Err(error.into()),

@@ -13,7 +13,11 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
     let _lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
     let site = home.site().await?;
-    let serve = pumice_local::Serve { slots: options.slots, workers: options.workers, ..pumice_local::Serve::default() };
+    let serve = pumice_local::Serve {
+        slots: options.slots,
+        workers: options.workers,
+        ..pumice_local::Serve::default()
+    };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots = options.slots, "serving; Ctrl-C stops");
     let (signals, mut first) = tokio::sync::watch::channel(0_u8);

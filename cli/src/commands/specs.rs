@@ -23,7 +23,9 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     let mut own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
     let home = home(&own, !options.dry_run || global.home.join("pumice.db").exists()).await;
     let home = match home {
-        Err(_) if options.dry_run && !global.home.join("pumice.db").exists() => return all_new(global, &specs.jobs),
+        Err(_) if options.dry_run && !global.home.join("pumice.db").exists() => {
+            return all_new(global, &specs.jobs);
+        }
         other => other?,
     };
     own.realm = Some(home.realm().clone());
@@ -38,7 +40,9 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         for (applied, after) in applied.iter().zip(&after) {
             if applied.change != JobChange::Unchanged {
                 lines.push(format!("{:<9} {}", word(applied.change), applied.job_id));
-                if options.dry_run && let Some(before) = &applied.before {
+                if options.dry_run
+                    && let Some(before) = &applied.before
+                {
                     lines.extend(difference(before, after));
                 }
             }
@@ -55,7 +59,8 @@ fn all_new(global: &Global, jobs: &[JobSpec]) -> Result<(), Failure> {
         .map(|job| Applied { job_id: job.fields.job_id.clone(), change: JobChange::Added, before: None })
         .collect();
     print(global.output, &changes_json(&applied), || {
-        let mut lines: Vec<String> = applied.iter().map(|job| format!("{:<9} {}", word(job.change), job.job_id)).collect();
+        let mut lines: Vec<String> =
+            applied.iter().map(|job| format!("{:<9} {}", word(job.change), job.job_id)).collect();
         lines.push(summary(&applied, true));
         lines
     })
@@ -115,12 +120,21 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             let rows: Vec<Vec<String>> = jobs
                 .iter()
                 .map(|(id, doc)| {
-                    let enabled = if doc.contains_key("enabled") { text(doc, "enabled") } else { "false".to_owned() };
-                    vec![id.to_string(), text(doc, "type"), text(doc, "worker"), enabled, text(doc, "description")]
+                    let enabled =
+                        if doc.contains_key("enabled") { text(doc, "enabled") } else { "false".to_owned() };
+                    vec![
+                        id.to_string(),
+                        text(doc, "type"),
+                        text(doc, "worker"),
+                        enabled,
+                        text(doc, "description"),
+                    ]
                 })
                 .collect();
             let value = Value::from(jobs.into_iter().map(|(_, doc)| Value::Object(doc)).collect::<Vec<_>>());
-            print(global.output, &value, || columns(&["JOB", "TYPE", "WORKER", "ENABLED", "DESCRIPTION"], &rows))
+            print(global.output, &value, || {
+                columns(&["JOB", "TYPE", "WORKER", "ENABLED", "DESCRIPTION"], &rows)
+            })
         }
         Jobs::Show { job } => {
             let doc = database.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
@@ -135,10 +149,16 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             let deleted = database.delete_jobs(jobs.clone()).await?;
             let value = json!({ "jobs": jobs.iter().zip(&deleted).map(|(job, deleted)| json!({ "job_id": job, "deleted": deleted })).collect::<Vec<_>>() });
             print(global.output, &value, || {
-                let told = |(job, deleted): (&JobId, &bool)| format!("{} {job}", if *deleted { "deleted" } else { "not there:" });
+                let told = |(job, deleted): (&JobId, &bool)| {
+                    format!("{} {job}", if *deleted { "deleted" } else { "not there:" })
+                };
                 jobs.iter().zip(&deleted).map(told).collect()
             })?;
-            if deleted.iter().all(|deleted| *deleted) { Ok(()) } else { Err(Failure::Wrong("not every job was there".to_owned())) }
+            if deleted.iter().all(|deleted| *deleted) {
+                Ok(())
+            } else {
+                Err(Failure::Wrong("not every job was there".to_owned()))
+            }
         }
     }
 }

@@ -25,7 +25,9 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
         }
         State::Put { id, value, ttl, raw, publisher } => {
             if is_reserved_global(id.as_str()) {
-                return Err(Failure::Wrong(format!("the state id {id} is reserved: ids beginning with lava are the engine's own")));
+                return Err(Failure::Wrong(format!(
+                    "the state id {id} is reserved: ids beginning with lava are the engine's own"
+                )));
             }
             let settings = home.site().await?.settings.clone();
             let ttl = ttl.unwrap_or(settings.state_ttl).min(settings.state_max_ttl);
@@ -48,7 +50,10 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                     let publisher = item.publisher.clone().unwrap_or_default();
                     vec![item.state_id.to_string(), text, publisher, iso(item.timestamp), iso(item.expires)]
                 };
-                columns(&["STATE", "VALUE", "PUBLISHER", "PUT", "EXPIRES"], &items.iter().map(row).collect::<Vec<_>>())
+                columns(
+                    &["STATE", "VALUE", "PUBLISHER", "PUT", "EXPIRES"],
+                    &items.iter().map(row).collect::<Vec<_>>(),
+                )
             })
         }
         State::Delete { ids } => {
@@ -58,7 +63,11 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                     missing.push(id.to_string());
                 }
             }
-            if missing.is_empty() { Ok(()) } else { Err(Failure::Wrong(format!("no such state item: {}", missing.join(", ")))) }
+            if missing.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::Wrong(format!("no such state item: {}", missing.join(", "))))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::pumice::{Pumice, Printed};
+use crate::pumice::{Printed, Pumice};
 
 fn check(spec: &Value) -> Printed {
     let pumice = Pumice::new();
@@ -29,7 +29,10 @@ fn every_field_is_checked() {
         (json!({ "worker": "a b" }), "part of a queue's name"),
         (json!({ "enabled": 1 }), "enabled: expected true or false or a string, got a number 1"),
         (json!({ "schedule": "61 * * * *" }), "schedule: \"61 * * * *\" is no crontab"),
-        (json!({ "schedule": { "crontab": "0 0 * * *", "form": "2026-01-01" } }), "schedule.form: no such field (did you mean \"from\"?)"),
+        (
+            json!({ "schedule": { "crontab": "0 0 * * *", "form": "2026-01-01" } }),
+            "schedule.form: no such field (did you mean \"from\"?)",
+        ),
         (json!({ "parameters": [] }), "parameters: expected an object, got a list []"),
         (json!({ "globals": { "Lava_x": 1 } }), "the global \"Lava_x\" is reserved"),
         (json!({ "state": "x" }), "state: expected an object, got a string \"x\""),
@@ -42,9 +45,15 @@ fn every_field_is_checked() {
         (json!({ "max_tries": -1 }), "max_tries: -1 is less than 0"),
         (json!({ "on_success": {} }), "on_success: expected a list, got an object {}"),
         (json!({ "on_success": [{ "message": "x" }] }), "on_success[0]: the field \"action\" is missing"),
-        (json!({ "on_fail": [{ "action": "lgo", "message": "x" }] }), "on_fail[0].action: no such action \"lgo\" (did you mean \"log\"?)"),
+        (
+            json!({ "on_fail": [{ "action": "lgo", "message": "x" }] }),
+            "on_fail[0].action: no such action \"lgo\" (did you mean \"log\"?)",
+        ),
         (json!({ "on_retry": [{ "action": "log" }] }), "on_retry[0]: the field \"message\" is missing"),
-        (json!({ "on_retry": [{ "action": "dispatch", "job_id": "b", "delay": "16m" }] }), "on_retry[0].delay: a delay of 16m is more than 15m"),
+        (
+            json!({ "on_retry": [{ "action": "dispatch", "job_id": "b", "delay": "16m" }] }),
+            "on_retry[0].delay: a delay of 16m is more than 15m",
+        ),
         (json!({ "render_at": "later" }), "render_at: \"later\" is none of dispatch, run"),
         (json!({ "timezone": "Australia/Sidney" }), "(did you mean \"Australia/Sydney\"?)"),
         (json!({ "overlap": "skp" }), "(did you mean \"skip\"?)"),
@@ -54,18 +63,34 @@ fn every_field_is_checked() {
         (json!({ "paylod": 1 }), "paylod: no such field (did you mean \"payload\"?)"),
         (json!({ "enabled": "{{ 1 +" }), "enabled: "),
         (json!({ "type": "cmd", "payload": "" }), "payload: must not be empty"),
-        (json!({ "type": "cmd", "payload": "echo 'x" }), "payload: a quote of the command line is not closed"),
-        (json!({ "type": "cmd", "payload": "x", "parameters": { "arg": [] } }), "parameters.arg: no such field (did you mean \"args\"?)"),
-        (json!({ "type": "cmd", "payload": "x", "parameters": { "args": ["a", "{% if %}"] } }), "parameters.args[1]: "),
+        (
+            json!({ "type": "cmd", "payload": "echo 'x" }),
+            "payload: a quote of the command line is not closed",
+        ),
+        (
+            json!({ "type": "cmd", "payload": "x", "parameters": { "arg": [] } }),
+            "parameters.arg: no such field (did you mean \"args\"?)",
+        ),
+        (
+            json!({ "type": "cmd", "payload": "x", "parameters": { "args": ["a", "{% if %}"] } }),
+            "parameters.args[1]: ",
+        ),
         (json!({ "type": "chain", "payload": [] }), "payload: the list of jobs is empty"),
-        (json!({ "type": "chain", "payload": "b", "parameters": { "start": "c" } }), "the start job \"c\" is not in the chain"),
+        (
+            json!({ "type": "chain", "payload": "b", "parameters": { "start": "c" } }),
+            "the start job \"c\" is not in the chain",
+        ),
         (json!({ "type": "chain", "payload": "b, a" }), "job a is a step of itself"),
         (json!({ "type": "dispatch", "payload": "a" }), "job a may not dispatch itself"),
         (json!({ "type": "dispatch", "payload": 5 }), "payload: expected a string or a list, got a number 5"),
     ] {
         let printed = check(&job(&more));
         assert_eq!(printed.status, 2, "{more}: {printed:?}");
-        assert!(printed.err.contains("jobs.json: ") && printed.err.contains(wanted), "{more}: {}", printed.err);
+        assert!(
+            printed.err.contains("jobs.json: ") && printed.err.contains(wanted),
+            "{more}: {}",
+            printed.err
+        );
     }
 }
 
@@ -77,7 +102,12 @@ fn every_mistake_is_told_at_once_and_nothing_is_loaded() {
     pumice.write("jobs/worse.json", json!([job(&json!({})), { "type": "log" }]).to_string());
     let printed = pumice.run(&["apply", "jobs"]);
     assert_eq!(printed.status, 2);
-    for wanted in ["bad.yaml: worker: expected a string", "bad.yaml: enabeld: no such field (did you mean \"enabled\"?)", "worse.json: [1]: the field \"job_id\" is missing", "5 problems in 2 files"] {
+    for wanted in [
+        "bad.yaml: worker: expected a string",
+        "bad.yaml: enabeld: no such field (did you mean \"enabled\"?)",
+        "worse.json: [1]: the field \"job_id\" is missing",
+        "5 problems in 2 files",
+    ] {
         assert!(printed.err.contains(wanted), "{wanted}: {}", printed.err);
     }
     assert!(!pumice.path().join(".pumice").exists());
@@ -115,7 +145,8 @@ fn files_that_cannot_be_read_are_named() {
 fn folders_that_lead_in_a_circle_do_no_harm() {
     let pumice = Pumice::new();
     pumice.write("jobs/deep/a.json", job(&json!({})).to_string());
-    std::os::unix::fs::symlink(pumice.path().join("jobs"), pumice.path().join("jobs/deep/loop")).expect("a link");
+    std::os::unix::fs::symlink(pumice.path().join("jobs"), pumice.path().join("jobs/deep/loop"))
+        .expect("a link");
     let printed = pumice.run(&["check", "jobs", "-o", "json"]);
     assert_eq!(printed.json()["jobs"], json!(["a"]));
 }
@@ -123,7 +154,11 @@ fn folders_that_lead_in_a_circle_do_no_harm() {
 #[test]
 fn requests_are_checked() {
     let pumice = Pumice::new();
-    pumice.write("jobs.json", json!([job(&json!({ "enabled": true })), job(&json!({ "job_id": "etl/load", "enabled": true }))]).to_string());
+    pumice.write(
+        "jobs.json",
+        json!([job(&json!({ "enabled": true })), job(&json!({ "job_id": "etl/load", "enabled": true }))])
+            .to_string(),
+    );
     assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
     for (arguments, wanted) in [
         (vec!["dispatch", "etl/laod"], "no such job etl/laod (did you mean \"etl/load\"?)"),
@@ -158,10 +193,17 @@ fn one_bad_request_does_not_stop_the_others() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
     pumice.run(&["apply", "jobs.json"]);
-    let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "# two good, two bad\na\na -d 16m\nnowhere\na -g x=1\n");
+    let printed = pumice.feed(
+        &["dispatch", "--file", "-", "-o", "json"],
+        "# two good, two bad\na\na -d 16m\nnowhere\na -g x=1\n",
+    );
     assert_eq!(printed.status, 2);
     assert_eq!(printed.json()["accepted"].as_array().map(Vec::len), Some(2));
-    assert!(printed.err.contains("line 3: ") && printed.err.contains("no such job nowhere"), "{}", printed.err);
+    assert!(
+        printed.err.contains("line 3: ") && printed.err.contains("no such job nowhere"),
+        "{}",
+        printed.err
+    );
 }
 
 #[test]
@@ -173,7 +215,11 @@ fn a_store_of_a_newer_version_is_left_alone() {
     store.pragma_update(None, "user_version", 99).expect("a version");
     let printed = pumice.run(&["jobs", "list"]);
     assert_eq!(printed.status, 3);
-    assert!(printed.err.contains("newer version of pumice") && printed.err.contains("version 99"), "{}", printed.err);
+    assert!(
+        printed.err.contains("newer version of pumice") && printed.err.contains("version 99"),
+        "{}",
+        printed.err
+    );
 }
 
 #[test]
@@ -197,11 +243,17 @@ fn a_full_disk_is_told_and_loses_nothing() {
     assert_eq!(before.status, 0);
     // A limit on the size of files stands in for the disk: SQLite cannot write beyond it.
     let mut limited = std::process::Command::new("sh");
-    let script = format!("ulimit -f 8; trap '' XFSZ; exec {} dispatch --file many.txt", env!("CARGO_BIN_EXE_pumice"));
+    let script =
+        format!("ulimit -f 8; trap '' XFSZ; exec {} dispatch --file many.txt", env!("CARGO_BIN_EXE_pumice"));
     pumice.write("many.txt", "a\n".repeat(2_000));
-    let printed: Printed = limited.args(["-c", &script]).current_dir(pumice.path()).output().expect("sh").into();
+    let printed: Printed =
+        limited.args(["-c", &script]).current_dir(pumice.path()).output().expect("sh").into();
     assert_eq!(printed.status, 3, "{printed:?}");
-    assert!(printed.err.contains("the store failed") || printed.err.contains("cannot open the store"), "{}", printed.err);
+    assert!(
+        printed.err.contains("the store failed") || printed.err.contains("cannot open the store"),
+        "{}",
+        printed.err
+    );
     let runs = pumice.run(&["runs", "list", "-o", "json"]).json();
     assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "all or nothing");
 }

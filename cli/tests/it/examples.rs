@@ -42,7 +42,13 @@ fn the_nightly_job_does_what_the_readme_says() {
     let printed = pumice.run(&["run", "--jobs", &examples(), "demo/nightly", "-o", "json"]);
     assert_eq!(printed.status, 0, "{}", printed.err);
     let status = |job: &str| printed.run_of(job)["status"].clone();
-    for job in ["demo/nightly", "demo/nightly/load", "demo/nightly/extract", "demo/nightly/total", "demo/nightly/summary"] {
+    for job in [
+        "demo/nightly",
+        "demo/nightly/load",
+        "demo/nightly/extract",
+        "demo/nightly/total",
+        "demo/nightly/summary",
+    ] {
         assert_eq!(status(job), "complete", "{job}");
     }
     assert_eq!(status("demo/nightly/check"), "failed");
@@ -55,7 +61,9 @@ fn the_nightly_job_does_what_the_readme_says() {
     // The action's job came a second after the others.
     let cleanup = printed.run_of("demo/nightly/cleanup");
     assert_eq!(cleanup["status"], "complete");
-    let at = |value: &Value| value.as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
+    let at = |value: &Value| {
+        value.as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time")
+    };
     let waited = at(&cleanup["ts_start"]) - at(&cleanup["ts_dispatch"]);
     assert!(waited.num_milliseconds() >= 1_000, "{waited}");
 }

@@ -28,7 +28,9 @@ impl Printed {
     pub(crate) fn run_of(&self, job_id: &str) -> Value {
         let json = self.json();
         let runs = json["runs"].as_array().expect("runs").clone();
-        runs.into_iter().find(|run| run["job_id"] == job_id).unwrap_or_else(|| panic!("no run of {job_id}: {json:#}"))
+        runs.into_iter()
+            .find(|run| run["job_id"] == job_id)
+            .unwrap_or_else(|| panic!("no run of {job_id}: {json:#}"))
     }
 }
 
@@ -77,8 +79,12 @@ impl Pumice {
     pub(crate) fn feed(&self, arguments: &[&str], input: &str) -> Printed {
         use std::io::Write;
         let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command");
         child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("written");
         child.wait_with_output().expect("the output").into()
     }
@@ -108,7 +114,8 @@ pub(crate) struct Server(pub(crate) Child);
 impl Server {
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().expect("kill");
+        let status =
+            Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().expect("kill");
         assert!(status.success());
     }
 

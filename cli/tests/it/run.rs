@@ -16,7 +16,12 @@ fn with(mut spec: Value, more: Value) -> Value {
 }
 
 fn statuses(run: &Value) -> Vec<&str> {
-    run["log"].as_array().expect("a log").iter().map(|entry| entry["status"].as_str().expect("a status")).collect()
+    run["log"]
+        .as_array()
+        .expect("a log")
+        .iter()
+        .map(|entry| entry["status"].as_str().expect("a status"))
+        .collect()
 }
 
 #[test]
@@ -25,7 +30,9 @@ fn a_log_job_has_a_whole_record() {
     let run = printed.run_of("a");
     assert_eq!((printed.status, run["status"].as_str()), (0, Some("complete")));
     assert_eq!(statuses(&run), ["dispatched", "starting", "running", "complete"]);
-    for field in ["run_id", "ts_dispatch", "ts_start", "ts_end", "ts_event", "tu_event", "worker", "hostname", "ttl"] {
+    for field in
+        ["run_id", "ts_dispatch", "ts_start", "ts_end", "ts_event", "tu_event", "worker", "hostname", "ttl"]
+    {
         assert!(!run[field].is_null(), "{field}: {run:#}");
     }
     assert_eq!((run["iteration"].as_i64(), run["parent"].is_null()), (Some(1), true));
@@ -36,8 +43,14 @@ fn commands_fail_with_their_reason() {
     let pumice = Pumice::new();
     let cases = [
         (shell("a", "echo out; echo 'no such table' >&2; exit 7"), "exit status 7: no such table"),
-        (with(shell("a", ""), json!({ "payload": "no-such-command-here", "parameters": {} })), "no such command: no-such-command-here"),
-        (with(shell("a", ""), json!({ "payload": "sleep 60", "parameters": { "timeout": "0.2s" } })), "timed out after 0.2s"),
+        (
+            with(shell("a", ""), json!({ "payload": "no-such-command-here", "parameters": {} })),
+            "no such command: no-such-command-here",
+        ),
+        (
+            with(shell("a", ""), json!({ "payload": "sleep 60", "parameters": { "timeout": "0.2s" } })),
+            "timed out after 0.2s",
+        ),
         (with(shell("a", "sleep 60"), json!({ "timeout": "0.2s" })), "timed out after 0.2s"),
         (shell("a", "kill -9 $$"), "killed by signal 9"),
     ];
@@ -45,7 +58,11 @@ fn commands_fail_with_their_reason() {
         let printed = pumice.run_spec(&spec, "a");
         let run = printed.run_of("a");
         assert_eq!(printed.status, 1, "{spec}");
-        assert_eq!((run["status"].as_str(), run["reason"].as_str()), (Some("failed"), Some(reason)), "{spec}");
+        assert_eq!(
+            (run["status"].as_str(), run["reason"].as_str()),
+            (Some("failed"), Some(reason)),
+            "{spec}"
+        );
     }
 }
 
@@ -68,7 +85,8 @@ fn a_hundred_megabytes_of_output_do_no_harm() {
 
 #[test]
 fn commands_get_lavas_environment_and_no_shell() {
-    let script = "echo $LAVA_JOB_ID:$LAVA_REALM:$LAVA_WORKER:$LAVA_OWNER:$X; test -d \"$TMPDIR\"; echo $LAVA_RUN_ID";
+    let script =
+        "echo $LAVA_JOB_ID:$LAVA_REALM:$LAVA_WORKER:$LAVA_OWNER:$X; test -d \"$TMPDIR\"; echo $LAVA_RUN_ID";
     let spec = with(shell("a/b", script), json!({ "owner": "me", "globals": { "g": "a; b" } }));
     let spec = with(spec, json!({ "parameters": { "args": [script], "env": { "X": "{{ globals.g }}" } } }));
     let printed = Pumice::new().run_spec(&spec, "a/b");
@@ -84,17 +102,28 @@ fn commands_get_lavas_environment_and_no_shell() {
 fn attempts_are_made_until_one_succeeds_or_none_is_left() {
     let pumice = Pumice::new();
     let script = "test {{ globals.lava.iteration }} = 3";
-    let spec = with(shell("a", script), json!({ "render_at": "run", "iteration_limit": 3, "iteration_delay": "0.05s",
-        "on_retry": [{ "action": "log", "message": "again" }], "on_fail": [{ "action": "log", "message": "gone" }] }));
+    let spec = with(
+        shell("a", script),
+        json!({ "render_at": "run", "iteration_limit": 3, "iteration_delay": "0.05s",
+        "on_retry": [{ "action": "log", "message": "again" }], "on_fail": [{ "action": "log", "message": "gone" }] }),
+    );
     let printed = pumice.run_spec(&spec, "a");
     let run = printed.run_of("a");
     assert_eq!((run["status"].as_str(), run["iteration"].as_i64()), (Some("complete"), Some(3)), "{run:#}");
-    assert_eq!(statuses(&run), ["dispatched", "starting", "running", "retrying", "running", "retrying", "running", "complete"]);
+    assert_eq!(
+        statuses(&run),
+        ["dispatched", "starting", "running", "retrying", "running", "retrying", "running", "complete"]
+    );
     assert_eq!(printed.err.matches("again").count(), 2, "{}", printed.err);
     let spec = with(spec, json!({ "iteration_limit": 2 }));
     let printed = pumice.run_spec(&spec, "a");
     assert_eq!((printed.status, printed.run_of("a")["status"].as_str()), (1, Some("failed")));
-    assert_eq!((printed.err.matches("again").count(), printed.err.matches("gone").count()), (1, 1), "{}", printed.err);
+    assert_eq!(
+        (printed.err.matches("again").count(), printed.err.matches("gone").count()),
+        (1, 1),
+        "{}",
+        printed.err
+    );
 }
 
 #[test]
@@ -102,7 +131,10 @@ fn a_chain_stops_at_a_failure_unless_it_is_forgiven() {
     let pumice = Pumice::new();
     let jobs = |can_fail: Value| {
         json!([
-            with(log("top"), json!({ "type": "chain", "payload": "a,b,c", "parameters": { "can_fail": can_fail } })),
+            with(
+                log("top"),
+                json!({ "type": "chain", "payload": "a,b,c", "parameters": { "can_fail": can_fail } })
+            ),
             shell("a", "echo kept > shared.txt"),
             shell("b", "exit 4"),
             shell("c", "cat shared.txt"),
@@ -121,7 +153,9 @@ fn a_chain_stops_at_a_failure_unless_it_is_forgiven() {
 fn a_chain_skips_what_is_not_enabled_and_fails_on_what_is_no_job() {
     let pumice = Pumice::new();
     let off = with(log("off"), json!({ "enabled": false }));
-    let chain = |payload: &str| with(log("top"), json!({ "type": "chain", "payload": payload, "parameters": { "can_fail": "*" } }));
+    let chain = |payload: &str| {
+        with(log("top"), json!({ "type": "chain", "payload": payload, "parameters": { "can_fail": "*" } }))
+    };
     let printed = pumice.run_spec(&json!([chain("off, on"), off, log("on")]), "top");
     assert_eq!(printed.run_of("off")["status"], "skipped");
     assert_eq!((printed.run_of("on")["status"].as_str(), printed.status), (Some("complete"), 0));
@@ -136,10 +170,21 @@ fn a_chain_skips_what_is_not_enabled_and_fails_on_what_is_no_job() {
 fn globals_flow_down_and_requests_win() {
     let pumice = Pumice::new();
     let jobs = json!([
-        with(log("top"), json!({ "type": "dispatch", "payload": "mid", "globals": { "a": "top", "b": "top" } })),
-        with(log("mid"), json!({ "type": "chain", "payload": "leaf", "globals": { "b": "mid", "c": "mid" } })),
-        with(shell("leaf", "echo {{ globals.a }} {{ globals.b }} {{ globals.c }} {{ globals.lava.master_job_id }} {{ globals.lava.parent_job_id }}"),
-            json!({ "globals": { "a": "leaf", "b": "leaf", "c": "leaf" } })),
+        with(
+            log("top"),
+            json!({ "type": "dispatch", "payload": "mid", "globals": { "a": "top", "b": "top" } })
+        ),
+        with(
+            log("mid"),
+            json!({ "type": "chain", "payload": "leaf", "globals": { "b": "mid", "c": "mid" } })
+        ),
+        with(
+            shell(
+                "leaf",
+                "echo {{ globals.a }} {{ globals.b }} {{ globals.c }} {{ globals.lava.master_job_id }} {{ globals.lava.parent_job_id }}"
+            ),
+            json!({ "globals": { "a": "leaf", "b": "leaf", "c": "leaf" } })
+        ),
     ]);
     pumice.write("jobs.json", jobs.to_string());
     let printed = pumice.run(&["run", "--jobs", "jobs.json", "top", "-g", "b=asked"]);
@@ -161,7 +206,8 @@ fn disabled_jobs_are_skipped_in_both_forms() {
 
 #[test]
 fn a_failing_action_changes_nothing_but_the_log() {
-    let actions = json!([{ "action": "dispatch", "job_id": "nowhere" }, { "action": "log", "message": "still done" }]);
+    let actions =
+        json!([{ "action": "dispatch", "job_id": "nowhere" }, { "action": "log", "message": "still done" }]);
     let printed = Pumice::new().run_spec(&with(log("a"), json!({ "on_success": actions })), "a");
     let run = printed.run_of("a");
     assert_eq!((printed.status, run["status"].as_str()), (0, Some("complete")));
@@ -176,7 +222,8 @@ fn a_job_that_dispatches_itself_is_refused_however_it_tries() {
     let printed = pumice.run_spec(&direct, "a");
     assert_eq!(printed.status, 2);
     assert!(printed.err.contains("may not dispatch itself"), "{}", printed.err);
-    let by_action = with(log("a"), json!({ "on_success": [{ "action": "dispatch", "job_id": "{{ job.job_id }}" }] }));
+    let by_action =
+        with(log("a"), json!({ "on_success": [{ "action": "dispatch", "job_id": "{{ job.job_id }}" }] }));
     let run = pumice.run_spec(&by_action, "a").run_of("a");
     let log = run["log"].to_string();
     assert!(log.contains("may not dispatch itself"), "{log}");
@@ -202,9 +249,12 @@ fn results_of_a_failed_template_name_its_place() {
 fn a_dag_runs_each_job_once_after_its_predecessors() {
     let pumice = Pumice::new();
     let mark = |id: &str| shell(id, &format!("echo {id} >> order; cat order | tr '\\n' ' '"));
-    let dag = |payload: Value, parameters: Value| with(log("top"), json!({ "type": "dag", "payload": payload, "parameters": parameters }));
+    let dag = |payload: Value, parameters: Value| {
+        with(log("top"), json!({ "type": "dag", "payload": payload, "parameters": parameters }))
+    };
     let jobs = |top: Value| json!([top, mark("a"), mark("b"), mark("c"), mark("d"), shell("bad", "exit 5")]);
-    let printed = pumice.run_spec(&jobs(dag(json!({ "d": ["b", "c"], "b": "a", "c": "a" }), json!({ "workers": 2 }))), "top");
+    let printed = pumice
+        .run_spec(&jobs(dag(json!({ "d": ["b", "c"], "b": "a", "c": "a" }), json!({ "workers": 2 }))), "top");
     assert_eq!(printed.status, 0, "{printed:?}");
     assert_eq!(printed.json()["runs"].as_array().map(Vec::len), Some(5));
     let ends = |id: &str| printed.run_of(id)["ts_end"].as_str().expect("an end").to_owned();
@@ -223,9 +273,17 @@ fn a_dag_runs_each_job_once_after_its_predecessors() {
 #[test]
 fn foreach_runs_a_job_for_each_item_of_every_source() {
     let pumice = Pumice::new();
-    let each = |foreach: Value| with(log("each"), json!({ "type": "foreach", "payload": "leaf", "parameters": { "foreach": foreach } }));
+    let each = |foreach: Value| {
+        with(
+            log("each"),
+            json!({ "type": "foreach", "payload": "leaf", "parameters": { "foreach": foreach } }),
+        )
+    };
     let leaf = shell("leaf", "echo got {{ globals.a }} at {{ globals.lava.foreach_index }}");
-    let make = shell("make", "printf 'a,b\\nx,1\\ny,2\\n' > rows.csv; printf '{\"a\": \"x\"}\\n{\"a\": \"y\"}\\n' > rows.jsonl");
+    let make = shell(
+        "make",
+        "printf 'a,b\\nx,1\\ny,2\\n' > rows.csv; printf '{\"a\": \"x\"}\\n{\"a\": \"y\"}\\n' > rows.jsonl",
+    );
     let chain = with(log("top"), json!({ "type": "chain", "payload": "make, each" }));
     for foreach in [
         json!({ "type": "inline", "values": [{ "a": "x" }, { "a": "y" }] }),
@@ -234,13 +292,24 @@ fn foreach_runs_a_job_for_each_item_of_every_source() {
     ] {
         let printed = pumice.run_spec(&json!([chain, make, leaf, each(foreach.clone())]), "top");
         assert_eq!(printed.status, 0, "{foreach}: {printed:?}");
-        assert!(printed.err.contains("got x at 0") && printed.err.contains("got y at 1"), "{foreach}: {}", printed.err);
+        assert!(
+            printed.err.contains("got x at 0") && printed.err.contains("got y at 1"),
+            "{foreach}: {}",
+            printed.err
+        );
     }
-    let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "range", "name": "a", "start": 5, "stop": 1, "step": -2 }))]), "each");
+    let printed = pumice.run_spec(
+        &json!([leaf, each(json!({ "type": "range", "name": "a", "start": 5, "stop": 1, "step": -2 }))]),
+        "each",
+    );
     assert!(printed.err.contains("got 5 at 0") && printed.err.contains("got 3 at 1"), "{}", printed.err);
     let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "range", "stop": 11 }))]), "each");
     let runs = printed.json()["runs"].clone();
-    assert_eq!((printed.status, runs.as_array().map(Vec::len)), (1, Some(1)), "more than the limit: nothing runs");
+    assert_eq!(
+        (printed.status, runs.as_array().map(Vec::len)),
+        (1, Some(1)),
+        "more than the limit: nothing runs"
+    );
     let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "rnage", "stop": 1 }))]), "each");
     assert!(printed.err.contains("parameters.foreach.type: \"rnage\" is none of inline, range, csv, jsonl (did you mean \"range\"?)"), "{}", printed.err);
 }
@@ -250,8 +319,11 @@ fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
     let pumice = Pumice::new();
     let jobs = |can_fail: bool| {
         json!([
-            with(log("each"), json!({ "type": "foreach", "payload": "leaf",
-                "parameters": { "can_fail": can_fail, "foreach": { "type": "range", "name": "n", "stop": 3 } } })),
+            with(
+                log("each"),
+                json!({ "type": "foreach", "payload": "leaf",
+                "parameters": { "can_fail": can_fail, "foreach": { "type": "range", "name": "n", "stop": 3 } } })
+            ),
             shell("leaf", "test {{ globals.n }} != 1"),
         ])
     };

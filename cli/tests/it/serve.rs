@@ -51,10 +51,13 @@ fn one_key_makes_one_run() {
 fn a_waiting_run_is_cancelled_and_a_running_one_is_stopped() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([shell("later", "true"), shell("long", "echo up > up; exec sleep 600")]));
-    let id = |arguments: &[&str]| pumice.run(arguments).json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
+    let id = |arguments: &[&str]| {
+        pumice.run(arguments).json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
+    };
     let later = id(&["dispatch", "later", "-d", "10m", "-o", "json"]);
     assert!(pumice.run(&["runs", "cancel", &later]).out.contains("cancelled"));
-    let status = |run: &str| pumice.run(&["runs", "show", run, "-o", "json"]).json()["runs"][0]["status"].clone();
+    let status =
+        |run: &str| pumice.run(&["runs", "show", run, "-o", "json"]).json()["runs"][0]["status"].clone();
     assert_eq!(status(&later), "cancelled");
     assert_eq!(pumice.run(&["runs", "cancel", &later]).status, 2);
 
@@ -70,9 +73,18 @@ fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
     let pumice = Pumice::new();
     let chain = json!({ "job_id": "top", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two, three" });
     let count = |id: &str, script: &str| shell(id, &format!("echo {id} >> \"$MARKS\"; {script}"));
-    let jobs = json!([chain, count("one", "true"), count("two", "test -e go || { touch started; exec sleep 600; }"), count("three", "true")]);
+    let jobs = json!([
+        chain,
+        count("one", "true"),
+        count("two", "test -e go || { touch started; exec sleep 600; }"),
+        count("three", "true")
+    ]);
     let folder = pumice.path().display().to_string();
-    let text = jobs.to_string().replace("$MARKS", &format!("{folder}/marks")).replace("-e go", &format!("-e {folder}/go")).replace("touch started", &format!("touch {folder}/started"));
+    let text = jobs
+        .to_string()
+        .replace("$MARKS", &format!("{folder}/marks"))
+        .replace("-e go", &format!("-e {folder}/go"))
+        .replace("touch started", &format!("touch {folder}/started"));
     pumice.write("jobs.json", text);
     assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
     let mut server = pumice.serve();
@@ -88,11 +100,13 @@ fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
     // The step that was cut off ran twice, and its record says so; the others ran once.
     let marks = std::fs::read_to_string(pumice.path().join("marks")).expect("marks");
     assert_eq!(marks.lines().collect::<Vec<_>>(), ["one", "two", "two", "three"]);
-    let step = shown().as_array().expect("runs").iter().find(|run| run["job_id"] == "two").cloned().expect("two");
+    let step =
+        shown().as_array().expect("runs").iter().find(|run| run["job_id"] == "two").cloned().expect("two");
     assert!(step["log"].to_string().contains("again after its worker was lost"), "{step:#}");
     drop(again);
     // Nothing of the killed process is left behind.
-    let left = std::process::Command::new("pgrep").args(["-f", &format!("{folder}/go")]).output().expect("pgrep");
+    let left =
+        std::process::Command::new("pgrep").args(["-f", &format!("{folder}/go")]).output().expect("pgrep");
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 

@@ -20,7 +20,10 @@ fn apply_says_what_changed_and_a_dry_run_changes_nothing() {
     assert!(pumice.run(&["apply", "jobs.json"]).out.contains("1 unchanged"));
     pumice.write("jobs.json", spec("two"));
     let dry = pumice.run(&["apply", "jobs.json", "--dry-run"]).out;
-    assert!(dry.contains("-  \"description\": \"one\"") && dry.contains("+  \"description\": \"two\""), "{dry}");
+    assert!(
+        dry.contains("-  \"description\": \"one\"") && dry.contains("+  \"description\": \"two\""),
+        "{dry}"
+    );
     assert!(pumice.run(&["jobs", "show", "a"]).out.contains("\"one\""));
     assert_eq!(pumice.run(&["apply", "jobs.json", "-o", "json"]).json()["jobs"][0]["change"], "updated");
     let shown = pumice.run(&["jobs", "show", "a"]).json();
@@ -58,7 +61,18 @@ fn state_items_are_put_read_listed_and_deleted() {
 fn render_shows_what_would_run() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", spec("one"));
-    let arguments = ["render", "--jobs", "jobs.json", "a", "-g", "x=y z", "--now", "2026-03-01T15:05:06", "--tz", "Australia/Sydney"];
+    let arguments = [
+        "render",
+        "--jobs",
+        "jobs.json",
+        "a",
+        "-g",
+        "x=y z",
+        "--now",
+        "2026-03-01T15:05:06",
+        "--tz",
+        "Australia/Sydney",
+    ];
     assert_eq!(pumice.run(&arguments).json()["payload"], json!(["echo", "2026-03-01 15:05:06+11:00", "y z"]));
 }
 
@@ -78,14 +92,24 @@ fn templates_can_be_tried() {
 fn schemas_and_completions_are_printed() {
     let pumice = Pumice::new();
     let schema = pumice.run(&["schema", "job"]).json();
-    assert!(schema["allOf"].to_string().contains("CmdParameters") || schema["allOf"].to_string().contains("timeout"));
+    assert!(
+        schema["allOf"].to_string().contains("CmdParameters")
+            || schema["allOf"].to_string().contains("timeout")
+    );
     assert!(pumice.run(&["completions", "bash"]).out.contains("_pumice"));
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let pumice = Pumice::new();
-    let script = format!("{} schema job | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_pumice"));
-    let status = std::process::Command::new("bash").args(["-c", &script]).current_dir(pumice.path()).status().expect("bash");
+    let script = format!(
+        "{} schema job | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_pumice")
+    );
+    let status = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(pumice.path())
+        .status()
+        .expect("bash");
     assert!(status.success(), "{status}");
 }

@@ -38,7 +38,9 @@ pub enum DispatchError {
         error: SpecError,
     },
     /// The idempotency key stands for another request.
-    #[error("the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}")]
+    #[error(
+        "the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}"
+    )]
     KeyTaken {
         /// The job.
         job_id: String,

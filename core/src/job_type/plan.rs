@@ -112,7 +112,8 @@ impl Plan {
 
     fn first_failure(&self, states: &[ChildState]) -> Option<usize> {
         (0..self.steps.len()).find(|step| {
-            matches!(&states[*step], ChildState::Ended(status, _) if status.is_failure()) && !self.forgives(*step)
+            matches!(&states[*step], ChildState::Ended(status, _) if status.is_failure())
+                && !self.forgives(*step)
         })
     }
 
@@ -121,7 +122,8 @@ impl Plan {
             ChildState::Ended(status, reason) => reason.clone().unwrap_or_else(|| status.to_string()),
             _ => String::new(),
         };
-        let place = self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
+        let place =
+            self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
         let reason = format!("job {}{place}: {why}", self.steps[step].job_id);
         let result = json!({ "error": reason, "error_data": self.result(states, 1) });
         Outcome::Failure { reason, result, retryable: true }
@@ -141,7 +143,8 @@ impl Plan {
             });
         }
         let of = |wanted: fn(Status) -> bool| -> Vec<&str> {
-            let ended = |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
+            let ended =
+                |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
             (0..self.steps.len()).filter(ended).map(|step| self.steps[step].job_id.as_str()).collect()
         };
         json!({
@@ -179,7 +182,12 @@ mod tests {
             assert_eq!(plan.next(&states, false), next, "{states:?}");
         }
         let all = plan.next(&[done(), ended(Status::Skipped), done()], false);
-        assert_eq!(all, Next::Done(Outcome::Success(json!({"exit_status": 0, "jobs": ["a", "b", "c"], "failed_jobs": []}))));
+        assert_eq!(
+            all,
+            Next::Done(Outcome::Success(
+                json!({"exit_status": 0, "jobs": ["a", "b", "c"], "failed_jobs": []})
+            ))
+        );
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub struct Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("types", &self.types.keys()).field("actions", &self.actions.keys()).finish()
+        f.debug_struct("Registry")
+            .field("types", &self.types.keys())
+            .field("actions", &self.actions.keys())
+            .finish()
     }
 }
 
@@ -104,7 +107,11 @@ impl Registry {
             None => problems.push(self.unknown_type(&fields.r#type)),
         }
         if let Enabled::Template(source) = &fields.enabled {
-            problems.extend(check_template(&self.renderer, &Value::String(source.clone()), &root.field("enabled")));
+            problems.extend(check_template(
+                &self.renderer,
+                &Value::String(source.clone()),
+                &root.field("enabled"),
+            ));
         }
         if let Some(event_log) = &fields.event_log {
             problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
@@ -138,7 +145,8 @@ impl Registry {
                 }
                 None => {
                     let known = || self.actions.keys().copied();
-                    let mut problem = Problem::new(path.field("action"), format!("no such action {:?}", spec.kind()));
+                    let mut problem =
+                        Problem::new(path.field("action"), format!("no such action {:?}", spec.kind()));
                     problem.hint = did_you_mean(spec.kind(), known()).or_else(|| Some(list_of(known())));
                     problems.push(problem);
                 }

@@ -33,7 +33,9 @@ impl Instant {
 
 /// A text that is no instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time")]
+#[error(
+    "{0:?} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time"
+)]
 pub struct BadInstant(String);
 
 /// Reads `2026-03-01T15:05:06+11:00`, `2026-03-01 15:05Z`, `2026-03-01T15:05`, `2026-03-01`.
@@ -48,7 +50,9 @@ pub fn parse_instant(text: &str) -> Result<Instant, BadInstant> {
     }
     // One separator and one way to write UTC leave few forms to try.
     let unified = trimmed.replacen(' ', "T", 1).replace(['z', 'Z'], "+00:00");
-    for format in ["%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"] {
+    for format in
+        ["%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"]
+    {
         if let Ok(instant) = DateTime::parse_from_str(&unified, format) {
             return Ok(Instant::Absolute(instant.with_timezone(&Utc)));
         }
@@ -67,7 +71,8 @@ mod tests {
 
     #[test]
     fn reads_iso_forms() {
-        let utc = |text: &str| parse_instant(text).unwrap().in_zone(chrono_tz::Australia::Sydney).to_rfc3339();
+        let utc =
+            |text: &str| parse_instant(text).unwrap().in_zone(chrono_tz::Australia::Sydney).to_rfc3339();
         assert_eq!(utc("2026-03-01T15:05:06+11:00"), "2026-03-01T04:05:06+00:00");
         assert_eq!(utc("2026-03-01 15:05Z"), "2026-03-01T15:05:00+00:00");
         assert_eq!(utc("2026-03-01T15:05:06.5"), "2026-03-01T04:05:06.500+00:00");

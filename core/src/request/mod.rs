@@ -54,13 +54,7 @@ impl DispatchRequest {
     /// A request for a job, now, with nothing else.
     #[must_use]
     pub fn new(job_id: JobId) -> Self {
-        Self {
-            job_id,
-            parameters: Map::new(),
-            globals: Map::new(),
-            when: When::Now,
-            idempotency_key: None,
-        }
+        Self { job_id, parameters: Map::new(), globals: Map::new(), when: When::Now, idempotency_key: None }
     }
 
     /// Checks a delay against [`MAX_DELAY`].
@@ -71,7 +65,9 @@ impl DispatchRequest {
         if delay.is_zero() {
             Ok(When::Now)
         } else if delay > MAX_DELAY {
-            Err(format!("a delay of {delay} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"))
+            Err(format!(
+                "a delay of {delay} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
+            ))
         } else {
             Ok(When::After(delay))
         }
@@ -185,7 +181,8 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
     let globals = fields.globals.unwrap_or_default();
     problems.extend(check_globals(&globals));
     if let Some(key) = &fields.idempotency_key {
-        problems.extend(check_key(key).err().map(|message| Problem::new(root.field("idempotency_key"), message)));
+        problems
+            .extend(check_key(key).err().map(|message| Problem::new(root.field("idempotency_key"), message)));
     }
     SpecError::check(problems)?;
     Ok(DispatchRequest {
@@ -259,7 +256,10 @@ mod tests {
 
     #[test]
     fn objects_and_lists_are_read() {
-        let parsed = parse_body(r#"[{"job_id":"a","delay":"5m","parameters":{"x":1}},{"job_id":"b","at":"2026-01-02T03:04:05Z"},{"job":"c"}]"#, UTC);
+        let parsed = parse_body(
+            r#"[{"job_id":"a","delay":"5m","parameters":{"x":1}},{"job_id":"b","at":"2026-01-02T03:04:05Z"},{"job":"c"}]"#,
+            UTC,
+        );
         assert_eq!(parsed[0].as_ref().unwrap().when, When::After(Span::from_mins(5)));
         assert!(matches!(parsed[1].as_ref().unwrap().when, When::At(_)));
         let error = parsed[2].as_ref().unwrap_err().to_string();
@@ -268,7 +268,9 @@ mod tests {
 
     #[test]
     fn bad_delays_are_told_apart() {
-        for (delay, wanted) in [(json!("16m"), "\"at\""), (json!("-1s"), "negative"), (json!("abc"), "not a duration")] {
+        for (delay, wanted) in
+            [(json!("16m"), "\"at\""), (json!("-1s"), "negative"), (json!("abc"), "not a duration")]
+        {
             let error = parse_object(&json!({"job_id": "a", "delay": delay}), UTC).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
@@ -276,7 +278,8 @@ mod tests {
 
     #[test]
     fn reserved_globals_are_refused() {
-        let error = parse_object(&json!({"job_id": "a", "globals": {"LavaX": 1}}), UTC).unwrap_err().to_string();
+        let error =
+            parse_object(&json!({"job_id": "a", "globals": {"LavaX": 1}}), UTC).unwrap_err().to_string();
         assert!(error.contains("reserved"), "{error}");
     }
 

@@ -39,7 +39,8 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
     let mut delay = Span::ZERO;
     while let Some(word) = words.next() {
         let (option, inline) = split_option(&word);
-        let mut value = || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{option} needs a value"));
+        let mut value =
+            || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{option} needs a value"));
         match option.as_str() {
             "-d" | "--delay" => delay = Span::parse(&value()?).map_err(|error| error.to_string())?,
             "-g" | "--global" => assign(&mut globals, &value()?)?,
@@ -48,7 +49,9 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
                 let hint = did_you_mean(unknown, OPTIONS).map(|h| format!(" ({h})")).unwrap_or_default();
                 return Err(format!("no such option {unknown}{hint}"));
             }
-            _ if job_id.is_some() => return Err(format!("{word:?} is one word too many: a line names one job")),
+            _ if job_id.is_some() => {
+                return Err(format!("{word:?} is one word too many: a line names one job"));
+            }
             _ => job_id = Some(JobId::new(&word).map_err(|error| error.to_string())?),
         }
     }

@@ -20,7 +20,12 @@ impl ActionSpec {
     #[must_use]
     pub fn fields(&self) -> Value {
         let own = |name: &str| name != "action" && !name.starts_with("x-") && !name.starts_with("X-");
-        self.0.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>().into()
+        self.0
+            .iter()
+            .filter(|(name, _)| own(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect::<Map<_, _>>()
+            .into()
     }
 }
 

@@ -60,7 +60,11 @@ impl RealmSpec {
         let fields: RealmFields = schema::read(document)?;
         let config = fields.config.clone().unwrap_or_default();
         let settings = Settings::from_config(&config).map_err(|error| SpecError {
-            problems: error.problems.into_iter().map(|p| p.below(&JsonPath::root().field("config"))).collect(),
+            problems: error
+                .problems
+                .into_iter()
+                .map(|p| p.below(&JsonPath::root().field("config")))
+                .collect(),
         })?;
         let document = document.as_object().cloned().unwrap_or_default();
         Ok(Self { fields, document, settings })

@@ -190,7 +190,13 @@ mod tests {
         assert_eq!(schedule(json!("--")).unwrap().0.len(), 0);
         assert_eq!(schedule(json!(null)).unwrap().0.len(), 0);
         assert_eq!(schedule(json!("0 12 * * Mon")).unwrap().0.len(), 1);
-        assert_eq!(schedule(json!(["0 12 * * 1-5", {"crontab": "0 14 * * 0,6", "to": "2019-06-30T00:00:00Z"}])).unwrap().0.len(), 2);
+        assert_eq!(
+            schedule(json!(["0 12 * * 1-5", {"crontab": "0 14 * * 0,6", "to": "2019-06-30T00:00:00Z"}]))
+                .unwrap()
+                .0
+                .len(),
+            2
+        );
         assert_eq!(schedule(json!("@daily")).unwrap().0.len(), 1);
     }
 

@@ -134,8 +134,12 @@ fn count(value: &Value) -> Result<u32, String> {
 fn flag(value: &Value) -> Result<bool, String> {
     match value {
         Value::Bool(yes) => Ok(*yes),
-        Value::String(text) if ["true", "t", "yes", "y", "1"].contains(&text.to_lowercase().as_str()) => Ok(true),
-        Value::String(text) if ["false", "f", "no", "n", "0"].contains(&text.to_lowercase().as_str()) => Ok(false),
+        Value::String(text) if ["true", "t", "yes", "y", "1"].contains(&text.to_lowercase().as_str()) => {
+            Ok(true)
+        }
+        Value::String(text) if ["false", "f", "no", "n", "0"].contains(&text.to_lowercase().as_str()) => {
+            Ok(false)
+        }
         other => Err(format!("expected true or false, got {}", show(other))),
     }
 }
@@ -154,7 +158,8 @@ mod tests {
 
     #[test]
     fn reads_lavas_names_and_leaves_the_rest() {
-        let config = json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
+        let config =
+            json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
         let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
         assert_eq!(settings.event_ttl, Span::from_days(2));
         assert_eq!(settings.stderr_size, 2000);

@@ -59,7 +59,8 @@ impl Action for State {
         if let Some(id) = fields.get("state_id").and_then(Value::as_str)
             && is_reserved_global(id)
         {
-            let message = format!("the state id {id:?} is reserved: ids beginning with lava are the engine's own");
+            let message =
+                format!("the state id {id:?} is reserved: ids beginning with lava are the engine's own");
             problems.push(Problem::new(JsonPath::root().field("state_id"), message));
         }
         problems
