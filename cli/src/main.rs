@@ -1,2 +1,53 @@
-//! The `pumice` command.
-fn main() {}
+//! The `pumice` command: run jobs here, serve a realm's folder, look at what ran.
+
+mod args;
+mod commands;
+mod failure;
+mod files;
+mod follow;
+mod output;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(&cli);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&failure::Failure::Store(format!("cannot start: {error}"))),
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    // Commands that were told to stop have been; nothing else is worth waiting for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+fn end(failure: &failure::Failure) -> ExitCode {
+    if let Some(message) = failure.message() {
+        let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        anstream::eprintln!("{style}error{style:#}: {message}");
+    }
+    ExitCode::from(failure.status())
+}
+
+/// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
+/// What `serve` does is all in its log; other commands have results to show instead.
+fn start_log(cli: &Cli) {
+    let default = match cli.command {
+        _ if cli.global.quiet => "off",
+        Command::Serve(_) => "info",
+        _ => "error,pumice::job=info",
+    };
+    let filter = EnvFilter::try_from_env("PUMICE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}

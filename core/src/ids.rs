@@ -75,6 +75,14 @@ macro_rules! name_type {
             }
         }
 
+        impl std::str::FromStr for $type {
+            type Err = BadName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::new(text)
+            }
+        }
+
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)

@@ -86,7 +86,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)?;
+        if self.path != JsonPath::root() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
@@ -132,11 +135,12 @@ impl fmt::Display for SpecError {
 /// The candidate most like `name`, if one is near enough to be a slip of the pen.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let folded = name.to_lowercase().replace('-', "_");
+    let fold = |text: &str| text.to_lowercase().replace('-', "_");
+    let folded = fold(name);
     let furthest = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
         .filter(|(distance, _)| *distance <= furthest)
         .min()
         .map(|(_, candidate)| candidate)

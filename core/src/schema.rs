@@ -101,6 +101,14 @@ impl<'a> Checker<'a> {
     fn visit_branches(&mut self, branches: &'a Value, value: &Value, path: &JsonPath, depth: usize) {
         let branches: Vec<&'a Value> = branches.as_array().into_iter().flatten().collect();
         let mut nearest: Option<Vec<Problem>> = None;
+        if let Some(allowed) = self.constants(&branches) {
+            self.visit_enum(&allowed, value, path);
+            return;
+        }
+        if let Some(problem) = self.unknown_tag(&branches, value, path) {
+            self.problems.push(problem);
+            return;
+        }
         for branch in &branches {
             let mut attempt = Checker { root: self.root, problems: Vec::new() };
             attempt.visit(branch, value, path, depth + 1);
@@ -124,6 +132,26 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The values of branches that allow one value each, as an enum whose variants are described does.
+    fn constants(&self, branches: &[&'a Value]) -> Option<Vec<Value>> {
+        branches.iter().map(|branch| self.resolve(branch)?.get("const").cloned()).collect()
+    }
+
+    /// What is wrong with an object whose `type` chooses the branch, when it chooses none of them.
+    fn unknown_tag(&self, branches: &[&'a Value], value: &Value, path: &JsonPath) -> Option<Problem> {
+        let tag =
+            |branch: &&'a Value| self.resolve(branch)?.get("properties")?.get("type")?.get("const")?.as_str();
+        let known: Vec<&str> = branches.iter().map(tag).collect::<Option<_>>()?;
+        let given = value.as_object()?.get("type")?.as_str()?;
+        if known.contains(&given) {
+            return None;
+        }
+        let mut problem =
+            Problem::new(path.field("type"), format!("{given:?} is none of {}", known.join(", ")));
+        problem.hint = did_you_mean(given, known);
+        Some(problem)
+    }
+
     fn type_holds(&mut self, schema: &Map<String, Value>, value: &Value, path: &JsonPath) -> bool {
         if type_matches(schema, value) {
             return true;
@@ -139,6 +167,12 @@ impl<'a> Checker<'a> {
             return;
         }
         let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+        if !value.is_string() {
+            return self.add(
+                path,
+                format!("expected one of {}, got {} {}", names.join(", "), kind(value), show(value)),
+            );
+        }
         let mut problem =
             Problem::new(path.clone(), format!("{} is none of {}", show(value), names.join(", ")));
         problem.hint = value.as_str().and_then(|text| did_you_mean(text, names));
@@ -285,7 +319,9 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "realm-name" => parsed(RealmName::new(text)),
         "state-id" => parsed(StateId::new(text)),
         "timezone" => parsed(text.parse::<Timezone>()),
-        "crontab" => parsed(text.parse::<Crontab>()),
+        // What lava users write for no schedule at all passes too.
+        "schedule" if matches!(text, "" | "--") => Ok(()),
+        "crontab" | "schedule" => parsed(text.parse::<Crontab>()),
         "instant" => parsed(crate::request::parse_instant(text)),
         _ => Ok(()),
     }

@@ -103,14 +103,15 @@ impl JobType for Cmd {
         }
         let jinja = job.fields.parameters.as_ref().and_then(|map| map.get("jinja"));
         if jinja != Some(&Value::Bool(false)) {
-            // Each word is a template of its own.
-            for word in &words {
-                if let Err(error) = renderer.check(word) {
-                    let problem =
-                        Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
-                    problems
-                        .push(problem.with_hint("blanks split arguments: quote those that hold a template"));
+            // Each word is a template of its own. One that is torn apart makes several bad ones.
+            let bad = words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)));
+            if let Some((word, error)) = bad {
+                let mut problem =
+                    Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
+                if renderer.check(line).is_ok() {
+                    problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
                 }
+                problems.push(problem);
             }
             problems.extend(typed::check_templates(job, &["args", "env"], renderer));
         }

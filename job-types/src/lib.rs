@@ -3,7 +3,9 @@
 mod actions;
 mod chain;
 mod cmd;
+mod dag;
 mod dispatch;
+mod foreach;
 mod job_list;
 mod log;
 mod process;
@@ -19,7 +21,14 @@ use pumice_core::job_type::{BadRegistry, Registry};
 /// [`BadRegistry`] when two have one name.
 pub fn registry() -> Result<Registry, BadRegistry> {
     Registry::new(
-        vec![Arc::new(chain::Chain), Arc::new(cmd::Cmd), Arc::new(dispatch::Dispatch), Arc::new(log::Log)],
+        vec![
+            Arc::new(chain::Chain),
+            Arc::new(cmd::Cmd),
+            Arc::new(dag::Dag),
+            Arc::new(dispatch::Dispatch),
+            Arc::new(foreach::Foreach),
+            Arc::new(log::Log),
+        ],
         vec![
             Arc::new(actions::dispatch::Dispatch),
             Arc::new(actions::log::Log),

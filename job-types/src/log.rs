@@ -46,6 +46,6 @@ impl Leaf for Log {
             let job = Value::Object(context.job.document.clone());
             tracing::info!(target: "pumice::job", job_id = %run.job_id, run_id = %run.run_id, iteration = run.attempt, spec = %job, "log");
         }
-        Ok(Ended::Done(json!({ "error": null })))
+        Ok(Ended::Done(json!({})))
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// How long a command may go on after it was asked to end, before it is killed.
 const TERM_GRACE: Span = Span::from_secs(5);
@@ -73,10 +73,7 @@ pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<En
     let mut result = json!({ "exit_status": status, "output": [output] });
     let message = match exit {
         Exit::Stopped => return Ok(Ended::Cancelled),
-        Exit::Status(status) if status.success() => {
-            result["error"] = Value::Null;
-            return Ok(Ended::Done(result));
-        }
+        Exit::Status(status) if status.success() => return Ok(Ended::Done(result)),
         Exit::TimedOut => format!("timed out after {}", command.timeout),
         Exit::Status(ended) => match ended.code() {
             Some(code) => format!("exit status {code}"),

@@ -184,11 +184,11 @@ impl Database {
                 let count = line.len().min(MAX_BATCH);
                 line.drain(..count).collect()
             };
-            if !batch.is_empty() {
-                if let Err(error) = commit(&mut connection, batch) {
-                    tracing::error!(%error, "the store failed");
-                    *self.failure() = error;
-                }
+            if !batch.is_empty()
+                && let Err(error) = commit(&mut connection, batch)
+            {
+                tracing::error!(%error, "the store failed");
+                *self.failure() = error;
             }
             drop(connection);
             if self.line().is_empty() {

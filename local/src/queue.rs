@@ -164,13 +164,16 @@ impl Consumer for Database {
     }
 }
 
+/// A message, and the worker whose queue it was on.
+pub(crate) type Taken = (WorkerName, Delivery);
+
 /// Takes from several queues, and tells when the next message on one of them will be visible.
 fn take_from(
     connection: &Connection,
     workers: &[WorkerName],
     max: usize,
     now: i64,
-) -> Result<(Vec<(WorkerName, Delivery)>, Option<i64>), rusqlite::Error> {
+) -> Result<(Vec<Taken>, Option<i64>), rusqlite::Error> {
     let mut taken = Vec::new();
     let mut soonest: Option<i64> = None;
     for worker in workers {
@@ -195,7 +198,7 @@ impl Database {
         workers: &[WorkerName],
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<(WorkerName, Delivery)>, StoreError> {
+    ) -> Result<Vec<Taken>, StoreError> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             let queues = workers.to_vec();

@@ -1,77 +1,190 @@
-//! Stub.
-#![expect(missing_docs, reason = "stub")]
-use std::collections::BTreeMap;
+//! The variables of a rendering, and where it gets time and chance from.
+
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
+use serde_json::Value as Json;
 
 use crate::Zone;
+use crate::clock::datetime;
+use crate::clock::zone::TzInfo;
+use crate::value::containers::{Dict, Entries, Key};
+use crate::value::{Decimal, Text, Val, convert};
 
-#[derive(Clone, Debug)]
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
+
+/// The variables that templates see, by name, and the zone, time and
+/// randomness they work with. Cheap to clone.
+///
+/// `utils` and Jinja2's own functions need not be inserted; a variable of
+/// the same name hides them. A rendering never changes a context: templates
+/// that change a list work on a copy.
+#[derive(Clone)]
 pub struct Context {
-    pub(crate) vars: BTreeMap<String, Value>,
-    pub(crate) zone: Zone,
+    vars: Arc<HashMap<Arc<str>, Val>>,
+    zone: Zone,
+    now: Option<DateTime<Utc>>,
+    random: Option<Arc<Fill>>,
 }
 
 impl Context {
+    /// A context without variables, for a worker in `zone`.
     pub fn new(zone: Zone) -> Self {
-        Self { vars: BTreeMap::new(), zone }
+        Self {
+            vars: Arc::default(),
+            zone,
+            now: None,
+            random: None,
+        }
     }
+
+    /// The same context in which it is always `now`: what
+    /// `utils.datetime.now()`, `utcnow()`, `today()` and the fields a parsed
+    /// date leaves out are taken from. Without it, the system's clock.
+    #[must_use]
+    pub fn with_now(mut self, now: DateTime<Utc>) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// The same context with `fill` as the source of the random bytes behind
+    /// `utils.uuid()`, `random` and `lipsum`. Without it, the system's.
+    #[must_use]
+    pub fn with_random(mut self, fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        self.random = Some(Arc::new(fill));
+        self
+    }
+
+    /// Sets a variable. Local times in `value` are given this context's
+    /// zone.
+    pub fn insert(&mut self, name: impl Into<String>, value: Value) {
+        let value = datetime::settle(value.0, self.zone);
+        Arc::make_mut(&mut self.vars).insert(name.into().into(), value);
+    }
+
+    /// The worker's zone.
     pub fn zone(&self) -> Zone {
         self.zone
     }
-    pub fn insert(&mut self, name: impl Into<String>, value: Value) {
-        self.vars.insert(name.into(), value);
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Val> {
+        self.vars.get(name)
     }
-    #[must_use]
-    pub fn with_now(self, _now: DateTime<Utc>) -> Self {
-        self
+
+    /// The names of the variables, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.vars.keys().map(|name| &**name)
     }
-    #[must_use]
-    pub fn with_random(self, _fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
-        self
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.now.unwrap_or_else(Utc::now)
+    }
+
+    pub(crate) fn random_bytes(&self) -> [u8; 16] {
+        match &self.random {
+            Some(fill) => {
+                let mut bytes = [0; 16];
+                fill(&mut bytes);
+                bytes
+            }
+            None => *uuid::Uuid::new_v4().as_bytes(),
+        }
+    }
+
+    pub(crate) fn random_u64(&self) -> u64 {
+        let bytes = self.random_bytes();
+        // The middle bytes of a version 4 UUID are not all random.
+        let mut folded = 0u64;
+        for byte in bytes {
+            folded = folded.rotate_left(8) ^ u64::from(byte).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        folded
     }
 }
 
-#[derive(Clone, Debug)]
-pub struct Value(pub(crate) minijinja::Value);
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.names().collect();
+        names.sort_unstable();
+        f.debug_struct("Context")
+            .field("names", &names)
+            .field("zone", &self.zone)
+            .finish_non_exhaustive()
+    }
+}
 
-impl From<serde_json::Value> for Value {
-    fn from(value: serde_json::Value) -> Self {
-        use serde_json::Value as J;
-        Value(match value {
-            J::Null => ().into(),
-            J::Bool(b) => b.into(),
-            J::Number(n) => match n.as_i64() {
-                Some(i) => i.into(),
-                None => n.as_f64().unwrap_or(0.0).into(),
-            },
-            J::String(s) => s.into(),
-            J::Array(a) => a.into_iter().map(|v| Value::from(v).0).collect::<Vec<_>>().into(),
-            J::Object(o) => {
-                o.into_iter().map(|(k, v)| (k, Value::from(v).0)).collect::<BTreeMap<_, _>>().into()
-            }
-        })
+/// A variable's value.
+#[derive(Clone)]
+pub struct Value(pub(crate) Val);
+
+impl From<Json> for Value {
+    /// JSON as Python's `json.loads` reads it. Objects keep their order.
+    fn from(value: Json) -> Self {
+        Self(convert::from_json(value))
     }
 }
 
 impl Value {
+    /// Text.
     pub fn text(text: impl Into<Arc<str>>) -> Self {
-        Value(text.into().into())
+        Self(Val::Str(Text::plain(text)))
     }
+
+    /// A number as DynamoDB gives it, shown as Python's Decimal shows it:
+    /// `2.50` stays `2.50`. `None` if the text is not a decimal number.
     pub fn decimal(number: &str) -> Option<Self> {
-        number.parse::<f64>().ok().map(|f| Value(f.into()))
+        Decimal::parse(number).map(|number| Self(Val::Decimal(Arc::new(number))))
     }
+
+    /// An instant as a time in the worker's zone, like lava's `start`
+    /// (dateutil's `tzlocal()`). The zone is that of the context the value is
+    /// inserted in.
     pub fn local(at: DateTime<Utc>) -> Self {
-        Value(at.to_rfc3339().into())
+        Self(datetime::from_instant(at, TzInfo::Worker))
     }
+
+    /// An instant as a UTC time, like lava's `job.ts_ustart` (dateutil's
+    /// `tzutc()`).
     pub fn utc(at: DateTime<Utc>) -> Self {
-        Value(at.to_rfc3339().into())
+        Self(datetime::from_instant(at, TzInfo::TzUtc))
     }
+
+    /// An instant as a UTC time, like lava's `ustart` (Python's
+    /// `timezone.utc`).
+    pub fn timezone_utc(at: DateTime<Utc>) -> Self {
+        Self(datetime::from_instant(at, TzInfo::Utc))
+    }
+
+    /// A time with a fixed offset, as `datetime.fromisoformat` reads it.
+    pub fn offset(at: DateTime<FixedOffset>) -> Self {
+        let seconds = at.offset().local_minus_utc();
+        Self(datetime::from_instant(at.to_utc(), TzInfo::fixed(seconds)))
+    }
+
+    /// A time without a zone.
+    pub fn naive(at: NaiveDateTime) -> Self {
+        Self(datetime::naive(at))
+    }
+
+    /// A list.
     pub fn list(items: impl IntoIterator<Item = Value>) -> Self {
-        Value(items.into_iter().map(|v| v.0).collect::<Vec<_>>().into())
+        Self(Val::list(items.into_iter().map(|item| item.0).collect()))
     }
-    pub fn map(items: impl IntoIterator<Item = (String, Value)>) -> Self {
-        Value(items.into_iter().map(|(k, v)| (k, v.0)).collect::<BTreeMap<_, _>>().into())
+
+    /// A map; a later entry replaces an earlier one of the same key.
+    pub fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let entries: Entries = entries
+            .into_iter()
+            .map(|(key, value)| (Key(Val::Str(Text::plain(key))), value.0))
+            .collect();
+        Self(Val::Dict(Arc::new(Dict::new(entries))))
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({})", self.0.type_name())
     }
 }

@@ -1,51 +1,154 @@
-//! Stub.
-#![expect(missing_docs, reason = "stub")]
+//! The door to this crate: templates in, text out.
+
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
-use crate::{Context, ErrorKind, Limits, TemplateError, args, structure};
+use crate::cache::Cache;
+use crate::error::TemplateError;
+use crate::runtime::Runtime;
+use crate::syntax::program::Program;
+use crate::utils::re::RegexCache;
+use crate::{Context, Limits, command_line, eval, structure, syntax};
 
-#[derive(Clone, Debug, Default)]
-pub struct Renderer {
+/// Renders templates, and keeps compiled ones for the next time. Cheap to
+/// clone: clones share the compiled templates.
+#[derive(Clone)]
+pub struct Renderer(Arc<Shared>);
+
+struct Shared {
     limits: Limits,
-}
-
-fn convert(error: &minijinja::Error) -> TemplateError {
-    TemplateError::new(ErrorKind::Runtime, error.to_string())
+    programs: Cache<Box<str>, Program>,
+    regexes: RegexCache,
 }
 
 impl Renderer {
+    /// A renderer that holds every template to `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self(Arc::new(Shared {
+            programs: Cache::new(limits.cached_templates, limits.cached_bytes),
+            regexes: RegexCache::new(&limits),
+            limits,
+        }))
     }
+
+    /// Reads and compiles a template without rendering it.
     pub fn check(&self, source: &str) -> Result<(), TemplateError> {
-        let env = minijinja::Environment::new();
-        env.template_from_str(source).map(drop).map_err(|e| convert(&e))
+        self.program(source).map(|_| ())
     }
+
+    /// Renders one template to text.
+    ///
+    /// As in lava, a template that is one expression still gives text:
+    /// `{{ 1 + 1 }}` is `2`, the string.
     pub fn render(&self, source: &str, ctx: &Context) -> Result<String, TemplateError> {
-        let env = minijinja::Environment::new();
-        let vars: std::collections::BTreeMap<_, _> =
-            ctx.vars.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
-        env.render_str(source, minijinja::Value::from(vars)).map_err(|e| convert(&e))
+        // Text without a tag is its own rendering, a last newline aside.
+        if !source.contains('{')
+            && !source.contains(['\r', '\n'])
+            && source.len() <= self.0.limits.source_bytes
+        {
+            return Ok(source.to_owned());
+        }
+        let program = self.program(source)?;
+        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, &program.assigned);
+        eval::render(&rt, &program)
     }
+
+    /// Renders each string leaf and each map key of a structure by itself;
+    /// other leaves stay as they are, and so does the order of keys.
+    ///
+    /// An error carries the JSON path of the template. Two keys that render
+    /// alike are an error.
     pub fn render_json(&self, value: &Json, ctx: &Context) -> Result<Json, TemplateError> {
-        structure::map_strings(value, self.limits.structure_depth, &mut |s| self.render(s, ctx))
+        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
+            self.render(source, ctx)
+        })
     }
-    pub fn render_condition(&self, source: &str, ctx: &Context) -> Result<(bool, String), TemplateError> {
+
+    /// Renders an `enabled` template. It holds only if the text, without
+    /// surrounding white space, is `true` in any case. Also gives the text.
+    pub fn render_condition(
+        &self,
+        source: &str,
+        ctx: &Context,
+    ) -> Result<(bool, String), TemplateError> {
         let text = self.render(source, ctx)?;
         Ok((text.trim().eq_ignore_ascii_case("true"), text))
     }
-    pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
-        let words = args::split(command_line)?;
+
+    /// Splits a command line by the rules of a POSIX shell, as Python's
+    /// `shlex.split` does, and then renders each argument by itself, so that
+    /// no value can add an argument. An error carries the argument's index.
+    pub fn render_args(
+        &self,
+        command_line: &str,
+        ctx: &Context,
+    ) -> Result<Vec<String>, TemplateError> {
+        let words = command_line::split(command_line)?;
+        self.render_words(&words, 0, ctx)
+    }
+
+    /// As [`render_args`](Self::render_args), but the first word, the
+    /// program of an `exe` or `pkg` job, is left as it is.
+    pub fn render_command(
+        &self,
+        command_line: &str,
+        ctx: &Context,
+    ) -> Result<Vec<String>, TemplateError> {
+        let words = command_line::split(command_line)?;
+        self.render_words(&words, 1, ctx)
+    }
+
+    /// Renders all words but the first `plain` ones.
+    fn render_words(
+        &self,
+        words: &[String],
+        plain: usize,
+        ctx: &Context,
+    ) -> Result<Vec<String>, TemplateError> {
         words
             .iter()
             .enumerate()
-            .map(|(i, w)| self.render(w, ctx).map_err(|e| e.under(&format!("[{i}]"))))
+            .map(|(index, word)| {
+                if index < plain {
+                    return Ok(word.clone());
+                }
+                self.render(word, ctx)
+                    .map_err(|error| error.under(&format!("[{index}]")))
+            })
             .collect()
     }
+
+    /// [`check`](Self::check) for each string leaf and map key of a
+    /// structure.
     pub fn check_json(&self, value: &Json) -> Result<(), TemplateError> {
-        structure::map_strings(value, self.limits.structure_depth, &mut |s| {
-            self.check(s).map(|()| s.to_owned())
+        structure::each_string(value, self.0.limits.structure_depth, &mut |source| {
+            self.check(source)
         })
-        .map(drop)
+    }
+
+    fn program(&self, source: &str) -> Result<Arc<Program>, TemplateError> {
+        let programs = &self.0.programs;
+        if let Some(program) = programs.get(source) {
+            return Ok(program);
+        }
+        let program = Arc::new(syntax::compile(source, &self.0.limits)?);
+        programs.put(source.into(), source.len(), Arc::clone(&program));
+        Ok(program)
+    }
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renderer")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -17,8 +17,8 @@ pub(crate) fn map_strings(
             let depth = deeper(depth)?;
             let mut list = Vec::with_capacity(items.len());
             for (index, item) in items.iter().enumerate() {
-                let item =
-                    map_strings(item, depth, render).map_err(|error| error.under(&format!("[{index}]")))?;
+                let item = map_strings(item, depth, render)
+                    .map_err(|error| error.under(&format!("[{index}]")))?;
                 list.push(item);
             }
             Json::Array(list)
@@ -45,6 +45,35 @@ pub(crate) fn map_strings(
     })
 }
 
+/// Shows every string leaf and map key of `value` to `check`.
+pub(crate) fn each_string(
+    value: &Json,
+    depth: usize,
+    check: &mut dyn FnMut(&str) -> Result<(), TemplateError>,
+) -> Result<(), TemplateError> {
+    match value {
+        Json::String(text) => check(text),
+        Json::Array(items) => {
+            let depth = deeper(depth)?;
+            for (index, item) in items.iter().enumerate() {
+                each_string(item, depth, check)
+                    .map_err(|error| error.under(&format!("[{index}]")))?;
+            }
+            Ok(())
+        }
+        Json::Object(entries) => {
+            let depth = deeper(depth)?;
+            for (key, item) in entries {
+                check(key)
+                    .and_then(|()| each_string(item, depth, check))
+                    .map_err(|error| error.under(&path_step(key)))?;
+            }
+            Ok(())
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => Ok(()),
+    }
+}
+
 fn deeper(depth: usize) -> Result<usize, TemplateError> {
     depth.checked_sub(1).ok_or_else(|| {
         TemplateError::new(
@@ -60,5 +89,9 @@ fn path_step(key: &str) -> String {
     let plain = !key.is_empty()
         && key.chars().all(|c| c.is_alphanumeric() || c == '_')
         && !key.starts_with(|c: char| c.is_numeric());
-    if plain { format!(".{key}") } else { format!("[{}]", Json::String(key.to_owned())) }
+    if plain {
+        format!(".{key}")
+    } else {
+        format!("[{}]", Json::String(key.to_owned()))
+    }
 }

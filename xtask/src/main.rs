@@ -1,2 +1,83 @@
 //! Development tasks: `cargo xtask help`.
-fn main() {}
+
+mod arrows;
+mod clone;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use process::{Outcome, cargo, say};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  test                 every test, with what they need
+  check                formatting, clippy, rustdoc, the arrows between crates
+  clone                the README's first command, in a fresh clone
+  schema               write examples/job.schema.json anew
+  fuzz [--seconds N]   a short run of each fuzz target (needs cargo-fuzz and a nightly-like toolchain)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => test::run(&arguments[1..]),
+        Some("check") => check(),
+        Some("clone") => clone::readme_command(),
+        Some("schema") => schema(),
+        Some("fuzz") => fuzz(&arguments[1..]),
+        Some("help" | "--help" | "-h") | None => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(unknown) => Err(format!("no such task {unknown:?}\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Outcome {
+    say("formatting");
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    say("clippy");
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[])?;
+    say("rustdoc");
+    cargo(
+        &["doc", "--workspace", "--no-deps", "--document-private-items"],
+        &[("RUSTDOCFLAGS", "--deny warnings")],
+    )?;
+    say("arrows");
+    arrows::check()
+}
+
+fn schema() -> Outcome {
+    let printed =
+        process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", "job"])?;
+    std::fs::write("examples/job.schema.json", printed).map_err(|error| error.to_string())
+}
+
+fn fuzz(arguments: &[String]) -> Outcome {
+    let seconds = match arguments {
+        [] => "30",
+        [option, seconds] if option == "--seconds" => seconds,
+        _ => return Err(format!("fuzz takes --seconds N\n\n{HELP}")),
+    };
+    let listed = process::output("cargo", &["fuzz", "list"])
+        .map_err(|error| format!("{error}\ninstall it with `cargo install cargo-fuzz`"))?;
+    for target in listed.lines() {
+        say(&format!("fuzz {target}"));
+        let limit = format!("-max_total_time={seconds}");
+        // The one installed toolchain is a stable one; the fuzzer needs a few unstable flags.
+        cargo(
+            &["fuzz", "run", target, "--", &limit, "-rss_limit_mb=2048", "-timeout=10"],
+            &[("RUSTC_BOOTSTRAP", "1")],
+        )?;
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@ use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
-use crate::run::{Decision, IllegalTransition, Input, Run, decide};
+use crate::run::{Decision, IllegalTransition, Input, Run, Status, decide};
 
 /// Most times one input is tried, because others wrote first or the store did not answer.
 const MAX_TRIES: usize = 100;
@@ -178,15 +178,11 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
             && stored.cancel >= wanted.cancel)
 }
 
-/// One line a change, with what one would search for.
+/// One line when a run ends or is tried again, with what one would search for.
 fn log_change(before: &Run, after: &Run) {
-    if before.status == after.status {
+    if before.status == after.status || !(after.status.is_end() || after.status == Status::Retrying) {
         return;
     }
     let reason = after.reason.as_deref().unwrap_or_default();
-    if after.status.is_failure() {
-        tracing::warn!(job_id = %after.job_id, run_id = %after.run_id, status = %after.status, reason, "run");
-    } else {
-        tracing::debug!(job_id = %after.job_id, run_id = %after.run_id, status = %after.status, "run");
-    }
+    tracing::info!(job_id = %after.job_id, run_id = %after.run_id, status = %after.status, iteration = before.attempt, reason, "run");
 }

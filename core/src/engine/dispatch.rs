@@ -9,7 +9,7 @@ use super::{Limits, MAX_DEPTH};
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
-use crate::job_type::{DispatchError, Origin, Registry, Rendered, Site, Templates};
+use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::{Created, Outgoing, StoreError, StoredJob};
 use crate::problem::nearest;
@@ -169,6 +169,29 @@ impl Dispatcher {
         let near = nearest(job_id.as_str(), known.iter().map(JobId::as_str));
         let hint = near.map(|near| format!("did you mean {near:?}?"));
         Ok(DispatchError::NoSuchJob { job_id: job_id.to_string(), hint })
+    }
+
+    /// Payload and parameters as they would run at `start`, with nothing recorded or sent.
+    ///
+    /// # Errors
+    /// [`DispatchError`] when there is no such job or its spec does not hold; the inner error when
+    /// a template fails.
+    pub async fn preview(&self, request: &DispatchRequest, start: Timestamp) -> Result<Result<Rendered, JobError>, DispatchError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let job = self.site.ports.jobs.jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();
+        let job = match job {
+            Some(Ok(job)) => self.specialise(&job, request, None)?,
+            Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error }),
+            None => return Err(self.no_such_job(&request.job_id).await?),
+        };
+        let run_id = self.run_id(request, None, 0, start);
+        let run = self.record(&job, RunKey::root(run_id), run_id, start, start);
+        let (scene, _) = self.scene(&run, &job, &realm, start).await?;
+        let templates = Templates::new(self.registry.renderer().clone(), scene);
+        Ok(match self.registry.job_type(&job.fields.r#type) {
+            Some(job_type) => job_type.render(&job, &templates),
+            None => Err(JobError::permanent(format!("no such job type {:?}", job.fields.r#type))),
+        })
     }
 
     /// The job with the request's parameters and globals in it, checked.

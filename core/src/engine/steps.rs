@@ -6,12 +6,14 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::apply::{Applied, ApplyError};
-use super::attempt::{child_lineage, failure};
+use super::attempt::{RunDispatches, child_lineage, failure, origin};
 use super::handle::{Verdict, rest};
 use super::{Engine, Invocation, MAX_DEPTH, MAX_STEPS};
 use crate::globals::merge_globals;
 use crate::ids::RunKey;
-use crate::job_type::{Cancel, ChildState, Composite, JobError, Next, Plan, Stop};
+use crate::job_type::{
+    Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
+};
 use crate::ports::{CommitError, StoreError};
 use crate::run::{Input, NewRun, Outcome, Run, Status};
 use crate::spec::{JobSpec, Overlap, RealmSpec, RunSpec};
@@ -52,11 +54,13 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<Stepped, StoreError> {
         let templates = self.templates(run, job, realm).await?;
-        let planned = self.rendered(spec, job, &templates).and_then(|rendered| {
-            let plan = composite.plan(job, &rendered)?;
-            check_size(&plan, run)?;
-            Ok(plan)
-        });
+        let (run, rendered) = match self.resolved(composite, run, spec, job, realm, &templates, invocation).await? {
+            Ok(resolved) => resolved,
+            Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
+            Err(ended) => return Ok(ended),
+        };
+        let run = &run;
+        let planned = composite.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Ok(Stepped::Ended(failure(error))),
@@ -80,6 +84,53 @@ impl Engine {
             Either::Right((stop, going)) => {
                 cancel.stop(stop);
                 going.await
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// The run with all that its plan is made from, looked up at the start of the attempt and kept.
+    #[expect(clippy::too_many_arguments, reason = "what a composite run is made of")]
+    async fn resolved(
+        &self,
+        composite: &dyn Composite,
+        run: &Run,
+        spec: &RunSpec,
+        job: &JobSpec,
+        realm: &RealmSpec,
+        templates: &Templates,
+        invocation: &Invocation,
+    ) -> Result<Result<(Run, Rendered), Stepped>, StoreError> {
+        if let Some(rendered) = &run.rendered {
+            return Ok(Ok((run.clone(), rendered.clone())));
+        }
+        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
+        let context = JobContext {
+            run,
+            job,
+            realm,
+            site: &self.site,
+            templates,
+            dispatches: &dispatches,
+            work_dir: &invocation.work_dir,
+            cancel: &Cancel::default(),
+        };
+        let looked_up = self.rendered(spec, job, templates).and_then(|rendered| {
+            let resolved = composite.resolve(&context, &rendered)?;
+            let keep = resolved.is_some() || spec.rendered.is_none();
+            Ok((resolved.unwrap_or(rendered), keep))
+        });
+        match looked_up {
+            Err(error) => Ok(Err(Stepped::Ended(failure(error)))),
+            Ok((rendered, false)) => Ok(Ok((run.clone(), rendered))),
+            Ok((rendered, true)) => {
+                let (worker, epoch) = (invocation.owner.clone(), run.epoch);
+                let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
+                match self.dispatcher.apply(run.clone(), input).await {
+                    Ok(pinned) => Ok(Ok((pinned, rendered))),
+                    Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
+                }
             }
         }
     }

@@ -237,10 +237,12 @@ pub struct JobContext<'a> {
 }
 
 impl JobContext<'_> {
-    /// Where this run may keep files: `<s3_temp>/<job_id>/<run_id>` (lava guide, Job type: cmd).
+    /// Where this run may keep files: `<s3_temp>/<job_id>/<run_id>` (lava guide, Job type: cmd); for
+    /// an item of a foreach with its number after that, so that items do not overwrite each other.
     #[must_use]
     pub fn temp_location(&self) -> Option<String> {
         let base = self.realm.fields.s3_temp.as_deref()?.trim_end_matches('/');
-        Some(format!("{base}/{}/{}", self.run.job_id, self.run.run_id))
+        let item = self.run.foreach_index.map(|index| format!("/{index}")).unwrap_or_default();
+        Some(format!("{base}/{}/{}{item}", self.run.job_id, self.run.run_id))
     }
 }

@@ -89,6 +89,15 @@ pub trait Leaf: Send + Sync {
 
 /// A job type whose steps are jobs.
 pub trait Composite: Send + Sync {
+    /// What must be looked up once, when the run starts, and kept for good, because it may be
+    /// different later. Nothing by default.
+    ///
+    /// # Errors
+    /// [`JobError`] when it cannot be looked up.
+    fn resolve(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Option<Rendered>, JobError> {
+        let _ = (context, rendered);
+        Ok(None)
+    }
     /// The steps, made from payload and parameters alone, so that they are the same each time.
     ///
     /// # Errors

@@ -122,15 +122,26 @@ impl Plan {
             ChildState::Ended(status, reason) => reason.clone().unwrap_or_else(|| status.to_string()),
             _ => String::new(),
         };
-        Outcome::Failure {
-            reason: format!("job {}: {why}", self.steps[step].job_id),
-            result: self.result(states, 1),
-            retryable: true,
-        }
+        let place =
+            self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
+        let reason = format!("job {}{place}: {why}", self.steps[step].job_id);
+        let result = json!({ "error": reason, "error_data": self.result(states, 1) });
+        Outcome::Failure { reason, result, retryable: true }
     }
 
-    /// What lava's chain and dag give: the jobs that ran, and those that failed.
+    /// What lava gives: of a chain and a dag the jobs that ran and those that failed, of a foreach
+    /// how many items there were and which failed.
     fn result(&self, states: &[ChildState], exit_status: u8) -> Value {
+        if self.steps.first().is_none_or(|step| step.foreach_index.is_some()) {
+            let ended = |step: usize, failed| matches!(&states[step], ChildState::Ended(status, _) if status.is_failure() == failed);
+            let count = (0..self.steps.len()).filter(|step| ended(*step, false)).count();
+            return json!({
+                "exit_status": exit_status,
+                "foreach_len": self.steps.len(),
+                "jobs_completed": count,
+                "failed_indexes": (0..self.steps.len()).filter(|step| ended(*step, true)).collect::<Vec<_>>(),
+            });
+        }
         let of = |wanted: fn(Status) -> bool| -> Vec<&str> {
             let ended =
                 |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
@@ -186,7 +197,8 @@ mod tests {
             panic!("the chain must fail");
         };
         assert_eq!(reason, "job b: it broke");
-        assert_eq!(result["failed_jobs"], json!(["b"]));
+        assert_eq!(result["error"], json!("job b: it broke"));
+        assert_eq!(result["error_data"]["failed_jobs"], json!(["b"]));
         assert_eq!(chain(&["[b]"]).next(&states, false), Next::Start(vec![2]));
     }
 

@@ -151,6 +151,15 @@ pub enum Input {
         /// After how long it goes on in another invocation, if not when a child ends.
         resume: Option<Span>,
     },
+    /// What it looked up at its start is kept for good.
+    Pin {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// Payload and parameters from now on.
+        rendered: Rendered,
+    },
     /// One of its actions is done.
     ActionDone {
         /// Who.
@@ -317,6 +326,10 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             running(run, &worker, epoch)?;
             Ok(suspend(run, resume, now))
         }
+        Input::Pin { worker, epoch, rendered } => {
+            running(run, &worker, epoch)?;
+            Ok(plain(Run { rendered: Some(rendered), ..run.clone() }))
+        }
         Input::ActionDone { worker, epoch, error } => {
             held(run, &worker, epoch)?;
             action_done(run, error, now)
@@ -458,7 +471,11 @@ fn finish(
 ) -> Decision {
     let [on_success, on_retry, on_fail] = actions;
     match outcome {
-        Outcome::Success(result) => {
+        Outcome::Success(mut result) => {
+            // Templates of actions may ask for the error of a run that had none (lava's run_job).
+            if let Some(fields) = result.as_object_mut() {
+                fields.entry("error").or_insert(Value::Null);
+            }
             next.result = result;
             next.reason = None;
             next.log.push(Status::Complete, now, Value::Null);
@@ -494,10 +511,16 @@ fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestam
         next.duties = Some(Duties { actions: Some(ActionsWhen::OnRetry), done: 0, wake_parent: false });
         return plain(with_duties(next, now));
     }
-    next.attempt += 1;
-    next.lease = None;
+    begin_next(&mut next);
     let wake = wake(&mut next, now);
     Decision { run: next, wake, lock: None }
+}
+
+/// Makes the record that of the next attempt, which looks everything up anew.
+fn begin_next(next: &mut Run) {
+    next.attempt += 1;
+    next.lease = None;
+    next.rendered = None;
 }
 
 /// The delay before the attempt after this one.
@@ -577,8 +600,7 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
         return ended(next);
     }
     next.duties = None;
-    next.lease = None;
-    next.attempt += 1;
+    begin_next(&mut next);
     let wake = wake(&mut next, now);
     Decision { run: next, wake, lock: None }
 }

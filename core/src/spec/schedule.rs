@@ -168,8 +168,7 @@ impl JsonSchema for Schedule {
         json_schema!({
             "anyOf": [
                 { "type": "null" },
-                { "type": "string", "enum": ["", "--"] },
-                { "type": "string", "format": "crontab" },
+                { "type": "string", "format": "schedule" },
                 entry,
                 { "type": "array", "items": { "anyOf": [{ "type": "string", "format": "crontab" }, entry] } }
             ]

@@ -17,6 +17,10 @@ pub struct Settings {
     pub cmd_timeout: Span,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava.
     pub event_ttl: Span,
+    /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
+    pub foreach_limit: usize,
+    /// `FOREACH_MAX_LIMIT`: the highest limit a foreach may set; 25.
+    pub foreach_max_limit: usize,
     /// `ITERATION_MAX_DELAY`: the longest `iteration_delay`; 5 minutes.
     pub iteration_max_delay: Span,
     /// `ITERATION_MAX_LIMIT`: the highest `iteration_limit`; 10.
@@ -36,6 +40,8 @@ impl Default for Settings {
         Self {
             cmd_timeout: Span::from_mins(10),
             event_ttl: Span::from_days(30),
+            foreach_limit: 10,
+            foreach_max_limit: 25,
             iteration_max_delay: Span::from_mins(5),
             iteration_max_limit: 10,
             job_local_tmpdir: true,
@@ -46,9 +52,11 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "CMD_TIMEOUT",
     "EVENT_TTL",
+    "FOREACH_LIMIT",
+    "FOREACH_MAX_LIMIT",
     "ITERATION_MAX_DELAY",
     "ITERATION_MAX_LIMIT",
     "JOB_LOCAL_TMPDIR",
@@ -96,6 +104,8 @@ impl Settings {
         match name {
             "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
             "EVENT_TTL" => self.event_ttl = span(value)?,
+            "FOREACH_LIMIT" => self.foreach_limit = count(value)? as usize,
+            "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)? as usize,
             "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
             "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?,
             "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,

@@ -1,0 +1,304 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RealmName, StateId, WorkerName};
+use pumice_core::run::Status;
+
+/// Config-driven job runner: lava without servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pumice",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 a run failed, 2 the request or a spec was wrong, 3 the store could not be reached."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The realm's folder
+    #[arg(long, global = true, value_name = "DIR", default_value = ".pumice", env = "PUMICE_HOME")]
+    pub(crate) home: PathBuf,
+    /// The realm's name; a new folder is given it, an existing one must hold it
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) realm: Option<RealmName>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+    /// Print results only: no progress, no log
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For both
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one job here and now, in a realm that is made for it, and follow it to its end
+    Run(Run),
+    /// Run the jobs of a realm's folder until Ctrl-C
+    Serve(Serve),
+    /// Add and update job specs
+    Apply(Apply),
+    /// Check job specs, without a realm
+    Check(Check),
+    /// Look at job specs
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// Ask for runs of jobs
+    Dispatch(Dispatch),
+    /// Look at runs, and cancel them
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Look at state items, and change them
+    #[command(subcommand)]
+    State(State),
+    /// Show payload and parameters of a job as they would run
+    Render(Render),
+    /// Render a template, to try things out
+    Template(Template),
+    /// Print a JSON Schema
+    Schema {
+        /// Of what
+        #[arg(default_value = "job")]
+        of: SchemaOf,
+    },
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What there are schemas of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A job spec
+    Job,
+    /// A realm's definition
+    Realm,
+}
+
+/// What is given to a job besides its spec.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Given {
+    /// A global; dots in the name nest
+    #[arg(short, long = "global", value_name = "NAME=VALUE")]
+    pub(crate) globals: Vec<String>,
+    /// A parameter; dots in the name nest
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The job
+    pub(crate) job: JobId,
+    /// Where job specs are: a file or a folder; default: the jobs of the realm's folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) jobs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Keep the realm that is made for the run, in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// How many jobs run at the same time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) slots: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Serve only this worker's queue; may be given more than once
+    #[arg(long = "worker", value_name = "NAME")]
+    pub(crate) workers: Vec<WorkerName>,
+    /// How many jobs run at the same time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) slots: usize,
+    /// What survives a power failure too: everything, at the cost of speed
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Files, folders, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Files, folders, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List jobs
+    List {
+        /// Only jobs whose id matches: * any text, ? one character
+        pattern: Option<String>,
+    },
+    /// Show a job's spec
+    Show {
+        /// The job
+        job: JobId,
+    },
+    /// Delete jobs; their runs stay
+    Delete {
+        /// The jobs
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<JobId>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dispatch {
+    /// The jobs
+    #[arg(value_name = "JOB", required_unless_present = "file")]
+    pub(crate) jobs: Vec<JobId>,
+    /// Requests, as text or JSON, from a file or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "globals", "params", "delay", "at", "key"])]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// How long to wait before the start, at most 15m
+    #[arg(short, long, value_name = "DURATION", value_parser = Span::parse, allow_hyphen_values = true)]
+    pub(crate) delay: Option<Span>,
+    /// When to start: ISO 8601, local time unless it names a zone
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    pub(crate) at: Option<String>,
+    /// Idempotency key: requests of one job with one key make one run
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Wait for the runs, and everything they start, to end
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runs {
+    /// List runs, the newest first
+    List {
+        /// Only runs of this job: * any text, ? one character
+        #[arg(long, value_name = "PATTERN")]
+        job: Option<String>,
+        /// Only runs in this status; may be given more than once
+        #[arg(long = "status", value_name = "STATUS")]
+        statuses: Vec<Status>,
+        /// Only runs dispatched within this time
+        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+        since: Option<Span>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Children of chains and the like, too
+        #[arg(long)]
+        children: bool,
+    },
+    /// Show a run and everything it started
+    Show {
+        /// The run's id
+        #[arg(value_name = "RUN_ID")]
+        run: String,
+    },
+    /// Ask runs to stop: one that waits never starts, one that runs is stopped
+    Cancel {
+        /// The runs' ids
+        #[arg(required = true, value_name = "RUN_ID")]
+        runs: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// Print an item's value
+    Get {
+        /// The item
+        id: StateId,
+    },
+    /// Put an item, whole
+    Put {
+        /// The item
+        id: StateId,
+        /// Its value: JSON, else taken as a text
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// How long it lives; default: the realm's
+        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+        ttl: Option<Span>,
+        /// Keep it as it is, instead of as JSON text
+        #[arg(long)]
+        raw: bool,
+        /// Who puts it there
+        #[arg(long)]
+        publisher: Option<String>,
+    },
+    /// List items
+    List,
+    /// Delete items
+    Delete {
+        /// The items
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<StateId>,
+    },
+}
+
+/// When and where a template is rendered.
+#[derive(Debug, Args)]
+pub(crate) struct Moment {
+    /// The time of `start`: ISO 8601; default now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<String>,
+    /// The zone of `start`: an IANA name; default the machine's
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Render {
+    /// The job
+    pub(crate) job: JobId,
+    /// Where job specs are: a file or a folder; default: the jobs of the realm's folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) jobs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    #[command(flatten)]
+    pub(crate) moment: Moment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Template {
+    /// The template, or - for standard input
+    #[arg(default_value = "-", allow_hyphen_values = true)]
+    pub(crate) text: String,
+    /// A JSON or YAML file with the variables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) context: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) moment: Moment,
+}

@@ -1,0 +1,90 @@
+//! The commands, one file a family.
+
+mod dispatch;
+mod render;
+mod run;
+mod runs;
+mod serve;
+mod specs;
+mod state;
+
+use std::sync::Arc;
+
+use clap::CommandFactory;
+use pumice_core::Timestamp;
+use pumice_core::job_type::Registry;
+use pumice_core::request::{BadInstant, parse_instant, set_dotted};
+use pumice_local::{Durability, Home};
+use pumice_template::Zone;
+use serde_json::{Map, Value};
+
+use crate::args::{Cli, Command, Given, Global};
+use crate::failure::Failure;
+
+/// Carries out a command line.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Run(options) => run::run(global, options).await,
+        Command::Serve(options) => serve::serve(global, options).await,
+        Command::Apply(options) => specs::apply(global, &options).await,
+        Command::Check(options) => specs::check(global, &options),
+        Command::Jobs(command) => specs::jobs(global, command).await,
+        Command::Dispatch(options) => dispatch::dispatch(global, options).await,
+        Command::Runs(command) => runs::runs(global, command).await,
+        Command::State(command) => state::state(global, command).await,
+        Command::Render(options) => render::render(global, options).await,
+        Command::Template(options) => render::template(&options),
+        Command::Schema { of } => specs::schema(global, of),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pumice", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// The job types and actions of this program.
+fn registry() -> Result<Arc<Registry>, Failure> {
+    pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// Opens the realm's folder; makes it when `create`.
+async fn home(global: &Global, create: bool) -> Result<Home, Failure> {
+    Ok(Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?)
+}
+
+type GlobalsAndParameters = (Map<String, Value>, Map<String, Value>);
+
+/// Reads `-g` and `-p`.
+fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
+    let read = |option: &str, texts: &[String]| -> Result<Map<String, Value>, Failure> {
+        let mut map = Map::new();
+        for text in texts {
+            let (name, value) = text.split_once('=').ok_or_else(|| {
+                Failure::Wrong(format!("{option} {text}: expected NAME=VALUE, as in {option} day=2026-03-01"))
+            })?;
+            set_dotted(&mut map, name, value.into())
+                .map_err(|error| Failure::Wrong(format!("{option} {text}: {error}")))?;
+        }
+        Ok(map)
+    };
+    let (globals, parameters) = (read("--global", &given.globals)?, read("--param", &given.params)?);
+    pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&globals))
+        .map_err(|error| Failure::Wrong(error.to_string()))?;
+    Ok((globals, parameters))
+}
+
+/// The zone of times that name none.
+fn zone_of(zone: Zone) -> chrono_tz::Tz {
+    match zone {
+        Zone::Utc => chrono_tz::UTC,
+        Zone::Named(zone) => zone,
+    }
+}
+
+/// Reads a time of the command line, in local time unless it names a zone.
+fn instant(option: &str, text: &str, zone: Zone) -> Result<Timestamp, Failure> {
+    parse_instant(text)
+        .map(|instant| instant.in_zone(zone_of(zone)))
+        .map_err(|error: BadInstant| Failure::Wrong(format!("{option}: {error}")))
+}

@@ -1,0 +1,84 @@
+//! `render` and `template`: what templates give, with nothing dispatched.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pumice_core::Timestamp;
+use pumice_core::engine::Dispatcher;
+use pumice_core::ports::{Clock, JobStore};
+use pumice_core::request::DispatchRequest;
+use pumice_local::{Durability, Home, SystemClock};
+use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
+use serde_json::{Value, json};
+
+use super::{given, instant, registry};
+use crate::args::{Format, Global, Moment, Render, Template};
+use crate::failure::Failure;
+use crate::files::{self, parse_file, read_text};
+use crate::output::{print, write_out, yaml};
+
+fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
+    let zone = match &moment.tz {
+        None => Zone::system(),
+        Some(name) => match name.parse::<pumice_core::spec::Timezone>() {
+            Ok(zone) => Zone::Named(zone.0),
+            Err(error) => return Err(Failure::Wrong(format!("--tz: {error}"))),
+        },
+    };
+    let now = moment.now.as_deref().map(|text| instant("--now", text, zone)).transpose()?;
+    Ok((now.unwrap_or_else(|| SystemClock.now()), zone))
+}
+
+/// Shows payload and parameters of a job as they would run.
+pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failure> {
+    let registry = registry()?;
+    let (globals, parameters) = given(&options.given)?;
+    let (now, zone) = moment(&options.moment)?;
+    let temporary = tempfile::tempdir()?;
+    let home = if options.jobs.is_empty() {
+        super::home(global, false).await?
+    } else {
+        let specs = files::load(&options.jobs, &registry)?;
+        let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
+        home.database().put_jobs(specs.jobs, false).await?;
+        home
+    };
+    let mut site = pumice_core::job_type::Site::clone(&*home.site().await?);
+    site.zone = zone;
+    let dispatcher = Dispatcher::new(Arc::new(site), registry);
+    let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(options.job.clone()) };
+    if home.database().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten().is_none() {
+        return Err(super::specs::no_such_job(home.database(), &options.job).await?);
+    }
+    let rendered = dispatcher.preview(&request, now).await?;
+    let rendered = rendered.map_err(|error| Failure::Wrong(format!("job {}: {error}", options.job)))?;
+    let value = json!({ "payload": rendered.payload, "parameters": rendered.parameters });
+    match global.output {
+        Format::Yaml => write_out(&yaml(&value)?),
+        _ => print(Format::Json, &value, Vec::new),
+    }
+}
+
+/// Renders a template with the variables of a file.
+pub(super) fn template(options: &Template) -> Result<(), Failure> {
+    let (now, zone) = moment(&options.moment)?;
+    let mut context = Context::new(zone).with_now(now);
+    context.insert("start", TemplateValue::local(now));
+    context.insert("ustart", TemplateValue::utc(now));
+    if let Some(file) = &options.context {
+        let wrong = |error: String| Failure::Wrong(format!("{}: {error}", file.display()));
+        let Value::Object(variables) = parse_file(file).map_err(wrong)? else {
+            return Err(wrong("expected an object, with a field for each variable".to_owned()));
+        };
+        for (name, value) in variables {
+            context.insert(name, value.into());
+        }
+    }
+    let source = match options.text.as_str() {
+        "-" => read_text(Path::new("-")).map_err(Failure::Wrong)?,
+        text => text.to_owned(),
+    };
+    let text =
+        Renderer::default().render(&source, &context).map_err(|error| Failure::Wrong(error.report()))?;
+    write_out(&format!("{text}\n"))
+}

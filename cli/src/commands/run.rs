@@ -1,0 +1,130 @@
+//! `run`: one job, here and now, followed to its end.
+
+use pumice_core::engine::Dispatcher;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::{Clock, RunStore};
+use pumice_core::request::DispatchRequest;
+use pumice_core::run::Run as RunRecord;
+use pumice_local::{Database, Durability, Home, Serve, SystemClock, Workers};
+use serde_json::json;
+
+use super::{given, registry};
+use crate::args::{Format, Global, Run};
+use crate::failure::Failure;
+use crate::files;
+use crate::follow::{Tell, any_failed, follow};
+use crate::output::print;
+use crate::view;
+
+/// Makes a realm for the run, dispatches the job through its queue, and runs workers until
+/// everything that it caused has ended.
+pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
+    let registry = registry()?;
+    let (globals, parameters) = given(&options.given)?;
+    let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
+    let folder = options.keep.as_deref().unwrap_or(temporary.path());
+    let (jobs, realm) = if options.jobs.is_empty() {
+        jobs_of_home(global).await?
+    } else {
+        let specs = files::load(&options.jobs, &registry)?;
+        (specs.jobs, specs.realm)
+    };
+    let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
+    let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
+    if let Some(realm) = realm {
+        home.database().put_realm(realm.document).await?;
+    }
+    let database = home.database().clone();
+    database.put_jobs(jobs, false).await?;
+    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    let site = home.site().await?;
+
+    let dispatcher = Dispatcher::new(site.clone(), registry.clone());
+    let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(options.job.clone()) };
+    let mut outcomes = dispatcher.dispatch(vec![request], None).await;
+    let Some(accepted) = outcomes.pop() else {
+        return Err(Failure::Store("the store gave no answer".to_owned()));
+    };
+    let root = RunKey::root(accepted?.run_id);
+
+    let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
+    let (interrupted, mut first) = tokio::sync::watch::channel(0_u8);
+    let mut second = first.clone();
+    let workers =
+        Workers::new(database.clone(), site, registry, Serve { slots: options.slots, ..Serve::default() });
+    let stop = async move {
+        // The followed runs have ended, or following failed: either way nothing is left to run.
+        let _ = on_end.await;
+    };
+    let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.send_modify(|count| *count += 1);
+        }
+    });
+    let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
+    let roots = [root.clone()];
+    let followed = tokio::select! {
+        followed = follow(&database, &roots, tell, None) => followed,
+        _ = first.wait_for(|count| *count > 0) => {
+            cancel_all(&dispatcher, &database, &root).await?;
+            tokio::select! {
+                followed = follow(&database, &roots, tell, None) => followed,
+                _ = second.wait_for(|count| *count > 1) => crate::follow::trees(&database, &roots).await,
+            }
+        }
+    };
+    drop(ended);
+    // The workers end by themselves; what they have to say was logged.
+    let _ = serving.await;
+    drop(lock);
+    let runs = followed?;
+    show(global, &database, &runs).await?;
+    if let Some(kept) = &options.keep
+        && !global.quiet
+    {
+        anstream::eprintln!("kept in {}", kept.display());
+    }
+    if any_failed(&runs) { Err(Failure::RunFailed) } else { Ok(()) }
+}
+
+/// Ctrl-C: what waits never starts, what runs is stopped.
+async fn cancel_all(dispatcher: &Dispatcher, database: &Database, root: &RunKey) -> Result<(), Failure> {
+    for run in crate::follow::trees(database, std::slice::from_ref(root)).await? {
+        // One that has ended meanwhile needs no cancelling.
+        let _ = dispatcher.cancel(&run.key).await;
+    }
+    Ok(())
+}
+
+async fn jobs_of_home(
+    global: &Global,
+) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
+    if !global.home.join("pumice.db").exists() {
+        let message =
+            "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
+        return Err(Failure::Wrong(message.to_owned()));
+    }
+    let home = super::home(global, false).await?;
+    let mut jobs = Vec::new();
+    for (_, document) in home.database().all_jobs().await? {
+        jobs.push(
+            pumice_core::spec::JobSpec::from_checked(document)
+                .map_err(|error| Failure::Wrong(error.to_string()))?,
+        );
+    }
+    Ok((jobs, None))
+}
+
+/// Prints runs: the tree for people, everything for programs.
+pub(super) async fn show(global: &Global, database: &Database, runs: &[RunRecord]) -> Result<(), Failure> {
+    if global.output == Format::Table {
+        return print(global.output, &json!(null), || view::tree(runs, SystemClock.now()));
+    }
+    let mut shown = Vec::with_capacity(runs.len());
+    for run in runs {
+        let spec = database.load_with_spec(&run.key).await?.map(|(_, spec)| spec);
+        shown.push(view::run_json(run, spec.as_ref()));
+    }
+    print(global.output, &json!({ "runs": shown }), Vec::new)
+}

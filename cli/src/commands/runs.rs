@@ -1,0 +1,119 @@
+//! `runs`: looks at runs, and cancels them.
+
+use pumice_core::engine::{ApplyError, Dispatcher};
+use pumice_core::ids::{RunId, RunKey};
+use pumice_core::ports::{Clock, RunQuery, RunStore};
+use pumice_core::run::{IllegalTransition, Run};
+use pumice_local::{Database, SystemClock};
+use serde_json::{Value, json};
+
+use super::{home, registry};
+use crate::args::{Format, Global, Runs};
+use crate::failure::Failure;
+use crate::follow::trees;
+use crate::output::{columns, print};
+use crate::view;
+
+/// Lists, shows and cancels runs.
+pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
+    let home = home(global, false).await?;
+    let database = home.database();
+    match command {
+        Runs::List { job, statuses, since, limit, children } => {
+            let now = SystemClock.now();
+            let since = since.map(|span| now - span.delta());
+            let query = RunQuery { job, statuses, since, tree_of: None, children, limit };
+            list(global, database, &query).await
+        }
+        Runs::Show { run } => show(global, database, &key(&run)?).await,
+        Runs::Cancel { runs } => {
+            let keys = runs.iter().map(|run| key(run)).collect::<Result<Vec<_>, _>>()?;
+            let dispatcher = Dispatcher::new(home.site().await?, registry()?);
+            cancel(global, &dispatcher, &keys).await
+        }
+    }
+}
+
+fn key(text: &str) -> Result<RunKey, Failure> {
+    match text.parse::<RunId>() {
+        Ok(run_id) => Ok(RunKey::root(run_id)),
+        Err(_) => text.parse().map_err(|error| Failure::Wrong(format!("{error}"))),
+    }
+}
+
+async fn list(global: &Global, database: &Database, query: &RunQuery) -> Result<(), Failure> {
+    let runs = database.list(query).await?;
+    let now = SystemClock.now();
+    if global.output != Format::Table {
+        return super::run::show(global, database, &runs).await;
+    }
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|run| {
+            vec![
+                run.key.to_string(),
+                run.job_id.to_string(),
+                view::coloured(run.status, 0),
+                run.ts_dispatch.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string(),
+                view::duration(run, now).map(view::short).unwrap_or_default(),
+                view::remark(run),
+            ]
+        })
+        .collect();
+    print(global.output, &Value::Null, || columns(&["RUN", "JOB", "STATUS", "DISPATCHED", "TOOK", ""], &rows))
+}
+
+async fn show(global: &Global, database: &Database, key: &RunKey) -> Result<(), Failure> {
+    let runs = trees(database, std::slice::from_ref(key)).await?;
+    let Some(root) = runs.first() else { return Err(Failure::Wrong(format!("no such run {key}"))) };
+    if global.output != Format::Table {
+        return super::run::show(global, database, &runs).await;
+    }
+    print(global.output, &Value::Null, || {
+        let mut lines = view::tree(&runs, SystemClock.now());
+        lines.push(String::new());
+        lines.extend(log_lines(root));
+        if !root.result.is_null() {
+            lines.push(String::new());
+            lines.push(format!("result {}", serde_json::to_string_pretty(&root.result).unwrap_or_default()));
+        }
+        lines
+    })
+}
+
+fn log_lines(run: &Run) -> Vec<String> {
+    let mut lines = vec![format!("run {} of {} on worker {}", run.run_id, run.job_id, run.worker)];
+    for event in &run.log.entries {
+        let at = event.at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S%.3f");
+        let info = match &event.info {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        lines.push(format!("{at}  {}  {info}", view::coloured(event.status, 13)).trim_end().to_owned());
+    }
+    if run.log.dropped > 0 {
+        lines.push(format!("({} entries after the first were dropped: a log is bounded)", run.log.dropped));
+    }
+    lines
+}
+
+async fn cancel(global: &Global, dispatcher: &Dispatcher, keys: &[RunKey]) -> Result<(), Failure> {
+    let mut told = Vec::new();
+    let mut wrong = Vec::new();
+    for key in keys {
+        match dispatcher.cancel(key).await {
+            Ok(run) if run.status.is_end() => told.push((key, "cancelled")),
+            Ok(_) => told.push((key, "stopping")),
+            Err(ApplyError::Illegal(IllegalTransition::Ended, run)) => {
+                wrong.push(format!("run {key} has ended: {}", run.status))
+            }
+            Err(ApplyError::Illegal(..)) => told.push((key, "stopping")),
+            Err(ApplyError::Gone(_)) => wrong.push(format!("no such run {key}")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let value = json!({ "runs": told.iter().map(|(key, what)| json!({ "run": key, "outcome": what })).collect::<Vec<_>>() });
+    print(global.output, &value, || told.iter().map(|(key, what)| format!("{what} {key}")).collect())?;
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::Wrong(wrong.join("; "))) }
+}

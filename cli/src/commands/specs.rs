@@ -1,0 +1,183 @@
+//! `apply`, `check`, `jobs` and `schema`.
+
+use pumice_core::glob::fnmatch;
+use pumice_core::ids::JobId;
+use pumice_core::job_type::job_schema;
+use pumice_core::ports::JobStore;
+use pumice_core::problem::did_you_mean;
+use pumice_core::schema::schema_of;
+use pumice_core::spec::{JobSpec, RealmFields};
+use pumice_local::{Applied, Doc, JobChange};
+use serde_json::{Value, json};
+
+use super::{home, registry};
+use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
+use crate::failure::Failure;
+use crate::files;
+use crate::output::{columns, print, write_out, yaml};
+
+/// Adds and updates job specs, all or none, and says what changed.
+pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
+    let specs = files::load(&options.paths, &*registry()?)?;
+    let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
+    let mut own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
+    let home = home(&own, !options.dry_run || global.home.join("pumice.db").exists()).await;
+    let home = match home {
+        Err(_) if options.dry_run && !global.home.join("pumice.db").exists() => {
+            return all_new(global, &specs.jobs);
+        }
+        other => other?,
+    };
+    own.realm = Some(home.realm().clone());
+    if let (Some(realm), false) = (&specs.realm, options.dry_run) {
+        home.database().put_realm(realm.document.clone()).await?;
+    }
+    let after: Vec<Doc> = specs.jobs.iter().map(|job| job.document.clone()).collect();
+    let applied = home.database().put_jobs(specs.jobs, options.dry_run).await?;
+    let value = changes_json(&applied);
+    print(global.output, &value, || {
+        let mut lines = Vec::new();
+        for (applied, after) in applied.iter().zip(&after) {
+            if applied.change != JobChange::Unchanged {
+                lines.push(format!("{:<9} {}", word(applied.change), applied.job_id));
+                if options.dry_run
+                    && let Some(before) = &applied.before
+                {
+                    lines.extend(difference(before, after));
+                }
+            }
+        }
+        lines.push(summary(&applied, options.dry_run));
+        lines
+    })
+}
+
+/// What a dry run says of a folder that holds nothing yet.
+fn all_new(global: &Global, jobs: &[JobSpec]) -> Result<(), Failure> {
+    let applied: Vec<Applied> = jobs
+        .iter()
+        .map(|job| Applied { job_id: job.fields.job_id.clone(), change: JobChange::Added, before: None })
+        .collect();
+    print(global.output, &changes_json(&applied), || {
+        let mut lines: Vec<String> =
+            applied.iter().map(|job| format!("{:<9} {}", word(job.change), job.job_id)).collect();
+        lines.push(summary(&applied, true));
+        lines
+    })
+}
+
+const fn word(change: JobChange) -> &'static str {
+    match change {
+        JobChange::Added => "added",
+        JobChange::Updated => "updated",
+        JobChange::Unchanged => "unchanged",
+    }
+}
+
+fn changes_json(applied: &[Applied]) -> Value {
+    json!({ "jobs": applied.iter().map(|job| json!({ "job_id": job.job_id, "change": word(job.change) })).collect::<Vec<_>>() })
+}
+
+fn summary(applied: &[Applied], dry_run: bool) -> String {
+    let count = |change| applied.iter().filter(|job| job.change == change).count();
+    let (added, updated) = (count(JobChange::Added), count(JobChange::Updated));
+    let note = if dry_run { " (dry run: nothing was changed)" } else { "" };
+    format!("{added} added, {updated} updated, {} unchanged{note}", count(JobChange::Unchanged))
+}
+
+/// What a job's spec had before and has now, line by line.
+fn difference(before: &Doc, after: &Doc) -> Vec<String> {
+    let text = |doc: &Doc| serde_json::to_string_pretty(doc).unwrap_or_default();
+    let (before, after) = (text(before), text(after));
+    similar::TextDiff::from_lines(&before, &after)
+        .iter_all_changes()
+        .filter(|change| change.tag() != similar::ChangeTag::Equal)
+        .map(|change| format!("    {}{}", change.tag(), change.value().trim_end()))
+        .collect()
+}
+
+/// Checks job specs, and says what is wrong with them.
+pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
+    let specs = files::load(&options.paths, &*registry()?)?;
+    let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
+    let value = json!({ "jobs": ids, "files": specs.files });
+    print(global.output, &value, || vec![format!("{} jobs in {} files, all right", ids.len(), specs.files)])
+}
+
+/// Lists, shows and deletes jobs.
+pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> {
+    let home = home(global, false).await?;
+    let database = home.database();
+    match command {
+        Jobs::List { pattern } => {
+            let mut jobs = database.all_jobs().await?;
+            jobs.retain(|(id, _)| pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id.as_str())));
+            let text = |doc: &Doc, name: &str| match doc.get(name) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            let rows: Vec<Vec<String>> = jobs
+                .iter()
+                .map(|(id, doc)| {
+                    let enabled =
+                        if doc.contains_key("enabled") { text(doc, "enabled") } else { "false".to_owned() };
+                    vec![
+                        id.to_string(),
+                        text(doc, "type"),
+                        text(doc, "worker"),
+                        enabled,
+                        text(doc, "description"),
+                    ]
+                })
+                .collect();
+            let value = Value::from(jobs.into_iter().map(|(_, doc)| Value::Object(doc)).collect::<Vec<_>>());
+            print(global.output, &value, || {
+                columns(&["JOB", "TYPE", "WORKER", "ENABLED", "DESCRIPTION"], &rows)
+            })
+        }
+        Jobs::Show { job } => {
+            let doc = database.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
+            let Some((_, doc)) = doc else { return Err(no_such_job(database, &job).await?) };
+            let value = Value::Object(doc);
+            match global.output {
+                Format::Yaml => write_out(&yaml(&value)?),
+                _ => print(Format::Json, &value, Vec::new),
+            }
+        }
+        Jobs::Delete { jobs } => {
+            let deleted = database.delete_jobs(jobs.clone()).await?;
+            let value = json!({ "jobs": jobs.iter().zip(&deleted).map(|(job, deleted)| json!({ "job_id": job, "deleted": deleted })).collect::<Vec<_>>() });
+            print(global.output, &value, || {
+                let told = |(job, deleted): (&JobId, &bool)| {
+                    format!("{} {job}", if *deleted { "deleted" } else { "not there:" })
+                };
+                jobs.iter().zip(&deleted).map(told).collect()
+            })?;
+            if deleted.iter().all(|deleted| *deleted) {
+                Ok(())
+            } else {
+                Err(Failure::Wrong("not every job was there".to_owned()))
+            }
+        }
+    }
+}
+
+/// The failure that names a job which does not exist, and the one that may have been meant.
+pub(super) async fn no_such_job(store: &dyn JobStore, job: &JobId) -> Result<Failure, Failure> {
+    let known = store.job_ids().await?;
+    let hint = did_you_mean(job.as_str(), known.iter().map(JobId::as_str)).map(|hint| format!(" ({hint})"));
+    Ok(Failure::Wrong(format!("no such job {job}{}", hint.unwrap_or_default())))
+}
+
+/// Prints a JSON Schema.
+pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
+    let value = match of {
+        SchemaOf::Job => job_schema(&*registry()?),
+        SchemaOf::Realm => schema_of::<RealmFields>(),
+    };
+    match global.output {
+        Format::Yaml => write_out(&yaml(&value)?),
+        _ => print(Format::Json, &value, Vec::new),
+    }
+}

@@ -1,0 +1,84 @@
+//! `state`: looks at state items, and changes them.
+
+use pumice_core::message::iso;
+use pumice_core::ports::{Clock, StateItem, StateStore, StateType};
+use pumice_core::spec::is_reserved_global;
+use pumice_local::SystemClock;
+use serde_json::{Value, json};
+
+use super::home;
+use crate::args::{Format, Global, State};
+use crate::failure::Failure;
+use crate::output::{columns, print};
+
+/// Gets, puts, lists and deletes state items.
+pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
+    let home = home(global, matches!(command, State::Put { .. })).await?;
+    let database = home.database();
+    let now = SystemClock.now();
+    match command {
+        State::Get { id } => {
+            let found = database.get(std::slice::from_ref(&id), now).await?.pop().flatten();
+            let Some(item) = found else { return Err(Failure::Wrong(format!("no such state item {id}"))) };
+            let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
+            print(format, &item.value, Vec::new)
+        }
+        State::Put { id, value, ttl, raw, publisher } => {
+            if is_reserved_global(id.as_str()) {
+                return Err(Failure::Wrong(format!(
+                    "the state id {id} is reserved: ids beginning with lava are the engine's own"
+                )));
+            }
+            let settings = home.site().await?.settings.clone();
+            let ttl = ttl.unwrap_or(settings.state_ttl).min(settings.state_max_ttl);
+            let item = StateItem {
+                state_id: id,
+                r#type: if raw { StateType::Raw } else { StateType::Json },
+                value: serde_json::from_str(&value).unwrap_or(Value::String(value)),
+                publisher,
+                timestamp: now,
+                expires: now + ttl.delta(),
+            };
+            Ok(database.put(item).await?)
+        }
+        State::List => {
+            let items = database.all_state(now).await?;
+            let value = Value::from(items.iter().map(item_json).collect::<Vec<_>>());
+            print(global.output, &value, || {
+                let row = |item: &StateItem| {
+                    let text = item.value.to_string();
+                    let publisher = item.publisher.clone().unwrap_or_default();
+                    vec![item.state_id.to_string(), text, publisher, iso(item.timestamp), iso(item.expires)]
+                };
+                columns(
+                    &["STATE", "VALUE", "PUBLISHER", "PUT", "EXPIRES"],
+                    &items.iter().map(row).collect::<Vec<_>>(),
+                )
+            })
+        }
+        State::Delete { ids } => {
+            let mut missing = Vec::new();
+            for id in ids {
+                if !database.delete_state(id.clone()).await? {
+                    missing.push(id.to_string());
+                }
+            }
+            if missing.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::Wrong(format!("no such state item: {}", missing.join(", "))))
+            }
+        }
+    }
+}
+
+fn item_json(item: &StateItem) -> Value {
+    json!({
+        "state_id": item.state_id,
+        "type": item.r#type,
+        "value": item.value,
+        "publisher": item.publisher,
+        "timestamp": iso(item.timestamp),
+        "expires": iso(item.expires),
+    })
+}

@@ -1,0 +1,181 @@
+//! Follows runs to their end, and tells of it while it happens.
+
+use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use pumice_core::ids::RunKey;
+use pumice_core::ports::{Clock, RunQuery, RunStore};
+use pumice_core::run::{Run, Status};
+use pumice_local::{Database, SystemClock};
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::view::{duration, short, style};
+
+/// The first pause between two looks, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+/// Most lines of a command's output that are shown.
+const MAX_LINES: usize = 20;
+/// How often a run that waits long is looked at for a hint that nobody serves it.
+const UNSERVED_AFTER: Duration = Duration::from_secs(2);
+
+/// How following is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tell {
+    /// Not at all.
+    Nothing,
+    /// A line that is written again and again, and one for each end.
+    Terminal,
+    /// A line for each end.
+    Lines,
+}
+
+impl Tell {
+    /// What fits where standard error goes.
+    pub(crate) fn fitting(quiet: bool) -> Self {
+        match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::Terminal,
+            (false, false) => Self::Lines,
+        }
+    }
+}
+
+/// All runs of the trees below these roots, each parent before what it started.
+pub(crate) async fn trees(database: &Database, roots: &[RunKey]) -> Result<Vec<Run>, Failure> {
+    let mut runs = Vec::new();
+    for root in roots {
+        let query = RunQuery { tree_of: Some(root.clone()), ..RunQuery::default() };
+        runs.extend(database.list(&query).await?);
+    }
+    Ok(runs)
+}
+
+/// Waits until the runs below these roots have ended, with everything they started, and nothing
+/// is left to do about them. Gives them all.
+pub(crate) async fn follow(
+    database: &Database,
+    roots: &[RunKey],
+    tell: Tell,
+    unserved: Option<&str>,
+) -> Result<Vec<Run>, Failure> {
+    let began = std::time::Instant::now();
+    let mut teller = Teller { tell, ended: HashSet::new(), drawn: false };
+    let mut pause = PAUSES.0;
+    let mut hint = unserved;
+    loop {
+        let runs = trees(database, roots).await?;
+        teller.look(&runs);
+        if runs.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
+            teller.clear();
+            return Ok(runs);
+        }
+        if began.elapsed() > UNSERVED_AFTER
+            && runs.iter().all(|run| run.ts_start.is_none())
+            && let Some(hint) = hint.take()
+        {
+            teller.say(hint);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(PAUSES.1);
+    }
+}
+
+/// Whether any run failed that nobody forgave: a child's failure is its parent's to judge.
+pub(crate) fn any_failed(runs: &[Run]) -> bool {
+    runs.iter().any(|run| !run.is_child() && run.status.is_failure())
+}
+
+struct Teller {
+    tell: Tell,
+    ended: HashSet<RunKey>,
+    drawn: bool,
+}
+
+impl Teller {
+    fn look(&mut self, runs: &[Run]) {
+        if self.tell == Tell::Nothing {
+            return;
+        }
+        let now = SystemClock.now();
+        for run in runs {
+            if run.status.is_end() && self.ended.insert(run.key.clone()) {
+                for line in output_lines(run) {
+                    self.say(&line);
+                }
+            }
+        }
+        if self.tell == Tell::Terminal {
+            self.draw(runs, now);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.clear();
+        anstream::eprintln!("{line}");
+    }
+
+    fn draw(&mut self, runs: &[Run], now: pumice_core::Timestamp) {
+        let live: Vec<&Run> = runs.iter().filter(|run| !run.status.is_end()).collect();
+        let Some(deepest) = live.iter().rev().find(|run| run.status == Status::Running).or(live.first())
+        else {
+            return;
+        };
+        let took = duration(deepest, now).map(short).unwrap_or_default();
+        let blue = style(Status::Running);
+        let ended = runs.len() - live.len();
+        let text = format!(
+            "{blue}{}{blue:#} {} {took}  ({ended} of {} ended)",
+            deepest.status,
+            deepest.job_id,
+            runs.len()
+        );
+        anstream::eprint!("\r\x1b[K{text}");
+        // Where it cannot be shown there is nobody to see it.
+        let _ = std::io::stderr().flush();
+        self.drawn = true;
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            anstream::eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// What a run's commands wrote, each line with its job before it.
+fn output_lines(run: &Run) -> Vec<String> {
+    let data = run.result.get("error_data").filter(|data| data.is_object()).unwrap_or(&run.result);
+    let outputs = data.get("output").and_then(Value::as_array).into_iter().flatten();
+    let mut lines = Vec::new();
+    for output in outputs {
+        for stream in ["stdout", "stderr"] {
+            let Some(path) = output.get(stream).and_then(Value::as_str) else { continue };
+            lines.extend(first_lines(path).into_iter().map(|line| {
+                let dim = anstyle::Style::new().dimmed();
+                format!("{dim}{} |{dim:#} {line}", run.job_id)
+            }));
+        }
+    }
+    lines
+}
+
+/// The first lines of a file, and how much more there is.
+fn first_lines(path: &str) -> Vec<String> {
+    use std::io::{BufRead, BufReader, Read};
+    const MAX_SHOWN_BYTES: u64 = 16 * 1024;
+    let Ok(file) = std::fs::File::open(path) else { return Vec::new() };
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut lines: Vec<String> = BufReader::new(file.take(MAX_SHOWN_BYTES))
+        .split(b'\n')
+        .map_while(Result::ok)
+        .take(MAX_LINES + 1)
+        .map(|line| String::from_utf8_lossy(&line).replace(|c: char| c.is_control() && c != '\t', "�"))
+        .collect();
+    if lines.len() > MAX_LINES || size > MAX_SHOWN_BYTES {
+        lines.truncate(MAX_LINES);
+        lines.push(format!("… {size} bytes in all: {path}"));
+    }
+    lines
+}

@@ -1,0 +1,132 @@
+//! How runs are shown.
+
+use std::time::Duration;
+
+use pumice_core::message::{iso, iso_naive};
+use pumice_core::run::{Run, RunEvent, Status};
+use pumice_core::spec::RunSpec;
+use serde_json::{Value, json};
+
+/// A run as programs get it: lava's events item, and what Pumice adds (lava guide, The Events Table).
+pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
+    let last = run.log.entries.last().map_or(run.ts_dispatch, |entry| entry.at);
+    let rendered = run.rendered.as_ref().or_else(|| spec.and_then(|spec| spec.rendered.as_ref()));
+    let (payload, parameters) = match rendered {
+        Some(rendered) => (rendered.payload.clone(), Value::Object(rendered.parameters.clone())),
+        None => {
+            let field = |name: &str| spec.and_then(|spec| spec.job.get(name)).cloned().unwrap_or_default();
+            (field("payload"), field("parameters"))
+        }
+    };
+    json!({
+        "job_id": run.job_id,
+        "run_id": run.run_id,
+        "run_key": run.key,
+        "parent": run.parent(),
+        "status": run.status,
+        "reason": run.reason,
+        "iteration": run.attempt,
+        "worker": run.worker,
+        "hostname": run.hostname,
+        "ts_dispatch": iso(run.ts_dispatch),
+        "ts_start": run.ts_start.map(iso),
+        "ts_end": run.ts_end.map(iso),
+        "ts_event": iso(last),
+        "tu_event": iso_naive(last),
+        "ttl": run.expires.timestamp(),
+        "payload": payload,
+        "parameters": parameters,
+        "result": run.result,
+        "log": run.log.entries.iter().map(event_json).collect::<Vec<_>>(),
+    })
+}
+
+fn event_json(event: &RunEvent) -> Value {
+    json!({
+        "status": event.status,
+        "ts_event": iso(event.at),
+        "tu_event": iso_naive(event.at),
+        "info": event.info,
+    })
+}
+
+/// How long a run took, or has taken.
+pub(crate) fn duration(run: &Run, now: pumice_core::Timestamp) -> Option<Duration> {
+    let start = run.ts_start?;
+    (run.ts_end.unwrap_or(now) - start).to_std().ok()
+}
+
+/// A duration in few characters.
+pub(crate) fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 1.0 {
+        format!("{}ms", duration.as_millis())
+    } else if seconds < 60.0 {
+        format!("{seconds:.1}s")
+    } else if seconds < 3600.0 {
+        format!("{}m{:02}s", duration.as_secs() / 60, duration.as_secs() % 60)
+    } else {
+        format!("{}h{:02}m", duration.as_secs() / 3600, duration.as_secs() / 60 % 60)
+    }
+}
+
+/// The colour of a status.
+pub(crate) fn style(status: Status) -> anstyle::Style {
+    use anstyle::AnsiColor::{Blue, Green, Red, Yellow};
+    let colour = match status {
+        Status::Complete => Green,
+        Status::Failed | Status::Rejected | Status::ActionFailed => Red,
+        Status::Skipped | Status::Cancelled | Status::Retrying => Yellow,
+        _ => Blue,
+    };
+    anstyle::Style::new().fg_color(Some(colour.into()))
+}
+
+/// A status in its colour.
+pub(crate) fn coloured(status: Status, width: usize) -> String {
+    let style = style(status);
+    format!("{style}{status:<width$}{style:#}")
+}
+
+/// What a run has to say for itself in one line.
+pub(crate) fn remark(run: &Run) -> String {
+    let failed_actions = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed).count();
+    let mut parts = Vec::new();
+    if run.attempt > 1 {
+        parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
+    }
+    parts.extend(run.reason.clone());
+    if failed_actions > 0 {
+        parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
+    }
+    parts.join("; ")
+}
+
+/// The lines of a tree of runs, each parent above what it started.
+pub(crate) fn tree(runs: &[Run], now: pumice_core::Timestamp) -> Vec<String> {
+    let mut rows = Vec::new();
+    let roots = runs
+        .iter()
+        .filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
+    for root in roots {
+        branch(root, runs, String::new(), String::new(), &mut rows);
+    }
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    rows.into_iter()
+        .map(|(label, run)| {
+            let took = duration(run, now).map(short).unwrap_or_default();
+            let line = format!("{label:<width$}  {} {took:>7}  {}", coloured(run.status, 10), remark(run));
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+fn branch<'a>(run: &'a Run, runs: &'a [Run], here: String, below: String, rows: &mut Vec<(String, &'a Run)>) {
+    rows.push((format!("{here}{}", run.job_id), run));
+    let children: Vec<&Run> = runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
+    for (index, child) in children.iter().enumerate() {
+        let last = index + 1 == children.len();
+        let (corner, bar) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        branch(child, runs, format!("{below}{corner}"), format!("{below}{bar}"), rows);
+    }
+}

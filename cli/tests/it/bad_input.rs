@@ -1,0 +1,259 @@
+//! Bad input: one clear message, the right exit status, and nothing lost.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Printed, Pumice};
+
+fn check(spec: &Value) -> Printed {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", spec.to_string());
+    pumice.run(&["check", "jobs.json"])
+}
+
+fn job(more: &Value) -> Value {
+    let mut job = json!({ "job_id": "a", "type": "log", "worker": "core", "payload": null });
+    for (name, value) in more.as_object().expect("an object") {
+        job[name] = value.clone();
+    }
+    job
+}
+
+#[test]
+fn every_field_is_checked() {
+    for (more, wanted) in [
+        (json!({ "job_id": 5 }), "job_id: expected a string, got a number 5"),
+        (json!({ "job_id": "" }), "job_id: job id \"\" must not be empty"),
+        (json!({ "type": "cmmd" }), "no such job type \"cmmd\" (did you mean \"cmd\"?)"),
+        (json!({ "worker": "a b" }), "part of a queue's name"),
+        (json!({ "enabled": 1 }), "enabled: expected true or false or a string, got a number 1"),
+        (json!({ "schedule": "61 * * * *" }), "schedule: \"61 * * * *\" is no crontab"),
+        (
+            json!({ "schedule": { "crontab": "0 0 * * *", "form": "2026-01-01" } }),
+            "schedule.form: no such field (did you mean \"from\"?)",
+        ),
+        (json!({ "parameters": [] }), "parameters: expected an object, got a list []"),
+        (json!({ "globals": { "Lava_x": 1 } }), "the global \"Lava_x\" is reserved"),
+        (json!({ "state": "x" }), "state: expected an object, got a string \"x\""),
+        (json!({ "iteration_limit": 0 }), "iteration_limit: 0 is less than 1"),
+        (json!({ "iteration_limit": 11 }), "iteration_limit: 11 is more than 10"),
+        (json!({ "iteration_limit": 1.5 }), "iteration_limit: expected a whole number, got a number 1.5"),
+        (json!({ "iteration_delay": "6m" }), "iteration_delay: 6m is more than 5m"),
+        (json!({ "iteration_delay": "abc" }), "iteration_delay: \"abc\" is not a duration"),
+        (json!({ "max_run_delay": "-1s" }), "max_run_delay: \"-1s\" is negative"),
+        (json!({ "max_tries": -1 }), "max_tries: -1 is less than 0"),
+        (json!({ "on_success": {} }), "on_success: expected a list, got an object {}"),
+        (json!({ "on_success": [{ "message": "x" }] }), "on_success[0]: the field \"action\" is missing"),
+        (
+            json!({ "on_fail": [{ "action": "lgo", "message": "x" }] }),
+            "on_fail[0].action: no such action \"lgo\" (did you mean \"log\"?)",
+        ),
+        (json!({ "on_retry": [{ "action": "log" }] }), "on_retry[0]: the field \"message\" is missing"),
+        (
+            json!({ "on_retry": [{ "action": "dispatch", "job_id": "b", "delay": "16m" }] }),
+            "on_retry[0].delay: a delay of 16m is more than 15m",
+        ),
+        (json!({ "render_at": "later" }), "render_at: \"later\" is none of dispatch, run"),
+        (json!({ "timezone": "Australia/Sidney" }), "(did you mean \"Australia/Sydney\"?)"),
+        (json!({ "overlap": "skp" }), "(did you mean \"skip\"?)"),
+        (json!({ "timeout": "x" }), "timeout: \"x\" is not a duration"),
+        (json!({ "retry_backoff": 1 }), "retry_backoff: expected one of fixed, exponential, got a number 1"),
+        (json!({ "tags": { "a": 1 } }), "tags.a: expected a string, got a number 1"),
+        (json!({ "paylod": 1 }), "paylod: no such field (did you mean \"payload\"?)"),
+        (json!({ "enabled": "{{ 1 +" }), "enabled: "),
+        (json!({ "type": "cmd", "payload": "" }), "payload: must not be empty"),
+        (
+            json!({ "type": "cmd", "payload": "echo 'x" }),
+            "payload: a quote of the command line is not closed",
+        ),
+        (
+            json!({ "type": "cmd", "payload": "x", "parameters": { "arg": [] } }),
+            "parameters.arg: no such field (did you mean \"args\"?)",
+        ),
+        (
+            json!({ "type": "cmd", "payload": "x", "parameters": { "args": ["a", "{% if %}"] } }),
+            "parameters.args[1]: ",
+        ),
+        (json!({ "type": "chain", "payload": [] }), "payload: the list of jobs is empty"),
+        (
+            json!({ "type": "chain", "payload": "b", "parameters": { "start": "c" } }),
+            "the start job \"c\" is not in the chain",
+        ),
+        (json!({ "type": "chain", "payload": "b, a" }), "job a is a step of itself"),
+        (json!({ "type": "dispatch", "payload": "a" }), "job a may not dispatch itself"),
+        (json!({ "type": "dispatch", "payload": 5 }), "payload: expected a string or a list, got a number 5"),
+    ] {
+        let printed = check(&job(&more));
+        assert_eq!(printed.status, 2, "{more}: {printed:?}");
+        assert!(
+            printed.err.contains("jobs.json: ") && printed.err.contains(wanted),
+            "{more}: {}",
+            printed.err
+        );
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_and_nothing_is_loaded() {
+    let pumice = Pumice::new();
+    pumice.write("jobs/good.json", job(&json!({ "job_id": "good" })).to_string());
+    pumice.write("jobs/bad.yaml", "job_id: b\ntype: log\nworker: 5\nenabeld: true\npayload: null\n");
+    pumice.write("jobs/worse.json", json!([job(&json!({})), { "type": "log" }]).to_string());
+    let printed = pumice.run(&["apply", "jobs"]);
+    assert_eq!(printed.status, 2);
+    for wanted in [
+        "bad.yaml: worker: expected a string",
+        "bad.yaml: enabeld: no such field (did you mean \"enabled\"?)",
+        "worse.json: [1]: the field \"job_id\" is missing",
+        "5 problems in 2 files",
+    ] {
+        assert!(printed.err.contains(wanted), "{wanted}: {}", printed.err);
+    }
+    assert!(!pumice.path().join(".pumice").exists());
+}
+
+#[test]
+fn two_specs_with_one_id_are_refused() {
+    let printed = check(&json!([job(&json!({})), job(&json!({}))]));
+    assert!(printed.err.contains("the job_id \"a\" was given before"), "{}", printed.err);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let pumice = Pumice::new();
+    pumice.write("latin.json", b"{\"job_id\": \"caf\xe9\"}");
+    pumice.write("huge.json", format!("[{}]", " ".repeat(10 * 1024 * 1024)));
+    pumice.write("broken.json", "{\"job_id\": }");
+    pumice.write("broken.yaml", "a: [1, 2");
+    fs::create_dir(pumice.path().join("empty")).expect("a folder");
+    for (path, wanted) in [
+        ("latin.json", "not UTF-8: byte 16"),
+        ("huge.json", "larger than 4 MiB"),
+        ("broken.json", "not JSON: expected value at line 1 column 12"),
+        ("broken.yaml", "not YAML"),
+        ("nowhere.json", "cannot be read"),
+        ("empty", "holds no spec file"),
+    ] {
+        let printed = pumice.run(&["check", path]);
+        assert_eq!(printed.status, 2, "{path}");
+        assert!(printed.err.contains(path) && printed.err.contains(wanted), "{path}: {}", printed.err);
+    }
+}
+
+#[test]
+fn folders_that_lead_in_a_circle_do_no_harm() {
+    let pumice = Pumice::new();
+    pumice.write("jobs/deep/a.json", job(&json!({})).to_string());
+    std::os::unix::fs::symlink(pumice.path().join("jobs"), pumice.path().join("jobs/deep/loop"))
+        .expect("a link");
+    let printed = pumice.run(&["check", "jobs", "-o", "json"]);
+    assert_eq!(printed.json()["jobs"], json!(["a"]));
+}
+
+#[test]
+fn requests_are_checked() {
+    let pumice = Pumice::new();
+    pumice.write(
+        "jobs.json",
+        json!([job(&json!({ "enabled": true })), job(&json!({ "job_id": "etl/load", "enabled": true }))])
+            .to_string(),
+    );
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    for (arguments, wanted) in [
+        (vec!["dispatch", "etl/laod"], "no such job etl/laod (did you mean \"etl/load\"?)"),
+        (vec!["dispatch", "a", "-d", "16m"], "give a time with --at instead"),
+        (vec!["dispatch", "a", "-d", "-1s"], "is negative"),
+        (vec!["dispatch", "a", "-d", "abc"], "is not a duration"),
+        (vec!["dispatch", "a", "--at", "tomorrow"], "is not an ISO 8601 time"),
+        (vec!["dispatch", "a", "-g", "lava.x=1"], "reserved"),
+        (vec!["dispatch", "a", "-g", "novalue"], "expected NAME=VALUE"),
+        (vec!["dispatch", "a", "-p", "a..b=1"], "empty part"),
+        (vec!["dispatch", "a", "--key", ""], "must not be empty"),
+        (vec!["runs", "show", "nothing"], "is not a UUID"),
+        (vec!["runs", "show", "00000000-0000-0000-0000-000000000000"], "no such run"),
+        (vec!["runs", "cancel", "00000000-0000-0000-0000-000000000000"], "no such run"),
+        (vec!["runs", "list", "--status", "runing"], "did you mean \"running\"?"),
+        (vec!["jobs", "show", "b"], "no such job b"),
+        (vec!["state", "get", "x"], "no such state item x"),
+        (vec!["state", "put", "lava.x", "1"], "reserved"),
+        (vec!["run", "--jobs", "jobs.json", "zzz"], "no such job zzz"),
+        (vec!["render", "a", "--tz", "Mars/Olympus"], "no IANA time zone"),
+    ] {
+        let printed = pumice.run(&arguments);
+        assert_eq!(printed.status, 2, "{arguments:?}: {printed:?}");
+        assert!(printed.err.contains(wanted), "{arguments:?}: {}", printed.err);
+        assert_eq!(printed.out, "", "{arguments:?}");
+    }
+    assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"], json!([]));
+}
+
+#[test]
+fn one_bad_request_does_not_stop_the_others() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let printed = pumice.feed(
+        &["dispatch", "--file", "-", "-o", "json"],
+        "# two good, two bad\na\na -d 16m\nnowhere\na -g x=1\n",
+    );
+    assert_eq!(printed.status, 2);
+    assert_eq!(printed.json()["accepted"].as_array().map(Vec::len), Some(2));
+    assert!(
+        printed.err.contains("line 3: ") && printed.err.contains("no such job nowhere"),
+        "{}",
+        printed.err
+    );
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_left_alone() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({})).to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
+    store.pragma_update(None, "user_version", 99).expect("a version");
+    let printed = pumice.run(&["jobs", "list"]);
+    assert_eq!(printed.status, 3);
+    assert!(
+        printed.err.contains("newer version of pumice") && printed.err.contains("version 99"),
+        "{}",
+        printed.err
+    );
+}
+
+#[test]
+fn a_store_that_is_none_is_named() {
+    let pumice = Pumice::new();
+    pumice.write(".pumice/pumice.db", "this is not a database, however long one looks at it");
+    let printed = pumice.run(&["jobs", "list"]);
+    assert_eq!(printed.status, 3);
+    assert!(printed.err.contains("cannot open the store"), "{}", printed.err);
+    let printed = pumice.run(&["--home", "nowhere", "jobs", "list"]);
+    assert_eq!(printed.status, 2);
+    assert!(printed.err.contains("there is no realm in nowhere"), "{}", printed.err);
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let before = pumice.run(&["dispatch", "a", "-o", "json"]);
+    assert_eq!(before.status, 0);
+    // A limit on the size of files stands in for the disk: SQLite cannot write beyond it.
+    let mut limited = std::process::Command::new("sh");
+    let script =
+        format!("ulimit -f 8; trap '' XFSZ; exec {} dispatch --file many.txt", env!("CARGO_BIN_EXE_pumice"));
+    pumice.write("many.txt", "a\n".repeat(2_000));
+    let printed: Printed =
+        limited.args(["-c", &script]).current_dir(pumice.path()).output().expect("sh").into();
+    assert_eq!(printed.status, 3, "{printed:?}");
+    assert!(
+        printed.err.contains("the store failed") || printed.err.contains("cannot open the store"),
+        "{}",
+        printed.err
+    );
+    let runs = pumice.run(&["runs", "list", "-o", "json"]).json();
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "all or nothing");
+}

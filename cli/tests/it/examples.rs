@@ -1,0 +1,76 @@
+//! Every example runs, and ends as its description says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::pumice::Pumice;
+
+/// Jobs that are to end otherwise than complete when they are run by themselves.
+const OTHERWISE: [(&str, &str); 4] = [
+    ("demo/nightly/check", "failed"),
+    ("demo/nightly/summary", "skipped"),
+    ("ops/on-fail", "failed"),
+    ("ops/on-fail/break", "failed"),
+];
+/// Steps that need what the steps before them left.
+const STEPS: [&str; 2] = ["demo/nightly/check", "demo/nightly/total"];
+
+fn examples() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs").display().to_string()
+}
+
+#[test]
+fn every_example_runs() {
+    let pumice = Pumice::new();
+    let checked = pumice.run(&["check", &examples(), "-o", "json"]);
+    let ids: Vec<String> = serde_json::from_value(checked.json()["jobs"].clone()).expect("ids");
+    assert!(ids.len() >= 8, "{ids:?}");
+    let otherwise = BTreeMap::from(OTHERWISE);
+    for id in ids.iter().filter(|id| !STEPS.contains(&id.as_str())) {
+        let printed = pumice.run(&["run", "--jobs", &examples(), id, "-o", "json"]);
+        let status = otherwise.get(id.as_str()).unwrap_or(&"complete");
+        assert_eq!(printed.run_of(id)["status"], *status, "{id}: {printed:#?}");
+        assert_eq!(printed.status, i32::from(*status == "failed"), "{id}");
+    }
+}
+
+#[test]
+fn the_nightly_job_does_what_the_readme_says() {
+    let pumice = Pumice::new();
+    let printed = pumice.run(&["run", "--jobs", &examples(), "demo/nightly", "-o", "json"]);
+    assert_eq!(printed.status, 0, "{}", printed.err);
+    let status = |job: &str| printed.run_of(job)["status"].clone();
+    for job in [
+        "demo/nightly",
+        "demo/nightly/load",
+        "demo/nightly/extract",
+        "demo/nightly/total",
+        "demo/nightly/summary",
+    ] {
+        assert_eq!(status(job), "complete", "{job}");
+    }
+    assert_eq!(status("demo/nightly/check"), "failed");
+    // Globals flow down: the parent's 200 rows win over the step's own 10.
+    assert!(printed.err.contains("extracted 200 orders for apac"), "{}", printed.err);
+    // A chain's steps share its run id; a dispatched job has one of its own.
+    let (load, extract) = (printed.run_of("demo/nightly/load"), printed.run_of("demo/nightly/extract"));
+    assert_eq!(load["run_id"], extract["run_id"]);
+    assert_eq!(load["parent"], printed.run_of("demo/nightly")["run_id"]);
+    // The action's job came a second after the others.
+    let cleanup = printed.run_of("demo/nightly/cleanup");
+    assert_eq!(cleanup["status"], "complete");
+    let at = |value: &Value| {
+        value.as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time")
+    };
+    let waited = at(&cleanup["ts_start"]) - at(&cleanup["ts_dispatch"]);
+    assert!(waited.num_milliseconds() >= 1_000, "{waited}");
+}
+
+#[test]
+fn the_schema_that_the_examples_carry_is_the_one_that_is_printed() {
+    let printed = Pumice::new().run(&["schema", "job"]).out;
+    let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job.schema.json");
+    assert_eq!(printed, std::fs::read_to_string(carried).expect("a schema"), "run `cargo xtask schema`");
+}

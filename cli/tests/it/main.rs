@@ -1,0 +1,8 @@
+//! The command as a user meets it: real processes, real folders.
+
+mod bad_input;
+mod examples;
+mod pumice;
+mod run;
+mod serve;
+mod specs;

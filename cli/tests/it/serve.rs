@@ -1,0 +1,120 @@
+//! `serve` in one process, requests from others; and the end of `serve` at the worst of times.
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Pumice, shell};
+
+fn apply(pumice: &Pumice, jobs: &Value) {
+    pumice.write("jobs.json", jobs.to_string());
+    let printed = pumice.run(&["apply", "jobs.json"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+}
+
+#[test]
+fn jobs_are_applied_dispatched_and_followed_from_elsewhere() {
+    let pumice = Pumice::new();
+    let server = pumice.serve();
+    apply(&pumice, &json!([shell("a", "echo hi"), shell("b", "exit 3")]));
+    let printed = pumice.run(&["dispatch", "a", "--wait", "-o", "json"]);
+    assert_eq!((printed.status, printed.run_of("a")["status"].as_str()), (0, Some("complete")));
+    let printed = pumice.run(&["dispatch", "a", "b", "--wait"]);
+    assert_eq!(printed.status, 1, "{printed:?}");
+    let listed = pumice.run(&["runs", "list", "--status", "failed", "-o", "json"]).json();
+    assert_eq!(listed["runs"].as_array().map(Vec::len), Some(1));
+    server.signal("INT");
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn a_folder_is_served_by_one_process_only() {
+    let pumice = Pumice::new();
+    let _server = pumice.serve();
+    let printed = pumice.run(&["serve"]);
+    assert_eq!(printed.status, 3);
+    assert!(printed.err.contains("another pumice process serves"), "{}", printed.err);
+}
+
+#[test]
+fn one_key_makes_one_run() {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", "true"));
+    let id = |arguments: &[&str]| pumice.run(arguments).json()["accepted"][0]["run_id"].clone();
+    let first = id(&["dispatch", "a", "--key", "k", "-p", "timeout=5m", "-o", "json"]);
+    assert_eq!(first, id(&["dispatch", "a", "--key", "k", "-p", "timeout=5m", "-o", "json"]));
+    assert_ne!(first, id(&["dispatch", "a", "--key", "other", "-o", "json"]));
+    let printed = pumice.run(&["dispatch", "a", "--key", "k", "-p", "timeout=6m"]);
+    assert_eq!(printed.status, 2);
+    assert!(printed.err.contains("stands for another request"), "{}", printed.err);
+}
+
+#[test]
+fn a_waiting_run_is_cancelled_and_a_running_one_is_stopped() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([shell("later", "true"), shell("long", "echo up > up; exec sleep 600")]));
+    let id = |arguments: &[&str]| {
+        pumice.run(arguments).json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
+    };
+    let later = id(&["dispatch", "later", "-d", "10m", "-o", "json"]);
+    assert!(pumice.run(&["runs", "cancel", &later]).out.contains("cancelled"));
+    let status =
+        |run: &str| pumice.run(&["runs", "show", run, "-o", "json"]).json()["runs"][0]["status"].clone();
+    assert_eq!(status(&later), "cancelled");
+    assert_eq!(pumice.run(&["runs", "cancel", &later]).status, 2);
+
+    let _server = pumice.serve();
+    let long = id(&["dispatch", "long", "-o", "json"]);
+    wait_until(|| status(&long) == "running");
+    assert!(pumice.run(&["runs", "cancel", &long]).out.contains("stopping"));
+    wait_until(|| status(&long) == "cancelled");
+}
+
+#[test]
+fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
+    let pumice = Pumice::new();
+    let chain = json!({ "job_id": "top", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two, three" });
+    let count = |id: &str, script: &str| shell(id, &format!("echo {id} >> \"$MARKS\"; {script}"));
+    let jobs = json!([
+        chain,
+        count("one", "true"),
+        count("two", "test -e go || { touch started; exec sleep 600; }"),
+        count("three", "true")
+    ]);
+    let folder = pumice.path().display().to_string();
+    let text = jobs
+        .to_string()
+        .replace("$MARKS", &format!("{folder}/marks"))
+        .replace("-e go", &format!("-e {folder}/go"))
+        .replace("touch started", &format!("touch {folder}/started"));
+    pumice.write("jobs.json", text);
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let mut server = pumice.serve();
+    let accepted = pumice.run(&["dispatch", "top", "-o", "json"]).json();
+    let run = accepted["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
+    wait_until(|| pumice.path().join("started").exists());
+    server.0.kill().expect("killed");
+    server.0.wait().expect("gone");
+    pumice.write("go", "");
+    let again = pumice.serve();
+    let shown = || pumice.run(&["runs", "show", &run, "-o", "json"]).json()["runs"].clone();
+    wait_until(|| shown()[0]["status"] == "complete");
+    // The step that was cut off ran twice, and its record says so; the others ran once.
+    let marks = std::fs::read_to_string(pumice.path().join("marks")).expect("marks");
+    assert_eq!(marks.lines().collect::<Vec<_>>(), ["one", "two", "two", "three"]);
+    let step =
+        shown().as_array().expect("runs").iter().find(|run| run["job_id"] == "two").cloned().expect("two");
+    assert!(step["log"].to_string().contains("again after its worker was lost"), "{step:#}");
+    drop(again);
+    // Nothing of the killed process is left behind.
+    let left =
+        std::process::Command::new("pgrep").args(["-f", &format!("{folder}/go")]).output().expect("pgrep");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
+/// Waits for something that another process does: no more than it takes, and not for ever.
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it did not come to pass");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

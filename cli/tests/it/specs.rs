@@ -1,0 +1,115 @@
+//! `apply`, `jobs`, `state`, `render`, `template`, `schema`: the commands around jobs.
+
+use serde_json::json;
+
+use crate::pumice::Pumice;
+
+fn spec(description: &str) -> String {
+    json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "echo '{{ start }}' {{globals.x}}",
+        "globals": { "x": 1 }, "description": description, "X-mine": [1] })
+    .to_string()
+}
+
+#[test]
+fn apply_says_what_changed_and_a_dry_run_changes_nothing() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", spec("one"));
+    assert!(pumice.run(&["apply", "jobs.json", "--dry-run"]).out.contains("1 added"));
+    assert!(!pumice.path().join(".pumice").exists());
+    assert!(pumice.run(&["apply", "jobs.json"]).out.contains("added     a"));
+    assert!(pumice.run(&["apply", "jobs.json"]).out.contains("1 unchanged"));
+    pumice.write("jobs.json", spec("two"));
+    let dry = pumice.run(&["apply", "jobs.json", "--dry-run"]).out;
+    assert!(
+        dry.contains("-  \"description\": \"one\"") && dry.contains("+  \"description\": \"two\""),
+        "{dry}"
+    );
+    assert!(pumice.run(&["jobs", "show", "a"]).out.contains("\"one\""));
+    assert_eq!(pumice.run(&["apply", "jobs.json", "-o", "json"]).json()["jobs"][0]["change"], "updated");
+    let shown = pumice.run(&["jobs", "show", "a"]).json();
+    assert_eq!((shown["description"].as_str(), &shown["X-mine"]), (Some("two"), &json!([1])));
+    assert!(pumice.run(&["jobs", "list", "b*"]).out.lines().count() == 1);
+    assert_eq!(pumice.run(&["jobs", "delete", "a"]).status, 0);
+    assert_eq!(pumice.run(&["jobs", "delete", "a"]).status, 2);
+}
+
+#[test]
+fn a_realm_and_its_defaults_are_applied_too() {
+    let pumice = Pumice::new();
+    pumice.write("jobs/realm.json", json!({ "realm": "prod", "config": { "ITERATION_MAX_LIMIT": 20 }, "on_fail": [{ "action": "log", "message": "realm saw {{ job.job_id }} fail" }] }).to_string());
+    pumice.write("jobs/a.json", json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "iteration_limit": 20 }).to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs", "a"]);
+    assert!(printed.err.contains("realm saw a fail"), "{}", printed.err);
+    assert_eq!(pumice.run(&["apply", "jobs"]).status, 0);
+    assert_eq!(pumice.run(&["--realm", "other", "jobs", "list"]).status, 2);
+    assert_eq!(pumice.run(&["--realm", "prod", "jobs", "list"]).status, 0);
+}
+
+#[test]
+fn state_items_are_put_read_listed_and_deleted() {
+    let pumice = Pumice::new();
+    assert_eq!(pumice.run(&["state", "put", "etl/last", r#"{"n": 1}"#, "--ttl", "1h"]).status, 0);
+    assert_eq!(pumice.run(&["state", "get", "etl/last"]).json(), json!({ "n": 1 }));
+    pumice.run(&["state", "put", "etl/last", "plain text"]);
+    assert_eq!(pumice.run(&["state", "get", "etl/last"]).json(), json!("plain text"));
+    assert_eq!(pumice.run(&["state", "list", "-o", "json"]).json()[0]["state_id"], "etl/last");
+    assert_eq!(pumice.run(&["state", "delete", "etl/last"]).status, 0);
+    assert_eq!(pumice.run(&["state", "get", "etl/last"]).status, 2);
+}
+
+#[test]
+fn render_shows_what_would_run() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", spec("one"));
+    let arguments = [
+        "render",
+        "--jobs",
+        "jobs.json",
+        "a",
+        "-g",
+        "x=y z",
+        "--now",
+        "2026-03-01T15:05:06",
+        "--tz",
+        "Australia/Sydney",
+    ];
+    assert_eq!(pumice.run(&arguments).json()["payload"], json!(["echo", "2026-03-01 15:05:06+11:00", "y z"]));
+}
+
+#[test]
+fn templates_can_be_tried() {
+    let pumice = Pumice::new();
+    pumice.write("vars.yaml", "globals:\n  name: Pele\n");
+    let printed = pumice.run(&["template", "--context", "vars.yaml", "hello {{ globals.name }}"]);
+    assert_eq!(printed.out, "hello Pele\n");
+    let printed = pumice.feed(&["template", "--now", "2026-03-01T00:00:00Z", "--tz", "UTC"], "{{ ustart }}");
+    assert_eq!(printed.out, "2026-03-01 00:00:00+00:00\n");
+    let printed = pumice.run(&["template", "{{ nope.x }}"]);
+    assert_eq!(printed.status, 2);
+}
+
+#[test]
+fn schemas_and_completions_are_printed() {
+    let pumice = Pumice::new();
+    let schema = pumice.run(&["schema", "job"]).json();
+    assert!(
+        schema["allOf"].to_string().contains("CmdParameters")
+            || schema["allOf"].to_string().contains("timeout")
+    );
+    assert!(pumice.run(&["completions", "bash"]).out.contains("_pumice"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let pumice = Pumice::new();
+    let script = format!(
+        "{} schema job | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_pumice")
+    );
+    let status = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(pumice.path())
+        .status()
+        .expect("bash");
+    assert!(status.success(), "{status}");
+}

@@ -1,0 +1,239 @@
+//! Job type `dag`: jobs after their predecessors, independent ones beside each other (lava guide, Job type: dag).
+
+use std::collections::HashMap;
+use std::thread::available_parallelism;
+
+use pumice_core::ids::JobId;
+use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::schema::schema_of;
+use pumice_core::spec::JobSpec;
+use pumice_template::Renderer;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use crate::job_list::Globs;
+use crate::typed;
+
+/// Most children at once, for each processor.
+const MAX_WORKERS_PER_CPU: usize = 4;
+
+/// Each job and what it comes after (lava guide, Job type: dag, Payload).
+#[derive(Debug)]
+struct Edges(Vec<(String, Vec<String>)>);
+
+impl<'de> Deserialize<'de> for Edges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let edges = Map::deserialize(deserializer)?.into_iter().map(|(job, before)| {
+            let before = match before {
+                Value::Null => Vec::new(),
+                Value::String(one) => vec![one],
+                list => Vec::deserialize(list).map_err(de::Error::custom)?,
+            };
+            Ok((job, before))
+        });
+        edges.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl JsonSchema for Edges {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Dag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Each job id, with the job ids that it comes after: one, a list, or null for none.",
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": "null" },
+                    { "type": "string", "minLength": 1 },
+                    { "type": "array", "items": { "type": "string", "minLength": 1 } }
+                ]
+            }
+        })
+    }
+}
+
+/// Parameters of a dag.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DagParameters")]
+struct Parameters {
+    /// Jobs that may fail without failing the dag or those after them.
+    #[serde(default)]
+    can_fail: Option<Globs>,
+    /// Put before each job id.
+    #[serde(default)]
+    job_prefix: Option<String>,
+    /// How many jobs run at the same time; default: the number of processors.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    workers: Option<usize>,
+}
+
+/// The job type `dag`.
+pub(crate) struct Dag;
+
+impl JobType for Dag {
+    fn name(&self) -> &'static str {
+        "dag"
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs jobs after their predecessors, independent ones beside each other, under one run id."
+    }
+
+    fn schemas(&self) -> (Value, Value) {
+        (schema_of::<Edges>(), schema_of::<Parameters>())
+    }
+
+    fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
+        let problems = typed::check::<Edges, Parameters>(job);
+        if !problems.is_empty() {
+            return problems;
+        }
+        let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+        match self.plan(job, &rendered) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
+        }
+    }
+
+    fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
+        Ok(Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() })
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Composite(self)
+    }
+}
+
+impl Composite for Dag {
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
+        let Edges(edges) = typed::payload(&rendered.payload)?;
+        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+        let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
+        let width = parameters.workers.unwrap_or(cpus).min(cpus * MAX_WORKERS_PER_CPU);
+        let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
+        if steps.iter().any(|step| step.job_id == job.fields.job_id) {
+            return Err(JobError::permanent(format!("job {} is a step of itself", job.fields.job_id)));
+        }
+        if let Some(cycle) = find_cycle(&steps) {
+            let names: Vec<&str> = cycle.iter().map(|step| steps[*step].job_id.as_str()).collect();
+            return Err(JobError::permanent(format!(
+                "the jobs wait for each other in a circle: {}",
+                names.join(" after ")
+            )));
+        }
+        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0 })
+    }
+}
+
+/// Every job that is named anywhere, once, in the order in which it is first named.
+fn steps(edges: &[(String, Vec<String>)], prefix: &str) -> Result<Vec<PlanStep>, JobError> {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut steps: Vec<PlanStep> = Vec::new();
+    for name in edges.iter().flat_map(|(job, before)| std::iter::once(job).chain(before)) {
+        if !numbers.contains_key(name.as_str()) {
+            let job_id = JobId::new(format!("{prefix}{name}"))
+                .map_err(|error| JobError::permanent(error.to_string()))?;
+            numbers.insert(name, steps.len());
+            steps.push(PlanStep { job_id, after: Vec::new(), foreach_index: None, globals: Map::new() });
+        }
+    }
+    if steps.is_empty() {
+        return Err(JobError::permanent("the dag has no jobs"));
+    }
+    for (job, before) in edges {
+        let mut after: Vec<usize> = before.iter().map(|name| numbers[name.as_str()]).collect();
+        after.sort_unstable();
+        after.dedup();
+        steps[numbers[job.as_str()]].after = after;
+    }
+    Ok(steps)
+}
+
+/// Steps that wait for each other, from one round to itself again.
+fn find_cycle(steps: &[PlanStep]) -> Option<Vec<usize>> {
+    /// How far the search has come with a step.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let mut marks = vec![Mark::New; steps.len()];
+    for start in 0..steps.len() {
+        // Each entry: a step, and how many of its predecessors were followed. No recursion: a long
+        // line of jobs must not overflow the stack.
+        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some((step, followed)) = path.last_mut() {
+            let step = *step;
+            if *followed == 0 && marks[step] == Mark::Done {
+                path.pop();
+                continue;
+            }
+            marks[step] = Mark::Open;
+            match steps[step].after.get(*followed) {
+                Some(&before) => {
+                    *followed += 1;
+                    if marks[before] == Mark::Open {
+                        let from = path.iter().position(|(on_path, _)| *on_path == before).unwrap_or(0);
+                        let mut cycle: Vec<usize> =
+                            path[from..].iter().map(|(on_path, _)| *on_path).collect();
+                        cycle.push(before);
+                        return Some(cycle);
+                    }
+                    if marks[before] == Mark::New {
+                        path.push((before, 0));
+                    }
+                }
+                None => {
+                    marks[step] = Mark::Done;
+                    path.pop();
+                }
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(payload: Value) -> Result<Plan, JobError> {
+        let spec = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": payload });
+        let job = JobSpec::parse(&spec).unwrap();
+        Dag.plan(&job, &Rendered { payload, parameters: Map::new() })
+    }
+
+    #[test]
+    fn every_job_named_anywhere_is_a_step_once() {
+        let plan = plan(json!({ "c": ["a", "b", "a"], "d": "c", "e": null, "f": [] })).unwrap();
+        let ids: Vec<&str> = plan.steps.iter().map(|step| step.job_id.as_str()).collect();
+        assert_eq!(ids, ["c", "a", "b", "d", "e", "f"]);
+        assert_eq!(plan.steps[0].after, [1, 2]);
+        assert_eq!(plan.steps[3].after, [0]);
+    }
+
+    #[test]
+    fn cycles_are_named() {
+        let error = plan(json!({ "a": "b", "b": ["x", "c"], "c": "a" })).unwrap_err();
+        assert_eq!(error.message, "the jobs wait for each other in a circle: a after b after c after a");
+        assert!(plan(json!({ "a": "a" })).is_err());
+        assert!(plan(json!({ "a": "top" })).is_err());
+        assert!(plan(json!({})).is_err());
+    }
+
+    #[test]
+    fn a_very_long_line_of_jobs_is_no_trouble() {
+        let line: Map<String, Value> =
+            (0..50_000).map(|n| (format!("j{n}"), json!(format!("j{}", n + 1)))).collect();
+        assert_eq!(plan(Value::Object(line)).unwrap().steps.len(), 50_001);
+    }
+}

@@ -1,0 +1,272 @@
+//! Job type `foreach`: one job, once for each item (lava guide, Job type: foreach).
+
+use std::io::BufRead;
+use std::path::Path;
+
+use pumice_core::ids::JobId;
+use pumice_core::job_type::{
+    Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates,
+};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::schema::schema_of;
+use pumice_core::spec::{JobSpec, is_reserved_global};
+use pumice_template::Renderer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::typed;
+
+type Item = Map<String, Value>;
+
+/// Where the items come from (lava guide, Foreach Value Generators).
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum Source {
+    /// They stand in the job.
+    Inline {
+        /// The items: each a map of globals.
+        values: Vec<Item>,
+    },
+    /// Numbers, as Python's range gives them.
+    Range {
+        /// The global that holds the number; without it there is only the index.
+        #[serde(default)]
+        name: Option<String>,
+        /// The first number; default 0.
+        #[serde(default)]
+        start: Option<i64>,
+        /// The number before which it ends.
+        stop: i64,
+        /// The step from one number to the next; default 1.
+        #[serde(default)]
+        step: Option<i64>,
+    },
+    /// The rows of a CSV file, named by its first row.
+    Csv {
+        /// The file, seen from the work directory. Rendered.
+        filename: String,
+    },
+    /// The lines of a file, each a JSON object.
+    Jsonl {
+        /// The file, seen from the work directory. Rendered.
+        filename: String,
+    },
+}
+
+/// Parameters of a foreach.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ForeachParameters")]
+struct Parameters {
+    /// Whether a failed run lets the others go on; default false.
+    #[serde(default)]
+    can_fail: Option<bool>,
+    /// Where the items come from.
+    foreach: Source,
+    /// Whether file names are rendered; default true.
+    #[serde(default, rename = "jinja")]
+    #[expect(dead_code, reason = "read before the parameters are typed")]
+    jinja: Option<bool>,
+    /// The most items; default: the realm's `FOREACH_LIMIT`.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// The payload: a job id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Payload(JobId);
+
+/// The job type `foreach`.
+pub(crate) struct Foreach;
+
+impl JobType for Foreach {
+    fn name(&self) -> &'static str {
+        "foreach"
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs a job once for each item of a list, one after the other, under one run id."
+    }
+
+    fn schemas(&self) -> (Value, Value) {
+        (schema_of::<Payload>(), schema_of::<Parameters>())
+    }
+
+    fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
+        let mut problems = typed::check::<Payload, Parameters>(job);
+        let path = JsonPath::root().field("parameters").field("foreach");
+        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return problems };
+        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
+            && let Err(error) = renderer.check(filename)
+        {
+            problems.push(Problem::new(path.field("filename"), error.to_string()));
+        }
+        let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+        if !needs_file(&parameters.foreach)
+            && let Err(error) = self.plan(job, &rendered)
+        {
+            problems.push(Problem::new(path, error.message));
+        }
+        problems
+    }
+
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        let mut parameters = job.parameters();
+        if parameters.get("jinja") != Some(&Value::Bool(false))
+            && let Some(filename) =
+                parameters.get_mut("foreach").and_then(|foreach| foreach.get_mut("filename"))
+        {
+            *filename = templates
+                .json(filename, &[])
+                .map_err(|error| JobError::failed(format!("parameters.foreach.filename: {error}")))?;
+        }
+        Ok(Rendered { payload: job.fields.payload.clone(), parameters })
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Composite(self)
+    }
+}
+
+fn needs_file(source: &Source) -> bool {
+    matches!(source, Source::Csv { .. } | Source::Jsonl { .. })
+}
+
+impl Composite for Foreach {
+    /// Items of a file are read once, when the run starts, and kept: the file may be gone later.
+    fn resolve(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Option<Rendered>, JobError> {
+        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+        let settings = &context.site.settings;
+        let limit = parameters.limit.unwrap_or(settings.foreach_limit);
+        if limit > settings.foreach_max_limit {
+            let message = format!(
+                "a limit of {limit} is more than the realm's FOREACH_MAX_LIMIT of {}",
+                settings.foreach_max_limit
+            );
+            return Err(JobError::permanent(message));
+        }
+        let items = match &parameters.foreach {
+            Source::Csv { filename } => read_csv(&context.work_dir.path()?.join(filename), limit)?,
+            Source::Jsonl { filename } => read_jsonl(&context.work_dir.path()?.join(filename), limit)?,
+            here => items(here, limit)?,
+        };
+        if items.len() > limit {
+            return Err(JobError::permanent(format!("there are more than {limit} items; nothing was run")));
+        }
+        if !needs_file(&parameters.foreach) {
+            return Ok(None);
+        }
+        let mut resolved = rendered.clone();
+        resolved.parameters.insert("foreach".to_owned(), json!({ "type": "inline", "values": items }));
+        Ok(Some(resolved))
+    }
+
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
+        let Payload(job_id) = typed::payload(&rendered.payload)?;
+        if job_id == job.fields.job_id {
+            return Err(JobError::permanent(format!("job {job_id} is a step of itself")));
+        }
+        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+        let items = items(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
+        let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
+        let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
+        for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
+            if let Some(name) = item.keys().find(|name| is_reserved_global(name)) {
+                return Err(JobError::permanent(format!(
+                    "item {index} has the name {name:?}: names beginning with lava are reserved"
+                )));
+            }
+            let PlanStep { foreach_index, globals, .. } = step;
+            *foreach_index = u32::try_from(index).ok();
+            *globals = item;
+        }
+        Ok(plan)
+    }
+}
+
+/// The items that need no file, one more than `limit` at most.
+fn items(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
+    match source {
+        Source::Inline { values } => Ok(values.clone()),
+        Source::Range { name, start, stop, step } => {
+            let (start, step) = (start.unwrap_or(0), step.unwrap_or(1));
+            if step == 0 {
+                return Err(JobError::permanent("the step of a range must not be 0"));
+            }
+            let numbers = std::iter::successors(Some(start), |number| number.checked_add(step))
+                .take_while(|number| if step > 0 { number < stop } else { number > stop });
+            let item = |number: i64| name.iter().map(|name| (name.clone(), number.into())).collect();
+            Ok(numbers.take(limit.saturating_add(1)).map(item).collect())
+        }
+        Source::Csv { filename } | Source::Jsonl { filename } => {
+            Err(JobError::failed(format!("the items of {filename} were not read")))
+        }
+    }
+}
+
+fn open(file: &Path) -> Result<std::fs::File, JobError> {
+    std::fs::File::open(file).map_err(|error| JobError::failed(format!("{}: {error}", file.display())))
+}
+
+fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
+    let mut items = Vec::new();
+    for (index, line) in std::io::BufReader::new(open(file)?).lines().enumerate() {
+        let bad = |error: String| JobError::failed(format!("{} line {}: {error}", file.display(), index + 1));
+        let line = line.map_err(|error| bad(error.to_string()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        items.push(serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?);
+        if items.len() > limit {
+            break;
+        }
+    }
+    Ok(items)
+}
+
+fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
+    let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
+    let mut reader = csv::Reader::from_reader(open(file)?);
+    let names = reader.headers().map_err(bad)?.clone();
+    let row = |record: csv::StringRecord| -> Item {
+        names.iter().zip(&record).map(|(name, value)| (name.to_owned(), value.into())).collect()
+    };
+    reader.records().take(limit.saturating_add(1)).map(|record| record.map(row).map_err(bad)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: Option<i64>, stop: i64, step: Option<i64>) -> Vec<i64> {
+        let source = Source::Range { name: Some("n".to_owned()), start, stop, step };
+        items(&source, 100).unwrap().iter().filter_map(|item| item["n"].as_i64()).collect()
+    }
+
+    #[test]
+    fn ranges_are_pythons() {
+        assert_eq!(range(None, 3, None), [0, 1, 2]);
+        assert_eq!(range(Some(5), 0, Some(-2)), [5, 3, 1]);
+        assert_eq!(range(Some(5), 5, None), Vec::<i64>::new());
+        assert_eq!(range(Some(i64::MAX - 1), i64::MAX, Some(10)), [i64::MAX - 1]);
+        assert_eq!(range(None, i64::MAX, None).len(), 101);
+    }
+
+    #[test]
+    fn files_are_read_row_by_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let rows = read_csv(&file("a.csv", "a,b\n1,\"x, y\"\n2,z\n"), 10).unwrap();
+        assert_eq!(json!(rows), json!([{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]));
+        assert_eq!(read_csv(&file("a.csv", "a\n1\n2\n3\n4\n"), 2).unwrap().len(), 3);
+        assert_eq!(read_jsonl(&file("a.jsonl", "{\"a\":1}\n\n{\"a\":2}\n"), 10).unwrap().len(), 2);
+        let error = read_jsonl(&file("b.jsonl", "{\"a\":1}\nnope\n"), 10).unwrap_err();
+        assert!(error.message.contains("b.jsonl line 2"), "{error}");
+    }
+}

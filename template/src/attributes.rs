@@ -1,0 +1,340 @@
+//! `a.b`, `a[b]` and `a[b:c]`. What is not listed for a type does not exist.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::error::ErrorKind;
+use crate::fault::{Fault, Outcome, fail};
+use crate::methods;
+use crate::native::{BoundMethod, Code, Native};
+use crate::runtime::Runtime;
+use crate::value::undefined::with_article;
+use crate::value::{Text, Val, compare, show};
+
+/// `owner.name`: the attribute, else the item of that name, else undefined.
+pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
+    if let Val::Dict(dict) = owner {
+        if let Some((known, code)) = methods::find(owner, name) {
+            return Ok(bound(owner, known, code));
+        }
+        return Ok(dict
+            .get_str(name)
+            .unwrap_or_else(|| Val::missing_member(owner, Arc::clone(name))));
+    }
+    if let Val::Undefined(_) = owner {
+        return Err(rt.undefined(owner));
+    }
+    refuse_private(owner, name)?;
+    match member(owner, name) {
+        Some(member) => member,
+        None => Ok(Val::missing_member(owner, Arc::clone(name))),
+    }
+}
+
+/// Names that begin with `_` lead into Python's machinery; there is none
+/// here, and asking for it is an error rather than nothing.
+fn refuse_private(owner: &Val, name: &str) -> Outcome<()> {
+    if name.starts_with('_') {
+        return fail(format!(
+            "\"{name}\" of {} is refused: names that begin with _ are private",
+            with_article(owner.type_name())
+        ));
+    }
+    Ok(())
+}
+
+fn member(owner: &Val, name: &str) -> Option<Outcome> {
+    if let Some(value) = field(owner, name) {
+        return Some(Ok(value));
+    }
+    if let Some((known, code)) = methods::find(owner, name) {
+        return Some(Ok(bound(owner, known, code)));
+    }
+    match owner {
+        Val::Native(native) => native.member(name),
+        other => class_of(other)?.member(name),
+    }
+}
+
+fn bound(owner: &Val, name: &'static str, code: crate::native::MethodFn) -> Val {
+    Val::Method(Arc::new(BoundMethod {
+        this: owner.clone(),
+        name,
+        code: Code::Method(code),
+    }))
+}
+
+/// The class whose members a value has too, as `start.fromtimestamp`.
+fn class_of(value: &Val) -> Option<&'static Native> {
+    match value {
+        Val::Date(_) => Some(&clock::classes::DATE),
+        Val::DateTime(_) => Some(&clock::classes::DATETIME),
+        Val::Time(_) => Some(&clock::classes::TIME),
+        Val::Delta(_) => Some(&clock::classes::TIMEDELTA),
+        _ => None,
+    }
+}
+
+/// A data attribute.
+fn field(owner: &Val, name: &str) -> Option<Val> {
+    match owner {
+        Val::Tuple(tuple) => tuple.field(name).cloned(),
+        Val::Int(_) | Val::Big(_) | Val::Bool(_) => match name {
+            "real" | "numerator" => Some(owner.clone()),
+            "imag" => Some(Val::Int(0)),
+            "denominator" => Some(Val::Int(1)),
+            _ => None,
+        },
+        Val::Float(_) | Val::Decimal(_) => match name {
+            "real" => Some(owner.clone()),
+            "imag" => Some(Val::Float(0.0)),
+            _ => None,
+        },
+        Val::Range(range) => match name {
+            "start" => Some(Val::Int(range.start)),
+            "stop" => Some(Val::Int(range.stop)),
+            "step" => Some(Val::Int(range.step)),
+            _ => None,
+        },
+        Val::Match(found) => found.field(name),
+        Val::Pattern(pattern) => pattern.field(name),
+        Val::Uuid(uuid) => match name {
+            "hex" => Some(Val::str(&uuid.simple().to_string())),
+            "urn" => Some(Val::str(&uuid.urn().to_string())),
+            "version" => Some(Val::Int(uuid.get_version_num() as i64)),
+            "int" => Some(Val::big(num_bigint::BigInt::from(uuid.as_u128()))),
+            "bytes" => Some(Val::Bytes(uuid.as_bytes().as_slice().into())),
+            _ => None,
+        },
+        Val::Macro(makro) => makro.field(name),
+        Val::Object(object) => object.field(name),
+        other => clock::fields::field(other, name),
+    }
+}
+
+/// The names a value has, for hints.
+pub(crate) fn member_names(owner: &Val) -> Vec<String> {
+    let mut names: Vec<String> = match owner {
+        Val::Dict(dict) => dict
+            .read()
+            .keys()
+            .filter_map(|key| key.0.as_str().map(str::to_owned))
+            .collect(),
+        Val::Native(native) => native
+            .members
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
+        Val::Object(object) => object.field_names(),
+        Val::Tuple(tuple) => tuple.named.map_or_else(Vec::new, |fields| {
+            fields.names.iter().map(|name| (*name).to_owned()).collect()
+        }),
+        other => clock::fields::names(other)
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
+    };
+    names.extend(methods::names(owner).map(str::to_owned));
+    if let Some(class) = class_of(owner) {
+        names.extend(class.members.iter().map(|(name, _)| (*name).to_owned()));
+    }
+    names
+}
+
+/// The error for calling a method that does not exist.
+pub(crate) fn missing_method(rt: &Runtime<'_>, owner: &Val, name: &str) -> Box<Fault> {
+    if owner.is_undefined() {
+        return rt.undefined(owner);
+    }
+    let names = member_names(owner);
+    let whose = match owner {
+        Val::None => "None".to_owned(),
+        Val::Native(native) => native.name.to_owned(),
+        other => with_article(other.type_name()),
+    };
+    let what = if matches!(owner, Val::Native(_)) {
+        "function"
+    } else {
+        "method"
+    };
+    Fault::new(
+        ErrorKind::Undefined,
+        format!("{whose} has no {what} \"{name}\""),
+    )
+    .nearest(name, names.iter().map(String::as_str))
+}
+
+/// `owner[key]`: the item, else the attribute of that name, else undefined.
+pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
+    if let Val::Undefined(_) = owner {
+        return Err(rt.undefined(owner));
+    }
+    let found = match (owner, key) {
+        (Val::Dict(dict), Val::Str(name)) => dict.get_str(name.as_str()),
+        (Val::Dict(dict), key) => match compare::key(rt, key) {
+            Ok(key) => dict.read().get(&key).cloned(),
+            Err(_) => None,
+        },
+        (Val::Match(found), key) => found.group(key),
+        (owner, Val::Int(index)) => indexed(owner, *index),
+        (owner, Val::Bool(index)) => indexed(owner, i64::from(*index)),
+        _ => None,
+    };
+    if let Some(value) = found {
+        return Ok(value);
+    }
+    if let Val::Str(name) = key {
+        if !matches!(owner, Val::Dict(_)) {
+            refuse_private(owner, name.as_str())?;
+        }
+        // A method that changes its owner is only reached by its plain name:
+        // that is how the template is known to need copies.
+        let mutator = matches!(owner, Val::List(_) | Val::Dict(_));
+        if let (false, Some(value)) = (mutator, member(owner, name.as_str())) {
+            return value;
+        }
+        return Ok(Val::missing_member(owner, Arc::clone(name.shared())));
+    }
+    Ok(Val::missing_member(owner, show::repr(rt, key)?))
+}
+
+fn indexed(owner: &Val, index: i64) -> Option<Val> {
+    let at = |length: usize| {
+        let index = if index < 0 {
+            index + i64::try_from(length).ok()?
+        } else {
+            index
+        };
+        usize::try_from(index).ok().filter(|index| *index < length)
+    };
+    match owner {
+        Val::List(list) => {
+            let items = list.read();
+            items.get(at(items.len())?).cloned()
+        }
+        Val::Tuple(tuple) => tuple.items.get(at(tuple.items.len())?).cloned(),
+        Val::Str(text) => {
+            let c = text.as_str().chars().nth(at(text.chars())?)?;
+            Some(Val::Str(Text::plain(c.to_string())))
+        }
+        Val::Bytes(bytes) => Some(Val::Int(i64::from(*bytes.get(at(bytes.len())?)?))),
+        Val::Range(range) => range.get(at(range.len())?).map(Val::Int),
+        _ => None,
+    }
+}
+
+/// `owner[start:stop:step]`.
+pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome {
+    if let Val::Undefined(_) = owner {
+        return Err(rt.undefined(owner));
+    }
+    let mut numbers = [None; 3];
+    for (number, bound) in numbers.iter_mut().zip(bounds) {
+        *number = match bound {
+            Val::None => None,
+            Val::Int(number) => Some(*number),
+            Val::Bool(truth) => Some(i64::from(*truth)),
+            Val::Big(big) if big.sign() == num_bigint::Sign::Minus => Some(i64::MIN),
+            Val::Big(_) => Some(i64::MAX),
+            // Jinja2 turns the TypeError into undefined.
+            _ => return Ok(Val::missing_member(owner, "slice")),
+        };
+    }
+    if numbers[2] == Some(0) {
+        return fail("a slice's step cannot be zero");
+    }
+    let picked = |length: usize| slice_indices(numbers, length);
+    Ok(match owner {
+        Val::Str(text) => {
+            rt.step(text.as_str().len() as u64 / 16)?;
+            let chars: Vec<char> = text.as_str().chars().collect();
+            let part: String = picked(chars.len())
+                .into_iter()
+                .map(|at| chars[at])
+                .collect();
+            return rt.text(part);
+        }
+        Val::List(list) => {
+            let items = list.read().clone();
+            return rt.list(
+                picked(items.len())
+                    .into_iter()
+                    .map(|at| items[at].clone())
+                    .collect(),
+            );
+        }
+        Val::Tuple(tuple) => {
+            let items = &tuple.items;
+            rt.alloc_items(items.len())?;
+            Val::tuple(
+                picked(items.len())
+                    .into_iter()
+                    .map(|at| items[at].clone())
+                    .collect(),
+            )
+        }
+        Val::Bytes(bytes) => {
+            rt.alloc(bytes.len())?;
+            Val::Bytes(
+                picked(bytes.len())
+                    .into_iter()
+                    .map(|at| bytes[at])
+                    .collect(),
+            )
+        }
+        Val::Range(range) => {
+            rt.alloc_items(range.len())?;
+            let at = picked(range.len());
+            return rt.list(
+                at.into_iter()
+                    .filter_map(|at| range.get(at))
+                    .map(Val::Int)
+                    .collect(),
+            );
+        }
+        other => Val::missing_member(other, "slice"),
+    })
+}
+
+/// The positions a slice picks, by Python's clamping.
+fn slice_indices([start, stop, step]: [Option<i64>; 3], length: usize) -> Vec<usize> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let step = step.unwrap_or(1);
+    let (lowest, highest) = if step > 0 {
+        (0, length)
+    } else {
+        (-1, length - 1)
+    };
+    let clamp = |bound: Option<i64>, default: i64| match bound {
+        None => default,
+        Some(bound) if bound < 0 => bound.saturating_add(length).max(lowest),
+        Some(bound) => bound.min(highest),
+    };
+    let (first, last) = if step > 0 {
+        (0, length)
+    } else {
+        (length - 1, -1)
+    };
+    let (mut at, stop) = (clamp(start, first), clamp(stop, last));
+    let mut indices = Vec::new();
+    while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        indices.extend(usize::try_from(at));
+        at = at.saturating_add(step);
+    }
+    indices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slice_indices;
+
+    #[test]
+    fn slices_as_python_does() {
+        assert_eq!(slice_indices([Some(1), None, None], 3), [1, 2]);
+        assert_eq!(slice_indices([None, None, Some(-1)], 3), [2, 1, 0]);
+        assert_eq!(slice_indices([Some(-2), Some(100), None], 3), [1, 2]);
+        assert_eq!(slice_indices([Some(5), Some(0), Some(-2)], 3), [2]);
+        assert_eq!(slice_indices([Some(2), Some(1), None], 3), [0usize; 0]);
+        assert_eq!(slice_indices([Some(-10), Some(-1), None], 3), [0, 1]);
+    }
+}

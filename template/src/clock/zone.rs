@@ -1,0 +1,269 @@
+//! `tzinfo`: Python's `timezone` and dateutil's zones.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::offset::LocalResult;
+use chrono::{Duration, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono_tz::{OffsetComponents, OffsetName, Tz};
+
+use super::delta::Delta;
+use crate::Zone;
+use crate::value::show::repr_str;
+
+/// A zone as a datetime carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TzInfo {
+    /// `datetime.timezone.utc`.
+    Utc,
+    /// dateutil's `tzutc()`.
+    TzUtc,
+    /// `datetime.timezone(offset, name)`.
+    Fixed {
+        seconds: i32,
+        name: Option<Arc<str>>,
+    },
+    /// dateutil's `tzoffset(name, seconds)`.
+    Offset {
+        name: Option<Arc<str>>,
+        seconds: i32,
+    },
+    /// dateutil's `tzlocal()`.
+    Local(Zone),
+    /// dateutil's `gettz(name)`.
+    File { zone: Tz, name: Arc<str> },
+    /// The zone of the context a value is going to be inserted in; until
+    /// then the time is in UTC.
+    Worker,
+}
+
+/// A zone's rules at one moment.
+struct Moment {
+    offset: i32,
+    dst: i32,
+    name: String,
+}
+
+impl TzInfo {
+    /// `timezone(seconds)`: `timezone.utc` for zero.
+    pub(crate) fn fixed(seconds: i32) -> Self {
+        if seconds == 0 {
+            Self::Utc
+        } else {
+            Self::Fixed {
+                seconds,
+                name: None,
+            }
+        }
+    }
+
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Utc | Self::Fixed { .. } => "datetime.timezone",
+            Self::TzUtc => "tzutc",
+            Self::Offset { .. } => "tzoffset",
+            Self::Local(_) | Self::Worker => "tzlocal",
+            Self::File { .. } => "tzfile",
+        }
+    }
+
+    /// The zone's rules by the IANA database, if it has any.
+    fn rules(&self) -> Option<Tz> {
+        match self {
+            Self::Local(Zone::Named(zone)) | Self::File { zone, .. } => Some(*zone),
+            Self::Local(Zone::Utc) | Self::Worker => Some(Tz::UTC),
+            _ => None,
+        }
+    }
+
+    /// The offset of a zone that has only one.
+    pub(crate) fn fixed_offset(&self) -> Option<i32> {
+        match self {
+            Self::Utc | Self::TzUtc => Some(0),
+            Self::Fixed { seconds, .. } | Self::Offset { seconds, .. } => Some(*seconds),
+            Self::Local(_) | Self::File { .. } | Self::Worker => None,
+        }
+    }
+
+    /// Seconds east of UTC at a wall-clock time.
+    pub(crate) fn offset(&self, wall: NaiveDateTime, fold: bool) -> i32 {
+        match (self.fixed_offset(), self.rules()) {
+            (Some(seconds), _) => seconds,
+            (None, Some(zone)) => at_wall(zone, wall, fold).offset,
+            (None, None) => 0,
+        }
+    }
+
+    /// The zone's abbreviation at a wall-clock time.
+    pub(crate) fn name(&self, wall: NaiveDateTime, fold: bool) -> Option<String> {
+        match self {
+            Self::Utc | Self::TzUtc => Some("UTC".to_owned()),
+            Self::Fixed {
+                name: Some(name), ..
+            } => Some((**name).to_owned()),
+            Self::Fixed { seconds, .. } => Some(format!("UTC{}", offset_text(*seconds, ":"))),
+            Self::Offset { name, .. } => name.as_ref().map(|name| (**name).to_owned()),
+            Self::Local(_) | Self::File { .. } | Self::Worker => {
+                self.rules().map(|zone| at_wall(zone, wall, fold).name)
+            }
+        }
+    }
+
+    /// The part of the offset that is daylight saving; `None` for zones that
+    /// do not say.
+    pub(crate) fn dst(&self, wall: NaiveDateTime, fold: bool) -> Option<i32> {
+        match self {
+            Self::Utc | Self::Fixed { .. } => None,
+            Self::TzUtc | Self::Offset { .. } => Some(0),
+            Self::Local(_) | Self::File { .. } | Self::Worker => {
+                self.rules().map(|zone| at_wall(zone, wall, fold).dst)
+            }
+        }
+    }
+
+    /// Wall-clock time, and whether it is the second of two, at a UTC time.
+    pub(crate) fn from_utc(&self, utc: NaiveDateTime) -> Option<(NaiveDateTime, bool)> {
+        let Some(zone) = self.rules() else {
+            let seconds = self.fixed_offset().unwrap_or(0);
+            return Some((
+                utc.checked_add_signed(Duration::seconds(seconds.into()))?,
+                false,
+            ));
+        };
+        let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
+        let wall = utc.checked_add_signed(Duration::seconds(offset.into()))?;
+        let fold = match zone.offset_from_local_datetime(&wall) {
+            LocalResult::Ambiguous(_, later) => later.fix().local_minus_utc() == offset,
+            _ => false,
+        };
+        Some((wall, fold))
+    }
+
+    /// Whether a wall-clock time happens twice.
+    pub(crate) fn is_ambiguous(&self, wall: NaiveDateTime) -> bool {
+        self.rules().is_some_and(|zone| {
+            matches!(
+                zone.offset_from_local_datetime(&wall),
+                LocalResult::Ambiguous(..)
+            )
+        })
+    }
+
+    /// Whether a wall-clock time is skipped when clocks go forward.
+    pub(crate) fn is_imaginary(&self, wall: NaiveDateTime) -> bool {
+        self.rules()
+            .is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::None))
+    }
+
+    pub(crate) fn repr(&self) -> String {
+        let shown = |name: &Option<Arc<str>>| {
+            name.as_ref()
+                .map_or_else(|| "None".to_owned(), |name| repr_str(name))
+        };
+        match self {
+            Self::Utc => "datetime.timezone.utc".to_owned(),
+            Self::TzUtc => "tzutc()".to_owned(),
+            Self::Fixed { seconds, name } => {
+                let delta = Delta::seconds(i64::from(*seconds)).repr();
+                match name {
+                    Some(name) => format!("datetime.timezone({delta}, {})", repr_str(name)),
+                    None => format!("datetime.timezone({delta})"),
+                }
+            }
+            Self::Offset { name, seconds } => format!("tzoffset({}, {seconds})", shown(name)),
+            Self::Local(_) | Self::Worker => "tzlocal()".to_owned(),
+            Self::File { name, .. } => format!(
+                "tzfile({})",
+                repr_str(&format!("/usr/share/zoneinfo/{name}"))
+            ),
+        }
+    }
+}
+
+impl fmt::Display for TzInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Utc => f.write_str("UTC"),
+            Self::Fixed {
+                name: Some(name), ..
+            } => f.write_str(name),
+            Self::Fixed { seconds, .. } => write!(f, "UTC{}", offset_text(*seconds, ":")),
+            other => f.write_str(&other.repr()),
+        }
+    }
+}
+
+/// The rules at a wall-clock time. Of a time that happens twice, the first
+/// unless `fold`; a skipped time counts by the rules after it, as dateutil
+/// has it.
+fn at_wall(zone: Tz, wall: NaiveDateTime, fold: bool) -> Moment {
+    let offset = match zone.offset_from_local_datetime(&wall) {
+        LocalResult::Single(offset) => offset,
+        LocalResult::Ambiguous(first, second) => {
+            if fold {
+                second
+            } else {
+                first
+            }
+        }
+        LocalResult::None => {
+            let before = before_gap(zone, wall);
+            zone.offset_from_utc_datetime(&(wall - Duration::seconds(before.into())))
+        }
+    };
+    Moment {
+        offset: offset.fix().local_minus_utc(),
+        dst: i32::try_from(offset.dst_offset().num_seconds()).unwrap_or(0),
+        name: offset.abbreviation().unwrap_or("").to_owned(),
+    }
+}
+
+/// The offset in force before the gap that `wall` lies in.
+fn before_gap(zone: Tz, wall: NaiveDateTime) -> i32 {
+    let earlier = wall.checked_sub_signed(Duration::days(1)).unwrap_or(wall);
+    zone.offset_from_utc_datetime(&earlier)
+        .fix()
+        .local_minus_utc()
+}
+
+/// The UTC time of a wall-clock time of the worker, as the C library has it:
+/// a skipped time counts by the rules before it.
+pub(crate) fn worker_to_utc(zone: Zone, wall: NaiveDateTime, fold: bool) -> Option<NaiveDateTime> {
+    let Zone::Named(zone) = zone else {
+        return Some(wall);
+    };
+    let offset = match zone.offset_from_local_datetime(&wall) {
+        LocalResult::None => before_gap(zone, wall),
+        _ => at_wall(zone, wall, fold).offset,
+    };
+    wall.checked_sub_signed(Duration::seconds(offset.into()))
+}
+
+/// The abbreviations the worker's zone uses this year: standard time, and
+/// daylight saving time if it has that.
+pub(crate) fn worker_names(zone: Zone, now: chrono::DateTime<Utc>) -> Vec<String> {
+    let Zone::Named(zone) = zone else {
+        return vec!["UTC".to_owned()];
+    };
+    let mut names = Vec::new();
+    for month in 0..12 {
+        let offset = zone.offset_from_utc_datetime(&(now - Duration::days(30 * month)).naive_utc());
+        let name = offset.abbreviation().unwrap_or("").to_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// An offset as `+11:00`; seconds are shown only if there are any.
+pub(crate) fn offset_text(seconds: i32, separator: &str) -> String {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let size = seconds.abs();
+    let (h, m, s) = (size / 3_600, size / 60 % 60, size % 60);
+    let mut text = format!("{sign}{h:02}{separator}{m:02}");
+    if s != 0 {
+        text += &format!("{separator}{s:02}");
+    }
+    text
+}

@@ -1,0 +1,158 @@
+//! Running a compiled template.
+
+pub(crate) mod copies;
+mod expr;
+pub(crate) mod macros;
+pub(crate) mod objects;
+mod stmt;
+
+use std::sync::Arc;
+
+use crate::error::TemplateError;
+use crate::fault::{Outcome, over};
+use crate::runtime::Runtime;
+use crate::syntax::program::{Program, Slot};
+use crate::value::{Missing, Text, Val, show};
+use copies::Copies;
+
+/// Renders a program to text.
+pub(crate) fn render(rt: &Runtime<'_>, program: &Program) -> Result<String, TemplateError> {
+    let mut run = Run::new(rt, program);
+    match run.body(&program.body) {
+        Ok(()) => Ok(run.out),
+        Err(fault) => {
+            let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
+            Err(match fault.at {
+                Some(at) => error.at(&program.source, at.range()),
+                None => error,
+            })
+        }
+    }
+}
+
+/// One run of a program.
+///
+/// Variables live in three places, looked through in this order: `locals`
+/// from `base` on (loops, `with`, the parameters of the running macro), the
+/// variables the running macro captured where it was defined, and `root`,
+/// the template's own. After them come the context and the built-in names.
+pub(crate) struct Run<'r, 'c> {
+    pub(super) rt: &'r Runtime<'c>,
+    pub(super) program: &'r Program,
+    pub(super) out: String,
+    root: Vec<(Slot, Val)>,
+    locals: Vec<(Slot, Val)>,
+    /// Where the running macro's locals begin.
+    base: usize,
+    /// Where the innermost scope begins; `None` at the template's top level.
+    scope: Option<usize>,
+    captured: Arc<Vec<(Slot, Val)>>,
+    copies: Option<Copies>,
+}
+
+impl<'r, 'c> Run<'r, 'c> {
+    fn new(rt: &'r Runtime<'c>, program: &'r Program) -> Self {
+        Self {
+            rt,
+            program,
+            out: String::new(),
+            root: Vec::new(),
+            locals: Vec::new(),
+            base: 0,
+            scope: None,
+            captured: Arc::default(),
+            copies: program.mutates.then(Copies::default),
+        }
+    }
+
+    /// The value of a name.
+    pub(super) fn lookup(&mut self, slot: Slot) -> Val {
+        let local = self.locals[self.base..]
+            .iter()
+            .rev()
+            .chain(self.captured.iter().rev())
+            .chain(&self.root)
+            .find(|(known, _)| *known == slot);
+        if let Some((_, value)) = local {
+            return value.clone();
+        }
+        let name = &self.program.names[slot.0 as usize];
+        if let Some(value) = self.rt.ctx.get(name) {
+            return match &mut self.copies {
+                Some(copies) => copies.of(value),
+                None => value.clone(),
+            };
+        }
+        crate::globals::find(name).unwrap_or_else(|| Val::missing(Missing::Name(Arc::clone(name))))
+    }
+
+    /// Sets a name in the innermost scope.
+    pub(super) fn assign(&mut self, slot: Slot, value: Val) {
+        let (from, list) = match self.scope {
+            Some(from) => (from, &mut self.locals),
+            None => (0, &mut self.root),
+        };
+        match list[from..].iter_mut().find(|(known, _)| *known == slot) {
+            Some((_, old)) => *old = value,
+            None => list.push((slot, value)),
+        }
+    }
+
+    /// Runs `body` in a scope of its own.
+    pub(super) fn scoped<T>(&mut self, body: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        let outer = self.scope.replace(self.locals.len());
+        let result = body(self);
+        let from = std::mem::replace(&mut self.scope, outer).unwrap_or(0);
+        self.locals.truncate(from);
+        result
+    }
+
+    /// Runs `body` and gives what it wrote.
+    pub(super) fn captured_text(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Outcome<()>,
+    ) -> Outcome<String> {
+        let outer = std::mem::take(&mut self.out);
+        let result = body(self);
+        let text = std::mem::replace(&mut self.out, outer);
+        result.map(|()| text)
+    }
+
+    /// Captured text as a value: markup where autoescape made it safe.
+    pub(super) fn text_value(&self, text: String) -> Val {
+        Val::Str(if self.rt.escaping.get() {
+            Text::markup(text)
+        } else {
+            Text::plain(text)
+        })
+    }
+
+    /// Writes text to the output.
+    pub(super) fn write(&mut self, text: &str) -> Outcome<()> {
+        self.rt.alloc(text.len())?;
+        if self.out.len() + text.len() > self.rt.limits.output_bytes {
+            return over("the rendered text is too long", "output_bytes");
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    /// Writes a value to the output.
+    pub(super) fn emit(&mut self, value: &Val) -> Outcome<()> {
+        match value {
+            Val::Undefined(_) => Ok(()),
+            Val::Str(text) if text.is_markup() || !self.rt.escaping.get() => {
+                self.write(text.as_str())
+            }
+            other => {
+                let text = show::text(self.rt, other)?;
+                if self.rt.escaping.get() {
+                    let safe = crate::value::text::escape(text.as_str());
+                    self.write(&safe)
+                } else {
+                    self.write(text.as_str())
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Filters that lay text out: `indent`, `truncate`, `wordwrap`.
+
+use crate::call::{self, Args};
+use crate::fault::{Outcome, fail};
+use crate::runtime::Runtime;
+use crate::value::undefined::with_article;
+use crate::value::{Text, Val, show};
+
+fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
+    match value {
+        Val::Str(text) => Ok(text.clone()),
+        Val::Undefined(_) => Err(rt.undefined(value)),
+        other => fail(format!(
+            "{filter} needs text, not {}",
+            with_article(other.type_name())
+        )),
+    }
+}
+
+/// `value|indent(width, first, blank)`.
+pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [width, first, blank] = args.bind("indent", ["width", "first", "blank"], 0)?;
+    let indention = match &width {
+        Some(Val::Str(text)) => text.as_str().to_owned(),
+        width => {
+            let width = call::int_or(rt, "indent", "width", width.as_ref(), 4)?;
+            let width = usize::try_from(width).unwrap_or(0);
+            rt.alloc(width)?;
+            " ".repeat(width)
+        }
+    };
+    let text = must_be_text(rt, "indent", value)?;
+    let (first, blank) = (
+        first.is_some_and(|v| v.truth()),
+        blank.is_some_and(|v| v.truth()),
+    );
+    let mut out = show::Shown::new(rt);
+    if first {
+        out.push(&indention)?;
+    }
+    for (at, line) in text.as_str().split('\n').enumerate() {
+        if at > 0 {
+            out.push("\n")?;
+            if blank || !line.is_empty() {
+                out.push(&indention)?;
+            }
+        }
+        out.push(line)?;
+    }
+    Ok(Val::Str(if text.is_markup() {
+        Text::markup(out.text)
+    } else {
+        Text::plain(out.text)
+    }))
+}
+
+/// `value|truncate(length, killwords, end, leeway)`.
+pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [length, kill, end, leeway] =
+        args.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
+    let length = call::int_or(rt, "truncate", "length", length.as_ref(), 255)?;
+    let end = end.unwrap_or_else(|| Val::str("..."));
+    let end = call::text(rt, "truncate", "end", &end)?;
+    let leeway = match leeway {
+        None | Some(Val::None) => 5,
+        Some(leeway) => call::int(rt, "truncate", "leeway", &leeway)?,
+    };
+    let end_length = end.chars().count() as i64;
+    if length < end_length || leeway < 0 {
+        return fail(format!(
+            "truncate needs a length of at least {end_length} and a leeway of at least 0"
+        ));
+    }
+    let text = match value {
+        Val::Undefined(_) => return Ok(Val::str("")),
+        other => must_be_text(rt, "truncate", other)?,
+    };
+    if text.chars() as i64 <= length.saturating_add(leeway) {
+        return Ok(Val::Str(text));
+    }
+    let cut: String = text
+        .as_str()
+        .chars()
+        .take((length - end_length) as usize)
+        .collect();
+    let kept = if kill.is_some_and(|kill| kill.truth()) {
+        cut.as_str()
+    } else {
+        cut.rsplit_once(' ')
+            .map_or(cut.as_str(), |(before, _)| before)
+    };
+    rt.text(format!("{kept}{end}"))
+}
+
+/// `value|wordwrap(width, break_long_words, wrapstring, break_on_hyphens)`.
+pub(super) fn wordwrap(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [width, long, wrap, hyphens] = args.bind(
+        "wordwrap",
+        [
+            "width",
+            "break_long_words",
+            "wrapstring",
+            "break_on_hyphens",
+        ],
+        0,
+    )?;
+    let width = call::int_or(rt, "wordwrap", "width", width.as_ref(), 79)?;
+    let Some(width) = usize::try_from(width).ok().filter(|width| *width > 0) else {
+        return fail("wordwrap needs a width of at least 1");
+    };
+    let wrap = match wrap {
+        None | Some(Val::None) => "\n".to_owned(),
+        Some(wrap) => show::text(rt, &wrap)?.as_str().to_owned(),
+    };
+    let long = long.is_none_or(|long| long.truth());
+    let hyphens = hyphens.is_none_or(|hyphens| hyphens.truth());
+    let text = must_be_text(rt, "wordwrap", value)?;
+    rt.step(text.as_str().len() as u64)?;
+    let mut lines = Vec::new();
+    for line in text.as_str().lines() {
+        let wrapped = wrap_line(line, width, long, hyphens);
+        rt.alloc(wrapped.iter().map(|line| line.len() + wrap.len()).sum())?;
+        lines.push(wrapped.join(&wrap));
+    }
+    let all = lines.join(&wrap);
+    rt.text(all)
+}
+
+/// Wraps one line as Python's `textwrap` does: blanks at the ends of lines
+/// are dropped.
+fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
+    let mut chunks: Vec<Vec<char>> = chunks(line, hyphens);
+    chunks.reverse();
+    let mut lines = Vec::new();
+    while let Some(next) = chunks.last() {
+        if !lines.is_empty() && is_blank(next) {
+            chunks.pop();
+        }
+        let mut current: Vec<Vec<char>> = Vec::new();
+        let mut length = 0;
+        while let Some(chunk) = chunks.pop() {
+            if length + chunk.len() <= width {
+                length += chunk.len();
+                current.push(chunk);
+                continue;
+            }
+            if chunk.len() > width {
+                let room = width - length;
+                if break_long {
+                    let (head, tail) = chunk.split_at(break_point(&chunk, room, hyphens));
+                    current.push(head.to_vec());
+                    chunks.push(tail.to_vec());
+                } else if current.is_empty() {
+                    current.push(chunk);
+                } else {
+                    chunks.push(chunk);
+                }
+            } else {
+                chunks.push(chunk);
+            }
+            break;
+        }
+        if current.last().is_some_and(|chunk| is_blank(chunk)) {
+            current.pop();
+        }
+        if !current.is_empty() {
+            lines.push(current.concat().into_iter().collect());
+        }
+    }
+    lines
+}
+
+/// Where to break a chunk longer than a line, after a hyphen if one is near.
+fn break_point(chunk: &[char], room: usize, hyphens: bool) -> usize {
+    let hyphen = chunk[..room.min(chunk.len())]
+        .iter()
+        .rposition(|c| *c == '-');
+    match hyphen {
+        Some(at) if hyphens && at > 0 && chunk[..at].iter().any(|c| *c != '-') => at + 1,
+        _ => room,
+    }
+}
+
+fn is_blank(chunk: &[char]) -> bool {
+    chunk.iter().all(|c| c.is_ascii_whitespace())
+}
+
+/// Runs of blanks, and words; hyphenated words in parts.
+fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
+    let chars: Vec<char> = line.chars().collect();
+    let mut chunks: Vec<Vec<char>> = Vec::new();
+    for (at, c) in chars.iter().enumerate() {
+        let blank = c.is_ascii_whitespace();
+        let letter = |at: usize| {
+            chars
+                .get(at)
+                .is_some_and(|c| c.is_alphabetic() || *c == '_')
+        };
+        let after_hyphen = hyphens
+            && at >= 3
+            && chars[at - 1] == '-'
+            && letter(at - 2)
+            && letter(at - 3)
+            && letter(at)
+            && (letter(at + 1) || (chars.get(at + 1) == Some(&'-') && letter(at + 2)));
+        match chunks.last_mut() {
+            Some(chunk) if is_blank(chunk) == blank && !after_hyphen => chunk.push(*c),
+            _ => chunks.push(vec![*c]),
+        }
+    }
+    chunks
+}

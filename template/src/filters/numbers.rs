@@ -1,0 +1,196 @@
+//! Filters on numbers.
+
+use std::sync::Arc;
+
+use num_traits::Signed;
+
+use super::attribute::Path;
+use crate::call::{self, Args};
+use crate::fault::{Outcome, fail};
+use crate::runtime::Runtime;
+use crate::value::number::{Arith, Num, float_to_int, parse_int};
+use crate::value::undefined::with_article;
+use crate::value::{Decimal, Val, float as floats, operators};
+
+/// `value|abs`.
+pub(super) fn abs(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    args.none("abs")?;
+    match value {
+        Val::Undefined(_) => Err(rt.undefined(value)),
+        Val::Float(number) => Ok(Val::Float(number.abs())),
+        Val::Decimal(number) => Ok(Val::Decimal(Arc::new(number.abs()))),
+        Val::Delta(delta) => Ok(Val::Delta(delta.abs()?)),
+        Val::Relative(relative) => Ok(Val::Relative(Arc::new(relative.abs()))),
+        other => match Num::of(other).and_then(|number| number.to_big()) {
+            Some(number) => Ok(Val::big(number.abs())),
+            None => fail(format!(
+                "abs needs a number, not {}",
+                with_article(other.type_name())
+            )),
+        },
+    }
+}
+
+/// `value|int(default, base)`: the default where the value is no number.
+pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [default, base] = args.bind("int", ["default", "base"], 0)?;
+    let default = default.unwrap_or(Val::Int(0));
+    let base = call::int_or(rt, "int", "base", base.as_ref(), 10)?;
+    let Some(base) = u32::try_from(base)
+        .ok()
+        .filter(|base| (2..=36).contains(base))
+    else {
+        return fail("int needs a base from 2 to 36");
+    };
+    let parsed = match value {
+        Val::Undefined(_) => return Err(rt.undefined(value)),
+        Val::Str(text) => {
+            rt.step(text.as_str().len() as u64 / 4)?;
+            parse_int(text.as_str(), base).or_else(|| float_to_int(floats::parse(text.as_str())?))
+        }
+        Val::Int(_) | Val::Big(_) => Some(value.clone()),
+        Val::Bool(truth) => Some(Val::Int(i64::from(*truth))),
+        Val::Float(number) if number.is_infinite() => {
+            return fail("int cannot convert an infinite number");
+        }
+        Val::Float(number) => float_to_int(*number),
+        Val::Decimal(number) => Some(Val::big(number.trunc())),
+        _ => None,
+    };
+    Ok(parsed.unwrap_or(default))
+}
+
+/// `value|float(default)`.
+pub(super) fn float(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [default] = args.bind("float", ["default"], 0)?;
+    let parsed = match value {
+        Val::Undefined(_) => return Err(rt.undefined(value)),
+        Val::Str(text) => floats::parse(text.as_str()),
+        other => match Num::of(other) {
+            Some(number) => Some(number.to_float()?),
+            None => None,
+        },
+    };
+    Ok(match parsed {
+        Some(number) => Val::Float(number),
+        None => default.unwrap_or(Val::Float(0.0)),
+    })
+}
+
+/// `value|round(precision, method)`: half to even, as Python rounds.
+pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [precision, method] = args.bind("round", ["precision", "method"], 0)?;
+    let places = call::int_or(rt, "round", "precision", precision.as_ref(), 0)?;
+    let method = method.unwrap_or_else(|| Val::str("common"));
+    let method = call::text(rt, "round", "method", &method)?;
+    if value.is_undefined() {
+        return Err(rt.undefined(value));
+    }
+    let Some(number) = Num::of(value) else {
+        return fail(format!(
+            "round needs a number, not {}",
+            with_article(value.type_name())
+        ));
+    };
+    match method {
+        "common" => Ok(rounded(&number, places)),
+        "ceil" | "floor" => {
+            let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
+            let scaled = number.to_float()? * scale;
+            let whole = if method == "ceil" {
+                scaled.ceil()
+            } else {
+                scaled.floor()
+            };
+            Ok(Val::Float(whole / scale))
+        }
+        _ => fail("round knows the methods common, ceil and floor"),
+    }
+}
+
+fn rounded(number: &Num, places: i64) -> Val {
+    let places = places.clamp(-400, 400);
+    match number {
+        Num::Float(number) => match Decimal::from_float(*number) {
+            Some(exact) => {
+                let rounded = exact.round_to(places).to_float();
+                Val::Float(if rounded == 0.0 {
+                    rounded.copysign(*number)
+                } else {
+                    rounded
+                })
+            }
+            None => Val::Float(*number),
+        },
+        Num::Decimal(number) => Val::Decimal(Arc::new(number.round_to(places))),
+        integer => {
+            let big = integer.to_big().unwrap_or_default();
+            if places >= 0 {
+                return Val::big(big);
+            }
+            Val::big(Decimal::from_int(&big).round_to(places).trunc())
+        }
+    }
+}
+
+/// `value|sum(attribute, start)`.
+pub(super) fn sum(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [attribute, start] = args.bind("sum", ["attribute", "start"], 0)?;
+    let path = match &attribute {
+        None | Some(Val::None) => None,
+        Some(attribute) => Some(Path::of(attribute)?),
+    };
+    let mut total = start.unwrap_or(Val::Int(0));
+    if let Val::Str(_) = total {
+        return fail("sum cannot add text: use the join filter");
+    }
+    for item in rt.items(value)? {
+        rt.step(1)?;
+        let item = match &path {
+            Some(path) => path.get(rt, &item, None)?,
+            None => item,
+        };
+        total = operators::binary(rt, Arith::Add, &total, &item)?;
+    }
+    Ok(total)
+}
+
+const DECIMAL_UNITS: [&str; 8] = ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
+const BINARY_UNITS: [&str; 8] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"];
+
+/// `value|filesizeformat(binary)`.
+pub(super) fn filesizeformat(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+    let [binary] = args.bind("filesizeformat", ["binary"], 0)?;
+    let binary = binary.is_some_and(|binary| binary.truth());
+    if value.is_undefined() {
+        return Err(rt.undefined(value));
+    }
+    let bytes = match value {
+        Val::Str(text) => floats::parse(text.as_str()),
+        other => Num::of(other).map(|number| number.to_float()).transpose()?,
+    };
+    let Some(bytes) = bytes.filter(|bytes| !bytes.is_nan()) else {
+        return fail("filesizeformat needs a number");
+    };
+    let (base, units) = if binary {
+        (1024f64, BINARY_UNITS)
+    } else {
+        (1000f64, DECIMAL_UNITS)
+    };
+    if bytes == 1.0 {
+        return Ok(Val::str("1 Byte"));
+    }
+    if bytes < base {
+        return rt.text(format!("{} Bytes", bytes.trunc()));
+    }
+    let mut unit = base;
+    let mut name = units[0];
+    for next in units {
+        unit *= base;
+        name = next;
+        if bytes < unit {
+            break;
+        }
+    }
+    rt.text(format!("{:.1} {name}", base * bytes / unit))
+}

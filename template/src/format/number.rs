@@ -1,0 +1,212 @@
+//! Numbers by format specification.
+
+use num_bigint::BigInt;
+use num_traits::{Signed, ToPrimitive};
+
+use super::spec::Spec;
+use crate::fault::{Outcome, fail, over};
+use crate::runtime::Runtime;
+use crate::value::number::{MAX_STR_DIGITS, Num};
+use crate::value::{Decimal, float};
+
+/// A number as `spec` says.
+pub(crate) fn format(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<String> {
+    let body = match (number, spec.kind) {
+        (Num::Decimal(number), kind) => decimal_body(number, kind, spec)?,
+        (Num::Float(number), kind) => float_body(*number, kind, spec)?,
+        (integer, Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) => {
+            float_body(integer.to_float()?, spec.kind, spec)?
+        }
+        (integer, kind) => {
+            if spec.precision.is_some() {
+                return fail("a precision does not go with an int");
+            }
+            int_body(&integer.to_big().unwrap_or_default(), kind, spec)?
+        }
+    };
+    let signed = match (body.starts_with('-'), spec.sign) {
+        (false, Some('+')) => format!("+{body}"),
+        (false, Some(' ')) => format!(" {body}"),
+        _ => body,
+    };
+    spec.pad(rt, &group(&signed, spec), '>')
+}
+
+fn int_body(number: &BigInt, kind: Option<char>, spec: &Spec) -> Outcome<String> {
+    let (radix, prefix) = match kind {
+        None | Some('d' | 'n') => (10, ""),
+        Some('b') => (2, "0b"),
+        Some('o') => (8, "0o"),
+        Some('x') => (16, "0x"),
+        Some('X') => (16, "0X"),
+        Some('c') => {
+            let c = number.to_u32().and_then(char::from_u32);
+            return match c {
+                Some(c) => Ok(c.to_string()),
+                None => fail("%c needs the code of a character"),
+            };
+        }
+        Some(kind) => return fail(format!("an int cannot be formatted as \"{kind}\"")),
+    };
+    if radix == 10 && number.bits() * 3 / 10 > MAX_STR_DIGITS as u64 {
+        return over(
+            "the integer has more than 4300 digits to show",
+            "4300 digits, Python's",
+        );
+    }
+    let digits = number.abs().to_str_radix(radix);
+    let digits = if kind == Some('X') {
+        digits.to_uppercase()
+    } else {
+        digits
+    };
+    let sign = if number.is_negative() { "-" } else { "" };
+    let prefix = if spec.alternate { prefix } else { "" };
+    Ok(format!("{sign}{prefix}{digits}"))
+}
+
+/// A float by a type letter; without one, as `repr` writes it.
+pub(crate) fn float_body(number: f64, kind: Option<char>, spec: &Spec) -> Outcome<String> {
+    let precision = spec.bounded_precision()?;
+    if !number.is_finite() {
+        let text = float::repr(number);
+        let upper = matches!(kind, Some('E' | 'F' | 'G'));
+        let text = if upper { text.to_uppercase() } else { text };
+        return Ok(if kind == Some('%') { text + "%" } else { text });
+    }
+    Ok(match kind {
+        None => match precision {
+            None => float::repr(number),
+            Some(precision) => with_point(general(number, precision, spec.alternate)),
+        },
+        Some('e') => scientific(number, precision.unwrap_or(6)),
+        Some('E') => scientific(number, precision.unwrap_or(6)).to_uppercase(),
+        Some('f' | 'F') => {
+            let text = format!("{number:.*}", precision.unwrap_or(6));
+            if spec.alternate && precision == Some(0) {
+                text + "."
+            } else {
+                text
+            }
+        }
+        Some('g' | 'n') => general(number, precision.unwrap_or(6), spec.alternate),
+        Some('G') => general(number, precision.unwrap_or(6), spec.alternate).to_uppercase(),
+        Some('%') => format!("{:.*}%", precision.unwrap_or(6), number * 100.0),
+        Some(kind) => return fail(format!("a float cannot be formatted as \"{kind}\"")),
+    })
+}
+
+fn scientific(number: f64, precision: usize) -> String {
+    let text = format!("{number:.precision$e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+/// `%g`: the shorter of fixed and scientific, without trailing zeros.
+fn general(number: f64, precision: usize, alternate: bool) -> String {
+    let precision = precision.max(1);
+    let text = scientific(number, precision - 1);
+    let exponent: i64 = text
+        .split_once('e')
+        .and_then(|(_, exponent)| exponent.parse().ok())
+        .unwrap_or(0);
+    let trimmed = |digits: &str| {
+        if alternate || !digits.contains('.') {
+            digits.to_owned()
+        } else {
+            digits
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
+        }
+    };
+    if exponent < -4 || exponent >= precision as i64 {
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
+        return format!("{}e{exponent}", trimmed(digits));
+    }
+    let places = usize::try_from(precision as i64 - 1 - exponent).unwrap_or(0);
+    trimmed(&format!("{number:.places$}"))
+}
+
+/// A float without a type keeps a digit after the point.
+fn with_point(text: String) -> String {
+    if text.contains(['.', 'e', 'n']) {
+        text
+    } else {
+        text + ".0"
+    }
+}
+
+fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<String> {
+    let precision = spec.bounded_precision()?;
+    let plain = |number: &Decimal| {
+        let (digits, exponent) = number.parts();
+        let sign = if digits.is_negative() { "-" } else { "" };
+        let digits = digits.magnitude().to_string();
+        let places = usize::try_from(-exponent).unwrap_or(0);
+        let digits = match usize::try_from(exponent) {
+            Ok(zeros) => digits + &"0".repeat(zeros.min(10_000)),
+            Err(_) => digits,
+        };
+        let digits = format!("{digits:0>width$}", width = places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        let point = if places == 0 { "" } else { "." };
+        format!("{sign}{whole}{point}{fraction}")
+    };
+    let rounded = |number: &Decimal| match precision {
+        Some(places) => number.round_to(places as i64),
+        None => number.clone(),
+    };
+    Ok(match kind {
+        Some('f' | 'F') => plain(&rounded(number)),
+        Some('%') => {
+            let hundred = Decimal::from_int(&BigInt::from(100));
+            plain(&rounded(&number.mul(&hundred))) + "%"
+        }
+        None if precision.is_none() => number.to_string(),
+        kind => float_body(number.to_float(), kind, spec)?,
+    })
+}
+
+/// Separates thousands; with zero padding, the padding too.
+fn group(text: &str, spec: &Spec) -> String {
+    let Some(separator) = spec.grouping else {
+        return text.to_owned();
+    };
+    let size = match spec.kind {
+        Some('x' | 'X' | 'b' | 'o') => 4,
+        _ => 3,
+    };
+    let start = text.find(|c: char| c.is_ascii_hexdigit()).unwrap_or(0);
+    let (sign, rest) = text.split_at(start);
+    let end = match spec.kind {
+        Some('x' | 'X') => rest.len(),
+        _ => rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len()),
+    };
+    let (whole, tail) = rest.split_at(end);
+    let mut whole = whole.to_owned();
+    let grouped = |whole: &str| {
+        let mut out = String::new();
+        for (at, c) in whole.chars().enumerate() {
+            if at > 0 && (whole.len() - at) % size == 0 {
+                out.push(separator);
+            }
+            out.push(c);
+        }
+        out
+    };
+    if spec.zero && spec.align.is_none() {
+        let room = spec
+            .width
+            .min(10_000)
+            .saturating_sub(sign.len() + tail.len());
+        while grouped(&format!("0{whole}")).len() <= room {
+            whole.insert(0, '0');
+        }
+    }
+    format!("{sign}{}{tail}", grouped(&whole))
+}

@@ -1,0 +1,96 @@
+//! Methods of `int`, `float` and `Decimal`.
+
+use std::sync::Arc;
+
+use crate::call::Args;
+use crate::fault::{Outcome, fail};
+use crate::native::Methods;
+use crate::runtime::Runtime;
+use crate::value::number::Num;
+use crate::value::{Decimal, Val};
+
+pub(crate) const INT_METHODS: Methods = &[
+    ("as_integer_ratio", int_ratio),
+    ("bit_count", bit_count),
+    ("bit_length", bit_length),
+    ("conjugate", same),
+];
+
+pub(crate) const FLOAT_METHODS: Methods = &[("conjugate", same), ("is_integer", is_integer)];
+
+pub(crate) const DECIMAL_METHODS: Methods = &[
+    ("conjugate", same),
+    ("copy_abs", copy_abs),
+    ("is_signed", is_signed),
+    ("is_zero", is_zero),
+    ("quantize", quantize),
+    ("to_integral_value", to_integral),
+];
+
+fn same(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("conjugate")?;
+    Ok(this.clone())
+}
+
+fn int_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("as_integer_ratio")?;
+    Ok(Val::tuple(vec![this.clone(), Val::Int(1)]))
+}
+
+fn bit_length(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("bit_length")?;
+    let number = Num::of(this)
+        .and_then(|number| number.to_big())
+        .unwrap_or_default();
+    Ok(Val::Int(number.bits() as i64))
+}
+
+fn bit_count(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("bit_count")?;
+    let number = Num::of(this)
+        .and_then(|number| number.to_big())
+        .unwrap_or_default();
+    Ok(Val::Int(number.magnitude().count_ones() as i64))
+}
+
+fn is_integer(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("is_integer")?;
+    Ok(Val::Bool(
+        matches!(this, Val::Float(number) if number.fract() == 0.0),
+    ))
+}
+
+fn own(this: &Val) -> Outcome<&Decimal> {
+    match this {
+        Val::Decimal(number) => Ok(number),
+        other => fail(format!("a {} is not a Decimal", other.type_name())),
+    }
+}
+
+fn is_zero(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("is_zero")?;
+    Ok(Val::Bool(own(this)?.is_zero()))
+}
+
+fn is_signed(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("is_signed")?;
+    Ok(Val::Bool(own(this)?.is_negative()))
+}
+
+fn copy_abs(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("copy_abs")?;
+    Ok(Val::Decimal(Arc::new(own(this)?.abs())))
+}
+
+fn to_integral(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("to_integral_value")?;
+    Ok(Val::Decimal(Arc::new(own(this)?.round_to(0))))
+}
+
+fn quantize(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let [exponent] = args.bind("quantize", ["exp"], 1)?;
+    let Some(Val::Decimal(unit)) = exponent else {
+        return fail("quantize() needs a Decimal");
+    };
+    Ok(Val::Decimal(Arc::new(own(this)?.round_to(-unit.parts().1))))
+}

@@ -1,0 +1,274 @@
+//! Methods of `str`: case, padding, and what its characters are.
+
+use super::text::{alike, own};
+use crate::call::{self, Args};
+use crate::fault::{Outcome, fail};
+use crate::native::Methods;
+use crate::runtime::Runtime;
+use crate::value::show::is_printable;
+use crate::value::{Text, Val};
+
+pub(crate) const METHODS: Methods = &[
+    ("capitalize", capitalize),
+    ("casefold", casefold),
+    ("center", center),
+    ("isalnum", |rt, this, args| test(rt, this, args, is_alnum)),
+    ("isalpha", |rt, this, args| {
+        test(rt, this, args, char::is_alphabetic)
+    }),
+    ("isascii", isascii),
+    ("isdecimal", |rt, this, args| {
+        test(rt, this, args, is_decimal)
+    }),
+    ("isdigit", |rt, this, args| test(rt, this, args, is_digit)),
+    ("isidentifier", isidentifier),
+    ("islower", islower),
+    ("isnumeric", |rt, this, args| {
+        test(rt, this, args, char::is_numeric)
+    }),
+    ("isprintable", isprintable),
+    ("isspace", |rt, this, args| test(rt, this, args, is_space)),
+    ("istitle", istitle),
+    ("isupper", isupper),
+    ("ljust", ljust),
+    ("lower", lower),
+    ("rjust", rjust),
+    ("swapcase", swapcase),
+    ("title", title),
+    ("upper", upper),
+    ("zfill", zfill),
+];
+
+/// White space as `str.split` and `strip` see it.
+pub(crate) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
+fn is_alnum(c: char) -> bool {
+    c.is_alphanumeric()
+}
+
+/// A decimal digit of any script: the blocks of ten that Unicode numbers
+/// with `Nd`, by asking for the common ones.
+fn is_decimal(c: char) -> bool {
+    c.is_ascii_digit()
+        || (c.is_numeric()
+            && matches!(c as u32,
+                0x660..=0x669 | 0x6f0..=0x6f9 | 0x7c0..=0x7c9 | 0x966..=0x96f | 0x9e6..=0x9ef
+                | 0xa66..=0xa6f | 0xae6..=0xaef | 0xb66..=0xb6f | 0xbe6..=0xbef | 0xc66..=0xc6f
+                | 0xce6..=0xcef | 0xd66..=0xd6f | 0xe50..=0xe59 | 0xed0..=0xed9 | 0xf20..=0xf29
+                | 0x1040..=0x1049 | 0x17e0..=0x17e9 | 0x1810..=0x1819 | 0xff10..=0xff19))
+}
+
+fn is_digit(c: char) -> bool {
+    is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '①'..='⑨')
+}
+
+fn test(rt: &Runtime<'_>, this: &Val, args: Args, is: fn(char) -> bool) -> Outcome {
+    args.none("isalnum")?;
+    let text = own(rt, this)?;
+    Ok(Val::Bool(
+        !text.as_str().is_empty() && text.as_str().chars().all(is),
+    ))
+}
+
+fn isascii(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("isascii")?;
+    Ok(Val::Bool(own(rt, this)?.as_str().is_ascii()))
+}
+
+fn isprintable(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("isprintable")?;
+    Ok(Val::Bool(own(rt, this)?.as_str().chars().all(is_printable)))
+}
+
+fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("isidentifier")?;
+    let text = own(rt, this)?;
+    let mut chars = text.as_str().chars();
+    let first = chars.next().is_some_and(|c| c == '_' || c.is_alphabetic());
+    Ok(Val::Bool(
+        first && chars.all(|c| c == '_' || c.is_alphanumeric()),
+    ))
+}
+
+fn islower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("islower")?;
+    Ok(Val::Bool(is_lower(own(rt, this)?.as_str())))
+}
+
+fn isupper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("isupper")?;
+    Ok(Val::Bool(is_upper(own(rt, this)?.as_str())))
+}
+
+/// Cased characters, all of them lower case.
+pub(crate) fn is_lower(text: &str) -> bool {
+    text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
+}
+
+/// Cased characters, all of them upper case.
+pub(crate) fn is_upper(text: &str) -> bool {
+    text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)
+}
+
+fn istitle(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("istitle")?;
+    let (mut cased, mut before) = (false, false);
+    for c in own(rt, this)?.as_str().chars() {
+        let (upper, lower) = (c.is_uppercase(), c.is_lowercase());
+        if (upper && before) || (lower && !before) {
+            return Ok(Val::Bool(false));
+        }
+        before = upper || lower;
+        cased |= before;
+    }
+    Ok(Val::Bool(cased))
+}
+
+fn upper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("upper")?;
+    let text = own(rt, this)?;
+    alike(rt, &text, text.as_str().to_uppercase())
+}
+
+fn lower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("lower")?;
+    let text = own(rt, this)?;
+    alike(rt, &text, text.as_str().to_lowercase())
+}
+
+fn casefold(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("casefold")?;
+    let text = own(rt, this)?;
+    alike(
+        rt,
+        &text,
+        text.as_str()
+            .to_lowercase()
+            .replace('ß', "ss")
+            .replace('ς', "σ"),
+    )
+}
+
+fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("swapcase")?;
+    let text = own(rt, this)?;
+    let mut out = String::with_capacity(text.as_str().len());
+    for c in text.as_str().chars() {
+        if c.is_uppercase() {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+    }
+    alike(rt, &text, out)
+}
+
+fn capitalize(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("capitalize")?;
+    let text = own(rt, this)?;
+    alike(rt, &text, capitalized(text.as_str()))
+}
+
+/// The first character in title case, the rest in lower case.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => title_case(first) + &chars.as_str().to_lowercase(),
+        None => String::new(),
+    }
+}
+
+/// One character in title case, which for a few is not upper case.
+fn title_case(c: char) -> String {
+    match c {
+        'ß' => "Ss".to_owned(),
+        'ﬁ' => "Fi".to_owned(),
+        'ﬂ' => "Fl".to_owned(),
+        'ǆ' | 'Ǆ' | 'ǅ' => "ǅ".to_owned(),
+        c => c.to_uppercase().collect(),
+    }
+}
+
+fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("title")?;
+    let text = own(rt, this)?;
+    let mut out = String::with_capacity(text.as_str().len());
+    let mut before = false;
+    for c in text.as_str().chars() {
+        if before {
+            out.extend(c.to_lowercase());
+        } else {
+            out.push_str(&title_case(c));
+        }
+        before = c.is_uppercase() || c.is_lowercase();
+    }
+    alike(rt, &text, out)
+}
+
+/// Left and right padding, in characters.
+fn padded(
+    rt: &Runtime<'_>,
+    text: &Text,
+    width: i64,
+    fill: char,
+    left: fn(usize, usize) -> usize,
+) -> Outcome {
+    let width = usize::try_from(width).unwrap_or(0);
+    let missing = width.saturating_sub(text.chars());
+    rt.alloc(missing.saturating_mul(fill.len_utf8()))?;
+    let before = left(missing, width);
+    let pad = |count: usize| fill.to_string().repeat(count);
+    alike(
+        rt,
+        text,
+        pad(before) + text.as_str() + &pad(missing - before),
+    )
+}
+
+fn width_and_fill(rt: &Runtime<'_>, function: &str, args: Args) -> Outcome<(i64, char)> {
+    let [width, fill] = args.bind(function, ["width", "fillchar"], 1)?;
+    let width = call::int(rt, function, "width", &width.unwrap_or(Val::None))?;
+    let fill = fill.unwrap_or_else(|| Val::str(" "));
+    let mut chars = call::text(rt, function, "fillchar", &fill)?.chars();
+    match (chars.next(), chars.next()) {
+        (Some(fill), None) => Ok((width, fill)),
+        _ => fail(format!("{function}() fills with one character")),
+    }
+}
+
+fn ljust(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let (width, fill) = width_and_fill(rt, "ljust", args)?;
+    padded(rt, &own(rt, this)?, width, fill, |_, _| 0)
+}
+
+fn rjust(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let (width, fill) = width_and_fill(rt, "rjust", args)?;
+    padded(rt, &own(rt, this)?, width, fill, |missing, _| missing)
+}
+
+fn center(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let (width, fill) = width_and_fill(rt, "center", args)?;
+    centered(rt, &own(rt, this)?, width, fill)
+}
+
+/// `str.center`: an odd blank goes left if the width is odd too.
+pub(crate) fn centered(rt: &Runtime<'_>, text: &Text, width: i64, fill: char) -> Outcome {
+    padded(rt, text, width, fill, |missing, width| {
+        missing / 2 + (missing & width & 1)
+    })
+}
+
+fn zfill(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let [width] = args.bind("zfill", ["width"], 1)?;
+    let width = call::int(rt, "zfill", "width", &width.unwrap_or(Val::None))?;
+    let text = own(rt, this)?;
+    let missing = usize::try_from(width)
+        .unwrap_or(0)
+        .saturating_sub(text.chars());
+    rt.alloc(missing)?;
+    let signed = usize::from(text.as_str().starts_with(['+', '-']));
+    let (sign, digits) = text.as_str().split_at(signed);
+    alike(rt, &text, format!("{sign}{}{digits}", "0".repeat(missing)))
+}

@@ -1,0 +1,260 @@
+//! Methods of `str`: stripping, splitting, tabs.
+
+use super::text::{alike, own};
+use super::text_case::is_space;
+use crate::call::{self, Args};
+use crate::fault::{Outcome, fail};
+use crate::native::Methods;
+use crate::runtime::Runtime;
+use crate::value::text::escape;
+use crate::value::{Text, Val};
+
+pub(crate) const METHODS: Methods = &[
+    ("expandtabs", expandtabs),
+    ("lstrip", lstrip),
+    ("partition", partition),
+    ("rpartition", rpartition),
+    ("rsplit", rsplit),
+    ("rstrip", rstrip),
+    ("split", split),
+    ("splitlines", splitlines),
+    ("strip", strip),
+    ("striptags", striptags),
+    ("unescape", unescape),
+    ("escape", escaped),
+];
+
+fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -> Outcome {
+    let text = own(rt, this)?;
+    let [chars] = args.bind("strip", ["chars"], 0)?;
+    let set: Option<Vec<char>> = match &chars {
+        None | Some(Val::None) => None,
+        Some(chars) => Some(call::text(rt, "strip", "chars", chars)?.chars().collect()),
+    };
+    if let Some(set) = &set {
+        rt.step(set.len() as u64 * text.as_str().len() as u64 / 64)?;
+    }
+    let hit = |c: char| {
+        set.as_ref()
+            .map_or_else(|| is_space(c), |set| set.contains(&c))
+    };
+    let mut rest = text.as_str();
+    if left {
+        rest = rest.trim_start_matches(hit);
+    }
+    if right {
+        rest = rest.trim_end_matches(hit);
+    }
+    alike(rt, &text, rest.to_owned())
+}
+
+fn strip(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    stripped(rt, this, args, true, true)
+}
+
+fn lstrip(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    stripped(rt, this, args, true, false)
+}
+
+fn rstrip(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    stripped(rt, this, args, false, true)
+}
+
+/// The separator and the most splits.
+fn split_args(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Option<String>, usize)> {
+    let [separator, most] = args.bind(function, ["sep", "maxsplit"], 0)?;
+    let separator = match &separator {
+        None | Some(Val::None) => None,
+        Some(separator) => Some(call::text(rt, function, "sep", separator)?.to_owned()),
+    };
+    if separator.as_deref() == Some("") {
+        return fail(format!("{function}() needs a separator that is not empty"));
+    }
+    let most = call::int_or(rt, function, "maxsplit", most.as_ref(), -1)?;
+    Ok((separator, usize::try_from(most).unwrap_or(usize::MAX)))
+}
+
+fn parts(rt: &Runtime<'_>, like: &Text, parts: Vec<&str>) -> Outcome {
+    let mut items = Vec::with_capacity(parts.len());
+    for part in parts {
+        items.push(alike(rt, like, part.to_owned())?);
+    }
+    rt.list(items)
+}
+
+fn split(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let (separator, most) = split_args(rt, args, "split")?;
+    let pieces = match separator {
+        Some(separator) => text
+            .as_str()
+            .splitn(most.saturating_add(1), &*separator)
+            .collect(),
+        None => split_blanks(text.as_str(), most),
+    };
+    parts(rt, &text, pieces)
+}
+
+/// Splits at runs of blanks; what is left after the last split keeps its
+/// inner blanks and loses those at its ends.
+fn split_blanks(text: &str, most: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        if pieces.len() == most {
+            pieces.push(rest.trim_end_matches(is_space));
+            break;
+        }
+        let end = rest.find(is_space).unwrap_or(rest.len());
+        pieces.push(&rest[..end]);
+        rest = rest[end..].trim_start_matches(is_space);
+    }
+    pieces
+}
+
+fn rsplit(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let (separator, most) = split_args(rt, args, "rsplit")?;
+    let mut pieces: Vec<&str> = match separator {
+        Some(separator) => text
+            .as_str()
+            .rsplitn(most.saturating_add(1), &*separator)
+            .collect(),
+        None => {
+            let mut pieces = Vec::new();
+            let mut rest = text.as_str().trim_end_matches(is_space);
+            while !rest.is_empty() {
+                if pieces.len() == most {
+                    pieces.push(rest.trim_start_matches(is_space));
+                    break;
+                }
+                let start = rest
+                    .char_indices()
+                    .rfind(|(_, c)| is_space(*c))
+                    .map_or(0, |(at, c)| at + c.len_utf8());
+                pieces.push(&rest[start..]);
+                rest = rest[..start].trim_end_matches(is_space);
+            }
+            pieces
+        }
+    };
+    pieces.reverse();
+    parts(rt, &text, pieces)
+}
+
+fn splitlines(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let [keep] = args.bind("splitlines", ["keepends"], 0)?;
+    let keep = keep.is_some_and(|keep| keep.truth());
+    let mut lines = Vec::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (length, end) = match rest.find(is_line_end) {
+            Some(at) if rest[at..].starts_with("\r\n") => (at, at + 2),
+            Some(at) => (at, at + rest[at..].chars().next().map_or(1, char::len_utf8)),
+            None => (rest.len(), rest.len()),
+        };
+        lines.push(&rest[..if keep { end } else { length }]);
+        rest = &rest[end..];
+    }
+    parts(rt, &text, lines)
+}
+
+fn is_line_end(c: char) -> bool {
+    matches!(
+        c,
+        '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+fn three(rt: &Runtime<'_>, like: &Text, pieces: [&str; 3]) -> Outcome {
+    let mut items = Vec::with_capacity(3);
+    for piece in pieces {
+        items.push(alike(rt, like, piece.to_owned())?);
+    }
+    Ok(Val::tuple(items))
+}
+
+fn partition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let separator = partition_separator(rt, args)?;
+    match text.as_str().split_once(&*separator) {
+        Some((before, after)) => three(rt, &text, [before, &separator, after]),
+        None => three(rt, &text, [text.as_str(), "", ""]),
+    }
+}
+
+fn rpartition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let separator = partition_separator(rt, args)?;
+    match text.as_str().rsplit_once(&*separator) {
+        Some((before, after)) => three(rt, &text, [before, &separator, after]),
+        None => three(rt, &text, ["", "", text.as_str()]),
+    }
+}
+
+fn partition_separator(rt: &Runtime<'_>, args: Args) -> Outcome<String> {
+    let [separator] = args.bind("partition", ["sep"], 1)?;
+    let separator = separator.unwrap_or(Val::None);
+    match call::text(rt, "partition", "sep", &separator)? {
+        "" => fail("partition() needs a separator that is not empty"),
+        separator => Ok(separator.to_owned()),
+    }
+}
+
+fn expandtabs(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = own(rt, this)?;
+    let [size] = args.bind("expandtabs", ["tabsize"], 0)?;
+    let size = call::int_or(rt, "expandtabs", "tabsize", size.as_ref(), 8)?;
+    let size = usize::try_from(size).unwrap_or(0);
+    let tabs = text.as_str().matches('\t').count();
+    rt.alloc(tabs.saturating_mul(size))?;
+    let mut out = String::with_capacity(text.as_str().len());
+    let mut column = 0;
+    for c in text.as_str().chars() {
+        match c {
+            '\t' if size > 0 => {
+                let blanks = size - column % size;
+                out.push_str(&" ".repeat(blanks));
+                column += blanks;
+            }
+            '\t' => {}
+            c => {
+                out.push(c);
+                column = if matches!(c, '\n' | '\r') {
+                    0
+                } else {
+                    column + 1
+                };
+            }
+        }
+    }
+    alike(rt, &text, out)
+}
+
+fn only_markup(rt: &Runtime<'_>, this: &Val, name: &str) -> Outcome<Text> {
+    let text = own(rt, this)?;
+    if text.is_markup() || name == "escape" {
+        return Ok(text);
+    }
+    fail(format!("a str has no method \"{name}\": only markup has"))
+}
+
+fn striptags(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("striptags")?;
+    let text = only_markup(rt, this, "striptags")?;
+    rt.text(crate::filters::html::stripped_tags(text.as_str()))
+}
+
+fn unescape(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("unescape")?;
+    let text = only_markup(rt, this, "unescape")?;
+    rt.text(crate::filters::html::unescaped(text.as_str()))
+}
+
+fn escaped(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    let text = only_markup(rt, this, "unescape")?;
+    let [value] = args.bind("escape", ["s"], 1)?;
+    let value = value.map_or_else(|| Ok(text), |value| crate::value::show::text(rt, &value))?;
+    Ok(Val::Str(Text::markup(escape(value.as_str()))))
+}

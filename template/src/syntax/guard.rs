@@ -1,0 +1,106 @@
+//! Looks at the tokens before they are parsed: a flat expression of
+//! thousands of terms becomes a tree that deep.
+
+use std::sync::Arc;
+
+use minijinja::machinery::{Span, Token, Tokenizer};
+use minijinja::syntax::SyntaxConfig;
+
+use crate::error::{ErrorKind, TemplateError};
+use crate::limits::Limits;
+
+/// Text that is fit to be parsed.
+pub(super) struct Guarded {
+    /// The text with each unary `+` written as `-`, if there are any:
+    /// minijinja has no unary plus, and the two bind alike.
+    pub(super) text: Option<String>,
+    /// Where those signs stand.
+    pub(super) pluses: Vec<u32>,
+}
+
+/// Counts the tokens of each tag and finds the unary plus signs.
+pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, TemplateError> {
+    let mut tokens = Tokenizer::new(source, "template", false, SyntaxConfig::default());
+    let mut pluses = Vec::new();
+    let (mut parts, mut operators) = (0usize, 0usize);
+    let mut operand_before = false;
+    // An error of the tokenizer is the parser's to report.
+    while let Ok(Some((token, span))) = tokens.next_token() {
+        match token {
+            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => {
+                parts += 1;
+                operators = 0;
+            }
+            Token::VariableEnd | Token::BlockEnd => {}
+            Token::Ident(name) => operators += usize::from(is_operator(name)),
+            Token::Str(_) | Token::String(_) | Token::Float(_) => {}
+            Token::Int(_) | Token::Int128(_) => {}
+            Token::Plus if !operand_before => {
+                operators += 1;
+                pluses.push(span.start_offset);
+            }
+            _ => operators += 1,
+        }
+        operand_before = ends_operand(&token);
+        if operators > limits.tag_operators {
+            let limit = limits.tag_operators;
+            return Err(too_many(
+                source,
+                span,
+                &format!(
+                    "the tag has more than {limit} operators: build the value in steps with set (limit tag_operators)"
+                ),
+            ));
+        }
+        if parts > limits.template_parts {
+            let limit = limits.template_parts;
+            return Err(too_many(
+                source,
+                span,
+                &format!(
+                    "the template has more than {limit} tags and pieces of text (limit template_parts)"
+                ),
+            ));
+        }
+    }
+    let text = (!pluses.is_empty()).then(|| {
+        let mut text = String::with_capacity(source.len());
+        let mut from = 0;
+        for at in &pluses {
+            let at = *at as usize;
+            text.push_str(&source[from..at]);
+            text.push('-');
+            from = at + 1;
+        }
+        text + &source[from..]
+    });
+    Ok(Guarded { text, pluses })
+}
+
+fn is_operator(name: &str) -> bool {
+    matches!(
+        name,
+        "and" | "or" | "not" | "in" | "is" | "if" | "else" | "elif"
+    )
+}
+
+/// Whether a `+` after this token adds to something.
+fn ends_operand(token: &Token<'_>) -> bool {
+    match token {
+        Token::Ident(name) => !is_operator(name),
+        Token::Str(_)
+        | Token::String(_)
+        | Token::Int(_)
+        | Token::Int128(_)
+        | Token::Float(_)
+        | Token::ParenClose
+        | Token::BracketClose
+        | Token::BraceClose => true,
+        _ => false,
+    }
+}
+
+fn too_many(source: &Arc<str>, span: Span, message: &str) -> TemplateError {
+    TemplateError::new(ErrorKind::Limit, message)
+        .at(source, span.start_offset as usize..span.end_offset as usize)
+}

@@ -1,0 +1,101 @@
+//! From text to program.
+//!
+//! minijinja reads the text: its tokenizer and parser know Jinja2's grammar
+//! and whitespace rules. Its evaluator is not used: operators, attributes,
+//! methods, literals, undefined values and most filters have to be Python's,
+//! and everything that grows has to be charged, which leaves little of it.
+//! So the syntax tree is lowered into a small program of our own. All use of
+//! minijinja's unstable `machinery` is in this module.
+
+mod escapes;
+mod guard;
+mod lower;
+mod lower_stmt;
+pub(crate) mod program;
+
+use std::sync::Arc;
+
+use minijinja::machinery;
+use minijinja::syntax::SyntaxConfig;
+
+use crate::error::{ErrorKind, TemplateError};
+use crate::limits::Limits;
+use crate::runtime::on_large_stack;
+use program::Program;
+
+/// A byte range of the template's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+impl From<machinery::Span> for Span {
+    fn from(span: machinery::Span) -> Self {
+        Self {
+            start: span.start_offset,
+            end: span.end_offset,
+        }
+    }
+}
+
+/// Compiles a template.
+pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, TemplateError> {
+    if source.len() > limits.source_bytes {
+        return Err(TemplateError::new(
+            ErrorKind::Limit,
+            format!(
+                "the template has {} bytes, more than {} (limit source_bytes)",
+                source.len(),
+                limits.source_bytes
+            ),
+        ));
+    }
+    let source: Arc<str> = normal_newlines(source).into();
+    let guarded = guard::check(&source, limits)?;
+    let text = guarded.text.as_deref().unwrap_or(&source);
+    on_large_stack(|| {
+        let tree = machinery::parse(text, "template", SyntaxConfig::default())
+            .map_err(|error| syntax_error(&error, &source))?;
+        lower_stmt::template(&tree, &source, &guarded.pluses).map_err(|fault| {
+            let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
+            match fault.at {
+                Some(at) => error.at(&source, at.range()),
+                None => error,
+            }
+        })
+    })
+}
+
+/// Jinja2 reads `\r\n` and `\r` as `\n`. (Both drop one newline at the end.)
+fn normal_newlines(source: &str) -> String {
+    if source.contains('\r') {
+        source.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        source.to_owned()
+    }
+}
+
+fn syntax_error(error: &minijinja::Error, source: &Arc<str>) -> TemplateError {
+    let detail = error.detail().unwrap_or("the template cannot be read");
+    let kind = if detail.contains("maximum recursion") {
+        ErrorKind::Limit
+    } else {
+        ErrorKind::Syntax
+    };
+    let message = match detail.strip_prefix("unknown statement ") {
+        Some(tag) => format!("unknown tag \"{tag}\""),
+        None => detail.to_owned(),
+    };
+    let plain = TemplateError::new(kind, message);
+    match error.range() {
+        Some(range) => plain.at(source, range),
+        None => plain,
+    }
+}

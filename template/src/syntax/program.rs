@@ -1,0 +1,173 @@
+//! A compiled template.
+
+use std::sync::Arc;
+
+use super::Span;
+use crate::filters::Filter;
+use crate::predicates::Test;
+use crate::value::Val;
+use crate::value::number::Arith;
+
+/// A name the template uses, as an index into [`Program::names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// A compiled template.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) source: Arc<str>,
+    pub(crate) body: Vec<Stmt>,
+    pub(crate) names: Vec<Arc<str>>,
+    /// Names that are assigned to, for hints.
+    pub(crate) assigned: Vec<Arc<str>>,
+    pub(crate) blocks: Vec<(Arc<str>, Arc<Vec<Stmt>>)>,
+    /// Whether a method that changes a list or dict is named: then the
+    /// rendering works on copies of the context's values.
+    pub(crate) mutates: bool,
+    /// The slots of names with a meaning of their own.
+    pub(crate) special: Special,
+}
+
+/// Slots of `loop`, `caller`, `varargs` and `kwargs`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Special {
+    pub(crate) loop_: Slot,
+    pub(crate) caller: Slot,
+    pub(crate) varargs: Slot,
+    pub(crate) kwargs: Slot,
+}
+
+#[derive(Debug)]
+pub(crate) enum Stmt {
+    Text(Box<str>),
+    Emit(Node),
+    For(Arc<For>),
+    If {
+        test: Node,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+    },
+    With {
+        assignments: Vec<(Target, Node)>,
+        body: Vec<Stmt>,
+    },
+    Set(Target, Node),
+    SetBlock {
+        target: Target,
+        filters: Vec<FilterCall>,
+        body: Vec<Stmt>,
+    },
+    AutoEscape(Node, Vec<Stmt>),
+    FilterBlock(Vec<FilterCall>, Vec<Stmt>),
+    Block(Arc<Vec<Stmt>>),
+    Macro(Slot, Arc<MacroDef>),
+    CallBlock {
+        call: Node,
+        caller: Arc<MacroDef>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct For {
+    pub(crate) target: Target,
+    pub(crate) iter: Node,
+    pub(crate) filter: Option<Node>,
+    pub(crate) recursive: bool,
+    pub(crate) body: Vec<Stmt>,
+    pub(crate) otherwise: Vec<Stmt>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MacroDef {
+    pub(crate) name: Arc<str>,
+    pub(crate) params: Vec<(Slot, Arc<str>, Option<Node>)>,
+    pub(crate) body: Vec<Stmt>,
+    /// Whether the body names `varargs`, `kwargs` or `caller`, and so takes
+    /// what they stand for.
+    pub(crate) varargs: bool,
+    pub(crate) kwargs: bool,
+    pub(crate) caller: bool,
+}
+
+/// What can be assigned to.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Name(Slot),
+    /// An attribute of a namespace.
+    Attr(Slot, Arc<str>, Span),
+    Unpack(Vec<Target>, Span),
+}
+
+/// An expression with its place.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) at: Span,
+    pub(crate) expr: Expr,
+}
+
+#[derive(Debug)]
+pub(crate) enum Expr {
+    Const(Val),
+    Var(Slot),
+    Attr(Box<Node>, Arc<str>),
+    Item(Box<Node>, Box<Node>),
+    Slice(Box<Node>, Box<[Option<Node>; 3]>),
+    Not(Box<Node>),
+    Neg(Box<Node>),
+    Pos(Box<Node>),
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Arith(Arith, Box<Node>, Box<Node>),
+    Concat(Vec<Node>),
+    Compare(Box<Node>, Vec<(Comparison, Node)>),
+    If(Box<If>),
+    Filter(Box<Node>, Box<FilterCall>),
+    Test(Box<Node>, Box<TestCall>),
+    Call(Box<Node>, Vec<Arg>),
+    Method(Box<Node>, Arc<str>, Vec<Arg>),
+    /// `self.name()`.
+    SelfBlock(Arc<str>),
+    List(Vec<Node>),
+    Tuple(Vec<Node>),
+    Dict(Vec<(Node, Node)>),
+}
+
+#[derive(Debug)]
+pub(crate) struct If {
+    pub(crate) test: Node,
+    pub(crate) then: Node,
+    pub(crate) otherwise: Option<Node>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    In,
+    NotIn,
+}
+
+#[derive(Debug)]
+pub(crate) struct FilterCall {
+    pub(crate) filter: &'static Filter,
+    pub(crate) args: Vec<Arg>,
+    pub(crate) at: Span,
+}
+
+#[derive(Debug)]
+pub(crate) struct TestCall {
+    pub(crate) test: &'static Test,
+    pub(crate) args: Vec<Arg>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Arg {
+    Pos(Node),
+    Kw(Arc<str>, Node),
+    Splat(Node),
+    KwSplat(Node),
+}

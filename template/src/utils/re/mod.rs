@@ -1,0 +1,11 @@
+//! Python's `re`.
+
+mod matched;
+mod module;
+mod pattern;
+mod substitute;
+mod translate;
+
+pub(crate) use matched::{MATCH_METHODS, Match};
+pub(crate) use module::MODULE;
+pub(crate) use pattern::{PATTERN_METHODS, Pattern, RegexCache};

@@ -1,0 +1,44 @@
+//! Runs other programs.
+
+use std::process::{Command, Stdio};
+
+/// Nothing, or what went wrong.
+pub(crate) type Outcome = Result<(), String>;
+
+/// Tells what is being done.
+pub(crate) fn say(what: &str) {
+    eprintln!("== {what}");
+}
+
+/// Runs cargo with these arguments and variables.
+pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new("cargo");
+    command.args(arguments).envs(variables.iter().copied());
+    run(&mut command)
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Outcome {
+    let told = format!("{command:?}");
+    match command.stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{told}: {status}")),
+        Err(error) => Err(format!("{told}: {error}")),
+    }
+}
+
+/// What a command prints.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => Err(format!("{program} {}: {}", arguments.join(" "), output.status)),
+        Err(error) => Err(format!("{program} {}: {error}", arguments.join(" "))),
+    }
+}
+
+/// Whether a program is there.
+pub(crate) fn has(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}

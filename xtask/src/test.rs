@@ -1,0 +1,24 @@
+//! Every test, with what they need.
+
+use crate::process::{Outcome, cargo, has, say};
+
+/// Runs the tests; further arguments go to the test runner.
+pub(crate) fn run(more: &[String]) -> Outcome {
+    // The tests of the command run the command.
+    say("build");
+    cargo(&["build", "--workspace", "--bins"], &[])?;
+    say("tests");
+    let nextest = has("cargo", &["nextest", "--version"]);
+    let mut arguments = if nextest {
+        vec!["nextest", "run", "--workspace", "--no-fail-fast"]
+    } else {
+        vec!["test", "--workspace", "--no-fail-fast"]
+    };
+    arguments.extend(more.iter().map(String::as_str));
+    cargo(&arguments, &[])?;
+    if nextest && more.is_empty() {
+        say("documentation tests");
+        cargo(&["test", "--workspace", "--doc"], &[])?;
+    }
+    Ok(())
+}
