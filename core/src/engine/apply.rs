@@ -1,5 +1,6 @@
 //! Load, decide, write: until the write took place or no longer fits.
 
+use super::LEASE_MARGIN;
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -162,7 +163,8 @@ fn patience(run: &Run, input: &Input, now: Timestamp) -> Timestamp {
         | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
         _ => None,
     };
-    claimed.map_or(now + PATIENCE.delta(), |lease| lease.until)
+    // A write after the claim ran out does no harm: it is refused if somebody else has the run.
+    claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta()))
 }
 
 /// Whether a write that was not answered took place: the stored record is the one that was to be

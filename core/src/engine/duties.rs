@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::attempt::{RunDispatches, origin};
 use super::handle::rest;
-use super::{Engine, Invocation};
+use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
 use crate::ports::StoreError;
 use crate::run::{Input, Run};
@@ -28,6 +28,10 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
+                if !Grip::of(&run, self.limits.lease).is_firm(self.now()) {
+                    // This host stood still, or they took too long: somebody else sees to the rest.
+                    return Ok(run);
+                }
                 let error = self.perform(when, index, action, &run, job, &templates).await.err();
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties tells.
