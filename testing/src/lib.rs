@@ -1,1 +1,5 @@
-//! Conformance suite and simulation for Pumice's adapters and engine.
+//! Tests that every adapter passes, adapters in memory, and the simulation of a run's life.
+
+pub mod memory;
+pub mod prng;
+pub mod sim;

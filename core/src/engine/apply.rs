@@ -1,13 +1,22 @@
 //! Load, decide, write: until the write took place or no longer fits.
 
+use super::LEASE_MARGIN;
 use super::dispatch::Dispatcher;
+use crate::Timestamp;
+use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
 use crate::run::{Decision, IllegalTransition, Input, Run, Status, decide};
 
-/// Most times a write is decided again because others wrote first.
-const MAX_CONFLICTS: usize = 32;
+/// Most times one input is tried, because others wrote first or the store did not answer.
+const MAX_TRIES: usize = 100;
+/// How long a write that nobody's claim waits for is tried when the store does not answer.
+const PATIENCE: Span = Span::from_secs(5);
+/// The pause after the first time the store did not answer; doubled each time.
+const FIRST_PAUSE: Span = Span::from_secs(1);
+/// The longest pause.
+const MAX_PAUSE: Span = Span::from_secs(8);
 
 /// An input that was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -27,31 +36,66 @@ pub enum ApplyError {
 }
 
 impl Dispatcher {
-    /// Carries out an input on a record, deciding again when others write first.
+    /// Carries out an input on a record, deciding again when others write first, and trying again
+    /// for a while when the store does not answer: as long as the claim of the one who writes holds.
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
-    pub async fn apply(&self, mut run: Run, input: Input) -> Result<Run, ApplyError> {
+    pub async fn apply(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
         let key = run.key.clone();
-        for _ in 0..MAX_CONFLICTS {
-            match self.apply_once(&run, input.clone()).await {
-                Ok(next) => return Ok(next),
-                Err(Applied::Illegal(illegal)) => return Err(ApplyError::Illegal(illegal, Box::new(run))),
-                Err(Applied::Commit(CommitError::Locked(by), _)) => return Err(ApplyError::Locked(by)),
-                Err(Applied::Commit(CommitError::Store(error), _)) => return Err(error.into()),
-                Err(Applied::Commit(CommitError::Conflict, _)) => {
-                    run = self.reload(&key).await?;
-                }
-                Err(Applied::Commit(CommitError::Unknown(_), decision)) => {
-                    run = self.reload(&key).await?;
-                    if took_effect(&decision.run, &run) {
-                        self.send(&decision).await;
-                        return Ok(run);
+        let give_up = patience(&run, &input, self.now());
+        let mut pause = FIRST_PAUSE;
+        let mut known = Known { run: Some(run), unsure: None };
+        for _ in 0..MAX_TRIES {
+            match self.try_apply(&key, &mut known, input.clone()).await {
+                Ok(Some(next)) => return Ok(next),
+                Ok(None) => {}
+                Err(ApplyError::Store(error)) => {
+                    let next = self.now() + pause.delta();
+                    if next >= give_up {
+                        return Err(error.into());
                     }
+                    tracing::warn!(%key, %error, "a write is tried again");
+                    self.site().ports.clock.sleep_until(next).await;
+                    pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
+                Err(error) => return Err(error),
             }
         }
-        Err(StoreError::new(format!("run {key} was changed by others {MAX_CONFLICTS} times in a row")).into())
+        Err(StoreError::new(format!("run {key} could not be written in {MAX_TRIES} tries")).into())
+    }
+
+    /// One try; `None` when the record must be read again first.
+    async fn try_apply(
+        &self,
+        key: &RunKey,
+        known: &mut Known,
+        input: Input,
+    ) -> Result<Option<Run>, ApplyError> {
+        let run = match known.run.take() {
+            Some(run) => run,
+            None => self.reload(key).await?,
+        };
+        if let Some(decision) = known.unsure.take()
+            && took_effect(&decision.run, &run)
+        {
+            self.send(&decision).await;
+            return Ok(Some(run));
+        }
+        match self.apply_once(&run, input).await {
+            Ok(next) => Ok(Some(next)),
+            Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(run))),
+            Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            // A conflict may be with this very write: an answer was lost and the request repeated.
+            Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
+                known.unsure = Some(decision);
+                Ok(None)
+            }
+            Err(Applied::Commit(CommitError::Store(error), decision)) => {
+                known.unsure = Some(decision);
+                Err(error.into())
+            }
+        }
     }
 
     /// Carries out an input on a record exactly as given.
@@ -59,11 +103,8 @@ impl Dispatcher {
         let now = self.now();
         let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
-        let change = Change {
-            run: decision.run.clone(),
-            lock: decision.lock,
-            message: self.message(&decision),
-        };
+        let change =
+            Change { run: decision.run.clone(), lock: decision.lock, message: self.message(&decision) };
         match self.site().ports.runs.commit(change).await {
             Ok(sent) => {
                 log_change(run, &decision.run);
@@ -76,7 +117,7 @@ impl Dispatcher {
         }
     }
 
-    async fn reload(&self, key: &RunKey) -> Result<Run, ApplyError> {
+    pub(super) async fn reload(&self, key: &RunKey) -> Result<Run, ApplyError> {
         self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))
     }
 
@@ -86,7 +127,7 @@ impl Dispatcher {
     }
 
     /// Sends the message of a decision. One that is not sent costs time only: the sweeper sends it.
-    async fn send(&self, decision: &Decision) {
+    pub(super) async fn send(&self, decision: &Decision) {
         if let Some(outgoing) = self.message(decision) {
             for outcome in self.site().ports.queue.send(vec![outgoing]).await {
                 if let Err(error) = outcome {
@@ -104,14 +145,39 @@ pub(super) enum Applied {
     Commit(CommitError, Box<Decision>),
 }
 
+/// What is known between two tries.
+struct Known {
+    /// The record, unless it must be read again.
+    run: Option<Run>,
+    /// A write that may have taken place.
+    unsure: Option<Box<Decision>>,
+}
+
+/// Until when an input is tried. The outcome of an attempt is worth every moment of its claim: if
+/// it is not recorded, the attempt is made again.
+fn patience(run: &Run, input: &Input, now: Timestamp) -> Timestamp {
+    let claimed = match input {
+        Input::Finish { worker, epoch, .. }
+        | Input::Suspend { worker, epoch, .. }
+        | Input::ActionDone { worker, epoch, .. }
+        | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
+        _ => None,
+    };
+    // A write after the claim ran out does no harm: it is refused if somebody else has the run.
+    claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta()))
+}
+
 /// Whether a write that was not answered took place: the stored record is the one that was to be
-/// written, or one that somebody wrote later over it.
-fn took_effect(wanted: &Run, stored: &Run) -> bool {
+/// written, or one that others wrote over it later without undoing it.
+pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
     stored == wanted
         || (stored.rev > wanted.rev
             && stored.epoch == wanted.epoch
             && stored.lease == wanted.lease
-            && stored.status == wanted.status)
+            && stored.status == wanted.status
+            && stored.attempt == wanted.attempt
+            && stored.duties == wanted.duties
+            && stored.cancel >= wanted.cancel)
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::apply::ApplyError;
 use super::dispatch::Dispatcher;
-use super::{Engine, Invocation};
+use super::{Engine, Grip, Invocation};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunId;
@@ -58,9 +58,15 @@ impl Engine {
             work_dir: &invocation.work_dir,
             cancel: &cancel,
         };
+        let grip = Grip::of(run, self.limits.lease);
+        if !grip.is_firm(self.now()) {
+            // This host stood still; somebody else may have the run by now.
+            return Ok(Attempted::Lost);
+        }
         // A panic in a job type is a failed attempt, not a lost worker.
         let running = AssertUnwindSafe(leaf.run(&context, &rendered)).catch_unwind();
-        let watching = self.watch(run, job, invocation, &cancel);
+        let limit = self.time_limit(self.now(), job, invocation);
+        let watching = self.watch(run, limit, &grip, invocation, &cancel);
         let ended = match select(std::pin::pin!(running), std::pin::pin!(watching)).await {
             Either::Left((ended, _)) => Some(ended),
             Either::Right((stop, running)) => {
@@ -80,14 +86,24 @@ impl Engine {
     }
 
     /// The templates of a run that has started.
-    pub(super) async fn templates(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Templates, StoreError> {
+    pub(super) async fn templates(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+    ) -> Result<Templates, StoreError> {
         let start = run.ts_start.unwrap_or_else(|| self.now());
         let (scene, _) = self.dispatcher.scene(run, job, realm, start).await?;
         Ok(Templates::new(self.registry.renderer().clone(), scene))
     }
 
     /// Payload and parameters: as the dispatcher rendered them, else rendered now.
-    pub(super) fn rendered(&self, spec: &RunSpec, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+    pub(super) fn rendered(
+        &self,
+        spec: &RunSpec,
+        job: &JobSpec,
+        templates: &Templates,
+    ) -> Result<Rendered, JobError> {
         if let Some(rendered) = &spec.rendered {
             return Ok(rendered.clone());
         }
@@ -97,12 +113,17 @@ impl Engine {
         }
     }
 
-    /// Returns when the attempt is to stop, and why.
-    pub(super) async fn watch(&self, run: &Run, job: &JobSpec, invocation: &Invocation, cancel: &Cancel) -> Stop {
+    /// Returns when the attempt is to stop, and why. `limit` is when its time is up, and how long
+    /// that is.
+    pub(super) async fn watch(
+        &self,
+        run: &Run,
+        limit: Option<(Timestamp, Span)>,
+        grip: &Grip,
+        invocation: &Invocation,
+        cancel: &Cancel,
+    ) -> Stop {
         let clock = &self.site.ports.clock;
-        let started = self.now();
-        let limit = self.time_limit(started, job, invocation);
-        let mut until = run.lease.as_ref().map_or(started, |lease| lease.until);
         loop {
             let now = self.now();
             if let Some(stop) = cancel.is_stopped() {
@@ -115,17 +136,22 @@ impl Engine {
             }
             let next = now + self.limits.watch.delta();
             clock.sleep_until(limit.map_or(next, |(ends, _)| next.min(ends))).await;
-            match self.look_after(run, &mut until, invocation).await {
-                Some(stop) => return stop,
-                None => continue,
+            if let Some(stop) = self.look_after(run, grip, invocation).await {
+                return stop;
             }
         }
     }
 
     /// When the attempt must have ended, and how long that is.
-    fn time_limit(&self, started: Timestamp, job: &JobSpec, invocation: &Invocation) -> Option<(Timestamp, Span)> {
+    fn time_limit(
+        &self,
+        started: Timestamp,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Option<(Timestamp, Span)> {
         let own = job.fields.timeout.map(|timeout| started + timeout.delta());
-        let given = invocation.ends.map(|ends| ends - self.limits.grace.delta());
+        // Twice: once to stop, once to record that it did.
+        let given = invocation.ends.map(|ends| ends - self.limits.grace.delta() * 2);
         let ends = match (own, given) {
             (Some(own), Some(given)) => own.min(given),
             (one, other) => one.or(other)?,
@@ -135,12 +161,12 @@ impl Engine {
     }
 
     /// Looks whether the run is still this invocation's and not cancelled, and extends the claim.
-    async fn look_after(&self, run: &Run, until: &mut Timestamp, invocation: &Invocation) -> Option<Stop> {
+    async fn look_after(&self, run: &Run, grip: &Grip, invocation: &Invocation) -> Option<Stop> {
         let stored = match self.site.ports.runs.load(&run.key).await {
             Ok(Some(stored)) => stored,
             Ok(None) => return Some(Stop::Lost),
             // A store that does not answer now may answer next time; the lease bounds the wait.
-            Err(_) => return (self.now() >= *until).then_some(Stop::Lost),
+            Err(_) => return (self.now() >= grip.until()).then_some(Stop::Lost),
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
             return Some(Stop::Lost);
@@ -150,16 +176,13 @@ impl Engine {
         }
         let now = self.now();
         let half = self.limits.lease.delta() / 2;
-        if invocation.ends.is_none() && *until - now < half {
-            let input = Input::Extend {
-                worker: invocation.owner.clone(),
-                epoch: run.epoch,
-                until: now + self.limits.lease.delta(),
-            };
+        if invocation.ends.is_none() && grip.until() - now < half {
+            let until = now + self.limits.lease.delta();
+            let input = Input::Extend { worker: invocation.owner.clone(), epoch: run.epoch, until };
             match self.dispatcher.apply(stored, input).await {
-                Ok(extended) => *until = extended.lease.map_or(*until, |lease| lease.until),
+                Ok(_) => grip.extend(until),
                 Err(ApplyError::Illegal(..)) => return Some(Stop::Lost),
-                Err(_) if now >= *until => return Some(Stop::Lost),
+                Err(_) if now >= grip.until() => return Some(Stop::Lost),
                 Err(_) => {}
             }
         }
@@ -177,7 +200,9 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Option<Outcome> {
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
         (Some(Ok(Err(error))), _) => failure(error),
-        (Some(Err(panic)), _) => failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic)))),
+        (Some(Err(panic)), _) => {
+            failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic))))
+        }
         (None, None) => failure(JobError::failed("the attempt did not end")),
     })
 }

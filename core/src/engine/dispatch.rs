@@ -99,7 +99,9 @@ impl Dispatcher {
         let mut made = self.create(batch).await?.into_iter();
         let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()));
         // Every request that was prepared has its outcome from `create`.
-        Ok(outcomes.map(|o| o.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into()))).collect())
+        Ok(outcomes
+            .map(|o| o.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into())))
+            .collect())
     }
 
     /// Makes the runs and sends their messages.
@@ -151,7 +153,8 @@ impl Dispatcher {
             let (job_id, depth) = (job_id.to_string(), lineage.depth);
             return Err(DispatchError::TooDeep { job_id, depth, limit: MAX_DEPTH });
         }
-        run.keyed = request.idempotency_key.clone().map(|key| Keyed { key, fingerprint: fingerprint(request) });
+        run.keyed =
+            request.idempotency_key.clone().map(|key| Keyed { key, fingerprint: fingerprint(request) });
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document, rendered: None };
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, message: None });
@@ -192,7 +195,12 @@ impl Dispatcher {
     }
 
     /// The job with the request's parameters and globals in it, checked.
-    fn specialise(&self, job: &Arc<JobSpec>, request: &DispatchRequest, origin: Option<&Origin>) -> Result<JobSpec, DispatchError> {
+    fn specialise(
+        &self,
+        job: &Arc<JobSpec>,
+        request: &DispatchRequest,
+        origin: Option<&Origin>,
+    ) -> Result<JobSpec, DispatchError> {
         self.check_once(job)?;
         let none = Map::new();
         let globals = merge_globals(
@@ -234,19 +242,34 @@ impl Dispatcher {
     }
 
     /// A request with a key, or of a run, has an id that follows from it: made twice, it is made once.
-    fn run_id(&self, request: &DispatchRequest, origin: Option<&Origin>, index: usize, now: Timestamp) -> RunId {
+    fn run_id(
+        &self,
+        request: &DispatchRequest,
+        origin: Option<&Origin>,
+        index: usize,
+        now: Timestamp,
+    ) -> RunId {
         let realm = &self.site.realm;
         match (&request.idempotency_key, origin) {
             (Some(key), _) => RunId::from_key(realm, &request.job_id, &format!("key:{key}")),
-            (None, Some(origin)) => {
-                RunId::from_key(realm, &request.job_id, &format!("run:{}#{}#{index}", origin.key, origin.label))
-            }
+            (None, Some(origin)) => RunId::from_key(
+                realm,
+                &request.job_id,
+                &format!("run:{}#{}#{index}", origin.key, origin.label),
+            ),
             (None, None) => RunId(self.site.ports.random.uuid(now)),
         }
     }
 
     /// The record of a run of this job.
-    pub(super) fn record(&self, job: &JobSpec, key: RunKey, run_id: RunId, now: Timestamp, not_before: Timestamp) -> Run {
+    pub(super) fn record(
+        &self,
+        job: &JobSpec,
+        key: RunKey,
+        run_id: RunId,
+        now: Timestamp,
+        not_before: Timestamp,
+    ) -> Run {
         let fields = &job.fields;
         let about = (fields.job_id.clone(), fields.r#type.clone(), fields.worker.clone());
         let mut run = Run::dispatched(key, run_id, about, now, not_before, self.site.settings.event_ttl);
@@ -262,7 +285,12 @@ impl Dispatcher {
 
     /// Renders at dispatch, unless the job is to be rendered at its start. A template that fails is
     /// left to the worker: its attempt fails, is recorded and has its actions.
-    pub(super) async fn render_now(&self, run: &Run, job: &JobSpec, realm: &RealmSpec) -> Result<Option<Rendered>, StoreError> {
+    pub(super) async fn render_now(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+    ) -> Result<Option<Rendered>, StoreError> {
         let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok(None) };
         if job.fields.render_at == Some(RenderAt::Run) {
             return Ok(None);
@@ -289,7 +317,9 @@ impl Dispatcher {
         if message.parameters.is_some() || message.globals.is_some() {
             let bytes = message.body().len();
             if bytes > MAX_MESSAGE_BYTES {
-                let text = format!("parameters and globals make a message of {bytes} bytes; the limit is {MAX_MESSAGE_BYTES}");
+                let text = format!(
+                    "parameters and globals make a message of {bytes} bytes; the limit is {MAX_MESSAGE_BYTES}"
+                );
                 return Err(DispatchError::TooLarge(text));
             }
         }
@@ -376,14 +406,19 @@ impl Dispatcher {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached; the inner error says why the message can
     /// never be run.
-    pub(super) async fn adopt(&self, message: &Message) -> Result<Result<(Run, RunSpec), String>, StoreError> {
+    pub(super) async fn adopt(
+        &self,
+        message: &Message,
+    ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
         if message.run_key.is_some() {
             return Ok(Err("there is no record of this step".to_owned()));
         }
         let job = self.site.ports.jobs.jobs(std::slice::from_ref(&message.job_id)).await?.pop().flatten();
         let job = match job {
             None => return Ok(Err(format!("no such job {}", message.job_id))),
-            Some(Err(error)) => return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id))),
+            Some(Err(error)) => {
+                return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id)));
+            }
             Some(Ok(job)) => job,
         };
         let request = DispatchRequest {

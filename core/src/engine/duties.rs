@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::attempt::{RunDispatches, origin};
 use super::handle::rest;
-use super::{Engine, Invocation};
+use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
 use crate::ports::StoreError;
 use crate::run::{Input, Run};
@@ -12,7 +12,12 @@ use crate::spec::{ActionSpec, ActionsWhen, JobSpec, Overlap};
 
 impl Engine {
     /// Does what is left about an attempt that has ended, if anything.
-    pub(super) async fn see_to_duties(&self, mut run: Run, job: &JobSpec, invocation: &Invocation) -> Result<Run, StoreError> {
+    pub(super) async fn see_to_duties(
+        &self,
+        mut run: Run,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Result<Run, StoreError> {
         let Some(duties) = run.duties.clone() else {
             self.free_next(&run).await;
             return Ok(run);
@@ -23,11 +28,16 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
+                if !Grip::of(&run, self.limits.lease).is_firm(self.now()) {
+                    // This host stood still, or they took too long: somebody else sees to the rest.
+                    return Ok(run);
+                }
                 let error = self.perform(when, index, action, &run, job, &templates).await.err();
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties tells.
                 if error.is_some() || !last {
-                    let input = Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
+                    let input =
+                        Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
                     run = match self.dispatcher.apply(run, input).await {
                         Ok(next) => next,
                         Err(error) => return rest(error),
@@ -90,7 +100,9 @@ impl Engine {
         let name = format!("{}[{index}] {}", when.field(), spec.kind());
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
         let result: Value = run.result.clone();
-        let fields = templates.json(&spec.fields(), &[("result", result)]).map_err(|error| format!("{name}: {error}"))?;
+        let fields = templates
+            .json(&spec.fields(), &[("result", result)])
+            .map_err(|error| format!("{name}: {error}"))?;
         let label = format!("{}.{index}", when.field());
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
         let context = ActionContext {

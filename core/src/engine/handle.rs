@@ -8,8 +8,9 @@ use super::dispatch::Dispatcher;
 use super::steps::Stepped;
 use super::{Engine, Invocation};
 use crate::Timestamp;
+use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::{JobError, Kind, Scene, Templates, WorkDir};
+use crate::job_type::{Cancel, JobError, Kind, Rendered, Scene, Stop, Templates, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
@@ -34,6 +35,8 @@ pub(super) enum Verdict {
     End(Status, String),
 }
 
+/// How long a run stays away that could not begin because something could not be reached.
+const PAUSE: Span = Span::from_secs(10);
 /// How long a message stays away when something could not be reached, at most.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
@@ -46,7 +49,10 @@ impl Engine {
             Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
         };
         if message.realm != self.site.realm {
-            return Handled::Bury(format!("the message is for realm {}, not {}", message.realm, self.site.realm));
+            return Handled::Bury(format!(
+                "the message is for realm {}, not {}",
+                message.realm, self.site.realm
+            ));
         }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
         match self.handle_message(message, receives, ends).await {
@@ -58,7 +64,12 @@ impl Engine {
         }
     }
 
-    async fn handle_message(&self, message: Message, receives: u32, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
+    async fn handle_message(
+        &self,
+        message: Message,
+        receives: u32,
+        ends: Option<Timestamp>,
+    ) -> Result<Handled, StoreError> {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
@@ -67,34 +78,45 @@ impl Engine {
                 Err(reason) => return Ok(Handled::Bury(reason)),
             },
         };
-        let owner = Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
+        let owner =
+            Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
         let work_dir = WorkDir::new(self.site.scratch.clone(), run.run_id.to_string());
         let invocation = Invocation { owner, began: self.now(), ends, work_dir };
-        self.run_to_rest(run, &spec, receives, &invocation, false).await?;
+        self.run_to_rest(run, &spec, receives, &invocation, None).await?;
         Ok(Handled::Delete)
     }
 
     /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
-    /// then stands. `inline` runs belong to a parent in the same invocation, which sees their end.
+    /// then stands. `parent` is given for a child that runs in its parent's invocation, which sees
+    /// its end unless the parent is lost meanwhile.
     pub(super) async fn run_to_rest(
         &self,
         mut run: Run,
         spec: &RunSpec,
         receives: u32,
         invocation: &Invocation,
-        inline: bool,
+        parent: Option<&Cancel>,
     ) -> Result<Run, StoreError> {
         let job = match JobSpec::from_checked(spec.job.clone()) {
             Ok(job) => job,
-            Err(error) => return self.close(run, Status::Rejected, error.to_string(), None, invocation, inline).await,
+            Err(error) => {
+                return self.close(run, Status::Rejected, error.to_string(), None, invocation, parent).await;
+            }
         };
-        let composite = self.registry.job_type(&job.fields.r#type).is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
+        let composite = self
+            .registry
+            .job_type(&job.fields.r#type)
+            .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
         loop {
             let tries = Tries { receives, composite };
             match look(&run, tries, self.now()) {
                 Look::Drop(_) => return Ok(run),
                 Look::Close(status, reason) => {
-                    return self.close(run, status, reason, Some(&job), invocation, inline).await;
+                    if composite && run.ts_start.is_some() {
+                        // What it started must not go on for nobody.
+                        self.cancel_children(&run).await?;
+                    }
+                    return self.close(run, status, reason, Some(&job), invocation, parent).await;
                 }
                 Look::Duties => {
                     let until = invocation.lease_until(self.now(), self.limits.lease);
@@ -106,38 +128,64 @@ impl Engine {
                 }
                 Look::Start { first } => {
                     if self.worker != run.worker {
-                        let reason = format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
-                        return self.close(run, Status::Rejected, reason, None, invocation, inline).await;
+                        let reason =
+                            format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
+                        return self.close(run, Status::Rejected, reason, None, invocation, parent).await;
                     }
-                    let claimed = match self.start(run, &job, first, invocation, inline).await? {
+                    let claimed = match self.start(run, &job, first, invocation, parent).await? {
                         Started::Claimed(claimed) => claimed,
                         Started::Rest(run) => return Ok(run),
                     };
-                    run = self.run_claimed(claimed, spec, &job, invocation, inline).await?;
+                    run = self.run_claimed(claimed, spec, &job, invocation, parent).await?;
                 }
             }
-            let again = run.status == Status::Retrying && run.lease.is_none() && run.not_before <= self.now();
-            if !(inline && again) {
+            let now = self.now();
+            let again = run.status == Status::Retrying && run.lease.is_none() && run.not_before <= now;
+            if parent.is_none() || !again || invocation.is_late(now) {
                 return Ok(run);
             }
         }
     }
 
     /// Claims a run, after it was told whether it may start at all.
-    async fn start(&self, run: Run, job: &JobSpec, first: bool, invocation: &Invocation, inline: bool) -> Result<Started, StoreError> {
+    async fn start(
+        &self,
+        run: Run,
+        job: &JobSpec,
+        first: bool,
+        invocation: &Invocation,
+        parent: Option<&Cancel>,
+    ) -> Result<Started, StoreError> {
+        if parent.is_none() && !self.is_wanted(&run).await? {
+            let reason = "its parent went on without it".to_owned();
+            let closed = self.close(run, Status::Cancelled, reason, None, invocation, parent).await?;
+            return Ok(Started::Rest(closed));
+        }
         let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
         let event_log = match verdict {
             Verdict::Start(event_log) => event_log,
             Verdict::End(status, reason) => {
-                return Ok(Started::Rest(self.close(run, status, reason, None, invocation, inline).await?));
+                return Ok(Started::Rest(self.close(run, status, reason, None, invocation, parent).await?));
             }
         };
         let input = self.claim(invocation, event_log);
         match self.dispatcher.apply(run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
-            Err(ApplyError::Locked(by)) => Ok(Started::Rest(self.give_way(run, by, invocation, inline).await?)),
+            Err(ApplyError::Locked(by)) => {
+                Ok(Started::Rest(self.give_way(run, by, invocation, parent).await?))
+            }
             Err(error) => rest(error).map(Started::Rest),
         }
+    }
+
+    /// Whether a run that starts apart from its parent is still a step of it: an invocation that
+    /// stood still may have made it after its parent went on.
+    async fn is_wanted(&self, run: &Run) -> Result<bool, StoreError> {
+        let (Some(parent), Some(step)) = (run.key.parent(), run.key.step()) else { return Ok(true) };
+        let parent = self.site.ports.runs.load(&parent).await?;
+        Ok(parent.is_some_and(|parent| {
+            !parent.status.is_end() && parent.key.child(parent.attempt, step) == run.key
+        }))
     }
 
     /// The input that claims a run for this invocation.
@@ -151,10 +199,16 @@ impl Engine {
     }
 
     /// What becomes of a run whose job is already running.
-    async fn give_way(&self, run: Run, by: RunKey, invocation: &Invocation, inline: bool) -> Result<Run, StoreError> {
+    async fn give_way(
+        &self,
+        run: Run,
+        by: RunKey,
+        invocation: &Invocation,
+        parent: Option<&Cancel>,
+    ) -> Result<Run, StoreError> {
         if run.overlap == Overlap::Skip {
             let reason = format!("run {by} of the same job is not done");
-            return self.close(run, Status::Skipped, reason, None, invocation, inline).await;
+            return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
         match self.dispatcher.apply(run, Input::Hold { by }).await {
             Ok(held) => Ok(held),
@@ -169,32 +223,30 @@ impl Engine {
         spec: &RunSpec,
         job: &JobSpec,
         invocation: &Invocation,
-        inline: bool,
+        parent: Option<&Cancel>,
     ) -> Result<Run, StoreError> {
-        let realm = self.site.ports.jobs.realm().await?;
-        let (outcome, rendered) = match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
-            Some(Kind::Leaf(leaf)) => match self.attempt(leaf, &run, spec, job, &realm, invocation).await? {
-                Attempted::Ended(outcome, rendered) => (outcome, rendered),
-                Attempted::Lost => return Ok(run),
-            },
-            Some(Kind::Composite(composite)) => {
-                match self.step_through(composite, &run, spec, job, &realm, invocation).await? {
-                    Stepped::Ended(outcome) => (outcome, None),
-                    Stepped::Rest(run) => return Ok(run),
-                }
+        let (actions, stepped, rendered) = match self.carry_out(&run, spec, job, invocation).await {
+            Ok(carried_out) => carried_out,
+            Err(error) => {
+                self.put_back(run, invocation).await;
+                return Err(error);
             }
-            None => {
-                let reason = format!("no such job type {:?}", job.fields.r#type);
-                (failure(JobError::permanent(reason)), None)
-            }
+        };
+        let outcome = match stepped {
+            Stepped::Ended(outcome) => outcome,
+            Stepped::Rest(run) => return Ok(run),
+        };
+        // A parent that this invocation lost while it stood still is with another, and waits.
+        let sees = |parent: &Cancel| {
+            parent.is_stopped() != Some(Stop::Lost)
+                && run.lease.as_ref().is_some_and(|lease| self.now() < lease.until)
         };
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,
             outcome,
-            actions: self.due_actions(job, &realm),
-            // A parent that this invocation lost while it was frozen is with another, and waits.
-            tell_parent: !inline || run.lease.as_ref().is_none_or(|lease| self.now() >= lease.until),
+            actions,
+            tell_parent: !parent.is_some_and(sees),
             jitter: self.site.ports.random.unit(),
             rendered,
         };
@@ -204,10 +256,50 @@ impl Engine {
         }
     }
 
+    /// Makes the attempt, or goes on with it: which actions it may call for, what came of it, and
+    /// what was rendered for it.
+    async fn carry_out(
+        &self,
+        run: &Run,
+        spec: &RunSpec,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Result<([bool; 3], Stepped, Option<Rendered>), StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let actions = self.due_actions(job, &realm);
+        Ok(match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
+            Some(Kind::Leaf(leaf)) => {
+                match self.attempt(leaf, run, spec, job, &realm, invocation).await? {
+                    Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
+                    Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
+                }
+            }
+            Some(Kind::Composite(composite)) => {
+                (actions, self.step_through(composite, run, spec, job, &realm, invocation).await?, None)
+            }
+            None => {
+                let reason = format!("no such job type {:?}", job.fields.r#type);
+                (actions, Stepped::Ended(failure(JobError::permanent(reason))), None)
+            }
+        })
+    }
+
+    /// Gives up the claim on a run whose attempt could not begin, or whose steps could not go on,
+    /// because something could not be reached: no worker was lost, and none must be waited for.
+    async fn put_back(&self, run: Run, invocation: &Invocation) {
+        let (worker, epoch) = (invocation.owner.clone(), run.epoch);
+        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE) };
+        let key = run.key.clone();
+        if let Err(error) = self.dispatcher.apply(run, input).await {
+            tracing::warn!(%key, %error, "a claim is not given up; it runs out");
+        }
+    }
+
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
     fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
         let (own, inherited) = (job.actions(), realm.actions());
-        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail].map(|when| !own.or(&inherited, when).is_empty())
+        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail]
+            .map(|when| !own.or(&inherited, when).is_empty())
     }
 
     /// Ends a run without running it.
@@ -218,13 +310,17 @@ impl Engine {
         reason: String,
         job: Option<&JobSpec>,
         invocation: &Invocation,
-        inline: bool,
+        parent: Option<&Cancel>,
     ) -> Result<Run, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
         let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
         let worker = invocation.owner.clone();
         let until = invocation.lease_until(self.now(), self.limits.lease);
-        match self.dispatcher.apply(run, Input::Close { status, reason, on_fail, tell_parent: !inline, worker, until }).await {
+        match self
+            .dispatcher
+            .apply(run, Input::Close { status, reason, on_fail, tell_parent: parent.is_none(), worker, until })
+            .await
+        {
             Ok(closed) => match job {
                 Some(job) => self.see_to_duties(closed, job, invocation).await,
                 None => self.tell_and_clear(closed, invocation).await,
@@ -243,7 +339,10 @@ impl Engine {
         if let Some(limit) = fields.max_run_delay.filter(|limit| !limit.is_zero())
             && now - run.ts_dispatch.max(run.not_before) > limit.delta()
         {
-            return Ok(Verdict::End(Status::Rejected, format!("dispatched more than its max_run_delay of {limit} ago")));
+            return Ok(Verdict::End(
+                Status::Rejected,
+                format!("dispatched more than its max_run_delay of {limit} ago"),
+            ));
         }
         if fields.enabled == Enabled::Static(false) {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
@@ -263,7 +362,10 @@ impl Engine {
             match templates.condition(source) {
                 Ok((true, _)) => {}
                 Ok((false, text)) => {
-                    return Verdict::End(Status::Skipped, format!("the job is not enabled: its template gave {:?}", text.trim()));
+                    return Verdict::End(
+                        Status::Skipped,
+                        format!("the job is not enabled: its template gave {:?}", text.trim()),
+                    );
                 }
                 Err(error) => return Verdict::End(Status::Failed, format!("enabled: {error}")),
             }

@@ -3,8 +3,10 @@
 
 mod apply;
 mod attempt;
+mod children;
 mod dispatch;
 mod duties;
+mod grip;
 mod handle;
 mod scene;
 mod steps;
@@ -21,6 +23,7 @@ use crate::duration::Span;
 use crate::ids::WorkerName;
 use crate::job_type::{Registry, Site, WorkDir};
 use crate::run::Worker;
+use grip::Grip;
 
 /// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
 pub const MAX_DEPTH: u32 = 32;

@@ -5,18 +5,17 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError};
-use super::attempt::{RunDispatches, child_lineage, failure, origin};
-use super::handle::{Verdict, rest};
-use super::{Engine, Invocation, MAX_DEPTH, MAX_STEPS};
-use crate::globals::merge_globals;
-use crate::ids::RunKey;
+use super::apply::{Applied, ApplyError, took_effect};
+use super::attempt::{RunDispatches, failure, origin};
+use super::handle::rest;
+use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
+use crate::duration::Span;
 use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, NewRun, Outcome, Run, Status};
-use crate::spec::{JobSpec, Overlap, RealmSpec, RunSpec};
+use crate::run::{Input, Outcome, Run};
+use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
 pub(super) enum Stepped {
@@ -31,15 +30,24 @@ type ChildEnd = (usize, Result<Result<Run, String>, StoreError>);
 
 /// One invocation's way through a composite run.
 struct Walk<'a> {
-    engine: &'a Engine,
-    run: &'a Run,
-    job: &'a JobSpec,
-    plan: &'a Plan,
-    invocation: &'a Invocation,
-    cancel: &'a Cancel,
+    place: Place<'a>,
     states: Vec<ChildState>,
     refused: Option<String>,
     told_children: bool,
+    /// Why no further step is begun, and the run is left to another invocation.
+    trouble: Option<StoreError>,
+}
+
+/// What the steps of a composite run share in one invocation.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) run: &'a Run,
+    pub(super) job: &'a JobSpec,
+    pub(super) plan: &'a Plan,
+    pub(super) invocation: &'a Invocation,
+    pub(super) cancel: &'a Cancel,
+    pub(super) grip: &'a Grip,
 }
 
 impl Engine {
@@ -66,10 +74,16 @@ impl Engine {
             Err(error) => return Ok(Stepped::Ended(failure(error))),
         };
         let cancel = Cancel::default();
+        if run.cancel {
+            cancel.stop(Stop::Cancelled);
+        }
+        let grip = Grip::of(run, self.limits.lease);
+        let place = Place { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, grip: &grip };
         let states = vec![ChildState::Missing; plan.steps.len()];
-        let mut walk =
-            Walk { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, states, refused: None, told_children: false };
-        let watching = self.watch(run, job, invocation, &cancel);
+        let mut walk = Walk { place, states, refused: None, told_children: false, trouble: None };
+        // The invocation's own end is no limit here: the run gives way between two steps.
+        let limit = job.fields.timeout.map(|timeout| (self.now() + timeout.delta(), timeout));
+        let watching = self.watch(run, limit, &grip, invocation, &cancel);
         match select(std::pin::pin!(walk.go()), std::pin::pin!(watching)).await {
             Either::Left((stepped, _)) => stepped,
             Either::Right((stop, going)) => {
@@ -139,32 +153,31 @@ fn check_size(plan: &Plan, run: &Run) -> Result<(), JobError> {
 
 impl Walk<'_> {
     async fn go(&mut self) -> Result<Stepped, StoreError> {
-        let engine = self.engine;
         self.look_at_children().await?;
         let mut under_way: FuturesUnordered<BoxFuture<'_, ChildEnd>> = FuturesUnordered::new();
         loop {
-            let stop = self.cancel.is_stopped();
+            let stop = self.place.cancel.is_stopped();
             if stop == Some(Stop::Lost) {
-                return Ok(Stepped::Rest(self.run.clone()));
+                // The children that are under way are runs of their own: they come to rest as such.
+                while under_way.next().await.is_some() {}
+                return Ok(Stepped::Rest(self.place.run.clone()));
             }
             if stop.is_some() && !self.told_children {
                 self.told_children = true;
-                self.cancel_children().await?;
+                let told = self.place.engine.cancel_children(self.place.run).await;
+                self.trouble = told.err().or(self.trouble.take());
             }
-            let next = self.plan.next(&self.states, stop.is_some() || self.refused.is_some());
-            match next {
-                Next::Done(outcome) => return Ok(Stepped::Ended(self.conclude(outcome, stop))),
-                Next::Start(steps) if !self.invocation.is_late(engine.now()) => {
+            let stopping = stop.is_some() || self.refused.is_some() || self.trouble.is_some();
+            match self.plan_next(stopping) {
+                Next::Start(steps) if self.may_begin() => {
                     for step in steps {
                         self.states[step] = ChildState::Live;
-                        let (run, job, plan, invocation) = (self.run, self.job, self.plan, self.invocation);
-                        under_way.push(Box::pin(async move {
-                            (step, engine.run_child(run, job, plan, step, invocation).await)
-                        }));
+                        let place = self.place;
+                        under_way.push(Box::pin(async move { (step, place.run_child(step).await) }));
                     }
                 }
-                Next::Start(_) | Next::Wait if !under_way.is_empty() => {
-                    let stopped = std::pin::pin!(self.cancel.stopped());
+                _ if !under_way.is_empty() => {
+                    let stopped = std::pin::pin!(self.place.cancel.stopped());
                     let ended = match (stop, under_way.next()) {
                         (Some(_), next) => next.await,
                         (None, next) => match select(next, stopped).await {
@@ -173,11 +186,17 @@ impl Walk<'_> {
                         },
                     };
                     if let Some((step, ended)) = ended {
-                        self.record(step, ended?);
+                        self.record(step, ended);
                     }
                 }
-                step => {
-                    let resume = matches!(step, Next::Start(_));
+                next => {
+                    if let Some(error) = self.trouble.take() {
+                        return Err(error);
+                    }
+                    if let Next::Done(outcome) = next {
+                        return Ok(Stepped::Ended(self.conclude(outcome, stop)));
+                    }
+                    let resume = matches!(next, Next::Start(_));
                     if let Some(run) = self.give_way(resume).await? {
                         return Ok(Stepped::Rest(run));
                     }
@@ -186,11 +205,23 @@ impl Walk<'_> {
         }
     }
 
-    fn record(&mut self, step: usize, ended: Result<Run, String>) {
+    fn plan_next(&self, stopping: bool) -> Next {
+        self.place.plan.next(&self.states, stopping)
+    }
+
+    /// Whether there is time to begin a step, and the claim on the run surely holds.
+    fn may_begin(&self) -> bool {
+        let now = self.place.engine.now();
+        !self.place.invocation.is_late(now) && self.place.grip.is_firm(now)
+    }
+
+    fn record(&mut self, step: usize, ended: Result<Result<Run, String>, StoreError>) {
         match ended {
-            Ok(child) => self.states[step] = state_of(&child),
-            Err(reason) => {
-                let job_id = &self.plan.steps[step].job_id;
+            Ok(Ok(child)) => self.states[step] = state_of(&child),
+            // How the step stands is not known; those under way come to rest first.
+            Err(error) => self.trouble = Some(error),
+            Ok(Err(reason)) => {
+                let job_id = &self.place.plan.steps[step].job_id;
                 self.states[step] = ChildState::Missing;
                 self.refused.get_or_insert_with(|| format!("job {job_id}: {reason}"));
             }
@@ -210,8 +241,8 @@ impl Walk<'_> {
 
     /// Reads the children's records; says whether anything is different from what was known.
     async fn look_at_children(&mut self) -> Result<bool, StoreError> {
-        let children = self.engine.site.ports.runs.children(&self.run.key, self.run.attempt).await?;
-        let mut states = vec![ChildState::Missing; self.plan.steps.len()];
+        let children = self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
+        let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {
             if let Some(state) = child.key.step().and_then(|step| states.get_mut(step as usize)) {
                 *state = state_of(child);
@@ -225,34 +256,45 @@ impl Walk<'_> {
     /// Gives the run up until a child reports, or to another invocation when `resume`. `None` when
     /// there is something to do after all.
     async fn give_way(&mut self, resume: bool) -> Result<Option<Run>, StoreError> {
-        let engine = self.engine;
+        let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
-        let Some(stored) = engine.site.ports.runs.load(&self.run.key).await? else {
-            return Err(StoreError::new(format!("the record of run {} is gone", self.run.key)));
+        let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
+            return Err(StoreError::new(format!("the record of run {} is gone", run.key)));
         };
-        if !stored.is_held(&self.invocation.owner, self.run.epoch) {
+        if !stored.is_held(&invocation.owner, run.epoch) {
             return Ok(Some(stored));
         }
         if stored.cancel && !self.told_children {
-            self.cancel.stop(Stop::Cancelled);
+            self.place.cancel.stop(Stop::Cancelled);
             return Ok(None);
         }
         if self.look_at_children().await? {
             return Ok(None);
         }
-        let input = Input::Suspend { worker: self.invocation.owner.clone(), epoch: self.run.epoch, resume };
+        let resume = resume.then_some(Span::ZERO);
+        let input = Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume };
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
-            Err(_) => Ok(None),
+            Err(Applied::Commit(_, decision)) => {
+                let now_stored = engine.dispatcher.reload(&run.key).await.or_else(rest)?;
+                if took_effect(&decision.run, &now_stored) {
+                    engine.dispatcher.send(&decision).await;
+                    return Ok(Some(now_stored));
+                }
+                Ok(None)
+            }
+            Err(Applied::Illegal(_)) => Ok(None),
         }
     }
+}
 
-    async fn cancel_children(&self) -> Result<(), StoreError> {
-        let runs = &self.engine.site.ports.runs;
-        for child in runs.children(&self.run.key, self.run.attempt).await? {
+impl Engine {
+    /// Asks all children of a run's attempt to stop.
+    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
+        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
             if !child.status.is_end() {
-                match self.engine.dispatcher.apply(child, Input::Cancel).await {
+                match self.dispatcher.apply(child, Input::Cancel).await {
                     Ok(_) | Err(ApplyError::Illegal(..)) => {}
                     Err(error) => {
                         rest(error)?;
@@ -265,103 +307,9 @@ impl Walk<'_> {
 }
 
 fn state_of(child: &Run) -> ChildState {
-    if child.status.is_end() { ChildState::Ended(child.status, child.reason.clone()) } else { ChildState::Live }
-}
-
-impl Engine {
-    /// Makes a child and takes it as far as it goes in this invocation. Boxed, because a child may
-    /// have children.
-    fn run_child<'a>(
-        &'a self,
-        parent: &'a Run,
-        parent_job: &'a JobSpec,
-        plan: &'a Plan,
-        step: usize,
-        invocation: &'a Invocation,
-    ) -> BoxFuture<'a, Result<Result<Run, String>, StoreError>> {
-        Box::pin(self.make_child(parent, parent_job, plan, step, invocation))
-    }
-
-    async fn make_child(
-        &self,
-        parent: &Run,
-        parent_job: &JobSpec,
-        plan: &Plan,
-        step: usize,
-        invocation: &Invocation,
-    ) -> Result<Result<Run, String>, StoreError> {
-        let planned = &plan.steps[step];
-        let job_ids = [planned.job_id.clone()];
-        let job = match self.site.ports.jobs.jobs(&job_ids).await?.pop().flatten() {
-            None => return Ok(Err("no such job".to_owned())),
-            Some(Err(error)) => return Ok(Err(format!("its spec does not hold: {error}"))),
-            Some(Ok(job)) => job,
-        };
-        if job.fields.worker != parent.worker {
-            return Ok(Err(format!("it is for worker {}, not {}", job.fields.worker, parent.worker)));
-        }
-        if let Err(error) = self.dispatcher.check_once(&job) {
-            return Ok(Err(error.to_string()));
-        }
-        let mut job = JobSpec::clone(&job);
-        let none = serde_json::Map::new();
-        let globals = merge_globals(
-            job.fields.globals.as_ref().unwrap_or(&none),
-            parent_job.fields.globals.as_ref().unwrap_or(&none),
-            &planned.globals,
-        );
-        job.document.insert("globals".to_owned(), globals.clone().into());
-        job.fields.globals = Some(globals);
-        let step = u32::try_from(step).unwrap_or(u32::MAX);
-        let key = parent.key.child(parent.attempt, step);
-        let mut run = self.dispatcher.record(&job, key, parent.run_id, self.now(), self.now());
-        run.ts_dispatch = parent.ts_dispatch;
-        run.lineage = Some(child_lineage(parent));
-        run.foreach_index = planned.foreach_index;
-        self.begin_child(run, job, invocation).await.map(Ok)
-    }
-
-    async fn begin_child(&self, run: Run, job: JobSpec, invocation: &Invocation) -> Result<Run, StoreError> {
-        let realm = self.site.ports.jobs.realm().await?;
-        let rendered = self.dispatcher.render_now(&run, &job, &realm).await?;
-        let spec = RunSpec { job: job.document.clone(), rendered };
-        // A child that must have its job's lock is made first and claimed then, as any other run.
-        let first = match run.overlap {
-            Overlap::Allow => match self.verdict(&run, &job).await? {
-                Verdict::Start(event_log) => self.claim(invocation, event_log),
-                Verdict::End(status, reason) => self.end_unstarted(status, reason, invocation),
-            },
-            Overlap::Skip | Overlap::Queue => Input::ChildEnded,
-        };
-        let run = self.dispatcher.decide_new(run, first);
-        let key: RunKey = run.key.clone();
-        let new = NewRun { run: run.clone(), spec: spec.clone() };
-        let created = self.site.ports.runs.create(vec![(new, None)]).await?.pop();
-        if created.is_some_and(|created| created.existing.is_some()) {
-            let Some((run, spec)) = self.site.ports.runs.load_with_spec(&key).await? else {
-                return Err(StoreError::new(format!("the record of run {key} is gone")));
-            };
-            return self.run_to_rest(run, &spec, 1, invocation, true).await;
-        }
-        if run.lease.is_none() {
-            return self.run_to_rest(run, &spec, 1, invocation, true).await;
-        }
-        let run = self.run_claimed(run, &spec, &job, invocation, true).await?;
-        if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= self.now() {
-            return self.run_to_rest(run, &spec, 1, invocation, true).await;
-        }
-        Ok(run)
-    }
-
-    /// The input that ends a child which may not start.
-    fn end_unstarted(&self, status: Status, reason: String, invocation: &Invocation) -> Input {
-        Input::Close {
-            status,
-            reason,
-            on_fail: false,
-            tell_parent: false,
-            worker: invocation.owner.clone(),
-            until: invocation.lease_until(self.now(), self.limits.lease),
-        }
+    if child.status.is_end() {
+        ChildState::Ended(child.status, child.reason.clone())
+    } else {
+        ChildState::Live
     }
 }

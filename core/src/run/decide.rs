@@ -18,6 +18,11 @@ use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 pub const WAKE_GRACE: Span = Span::from_secs(60);
 /// How often a run that waits for its children looks at them unasked.
 pub const POLL: Span = Span::from_mins(5);
+/// How long the actions and reports after an attempt may take, at least, before another worker
+/// sees to them.
+pub const DUTIES: Span = Span::from_mins(2);
+/// How long a run is left alone, at most, after it was looked at for nothing.
+pub const MAX_LULL: Span = Span::from_mins(15);
 /// How often a worker may be lost while it runs the same run.
 pub const MAX_CRASHES: u32 = 5;
 /// How long a run waits for the one before it, at most, until it looks again.
@@ -143,8 +148,8 @@ pub enum Input {
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
-        /// Whether it goes on at once in another invocation.
-        resume: bool,
+        /// After how long it goes on in another invocation, if not when a child ends.
+        resume: Option<Span>,
     },
     /// What it looked up at its start is kept for good.
     Pin {
@@ -229,6 +234,9 @@ pub enum IllegalTransition {
     /// Somebody holds the run.
     #[error("another worker holds the run")]
     Held,
+    /// It is not to start yet.
+    #[error("the run is not to start yet")]
+    Early,
     /// Nothing would change.
     #[error("there is nothing to change")]
     Nothing,
@@ -246,7 +254,7 @@ pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
     if run.status.is_end() || run.duties.is_some() {
         return Look::Duties;
     }
-    if now + EARLY.delta() < run.not_before {
+    if is_early(run, now) {
         return Look::Drop(Drop::Early);
     }
     let started = matches!(run.status, Status::Running) || is_suspended(run);
@@ -282,20 +290,19 @@ fn crashes_so_far(run: &Run) -> u32 {
 pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
     match input {
         Input::Claim { worker, hostname, until, event_log } => {
-            not_held(run, now)?;
+            startable(run, now)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
         Input::Close { status, reason, on_fail, tell_parent, worker, until } => {
-            not_held(run, now)?;
-            not_ended(run)?;
+            without_duties(run, now)?;
             let lease = Lease { owner: worker, until };
             let closed = closed(run, status, reason, lease, now);
             let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);
             Ok(end(closed, status, actions, tell_parent, now))
         }
         Input::Hold { by } => {
-            not_held(run, now)?;
-            not_ended(run)?;
+            // One that was just told to wait needs no second message for it.
+            startable(run, now)?;
             Ok(hold(run, &by, now))
         }
         Input::ClaimDuties { worker, until } => {
@@ -354,6 +361,24 @@ fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
         Some(lease) if now < lease.until => Err(IllegalTransition::Held),
         _ => Ok(()),
     }
+}
+
+/// Whether nobody has the run and no attempt that has ended is still to be seen to.
+fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    not_held(run, now)?;
+    not_ended(run)?;
+    if run.duties.is_some() { Err(IllegalTransition::Held) } else { Ok(()) }
+}
+
+/// Whether an attempt may begin: what was so when the record was looked at may not be so any more
+/// when the claim is written.
+fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    without_duties(run, now)?;
+    if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }
+}
+
+fn is_early(run: &Run, now: Timestamp) -> bool {
+    now + EARLY.delta() < run.not_before
 }
 
 fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
@@ -436,7 +461,14 @@ pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     wake(run, now)
 }
 
-fn finish(mut next: Run, outcome: Outcome, actions: [bool; 3], tell_parent: bool, jitter: f64, now: Timestamp) -> Decision {
+fn finish(
+    mut next: Run,
+    outcome: Outcome,
+    actions: [bool; 3],
+    tell_parent: bool,
+    jitter: f64,
+    now: Timestamp,
+) -> Decision {
     let [on_success, on_retry, on_fail] = actions;
     match outcome {
         Outcome::Success(mut result) => {
@@ -502,7 +534,13 @@ fn retry_delay(run: &Run, jitter: f64) -> Span {
     }
 }
 
-fn end(mut next: Run, status: Status, actions: Option<ActionsWhen>, tell_parent: bool, now: Timestamp) -> Decision {
+fn end(
+    mut next: Run,
+    status: Status,
+    actions: Option<ActionsWhen>,
+    tell_parent: bool,
+    now: Timestamp,
+) -> Decision {
     next.status = status;
     next.ts_end = Some(now);
     let wake_parent = tell_parent && next.is_child();
@@ -515,7 +553,7 @@ fn end(mut next: Run, status: Status, actions: Option<ActionsWhen>, tell_parent:
 
 /// Keeps the lease for as long as the duties may take, so that no two workers see to them.
 fn with_duties(mut next: Run, now: Timestamp) -> Run {
-    let until = next.lease.as_ref().map_or(now, |lease| lease.until).max(now + WAKE_GRACE.delta());
+    let until = next.lease.as_ref().map_or(now, |lease| lease.until).max(now + DUTIES.delta());
     if let Some(lease) = &mut next.lease {
         lease.until = until;
     }
@@ -531,14 +569,14 @@ fn ended(mut next: Run) -> Decision {
     Decision { run: next, wake: None, lock }
 }
 
-fn suspend(run: &Run, resume: bool, now: Timestamp) -> Decision {
+fn suspend(run: &Run, resume: Option<Span>, now: Timestamp) -> Decision {
     let mut next = run.clone();
     next.status = Status::Waiting;
     next.lease = None;
-    next.not_before = now;
-    let about = if resume { "goes on in another invocation" } else { "for its children" };
+    next.not_before = now + resume.unwrap_or_default().delta();
+    let about = if resume.is_some() { "goes on in another invocation" } else { "for its children" };
     next.log.push(Status::Waiting, now, Value::String(about.to_owned()));
-    if resume {
+    if resume.is_some() {
         let wake = wake(&mut next, now);
         return Decision { run: next, wake, lock: None };
     }
@@ -626,5 +664,12 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     }
     let mut next = run.clone();
     let wake = wake(&mut next, now);
+    if let Some(wake) = &wake {
+        // The longer a run has waited, the longer it is left alone: one that stands in a long line
+        // must not get a further message every minute.
+        let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
+        let lull = (now - run.ts_end.map_or(since, |end| end.max(since))).min(MAX_LULL.delta());
+        next.due_at = Some(wake.at + lull.max(WAKE_GRACE.delta()));
+    }
     Ok(Decision { run: next, wake, lock: None })
 }

@@ -47,8 +47,7 @@ impl RunLog {
     pub fn push(&mut self, status: Status, at: Timestamp, info: Value) {
         let info = bounded(info);
         self.entries.push(RunEvent { status, at, info });
-        while self.entries.len() > MAX_LOG_ENTRIES
-            || (self.entries.len() > 2 && self.bytes() > MAX_LOG_BYTES)
+        while self.entries.len() > MAX_LOG_ENTRIES || (self.entries.len() > 2 && self.bytes() > MAX_LOG_BYTES)
         {
             self.entries.remove(1);
             self.dropped += 1;
@@ -94,7 +93,11 @@ mod tests {
     fn the_log_stays_bounded_and_keeps_both_ends() {
         let mut log = RunLog::default();
         for number in 0..1_000_u32 {
-            log.push(Status::Running, DateTime::UNIX_EPOCH, Value::String("x".repeat(1_000) + &number.to_string()));
+            log.push(
+                Status::Running,
+                DateTime::UNIX_EPOCH,
+                Value::String("x".repeat(1_000) + &number.to_string()),
+            );
         }
         assert!(log.bytes() <= MAX_LOG_BYTES && log.entries.len() <= MAX_LOG_ENTRIES);
         assert!(log.entries[0].info.as_str().unwrap().ends_with("x0"));

@@ -117,16 +117,28 @@ pub struct Run {
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub not_before: Timestamp,
     /// The time by which somebody must look again; `None` when nothing is left to do.
-    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub due_at: Option<Timestamp>,
     /// When it was dispatched.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub ts_dispatch: Timestamp,
     /// When its first attempt started.
-    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ts_start: Option<Timestamp>,
     /// When it ended.
-    #[serde(default, with = "chrono::serde::ts_microseconds_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ts_end: Option<Timestamp>,
     /// The run that dispatched it, for a run of its own that a job or an action started.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,127 @@
+//! Makes the children of a composite run, each once, and runs them within the parent's invocation.
+
+use futures_util::future::BoxFuture;
+
+use super::attempt::child_lineage;
+use super::handle::Verdict;
+use super::steps::Place;
+use crate::duration::Span;
+use crate::globals::merge_globals;
+use crate::job_type::Stop;
+use crate::ports::StoreError;
+use crate::run::{Input, NewRun, Run, Status};
+use crate::spec::{JobSpec, Overlap, RunSpec};
+
+/// How often a child is tried to be made when the store does not answer.
+const MAX_TRIES: u32 = 4;
+/// The pause between.
+const PAUSE: Span = Span::from_secs(1);
+
+impl<'a> Place<'a> {
+    /// Makes a child and takes it as far as it goes in this invocation. Boxed, because a child may
+    /// have children.
+    pub(super) fn run_child(self, step: usize) -> BoxFuture<'a, Result<Result<Run, String>, StoreError>> {
+        Box::pin(self.make_child(step))
+    }
+
+    async fn make_child(self, step: usize) -> Result<Result<Run, String>, StoreError> {
+        let Place { engine, run: parent, .. } = self;
+        let planned = &self.plan.steps[step];
+        let job_ids = [planned.job_id.clone()];
+        let job = match engine.site.ports.jobs.jobs(&job_ids).await?.pop().flatten() {
+            None => return Ok(Err("no such job".to_owned())),
+            Some(Err(error)) => return Ok(Err(format!("its spec does not hold: {error}"))),
+            Some(Ok(job)) => job,
+        };
+        if job.fields.worker != parent.worker {
+            return Ok(Err(format!("it is for worker {}, not {}", job.fields.worker, parent.worker)));
+        }
+        if let Err(error) = engine.dispatcher.check_once(&job) {
+            return Ok(Err(error.to_string()));
+        }
+        let mut job = JobSpec::clone(&job);
+        let none = serde_json::Map::new();
+        let globals = merge_globals(
+            job.fields.globals.as_ref().unwrap_or(&none),
+            self.job.fields.globals.as_ref().unwrap_or(&none),
+            &planned.globals,
+        );
+        job.document.insert("globals".to_owned(), globals.clone().into());
+        job.fields.globals = Some(globals);
+        let step = u32::try_from(step).unwrap_or(u32::MAX);
+        let key = parent.key.child(parent.attempt, step);
+        let mut run = engine.dispatcher.record(&job, key, parent.run_id, engine.now(), engine.now());
+        run.ts_dispatch = parent.ts_dispatch;
+        run.lineage = Some(child_lineage(parent));
+        run.foreach_index = planned.foreach_index;
+        self.begin_child(run, job).await.map(Ok)
+    }
+
+    async fn begin_child(self, run: Run, job: JobSpec) -> Result<Run, StoreError> {
+        let Place { engine, invocation, cancel, .. } = self;
+        let realm = engine.site.ports.jobs.realm().await?;
+        let rendered = engine.dispatcher.render_now(&run, &job, &realm).await?;
+        let spec = RunSpec { job: job.document.clone(), rendered };
+        // A child that must have its job's lock is made first and claimed then, as any other run.
+        let first = match run.overlap {
+            Overlap::Allow => match engine.verdict(&run, &job).await? {
+                Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
+                Verdict::End(status, reason) => Some(self.end_unstarted(status, reason)),
+            },
+            Overlap::Skip | Overlap::Queue => None,
+        };
+        if !self.grip.is_firm(engine.now()) {
+            // Whoever has the parent now makes its children.
+            cancel.stop(Stop::Lost);
+            return Ok(run);
+        }
+        let run = match first {
+            Some(first) => engine.dispatcher.decide_new(run, first),
+            None => run,
+        };
+        let (run, spec) = self.create(NewRun { run, spec }).await?;
+        if !run.is_held(&invocation.owner, run.epoch) {
+            return engine.run_to_rest(run, &spec, 1, invocation, Some(cancel)).await;
+        }
+        if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
+            // The others were told while this one was not there yet.
+            let _ = engine.dispatcher.cancel(&run.key).await;
+        }
+        let run = engine.run_claimed(run, &spec, &job, invocation, Some(cancel)).await?;
+        if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
+            return engine.run_to_rest(run, &spec, 1, invocation, Some(cancel)).await;
+        }
+        Ok(run)
+    }
+
+    /// Makes the record, or finds the one that was made before: its key follows from its place.
+    async fn create(self, new: NewRun) -> Result<(Run, RunSpec), StoreError> {
+        let ports = &self.engine.site.ports;
+        let mut tries = 0;
+        let existing = loop {
+            tries += 1;
+            match ports.runs.create(vec![(new.clone(), None)]).await {
+                Ok(created) => break created.into_iter().any(|created| created.existing.is_some()),
+                Err(error) if tries >= MAX_TRIES => return Err(error),
+                Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
+            }
+        };
+        if !existing {
+            return Ok((new.run, new.spec));
+        }
+        let found = ports.runs.load_with_spec(&new.run.key).await?;
+        found.ok_or_else(|| StoreError::new(format!("the record of run {} is gone", new.run.key)))
+    }
+
+    /// The input that ends a child which may not start.
+    fn end_unstarted(self, status: Status, reason: String) -> Input {
+        Input::Close {
+            status,
+            reason,
+            on_fail: false,
+            tell_parent: false,
+            worker: self.invocation.owner.clone(),
+            until: self.invocation.lease_until(self.engine.now(), self.engine.limits.lease),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Adapters in memory: the reference that shows what each port means, in the fewest words.
+
+mod clock;
+mod queue;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
+use pumice_core::ports::{
+    Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue,
+    RunQuery, RunStore, StateItem, StateStore, StoreError, StoredJob,
+};
+use pumice_core::run::{NewRun, Run};
+use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
+
+pub use clock::{ManualClock, SeededRandom};
+pub use queue::{DeadLetter, MAX_RECEIVES, QueueTable, VISIBILITY};
+pub use runs::RunTable;
+
+/// Every store and queue of a realm, in memory. Cheap to clone; clones share what they hold.
+#[derive(Clone)]
+pub struct Memory {
+    tables: Arc<Mutex<Tables>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Tables {
+    realm: Arc<RealmSpec>,
+    jobs: BTreeMap<JobId, StoredJob>,
+    runs: RunTable,
+    queues: QueueTable,
+    state: BTreeMap<StateId, StateItem>,
+    objects: BTreeMap<String, PathBuf>,
+}
+
+impl Memory {
+    /// Empty stores of a realm.
+    #[must_use]
+    pub fn new(realm: RealmSpec, clock: Arc<dyn Clock>) -> Self {
+        let tables = Tables {
+            realm: Arc::new(realm),
+            jobs: BTreeMap::new(),
+            runs: RunTable::default(),
+            queues: QueueTable::default(),
+            state: BTreeMap::new(),
+            objects: BTreeMap::new(),
+        };
+        Self { tables: Arc::new(Mutex::new(tables)), clock }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job's spec, over one that may be there.
+    pub fn put_job(&self, job: JobSpec) {
+        self.tables().jobs.insert(job.fields.job_id.clone(), Ok(Arc::new(job)));
+    }
+
+    /// The messages that were put aside.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.tables().queues.dead().to_vec()
+    }
+
+    /// The file that was put at a location.
+    #[must_use]
+    pub fn object(&self, location: &str) -> Option<PathBuf> {
+        self.tables().objects.get(location).cloned()
+    }
+}
+
+#[async_trait]
+impl JobStore for Memory {
+    async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        Ok(self.tables().realm.clone())
+    }
+
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
+        let tables = self.tables();
+        Ok(ids.iter().map(|id| tables.jobs.get(id).cloned()).collect())
+    }
+
+    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+        Ok(self.tables().jobs.keys().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl RunStore for Memory {
+    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+        let mut tables = self.tables();
+        let mut created = Vec::with_capacity(runs.len());
+        for (new, message) in runs {
+            let existing = tables.runs.create(new).map(Box::new);
+            let sent = existing.is_none();
+            if let Some(outgoing) = message.filter(|_| sent) {
+                tables.queues.put(&outgoing);
+            }
+            created.push(Created { existing, sent });
+        }
+        Ok(created)
+    }
+
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        Ok(self.tables().runs.get(key).cloned())
+    }
+
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        Ok(self.tables().runs.get_with_spec(key).map(|(run, spec)| (run.clone(), spec.clone())))
+    }
+
+    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+        let mut tables = self.tables();
+        tables.runs.commit(&change)?;
+        if let Some(outgoing) = &change.message {
+            tables.queues.put(outgoing);
+        }
+        Ok(true)
+    }
+
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
+        Ok(self.tables().runs.children(key, attempt))
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
+        Ok(self.tables().runs.due(now, limit))
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        Ok(self.tables().runs.list(query))
+    }
+
+    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
+        Ok(self.tables().runs.next_in_line(job_id))
+    }
+}
+
+#[async_trait]
+impl StateStore for Memory {
+    async fn get(&self, ids: &[StateId], now: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError> {
+        let tables = self.tables();
+        let fresh = |id| tables.state.get(id).filter(|item| now < item.expires).cloned();
+        Ok(ids.iter().map(fresh).collect())
+    }
+
+    async fn put(&self, item: StateItem) -> Result<(), StoreError> {
+        self.tables().state.insert(item.state_id.clone(), item);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for Memory {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let mut tables = self.tables();
+        messages.iter().map(|outgoing| Ok(tables.queues.put(outgoing))).collect()
+    }
+}
+
+#[async_trait]
+impl Consumer for Memory {
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let until = self.clock.now() + Span::from(wait).delta();
+        loop {
+            let now = self.clock.now();
+            let (taken, next) = {
+                let mut tables = self.tables();
+                (tables.queues.take(worker, max, now), tables.queues.next_visible())
+            };
+            if !taken.is_empty() || now >= until {
+                return Ok(taken);
+            }
+            self.clock.sleep_until(next.filter(|next| *next > now).unwrap_or(until).min(until)).await;
+        }
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        receipts.iter().try_for_each(|receipt| tables.queues.delete(receipt))
+    }
+
+    async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
+        self.keep(receipt, after).await
+    }
+
+    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.tables().queues.hide(receipt, hidden, now)
+    }
+
+    async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
+        self.tables().queues.put_aside(receipt, reason)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Memory {
+    async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
+        self.tables().objects.insert(location.to_owned(), file.to_owned());
+        Ok(())
+    }
+}

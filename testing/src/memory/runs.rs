@@ -1,0 +1,202 @@
+//! Records of runs, in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pumice_core::Timestamp;
+use pumice_core::glob::fnmatch;
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ports::{Change, CommitError, RunQuery};
+use pumice_core::run::{LockChange, NewRun, Run, Status};
+use pumice_core::spec::RunSpec;
+
+/// The tables of runs and locks: what an adapter's database holds.
+#[derive(Debug, Default)]
+pub struct RunTable {
+    rows: BTreeMap<RunKey, Row>,
+    due: BTreeSet<(Timestamp, RunKey)>,
+    locks: BTreeMap<JobId, RunKey>,
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Row {
+    run: Run,
+    spec: RunSpec,
+    /// The place in the order in which runs were made.
+    number: u64,
+}
+
+impl RunTable {
+    /// Makes a run; gives the one that was there already, if one was.
+    pub fn create(&mut self, new: NewRun) -> Option<Run> {
+        if let Some(row) = self.rows.get(&new.run.key) {
+            return Some(row.run.clone());
+        }
+        self.made += 1;
+        let NewRun { run, spec } = new;
+        self.due.extend(run.due_at.map(|due| (due, run.key.clone())));
+        self.rows.insert(run.key.clone(), Row { run, spec, number: self.made });
+        None
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn get(&self, key: &RunKey) -> Option<&Run> {
+        self.rows.get(key).map(|row| &row.run)
+    }
+
+    /// The record and what it uses.
+    #[must_use]
+    pub fn get_with_spec(&self, key: &RunKey) -> Option<(&Run, &RunSpec)> {
+        self.rows.get(key).map(|row| (&row.run, &row.spec))
+    }
+
+    /// Every record, by key.
+    pub fn all(&self) -> impl Iterator<Item = &Run> {
+        self.rows.values().map(|row| &row.run)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Who holds the lock of each job.
+    #[must_use]
+    pub fn locks(&self) -> &BTreeMap<JobId, RunKey> {
+        &self.locks
+    }
+
+    /// Writes a record and its lock if nobody has written since.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when somebody has, [`CommitError::Locked`] when another run holds the lock.
+    pub fn commit(&mut self, change: &Change) -> Result<(), CommitError> {
+        let run = &change.run;
+        if self.rows.get(&run.key).is_none_or(|row| row.run.rev + 1 != run.rev) {
+            return Err(CommitError::Conflict);
+        }
+        match change.lock {
+            Some(LockChange::Take) => self.take_lock(run)?,
+            Some(LockChange::Free) => self.free_lock(run),
+            None => {}
+        }
+        self.overwrite(run.clone());
+        Ok(())
+    }
+
+    /// Writes a record whatever is there: for what a store never does by itself.
+    pub fn overwrite(&mut self, run: Run) {
+        if let Some(row) = self.rows.get_mut(&run.key) {
+            if let Some(due) = row.run.due_at {
+                self.due.remove(&(due, run.key.clone()));
+            }
+            self.due.extend(run.due_at.map(|due| (due, run.key.clone())));
+            row.run = run;
+        }
+    }
+
+    fn take_lock(&mut self, run: &Run) -> Result<(), CommitError> {
+        let holder = self.locks.get(&run.job_id).filter(|holder| **holder != run.key);
+        if let Some(other) = holder.and_then(|holder| self.get(holder))
+            && !(other.status.is_end() && other.due_at.is_none())
+        {
+            return Err(CommitError::Locked(other.key.clone()));
+        }
+        self.locks.insert(run.job_id.clone(), run.key.clone());
+        Ok(())
+    }
+
+    fn free_lock(&mut self, run: &Run) {
+        if self.locks.get(&run.job_id) == Some(&run.key) {
+            self.locks.remove(&run.job_id);
+        }
+    }
+
+    /// Takes a job's lock away, whoever holds it: for what a store never does by itself.
+    pub fn break_lock(&mut self, job_id: &JobId) {
+        self.locks.remove(job_id);
+    }
+
+    /// The children of one attempt, by step.
+    #[must_use]
+    pub fn children(&self, key: &RunKey, attempt: u32) -> Vec<Run> {
+        // Keys of children begin with their parent's, so they stand together.
+        let prefix = format!("{key}/{attempt}.");
+        let below =
+            self.rows.range(key.clone()..).skip(1).take_while(|(k, _)| k.as_str().starts_with(key.as_str()));
+        let mut children: Vec<Run> = below
+            .filter(|(k, _)| k.as_str().starts_with(&prefix) && k.depth() == key.depth() + 1)
+            .map(|(_, row)| row.run.clone())
+            .collect();
+        children.sort_by_key(|child| child.key.step());
+        children
+    }
+
+    /// Runs whose time has passed, the longest due first.
+    #[must_use]
+    pub fn due(&self, now: Timestamp, limit: usize) -> Vec<Run> {
+        let passed = self.due.iter().take_while(|(due, _)| *due <= now);
+        passed.take(limit).filter_map(|(_, key)| self.get(key).cloned()).collect()
+    }
+
+    /// When the next run is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Runs, newest first; a tree with parents first.
+    #[must_use]
+    pub fn list(&self, query: &RunQuery) -> Vec<Run> {
+        if let Some(root) = &query.tree_of {
+            return self.tree(root);
+        }
+        let mut rows: Vec<&Row> = self.rows.values().filter(|row| holds(&row.run, query)).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.number));
+        rows.into_iter().take(query.limit).map(|row| row.run.clone()).collect()
+    }
+
+    fn tree(&self, root: &RunKey) -> Vec<Run> {
+        let mut found: Vec<&Row> = Vec::new();
+        let mut next = vec![root.clone()];
+        while let Some(key) = next.pop() {
+            let below = format!("{key}/");
+            let mut family: Vec<&Row> = self
+                .rows
+                .values()
+                .filter(|row| row.run.key == key || row.run.key.as_str().starts_with(&below))
+                .collect();
+            family.sort_by_key(|row| row.number);
+            for member in &family {
+                let of_it = |row: &&Row| row.run.dispatched_by.as_ref() == Some(&member.run.key);
+                next.extend(self.rows.values().filter(of_it).map(|row| row.run.key.clone()));
+            }
+            found.extend(family);
+        }
+        found.into_iter().map(|row| row.run.clone()).collect()
+    }
+
+    /// The longest waiting run of a job that waits for the job's lock.
+    #[must_use]
+    pub fn next_in_line(&self, job_id: &JobId) -> Option<Run> {
+        let waits = |row: &&Row| {
+            row.run.job_id == *job_id && row.run.status == Status::Waiting && row.run.ts_start.is_none()
+        };
+        self.rows.values().filter(waits).min_by_key(|row| row.number).map(|row| row.run.clone())
+    }
+}
+
+fn holds(run: &Run, query: &RunQuery) -> bool {
+    (query.children || !run.is_child())
+        && (query.statuses.is_empty() || query.statuses.contains(&run.status))
+        && query.since.is_none_or(|since| run.ts_dispatch >= since)
+        && query.job.as_deref().is_none_or(|glob| fnmatch(glob, run.job_id.as_str()))
+}

@@ -1,0 +1,381 @@
+//! The ports as the engine sees them: each call takes its turn, and may go wrong.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, RunKey, StateId};
+use pumice_core::ports::{
+    Change, Clock, CommitError, Created, JobStore, ObjectStore, Outgoing, Ports, Queue, Random, RunQuery,
+    RunStore, StateItem, StateStore, StoreError, StoredJob,
+};
+use pumice_core::run::{NewRun, Run};
+use pumice_core::spec::{RealmSpec, RunSpec};
+use uuid::Uuid;
+
+use super::faults::{Fate, Port};
+use super::mutants::Mutant;
+use super::versions;
+use super::world::{Shared, What, World, lock};
+
+/// Everything the engine asks of the world.
+#[derive(Clone)]
+pub(crate) struct Hand {
+    world: Shared,
+}
+
+/// How a port call was answered.
+enum Answer<T> {
+    /// As it is.
+    Good(T),
+    /// It did not take place.
+    Refused,
+    /// It took place; the caller is not told.
+    Unknown,
+    /// It took place; the caller is told that somebody else wrote first.
+    FalseConflict,
+}
+
+impl<T> Answer<T> {
+    fn or_store_error(self) -> Result<T, StoreError> {
+        match self {
+            Self::Good(value) => Ok(value),
+            Self::Refused => Err(StoreError::new("throttled")),
+            Self::Unknown | Self::FalseConflict => Err(StoreError::new("no answer")),
+        }
+    }
+}
+
+/// Waits until a time.
+struct Turn<'a> {
+    world: &'a Shared,
+    until: Timestamp,
+    registered: Option<Waker>,
+}
+
+impl Future for Turn<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let mut world = lock(self.world);
+        if world.now >= self.until {
+            return Poll::Ready(());
+        }
+        if self.registered.as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
+            let current = world.current;
+            world.schedule(self.until, What::Wake(current, task.waker().clone()));
+            drop(world);
+            self.registered = Some(task.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Hand {
+    pub(crate) fn new(world: Shared) -> Self {
+        Self { world }
+    }
+
+    /// The same for every port.
+    pub(crate) fn ports(&self) -> Ports {
+        let hand = Arc::new(self.clone());
+        Ports {
+            jobs: hand.clone(),
+            runs: hand.clone(),
+            state: hand.clone(),
+            queue: hand.clone(),
+            objects: hand.clone(),
+            clock: hand.clone(),
+            random: hand,
+        }
+    }
+
+    fn turn(&self, until: Timestamp) -> Turn<'_> {
+        Turn { world: &self.world, until, registered: None }
+    }
+
+    /// A while that nobody can foresee.
+    async fn latency(&self) {
+        let until = {
+            let mut world = lock(&self.world);
+            let micros = world.prng.within(1, 20_000).cast_signed();
+            world.now + TimeDelta::microseconds(micros)
+        };
+        self.turn(until).await;
+    }
+
+    async fn call<T>(
+        &self,
+        port: Port,
+        name: &'static str,
+        about: &(dyn std::fmt::Display + Sync),
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> Answer<T> {
+        self.latency().await;
+        let fate = {
+            let mut world = lock(&self.world);
+            world.calls += 1;
+            let number = world.calls;
+            let World { faults, prng, .. } = &mut *world;
+            let fate = faults.fate(port, number, prng);
+            world.note(|| match fate {
+                Fate::Well => format!("{name} {about}"),
+                fate => format!("{name} {about}: {fate:?}"),
+            });
+            fate
+        };
+        match fate {
+            Fate::CrashBefore => self.crash().await,
+            Fate::FreezeBefore(pause) => self.freeze(pause).await,
+            Fate::Refused => return Answer::Refused,
+            _ => {}
+        }
+        let value = effect(&mut lock(&self.world));
+        match fate {
+            Fate::CrashAfter => self.crash().await,
+            Fate::FreezeAfter(pause) => self.freeze(pause).await,
+            Fate::Unknown => return Answer::Unknown,
+            Fate::FalseConflict => return Answer::FalseConflict,
+            _ => {}
+        }
+        Answer::Good(value)
+    }
+
+    async fn crash(&self) {
+        lock(&self.world).kill();
+        std::future::pending().await
+    }
+
+    async fn freeze(&self, pause: TimeDelta) {
+        lock(&self.world).freeze(pause);
+        self.latency().await;
+    }
+
+    /// Something that a job or an action does outside.
+    pub(crate) async fn effect<T>(
+        &self,
+        name: &'static str,
+        about: &str,
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> T {
+        match self.call(Port::Effect, name, &about, effect).await {
+            Answer::Good(value) => value,
+            // Only stores and queues refuse or leave without an answer.
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        name: &'static str,
+        about: &(dyn std::fmt::Display + Sync),
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> Result<T, StoreError> {
+        self.call(Port::Read, name, about, effect).await.or_store_error()
+    }
+}
+
+#[async_trait]
+impl JobStore for Hand {
+    async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        self.read("realm", &"", |world| world.realm.clone()).await
+    }
+
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
+        self.read("jobs", &ids.len(), |world| ids.iter().map(|id| world.jobs.get(id).cloned()).collect())
+            .await
+    }
+
+    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+        self.read("job_ids", &"", |world| world.jobs.keys().cloned().collect()).await
+    }
+}
+
+fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Created {
+    super::mutants::on_create(world, &mut new);
+    let run = new.run.clone();
+    if let Some(existing) = world.runs.create(new) {
+        return Created { existing: Some(Box::new(existing)), sent: false };
+    }
+    let World { audit, runs, now, current, .. } = world;
+    audit.created(&run, runs, *now, *current);
+    world.note(|| format!("  made {} as {}", run.key, run.status));
+    let sent = world.faults.transactional();
+    if let Some(outgoing) = message.filter(|_| sent) {
+        world.put(outgoing);
+    }
+    Created { existing: None, sent }
+}
+
+fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
+    super::mutants::on_commit(world, &mut change);
+    let Some(before) = world.runs.get(&change.run.key).cloned() else { return Err(CommitError::Conflict) };
+    let outcome = world.runs.commit(&change);
+    world.note(|| match &outcome {
+        Ok(()) => format!(
+            "  {} {} -> {} {}",
+            change.run.key,
+            before.status,
+            change.run.status,
+            versions::brief(&change.run)
+        ),
+        Err(error) => format!("  {error}"),
+    });
+    outcome?;
+    super::mutants::after_commit(world, &change);
+    let World { audit, runs, now, current, .. } = world;
+    audit.committed(&before, &change, runs, *now, *current);
+    world.stale.insert(before.key.clone(), before);
+    let sent = world.faults.transactional();
+    if let Some(outgoing) = change.message.as_ref().filter(|_| sent) {
+        world.put(outgoing);
+    }
+    Ok(sent)
+}
+
+#[async_trait]
+impl RunStore for Hand {
+    async fn create(&self, new: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+        let effect = |world: &mut World| -> Vec<Created> {
+            new.into_iter().map(|(new, message)| create(world, new, message.as_ref())).collect()
+        };
+        self.call(Port::Create, "create", &"", effect).await.or_store_error()
+    }
+
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.read("load", key, |world| {
+            let run = world.runs.get(key).cloned();
+            run.map(|run| versions::seen(world, super::mutants::on_load(world, run)))
+        })
+        .await
+    }
+
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        self.read("load_with_spec", key, |world| {
+            let (run, spec) = world.runs.get_with_spec(key)?;
+            let (run, spec) = (run.clone(), spec.clone());
+            let run = super::mutants::on_first_load(world, run);
+            Some((versions::seen(world, run), spec))
+        })
+        .await
+    }
+
+    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+        let key = change.run.key.clone();
+        match self.call(Port::Commit, "commit", &key, |world| commit(world, change)).await {
+            Answer::Good(outcome) => outcome,
+            Answer::Refused => Err(StoreError::new("throttled").into()),
+            Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
+            Answer::FalseConflict => Err(CommitError::Conflict),
+        }
+    }
+
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
+        self.read("children", key, |world| {
+            let children = world.runs.children(key, attempt);
+            children.into_iter().map(|child| super::mutants::on_child(world, child)).collect()
+        })
+        .await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.read("due", &limit, |world| {
+            let due = world.runs.due(now, limit);
+            due.into_iter().map(|run| maybe_stale(world, run)).collect()
+        })
+        .await
+    }
+
+    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        self.read("list", &"", |world| world.runs.list(query)).await
+    }
+
+    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
+        self.read("next_in_line", job_id, |world| {
+            world.runs.next_in_line(job_id).map(|run| maybe_stale(world, run))
+        })
+        .await
+    }
+}
+
+/// A record as an index that lags behind still has it.
+fn maybe_stale(world: &mut World, run: Run) -> Run {
+    let World { faults, prng, stale, .. } = world;
+    match stale.get(&run.key) {
+        Some(before) if faults.is_stale(prng) => before.clone(),
+        _ => run,
+    }
+}
+
+#[async_trait]
+impl StateStore for Hand {
+    async fn get(&self, ids: &[StateId], _: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError> {
+        self.read("state", &ids.len(), |_| ids.iter().map(|_| None).collect()).await
+    }
+
+    async fn put(&self, _: StateItem) -> Result<(), StoreError> {
+        self.read("put_state", &"", |_| ()).await
+    }
+}
+
+#[async_trait]
+impl Queue for Hand {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for outgoing in messages {
+            let key = outgoing.message.key();
+            let answer = self.call(Port::Send, "send", &key, |world| world.put(&outgoing)).await;
+            outcomes.push(answer.or_store_error());
+        }
+        outcomes
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Hand {
+    async fn put_file(&self, _: &str, _: &Path) -> Result<(), StoreError> {
+        self.read("put_file", &"", |_| ()).await
+    }
+}
+
+#[async_trait]
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        lock(&self.world).clock()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        let wakes = {
+            let world = lock(&self.world);
+            let left = until - world.clock();
+            world.now + left.max(TimeDelta::microseconds(1))
+        };
+        self.turn(wakes).await;
+        // Whoever sleeps may be stopped there as well.
+        let _ = self.call(Port::Sleep, "slept", &"", |_| ()).await;
+    }
+}
+
+impl Random for Hand {
+    fn uuid(&self, _: Timestamp) -> Uuid {
+        let mut world = lock(&self.world);
+        let (task, number) = (world.current, world.number());
+        Uuid::from_u128((u128::from(task) << 64) | u128::from(number))
+    }
+
+    fn unit(&self) -> f64 {
+        lock(&self.world).prng.unit()
+    }
+}
+
+/// A task whose message is early, put back by the mutant that does so.
+pub(crate) fn put_back_early(world: &mut World, outgoing: &Outgoing) {
+    if world.is(Mutant::SendEarlyOn) {
+        world.put(outgoing);
+    }
+}

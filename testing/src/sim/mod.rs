@@ -1,0 +1,96 @@
+//! The simulation: the real engine over ports that fail, in virtual time, from one seed.
+
+mod audit;
+mod ending;
+mod fakes;
+mod faults;
+mod hand;
+mod mutants;
+mod runner;
+mod scenario;
+mod versions;
+mod world;
+
+use std::sync::{Arc, LazyLock};
+
+use pumice_core::spec::{JobSpec, RealmSpec};
+use serde_json::{Value, json};
+
+pub use audit::Violation;
+pub use mutants::Mutant;
+pub use scenario::{SCENARIOS, Scenario};
+
+use crate::prng::Prng;
+use faults::{Crashes, Faults};
+use runner::{Outcome, Runner};
+use world::World;
+
+/// What came of one simulation.
+#[derive(Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The scenario.
+    pub scenario: &'static str,
+    /// How many things happened.
+    pub steps: u64,
+    /// How many port calls there were.
+    pub calls: u64,
+    /// What was wrong.
+    pub violation: Option<Violation>,
+    /// What happened, when it was asked for.
+    pub trace: Vec<String>,
+}
+
+static REALM: LazyLock<Arc<RealmSpec>> = LazyLock::new(|| {
+    // A constant document that holds.
+    Arc::new(RealmSpec::parse(&json!({ "realm": "sim" })).expect("the simulation's realm holds"))
+});
+
+/// The scenario of this name.
+#[must_use]
+pub fn scenario(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+/// The scenario that a seed stands for when none is named.
+#[must_use]
+pub fn scenario_of(seed: u64) -> &'static Scenario {
+    &SCENARIOS[usize::try_from(seed % SCENARIOS.len() as u64).unwrap_or(0)]
+}
+
+/// Simulates a scenario from a seed, with faults by chance.
+#[must_use]
+pub fn simulate(seed: u64, scenario: &'static Scenario, mutant: Option<Mutant>, traced: bool) -> Report {
+    let mut prng = Prng::new(seed);
+    let faults = Faults::random(&mut prng);
+    run(seed, scenario, faults, mutant, traced)
+}
+
+/// Simulates a scenario from a seed, with crashes at these port calls and nothing else: each is
+/// the number of a call, and whether the crash comes after it took place.
+#[must_use]
+pub fn simulate_crashes(seed: u64, scenario: &'static Scenario, crashes: Crashes, traced: bool) -> Report {
+    let transactional = seed % 2 == 0;
+    run(seed, scenario, Faults::At { crashes, transactional }, None, traced)
+}
+
+fn run(
+    seed: u64,
+    scenario: &'static Scenario,
+    faults: Faults,
+    mutant: Option<Mutant>,
+    traced: bool,
+) -> Report {
+    let mut setup = (scenario.build)(&mut Prng::new(seed ^ 0x5ce7_a210));
+    let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
+    world.audit.prompt = world.faults.is_none();
+    for document in std::mem::take(&mut setup.jobs) {
+        let Value::Object(document) = document else { continue };
+        let job = JobSpec::from_checked(document);
+        let job_id = job.as_ref().expect("jobs of scenarios hold").fields.job_id.clone();
+        world.jobs.insert(job_id, job.map(Arc::new));
+    }
+    let Outcome { steps, calls, violation, trace } = Runner::new(world, setup).run();
+    Report { seed, scenario: scenario.name, steps, calls, violation, trace }
+}

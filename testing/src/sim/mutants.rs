@@ -1,0 +1,177 @@
+//! Deliberate bugs, each put in at the ports, as an engine or an adapter that has it would behave.
+
+use chrono::TimeDelta;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::Change;
+use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
+
+use super::world::{World, task_of};
+
+/// A deliberate bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// A worker whose claim is history may still write.
+    NoFence,
+    /// A claim is taken although it still holds.
+    StealLiveLease,
+    /// What is due is cleared before the duties are done.
+    DueClearedEarly,
+    /// A run is made without a time to look at it.
+    NoDueAt,
+    /// Children get keys that do not follow from their place.
+    RandomChildIds,
+    /// Whoever ends frees the lock, whoever holds it.
+    BlindLockRelease,
+    /// A message that comes too early is put back at once.
+    SendEarlyOn,
+    /// A worker goes on with the epoch that it reads, not the one its claim granted.
+    AdoptEpoch,
+    /// Time that stood still is not noticed before a job's side effects begin.
+    SkipLeaseCheck,
+    /// Records are written whoever wrote last.
+    Unconditional,
+    /// A repeated request with a key makes another run.
+    KeyIgnored,
+    /// A store that could not be reached uses up an attempt.
+    ErrorCountsAsAttempt,
+    /// Nobody looks at what is due.
+    NoSweeper,
+    /// A child's end is not told to its parent.
+    ParentNotTold,
+    /// The time before which a run must not start is not looked at.
+    StartEarly,
+    /// A child that runs counts as one that has ended.
+    LiveCountsAsEnded,
+    /// The lock is not taken on a claim.
+    LockNotTaken,
+    /// A request to stop is lost.
+    CancelLost,
+    /// A lock is not given back.
+    LockKept,
+    /// Actions are not done.
+    DutiesForgotten,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::NoFence,
+        Self::StealLiveLease,
+        Self::DueClearedEarly,
+        Self::NoDueAt,
+        Self::RandomChildIds,
+        Self::BlindLockRelease,
+        Self::SendEarlyOn,
+        Self::AdoptEpoch,
+        Self::SkipLeaseCheck,
+        Self::Unconditional,
+        Self::KeyIgnored,
+        Self::ErrorCountsAsAttempt,
+        Self::NoSweeper,
+        Self::ParentNotTold,
+        Self::StartEarly,
+        Self::LiveCountsAsEnded,
+        Self::LockNotTaken,
+        Self::CancelLost,
+        Self::LockKept,
+        Self::DutiesForgotten,
+    ];
+}
+
+/// A record as the owner of the current task once claimed it, under what others wrote since.
+fn as_claimed(world: &World, run: &mut Run) {
+    let current = world.current;
+    let mine = run.lease.as_ref().is_some_and(|lease| task_of(&lease.owner) == Some(current));
+    if let Some((owner, epoch)) = world.audit.claims.get(&(current, run.key.clone())).filter(|_| !mine) {
+        run.epoch = *epoch;
+        run.status = Status::Running;
+        run.lease = Some(Lease { owner: owner.clone(), until: world.now + TimeDelta::seconds(100) });
+    }
+}
+
+/// A record that is read again.
+pub(crate) fn on_load(world: &World, mut run: Run) -> Run {
+    if world.is(Mutant::NoFence) || world.is(Mutant::AdoptEpoch) {
+        as_claimed(world, &mut run);
+    }
+    run
+}
+
+/// A record that is read when a message arrives.
+pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
+    if world.is(Mutant::StealLiveLease)
+        && let Some(lease) = &mut run.lease
+    {
+        lease.until = world.now - TimeDelta::seconds(100);
+    }
+    if world.is(Mutant::StartEarly) {
+        run.not_before = run.not_before.min(world.now);
+    }
+    run
+}
+
+/// A child that its parent looks at.
+pub(crate) fn on_child(world: &World, mut child: Run) -> Run {
+    if world.is(Mutant::LiveCountsAsEnded) && !child.status.is_end() {
+        child.status = Status::Complete;
+    }
+    child
+}
+
+/// A run that is made.
+pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
+    if world.is(Mutant::NoDueAt) {
+        new.run.due_at = None;
+    }
+    if world.is(Mutant::RandomChildIds)
+        && let Some(parent) = new.run.key.parent()
+    {
+        let step = u32::try_from(world.prng.below(1 << 20)).unwrap_or(0);
+        new.run.key = parent.child(1, step);
+    }
+    if world.is(Mutant::KeyIgnored) && new.run.keyed.is_some() && world.runs.get(&new.run.key).is_some() {
+        let number = u128::from(world.number());
+        new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 127 | number));
+        new.run.key = RunKey::root(new.run.run_id);
+    }
+}
+
+/// A record that is about to be written.
+pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
+    let Some(mutant) = world.mutant else { return };
+    let stored = world.runs.get(&change.run.key).cloned();
+    let run = &mut change.run;
+    match (mutant, stored) {
+        (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
+        (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
+        (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
+        (Mutant::ParentNotTold, _) => {
+            if let Some(duties) = &mut run.duties {
+                duties.wake_parent = false;
+            }
+        }
+        (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
+        (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,
+        (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
+        (Mutant::DutiesForgotten, _) => {
+            if let Some(duties) = &mut run.duties {
+                duties.actions = None;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A record that was written.
+pub(crate) fn after_commit(world: &mut World, change: &Change) {
+    let run = &change.run;
+    if world.is(Mutant::BlindLockRelease) && run.status.is_end() && run.due_at.is_none() {
+        world.runs.break_lock(&run.job_id);
+    }
+    if (world.is(Mutant::NoFence) || world.is(Mutant::AdoptEpoch))
+        && let Some(Lease { owner, .. }) = &run.lease
+    {
+        let owner: Worker = owner.clone();
+        world.audit.claims.entry((world.current, run.key.clone())).or_insert((owner, run.epoch));
+    }
+}

@@ -1,0 +1,426 @@
+//! Runs one simulation: takes what is to happen next, polls the task that it is about, and looks
+//! whether all is over.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use chrono::TimeDelta;
+use pumice_core::duration::Span;
+use pumice_core::engine::{Engine, Handled, Limits};
+use pumice_core::job_type::{DispatchError, Site};
+use pumice_core::message::Message;
+use pumice_core::ports::Outgoing;
+use pumice_core::spec::Settings;
+
+use super::audit::Violation;
+use super::fakes;
+use super::faults::LEASE;
+use super::hand::{Hand, put_back_early};
+use super::mutants::Mutant;
+use super::scenario::{Ask, Setup};
+use super::world::{BEGIN, Event, Role, Shared, Task, TaskId, What, World, lock, worker};
+use crate::memory::VISIBILITY;
+
+/// After this time nothing goes wrong any more.
+const CALM: TimeDelta = TimeDelta::hours(2);
+/// All must be over by then.
+const END: TimeDelta = TimeDelta::hours(36);
+/// Most things that happen in one simulation.
+const MAX_STEPS: u64 = 400_000;
+/// Most invocations at a time.
+const MAX_TASKS: usize = 16;
+/// How often the sweeper comes.
+const SWEEP: TimeDelta = TimeDelta::seconds(60);
+
+/// How a task ended.
+enum Done {
+    Handled(Handled),
+    Nothing,
+}
+
+/// Notes that a task is to be polled.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Running {
+    future: Pin<Box<dyn Future<Output = Done>>>,
+    woken: Arc<Woken>,
+}
+
+pub(crate) struct Runner {
+    world: Shared,
+    engine: Engine,
+    running: BTreeMap<TaskId, Running>,
+    asks: Vec<Ask>,
+    limit: Option<TimeDelta>,
+    /// Requests and cancels that are still to come.
+    to_come: usize,
+    steps: u64,
+}
+
+/// What came of one simulation.
+pub(crate) struct Outcome {
+    pub(crate) steps: u64,
+    pub(crate) calls: u64,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) trace: Vec<String>,
+}
+
+fn site(world: &Shared) -> Site {
+    Site {
+        realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
+        settings: Settings::default(),
+        zone: pumice_template::Zone::Utc,
+        hostname: "sim".to_owned(),
+        scratch: std::env::temp_dir(),
+        environment: Vec::new(),
+        ports: Hand::new(world.clone()).ports(),
+    }
+}
+
+impl Runner {
+    pub(crate) fn new(world: World, setup: Setup) -> Self {
+        let world: Shared = Arc::new(std::sync::Mutex::new(world));
+        let registry = Arc::new(fakes::registry(&world));
+        let limits =
+            Limits { lease: Span::from_secs(LEASE), watch: Span::from_secs(20), grace: Span::from_secs(10) };
+        let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits);
+        let to_come = setup.asks.len() + setup.cancels.len();
+        {
+            let mut world = lock(&world);
+            for (index, ask) in setup.asks.iter().enumerate() {
+                world.schedule(BEGIN + TimeDelta::milliseconds(ask.at.cast_signed()), What::Ask(index));
+            }
+            for at in &setup.cancels {
+                world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
+            }
+            world.schedule(BEGIN + SWEEP, What::Sweep);
+            world.schedule(BEGIN + CALM, What::Calm);
+        }
+        let limit = setup.limit.map(|seconds| TimeDelta::seconds(seconds.cast_signed()));
+        Self { world, engine, running: BTreeMap::new(), asks: setup.asks, limit, to_come, steps: 0 }
+    }
+
+    /// Runs until all is over, or something is wrong.
+    pub(crate) fn run(mut self) -> Outcome {
+        while !self.step() {}
+        // What is still under way tells the audit when it is dropped.
+        self.running.clear();
+        let mut world = lock(&self.world);
+        if world.audit.violation.is_none() {
+            super::ending::check(&mut world);
+        }
+        let outcome = Outcome {
+            steps: self.steps,
+            calls: world.calls,
+            violation: world.audit.violation.take(),
+            trace: world.take_trace(),
+        };
+        // Tasks hold the world and the world holds their wakers: let go.
+        drop(world);
+        while lock(&self.world).next_event().is_some() {}
+        outcome
+    }
+
+    /// Lets the next thing happen; tells whether all is over.
+    fn step(&mut self) -> bool {
+        self.steps += 1;
+        let event = {
+            let mut world = lock(&self.world);
+            let Some(event) = world.next_event() else { return true };
+            world.now = world.now.max(event.at);
+            world.current = 0;
+            event
+        };
+        self.happen(event);
+        let mut world = lock(&self.world);
+        self.bounds(&mut world);
+        let settled = self.running.is_empty()
+            && self.to_come == 0
+            && world.queues.is_empty()
+            && world.runs.next_due().is_none();
+        settled || world.audit.violation.is_some()
+    }
+
+    fn bounds(&self, world: &mut World) {
+        let runs = world.runs.len();
+        let (queued, sent, writes) = (world.queues.len(), world.audit.sent, world.audit.writes);
+        if queued > 40 + 20 * runs || sent > 200 + 8 * writes {
+            world.audit.fail(
+                "messages are bounded",
+                format!("{queued} queued, {sent} sent for {runs} runs, {writes} writes"),
+            );
+        }
+        if self.steps > MAX_STEPS || world.now > BEGIN + END {
+            let open: Vec<String> = world
+                .runs
+                .all()
+                .filter(|run| run.due_at.is_some())
+                .map(|run| format!("{} {}", run.key, run.status))
+                .collect();
+            let detail = format!("{} steps, now {}, {queued} queued, open: {open:?}", self.steps, world.now);
+            world.audit.fail("everything ends", detail);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event.what {
+            What::Wake(id, waker) => self.wake(id, waker),
+            What::Poll => self.deliver(),
+            What::Sweep => self.sweep(),
+            What::Ask(index) => self.ask(index),
+            What::Cancel => self.cancel(),
+            What::Calm => lock(&self.world).faults.calm(),
+            What::Kill(id) => self.time_is_up(id),
+        }
+    }
+
+    fn wake(&mut self, id: TaskId, waker: Waker) {
+        {
+            let mut world = lock(&self.world);
+            let now = world.now;
+            let Some(task) = world.tasks.get_mut(&id) else { return };
+            match task.frozen {
+                Some(until) if now < until => return world.schedule(until, What::Wake(id, waker)),
+                Some(_) => task.frozen = None,
+                None => {}
+            }
+        }
+        waker.wake();
+        self.poll(id);
+    }
+
+    fn spawn(
+        &mut self,
+        role: Role,
+        future: impl FnOnce(TaskId) -> Pin<Box<dyn Future<Output = Done>>>,
+    ) -> TaskId {
+        let id = {
+            let mut world = lock(&self.world);
+            let id = world.number();
+            let World { faults, prng, .. } = &mut *world;
+            let (skew, version) = (faults.skew(prng), faults.version(prng));
+            let task = Task { role, skew, frozen: None, lost_time: TimeDelta::zero(), version };
+            world.note(|| format!("begins task {id}: {:?}", task.role));
+            world.tasks.insert(id, task);
+            id
+        };
+        let running = Running { future: future(id), woken: Arc::new(Woken(AtomicBool::new(true))) };
+        self.running.insert(id, running);
+        self.poll(id);
+        id
+    }
+
+    fn poll(&mut self, id: TaskId) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        lock(&self.world).current = id;
+        let waker = Waker::from(running.woken.clone());
+        let mut task = Context::from_waker(&waker);
+        while running.woken.0.swap(false, Ordering::Relaxed) {
+            let polled = running.future.as_mut().poll(&mut task);
+            if !lock(&self.world).killed.is_empty() {
+                return self.crash(id);
+            }
+            if let std::task::Poll::Ready(done) = polled {
+                self.running.remove(&id);
+                return self.finish(id, done);
+            }
+        }
+    }
+
+    /// The task is no more.
+    fn crash(&mut self, id: TaskId) {
+        {
+            let mut world = lock(&self.world);
+            world.killed.clear();
+            let World { audit, runs, .. } = &mut *world;
+            audit.crashed(id, runs, true);
+            world.tasks.remove(&id);
+        }
+        self.running.remove(&id);
+    }
+
+    fn finish(&mut self, id: TaskId, done: Done) {
+        let mut world = lock(&self.world);
+        let Some(task) = world.tasks.remove(&id) else { return };
+        let (Role::Invocation { receipt, body, receives }, Done::Handled(handled)) = (task.role, done) else {
+            return;
+        };
+        world.note(|| format!("ends: {handled:?}"));
+        let message = serde_json::from_str::<Message>(&body);
+        let now = world.now;
+        match handled {
+            Handled::Delete => {
+                let lost = {
+                    let World { faults, prng, .. } = &mut *world;
+                    faults.copies(prng) == 0
+                };
+                if !lost {
+                    world.queues.delete(&receipt).expect("a receipt");
+                }
+                if let Ok(message) = message
+                    && world.runs.get(&message.key()).is_some_and(|run| now < run.not_before)
+                {
+                    put_back_early(&mut world, &Outgoing { message, at: now });
+                }
+            }
+            Handled::Again(after) => {
+                world.queues.hide(&receipt, after, now).expect("a receipt");
+                world.schedule(now + Span::from(after).delta(), What::Poll);
+                if world.is(Mutant::ErrorCountsAsAttempt)
+                    && let Ok(message) = message
+                    && let Some(mut run) = world.runs.get(&message.key()).cloned()
+                    && !run.status.is_end()
+                {
+                    let before = run.clone();
+                    (run.rev, run.attempt) = (run.rev + 1, run.attempt + 1);
+                    let change = pumice_core::ports::Change { run, lock: None, message: None };
+                    world.runs.overwrite(change.run.clone());
+                    let World { audit, runs, .. } = &mut *world;
+                    audit.committed(&before, &change, runs, now, id);
+                }
+            }
+            Handled::Bury(reason) => {
+                world.audit.fail("no message is buried", format!("{body} after {receives}: {reason}"));
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        loop {
+            let delivery = {
+                let mut world = lock(&self.world);
+                let now = world.now;
+                if self.running.len() >= MAX_TASKS {
+                    return world.schedule(now + TimeDelta::seconds(1), What::Poll);
+                }
+                let Some(delivery) = world.queues.take(&worker(), 1, now).pop() else { return };
+                world.schedule(now + VISIBILITY.delta(), What::Poll);
+                delivery
+            };
+            let role = Role::Invocation {
+                receipt: delivery.receipt,
+                body: delivery.body.clone(),
+                receives: delivery.receives,
+            };
+            let (engine, world, limit) = (self.engine.clone(), self.world.clone(), self.limit);
+            let id = self.spawn(role, |_| {
+                Box::pin(async move {
+                    let ends = limit.map(|limit| lock(&world).clock() + limit);
+                    Done::Handled(engine.handle(&delivery.body, delivery.receives, ends).await)
+                })
+            });
+            if let Some(limit) = self.limit {
+                let mut world = lock(&self.world);
+                let at = world.now + limit;
+                world.schedule(at, What::Kill(id));
+            }
+        }
+    }
+
+    fn time_is_up(&mut self, id: TaskId) {
+        if !self.running.contains_key(&id) {
+            return;
+        }
+        {
+            let mut world = lock(&self.world);
+            world.current = id;
+            world.note(|| "its time is up".to_owned());
+            if world.audit.prompt {
+                world.audit.fail("an invocation ends in time", format!("task {id}"));
+            }
+        }
+        self.crash(id);
+    }
+
+    fn sweep(&mut self) {
+        let goes = {
+            let mut world = lock(&self.world);
+            let next = world.now + SWEEP;
+            world.schedule(next, What::Sweep);
+            let World { faults, prng, .. } = &mut *world;
+            let out = faults.sweeper_is_out(prng) || world.is(Mutant::NoSweeper);
+            // Clocks differ; nothing that is due can be missed for ever by looking a little late.
+            let due = world.runs.next_due().is_some_and(|due| due <= world.now);
+            due && !out
+        };
+        if goes {
+            let dispatcher = self.engine.dispatcher().clone();
+            self.spawn(Role::Sweeper, |_| {
+                Box::pin(async move {
+                    // What could not be looked at now is looked at next time.
+                    let _ = dispatcher.sweep().await;
+                    Done::Nothing
+                })
+            });
+        }
+    }
+
+    fn ask(&mut self, index: usize) {
+        self.to_come -= 1;
+        let ask = self.asks[index].clone();
+        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
+        self.spawn(Role::Client(index), |_| {
+            Box::pin(async move {
+                // A client that gets no answer asks again, with the same key if it has one.
+                for _ in 0..20 {
+                    let outcome = dispatcher.dispatch(vec![ask.request.clone()], None).await.pop();
+                    let mut world = lock(&world);
+                    match outcome {
+                        Some(Ok(accepted)) => {
+                            let key = accepted.run_id.into();
+                            if world.runs.get(&key).is_none() {
+                                world.audit.fail("what was accepted is there", format!("{key}"));
+                            }
+                            if ask.clashes && accepted.existing {
+                                world.audit.fail("one key, one request", format!("{key}"));
+                            }
+                            break;
+                        }
+                        Some(Err(DispatchError::Store(_))) => {}
+                        Some(Err(DispatchError::KeyTaken { .. }))
+                            if !ask.request.idempotency_key.is_none() =>
+                        {
+                            break;
+                        }
+                        other => world.audit.fail("a request is taken", format!("{other:?}")),
+                    }
+                }
+                Done::Nothing
+            })
+        });
+    }
+
+    fn cancel(&mut self) {
+        self.to_come -= 1;
+        let chosen = {
+            let mut world = lock(&self.world);
+            let keys: Vec<_> = world.runs.all().map(|run| run.key.clone()).collect();
+            let index = usize::try_from(world.prng.below(keys.len() as u64)).unwrap_or(0);
+            keys.get(index).cloned()
+        };
+        let Some(key) = chosen else { return };
+        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
+        self.spawn(Role::Canceller, |_| {
+            Box::pin(async move {
+                if dispatcher.cancel(&key).await.is_ok() {
+                    let mut world = lock(&world);
+                    let asked = world.runs.get(&key).is_some_and(|run| run.cancel);
+                    if !asked {
+                        world.audit.fail("a request to stop is kept", format!("{key}"));
+                    }
+                }
+                Done::Nothing
+            })
+        });
+    }
+}

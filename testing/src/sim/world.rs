@@ -1,0 +1,259 @@
+//! What the simulated world holds: the time, the stores, the queue, the tasks, and what is to happen.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use chrono::{DateTime, TimeDelta};
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, RunKey, WorkerName};
+use pumice_core::ports::{Outgoing, StoredJob};
+use pumice_core::run::{Run, Worker};
+use pumice_core::spec::RealmSpec;
+
+use super::audit::Audit;
+use super::faults::Faults;
+use super::mutants::Mutant;
+use crate::memory::{QueueTable, RunTable};
+use crate::prng::Prng;
+
+/// The moment at which every simulation begins.
+pub(crate) const BEGIN: Timestamp = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+
+/// A task: an invocation, a client, a sweep.
+pub(crate) type TaskId = u64;
+
+/// What a task is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Role {
+    /// A worker's invocation with one message.
+    Invocation { receipt: String, body: String, receives: u32 },
+    /// A client that asks for the run with this number.
+    Client(usize),
+    /// One that cancels a run.
+    Canceller,
+    /// The sweeper.
+    Sweeper,
+}
+
+/// What is known of a task besides its future.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) role: Role,
+    /// How much its clock is ahead.
+    pub(crate) skew: TimeDelta,
+    /// Until when it stands still.
+    pub(crate) frozen: Option<Timestamp>,
+    /// How long it stood still, in all.
+    pub(crate) lost_time: TimeDelta,
+    /// Whether it runs the version that knows fewer fields of a record, or one that knows more.
+    pub(crate) version: Version,
+}
+
+/// Which version of the program a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// One that does not know the newest fields of a record, and drops them.
+    Old,
+    /// This one.
+    Current,
+    /// One that writes fields which this one does not know.
+    New,
+}
+
+/// Something that is to happen.
+pub(crate) enum What {
+    /// A task goes on.
+    Wake(TaskId, Waker),
+    /// The queue is looked at.
+    Poll,
+    /// The sweeper's time has come.
+    Sweep,
+    /// A client asks.
+    Ask(usize),
+    /// Somebody cancels a run.
+    Cancel,
+    /// From now on nothing goes wrong any more.
+    Calm,
+    /// The invocation's time is up.
+    Kill(TaskId),
+}
+
+pub(crate) struct Event {
+    pub(crate) at: Timestamp,
+    /// What comes first of things at the same time.
+    order: (u64, u64),
+    pub(crate) what: What,
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The heap gives the greatest first; the earliest is wanted.
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// The simulated world.
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) prng: Prng,
+    pub(crate) faults: Faults,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) realm: Arc<RealmSpec>,
+    pub(crate) jobs: BTreeMap<JobId, StoredJob>,
+    pub(crate) runs: RunTable,
+    pub(crate) queues: QueueTable,
+    /// Records as a stale index still shows them.
+    pub(crate) stale: BTreeMap<RunKey, Run>,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// The task that is polled.
+    pub(crate) current: TaskId,
+    /// Tasks that crashed since the runner looked.
+    pub(crate) killed: Vec<TaskId>,
+    /// Port calls so far.
+    pub(crate) calls: u64,
+    pub(crate) audit: Audit,
+    trace: Option<Vec<String>>,
+    events: BinaryHeap<Event>,
+    made: u64,
+}
+
+/// The world, as tasks share it. One thread; the lock only satisfies the ports' bounds.
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// The world, for a moment.
+pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, World> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one queue of the simulation.
+pub(crate) fn worker() -> WorkerName {
+    WorkerName::new("core").expect("a name")
+}
+
+impl World {
+    pub(crate) fn new(
+        prng: Prng,
+        faults: Faults,
+        mutant: Option<Mutant>,
+        realm: Arc<RealmSpec>,
+        traced: bool,
+    ) -> Self {
+        Self {
+            now: BEGIN,
+            prng,
+            faults,
+            mutant,
+            realm,
+            jobs: BTreeMap::new(),
+            runs: RunTable::default(),
+            queues: QueueTable::default(),
+            stale: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            current: 0,
+            killed: Vec::new(),
+            calls: 0,
+            audit: Audit::default(),
+            trace: traced.then(Vec::new),
+            events: BinaryHeap::new(),
+            made: 0,
+        }
+    }
+
+    /// A number that was not given out before.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+
+    pub(crate) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Something is to happen at a time; what is at the same time happens in any order.
+    pub(crate) fn schedule(&mut self, at: Timestamp, what: What) {
+        let order = (self.prng.next(), self.number());
+        self.events.push(Event { at, order, what });
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The time as the current task's clock shows it.
+    pub(crate) fn clock(&self) -> Timestamp {
+        let Some(task) = self.tasks.get(&self.current) else { return self.now };
+        let lost = if self.is(Mutant::SkipLeaseCheck) { task.lost_time } else { TimeDelta::zero() };
+        self.now + task.skew - lost
+    }
+
+    /// Puts a message on the queue, with what may go wrong on the way.
+    pub(crate) fn put(&mut self, outgoing: &Outgoing) {
+        self.audit.sent += 1;
+        let copies = self.faults.copies(&mut self.prng);
+        for _ in 0..copies {
+            let delay = self.faults.delivery(&mut self.prng);
+            let mut late = outgoing.clone();
+            late.at = outgoing.at.max(self.now) + delay;
+            let at = late.at;
+            self.queues.put(&late);
+            self.schedule(at, What::Poll);
+        }
+        if copies != 1 {
+            self.note(|| {
+                format!("the message for {} is on the queue {copies} times", outgoing.message.key())
+            });
+        }
+    }
+
+    /// The current task stands still for a while.
+    pub(crate) fn freeze(&mut self, pause: TimeDelta) {
+        let until = self.now + pause;
+        self.note(|| format!("freeze for {} s", pause.num_seconds()));
+        if let Some(task) = self.tasks.get_mut(&self.current) {
+            task.frozen = Some(until);
+            task.lost_time += pause;
+        }
+        self.audit.crashed(self.current, &self.runs, pause > TimeDelta::seconds(30));
+    }
+
+    /// The current task is no more.
+    pub(crate) fn kill(&mut self) {
+        self.note(|| "crash".to_owned());
+        self.killed.push(self.current);
+    }
+
+    /// One line of the trace, made only when somebody reads it.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let at = (self.now - BEGIN).num_microseconds().unwrap_or(0) as f64 / 1e6;
+            trace.push(format!("{at:>12.6} task {:<4} {}", self.current, line()));
+        }
+    }
+
+    pub(crate) fn take_trace(&mut self) -> Vec<String> {
+        self.trace.take().unwrap_or_default()
+    }
+}
+
+/// The task that a claim's owner is.
+pub(crate) fn task_of(owner: &Worker) -> Option<TaskId> {
+    let name = owner.0.rsplit('/').next()?;
+    let bits = u128::from_str_radix(name, 16).ok()?;
+    u64::try_from(bits >> 64).ok()
+}
