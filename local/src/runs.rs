@@ -319,15 +319,14 @@ impl Database {
         .await
     }
 
-    /// How many runs stand in each status, children left out.
+    /// How many runs are not done with, counted up to a limit.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
-    pub async fn unfinished(&self) -> Result<usize, StoreError> {
-        self.run(|connection| {
-            connection.query_row("SELECT count(*) FROM runs WHERE due_at IS NOT NULL", [], |row| {
-                row.get::<_, i64>(0)
-            })
+    pub async fn unfinished(&self, limit: usize) -> Result<usize, StoreError> {
+        self.run(move |connection| {
+            let sql = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE due_at IS NOT NULL LIMIT ?)";
+            connection.prepare_cached(sql)?.query_row([limit.cast_signed()], |row| row.get::<_, i64>(0))
         })
         .await
         .map(|count| usize::try_from(count).unwrap_or(0))

@@ -1,9 +1,10 @@
-//! The simulation and the mutants from the command line.
+//! The simulation, the mutants and the benchmark from the command line.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod commands;
 
 /// Tests of Pumice that take longer than a test.
@@ -20,11 +21,14 @@ enum Command {
     Sim(commands::Sim),
     /// Puts in deliberate bugs and looks whether the simulation sees each.
     Mutants(commands::Mutants),
+    /// Measures the embedded engine.
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Sim(sim) => sim.run(),
         Command::Mutants(mutants) => mutants.run(),
+        Command::Bench(bench) => bench.run(),
     }
 }
