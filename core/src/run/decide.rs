@@ -3,6 +3,7 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
+use chrono::SubsecRound;
 use serde_json::{Value, json};
 
 use super::record::{Duties, Lease, Run, Worker};
@@ -303,6 +304,10 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         Input::Hold { by } => {
             // One that was just told to wait needs no second message for it.
             startable(run, now)?;
+            if run.lease.is_some() {
+                // Somebody had the lock meanwhile, this very run, and was lost.
+                return Err(IllegalTransition::Held);
+            }
             Ok(hold(run, &by, now))
         }
         Input::ClaimDuties { worker, until } => {
@@ -505,7 +510,8 @@ fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestam
     let delay = retry_delay(&next, jitter);
     next.log.push(Status::Retrying, now, json!({ "error": reason, "delay": delay.to_string() }));
     next.status = Status::Retrying;
-    next.not_before = now + delay.delta();
+    // Records keep microseconds: what is read must equal what was written.
+    next.not_before = (now + delay.delta()).trunc_subsecs(6);
     if on_retry {
         // The actions see the attempt that failed; its number is raised when they are done.
         next.duties = Some(Duties { actions: Some(ActionsWhen::OnRetry), done: 0, wake_parent: false });

@@ -1,5 +1,6 @@
 //! The record of a run.
 
+use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -234,7 +235,8 @@ impl Run {
             result: Value::Null,
             reason: None,
             hostname: None,
-            expires: now.max(not_before) + keep.delta(),
+            // As it is stored, so that a record that was read equals the one that was written.
+            expires: (now.max(not_before) + keep.delta()).trunc_subsecs(0),
             log,
         }
     }

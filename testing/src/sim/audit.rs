@@ -216,7 +216,8 @@ impl Audit {
             let holds = runs.locks().get(&after.job_id) == Some(key);
             self.expect(holds, "one holder of a job's lock", || format!("{key} runs without the lock"));
         }
-        if self.prompt && before.lease.is_none() && after.overlap == Overlap::Allow && !after.is_child() {
+        let waits = matches!(before.status, Status::Dispatched | Status::Retrying);
+        if self.prompt && waits && after.overlap == Overlap::Allow && !after.is_child() {
             let waited = now - before.not_before.max(before.ts_dispatch);
             self.expect(waited <= PROMPT, "starts are prompt", || {
                 format!("{key} waited {} s", waited.num_seconds())
