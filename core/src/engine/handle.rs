@@ -97,7 +97,7 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<&Cancel>,
     ) -> Result<Run, StoreError> {
-        let job = match JobSpec::from_checked(spec.job.clone()) {
+        let job = match self.dispatcher.pinned_job(&run.job_id, &spec.job) {
             Ok(job) => job,
             Err(error) => {
                 return self.close(run, Status::Rejected, error.to_string(), None, invocation, parent).await;
