@@ -9,6 +9,7 @@ use crate::attributes;
 use crate::call::{Args, call_value};
 use crate::fault::{Outcome, fail};
 use crate::methods;
+use crate::native::Kind;
 use crate::runtime::on_large_stack;
 use crate::syntax::program::{Arg, Comparison, Expr, FilterCall, Node};
 use crate::value::containers::{Dict, Entries};
@@ -212,6 +213,14 @@ impl Run<'_, '_> {
             return code(rt, &owner, args);
         }
         if let Val::Native(native) = &owner {
+            // `datetime.strftime(start, …)`: a method by way of its class.
+            let unbound = args.pos.first().filter(|_| native.kind == Kind::Class);
+            let unbound = unbound.and_then(|this| methods::find(this, name));
+            if let (Some((_, code)), false) = (unbound, native.has(name)) {
+                let mut args = args;
+                let this = args.pos.remove(0);
+                return code(rt, &this, args);
+            }
             return match native.call_member(rt, name, args) {
                 Some(result) => result,
                 None => Err(attributes::missing_method(rt, &owner, name)),

@@ -140,9 +140,12 @@ fn linked(word: &str, limit: usize, attributes: &str) -> String {
     } else {
         body.to_owned()
     };
-    let link = if body.starts_with("http://") || body.starts_with("https://") {
+    let web = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| body.strip_prefix(*scheme));
+    let link = if web.is_some_and(has_domain) {
         Some(format!("<a href=\"{body}\"{attributes}>{shown}</a>"))
-    } else if body.starts_with("www.") && body.len() > 4 {
+    } else if body.starts_with("www.") && has_domain(body) {
         Some(format!(
             "<a href=\"https://{body}\"{attributes}>{shown}</a>"
         ))
@@ -156,6 +159,14 @@ fn linked(word: &str, limit: usize, attributes: &str) -> String {
         Some(link) => head + &link + &tail,
         None => word.to_owned(),
     }
+}
+
+/// Whether an address begins with a host that can be a domain's.
+fn has_domain(rest: &str) -> bool {
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or("");
+    let labels: Vec<&str> = host.split('.').collect();
+    let last = labels.last().map_or(0, |last| last.chars().count());
+    host == "localhost" || (labels.len() > 1 && last >= 2 && labels.iter().all(|label| !label.is_empty()))
 }
 
 fn is_mail(word: &str) -> bool {
