@@ -170,13 +170,21 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         return Err(rt.undefined(owner));
     }
     let found = match (owner, key) {
-        (Val::Dict(dict), Val::Str(name)) => dict.get_str(name.as_str()),
+        (Val::Dict(dict), Val::Str(name)) => {
+            rt.look_at(name.as_str())?;
+            dict.get_str(name.as_str())
+        }
         (Val::Dict(dict), key) => match compare::key(rt, key) {
             Ok(key) => dict.read().get(&key).cloned(),
             Err(_) => None,
         },
         (Val::Match(found), key) => found.group(key),
-        (owner, Val::Int(index)) => indexed(owner, *index),
+        (owner, Val::Int(index)) => {
+            if let Val::Str(text) = owner {
+                rt.look_at(text.as_str())?;
+            }
+            indexed(owner, *index)
+        }
         (owner, Val::Bool(index)) => indexed(owner, i64::from(*index)),
         _ => None,
     };
@@ -256,6 +264,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         }
         Val::List(list) => {
             let items = list.read().clone();
+            rt.step(items.len() as u64 / 8)?;
             return rt.list(
                 picked(items.len())
                     .into_iter()

@@ -14,18 +14,33 @@ pub(super) struct Guarded {
     /// The text with each unary `+` written as `-`, if there are any:
     /// minijinja has no unary plus, and the two bind alike.
     pub(super) text: Option<String>,
+    /// How deep the syntax tree may be, by its tokens.
+    pub(super) nesting: usize,
     /// Where those signs stand.
     pub(super) pluses: Vec<u32>,
 }
 
 /// Counts the tokens of each tag and finds the unary plus signs.
 pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, TemplateError> {
+    check_lines(source, limits)?;
     let mut tokens = Tokenizer::new(source, "template", false, SyntaxConfig::default());
     let mut pluses = Vec::new();
-    let (mut parts, mut operators) = (0usize, 0usize);
+    let (mut parts, mut operators, mut elifs) = (0usize, 0usize, 0usize);
+    let (mut open, mut nesting) = (0usize, 0usize);
+    let mut tag_begins = false;
     let mut operand_before = false;
     // An error of the tokenizer is the parser's to report.
     while let Ok(Some((token, span))) = tokens.next_token() {
+        if let (Token::Ident(name), true) = (&token, tag_begins) {
+            // Tags that open something, roughly: a few too many do no harm.
+            match *name {
+                "elif" => elifs += 1,
+                "else" => {}
+                name if name.starts_with("end") => open = open.saturating_sub(1),
+                _ => open += 1,
+            }
+        }
+        tag_begins = matches!(token, Token::BlockStart);
         match token {
             Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => {
                 parts += 1;
@@ -42,6 +57,7 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
             _ => operators += 1,
         }
         operand_before = ends_operand(&token);
+        nesting = nesting.max(operators).max(open + elifs);
         if operators > limits.tag_operators {
             let limit = limits.tag_operators;
             return Err(too_many(
@@ -49,6 +65,16 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
                 span,
                 &format!(
                     "the tag has more than {limit} operators: build the value in steps with set (limit tag_operators)"
+                ),
+            ));
+        }
+        if elifs > limits.elifs {
+            let limit = limits.elifs;
+            return Err(too_many(
+                source,
+                span,
+                &format!(
+                    "the template has more than {limit} elif tags: look the value up in a dict (limit elifs)"
                 ),
             ));
         }
@@ -74,7 +100,26 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
         }
         text + &source[from..]
     });
-    Ok(Guarded { text, pluses })
+    Ok(Guarded {
+        text,
+        nesting,
+        pluses,
+    })
+}
+
+fn check_lines(source: &str, limits: &Limits) -> Result<(), TemplateError> {
+    let tagged = ["{{", "{%", "{#"].iter().any(|open| source.contains(open));
+    let longest = source.split('\n').map(str::len).max().unwrap_or(0);
+    if tagged && longest > limits.line_chars {
+        return Err(TemplateError::new(
+            ErrorKind::Limit,
+            format!(
+                "a line of the template has more than {} characters (limit line_chars)",
+                limits.line_chars
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn is_operator(name: &str) -> bool {

@@ -190,6 +190,11 @@ impl Translator<'_> {
             return self.trouble("nothing to repeat");
         }
         self.at += text.len() + 1;
+        if let (Ok(low), Ok(high)) = (low.parse::<u64>(), high.parse::<u64>()) {
+            if low > high {
+                return self.trouble("min repeat greater than max repeat");
+            }
+        }
         let low = if low.is_empty() { "0" } else { low };
         if text.contains(',') {
             self.out.push_str(&format!("{{{low},{high}}}"));
@@ -228,6 +233,9 @@ impl Translator<'_> {
         if self.rest_starts("?P<") {
             self.at += 3;
             let name = self.name('>')?;
+            if name.starts_with(|c: char| c.is_numeric()) {
+                return self.trouble(&format!("bad group name {name}"));
+            }
             self.groups += 1;
             if self.names.iter().any(|(known, _)| *known == name) {
                 return self.trouble(&format!("the group name {name} is used twice"));
