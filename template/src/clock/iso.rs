@@ -147,12 +147,10 @@ fn separator(text: &[u8]) -> usize {
     let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     match (text.get(4), text.get(5)) {
         _ if text.len() == 7 => 7,
-        (Some(b'-'), Some(b'W')) => {
-            if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) {
-                10
-            } else {
-                8
-            }
+        (Some(b'-'), Some(b'W'))
+            if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) =>
+        {
+            10
         }
         (Some(b'-'), _) => 10,
         (Some(b'W'), _) => {

@@ -154,10 +154,10 @@ pub(super) fn slice(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     for at in 0..count {
         let to = from + each + usize::from(at < extra);
         let mut part = items[from..to].to_vec();
-        if let (Some(fill), true) = (&fill, at >= extra && extra > 0) {
-            if !fill.is_none() {
-                part.push(fill.clone());
-            }
+        if let (Some(fill), true) = (&fill, at >= extra && extra > 0)
+            && !fill.is_none()
+        {
+            part.push(fill.clone());
         }
         slices.push(rt.list(part)?);
         from = to;

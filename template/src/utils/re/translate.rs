@@ -190,10 +190,10 @@ impl Translator<'_> {
             return self.trouble("nothing to repeat");
         }
         self.at += text.len() + 1;
-        if let (Ok(low), Ok(high)) = (low.parse::<u64>(), high.parse::<u64>()) {
-            if low > high {
-                return self.trouble("min repeat greater than max repeat");
-            }
+        if let (Ok(low), Ok(high)) = (low.parse::<u64>(), high.parse::<u64>())
+            && low > high
+        {
+            return self.trouble("min repeat greater than max repeat");
         }
         let low = if low.is_empty() { "0" } else { low };
         if text.contains(',') {
