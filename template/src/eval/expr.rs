@@ -55,35 +55,14 @@ impl Run<'_, '_> {
                 }
                 attributes::slice(rt, &owner, &bounds)
             }
-            Expr::Not(operand) => Ok(Val::Bool(!self.eval(operand)?.truth())),
-            Expr::Neg(operand) => operators::negate(rt, &self.eval(operand)?),
-            Expr::Pos(operand) => operators::affirm(rt, &self.eval(operand)?),
-            Expr::And(left, right) => {
-                let left = self.eval(left)?;
-                if left.truth() {
-                    self.eval(right)
-                } else {
-                    Ok(left)
-                }
-            }
-            Expr::Or(left, right) => {
-                let left = self.eval(left)?;
-                if left.truth() {
-                    Ok(left)
-                } else {
-                    self.eval(right)
-                }
-            }
-            Expr::Arith(op, left, right) => {
-                let left = self.eval(left)?;
-                let right = self.eval(right)?;
-                operators::binary(rt, *op, &left, &right)
-            }
-            Expr::Concat(parts) => {
-                let parts = self.all(parts)?;
-                operators::concat(rt, &parts, rt.escaping.get())
-            }
-            Expr::Compare(first, rest) => self.compare(first, rest),
+            Expr::Not(_)
+            | Expr::Neg(_)
+            | Expr::Pos(_)
+            | Expr::And(..)
+            | Expr::Or(..)
+            | Expr::Arith(..)
+            | Expr::Concat(_)
+            | Expr::Compare(..) => self.operate(expr),
             Expr::If(cond) => {
                 if self.eval(&cond.test)?.truth() {
                     self.eval(&cond.then)
@@ -121,6 +100,43 @@ impl Run<'_, '_> {
                 Ok(Val::tuple(items))
             }
             Expr::Dict(entries) => self.dict(entries),
+        }
+    }
+
+    /// Operators.
+    fn operate(&mut self, expr: &Expr) -> Outcome {
+        let rt = self.rt;
+        match expr {
+            Expr::Not(operand) => Ok(Val::Bool(!self.eval(operand)?.truth())),
+            Expr::Neg(operand) => operators::negate(rt, &self.eval(operand)?),
+            Expr::Pos(operand) => operators::affirm(rt, &self.eval(operand)?),
+            Expr::And(left, right) => {
+                let left = self.eval(left)?;
+                if left.truth() {
+                    self.eval(right)
+                } else {
+                    Ok(left)
+                }
+            }
+            Expr::Or(left, right) => {
+                let left = self.eval(left)?;
+                if left.truth() {
+                    Ok(left)
+                } else {
+                    self.eval(right)
+                }
+            }
+            Expr::Arith(op, left, right) => {
+                let left = self.eval(left)?;
+                let right = self.eval(right)?;
+                operators::binary(rt, *op, &left, &right)
+            }
+            Expr::Concat(parts) => {
+                let parts = self.all(parts)?;
+                operators::concat(rt, &parts, rt.escaping.get())
+            }
+            Expr::Compare(first, rest) => self.compare(first, rest),
+            other => self.compute(other),
         }
     }
 
