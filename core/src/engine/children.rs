@@ -2,6 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
+use super::Above;
 use super::attempt::child_lineage;
 use super::handle::Verdict;
 use super::steps::Place;
@@ -58,7 +59,8 @@ impl<'a> Place<'a> {
     }
 
     async fn begin_child(self, run: Run, job: JobSpec) -> Result<Run, StoreError> {
-        let Place { engine, invocation, cancel, .. } = self;
+        let Place { engine, invocation, cancel, grip, .. } = self;
+        let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
         let rendered = engine.dispatcher.render_now(&run, &job, &realm).await?;
         let spec = RunSpec { job: job.document.clone(), rendered };
@@ -70,9 +72,8 @@ impl<'a> Place<'a> {
             },
             Overlap::Skip | Overlap::Queue => None,
         };
-        if !self.grip.is_firm(engine.now()) {
+        if !above.may_begin(engine.now()) {
             // Whoever has the parent now makes its children.
-            cancel.stop(Stop::Lost);
             return Ok(run);
         }
         let run = match first {
@@ -81,15 +82,15 @@ impl<'a> Place<'a> {
         };
         let (run, spec) = self.create(NewRun { run, spec }).await?;
         if !run.is_held(&invocation.owner, run.epoch) {
-            return engine.run_to_rest(run, &spec, 1, invocation, Some(cancel)).await;
+            return engine.run_to_rest(run, &spec, 1, invocation, Some(above)).await;
         }
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
             // The others were told while this one was not there yet.
             let _ = engine.dispatcher.cancel(&run.key).await;
         }
-        let run = engine.run_claimed(run, &spec, &job, invocation, Some(cancel)).await?;
+        let run = engine.run_claimed(run, &spec, &job, invocation, Some(above)).await?;
         if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
-            return engine.run_to_rest(run, &spec, 1, invocation, Some(cancel)).await;
+            return engine.run_to_rest(run, &spec, 1, invocation, Some(above)).await;
         }
         Ok(run)
     }

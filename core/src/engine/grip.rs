@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use super::LEASE_MARGIN;
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::job_type::{Cancel, Stop};
 use crate::run::Run;
 
 /// A claim as its owner knows it. A host may stand still for any time between two instructions;
@@ -40,5 +41,30 @@ impl Grip {
     /// Whether it surely holds now.
     pub(super) fn is_firm(&self, now: Timestamp) -> bool {
         now + self.margin <= self.until()
+    }
+}
+
+/// The parent of a run that runs in the same invocation.
+#[derive(Clone, Copy)]
+pub(super) struct Above<'a> {
+    /// Tells the parent to stop, and why.
+    pub(super) cancel: &'a Cancel,
+    /// The claim on the parent.
+    pub(super) grip: &'a Grip,
+}
+
+impl Above<'_> {
+    /// Whether the parent is still this invocation's, and sees by itself how its steps end.
+    pub(super) fn sees(self, now: Timestamp) -> bool {
+        self.cancel.is_stopped() != Some(Stop::Lost) && now < self.grip.until()
+    }
+
+    /// Whether a step may begin: the parent surely is this invocation's. If not, it is told so.
+    pub(super) fn may_begin(self, now: Timestamp) -> bool {
+        let firm = self.grip.is_firm(now);
+        if !firm {
+            self.cancel.stop(Stop::Lost);
+        }
+        firm
     }
 }

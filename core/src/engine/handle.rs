@@ -6,11 +6,11 @@ use super::apply::ApplyError;
 use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
-use super::{Engine, Invocation};
+use super::{Above, Engine, Invocation};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::{Cancel, JobError, Kind, Rendered, Scene, Stop, Templates, WorkDir};
+use crate::job_type::{JobError, Kind, Rendered, Scene, Templates, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
@@ -95,7 +95,7 @@ impl Engine {
         spec: &RunSpec,
         receives: u32,
         invocation: &Invocation,
-        parent: Option<&Cancel>,
+        parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
         let job = match self.dispatcher.pinned_job(&run.job_id, &spec.job) {
             Ok(job) => job,
@@ -154,8 +154,11 @@ impl Engine {
         job: &JobSpec,
         first: bool,
         invocation: &Invocation,
-        parent: Option<&Cancel>,
+        parent: Option<Above<'_>>,
     ) -> Result<Started, StoreError> {
+        if parent.is_some_and(|parent| !parent.may_begin(self.now())) {
+            return Ok(Started::Rest(run));
+        }
         if parent.is_none() && !self.is_wanted(&run).await? {
             let reason = "its parent went on without it".to_owned();
             let closed = self.close(run, Status::Cancelled, reason, None, invocation, parent).await?;
@@ -204,7 +207,7 @@ impl Engine {
         run: Run,
         by: RunKey,
         invocation: &Invocation,
-        parent: Option<&Cancel>,
+        parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
         if run.overlap == Overlap::Skip {
             let reason = format!("run {by} of the same job is not done");
@@ -223,7 +226,7 @@ impl Engine {
         spec: &RunSpec,
         job: &JobSpec,
         invocation: &Invocation,
-        parent: Option<&Cancel>,
+        parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
         let (actions, stepped, rendered) = match self.carry_out(&run, spec, job, invocation).await {
             Ok(carried_out) => carried_out,
@@ -236,17 +239,13 @@ impl Engine {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
         };
-        // A parent that this invocation lost while it stood still is with another, and waits.
-        let sees = |parent: &Cancel| {
-            parent.is_stopped() != Some(Stop::Lost)
-                && run.lease.as_ref().is_some_and(|lease| self.now() < lease.until)
-        };
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,
             outcome,
             actions,
-            tell_parent: !parent.is_some_and(sees),
+            // A parent that this invocation lost while it stood still is with another, and waits.
+            tell_parent: !parent.is_some_and(|parent| parent.sees(self.now())),
             jitter: self.site.ports.random.unit(),
             rendered,
         };
@@ -310,7 +309,7 @@ impl Engine {
         reason: String,
         job: Option<&JobSpec>,
         invocation: &Invocation,
-        parent: Option<&Cancel>,
+        parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
         let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);

@@ -23,7 +23,7 @@ use crate::duration::Span;
 use crate::ids::WorkerName;
 use crate::job_type::{Registry, Site, WorkDir};
 use crate::run::Worker;
-use grip::Grip;
+use grip::{Above, Grip};
 
 /// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
 pub const MAX_DEPTH: u32 = 32;
