@@ -81,7 +81,13 @@ fn remove(connection: &Connection, id: i64, hidden: &Hidden) -> Result<(), rusql
         .map(drop)
 }
 
-fn bury(connection: &Connection, id: i64, hidden: &Hidden, reason: &str, now: i64) -> Result<(), rusqlite::Error> {
+fn bury(
+    connection: &Connection,
+    id: i64,
+    hidden: &Hidden,
+    reason: &str,
+    now: i64,
+) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
             "INSERT INTO dead_letters (queue, body, receives, reason, at)
@@ -126,13 +132,23 @@ fn take(
     for (id, hidden) in exhausted {
         in_flight.remove(&id);
         let times = hidden.receives - 1;
-        bury(connection, id, &Hidden { receives: times, ..hidden }, &format!("handed out {times} times"), now)?;
+        bury(
+            connection,
+            id,
+            &Hidden { receives: times, ..hidden },
+            &format!("handed out {times} times"),
+            now,
+        )?;
     }
     Ok(taken)
 }
 
 /// When the next message of a queue will be visible.
-fn next_visible(connection: &Connection, queue: &WorkerName, now: i64) -> Result<Option<i64>, rusqlite::Error> {
+fn next_visible(
+    connection: &Connection,
+    queue: &WorkerName,
+    now: i64,
+) -> Result<Option<i64>, rusqlite::Error> {
     connection
         .prepare_cached("SELECT min(visible_at) FROM messages WHERE queue = ? AND visible_at > ?")?
         .query_row(params![queue.as_str(), now], |row| row.get(0))
@@ -149,7 +165,11 @@ fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
 
 /// Takes a message out of flight, when the receipt is that of its last delivery.
 fn landed(in_flight: &mut InFlight, (id, receives): (i64, u32)) -> Option<Hidden> {
-    if in_flight.get(&id).is_some_and(|hidden| hidden.receives == receives) { in_flight.remove(&id) } else { None }
+    if in_flight.get(&id).is_some_and(|hidden| hidden.receives == receives) {
+        in_flight.remove(&id)
+    } else {
+        None
+    }
 }
 
 #[async_trait]

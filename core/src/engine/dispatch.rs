@@ -176,12 +176,18 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError`] when there is no such job or its spec does not hold; the inner error when
     /// a template fails.
-    pub async fn preview(&self, request: &DispatchRequest, start: Timestamp) -> Result<Result<Rendered, JobError>, DispatchError> {
+    pub async fn preview(
+        &self,
+        request: &DispatchRequest,
+        start: Timestamp,
+    ) -> Result<Result<Rendered, JobError>, DispatchError> {
         let realm = self.site.ports.jobs.realm().await?;
         let job = self.site.ports.jobs.jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();
         let job = match job {
             Some(Ok(job)) => self.specialise(&job, request, None)?,
-            Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error }),
+            Some(Err(error)) => {
+                return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error });
+            }
             None => return Err(self.no_such_job(&request.job_id).await?),
         };
         let run_id = self.run_id(request, None, 0, start);
@@ -242,7 +248,11 @@ impl Dispatcher {
     }
 
     /// The job of a run's pinned document: the stored one where it is the same, else read anew.
-    pub(super) fn pinned_job(&self, job_id: &JobId, document: &Map<String, Value>) -> Result<Arc<JobSpec>, SpecError> {
+    pub(super) fn pinned_job(
+        &self,
+        job_id: &JobId,
+        document: &Map<String, Value>,
+    ) -> Result<Arc<JobSpec>, SpecError> {
         let known = self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(job_id).cloned();
         match known.filter(|known| known.document == *document) {
             Some(known) => Ok(known),

@@ -267,12 +267,10 @@ impl Engine {
         let realm = self.site.ports.jobs.realm().await?;
         let actions = self.due_actions(job, &realm);
         Ok(match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
-            Some(Kind::Leaf(leaf)) => {
-                match self.attempt(leaf, run, spec, job, &realm, invocation).await? {
-                    Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
-                    Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
-                }
-            }
+            Some(Kind::Leaf(leaf)) => match self.attempt(leaf, run, spec, job, &realm, invocation).await? {
+                Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
+                Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
+            },
             Some(Kind::Composite(composite)) => {
                 (actions, self.step_through(composite, run, spec, job, &realm, invocation).await?, None)
             }
@@ -317,7 +315,10 @@ impl Engine {
         let until = invocation.lease_until(self.now(), self.limits.lease);
         match self
             .dispatcher
-            .apply(run, Input::Close { status, reason, on_fail, tell_parent: parent.is_none(), worker, until })
+            .apply(
+                run,
+                Input::Close { status, reason, on_fail, tell_parent: parent.is_none(), worker, until },
+            )
             .await
         {
             Ok(closed) => match job {

@@ -62,11 +62,12 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<Stepped, StoreError> {
         let templates = self.templates(run, job, realm).await?;
-        let (run, rendered) = match self.resolved(composite, run, spec, job, realm, &templates, invocation).await? {
-            Ok(resolved) => resolved,
-            Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
-            Err(ended) => return Ok(ended),
-        };
+        let (run, rendered) =
+            match self.resolved(composite, run, spec, job, realm, &templates, invocation).await? {
+                Ok(resolved) => resolved,
+                Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
+                Err(ended) => return Ok(ended),
+            };
         let run = &run;
         let planned = composite.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
@@ -241,7 +242,8 @@ impl Walk<'_> {
 
     /// Reads the children's records; says whether anything is different from what was known.
     async fn look_at_children(&mut self) -> Result<bool, StoreError> {
-        let children = self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
+        let children =
+            self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {
             if let Some(state) = child.key.step().and_then(|step| states.get_mut(step as usize)) {

@@ -39,13 +39,19 @@ pub(super) const CHILDREN: usize = 500;
 
 fn jobs() -> Vec<Value> {
     let chain: Vec<&str> = vec!["noop"; CHILDREN];
-    let dag: serde_json::Map<String, Value> = (0..CHILDREN).map(|n| (format!("noop-{n}"), Value::Null)).collect();
+    let dag: serde_json::Map<String, Value> =
+        (0..CHILDREN).map(|n| (format!("noop-{n}"), Value::Null)).collect();
     let mut jobs = vec![
         job("noop", "log", Value::Null, json!({})),
         job("true", "cmd", json!("/bin/true"), json!({})),
         job("chain", "chain", json!(chain), json!({})),
         job("dag", "dag", Value::Object(dag), json!({ "workers": 1 })),
-        job("foreach", "foreach", json!("noop"), json!({ "limit": CHILDREN, "foreach": { "type": "range", "stop": CHILDREN } })),
+        job(
+            "foreach",
+            "foreach",
+            json!("noop"),
+            json!({ "limit": CHILDREN, "foreach": { "type": "range", "stop": CHILDREN } }),
+        ),
     ];
     jobs.extend((0..CHILDREN).map(|n| job(&format!("noop-{n}"), "log", Value::Null, json!({}))));
     jobs
@@ -55,7 +61,8 @@ impl Realm {
     /// Makes a realm.
     pub(super) async fn new(durability: Durability) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let home = Home::open(folder.path(), None, true, durability).await.map_err(|error| error.to_string())?;
+        let home =
+            Home::open(folder.path(), None, true, durability).await.map_err(|error| error.to_string())?;
         let lock = home.lock(SystemClock.now()).await.map_err(|error| error.to_string())?;
         let lock = lock.map_err(|error| error.to_string())?;
         let document = json!({ "realm": "local", "config": { "FOREACH_MAX_LIMIT": CHILDREN } });

@@ -12,7 +12,8 @@ fn pumice() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = own.with_file_name("pumice");
     if !beside.exists() {
-        let status = Command::new("cargo").args(["build", "--release", "--quiet", "--package", "pumice"]).status();
+        let status =
+            Command::new("cargo").args(["build", "--release", "--quiet", "--package", "pumice"]).status();
         let built = status.is_ok_and(|status| status.success());
         if !built || !beside.exists() {
             return Err(format!("{} is not there: cargo build --release --package pumice", beside.display()));
@@ -34,7 +35,8 @@ pub(super) fn measure(_: Durability) -> Result<Vec<f64>, String> {
     let stderr = child.stderr.take().ok_or("no stderr")?;
     let serves = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line.contains("serving"));
     let startup = began.elapsed().as_secs_f64() * 1_000.0;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).map_err(|error| error.to_string());
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", child.id())).map_err(|error| error.to_string());
     child.kill().map_err(|error| error.to_string())?;
     child.wait().map_err(|error| error.to_string())?;
     if !serves {
