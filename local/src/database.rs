@@ -66,12 +66,13 @@ pub enum OpenError {
 }
 
 type Reply = Box<dyn FnOnce() + Send>;
+type CarryOut = Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>;
 
 /// An operation in line.
 struct Operation {
     /// Whether it writes, and needs a transaction.
     writes: bool,
-    carry_out: Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>,
+    carry_out: CarryOut,
 }
 
 /// A realm's SQLite file, shared by all adapters on it. Cheap to clone.
