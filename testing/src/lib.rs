@@ -3,3 +3,4 @@
 pub mod memory;
 pub mod prng;
 pub mod sim;
+pub mod torture;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod commands;
+mod torture_command;
 
 /// Tests of Pumice that take longer than a test.
 #[derive(Parser)]
@@ -23,6 +24,8 @@ enum Command {
     Mutants(commands::Mutants),
     /// Measures the embedded engine.
     Bench(bench::Bench),
+    /// Kills `pumice serve` at random while jobs of every kind run.
+    Torture(torture_command::TortureCommand),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +33,6 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim.run(),
         Command::Mutants(mutants) => mutants.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Torture(torture) => torture.run(),
     }
 }
