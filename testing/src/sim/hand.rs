@@ -215,6 +215,9 @@ fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Cre
 fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
     super::mutants::on_commit(world, &mut change);
     let Some(before) = world.runs.get(&change.run.key).cloned() else { return Err(CommitError::Conflict) };
+    if super::mutants::is_untold(world, &before, &change) {
+        return Ok(true);
+    }
     let outcome = world.runs.commit(&change);
     world.note(|| match &outcome {
         Ok(()) => format!(

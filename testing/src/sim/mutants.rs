@@ -145,11 +145,6 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
         (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
-        (Mutant::ParentNotTold, _) => {
-            if let Some(duties) = &mut run.duties {
-                duties.wake_parent = false;
-            }
-        }
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
         (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,
         (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
@@ -160,6 +155,12 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         }
         _ => {}
     }
+}
+
+/// Whether a write tells a run that waits for its children of one that ended, and must not.
+pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
+    let told = before.status == Status::Waiting && before.ts_start.is_some() && change.run.epoch == before.epoch;
+    world.is(Mutant::ParentNotTold) && told && before.due_at.is_some_and(|due| world.now < due)
 }
 
 /// A record that was written.

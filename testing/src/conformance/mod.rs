@@ -1,0 +1,205 @@
+//! What every adapter of a port must do: one suite, run against each by [`conformance_tests`].
+//!
+//! No test waits: what must be hidden is put far into the future, what must be seen into the past.
+
+pub mod jobs;
+pub mod queue;
+pub mod runs;
+pub mod runs_found;
+pub mod runs_locks;
+pub mod state;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use pumice_core::message::Message;
+use pumice_core::ports::{Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, StateStore};
+use pumice_core::run::{LockChange, NewRun, Run};
+use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Adapters over fresh, empty stores that hold [`realm`] and [`jobs`](stored_jobs).
+pub struct Adapters {
+    /// Job specs and the realm.
+    pub jobs: Arc<dyn JobStore>,
+    /// Records of runs.
+    pub runs: Arc<dyn RunStore>,
+    /// State items.
+    pub state: Arc<dyn StateStore>,
+    /// The sending end of the queues.
+    pub queue: Arc<dyn Queue>,
+    /// The receiving end of the queues.
+    pub consumer: Arc<dyn Consumer>,
+    /// Files.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The clock that the queues go by.
+    pub clock: Arc<dyn Clock>,
+    /// What must live as long as the adapters: a folder, a server.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// The realm that the stores hold.
+#[must_use]
+pub fn realm() -> Value {
+    json!({ "realm": "conformance", "x-note": "kept" })
+}
+
+/// The jobs that the stores hold.
+#[must_use]
+pub fn stored_jobs() -> Vec<Value> {
+    let job = |id: &str| {
+        json!({ "job_id": id, "type": "log", "worker": "core", "payload": { "message": id }, "x-note": "kept" })
+    };
+    vec![job("etl/load"), job("etl/check"), job("report")]
+}
+
+/// [`realm`], read.
+///
+/// # Panics
+/// Never: the document is a constant that holds.
+#[must_use]
+pub fn realm_spec() -> RealmSpec {
+    RealmSpec::parse(&realm()).expect("the realm holds")
+}
+
+/// [`stored_jobs`], read.
+///
+/// # Panics
+/// Never: the documents are constants that hold.
+#[must_use]
+pub fn job_specs() -> Vec<JobSpec> {
+    stored_jobs().iter().map(|job| JobSpec::parse(job).expect("the job holds")).collect()
+}
+
+fn job(id: &str) -> JobId {
+    JobId::new(id).expect("an id")
+}
+
+fn worker(name: &str) -> WorkerName {
+    WorkerName::new(name).expect("a name")
+}
+
+fn key(number: u128) -> RunKey {
+    RunKey::root(RunId(Uuid::from_u128(number)))
+}
+
+/// A moment all records of the suite begin at, and so many seconds after it.
+fn at(seconds: i64) -> Timestamp {
+    chrono::DateTime::from_timestamp(1_767_225_600 + seconds, 123_456_000).expect("an instant")
+}
+
+/// A run of a job, dispatched at [`at`]`(number)`.
+fn run_of(number: u32, job_id: &str) -> Run {
+    let key = key(u128::from(number));
+    let run_id = key.run_id().expect("a run of its own");
+    let about = (job(job_id), "log".to_owned(), worker("core"));
+    let now = at(i64::from(number));
+    Run::dispatched(key, run_id, about, now, now, Span::from_days(3_650))
+}
+
+fn child_of(parent: &Run, attempt: u32, step: u32) -> Run {
+    Run { key: parent.key.child(attempt, step), ..parent.clone() }
+}
+
+fn new(run: Run) -> NewRun {
+    let document = json!({ "job_id": run.job_id, "payload": { "of": run.key } });
+    NewRun { run, spec: RunSpec { job: document.as_object().cloned().unwrap_or_default(), rendered: None } }
+}
+
+fn message_about(run: &Run, at: Timestamp) -> Outgoing {
+    let realm = RealmName::new("conformance").expect("a name");
+    Outgoing { message: Message::about(&realm, run), at }
+}
+
+impl Adapters {
+    async fn make(&self, runs: impl IntoIterator<Item = Run>) {
+        let runs: Vec<_> = runs.into_iter().map(|run| (new(run), None)).collect();
+        let created = self.runs.create(runs).await.expect("runs are made");
+        assert!(created.iter().all(|created| created.existing.is_none()), "they were not there yet");
+    }
+
+    async fn get(&self, key: &RunKey) -> Run {
+        self.runs.load(key).await.expect("the store answers").expect("the run is there")
+    }
+
+    /// Writes the next revision of a run, changed.
+    async fn change(&self, key: &RunKey, edit: impl FnOnce(&mut Run)) -> Run {
+        let mut run = self.get(key).await;
+        run.rev += 1;
+        edit(&mut run);
+        let change = Change { run: run.clone(), lock: None, message: None };
+        self.runs.commit(change).await.expect("nobody else writes");
+        run
+    }
+
+    /// Writes the next revision of a run as it is, with a change of its job's lock.
+    async fn lock(&self, key: &RunKey, lock: LockChange) -> Result<bool, CommitError> {
+        let mut run = self.get(key).await;
+        run.rev += 1;
+        self.runs.commit(Change { run, lock: Some(lock), message: None }).await
+    }
+}
+
+/// Makes a test of each case: `conformance_tests!(run_case)`, where `run_case` takes a function
+/// from [`Adapters`] to a boxed future and runs it to its end on fresh adapters.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($run:path) => {
+        $crate::conformance_tests! { @each $run;
+            jobs::come_in_the_order_asked_for,
+            jobs::the_realm_is_whole,
+            queue::a_message_comes_as_it_was_sent,
+            queue::a_message_for_later_stays_hidden,
+            queue::a_message_handed_out_is_hidden,
+            queue::a_released_message_comes_again_and_is_counted,
+            queue::a_kept_message_stays_hidden,
+            queue::a_deleted_message_is_gone,
+            queue::an_old_receipt_does_nothing,
+            queue::a_message_handed_out_too_often_is_put_aside,
+            queue::a_buried_message_does_not_come_again,
+            queue::each_worker_has_a_queue_of_its_own,
+            queue::no_more_are_handed_out_than_asked_for,
+            runs::a_run_is_read_as_it_was_made,
+            runs::each_of_a_batch_is_made_by_itself,
+            runs::one_batch_may_name_a_run_twice,
+            runs::a_message_goes_with_a_run_that_is_made,
+            runs::no_message_goes_with_a_run_that_was_there,
+            runs::a_change_is_read_as_it_was_written,
+            runs::a_change_of_an_old_revision_is_a_conflict,
+            runs::a_change_of_a_run_that_is_not_there_is_a_conflict,
+            runs::a_message_goes_with_a_change,
+            runs::no_message_goes_with_a_conflict,
+            runs_locks::a_free_lock_is_taken_once,
+            runs_locks::a_refused_lock_leaves_the_record_as_it_was,
+            runs_locks::a_holder_takes_its_lock_again,
+            runs_locks::a_freed_lock_can_be_taken,
+            runs_locks::only_its_holder_frees_a_lock,
+            runs_locks::the_lock_of_a_run_that_is_done_can_be_taken,
+            runs_locks::a_run_with_duties_keeps_its_lock,
+            runs_locks::a_conflict_changes_no_lock,
+            runs_locks::the_longest_waiting_is_next_in_line,
+            runs_found::children_come_by_step,
+            runs_found::children_are_of_one_attempt_and_one_level,
+            runs_found::what_is_due_comes_longest_due_first,
+            runs_found::what_is_done_is_not_due,
+            runs_found::lists_are_newest_first_and_bounded,
+            runs_found::lists_are_filtered,
+            runs_found::a_tree_has_parents_first_and_what_they_dispatched,
+            state::an_item_is_read_as_it_was_put,
+            state::an_item_is_put_over_another,
+            state::an_expired_item_does_not_exist,
+        }
+    };
+    (@each $run:path; $($module:ident::$name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                $run(|adapters| Box::pin(async move { $crate::conformance::$module::$name(&adapters).await }));
+            }
+        )*
+    };
+}

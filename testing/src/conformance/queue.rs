@@ -1,0 +1,141 @@
+//! The workers' queues.
+#![expect(missing_docs, reason = "a case's name says what it is about")]
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use pumice_core::message::Message;
+use pumice_core::ports::{Delivery, Outgoing};
+
+use super::{Adapters, message_about, run_of, worker};
+
+const LONG: Duration = Duration::from_secs(600);
+
+impl Adapters {
+    /// A message about the run of this number that is visible now.
+    fn outgoing(&self, number: u32) -> Outgoing {
+        message_about(&run_of(number, "report"), self.clock.now())
+    }
+
+    async fn send(&self, outgoing: Outgoing) {
+        for outcome in self.queue.send(vec![outgoing]).await {
+            outcome.expect("it is sent");
+        }
+    }
+
+    /// What can be taken at once.
+    pub(super) async fn take(&self, max: usize) -> Vec<Delivery> {
+        self.consumer.receive(&worker("core"), max, Duration::ZERO).await.expect("the queue answers")
+    }
+
+    async fn take_one(&self) -> Delivery {
+        let mut taken = self.take(10).await;
+        assert_eq!(taken.len(), 1);
+        taken.remove(0)
+    }
+}
+
+pub async fn a_message_comes_as_it_was_sent(on: &Adapters) {
+    let mut outgoing = on.outgoing(1);
+    outgoing.message.parameters = serde_json::json!({ "who": "wörld" }).as_object().cloned();
+    on.send(outgoing.clone()).await;
+    let delivery = on.take_one().await;
+    assert_eq!(serde_json::from_str::<Message>(&delivery.body).expect("a message"), outgoing.message);
+    assert_eq!(delivery.receives, 1);
+}
+
+pub async fn a_message_for_later_stays_hidden(on: &Adapters) {
+    let mut late = on.outgoing(1);
+    late.at += TimeDelta::minutes(10);
+    on.send(late).await;
+    on.send(on.outgoing(2)).await;
+    let delivery = on.take_one().await;
+    assert_eq!(delivery.body, on.outgoing(2).message.body());
+}
+
+pub async fn a_message_handed_out_is_hidden(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    on.take_one().await;
+    assert!(on.take(10).await.is_empty());
+}
+
+pub async fn a_released_message_comes_again_and_is_counted(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let first = on.take_one().await;
+    on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
+    let second = on.take_one().await;
+    assert_eq!((second.body, second.receives), (first.body, 2));
+}
+
+pub async fn a_kept_message_stays_hidden(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let delivery = on.take_one().await;
+    on.consumer.keep(&delivery.receipt, Duration::ZERO).await.expect("the queue answers");
+    let delivery = on.take_one().await;
+    on.consumer.keep(&delivery.receipt, LONG).await.expect("the queue answers");
+    assert!(on.take(10).await.is_empty());
+}
+
+pub async fn a_deleted_message_is_gone(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let delivery = on.take_one().await;
+    on.consumer.delete(vec![delivery.receipt.clone()]).await.expect("the queue answers");
+    on.consumer.release(&delivery.receipt, Duration::ZERO).await.expect("the queue answers");
+    assert!(on.take(10).await.is_empty());
+}
+
+pub async fn an_old_receipt_does_nothing(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let first = on.take_one().await;
+    on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
+    let second = on.take_one().await;
+    on.consumer.delete(vec![first.receipt.clone()]).await.expect("the queue answers");
+    on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
+    assert!(on.take(10).await.is_empty(), "whoever has it now keeps it");
+    on.consumer.release(&second.receipt, Duration::ZERO).await.expect("the queue answers");
+    assert_eq!(on.take_one().await.receives, 3);
+}
+
+pub async fn a_message_handed_out_too_often_is_put_aside(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let mut handed_out = 0;
+    while let Some(delivery) = on.take(1).await.pop() {
+        handed_out = delivery.receives;
+        assert!(handed_out <= 10, "SQS calls this the maximum receive count");
+        on.consumer.release(&delivery.receipt, Duration::ZERO).await.expect("the queue answers");
+    }
+    assert_eq!(handed_out, 10);
+    assert!(on.take(1).await.is_empty());
+}
+
+pub async fn a_buried_message_does_not_come_again(on: &Adapters) {
+    on.send(on.outgoing(1)).await;
+    let delivery = on.take_one().await;
+    on.consumer.bury(&delivery.receipt, "it cannot be read").await.expect("the queue answers");
+    on.consumer.release(&delivery.receipt, Duration::ZERO).await.expect("the queue answers");
+    assert!(on.take(10).await.is_empty());
+}
+
+pub async fn each_worker_has_a_queue_of_its_own(on: &Adapters) {
+    let mut other = on.outgoing(1);
+    other.message.worker = worker("other");
+    on.send(other).await;
+    assert!(on.take(10).await.is_empty());
+    let taken = on.consumer.receive(&worker("other"), 10, Duration::ZERO).await.expect("the queue answers");
+    assert_eq!(taken.len(), 1);
+}
+
+pub async fn no_more_are_handed_out_than_asked_for(on: &Adapters) {
+    for number in 1..=5 {
+        on.send(on.outgoing(number)).await;
+    }
+    let mut bodies: Vec<String> = Vec::new();
+    for most in [2, 2, 10] {
+        let taken = on.take(most).await;
+        assert!(taken.len() <= most);
+        bodies.extend(taken.into_iter().map(|delivery| delivery.body));
+    }
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!(bodies.len(), 5, "each comes once");
+}

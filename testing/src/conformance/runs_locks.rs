@@ -1,0 +1,101 @@
+//! The lock of a job: one run holds it, from its claim until it is done.
+#![expect(missing_docs, reason = "a case's name says what it is about")]
+
+use pumice_core::ports::{Change, CommitError};
+use pumice_core::run::LockChange::{Free, Take};
+use pumice_core::run::{Duties, Status};
+
+use super::{Adapters, at, job, key, run_of};
+
+async fn three(on: &Adapters) {
+    on.make([run_of(1, "report"), run_of(2, "report"), run_of(3, "etl/load")]).await;
+}
+
+fn locked_by(outcome: &Result<bool, CommitError>, number: u128) -> bool {
+    matches!(outcome, Err(CommitError::Locked(by)) if *by == key(number))
+}
+
+pub async fn a_free_lock_is_taken_once(on: &Adapters) {
+    three(on).await;
+    assert!(on.lock(&key(1), Take).await.is_ok());
+    let refused = on.lock(&key(2), Take).await;
+    assert!(locked_by(&refused, 1), "{refused:?}");
+    assert!(on.lock(&key(3), Take).await.is_ok(), "each job has a lock of its own");
+}
+
+pub async fn a_refused_lock_leaves_the_record_as_it_was(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    let before = on.get(&key(2)).await;
+    assert!(on.lock(&key(2), Take).await.is_err());
+    assert_eq!(on.get(&key(2)).await, before);
+}
+
+pub async fn a_holder_takes_its_lock_again(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    assert!(on.lock(&key(1), Take).await.is_ok());
+}
+
+pub async fn a_freed_lock_can_be_taken(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    on.lock(&key(1), Free).await.expect("it is its own");
+    assert!(on.lock(&key(2), Take).await.is_ok());
+}
+
+pub async fn only_its_holder_frees_a_lock(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    on.lock(&key(2), Free).await.expect("the record is written all the same");
+    let refused = on.lock(&key(2), Take).await;
+    assert!(locked_by(&refused, 1), "{refused:?}");
+}
+
+pub async fn the_lock_of_a_run_that_is_done_can_be_taken(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    on.change(&key(1), |run| {
+        run.status = Status::Failed;
+        run.due_at = None;
+    })
+    .await;
+    assert!(on.lock(&key(2), Take).await.is_ok());
+}
+
+pub async fn a_run_with_duties_keeps_its_lock(on: &Adapters) {
+    three(on).await;
+    on.lock(&key(1), Take).await.expect("the lock is free");
+    on.change(&key(1), |run| {
+        run.status = Status::Failed;
+        run.duties = Some(Duties { actions: None, done: 0, wake_parent: true });
+    })
+    .await;
+    let refused = on.lock(&key(2), Take).await;
+    assert!(locked_by(&refused, 1), "{refused:?}");
+}
+
+pub async fn a_conflict_changes_no_lock(on: &Adapters) {
+    three(on).await;
+    let run = on.get(&key(1)).await;
+    let outcome = on.runs.commit(Change { run, lock: Some(Take), message: None }).await;
+    assert!(matches!(outcome, Err(CommitError::Conflict)), "{outcome:?}");
+    assert!(on.lock(&key(2), Take).await.is_ok());
+}
+
+pub async fn the_longest_waiting_is_next_in_line(on: &Adapters) {
+    assert!(on.runs.next_in_line(&job("report")).await.expect("the store answers").is_none());
+    on.make([run_of(1, "report"), run_of(2, "report"), run_of(3, "report"), run_of(4, "report")]).await;
+    // The first runs, the second was started and gave way, the others wait for the lock.
+    on.change(&key(1), |run| run.status = Status::Running).await;
+    on.change(&key(2), |run| {
+        run.status = Status::Waiting;
+        run.ts_start = Some(at(10));
+    })
+    .await;
+    on.change(&key(4), |run| run.status = Status::Waiting).await;
+    on.change(&key(3), |run| run.status = Status::Waiting).await;
+    let next = on.runs.next_in_line(&job("report")).await.expect("the store answers");
+    assert_eq!(next.map(|run| run.key), Some(key(3)));
+    assert!(on.runs.next_in_line(&job("etl/load")).await.expect("the store answers").is_none());
+}

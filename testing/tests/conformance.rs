@@ -1,0 +1,76 @@
+//! The conformance suite, on every adapter there is.
+
+use std::future::Future;
+use std::pin::Pin;
+
+
+
+/// A case, ready to be run.
+type Case = Pin<Box<dyn Future<Output = ()>>>;
+
+mod memory {
+    use std::sync::Arc;
+
+    use pumice_testing::conformance::{Adapters, job_specs, realm_spec};
+    use pumice_testing::memory::{ManualClock, Memory};
+
+    fn adapters() -> Adapters {
+        let clock = Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH));
+        let memory = Memory::new(realm_spec(), clock.clone());
+        job_specs().into_iter().for_each(|job| memory.put_job(job));
+        let memory = Arc::new(memory);
+        Adapters {
+            jobs: memory.clone(),
+            runs: memory.clone(),
+            state: memory.clone(),
+            queue: memory.clone(),
+            consumer: memory.clone(),
+            objects: memory,
+            clock,
+            keep: Box::new(()),
+        }
+    }
+
+    fn run(case: impl FnOnce(Adapters) -> super::Case) {
+        super::runtime().block_on(case(adapters()));
+    }
+
+    pumice_testing::conformance_tests!(run);
+}
+
+mod sqlite {
+    use std::sync::Arc;
+
+    use pumice_local::{Database, Durability, Folders, SystemClock};
+    use pumice_testing::conformance::{Adapters, job_specs, realm};
+
+    async fn adapters() -> Adapters {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
+        database.put_realm(realm().as_object().cloned().unwrap()).await.unwrap();
+        database.put_jobs(job_specs(), false).await.unwrap();
+        let database = Arc::new(database);
+        Adapters {
+            jobs: database.clone(),
+            runs: database.clone(),
+            state: database.clone(),
+            queue: database.clone(),
+            consumer: database,
+            objects: Arc::new(Folders),
+            clock: Arc::new(SystemClock),
+            keep: Box::new(folder),
+        }
+    }
+
+    fn run(case: impl FnOnce(Adapters) -> super::Case) {
+        super::runtime().block_on(async { case(adapters().await).await });
+    }
+
+    pumice_testing::conformance_tests!(run);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
