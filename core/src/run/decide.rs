@@ -445,8 +445,9 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     next.status = Status::Waiting;
     next.lease = None;
     next.not_before = now + HOLD.delta();
-    let wake = wake(&mut next, now);
-    Decision { run: next, wake, lock: None }
+    // The one that is in the way tells when it has ended; should it not, the sweeper looks.
+    next.due_at = Some(next.not_before);
+    plain(next)
 }
 
 /// Sets the time of the next look, and gives the message for it when a queue can hold it that long.

@@ -80,11 +80,15 @@ impl Torture {
         }
         let last = Server::start(pumice, home.path())?;
         let began = Instant::now();
-        while home.database().unfinished(1).await.map_err(store)? > 0 && began.elapsed() < PATIENCE {
+        let left = || async {
+            let database = home.database();
+            Ok::<_, String>(
+                database.unfinished(1).await.map_err(store)? + database.waiting_messages().await.map_err(store)?,
+            )
+        };
+        while left().await? > 0 && began.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // What was dealt with last is put away with what is written next.
-        tokio::time::sleep(Duration::from_secs(2)).await;
         last.kill()?;
         self.judge(&home, &accepted, &marks).await
     }
