@@ -13,6 +13,8 @@ mod fault;
 mod filters;
 mod format;
 mod globals;
+#[cfg(test)]
+mod guide;
 mod limits;
 mod methods;
 mod native;
