@@ -181,7 +181,12 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         (Val::Match(found), key) => found.group(key),
         (owner, Val::Int(index)) => {
             if let Val::Str(text) = owner {
-                rt.look_at(text.as_str())?;
+                // Characters have to be counted unless all are ASCII.
+                if text.as_str().is_ascii() {
+                    rt.look_at(text.as_str())?;
+                } else {
+                    rt.rewrite(text.as_str())?;
+                }
             }
             indexed(owner, *index)
         }

@@ -7,7 +7,7 @@ use crate::{Context, Renderer, Value, Zone, filters, globals, predicates, utils}
 
 const GUIDE: &str = include_str!("../../docs/templates.md");
 
-fn blocks<'g>(language: &'g str) -> impl Iterator<Item = &'g str> {
+fn blocks(language: &str) -> impl Iterator<Item = &'static str> + use<> {
     let mark = format!("```{language}\n");
     let mut rest = GUIDE;
     std::iter::from_fn(move || {

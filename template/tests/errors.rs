@@ -1,5 +1,7 @@
 //! What errors tell the author of a job.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use pumice_template::{Context, ErrorKind, Renderer, TemplateError, Value, Zone};
 use serde_json::json;
 

@@ -1,5 +1,7 @@
 //! The crate's door: structures, conditions, arguments, contexts.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 

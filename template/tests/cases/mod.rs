@@ -1,5 +1,7 @@
 //! Runs one case: a template, a context, and what real Jinja2 made of them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chrono::{DateTime, NaiveDateTime};
 use pumice_template::{Context, Renderer, Value, Zone};
 use serde_json::Value as Json;
