@@ -17,7 +17,9 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
         if let Some((known, code)) = methods::find(owner, name) {
             return Ok(bound(owner, known, code));
         }
-        return Ok(dict.get_str(name).unwrap_or_else(|| Val::missing_member(owner, Arc::clone(name))));
+        return Ok(dict
+            .get_str(name)
+            .unwrap_or_else(|| Val::missing_member(owner, Arc::clone(name))));
     }
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));
@@ -55,7 +57,11 @@ fn member(owner: &Val, name: &str) -> Option<Outcome> {
 }
 
 fn bound(owner: &Val, name: &'static str, code: crate::native::MethodFn) -> Val {
-    Val::Method(Arc::new(BoundMethod { this: owner.clone(), name, code: Code::Method(code) }))
+    Val::Method(Arc::new(BoundMethod {
+        this: owner.clone(),
+        name,
+        code: Code::Method(code),
+    }))
 }
 
 /// The class whose members a value has too, as `start.fromtimestamp`.
@@ -109,13 +115,24 @@ fn field(owner: &Val, name: &str) -> Option<Val> {
 /// The names a value has, for hints.
 pub(crate) fn member_names(owner: &Val) -> Vec<String> {
     let mut names: Vec<String> = match owner {
-        Val::Dict(dict) => dict.read().keys().filter_map(|key| key.0.as_str().map(str::to_owned)).collect(),
-        Val::Native(native) => native.members.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        Val::Dict(dict) => dict
+            .read()
+            .keys()
+            .filter_map(|key| key.0.as_str().map(str::to_owned))
+            .collect(),
+        Val::Native(native) => native
+            .members
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
         Val::Object(object) => object.field_names(),
-        Val::Tuple(tuple) => tuple
-            .named
-            .map_or_else(Vec::new, |fields| fields.names.iter().map(|name| (*name).to_owned()).collect()),
-        other => clock::fields::names(other).iter().map(|name| (*name).to_owned()).collect(),
+        Val::Tuple(tuple) => tuple.named.map_or_else(Vec::new, |fields| {
+            fields.names.iter().map(|name| (*name).to_owned()).collect()
+        }),
+        other => clock::fields::names(other)
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
     };
     names.extend(methods::names(owner).map(str::to_owned));
     if let Some(class) = class_of(owner) {
@@ -135,9 +152,16 @@ pub(crate) fn missing_method(rt: &Runtime<'_>, owner: &Val, name: &str) -> Box<F
         Val::Native(native) => native.name.to_owned(),
         other => with_article(other.type_name()),
     };
-    let what = if matches!(owner, Val::Native(_)) { "function" } else { "method" };
-    Fault::new(ErrorKind::Undefined, format!("{whose} has no {what} \"{name}\""))
-        .nearest(name, names.iter().map(String::as_str))
+    let what = if matches!(owner, Val::Native(_)) {
+        "function"
+    } else {
+        "method"
+    };
+    Fault::new(
+        ErrorKind::Undefined,
+        format!("{whose} has no {what} \"{name}\""),
+    )
+    .nearest(name, names.iter().map(String::as_str))
 }
 
 /// `owner[key]`: the item, else the attribute of that name, else undefined.
@@ -157,7 +181,12 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         (Val::Match(found), key) => found.group(key),
         (owner, Val::Int(index)) => {
             if let Val::Str(text) = owner {
-                rt.look_at(text.as_str())?;
+                // Characters have to be counted unless all are ASCII.
+                if text.as_str().is_ascii() {
+                    rt.look_at(text.as_str())?;
+                } else {
+                    rt.rewrite(text.as_str())?;
+                }
             }
             indexed(owner, *index)
         }
@@ -184,7 +213,11 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
 
 fn indexed(owner: &Val, index: i64) -> Option<Val> {
     let at = |length: usize| {
-        let index = if index < 0 { index + i64::try_from(length).ok()? } else { index };
+        let index = if index < 0 {
+            index + i64::try_from(length).ok()?
+        } else {
+            index
+        };
         usize::try_from(index).ok().filter(|index| *index < length)
     };
     match owner {
@@ -220,27 +253,50 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         Val::Str(text) => {
             rt.step(text.as_str().len() as u64 / 16)?;
             let chars: Vec<char> = text.as_str().chars().collect();
-            let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
+            let part: String = picked(chars.len())
+                .into_iter()
+                .map(|at| chars[at])
+                .collect();
             return rt.text(part);
         }
         Val::List(list) => {
             let items = list.read().clone();
             rt.step(items.len() as u64 / 8)?;
-            return rt.list(picked(items.len()).into_iter().map(|at| items[at].clone()).collect());
+            return rt.list(
+                picked(items.len())
+                    .into_iter()
+                    .map(|at| items[at].clone())
+                    .collect(),
+            );
         }
         Val::Tuple(tuple) => {
             let items = &tuple.items;
             rt.alloc_items(items.len())?;
-            Val::tuple(picked(items.len()).into_iter().map(|at| items[at].clone()).collect())
+            Val::tuple(
+                picked(items.len())
+                    .into_iter()
+                    .map(|at| items[at].clone())
+                    .collect(),
+            )
         }
         Val::Bytes(bytes) => {
             rt.alloc(bytes.len())?;
-            Val::Bytes(picked(bytes.len()).into_iter().map(|at| bytes[at]).collect())
+            Val::Bytes(
+                picked(bytes.len())
+                    .into_iter()
+                    .map(|at| bytes[at])
+                    .collect(),
+            )
         }
         Val::Range(range) => {
             rt.alloc_items(range.len())?;
             let at = picked(range.len());
-            return rt.list(at.into_iter().filter_map(|at| range.get(at)).map(Val::Int).collect());
+            return rt.list(
+                at.into_iter()
+                    .filter_map(|at| range.get(at))
+                    .map(Val::Int)
+                    .collect(),
+            );
         }
         other => Val::missing_member(other, "slice"),
     })
@@ -266,13 +322,21 @@ fn slice_bounds(bounds: &[Val; 3]) -> Option<[Option<i64>; 3]> {
 fn slice_indices([start, stop, step]: [Option<i64>; 3], length: usize) -> Vec<usize> {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let step = step.unwrap_or(1);
-    let (lowest, highest) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let (lowest, highest) = if step > 0 {
+        (0, length)
+    } else {
+        (-1, length - 1)
+    };
     let clamp = |bound: Option<i64>, default: i64| match bound {
         None => default,
         Some(bound) if bound < 0 => bound.saturating_add(length).max(lowest),
         Some(bound) => bound.min(highest),
     };
-    let (first, last) = if step > 0 { (0, length) } else { (length - 1, -1) };
+    let (first, last) = if step > 0 {
+        (0, length)
+    } else {
+        (length - 1, -1)
+    };
     let (mut at, stop) = (clamp(start, first), clamp(stop, last));
     let mut indices = Vec::new();
     while (step > 0 && at < stop) || (step < 0 && at > stop) {

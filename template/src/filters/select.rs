@@ -28,12 +28,17 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
     let name = args.pos.remove(0);
     let name = crate::call::text(rt, "map", "name", &name)?;
     let Some(filter) = super::find(name) else {
-        return Err(Fault::new(ErrorKind::Runtime, format!("unknown filter \"{name}\""))
-            .nearest(name, super::names()));
+        return Err(
+            Fault::new(ErrorKind::Runtime, format!("unknown filter \"{name}\""))
+                .nearest(name, super::names()),
+        );
     };
     for item in rt.items(value)? {
         rt.step(1)?;
-        let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
+        let args = Args {
+            pos: args.pos.clone(),
+            kw: args.kw.clone(),
+        };
         results.push((filter.code)(rt, &item, args)?);
     }
     iter(rt, "sync_do_map", results)
@@ -48,12 +53,20 @@ fn test(rt: &Runtime<'_>, args: &mut Args) -> Outcome<Option<&'static Test>> {
     let name = crate::call::text(rt, "select", "test", &name)?;
     match predicates::find(name) {
         Some(test) => Ok(Some(test)),
-        None => Err(Fault::new(ErrorKind::Runtime, format!("unknown test \"{name}\""))
-            .nearest(name, predicates::names())),
+        None => Err(
+            Fault::new(ErrorKind::Runtime, format!("unknown test \"{name}\""))
+                .nearest(name, predicates::names()),
+        ),
     }
 }
 
-fn pick(rt: &Runtime<'_>, value: &Val, mut args: Args, by_attribute: bool, wanted: bool) -> Outcome {
+fn pick(
+    rt: &Runtime<'_>,
+    value: &Val,
+    mut args: Args,
+    by_attribute: bool,
+    wanted: bool,
+) -> Outcome {
     let path = if by_attribute {
         if args.pos.is_empty() {
             return fail("selectattr and rejectattr need the name of an attribute");
@@ -72,7 +85,10 @@ fn pick(rt: &Runtime<'_>, value: &Val, mut args: Args, by_attribute: bool, wante
         };
         let holds = match test {
             Some(test) => {
-                let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
+                let args = Args {
+                    pos: args.pos.clone(),
+                    kw: args.kw.clone(),
+                };
                 (test.code)(rt, &subject, args)?
             }
             None => subject.truth(),

@@ -38,7 +38,10 @@ static DATEUTIL: Native = Native::module(
     "dateutil",
     &[
         ("parser", Member::Native(&dateparse::MODULE)),
-        ("relativedelta", Member::Native(&classes::RELATIVEDELTA_MODULE)),
+        (
+            "relativedelta",
+            Member::Native(&classes::RELATIVEDELTA_MODULE),
+        ),
         ("tz", Member::Native(&classes::TZ_MODULE)),
     ],
 );
