@@ -214,7 +214,7 @@ pub(crate) fn parse_file(file: &Path) -> Result<Value, String> {
     if json {
         return serde_json::from_str(&text).map_err(|error| format!("not JSON: {error}"));
     }
-    serde_saphyr::from_str(&text).map_err(|error| format!("not YAML: {}", error.to_string().trim()))
+    serde_yaml_ng::from_str(&text).map_err(|error| format!("not YAML: {error}"))
 }
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`]; `-` is standard input.

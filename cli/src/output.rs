@@ -30,7 +30,7 @@ pub(crate) fn print(
 
 /// A value as YAML.
 pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
-    serde_saphyr::to_string(value)
+    serde_yaml_ng::to_string(value)
         .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
 }
 

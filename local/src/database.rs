@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
@@ -15,12 +15,17 @@ use pumice_core::spec::RealmSpec;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::{Notify, oneshot};
 
+use crate::queue::InFlight;
 use crate::schema::{self, Migration};
 
 /// Most operations in one transaction.
 const MAX_BATCH: usize = 512;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many pages the write-ahead log holds before it is put into the file, which waits for the disk.
+const CHECKPOINT_PAGES: i64 = 8 * 1024;
+/// For how long what was parsed is used without asking whether another process changed the file.
+const FRESH: Duration = Duration::from_millis(5);
 /// SQLite's cache of pages, in KiB.
 const CACHE_KIB: i64 = 8 * 1024;
 
@@ -61,7 +66,14 @@ pub enum OpenError {
 }
 
 type Reply = Box<dyn FnOnce() + Send>;
-type Operation = Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>;
+type CarryOut = Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>;
+
+/// An operation in line.
+struct Operation {
+    /// Whether it writes, and needs a transaction.
+    writes: bool,
+    carry_out: CarryOut,
+}
 
 /// A realm's SQLite file, shared by all adapters on it. Cheap to clone.
 #[derive(Clone)]
@@ -74,7 +86,8 @@ struct Inner {
     line: Mutex<VecDeque<Operation>>,
     /// Told when a message was put on a queue by this process.
     pub(crate) arrived: Notify,
-    pub(crate) cache: Mutex<Cache>,
+    cache: Mutex<Cache>,
+    in_flight: Mutex<InFlight>,
     /// Why the last transaction failed: what its callers are told.
     failure: Mutex<String>,
     temp: String,
@@ -86,8 +99,17 @@ struct Inner {
 pub(crate) struct Cache {
     /// What `data_version` was when the cache was filled.
     pub(crate) version: i64,
+    /// When that was looked at last.
+    pub(crate) looked: Option<Instant>,
     pub(crate) jobs: HashMap<JobId, Option<StoredJob>>,
     pub(crate) realm: Option<Arc<RealmSpec>>,
+}
+
+impl Cache {
+    /// Whether another process can have changed the file only in the last moments.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.looked.is_some_and(|looked| looked.elapsed() < FRESH)
+    }
 }
 
 impl std::fmt::Debug for Database {
@@ -121,6 +143,7 @@ impl Database {
             line: Mutex::default(),
             arrived: Notify::new(),
             cache: Mutex::default(),
+            in_flight: Mutex::default(),
             failure: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
@@ -136,6 +159,10 @@ impl Database {
         self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where outputs and payloads of a realm that names no place are kept.
     pub(crate) fn places(&self) -> (&str, &str) {
         (&self.inner.temp, &self.inner.payloads)
@@ -147,13 +174,42 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
+        self.stand_in_line(true, operation).await
+    }
+
+    /// Carries out an operation that mostly reads, and needs no transaction of its own.
+    pub(crate) async fn read<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        self.stand_in_line(false, operation).await
+    }
+
+    /// Carries out an operation with the next one that somebody waits for.
+    pub(crate) fn run_soon<F>(&self, operation: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
+    {
+        let carry_out = Box::new(move |connection: &Connection| {
+            operation(connection)?;
+            Ok(Box::new(|| ()) as Reply)
+        });
+        self.line().push_back(Operation { writes: true, carry_out });
+    }
+
+    async fn stand_in_line<T, F>(&self, writes: bool, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        let operation: Operation = Box::new(move |connection| {
+        let carry_out = Box::new(move |connection: &Connection| {
             let value = operation(connection)?;
             // Whoever asked may have gone; then nobody needs the answer.
             Ok(Box::new(move || drop(answer.send(Ok(value)))) as Reply)
         });
-        self.line().push_back(operation);
+        self.line().push_back(Operation { writes, carry_out });
         // Let those who are ready join in.
         tokio::task::yield_now().await;
         self.work_off();
@@ -208,6 +264,7 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -215,12 +272,18 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
 /// Carries out operations in one transaction and answers each. When one fails, none took place, and
 /// all callers are told by their answer being dropped.
 fn commit(connection: &mut Connection, batch: Vec<Operation>) -> Result<(), String> {
-    let outcome =
+    let writes = batch.iter().any(|operation| operation.writes);
+    let carry_out = |connection: &Connection| -> Result<Vec<Reply>, rusqlite::Error> {
+        batch.into_iter().map(|operation| (operation.carry_out)(connection)).collect()
+    };
+    let outcome = if writes {
         connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            let replies: Vec<Reply> =
-                batch.into_iter().map(|operation| operation(&transaction)).collect::<Result<_, _>>()?;
+            let replies = carry_out(&transaction)?;
             transaction.commit().map(|()| replies)
-        });
+        })
+    } else {
+        carry_out(connection)
+    };
     outcome.map(|replies| replies.into_iter().for_each(|reply| reply())).map_err(|error| explain(&error))
 }
 

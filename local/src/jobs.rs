@@ -70,7 +70,7 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError> {
-        self.run(|connection| {
+        self.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT job_id, spec FROM jobs ORDER BY job_id")?;
             let rows =
                 statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
@@ -127,6 +127,7 @@ impl Database {
     fn refresh(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
         let version = data_version(connection)?;
         let mut cache = self.cache();
+        cache.looked = Some(std::time::Instant::now());
         if cache.version != version {
             cache.version = version;
             cache.jobs.clear();
@@ -171,9 +172,15 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
 #[async_trait]
 impl JobStore for Database {
     async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        {
+            let cache = self.cache();
+            if let Some(realm) = cache.realm.as_ref().filter(|_| cache.is_fresh()) {
+                return Ok(realm.clone());
+            }
+        }
         let database = self.clone();
         let found = self
-            .run(move |connection| {
+            .read(move |connection| {
                 database.refresh(connection)?;
                 match database.cache().realm.clone() {
                     Some(realm) => Ok(Ok(realm)),
@@ -197,9 +204,17 @@ impl JobStore for Database {
     }
 
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
+        {
+            let cache = self.cache();
+            if cache.is_fresh()
+                && let Some(known) = ids.iter().map(|id| cache.jobs.get(id).cloned()).collect()
+            {
+                return Ok(known);
+            }
+        }
         let ids = ids.to_vec();
         let database = self.clone();
-        self.run(move |connection| {
+        self.read(move |connection| {
             database.refresh(connection)?;
             let mut cache = database.cache();
             ids.into_iter()
@@ -217,7 +232,7 @@ impl JobStore for Database {
     }
 
     async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
-        self.run(|connection| {
+        self.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT job_id FROM jobs")?;
             let ids =
                 statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;

@@ -1,5 +1,6 @@
 //! The workers' queues, in SQLite, with the guarantees of SQS.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, Outgoing, Queue, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 use crate::database::Database;
 
@@ -39,65 +41,119 @@ fn micros(duration: Duration) -> i64 {
 
 pub(crate) fn insert(connection: &Connection, outgoing: &Outgoing) -> Result<(), rusqlite::Error> {
     let message = &outgoing.message;
+    let (queue, visible_at) = (message.worker.as_str(), outgoing.at.timestamp_micros());
+    // The random part of a UUID tells messages of one moment apart.
+    let (_, random) = Uuid::now_v7().as_u64_pair();
+    put(connection, queue, visible_at, (random >> 2).cast_signed(), 0, &message.body())
+}
+
+fn put(
+    connection: &Connection,
+    queue: &str,
+    visible_at: i64,
+    id: i64,
+    receives: u32,
+    body: &str,
+) -> Result<(), rusqlite::Error> {
     connection
-        .prepare_cached("INSERT INTO messages (queue, visible_at, body) VALUES (?, ?, ?)")?
-        .execute(params![message.worker.as_str(), outgoing.at.timestamp_micros(), message.body()])
+        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![queue, visible_at, id, receives, body])
         .map(drop)
 }
 
-/// Makes every message that was handed out visible again.
-pub(crate) fn make_visible(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
-    let now = now.timestamp_micros();
+/// A message that was handed out. What is hidden from others is known to this process alone: it is
+/// the only one that takes from the file's queues, and when it dies all is to be visible again.
+#[derive(Clone, Debug)]
+pub(crate) struct Hidden {
+    queue: WorkerName,
+    visible_at: i64,
+    receives: u32,
+    until: i64,
+}
+
+/// The messages that are handed out, by their number.
+pub(crate) type InFlight = HashMap<i64, Hidden>;
+
+fn remove(connection: &Connection, id: i64, hidden: &Hidden) -> Result<(), rusqlite::Error> {
     connection
-        .execute("UPDATE messages SET visible_at = ?1 WHERE receives > 0 AND visible_at > ?1", [now])
+        .prepare_cached("DELETE FROM messages WHERE queue = ? AND visible_at = ? AND id = ?")?
+        .execute(params![hidden.queue.as_str(), hidden.visible_at, id])
         .map(drop)
 }
 
-fn bury(connection: &Connection, id: i64, reason: &str, now: i64) -> Result<(), rusqlite::Error> {
+fn bury(
+    connection: &Connection,
+    id: i64,
+    hidden: &Hidden,
+    reason: &str,
+    now: i64,
+) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
             "INSERT INTO dead_letters (queue, body, receives, reason, at)
-             SELECT queue, body, receives, ?, ? FROM messages WHERE id = ?",
+             SELECT queue, body, ?, ?, ? FROM messages WHERE queue = ? AND visible_at = ? AND id = ?",
         )?
-        .execute(params![reason, now, id])?;
-    connection.prepare_cached("DELETE FROM messages WHERE id = ?")?.execute([id]).map(drop)
+        .execute(params![hidden.receives, reason, now, hidden.queue.as_str(), hidden.visible_at, id])?;
+    remove(connection, id, hidden)
 }
 
-/// Takes what is visible; with it, when the next message will be.
+/// Takes what is visible, of one queue.
 fn take(
     connection: &Connection,
-    queue: &str,
+    in_flight: &mut InFlight,
+    queue: &WorkerName,
     max: usize,
     now: i64,
-) -> Result<(Vec<Delivery>, Option<i64>), rusqlite::Error> {
+) -> Result<Vec<Delivery>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, body, receives FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?",
+        "SELECT visible_at, id, receives, body FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id",
     )?;
-    let rows = statement.query_map(params![queue, now, max.cast_signed()], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
-    })?;
+    let mut rows = statement.query(params![queue.as_str(), now])?;
     let mut taken = Vec::new();
-    for row in rows.collect::<Result<Vec<_>, _>>()? {
-        let (id, body, receives) = row;
-        if receives >= MAX_RECEIVES {
-            bury(connection, id, &format!("handed out {receives} times"), now)?;
+    let mut exhausted = Vec::new();
+    while taken.len() < max {
+        let Some(row) = rows.next()? else { break };
+        let (visible_at, id, stored): (i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let before = in_flight.get(&id).filter(|hidden| hidden.visible_at == visible_at);
+        if before.is_some_and(|hidden| hidden.until > now) {
             continue;
         }
-        connection
-            .prepare_cached("UPDATE messages SET visible_at = ?, receives = receives + 1 WHERE id = ?")?
-            .execute(params![now + micros(VISIBILITY), id])?;
-        taken.push(Delivery { body, receives: receives + 1, receipt: format!("{id}:{}", receives + 1) });
+        let receives = before.map_or(stored, |hidden| hidden.receives) + 1;
+        let until = now + micros(VISIBILITY);
+        let hidden = Hidden { queue: queue.clone(), visible_at, receives, until };
+        if receives > MAX_RECEIVES {
+            exhausted.push((id, hidden));
+            continue;
+        }
+        in_flight.insert(id, hidden);
+        taken.push(Delivery { body: row.get(3)?, receives, receipt: format!("{id}:{receives}") });
     }
-    let next = if taken.is_empty() {
-        connection
-            .prepare_cached("SELECT min(visible_at) FROM messages WHERE queue = ?")?
-            .query_row([queue], |row| row.get(0))
-            .optional()?
-            .flatten()
-    } else {
-        None
-    };
-    Ok((taken, next))
+    drop(rows);
+    for (id, hidden) in exhausted {
+        in_flight.remove(&id);
+        let times = hidden.receives - 1;
+        bury(
+            connection,
+            id,
+            &Hidden { receives: times, ..hidden },
+            &format!("handed out {times} times"),
+            now,
+        )?;
+    }
+    Ok(taken)
+}
+
+/// When the next message of a queue will be visible.
+fn next_visible(
+    connection: &Connection,
+    queue: &WorkerName,
+    now: i64,
+) -> Result<Option<i64>, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT min(visible_at) FROM messages WHERE queue = ? AND visible_at > ?")?
+        .query_row(params![queue.as_str(), now], |row| row.get(0))
+        .optional()
+        .map(Option::flatten)
 }
 
 /// The message and the number of the delivery that a receipt stands for.
@@ -105,6 +161,15 @@ fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
     parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is no receipt")))
+}
+
+/// Takes a message out of flight, when the receipt is that of its last delivery.
+fn landed(in_flight: &mut InFlight, (id, receives): (i64, u32)) -> Option<Hidden> {
+    if in_flight.get(&id).is_some_and(|hidden| hidden.receives == receives) {
+        in_flight.remove(&id)
+    } else {
+        None
+    }
 }
 
 #[async_trait]
@@ -132,62 +197,76 @@ impl Consumer for Database {
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
-        let receipts = receipts.iter().map(|receipt| parse(receipt)).collect::<Result<Vec<_>, _>>()?;
-        self.run(move |connection| {
-            let mut statement =
-                connection.prepare_cached("DELETE FROM messages WHERE id = ? AND receives = ?")?;
-            receipts.iter().try_for_each(|(id, receives)| statement.execute(params![id, receives]).map(drop))
-        })
-        .await
+        let operation = self.deletion(&receipts)?;
+        self.run(operation).await
     }
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
-        self.keep(receipt, after).await
-    }
-
-    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
-        let (id, receives) = parse(receipt)?;
-        let visible_at = Utc::now().timestamp_micros() + micros(hidden);
+        let receipt = parse(receipt)?;
+        let visible_at = Utc::now().timestamp_micros() + micros(after);
+        let database = self.clone();
         self.run(move |connection| {
+            let Some(hidden) = landed(&mut database.in_flight(), receipt) else { return Ok(()) };
+            let (id, queue) = (receipt.0, hidden.queue.as_str());
             connection
-                .prepare_cached("UPDATE messages SET visible_at = ? WHERE id = ? AND receives = ?")?
-                .execute(params![visible_at, id, receives])
+                .prepare_cached(
+                    "UPDATE messages SET visible_at = ?, receives = ? WHERE queue = ? AND visible_at = ? AND id = ?",
+                )?
+                .execute(params![visible_at, hidden.receives, queue, hidden.visible_at, id])
                 .map(drop)
         })
         .await
     }
 
+    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
+        let (id, receives) = parse(receipt)?;
+        let until = Utc::now().timestamp_micros() + micros(hidden);
+        if let Some(known) = self.in_flight().get_mut(&id).filter(|known| known.receives == receives) {
+            known.until = until;
+        }
+        Ok(())
+    }
+
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
-        let (id, _) = parse(receipt)?;
+        let receipt = parse(receipt)?;
         let (reason, now) = (reason.to_owned(), Utc::now().timestamp_micros());
-        self.run(move |connection| bury(connection, id, &reason, now)).await
+        let database = self.clone();
+        self.run(move |connection| {
+            let Some(hidden) = landed(&mut database.in_flight(), receipt) else { return Ok(()) };
+            bury(connection, receipt.0, &hidden, &reason, now)
+        })
+        .await
     }
 }
 
 /// A message, and the worker whose queue it was on.
 pub(crate) type Taken = (WorkerName, Delivery);
 
-/// Takes from several queues, and tells when the next message on one of them will be visible.
-fn take_from(
-    connection: &Connection,
-    workers: &[WorkerName],
-    max: usize,
-    now: i64,
-) -> Result<(Vec<Taken>, Option<i64>), rusqlite::Error> {
-    let mut taken = Vec::new();
-    let mut soonest: Option<i64> = None;
-    for worker in workers {
-        let (some, next) = take(connection, worker.as_str(), max - taken.len(), now)?;
-        taken.extend(some.into_iter().map(|delivery| (worker.clone(), delivery)));
-        soonest = soonest.into_iter().chain(next).min();
-        if taken.len() == max {
-            break;
+impl Database {
+    /// The operation that removes messages which are dealt with.
+    fn deletion(
+        &self,
+        receipts: &[String],
+    ) -> Result<impl FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static, StoreError> {
+        let receipts = receipts.iter().map(|receipt| parse(receipt)).collect::<Result<Vec<_>, _>>()?;
+        let database = self.clone();
+        Ok(move |connection: &Connection| {
+            receipts.into_iter().try_for_each(|receipt| match landed(&mut database.in_flight(), receipt) {
+                Some(hidden) => remove(connection, receipt.0, &hidden),
+                None => Ok(()),
+            })
+        })
+    }
+
+    /// Removes a message with whatever is written next. Should the process end before, the message
+    /// comes again and meets a run that has ended.
+    pub(crate) fn delete_soon(&self, receipt: String) {
+        match self.deletion(&[receipt]) {
+            Ok(operation) => self.run_soon(operation),
+            Err(error) => tracing::error!(%error, "a message could not be put away"),
         }
     }
-    Ok((taken, soonest))
-}
 
-impl Database {
     /// Takes up to `max` messages of several workers' queues, waiting up to `wait` for the first.
     /// Not to be dropped while it waits: what it took would stay hidden for [`VISIBILITY`].
     ///
@@ -203,7 +282,9 @@ impl Database {
         loop {
             let queues = workers.to_vec();
             let now = Utc::now().timestamp_micros();
-            let (taken, next) = self.run(move |connection| take_from(connection, &queues, max, now)).await?;
+            let database = self.clone();
+            let take_all = move |connection: &Connection| database.take_from(connection, &queues, max, now);
+            let (taken, next) = self.read(take_all).await?;
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if !taken.is_empty() || left.is_zero() {
                 return Ok(taken);
@@ -215,6 +296,30 @@ impl Database {
                 () = pause => {}
             }
         }
+    }
+
+    /// Takes from several queues; when nothing is visible, tells when something will be.
+    fn take_from(
+        &self,
+        connection: &Connection,
+        workers: &[WorkerName],
+        max: usize,
+        now: i64,
+    ) -> Result<(Vec<Taken>, Option<i64>), rusqlite::Error> {
+        let mut in_flight = self.in_flight();
+        let mut taken = Vec::new();
+        for worker in workers {
+            let some = take(connection, &mut in_flight, worker, max - taken.len(), now)?;
+            taken.extend(some.into_iter().map(|delivery| (worker.clone(), delivery)));
+        }
+        if !taken.is_empty() {
+            return Ok((taken, None));
+        }
+        let mut soonest: Option<i64> = None;
+        for worker in workers {
+            soonest = soonest.into_iter().chain(next_visible(connection, worker, now)?).min();
+        }
+        Ok((taken, soonest))
     }
 
     /// The names of workers that have a job, and, when `queued`, of those that have a message.

@@ -105,27 +105,34 @@ fn change_lock(
 fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, CommitError>, rusqlite::Error> {
     let run = &change.run;
     let (key, expected) = (run.key.as_str(), (run.rev - 1).cast_signed());
-    let found: Option<i64> = connection
-        .prepare_cached("SELECT rev FROM runs WHERE key = ?")?
-        .query_row([key], |row| row.get(0))
-        .optional()?;
-    if found != Some(expected) {
+    if let Some(lock) = change.lock {
+        // The record first: a lock must not change hands for a write that does not take place.
+        let found: Option<i64> = connection
+            .prepare_cached("SELECT rev FROM runs WHERE key = ?")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
+        if found != Some(expected) {
+            return Ok(Err(CommitError::Conflict));
+        }
+        if let Some(by) = change_lock(connection, run, lock)? {
+            return Ok(Err(CommitError::Locked(by)));
+        }
+    }
+    let written = connection
+        .prepare_cached(
+            "UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE key = ? AND rev = ?",
+        )?
+        .execute(params![
+            run.rev.cast_signed(),
+            run.status.as_str(),
+            run.due_at.map(micros),
+            text_of(run)?,
+            key,
+            expected
+        ])?;
+    if written == 0 {
         return Ok(Err(CommitError::Conflict));
     }
-    if let Some(lock) = change.lock
-        && let Some(by) = change_lock(connection, run, lock)?
-    {
-        return Ok(Err(CommitError::Locked(by)));
-    }
-    connection
-        .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE key = ?")?
-        .execute(params![
-        run.rev.cast_signed(),
-        run.status.as_str(),
-        run.due_at.map(micros),
-        text_of(run)?,
-        key
-    ])?;
     if let Some(outgoing) = &change.message {
         queue::insert(connection, outgoing)?;
     }
@@ -149,12 +156,12 @@ impl RunStore for Database {
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
         let key = key.clone();
-        self.run(move |connection| load(connection, key.as_str())).await
+        self.read(move |connection| load(connection, key.as_str())).await
     }
 
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         let key = key.clone();
-        self.run(move |connection| {
+        self.read(move |connection| {
             connection
                 .prepare_cached("SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?")?
                 .query_row([key.as_str()], |row| {
@@ -179,7 +186,7 @@ impl RunStore for Database {
         // Keys of children begin with their parent's, so they stand together in the index.
         let (from, to) = (format!("{key}/{attempt}."), format!("{key}/{attempt}/"));
         let depth = key.depth() + 1;
-        self.run(move |connection| {
+        self.read(move |connection| {
             let mut statement =
                 connection.prepare_cached("SELECT record FROM runs WHERE key > ? AND key < ?")?;
             let rows = statement.query_map([from, to], run_of)?.collect::<Result<Vec<Run>, _>>()?;
@@ -191,7 +198,7 @@ impl RunStore for Database {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
-        self.run(move |connection| {
+        self.read(move |connection| {
             let mut statement = connection
                 .prepare_cached("SELECT record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?")?;
             statement.query_map(params![micros(now), limit.cast_signed()], run_of)?.collect()
@@ -201,7 +208,7 @@ impl RunStore for Database {
 
     async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
         let query = query.clone();
-        self.run(move |connection| match &query.tree_of {
+        self.read(move |connection| match &query.tree_of {
             Some(root) => tree(connection, root),
             None => newest(connection, &query),
         })
@@ -210,7 +217,7 @@ impl RunStore for Database {
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
         let job_id = job_id.clone();
-        self.run(move |connection| {
+        self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT record FROM runs WHERE job_id = ? AND status = 'waiting' ORDER BY id",
             )?;
@@ -297,7 +304,6 @@ impl Database {
                     run.rev += 1;
                     commit(connection, &Change { run, lock: None, message: None })?.ok();
                 }
-                queue::make_visible(connection, now)?;
                 Ok(held.len())
             })
             .await?;
@@ -319,15 +325,14 @@ impl Database {
         .await
     }
 
-    /// How many runs stand in each status, children left out.
+    /// How many runs are not done with, counted up to a limit.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
-    pub async fn unfinished(&self) -> Result<usize, StoreError> {
-        self.run(|connection| {
-            connection.query_row("SELECT count(*) FROM runs WHERE due_at IS NOT NULL", [], |row| {
-                row.get::<_, i64>(0)
-            })
+    pub async fn unfinished(&self, limit: usize) -> Result<usize, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE due_at IS NOT NULL LIMIT ?)";
+            connection.prepare_cached(sql)?.query_row([limit.cast_signed()], |row| row.get::<_, i64>(0))
         })
         .await
         .map(|count| usize::try_from(count).unwrap_or(0))

@@ -27,13 +27,13 @@ const STEPS: [&str; 1] = ["
     CREATE TABLE specs (id INTEGER PRIMARY KEY, spec TEXT NOT NULL);
     CREATE TABLE locks (job_id TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE messages (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
         queue TEXT NOT NULL,
         visible_at INTEGER NOT NULL,
-        receives INTEGER NOT NULL DEFAULT 0,
-        body TEXT NOT NULL
-    );
-    CREATE INDEX messages_visible ON messages (queue, visible_at);
+        id INTEGER NOT NULL,
+        receives INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (queue, visible_at, id)
+    ) WITHOUT ROWID;
     CREATE TABLE dead_letters (
         id INTEGER PRIMARY KEY,
         queue TEXT NOT NULL,

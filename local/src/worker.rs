@@ -164,7 +164,10 @@ impl Workers {
 
 async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
     let outcome = match engine.handle(&delivery.body, delivery.receives, None).await {
-        Handled::Delete => database.delete(vec![delivery.receipt]).await,
+        Handled::Delete => {
+            database.delete_soon(delivery.receipt);
+            return;
+        }
         Handled::Again(after) => database.release(&delivery.receipt, after).await,
         Handled::Bury(reason) => {
             tracing::error!(%reason, "a message goes to the dead letters");

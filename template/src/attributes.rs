@@ -170,13 +170,26 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         return Err(rt.undefined(owner));
     }
     let found = match (owner, key) {
-        (Val::Dict(dict), Val::Str(name)) => dict.get_str(name.as_str()),
+        (Val::Dict(dict), Val::Str(name)) => {
+            rt.look_at(name.as_str())?;
+            dict.get_str(name.as_str())
+        }
         (Val::Dict(dict), key) => match compare::key(rt, key) {
             Ok(key) => dict.read().get(&key).cloned(),
             Err(_) => None,
         },
         (Val::Match(found), key) => found.group(key),
-        (owner, Val::Int(index)) => indexed(owner, *index),
+        (owner, Val::Int(index)) => {
+            if let Val::Str(text) = owner {
+                // Characters have to be counted unless all are ASCII.
+                if text.as_str().is_ascii() {
+                    rt.look_at(text.as_str())?;
+                } else {
+                    rt.rewrite(text.as_str())?;
+                }
+            }
+            indexed(owner, *index)
+        }
         (owner, Val::Bool(index)) => indexed(owner, i64::from(*index)),
         _ => None,
     };
@@ -228,18 +241,10 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));
     }
-    let mut numbers = [None; 3];
-    for (number, bound) in numbers.iter_mut().zip(bounds) {
-        *number = match bound {
-            Val::None => None,
-            Val::Int(number) => Some(*number),
-            Val::Bool(truth) => Some(i64::from(*truth)),
-            Val::Big(big) if big.sign() == num_bigint::Sign::Minus => Some(i64::MIN),
-            Val::Big(_) => Some(i64::MAX),
-            // Jinja2 turns the TypeError into undefined.
-            _ => return Ok(Val::missing_member(owner, "slice")),
-        };
-    }
+    let Some(numbers) = slice_bounds(bounds) else {
+        // Jinja2 turns the TypeError into undefined.
+        return Ok(Val::missing_member(owner, "slice"));
+    };
     if numbers[2] == Some(0) {
         return fail("a slice's step cannot be zero");
     }
@@ -256,6 +261,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         }
         Val::List(list) => {
             let items = list.read().clone();
+            rt.step(items.len() as u64 / 8)?;
             return rt.list(
                 picked(items.len())
                     .into_iter()
@@ -294,6 +300,22 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         }
         other => Val::missing_member(other, "slice"),
     })
+}
+
+/// The bounds of a slice as numbers; `None` if one is neither that nor none.
+fn slice_bounds(bounds: &[Val; 3]) -> Option<[Option<i64>; 3]> {
+    let mut numbers = [None; 3];
+    for (number, bound) in numbers.iter_mut().zip(bounds) {
+        *number = match bound {
+            Val::None => None,
+            Val::Int(number) => Some(*number),
+            Val::Bool(truth) => Some(i64::from(*truth)),
+            Val::Big(big) if big.sign() == num_bigint::Sign::Minus => Some(i64::MIN),
+            Val::Big(_) => Some(i64::MAX),
+            _ => return None,
+        };
+    }
+    Some(numbers)
 }
 
 /// The positions a slice picks, by Python's clamping.

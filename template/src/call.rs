@@ -102,7 +102,10 @@ pub(crate) fn text<'v>(
     value: &'v Val,
 ) -> Outcome<&'v str> {
     match value {
-        Val::Str(text) => Ok(text.as_str()),
+        Val::Str(text) => {
+            rt.look_at(text.as_str())?;
+            Ok(text.as_str())
+        }
         Val::Undefined(_) => Err(rt.undefined(value)),
         other => wrong(function, name, "text", other),
     }

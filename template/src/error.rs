@@ -150,11 +150,7 @@ const EXCERPT_CHARS: usize = 100;
 
 /// Cuts a long line around `column` and says where the column then stands.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
-    let from = if column < EXCERPT_CHARS / 2 {
-        0
-    } else {
-        column - EXCERPT_CHARS / 2
-    };
+    let from = column.saturating_sub(EXCERPT_CHARS / 2);
     let shown: String = line
         .chars()
         .skip(from)

@@ -15,8 +15,13 @@ pub struct Limits {
     /// Operators, calls, filters and commas in one tag, checked before
     /// anything is parsed: a long flat expression is a deep tree.
     pub tag_operators: usize,
+    /// Characters of a line in a template that has tags; the parser counts
+    /// columns in 16 bits.
+    pub line_chars: usize,
     /// Tags and text pieces in one template.
     pub template_parts: usize,
+    /// `elif` tags in one template: each is parsed within the one before.
+    pub elifs: usize,
     /// Evaluation steps of one rendering. A step is an expression node, a
     /// loop pass, or 64 bytes looked at by a method or filter.
     pub steps: u64,
@@ -51,10 +56,12 @@ impl Default for Limits {
         Self {
             source_bytes: 256 * 1024,
             tag_operators: 1_000,
+            line_chars: 60_000,
             template_parts: 20_000,
+            elifs: 500,
             steps: 2_000_000,
-            memory_bytes: 64 * 1024 * 1024,
-            output_bytes: 16 * 1024 * 1024,
+            memory_bytes: 32 * 1024 * 1024,
+            output_bytes: 8 * 1024 * 1024,
             depth: 150,
             integer_bits: 64 * 1024,
             regex_backtracks: 200_000,

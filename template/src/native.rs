@@ -108,6 +108,11 @@ impl Native {
         }))
     }
 
+    /// Whether there is a member of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, _)| *known == name)
+    }
+
     /// Calls the member of that name, if there is one.
     pub(crate) fn call_member(
         &'static self,

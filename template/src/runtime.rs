@@ -85,6 +85,17 @@ impl<'a> Runtime<'a> {
         Ok(())
     }
 
+    /// Charges for going through a text.
+    #[inline]
+    pub(crate) fn look_at(&self, text: &str) -> Outcome<()> {
+        self.step(text.len() as u64 / 64)
+    }
+
+    /// Charges for rewriting a text character by character.
+    pub(crate) fn rewrite(&self, text: &str) -> Outcome<()> {
+        self.step(text.len() as u64 / 8)
+    }
+
     /// Charges memory before it is used.
     #[inline]
     pub(crate) fn alloc(&self, bytes: usize) -> Outcome<()> {

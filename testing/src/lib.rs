@@ -4,3 +4,4 @@ pub mod conformance;
 pub mod memory;
 pub mod prng;
 pub mod sim;
+pub mod torture;

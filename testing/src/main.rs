@@ -1,10 +1,12 @@
-//! The simulation and the mutants from the command line.
+//! The simulation, the mutants and the benchmark from the command line.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod commands;
+mod torture_command;
 
 /// Tests of Pumice that take longer than a test.
 #[derive(Parser)]
@@ -20,11 +22,17 @@ enum Command {
     Sim(commands::Sim),
     /// Puts in deliberate bugs and looks whether the simulation sees each.
     Mutants(commands::Mutants),
+    /// Measures the embedded engine.
+    Bench(bench::Bench),
+    /// Kills `pumice serve` at random while jobs of every kind run.
+    Torture(torture_command::TortureCommand),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Sim(sim) => sim.run(),
         Command::Mutants(mutants) => mutants.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Torture(torture) => torture.run(),
     }
 }

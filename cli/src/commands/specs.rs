@@ -85,15 +85,17 @@ fn summary(applied: &[Applied], dry_run: bool) -> String {
     format!("{added} added, {updated} updated, {} unchanged{note}", count(JobChange::Unchanged))
 }
 
-/// What a job's spec had before and has now, line by line.
+/// The fields of a job's spec that are not what they were, each as it was and as it is.
 fn difference(before: &Doc, after: &Doc) -> Vec<String> {
-    let text = |doc: &Doc| serde_json::to_string_pretty(doc).unwrap_or_default();
-    let (before, after) = (text(before), text(after));
-    similar::TextDiff::from_lines(&before, &after)
-        .iter_all_changes()
-        .filter(|change| change.tag() != similar::ChangeTag::Equal)
-        .map(|change| format!("    {}{}", change.tag(), change.value().trim_end()))
-        .collect()
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut lines = Vec::new();
+    for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
+        lines.extend(before.get(name).map(|value| format!("    - {name}: {value}")));
+        lines.extend(after.get(name).map(|value| format!("    + {name}: {value}")));
+    }
+    lines
 }
 
 /// Checks job specs, and says what is wrong with them.

@@ -20,10 +20,7 @@ fn apply_says_what_changed_and_a_dry_run_changes_nothing() {
     assert!(pumice.run(&["apply", "jobs.json"]).out.contains("1 unchanged"));
     pumice.write("jobs.json", spec("two"));
     let dry = pumice.run(&["apply", "jobs.json", "--dry-run"]).out;
-    assert!(
-        dry.contains("-  \"description\": \"one\"") && dry.contains("+  \"description\": \"two\""),
-        "{dry}"
-    );
+    assert!(dry.contains("- description: \"one\"") && dry.contains("+ description: \"two\""), "{dry}");
     assert!(pumice.run(&["jobs", "show", "a"]).out.contains("\"one\""));
     assert_eq!(pumice.run(&["apply", "jobs.json", "-o", "json"]).json()["jobs"][0]["change"], "updated");
     let shown = pumice.run(&["jobs", "show", "a"]).json();

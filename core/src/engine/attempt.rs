@@ -23,6 +23,7 @@ use crate::run::{Input, Lineage, Outcome, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// What an attempt came to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(super) enum Attempted {
     /// An outcome to record, with what was rendered for this attempt alone.
     Ended(Outcome, Option<Rendered>),

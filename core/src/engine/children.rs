@@ -4,8 +4,8 @@ use futures_util::future::BoxFuture;
 
 use super::Above;
 use super::attempt::child_lineage;
-use super::handle::Verdict;
 use super::steps::Place;
+use super::verdict::Verdict;
 use crate::duration::Span;
 use crate::globals::merge_globals;
 use crate::job_type::{Kind, Stop};

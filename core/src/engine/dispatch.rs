@@ -12,7 +12,7 @@ use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::{Created, Outgoing, StoreError, StoredJob};
-use crate::problem::nearest;
+use crate::problem::{SpecError, nearest};
 use crate::request::{DispatchRequest, When};
 use crate::run::{Input, Keyed, Lineage, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::{Enabled, JobSpec, Overlap, RealmSpec, RenderAt, RunSpec};
@@ -220,7 +220,7 @@ impl Dispatcher {
             own.document.insert("parameters".to_owned(), Value::Object(parameters.clone()));
             own.fields.parameters = Some(parameters);
             let problems = self.registry.check_job(&own, &self.site.settings);
-            crate::problem::SpecError::check(problems)
+            SpecError::check(problems)
                 .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })?;
         }
         if !globals.is_empty() {
@@ -238,13 +238,26 @@ impl Dispatcher {
             return Ok(());
         }
         let problems = self.registry.check_job(job, &self.site.settings);
-        crate::problem::SpecError::check(problems)
+        SpecError::check(problems)
             .map_err(|error| DispatchError::BadSpec { job_id: job_id.to_string(), error })?;
         if checked.len() >= MAX_CHECKED {
             checked.clear();
         }
         checked.insert(job_id.clone(), job.clone());
         Ok(())
+    }
+
+    /// The job of a run's pinned document: the stored one where it is the same, else read anew.
+    pub(super) fn pinned_job(
+        &self,
+        job_id: &JobId,
+        document: &Map<String, Value>,
+    ) -> Result<Arc<JobSpec>, SpecError> {
+        let known = self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(job_id).cloned();
+        match known.filter(|known| known.document == *document) {
+            Some(known) => Ok(known),
+            None => JobSpec::from_checked(document.clone()).map(Arc::new),
+        }
     }
 
     /// A request with a key, or of a run, has an id that follows from it: made twice, it is made once.

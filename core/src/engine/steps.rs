@@ -18,6 +18,7 @@ use crate::run::{Input, Outcome, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(super) enum Stepped {
     /// Its end.
     Ended(Outcome),

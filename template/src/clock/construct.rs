@@ -11,6 +11,7 @@ use super::datetime::DateTime;
 use super::delta::Parts;
 use super::time::{Time, hms};
 use super::zone::TzInfo;
+use crate::Zone;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
@@ -180,7 +181,13 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
         Some(name) => call::text(rt, "gettz", "name", name)?,
     };
     let tz = match name.trim_start_matches(':') {
-        "" => TzInfo::Local(rt.ctx.zone()),
+        "" => match rt.ctx.zone() {
+            Zone::Utc => TzInfo::Local(Zone::Utc),
+            Zone::Named(zone) => TzInfo::File {
+                zone,
+                name: zone.name().into(),
+            },
+        },
         name => match Tz::from_str(name) {
             Ok(zone) => TzInfo::File {
                 zone,

@@ -42,7 +42,7 @@ impl DateTime {
 
     /// The wall-clock time of `utc` in a zone.
     pub(crate) fn at_utc(utc: NaiveDateTime, tz: Arc<TzInfo>) -> Outcome<Self> {
-        match tz.from_utc(utc) {
+        match tz.wall_at(utc) {
             Some((wall, fold)) if YEARS.contains(&wall.year()) => Ok(Self {
                 wall,
                 tz: Some(tz),
@@ -140,7 +140,7 @@ impl DateTime {
 pub(crate) fn from_instant(at: Instant<Utc>, tz: TzInfo) -> Val {
     let utc = whole_micros(at.naive_utc());
     let tz = Arc::new(tz);
-    let (wall, fold) = tz.from_utc(utc).unwrap_or((utc, false));
+    let (wall, fold) = tz.wall_at(utc).unwrap_or((utc, false));
     DateTime {
         wall,
         tz: Some(tz),

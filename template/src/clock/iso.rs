@@ -64,7 +64,7 @@ pub(crate) fn date(text: &str) -> Outcome<NaiveDate> {
 /// A time with its zone: `04:05:06.789+11:00`, `040506Z`, `04`.
 pub(crate) fn time(text: &str) -> Outcome<(NaiveTime, Option<TzInfo>)> {
     let bare = text.strip_prefix('T').unwrap_or(text);
-    let zone_at = bare.find(['+', '-', 'Z', 'z']);
+    let zone_at = bare.find(['+', '-', 'Z']);
     let (clock, zone) = bare.split_at(zone_at.unwrap_or(bare.len()));
     let Some([hour, minute, second, micro]) = parts(clock) else {
         return unreadable(text);
@@ -72,7 +72,7 @@ pub(crate) fn time(text: &str) -> Outcome<(NaiveTime, Option<TzInfo>)> {
     let time = hms(hour, minute, second, micro)?;
     let zone = match zone {
         "" => None,
-        "Z" | "z" => Some(TzInfo::Utc),
+        "Z" => Some(TzInfo::Utc),
         zone => {
             let Some([hours, minutes, seconds, _]) = parts(&zone[1..]) else {
                 return unreadable(text);
@@ -147,12 +147,10 @@ fn separator(text: &[u8]) -> usize {
     let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     match (text.get(4), text.get(5)) {
         _ if text.len() == 7 => 7,
-        (Some(b'-'), Some(b'W')) => {
-            if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) {
-                10
-            } else {
-                8
-            }
+        (Some(b'-'), Some(b'W'))
+            if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) =>
+        {
+            10
         }
         (Some(b'-'), _) => 10,
         (Some(b'W'), _) => {

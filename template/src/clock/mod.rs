@@ -15,4 +15,5 @@ pub(crate) mod relative_build;
 pub(crate) mod strftime;
 pub(crate) mod strptime;
 pub(crate) mod time;
+pub(crate) mod time_methods;
 pub(crate) mod zone;

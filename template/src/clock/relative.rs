@@ -54,7 +54,6 @@ impl Weekday {
         let [n] = args.bind("weekday", ["n"], 1)?;
         let n = int(rt, "weekday", "n", &n.unwrap_or(Val::None))?;
         match i32::try_from(n) {
-            Ok(0) => fail("there is no weekday with n = 0"),
             Ok(n) => Ok(Val::Weekday(Self {
                 day: self.day,
                 n: Some(n),
@@ -69,8 +68,8 @@ impl fmt::Display for Weekday {
         let names = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
         f.write_str(names[usize::from(self.day) % 7])?;
         match self.n {
+            Some(0) | None => Ok(()),
             Some(n) => write!(f, "({n:+})"),
-            None => Ok(()),
         }
     }
 }
@@ -308,7 +307,7 @@ impl RelativeDelta {
 /// The nth such weekday from a time on, that day included; backwards for a
 /// negative n.
 fn to_weekday(from: &DateTime, weekday: Weekday) -> Outcome<DateTime> {
-    let n = i64::from(weekday.n.unwrap_or(1));
+    let n = i64::from(weekday.n.filter(|n| *n != 0).unwrap_or(1));
     let today = i64::from(from.wall.weekday().num_days_from_monday());
     let wanted = i64::from(weekday.day);
     let weeks = (n.abs() - 1) * 7;

@@ -22,10 +22,11 @@ pub(crate) fn new(rt: &Runtime<'_>, mut args: Args) -> Outcome {
         return fail("relativedelta() takes two dates, or named amounts such as months=1");
     }
     drop(pos);
-    if let (Some(first), Some(second)) = (&first, &second) {
-        if !first.is_none() && !second.is_none() {
-            return between(first, second);
-        }
+    if let (Some(first), Some(second)) = (&first, &second)
+        && !first.is_none()
+        && !second.is_none()
+    {
+        return between(first, second);
     }
     let mut relative = RelativeDelta::default();
     let (mut weeks, mut yearday, mut nlyearday) = (0.0, 0, 0);

@@ -97,7 +97,7 @@ impl Moment {
         Ok(Some(match letter {
             'Y' => number(day.year().into(), 0, '0'),
             'G' => number(iso.year().into(), 0, '0'),
-            'C' => two(day.year().unsigned_abs() / 100),
+            'C' => number((day.year() / 100).into(), 0, '0'),
             'y' => two(day.year().unsigned_abs() % 100),
             'g' => two(iso.year().unsigned_abs() % 100),
             'm' => two(day.month()),

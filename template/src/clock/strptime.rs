@@ -36,19 +36,35 @@ fn number_pattern(letter: char) -> Option<&'static str> {
     })
 }
 
+/// What a directive can stand for.
+fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
+    let short = |names: &[&str]| names.iter().map(|name| name[..3].to_owned()).collect();
+    let full = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let mut names: Vec<String> = match letter {
+        'a' => short(&DAYS),
+        'A' => full(&DAYS),
+        'b' | 'h' => short(&MONTHS),
+        'B' => full(&MONTHS),
+        'p' => full(&["am", "pm"]),
+        'Z' => {
+            let zones = worker_names(rt.ctx.zone(), rt.ctx.now()).into_iter();
+            let zones = zones.chain(["UTC".to_owned(), "GMT".to_owned()]);
+            zones.map(|zone| zone.replace('+', "\\+")).collect()
+        }
+        letter => {
+            return match number_pattern(letter) {
+                Some(pattern) => Ok(pattern.to_owned()),
+                None => fail(format!("%{letter} is not a directive of strptime")),
+            };
+        }
+    };
+    // The longest first, as the first that fits is taken.
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    Ok(names.join("|"))
+}
+
 /// The pattern of a format, with a group for each directive.
 fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
-    let names = |names: &[String]| names.join("|");
-    let short = |long: &[&str]| {
-        long.iter()
-            .map(|name| name[..3].to_owned())
-            .collect::<Vec<_>>()
-    };
-    let full = |long: &[&str]| {
-        let mut names: Vec<String> = long.iter().map(|name| (*name).to_owned()).collect();
-        names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        names
-    };
     let expanded = format
         .replace("%c", "%a %b %d %H:%M:%S %Y")
         .replace("%x", "%m/%d/%y")
@@ -79,26 +95,7 @@ fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
             Some(letter) => letter,
             None => return fail("the format ends in a stray %"),
         };
-        let alternatives = match letter {
-            'a' => names(&short(&DAYS)),
-            'A' => names(&full(&DAYS)),
-            'b' | 'h' => names(&short(&MONTHS)),
-            'B' => names(&full(&MONTHS)),
-            'p' => "am|pm".to_owned(),
-            'Z' => {
-                let mut zones = worker_names(rt.ctx.zone(), rt.ctx.now());
-                zones.extend(["UTC".to_owned(), "GMT".to_owned()]);
-                zones
-                    .iter_mut()
-                    .for_each(|zone| *zone = zone.replace('+', "\\+"));
-                zones.sort_by_key(|zone| std::cmp::Reverse(zone.len()));
-                names(&zones)
-            }
-            letter => match number_pattern(letter) {
-                Some(pattern) => pattern.to_owned(),
-                None => return fail(format!("%{letter} is not a directive of strptime")),
-            },
-        };
+        let alternatives = alternatives(rt, letter)?;
         let group = if letter == 'h' { 'b' } else { letter };
         if seen.contains(group) {
             return fail(format!("%{letter} is in the format twice"));

@@ -122,7 +122,7 @@ impl TzInfo {
     }
 
     /// Wall-clock time, and whether it is the second of two, at a UTC time.
-    pub(crate) fn from_utc(&self, utc: NaiveDateTime) -> Option<(NaiveDateTime, bool)> {
+    pub(crate) fn wall_at(&self, utc: NaiveDateTime) -> Option<(NaiveDateTime, bool)> {
         let Some(zone) = self.rules() else {
             let seconds = self.fixed_offset().unwrap_or(0);
             return Some((

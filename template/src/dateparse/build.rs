@@ -82,27 +82,26 @@ pub(super) fn with_zone(
     if let Some(zone) = given_zone(rt, found, tzinfos)? {
         return Ok(named(DateTime { tz: zone, ..naive }, name));
     }
-    if let Some(name) = name {
-        if worker_names(rt.ctx.zone(), rt.ctx.now())
+    if let Some(name) = name
+        && worker_names(rt.ctx.zone(), rt.ctx.now())
             .iter()
             .any(|known| known == name)
-        {
-            let local = Arc::new(TzInfo::Local(rt.ctx.zone()));
-            let aware = named(
-                DateTime {
-                    tz: Some(local),
-                    ..naive.clone()
-                },
-                Some(name),
-            );
-            if aware.tz_name().as_deref() != Some(name) && words::is_listed_utc(name) {
-                return Ok(DateTime {
-                    tz: Some(Arc::new(TzInfo::TzUtc)),
-                    ..naive
-                });
-            }
-            return Ok(aware);
+    {
+        let local = Arc::new(TzInfo::Local(rt.ctx.zone()));
+        let aware = named(
+            DateTime {
+                tz: Some(local),
+                ..naive.clone()
+            },
+            Some(name),
+        );
+        if aware.tz_name().as_deref() != Some(name) && words::is_listed_utc(name) {
+            return Ok(DateTime {
+                tz: Some(Arc::new(TzInfo::TzUtc)),
+                ..naive
+            });
         }
+        return Ok(aware);
     }
     Ok(match found.offset {
         Some(0) => DateTime {
@@ -144,10 +143,6 @@ fn named(at: DateTime, name: Option<&str>) -> DateTime {
 }
 
 /// The zone that `tzinfos` gives for the name found.
-#[expect(
-    clippy::type_complexity,
-    reason = "whether tzinfos decides, and on what"
-)]
 fn given_zone(
     rt: &Runtime<'_>,
     found: &Found,

@@ -9,6 +9,7 @@ use crate::attributes;
 use crate::call::{Args, call_value};
 use crate::fault::{Outcome, fail};
 use crate::methods;
+use crate::native::Kind;
 use crate::runtime::on_large_stack;
 use crate::syntax::program::{Arg, Comparison, Expr, FilterCall, Node};
 use crate::value::containers::{Dict, Entries};
@@ -54,35 +55,14 @@ impl Run<'_, '_> {
                 }
                 attributes::slice(rt, &owner, &bounds)
             }
-            Expr::Not(operand) => Ok(Val::Bool(!self.eval(operand)?.truth())),
-            Expr::Neg(operand) => operators::negate(rt, &self.eval(operand)?),
-            Expr::Pos(operand) => operators::affirm(rt, &self.eval(operand)?),
-            Expr::And(left, right) => {
-                let left = self.eval(left)?;
-                if left.truth() {
-                    self.eval(right)
-                } else {
-                    Ok(left)
-                }
-            }
-            Expr::Or(left, right) => {
-                let left = self.eval(left)?;
-                if left.truth() {
-                    Ok(left)
-                } else {
-                    self.eval(right)
-                }
-            }
-            Expr::Arith(op, left, right) => {
-                let left = self.eval(left)?;
-                let right = self.eval(right)?;
-                operators::binary(rt, *op, &left, &right)
-            }
-            Expr::Concat(parts) => {
-                let parts = self.all(parts)?;
-                operators::concat(rt, &parts, rt.escaping.get())
-            }
-            Expr::Compare(first, rest) => self.compare(first, rest),
+            Expr::Not(_)
+            | Expr::Neg(_)
+            | Expr::Pos(_)
+            | Expr::And(..)
+            | Expr::Or(..)
+            | Expr::Arith(..)
+            | Expr::Concat(_)
+            | Expr::Compare(..) => self.operate(expr),
             Expr::If(cond) => {
                 if self.eval(&cond.test)?.truth() {
                     self.eval(&cond.then)
@@ -120,6 +100,43 @@ impl Run<'_, '_> {
                 Ok(Val::tuple(items))
             }
             Expr::Dict(entries) => self.dict(entries),
+        }
+    }
+
+    /// Operators.
+    fn operate(&mut self, expr: &Expr) -> Outcome {
+        let rt = self.rt;
+        match expr {
+            Expr::Not(operand) => Ok(Val::Bool(!self.eval(operand)?.truth())),
+            Expr::Neg(operand) => operators::negate(rt, &self.eval(operand)?),
+            Expr::Pos(operand) => operators::affirm(rt, &self.eval(operand)?),
+            Expr::And(left, right) => {
+                let left = self.eval(left)?;
+                if left.truth() {
+                    self.eval(right)
+                } else {
+                    Ok(left)
+                }
+            }
+            Expr::Or(left, right) => {
+                let left = self.eval(left)?;
+                if left.truth() {
+                    Ok(left)
+                } else {
+                    self.eval(right)
+                }
+            }
+            Expr::Arith(op, left, right) => {
+                let left = self.eval(left)?;
+                let right = self.eval(right)?;
+                operators::binary(rt, *op, &left, &right)
+            }
+            Expr::Concat(parts) => {
+                let parts = self.all(parts)?;
+                operators::concat(rt, &parts, rt.escaping.get())
+            }
+            Expr::Compare(first, rest) => self.compare(first, rest),
+            other => self.compute(other),
         }
     }
 
@@ -212,6 +229,14 @@ impl Run<'_, '_> {
             return code(rt, &owner, args);
         }
         if let Val::Native(native) = &owner {
+            // `datetime.strftime(start, …)`: a method by way of its class.
+            let unbound = args.pos.first().filter(|_| native.kind == Kind::Class);
+            let unbound = unbound.and_then(|this| methods::find(this, name));
+            if let (Some((_, code)), false) = (unbound, native.has(name)) {
+                let mut args = args;
+                let this = args.pos.remove(0);
+                return code(rt, &this, args);
+            }
             return match native.call_member(rt, name, args) {
                 Some(result) => result,
                 None => Err(attributes::missing_method(rt, &owner, name)),

@@ -309,10 +309,10 @@ pub(crate) fn cycler_next(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome 
 /// `cycler.reset()`.
 pub(crate) fn cycler_reset(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("reset")?;
-    if let Val::Object(object) = this {
-        if let Object::Cycler { at, .. } = &**object {
-            at.store(0, Ordering::Relaxed);
-        }
+    if let Val::Object(object) = this
+        && let Object::Cycler { at, .. } = &**object
+    {
+        at.store(0, Ordering::Relaxed);
     }
     Ok(Val::None)
 }

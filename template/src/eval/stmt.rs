@@ -28,18 +28,7 @@ impl Run<'_, '_> {
                 let value = self.eval(node)?;
                 self.emit(&value).map_err(|fault| fault.or_at(node.at))
             }
-            Stmt::If {
-                test,
-                then,
-                otherwise,
-            } => {
-                let branch = if self.eval(test)?.truth() {
-                    then
-                } else {
-                    otherwise
-                };
-                crate::runtime::on_large_stack(|| self.body(branch))
-            }
+            Stmt::If(branches, otherwise) => self.if_else(branches, otherwise),
             Stmt::For(stmt) => self.for_loop(stmt),
             Stmt::With { assignments, body } => {
                 let mut values = Vec::with_capacity(assignments.len());
@@ -95,6 +84,15 @@ impl Run<'_, '_> {
                 self.emit(&value)
             }
         }
+    }
+
+    fn if_else(&mut self, branches: &[(Node, Vec<Stmt>)], otherwise: &[Stmt]) -> Outcome<()> {
+        for (test, body) in branches {
+            if self.eval(test)?.truth() {
+                return crate::runtime::on_large_stack(|| self.body(body));
+            }
+        }
+        crate::runtime::on_large_stack(|| self.body(otherwise))
     }
 
     fn nested<T>(&mut self, body: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {

@@ -17,7 +17,7 @@ pub(super) fn escape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Str(text) if text.is_markup() => Ok(value.clone()),
         other => {
             let plain = show::text(rt, other)?;
-            rt.alloc(plain.as_str().len())?;
+            rt.rewrite(plain.as_str())?;
             markup(rt, text::escape(plain.as_str()))
         }
     }
@@ -27,7 +27,7 @@ pub(super) fn escape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn forceescape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("forceescape")?;
     let plain = show::text(rt, value)?;
-    rt.alloc(plain.as_str().len())?;
+    rt.rewrite(plain.as_str())?;
     markup(rt, text::escape(plain.as_str()))
 }
 
@@ -42,6 +42,7 @@ pub(super) fn safe(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn striptags(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("striptags")?;
     let text = show::text(rt, value)?;
+    rt.rewrite(text.as_str())?;
     rt.text(stripped_tags(text.as_str()))
 }
 

@@ -51,7 +51,10 @@ impl Writer<'_, '_> {
             Val::Bool(false) => self.out.push("false"),
             Val::Int(_) | Val::Big(_) => self.out.repr(value),
             Val::Float(number) => self.out.push(&json_float(*number)),
-            Val::Str(text) => self.out.push(&quoted(text.as_str())),
+            Val::Str(text) => {
+                self.rt.rewrite(text.as_str())?;
+                self.out.push(&quoted(text.as_str()))
+            }
             Val::List(list) => {
                 let items = list.read().clone();
                 self.array(&items)

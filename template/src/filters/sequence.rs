@@ -15,11 +15,14 @@ pub(super) fn iter(rt: &Runtime<'_>, name: &'static str, items: Vec<Val>) -> Out
 }
 
 /// `value|length`.
-pub(super) fn length(_rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
+pub(super) fn length(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("length")?;
     let length = match value {
         Val::Undefined(_) => 0,
-        Val::Str(text) => text.chars(),
+        Val::Str(text) => {
+            rt.look_at(text.as_str())?;
+            text.chars()
+        }
         Val::Bytes(bytes) => bytes.len(),
         Val::List(list) => list.len(),
         Val::Tuple(tuple) => tuple.items.len(),
@@ -151,10 +154,10 @@ pub(super) fn slice(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     for at in 0..count {
         let to = from + each + usize::from(at < extra);
         let mut part = items[from..to].to_vec();
-        if let (Some(fill), true) = (&fill, at >= extra && extra > 0) {
-            if !fill.is_none() {
-                part.push(fill.clone());
-            }
+        if let (Some(fill), true) = (&fill, at >= extra && extra > 0)
+            && !fill.is_none()
+        {
+            part.push(fill.clone());
         }
         slices.push(rt.list(part)?);
         from = to;

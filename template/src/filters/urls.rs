@@ -27,7 +27,7 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         }
         other => {
             let text = show::text(rt, other)?;
-            rt.alloc(text.as_str().len().saturating_mul(3))?;
+            rt.rewrite(text.as_str())?;
             return rt.text(quote(text.as_str(), "/"));
         }
     };
@@ -36,6 +36,7 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         out.push(if at == 0 { "" } else { "&" })?;
         let name = show::text(rt, name)?;
         let value = show::text(rt, value)?;
+        rt.rewrite(value.as_str())?;
         out.push(&quote(name.as_str(), "").replace("%20", "+"))?;
         out.push("=")?;
         out.push(&quote(value.as_str(), "").replace("%20", "+"))?;
@@ -95,6 +96,7 @@ pub(super) fn urlize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         attributes += &format!(" target=\"{}\"", escape(show::text(rt, &target)?.as_str()));
     }
     let text = show::text(rt, value)?;
+    rt.rewrite(text.as_str())?;
     let safe = if text.is_markup() {
         text.as_str().to_owned()
     } else {
@@ -140,9 +142,12 @@ fn linked(word: &str, limit: usize, attributes: &str) -> String {
     } else {
         body.to_owned()
     };
-    let link = if body.starts_with("http://") || body.starts_with("https://") {
+    let web = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| body.strip_prefix(*scheme));
+    let link = if web.is_some_and(has_domain) {
         Some(format!("<a href=\"{body}\"{attributes}>{shown}</a>"))
-    } else if body.starts_with("www.") && body.len() > 4 {
+    } else if body.starts_with("www.") && has_domain(body) {
         Some(format!(
             "<a href=\"https://{body}\"{attributes}>{shown}</a>"
         ))
@@ -156,6 +161,15 @@ fn linked(word: &str, limit: usize, attributes: &str) -> String {
         Some(link) => head + &link + &tail,
         None => word.to_owned(),
     }
+}
+
+/// Whether an address begins with a host that can be a domain's.
+fn has_domain(rest: &str) -> bool {
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or("");
+    let labels: Vec<&str> = host.split('.').collect();
+    let last = labels.last().map_or(0, |last| last.chars().count());
+    host == "localhost"
+        || (labels.len() > 1 && last >= 2 && labels.iter().all(|label| !label.is_empty()))
 }
 
 fn is_mail(word: &str) -> bool {

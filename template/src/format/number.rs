@@ -192,7 +192,7 @@ fn group(text: &str, spec: &Spec) -> String {
     let grouped = |whole: &str| {
         let mut out = String::new();
         for (at, c) in whole.chars().enumerate() {
-            if at > 0 && (whole.len() - at) % size == 0 {
+            if at > 0 && (whole.len() - at).is_multiple_of(size) {
                 out.push(separator);
             }
             out.push(c);

@@ -169,6 +169,9 @@ fn convert(
                 ('s', value) => show::text(rt, value)?.as_str().to_owned(),
                 (_, value) => show::repr(rt, value)?,
             };
+            if kind == 'a' {
+                text = ascii(&text);
+            }
             if markup && !matches!(value, Val::Str(text) if text.is_markup()) {
                 text = escape(&text);
             }
@@ -221,6 +224,20 @@ fn convert(
             "\"%{kind}\" is no conversion: write %% for a percent sign"
         )),
     }
+}
+
+/// `ascii()`: what is not ASCII as escapes.
+fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            0..=0x7f => out.push(c),
+            code @ 0x80..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
 }
 
 fn integer(rt: &Runtime<'_>, kind: char, value: &Val) -> Outcome<Num> {

@@ -36,7 +36,7 @@ fn tables(value: &Val) -> [Methods; 3] {
         Val::Bytes(_) => [bytes::METHODS, &[], &[]],
         Val::Date(_) => [clock::methods::DATE, &[], &[]],
         Val::DateTime(_) => [clock::methods::DATETIME, clock::methods::DATE, &[]],
-        Val::Time(_) => [clock::methods::TIME, &[], &[]],
+        Val::Time(_) => [clock::time_methods::TIME, &[], &[]],
         Val::Delta(_) => [clock::methods::DELTA, &[], &[]],
         Val::Relative(_) => [clock::methods::RELATIVE, &[], &[]],
         Val::Zone(_) => [clock::methods::ZONE, &[], &[]],

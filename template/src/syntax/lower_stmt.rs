@@ -64,11 +64,7 @@ impl Lower<'_> {
                 body: self.body(&stmt.body)?,
                 otherwise: self.body(&stmt.else_body)?,
             })),
-            ast::Stmt::IfCond(cond) => Stmt::If {
-                test: self.expr(&cond.expr)?,
-                then: self.body(&cond.true_body)?,
-                otherwise: self.body(&cond.false_body)?,
-            },
+            ast::Stmt::IfCond(cond) => self.if_cond(cond)?,
             ast::Stmt::WithBlock(with) => {
                 let mut assignments = Vec::with_capacity(with.assignments.len());
                 for (target, value) in &with.assignments {
@@ -121,6 +117,20 @@ impl Lower<'_> {
                     .or_at(stmt.span().into()));
             }
         })
+    }
+
+    /// An `elif` is an `if` that stands alone in an `else`: a chain of them
+    /// is made flat.
+    fn if_cond(&mut self, cond: &ast::IfCond<'_>) -> Outcome<Stmt> {
+        let mut branches = Vec::new();
+        let mut cond = cond;
+        loop {
+            branches.push((self.expr(&cond.expr)?, self.body(&cond.true_body)?));
+            match &cond.false_body[..] {
+                [ast::Stmt::IfCond(next)] => cond = next,
+                otherwise => return Ok(Stmt::If(branches, self.body(otherwise)?)),
+            }
+        }
     }
 
     fn filters(&mut self, chain: Option<&ast::Expr<'_>>) -> Outcome<Vec<FilterCall>> {

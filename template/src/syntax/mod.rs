@@ -20,7 +20,6 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::error::{ErrorKind, TemplateError};
 use crate::limits::Limits;
-use crate::runtime::on_large_stack;
 use program::Program;
 
 /// A byte range of the template's text.
@@ -60,7 +59,7 @@ pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, Template
     let source: Arc<str> = normal_newlines(source).into();
     let guarded = guard::check(&source, limits)?;
     let text = guarded.text.as_deref().unwrap_or(&source);
-    on_large_stack(|| {
+    let compile = || {
         let tree = machinery::parse(text, "template", SyntaxConfig::default())
             .map_err(|error| syntax_error(&error, &source))?;
         lower_stmt::template(&tree, &source, &guarded.pluses).map_err(|fault| {
@@ -70,8 +69,21 @@ pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, Template
                 None => error,
             }
         })
-    })
+    };
+    // minijinja's parser grows no stack of its own.
+    if guarded.nesting > SHALLOW {
+        stacker::grow(DEEP_STACK, compile)
+    } else {
+        stacker::maybe_grow(SHALLOW_STACK, DEEP_STACK, compile)
+    }
 }
+
+/// Operators in a tag, or nested tags, that need no stack of their own.
+const SHALLOW: usize = 16;
+/// Stack that parsing a shallow template takes at most.
+const SHALLOW_STACK: usize = 768 * 1024;
+/// Stack that parsing any template takes at most.
+const DEEP_STACK: usize = 32 * 1024 * 1024;
 
 /// Jinja2 reads `\r\n` and `\r` as `\n`. (Both drop one newline at the end.)
 fn normal_newlines(source: &str) -> String {

@@ -42,11 +42,8 @@ pub(crate) enum Stmt {
     Text(Box<str>),
     Emit(Node),
     For(Arc<For>),
-    If {
-        test: Node,
-        then: Vec<Stmt>,
-        otherwise: Vec<Stmt>,
-    },
+    /// `if` and `elif` with their conditions, then `else`.
+    If(Vec<(Node, Vec<Stmt>)>, Vec<Stmt>),
     With {
         assignments: Vec<(Target, Node)>,
         body: Vec<Stmt>,

@@ -17,6 +17,12 @@ use crate::runtime::Runtime;
 pub(crate) fn equal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
     rt.step(1)?;
     Ok(match (a, b) {
+        (Val::Str(x), Val::Str(y)) => {
+            if x.as_str().len() == y.as_str().len() {
+                rt.look_at(x.as_str())?;
+            }
+            x.as_str() == y.as_str()
+        }
         (Val::List(x), Val::List(y)) => {
             Arc::ptr_eq(x, y) || {
                 let (x, y) = (x.read().clone(), y.read().clone());
@@ -59,6 +65,7 @@ fn sequences(rt: &Runtime<'_>, x: &[Val], y: &[Val]) -> Outcome<bool> {
     if x.len() != y.len() {
         return Ok(false);
     }
+    rt.step(x.len() as u64 / 8)?;
     for (a, b) in x.iter().zip(y) {
         if !rt.deeper(|| equal(rt, a, b))? {
             return Ok(false);
@@ -103,7 +110,10 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
         return Ok(number::compare(&x, &y));
     }
     match (a, b) {
-        (Val::Str(x), Val::Str(y)) => Ok(Some(x.as_str().cmp(y.as_str()))),
+        (Val::Str(x), Val::Str(y)) => {
+            rt.look_at(x.as_str())?;
+            Ok(Some(x.as_str().cmp(y.as_str())))
+        }
         (Val::Bytes(x), Val::Bytes(y)) => Ok(Some(x.cmp(y))),
         (Val::List(x), Val::List(y)) => {
             let (x, y) = (x.read().clone(), y.read().clone());
@@ -125,6 +135,7 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
 }
 
 fn order_items(rt: &Runtime<'_>, x: &[Val], y: &[Val], symbol: &str) -> Outcome<Option<Ordering>> {
+    rt.step(x.len() as u64 / 8)?;
     for (a, b) in x.iter().zip(y) {
         if !rt.deeper(|| equal(rt, a, b))? {
             return rt.deeper(|| order(rt, a, b, symbol));
@@ -227,6 +238,7 @@ fn check_hashable(rt: &Runtime<'_>, value: &Val) -> Outcome<()> {
             }
             Ok(())
         }
+        Val::Str(text) => rt.look_at(text.as_str()),
         _ => Ok(()),
     }
 }

@@ -12,10 +12,10 @@ use crate::runtime::Runtime;
 
 /// `a op b`.
 pub(crate) fn binary(rt: &Runtime<'_>, op: Arith, a: &Val, b: &Val) -> Outcome {
-    if op == Arith::Rem {
-        if let Val::Str(text) = a {
-            return percent::format(rt, text, b);
-        }
+    if op == Arith::Rem
+        && let Val::Str(text) = a
+    {
+        return percent::format(rt, text, b);
     }
     if let (Some(x), Some(y)) = (Num::of(a), Num::of(b)) {
         return match number::arith(rt, op, &x, &y) {

@@ -68,11 +68,15 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Float(number) => self.push(&float::repr(*number)),
             Val::Decimal(number) => self.push(&format!("Decimal('{number}')")),
             Val::Str(text) if text.is_markup() => {
+                self.rt.rewrite(text.as_str())?;
                 self.push("Markup(")?;
                 self.push(&repr_str(text.as_str()))?;
                 self.push(")")
             }
-            Val::Str(text) => self.push(&repr_str(text.as_str())),
+            Val::Str(text) => {
+                self.rt.rewrite(text.as_str())?;
+                self.push(&repr_str(text.as_str()))
+            }
             Val::Bytes(bytes) => self.push(&repr_bytes(bytes)),
             Val::Uuid(uuid) => self.push(&format!("UUID('{}')", uuid.hyphenated())),
             Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::View(_) => self.container(value),
@@ -183,7 +187,10 @@ impl<'r, 'c> Shown<'r, 'c> {
 /// `str(value)` as text; strings are shared, not copied.
 pub(crate) fn text(rt: &Runtime<'_>, value: &Val) -> Outcome<Text> {
     match value {
-        Val::Str(text) => Ok(text.clone()),
+        Val::Str(text) => {
+            rt.look_at(text.as_str())?;
+            Ok(text.clone())
+        }
         other => {
             let mut shown = Shown::new(rt);
             shown.str(other)?;

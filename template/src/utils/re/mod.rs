@@ -1,5 +1,7 @@
 //! Python's `re`.
 
+mod characters;
+mod groups;
 mod matched;
 mod module;
 mod pattern;

@@ -61,7 +61,8 @@ impl RegexCache {
             .build()
             .map_err(|error| {
                 let text = error.to_string();
-                if text.contains("size limit") || text.contains("too big") {
+                // The engine does not say more of a size limit.
+                if text.contains("size limit") || text.contains("building NFA") {
                     Fault::new(
                         crate::ErrorKind::Limit,
                         "the regular expression is too large when compiled (limit regex_bytes)",

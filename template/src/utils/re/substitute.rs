@@ -47,13 +47,14 @@ impl Template {
                     let mut digits = String::from(c);
                     digits.extend(chars.next_if(char::is_ascii_digit));
                     let octal = |c: &char| ('0'..='7').contains(c);
-                    if digits.len() == 2 && digits.chars().all(|c| octal(&c)) {
-                        if let Some(third) = chars.next_if(octal) {
-                            digits.push(third);
-                            let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
-                            text.push(char::from_u32(code).unwrap_or('\0'));
-                            continue;
-                        }
+                    if digits.len() == 2
+                        && digits.chars().all(|c| octal(&c))
+                        && let Some(third) = chars.next_if(octal)
+                    {
+                        digits.push(third);
+                        let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
+                        text.push(char::from_u32(code).unwrap_or('\0'));
+                        continue;
                     }
                     Some(digits.parse().unwrap_or(usize::MAX))
                 }

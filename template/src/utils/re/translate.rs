@@ -62,35 +62,35 @@ pub(super) fn translate(pattern: &str, flags: i64) -> Outcome<Translated> {
     })
 }
 
-struct Translator<'p> {
-    chars: &'p [char],
-    at: usize,
-    flags: i64,
-    out: String,
+pub(super) struct Translator<'p> {
+    pub(super) chars: &'p [char],
+    pub(super) at: usize,
+    pub(super) flags: i64,
+    pub(super) out: String,
     /// Where the groups that are open began.
-    open: Vec<usize>,
-    groups: usize,
-    names: Vec<(String, usize)>,
+    pub(super) open: Vec<usize>,
+    pub(super) groups: usize,
+    pub(super) names: Vec<(String, usize)>,
 }
 
 impl Translator<'_> {
-    fn peek(&self, ahead: usize) -> Option<char> {
+    pub(super) fn peek(&self, ahead: usize) -> Option<char> {
         self.chars.get(self.at + ahead).copied()
     }
 
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         let c = self.peek(0);
         self.at += 1;
         c
     }
 
-    fn rest_starts(&self, text: &str) -> bool {
+    pub(super) fn rest_starts(&self, text: &str) -> bool {
         text.chars()
             .enumerate()
             .all(|(ahead, c)| self.peek(ahead) == Some(c))
     }
 
-    fn trouble<T>(&self, message: &str) -> Outcome<T> {
+    pub(super) fn trouble<T>(&self, message: &str) -> Outcome<T> {
         fail(format!(
             "the pattern is not a regular expression: {message} at position {}",
             self.at.min(self.chars.len())
@@ -156,7 +156,7 @@ impl Translator<'_> {
         }
     }
 
-    fn literal(&mut self, c: char) {
+    pub(super) fn literal(&mut self, c: char) {
         if r"\.+*?()|[]{}^$#&-~ ".contains(c) {
             self.out.push('\\');
         }
@@ -190,6 +190,11 @@ impl Translator<'_> {
             return self.trouble("nothing to repeat");
         }
         self.at += text.len() + 1;
+        if let (Ok(low), Ok(high)) = (low.parse::<u64>(), high.parse::<u64>())
+            && low > high
+        {
+            return self.trouble("min repeat greater than max repeat");
+        }
         let low = if low.is_empty() { "0" } else { low };
         if text.contains(',') {
             self.out.push_str(&format!("{{{low},{high}}}"));
@@ -197,284 +202,6 @@ impl Translator<'_> {
             self.out.push_str(&format!("{{{low}}}"));
         }
         Ok(())
-    }
-
-    fn group(&mut self) -> Outcome<()> {
-        let start = self.at - 1;
-        if self.peek(0) != Some('?') {
-            self.groups += 1;
-            self.open.push(start);
-            self.out.push('(');
-            return Ok(());
-        }
-        if self.rest_starts("?#") {
-            while self.peek(0).is_some_and(|c| c != ')') {
-                self.at += 1;
-            }
-            if self.next().is_none() {
-                return self.trouble("missing ), unterminated comment");
-            }
-            return Ok(());
-        }
-        for plain in ["?:", "?=", "?!", "?<=", "?<!", "?>"] {
-            if self.rest_starts(plain) {
-                self.at += plain.len();
-                self.open.push(start);
-                self.out.push('(');
-                self.out.push_str(plain);
-                return Ok(());
-            }
-        }
-        if self.rest_starts("?P<") {
-            self.at += 3;
-            let name = self.name('>')?;
-            self.groups += 1;
-            if self.names.iter().any(|(known, _)| *known == name) {
-                return self.trouble(&format!("the group name {name} is used twice"));
-            }
-            self.open.push(start);
-            self.out.push_str(&format!("(?P<{name}>"));
-            self.names.push((name, self.groups));
-            return Ok(());
-        }
-        if self.rest_starts("?P=") {
-            self.at += 3;
-            let name = self.name(')')?;
-            return match self.names.iter().find(|(known, _)| *known == name) {
-                Some((_, number)) => {
-                    self.out.push_str(&format!(r"(?:\{number})"));
-                    Ok(())
-                }
-                None => self.trouble(&format!("unknown group name {name}")),
-            };
-        }
-        if self.rest_starts("?(") {
-            self.at += 2;
-            let name = self.name(')')?;
-            let number = match name.parse::<usize>() {
-                Ok(number) => Some(number),
-                Err(_) => self
-                    .names
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .map(|(_, number)| *number),
-            };
-            let Some(number) = number.filter(|number| *number > 0) else {
-                return self.trouble(&format!("unknown group name {name}"));
-            };
-            self.open.push(start);
-            self.out.push_str(&format!("(?({number})"));
-            return Ok(());
-        }
-        self.scoped_flags(start)
-    }
-
-    /// `(?i-s:…)`.
-    fn scoped_flags(&mut self, start: usize) -> Outcome<()> {
-        self.at += 1;
-        let letters: String = self.chars[self.at..]
-            .iter()
-            .take_while(|c| c.is_ascii_alphabetic() || **c == '-')
-            .collect();
-        let end = self.peek(letters.chars().count());
-        let known = letters
-            .chars()
-            .all(|c| c == '-' || flags::of_letter(c).is_some());
-        if letters.is_empty() || !known {
-            return self.trouble("unknown extension of a group");
-        }
-        if end == Some(')') {
-            return self.trouble("global flags not at the start of the expression");
-        }
-        if end != Some(':') {
-            return self.trouble("missing : after the flags of a group");
-        }
-        self.at += letters.len() + 1;
-        self.open.push(start);
-        // What the engine has no letter for is its default.
-        let kept: String = letters.chars().filter(|c| "ims-".contains(*c)).collect();
-        let kept = kept.trim_end_matches('-');
-        self.out.push_str(&format!("(?{kept}:"));
-        Ok(())
-    }
-
-    fn name(&mut self, end: char) -> Outcome<String> {
-        let mut name = String::new();
-        loop {
-            match self.next() {
-                Some(c) if c == end => break,
-                Some(c) if c.is_alphanumeric() || c == '_' => name.push(c),
-                Some(_) => return self.trouble("bad character in a group name"),
-                None => return self.trouble("unterminated group name"),
-            }
-        }
-        if name.is_empty() {
-            return self.trouble("missing group name");
-        }
-        Ok(name)
-    }
-
-    fn escape(&mut self) -> Outcome<()> {
-        let Some(c) = self.next() else {
-            return self.trouble("bad escape (end of pattern)");
-        };
-        let ascii = self.flags & flags::ASCII != 0;
-        match c {
-            'A' | 'b' | 'B' => self.out.extend(['\\', c]),
-            'Z' => self.out.push_str(r"\z"),
-            'd' | 'D' | 's' | 'S' | 'w' | 'W' if ascii => {
-                let negated = if c.is_ascii_uppercase() { "^" } else { "" };
-                let set = ascii_set(c);
-                self.out.push_str(&format!("[{negated}{set}]"));
-            }
-            'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.out.extend(['\\', c]),
-            '1'..='9' => return self.back_reference(c),
-            c => {
-                let literal = self.character(c)?;
-                self.literal(literal);
-            }
-        }
-        Ok(())
-    }
-
-    fn back_reference(&mut self, first: char) -> Outcome<()> {
-        let mut digits = String::from(first);
-        if let Some(c) = self.peek(0).filter(char::is_ascii_digit) {
-            digits.push(c);
-            self.at += 1;
-            let octal = |c: &char| ('0'..='7').contains(c);
-            if digits.chars().all(|c| octal(&c)) && self.peek(0).is_some_and(|c| octal(&c)) {
-                digits.extend(self.next());
-                let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
-                return match char::from_u32(code).filter(|_| code <= 0o377) {
-                    Some(c) => {
-                        self.literal(c);
-                        Ok(())
-                    }
-                    None => self.trouble("octal escape out of range"),
-                };
-            }
-        }
-        let number: usize = digits.parse().unwrap_or(0);
-        if number > self.groups {
-            return self.trouble(&format!("invalid group reference {number}"));
-        }
-        self.out.push_str(&format!(r"(?:\{number})"));
-        Ok(())
-    }
-
-    /// The character of an escape that stands for one.
-    fn character(&mut self, c: char) -> Outcome<char> {
-        Ok(match c {
-            'a' => '\x07',
-            'f' => '\x0c',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'v' => '\x0b',
-            'x' => self.hex(2)?,
-            'u' => self.hex(4)?,
-            'U' => self.hex(8)?,
-            '0' => {
-                let mut code = 0;
-                for _ in 0..2 {
-                    let Some(digit) = self.peek(0).and_then(|c| c.to_digit(8)) else {
-                        break;
-                    };
-                    code = code * 8 + digit;
-                    self.at += 1;
-                }
-                char::from_u32(code).unwrap_or('\0')
-            }
-            c if c.is_ascii_alphanumeric() => return self.trouble(&format!("bad escape \\{c}")),
-            c => c,
-        })
-    }
-
-    fn hex(&mut self, count: usize) -> Outcome<char> {
-        let mut code = 0;
-        for _ in 0..count {
-            let Some(digit) = self.next().and_then(|c| c.to_digit(16)) else {
-                return self.trouble("incomplete escape");
-            };
-            code = code * 16 + digit;
-        }
-        match char::from_u32(code) {
-            Some(c) => Ok(c),
-            None => self.trouble("bad escape: no such character"),
-        }
-    }
-
-    fn class(&mut self) -> Outcome<()> {
-        let start = self.at - 1;
-        self.out.push('[');
-        if self.peek(0) == Some('^') {
-            self.at += 1;
-            self.out.push('^');
-        }
-        let first = self.at;
-        loop {
-            let Some(c) = self.next() else {
-                self.at = start;
-                return self.trouble("unterminated character set");
-            };
-            match c {
-                ']' if self.at > first + 1 => break,
-                '\\' => self.class_escape()?,
-                '-' => {
-                    let edge = self.at == first + 1
-                        || self.peek(0) == Some(']')
-                        || self.out.ends_with("\u{1}");
-                    let before = self.chars.get(self.at.wrapping_sub(3)).copied();
-                    let after_set = before == Some('\\')
-                        && self
-                            .chars
-                            .get(self.at - 2)
-                            .is_some_and(|c| "dDsSwW".contains(*c));
-                    self.out
-                        .push_str(if edge || after_set { r"\-" } else { "-" });
-                }
-                c @ ('[' | ']' | '&' | '~' | '^' | '#' | ' ') => self.out.extend(['\\', c]),
-                c => self.out.push(c),
-            }
-        }
-        self.out.push(']');
-        Ok(())
-    }
-
-    fn class_escape(&mut self) -> Outcome<()> {
-        let Some(c) = self.next() else {
-            return self.trouble("bad escape (end of pattern)");
-        };
-        match c {
-            'd' | 's' | 'w' if self.flags & flags::ASCII != 0 => self.out.push_str(ascii_set(c)),
-            'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.out.extend(['\\', c]),
-            'b' => self.out.push_str(r"\x08"),
-            '1'..='7' => {
-                let mut code = c.to_digit(8).unwrap_or(0);
-                for _ in 0..2 {
-                    let Some(digit) = self.peek(0).and_then(|c| c.to_digit(8)) else {
-                        break;
-                    };
-                    code = code * 8 + digit;
-                    self.at += 1;
-                }
-                self.literal(char::from_u32(code).unwrap_or('\0'));
-            }
-            c => {
-                let literal = self.character(c)?;
-                self.literal(literal);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn ascii_set(letter: char) -> &'static str {
-    match letter.to_ascii_lowercase() {
-        'd' => "0-9",
-        's' => r"\x20\t\n\r\x0b\x0c",
-        _ => "a-zA-Z0-9_",
     }
 }
 

@@ -1,0 +1,164 @@
+//! What is measured in this process.
+
+use std::time::{Duration, Instant};
+
+use pumice_core::ports::{RunQuery, RunStore};
+use pumice_local::Durability;
+use serde_json::{Map, Value, json};
+
+use super::realm::{CHILDREN, Realm, block_on, rate};
+
+type Measured = Result<Vec<f64>, String>;
+
+/// Requests in one batch.
+const BATCH: usize = 100;
+
+/// Requests taken one by one, by a caller that waits for each; in runs a second.
+pub(super) fn enqueue(durability: Durability) -> Measured {
+    const COUNT: usize = 20_000;
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        realm.dispatch("noop", 100).await?;
+        let began = Instant::now();
+        for _ in 0..COUNT {
+            realm.dispatch("noop", 1).await?;
+        }
+        Ok(vec![rate(COUNT, began)])
+    })?
+}
+
+/// Requests taken in batches of a hundred; in runs a second.
+pub(super) fn enqueue_bulk(durability: Durability) -> Measured {
+    const COUNT: usize = 100_000;
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        realm.dispatch("noop", BATCH).await?;
+        let began = Instant::now();
+        for _ in 0..COUNT / BATCH {
+            realm.dispatch("noop", BATCH).await?;
+        }
+        Ok(vec![rate(COUNT, began)])
+    })?
+}
+
+async fn processed(realm: &Realm, job: &str, count: usize) -> Result<f64, String> {
+    for _ in 0..count / BATCH {
+        realm.dispatch(job, BATCH).await?;
+    }
+    let began = Instant::now();
+    let running = realm.start().await?;
+    realm.drained().await?;
+    let measured = rate(count, began);
+    running.stop().await?;
+    Ok(measured)
+}
+
+/// Jobs that do nothing, from the queue to their end; in runs a second.
+pub(super) fn process(durability: Durability) -> Measured {
+    block_on(async { Ok(vec![processed(&Realm::new(durability).await?, "noop", 20_000).await?]) })?
+}
+
+/// The same from a queue of a hundred thousand.
+pub(super) fn process_100k(durability: Durability) -> Measured {
+    block_on(async { Ok(vec![processed(&Realm::new(durability).await?, "noop", 100_000).await?]) })?
+}
+
+/// Commands that do nothing, a process each; in runs a second.
+pub(super) fn cmd_true(durability: Durability) -> Measured {
+    block_on(async { Ok(vec![processed(&Realm::new(durability).await?, "true", 2_000).await?]) })?
+}
+
+/// From a request to the start of its job while nothing else is done: median and 99th of a hundred, in ms.
+pub(super) fn latency(durability: Durability) -> Measured {
+    const COUNT: usize = 500;
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        let running = realm.start().await?;
+        realm.dispatch("noop", 10).await?;
+        realm.drained().await?;
+        for _ in 0..COUNT {
+            realm.dispatch("noop", 1).await?;
+            realm.drained().await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        running.stop().await?;
+        let runs = realm
+            .database()
+            .list(&RunQuery { limit: COUNT, ..RunQuery::default() })
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut waits: Vec<f64> = runs
+            .iter()
+            .filter_map(|run| (run.ts_start? - run.ts_dispatch).num_microseconds())
+            .map(|micros| micros as f64 / 1_000.0)
+            .collect();
+        waits.sort_by(f64::total_cmp);
+        let at = |share: usize| waits.get(waits.len() * share / 100).copied().unwrap_or(f64::NAN);
+        Ok(vec![at(50), at(99)])
+    })?
+}
+
+async fn per_child(realm: &Realm, job: &str) -> Result<f64, String> {
+    const COUNT: usize = 4;
+    let mut took = Vec::new();
+    for _ in 0..COUNT {
+        let began = Instant::now();
+        realm.dispatch(job, 1).await?;
+        realm.drained().await?;
+        took.push(began.elapsed().as_secs_f64() * 1_000.0 / CHILDREN as f64);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took[COUNT / 2])
+}
+
+/// What a child of a chain costs, in ms.
+pub(super) fn chain_child(durability: Durability) -> Measured {
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        let running = realm.start().await?;
+        let measured = vec![per_child(&realm, "chain").await?];
+        running.stop().await?;
+        Ok(measured)
+    })?
+}
+
+/// What a child of a dag and one of a foreach cost, in ms.
+pub(super) fn other_children(durability: Durability) -> Measured {
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        let running = realm.start().await?;
+        let measured = vec![per_child(&realm, "dag").await?, per_child(&realm, "foreach").await?];
+        running.stop().await?;
+        Ok(measured)
+    })?
+}
+
+/// How fast runs are taken and processed while more and more of them wait.
+pub(super) fn curve(durability: Durability) -> Result<Map<String, Value>, String> {
+    const MEASURED: usize = 20_000;
+    const MEASURED_FOR: Duration = Duration::from_secs(1);
+    block_on(async {
+        let mut points = Map::new();
+        for backlog in [1_000, 10_000, 100_000, 1_000_000] {
+            let realm = Realm::new(durability).await?;
+            for _ in 0..backlog / BATCH {
+                realm.dispatch("noop", BATCH).await?;
+            }
+            let began = Instant::now();
+            for _ in 0..MEASURED / BATCH {
+                realm.dispatch("noop", BATCH).await?;
+            }
+            let enqueue = rate(MEASURED, began);
+            let began = Instant::now();
+            let running = realm.start().await?;
+            tokio::time::sleep(MEASURED_FOR).await;
+            let left = realm.unfinished(backlog + MEASURED).await?;
+            let process = rate(backlog + MEASURED - left, began);
+            running.stop().await?;
+            eprintln!("{backlog} waiting: {enqueue:.0}/s taken in batches, {process:.0}/s processed");
+            let point = json!({ "enqueue_bulk_s": enqueue.round(), "process_s": process.round() });
+            points.insert(backlog.to_string(), point);
+        }
+        Ok(points)
+    })?
+}

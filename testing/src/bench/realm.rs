@@ -1,0 +1,144 @@
+//! A realm in a folder of its own, with the jobs that are measured.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pumice_core::engine::Dispatcher;
+use pumice_core::ids::JobId;
+use pumice_core::job_type::Registry;
+use pumice_core::ports::Clock;
+use pumice_core::request::DispatchRequest;
+use pumice_core::spec::JobSpec;
+use pumice_local::{Database, Durability, Home, Serve, ServeLock, SystemClock, Workers};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A realm that is measured.
+#[derive(Debug)]
+pub(super) struct Realm {
+    home: Home,
+    dispatcher: Dispatcher,
+    registry: Arc<Registry>,
+    _lock: ServeLock,
+    _folder: tempfile::TempDir,
+}
+
+/// Workers that run until they are told to stop.
+pub(super) struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), pumice_core::ports::StoreError>>,
+}
+
+fn job(id: &str, kind: &str, payload: Value, parameters: Value) -> Value {
+    json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload, "parameters": parameters })
+}
+
+/// How many children the composite jobs have.
+pub(super) const CHILDREN: usize = 500;
+
+fn jobs() -> Vec<Value> {
+    let chain: Vec<&str> = vec!["noop"; CHILDREN];
+    let dag: serde_json::Map<String, Value> =
+        (0..CHILDREN).map(|n| (format!("noop-{n}"), Value::Null)).collect();
+    let mut jobs = vec![
+        job("noop", "log", Value::Null, json!({})),
+        job("true", "cmd", json!("/bin/true"), json!({})),
+        job("chain", "chain", json!(chain), json!({})),
+        job("dag", "dag", Value::Object(dag), json!({ "workers": 1 })),
+        job(
+            "foreach",
+            "foreach",
+            json!("noop"),
+            json!({ "limit": CHILDREN, "foreach": { "type": "range", "stop": CHILDREN } }),
+        ),
+    ];
+    jobs.extend((0..CHILDREN).map(|n| job(&format!("noop-{n}"), "log", Value::Null, json!({}))));
+    jobs
+}
+
+impl Realm {
+    /// Makes a realm.
+    pub(super) async fn new(durability: Durability) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let home =
+            Home::open(folder.path(), None, true, durability).await.map_err(|error| error.to_string())?;
+        let lock = home.lock(SystemClock.now()).await.map_err(|error| error.to_string())?;
+        let lock = lock.map_err(|error| error.to_string())?;
+        let document = json!({ "realm": "local", "config": { "FOREACH_MAX_LIMIT": CHILDREN } });
+        home.database()
+            .put_realm(document.as_object().cloned().unwrap_or_default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let specs: Result<Vec<JobSpec>, _> = jobs().iter().map(JobSpec::parse).collect();
+        home.database()
+            .put_jobs(specs.map_err(|error| error.to_string())?, false)
+            .await
+            .map_err(|error| error.to_string())?;
+        let registry = Arc::new(pumice_job_types::registry().map_err(|error| error.to_string())?);
+        let site = home.site().await.map_err(|error| error.to_string())?;
+        let dispatcher = Dispatcher::new(site, registry.clone());
+        Ok(Self { home, dispatcher, registry, _lock: lock, _folder: folder })
+    }
+
+    /// The store.
+    pub(super) fn database(&self) -> &Database {
+        self.home.database()
+    }
+
+    /// Asks for `count` runs of a job in one batch.
+    pub(super) async fn dispatch(&self, job_id: &str, count: usize) -> Result<(), String> {
+        let job_id = JobId::new(job_id).map_err(|error| error.to_string())?;
+        let requests = vec![DispatchRequest::new(job_id); count];
+        for outcome in self.dispatcher.dispatch(requests, None).await {
+            outcome.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Starts workers.
+    pub(super) async fn start(&self) -> Result<Running, String> {
+        let (stop, stopped) = oneshot::channel();
+        let site = self.home.site().await.map_err(|error| error.to_string())?;
+        let workers = Workers::new(self.database().clone(), site, self.registry.clone(), Serve::default());
+        let stopped = async move {
+            // A sender that was dropped says the same.
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(workers.serve(stopped, std::future::ready(())));
+        Ok(Running { stop, task })
+    }
+
+    /// Waits until nothing is left to do.
+    pub(super) async fn drained(&self) -> Result<(), String> {
+        while self.unfinished(1).await? > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// How many runs are unfinished, counted up to a limit.
+    pub(super) async fn unfinished(&self, limit: usize) -> Result<usize, String> {
+        self.database().unfinished(limit).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Running {
+    /// Stops the workers.
+    pub(super) async fn stop(self) -> Result<(), String> {
+        drop(self.stop);
+        self.task.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+}
+
+/// Runs a measurement on a runtime like that of the command.
+pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().map_err(|error| error.to_string())?;
+    Ok(runtime.block_on(future))
+}
+
+/// So many a second.
+pub(super) fn rate(count: usize, since: Instant) -> f64 {
+    count as f64 / since.elapsed().as_secs_f64()
+}

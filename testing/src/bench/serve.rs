@@ -1,0 +1,50 @@
+//! What is measured of the program as a user starts it.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use pumice_local::Durability;
+
+/// The `pumice` command of the same build, built when it is not there.
+fn pumice() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let beside = own.with_file_name("pumice");
+    if !beside.exists() {
+        let status =
+            Command::new("cargo").args(["build", "--release", "--quiet", "--package", "pumice"]).status();
+        let built = status.is_ok_and(|status| status.success());
+        if !built || !beside.exists() {
+            return Err(format!("{} is not there: cargo build --release --package pumice", beside.display()));
+        }
+    }
+    Ok(beside)
+}
+
+/// The memory of an idle `serve` in MB, and the time from its start until it serves in ms.
+pub(super) fn measure(_: Durability) -> Result<Vec<f64>, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let mut child = Command::new(pumice()?)
+        .args(["serve", "--home"])
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let stderr = child.stderr.take().ok_or("no stderr")?;
+    let serves = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line.contains("serving"));
+    let startup = began.elapsed().as_secs_f64() * 1_000.0;
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", child.id())).map_err(|error| error.to_string());
+    child.kill().map_err(|error| error.to_string())?;
+    child.wait().map_err(|error| error.to_string())?;
+    if !serves {
+        return Err("serve did not come up".to_owned());
+    }
+    let resident = status?
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok())
+        .ok_or("no VmRSS")?;
+    Ok(vec![resident / 1024.0, startup])
+}

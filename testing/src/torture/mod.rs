@@ -1,0 +1,181 @@
+//! The real thing, killed: `pumice serve` dies by SIGKILL again and again while jobs of every kind
+//! run; then every run must have ended, once.
+
+mod jobs;
+mod marks;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pumice_core::engine::Dispatcher;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::{RunQuery, RunStore};
+use pumice_core::request::DispatchRequest;
+use pumice_local::{Durability, Home};
+
+use crate::prng::Prng;
+
+/// How long the last `serve` may take to finish what is left.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How much is done to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Torture {
+    /// How often `serve` is killed.
+    pub kills: usize,
+    /// How many jobs are asked for.
+    pub jobs: usize,
+    /// The seed of what is asked for and when it is killed.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Survived {
+    /// Runs that were accepted, children included.
+    pub runs: usize,
+    /// Commands that were started.
+    pub commands: usize,
+    /// Workers that were lost while they ran something.
+    pub crashes: u32,
+    /// What should not be: empty when all is well.
+    pub wrong: Vec<String>,
+}
+
+impl Torture {
+    /// Does it, with the given `pumice` command.
+    ///
+    /// # Errors
+    /// A message when the test itself cannot be carried out.
+    pub fn run(self, pumice: &Path) -> Result<Survived, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| error.to_string())?.block_on(self.go(pumice))
+    }
+
+    async fn go(self, pumice: &Path) -> Result<Survived, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let marks = folder.path().join("marks");
+        let home = Home::open(&folder.path().join("realm"), None, true, Durability::Normal).await;
+        let home = home.map_err(|error| error.to_string())?;
+        let store = |error: pumice_core::ports::StoreError| error.to_string();
+        home.database().put_jobs(jobs::all(&marks)?, false).await.map_err(store)?;
+        let registry = Arc::new(pumice_job_types::registry().map_err(|error| error.to_string())?);
+        let site = home.site().await.map_err(|error| error.to_string())?;
+        let dispatcher = Dispatcher::new(site, registry);
+
+        let mut chance = Prng::new(self.seed);
+        let mut accepted = Vec::new();
+        for kill in 0..self.kills {
+            let server = Server::start(pumice, home.path())?;
+            let until = Instant::now() + Duration::from_millis(20 + chance.below(230));
+            let share = self.jobs * (kill + 1) / self.kills;
+            while accepted.len() < share {
+                accepted.push(dispatch(&dispatcher, &mut chance).await?);
+            }
+            tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+            server.kill()?;
+        }
+        let last = Server::start(pumice, home.path())?;
+        let began = Instant::now();
+        let left = || async {
+            let database = home.database();
+            Ok::<_, String>(
+                database.unfinished(1).await.map_err(store)?
+                    + database.waiting_messages().await.map_err(store)?,
+            )
+        };
+        while left().await? > 0 && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        last.kill()?;
+        self.judge(&home, &accepted, &marks).await
+    }
+
+    async fn judge(self, home: &Home, accepted: &[RunKey], marks: &Path) -> Result<Survived, String> {
+        let store = |error: pumice_core::ports::StoreError| error.to_string();
+        let database = home.database();
+        let mut survived = Survived::default();
+        for key in accepted {
+            if database.load(key).await.map_err(store)?.is_none() {
+                survived.wrong.push(format!("run {key} was accepted and is gone"));
+            }
+        }
+        let query = RunQuery { children: true, limit: usize::MAX, ..RunQuery::default() };
+        let runs = database.list(&query).await.map_err(store)?;
+        for run in &runs {
+            survived.crashes += run.crashes;
+            if !run.status.is_end() || run.due_at.is_some() || run.lease.is_some() {
+                survived
+                    .wrong
+                    .push(format!("run {} of {} is not done with: {}", run.key, run.job_id, run.status));
+            }
+        }
+        survived.runs = runs.len();
+        let (commands, wrong) = marks::compare(marks, &runs)?;
+        survived.commands = commands;
+        survived.wrong.extend(wrong);
+        let waiting = database.waiting_messages().await.map_err(store)?;
+        if waiting > 0 {
+            survived.wrong.push(format!("{waiting} messages are left on the queues"));
+        }
+        let dead = database.dead_letters().await.map_err(store)?;
+        survived.wrong.extend(dead.iter().map(|letter| format!("a dead letter: {}", letter.reason)));
+        Ok(survived)
+    }
+}
+
+async fn dispatch(dispatcher: &Dispatcher, chance: &mut Prng) -> Result<RunKey, String> {
+    let (job_id, when) = jobs::any(chance);
+    let request = DispatchRequest { when, ..DispatchRequest::new(job_id) };
+    match dispatcher.dispatch(vec![request], None).await.pop() {
+        Some(Ok(accepted)) => Ok(RunKey::root(accepted.run_id)),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("a request had no outcome".to_owned()),
+    }
+}
+
+/// A `serve` in a process of its own.
+struct Server(Child);
+
+impl Server {
+    fn start(pumice: &Path, home: &Path) -> Result<Self, String> {
+        let mut child = Command::new(pumice)
+            .arg("serve")
+            .arg("--home")
+            .arg(home)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", pumice.display()))?;
+        let stderr = child.stderr.take().ok_or("no stderr")?;
+        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        let mut told = Vec::new();
+        while let Some(line) = lines.next() {
+            if line.contains("serving") {
+                // What it has to say must be read, or it would wait for that.
+                std::thread::spawn(move || lines.count());
+                return Ok(Self(child));
+            }
+            told.push(line);
+        }
+        Err(format!("serve did not come up: {}", told.join("\n")))
+    }
+
+    fn kill(mut self) -> Result<(), String> {
+        self.0.kill().and_then(|()| self.0.wait()).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// The `pumice` command of the same build as this program.
+///
+/// # Errors
+/// A message with the command that builds it, when it is not there.
+pub fn pumice_beside() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("pumice")).find(|path| path.is_file());
+    found.ok_or_else(|| format!("there is no pumice beside {}: cargo build --package pumice", own.display()))
+}
