@@ -25,7 +25,7 @@ fn owner(name: &str) -> Worker {
 
 fn dispatched() -> Run {
     let run_id = RunId(Uuid::nil());
-    let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+    let about = (JobId::new("a").expect("an id"), "log".to_owned(), WorkerName::new("core").expect("a name"));
     Run::dispatched(RunKey::root(run_id), run_id, about, at(0), at(0), Span::from_days(1))
 }
 
@@ -34,7 +34,7 @@ fn claim_by(name: &str) -> Input {
 }
 
 fn apply(run: &Run, input: Input, seconds: i64) -> Decision {
-    let mut decision = decide(run, input, at(seconds)).unwrap();
+    let mut decision = decide(run, input, at(seconds)).expect("the input fits");
     decision.run.rev += 1;
     decision
 }

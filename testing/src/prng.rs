@@ -12,12 +12,12 @@ impl Prng {
     pub fn new(seed: u64) -> Self {
         // Seeds that stand side by side must not give numbers that do.
         let mut prng = Self { state: seed ^ 0x5851_f42d_4c95_7f2d };
-        prng.next();
+        prng.bits();
         prng
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,12 +28,12 @@ impl Prng {
     /// A number from 0 up to 1.
     pub fn unit(&mut self) -> f64 {
         // 53 bits: as many as an f64 keeps.
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A number below `limit`; 0 when the limit is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        if limit == 0 { 0 } else { self.next() % limit }
+        if limit == 0 { 0 } else { self.bits() % limit }
     }
 
     /// A number of a range, both ends included.

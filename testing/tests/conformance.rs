@@ -43,11 +43,14 @@ mod sqlite {
     use pumice_testing::conformance::{Adapters, job_specs, realm};
 
     async fn adapters() -> Adapters {
-        let folder = tempfile::tempdir().unwrap();
-        let database =
-            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
-        database.put_realm(realm().as_object().cloned().unwrap()).await.unwrap();
-        database.put_jobs(job_specs(), false).await.unwrap();
+        let folder = tempfile::tempdir().expect("the adapters open");
+        let database = Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal)
+            .expect("the adapters open");
+        database
+            .put_realm(realm().as_object().cloned().expect("the adapters open"))
+            .await
+            .expect("the adapters open");
+        database.put_jobs(job_specs(), false).await.expect("the adapters open");
         let database = Arc::new(database);
         Adapters {
             jobs: database.clone(),
@@ -69,5 +72,5 @@ mod sqlite {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the adapters open")
 }

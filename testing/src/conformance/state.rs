@@ -33,7 +33,8 @@ pub async fn an_item_is_put_over_another(on: &Adapters) {
     on.state.put(item("a", json!(1))).await.expect("it is put");
     let second = StateItem { expires: at(200), publisher: None, ..item("a", json!(2)) };
     on.state.put(second.clone()).await.expect("it is put");
-    let found = on.state.get(&[second.state_id.clone()], at(150)).await.expect("the store answers");
+    let found =
+        on.state.get(std::slice::from_ref(&second.state_id), at(150)).await.expect("the store answers");
     assert_eq!(found, [Some(second)]);
 }
 

@@ -58,7 +58,7 @@ impl Random for SeededRandom {
     fn uuid(&self, now: Timestamp) -> Uuid {
         let mut prng = self.prng.lock().unwrap_or_else(PoisonError::into_inner);
         let millis = u128::from(now.timestamp_millis().unsigned_abs()) << 80;
-        let chance = (u128::from(prng.next() & 0xffff) << 64) | u128::from(prng.next());
+        let chance = (u128::from(prng.bits() & 0xffff) << 64) | u128::from(prng.bits());
         uuid::Builder::from_u128(millis | chance)
             .with_version(uuid::Version::SortRand)
             .with_variant(uuid::Variant::RFC4122)

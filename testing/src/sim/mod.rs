@@ -1,6 +1,7 @@
 //! The simulation: the real engine over ports that fail, in virtual time, from one seed.
 
 mod audit;
+mod clients;
 mod ending;
 mod fakes;
 mod faults;
@@ -71,7 +72,7 @@ pub fn simulate(seed: u64, scenario: &'static Scenario, mutant: Option<Mutant>, 
 /// the number of a call, and whether the crash comes after it took place.
 #[must_use]
 pub fn simulate_crashes(seed: u64, scenario: &'static Scenario, crashes: Crashes, traced: bool) -> Report {
-    let transactional = seed % 2 == 0;
+    let transactional = seed.is_multiple_of(2);
     run(seed, scenario, Faults::At { crashes, transactional }, None, traced)
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Wake, Waker};
 use chrono::TimeDelta;
 use pumice_core::duration::Span;
 use pumice_core::engine::{Engine, Handled, Limits};
-use pumice_core::job_type::{DispatchError, Site};
+use pumice_core::job_type::Site;
 use pumice_core::message::Message;
 use pumice_core::ports::Outgoing;
 use pumice_core::spec::Settings;
@@ -37,7 +37,7 @@ const MAX_TASKS: usize = 16;
 const SWEEP: TimeDelta = TimeDelta::seconds(60);
 
 /// How a task ended.
-enum Done {
+pub(super) enum Done {
     Handled(Handled),
     Nothing,
 }
@@ -57,13 +57,13 @@ struct Running {
 }
 
 pub(crate) struct Runner {
-    world: Shared,
-    engine: Engine,
+    pub(super) world: Shared,
+    pub(super) engine: Engine,
     running: BTreeMap<TaskId, Running>,
-    asks: Vec<Ask>,
+    pub(super) asks: Vec<Ask>,
     limit: Option<TimeDelta>,
     /// Requests and cancels that are still to come.
-    to_come: usize,
+    pub(super) to_come: usize,
     steps: u64,
 }
 
@@ -199,7 +199,7 @@ impl Runner {
         self.poll(id);
     }
 
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         role: Role,
         future: impl FnOnce(TaskId) -> Pin<Box<dyn Future<Output = Done>>>,
@@ -363,64 +363,5 @@ impl Runner {
                 })
             });
         }
-    }
-
-    fn ask(&mut self, index: usize) {
-        self.to_come -= 1;
-        let ask = self.asks[index].clone();
-        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
-        self.spawn(Role::Client(index), |_| {
-            Box::pin(async move {
-                // A client that gets no answer asks again, with the same key if it has one.
-                for _ in 0..20 {
-                    let outcome = dispatcher.dispatch(vec![ask.request.clone()], None).await.pop();
-                    let mut world = lock(&world);
-                    match outcome {
-                        Some(Ok(accepted)) => {
-                            let key = accepted.run_id.into();
-                            if world.runs.get(&key).is_none() {
-                                world.audit.fail("what was accepted is there", format!("{key}"));
-                            }
-                            if ask.clashes && accepted.existing {
-                                world.audit.fail("one key, one request", format!("{key}"));
-                            }
-                            break;
-                        }
-                        Some(Err(DispatchError::Store(_))) => {}
-                        Some(Err(DispatchError::KeyTaken { .. }))
-                            if !ask.request.idempotency_key.is_none() =>
-                        {
-                            break;
-                        }
-                        other => world.audit.fail("a request is taken", format!("{other:?}")),
-                    }
-                }
-                Done::Nothing
-            })
-        });
-    }
-
-    fn cancel(&mut self) {
-        self.to_come -= 1;
-        let chosen = {
-            let mut world = lock(&self.world);
-            let keys: Vec<_> = world.runs.all().map(|run| run.key.clone()).collect();
-            let index = usize::try_from(world.prng.below(keys.len() as u64)).unwrap_or(0);
-            keys.get(index).cloned()
-        };
-        let Some(key) = chosen else { return };
-        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
-        self.spawn(Role::Canceller, |_| {
-            Box::pin(async move {
-                if dispatcher.cancel(&key).await.is_ok() {
-                    let mut world = lock(&world);
-                    let asked = world.runs.get(&key).is_some_and(|run| run.cancel);
-                    if !asked {
-                        world.audit.fail("a request to stop is kept", format!("{key}"));
-                    }
-                }
-                Done::Nothing
-            })
-        });
     }
 }

@@ -187,7 +187,7 @@ impl World {
 
     /// Something is to happen at a time; what is at the same time happens in any order.
     pub(crate) fn schedule(&mut self, at: Timestamp, what: What) {
-        let order = (self.prng.next(), self.number());
+        let order = (self.prng.bits(), self.number());
         self.events.push(Event { at, order, what });
     }
 

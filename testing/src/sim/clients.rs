@@ -1,0 +1,69 @@
+//! Those who ask for runs and for their end.
+
+use pumice_core::job_type::DispatchError;
+
+use super::runner::{Done, Runner};
+use super::world::{Role, lock};
+
+impl Runner {
+    /// A client asks for a run.
+    pub(super) fn ask(&mut self, index: usize) {
+        self.to_come -= 1;
+        let ask = self.asks[index].clone();
+        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
+        self.spawn(Role::Client(index), |_| {
+            Box::pin(async move {
+                // A client that gets no answer asks again, with the same key if it has one.
+                for _ in 0..20 {
+                    let outcome = dispatcher.dispatch(vec![ask.request.clone()], None).await.pop();
+                    let mut world = lock(&world);
+                    match outcome {
+                        Some(Ok(accepted)) => {
+                            let key = accepted.run_id.into();
+                            if world.runs.get(&key).is_none() {
+                                world.audit.fail("what was accepted is there", format!("{key}"));
+                            }
+                            if ask.clashes && accepted.existing {
+                                world.audit.fail("one key, one request", format!("{key}"));
+                            }
+                            break;
+                        }
+                        Some(Err(DispatchError::Store(_))) => {}
+                        Some(Err(DispatchError::KeyTaken { .. }))
+                            if ask.request.idempotency_key.is_some() =>
+                        {
+                            break;
+                        }
+                        other => world.audit.fail("a request is taken", format!("{other:?}")),
+                    }
+                }
+                Done::Nothing
+            })
+        });
+    }
+
+    /// Somebody cancels a run, whichever.
+    pub(super) fn cancel(&mut self) {
+        self.to_come -= 1;
+        let chosen = {
+            let mut world = lock(&self.world);
+            let keys: Vec<_> = world.runs.all().map(|run| run.key.clone()).collect();
+            let index = usize::try_from(world.prng.below(keys.len() as u64)).unwrap_or(0);
+            keys.get(index).cloned()
+        };
+        let Some(key) = chosen else { return };
+        let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
+        self.spawn(Role::Canceller, |_| {
+            Box::pin(async move {
+                if dispatcher.cancel(&key).await.is_ok() {
+                    let mut world = lock(&world);
+                    let asked = world.runs.get(&key).is_some_and(|run| run.cancel);
+                    if !asked {
+                        world.audit.fail("a request to stop is kept", format!("{key}"));
+                    }
+                }
+                Done::Nothing
+            })
+        });
+    }
+}
