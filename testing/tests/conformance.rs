@@ -3,8 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 
-
-
 /// A case, ready to be run.
 type Case = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -73,4 +71,3 @@ mod sqlite {
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
-

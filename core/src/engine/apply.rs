@@ -126,14 +126,19 @@ impl Dispatcher {
         Some(Outgoing { message: Message::about(&self.site().realm, &decision.run), at: wake.at })
     }
 
-    /// Sends the message of a decision. One that is not sent costs time only: the sweeper sends it.
+    /// Sends the message of a decision.
     pub(super) async fn send(&self, decision: &Decision) {
         if let Some(outgoing) = self.message(decision) {
-            for outcome in self.site().ports.queue.send(vec![outgoing]).await {
-                if let Err(error) = outcome {
-                    let run = &decision.run;
-                    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, %error, "a message was not sent; the sweeper will");
-                }
+            self.send_message(outgoing).await;
+        }
+    }
+
+    /// Sends a message. One that is not sent costs time only: the sweeper sends it.
+    pub(super) async fn send_message(&self, outgoing: Outgoing) {
+        let key = outgoing.message.key();
+        for outcome in self.site().ports.queue.send(vec![outgoing]).await {
+            if let Err(error) = outcome {
+                tracing::warn!(%key, %error, "a message was not sent; the sweeper will");
             }
         }
     }

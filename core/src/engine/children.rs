@@ -8,13 +8,17 @@ use super::handle::Verdict;
 use super::steps::Place;
 use crate::duration::Span;
 use crate::globals::merge_globals;
-use crate::job_type::Stop;
-use crate::ports::StoreError;
-use crate::run::{Input, NewRun, Run, Status};
+use crate::job_type::{Kind, Stop};
+use crate::message::Message;
+use crate::ports::{Outgoing, StoreError};
+use crate::run::{Input, NewRun, Run, Status, first_wake};
 use crate::spec::{JobSpec, Overlap, RunSpec};
 
 /// How often a child is tried to be made when the store does not answer.
 const MAX_TRIES: u32 = 4;
+/// How many levels of steps within steps run in one invocation. Each costs its stack some 100 KiB;
+/// deeper ones have an invocation of their own.
+const INLINE_DEPTH: usize = 4;
 /// The pause between.
 const PAUSE: Span = Span::from_secs(1);
 
@@ -55,7 +59,7 @@ impl<'a> Place<'a> {
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.foreach_index = planned.foreach_index;
-        self.begin_child(run, job).await.map(Ok)
+        Box::pin(self.begin_child(run, job)).await.map(Ok)
     }
 
     async fn begin_child(self, run: Run, job: JobSpec) -> Result<Run, StoreError> {
@@ -76,33 +80,59 @@ impl<'a> Place<'a> {
             // Whoever has the parent now makes its children.
             return Ok(run);
         }
+        if self.is_deep(&run) {
+            return self.leave_to_another(NewRun { run, spec }).await;
+        }
         let run = match first {
             Some(first) => engine.dispatcher.decide_new(run, first),
             None => run,
         };
-        let (run, spec) = self.create(NewRun { run, spec }).await?;
+        let (run, spec) = self.create(NewRun { run, spec }, None).await?;
         if !run.is_held(&invocation.owner, run.epoch) {
-            return engine.run_to_rest(run, &spec, 1, invocation, Some(above)).await;
+            return Box::pin(engine.run_to_rest(run, &spec, 1, invocation, Some(above))).await;
         }
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
             // The others were told while this one was not there yet.
             let _ = engine.dispatcher.cancel(&run.key).await;
         }
-        let run = engine.run_claimed(run, &spec, &job, invocation, Some(above)).await?;
+        let run = Box::pin(engine.run_claimed(run, &spec, &job, invocation, Some(above))).await?;
         if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
-            return engine.run_to_rest(run, &spec, 1, invocation, Some(above)).await;
+            return Box::pin(engine.run_to_rest(run, &spec, 1, invocation, Some(above))).await;
         }
         Ok(run)
     }
 
+    /// Whether the child has steps of its own, too many levels below the run that this invocation
+    /// began with.
+    fn is_deep(self, run: &Run) -> bool {
+        let job_type = self.engine.registry.job_type(&run.job_type);
+        let composite = job_type.is_some_and(|job_type| matches!(job_type.kind(), Kind::Composite(_)));
+        composite && run.key.depth() > self.invocation.depth + INLINE_DEPTH
+    }
+
+    /// Makes a child that runs in an invocation of its own, and reports when it has ended.
+    async fn leave_to_another(self, mut new: NewRun) -> Result<Run, StoreError> {
+        let wake = first_wake(&mut new.run, self.engine.now());
+        let message = Message::about(&self.engine.site.realm, &new.run);
+        let outgoing = wake.map(|wake| Outgoing { message, at: wake.at });
+        let (run, _) = self.create(new, outgoing).await?;
+        Ok(run)
+    }
+
     /// Makes the record, or finds the one that was made before: its key follows from its place.
-    async fn create(self, new: NewRun) -> Result<(Run, RunSpec), StoreError> {
+    async fn create(self, new: NewRun, message: Option<Outgoing>) -> Result<(Run, RunSpec), StoreError> {
         let ports = &self.engine.site.ports;
         let mut tries = 0;
         let existing = loop {
             tries += 1;
-            match ports.runs.create(vec![(new.clone(), None)]).await {
-                Ok(created) => break created.into_iter().any(|created| created.existing.is_some()),
+            match ports.runs.create(vec![(new.clone(), message.clone())]).await {
+                Ok(created) => {
+                    let unsent = created.iter().all(|created| created.existing.is_none() && !created.sent);
+                    if let Some(outgoing) = message.clone().filter(|_| unsent) {
+                        self.engine.dispatcher.send_message(outgoing).await;
+                    }
+                    break created.into_iter().any(|created| created.existing.is_some());
+                }
                 Err(error) if tries >= MAX_TRIES => return Err(error),
                 Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
             }

@@ -81,8 +81,8 @@ impl Engine {
         let owner =
             Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
         let work_dir = WorkDir::new(self.site.scratch.clone(), run.run_id.to_string());
-        let invocation = Invocation { owner, began: self.now(), ends, work_dir };
-        self.run_to_rest(run, &spec, receives, &invocation, None).await?;
+        let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
+        Box::pin(self.run_to_rest(run, &spec, receives, &invocation, None)).await?;
         Ok(Handled::Delete)
     }
 
@@ -116,13 +116,13 @@ impl Engine {
                         // What it started must not go on for nobody.
                         self.cancel_children(&run).await?;
                     }
-                    return self.close(run, status, reason, Some(&job), invocation, parent).await;
+                    return Box::pin(self.close(run, status, reason, Some(&job), invocation, parent)).await;
                 }
                 Look::Duties => {
                     let until = invocation.lease_until(self.now(), self.limits.lease);
                     let input = Input::ClaimDuties { worker: invocation.owner.clone(), until };
                     match self.dispatcher.apply(run, input).await {
-                        Ok(claimed) => run = self.see_to_duties(claimed, &job, invocation).await?,
+                        Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
                         Err(error) => return rest(error),
                     }
                 }
@@ -132,11 +132,11 @@ impl Engine {
                             format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
                         return self.close(run, Status::Rejected, reason, None, invocation, parent).await;
                     }
-                    let claimed = match self.start(run, &job, first, invocation, parent).await? {
+                    let claimed = match Box::pin(self.start(run, &job, first, invocation, parent)).await? {
                         Started::Claimed(claimed) => claimed,
                         Started::Rest(run) => return Ok(run),
                     };
-                    run = self.run_claimed(claimed, spec, &job, invocation, parent).await?;
+                    run = Box::pin(self.run_claimed(claimed, spec, &job, invocation, parent)).await?;
                 }
             }
             let now = self.now();
@@ -228,7 +228,7 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
-        let (actions, stepped, rendered) = match self.carry_out(&run, spec, job, invocation).await {
+        let (actions, stepped, rendered) = match Box::pin(self.carry_out(&run, spec, job, invocation)).await {
             Ok(carried_out) => carried_out,
             Err(error) => {
                 self.put_back(run, invocation).await;
@@ -250,7 +250,7 @@ impl Engine {
             rendered,
         };
         match self.dispatcher.apply(run, input).await {
-            Ok(finished) => self.see_to_duties(finished, job, invocation).await,
+            Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
             Err(error) => rest(error),
         }
     }
@@ -267,12 +267,16 @@ impl Engine {
         let realm = self.site.ports.jobs.realm().await?;
         let actions = self.due_actions(job, &realm);
         Ok(match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
-            Some(Kind::Leaf(leaf)) => match self.attempt(leaf, run, spec, job, &realm, invocation).await? {
-                Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
-                Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
-            },
+            Some(Kind::Leaf(leaf)) => {
+                match Box::pin(self.attempt(leaf, run, spec, job, &realm, invocation)).await? {
+                    Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
+                    Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
+                }
+            }
             Some(Kind::Composite(composite)) => {
-                (actions, self.step_through(composite, run, spec, job, &realm, invocation).await?, None)
+                // Boxed, as steps may have steps: each level costs the stack as little as can be.
+                let stepping = Box::pin(self.step_through(composite, run, spec, job, &realm, invocation));
+                (actions, stepping.await?, None)
             }
             None => {
                 let reason = format!("no such job type {:?}", job.fields.r#type);

@@ -91,6 +91,8 @@ pub(crate) struct Invocation {
     began: Timestamp,
     ends: Option<Timestamp>,
     work_dir: WorkDir,
+    /// How deep the run that it began with stands below its root.
+    depth: usize,
 }
 
 impl Invocation {

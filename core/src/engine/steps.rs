@@ -64,7 +64,7 @@ impl Engine {
     ) -> Result<Stepped, StoreError> {
         let templates = self.templates(run, job, realm).await?;
         let (run, rendered) =
-            match self.resolved(composite, run, spec, job, realm, &templates, invocation).await? {
+            match Box::pin(self.resolved(composite, run, spec, job, realm, &templates, invocation)).await? {
                 Ok(resolved) => resolved,
                 Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
                 Err(ended) => return Ok(ended),
@@ -199,7 +199,7 @@ impl Walk<'_> {
                         return Ok(Stepped::Ended(self.conclude(outcome, stop)));
                     }
                     let resume = matches!(next, Next::Start(_));
-                    if let Some(run) = self.give_way(resume).await? {
+                    if let Some(run) = Box::pin(self.give_way(resume)).await? {
                         return Ok(Stepped::Rest(run));
                     }
                 }

@@ -7,8 +7,10 @@ use serde_json::Value;
 pub async fn come_in_the_order_asked_for(on: &Adapters) {
     let ids = [job("report"), job("no/such"), job("etl/load")];
     let jobs = on.jobs.jobs(&ids).await.expect("the store answers");
-    let documents: Vec<Option<Value>> =
-        jobs.into_iter().map(|job| job.map(|job| Value::Object(job.expect("it holds").document.clone()))).collect();
+    let documents: Vec<Option<Value>> = jobs
+        .into_iter()
+        .map(|job| job.map(|job| Value::Object(job.expect("it holds").document.clone())))
+        .collect();
     let stored = stored_jobs();
     assert_eq!(documents, [Some(stored[2].clone()), None, Some(stored[0].clone())]);
     let ids = on.jobs.job_ids().await.expect("the store answers");

@@ -16,7 +16,9 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
-use pumice_core::ports::{Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, StateStore};
+use pumice_core::ports::{
+    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, StateStore,
+};
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 use serde_json::{Value, json};
@@ -51,9 +53,7 @@ pub fn realm() -> Value {
 /// The jobs that the stores hold.
 #[must_use]
 pub fn stored_jobs() -> Vec<Value> {
-    let job = |id: &str| {
-        json!({ "job_id": id, "type": "log", "worker": "core", "payload": { "message": id }, "x-note": "kept" })
-    };
+    let job = |id: &str| json!({ "job_id": id, "type": "log", "worker": "core", "payload": { "message": id }, "x-note": "kept" });
     vec![job("etl/load"), job("etl/check"), job("report")]
 }
 

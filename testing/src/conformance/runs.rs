@@ -16,7 +16,8 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     let made = new(run.clone());
     on.runs.create(vec![(made.clone(), None)]).await.expect("it is made");
     assert_eq!(on.get(&run.key).await, run);
-    let (found, spec) = on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
+    let (found, spec) =
+        on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
     assert_eq!((found, spec), (run, made.spec));
     assert!(on.runs.load(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
@@ -81,7 +82,8 @@ pub async fn a_change_is_read_as_it_was_written(on: &Adapters) {
         })
         .await;
     assert_eq!(on.get(&run.key).await, written);
-    let (found, spec) = on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
+    let (found, spec) =
+        on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
     assert_eq!((found, spec), (written, new(run).spec), "what it uses never changes");
 }
 

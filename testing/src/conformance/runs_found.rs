@@ -92,7 +92,10 @@ pub async fn lists_are_filtered(on: &Adapters) {
         (RunQuery { job: text("*o*d"), ..all() }, vec![key(4), key(1)]),
         (RunQuery { statuses: vec![Status::Failed, Status::Running], ..all() }, vec![key(4)]),
         (RunQuery { since: Some(at(3)), ..all() }, vec![key(4), key(3)]),
-        (RunQuery { children: true, job: text("etl/load"), ..all() }, vec![key(4), parent.key.child(1, 0), key(1)]),
+        (
+            RunQuery { children: true, job: text("etl/load"), ..all() },
+            vec![key(4), parent.key.child(1, 0), key(1)],
+        ),
         (RunQuery { job: text("no/such"), ..all() }, vec![]),
     ];
     for (query, expected) in cases {
@@ -109,7 +112,8 @@ pub async fn a_tree_has_parents_first_and_what_they_dispatched(on: &Adapters) {
     for run in [parent.clone(), child.clone(), by_child.clone(), by_that.clone(), run_of(4, "report")] {
         on.make([run]).await;
     }
-    let query = RunQuery { tree_of: Some(parent.key.clone()), children: true, limit: 10, ..RunQuery::default() };
+    let query =
+        RunQuery { tree_of: Some(parent.key.clone()), children: true, limit: 10, ..RunQuery::default() };
     let found = on.runs.list(&query).await.expect("the store answers");
     assert_eq!(keys(&found), names(&[parent.key, child.key, by_child.key, by_that.key]));
 }

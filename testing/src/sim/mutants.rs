@@ -159,7 +159,8 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
 
 /// Whether a write tells a run that waits for its children of one that ended, and must not.
 pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
-    let told = before.status == Status::Waiting && before.ts_start.is_some() && change.run.epoch == before.epoch;
+    let told =
+        before.status == Status::Waiting && before.ts_start.is_some() && change.run.epoch == before.epoch;
     world.is(Mutant::ParentNotTold) && told && before.due_at.is_some_and(|due| world.now < due)
 }
 

@@ -38,12 +38,13 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 14] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
     Scenario { name: "foreach", build: foreach, small: false },
     Scenario { name: "nested", build: nested, small: false },
+    Scenario { name: "deep", build: deep, small: false },
     Scenario { name: "fanout", build: fanout, small: false },
     Scenario { name: "skip", build: |prng| overlapping(prng, "skip"), small: true },
     Scenario { name: "queue", build: |prng| overlapping(prng, "queue"), small: true },
@@ -195,6 +196,19 @@ fn nested(prng: &mut Prng) -> Setup {
     let whole = steps(prng, shape, 3, &of);
     let whole = setup.job(whole);
     setup.ask(0, &whole);
+    setup
+}
+
+/// Steps within steps, nearly as deep as is allowed.
+fn deep(prng: &mut Prng) -> Setup {
+    let mut setup = Setup::default();
+    let mut job = setup.job(short_nap(prng));
+    for _ in 0..prng.pick(&[4, 10, 30]) {
+        let document = json!({ "type": "steps", "payload": { "steps": [{ "job": job }] } });
+        let document = with_actions(prng, document);
+        job = setup.job(document);
+    }
+    setup.ask(0, &job);
     setup
 }
 

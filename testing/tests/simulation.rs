@@ -1,0 +1,125 @@
+//! The simulation as ordinary tests: fresh seeds, seeds that once found a bug, and crashes at
+//! every port call.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pumice_testing::sim::{
+    Mutant, Report, SCENARIOS, Scenario, scenario, scenario_of, simulate, simulate_crashes,
+};
+
+/// Calls a function with each number below `count`, on every core.
+fn over(count: u64, each: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    each(number);
+                }
+            });
+        }
+    });
+}
+
+fn assert_holds(report: &Report, how: &str) {
+    if let Some(violation) = &report.violation {
+        panic!("seed {}, scenario {}{how}: {violation:?}", report.seed, report.scenario);
+    }
+}
+
+#[test]
+fn fresh_seeds_hold() {
+    over(3_000, |seed| assert_holds(&simulate(seed, scenario_of(seed), None, false), ""));
+}
+
+/// Seeds that found a bug in the engine or its rules, with what the bug was.
+const FOUND: [(u64, &str, &str); 9] = [
+    (41, "mix", "a claim decided again after a conflict started a run that had ended"),
+    (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
+    (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
+    (265, "mix", "a child was run after its parent had ended"),
+    (13, "mix", "a host that stood still after its claim ran the job beside its successor"),
+    (125, "mix", "a record that was read did not equal the one that was written"),
+    (1_577, "retry", "the same, by nanoseconds of a random delay"),
+    (10_955, "queue", "a run whose worker was lost was made to wait for its own lock"),
+    (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
+];
+
+#[test]
+fn seeds_that_found_bugs_hold() {
+    for (seed, name, bug) in FOUND {
+        let scenario = scenario(name).unwrap();
+        assert_holds(&simulate(seed, scenario, None, false), &format!(" ({bug})"));
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_steps_each_time() {
+    for seed in 0..28 {
+        let [one, other] = [(); 2].map(|()| simulate(seed, scenario_of(seed), None, true));
+        assert_eq!(one.trace, other.trace, "seed {seed}");
+        assert!(!one.trace.is_empty());
+    }
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    for mutant in Mutant::ALL {
+        let caught = AtomicU64::new(0);
+        over(3_000, |seed| {
+            if caught.load(Ordering::Relaxed) == 0
+                && simulate(seed, scenario_of(seed), Some(mutant), false).violation.is_some()
+            {
+                caught.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert!(caught.into_inner() > 0, "{mutant:?} is not caught");
+    }
+}
+
+/// The seed from 0 on that gives the scenario with the most port calls below `limit`.
+fn seed_for(scenario: &'static Scenario, limit: u64) -> (u64, u64) {
+    let calls = |seed| simulate_crashes(seed, scenario, Vec::new(), false).calls;
+    let fitting = (0..40).map(|seed| (seed, calls(seed))).filter(|(_, calls)| *calls < limit);
+    fitting.max_by_key(|(_, calls)| *calls).expect("a small seed")
+}
+
+/// One crash before or after each port call, in every scenario.
+#[test]
+fn a_crash_at_any_call_is_survived() {
+    for scenario in &SCENARIOS {
+        for limit in [40, 150] {
+            let (seed, calls) = seed_for(scenario, limit);
+            over(calls * 2, |number| {
+                let crash = (number / 2 + 1, number % 2 == 1);
+                let report = simulate_crashes(seed, scenario, vec![crash], false);
+                assert_holds(&report, &format!(", crash {crash:?}"));
+            });
+        }
+    }
+}
+
+/// Two crashes, before or after any two port calls, in the small scenarios.
+#[test]
+fn two_crashes_at_any_calls_are_survived() {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.small) {
+        let (seed, calls) = seed_for(scenario, 24);
+        over(calls * 2, |number| {
+            let first = (number / 2 + 1, number % 2 == 1);
+            // After the first the calls are others: as many as the rest of this run has.
+            let all = simulate_crashes(seed, scenario, vec![first], false).calls;
+            for second in first.0 + 1..=all {
+                for after in [false, true] {
+                    let crashes = vec![first, (second, after)];
+                    let report = simulate_crashes(seed, scenario, crashes.clone(), false);
+                    assert_holds(&report, &format!(", crashes {crashes:?}"));
+                }
+            }
+        });
+    }
+}
