@@ -82,11 +82,12 @@ fn every_mutant_is_caught() {
     }
 }
 
-/// The seed from 0 on that gives the scenario with the most port calls below `limit`.
+/// The seed that gives the scenario with the most port calls below `limit`, else with the fewest.
 fn seed_for(scenario: &'static Scenario, limit: u64) -> (u64, u64) {
     let calls = |seed| simulate_crashes(seed, scenario, Vec::new(), false).calls;
-    let fitting = (0..40).map(|seed| (seed, calls(seed))).filter(|(_, calls)| *calls < limit);
-    fitting.max_by_key(|(_, calls)| *calls).expect("a small seed")
+    let seeds: Vec<(u64, u64)> = (0..40).map(|seed| (seed, calls(seed))).collect();
+    let fitting = seeds.iter().filter(|(_, calls)| *calls < limit).max_by_key(|(_, calls)| *calls);
+    *fitting.or(seeds.iter().min_by_key(|(_, calls)| *calls)).expect("there are seeds")
 }
 
 /// One crash before or after each port call, in every scenario.

@@ -4,8 +4,8 @@ use futures_util::future::BoxFuture;
 
 use super::Above;
 use super::attempt::child_lineage;
-use super::handle::Verdict;
 use super::steps::Place;
+use super::verdict::Verdict;
 use crate::duration::Span;
 use crate::globals::merge_globals;
 use crate::job_type::{Kind, Stop};
@@ -16,9 +16,10 @@ use crate::spec::{JobSpec, Overlap, RunSpec};
 
 /// How often a child is tried to be made when the store does not answer.
 const MAX_TRIES: u32 = 4;
-/// How many levels of steps within steps run in one invocation. Each costs its stack some 100 KiB;
+/// How many levels of steps below a run are run in its invocation. Each costs the stack some 100 KiB
+/// (and three times as much in a debug build), and a thread of the async runtime has 2 MiB;
 /// deeper ones have an invocation of their own.
-const INLINE_DEPTH: usize = 4;
+const INLINE_DEPTH: usize = 2;
 /// The pause between.
 const PAUSE: Span = Span::from_secs(1);
 

@@ -6,15 +6,16 @@ use super::apply::ApplyError;
 use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
+use super::verdict::Verdict;
 use super::{Above, Engine, Invocation};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::{JobError, Kind, Rendered, Scene, Templates, WorkDir};
+use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
-use crate::spec::{ActionsWhen, Enabled, JobSpec, Overlap, RealmSpec, RunSpec};
+use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +26,6 @@ pub enum Handled {
     Again(Duration),
     /// It can never be dealt with: to the dead letters, for this reason.
     Bury(String),
-}
-
-/// How a run that has not been started before is to begin.
-pub(super) enum Verdict {
-    /// With its first attempt, and with what its `event_log` gives.
-    Start(Option<serde_json::Value>),
-    /// Not at all.
-    End(Status, String),
 }
 
 /// How long a run stays away that could not begin because something could not be reached.
@@ -331,54 +324,6 @@ impl Engine {
             },
             Err(error) => rest(error),
         }
-    }
-
-    /// Whether a run may start: it is not too old, its type exists, and its job is enabled.
-    pub(super) async fn verdict(&self, run: &Run, job: &JobSpec) -> Result<Verdict, StoreError> {
-        let fields = &job.fields;
-        let now = self.now();
-        if self.registry.job_type(&fields.r#type).is_none() {
-            return Ok(Verdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
-        }
-        if let Some(limit) = fields.max_run_delay.filter(|limit| !limit.is_zero())
-            && now - run.ts_dispatch.max(run.not_before) > limit.delta()
-        {
-            return Ok(Verdict::End(
-                Status::Rejected,
-                format!("dispatched more than its max_run_delay of {limit} ago"),
-            ));
-        }
-        if fields.enabled == Enabled::Static(false) {
-            return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
-        }
-        let dynamic = matches!(fields.enabled, Enabled::Template(_));
-        if !dynamic && fields.event_log.is_none() {
-            return Ok(Verdict::Start(None));
-        }
-        let realm = self.site.ports.jobs.realm().await?;
-        let (scene, _) = self.dispatcher.scene(run, job, &realm, now).await?;
-        Ok(self.rendered_verdict(job, scene))
-    }
-
-    fn rendered_verdict(&self, job: &JobSpec, scene: Scene) -> Verdict {
-        let templates = Templates::new(self.registry.renderer().clone(), scene);
-        if let Enabled::Template(source) = &job.fields.enabled {
-            match templates.condition(source) {
-                Ok((true, _)) => {}
-                Ok((false, text)) => {
-                    return Verdict::End(
-                        Status::Skipped,
-                        format!("the job is not enabled: its template gave {:?}", text.trim()),
-                    );
-                }
-                Err(error) => return Verdict::End(Status::Failed, format!("enabled: {error}")),
-            }
-        }
-        let event_log = job.fields.event_log.as_ref().map(|event_log| {
-            // What cannot be logged does not stop the job (lava guide, The event_log Field).
-            templates.json(event_log, &[]).unwrap_or_else(|error| format!("bad event_log: {error}").into())
-        });
-        Verdict::Start(event_log)
     }
 }
 

@@ -11,6 +11,7 @@ mod handle;
 mod scene;
 mod steps;
 mod sweep;
+mod verdict;
 
 use std::sync::Arc;
 

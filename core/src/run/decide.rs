@@ -6,14 +6,16 @@
 use chrono::SubsecRound;
 use serde_json::{Value, json};
 
+use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
+use super::look::{crashes_so_far, is_early, is_suspended};
 use super::record::{Duties, Lease, Run, Worker};
+use super::retry::{begin_next, retry_delay};
 use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::Rendered;
 use crate::request::MAX_DELAY;
-use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
+use crate::spec::{ActionsWhen, Overlap};
 
 /// How long after a run could have started somebody looks whether it did.
 pub const WAKE_GRACE: Span = Span::from_secs(60);
@@ -24,265 +26,8 @@ pub const POLL: Span = Span::from_mins(5);
 pub const DUTIES: Span = Span::from_mins(2);
 /// How long a run is left alone, at most, after it was looked at for nothing.
 pub const MAX_LULL: Span = Span::from_mins(15);
-/// How often a worker may be lost while it runs the same run.
-pub const MAX_CRASHES: u32 = 5;
 /// How long a run waits for the one before it, at most, until it looks again.
 pub const HOLD: Span = Span::from_secs(30);
-/// How much too early a message may come and still start its run: the clocks of two hosts differ.
-pub const EARLY: Span = Span::from_secs(2);
-
-/// What is known about a message's arrival besides the record.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tries {
-    /// How often the queue has handed out this message.
-    pub receives: u32,
-    /// Whether the job is run step by step with children, so that a cancelled one must first see to them.
-    pub composite: bool,
-}
-
-/// Why a message needs nothing done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drop {
-    /// The run has ended and nothing is left to do.
-    Ended,
-    /// Somebody holds the run.
-    Held,
-    /// The run is not to start yet; another message will come.
-    Early,
-}
-
-/// What a message about a run calls for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Look {
-    /// Nothing.
-    Drop(Drop),
-    /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`].
-    Duties,
-    /// An end without running: [`Input::Close`].
-    Close(Status, String),
-    /// An attempt, the first of the run when `first`: [`Input::Claim`].
-    Start {
-        /// Nobody has started this run before.
-        first: bool,
-    },
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// Well, with a result.
-    Success(Value),
-    /// Not well.
-    Failure {
-        /// Why: a lower-case fragment.
-        reason: String,
-        /// What there is to tell besides.
-        result: Value,
-        /// Whether another attempt could help.
-        retryable: bool,
-    },
-    /// Stopped by request.
-    Cancelled,
-}
-
-/// What happened to a run, or is asked of it.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A worker starts or resumes it.
-    Claim {
-        /// Who.
-        worker: Worker,
-        /// On which host.
-        hostname: String,
-        /// Until when the claim holds unless it is extended.
-        until: Timestamp,
-        /// What the job's `event_log` gave, when this is the first start.
-        event_log: Option<Value>,
-    },
-    /// It ends without running an attempt.
-    Close {
-        /// As what.
-        status: Status,
-        /// Why.
-        reason: String,
-        /// Whether `on_fail` has actions.
-        on_fail: bool,
-        /// Whether the parent must be told: not when it runs in the same invocation.
-        tell_parent: bool,
-        /// Who ends it, and until when that one sees to what is left.
-        worker: Worker,
-        /// Until when.
-        until: Timestamp,
-    },
-    /// It must wait until another run of its job has ended.
-    Hold {
-        /// The run that is in the way.
-        by: RunKey,
-    },
-    /// A worker sees to the actions and reports that are left.
-    ClaimDuties {
-        /// Who.
-        worker: Worker,
-        /// Until when the claim holds.
-        until: Timestamp,
-    },
-    /// The attempt ended.
-    Finish {
-        /// Whose attempt.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-        /// How it ended.
-        outcome: Outcome,
-        /// Which of the lists `on_success`, `on_retry`, `on_fail` have actions.
-        actions: [bool; 3],
-        /// Whether the parent must be told: not when it runs in the same invocation.
-        tell_parent: bool,
-        /// A random number from 0 up to 1.
-        jitter: f64,
-        /// What was rendered for this attempt alone.
-        rendered: Option<Rendered>,
-    },
-    /// It gives way until its children have ended, or its worker's time is up.
-    Suspend {
-        /// Who.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-        /// After how long it goes on in another invocation, if not when a child ends.
-        resume: Option<Span>,
-    },
-    /// What it looked up at its start is kept for good.
-    Pin {
-        /// Who.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-        /// Payload and parameters from now on.
-        rendered: Rendered,
-    },
-    /// One of its actions is done.
-    ActionDone {
-        /// Who.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-        /// What went wrong, if anything.
-        error: Option<String>,
-    },
-    /// All its actions are done and its parent has been told.
-    DutiesDone {
-        /// Who.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-    },
-    /// The worker needs more time.
-    Extend {
-        /// Who.
-        worker: Worker,
-        /// The epoch that its claim granted.
-        epoch: u64,
-        /// Until when the claim holds from now on.
-        until: Timestamp,
-    },
-    /// A child of it has ended.
-    ChildEnded,
-    /// The run of its job that was in its way has ended.
-    Freed,
-    /// Somebody asks for it to stop.
-    Cancel,
-    /// Its time to be looked at has passed.
-    Sweep,
-}
-
-/// A message to be sent: time to look at a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wake {
-    /// Not before this.
-    pub at: Timestamp,
-}
-
-/// What a lock change does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockChange {
-    /// Take the job's lock; it must be free or this run's own.
-    Take,
-    /// Give it up, if this run holds it.
-    Free,
-}
-
-/// What follows from an input.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// The next record, to be written on the condition that nobody has written since.
-    pub run: Run,
-    /// The message to send after that.
-    pub wake: Option<Wake>,
-    /// What happens to the lock of the job, in the same write.
-    pub lock: Option<LockChange>,
-}
-
-/// An input that does not fit the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IllegalTransition {
-    /// The claim is history: somebody else has the run, or its lease was given up.
-    #[error("the claim on the run is history")]
-    Fenced,
-    /// The run has ended.
-    #[error("the run has ended")]
-    Ended,
-    /// Somebody holds the run.
-    #[error("another worker holds the run")]
-    Held,
-    /// It is not to start yet.
-    #[error("the run is not to start yet")]
-    Early,
-    /// Nothing would change.
-    #[error("there is nothing to change")]
-    Nothing,
-}
-
-/// What a message about the run calls for now.
-#[must_use]
-pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
-    if run.due_at.is_none() {
-        return Look::Drop(Drop::Ended);
-    }
-    if run.lease.as_ref().is_some_and(|lease| now < lease.until) {
-        return Look::Drop(Drop::Held);
-    }
-    if run.status.is_end() || run.duties.is_some() {
-        return Look::Duties;
-    }
-    if is_early(run, now) {
-        return Look::Drop(Drop::Early);
-    }
-    let started = matches!(run.status, Status::Running) || is_suspended(run);
-    if run.cancel && !(tries.composite && started) {
-        return Look::Close(Status::Cancelled, "cancelled before it ran".to_owned());
-    }
-    let lost = crashes_so_far(run);
-    if lost > MAX_CRASHES {
-        return Look::Close(Status::Failed, format!("its worker was lost {lost} times"));
-    }
-    let tried = (lost + 1).max(tries.receives);
-    if run.retry.max_tries > 0 && tried > run.retry.max_tries {
-        let reason = format!("try {tried} is more than its max_tries of {}", run.retry.max_tries);
-        return Look::Close(Status::Rejected, reason);
-    }
-    Look::Start { first: run.ts_start.is_none() }
-}
-
-/// A run that was started and gave way, rather than one that never started.
-fn is_suspended(run: &Run) -> bool {
-    run.status == Status::Waiting && run.ts_start.is_some()
-}
-
-/// How many workers were lost on this run, the one that let its lease run out included.
-fn crashes_so_far(run: &Run) -> u32 {
-    run.crashes + u32::from(run.status == Status::Running && run.lease.is_some())
-}
 
 /// The next record and what follows from it.
 ///
@@ -380,10 +125,6 @@ fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
 fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
     without_duties(run, now)?;
     if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }
-}
-
-fn is_early(run: &Run, now: Timestamp) -> bool {
-    now + EARLY.delta() < run.not_before
 }
 
 fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
@@ -521,24 +262,6 @@ fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestam
     begin_next(&mut next);
     let wake = wake(&mut next, now);
     Decision { run: next, wake, lock: None }
-}
-
-/// Makes the record that of the next attempt, which looks everything up anew.
-fn begin_next(next: &mut Run) {
-    next.attempt += 1;
-    next.lease = None;
-    next.rendered = None;
-}
-
-/// The delay before the attempt after this one.
-fn retry_delay(run: &Run, jitter: f64) -> Span {
-    match run.retry.backoff {
-        RetryBackoff::Fixed => run.retry.delay,
-        RetryBackoff::Exponential => {
-            let most = run.retry.delay.get().saturating_mul(1 << (run.attempt - 1).min(20));
-            Span::from(most.min(MAX_DELAY.get()).mul_f64(jitter.clamp(0.0, 1.0)))
-        }
-    }
 }
 
 fn end(

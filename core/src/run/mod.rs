@@ -2,13 +2,15 @@
 
 mod decide;
 mod event;
+mod input;
+mod look;
 mod record;
+mod retry;
 mod status;
 
-pub use decide::{
-    DUTIES, Decision, Drop, EARLY, HOLD, IllegalTransition, Input, LockChange, Look, MAX_CRASHES, MAX_LULL,
-    Outcome, POLL, Tries, WAKE_GRACE, Wake, decide, first_wake, look,
-};
+pub use decide::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE, decide, first_wake};
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
+pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
+pub use look::{Drop, EARLY, Look, MAX_CRASHES, Tries, look};
 pub use record::{Duties, Keyed, Lease, Lineage, NewRun, RetryRule, Run, Worker};
 pub use status::{Status, UnknownStatus};

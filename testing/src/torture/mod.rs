@@ -83,7 +83,8 @@ impl Torture {
         let left = || async {
             let database = home.database();
             Ok::<_, String>(
-                database.unfinished(1).await.map_err(store)? + database.waiting_messages().await.map_err(store)?,
+                database.unfinished(1).await.map_err(store)?
+                    + database.waiting_messages().await.map_err(store)?,
             )
         };
         while left().await? > 0 && began.elapsed() < PATIENCE {
@@ -107,7 +108,9 @@ impl Torture {
         for run in &runs {
             survived.crashes += run.crashes;
             if !run.status.is_end() || run.due_at.is_some() || run.lease.is_some() {
-                survived.wrong.push(format!("run {} of {} is not done with: {}", run.key, run.job_id, run.status));
+                survived
+                    .wrong
+                    .push(format!("run {} of {} is not done with: {}", run.key, run.job_id, run.status));
             }
         }
         survived.runs = runs.len();

@@ -1,0 +1,93 @@
+//! What a message about a run calls for: told from the record alone.
+
+use super::record::Run;
+use super::status::Status;
+use crate::Timestamp;
+use crate::duration::Span;
+
+/// How often a worker may be lost while it runs the same run.
+pub const MAX_CRASHES: u32 = 5;
+/// How much too early a message may come and still start its run: the clocks of two hosts differ.
+pub const EARLY: Span = Span::from_secs(2);
+
+/// What is known about a message's arrival besides the record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tries {
+    /// How often the queue has handed out this message.
+    pub receives: u32,
+    /// Whether the job is run step by step with children, so that a cancelled one must first see to them.
+    pub composite: bool,
+}
+
+/// Why a message needs nothing done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// The run has ended and nothing is left to do.
+    Ended,
+    /// Somebody holds the run.
+    Held,
+    /// The run is not to start yet; another message will come.
+    Early,
+}
+
+/// What a message about a run calls for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// Nothing.
+    Drop(Drop),
+    /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`].
+    Duties,
+    /// An end without running: [`Input::Close`].
+    Close(Status, String),
+    /// An attempt, the first of the run when `first`: [`Input::Claim`].
+    Start {
+        /// Nobody has started this run before.
+        first: bool,
+    },
+}
+
+/// What a message about the run calls for now.
+#[must_use]
+pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
+    if run.due_at.is_none() {
+        return Look::Drop(Drop::Ended);
+    }
+    if run.lease.as_ref().is_some_and(|lease| now < lease.until) {
+        return Look::Drop(Drop::Held);
+    }
+    if run.status.is_end() || run.duties.is_some() {
+        return Look::Duties;
+    }
+    if is_early(run, now) {
+        return Look::Drop(Drop::Early);
+    }
+    let started = matches!(run.status, Status::Running) || is_suspended(run);
+    if run.cancel && !(tries.composite && started) {
+        return Look::Close(Status::Cancelled, "cancelled before it ran".to_owned());
+    }
+    let lost = crashes_so_far(run);
+    if lost > MAX_CRASHES {
+        return Look::Close(Status::Failed, format!("its worker was lost {lost} times"));
+    }
+    let tried = (lost + 1).max(tries.receives);
+    if run.retry.max_tries > 0 && tried > run.retry.max_tries {
+        let reason = format!("try {tried} is more than its max_tries of {}", run.retry.max_tries);
+        return Look::Close(Status::Rejected, reason);
+    }
+    Look::Start { first: run.ts_start.is_none() }
+}
+
+/// A run that was started and gave way, rather than one that never started.
+pub(super) fn is_suspended(run: &Run) -> bool {
+    run.status == Status::Waiting && run.ts_start.is_some()
+}
+
+/// How many workers were lost on this run, the one that let its lease run out included.
+pub(super) fn crashes_so_far(run: &Run) -> u32 {
+    run.crashes + u32::from(run.status == Status::Running && run.lease.is_some())
+}
+
+/// Whether it is not to start yet.
+pub(super) fn is_early(run: &Run, now: Timestamp) -> bool {
+    now + EARLY.delta() < run.not_before
+}

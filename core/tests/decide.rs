@@ -1,0 +1,335 @@
+//! The rules of a run's life as tables: which input fits which record, and what follows.
+
+use chrono::{DateTime, TimeDelta};
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::request::MAX_DELAY;
+use pumice_core::run::{
+    Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, Tries, WAKE_GRACE, Worker, decide, first_wake, look,
+};
+use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const START: Timestamp = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+
+fn at(seconds: i64) -> Timestamp {
+    START + TimeDelta::seconds(seconds)
+}
+
+fn owner(name: &str) -> Worker {
+    Worker(name.to_owned())
+}
+
+fn dispatched() -> Run {
+    let run_id = RunId(Uuid::nil());
+    let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+    Run::dispatched(RunKey::root(run_id), run_id, about, at(0), at(0), Span::from_days(1))
+}
+
+fn claim_by(name: &str) -> Input {
+    Input::Claim { worker: owner(name), hostname: name.to_owned(), until: at(300), event_log: None }
+}
+
+fn apply(run: &Run, input: Input, seconds: i64) -> Decision {
+    let mut decision = decide(run, input, at(seconds)).unwrap();
+    decision.run.rev += 1;
+    decision
+}
+
+/// Claimed by `one` at 0, until 300.
+fn running() -> Run {
+    apply(&dispatched(), claim_by("one"), 0).run
+}
+
+fn finish(outcome: Outcome, actions: [bool; 3]) -> Input {
+    let (worker, epoch) = (owner("one"), 1);
+    Input::Finish { worker, epoch, outcome, actions, tell_parent: true, jitter: 0.5, rendered: None }
+}
+
+fn failure(retryable: bool) -> Outcome {
+    Outcome::Failure { reason: "it broke".to_owned(), result: json!({ "error": "it broke" }), retryable }
+}
+
+fn suspended() -> Run {
+    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None }, 10).run
+}
+
+fn retrying() -> Run {
+    let mut run = running();
+    run.retry = RetryRule { limit: 3, delay: Span::from_secs(60), ..RetryRule::default() };
+    apply(&run, finish(failure(true), [false; 3]), 10).run
+}
+
+fn complete() -> Run {
+    apply(&running(), finish(Outcome::Success(json!({})), [false; 3]), 10).run
+}
+
+fn with_duties() -> Run {
+    apply(&running(), finish(Outcome::Success(json!({})), [true; 3]), 10).run
+}
+
+fn close() -> Input {
+    let (status, reason) = (Status::Rejected, "too old".to_owned());
+    Input::Close { status, reason, on_fail: true, tell_parent: true, worker: owner("two"), until: at(900) }
+}
+
+#[test]
+fn what_a_message_calls_for() {
+    let lost = Run { crashes: MAX_CRASHES, ..running() };
+    let cancelled = Run { cancel: true, ..dispatched() };
+    let capped = Run { retry: RetryRule { max_tries: 2, ..RetryRule::default() }, ..dispatched() };
+    let later = Run { not_before: at(100), ..dispatched() };
+    let once = Tries { receives: 1, composite: false };
+    let steps = Tries { composite: true, ..once };
+    let start = |first| Look::Start { first };
+    let cases: Vec<(&str, Run, Tries, i64, Look)> = vec![
+        ("new", dispatched(), once, 0, start(true)),
+        ("early", later.clone(), once, 97, Look::Drop(Drop::Early)),
+        ("early within what clocks differ", later, once, 98, start(true)),
+        ("held", running(), once, 299, Look::Drop(Drop::Held)),
+        ("held no more", running(), once, 300, start(false)),
+        ("ended", complete(), once, 20, Look::Drop(Drop::Ended)),
+        ("duties of another", with_duties(), once, 20, Look::Drop(Drop::Held)),
+        ("duties of nobody", with_duties(), once, 900, Look::Duties),
+        ("suspended", suspended(), once, 20, start(false)),
+        ("to be tried again", retrying(), once, 70, start(false)),
+        ("not yet to be tried again", retrying(), once, 60, Look::Drop(Drop::Early)),
+        (
+            "lost too often",
+            lost,
+            once,
+            300,
+            Look::Close(Status::Failed, format!("its worker was lost {} times", MAX_CRASHES + 1)),
+        ),
+        (
+            "cancelled",
+            cancelled.clone(),
+            once,
+            0,
+            Look::Close(Status::Cancelled, "cancelled before it ran".to_owned()),
+        ),
+        (
+            "cancelled before its first step",
+            cancelled,
+            steps,
+            0,
+            Look::Close(Status::Cancelled, "cancelled before it ran".to_owned()),
+        ),
+        ("cancelled between its steps", Run { cancel: true, ..suspended() }, steps, 20, start(false)),
+        (
+            "received too often",
+            capped.clone(),
+            Tries { receives: 3, ..once },
+            0,
+            Look::Close(Status::Rejected, "try 3 is more than its max_tries of 2".to_owned()),
+        ),
+        ("received often enough", capped, Tries { receives: 2, ..once }, 0, start(true)),
+    ];
+    for (what, run, tries, seconds, expected) in cases {
+        assert_eq!(look(&run, tries, at(seconds)), expected, "{what}");
+    }
+}
+
+/// Which inputs are refused, and why: the fences.
+#[test]
+fn what_does_not_fit_is_refused() {
+    use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
+    let (one, two) = (owner("one"), owner("two"));
+    let suspend = |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None };
+    let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
+    let stolen = apply(&running(), claim_by("two"), 301).run;
+    let success = || finish(Outcome::Success(Value::Null), [false; 3]);
+    let duties = |worker: &Worker| Input::ClaimDuties { worker: worker.clone(), until: at(900) };
+    let hold = || Input::Hold { by: RunKey::root(RunId(Uuid::max())) };
+    let waiting = apply(&dispatched(), hold(), 0).run;
+    let cases = [
+        ("a claim on a live claim", running(), claim_by("two"), 299, Held),
+        ("a claim on an end", complete(), claim_by("two"), 20, Ended),
+        ("a claim on duties", with_duties(), claim_by("two"), 900, Ended),
+        ("a claim before its time", retrying(), claim_by("two"), 60, Early),
+        ("an outcome of a claim that is history", stolen.clone(), success(), 302, Fenced),
+        ("an outcome of a claim given up", suspended(), success(), 20, Fenced),
+        ("an outcome twice", complete(), success(), 20, Fenced),
+        ("an outcome while duties are due", with_duties(), success(), 20, Fenced),
+        ("a suspension by another epoch", running(), suspend(&one, 2), 20, Fenced),
+        ("a suspension by another worker", running(), suspend(&two, 1), 20, Fenced),
+        ("an extension of a claim that is history", stolen, extend(&one, 1), 302, Fenced),
+        ("duties that another sees to", with_duties(), duties(&two), 20, Held),
+        ("duties that are done", complete(), duties(&two), 20, Nothing),
+        ("closing what is held", running(), close(), 20, Held),
+        ("closing an end", complete(), close(), 20, Ended),
+        ("waiting twice", waiting, hold(), 1, Early),
+        ("waiting when its worker was lost", running(), hold(), 301, Held),
+        ("a report to an end", complete(), Input::ChildEnded, 20, Ended),
+        ("a report to a run not started", dispatched(), Input::ChildEnded, 20, Nothing),
+        ("a lock for a run that does not wait", running(), Input::Freed, 20, Nothing),
+        ("a stop of an end", complete(), Input::Cancel, 20, Ended),
+        ("a second stop", Run { cancel: true, ..running() }, Input::Cancel, 20, Nothing),
+        ("a look before it is due", dispatched(), Input::Sweep, 59, Nothing),
+        ("a look at what is done", complete(), Input::Sweep, 9_999, Nothing),
+    ];
+    for (what, run, input, seconds, expected) in cases {
+        assert_eq!(decide(&run, input, at(seconds)).unwrap_err(), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_claim_raises_the_epoch_and_counts_a_lost_worker() {
+    let first = running();
+    assert_eq!((first.status, first.epoch, first.crashes), (Status::Running, 1, 0));
+    assert_eq!(first.ts_start, Some(at(0)));
+    assert_eq!(first.lease, Some(Lease { owner: owner("one"), until: at(300) }));
+    assert_eq!(first.due_at, Some(at(300) + WAKE_GRACE.delta()));
+    let second = apply(&first, claim_by("two"), 301).run;
+    assert_eq!((second.epoch, second.crashes, second.attempt), (2, 1, 1));
+    assert_eq!(second.ts_start, first.ts_start);
+    assert_eq!(apply(&suspended(), claim_by("two"), 20).run.crashes, 0, "who gives way is not lost");
+    assert_eq!(apply(&dispatched(), claim_by("one"), 0).lock, None);
+    let alone = Run { overlap: Overlap::Queue, ..dispatched() };
+    assert_eq!(apply(&alone, claim_by("one"), 0).lock, Some(LockChange::Take));
+}
+
+#[test]
+fn an_end_is_done_at_once_or_leaves_duties() {
+    let run = complete();
+    assert_eq!((run.status, run.ts_end, run.due_at, run.lease), (Status::Complete, Some(at(10)), None, None));
+    let run = with_duties();
+    let duties = Duties { actions: Some(ActionsWhen::OnSuccess), done: 0, wake_parent: false };
+    assert_eq!((run.status, run.duties.as_ref()), (Status::Complete, Some(&duties)));
+    assert!(run.due_at.is_some() && run.lease.is_some(), "somebody looks again, and nobody else before");
+    let done = Input::ActionDone { worker: owner("one"), epoch: 1, error: Some("no".to_owned()) };
+    let run = apply(&run, done, 11).run;
+    assert_eq!(run.duties.as_ref().map(|duties| duties.done), Some(1));
+    let run = apply(&run, Input::DutiesDone { worker: owner("one"), epoch: 1 }, 12).run;
+    assert_eq!((run.status, run.due_at, run.lease, run.duties), (Status::Complete, None, None, None));
+}
+
+#[test]
+fn the_lock_is_freed_with_the_last_write_only() {
+    let alone = Run { overlap: Overlap::Skip, ..running() };
+    let success = |actions| finish(Outcome::Success(json!({})), actions);
+    assert_eq!(apply(&alone, success([false; 3]), 10).lock, Some(LockChange::Free));
+    let due = apply(&alone, success([true; 3]), 10);
+    assert_eq!(due.lock, None);
+    let done = Input::DutiesDone { worker: owner("one"), epoch: 1 };
+    assert_eq!(apply(&due.run, done, 11).lock, Some(LockChange::Free));
+    let never_started = Run { overlap: Overlap::Skip, ..dispatched() };
+    assert_eq!(apply(&never_started, close(), 10).lock, None, "it never had it");
+}
+
+#[test]
+fn a_failed_attempt_is_followed_by_another_while_there_are_any() {
+    let rule = |limit, backoff| RetryRule { limit, delay: Span::from_secs(60), backoff, max_tries: 0 };
+    let cases = [
+        ("the only one", 1, 1, true, false, None),
+        ("the first of two", 1, 2, true, false, Some(60)),
+        ("the last of two", 2, 2, true, false, None),
+        ("one that cannot help", 1, 2, false, false, None),
+        ("one asked to stop", 1, 2, true, true, None),
+    ];
+    for (what, attempt, limit, retryable, cancel, delay) in cases {
+        let run = Run { attempt, cancel, retry: rule(limit, RetryBackoff::Fixed), ..running() };
+        let decision = apply(&run, finish(failure(retryable), [false; 3]), 10);
+        match delay {
+            Some(delay) => {
+                assert_eq!(decision.run.status, Status::Retrying, "{what}");
+                assert_eq!((decision.run.attempt, decision.run.lease), (attempt + 1, None), "{what}");
+                assert_eq!(decision.wake.map(|wake| wake.at), Some(at(10 + delay)), "{what}");
+            }
+            None => {
+                assert_eq!((decision.run.status, decision.run.attempt), (Status::Failed, attempt), "{what}")
+            }
+        }
+    }
+    // Full jitter: a random part of a delay that doubles.
+    for (attempt, delay) in [(1, 30), (2, 60), (3, 120), (9, 450)] {
+        let run = Run { attempt, retry: rule(10, RetryBackoff::Exponential), ..running() };
+        let next = apply(&run, finish(failure(true), [false; 3]), 10).run;
+        assert_eq!(next.not_before, at(10 + delay), "after attempt {attempt}");
+    }
+}
+
+#[test]
+fn actions_between_attempts_see_the_one_that_failed() {
+    let run = Run { retry: RetryRule { limit: 2, ..RetryRule::default() }, ..running() };
+    let due = apply(&run, finish(failure(true), [true; 3]), 10);
+    assert_eq!((due.run.status, due.run.attempt, due.wake), (Status::Retrying, 1, None));
+    let next = apply(&due.run, Input::DutiesDone { worker: owner("one"), epoch: 1 }, 12);
+    assert_eq!((next.run.attempt, next.run.lease, next.run.duties), (2, None, None));
+    assert!(next.wake.is_some());
+}
+
+#[test]
+fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
+    let run = suspended();
+    assert_eq!(
+        (run.status, run.lease.as_ref(), run.due_at),
+        (Status::Waiting, None, Some(at(10) + POLL.delta()))
+    );
+    let told = apply(&run, Input::ChildEnded, 20);
+    assert_eq!((told.run.status, told.wake.map(|wake| wake.at)), (Status::Waiting, Some(at(20))));
+    let resume = Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)) };
+    let later = apply(&running(), resume, 10);
+    assert_eq!((later.run.not_before, later.wake.map(|wake| wake.at)), (at(20), Some(at(20))));
+    // A report to one that runs changes nothing but the revision, so that it looks again.
+    let before = running();
+    let told = decide(&before, Input::ChildEnded, at(20)).unwrap();
+    assert_eq!((told.run, told.wake), (before, None));
+}
+
+#[test]
+fn a_request_to_stop_ends_what_waits_and_marks_what_runs() {
+    let child = Run { key: dispatched().key.child(1, 0), ..dispatched() };
+    let cases = [
+        ("not started", dispatched(), Status::Cancelled, false),
+        ("to be tried again", retrying(), Status::Cancelled, false),
+        ("running", running(), Status::Running, false),
+        ("between its steps", suspended(), Status::Waiting, true),
+        ("a child, whose parent is to be told", child, Status::Cancelled, true),
+    ];
+    for (what, run, status, wakes) in cases {
+        let decision = apply(&run, Input::Cancel, 20);
+        assert_eq!((decision.run.status, decision.run.cancel), (status, true), "{what}");
+        assert_eq!(decision.wake.is_some(), wakes, "{what}");
+    }
+}
+
+#[test]
+fn a_run_in_the_way_is_waited_for() {
+    let by = RunKey::root(RunId(Uuid::max()));
+    let held = apply(&dispatched(), Input::Hold { by }, 5).run;
+    assert_eq!((held.status, held.not_before), (Status::Waiting, at(5) + HOLD.delta()));
+    assert!(held.due_at.is_some());
+    let freed = apply(&held, Input::Freed, 7);
+    assert_eq!(freed.wake.map(|wake| wake.at), Some(at(7)));
+    assert!(matches!(look(&freed.run, Tries::default(), at(7)), Look::Start { first: true }));
+}
+
+#[test]
+fn a_start_far_ahead_has_no_message_until_a_queue_can_hold_it() {
+    let ahead = MAX_DELAY.delta() + TimeDelta::seconds(100);
+    let mut run = Run { not_before: at(0) + ahead, ..dispatched() };
+    assert_eq!(first_wake(&mut run, at(0)), None);
+    assert_eq!(run.due_at, Some(at(100)));
+    let swept = apply(&run, Input::Sweep, 100);
+    assert_eq!(swept.wake.map(|wake| wake.at), Some(run.not_before));
+    assert_eq!(swept.run.due_at, Some(run.not_before + WAKE_GRACE.delta()));
+}
+
+#[test]
+fn a_run_that_waits_in_a_long_line_is_looked_at_ever_more_rarely() {
+    let mut run = dispatched();
+    let mut looks = Vec::new();
+    while run.due_at.unwrap() < at(4 * 3_600) {
+        let now = run.due_at.unwrap();
+        looks.push((now - START).num_seconds());
+        run = decide(&run, Input::Sweep, now).unwrap().run;
+    }
+    assert_eq!(looks[..5], [60, 120, 240, 480, 960]);
+    let last = looks[looks.len() - 1] - looks[looks.len() - 2];
+    assert_eq!(last, MAX_LULL.delta().num_seconds());
+    assert!(EARLY < WAKE_GRACE);
+}
