@@ -7,14 +7,19 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, StateId, WorkerName};
 use pumice_core::run::Status;
 
+const AFTER_HELP: &str = "\
+Examples:
+  pumice run --jobs examples/jobs demo/nightly   run a job here and now, with all that it starts
+  pumice check jobs                              check the job specs of a folder
+  pumice serve & pumice apply jobs               keep a realm in .pumice, and give it jobs
+  pumice dispatch etl/load -p day=2026-03-01     ask for a run
+  pumice runs list --status failed               look at what went wrong
+
+Exit status: 0 done, 1 a run failed, 2 the request or a spec was wrong, 3 the store could not be reached.";
+
 /// Config-driven job runner: lava without servers.
 #[derive(Debug, Parser)]
-#[command(
-    name = "pumice",
-    version,
-    max_term_width = 100,
-    after_help = "Exit status: 0 done, 1 a run failed, 2 the request or a spec was wrong, 3 the store could not be reached."
-)]
+#[command(name = "pumice", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -26,27 +31,38 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The realm's folder
-    #[arg(long, global = true, value_name = "DIR", default_value = ".pumice", env = "PUMICE_HOME")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "DIR",
+        default_value = ".pumice",
+        env = "PUMICE_HOME"
+    )]
     pub(crate) home: PathBuf,
     /// The realm's name; a new folder is given it, an existing one must hold it
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
     pub(crate) realm: Option<RealmName>,
     /// How results are printed
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     pub(crate) output: Format,
     /// Print results only: no progress, no log
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Options of every command")]
     pub(crate) quiet: bool,
 }
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
     Table,
-    /// For programs
     Json,
-    /// For both
     Yaml,
 }
 
@@ -91,9 +107,7 @@ pub(crate) enum Command {
 /// What there are schemas of.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SchemaOf {
-    /// A job spec
     Job,
-    /// A realm's definition
     Realm,
 }
 

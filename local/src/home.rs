@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
@@ -19,6 +20,10 @@ use crate::objects::Folders;
 
 /// The name of a realm when none is given.
 const DEFAULT_REALM: &str = "local";
+
+/// How long to wait for the lock of a folder, and how long between two tries.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -131,10 +136,18 @@ impl Home {
     pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
         let file = File::create(self.path.join("lock")).map_err(folder)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Ok(Err(InUse(self.path.clone()))),
-            Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
+        let began = std::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A process that was just killed may leave a child that has yet to become its command,
+                // and holds the lock until it does.
+                Err(std::fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                Err(std::fs::TryLockError::WouldBlock) => return Ok(Err(InUse(self.path.clone()))),
+                Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
+            }
         }
         let killed = leftovers::kill(&self.scratch());
         let recovered = self.database.recover(now).await?;

@@ -26,10 +26,7 @@ fn rendering(c: &mut Criterion) {
     let Some((file, ctx)) = setup() else { return };
     let renderer = Renderer::default();
     for template in file["templates"].as_array().into_iter().flatten() {
-        let (name, text) = (
-            template["name"].as_str().unwrap_or(""),
-            template["text"].as_str().unwrap_or(""),
-        );
+        let (name, text) = (template["name"].as_str().unwrap_or(""), template["text"].as_str().unwrap_or(""));
         if let Err(error) = renderer.render(text, &ctx) {
             eprintln!("{name}: {error}");
         }
@@ -51,10 +48,7 @@ fn rendering(c: &mut Criterion) {
 fn compiling(c: &mut Criterion) {
     let Some((file, _)) = setup() else { return };
     let text = file["compile"].as_str().unwrap_or("");
-    let renderer = Renderer::new(Limits {
-        cached_templates: 0,
-        ..Limits::default()
-    });
+    let renderer = Renderer::new(Limits { cached_templates: 0, ..Limits::default() });
     c.bench_function(&format!("compile/{} bytes", text.len()), |b| {
         b.iter(|| renderer.check(black_box(text)));
     });

@@ -9,7 +9,7 @@ use crate::methods;
 use crate::native::{BoundMethod, Code, Native};
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
-use crate::value::{Text, Val, compare, show};
+use crate::value::{Range, Text, Val, compare, show};
 
 /// `owner.name`: the attribute, else the item of that name, else undefined.
 pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
@@ -17,9 +17,7 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
         if let Some((known, code)) = methods::find(owner, name) {
             return Ok(bound(owner, known, code));
         }
-        return Ok(dict
-            .get_str(name)
-            .unwrap_or_else(|| Val::missing_member(owner, Arc::clone(name))));
+        return Ok(dict.get_str(name).unwrap_or_else(|| Val::missing_member(owner, Arc::clone(name))));
     }
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));
@@ -57,11 +55,7 @@ fn member(owner: &Val, name: &str) -> Option<Outcome> {
 }
 
 fn bound(owner: &Val, name: &'static str, code: crate::native::MethodFn) -> Val {
-    Val::Method(Arc::new(BoundMethod {
-        this: owner.clone(),
-        name,
-        code: Code::Method(code),
-    }))
+    Val::Method(Arc::new(BoundMethod { this: owner.clone(), name, code: Code::Method(code) }))
 }
 
 /// The class whose members a value has too, as `start.fromtimestamp`.
@@ -115,24 +109,13 @@ fn field(owner: &Val, name: &str) -> Option<Val> {
 /// The names a value has, for hints.
 pub(crate) fn member_names(owner: &Val) -> Vec<String> {
     let mut names: Vec<String> = match owner {
-        Val::Dict(dict) => dict
-            .read()
-            .keys()
-            .filter_map(|key| key.0.as_str().map(str::to_owned))
-            .collect(),
-        Val::Native(native) => native
-            .members
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect(),
+        Val::Dict(dict) => dict.read().keys().filter_map(|key| key.0.as_str().map(str::to_owned)).collect(),
+        Val::Native(native) => native.members.iter().map(|(name, _)| (*name).to_owned()).collect(),
         Val::Object(object) => object.field_names(),
-        Val::Tuple(tuple) => tuple.named.map_or_else(Vec::new, |fields| {
-            fields.names.iter().map(|name| (*name).to_owned()).collect()
-        }),
-        other => clock::fields::names(other)
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect(),
+        Val::Tuple(tuple) => tuple
+            .named
+            .map_or_else(Vec::new, |fields| fields.names.iter().map(|name| (*name).to_owned()).collect()),
+        other => clock::fields::names(other).iter().map(|name| (*name).to_owned()).collect(),
     };
     names.extend(methods::names(owner).map(str::to_owned));
     if let Some(class) = class_of(owner) {
@@ -152,16 +135,9 @@ pub(crate) fn missing_method(rt: &Runtime<'_>, owner: &Val, name: &str) -> Box<F
         Val::Native(native) => native.name.to_owned(),
         other => with_article(other.type_name()),
     };
-    let what = if matches!(owner, Val::Native(_)) {
-        "function"
-    } else {
-        "method"
-    };
-    Fault::new(
-        ErrorKind::Undefined,
-        format!("{whose} has no {what} \"{name}\""),
-    )
-    .nearest(name, names.iter().map(String::as_str))
+    let what = if matches!(owner, Val::Native(_)) { "function" } else { "method" };
+    Fault::new(ErrorKind::Undefined, format!("{whose} has no {what} \"{name}\""))
+        .nearest(name, names.iter().map(String::as_str))
 }
 
 /// `owner[key]`: the item, else the attribute of that name, else undefined.
@@ -213,11 +189,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
 
 fn indexed(owner: &Val, index: i64) -> Option<Val> {
     let at = |length: usize| {
-        let index = if index < 0 {
-            index + i64::try_from(length).ok()?
-        } else {
-            index
-        };
+        let index = if index < 0 { index + i64::try_from(length).ok()? } else { index };
         usize::try_from(index).ok().filter(|index| *index < length)
     };
     match owner {
@@ -242,8 +214,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         return Err(rt.undefined(owner));
     }
     let Some(numbers) = slice_bounds(bounds) else {
-        // Jinja2 turns the TypeError into undefined.
-        return Ok(Val::missing_member(owner, "slice"));
+        return fail("a slice's bounds must be ints or left out");
     };
     if numbers[2] == Some(0) {
         return fail("a slice's step cannot be zero");
@@ -253,52 +224,36 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         Val::Str(text) => {
             rt.step(text.as_str().len() as u64 / 16)?;
             let chars: Vec<char> = text.as_str().chars().collect();
-            let part: String = picked(chars.len())
-                .into_iter()
-                .map(|at| chars[at])
-                .collect();
+            let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
             return rt.text(part);
         }
         Val::List(list) => {
             let items = list.read().clone();
             rt.step(items.len() as u64 / 8)?;
-            return rt.list(
-                picked(items.len())
-                    .into_iter()
-                    .map(|at| items[at].clone())
-                    .collect(),
-            );
+            return rt.list(picked(items.len()).into_iter().map(|at| items[at].clone()).collect());
         }
         Val::Tuple(tuple) => {
             let items = &tuple.items;
             rt.alloc_items(items.len())?;
-            Val::tuple(
-                picked(items.len())
-                    .into_iter()
-                    .map(|at| items[at].clone())
-                    .collect(),
-            )
+            Val::tuple(picked(items.len()).into_iter().map(|at| items[at].clone()).collect())
         }
         Val::Bytes(bytes) => {
             rt.alloc(bytes.len())?;
-            Val::Bytes(
-                picked(bytes.len())
-                    .into_iter()
-                    .map(|at| bytes[at])
-                    .collect(),
-            )
+            Val::Bytes(picked(bytes.len()).into_iter().map(|at| bytes[at]).collect())
         }
         Val::Range(range) => {
-            rt.alloc_items(range.len())?;
-            let at = picked(range.len());
-            return rt.list(
-                at.into_iter()
-                    .filter_map(|at| range.get(at))
-                    .map(Val::Int)
-                    .collect(),
-            );
+            let (start, stop, step) = slice_indices_of(numbers, range.len());
+            let at = |index: i64| range.start.saturating_add(range.step.saturating_mul(index));
+            Val::Range(Arc::new(Range {
+                start: at(start),
+                stop: at(stop),
+                step: range.step.saturating_mul(step),
+            }))
         }
-        other => Val::missing_member(other, "slice"),
+        other => {
+            let what = with_article(other.type_name());
+            return fail(format!("{what} cannot be sliced"));
+        }
     })
 }
 
@@ -318,26 +273,23 @@ fn slice_bounds(bounds: &[Val; 3]) -> Option<[Option<i64>; 3]> {
     Some(numbers)
 }
 
-/// The positions a slice picks, by Python's clamping.
-fn slice_indices([start, stop, step]: [Option<i64>; 3], length: usize) -> Vec<usize> {
+/// Start, stop and step of a slice, by Python's clamping.
+fn slice_indices_of([start, stop, step]: [Option<i64>; 3], length: usize) -> (i64, i64, i64) {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let step = step.unwrap_or(1);
-    let (lowest, highest) = if step > 0 {
-        (0, length)
-    } else {
-        (-1, length - 1)
-    };
+    let (lowest, highest) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let clamp = |bound: Option<i64>, default: i64| match bound {
         None => default,
         Some(bound) if bound < 0 => bound.saturating_add(length).max(lowest),
         Some(bound) => bound.min(highest),
     };
-    let (first, last) = if step > 0 {
-        (0, length)
-    } else {
-        (length - 1, -1)
-    };
-    let (mut at, stop) = (clamp(start, first), clamp(stop, last));
+    let (first, last) = if step > 0 { (0, length) } else { (length - 1, -1) };
+    (clamp(start, first), clamp(stop, last), step)
+}
+
+/// The positions a slice picks.
+fn slice_indices(bounds: [Option<i64>; 3], length: usize) -> Vec<usize> {
+    let (mut at, stop, step) = slice_indices_of(bounds, length);
     let mut indices = Vec::new();
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
         indices.extend(usize::try_from(at));

@@ -22,11 +22,7 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// A cache for at most `entries` entries that weigh at most `weight`.
     pub(crate) fn new(entries: usize, weight: usize) -> Self {
         Self {
-            halves: Mutex::new(Halves {
-                young: HashMap::new(),
-                old: HashMap::new(),
-                young_weight: 0,
-            }),
+            halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new(), young_weight: 0 }),
             entries: entries / 2,
             weight: weight / 2,
         }

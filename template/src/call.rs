@@ -17,10 +17,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn of(pos: Vec<Val>) -> Self {
-        Self {
-            pos,
-            kw: Vec::new(),
-        }
+        Self { pos, kw: Vec::new() }
     }
 
     /// Sorts the arguments into the parameters `names`, the first
@@ -33,9 +30,7 @@ impl Args {
     ) -> Outcome<[Option<Val>; N]> {
         let given = self.pos.len();
         if given > N {
-            return fail(format!(
-                "{function}() takes at most {N} arguments, not {given}"
-            ));
+            return fail(format!("{function}() takes at most {N} arguments, not {given}"));
         }
         let mut bound = [const { None }; N];
         for (slot, value) in bound.iter_mut().zip(self.pos) {
@@ -95,12 +90,7 @@ pub(crate) fn int_or(
 }
 
 /// An argument that must be text.
-pub(crate) fn text<'v>(
-    rt: &Runtime<'_>,
-    function: &str,
-    name: &str,
-    value: &'v Val,
-) -> Outcome<&'v str> {
+pub(crate) fn text<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v Val) -> Outcome<&'v str> {
     match value {
         Val::Str(text) => {
             rt.look_at(text.as_str())?;
@@ -113,10 +103,7 @@ pub(crate) fn text<'v>(
 
 /// The error for an argument of a wrong type.
 pub(crate) fn wrong<T>(function: &str, name: &str, expected: &str, value: &Val) -> Outcome<T> {
-    fail(format!(
-        "{function}(): \"{name}\" must be {expected}, not {}",
-        with_article(value.type_name())
-    ))
+    fail(format!("{function}(): \"{name}\" must be {expected}, not {}", with_article(value.type_name())))
 }
 
 /// Calls anything that needs no template code to run.
@@ -133,10 +120,7 @@ pub(crate) fn call_value(rt: &Runtime<'_>, callee: &Val, args: Args) -> Outcome 
         Val::Macro(_) => fail("a macro cannot be called from here"),
         other => {
             let shown: String = show::repr(rt, other)?.chars().take(40).collect();
-            fail(format!(
-                "{shown} is {} and cannot be called",
-                with_article(other.type_name())
-            ))
+            fail(format!("{shown} is {} and cannot be called", with_article(other.type_name())))
         }
     }
 }

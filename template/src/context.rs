@@ -32,12 +32,7 @@ pub struct Context {
 impl Context {
     /// A context without variables, for a worker in `zone`.
     pub fn new(zone: Zone) -> Self {
-        Self {
-            vars: Arc::default(),
-            zone,
-            now: None,
-            random: None,
-        }
+        Self { vars: Arc::default(), zone, now: None, random: None }
     }
 
     /// The same context in which it is always `now`: what
@@ -108,10 +103,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names: Vec<&str> = self.names().collect();
         names.sort_unstable();
-        f.debug_struct("Context")
-            .field("names", &names)
-            .field("zone", &self.zone)
-            .finish_non_exhaustive()
+        f.debug_struct("Context").field("names", &names).field("zone", &self.zone).finish_non_exhaustive()
     }
 }
 
@@ -175,10 +167,8 @@ impl Value {
 
     /// A map; a later entry replaces an earlier one of the same key.
     pub fn map(entries: impl IntoIterator<Item = (String, Value)>) -> Self {
-        let entries: Entries = entries
-            .into_iter()
-            .map(|(key, value)| (Key(Val::Str(Text::plain(key))), value.0))
-            .collect();
+        let entries: Entries =
+            entries.into_iter().map(|(key, value)| (Key(Val::Str(Text::plain(key))), value.0)).collect();
         Self(Val::Dict(Arc::new(Dict::new(entries))))
     }
 }

@@ -115,16 +115,10 @@ impl TemplateError {
     /// The template's line and, below it, carets under the part that failed.
     pub fn snippet(&self) -> Option<String> {
         let place = self.0.place.as_ref()?;
-        let line_start = place.source[..place.range.start]
-            .rfind('\n')
-            .map_or(0, |at| at + 1);
+        let line_start = place.source[..place.range.start].rfind('\n').map_or(0, |at| at + 1);
         let line = place.source[line_start..].lines().next().unwrap_or("");
         let marked = place.range.end.min(line_start + line.len());
-        let width = place
-            .source
-            .get(place.range.start..marked)
-            .map_or(0, |part| part.chars().count())
-            .max(1);
+        let width = place.source.get(place.range.start..marked).map_or(0, |part| part.chars().count()).max(1);
         let number = place.line.to_string();
         let (line, column) = excerpt(line, place.column - 1);
         Some(format!(

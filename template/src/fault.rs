@@ -17,12 +17,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self {
-            kind,
-            message: message.into(),
-            hint: None,
-            at: None,
-        })
+        Box::new(Self { kind, message: message.into(), hint: None, at: None })
     }
 
     /// Notes the place, unless a deeper one is known.
@@ -50,10 +45,7 @@ pub(crate) fn fail<T>(message: impl Into<String>) -> Outcome<T> {
 /// A limit that was reached, with its name in [`Limits`](crate::Limits).
 pub(crate) fn over<T>(message: impl Into<String>, limit: &str) -> Outcome<T> {
     let message = message.into();
-    Err(Fault::new(
-        ErrorKind::Limit,
-        format!("{message} (limit {limit})"),
-    ))
+    Err(Fault::new(ErrorKind::Limit, format!("{message} (limit {limit})")))
 }
 
 /// How unlike a name may be to be offered as a hint.

@@ -13,15 +13,7 @@ use crate::value::containers::{Dict, Entries, Key, Range};
 use crate::value::{Text, Val, compare, show};
 
 /// The built-in names, for hints.
-pub(crate) const NAMES: [&str; 7] = [
-    "utils",
-    "range",
-    "dict",
-    "lipsum",
-    "cycler",
-    "joiner",
-    "namespace",
-];
+pub(crate) const NAMES: [&str; 7] = ["utils", "range", "dict", "lipsum", "cycler", "joiner", "namespace"];
 
 static RANGE: Native = Native::class("range", range, &[]);
 static DICT: Native = Native::class("dict", dict, &[]);
@@ -46,17 +38,9 @@ pub(crate) fn find(name: &str) -> Option<Val> {
 
 fn range(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [a, b, c] = args.bind("range", ["start", "stop", "step"], 1)?;
-    let number = |value: &Option<Val>| {
-        value
-            .as_ref()
-            .map(|value| int(rt, "range", "stop", value))
-            .transpose()
-    };
-    let (first, second, step) = (
-        number(&a)?.unwrap_or(0),
-        number(&b)?,
-        number(&c)?.unwrap_or(1),
-    );
+    let number =
+        |value: &Option<Val>| value.as_ref().map(|value| int(rt, "range", "stop", value)).transpose();
+    let (first, second, step) = (number(&a)?.unwrap_or(0), number(&b)?, number(&c)?.unwrap_or(1));
     let (start, stop) = match second {
         Some(stop) => (first, stop),
         None => (0, first),
@@ -105,10 +89,7 @@ fn cycler(_rt: &Runtime<'_>, args: Args) -> Outcome {
     if args.pos.is_empty() {
         return fail("cycler() needs something to cycle through");
     }
-    Ok(Val::Object(Arc::new(Object::Cycler {
-        items: args.pos,
-        at: AtomicUsize::new(0),
-    })))
+    Ok(Val::Object(Arc::new(Object::Cycler { items: args.pos, at: AtomicUsize::new(0) })))
 }
 
 fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
@@ -117,10 +98,7 @@ fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
         Some(separator) => show::text(rt, &separator)?,
         None => Text::plain(", "),
     };
-    Ok(Val::Object(Arc::new(Object::Joiner {
-        separator,
-        used: AtomicBool::new(false),
-    })))
+    Ok(Val::Object(Arc::new(Object::Joiner { separator, used: AtomicBool::new(false) })))
 }
 
 fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
@@ -134,9 +112,7 @@ fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     }
     fields.extend(kw);
     rt.alloc_items(fields.len())?;
-    Ok(Val::Object(Arc::new(Object::Namespace(RwLock::new(
-        fields,
-    )))))
+    Ok(Val::Object(Arc::new(Object::Namespace(RwLock::new(fields)))))
 }
 
 /// The words `lipsum` strings together.
@@ -181,9 +157,8 @@ fn lipsum(rt: &Runtime<'_>, args: Args) -> Outcome {
     for _ in 0..count {
         let span = most.saturating_sub(least).max(1) as u64;
         let words = least as u64 + rt.ctx.random_u64() % span;
-        let words: Vec<&str> = (0..words)
-            .map(|_| LIPSUM_WORDS[(rt.ctx.random_u64() % 24) as usize])
-            .collect();
+        let words: Vec<&str> =
+            (0..words).map(|_| LIPSUM_WORDS[(rt.ctx.random_u64() % 24) as usize]).collect();
         let mut text = words.join(" ");
         if let Some(first) = text.get_mut(..1) {
             first.make_ascii_uppercase();
@@ -193,9 +168,5 @@ fn lipsum(rt: &Runtime<'_>, args: Args) -> Outcome {
     }
     let text = paragraphs.join(if html { "\n" } else { "\n\n" });
     rt.alloc(text.len())?;
-    Ok(Val::Str(if html {
-        Text::markup(text)
-    } else {
-        Text::plain(text)
-    }))
+    Ok(Val::Str(if html { Text::markup(text) } else { Text::plain(text) }))
 }

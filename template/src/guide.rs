@@ -44,17 +44,12 @@ fn every_example_renders_as_shown() {
         let got = match renderer.render(template, &ctx) {
             Ok(text) => text,
             Err(error) => {
-                let hint = error
-                    .hint()
-                    .map(|hint| format!(" (did you mean \"{hint}\"?)"));
+                let hint = error.hint().map(|hint| format!(" (did you mean \"{hint}\"?)"));
                 format!("error: {}{}", error.message(), hint.unwrap_or_default())
             }
         };
         // Quotes show blanks at the ends.
-        let shown = shown
-            .strip_prefix('"')
-            .and_then(|s| s.strip_suffix('"'))
-            .unwrap_or(shown);
+        let shown = shown.strip_prefix('"').and_then(|s| s.strip_suffix('"')).unwrap_or(shown);
         if got != shown {
             wrong.push(format!("{template}\n  gives {got}\n  not   {shown}"));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What one template may use up before it is refused.
 ///
-/// The defaults stop every attack that `tests/attacks.rs` lists within a
+/// The defaults stop every attack that `tests/attacks` lists within a
 /// second and 256 MiB. A template that goes over one of them fails with
 /// [`ErrorKind::Limit`](crate::ErrorKind::Limit); nothing is cut short in
 /// silence.

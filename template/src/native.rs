@@ -43,16 +43,8 @@ pub(crate) enum Member {
 }
 
 impl Native {
-    pub(crate) const fn module(
-        name: &'static str,
-        members: &'static [(&'static str, Member)],
-    ) -> Self {
-        Self {
-            name,
-            kind: Kind::Module,
-            call: None,
-            members,
-        }
+    pub(crate) const fn module(name: &'static str, members: &'static [(&'static str, Member)]) -> Self {
+        Self { name, kind: Kind::Module, call: None, members }
     }
 
     pub(crate) const fn class(
@@ -60,21 +52,11 @@ impl Native {
         call: NativeFn,
         members: &'static [(&'static str, Member)],
     ) -> Self {
-        Self {
-            name,
-            kind: Kind::Class,
-            call: Some(call),
-            members,
-        }
+        Self { name, kind: Kind::Class, call: Some(call), members }
     }
 
     pub(crate) const fn function(name: &'static str, call: NativeFn) -> Self {
-        Self {
-            name,
-            kind: Kind::Function,
-            call: Some(call),
-            members: &[],
-        }
+        Self { name, kind: Kind::Function, call: Some(call), members: &[] }
     }
 
     pub(crate) fn type_name(&self) -> &'static str {
@@ -114,12 +96,7 @@ impl Native {
     }
 
     /// Calls the member of that name, if there is one.
-    pub(crate) fn call_member(
-        &'static self,
-        rt: &Runtime<'_>,
-        name: &str,
-        args: Args,
-    ) -> Option<Outcome> {
+    pub(crate) fn call_member(&'static self, rt: &Runtime<'_>, name: &str, args: Args) -> Option<Outcome> {
         let (known, member) = self.members.iter().find(|(known, _)| *known == name)?;
         Some(match member {
             Member::Function(function) => function(rt, args),
@@ -134,20 +111,13 @@ impl Native {
 }
 
 fn refused(owner: &Native, name: &str, reason: &str) -> Box<Fault> {
-    Fault::new(
-        ErrorKind::Runtime,
-        format!("{}.{name} is refused in templates: {reason}", owner.name),
-    )
+    Fault::new(ErrorKind::Runtime, format!("{}.{name} is refused in templates: {reason}", owner.name))
 }
 
 fn not_callable(native: &Native) -> Box<Fault> {
     Fault::new(
         ErrorKind::Runtime,
-        format!(
-            "{} is a {} and cannot be called",
-            native.name,
-            native.type_name()
-        ),
+        format!("{} is a {} and cannot be called", native.name, native.type_name()),
     )
 }
 

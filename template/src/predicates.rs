@@ -95,9 +95,7 @@ fn ordered(
     symbol: &str,
     holds: fn(Ordering) -> bool,
 ) -> Outcome<bool> {
-    with_other(args, |other| {
-        Ok(compare::order(rt, value, other, symbol)?.is_some_and(holds))
-    })
+    with_other(args, |other| Ok(compare::order(rt, value, other, symbol)?.is_some_and(holds)))
 }
 
 fn remainder_is(rt: &Runtime<'_>, value: &Val, divisor: &Val, rest: i64) -> Outcome<bool> {

@@ -61,18 +61,12 @@ impl Renderer {
     /// An error carries the JSON path of the template. Two keys that render
     /// alike are an error.
     pub fn render_json(&self, value: &Json, ctx: &Context) -> Result<Json, TemplateError> {
-        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
-            self.render(source, ctx)
-        })
+        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| self.render(source, ctx))
     }
 
     /// Renders an `enabled` template. It holds only if the text, without
     /// surrounding white space, is `true` in any case. Also gives the text.
-    pub fn render_condition(
-        &self,
-        source: &str,
-        ctx: &Context,
-    ) -> Result<(bool, String), TemplateError> {
+    pub fn render_condition(&self, source: &str, ctx: &Context) -> Result<(bool, String), TemplateError> {
         let text = self.render(source, ctx)?;
         Ok((text.trim().eq_ignore_ascii_case("true"), text))
     }
@@ -80,22 +74,14 @@ impl Renderer {
     /// Splits a command line by the rules of a POSIX shell, as Python's
     /// `shlex.split` does, and then renders each argument by itself, so that
     /// no value can add an argument. An error carries the argument's index.
-    pub fn render_args(
-        &self,
-        command_line: &str,
-        ctx: &Context,
-    ) -> Result<Vec<String>, TemplateError> {
+    pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = command_line::split(command_line)?;
         self.render_words(&words, 0, ctx)
     }
 
     /// As [`render_args`](Self::render_args), but the first word, the
     /// program of an `exe` or `pkg` job, is left as it is.
-    pub fn render_command(
-        &self,
-        command_line: &str,
-        ctx: &Context,
-    ) -> Result<Vec<String>, TemplateError> {
+    pub fn render_command(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = command_line::split(command_line)?;
         self.render_words(&words, 1, ctx)
     }
@@ -114,8 +100,7 @@ impl Renderer {
                 if index < plain {
                     return Ok(word.clone());
                 }
-                self.render(word, ctx)
-                    .map_err(|error| error.under(&format!("[{index}]")))
+                self.render(word, ctx).map_err(|error| error.under(&format!("[{index}]")))
             })
             .collect()
     }
@@ -123,9 +108,7 @@ impl Renderer {
     /// [`check`](Self::check) for each string leaf and map key of a
     /// structure.
     pub fn check_json(&self, value: &Json) -> Result<(), TemplateError> {
-        structure::each_string(value, self.0.limits.structure_depth, &mut |source| {
-            self.check(source)
-        })
+        structure::each_string(value, self.0.limits.structure_depth, &mut |source| self.check(source))
     }
 
     fn program(&self, source: &str) -> Result<Arc<Program>, TemplateError> {
@@ -147,8 +130,6 @@ impl Default for Renderer {
 
 impl fmt::Debug for Renderer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renderer")
-            .field("limits", &self.0.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Renderer").field("limits", &self.0.limits).finish_non_exhaustive()
     }
 }

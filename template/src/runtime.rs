@@ -74,8 +74,7 @@ impl<'a> Runtime<'a> {
 
     #[cold]
     fn look(&self, steps: u64) -> Outcome<()> {
-        self.next_look
-            .set(steps.saturating_add(STEPS_BETWEEN_LOOKS));
+        self.next_look.set(steps.saturating_add(STEPS_BETWEEN_LOOKS));
         if steps > self.limits.steps {
             return over("the template takes too many steps", "steps");
         }
@@ -182,36 +181,20 @@ impl<'a> Runtime<'a> {
             Val::Str(text) => {
                 self.alloc_items(text.chars())?;
                 let mut buffer = [0; 4];
-                charged(
-                    text.as_str()
-                        .chars()
-                        .map(|c| Val::str(c.encode_utf8(&mut buffer)))
-                        .collect(),
-                )
+                charged(text.as_str().chars().map(|c| Val::str(c.encode_utf8(&mut buffer))).collect())
             }
             Val::Bytes(bytes) => {
                 self.alloc_items(bytes.len())?;
-                charged(
-                    bytes
-                        .iter()
-                        .map(|byte| Val::Int(i64::from(*byte)))
-                        .collect(),
-                )
+                charged(bytes.iter().map(|byte| Val::Int(i64::from(*byte))).collect())
             }
             Val::Range(range) => {
                 let count = range.len();
                 self.alloc_items(count)?;
                 self.step(count as u64)?;
-                Ok((0..count)
-                    .filter_map(|at| range.get(at))
-                    .map(Val::Int)
-                    .collect())
+                Ok((0..count).filter_map(|at| range.get(at)).map(Val::Int).collect())
             }
             Val::Iter(iter) => charged(iter.drain()),
-            other => fail(format!(
-                "{} cannot be looped over",
-                with_article(other.type_name())
-            )),
+            other => fail(format!("{} cannot be looped over", with_article(other.type_name()))),
         }
     }
 }

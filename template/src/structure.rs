@@ -17,8 +17,8 @@ pub(crate) fn map_strings(
             let depth = deeper(depth)?;
             let mut list = Vec::with_capacity(items.len());
             for (index, item) in items.iter().enumerate() {
-                let item = map_strings(item, depth, render)
-                    .map_err(|error| error.under(&format!("[{index}]")))?;
+                let item =
+                    map_strings(item, depth, render).map_err(|error| error.under(&format!("[{index}]")))?;
                 list.push(item);
             }
             Json::Array(list)
@@ -56,8 +56,7 @@ pub(crate) fn each_string(
         Json::Array(items) => {
             let depth = deeper(depth)?;
             for (index, item) in items.iter().enumerate() {
-                each_string(item, depth, check)
-                    .map_err(|error| error.under(&format!("[{index}]")))?;
+                each_string(item, depth, check).map_err(|error| error.under(&format!("[{index}]")))?;
             }
             Ok(())
         }
@@ -89,9 +88,5 @@ fn path_step(key: &str) -> String {
     let plain = !key.is_empty()
         && key.chars().all(|c| c.is_alphanumeric() || c == '_')
         && !key.starts_with(|c: char| c.is_numeric());
-    if plain {
-        format!(".{key}")
-    } else {
-        format!("[{}]", Json::String(key.to_owned()))
-    }
+    if plain { format!(".{key}") } else { format!("[{}]", Json::String(key.to_owned())) }
 }

@@ -13,9 +13,7 @@ fn context() -> Context {
 }
 
 fn error(template: &str) -> TemplateError {
-    Renderer::default()
-        .render(template, &context())
-        .unwrap_err()
+    Renderer::default().render(template, &context()).unwrap_err()
 }
 
 #[test]
@@ -37,17 +35,9 @@ fn each_kind_of_trouble_has_its_words() {
     use ErrorKind::{Runtime, Syntax, Undefined};
     let cases = [
         ("{{ nope.x }}", Undefined, "unknown variable \"nope\""),
-        (
-            "{{ globals.row.x }}",
-            Undefined,
-            "the map has no key \"row\" (did you mean \"rows\"?)",
-        ),
+        ("{{ globals.row.x }}", Undefined, "the map has no key \"row\" (did you mean \"rows\"?)"),
         ("{{ none.x.y }}", Undefined, "None has no attribute \"x\""),
-        (
-            "{{ 'a'.uper() }}",
-            Undefined,
-            "a str has no method \"uper\" (did you mean \"upper\"?)",
-        ),
+        ("{{ 'a'.uper() }}", Undefined, "a str has no method \"uper\" (did you mean \"upper\"?)"),
         (
             "{{ utils.path.basname('a') }}",
             Undefined,
@@ -59,63 +49,27 @@ fn each_kind_of_trouble_has_its_words() {
             "\"+\" does not work between int and str: join text and other values with ~",
         ),
         ("{{ 1 / 0 }}", Runtime, "division by zero"),
-        (
-            "{{ 1 < 'a' }}",
-            Runtime,
-            "\"<\" cannot compare int with str",
-        ),
-        (
-            "{{ start.replace(month=13) }}",
-            Runtime,
-            "month 13 is out of range: 1 to 12",
-        ),
-        (
-            "{{ utils.date(2026, 2, 30) }}",
-            Runtime,
-            "day 30 is out of range for the month 2026-02",
-        ),
+        ("{{ 1 < 'a' }}", Runtime, "\"<\" cannot compare int with str"),
+        ("{{ start.replace(month=13) }}", Runtime, "month 13 is out of range: 1 to 12"),
+        ("{{ utils.date(2026, 2, 30) }}", Runtime, "day 30 is out of range for the month 2026-02"),
         (
             "{{ utils.timedelta(day=1) }}",
             Runtime,
             "timedelta() has no parameter \"day\" (did you mean \"days\"?)",
         ),
-        (
-            "{{ utils.parsedate.parse('soon') }}",
-            Runtime,
-            "'soon' is not a date dateutil can read",
-        ),
+        ("{{ utils.parsedate.parse('soon') }}", Runtime, "'soon' is not a date dateutil can read"),
         (
             "{{ utils.re.search('(', 'a') }}",
             Runtime,
             "the pattern is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
-        (
-            "{% for x in 5 %}{% endfor %}",
-            Runtime,
-            "an int cannot be looped over",
-        ),
-        (
-            "{{ globals.env() }}",
-            Runtime,
-            "'prod' is a str and cannot be called",
-        ),
-        (
-            "{{ 'a'|uper }}",
-            Syntax,
-            "unknown filter \"uper\" (did you mean \"upper\"?)",
-        ),
-        (
-            "{{ 1 is evn }}",
-            Syntax,
-            "unknown test \"evn\" (did you mean \"even\"?)",
-        ),
+        ("{% for x in 5 %}{% endfor %}", Runtime, "an int cannot be looped over"),
+        ("{{ globals.env() }}", Runtime, "'prod' is a str and cannot be called"),
+        ("{{ 'a'|uper }}", Syntax, "unknown filter \"uper\" (did you mean \"upper\"?)"),
+        ("{{ 1 is evn }}", Syntax, "unknown test \"evn\" (did you mean \"even\"?)"),
         ("{% fro x in y %}", Syntax, "unknown tag \"fro\""),
         ("{% do x() %}", Syntax, "unknown tag \"do\": use set"),
-        (
-            "{% include 'x' %}",
-            Syntax,
-            "\"include\" is refused: a job's template stands alone",
-        ),
+        ("{% include 'x' %}", Syntax, "\"include\" is refused: a job's template stands alone"),
     ];
     for (template, kind, expected) in cases {
         let error = error(template);
@@ -131,42 +85,21 @@ fn each_kind_of_trouble_has_its_words() {
 fn the_place_in_a_structure_is_named() {
     let renderer = Renderer::default();
     let ctx = context();
-    let path = |value: serde_json::Value| {
-        renderer
-            .render_json(&value, &ctx)
-            .unwrap_err()
-            .path()
-            .to_owned()
-    };
+    let path = |value: serde_json::Value| renderer.render_json(&value, &ctx).unwrap_err().path().to_owned();
     assert_eq!(path(json!({"args": ["a", "b", "{{ x.y }}"]})), ".args[2]");
-    assert_eq!(
-        path(json!({"x-tag": {"{{ x.y }}": 1}})),
-        "[\"x-tag\"][\"{{ x.y }}\"]"
-    );
+    assert_eq!(path(json!({"x-tag": {"{{ x.y }}": 1}})), "[\"x-tag\"][\"{{ x.y }}\"]");
     assert_eq!(path(json!({"{{ 'a' }}": 1, "a": 2})), ".a");
-    assert_eq!(
-        renderer
-            .check_json(&json!([{"a": "{{ "}]))
-            .unwrap_err()
-            .path(),
-        "[0].a"
-    );
+    assert_eq!(renderer.check_json(&json!([{"a": "{{ "}])).unwrap_err().path(), "[0].a");
     let error = renderer.render_args("x '{{ y.z }}'", &ctx).unwrap_err();
     assert_eq!(error.path(), "[1]");
-    assert!(
-        error.to_string().ends_with("at line 1, column 4 in [1]"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("at line 1, column 4 in [1]"), "{error}");
 }
 
 #[test]
 fn long_lines_are_cut_around_the_trouble() {
     let template = format!("{}{{{{ nope.x }}}}{}", "a".repeat(500), "b".repeat(500));
     let report = error(&template).report();
-    assert!(
-        report.lines().all(|line| line.chars().count() < 130),
-        "{report}"
-    );
+    assert!(report.lines().all(|line| line.chars().count() < 130), "{report}");
     let caret = report.lines().last().unwrap().find('^').unwrap();
     assert_eq!(&report.lines().nth(1).unwrap()[caret..caret + 6], "nope.x");
 }

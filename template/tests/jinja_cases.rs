@@ -18,10 +18,7 @@ const EXPLAINED: [(&str, &str); 3] = [
         "lava renders a structure as one text, so a variable set in one string is seen in the \
          next; here each string is a template of its own",
     ),
-    (
-        "json_roundtrip-028",
-        "a comment that begins in one string and ends in another: as above",
-    ),
+    ("json_roundtrip-028", "a comment that begins in one string and ends in another: as above"),
     (
         "json_roundtrip-030",
         "lava renders the JSON text, where each backslash of a template stands twice; here the \
@@ -52,10 +49,6 @@ fn cases_render_as_jinja2_renders_them() {
             }
         }
     }
-    println!(
-        "jinja cases: {} of {}",
-        list.len() - failed.len(),
-        list.len()
-    );
+    println!("jinja cases: {} of {}", list.len() - failed.len(), list.len());
     assert_eq!(unexplained, 0, "cases differ from Jinja2");
 }

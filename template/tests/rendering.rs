@@ -42,28 +42,17 @@ fn a_condition_holds_only_for_true() {
         ("{{ nope }}", false),
         ("", false),
     ] {
-        assert_eq!(
-            renderer.render_condition(template, &ctx).unwrap().0,
-            holds,
-            "{template}"
-        );
+        assert_eq!(renderer.render_condition(template, &ctx).unwrap().0, holds, "{template}");
     }
-    assert_eq!(
-        renderer.render_condition("{{ n < 1 }}", &ctx).unwrap().1,
-        "False"
-    );
+    assert_eq!(renderer.render_condition("{{ n < 1 }}", &ctx).unwrap().1, "False");
 }
 
 #[test]
 fn no_value_adds_an_argument() {
     let renderer = Renderer::default();
-    let args = renderer
-        .render_args("{{n}}.sh --x='{{ name }}' a\\ b", &context())
-        .unwrap();
+    let args = renderer.render_args("{{n}}.sh --x='{{ name }}' a\\ b", &context()).unwrap();
     assert_eq!(args, ["42.sh", "--x=say \"hi\"\n}, {", "a b"]);
-    let args = renderer
-        .render_command("{{n}}.sh {{n}}", &context())
-        .unwrap();
+    let args = renderer.render_command("{{n}}.sh {{n}}", &context()).unwrap();
     assert_eq!(args, ["{{n}}.sh", "42"]);
 }
 
@@ -71,23 +60,12 @@ fn no_value_adds_an_argument() {
 fn time_and_chance_come_from_the_context() {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let now: DateTime<Utc> = "2026-03-01T04:05:06.5Z".parse().unwrap();
-    let ctx = context()
-        .with_now(now)
-        .with_random(|bytes| bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let ctx = context().with_now(now).with_random(|bytes| bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed)));
     let render = |template: &str| Renderer::default().render(template, &ctx).unwrap();
-    assert_eq!(
-        render("{{ utils.datetime.now() }}"),
-        "2026-03-01 15:05:06.500000"
-    );
-    assert_eq!(
-        render("{{ utils.datetime.utcnow() }}"),
-        "2026-03-01 04:05:06.500000"
-    );
+    assert_eq!(render("{{ utils.datetime.now() }}"), "2026-03-01 15:05:06.500000");
+    assert_eq!(render("{{ utils.datetime.utcnow() }}"), "2026-03-01 04:05:06.500000");
     assert_eq!(render("{{ utils.date.today() }}"), "2026-03-01");
-    assert_eq!(
-        render("{{ utils.parsedate.parse('10:15') }}"),
-        "2026-03-01 10:15:00"
-    );
+    assert_eq!(render("{{ utils.parsedate.parse('10:15') }}"), "2026-03-01 10:15:00");
     assert_eq!(
         render("{{ utils.uuid() }} {{ utils.uuid() }}"),
         "00000000-0000-4000-8000-000000000000 01010101-0101-4101-8101-010101010101"
@@ -98,21 +76,12 @@ fn time_and_chance_come_from_the_context() {
 fn values_of_a_context_are_pythons() {
     let at: DateTime<Utc> = "2026-03-01T04:05:06Z".parse().unwrap();
     let mut ctx = context();
-    ctx.insert(
-        "times",
-        Value::list([Value::local(at), Value::utc(at), Value::timezone_utc(at)]),
-    );
+    ctx.insert("times", Value::list([Value::local(at), Value::utc(at), Value::timezone_utc(at)]));
     ctx.insert(
         "map",
-        Value::map([
-            ("z".to_owned(), Value::decimal("2.50").unwrap()),
-            ("a".to_owned(), Value::text("x")),
-        ]),
+        Value::map([("z".to_owned(), Value::decimal("2.50").unwrap()), ("a".to_owned(), Value::text("x"))]),
     );
-    ctx.insert(
-        "off",
-        Value::offset(DateTime::parse_from_rfc3339("2026-03-01T15:05:06+11:00").unwrap()),
-    );
+    ctx.insert("off", Value::offset(DateTime::parse_from_rfc3339("2026-03-01T15:05:06+11:00").unwrap()));
     ctx.insert("naive", Value::naive(at.naive_utc()));
     let render = |template: &str| Renderer::default().render(template, &ctx).unwrap();
     assert_eq!(
@@ -122,10 +91,7 @@ fn values_of_a_context_are_pythons() {
          datetime.datetime(2026, 3, 1, 4, 5, 6, tzinfo=datetime.timezone.utc)]"
     );
     assert_eq!(render("{{ map }}"), "{'z': Decimal('2.50'), 'a': 'x'}");
-    assert_eq!(
-        render("{{ off }} {{ naive }}"),
-        "2026-03-01 15:05:06+11:00 2026-03-01 04:05:06"
-    );
+    assert_eq!(render("{{ off }} {{ naive }}"), "2026-03-01 15:05:06+11:00 2026-03-01 04:05:06");
     assert!(Value::decimal("x").is_none() && Value::decimal("1e99999").is_none());
 }
 
@@ -149,10 +115,7 @@ fn a_renderer_is_shared_between_threads() {
 
 #[test]
 fn zones_are_known_by_name() {
-    assert_eq!(
-        Zone::parse(":Australia/Sydney").unwrap().name(),
-        "Australia/Sydney"
-    );
+    assert_eq!(Zone::parse(":Australia/Sydney").unwrap().name(), "Australia/Sydney");
     assert_eq!(Zone::parse("UTC"), Some(Zone::Utc));
     assert_eq!(Zone::parse("EST5EDT4"), None);
     assert_eq!(Zone::parse(""), None);

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
+use super::answer::{answer, fingerprint};
 use super::{Limits, MAX_DEPTH};
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
-use crate::ports::{Created, Outgoing, StoreError, StoredJob};
+use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::problem::{SpecError, nearest};
 use crate::request::{DispatchRequest, When};
-use crate::run::{Input, Keyed, Lineage, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::run::{Input, Keyed, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::{Enabled, JobSpec, Overlap, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
@@ -201,7 +202,7 @@ impl Dispatcher {
     }
 
     /// The job with the request's parameters and globals in it, checked.
-    fn specialise(
+    pub(super) fn specialise(
         &self,
         job: &Arc<JobSpec>,
         request: &DispatchRequest,
@@ -384,106 +385,4 @@ pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
     };
     // A record that was just made can always be closed.
     decide(run, input, now).map_or_else(|_| run.clone(), |decision| decision.run)
-}
-
-fn answer(run: Run, created: Created) -> Result<Accepted, DispatchError> {
-    let Some(existing) = created.existing else {
-        return Ok(Accepted { job_id: run.job_id, run_id: run.run_id, status: run.status, existing: false });
-    };
-    if let (Some(theirs), Some(ours)) = (&existing.keyed, &run.keyed)
-        && theirs.fingerprint != ours.fingerprint
-    {
-        return Err(DispatchError::KeyTaken {
-            job_id: run.job_id.to_string(),
-            key: ours.key.clone(),
-            run_id: existing.run_id,
-            theirs: theirs.fingerprint.clone(),
-            ours: ours.fingerprint.clone(),
-        });
-    }
-    Ok(Accepted { job_id: run.job_id, run_id: existing.run_id, status: existing.status, existing: true })
-}
-
-/// A digest of what a request asks, the same however its fields are ordered.
-fn fingerprint(request: &DispatchRequest) -> String {
-    let when = match request.when {
-        When::Now => json!("now"),
-        When::After(delay) => json!(delay),
-        When::At(at) => json!(crate::message::iso(at)),
-    };
-    let mut asked = json!({
-        "job_id": request.job_id, "parameters": request.parameters, "globals": request.globals, "when": when,
-    });
-    asked.sort_all_objects();
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, asked.to_string().as_bytes()).simple().to_string()
-}
-
-/// A message that lava's own dispatch sent has no record: it gets one when it arrives.
-impl Dispatcher {
-    /// Makes the record of a message that has none, from the job as it stands now.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached; the inner error says why the message can
-    /// never be run.
-    pub(super) async fn adopt(
-        &self,
-        message: &Message,
-    ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
-        if message.run_key.is_some() {
-            return Ok(Err("there is no record of this step".to_owned()));
-        }
-        let job = self.site.ports.jobs.jobs(std::slice::from_ref(&message.job_id)).await?.pop().flatten();
-        let job = match job {
-            None => return Ok(Err(format!("no such job {}", message.job_id))),
-            Some(Err(error)) => {
-                return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id)));
-            }
-            Some(Ok(job)) => job,
-        };
-        let request = DispatchRequest {
-            parameters: message.parameters.clone().unwrap_or_default(),
-            globals: message.globals.clone().unwrap_or_default(),
-            ..DispatchRequest::new(message.job_id.clone())
-        };
-        let (request, lineage) = adopted_lineage(request);
-        let job = match self.specialise(&job, &request, None) {
-            Ok(job) => job,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let now = self.now();
-        let mut run = self.record(&job, RunKey::root(message.run_id), message.run_id, now, now);
-        run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
-            .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
-        run.lineage = lineage;
-        let spec = RunSpec { job: job.document, rendered: None };
-        let new = NewRun { run: run.clone(), spec: spec.clone() };
-        let created = self.site.ports.runs.create(vec![(new, None)]).await?.pop();
-        match created.and_then(|created| created.existing) {
-            None => Ok(Ok((run, spec))),
-            Some(_) => match self.site.ports.runs.load_with_spec(&run.key).await? {
-                Some(found) => Ok(Ok(found)),
-                None => Err(StoreError::new(format!("the record of run {} is gone", run.key))),
-            },
-        }
-    }
-}
-
-/// Takes what lava keeps under `globals.lava` out of a message's globals.
-fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lineage>) {
-    let own = request.globals.remove("lava");
-    request.globals.retain(|name, _| !crate::spec::is_reserved_global(name));
-    let lineage = own.and_then(|own| {
-        let text = |name: &str| own.get(name).and_then(Value::as_str);
-        let instant = |name: &str| {
-            crate::request::parse_instant(text(name)?).ok().map(|instant| instant.in_zone(chrono_tz::UTC))
-        };
-        Some(Lineage {
-            master_job_id: JobId::new(text("master_job_id")?).ok()?,
-            master_start: instant("master_start")?,
-            parent_job_id: JobId::new(text("parent_job_id")?).ok()?,
-            parent_start: instant("parent_start")?,
-            depth: 1,
-        })
-    });
-    (request, lineage)
 }

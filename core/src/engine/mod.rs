@@ -1,6 +1,8 @@
 //! Carries out decisions: from a request to a record, from a message to an attempt, from its end
 //! to what follows. One path, embedded and on AWS.
 
+mod adopt;
+mod answer;
 mod apply;
 mod attempt;
 mod children;

@@ -35,11 +35,11 @@ pub enum Drop {
 pub enum Look {
     /// Nothing.
     Drop(Drop),
-    /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`].
+    /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`](super::Input::ClaimDuties).
     Duties,
-    /// An end without running: [`Input::Close`].
+    /// An end without running: [`Input::Close`](super::Input::Close).
     Close(Status, String),
-    /// An attempt, the first of the run when `first`: [`Input::Claim`].
+    /// An attempt, the first of the run when `first`: [`Input::Claim`](super::Input::Claim).
     Start {
         /// Nobody has started this run before.
         first: bool,

@@ -17,16 +17,15 @@ use crate::value::number::{Arith, Num};
 /// `a op b`; `None` if the types do not go together.
 pub(crate) fn binary(op: Arith, a: &Val, b: &Val) -> Outcome<Option<Val>> {
     let value = match (op, a, b) {
-        (Arith::Add, Val::DateTime(x), Val::Delta(d))
-        | (Arith::Add, Val::Delta(d), Val::DateTime(x)) => x.plus(*d)?.into_val(),
+        (Arith::Add, Val::DateTime(x), Val::Delta(d)) | (Arith::Add, Val::Delta(d), Val::DateTime(x)) => {
+            x.plus(*d)?.into_val()
+        }
         (Arith::Sub, Val::DateTime(x), Val::Delta(d)) => x.plus(d.negated()?)?.into_val(),
         (Arith::Sub, Val::DateTime(x), Val::DateTime(y)) => Val::Delta(between(x, y)?),
         (Arith::Add, Val::Date(x), Val::Delta(d)) | (Arith::Add, Val::Delta(d), Val::Date(x)) => {
             Val::Date(plus_days(*x, d.days())?)
         }
-        (Arith::Sub, Val::Date(x), Val::Delta(d)) => {
-            Val::Date(plus_days(*x, d.days().saturating_neg())?)
-        }
+        (Arith::Sub, Val::Date(x), Val::Delta(d)) => Val::Date(plus_days(*x, d.days().saturating_neg())?),
         (Arith::Sub, Val::Date(x), Val::Date(y)) => {
             Val::Delta(Delta::seconds(x.0.signed_duration_since(y.0).num_seconds()))
         }
@@ -108,8 +107,9 @@ fn relative(op: Arith, a: &Val, b: &Val) -> Outcome<Option<Val>> {
     Ok(Some(match (op, a, b) {
         (Arith::Add, Val::Relative(x), Val::Relative(y)) => wrap(x.plus(y)),
         (Arith::Sub, Val::Relative(x), Val::Relative(y)) => wrap(x.minus(y)),
-        (Arith::Add, Val::Relative(x), Val::Delta(d))
-        | (Arith::Add, Val::Delta(d), Val::Relative(x)) => wrap(x.plus_delta(*d)),
+        (Arith::Add, Val::Relative(x), Val::Delta(d)) | (Arith::Add, Val::Delta(d), Val::Relative(x)) => {
+            wrap(x.plus_delta(*d))
+        }
         (Arith::Add, Val::Relative(x), date) | (Arith::Add, date, Val::Relative(x)) => {
             return x.added_to(date);
         }

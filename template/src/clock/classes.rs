@@ -35,28 +35,13 @@ pub(crate) static DATE: Native = Native::class(
                 Ok(Val::Date(now(rt)?.date()))
             }),
         ),
-        (
-            "fromtimestamp",
-            Function(|rt, args| Ok(Val::Date(from_timestamp(rt, args)?.date()))),
-        ),
-        (
-            "fromordinal",
-            Function(|rt, args| Ok(Val::Date(from_ordinal(rt, args)?))),
-        ),
+        ("fromtimestamp", Function(|rt, args| Ok(Val::Date(from_timestamp(rt, args)?.date())))),
+        ("fromordinal", Function(|rt, args| Ok(Val::Date(from_ordinal(rt, args)?)))),
         (
             "fromisoformat",
-            Function(|rt, args| {
-                Ok(Val::Date(Date(iso::date(&text_arg(
-                    rt,
-                    "fromisoformat",
-                    args,
-                )?)?)))
-            }),
+            Function(|rt, args| Ok(Val::Date(Date(iso::date(&text_arg(rt, "fromisoformat", args)?)?)))),
         ),
-        (
-            "fromisocalendar",
-            Function(|rt, args| Ok(Val::Date(from_iso_calendar(rt, args)?))),
-        ),
+        ("fromisocalendar", Function(|rt, args| Ok(Val::Date(from_iso_calendar(rt, args)?)))),
         ("min", Value(|| Val::Date(first_day()))),
         ("max", Value(|| Val::Date(last_day()))),
         ("resolution", Value(|| Val::Delta(Delta::seconds(86_400)))),
@@ -82,55 +67,34 @@ pub(crate) static DATETIME: Native = Native::class(
                 Ok(super::datetime::naive(rt.ctx.now().naive_utc()))
             }),
         ),
-        (
-            "fromtimestamp",
-            Function(|rt, args| Ok(from_timestamp(rt, args)?.into_val())),
-        ),
+        ("fromtimestamp", Function(|rt, args| Ok(from_timestamp(rt, args)?.into_val()))),
         (
             "utcfromtimestamp",
             Function(|rt, args| {
                 let [at] = args.bind("utcfromtimestamp", ["timestamp"], 1)?;
-                Ok(
-                    DateTime::checked(Some(epoch_plus(rt, &at.unwrap_or(Val::None))?), None)?
-                        .into_val(),
-                )
+                Ok(DateTime::checked(Some(epoch_plus(rt, &at.unwrap_or(Val::None))?), None)?.into_val())
             }),
         ),
         (
             "fromordinal",
             Function(|rt, args| {
-                Ok(
-                    DateTime::new(from_ordinal(rt, args)?.0.and_time(NaiveTime::MIN), None)
-                        .into_val(),
-                )
+                Ok(DateTime::new(from_ordinal(rt, args)?.0.and_time(NaiveTime::MIN), None).into_val())
             }),
         ),
         ("strptime", Function(strptime_call)),
         (
             "fromisoformat",
-            Function(|rt, args| {
-                Ok(iso::datetime(&text_arg(rt, "fromisoformat", args)?)?.into_val())
-            }),
+            Function(|rt, args| Ok(iso::datetime(&text_arg(rt, "fromisoformat", args)?)?.into_val())),
         ),
         (
             "fromisocalendar",
             Function(|rt, args| {
-                Ok(DateTime::new(
-                    from_iso_calendar(rt, args)?.0.and_time(NaiveTime::MIN),
-                    None,
-                )
-                .into_val())
+                Ok(DateTime::new(from_iso_calendar(rt, args)?.0.and_time(NaiveTime::MIN), None).into_val())
             }),
         ),
         ("combine", Function(combine)),
-        (
-            "min",
-            Value(|| DateTime::new(first_day().0.and_time(NaiveTime::MIN), None).into_val()),
-        ),
-        (
-            "max",
-            Value(|| DateTime::new(last_day().0.and_time(last_time()), None).into_val()),
-        ),
+        ("min", Value(|| DateTime::new(first_day().0.and_time(NaiveTime::MIN), None).into_val())),
+        ("max", Value(|| DateTime::new(last_day().0.and_time(last_time()), None).into_val())),
         ("resolution", Value(|| Val::Delta(Delta::RESOLUTION))),
     ],
 );
@@ -143,11 +107,7 @@ pub(crate) static TIME: Native = Native::class(
             "fromisoformat",
             Function(|rt, args| {
                 let (time, tz) = iso::time(&text_arg(rt, "fromisoformat", args)?)?;
-                Ok(Val::Time(Arc::new(Time {
-                    time,
-                    tz: tz.map(Arc::new),
-                    fold: false,
-                })))
+                Ok(Val::Time(Arc::new(Time { time, tz: tz.map(Arc::new), fold: false })))
             }),
         ),
         ("min", Value(|| time_value(NaiveTime::MIN))),
@@ -166,11 +126,8 @@ pub(crate) static TIMEDELTA: Native = Native::class(
     ],
 );
 
-static RELATIVEDELTA: Native = Native::class(
-    "dateutil.relativedelta.relativedelta",
-    relative_build::new,
-    &[],
-);
+static RELATIVEDELTA: Native =
+    Native::class("dateutil.relativedelta.relativedelta", relative_build::new, &[]);
 
 pub(crate) static RELATIVEDELTA_MODULE: Native = Native::module(
     "dateutil.relativedelta",
@@ -216,11 +173,7 @@ fn last_time() -> NaiveTime {
 }
 
 fn time_value(time: NaiveTime) -> Val {
-    Val::Time(Arc::new(Time {
-        time,
-        tz: None,
-        fold: false,
-    }))
+    Val::Time(Arc::new(Time { time, tz: None, fold: false }))
 }
 
 fn text_arg(rt: &Runtime<'_>, function: &str, args: Args) -> Outcome<String> {
@@ -299,14 +252,9 @@ fn from_ordinal(rt: &Runtime<'_>, args: Args) -> Outcome<Date> {
 
 fn from_iso_calendar(rt: &Runtime<'_>, args: Args) -> Outcome<Date> {
     let [year, week, day] = args.bind("fromisocalendar", ["year", "week", "day"], 3)?;
-    let number = |name: &str, value: Option<Val>| {
-        call::int(rt, "fromisocalendar", name, &value.unwrap_or(Val::None))
-    };
-    let day = from_iso_week(
-        number("year", year)?,
-        number("week", week)?,
-        number("day", day)?,
-    )?;
+    let number =
+        |name: &str, value: Option<Val>| call::int(rt, "fromisocalendar", name, &value.unwrap_or(Val::None));
+    let day = from_iso_week(number("year", year)?, number("week", week)?, number("day", day)?)?;
     Date::checked(Some(day).filter(|day| day.year() <= 9999))
 }
 

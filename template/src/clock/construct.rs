@@ -27,12 +27,7 @@ pub(crate) fn zone_arg(
         None | Some(Val::None) => Ok(None),
         Some(Val::Zone(zone)) => Ok(Some(Arc::clone(zone))),
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(value)),
-        Some(other) => call::wrong(
-            function,
-            "tzinfo",
-            "a zone such as utils.dateutil.tz.UTC",
-            other,
-        ),
+        Some(other) => call::wrong(function, "tzinfo", "a zone such as utils.dateutil.tz.UTC", other),
     }
 }
 
@@ -54,17 +49,7 @@ pub(crate) fn date(rt: &Runtime<'_>, args: Args) -> Outcome {
 pub(crate) fn datetime(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [year, month, day, hour, minute, second, micro, tz, fold] = args.bind(
         "datetime",
-        [
-            "year",
-            "month",
-            "day",
-            "hour",
-            "minute",
-            "second",
-            "microsecond",
-            "tzinfo",
-            "fold",
-        ],
+        ["year", "month", "day", "hour", "minute", "second", "microsecond", "tzinfo", "fold"],
         3,
     )?;
     let part = |name: &str, value: Option<&Val>| call::int_or(rt, "datetime", name, value, 0);
@@ -89,11 +74,8 @@ pub(crate) fn datetime(rt: &Runtime<'_>, args: Args) -> Outcome {
 
 /// `time(hour, minute, second, microsecond, tzinfo)`.
 pub(crate) fn time(rt: &Runtime<'_>, args: Args) -> Outcome {
-    let [hour, minute, second, micro, tz, fold] = args.bind(
-        "time",
-        ["hour", "minute", "second", "microsecond", "tzinfo", "fold"],
-        0,
-    )?;
+    let [hour, minute, second, micro, tz, fold] =
+        args.bind("time", ["hour", "minute", "second", "microsecond", "tzinfo", "fold"], 0)?;
     let part = |name: &str, value: Option<&Val>| call::int_or(rt, "time", name, value, 0);
     Ok(Val::Time(Arc::new(Time {
         time: hms(
@@ -183,27 +165,17 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
     let tz = match name.trim_start_matches(':') {
         "" => match rt.ctx.zone() {
             Zone::Utc => TzInfo::Local(Zone::Utc),
-            Zone::Named(zone) => TzInfo::File {
-                zone,
-                name: zone.name().into(),
-            },
+            Zone::Named(zone) => TzInfo::File { zone, name: zone.name().into() },
         },
         name => match Tz::from_str(name) {
-            Ok(zone) => TzInfo::File {
-                zone,
-                name: name.into(),
-            },
+            Ok(zone) => TzInfo::File { zone, name: name.into() },
             Err(_) => return Ok(Val::None),
         },
     };
     Ok(Val::Zone(Arc::new(tz)))
 }
 
-fn moment(
-    rt: &Runtime<'_>,
-    args: Args,
-    test: fn(&TzInfo, chrono::NaiveDateTime) -> bool,
-) -> Outcome {
+fn moment(rt: &Runtime<'_>, args: Args, test: fn(&TzInfo, chrono::NaiveDateTime) -> bool) -> Outcome {
     let [value, tz] = args.bind("datetime_exists", ["dt", "tz"], 1)?;
     let Some(Val::DateTime(datetime)) = value else {
         return fail("a datetime is needed");

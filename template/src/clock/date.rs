@@ -33,12 +33,7 @@ impl Date {
 
     pub(crate) fn repr(self) -> String {
         let day = self.0;
-        format!(
-            "datetime.date({}, {}, {})",
-            day.year(),
-            day.month(),
-            day.day()
-        )
+        format!("datetime.date({}, {}, {})", day.year(), day.month(), day.day())
     }
 }
 
@@ -58,33 +53,20 @@ pub(crate) fn ymd(year: i64, month: i64, day: i64) -> Outcome<NaiveDate> {
     let Some(year) = i32::try_from(year).ok().filter(|year| YEARS.contains(year)) else {
         return fail(format!("year {year} is out of range: 1 to 9999"));
     };
-    let Some(month) = u32::try_from(month)
-        .ok()
-        .filter(|month| (1..=12).contains(month))
-    else {
+    let Some(month) = u32::try_from(month).ok().filter(|month| (1..=12).contains(month)) else {
         return fail(format!("month {month} is out of range: 1 to 12"));
     };
-    let found = u32::try_from(day)
-        .ok()
-        .and_then(|day| NaiveDate::from_ymd_opt(year, month, day));
+    let found = u32::try_from(day).ok().and_then(|day| NaiveDate::from_ymd_opt(year, month, day));
     match found {
         Some(found) => Ok(found),
-        None => fail(format!(
-            "day {day} is out of range for the month {year:04}-{month:02}"
-        )),
+        None => fail(format!("day {day} is out of range for the month {year:04}-{month:02}")),
     }
 }
 
 /// How many days the month has.
 pub(crate) fn days_in_month(year: i32, month: u32) -> u32 {
-    let next = if month == 12 {
-        (year + 1, 1)
-    } else {
-        (year, month + 1)
-    };
-    NaiveDate::from_ymd_opt(next.0, next.1, 1)
-        .and_then(|day| day.pred_opt())
-        .map_or(31, |day| day.day())
+    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    NaiveDate::from_ymd_opt(next.0, next.1, 1).and_then(|day| day.pred_opt()).map_or(31, |day| day.day())
 }
 
 pub(crate) fn is_leap(year: i32) -> bool {
@@ -105,7 +87,6 @@ pub(crate) fn from_iso_week(year: i64, week: i64, weekday: i64) -> Outcome<Naive
     if !(1..=7).contains(&weekday) {
         return fail(format!("weekday {weekday} is out of range: 1 to 7"));
     }
-    let monday =
-        i64::from(first.num_days_from_ce()) - i64::from(first.weekday().num_days_from_monday());
+    let monday = i64::from(first.num_days_from_ce()) - i64::from(first.weekday().num_days_from_monday());
     Ok(Date::from_ordinal(monday + (week - 1) * 7 + weekday - 1)?.0)
 }

@@ -25,11 +25,7 @@ pub(crate) struct DateTime {
 
 impl DateTime {
     pub(crate) fn new(wall: NaiveDateTime, tz: Option<Arc<TzInfo>>) -> Self {
-        Self {
-            wall,
-            tz,
-            fold: false,
-        }
+        Self { wall, tz, fold: false }
     }
 
     /// A computed time, if it is within Python's years.
@@ -43,21 +39,14 @@ impl DateTime {
     /// The wall-clock time of `utc` in a zone.
     pub(crate) fn at_utc(utc: NaiveDateTime, tz: Arc<TzInfo>) -> Outcome<Self> {
         match tz.wall_at(utc) {
-            Some((wall, fold)) if YEARS.contains(&wall.year()) => Ok(Self {
-                wall,
-                tz: Some(tz),
-                fold,
-            }),
+            Some((wall, fold)) if YEARS.contains(&wall.year()) => Ok(Self { wall, tz: Some(tz), fold }),
             _ => out_of_range(),
         }
     }
 
     /// The wall-clock time later by `delta`.
     pub(crate) fn plus(&self, delta: Delta) -> Outcome<Self> {
-        Self::checked(
-            self.wall.checked_add_signed(delta.to_chrono()),
-            self.tz.clone(),
-        )
+        Self::checked(self.wall.checked_add_signed(delta.to_chrono()), self.tz.clone())
     }
 
     /// Seconds east of UTC.
@@ -72,8 +61,7 @@ impl DateTime {
     /// The UTC time of an aware time.
     pub(crate) fn aware_utc(&self) -> Option<NaiveDateTime> {
         let offset = self.offset()?;
-        self.wall
-            .checked_sub_signed(Duration::seconds(offset.into()))
+        self.wall.checked_sub_signed(Duration::seconds(offset.into()))
     }
 
     /// The UTC time; a time without a zone is the worker's.
@@ -107,21 +95,14 @@ impl DateTime {
 
     pub(crate) fn isoformat(&self, separator: &str, timespec: &str) -> String {
         let clock = clock_text(self.wall.time(), timespec).unwrap_or_default();
-        let offset = self
-            .offset()
-            .map(|offset| offset_text(offset, ":"))
-            .unwrap_or_default();
+        let offset = self.offset().map(|offset| offset_text(offset, ":")).unwrap_or_default();
         format!("{}{separator}{clock}{offset}", self.date())
     }
 
     pub(crate) fn repr(&self) -> String {
         let day = self.wall.date();
         let fold = if self.fold { ", fold=1" } else { "" };
-        let zone = self
-            .tz
-            .as_ref()
-            .map(|tz| format!(", tzinfo={}", tz.repr()))
-            .unwrap_or_default();
+        let zone = self.tz.as_ref().map(|tz| format!(", tzinfo={}", tz.repr())).unwrap_or_default();
         format!(
             "datetime.datetime({}, {}, {}, {}{fold}{zone})",
             day.year(),
@@ -141,12 +122,7 @@ pub(crate) fn from_instant(at: Instant<Utc>, tz: TzInfo) -> Val {
     let utc = whole_micros(at.naive_utc());
     let tz = Arc::new(tz);
     let (wall, fold) = tz.wall_at(utc).unwrap_or((utc, false));
-    DateTime {
-        wall,
-        tz: Some(tz),
-        fold,
-    }
-    .into_val()
+    DateTime { wall, tz: Some(tz), fold }.into_val()
 }
 
 /// A time without a zone, for a context.
@@ -163,11 +139,7 @@ fn whole_micros(at: NaiveDateTime) -> NaiveDateTime {
 
 /// Gives the times that wait for the worker's zone that zone.
 pub(crate) fn settle(value: Val, zone: Zone) -> Val {
-    if waits(&value) {
-        settled(&value, zone)
-    } else {
-        value
-    }
+    if waits(&value) { settled(&value, zone) } else { value }
 }
 
 fn waits(value: &Val) -> bool {
@@ -186,11 +158,8 @@ fn settled(value: &Val, zone: Zone) -> Val {
         }
         Val::List(list) => Val::list(list.read().iter().map(|item| settled(item, zone)).collect()),
         Val::Dict(dict) => {
-            let entries: Entries = dict
-                .read()
-                .iter()
-                .map(|(key, item)| (key.clone(), settled(item, zone)))
-                .collect();
+            let entries: Entries =
+                dict.read().iter().map(|(key, item)| (key.clone(), settled(item, zone))).collect();
             Val::Dict(Arc::new(Dict::new(entries)))
         }
         other => other.clone(),

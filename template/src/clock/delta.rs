@@ -21,14 +21,8 @@ pub(crate) struct Delta {
 }
 
 impl Delta {
-    pub(crate) const MAX: Self = Self {
-        days: 999_999_999,
-        micros: 86_399_999_999,
-    };
-    pub(crate) const MIN: Self = Self {
-        days: -999_999_999,
-        micros: 0,
-    };
+    pub(crate) const MAX: Self = Self { days: 999_999_999, micros: 86_399_999_999 };
+    pub(crate) const MIN: Self = Self { days: -999_999_999, micros: 0 };
     pub(crate) const RESOLUTION: Self = Self { days: 0, micros: 1 };
 
     pub(crate) fn from_micros(micros: i128) -> Outcome<Self> {
@@ -36,10 +30,7 @@ impl Delta {
         if days.abs() > MAX_DAYS {
             return fail(format!("a timedelta has at most {MAX_DAYS} days"));
         }
-        Ok(Self {
-            days: days as i32,
-            micros: micros.rem_euclid(DAY) as i64,
-        })
+        Ok(Self { days: days as i32, micros: micros.rem_euclid(DAY) as i64 })
     }
 
     /// A duration in seconds that is known to be short.
@@ -98,11 +89,9 @@ impl Delta {
 
     pub(crate) fn repr(self) -> String {
         let mut parts = Vec::new();
-        for (name, value) in [
-            ("days", self.days()),
-            ("seconds", self.second_part()),
-            ("microseconds", self.micro_part()),
-        ] {
+        for (name, value) in
+            [("days", self.days()), ("seconds", self.second_part()), ("microseconds", self.micro_part())]
+        {
             if value != 0 {
                 parts.push(format!("{name}={value}"));
             }
@@ -134,11 +123,7 @@ pub(crate) fn ratio(number: f64) -> Option<(BigInt, BigInt)> {
     let (mantissa, power, sign) = num_traits::float::FloatCore::integer_decode(number);
     let mantissa = BigInt::from(mantissa) * i64::from(sign);
     let shift = power.unsigned_abs();
-    Some(if power >= 0 {
-        (mantissa << shift, BigInt::from(1))
-    } else {
-        (mantissa, BigInt::from(1) << shift)
-    })
+    Some(if power >= 0 { (mantissa << shift, BigInt::from(1)) } else { (mantissa, BigInt::from(1) << shift) })
 }
 
 impl fmt::Display for Delta {
@@ -148,13 +133,7 @@ impl fmt::Display for Delta {
             write!(f, "{} day{plural}, ", self.days)?;
         }
         let seconds = self.second_part();
-        write!(
-            f,
-            "{}:{:02}:{:02}",
-            seconds / 3_600,
-            seconds / 60 % 60,
-            seconds % 60
-        )?;
+        write!(f, "{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)?;
         match self.micro_part() {
             0 => Ok(()),
             micros => write!(f, ".{micros:06}"),
@@ -192,11 +171,7 @@ impl Parts {
         if (self.fraction - self.fraction.trunc()).abs() == 0.5 && self.whole % 2 != 0 {
             // Half to even counts for the sum, not for its fraction.
             let floor = self.fraction.floor();
-            extra = if (self.whole + floor as i128) % 2 == 0 {
-                floor
-            } else {
-                floor + 1.0
-            };
+            extra = if (self.whole + floor as i128) % 2 == 0 { floor } else { floor + 1.0 };
         }
         Delta::from_micros(self.whole + extra as i128)
     }

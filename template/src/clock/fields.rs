@@ -10,17 +10,8 @@ use crate::value::Val;
 
 const DATE: &[&str] = &["year", "month", "day"];
 const TIME: &[&str] = &["hour", "minute", "second", "microsecond", "tzinfo", "fold"];
-const DATETIME: &[&str] = &[
-    "year",
-    "month",
-    "day",
-    "hour",
-    "minute",
-    "second",
-    "microsecond",
-    "tzinfo",
-    "fold",
-];
+const DATETIME: &[&str] =
+    &["year", "month", "day", "hour", "minute", "second", "microsecond", "tzinfo", "fold"];
 const DELTA: &[&str] = &["days", "seconds", "microseconds"];
 const RELATIVE_NAMES: &[&str] = &[
     "years",
@@ -95,11 +86,7 @@ pub(crate) fn field(value: &Val, name: &str) -> Option<Val> {
 
 /// A whole amount as an int.
 pub(crate) fn number(amount: f64) -> Val {
-    if amount.fract() == 0.0 && amount.abs() < 9e15 {
-        Val::Int(amount as i64)
-    } else {
-        Val::Float(amount)
-    }
+    if amount.fract() == 0.0 && amount.abs() < 9e15 { Val::Int(amount as i64) } else { Val::Float(amount) }
 }
 
 fn day_field(day: chrono::NaiveDate, name: &str) -> Option<Val> {

@@ -20,10 +20,7 @@ fn digits(text: &[u8], at: usize, count: usize) -> Option<i64> {
     if !part.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        part.iter()
-            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
-    )
+    Some(part.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 /// A date: `2026-03-01`, `20260301`, `2026-W09-7`, `2026W097`, `2026-W09`.
@@ -81,11 +78,7 @@ pub(crate) fn time(text: &str) -> Outcome<(NaiveTime, Option<TzInfo>)> {
             if offset >= 86_400 {
                 return fail("a zone's offset must be less than a day");
             }
-            let offset = if zone.starts_with('-') {
-                -offset
-            } else {
-                offset
-            };
+            let offset = if zone.starts_with('-') { -offset } else { offset };
             Some(TzInfo::fixed(offset as i32))
         }
     };
@@ -147,11 +140,7 @@ fn separator(text: &[u8]) -> usize {
     let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     match (text.get(4), text.get(5)) {
         _ if text.len() == 7 => 7,
-        (Some(b'-'), Some(b'W'))
-            if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) =>
-        {
-            10
-        }
+        (Some(b'-'), Some(b'W')) if text.get(8) == Some(&b'-') && !(text.len() > 10 && digit(10)) => 10,
         (Some(b'-'), _) => 10,
         (Some(b'W'), _) => {
             let end = (7..text.len()).find(|at| !digit(*at)).unwrap_or(text.len());

@@ -60,20 +60,14 @@ pub(crate) const RELATIVE: Methods = &[("normalized", |_, this, args| {
 pub(crate) const ZONE: Methods = &[
     ("dst", |rt, this, args| {
         zone_at(rt, this, args, |tz, at| {
-            tz.dst(at.wall, at.fold)
-                .map_or(Val::None, |dst| Val::Delta(Delta::seconds(dst.into())))
+            tz.dst(at.wall, at.fold).map_or(Val::None, |dst| Val::Delta(Delta::seconds(dst.into())))
         })
     }),
     ("tzname", |rt, this, args| {
-        zone_at(rt, this, args, |tz, at| {
-            tz.name(at.wall, at.fold)
-                .map_or(Val::None, |name| Val::str(&name))
-        })
+        zone_at(rt, this, args, |tz, at| tz.name(at.wall, at.fold).map_or(Val::None, |name| Val::str(&name)))
     }),
     ("utcoffset", |rt, this, args| {
-        zone_at(rt, this, args, |tz, at| {
-            Val::Delta(Delta::seconds(tz.offset(at.wall, at.fold).into()))
-        })
+        zone_at(rt, this, args, |tz, at| Val::Delta(Delta::seconds(tz.offset(at.wall, at.fold).into())))
     }),
 ];
 
@@ -100,9 +94,7 @@ pub(super) fn format(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn weekday(this: &Val, args: Args, first: i64) -> Outcome {
     args.none("weekday")?;
-    Ok(Val::Int(
-        i64::from(day_of(this)?.0.weekday().num_days_from_monday()) + first,
-    ))
+    Ok(Val::Int(i64::from(day_of(this)?.0.weekday().num_days_from_monday()) + first))
 }
 
 fn toordinal(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -110,17 +102,12 @@ fn toordinal(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     Ok(Val::Int(day_of(this)?.0.num_days_from_ce().into()))
 }
 
-static ISO_CALENDAR: Fields = Fields {
-    type_name: "datetime.IsoCalendarDate",
-    names: &["year", "week", "weekday"],
-};
+static ISO_CALENDAR: Fields =
+    Fields { type_name: "datetime.IsoCalendarDate", names: &["year", "week", "weekday"] };
 
 static STRUCT_TIME: Fields = Fields {
     type_name: "time.struct_time",
-    names: &[
-        "tm_year", "tm_mon", "tm_mday", "tm_hour", "tm_min", "tm_sec", "tm_wday", "tm_yday",
-        "tm_isdst",
-    ],
+    names: &["tm_year", "tm_mon", "tm_mday", "tm_hour", "tm_min", "tm_sec", "tm_wday", "tm_yday", "tm_isdst"],
 };
 
 fn named(fields: &'static Fields, numbers: &[i64]) -> Val {
@@ -136,11 +123,7 @@ fn isocalendar(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let week = day.iso_week();
     Ok(named(
         &ISO_CALENDAR,
-        &[
-            week.year().into(),
-            week.week().into(),
-            day.weekday().number_from_monday().into(),
-        ],
+        &[week.year().into(), week.week().into(), day.weekday().number_from_monday().into()],
     ))
 }
 
@@ -216,16 +199,12 @@ fn timestamp(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn utcoffset(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("utcoffset")?;
     let offset = datetime_of(this)?.offset();
-    Ok(offset.map_or(Val::None, |offset| {
-        Val::Delta(Delta::seconds(offset.into()))
-    }))
+    Ok(offset.map_or(Val::None, |offset| Val::Delta(Delta::seconds(offset.into()))))
 }
 
 fn tzname(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("tzname")?;
-    Ok(datetime_of(this)?
-        .tz_name()
-        .map_or(Val::None, |name| Val::str(&name)))
+    Ok(datetime_of(this)?.tz_name().map_or(Val::None, |name| Val::str(&name)))
 }
 
 fn dst(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -260,15 +239,8 @@ fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     }
     // Without a zone, Python gives the worker's as a fixed offset.
     let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
-    let fixed = TzInfo::Fixed {
-        seconds: local.offset().unwrap_or(0),
-        name: local.tz_name().map(Into::into),
-    };
-    Ok(DateTime {
-        tz: Some(Arc::new(fixed)),
-        ..local
-    }
-    .into_val())
+    let fixed = TzInfo::Fixed { seconds: local.offset().unwrap_or(0), name: local.tz_name().map(Into::into) };
+    Ok(DateTime { tz: Some(Arc::new(fixed)), ..local }.into_val())
 }
 
 fn replace_date(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -284,23 +256,12 @@ fn replace_date(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [year, month, day, hour, minute, second, micro, tz, fold] = args.bind(
         "replace",
-        [
-            "year",
-            "month",
-            "day",
-            "hour",
-            "minute",
-            "second",
-            "microsecond",
-            "tzinfo",
-            "fold",
-        ],
+        ["year", "month", "day", "hour", "minute", "second", "microsecond", "tzinfo", "fold"],
         0,
     )?;
     let at = datetime_of(this)?;
     let (date, time) = (at.wall.date(), at.wall.time());
-    let part =
-        |name: &str, value: Option<&Val>, own: i64| call::int_or(rt, "replace", name, value, own);
+    let part = |name: &str, value: Option<&Val>, own: i64| call::int_or(rt, "replace", name, value, own);
     let date = ymd(
         part("year", year.as_ref(), date.year().into())?,
         part("month", month.as_ref(), date.month().into())?,
@@ -331,19 +292,13 @@ fn total_seconds(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     }
 }
 
-fn zone_at(
-    _rt: &Runtime<'_>,
-    this: &Val,
-    args: Args,
-    get: fn(&TzInfo, &DateTime) -> Val,
-) -> Outcome {
+fn zone_at(_rt: &Runtime<'_>, this: &Val, args: Args, get: fn(&TzInfo, &DateTime) -> Val) -> Outcome {
     let [at] = args.bind("utcoffset", ["dt"], 1)?;
     match (this, &at) {
         (Val::Zone(zone), Some(Val::DateTime(at))) => Ok(get(zone, at)),
-        (Val::Zone(zone), Some(Val::None)) if zone.fixed_offset().is_some() => Ok(get(
-            zone,
-            &DateTime::new(chrono::NaiveDateTime::default(), None),
-        )),
+        (Val::Zone(zone), Some(Val::None)) if zone.fixed_offset().is_some() => {
+            Ok(get(zone, &DateTime::new(chrono::NaiveDateTime::default(), None)))
+        }
         (_, Some(Val::None)) => Ok(Val::None),
         _ => fail("a zone needs a datetime to look at"),
     }

@@ -16,26 +16,10 @@ use crate::runtime::Runtime;
 use crate::value::Val;
 
 /// The names of the relative fields, in the order `repr` shows them.
-pub(crate) const RELATIVE: [&str; 8] = [
-    "years",
-    "months",
-    "days",
-    "leapdays",
-    "hours",
-    "minutes",
-    "seconds",
-    "microseconds",
-];
+pub(crate) const RELATIVE: [&str; 8] =
+    ["years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds"];
 /// The names of the absolute fields; the weekday comes after `day`.
-pub(crate) const ABSOLUTE: [&str; 7] = [
-    "year",
-    "month",
-    "day",
-    "hour",
-    "minute",
-    "second",
-    "microsecond",
-];
+pub(crate) const ABSOLUTE: [&str; 7] = ["year", "month", "day", "hour", "minute", "second", "microsecond"];
 
 /// A weekday, or its nth occurrence: `MO`, `MO(-1)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +38,7 @@ impl Weekday {
         let [n] = args.bind("weekday", ["n"], 1)?;
         let n = int(rt, "weekday", "n", &n.unwrap_or(Val::None))?;
         match i32::try_from(n) {
-            Ok(n) => Ok(Val::Weekday(Self {
-                day: self.day,
-                n: Some(n),
-            })),
+            Ok(n) => Ok(Val::Weekday(Self { day: self.day, n: Some(n) })),
             Err(_) => fail("the weekday's n is out of range"),
         }
     }
@@ -130,9 +111,7 @@ impl RelativeDelta {
     }
 
     fn has_time(&self) -> bool {
-        [self.hours, self.minutes, self.seconds, self.microseconds]
-            .iter()
-            .any(|part| *part != 0.0)
+        [self.hours, self.minutes, self.seconds, self.microseconds].iter().any(|part| *part != 0.0)
             || self.absolute[3..].iter().any(Option::is_some)
     }
 
@@ -145,11 +124,7 @@ impl RelativeDelta {
             years: self.years + sign * other.years,
             months: self.months + sign * other.months,
             days: self.days + sign * other.days,
-            leapdays: if first.leapdays == 0.0 {
-                second.leapdays
-            } else {
-                first.leapdays
-            },
+            leapdays: if first.leapdays == 0.0 { second.leapdays } else { first.leapdays },
             hours: self.hours + sign * other.hours,
             minutes: self.minutes + sign * other.minutes,
             seconds: self.seconds + sign * other.seconds,
@@ -182,11 +157,7 @@ impl RelativeDelta {
     pub(crate) fn scaled(&self, factor: f64) -> Self {
         let scale = |amount: f64| {
             let scaled = amount * factor;
-            if factor == -1.0 {
-                scaled
-            } else {
-                scaled.trunc()
-            }
+            if factor == -1.0 { scaled } else { scaled.trunc() }
         };
         Self {
             years: scale(self.years),

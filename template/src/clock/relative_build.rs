@@ -49,12 +49,7 @@ pub(crate) fn new(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     Ok(Val::Relative(Arc::new(relative.fixed())))
 }
 
-fn set_field(
-    rt: &Runtime<'_>,
-    relative: &mut RelativeDelta,
-    name: &str,
-    value: &Val,
-) -> Outcome<()> {
+fn set_field(rt: &Runtime<'_>, relative: &mut RelativeDelta, name: &str, value: &Val) -> Outcome<()> {
     if let Some(at) = ABSOLUTE.iter().position(|known| *known == name) {
         relative.absolute[at] = optional(rt, name, value)?;
         return Ok(());
@@ -69,10 +64,7 @@ fn set_field(
         "seconds" => &mut relative.seconds,
         "microseconds" => &mut relative.microseconds,
         name => {
-            let known = RELATIVE
-                .iter()
-                .chain(&ABSOLUTE)
-                .chain(&["weekday", "weeks", "yearday"]);
+            let known = RELATIVE.iter().chain(&ABSOLUTE).chain(&["weekday", "weeks", "yearday"]);
             return Err(crate::fault::Fault::new(
                 crate::ErrorKind::Runtime,
                 format!("relativedelta() has no parameter \"{name}\""),
@@ -144,20 +136,15 @@ fn day_of_year(relative: &mut RelativeDelta, yearday: i64, nlyearday: i64) -> Ou
 /// The calendar distance from `second` to `first`.
 fn between(first: &Val, second: &Val) -> Outcome {
     use chrono::Datelike;
-    let (Some(a), Some(b)) = (
-        RelativeDelta::midnight(first),
-        RelativeDelta::midnight(second),
-    ) else {
+    let (Some(a), Some(b)) = (RelativeDelta::midnight(first), RelativeDelta::midnight(second)) else {
         return fail("relativedelta() measures between two dates");
     };
     let later = |x: &DateTime, y: &DateTime| {
         let (x, y) = (x.clone().into_val(), y.clone().into_val());
-        Ok::<_, Box<crate::fault::Fault>>(
-            order::order(&x, &y)? == Some(std::cmp::Ordering::Greater),
-        )
+        Ok::<_, Box<crate::fault::Fault>>(order::order(&x, &y)? == Some(std::cmp::Ordering::Greater))
     };
-    let mut months = i64::from(a.wall.year() - b.wall.year()) * 12 + i64::from(a.wall.month())
-        - i64::from(b.wall.month());
+    let mut months =
+        i64::from(a.wall.year() - b.wall.year()) * 12 + i64::from(a.wall.month()) - i64::from(b.wall.month());
     let shift = |months: i64| RelativeDelta {
         years: (months / 12) as f64,
         months: (months % 12) as f64,
@@ -168,11 +155,7 @@ fn between(first: &Val, second: &Val) -> Outcome {
     let backwards = later(&b, &a)?;
     // Month lengths put the first guess at most one month too far.
     for _ in 0..3 {
-        let beyond = if backwards {
-            later(&a, &reached)?
-        } else {
-            later(&reached, &a)?
-        };
+        let beyond = if backwards { later(&a, &reached)? } else { later(&reached, &a)? };
         if !beyond {
             break;
         }

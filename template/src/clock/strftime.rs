@@ -21,11 +21,9 @@ struct Moment {
 /// `value.strftime(format)`.
 pub(crate) fn strftime(rt: &Runtime<'_>, value: &Val, format: &str) -> Outcome<String> {
     let moment = match value {
-        Val::Date(date) => Moment {
-            wall: date.0.and_time(NaiveTime::MIN),
-            offset: None,
-            zone: String::new(),
-        },
+        Val::Date(date) => {
+            Moment { wall: date.0.and_time(NaiveTime::MIN), offset: None, zone: String::new() }
+        }
         Val::DateTime(datetime) => Moment {
             wall: datetime.wall,
             offset: datetime.offset(),
@@ -33,9 +31,7 @@ pub(crate) fn strftime(rt: &Runtime<'_>, value: &Val, format: &str) -> Outcome<S
         },
         Val::Time(time) => Moment {
             // Python dates a time of day 1 January 1900.
-            wall: NaiveDate::from_ymd_opt(1900, 1, 1)
-                .unwrap_or_default()
-                .and_time(time.time),
+            wall: NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or_default().and_time(time.time),
             offset: time.offset(),
             zone: time
                 .tz
@@ -123,10 +119,7 @@ impl Moment {
             'p' if field.swap => (if time.hour() < 12 { "am" } else { "pm" }).to_owned(),
             'p' => field.text(if time.hour() < 12 { "AM" } else { "PM" }),
             'P' => field.text(if time.hour() < 12 { "am" } else { "pm" }),
-            'z' => self
-                .offset
-                .map(|offset| offset_text(offset, ""))
-                .unwrap_or_default(),
+            'z' => self.offset.map(|offset| offset_text(offset, "")).unwrap_or_default(),
             'Z' => self.zone.clone(),
             's' => {
                 let utc = worker_to_utc(rt.ctx.zone(), self.wall, false).unwrap_or(self.wall);
@@ -184,37 +177,20 @@ impl Field {
         let width = width.max(self.width);
         let digits = value.unsigned_abs().to_string();
         let sign = if value < 0 { "-" } else { "" };
-        let fill = pad
-            .to_string()
-            .repeat(width.saturating_sub(digits.len() + sign.len()));
-        if pad == ' ' {
-            format!("{fill}{sign}{digits}")
-        } else {
-            format!("{sign}{fill}{digits}")
-        }
+        let fill = pad.to_string().repeat(width.saturating_sub(digits.len() + sign.len()));
+        if pad == ' ' { format!("{fill}{sign}{digits}") } else { format!("{sign}{fill}{digits}") }
     }
 
     fn text(&self, text: &str) -> String {
-        let text = if self.upper || self.swap {
-            text.to_uppercase()
-        } else {
-            text.to_owned()
-        };
+        let text = if self.upper || self.swap { text.to_uppercase() } else { text.to_owned() };
         let pad = if self.pad == Some('0') { "0" } else { " " };
         pad.repeat(self.width.saturating_sub(text.chars().count())) + &text
     }
 }
 
 /// Weekdays from Monday.
-pub(crate) const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+pub(crate) const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// Months from January.
 pub(crate) const MONTHS: [&str; 12] = [
     "January",

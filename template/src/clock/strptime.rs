@@ -65,10 +65,8 @@ fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
 
 /// The pattern of a format, with a group for each directive.
 fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
-    let expanded = format
-        .replace("%c", "%a %b %d %H:%M:%S %Y")
-        .replace("%x", "%m/%d/%y")
-        .replace("%X", "%H:%M:%S");
+    let expanded =
+        format.replace("%c", "%a %b %d %H:%M:%S %Y").replace("%x", "%m/%d/%y").replace("%X", "%H:%M:%S");
     let mut out = String::from("(?i)");
     let mut seen = String::new();
     let mut chars = expanded.chars().peekable();
@@ -110,13 +108,7 @@ fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
 pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<DateTime> {
     let regex = rt.regexes.raw(&pattern(rt, format)?)?;
     rt.step(text.len() as u64)?;
-    let mismatch = || {
-        fail(format!(
-            "{} does not match the format {}",
-            repr_str(text),
-            repr_str(format)
-        ))
-    };
+    let mismatch = || fail(format!("{} does not match the format {}", repr_str(text), repr_str(format)));
     let Ok(Some(found)) = regex.captures(text) else {
         return mismatch();
     };
@@ -144,29 +136,19 @@ fn number(fields: &HashMap<char, &str>, letter: char) -> Option<i64> {
 }
 
 fn index_of(names: &[&str], text: &str) -> Option<i64> {
-    let same =
-        |name: &&str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
+    let same = |name: &&str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
     Some(names.iter().position(same)? as i64)
 }
 
 fn build(fields: &HashMap<char, &str>) -> Outcome<DateTime> {
     let mut hour = number(fields, 'H').unwrap_or(0);
     if let Some(hour12) = number(fields, 'I') {
-        let afternoon = fields
-            .get(&'p')
-            .is_some_and(|p| p.eq_ignore_ascii_case("pm"));
+        let afternoon = fields.get(&'p').is_some_and(|p| p.eq_ignore_ascii_case("pm"));
         hour = hour12 % 12 + if afternoon { 12 } else { 0 };
     }
-    let micro = fields
-        .get(&'f')
-        .map_or(Ok(0), |digits| format!("{digits:0<6}").parse());
+    let micro = fields.get(&'f').map_or(Ok(0), |digits| format!("{digits:0<6}").parse());
     let second = number(fields, 'S').unwrap_or(0);
-    let time = hms(
-        hour,
-        number(fields, 'M').unwrap_or(0),
-        second,
-        micro.unwrap_or(0),
-    )?;
+    let time = hms(hour, number(fields, 'M').unwrap_or(0), second, micro.unwrap_or(0))?;
     let zone = match fields.get(&'z') {
         Some(zone) => Some(Arc::new(zone_of(zone, fields.get(&'Z').copied())?)),
         None => None,
@@ -178,31 +160,15 @@ fn zone_of(text: &str, name: Option<&str>) -> Outcome<TzInfo> {
     if text.eq_ignore_ascii_case("z") {
         return Ok(TzInfo::Utc);
     }
-    let digits: Vec<i64> = text
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .map(|b| i64::from(b - b'0'))
-        .collect();
-    let two = |at: usize| {
-        digits
-            .get(at)
-            .zip(digits.get(at + 1))
-            .map_or(0, |(a, b)| a * 10 + b)
-    };
+    let digits: Vec<i64> = text.bytes().filter(u8::is_ascii_digit).map(|b| i64::from(b - b'0')).collect();
+    let two = |at: usize| digits.get(at).zip(digits.get(at + 1)).map_or(0, |(a, b)| a * 10 + b);
     let seconds = two(0) * 3_600 + two(2) * 60 + two(4);
     if seconds >= 86_400 {
         return fail("a zone's offset must be less than a day");
     }
-    let seconds = if text.starts_with('-') {
-        -seconds
-    } else {
-        seconds
-    } as i32;
+    let seconds = if text.starts_with('-') { -seconds } else { seconds } as i32;
     Ok(match name {
-        Some(name) => TzInfo::Fixed {
-            seconds,
-            name: Some(name.into()),
-        },
+        Some(name) => TzInfo::Fixed { seconds, name: Some(name.into()) },
         None => TzInfo::fixed(seconds),
     })
 }
@@ -210,11 +176,7 @@ fn zone_of(text: &str, name: Option<&str>) -> Outcome<TzInfo> {
 fn day(fields: &HashMap<char, &str>) -> Outcome<NaiveDate> {
     let year = match (number(fields, 'Y'), number(fields, 'y')) {
         (Some(year), _) => Some(year),
-        (None, Some(short)) => Some(if short <= 68 {
-            2000 + short
-        } else {
-            1900 + short
-        }),
+        (None, Some(short)) => Some(if short <= 68 { 2000 + short } else { 1900 + short }),
         (None, None) => None,
     };
     let month = number(fields, 'm')
@@ -243,17 +205,10 @@ fn day(fields: &HashMap<char, &str>) -> Outcome<NaiveDate> {
     if let (Some((week, from_monday)), Some(weekday), Some(year)) = (week, weekday, year) {
         let first = ymd(year, 1, 1)?;
         let starts = i64::from(first.weekday().num_days_from_monday());
-        let (starts, weekday) = if from_monday {
-            (starts, weekday)
-        } else {
-            ((starts + 1) % 7, (weekday + 1) % 7)
-        };
+        let (starts, weekday) =
+            if from_monday { (starts, weekday) } else { ((starts + 1) % 7, (weekday + 1) % 7) };
         let week_zero = (7 - starts) % 7;
-        let ordinal = if week == 0 {
-            1 + weekday - starts
-        } else {
-            1 + week_zero + 7 * (week - 1) + weekday
-        };
+        let ordinal = if week == 0 { 1 + weekday - starts } else { 1 + week_zero + 7 * (week - 1) + weekday };
         return Ok(Date::from_ordinal(i64::from(first.num_days_from_ce()) + ordinal - 1)?.0);
     }
     let day = number(fields, 'd').unwrap_or(1);

@@ -20,10 +20,7 @@ pub(crate) struct Time {
 pub(crate) fn hms(hour: i64, minute: i64, second: i64, micro: i64) -> Outcome<NaiveTime> {
     let within = |value: i64, limit: i64, name: &str| match u32::try_from(value) {
         Ok(part) if value < limit => Ok(part),
-        _ => fail(format!(
-            "{name} {value} is out of range: 0 to {}",
-            limit - 1
-        )),
+        _ => fail(format!("{name} {value} is out of range: 0 to {}", limit - 1)),
     };
     let hour = within(hour, 24, "hour")?;
     let minute = within(minute, 60, "minute")?;
@@ -78,20 +75,13 @@ impl Time {
     }
 
     pub(crate) fn isoformat(&self, timespec: &str) -> Outcome<String> {
-        let offset = self
-            .offset()
-            .map(|offset| offset_text(offset, ":"))
-            .unwrap_or_default();
+        let offset = self.offset().map(|offset| offset_text(offset, ":")).unwrap_or_default();
         Ok(clock_text(self.time, timespec)? + &offset)
     }
 
     pub(crate) fn repr(&self) -> String {
         let fold = if self.fold { ", fold=1" } else { "" };
-        let zone = self
-            .tz
-            .as_ref()
-            .map(|tz| format!(", tzinfo={}", tz.repr()))
-            .unwrap_or_default();
+        let zone = self.tz.as_ref().map(|tz| format!(", tzinfo={}", tz.repr())).unwrap_or_default();
         format!("datetime.time({}{fold}{zone})", repr_parts(self.time))
     }
 }

@@ -22,17 +22,15 @@ pub(crate) const TIME: Methods = &[
     ("strftime", format),
     ("tzname", |_, this, args| {
         time_zone(this, args, |tz| match tz.fixed_offset() {
-            Some(_) => tz
-                .name(chrono::NaiveDateTime::default(), false)
-                .map_or(Val::None, |name| Val::str(&name)),
+            Some(_) => {
+                tz.name(chrono::NaiveDateTime::default(), false).map_or(Val::None, |name| Val::str(&name))
+            }
             None => Val::None,
         })
     }),
     ("utcoffset", |_, this, args| {
         time_zone(this, args, |tz| {
-            tz.fixed_offset().map_or(Val::None, |offset| {
-                Val::Delta(Delta::seconds(offset.into()))
-            })
+            tz.fixed_offset().map_or(Val::None, |offset| Val::Delta(Delta::seconds(offset.into())))
         })
     }),
 ];
@@ -52,15 +50,11 @@ fn isoformat_time(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn replace_time(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
-    let [hour, minute, second, micro, tz, fold] = args.bind(
-        "replace",
-        ["hour", "minute", "second", "microsecond", "tzinfo", "fold"],
-        0,
-    )?;
+    let [hour, minute, second, micro, tz, fold] =
+        args.bind("replace", ["hour", "minute", "second", "microsecond", "tzinfo", "fold"], 0)?;
     let own = own_time(this)?;
-    let part = |name: &str, value: Option<&Val>, own: u32| {
-        call::int_or(rt, "replace", name, value, own.into())
-    };
+    let part =
+        |name: &str, value: Option<&Val>, own: u32| call::int_or(rt, "replace", name, value, own.into());
     Ok(Val::Time(Arc::new(Time {
         time: hms(
             part("hour", hour.as_ref(), own.time.hour())?,

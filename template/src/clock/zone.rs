@@ -19,15 +19,9 @@ pub(crate) enum TzInfo {
     /// dateutil's `tzutc()`.
     TzUtc,
     /// `datetime.timezone(offset, name)`.
-    Fixed {
-        seconds: i32,
-        name: Option<Arc<str>>,
-    },
+    Fixed { seconds: i32, name: Option<Arc<str>> },
     /// dateutil's `tzoffset(name, seconds)`.
-    Offset {
-        name: Option<Arc<str>>,
-        seconds: i32,
-    },
+    Offset { name: Option<Arc<str>>, seconds: i32 },
     /// dateutil's `tzlocal()`.
     Local(Zone),
     /// dateutil's `gettz(name)`.
@@ -47,14 +41,7 @@ struct Moment {
 impl TzInfo {
     /// `timezone(seconds)`: `timezone.utc` for zero.
     pub(crate) fn fixed(seconds: i32) -> Self {
-        if seconds == 0 {
-            Self::Utc
-        } else {
-            Self::Fixed {
-                seconds,
-                name: None,
-            }
-        }
+        if seconds == 0 { Self::Utc } else { Self::Fixed { seconds, name: None } }
     }
 
     pub(crate) fn type_name(&self) -> &'static str {
@@ -98,9 +85,7 @@ impl TzInfo {
     pub(crate) fn name(&self, wall: NaiveDateTime, fold: bool) -> Option<String> {
         match self {
             Self::Utc | Self::TzUtc => Some("UTC".to_owned()),
-            Self::Fixed {
-                name: Some(name), ..
-            } => Some((**name).to_owned()),
+            Self::Fixed { name: Some(name), .. } => Some((**name).to_owned()),
             Self::Fixed { seconds, .. } => Some(format!("UTC{}", offset_text(*seconds, ":"))),
             Self::Offset { name, .. } => name.as_ref().map(|name| (**name).to_owned()),
             Self::Local(_) | Self::File { .. } | Self::Worker => {
@@ -125,10 +110,7 @@ impl TzInfo {
     pub(crate) fn wall_at(&self, utc: NaiveDateTime) -> Option<(NaiveDateTime, bool)> {
         let Some(zone) = self.rules() else {
             let seconds = self.fixed_offset().unwrap_or(0);
-            return Some((
-                utc.checked_add_signed(Duration::seconds(seconds.into()))?,
-                false,
-            ));
+            return Some((utc.checked_add_signed(Duration::seconds(seconds.into()))?, false));
         };
         let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
         let wall = utc.checked_add_signed(Duration::seconds(offset.into()))?;
@@ -141,25 +123,18 @@ impl TzInfo {
 
     /// Whether a wall-clock time happens twice.
     pub(crate) fn is_ambiguous(&self, wall: NaiveDateTime) -> bool {
-        self.rules().is_some_and(|zone| {
-            matches!(
-                zone.offset_from_local_datetime(&wall),
-                LocalResult::Ambiguous(..)
-            )
-        })
+        self.rules()
+            .is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::Ambiguous(..)))
     }
 
     /// Whether a wall-clock time is skipped when clocks go forward.
     pub(crate) fn is_imaginary(&self, wall: NaiveDateTime) -> bool {
-        self.rules()
-            .is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::None))
+        self.rules().is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::None))
     }
 
     pub(crate) fn repr(&self) -> String {
-        let shown = |name: &Option<Arc<str>>| {
-            name.as_ref()
-                .map_or_else(|| "None".to_owned(), |name| repr_str(name))
-        };
+        let shown =
+            |name: &Option<Arc<str>>| name.as_ref().map_or_else(|| "None".to_owned(), |name| repr_str(name));
         match self {
             Self::Utc => "datetime.timezone.utc".to_owned(),
             Self::TzUtc => "tzutc()".to_owned(),
@@ -172,10 +147,9 @@ impl TzInfo {
             }
             Self::Offset { name, seconds } => format!("tzoffset({}, {seconds})", shown(name)),
             Self::Local(_) | Self::Worker => "tzlocal()".to_owned(),
-            Self::File { name, .. } => format!(
-                "tzfile({})",
-                repr_str(&format!("/usr/share/zoneinfo/{name}"))
-            ),
+            Self::File { name, .. } => {
+                format!("tzfile({})", repr_str(&format!("/usr/share/zoneinfo/{name}")))
+            }
         }
     }
 }
@@ -184,9 +158,7 @@ impl fmt::Display for TzInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Utc => f.write_str("UTC"),
-            Self::Fixed {
-                name: Some(name), ..
-            } => f.write_str(name),
+            Self::Fixed { name: Some(name), .. } => f.write_str(name),
             Self::Fixed { seconds, .. } => write!(f, "UTC{}", offset_text(*seconds, ":")),
             other => f.write_str(&other.repr()),
         }
@@ -221,9 +193,7 @@ fn at_wall(zone: Tz, wall: NaiveDateTime, fold: bool) -> Moment {
 /// The offset in force before the gap that `wall` lies in.
 fn before_gap(zone: Tz, wall: NaiveDateTime) -> i32 {
     let earlier = wall.checked_sub_signed(Duration::days(1)).unwrap_or(wall);
-    zone.offset_from_utc_datetime(&earlier)
-        .fix()
-        .local_minus_utc()
+    zone.offset_from_utc_datetime(&earlier).fix().local_minus_utc()
 }
 
 /// The UTC time of a wall-clock time of the worker, as the C library has it:

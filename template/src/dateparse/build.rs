@@ -26,16 +26,11 @@ pub(super) fn build(
     now: &DateTime,
 ) -> Outcome<DateTime> {
     let default = match default {
-        None | Some(Val::None) => {
-            DateTime::new(now.wall.date().and_time(chrono::NaiveTime::MIN), None)
-        }
+        None | Some(Val::None) => DateTime::new(now.wall.date().and_time(chrono::NaiveTime::MIN), None),
         Some(Val::DateTime(default)) => (**default).clone(),
         Some(value @ Val::Undefined(_)) => return Err(rt.undefined(value)),
         Some(other) => {
-            return fail(format!(
-                "the default must be a datetime, not {}",
-                with_article(other.type_name())
-            ));
+            return fail(format!("the default must be a datetime, not {}", with_article(other.type_name())));
         }
     };
     let (date, time) = (default.wall.date(), default.wall.time());
@@ -54,17 +49,10 @@ pub(super) fn build(
         found.second.unwrap_or(time.second().into()),
         found.micro.unwrap_or(micros(time).into()),
     )?;
-    let built = DateTime {
-        wall: date.and_time(time),
-        tz: default.tz,
-        fold: default.fold,
-    };
+    let built = DateTime { wall: date.and_time(time), tz: default.tz, fold: default.fold };
     match found.weekday {
         Some(weekday) if found.day.is_none_or(|day| day == 0) => {
-            let relative = RelativeDelta {
-                weekday: Some(Weekday::new(weekday)),
-                ..RelativeDelta::default()
-            };
+            let relative = RelativeDelta { weekday: Some(Weekday::new(weekday)), ..RelativeDelta::default() };
             relative.shift(&built)
         }
         _ => Ok(built),
@@ -83,43 +71,23 @@ pub(super) fn with_zone(
         return Ok(named(DateTime { tz: zone, ..naive }, name));
     }
     if let Some(name) = name
-        && worker_names(rt.ctx.zone(), rt.ctx.now())
-            .iter()
-            .any(|known| known == name)
+        && worker_names(rt.ctx.zone(), rt.ctx.now()).iter().any(|known| known == name)
     {
         let local = Arc::new(TzInfo::Local(rt.ctx.zone()));
-        let aware = named(
-            DateTime {
-                tz: Some(local),
-                ..naive.clone()
-            },
-            Some(name),
-        );
+        let aware = named(DateTime { tz: Some(local), ..naive.clone() }, Some(name));
         if aware.tz_name().as_deref() != Some(name) && words::is_listed_utc(name) {
-            return Ok(DateTime {
-                tz: Some(Arc::new(TzInfo::TzUtc)),
-                ..naive
-            });
+            return Ok(DateTime { tz: Some(Arc::new(TzInfo::TzUtc)), ..naive });
         }
         return Ok(aware);
     }
     Ok(match found.offset {
-        Some(0) => DateTime {
-            tz: Some(Arc::new(TzInfo::TzUtc)),
-            ..naive
-        },
+        Some(0) => DateTime { tz: Some(Arc::new(TzInfo::TzUtc)), ..naive },
         Some(offset) => {
             if offset.abs() >= 86_400 {
                 return fail("the zone's offset must be less than a day");
             }
-            let zone = TzInfo::Offset {
-                name: name.map(Into::into),
-                seconds: offset as i32,
-            };
-            DateTime {
-                tz: Some(Arc::new(zone)),
-                ..naive
-            }
+            let zone = TzInfo::Offset { name: name.map(Into::into), seconds: offset as i32 };
+            DateTime { tz: Some(Arc::new(zone)), ..naive }
         }
         // A name that says nothing is passed over.
         None => naive,
@@ -131,15 +99,8 @@ fn named(at: DateTime, name: Option<&str>) -> DateTime {
     if at.tz_name().as_deref() == name {
         return at;
     }
-    let second = DateTime {
-        fold: true,
-        ..at.clone()
-    };
-    if second.tz_name().as_deref() == name {
-        second
-    } else {
-        at
-    }
+    let second = DateTime { fold: true, ..at.clone() };
+    if second.tz_name().as_deref() == name { second } else { at }
 }
 
 /// The zone that `tzinfos` gives for the name found.
@@ -165,14 +126,10 @@ fn given_zone(
         Val::Zone(zone) => Ok(Some(Some(zone))),
         Val::Int(seconds) if seconds.abs() < 86_400 => {
             let name = found.zone.as_deref().map(Into::into);
-            Ok(Some(Some(Arc::new(TzInfo::Offset {
-                name,
-                seconds: seconds as i32,
-            }))))
+            Ok(Some(Some(Arc::new(TzInfo::Offset { name, seconds: seconds as i32 }))))
         }
-        other => fail(format!(
-            "tzinfos must give a zone or seconds, not {}",
-            with_article(other.type_name())
-        )),
+        other => {
+            fail(format!("tzinfos must give a zone or seconds, not {}", with_article(other.type_name())))
+        }
     }
 }

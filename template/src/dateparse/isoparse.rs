@@ -17,10 +17,7 @@ fn digits(text: &[u8], at: usize, count: usize) -> Option<i64> {
     if part.is_empty() || !part.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        part.iter()
-            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
-    )
+    Some(part.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 /// A datetime; `None` if the text is not in the format, an error if it is
@@ -44,11 +41,7 @@ pub(super) fn isoparse(text: &[u8]) -> Outcome<Option<DateTime>> {
     }
     let time = hms(clock[0], clock[1], clock[2], clock[3])?;
     let datetime = DateTime::new(day.and_time(time), zone.map(Arc::new));
-    Ok(Some(if midnight {
-        datetime.plus(Delta::seconds(86_400))?
-    } else {
-        datetime
-    }))
+    Ok(Some(if midnight { datetime.plus(Delta::seconds(86_400))? } else { datetime }))
 }
 
 /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYYMMDD`; also how far it goes.
@@ -106,8 +99,7 @@ fn uncommon_date(text: &[u8]) -> Outcome<Option<([i64; 3], usize)>> {
             return Ok(None);
         };
         let fourth = ymd(year, 1, 4)?;
-        let monday =
-            i64::from(fourth.num_days_from_ce() - fourth.weekday().num_days_from_monday() as i32);
+        let monday = i64::from(fourth.num_days_from_ce() - fourth.weekday().num_days_from_monday() as i32);
         monday + (week - 1) * 7 + weekday - 1
     } else {
         let day = digits(text, at, 3).filter(|_| text.len() >= at + 3);
@@ -119,10 +111,7 @@ fn uncommon_date(text: &[u8]) -> Outcome<Option<([i64; 3], usize)>> {
         i64::from(first.num_days_from_ce()) + day - 1
     };
     let date = Date::from_ordinal(ordinal)?.0;
-    Ok(Some((
-        [date.year().into(), date.month().into(), date.day().into()],
-        at,
-    )))
+    Ok(Some(([date.year().into(), date.month().into(), date.day().into()], at)))
 }
 
 /// `hh[:mm[:ss[.ssssss]]]` or without colons, and the zone.
@@ -152,10 +141,7 @@ fn time(text: &[u8]) -> Option<([i64; 4], Option<TzInfo>)> {
             clock[part] = digits(text, at, 2)?;
             at += 2;
         } else if part == 3 && matches!(text[at], b'.' | b',') {
-            let length = text[at + 1..]
-                .iter()
-                .take_while(|b| b.is_ascii_digit())
-                .count();
+            let length = text[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
             if length > 0 {
                 let used = length.min(6);
                 clock[3] = digits(text, at + 1, used)? * 10i64.pow(6 - used as u32);
@@ -198,8 +184,5 @@ fn offset(text: &[u8]) -> Option<TzInfo> {
         return None;
     }
     let seconds = (sign * (hours * 60 + minutes) * 60) as i32;
-    Some(TzInfo::Offset {
-        name: None,
-        seconds,
-    })
+    Some(TzInfo::Offset { name: None, seconds })
 }

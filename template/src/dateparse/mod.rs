@@ -20,10 +20,7 @@ use reader::{Options, Reader};
 
 pub(crate) static MODULE: Native = Native::module(
     "dateutil.parser",
-    &[
-        ("parse", Member::Native(&PARSE)),
-        ("isoparse", Member::Native(&ISOPARSE)),
-    ],
+    &[("parse", Member::Native(&PARSE)), ("isoparse", Member::Native(&ISOPARSE))],
 );
 
 static PARSE: Native = Native::function("parse", parse);
@@ -52,17 +49,7 @@ fn text_arg(rt: &Runtime<'_>, value: Option<Val>) -> Outcome<String> {
 /// `parse(timestr, default=…, ignoretz=…, tzinfos=…, dayfirst=…,
 /// yearfirst=…, fuzzy=…, fuzzy_with_tokens=…)`.
 fn parse(rt: &Runtime<'_>, args: Args) -> Outcome {
-    let [
-        text,
-        info,
-        default,
-        ignoretz,
-        tzinfos,
-        dayfirst,
-        yearfirst,
-        fuzzy,
-        with_tokens,
-    ] = args.bind(
+    let [text, info, default, ignoretz, tzinfos, dayfirst, yearfirst, fuzzy, with_tokens] = args.bind(
         "parse",
         [
             "timestr",
@@ -83,29 +70,19 @@ fn parse(rt: &Runtime<'_>, args: Args) -> Outcome {
     let text = text_arg(rt, text)?;
     let set = |value: &Option<Val>| value.as_ref().is_some_and(Val::truth);
     let with_tokens = set(&with_tokens);
-    let options = Options {
-        dayfirst: set(&dayfirst),
-        yearfirst: set(&yearfirst),
-        fuzzy: set(&fuzzy) || with_tokens,
-    };
+    let options =
+        Options { dayfirst: set(&dayfirst), yearfirst: set(&yearfirst), fuzzy: set(&fuzzy) || with_tokens };
     let now = crate::clock::classes::now(rt)?;
     let year = chrono::Datelike::year(&now.wall);
     let Some((found, skipped)) = Reader::new(&text, year, options).read() else {
-        return fail(format!(
-            "{} is not a date dateutil can read",
-            repr_str(&text)
-        ));
+        return fail(format!("{} is not a date dateutil can read", repr_str(&text)));
     };
     if found.is_empty() {
         return fail(format!("there is no date in {}", repr_str(&text)));
     }
     let built = build::build(rt, &found, default.as_ref(), &now)
         .and_then(|naive| {
-            if set(&ignoretz) {
-                Ok(naive)
-            } else {
-                build::with_zone(rt, naive, &found, tzinfos.as_ref())
-            }
+            if set(&ignoretz) { Ok(naive) } else { build::with_zone(rt, naive, &found, tzinfos.as_ref()) }
         })
         .map_err(|fault| in_text(fault, &text))?;
     if with_tokens {

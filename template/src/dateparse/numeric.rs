@@ -18,15 +18,8 @@ impl Number {
             return None;
         }
         // Longer numbers are out of any range.
-        let whole = if whole.len() > 18 {
-            i64::MAX / 2
-        } else {
-            whole.parse().unwrap_or(0)
-        };
-        Some(Self {
-            whole,
-            fraction: fraction.to_owned(),
-        })
+        let whole = if whole.len() > 18 { i64::MAX / 2 } else { whole.parse().unwrap_or(0) };
+        Some(Self { whole, fraction: fraction.to_owned() })
     }
 
     /// Sixty times the fraction, if there is one.
@@ -63,14 +56,8 @@ impl Reader {
         let value = Number::parse(&text)?;
         let length = text.len();
         let next = self.token(at + 1).map(str::to_owned);
-        let clock_follows = next
-            .as_deref()
-            .is_some_and(|next| next == ":" || words::unit(next).is_some());
-        if self.ymd.len() == 3
-            && matches!(length, 2 | 4)
-            && self.found.hour.is_none()
-            && !clock_follows
-        {
+        let clock_follows = next.as_deref().is_some_and(|next| next == ":" || words::unit(next).is_some());
+        if self.ymd.len() == 3 && matches!(length, 2 | 4) && self.found.hour.is_none() && !clock_follows {
             // 19990101T23[59]
             self.found.hour = Some(int(text.get(..2))?);
             if length == 4 {
@@ -154,11 +141,7 @@ impl Reader {
             Some(at + 2)
         } else if at > 0 && unit(at - 1) {
             Some(at - 1)
-        } else if at > 1
-            && at == self.tokens.len() - 1
-            && self.token(at - 1) == Some(" ")
-            && unit(at - 2)
-        {
+        } else if at > 1 && at == self.tokens.len() - 1 && self.token(at - 1) == Some(" ") && unit(at - 2) {
             Some(at - 2)
         } else {
             None
@@ -166,19 +149,9 @@ impl Reader {
     }
 
     /// `10h36m28.5s`; in `10h36` the last number's unit is the next smaller.
-    fn with_unit(
-        &mut self,
-        at: usize,
-        unit_at: usize,
-        text: &str,
-        value: &Number,
-    ) -> Option<usize> {
+    fn with_unit(&mut self, at: usize, unit_at: usize, text: &str, value: &Number) -> Option<usize> {
         let unit = self.token(unit_at).and_then(words::unit)?;
-        let (unit, last) = if unit_at > at {
-            (unit, unit_at)
-        } else {
-            (unit + 1, at)
-        };
+        let (unit, last) = if unit_at > at { (unit, unit_at) } else { (unit + 1, at) };
         match unit {
             0 => {
                 self.found.hour = Some(value.whole);
@@ -218,10 +191,7 @@ impl Reader {
     /// `01-02-2026`, `1/Mar/2026`, `2026.03`.
     fn separated(&mut self, at: usize, text: &str, separator: &str) -> Option<usize> {
         self.ymd.push_text(text, None)?;
-        let Some(second) = self
-            .token(at + 2)
-            .filter(|token| !words::is_filler(token))
-            .map(str::to_owned)
+        let Some(second) = self.token(at + 2).filter(|token| !words::is_filler(token)).map(str::to_owned)
         else {
             return Some(at + 1);
         };

@@ -31,16 +31,8 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
-        let numbers = [
-            self.year,
-            self.month,
-            self.day,
-            self.hour,
-            self.minute,
-            self.second,
-            self.micro,
-            self.offset,
-        ];
+        let numbers =
+            [self.year, self.month, self.day, self.hour, self.minute, self.second, self.micro, self.offset];
         numbers.iter().all(Option::is_none)
             && self.weekday.is_none()
             && self.zone.is_none()
@@ -81,9 +73,7 @@ impl Reader {
         while at < self.tokens.len() {
             at = self.step(at)? + 1;
         }
-        let (year, month, day) = self
-            .ymd
-            .resolve(self.options.yearfirst, self.options.dayfirst)?;
+        let (year, month, day) = self.ymd.resolve(self.options.yearfirst, self.options.dayfirst)?;
         self.found.year = match year {
             Some(year) if year < 0 => return None,
             Some(year) => Some(self.full_year(year, self.ymd.century)),
@@ -140,10 +130,7 @@ impl Reader {
         if token.starts_with(|c: char| c.is_ascii_digit()) {
             return self.number(at);
         }
-        if ["nan", "inf", "infinity"]
-            .iter()
-            .any(|word| word.eq_ignore_ascii_case(&token))
-        {
+        if ["nan", "inf", "infinity"].iter().any(|word| word.eq_ignore_ascii_case(&token)) {
             // Python reads these as numbers, and then not.
             return None;
         }
@@ -193,9 +180,7 @@ impl Reader {
             }
             Some(" ")
                 if self.token(at + 3) == Some(" ")
-                    && self
-                        .token(at + 2)
-                        .is_some_and(|word| word.eq_ignore_ascii_case("of"))
+                    && self.token(at + 2).is_some_and(|word| word.eq_ignore_ascii_case("of"))
                     && self.token(at + 4).is_some() =>
             {
                 if let Some(year) = self.token(at + 4).and_then(|year| year.parse().ok()) {
@@ -253,10 +238,7 @@ impl Reader {
     fn zone_offset(&mut self, mut at: usize, sign: i64) -> Option<usize> {
         let digits = self.token(at + 1)?.to_owned();
         let (hours, minutes) = if digits.len() == 4 {
-            (
-                digits.get(..2)?.parse::<i64>().ok()?,
-                digits.get(2..)?.parse::<i64>().ok()?,
-            )
+            (digits.get(..2)?.parse::<i64>().ok()?, digits.get(2..)?.parse::<i64>().ok()?)
         } else if self.token(at + 2) == Some(":") {
             let minutes = self.token(at + 3)?.parse().ok()?;
             at += 2;

@@ -2,9 +2,7 @@
 
 /// The number of the name in `names`, whatever its case.
 fn find(names: &[&[&str]], word: &str) -> Option<usize> {
-    names
-        .iter()
-        .position(|forms| forms.iter().any(|form| form.eq_ignore_ascii_case(word)))
+    names.iter().position(|forms| forms.iter().any(|form| form.eq_ignore_ascii_case(word)))
 }
 
 /// A weekday, from Monday as 0.
@@ -42,14 +40,7 @@ pub(super) fn month(word: &str) -> Option<i64> {
 
 /// A unit of the clock: hour 0, minute 1, second 2.
 pub(super) fn unit(word: &str) -> Option<usize> {
-    find(
-        &[
-            &["h", "hour", "hours"],
-            &["m", "minute", "minutes"],
-            &["s", "second", "seconds"],
-        ],
-        word,
-    )
+    find(&[&["h", "hour", "hours"], &["m", "minute", "minutes"], &["s", "second", "seconds"]], word)
 }
 
 /// The half of the day: `false` before noon, `true` after.
@@ -59,20 +50,14 @@ pub(super) fn afternoon(word: &str) -> Option<bool> {
 
 /// Words and marks that say nothing.
 pub(super) fn is_filler(word: &str) -> bool {
-    const FILLERS: [&str; 18] = [
-        " ", ".", ",", ";", "-", "/", "'", "at", "on", "and", "ad", "m", "t", "of", "st", "nd",
-        "rd", "th",
-    ];
-    FILLERS
-        .iter()
-        .any(|filler| filler.eq_ignore_ascii_case(word))
+    const FILLERS: [&str; 18] =
+        [" ", ".", ",", ";", "-", "/", "'", "at", "on", "and", "ad", "m", "t", "of", "st", "nd", "rd", "th"];
+    FILLERS.iter().any(|filler| filler.eq_ignore_ascii_case(word))
 }
 
 /// A name of UTC, whatever its case.
 pub(super) fn is_utc(word: &str) -> bool {
-    ["utc", "gmt", "z"]
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(word))
+    ["utc", "gmt", "z"].iter().any(|name| name.eq_ignore_ascii_case(word))
 }
 
 /// A name of UTC as dateutil lists them.

@@ -68,11 +68,7 @@ impl Ymd {
             Some(month) => {
                 // Without a year, a leap year is allowed for.
                 let year = self.year.map_or(2000, |at| self.numbers[at]);
-                let year = if (1..=9999).contains(&year) {
-                    year
-                } else {
-                    2000 + year.rem_euclid(400)
-                };
+                let year = if (1..=9999).contains(&year) { year } else { 2000 + year.rem_euclid(400) };
                 days_in_month(year as i32, month.clamp(1, 12) as u32).into()
             }
         };
@@ -120,11 +116,7 @@ impl Ymd {
             Some(_) if b > 31 => (b, c, a),
             Some(_) => (a, c, b),
             None if a > 31 || self.year == Some(0) || (yearfirst && b <= 12 && c <= 31) => {
-                if dayfirst && c <= 12 {
-                    (a, c, b)
-                } else {
-                    (a, b, c)
-                }
+                if dayfirst && c <= 12 { (a, c, b) } else { (a, b, c) }
             }
             None if a > 12 || (dayfirst && b <= 12) => (c, b, a),
             None => (c, a, b),
@@ -134,11 +126,7 @@ impl Ymd {
 }
 
 fn day_or_year(number: i64, month: Option<i64>) -> Resolved {
-    if number > 31 {
-        (Some(number), month, None)
-    } else {
-        (None, month, Some(number))
-    }
+    if number > 31 { (Some(number), month, None) } else { (None, month, Some(number)) }
 }
 
 fn two(a: i64, b: i64, dayfirst: bool) -> Resolved {

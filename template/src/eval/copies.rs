@@ -27,11 +27,8 @@ impl Copies {
         let copy = on_large_stack(|| match value {
             Val::List(list) => Val::list(list.read().iter().map(|item| self.of(item)).collect()),
             Val::Dict(dict) => {
-                let entries: Entries = dict
-                    .read()
-                    .iter()
-                    .map(|(key, item)| (key.clone(), self.of(item)))
-                    .collect();
+                let entries: Entries =
+                    dict.read().iter().map(|(key, item)| (key.clone(), self.of(item))).collect();
                 Val::Dict(Arc::new(Dict::new(entries)))
             }
             Val::Tuple(tuple) => Val::tuple(tuple.items.iter().map(|item| self.of(item)).collect()),

@@ -22,10 +22,7 @@ impl Run<'_, '_> {
             Expr::Const(value) => Ok(value.clone()),
             Expr::Var(slot) => Ok(self.lookup(*slot)),
             expr => {
-                let value = self
-                    .rt
-                    .step(1)
-                    .and_then(|()| on_large_stack(|| self.compute(expr)));
+                let value = self.rt.step(1).and_then(|()| on_large_stack(|| self.compute(expr)));
                 value.map_err(|fault| fault.or_at(node.at))
             }
         }
@@ -69,9 +66,7 @@ impl Run<'_, '_> {
                 } else if let Some(otherwise) = &cond.otherwise {
                     self.eval(otherwise)
                 } else {
-                    Ok(Val::missing(Missing::Reason(
-                        "the inline if has no else, and its condition is false",
-                    )))
+                    Ok(Val::missing(Missing::Reason("the inline if has no else, and its condition is false")))
                 }
             }
             Expr::Filter(input, call) => {
@@ -112,19 +107,11 @@ impl Run<'_, '_> {
             Expr::Pos(operand) => operators::affirm(rt, &self.eval(operand)?),
             Expr::And(left, right) => {
                 let left = self.eval(left)?;
-                if left.truth() {
-                    self.eval(right)
-                } else {
-                    Ok(left)
-                }
+                if left.truth() { self.eval(right) } else { Ok(left) }
             }
             Expr::Or(left, right) => {
                 let left = self.eval(left)?;
-                if left.truth() {
-                    Ok(left)
-                } else {
-                    self.eval(right)
-                }
+                if left.truth() { Ok(left) } else { self.eval(right) }
             }
             Expr::Arith(op, left, right) => {
                 let left = self.eval(left)?;
@@ -262,18 +249,12 @@ impl Run<'_, '_> {
     }
 
     fn self_block(&mut self, name: &str) -> Outcome {
-        let block = self
-            .program
-            .blocks
-            .iter()
-            .find(|(known, _)| **known == *name);
+        let block = self.program.blocks.iter().find(|(known, _)| **known == *name);
         let Some((_, body)) = block else {
             return fail(format!("there is no block \"{name}\""));
         };
         let body = Arc::clone(body);
-        let text = self
-            .rt
-            .deeper(|| Ok(self.captured_text(|run| run.scoped(|run| run.body(&body)))))??;
+        let text = self.rt.deeper(|| Ok(self.captured_text(|run| run.scoped(|run| run.body(&body)))))??;
         Ok(self.text_value(text))
     }
 }

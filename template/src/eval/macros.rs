@@ -29,11 +29,7 @@ pub(crate) struct Call {
 
 impl Macro {
     pub(crate) fn new(slot: Slot, def: Arc<MacroDef>, captured: Arc<Vec<(Slot, Val)>>) -> Self {
-        Self {
-            slot,
-            def,
-            captured,
-        }
+        Self { slot, def, captured }
     }
 
     pub(crate) fn name(&self) -> Arc<str> {
@@ -52,11 +48,7 @@ impl Macro {
         Some(match name {
             "name" => Val::Str(Text::plain(self.name())),
             "arguments" => Val::tuple(
-                self.def
-                    .params
-                    .iter()
-                    .map(|(_, name, _)| Val::Str(Text::plain(Arc::clone(name))))
-                    .collect(),
+                self.def.params.iter().map(|(_, name, _)| Val::Str(Text::plain(Arc::clone(name)))).collect(),
             ),
             "catch_kwargs" => Val::Bool(self.def.kwargs),
             "catch_varargs" => Val::Bool(self.def.varargs),
@@ -114,15 +106,9 @@ impl Run<'_, '_> {
         let extra = args.pos.split_off(args.pos.len().min(def.params.len()));
         let mut given = args.pos.into_iter();
         for (slot, name, default) in &def.params {
-            let value = match (
-                given.next(),
-                args.kw.iter().position(|(known, _)| known == name),
-            ) {
+            let value = match (given.next(), args.kw.iter().position(|(known, _)| known == name)) {
                 (Some(_), Some(_)) => {
-                    return fail(format!(
-                        "macro {}() got two values for \"{name}\"",
-                        def.name
-                    ));
+                    return fail(format!("macro {}() got two values for \"{name}\"", def.name));
                 }
                 (Some(value), None) => value,
                 (None, Some(at)) => args.kw.remove(at).1,
@@ -152,12 +138,7 @@ impl Run<'_, '_> {
         self.bind_rest(def, extra, args.kw)
     }
 
-    fn bind_rest(
-        &mut self,
-        def: &MacroDef,
-        extra: Vec<Val>,
-        kw: Vec<(Arc<str>, Val)>,
-    ) -> Outcome<()> {
+    fn bind_rest(&mut self, def: &MacroDef, extra: Vec<Val>, kw: Vec<(Arc<str>, Val)>) -> Outcome<()> {
         if def.varargs {
             self.assign(self.program.special.varargs, Val::tuple(extra));
         } else if !extra.is_empty() {
@@ -169,14 +150,9 @@ impl Run<'_, '_> {
             ));
         }
         if def.kwargs {
-            let entries: Entries = kw
-                .into_iter()
-                .map(|(name, value)| (Key(Val::Str(Text::plain(name))), value))
-                .collect();
-            self.assign(
-                self.program.special.kwargs,
-                Val::Dict(Arc::new(Dict::new(entries))),
-            );
+            let entries: Entries =
+                kw.into_iter().map(|(name, value)| (Key(Val::Str(Text::plain(name))), value)).collect();
+            self.assign(self.program.special.kwargs, Val::Dict(Arc::new(Dict::new(entries))));
         } else if let Some((name, _)) = kw.first() {
             return Err(Fault::new(
                 ErrorKind::Runtime,

@@ -108,10 +108,7 @@ impl<'r, 'c> Run<'r, 'c> {
     }
 
     /// Runs `body` and gives what it wrote.
-    pub(super) fn captured_text(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Outcome<()>,
-    ) -> Outcome<String> {
+    pub(super) fn captured_text(&mut self, body: impl FnOnce(&mut Self) -> Outcome<()>) -> Outcome<String> {
         let outer = std::mem::take(&mut self.out);
         let result = body(self);
         let text = std::mem::replace(&mut self.out, outer);
@@ -120,11 +117,7 @@ impl<'r, 'c> Run<'r, 'c> {
 
     /// Captured text as a value: markup where autoescape made it safe.
     pub(super) fn text_value(&self, text: String) -> Val {
-        Val::Str(if self.rt.escaping.get() {
-            Text::markup(text)
-        } else {
-            Text::plain(text)
-        })
+        Val::Str(if self.rt.escaping.get() { Text::markup(text) } else { Text::plain(text) })
     }
 
     /// Writes text to the output.
@@ -141,9 +134,7 @@ impl<'r, 'c> Run<'r, 'c> {
     pub(super) fn emit(&mut self, value: &Val) -> Outcome<()> {
         match value {
             Val::Undefined(_) => Ok(()),
-            Val::Str(text) if text.is_markup() || !self.rt.escaping.get() => {
-                self.write(text.as_str())
-            }
+            Val::Str(text) if text.is_markup() || !self.rt.escaping.get() => self.write(text.as_str()),
             other => {
                 let text = show::text(self.rt, other)?;
                 if self.rt.escaping.get() {

@@ -46,13 +46,7 @@ pub(crate) struct LoopState {
 
 impl LoopState {
     pub(crate) fn new(items: Vec<Val>, depth: usize, recursion: Option<Arc<For>>) -> Self {
-        Self {
-            items,
-            index: AtomicUsize::new(0),
-            depth,
-            recursion,
-            changed: Mutex::new(None),
-        }
+        Self { items, index: AtomicUsize::new(0), depth, recursion, changed: Mutex::new(None) }
     }
 
     pub(crate) fn go_to(&self, index: usize) {
@@ -109,9 +103,7 @@ impl Object {
                 .iter()
                 .find(|(known, _)| &**known == name)
                 .map(|(_, value)| value.clone()),
-            Self::Cycler { items, at } if name == "current" => {
-                items.get(at.load(Ordering::Relaxed)).cloned()
-            }
+            Self::Cycler { items, at } if name == "current" => items.get(at.load(Ordering::Relaxed)).cloned(),
             Self::Cycler { items, .. } if name == "items" => Some(Val::tuple(items.clone())),
             _ => None,
         }
@@ -169,10 +161,7 @@ impl Object {
         match self {
             Self::Loop(state) => {
                 pending.append(&mut state.items);
-                let changed = state
-                    .changed
-                    .get_mut()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let changed = state.changed.get_mut().unwrap_or_else(PoisonError::into_inner);
                 pending.extend(changed.take().into_iter().flatten());
             }
             Self::Namespace(fields) => {
@@ -218,16 +207,11 @@ impl Object {
 
     pub(crate) fn show(self: Arc<Self>, shown: &mut Shown<'_, '_>) -> Outcome<()> {
         match &*self {
-            Self::Loop(state) => shown.push(&format!(
-                "<LoopContext {}/{}>",
-                state.at() + 1,
-                state.items.len()
-            )),
+            Self::Loop(state) => {
+                shown.push(&format!("<LoopContext {}/{}>", state.at() + 1, state.items.len()))
+            }
             Self::Namespace(fields) => {
-                let fields = fields
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
+                let fields = fields.read().unwrap_or_else(PoisonError::into_inner).clone();
                 shown.push("<Namespace {")?;
                 for (at, (name, value)) in fields.iter().enumerate() {
                     shown.push(if at == 0 { "" } else { ", " })?;

@@ -46,11 +46,7 @@ impl Run<'_, '_> {
                 let value = self.eval(node)?;
                 self.store(target, value)
             }
-            Stmt::SetBlock {
-                target,
-                filters,
-                body,
-            } => {
+            Stmt::SetBlock { target, filters, body } => {
                 let text = self.block_text(body)?;
                 let value = self.filtered(text, filters)?;
                 self.store(target, value)
@@ -70,10 +66,7 @@ impl Run<'_, '_> {
             Stmt::Block(body) => self.nested(|run| run.body(body)),
             Stmt::Macro(slot, def) => {
                 let captured = self.visible_locals();
-                self.assign(
-                    *slot,
-                    Val::Macro(Arc::new(Macro::new(*slot, Arc::clone(def), captured))),
-                );
+                self.assign(*slot, Val::Macro(Arc::new(Macro::new(*slot, Arc::clone(def), captured))));
                 Ok(())
             }
             Stmt::CallBlock { call, caller } => {
@@ -117,13 +110,7 @@ impl Run<'_, '_> {
                 let callee = self.eval(callee)?;
                 let mut args = self.args(args)?;
                 match callee {
-                    Val::Macro(makro) => self.call_macro(
-                        &makro,
-                        Call {
-                            args,
-                            caller: Some(caller),
-                        },
-                    ),
+                    Val::Macro(makro) => self.call_macro(&makro, Call { args, caller: Some(caller) }),
                     other => {
                         args.kw.push(("caller".into(), caller));
                         self.call(&other, args)
@@ -191,10 +178,7 @@ impl Run<'_, '_> {
     }
 
     fn run_loop(&mut self, stmt: &Arc<For>, list: &Val, depth: usize) -> Outcome<()> {
-        let mut items = self
-            .rt
-            .items(list)
-            .map_err(|fault| fault.or_at(stmt.iter.at))?;
+        let mut items = self.rt.items(list).map_err(|fault| fault.or_at(stmt.iter.at))?;
         if let Some(filter) = &stmt.filter {
             let mut kept = Vec::with_capacity(items.len());
             for item in items {
@@ -212,11 +196,7 @@ impl Run<'_, '_> {
             return self.scoped(|run| run.body(&stmt.otherwise));
         }
         let recursion = stmt.recursive.then(|| Arc::clone(stmt));
-        let state = Arc::new(Object::Loop(LoopState::new(
-            items.clone(),
-            depth,
-            recursion,
-        )));
+        let state = Arc::new(Object::Loop(LoopState::new(items.clone(), depth, recursion)));
         for (index, item) in items.into_iter().enumerate() {
             self.rt.step(1)?;
             if let Object::Loop(state) = &*state {

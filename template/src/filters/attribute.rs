@@ -16,10 +16,9 @@ impl Path {
         match attribute {
             Val::Int(_) => Ok(Self(vec![attribute.clone()])),
             Val::Str(text) => Ok(Self::parse(text.as_str())),
-            other => fail(format!(
-                "attribute must be a name or an index, not {}",
-                with_article(other.type_name())
-            )),
+            other => {
+                fail(format!("attribute must be a name or an index, not {}", with_article(other.type_name())))
+            }
         }
     }
 

@@ -122,21 +122,11 @@ pub(super) fn xmlattr(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             continue;
         }
         let name = show::text(rt, &key.0)?;
-        if name
-            .as_str()
-            .contains(|c: char| c.is_whitespace() || matches!(c, '/' | '>' | '='))
-        {
-            return fail(format!(
-                "\"{}\" cannot be the name of an attribute",
-                name.as_str()
-            ));
+        if name.as_str().contains(|c: char| c.is_whitespace() || matches!(c, '/' | '>' | '=')) {
+            return fail(format!("\"{}\" cannot be the name of an attribute", name.as_str()));
         }
         let value = show::text(rt, &value)?;
-        let shown = if value.is_markup() {
-            value.as_str().to_owned()
-        } else {
-            text::escape(value.as_str())
-        };
+        let shown = if value.is_markup() { value.as_str().to_owned() } else { text::escape(value.as_str()) };
         rt.alloc(name.as_str().len() + shown.len())?;
         attributes.push(format!("{}=\"{shown}\"", text::escape(name.as_str())));
     }
@@ -144,9 +134,5 @@ pub(super) fn xmlattr(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if autospace.is_none_or(|autospace| autospace.truth()) && !out.is_empty() {
         out.insert(0, ' ');
     }
-    if rt.escaping.get() {
-        markup(rt, out)
-    } else {
-        rt.text(out)
-    }
+    if rt.escaping.get() { markup(rt, out) } else { rt.text(out) }
 }

@@ -25,12 +25,7 @@ pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>) -> Outc
             Some(" ".repeat(width))
         }
     };
-    let mut writer = Writer {
-        out: show::Shown::new(rt),
-        rt,
-        indent,
-        level: 0,
-    };
+    let mut writer = Writer { out: show::Shown::new(rt), rt, indent, level: 0 };
     writer.value(value)?;
     Ok(writer.out.text)
 }
@@ -61,19 +56,15 @@ impl Writer<'_, '_> {
             }
             Val::Tuple(tuple) => self.array(&tuple.items),
             Val::Dict(dict) => {
-                let mut entries: Vec<(Val, Val)> = dict
-                    .read()
-                    .iter()
-                    .map(|(key, value)| (key.0.clone(), value.clone()))
-                    .collect();
+                let mut entries: Vec<(Val, Val)> =
+                    dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect();
                 compare::sort_by_key(self.rt, &mut entries, false, |(key, _)| key)?;
                 self.object(&entries)
             }
             Val::Undefined(_) => Err(self.rt.undefined(value)),
-            other => fail(format!(
-                "tojson cannot show {}: make text of it first",
-                with_article(other.type_name())
-            )),
+            other => {
+                fail(format!("tojson cannot show {}: make text of it first", with_article(other.type_name())))
+            }
         }
     }
 
@@ -115,8 +106,7 @@ impl Writer<'_, '_> {
         self.level += 1;
         for at in 0..count {
             if at > 0 {
-                self.out
-                    .push(if self.indent.is_some() { "," } else { ", " })?;
+                self.out.push(if self.indent.is_some() { "," } else { ", " })?;
             }
             self.line()?;
             rt.deeper(|| each(self, at))?;
@@ -134,10 +124,7 @@ impl Writer<'_, '_> {
             Val::Float(number) => format!("\"{}\"", json_float(*number)),
             Val::Int(_) | Val::Big(_) => format!("\"{}\"", show::repr(self.rt, key)?),
             other => {
-                return fail(format!(
-                    "tojson cannot use {} as a key",
-                    with_article(other.type_name())
-                ));
+                return fail(format!("tojson cannot use {} as a key", with_article(other.type_name())));
             }
         })
     }
@@ -147,12 +134,7 @@ fn json_float(number: f64) -> String {
     if number.is_nan() {
         "NaN".to_owned()
     } else if number.is_infinite() {
-        if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .to_owned()
+        if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
     } else {
         float::repr(number)
     }

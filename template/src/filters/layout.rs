@@ -10,10 +10,7 @@ fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
     match value {
         Val::Str(text) => Ok(text.clone()),
         Val::Undefined(_) => Err(rt.undefined(value)),
-        other => fail(format!(
-            "{filter} needs text, not {}",
-            with_article(other.type_name())
-        )),
+        other => fail(format!("{filter} needs text, not {}", with_article(other.type_name()))),
     }
 }
 
@@ -30,10 +27,7 @@ pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         }
     };
     let text = must_be_text(rt, "indent", value)?;
-    let (first, blank) = (
-        first.is_some_and(|v| v.truth()),
-        blank.is_some_and(|v| v.truth()),
-    );
+    let (first, blank) = (first.is_some_and(|v| v.truth()), blank.is_some_and(|v| v.truth()));
     let mut out = show::Shown::new(rt);
     if first {
         out.push(&indention)?;
@@ -47,17 +41,12 @@ pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         }
         out.push(line)?;
     }
-    Ok(Val::Str(if text.is_markup() {
-        Text::markup(out.text)
-    } else {
-        Text::plain(out.text)
-    }))
+    Ok(Val::Str(if text.is_markup() { Text::markup(out.text) } else { Text::plain(out.text) }))
 }
 
 /// `value|truncate(length, killwords, end, leeway)`.
 pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
-    let [length, kill, end, leeway] =
-        args.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
+    let [length, kill, end, leeway] = args.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
     let length = call::int_or(rt, "truncate", "length", length.as_ref(), 255)?;
     let end = end.unwrap_or_else(|| Val::str("..."));
     let end = call::text(rt, "truncate", "end", &end)?;
@@ -67,43 +56,34 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     };
     let end_length = end.chars().count() as i64;
     if length < end_length || leeway < 0 {
-        return fail(format!(
-            "truncate needs a length of at least {end_length} and a leeway of at least 0"
-        ));
+        return fail(format!("truncate needs a length of at least {end_length} and a leeway of at least 0"));
     }
     let text = match value {
         Val::Undefined(_) => return Ok(Val::str("")),
+        // Short enough is short enough, whatever it is.
+        Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_)
+            if rt.items(value)?.len() as i64 <= length.saturating_add(leeway) =>
+        {
+            return Ok(value.clone());
+        }
         other => must_be_text(rt, "truncate", other)?,
     };
     if text.chars() as i64 <= length.saturating_add(leeway) {
         return Ok(Val::Str(text));
     }
-    let cut: String = text
-        .as_str()
-        .chars()
-        .take((length - end_length) as usize)
-        .collect();
+    let cut: String = text.as_str().chars().take((length - end_length) as usize).collect();
     let kept = if kill.is_some_and(|kill| kill.truth()) {
         cut.as_str()
     } else {
-        cut.rsplit_once(' ')
-            .map_or(cut.as_str(), |(before, _)| before)
+        cut.rsplit_once(' ').map_or(cut.as_str(), |(before, _)| before)
     };
     rt.text(format!("{kept}{end}"))
 }
 
 /// `value|wordwrap(width, break_long_words, wrapstring, break_on_hyphens)`.
 pub(super) fn wordwrap(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
-    let [width, long, wrap, hyphens] = args.bind(
-        "wordwrap",
-        [
-            "width",
-            "break_long_words",
-            "wrapstring",
-            "break_on_hyphens",
-        ],
-        0,
-    )?;
+    let [width, long, wrap, hyphens] =
+        args.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"], 0)?;
     let width = call::int_or(rt, "wordwrap", "width", width.as_ref(), 79)?;
     let Some(width) = usize::try_from(width).ok().filter(|width| *width > 0) else {
         return fail("wordwrap needs a width of at least 1");
@@ -172,9 +152,7 @@ fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<S
 
 /// Where to break a chunk longer than a line, after a hyphen if one is near.
 fn break_point(chunk: &[char], room: usize, hyphens: bool) -> usize {
-    let hyphen = chunk[..room.min(chunk.len())]
-        .iter()
-        .rposition(|c| *c == '-');
+    let hyphen = chunk[..room.min(chunk.len())].iter().rposition(|c| *c == '-');
     match hyphen {
         Some(at) if hyphens && at > 0 && chunk[..at].iter().any(|c| *c != '-') => at + 1,
         _ => room,
@@ -191,11 +169,7 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
     let mut chunks: Vec<Vec<char>> = Vec::new();
     for (at, c) in chars.iter().enumerate() {
         let blank = c.is_ascii_whitespace();
-        let letter = |at: usize| {
-            chars
-                .get(at)
-                .is_some_and(|c| c.is_alphabetic() || *c == '_')
-        };
+        let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
         let after_hyphen = hyphens
             && at >= 3
             && chars[at - 1] == '-'

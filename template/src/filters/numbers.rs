@@ -23,10 +23,7 @@ pub(super) fn abs(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Relative(relative) => Ok(Val::Relative(Arc::new(relative.abs()))),
         other => match Num::of(other).and_then(|number| number.to_big()) {
             Some(number) => Ok(Val::big(number.abs())),
-            None => fail(format!(
-                "abs needs a number, not {}",
-                with_article(other.type_name())
-            )),
+            None => fail(format!("abs needs a number, not {}", with_article(other.type_name()))),
         },
     }
 }
@@ -36,10 +33,7 @@ pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [default, base] = args.bind("int", ["default", "base"], 0)?;
     let default = default.unwrap_or(Val::Int(0));
     let base = call::int_or(rt, "int", "base", base.as_ref(), 10)?;
-    let Some(base) = u32::try_from(base)
-        .ok()
-        .filter(|base| (2..=36).contains(base))
-    else {
+    let Some(base) = u32::try_from(base).ok().filter(|base| (2..=36).contains(base)) else {
         return fail("int needs a base from 2 to 36");
     };
     let parsed = match value {
@@ -87,21 +81,14 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return Err(rt.undefined(value));
     }
     let Some(number) = Num::of(value) else {
-        return fail(format!(
-            "round needs a number, not {}",
-            with_article(value.type_name())
-        ));
+        return fail(format!("round needs a number, not {}", with_article(value.type_name())));
     };
     match method {
         "common" => Ok(rounded(&number, places)),
         "ceil" | "floor" => {
             let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
             let scaled = number.to_float()? * scale;
-            let whole = if method == "ceil" {
-                scaled.ceil()
-            } else {
-                scaled.floor()
-            };
+            let whole = if method == "ceil" { scaled.ceil() } else { scaled.floor() };
             Ok(Val::Float(whole / scale))
         }
         _ => fail("round knows the methods common, ceil and floor"),
@@ -114,11 +101,7 @@ fn rounded(number: &Num, places: i64) -> Val {
         Num::Float(number) => match Decimal::from_float(*number) {
             Some(exact) => {
                 let rounded = exact.round_to(places).to_float();
-                Val::Float(if rounded == 0.0 {
-                    rounded.copysign(*number)
-                } else {
-                    rounded
-                })
+                Val::Float(if rounded == 0.0 { rounded.copysign(*number) } else { rounded })
             }
             None => Val::Float(*number),
         },
@@ -172,16 +155,12 @@ pub(super) fn filesizeformat(rt: &Runtime<'_>, value: &Val, args: Args) -> Outco
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_nan()) else {
         return fail("filesizeformat needs a number");
     };
-    let (base, units) = if binary {
-        (1024f64, BINARY_UNITS)
-    } else {
-        (1000f64, DECIMAL_UNITS)
-    };
+    let (base, units) = if binary { (1024f64, BINARY_UNITS) } else { (1000f64, DECIMAL_UNITS) };
     if bytes == 1.0 {
         return Ok(Val::str("1 Byte"));
     }
     if bytes < base {
-        return rt.text(format!("{} Bytes", bytes.trunc()));
+        return rt.text(format!("{} Bytes", bytes.trunc() + 0.0));
     }
     let mut unit = base;
     let mut name = units[0];

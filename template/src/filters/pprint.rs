@@ -32,11 +32,8 @@ fn pretty(rt: &Runtime<'_>, value: &Val, at: usize, after: usize) -> Outcome<Str
             items_by_line(rt, "(", &tuple.items, close, at, after)
         }
         Val::Dict(dict) => {
-            let mut entries: Vec<(Val, Val)> = dict
-                .read()
-                .iter()
-                .map(|(key, value)| (key.0.clone(), value.clone()))
-                .collect();
+            let mut entries: Vec<(Val, Val)> =
+                dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect();
             sort_entries(rt, &mut entries);
             let count = entries.len();
             let mut lines = Vec::with_capacity(count);
@@ -63,23 +60,13 @@ fn items_by_line(
 ) -> Outcome<String> {
     let mut lines = Vec::with_capacity(items.len());
     for (n, item) in items.iter().enumerate() {
-        let after = if n + 1 == items.len() {
-            after + close.len()
-        } else {
-            1
-        };
+        let after = if n + 1 == items.len() { after + close.len() } else { 1 };
         lines.push(rt.deeper(|| pretty(rt, item, at + 1, after))?);
     }
     join_lines(rt, open, &lines, close, at)
 }
 
-fn join_lines(
-    rt: &Runtime<'_>,
-    open: &str,
-    lines: &[String],
-    close: &str,
-    at: usize,
-) -> Outcome<String> {
+fn join_lines(rt: &Runtime<'_>, open: &str, lines: &[String], close: &str, at: usize) -> Outcome<String> {
     let size: usize = lines.iter().map(|line| line.len() + at + 3).sum();
     rt.alloc(size)?;
     let separator = format!(",\n{}", " ".repeat(at + 1));
@@ -96,19 +83,14 @@ fn sorted(rt: &Runtime<'_>, value: &Val) -> Outcome {
             }
             rt.alloc_items(entries.len())?;
             sort_entries(rt, &mut entries);
-            let entries = entries
-                .into_iter()
-                .map(|(key, value)| (crate::value::containers::Key(key), value))
-                .collect();
+            let entries =
+                entries.into_iter().map(|(key, value)| (crate::value::containers::Key(key), value)).collect();
             Val::Dict(std::sync::Arc::new(crate::value::Dict::new(entries)))
         }
         Val::List(list) => {
             let items = list.read().clone();
             rt.alloc_items(items.len())?;
-            let items: Outcome<Vec<Val>> = items
-                .iter()
-                .map(|item| rt.deeper(|| sorted(rt, item)))
-                .collect();
+            let items: Outcome<Vec<Val>> = items.iter().map(|item| rt.deeper(|| sorted(rt, item))).collect();
             Val::list(items?)
         }
         other => other.clone(),

@@ -19,7 +19,7 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
         let default = args.take_kw("default");
         args.none("map")?;
         let path = Path::of(&attribute)?;
-        for item in rt.items(value)? {
+        for item in items_of(rt, value)? {
             rt.step(1)?;
             results.push(path.get(rt, &item, default.as_ref())?);
         }
@@ -28,20 +28,20 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
     let name = args.pos.remove(0);
     let name = crate::call::text(rt, "map", "name", &name)?;
     let Some(filter) = super::find(name) else {
-        return Err(
-            Fault::new(ErrorKind::Runtime, format!("unknown filter \"{name}\""))
-                .nearest(name, super::names()),
-        );
+        return Err(Fault::new(ErrorKind::Runtime, format!("unknown filter \"{name}\""))
+            .nearest(name, super::names()));
     };
-    for item in rt.items(value)? {
+    for item in items_of(rt, value)? {
         rt.step(1)?;
-        let args = Args {
-            pos: args.pos.clone(),
-            kw: args.kw.clone(),
-        };
+        let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
         results.push((filter.code)(rt, &item, args)?);
     }
     iter(rt, "sync_do_map", results)
+}
+
+/// The items; what counts as false has none, be it a list or not.
+fn items_of(rt: &Runtime<'_>, value: &Val) -> Outcome<Vec<Val>> {
+    if value.truth() { rt.items(value) } else { Ok(Vec::new()) }
 }
 
 /// The test that `select` and its kin apply, with its arguments.
@@ -53,20 +53,12 @@ fn test(rt: &Runtime<'_>, args: &mut Args) -> Outcome<Option<&'static Test>> {
     let name = crate::call::text(rt, "select", "test", &name)?;
     match predicates::find(name) {
         Some(test) => Ok(Some(test)),
-        None => Err(
-            Fault::new(ErrorKind::Runtime, format!("unknown test \"{name}\""))
-                .nearest(name, predicates::names()),
-        ),
+        None => Err(Fault::new(ErrorKind::Runtime, format!("unknown test \"{name}\""))
+            .nearest(name, predicates::names())),
     }
 }
 
-fn pick(
-    rt: &Runtime<'_>,
-    value: &Val,
-    mut args: Args,
-    by_attribute: bool,
-    wanted: bool,
-) -> Outcome {
+fn pick(rt: &Runtime<'_>, value: &Val, mut args: Args, by_attribute: bool, wanted: bool) -> Outcome {
     let path = if by_attribute {
         if args.pos.is_empty() {
             return fail("selectattr and rejectattr need the name of an attribute");
@@ -77,7 +69,7 @@ fn pick(
     };
     let test = test(rt, &mut args)?;
     let mut kept = Vec::new();
-    for item in rt.items(value)? {
+    for item in items_of(rt, value)? {
         rt.step(1)?;
         let subject = match &path {
             Some(path) => path.get(rt, &item, None)?,
@@ -85,10 +77,7 @@ fn pick(
         };
         let holds = match test {
             Some(test) => {
-                let args = Args {
-                    pos: args.pos.clone(),
-                    kw: args.kw.clone(),
-                };
+                let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
                 (test.code)(rt, &subject, args)?
             }
             None => subject.truth(),

@@ -54,11 +54,8 @@ pub(super) fn first(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::List(list) => list.read().first().cloned(),
         other => rt.items(other)?.into_iter().next(),
     };
-    Ok(first.unwrap_or_else(|| {
-        Val::missing(Missing::Reason(
-            "there is no first item: the sequence is empty",
-        ))
-    }))
+    Ok(first
+        .unwrap_or_else(|| Val::missing(Missing::Reason("there is no first item: the sequence is empty"))))
 }
 
 /// `value|last`.
@@ -68,11 +65,7 @@ pub(super) fn last(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return fail("a generator has no last item: make a list of it with |list");
     }
     let last = rt.items(value)?.pop();
-    Ok(last.unwrap_or_else(|| {
-        Val::missing(Missing::Reason(
-            "there is no last item: the sequence is empty",
-        ))
-    }))
+    Ok(last.unwrap_or_else(|| Val::missing(Missing::Reason("there is no last item: the sequence is empty"))))
 }
 
 /// `value|random`.
@@ -80,9 +73,7 @@ pub(super) fn random(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("random")?;
     let mut items = rt.items(value)?;
     if items.is_empty() {
-        return Ok(Val::missing(Missing::Reason(
-            "there is no random item: the sequence is empty",
-        )));
+        return Ok(Val::missing(Missing::Reason("there is no random item: the sequence is empty")));
     }
     let at = rt.ctx.random_u64() % items.len() as u64;
     Ok(items.swap_remove(at as usize))
@@ -112,10 +103,7 @@ pub(super) fn items(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
                 .collect();
             iter(rt, "items", pairs)
         }
-        other => fail(format!(
-            "items needs a dict, not {}",
-            with_article(other.type_name())
-        )),
+        other => fail(format!("items needs a dict, not {}", with_article(other.type_name()))),
     }
 }
 

@@ -36,11 +36,7 @@ impl By {
             Some(path) => path.get(rt, value, None)?,
             None => value.clone(),
         };
-        Ok(if self.case_sensitive {
-            key
-        } else {
-            folded(key)
-        })
+        Ok(if self.case_sensitive { key } else { folded(key) })
     }
 }
 
@@ -53,8 +49,7 @@ fn folded(value: Val) -> Val {
 
 /// `value|sort(reverse, case_sensitive, attribute)`.
 pub(super) fn sort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
-    let [reverse, case, attribute] =
-        args.bind("sort", ["reverse", "case_sensitive", "attribute"], 0)?;
+    let [reverse, case, attribute] = args.bind("sort", ["reverse", "case_sensitive", "attribute"], 0)?;
     let case = case.is_some_and(|case| case.truth());
     let paths: Vec<Option<Path>> = match &attribute {
         None | Some(Val::None) => vec![None],
@@ -130,9 +125,7 @@ fn extreme(rt: &Runtime<'_>, value: &Val, args: Args, wanted: Ordering) -> Outco
     }
     Ok(match best {
         Some((_, item)) => item,
-        None => Val::missing(Missing::Reason(
-            "there is no smallest or largest item: the sequence is empty",
-        )),
+        None => Val::missing(Missing::Reason("there is no smallest or largest item: the sequence is empty")),
     })
 }
 
@@ -163,25 +156,17 @@ pub(super) fn unique(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 }
 
 /// What `groupby` gives: pairs that also have names.
-static GROUP: Fields = Fields {
-    type_name: "tuple",
-    names: &["grouper", "list"],
-};
+static GROUP: Fields = Fields { type_name: "tuple", names: &["grouper", "list"] };
 
 /// `value|groupby(attribute, default, case_sensitive)`.
 pub(super) fn groupby(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
-    let [attribute, default, case] =
-        args.bind("groupby", ["attribute", "default", "case_sensitive"], 1)?;
+    let [attribute, default, case] = args.bind("groupby", ["attribute", "default", "case_sensitive"], 1)?;
     let path = Path::of(&attribute.unwrap_or(Val::None))?;
     let case = case.is_some_and(|case| case.truth());
     let mut keyed = Vec::new();
     for item in rt.items(value)? {
         let key = path.get(rt, &item, default.as_ref())?;
-        let folded = if case {
-            key.clone()
-        } else {
-            folded(key.clone())
-        };
+        let folded = if case { key.clone() } else { folded(key.clone()) };
         keyed.push((folded, key, item));
     }
     rt.alloc_items(2 * keyed.len())?;
@@ -194,10 +179,7 @@ pub(super) fn groupby(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         }
     }
     let tuples = groups.into_iter().map(|(_, key, items)| {
-        Val::Tuple(Arc::new(Tuple {
-            items: vec![key, Val::list(items)],
-            named: Some(&GROUP),
-        }))
+        Val::Tuple(Arc::new(Tuple { items: vec![key, Val::list(items)], named: Some(&GROUP) }))
     });
     rt.list(tuples.collect())
 }

@@ -16,11 +16,7 @@ use std::sync::Arc;
 /// Text like `like`: markup stays markup.
 fn alike(rt: &Runtime<'_>, like: &Text, text: String) -> Outcome {
     rt.alloc(text.len())?;
-    Ok(Val::Str(if like.is_markup() {
-        Text::markup(text)
-    } else {
-        Text::plain(text)
-    }))
+    Ok(Val::Str(if like.is_markup() { Text::markup(text) } else { Text::plain(text) }))
 }
 
 /// `value|string`.
@@ -103,20 +99,10 @@ pub(super) fn replace(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let old = show::text(rt, &old.unwrap_or(Val::None))?;
     let new = show::text(rt, &new.unwrap_or(Val::None))?;
     if !rt.escaping.get() {
-        return rt.text(replaced(
-            rt,
-            text.as_str(),
-            old.as_str(),
-            new.as_str(),
-            count,
-        )?);
+        return rt.text(replaced(rt, text.as_str(), old.as_str(), new.as_str(), count)?);
     }
     let safe = |text: &Text| {
-        if text.is_markup() {
-            text.as_str().to_owned()
-        } else {
-            escape(text.as_str())
-        }
+        if text.is_markup() { text.as_str().to_owned() } else { escape(text.as_str()) }
     };
     let replaced = replaced(rt, &safe(&text), old.as_str(), &safe(&new), count)?;
     Ok(Val::Str(Text::markup(replaced)))
@@ -138,8 +124,7 @@ pub(super) fn join(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         };
         parts.push(show::text(rt, &item)?);
     }
-    let escaping =
-        rt.escaping.get() && (separator.is_markup() || parts.iter().any(Text::is_markup));
+    let escaping = rt.escaping.get() && (separator.is_markup() || parts.iter().any(Text::is_markup));
     let mut out = show::Shown::new(rt);
     for (at, part) in parts.iter().enumerate() {
         for text in [&separator, part].into_iter().skip(usize::from(at == 0)) {
@@ -150,11 +135,7 @@ pub(super) fn join(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             }
         }
     }
-    Ok(Val::Str(if escaping {
-        Text::markup(out.text)
-    } else {
-        Text::plain(out.text)
-    }))
+    Ok(Val::Str(if escaping { Text::markup(out.text) } else { Text::plain(out.text) }))
 }
 
 /// `value|format(…)`: printf's way.
@@ -166,11 +147,8 @@ pub(super) fn format(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if !args.pos.is_empty() {
         return fail("format takes positional or named values, not both");
     }
-    let entries: Entries = args
-        .kw
-        .into_iter()
-        .map(|(name, value)| (Key(Val::Str(Text::plain(name))), value))
-        .collect();
+    let entries: Entries =
+        args.kw.into_iter().map(|(name, value)| (Key(Val::Str(Text::plain(name))), value)).collect();
     percent::format(rt, &text, &Val::Dict(Arc::new(Dict::new(entries))))
 }
 
@@ -178,9 +156,7 @@ pub(super) fn format(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn wordcount(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("wordcount")?;
     let text = show::text(rt, value)?;
-    let words = text
-        .as_str()
-        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| !word.is_empty());
+    let words =
+        text.as_str().split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     Ok(Val::Int(words.count() as i64))
 }

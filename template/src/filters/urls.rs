@@ -10,11 +10,7 @@ use crate::value::{Text, Val, show};
 pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("urlencode")?;
     let pairs = match value {
-        Val::Dict(dict) => dict
-            .read()
-            .iter()
-            .map(|(key, value)| (key.0.clone(), value.clone()))
-            .collect(),
+        Val::Dict(dict) => dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect(),
         Val::List(_) | Val::Tuple(_) | Val::View(_) | Val::Iter(_) => {
             let mut pairs = Vec::new();
             for pair in rt.items(value)? {
@@ -60,30 +56,15 @@ fn quote(text: &str, safe: &str) -> String {
 /// `value|urlize(trim_url_limit, nofollow, target, rel)`: links made of the
 /// addresses in text.
 pub(super) fn urlize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
-    let [limit, nofollow, target, rel, _schemes] = args.bind(
-        "urlize",
-        [
-            "trim_url_limit",
-            "nofollow",
-            "target",
-            "rel",
-            "extra_schemes",
-        ],
-        0,
-    )?;
+    let [limit, nofollow, target, rel, _schemes] =
+        args.bind("urlize", ["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"], 0)?;
     let limit = match limit {
         None | Some(Val::None) => usize::MAX,
-        Some(limit) => {
-            usize::try_from(call::int(rt, "urlize", "trim_url_limit", &limit)?).unwrap_or(0)
-        }
+        Some(limit) => usize::try_from(call::int(rt, "urlize", "trim_url_limit", &limit)?).unwrap_or(0),
     };
     let mut rels: Vec<String> = match rel {
         None | Some(Val::None) => Vec::new(),
-        Some(rel) => show::text(rt, &rel)?
-            .as_str()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect(),
+        Some(rel) => show::text(rt, &rel)?.as_str().split_whitespace().map(str::to_owned).collect(),
     };
     if nofollow.is_some_and(|nofollow| nofollow.truth()) {
         rels.push("nofollow".to_owned());
@@ -97,11 +78,7 @@ pub(super) fn urlize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
     let text = show::text(rt, value)?;
     rt.rewrite(text.as_str())?;
-    let safe = if text.is_markup() {
-        text.as_str().to_owned()
-    } else {
-        escape(text.as_str())
-    };
+    let safe = if text.is_markup() { text.as_str().to_owned() } else { escape(text.as_str()) };
     let mut out = show::Shown::new(rt);
     for word in safe.split_inclusive(char::is_whitespace) {
         let bare = word.trim_end();
@@ -119,18 +96,12 @@ pub(super) fn urlize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 fn linked(word: &str, limit: usize, attributes: &str) -> String {
     let mut body = word;
     let mut head = String::new();
-    while let Some(open) = ["(", "<", "&lt;"]
-        .iter()
-        .find(|open| body.starts_with(**open))
-    {
+    while let Some(open) = ["(", "<", "&lt;"].iter().find(|open| body.starts_with(**open)) {
         head.push_str(open);
         body = &body[open.len()..];
     }
     let mut tail = String::new();
-    while let Some(close) = [")", ">", ".", ",", "\n", "&gt;"]
-        .iter()
-        .find(|close| body.ends_with(**close))
-    {
+    while let Some(close) = [")", ">", ".", ",", "\n", "&gt;"].iter().find(|close| body.ends_with(**close)) {
         if *close == ")" && body.matches('(').count() >= body.matches(')').count() {
             break;
         }
@@ -142,15 +113,11 @@ fn linked(word: &str, limit: usize, attributes: &str) -> String {
     } else {
         body.to_owned()
     };
-    let web = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| body.strip_prefix(*scheme));
+    let web = ["http://", "https://"].iter().find_map(|scheme| body.strip_prefix(*scheme));
     let link = if web.is_some_and(has_domain) {
         Some(format!("<a href=\"{body}\"{attributes}>{shown}</a>"))
     } else if body.starts_with("www.") && has_domain(body) {
-        Some(format!(
-            "<a href=\"https://{body}\"{attributes}>{shown}</a>"
-        ))
+        Some(format!("<a href=\"https://{body}\"{attributes}>{shown}</a>"))
     } else if is_mail(body) {
         let address = body.strip_prefix("mailto:").unwrap_or(body);
         Some(format!("<a href=\"mailto:{address}\">{address}</a>"))
@@ -168,20 +135,15 @@ fn has_domain(rest: &str) -> bool {
     let host = rest.split(['/', '?', '#', ':']).next().unwrap_or("");
     let labels: Vec<&str> = host.split('.').collect();
     let last = labels.last().map_or(0, |last| last.chars().count());
-    host == "localhost"
-        || (labels.len() > 1 && last >= 2 && labels.iter().all(|label| !label.is_empty()))
+    host == "localhost" || (labels.len() > 1 && last >= 2 && labels.iter().all(|label| !label.is_empty()))
 }
 
 fn is_mail(word: &str) -> bool {
     let word = word.strip_prefix("mailto:").unwrap_or(word);
     word.split_once('@').is_some_and(|(name, host)| {
         !name.is_empty()
-            && host
-                .split_once('.')
-                .is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
+            && host.split_once('.').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
             && !host.contains('@')
-            && word
-                .chars()
-                .all(|c| c.is_alphanumeric() || "._%+-@".contains(c))
+            && word.chars().all(|c| c.is_alphanumeric() || "._%+-@".contains(c))
     })
 }

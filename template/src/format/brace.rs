@@ -24,26 +24,12 @@ struct Fields<'a> {
 
 /// `template.format(*args, **kwargs)`.
 pub(crate) fn format(rt: &Runtime<'_>, template: &Text, args: &Args) -> Outcome {
-    let mut fields = Fields {
-        args,
-        automatic: None,
-        next: 0,
-        markup: template.is_markup(),
-    };
+    let mut fields = Fields { args, automatic: None, next: 0, markup: template.is_markup() };
     let text = expand(rt, template.as_str(), &mut fields, MAX_NESTING)?;
-    Ok(Val::Str(if template.is_markup() {
-        Text::markup(text)
-    } else {
-        Text::plain(text)
-    }))
+    Ok(Val::Str(if template.is_markup() { Text::markup(text) } else { Text::plain(text) }))
 }
 
-fn expand(
-    rt: &Runtime<'_>,
-    template: &str,
-    fields: &mut Fields<'_>,
-    nesting: usize,
-) -> Outcome<String> {
+fn expand(rt: &Runtime<'_>, template: &str, fields: &mut Fields<'_>, nesting: usize) -> Outcome<String> {
     if nesting == 0 {
         return fail("formats are nested too deeply in str.format");
     }
@@ -83,12 +69,7 @@ fn field_end(text: &str) -> Outcome<usize> {
     fail("the format has a { without its }: write {{ for the character")
 }
 
-fn field(
-    rt: &Runtime<'_>,
-    field: &str,
-    fields: &mut Fields<'_>,
-    nesting: usize,
-) -> Outcome<String> {
+fn field(rt: &Runtime<'_>, field: &str, fields: &mut Fields<'_>, nesting: usize) -> Outcome<String> {
     let split = field.find([':', '!']).filter(|at| {
         // A colon within [...] belongs to the key.
         !field[..*at].contains('[') || field[..*at].contains(']')
@@ -115,18 +96,11 @@ fn field(
         Some('r' | 'a') => value = Val::str(&show::repr(rt, &value)?),
         Some(other) => return fail(format!("\"!{other}\" is no conversion: use !s or !r")),
     }
-    let spec = if spec.contains(['{', '}']) {
-        expand(rt, spec, fields, nesting - 1)?
-    } else {
-        spec.to_owned()
-    };
+    let spec =
+        if spec.contains(['{', '}']) { expand(rt, spec, fields, nesting - 1)? } else { spec.to_owned() };
     let shown = spec::format(rt, &value, &spec)?;
     let safe = matches!(&value, Val::Str(text) if text.is_markup());
-    Ok(if fields.markup && !safe {
-        escape(&shown)
-    } else {
-        shown
-    })
+    Ok(if fields.markup && !safe { escape(&shown) } else { shown })
 }
 
 fn look_up(rt: &Runtime<'_>, name: &str, fields: &mut Fields<'_>) -> Outcome {
@@ -179,9 +153,7 @@ fn argument(name: &str, fields: &mut Fields<'_>) -> Outcome {
         let found = fields.args.kw.iter().find(|(known, _)| &**known == name);
         return match found {
             Some((_, value)) => Ok(value.clone()),
-            None => fail(format!(
-                "the format names \"{name}\", which is not among its arguments"
-            )),
+            None => fail(format!("the format names \"{name}\", which is not among its arguments")),
         };
     };
     if fields.automatic.is_some_and(|before| before != automatic) {

@@ -49,17 +49,10 @@ fn int_body(number: &BigInt, kind: Option<char>, spec: &Spec) -> Outcome<String>
         Some(kind) => return fail(format!("an int cannot be formatted as \"{kind}\"")),
     };
     if radix == 10 && number.bits() * 3 / 10 > MAX_STR_DIGITS as u64 {
-        return over(
-            "the integer has more than 4300 digits to show",
-            "4300 digits, Python's",
-        );
+        return over("the integer has more than 4300 digits to show", "4300 digits, Python's");
     }
     let digits = number.abs().to_str_radix(radix);
-    let digits = if kind == Some('X') {
-        digits.to_uppercase()
-    } else {
-        digits
-    };
+    let digits = if kind == Some('X') { digits.to_uppercase() } else { digits };
     let sign = if number.is_negative() { "-" } else { "" };
     let prefix = if spec.alternate { prefix } else { "" };
     Ok(format!("{sign}{prefix}{digits}"))
@@ -83,11 +76,7 @@ pub(crate) fn float_body(number: f64, kind: Option<char>, spec: &Spec) -> Outcom
         Some('E') => scientific(number, precision.unwrap_or(6)).to_uppercase(),
         Some('f' | 'F') => {
             let text = format!("{number:.*}", precision.unwrap_or(6));
-            if spec.alternate && precision == Some(0) {
-                text + "."
-            } else {
-                text
-            }
+            if spec.alternate && precision == Some(0) { text + "." } else { text }
         }
         Some('g' | 'n') => general(number, precision.unwrap_or(6), spec.alternate),
         Some('G') => general(number, precision.unwrap_or(6), spec.alternate).to_uppercase(),
@@ -108,18 +97,12 @@ fn scientific(number: f64, precision: usize) -> String {
 fn general(number: f64, precision: usize, alternate: bool) -> String {
     let precision = precision.max(1);
     let text = scientific(number, precision - 1);
-    let exponent: i64 = text
-        .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse().ok())
-        .unwrap_or(0);
+    let exponent: i64 = text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     let trimmed = |digits: &str| {
         if alternate || !digits.contains('.') {
             digits.to_owned()
         } else {
-            digits
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_owned()
+            digits.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
     };
     if exponent < -4 || exponent >= precision as i64 {
@@ -132,11 +115,7 @@ fn general(number: f64, precision: usize, alternate: bool) -> String {
 
 /// A float without a type keeps a digit after the point.
 fn with_point(text: String) -> String {
-    if text.contains(['.', 'e', 'n']) {
-        text
-    } else {
-        text + ".0"
-    }
+    if text.contains(['.', 'e', 'n']) { text } else { text + ".0" }
 }
 
 fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<String> {
@@ -183,9 +162,7 @@ fn group(text: &str, spec: &Spec) -> String {
     let (sign, rest) = text.split_at(start);
     let end = match spec.kind {
         Some('x' | 'X') => rest.len(),
-        _ => rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len()),
+        _ => rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()),
     };
     let (whole, tail) = rest.split_at(end);
     let mut whole = whole.to_owned();
@@ -200,10 +177,7 @@ fn group(text: &str, spec: &Spec) -> String {
         out
     };
     if spec.zero && spec.align.is_none() {
-        let room = spec
-            .width
-            .min(10_000)
-            .saturating_sub(sign.len() + tail.len());
+        let room = spec.width.min(10_000).saturating_sub(sign.len() + tail.len());
         while grouped(&format!("0{whole}")).len() <= room {
             whole.insert(0, '0');
         }

@@ -45,35 +45,22 @@ pub(crate) fn format(rt: &Runtime<'_>, template: &Text, values: &Val) -> Outcome
         Val::Tuple(tuple) => tuple.items.clone(),
         other => vec![other.clone()],
     };
-    let mut source = Values {
-        list,
-        next: 0,
-        whole: values,
-    };
+    let mut source = Values { list, next: 0, whole: values };
     let mut out = show::Shown::new(rt);
     let mut rest = template.as_str();
     while let Some(at) = rest.find('%') {
         out.push(&rest[..at])?;
-        rest = conversion(
-            rt,
-            &rest[at + 1..],
-            &mut source,
-            &mut out,
-            template.is_markup(),
-        )?;
+        rest = conversion(rt, &rest[at + 1..], &mut source, &mut out, template.is_markup())?;
     }
     out.push(rest)?;
     let unused = source.next < source.list.len();
-    let optional = matches!(values, Val::Dict(_))
-        || matches!(values, Val::List(_) | Val::Undefined(_)) && source.next > 0;
+    // What can be indexed may hold more than is asked for; a tuple may not.
+    let optional =
+        matches!(values, Val::Dict(_) | Val::List(_) | Val::Range(_) | Val::Bytes(_) | Val::Undefined(_));
     if unused && !optional {
         return fail("there are more values than % conversions in the text");
     }
-    Ok(Val::Str(if template.is_markup() {
-        Text::markup(out.text)
-    } else {
-        Text::plain(out.text)
-    }))
+    Ok(Val::Str(if template.is_markup() { Text::markup(out.text) } else { Text::plain(out.text) }))
 }
 
 /// One conversion, after its `%`; gives what follows it.
@@ -140,10 +127,7 @@ fn count(rest: &mut &str, source: &mut Values<'_>) -> Outcome<Option<i64>> {
         *rest = after;
         return match source.next()? {
             Val::Int(number) => Ok(Some(number)),
-            other => fail(format!(
-                "* needs an int, not {}",
-                with_article(other.type_name())
-            )),
+            other => fail(format!("* needs an int, not {}", with_article(other.type_name()))),
         };
     }
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -155,13 +139,7 @@ fn count(rest: &mut &str, source: &mut Values<'_>) -> Outcome<Option<i64>> {
     Ok(Some(number))
 }
 
-fn convert(
-    rt: &Runtime<'_>,
-    kind: char,
-    mut spec: Spec,
-    value: &Val,
-    markup: bool,
-) -> Outcome<String> {
+fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bool) -> Outcome<String> {
     match kind {
         's' | 'r' | 'a' => {
             let mut text = match (kind, value) {
@@ -200,12 +178,7 @@ fn convert(
             let Some(digits) = digits else {
                 return number::format(rt, &number, &spec);
             };
-            let bare = Spec {
-                kind: spec.kind,
-                zero: true,
-                width: 0,
-                ..Spec::default()
-            };
+            let bare = Spec { kind: spec.kind, zero: true, width: 0, ..Spec::default() };
             let body = number::format(rt, &number, &bare)?;
             let negative = usize::from(body.starts_with('-'));
             rt.alloc(digits)?;
@@ -220,9 +193,7 @@ fn convert(
             spec.kind = Some(kind);
             number::format(rt, &Num::Float(number), &spec)
         }
-        kind => fail(format!(
-            "\"%{kind}\" is no conversion: write %% for a percent sign"
-        )),
+        kind => fail(format!("\"%{kind}\" is no conversion: write %% for a percent sign")),
     }
 }
 
@@ -245,10 +216,7 @@ fn integer(rt: &Runtime<'_>, kind: char, value: &Val) -> Outcome<Num> {
         Some(Num::Float(number)) if matches!(kind, 'd' | 'i' | 'u') => {
             match float_to_int(number).as_ref().and_then(Num::of) {
                 Some(number) => Ok(number),
-                None => fail(format!(
-                    "%{kind} cannot show {}",
-                    crate::value::float::repr(number)
-                )),
+                None => fail(format!("%{kind} cannot show {}", crate::value::float::repr(number))),
             }
         }
         Some(Num::Decimal(number)) if matches!(kind, 'd' | 'i' | 'u') => {
@@ -263,8 +231,5 @@ fn needs_number<T>(rt: &Runtime<'_>, kind: char, value: &Val) -> Outcome<T> {
     if value.is_undefined() {
         return Err(rt.undefined(value));
     }
-    fail(format!(
-        "%{kind} needs a number, not {}",
-        with_article(value.type_name())
-    ))
+    fail(format!("%{kind} needs a number, not {}", with_article(value.type_name())))
 }

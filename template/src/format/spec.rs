@@ -63,9 +63,7 @@ impl Spec {
             at += 1;
             spec.precision = digits(&chars, &mut at)?;
             if spec.precision.is_none() {
-                return fail(format!(
-                    "the format \"{text}\" lacks a precision after the point"
-                ));
+                return fail(format!("the format \"{text}\" lacks a precision after the point"));
             }
         }
         spec.kind = chars.get(at).copied();
@@ -81,11 +79,7 @@ impl Spec {
         let missing = self.width.saturating_sub(length);
         rt.alloc(missing.saturating_mul(4).saturating_add(body.len()))?;
         let fill = self.fill.unwrap_or(if self.zero { '0' } else { ' ' });
-        let align = self.align.unwrap_or(if self.zero && default == '>' {
-            '='
-        } else {
-            default
-        });
+        let align = self.align.unwrap_or(if self.zero && default == '>' { '=' } else { default });
         let padding = |count: usize| fill.to_string().repeat(count);
         Ok(match align {
             '<' => body.to_owned() + &padding(missing),
@@ -107,9 +101,7 @@ impl Spec {
     /// The precision of a number, if it is within bounds.
     pub(crate) fn bounded_precision(&self) -> Outcome<Option<usize>> {
         match self.precision {
-            Some(precision) if precision > MAX_PRECISION => {
-                over("the precision is too large", "1000 digits")
-            }
+            Some(precision) if precision > MAX_PRECISION => over("the precision is too large", "1000 digits"),
             precision => Ok(precision),
         }
     }
@@ -139,14 +131,8 @@ pub(crate) fn format(rt: &Runtime<'_>, value: &Val, spec: &str) -> Outcome<Strin
     match value {
         Val::Str(text) => {
             let spec = Spec::parse(spec)?;
-            if spec.kind.is_some_and(|kind| kind != 's')
-                || spec.sign.is_some()
-                || spec.align == Some('=')
-            {
-                return fail(format!(
-                    "text cannot be formatted as \"{}\"",
-                    spec_kind(&spec)
-                ));
+            if spec.kind.is_some_and(|kind| kind != 's') || spec.sign.is_some() || spec.align == Some('=') {
+                return fail(format!("text cannot be formatted as \"{}\"", spec_kind(&spec)));
             }
             let text = text.as_str();
             let cut: String = match spec.precision {
@@ -167,8 +153,5 @@ pub(crate) fn format(rt: &Runtime<'_>, value: &Val, spec: &str) -> Outcome<Strin
 }
 
 fn spec_kind(spec: &Spec) -> String {
-    spec.kind
-        .or(spec.sign)
-        .or(spec.align)
-        .map_or_else(String::new, String::from)
+    spec.kind.or(spec.sign).or(spec.align).map_or_else(String::new, String::from)
 }

@@ -18,34 +18,22 @@ fn own(this: &Val) -> &[u8] {
 fn decode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [encoding, _errors] = args.bind("decode", ["encoding", "errors"], 0)?;
     let encoding = encoding.unwrap_or_else(|| Val::str("utf-8"));
-    let name = call::text(rt, "decode", "encoding", &encoding)?
-        .to_lowercase()
-        .replace('_', "-");
+    let name = call::text(rt, "decode", "encoding", &encoding)?.to_lowercase().replace('_', "-");
     let bytes = own(this);
     match name.as_str() {
         "utf-8" | "utf8" | "ascii" | "us-ascii" => match std::str::from_utf8(bytes) {
             Ok(text) => rt.text(text),
             Err(_) => fail(format!("the bytes are not {name}")),
         },
-        "latin-1" | "latin1" | "iso-8859-1" => rt.text(
-            bytes
-                .iter()
-                .map(|byte| char::from(*byte))
-                .collect::<String>(),
-        ),
-        _ => fail(format!(
-            "unknown encoding \"{name}\": use utf-8, ascii or latin-1"
-        )),
+        "latin-1" | "latin1" | "iso-8859-1" => {
+            rt.text(bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+        }
+        _ => fail(format!("unknown encoding \"{name}\": use utf-8, ascii or latin-1")),
     }
 }
 
 fn hex(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("hex")?;
     rt.alloc(own(this).len() * 4)?;
-    rt.text(
-        own(this)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>(),
-    )
+    rt.text(own(this).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }

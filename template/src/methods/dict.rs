@@ -15,19 +15,13 @@ pub(crate) const METHODS: Methods = &[
     ("copy", copy),
     ("fromkeys", fromkeys),
     ("get", get),
-    ("items", |_, this, args| {
-        view(this, args, "items", ViewKind::Items)
-    }),
-    ("keys", |_, this, args| {
-        view(this, args, "keys", ViewKind::Keys)
-    }),
+    ("items", |_, this, args| view(this, args, "items", ViewKind::Items)),
+    ("keys", |_, this, args| view(this, args, "keys", ViewKind::Keys)),
     ("pop", pop),
     ("popitem", popitem),
     ("setdefault", setdefault),
     ("update", update),
-    ("values", |_, this, args| {
-        view(this, args, "values", ViewKind::Values)
-    }),
+    ("values", |_, this, args| view(this, args, "values", ViewKind::Values)),
 ];
 
 fn own(this: &Val) -> Outcome<&Arc<Dict>> {
@@ -39,10 +33,7 @@ fn own(this: &Val) -> Outcome<&Arc<Dict>> {
 
 fn view(this: &Val, args: Args, function: &str, kind: ViewKind) -> Outcome {
     args.none(function)?;
-    Ok(Val::View(Arc::new(View {
-        dict: Arc::clone(own(this)?),
-        kind,
-    })))
+    Ok(Val::View(Arc::new(View { dict: Arc::clone(own(this)?), kind })))
 }
 
 fn get(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -59,10 +50,7 @@ fn pop(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     rt.step(entries.len() as u64 / 16)?;
     match entries.shift_remove(&key).or(default) {
         Some(value) => Ok(value),
-        None => fail(format!(
-            "pop(): there is no key {}",
-            show::repr(rt, &key.0)?
-        )),
+        None => fail(format!("pop(): there is no key {}", show::repr(rt, &key.0)?)),
     }
 }
 

@@ -60,11 +60,7 @@ fn insert(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let mut items = own(this)?.write();
     rt.step(items.len() as u64 / 64)?;
     let length = items.len() as i64;
-    let at = if at < 0 {
-        (at + length).max(0)
-    } else {
-        at.min(length)
-    };
+    let at = if at < 0 { (at + length).max(0) } else { at.min(length) };
     items.insert(at as usize, item);
     Ok(Val::None)
 }
@@ -119,9 +115,7 @@ fn reverse(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn sort(rt: &Runtime<'_>, this: &Val, mut args: Args) -> Outcome {
-    let reverse = args
-        .take_kw("reverse")
-        .is_some_and(|reverse| reverse.truth());
+    let reverse = args.take_kw("reverse").is_some_and(|reverse| reverse.truth());
     let key = args.take_kw("key");
     args.none("sort")?;
     let list = own(this)?;
@@ -156,11 +150,7 @@ fn index(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let length = items.len() as i64;
     let bound = |value: Option<&Val>, default| {
         let at = call::int_or(rt, "index", "start", value, default)?;
-        Ok::<_, Box<crate::fault::Fault>>(if at < 0 {
-            (at + length).max(0)
-        } else {
-            at.min(length)
-        })
+        Ok::<_, Box<crate::fault::Fault>>(if at < 0 { (at + length).max(0) } else { at.min(length) })
     };
     let (start, stop) = (bound(start.as_ref(), 0)?, bound(stop.as_ref(), length)?);
     for at in start..stop {

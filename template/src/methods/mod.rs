@@ -14,14 +14,8 @@ use crate::native::{MethodFn, Methods};
 use crate::utils::re;
 use crate::value::Val;
 
-const LOOP: Methods = &[
-    ("cycle", objects::loop_cycle),
-    ("changed", objects::loop_changed),
-];
-const CYCLER: Methods = &[
-    ("next", objects::cycler_next),
-    ("reset", objects::cycler_reset),
-];
+const LOOP: Methods = &[("cycle", objects::loop_cycle), ("changed", objects::loop_changed)];
+const CYCLER: Methods = &[("next", objects::cycler_next), ("reset", objects::cycler_reset)];
 
 /// The tables of a value's type.
 fn tables(value: &Val) -> [Methods; 3] {

@@ -39,25 +39,19 @@ fn int_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn bit_length(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("bit_length")?;
-    let number = Num::of(this)
-        .and_then(|number| number.to_big())
-        .unwrap_or_default();
+    let number = Num::of(this).and_then(|number| number.to_big()).unwrap_or_default();
     Ok(Val::Int(number.bits() as i64))
 }
 
 fn bit_count(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("bit_count")?;
-    let number = Num::of(this)
-        .and_then(|number| number.to_big())
-        .unwrap_or_default();
+    let number = Num::of(this).and_then(|number| number.to_big()).unwrap_or_default();
     Ok(Val::Int(number.magnitude().count_ones() as i64))
 }
 
 fn is_integer(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("is_integer")?;
-    Ok(Val::Bool(
-        matches!(this, Val::Float(number) if number.fract() == 0.0),
-    ))
+    Ok(Val::Bool(matches!(this, Val::Float(number) if number.fract() == 0.0)))
 }
 
 fn own(this: &Val) -> Outcome<&Decimal> {

@@ -45,11 +45,7 @@ pub(crate) fn own(rt: &Runtime<'_>, this: &Val) -> Outcome<Text> {
 /// New text that is markup if `like` is.
 pub(crate) fn alike(rt: &Runtime<'_>, like: &Text, text: String) -> Outcome {
     rt.alloc(text.len())?;
-    Ok(Val::Str(if like.is_markup() {
-        Text::markup(text)
-    } else {
-        Text::plain(text)
-    }))
+    Ok(Val::Str(if like.is_markup() { Text::markup(text) } else { Text::plain(text) }))
 }
 
 /// The part of `text` between two character positions, by slicing rules,
@@ -74,22 +70,12 @@ fn window<'t>(
     if start > end {
         return Ok(None);
     }
-    let byte = |at: i64| {
-        text.char_indices()
-            .nth(at as usize)
-            .map_or(text.len(), |(at, _)| at)
-    };
+    let byte = |at: i64| text.char_indices().nth(at as usize).map_or(text.len(), |(at, _)| at);
     Ok(Some((&text[byte(start)..byte(end)], start as usize)))
 }
 
 /// The position of a part, in characters.
-fn position(
-    rt: &Runtime<'_>,
-    this: &Val,
-    args: Args,
-    function: &str,
-    last: bool,
-) -> Outcome<Option<usize>> {
+fn position(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, last: bool) -> Outcome<Option<usize>> {
     let text = own(rt, this)?;
     let [part, start, end] = args.bind(function, ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
@@ -97,11 +83,7 @@ fn position(
     let Some((text, offset)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(None);
     };
-    let at = if last {
-        text.rfind(part)
-    } else {
-        text.find(part)
-    };
+    let at = if last { text.rfind(part) } else { text.find(part) };
     Ok(at.map(|at| offset + text[..at].chars().count()))
 }
 
@@ -140,21 +122,11 @@ fn count(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(Val::Int(0));
     };
-    let count = if part.is_empty() {
-        text.chars().count() + 1
-    } else {
-        text.matches(part).count()
-    };
+    let count = if part.is_empty() { text.chars().count() + 1 } else { text.matches(part).count() };
     Ok(Val::Int(count as i64))
 }
 
-fn affix(
-    rt: &Runtime<'_>,
-    this: &Val,
-    args: Args,
-    function: &str,
-    test: fn(&str, &str) -> bool,
-) -> Outcome {
+fn affix(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, test: fn(&str, &str) -> bool) -> Outcome {
     let text = own(rt, this)?;
     let [part, start, end] = args.bind(function, ["prefix", "start", "end"], 1)?;
     let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
@@ -169,22 +141,15 @@ fn affix(
         }
         return Ok(Val::Bool(false));
     }
-    Ok(Val::Bool(test(
-        text,
-        call::text(rt, function, "prefix", &part)?,
-    )))
+    Ok(Val::Bool(test(text, call::text(rt, function, "prefix", &part)?)))
 }
 
 fn startswith(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
-    affix(rt, this, args, "startswith", |text, part| {
-        text.starts_with(part)
-    })
+    affix(rt, this, args, "startswith", |text, part| text.starts_with(part))
 }
 
 fn endswith(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
-    affix(rt, this, args, "endswith", |text, part| {
-        text.ends_with(part)
-    })
+    affix(rt, this, args, "endswith", |text, part| text.ends_with(part))
 }
 
 fn removeprefix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -192,14 +157,7 @@ fn removeprefix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [part] = args.bind("removeprefix", ["prefix"], 1)?;
     let part = part.unwrap_or(Val::None);
     let part = call::text(rt, "removeprefix", "prefix", &part)?;
-    alike(
-        rt,
-        &text,
-        text.as_str()
-            .strip_prefix(part)
-            .unwrap_or(text.as_str())
-            .to_owned(),
-    )
+    alike(rt, &text, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())
 }
 
 fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -207,48 +165,24 @@ fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [part] = args.bind("removesuffix", ["suffix"], 1)?;
     let part = part.unwrap_or(Val::None);
     let part = call::text(rt, "removesuffix", "suffix", &part)?;
-    alike(
-        rt,
-        &text,
-        text.as_str()
-            .strip_suffix(part)
-            .unwrap_or(text.as_str())
-            .to_owned(),
-    )
+    alike(rt, &text, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())
 }
 
 fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [old, new, count] = args.bind("replace", ["old", "new", "count"], 2)?;
     let (old, new) = (old.unwrap_or(Val::None), new.unwrap_or(Val::None));
-    let (old, new) = (
-        call::text(rt, "replace", "old", &old)?,
-        call::text(rt, "replace", "new", &new)?,
-    );
+    let (old, new) = (call::text(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
     let count = call::int_or(rt, "replace", "count", count.as_ref(), -1)?;
     let replaced = replaced(rt, text.as_str(), old, new, count)?;
     alike(rt, &text, replaced)
 }
 
 /// `text` with `count` times `old` replaced by `new`; all if negative.
-pub(crate) fn replaced(
-    rt: &Runtime<'_>,
-    text: &str,
-    old: &str,
-    new: &str,
-    count: i64,
-) -> Outcome<String> {
+pub(crate) fn replaced(rt: &Runtime<'_>, text: &str, old: &str, new: &str, count: i64) -> Outcome<String> {
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let hits = if old.is_empty() {
-        text.chars().count() + 1
-    } else {
-        text.matches(old).count()
-    };
-    rt.alloc(
-        hits.min(most)
-            .saturating_mul(new.len())
-            .saturating_add(text.len()),
-    )?;
+    let hits = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
+    rt.alloc(hits.min(most).saturating_mul(new.len()).saturating_add(text.len()))?;
     Ok(text.replacen(old, new, most))
 }
 
@@ -299,9 +233,7 @@ fn encode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [encoding, _errors] = args.bind("encode", ["encoding", "errors"], 0)?;
     let encoding = encoding.unwrap_or_else(|| Val::str("utf-8"));
-    let name = call::text(rt, "encode", "encoding", &encoding)?
-        .to_lowercase()
-        .replace('_', "-");
+    let name = call::text(rt, "encode", "encoding", &encoding)?.to_lowercase().replace('_', "-");
     rt.alloc(text.as_str().len())?;
     let narrow = |limit: u32| -> Outcome {
         text.as_str()
@@ -317,9 +249,7 @@ fn encode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
         "utf-8" | "utf8" => Ok(Val::Bytes(text.as_str().as_bytes().into())),
         "ascii" | "us-ascii" => narrow(0x80),
         "latin-1" | "latin1" | "iso-8859-1" => narrow(0x100),
-        _ => fail(format!(
-            "unknown encoding \"{name}\": use utf-8, ascii or latin-1"
-        )),
+        _ => fail(format!("unknown encoding \"{name}\": use utf-8, ascii or latin-1")),
     }
 }
 

@@ -13,19 +13,13 @@ pub(crate) const METHODS: Methods = &[
     ("casefold", casefold),
     ("center", center),
     ("isalnum", |rt, this, args| test(rt, this, args, is_alnum)),
-    ("isalpha", |rt, this, args| {
-        test(rt, this, args, char::is_alphabetic)
-    }),
+    ("isalpha", |rt, this, args| test(rt, this, args, char::is_alphabetic)),
     ("isascii", isascii),
-    ("isdecimal", |rt, this, args| {
-        test(rt, this, args, is_decimal)
-    }),
+    ("isdecimal", |rt, this, args| test(rt, this, args, is_decimal)),
     ("isdigit", |rt, this, args| test(rt, this, args, is_digit)),
     ("isidentifier", isidentifier),
     ("islower", islower),
-    ("isnumeric", |rt, this, args| {
-        test(rt, this, args, char::is_numeric)
-    }),
+    ("isnumeric", |rt, this, args| test(rt, this, args, char::is_numeric)),
     ("isprintable", isprintable),
     ("isspace", |rt, this, args| test(rt, this, args, is_space)),
     ("istitle", istitle),
@@ -67,9 +61,7 @@ fn is_digit(c: char) -> bool {
 fn test(rt: &Runtime<'_>, this: &Val, args: Args, is: fn(char) -> bool) -> Outcome {
     args.none("isalnum")?;
     let text = own(rt, this)?;
-    Ok(Val::Bool(
-        !text.as_str().is_empty() && text.as_str().chars().all(is),
-    ))
+    Ok(Val::Bool(!text.as_str().is_empty() && text.as_str().chars().all(is)))
 }
 
 fn isascii(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -87,9 +79,7 @@ fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let mut chars = text.as_str().chars();
     let first = chars.next().is_some_and(|c| c == '_' || c.is_alphabetic());
-    Ok(Val::Bool(
-        first && chars.all(|c| c == '_' || c.is_alphanumeric()),
-    ))
+    Ok(Val::Bool(first && chars.all(|c| c == '_' || c.is_alphanumeric())))
 }
 
 fn islower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -141,14 +131,7 @@ fn lower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn casefold(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("casefold")?;
     let text = own(rt, this)?;
-    alike(
-        rt,
-        &text,
-        text.as_str()
-            .to_lowercase()
-            .replace('ß', "ss")
-            .replace('ς', "σ"),
-    )
+    alike(rt, &text, text.as_str().to_lowercase().replace('ß', "ss").replace('ς', "σ"))
 }
 
 fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -208,23 +191,13 @@ fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 /// Left and right padding, in characters.
-fn padded(
-    rt: &Runtime<'_>,
-    text: &Text,
-    width: i64,
-    fill: char,
-    left: fn(usize, usize) -> usize,
-) -> Outcome {
+fn padded(rt: &Runtime<'_>, text: &Text, width: i64, fill: char, left: fn(usize, usize) -> usize) -> Outcome {
     let width = usize::try_from(width).unwrap_or(0);
     let missing = width.saturating_sub(text.chars());
     rt.alloc(missing.saturating_mul(fill.len_utf8()))?;
     let before = left(missing, width);
     let pad = |count: usize| fill.to_string().repeat(count);
-    alike(
-        rt,
-        text,
-        pad(before) + text.as_str() + &pad(missing - before),
-    )
+    alike(rt, text, pad(before) + text.as_str() + &pad(missing - before))
 }
 
 fn width_and_fill(rt: &Runtime<'_>, function: &str, args: Args) -> Outcome<(i64, char)> {
@@ -255,18 +228,14 @@ fn center(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 /// `str.center`: an odd blank goes left if the width is odd too.
 pub(crate) fn centered(rt: &Runtime<'_>, text: &Text, width: i64, fill: char) -> Outcome {
-    padded(rt, text, width, fill, |missing, width| {
-        missing / 2 + (missing & width & 1)
-    })
+    padded(rt, text, width, fill, |missing, width| missing / 2 + (missing & width & 1))
 }
 
 fn zfill(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [width] = args.bind("zfill", ["width"], 1)?;
     let width = call::int(rt, "zfill", "width", &width.unwrap_or(Val::None))?;
     let text = own(rt, this)?;
-    let missing = usize::try_from(width)
-        .unwrap_or(0)
-        .saturating_sub(text.chars());
+    let missing = usize::try_from(width).unwrap_or(0).saturating_sub(text.chars());
     rt.alloc(missing)?;
     let signed = usize::from(text.as_str().starts_with(['+', '-']));
     let (sign, digits) = text.as_str().split_at(signed);

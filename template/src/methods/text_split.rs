@@ -34,10 +34,7 @@ fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -
     if let Some(set) = &set {
         rt.step(set.len() as u64 * text.as_str().len() as u64 / 64)?;
     }
-    let hit = |c: char| {
-        set.as_ref()
-            .map_or_else(|| is_space(c), |set| set.contains(&c))
-    };
+    let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.contains(&c));
     let mut rest = text.as_str();
     if left {
         rest = rest.trim_start_matches(hit);
@@ -86,10 +83,7 @@ fn split(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let (separator, most) = split_args(rt, args, "split")?;
     let pieces = match separator {
-        Some(separator) => text
-            .as_str()
-            .splitn(most.saturating_add(1), &*separator)
-            .collect(),
+        Some(separator) => text.as_str().splitn(most.saturating_add(1), &*separator).collect(),
         None => split_blanks(text.as_str(), most),
     };
     parts(rt, &text, pieces)
@@ -116,10 +110,7 @@ fn rsplit(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let (separator, most) = split_args(rt, args, "rsplit")?;
     let mut pieces: Vec<&str> = match separator {
-        Some(separator) => text
-            .as_str()
-            .rsplitn(most.saturating_add(1), &*separator)
-            .collect(),
+        Some(separator) => text.as_str().rsplitn(most.saturating_add(1), &*separator).collect(),
         None => {
             let mut pieces = Vec::new();
             let mut rest = text.as_str().trim_end_matches(is_space);
@@ -128,10 +119,8 @@ fn rsplit(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
                     pieces.push(rest.trim_start_matches(is_space));
                     break;
                 }
-                let start = rest
-                    .char_indices()
-                    .rfind(|(_, c)| is_space(*c))
-                    .map_or(0, |(at, c)| at + c.len_utf8());
+                let start =
+                    rest.char_indices().rfind(|(_, c)| is_space(*c)).map_or(0, |(at, c)| at + c.len_utf8());
                 pieces.push(&rest[start..]);
                 rest = rest[..start].trim_end_matches(is_space);
             }
@@ -161,10 +150,7 @@ fn splitlines(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn is_line_end(c: char) -> bool {
-    matches!(
-        c,
-        '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
-    )
+    matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 fn three(rt: &Runtime<'_>, like: &Text, pieces: [&str; 3]) -> Outcome {
@@ -221,11 +207,7 @@ fn expandtabs(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
             '\t' => {}
             c => {
                 out.push(c);
-                column = if matches!(c, '\n' | '\r') {
-                    0
-                } else {
-                    column + 1
-                };
+                column = if matches!(c, '\n' | '\r') { 0 } else { column + 1 };
             }
         }
     }

@@ -3,9 +3,10 @@
 /// The text of one or more adjacent string literals as Python reads them,
 /// or `None` if minijinja's reading stands.
 pub(super) fn reread(literals: &str) -> Option<String> {
-    let differs = literals.as_bytes().windows(2).any(|pair| {
-        pair[0] == b'\\' && matches!(pair[1], b'a' | b'v' | b'U' | b'/' | b'\n' | b'0'..=b'7')
-    });
+    let differs = literals
+        .as_bytes()
+        .windows(2)
+        .any(|pair| pair[0] == b'\\' && matches!(pair[1], b'a' | b'v' | b'U' | b'/' | b'\n' | b'0'..=b'7'));
     differs.then(|| read(literals)).flatten()
 }
 
@@ -71,10 +72,7 @@ mod tests {
     #[test]
     fn reads_escapes_as_python_does() {
         assert_eq!(reread(r#""a\n""#), None);
-        assert_eq!(
-            reread(r#""\a\/" '\U0001F30B'"#).as_deref(),
-            Some("\x07\\/🌋")
-        );
+        assert_eq!(reread(r#""\a\/" '\U0001F30B'"#).as_deref(), Some("\x07\\/🌋"));
         assert_eq!(reread("'a\\\nb'").as_deref(), Some("ab"));
         assert_eq!(reread(r"'\101'").as_deref(), Some("A"));
     }

@@ -33,11 +33,7 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
         }
     }
     let text = (!count.pluses.is_empty()).then(|| without_pluses(source, &count.pluses));
-    Ok(Guarded {
-        text,
-        nesting: count.nesting,
-        pluses: count.pluses,
-    })
+    Ok(Guarded { text, nesting: count.nesting, pluses: count.pluses })
 }
 
 /// What has been seen of a template.
@@ -134,10 +130,7 @@ fn check_lines(source: &str, limits: &Limits) -> Result<(), TemplateError> {
 }
 
 fn is_operator(name: &str) -> bool {
-    matches!(
-        name,
-        "and" | "or" | "not" | "in" | "is" | "if" | "else" | "elif"
-    )
+    matches!(name, "and" | "or" | "not" | "in" | "is" | "if" | "else" | "elif")
 }
 
 /// Whether a `+` after this token adds to something.

@@ -97,9 +97,8 @@ impl<'s> Lower<'s> {
             ast::Expr::Var(var) => self.var(var.id),
             ast::Expr::Const(constant) => Expr::Const(self.constant(&constant.value, at)?),
             ast::Expr::Slice(slice) => {
-                let mut part = |part: &Option<ast::Expr<'_>>| {
-                    part.as_ref().map(|part| self.expr(part)).transpose()
-                };
+                let mut part =
+                    |part: &Option<ast::Expr<'_>>| part.as_ref().map(|part| self.expr(part)).transpose();
                 let parts = [part(&slice.start)?, part(&slice.stop)?, part(&slice.step)?];
                 Expr::Slice(self.boxed(&slice.expr)?, Box::new(parts))
             }
@@ -107,9 +106,7 @@ impl<'s> Lower<'s> {
                 let operand = self.boxed(&op.expr)?;
                 match op.op {
                     UnaryOpKind::Not => Expr::Not(operand),
-                    UnaryOpKind::Neg if self.pluses.binary_search(&at.start).is_ok() => {
-                        Expr::Pos(operand)
-                    }
+                    UnaryOpKind::Neg if self.pluses.binary_search(&at.start).is_ok() => Expr::Pos(operand),
                     UnaryOpKind::Neg => Expr::Neg(operand),
                 }
             }
@@ -229,19 +226,12 @@ impl<'s> Lower<'s> {
             BinOpKind::Gte => return self.compare(Comparison::Ge, op),
             BinOpKind::In => return self.compare(Comparison::In, op),
         };
-        Ok(Expr::Arith(
-            arith,
-            self.boxed(&op.left)?,
-            self.boxed(&op.right)?,
-        ))
+        Ok(Expr::Arith(arith, self.boxed(&op.left)?, self.boxed(&op.right)?))
     }
 
     fn compare(&mut self, comparison: Comparison, op: &ast::BinOp<'_>) -> Outcome<Expr> {
         let left = self.boxed(&op.left)?;
-        Ok(Expr::Compare(
-            left,
-            vec![(comparison, self.expr(&op.right)?)],
-        ))
+        Ok(Expr::Compare(left, vec![(comparison, self.expr(&op.right)?)]))
     }
 
     pub(super) fn call(&mut self, call: &ast::Call<'_>) -> Outcome<Expr> {
@@ -281,10 +271,8 @@ impl<'s> Lower<'s> {
         at: Span,
     ) -> Outcome<FilterCall> {
         let Some(filter) = filters::find(name) else {
-            return Err(
-                Fault::new(ErrorKind::Syntax, format!("unknown filter \"{name}\""))
-                    .nearest(name, filters::names()),
-            );
+            return Err(Fault::new(ErrorKind::Syntax, format!("unknown filter \"{name}\""))
+                .nearest(name, filters::names()));
         };
         let args = self.args(args)?;
         // A value's method may be reached through `attr` and `map`.
@@ -294,15 +282,10 @@ impl<'s> Lower<'s> {
 
     fn test_call(&mut self, name: &str, args: &[ast::CallArg<'_>]) -> Outcome<TestCall> {
         let Some(test) = predicates::find(name) else {
-            return Err(
-                Fault::new(ErrorKind::Syntax, format!("unknown test \"{name}\""))
-                    .nearest(name, predicates::names()),
-            );
+            return Err(Fault::new(ErrorKind::Syntax, format!("unknown test \"{name}\""))
+                .nearest(name, predicates::names()));
         };
-        Ok(TestCall {
-            test,
-            args: self.args(args)?,
-        })
+        Ok(TestCall { test, args: self.args(args)? })
     }
 }
 

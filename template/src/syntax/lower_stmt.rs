@@ -12,11 +12,7 @@ use crate::fault::{Fault, Outcome, fail};
 use crate::runtime::on_large_stack;
 
 /// Lowers a whole template.
-pub(super) fn template(
-    tree: &ast::Stmt<'_>,
-    source: &Arc<str>,
-    pluses: &[u32],
-) -> Outcome<Program> {
+pub(super) fn template(tree: &ast::Stmt<'_>, source: &Arc<str>, pluses: &[u32]) -> Outcome<Program> {
     let mut lower = Lower::new(source, pluses);
     let special = Special {
         loop_: lower.slot("loop"),
@@ -41,10 +37,7 @@ pub(super) fn template(
 
 impl Lower<'_> {
     fn body(&mut self, stmts: &[ast::Stmt<'_>]) -> Outcome<Vec<Stmt>> {
-        stmts
-            .iter()
-            .map(|stmt| on_large_stack(|| self.stmt(stmt)))
-            .collect()
+        stmts.iter().map(|stmt| on_large_stack(|| self.stmt(stmt))).collect()
     }
 
     fn stmt(&mut self, stmt: &ast::Stmt<'_>) -> Outcome<Stmt> {
@@ -55,11 +48,7 @@ impl Lower<'_> {
             ast::Stmt::ForLoop(stmt) => Stmt::For(Arc::new(For {
                 iter: self.expr(&stmt.iter)?,
                 target: self.target(&stmt.target)?,
-                filter: stmt
-                    .filter_expr
-                    .as_ref()
-                    .map(|e| self.expr(e))
-                    .transpose()?,
+                filter: stmt.filter_expr.as_ref().map(|e| self.expr(e)).transpose()?,
                 recursive: stmt.recursive,
                 body: self.body(&stmt.body)?,
                 otherwise: self.body(&stmt.else_body)?,
@@ -70,10 +59,7 @@ impl Lower<'_> {
                 for (target, value) in &with.assignments {
                     assignments.push((self.target(target)?, self.expr(value)?));
                 }
-                Stmt::With {
-                    assignments,
-                    body: self.body(&with.body)?,
-                }
+                Stmt::With { assignments, body: self.body(&with.body)? }
             }
             ast::Stmt::Set(set) => Stmt::Set(self.target(&set.target)?, self.expr(&set.expr)?),
             ast::Stmt::SetBlock(set) => Stmt::SetBlock {
@@ -99,22 +85,17 @@ impl Lower<'_> {
             }
             ast::Stmt::CallBlock(stmt) => {
                 let at = Span::from(stmt.call.span());
-                let call = super::program::Node {
-                    at,
-                    expr: self.call(&stmt.call)?,
-                };
-                Stmt::CallBlock {
-                    call,
-                    caller: Arc::new(self.macro_def(&stmt.macro_decl)?),
-                }
+                let call = super::program::Node { at, expr: self.call(&stmt.call)? };
+                Stmt::CallBlock { call, caller: Arc::new(self.macro_def(&stmt.macro_decl)?) }
             }
             ast::Stmt::Include(stmt) => return refuse("include", stmt.span()),
             ast::Stmt::Import(stmt) => return refuse("import", stmt.span()),
             ast::Stmt::FromImport(stmt) => return refuse("from", stmt.span()),
             ast::Stmt::Extends(stmt) => return refuse("extends", stmt.span()),
             ast::Stmt::Do(stmt) => {
-                return Err(Fault::new(ErrorKind::Syntax, "unknown tag \"do\": use set")
-                    .or_at(stmt.span().into()));
+                return Err(
+                    Fault::new(ErrorKind::Syntax, "unknown tag \"do\": use set").or_at(stmt.span().into())
+                );
             }
         })
     }
@@ -138,9 +119,7 @@ impl Lower<'_> {
         let mut next = chain;
         while let Some(ast::Expr::Filter(filter)) = next {
             let at = Span::from(filter.span());
-            let call = self
-                .filter_call(filter.name, &filter.args, at)
-                .map_err(|fault| fault.or_at(at))?;
+            let call = self.filter_call(filter.name, &filter.args, at).map_err(|fault| fault.or_at(at))?;
             filters.push(call);
             next = filter.expr.as_ref();
         }
@@ -165,13 +144,10 @@ impl Lower<'_> {
                 _ => fail("only ns.name can be assigned to").map_err(|fault| fault.or_at(at)),
             },
             ast::Expr::List(list) => {
-                let targets: Outcome<Vec<_>> =
-                    list.items.iter().map(|item| self.target(item)).collect();
+                let targets: Outcome<Vec<_>> = list.items.iter().map(|item| self.target(item)).collect();
                 Ok(Target::Unpack(targets?, at))
             }
-            _ => Err(
-                Fault::new(ErrorKind::Syntax, "this cannot be assigned to: use a name").or_at(at),
-            ),
+            _ => Err(Fault::new(ErrorKind::Syntax, "this cannot be assigned to: use a name").or_at(at)),
         }
     }
 
@@ -197,10 +173,7 @@ impl Lower<'_> {
             caller: self.uses.caller,
         };
         // A call block within a macro may call the macro's own caller.
-        self.uses = Uses {
-            caller: outer.caller || (uses.caller && def.name == "caller"),
-            ..outer
-        };
+        self.uses = Uses { caller: outer.caller || (uses.caller && def.name == "caller"), ..outer };
         Ok(MacroDef {
             name: self.name(def.name),
             params,
@@ -214,9 +187,6 @@ impl Lower<'_> {
 
 /// A job's template stands alone: there is nothing to load others from.
 fn refuse<T>(tag: &str, span: minijinja::machinery::Span) -> Outcome<T> {
-    Err(Fault::new(
-        ErrorKind::Syntax,
-        format!("\"{tag}\" is refused: a job's template stands alone"),
-    )
-    .or_at(span.into()))
+    Err(Fault::new(ErrorKind::Syntax, format!("\"{tag}\" is refused: a job's template stands alone"))
+        .or_at(span.into()))
 }

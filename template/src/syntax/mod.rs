@@ -37,10 +37,7 @@ impl Span {
 
 impl From<machinery::Span> for Span {
     fn from(span: machinery::Span) -> Self {
-        Self {
-            start: span.start_offset,
-            end: span.end_offset,
-        }
+        Self { start: span.start_offset, end: span.end_offset }
     }
 }
 
@@ -87,20 +84,12 @@ const DEEP_STACK: usize = 32 * 1024 * 1024;
 
 /// Jinja2 reads `\r\n` and `\r` as `\n`. (Both drop one newline at the end.)
 fn normal_newlines(source: &str) -> String {
-    if source.contains('\r') {
-        source.replace("\r\n", "\n").replace('\r', "\n")
-    } else {
-        source.to_owned()
-    }
+    if source.contains('\r') { source.replace("\r\n", "\n").replace('\r', "\n") } else { source.to_owned() }
 }
 
 fn syntax_error(error: &minijinja::Error, source: &Arc<str>) -> TemplateError {
     let detail = error.detail().unwrap_or("the template cannot be read");
-    let kind = if detail.contains("maximum recursion") {
-        ErrorKind::Limit
-    } else {
-        ErrorKind::Syntax
-    };
+    let kind = if detail.contains("maximum recursion") { ErrorKind::Limit } else { ErrorKind::Syntax };
     let message = match detail.strip_prefix("unknown statement ") {
         Some(tag) => format!("unknown tag \"{tag}\""),
         None => detail.to_owned(),

@@ -38,10 +38,7 @@ static DATEUTIL: Native = Native::module(
     "dateutil",
     &[
         ("parser", Member::Native(&dateparse::MODULE)),
-        (
-            "relativedelta",
-            Member::Native(&classes::RELATIVEDELTA_MODULE),
-        ),
+        ("relativedelta", Member::Native(&classes::RELATIVEDELTA_MODULE)),
         ("tz", Member::Native(&classes::TZ_MODULE)),
     ],
 );

@@ -14,23 +14,11 @@ const ENVIRONMENT: &str = "it looks at the worker's environment";
 pub(crate) static MODULE: Native = Native::module(
     "path",
     &[
-        (
-            "basename",
-            Function(|rt, args| one(rt, args, "basename", |path| split(path).1)),
-        ),
-        (
-            "dirname",
-            Function(|rt, args| one(rt, args, "dirname", |path| split(path).0)),
-        ),
+        ("basename", Function(|rt, args| one(rt, args, "basename", |path| split(path).1))),
+        ("dirname", Function(|rt, args| one(rt, args, "dirname", |path| split(path).0))),
         ("split", Function(|rt, args| pair(rt, args, "split", split))),
-        (
-            "splitext",
-            Function(|rt, args| pair(rt, args, "splitext", splitext)),
-        ),
-        (
-            "splitdrive",
-            Function(|rt, args| pair(rt, args, "splitdrive", |path| ("", path))),
-        ),
+        ("splitext", Function(|rt, args| pair(rt, args, "splitext", splitext))),
+        ("splitdrive", Function(|rt, args| pair(rt, args, "splitdrive", |path| ("", path)))),
         ("join", Function(join)),
         (
             "normpath",
@@ -39,14 +27,8 @@ pub(crate) static MODULE: Native = Native::module(
                 rt.text(normalized(&path))
             }),
         ),
-        (
-            "normcase",
-            Function(|rt, args| one(rt, args, "normcase", |path| path)),
-        ),
-        (
-            "isabs",
-            Function(|rt, args| Ok(Val::Bool(path_arg(rt, "isabs", args)?.starts_with('/')))),
-        ),
+        ("normcase", Function(|rt, args| one(rt, args, "normcase", |path| path))),
+        ("isabs", Function(|rt, args| Ok(Val::Bool(path_arg(rt, "isabs", args)?.starts_with('/'))))),
         ("abspath", Function(abspath)),
         ("relpath", Function(relpath)),
         ("commonprefix", Function(commonprefix)),
@@ -152,11 +134,7 @@ fn normalized(path: &str) -> String {
         }
     }
     let path = root.to_owned() + &parts.join("/");
-    if path.is_empty() {
-        ".".to_owned()
-    } else {
-        path
-    }
+    if path.is_empty() { ".".to_owned() } else { path }
 }
 
 fn abspath(rt: &Runtime<'_>, args: Args) -> Outcome {
@@ -185,10 +163,7 @@ fn relpath(rt: &Runtime<'_>, args: Args) -> Outcome {
     }
     let (path, start) = (normalized(path), normalized(start));
     let parts = |path: &str| -> Vec<String> {
-        path.split('/')
-            .filter(|part| !matches!(*part, "" | "."))
-            .map(str::to_owned)
-            .collect()
+        path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
     };
     let (mut to, mut from) = (parts(&path), parts(&start));
     // Both may climb above where they start; from there on they differ.
@@ -204,11 +179,7 @@ fn relpath(rt: &Runtime<'_>, args: Args) -> Outcome {
     let common = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
     let mut steps = vec![".."; from.len() - common];
     steps.extend(to[common..].iter().map(String::as_str));
-    rt.text(if steps.is_empty() {
-        ".".to_owned()
-    } else {
-        steps.join("/")
-    })
+    rt.text(if steps.is_empty() { ".".to_owned() } else { steps.join("/") })
 }
 
 fn paths(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<Vec<String>> {
@@ -225,16 +196,9 @@ fn paths(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<Vec<String>> {
 
 fn commonprefix(rt: &Runtime<'_>, args: Args) -> Outcome {
     let paths = paths(rt, args, "commonprefix")?;
-    let mut prefix: Vec<char> = paths
-        .first()
-        .map(|path| path.chars().collect())
-        .unwrap_or_default();
+    let mut prefix: Vec<char> = paths.first().map(|path| path.chars().collect()).unwrap_or_default();
     for path in &paths {
-        let same = prefix
-            .iter()
-            .zip(path.chars())
-            .take_while(|(a, b)| **a == *b)
-            .count();
+        let same = prefix.iter().zip(path.chars()).take_while(|(a, b)| **a == *b).count();
         prefix.truncate(same);
     }
     rt.text(prefix.into_iter().collect::<String>())
@@ -251,11 +215,7 @@ fn commonpath(rt: &Runtime<'_>, args: Args) -> Outcome {
     }
     let split: Vec<Vec<&str>> = paths
         .iter()
-        .map(|path| {
-            path.split('/')
-                .filter(|part| !matches!(*part, "" | "."))
-                .collect()
-        })
+        .map(|path| path.split('/').filter(|part| !matches!(*part, "" | ".")).collect())
         .collect();
     let mut common = split[0].clone();
     for parts in &split {

@@ -9,11 +9,8 @@ use crate::value::show::repr_str;
 /// Bucket and key of `bucket/key`, `/bucket/key`, `s3:bucket/key` or
 /// `s3://bucket/key`; slashes around them are dropped.
 fn split(name: &str) -> Outcome<(&str, &str)> {
-    let bare = name
-        .strip_prefix("s3://")
-        .or_else(|| name.strip_prefix("s3:"))
-        .unwrap_or(name)
-        .trim_matches('/');
+    let bare =
+        name.strip_prefix("s3://").or_else(|| name.strip_prefix("s3:")).unwrap_or(name).trim_matches('/');
     let (bucket, key) = bare.split_once('/').unwrap_or((bare, ""));
     if bucket.is_empty() {
         return fail(format!("{} names no S3 bucket", repr_str(name)));

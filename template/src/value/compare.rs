@@ -84,12 +84,10 @@ pub(crate) fn same_key(a: &Val, b: &Val) -> bool {
         (Val::Undefined(_), Val::Undefined(_)) | (Val::None, Val::None) => true,
         (Val::Bytes(x), Val::Bytes(y)) => x == y,
         (Val::Tuple(x), Val::Tuple(y)) => {
-            x.items.len() == y.items.len()
-                && x.items.iter().zip(&y.items).all(|(a, b)| same_key(a, b))
+            x.items.len() == y.items.len() && x.items.iter().zip(&y.items).all(|(a, b)| same_key(a, b))
         }
         (Val::Range(x), Val::Range(y)) => {
-            x.len() == y.len()
-                && (x.len() == 0 || (x.start == y.start && (x.len() == 1 || x.step == y.step)))
+            x.len() == y.len() && (x.len() == 0 || (x.start == y.start && (x.len() == 1 || x.step == y.step)))
         }
         (Val::Uuid(x), Val::Uuid(y)) => x == y,
         (Val::Native(x), Val::Native(y)) => std::ptr::eq(*x, *y),
@@ -125,11 +123,7 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
         (Val::Uuid(x), Val::Uuid(y)) => Ok(Some(x.cmp(y))),
         _ => match clock::order::order(a, b)? {
             Some(order) => Ok(Some(order)),
-            None => fail(format!(
-                "\"{symbol}\" cannot compare {} with {}",
-                a.type_name(),
-                b.type_name()
-            )),
+            None => fail(format!("\"{symbol}\" cannot compare {} with {}", a.type_name(), b.type_name())),
         },
     }
 }
@@ -186,9 +180,7 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
             )),
         },
         Val::Dict(dict) => Ok(dict.read().contains_key(&key(rt, item)?)),
-        Val::View(view) if view.kind == ViewKind::Keys => {
-            Ok(view.dict.read().contains_key(&key(rt, item)?))
-        }
+        Val::View(view) if view.kind == ViewKind::Keys => Ok(view.dict.read().contains_key(&key(rt, item)?)),
         Val::Undefined(_) => Ok(false),
         Val::Range(range) => match item {
             Val::Int(number) => Ok(range.contains(*number)),
@@ -199,10 +191,7 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
             let items = rt.items(other).map_err(|_| {
                 crate::fault::Fault::new(
                     crate::ErrorKind::Runtime,
-                    format!(
-                        "\"in\" cannot look into {}",
-                        super::undefined::with_article(other.type_name())
-                    ),
+                    format!("\"in\" cannot look into {}", super::undefined::with_article(other.type_name())),
                 )
             })?;
             contains_item(rt, &items, item)
@@ -227,7 +216,7 @@ pub(crate) fn key(rt: &Runtime<'_>, value: &Val) -> Outcome<Key> {
 
 fn check_hashable(rt: &Runtime<'_>, value: &Val) -> Outcome<()> {
     match value {
-        Val::List(_) | Val::Dict(_) | Val::View(_) | Val::Relative(_) => fail(format!(
+        Val::List(_) | Val::Dict(_) | Val::View(_) => fail(format!(
             "{} cannot be a key: it is unhashable",
             super::undefined::with_article(value.type_name())
         )),

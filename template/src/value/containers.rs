@@ -185,10 +185,9 @@ impl View {
         match self.kind {
             ViewKind::Keys => entries.keys().map(|key| key.0.clone()).collect(),
             ViewKind::Values => entries.values().cloned().collect(),
-            ViewKind::Items => entries
-                .iter()
-                .map(|(key, value)| Val::tuple(vec![key.0.clone(), value.clone()]))
-                .collect(),
+            ViewKind::Items => {
+                entries.iter().map(|(key, value)| Val::tuple(vec![key.0.clone(), value.clone()])).collect()
+            }
         }
     }
 }
@@ -203,11 +202,7 @@ pub(crate) struct Range {
 
 impl Range {
     pub(crate) fn len(&self) -> usize {
-        let (start, stop, step) = (
-            i128::from(self.start),
-            i128::from(self.stop),
-            i128::from(self.step),
-        );
+        let (start, stop, step) = (i128::from(self.start), i128::from(self.stop), i128::from(self.step));
         let span = if step > 0 { stop - start } else { start - stop };
         let step = step.abs();
         usize::try_from((span + step - 1).max(0) / step).unwrap_or(usize::MAX)
@@ -229,10 +224,7 @@ pub(crate) struct Iter {
 
 impl Iter {
     pub(crate) fn new(name: &'static str, items: Vec<Val>) -> Self {
-        Self {
-            name,
-            items: Mutex::new(items.into()),
-        }
+        Self { name, items: Mutex::new(items.into()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Val>> {

@@ -45,10 +45,7 @@ impl Decimal {
     }
 
     pub(crate) fn from_int(number: &BigInt) -> Self {
-        Self {
-            digits: number.clone(),
-            exponent: 0,
-        }
+        Self { digits: number.clone(), exponent: 0 }
     }
 
     /// The exact value of a finite float.
@@ -59,17 +56,11 @@ impl Decimal {
         let (mantissa, power, sign) = num_traits::float::FloatCore::integer_decode(number);
         let mantissa = BigInt::from(mantissa) * i64::from(sign);
         Some(if power >= 0 {
-            Self {
-                digits: mantissa << power.unsigned_abs(),
-                exponent: 0,
-            }
+            Self { digits: mantissa << power.unsigned_abs(), exponent: 0 }
         } else {
             // m / 2^n is m * 5^n / 10^n.
             let n = u32::from(power.unsigned_abs());
-            Self {
-                digits: mantissa * BigInt::from(5).pow(n),
-                exponent: -i64::from(n),
-            }
+            Self { digits: mantissa * BigInt::from(5).pow(n), exponent: -i64::from(n) }
         })
     }
 
@@ -95,9 +86,7 @@ impl Decimal {
     }
 
     pub(crate) fn to_float(&self) -> f64 {
-        format!("{}e{}", self.digits, self.exponent)
-            .parse()
-            .unwrap_or(f64::NAN)
+        format!("{}e{}", self.digits, self.exponent).parse().unwrap_or(f64::NAN)
     }
 
     /// Both numbers' digits at the smaller of the two exponents.
@@ -109,28 +98,16 @@ impl Decimal {
 
     pub(crate) fn add(&self, other: &Self) -> Self {
         let (a, b, exponent) = self.align(other);
-        Self {
-            digits: a + b,
-            exponent,
-        }
-        .rounded()
+        Self { digits: a + b, exponent }.rounded()
     }
 
     pub(crate) fn sub(&self, other: &Self) -> Self {
         let (a, b, exponent) = self.align(other);
-        Self {
-            digits: a - b,
-            exponent,
-        }
-        .rounded()
+        Self { digits: a - b, exponent }.rounded()
     }
 
     pub(crate) fn mul(&self, other: &Self) -> Self {
-        Self {
-            digits: &self.digits * &other.digits,
-            exponent: self.exponent + other.exponent,
-        }
-        .rounded()
+        Self { digits: &self.digits * &other.digits, exponent: self.exponent + other.exponent }.rounded()
     }
 
     /// Division to 28 digits; `None` by zero.
@@ -173,25 +150,12 @@ impl Decimal {
         }
         let (a, b, exponent) = self.align(other);
         let (quotient, rest) = (&a / &b, &a % &b);
-        Some((
-            Self {
-                digits: quotient,
-                exponent: 0,
-            },
-            Self {
-                digits: rest,
-                exponent,
-            }
-            .rounded(),
-        ))
+        Some((Self { digits: quotient, exponent: 0 }, Self { digits: rest, exponent }.rounded()))
     }
 
     /// A whole power; `None` for zero to a negative power.
     pub(crate) fn powi(&self, power: i64) -> Option<Self> {
-        let mut result = Self {
-            digits: BigInt::one(),
-            exponent: 0,
-        };
+        let mut result = Self { digits: BigInt::one(), exponent: 0 };
         let mut base = self.clone();
         let mut left = power.unsigned_abs().min(100_000);
         while left > 0 {
@@ -201,39 +165,22 @@ impl Decimal {
             base = base.mul(&base);
             left >>= 1;
         }
-        if power < 0 {
-            Self {
-                digits: BigInt::one(),
-                exponent: 0,
-            }
-            .div(&result)
-        } else {
-            Some(result)
-        }
+        if power < 0 { Self { digits: BigInt::one(), exponent: 0 }.div(&result) } else { Some(result) }
     }
 
     pub(crate) fn neg(&self) -> Self {
-        Self {
-            digits: -&self.digits,
-            exponent: self.exponent,
-        }
+        Self { digits: -&self.digits, exponent: self.exponent }
     }
 
     pub(crate) fn abs(&self) -> Self {
-        Self {
-            digits: self.digits.abs(),
-            exponent: self.exponent,
-        }
+        Self { digits: self.digits.abs(), exponent: self.exponent }
     }
 
     /// Rounds to `places` decimal places, half to even (`round(d, places)`).
     pub(crate) fn round_to(&self, places: i64) -> Self {
         let exponent = -places;
         if self.exponent >= exponent {
-            return Self {
-                digits: &self.digits * power_of_ten(self.exponent - exponent),
-                exponent,
-            };
+            return Self { digits: &self.digits * power_of_ten(self.exponent - exponent), exponent };
         }
         self.drop_digits(exponent - self.exponent)
     }
@@ -262,10 +209,7 @@ impl Decimal {
         if self.digits.sign() == Sign::Minus {
             digits = -digits;
         }
-        Self {
-            digits,
-            exponent: self.exponent + count,
-        }
+        Self { digits, exponent: self.exponent + count }
     }
 
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
@@ -324,9 +268,7 @@ mod tests {
 
     #[test]
     fn shows_as_python_does() {
-        for text in [
-            "5", "2.50", "-0.001", "1E+3", "0.000001", "1.2E-7", "123.456",
-        ] {
+        for text in ["5", "2.50", "-0.001", "1E+3", "0.000001", "1.2E-7", "123.456"] {
             assert_eq!(d(text).to_string(), text);
         }
         assert_eq!(d("0.0000001").to_string(), "1E-7");
@@ -336,14 +278,8 @@ mod tests {
     fn computes_as_python_does() {
         assert_eq!(d("2.50").mul(&d("2")).to_string(), "5.00");
         assert_eq!(d("5").div(&d("2")).unwrap().to_string(), "2.5");
-        assert_eq!(
-            d("1").div(&d("3")).unwrap().to_string(),
-            "0.3333333333333333333333333333"
-        );
-        assert_eq!(
-            d("2").div(&d("3")).unwrap().to_string(),
-            "0.6666666666666666666666666667"
-        );
+        assert_eq!(d("1").div(&d("3")).unwrap().to_string(), "0.3333333333333333333333333333");
+        assert_eq!(d("2").div(&d("3")).unwrap().to_string(), "0.6666666666666666666666666667");
         assert_eq!(d("-7").div_rem(&d("2")).unwrap().0.to_string(), "-3");
         assert_eq!(d("-7").div_rem(&d("2")).unwrap().1.to_string(), "-1");
         assert_eq!(d("1.005").round_to(2).to_string(), "1.00");

@@ -105,10 +105,7 @@ impl Arith {
 /// `a op b` for numbers; `None` when Python does not mix the two types.
 pub(crate) fn arith(rt: &Runtime<'_>, op: Arith, a: &Num, b: &Num) -> Option<Outcome> {
     if matches!(op, Arith::Div | Arith::FloorDiv | Arith::Rem) && b.is_zero() {
-        let mixed = matches!(
-            (a, b),
-            (Num::Float(_), Num::Decimal(_)) | (Num::Decimal(_), Num::Float(_))
-        );
+        let mixed = matches!((a, b), (Num::Float(_), Num::Decimal(_)) | (Num::Decimal(_), Num::Float(_)));
         return (!mixed).then(|| fail("division by zero"));
     }
     match (a, b) {
@@ -190,22 +187,14 @@ fn big(rt: &Runtime<'_>, op: Arith, x: &BigInt, y: &BigInt) -> Outcome {
 
 /// Powers of -1, 0 and 1, whatever the exponent.
 fn tiny_power(x: &BigInt, y: &BigInt) -> Val {
-    if y.is_zero() || (x.is_negative() && y.is_even()) {
-        Val::Int(1)
-    } else {
-        Val::big(x.clone())
-    }
+    if y.is_zero() || (x.is_negative() && y.is_even()) { Val::Int(1) } else { Val::big(x.clone()) }
 }
 
 /// True division of integers that no float holds exactly.
 fn divide(x: &BigInt, y: &BigInt) -> Outcome {
     // Keep 64 significant bits of the quotient, so one rounding is left.
     let shift = 64 - (x.bits() as i64 - y.bits() as i64);
-    let scaled = if shift > 0 {
-        (x << shift.unsigned_abs()) / y
-    } else {
-        x / (y << shift.unsigned_abs())
-    };
+    let scaled = if shift > 0 { (x << shift.unsigned_abs()) / y } else { x / (y << shift.unsigned_abs()) };
     let quotient = scaled.to_f64().unwrap_or(f64::INFINITY) * 2f64.powi(-shift as i32);
     if quotient.is_finite() {
         Ok(Val::Float(quotient))
@@ -255,11 +244,7 @@ fn float_divmod(x: f64, y: f64) -> (f64, f64) {
         0f64.copysign(x / y)
     } else {
         let floor = quotient.floor();
-        if quotient - floor > 0.5 {
-            floor + 1.0
-        } else {
-            floor
-        }
+        if quotient - floor > 0.5 { floor + 1.0 } else { floor }
     };
     (whole, rest)
 }
@@ -317,10 +302,7 @@ pub(crate) fn parse_int(text: &str, radix: u32) -> Option<Val> {
         16 => ["0x", "0X"],
         _ => ["", ""],
     };
-    let digits = prefix
-        .iter()
-        .find_map(|prefix| digits.strip_prefix(prefix))
-        .unwrap_or(digits);
+    let digits = prefix.iter().find_map(|prefix| digits.strip_prefix(prefix)).unwrap_or(digits);
     let bad = digits.is_empty()
         || digits.len() > MAX_STR_DIGITS
         || digits.starts_with(['_', '-', '+'])

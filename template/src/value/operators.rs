@@ -34,20 +34,14 @@ pub(crate) fn binary(rt: &Runtime<'_>, op: Arith, a: &Val, b: &Val) -> Outcome {
         }
         (Arith::Add, Val::Tuple(x), Val::Tuple(y)) => {
             rt.alloc_items(x.items.len() + y.items.len())?;
-            Ok(Val::tuple(
-                x.items.iter().chain(&y.items).cloned().collect(),
-            ))
+            Ok(Val::tuple(x.items.iter().chain(&y.items).cloned().collect()))
         }
         (Arith::Add, Val::Bytes(x), Val::Bytes(y)) => {
             rt.alloc(x.len() + y.len())?;
             Ok(Val::Bytes([&**x, &**y].concat().into()))
         }
-        (Arith::Mul, Val::Str(_) | Val::List(_) | Val::Tuple(_) | Val::Bytes(_), _) => {
-            repeat(rt, a, b)
-        }
-        (Arith::Mul, _, Val::Str(_) | Val::List(_) | Val::Tuple(_) | Val::Bytes(_)) => {
-            repeat(rt, b, a)
-        }
+        (Arith::Mul, Val::Str(_) | Val::List(_) | Val::Tuple(_) | Val::Bytes(_), _) => repeat(rt, a, b),
+        (Arith::Mul, _, Val::Str(_) | Val::List(_) | Val::Tuple(_) | Val::Bytes(_)) => repeat(rt, b, a),
         _ => match clock::arith::binary(op, a, b)? {
             Some(value) => Ok(value),
             None => unsupported(op, a, b),
@@ -58,19 +52,13 @@ pub(crate) fn binary(rt: &Runtime<'_>, op: Arith, a: &Val, b: &Val) -> Outcome {
 fn unsupported(op: Arith, a: &Val, b: &Val) -> Outcome {
     let symbol = op.symbol();
     let hint = match (op, a, b) {
-        (Arith::Add, Val::Str(_), _) | (Arith::Add, _, Val::Str(_)) => {
-            ": join text and other values with ~"
-        }
+        (Arith::Add, Val::Str(_), _) | (Arith::Add, _, Val::Str(_)) => ": join text and other values with ~",
         (_, Val::Decimal(_), Val::Float(_)) | (_, Val::Float(_), Val::Decimal(_)) => {
             ": convert one of them with |float"
         }
         _ => "",
     };
-    fail(format!(
-        "\"{symbol}\" does not work between {} and {}{hint}",
-        a.type_name(),
-        b.type_name()
-    ))
+    fail(format!("\"{symbol}\" does not work between {} and {}{hint}", a.type_name(), b.type_name()))
 }
 
 /// `+` of two strings: beside markup, plain text is escaped.
@@ -80,11 +68,7 @@ fn join_text(rt: &Runtime<'_>, x: &Text, y: &Text) -> Outcome {
         return Ok(Val::Str(Text::plain([x.as_str(), y.as_str()].concat())));
     }
     let safe = |text: &Text| {
-        if text.is_markup() {
-            text.as_str().to_owned()
-        } else {
-            escape(text.as_str())
-        }
+        if text.is_markup() { text.as_str().to_owned() } else { escape(text.as_str()) }
     };
     let joined = safe(x) + &safe(y);
     rt.alloc(joined.len())?;
@@ -103,22 +87,12 @@ fn repeat(rt: &Runtime<'_>, sequence: &Val, count: &Val) -> Outcome {
     match sequence {
         Val::Str(text) => {
             rt.alloc(text.as_str().len().saturating_mul(count))?;
-            let repeated = text
-                .as_str()
-                .repeat(if text.as_str().is_empty() { 0 } else { count });
-            Ok(Val::Str(if text.is_markup() {
-                Text::markup(repeated)
-            } else {
-                Text::plain(repeated)
-            }))
+            let repeated = text.as_str().repeat(if text.as_str().is_empty() { 0 } else { count });
+            Ok(Val::Str(if text.is_markup() { Text::markup(repeated) } else { Text::plain(repeated) }))
         }
         Val::Bytes(bytes) => {
             rt.alloc(bytes.len().saturating_mul(count))?;
-            Ok(Val::Bytes(
-                bytes
-                    .repeat(if bytes.is_empty() { 0 } else { count })
-                    .into(),
-            ))
+            Ok(Val::Bytes(bytes.repeat(if bytes.is_empty() { 0 } else { count }).into()))
         }
         Val::List(list) => Ok(Val::list(repeat_items(rt, &list.read().clone(), count)?)),
         Val::Tuple(tuple) => Ok(Val::tuple(repeat_items(rt, &tuple.items, count)?)),
@@ -163,9 +137,7 @@ pub(crate) fn affirm(rt: &Runtime<'_>, a: &Val) -> Outcome {
     match a {
         Val::Undefined(_) => Err(rt.undefined(a)),
         Val::Bool(truth) => Ok(Val::Int(i64::from(*truth))),
-        Val::Int(_) | Val::Big(_) | Val::Float(_) | Val::Decimal(_) | Val::Delta(_) => {
-            Ok(a.clone())
-        }
+        Val::Int(_) | Val::Big(_) | Val::Float(_) | Val::Decimal(_) | Val::Delta(_) => Ok(a.clone()),
         other => fail(format!(
             "unary \"+\" does not work on {}",
             super::undefined::with_article(other.type_name())
@@ -175,10 +147,7 @@ pub(crate) fn affirm(rt: &Runtime<'_>, a: &Val) -> Outcome {
 
 /// `a ~ b ~ c`: the text of each; nothing is escaped outside autoescape.
 pub(crate) fn concat(rt: &Runtime<'_>, parts: &[Val], escaping: bool) -> Outcome {
-    let markup = escaping
-        && parts
-            .iter()
-            .any(|part| matches!(part, Val::Str(text) if text.is_markup()));
+    let markup = escaping && parts.iter().any(|part| matches!(part, Val::Str(text) if text.is_markup()));
     let mut joined = String::new();
     for part in parts {
         let text = show::text(rt, part)?;
@@ -192,9 +161,5 @@ pub(crate) fn concat(rt: &Runtime<'_>, parts: &[Val], escaping: bool) -> Outcome
     if joined.len() > rt.limits.memory_bytes {
         return over("the text is too long", "memory_bytes");
     }
-    Ok(Val::Str(if markup {
-        Text::markup(joined)
-    } else {
-        Text::plain(joined)
-    }))
+    Ok(Val::Str(if markup { Text::markup(joined) } else { Text::plain(joined) }))
 }

@@ -17,11 +17,7 @@ pub(crate) struct Shown<'r, 'c> {
 
 impl<'r, 'c> Shown<'r, 'c> {
     pub(crate) fn new(rt: &'r Runtime<'c>) -> Self {
-        Self {
-            rt,
-            text: String::new(),
-            open: Vec::new(),
-        }
+        Self { rt, text: String::new(), open: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, part: &str) -> Outcome<()> {
@@ -58,10 +54,7 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Big(number) => {
                 // Three bits and a third make a digit.
                 if number.bits() * 3 / 10 > MAX_STR_DIGITS as u64 {
-                    return over(
-                        "the integer has more than 4300 digits to show",
-                        "4300 digits, Python's",
-                    );
+                    return over("the integer has more than 4300 digits to show", "4300 digits, Python's");
                 }
                 self.push(&number.to_string())
             }
@@ -81,11 +74,7 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Uuid(uuid) => self.push(&format!("UUID('{}')", uuid.hyphenated())),
             Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::View(_) => self.container(value),
             Val::Range(range) => {
-                let step = if range.step == 1 {
-                    String::new()
-                } else {
-                    format!(", {}", range.step)
-                };
+                let step = if range.step == 1 { String::new() } else { format!(", {}", range.step) };
                 self.push(&format!("range({}, {}{step})", range.start, range.stop))
             }
             Val::Iter(iter) => self.push(&format!("<generator object {}>", iter.name)),
@@ -208,11 +197,7 @@ pub(crate) fn repr(rt: &Runtime<'_>, value: &Val) -> Outcome<String> {
 
 /// A string in quotes as `repr` writes it.
 pub(crate) fn repr_str(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {
@@ -262,11 +247,7 @@ pub(crate) fn is_printable(c: char) -> bool {
 }
 
 fn repr_bytes(bytes: &[u8]) -> String {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
     let mut out = format!("b{quote}");
     for byte in bytes {
         match byte {

@@ -15,10 +15,7 @@ pub(crate) fn items(items: &mut Vec<Val>) {
 
 /// Empties `entries`, and everything only they refer to.
 pub(crate) fn entries(entries: &mut Entries) {
-    if entries
-        .iter()
-        .any(|(key, value)| holds_values(&key.0) || holds_values(value))
-    {
+    if entries.iter().any(|(key, value)| holds_values(&key.0) || holds_values(value)) {
         let mut pending = Vec::new();
         take_entries(entries, &mut pending);
         drop_all(pending);

@@ -12,17 +12,11 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn plain(text: impl Into<Arc<str>>) -> Self {
-        Self {
-            text: text.into(),
-            markup: false,
-        }
+        Self { text: text.into(), markup: false }
     }
 
     pub(crate) fn markup(text: impl Into<Arc<str>>) -> Self {
-        Self {
-            text: text.into(),
-            markup: true,
-        }
+        Self { text: text.into(), markup: true }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -39,11 +33,7 @@ impl Text {
 
     /// Length in characters, which is what Python counts.
     pub(crate) fn chars(&self) -> usize {
-        if self.text.is_ascii() {
-            self.text.len()
-        } else {
-            self.text.chars().count()
-        }
+        if self.text.is_ascii() { self.text.len() } else { self.text.chars().count() }
     }
 }
 

@@ -24,10 +24,7 @@ impl Val {
     }
 
     pub(crate) fn missing_member(owner: &Val, name: impl Into<Arc<str>>) -> Self {
-        Self::missing(Missing::Member {
-            owner: owner.clone(),
-            name: name.into(),
-        })
+        Self::missing(Missing::Member { owner: owner.clone(), name: name.into() })
     }
 }
 
@@ -40,8 +37,7 @@ pub(crate) fn undefined_fault(value: &Val, names: &dyn Fn() -> Vec<String>) -> B
     match &**missing {
         Missing::Name(name) => {
             let names = names();
-            let mut fault =
-                Fault::new(ErrorKind::Undefined, format!("unknown variable \"{name}\""));
+            let mut fault = Fault::new(ErrorKind::Undefined, format!("unknown variable \"{name}\""));
             fault.hint = nearest(name, names.iter().map(String::as_str));
             fault
         }
@@ -57,10 +53,7 @@ fn member_fault(owner: &Val, name: &str) -> Box<Fault> {
         Val::None => format!("None has no attribute \"{name}\""),
         Val::Native(native) => format!("{} has no member \"{name}\"", native.name),
         Val::Dict(_) => format!("the map has no key \"{name}\""),
-        owner => format!(
-            "{} has no member \"{name}\"",
-            with_article(owner.type_name())
-        ),
+        owner => format!("{} has no member \"{name}\"", with_article(owner.type_name())),
     };
     let mut fault = Fault::new(ErrorKind::Undefined, message);
     fault.hint = nearest(name, known.iter().map(String::as_str));
@@ -69,10 +62,7 @@ fn member_fault(owner: &Val, name: &str) -> Box<Fault> {
 
 /// "a str", "an int": how messages name a value's type.
 pub(crate) fn with_article(type_name: &str) -> String {
-    let article = if type_name.starts_with(['a', 'e', 'i', 'o', 'U']) && type_name != "UUID" {
-        "an"
-    } else {
-        "a"
-    };
+    let article =
+        if type_name.starts_with(['a', 'e', 'i', 'o', 'U']) && type_name != "UUID" { "an" } else { "a" };
     format!("{article} {type_name}")
 }

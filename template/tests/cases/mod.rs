@@ -19,18 +19,13 @@ pub(crate) fn check(renderer: &Renderer, case: &Json) -> Result<(), String> {
     let is_error = case["error"] == Json::Bool(true);
     let got = match case["mode"].as_str().unwrap() {
         "text" => renderer.render(template, &ctx).map(Json::from),
-        "enabled" => renderer
-            .render_condition(template, &ctx)
-            .map(|(truth, text)| {
-                if case
-                    .get("enabled")
-                    .is_none_or(|enabled| enabled.as_bool() == Some(truth))
-                {
-                    Json::from(text)
-                } else {
-                    Json::from(format!("{text}, which is {truth}"))
-                }
-            }),
+        "enabled" => renderer.render_condition(template, &ctx).map(|(truth, text)| {
+            if case.get("enabled").is_none_or(|enabled| enabled.as_bool() == Some(truth)) {
+                Json::from(text)
+            } else {
+                Json::from(format!("{text}, which is {truth}"))
+            }
+        }),
         "argv" => renderer.render_command(template, &ctx).map(Json::from),
         "json" => {
             let structure: Json = serde_json::from_str(template).unwrap();
@@ -48,9 +43,8 @@ pub(crate) fn check(renderer: &Renderer, case: &Json) -> Result<(), String> {
             }
             // A quote within a tag is still escaped when lava renders the
             // JSON text, and no Jinja; a string by itself has no such escapes.
-            let escaped = case["error_msg"]
-                .as_str()
-                .is_some_and(|text| text.contains("unexpected char '\\\\'"));
+            let escaped =
+                case["error_msg"].as_str().is_some_and(|text| text.contains("unexpected char '\\\\'"));
             if is_error && escaped && got.is_ok() {
                 return Ok(());
             }
@@ -61,10 +55,7 @@ pub(crate) fn check(renderer: &Renderer, case: &Json) -> Result<(), String> {
     match (got, is_error) {
         (Err(_), true) => Ok(()),
         (Err(error), false) => Err(format!("{template:?} fails: {error}, not {expected}")),
-        (Ok(got), true) => Err(format!(
-            "{template:?} gives {got}, not an error: {}",
-            case["error_msg"]
-        )),
+        (Ok(got), true) => Err(format!("{template:?} gives {got}, not an error: {}", case["error_msg"])),
         (Ok(got), false) => compare(&got, expected).map_err(|text| format!("{template:?} {text}")),
     }
 }
@@ -84,18 +75,14 @@ fn raw_text(value: &Json, level: usize, string: &dyn Fn(&str) -> String) -> Stri
     match value {
         Json::String(text) => format!("\"{}\"", string(text)),
         Json::Array(items) if !items.is_empty() => {
-            let items: Vec<String> = items
-                .iter()
-                .map(|item| format!("{indent}{}", raw_text(item, level + 1, string)))
-                .collect();
+            let items: Vec<String> =
+                items.iter().map(|item| format!("{indent}{}", raw_text(item, level + 1, string))).collect();
             format!("[\n{}\n{close}]", items.join(",\n"))
         }
         Json::Object(entries) if !entries.is_empty() => {
             let entries: Vec<String> = entries
                 .iter()
-                .map(|(key, value)| {
-                    format!("{indent}\"{key}\": {}", raw_text(value, level + 1, string))
-                })
+                .map(|(key, value)| format!("{indent}\"{key}\": {}", raw_text(value, level + 1, string)))
                 .collect();
             format!("{{\n{}\n{close}}}", entries.join(",\n"))
         }
@@ -107,18 +94,11 @@ fn raw_text(value: &Json, level: usize, string: &dyn Fn(&str) -> String) -> Stri
 /// them in another order, which shows in the expected text alone.
 fn in_shown_order(value: &Json, expected: &str) -> Json {
     match value {
-        Json::Array(items) => items
-            .iter()
-            .map(|item| in_shown_order(item, expected))
-            .collect(),
+        Json::Array(items) => items.iter().map(|item| in_shown_order(item, expected)).collect(),
         Json::Object(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
-            entries
-                .sort_by_key(|(key, _)| expected.find(&format!("'{key}'")).unwrap_or(usize::MAX));
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.clone(), in_shown_order(value, expected)))
-                .collect()
+            entries.sort_by_key(|(key, _)| expected.find(&format!("'{key}'")).unwrap_or(usize::MAX));
+            entries.into_iter().map(|(key, value)| (key.clone(), in_shown_order(value, expected))).collect()
         }
         other => other.clone(),
     }
@@ -135,11 +115,7 @@ fn value_of(json: &Json) -> Value {
             if let Some(Json::String(at)) = entries.get("$datetime") {
                 return datetime(at, entries.get("$tzinfo").and_then(Json::as_str));
             }
-            Value::map(
-                entries
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value_of(value))),
-            )
+            Value::map(entries.iter().map(|(key, value)| (key.clone(), value_of(value))))
         }
         other => Value::from(other.clone()),
     }

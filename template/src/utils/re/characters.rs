@@ -112,17 +112,12 @@ impl Translator<'_> {
                 ']' if self.at > first + 1 => break,
                 '\\' => self.class_escape()?,
                 '-' => {
-                    let edge = self.at == first + 1
-                        || self.peek(0) == Some(']')
-                        || self.out.ends_with("\u{1}");
+                    let edge =
+                        self.at == first + 1 || self.peek(0) == Some(']') || self.out.ends_with("\u{1}");
                     let before = self.chars.get(self.at.wrapping_sub(3)).copied();
                     let after_set = before == Some('\\')
-                        && self
-                            .chars
-                            .get(self.at - 2)
-                            .is_some_and(|c| "dDsSwW".contains(*c));
-                    self.out
-                        .push_str(if edge || after_set { r"\-" } else { "-" });
+                        && self.chars.get(self.at - 2).is_some_and(|c| "dDsSwW".contains(*c));
+                    self.out.push_str(if edge || after_set { r"\-" } else { "-" });
                 }
                 c @ ('[' | ']' | '&' | '~' | '^' | '#' | ' ') => self.out.extend(['\\', c]),
                 c => self.out.push(c),

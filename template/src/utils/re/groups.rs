@@ -76,11 +76,7 @@ impl Translator<'_> {
         let name = self.name(')')?;
         let number = match name.parse::<usize>() {
             Ok(number) => Some(number),
-            Err(_) => self
-                .names
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, number)| *number),
+            Err(_) => self.names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number),
         };
         let Some(number) = number.filter(|number| *number > 0) else {
             return self.trouble(&format!("unknown group name {name}"));
@@ -93,14 +89,10 @@ impl Translator<'_> {
     /// `(?i-s:…)`.
     fn scoped_flags(&mut self, start: usize) -> Outcome<()> {
         self.at += 1;
-        let letters: String = self.chars[self.at..]
-            .iter()
-            .take_while(|c| c.is_ascii_alphabetic() || **c == '-')
-            .collect();
+        let letters: String =
+            self.chars[self.at..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == '-').collect();
         let end = self.peek(letters.chars().count());
-        let known = letters
-            .chars()
-            .all(|c| c == '-' || flags::of_letter(c).is_some());
+        let known = letters.chars().all(|c| c == '-' || flags::of_letter(c).is_some());
         if letters.is_empty() || !known {
             return self.trouble("unknown extension of a group");
         }

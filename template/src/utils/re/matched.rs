@@ -13,21 +13,15 @@ use crate::value::show::{repr, repr_str};
 use crate::value::{Text, Val};
 
 pub(crate) const MATCH_METHODS: Methods = &[
-    ("end", |rt, this, args| {
-        bound(rt, this, args, "end", |(_, end)| Val::Int(end))
-    }),
+    ("end", |rt, this, args| bound(rt, this, args, "end", |(_, end)| Val::Int(end))),
     ("expand", expand),
     ("group", group),
     ("groupdict", groupdict),
     ("groups", groups),
     ("span", |rt, this, args| {
-        bound(rt, this, args, "span", |(start, end)| {
-            Val::tuple(vec![Val::Int(start), Val::Int(end)])
-        })
+        bound(rt, this, args, "span", |(start, end)| Val::tuple(vec![Val::Int(start), Val::Int(end)]))
     }),
-    ("start", |rt, this, args| {
-        bound(rt, this, args, "start", |(start, _)| Val::Int(start))
-    }),
+    ("start", |rt, this, args| bound(rt, this, args, "start", |(start, _)| Val::Int(start))),
 ];
 
 /// Where a pattern matched.
@@ -40,16 +34,8 @@ pub(crate) struct Match {
 }
 
 impl Match {
-    pub(super) fn new(
-        pattern: Arc<Pattern>,
-        text: Text,
-        spans: Vec<Option<(usize, usize)>>,
-    ) -> Self {
-        Self {
-            pattern,
-            text,
-            spans,
-        }
+    pub(super) fn new(pattern: Arc<Pattern>, text: Text, spans: Vec<Option<(usize, usize)>>) -> Self {
+        Self { pattern, text, spans }
     }
 
     /// The byte range of the whole match.
@@ -69,9 +55,7 @@ impl Match {
 
     fn number_of(&self, group: &Val) -> Option<usize> {
         match group {
-            Val::Int(number) => usize::try_from(*number)
-                .ok()
-                .filter(|number| *number < self.spans.len()),
+            Val::Int(number) => usize::try_from(*number).ok().filter(|number| *number < self.spans.len()),
             Val::Str(name) => self.pattern.group_of(name.as_str()),
             _ => None,
         }
@@ -94,9 +78,7 @@ impl Match {
     pub(crate) fn field(&self, name: &str) -> Option<Val> {
         let last = (1..self.spans.len())
             .filter(|group| self.spans[*group].is_some())
-            .max_by_key(|group| {
-                self.spans[*group].map(|(start, end)| (end, std::cmp::Reverse(start)))
-            });
+            .max_by_key(|group| self.spans[*group].map(|(start, end)| (end, std::cmp::Reverse(start))));
         Some(match name {
             "string" => Val::Str(self.text.clone()),
             "re" => Val::Pattern(Arc::clone(&self.pattern)),
@@ -133,10 +115,7 @@ fn own(this: &Val) -> Outcome<&Arc<Match>> {
 fn no_group(rt: &Runtime<'_>, found: &Match, group: &Val) -> Box<Fault> {
     let shown = repr(rt, group).unwrap_or_default();
     let count = found.groups();
-    Fault::new(
-        crate::ErrorKind::Runtime,
-        format!("the pattern has no group {shown}: it has {count}"),
-    )
+    Fault::new(crate::ErrorKind::Runtime, format!("the pattern has no group {shown}: it has {count}"))
 }
 
 fn group(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -160,11 +139,7 @@ fn groups(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let default = default.unwrap_or(Val::None);
     let found = own(this)?;
     rt.alloc_items(found.groups())?;
-    Ok(Val::tuple(
-        (1..=found.groups())
-            .map(|group| found.value(group, &default))
-            .collect(),
-    ))
+    Ok(Val::tuple((1..=found.groups()).map(|group| found.value(group, &default)).collect()))
 }
 
 fn groupdict(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -180,13 +155,7 @@ fn groupdict(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }
 
-fn bound(
-    rt: &Runtime<'_>,
-    this: &Val,
-    args: Args,
-    function: &str,
-    get: fn((i64, i64)) -> Val,
-) -> Outcome {
+fn bound(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, get: fn((i64, i64)) -> Val) -> Outcome {
     let [group] = args.bind(function, ["group"], 0)?;
     let group = group.unwrap_or(Val::Int(0));
     let found = own(this)?;
@@ -204,10 +173,7 @@ fn expand(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [template] = args.bind("expand", ["template"], 1)?;
     let template = template.unwrap_or(Val::None);
     let found = own(this)?;
-    let template = Template::parse(
-        &found.pattern,
-        call::text(rt, "expand", "template", &template)?,
-    )?;
+    let template = Template::parse(&found.pattern, call::text(rt, "expand", "template", &template)?)?;
     let mut out = crate::value::show::Shown::new(rt);
     template.expand(found, &mut out)?;
     rt.text(out.text)

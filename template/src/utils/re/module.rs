@@ -19,18 +19,9 @@ use Member::{Function, Value};
 pub(crate) static MODULE: Native = Native::module(
     "re",
     &[
-        (
-            "search",
-            Function(|rt, args| find_function(rt, args, "search", Anchor::Search)),
-        ),
-        (
-            "match",
-            Function(|rt, args| find_function(rt, args, "match", Anchor::Match)),
-        ),
-        (
-            "fullmatch",
-            Function(|rt, args| find_function(rt, args, "fullmatch", Anchor::Full)),
-        ),
+        ("search", Function(|rt, args| find_function(rt, args, "search", Anchor::Search))),
+        ("match", Function(|rt, args| find_function(rt, args, "match", Anchor::Match))),
+        ("fullmatch", Function(|rt, args| find_function(rt, args, "fullmatch", Anchor::Full))),
         (
             "findall",
             Function(|rt, args| {
@@ -54,10 +45,7 @@ pub(crate) static MODULE: Native = Native::module(
                 split(rt, &pattern, text, most.as_ref())
             }),
         ),
-        (
-            "sub",
-            Function(|rt, args| Ok(sub_function(rt, args, "sub")?.0)),
-        ),
+        ("sub", Function(|rt, args| Ok(sub_function(rt, args, "sub")?.0))),
         (
             "subn",
             Function(|rt, args| {
@@ -97,11 +85,7 @@ pub(crate) static MODULE: Native = Native::module(
 );
 
 /// A pattern argument: text, or a compiled pattern.
-fn pattern_of(
-    rt: &Runtime<'_>,
-    pattern: Option<Val>,
-    flags: Option<&Val>,
-) -> Outcome<Arc<Pattern>> {
+fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Outcome<Arc<Pattern>> {
     let flags = call::int_or(rt, "compile", "flags", flags, 0)?;
     match pattern {
         Some(Val::Pattern(pattern)) if flags == 0 => Ok(pattern),
@@ -157,10 +141,7 @@ fn positions(
 ) -> Outcome<(Text, usize)> {
     let byte = |at: i64| {
         let at = usize::try_from(at).unwrap_or(0);
-        text.as_str()
-            .char_indices()
-            .nth(at)
-            .map_or(text.as_str().len(), |(byte, _)| byte)
+        text.as_str().char_indices().nth(at).map_or(text.as_str().len(), |(byte, _)| byte)
     };
     let from = byte(call::int_or(rt, "search", "pos", pos, 0)?);
     let to = byte(call::int_or(rt, "search", "endpos", endpos, i64::MAX)?);
@@ -226,11 +207,7 @@ fn find_all(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
         items.push(match found.groups() {
             0 => found.value(0, &empty),
             1 => found.value(1, &empty),
-            groups => Val::tuple(
-                (1..=groups)
-                    .map(|group| found.value(group, &empty))
-                    .collect(),
-            ),
+            groups => Val::tuple((1..=groups).map(|group| found.value(group, &empty)).collect()),
         });
     }
     rt.list(items)
@@ -238,10 +215,7 @@ fn find_all(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
 
 fn find_iter(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
     let found = pattern.find_all(rt, text, usize::MAX)?;
-    let items = found
-        .into_iter()
-        .map(|found| Val::Match(Arc::new(found)))
-        .collect();
+    let items = found.into_iter().map(|found| Val::Match(Arc::new(found))).collect();
     Ok(Val::Iter(Arc::new(Iter::new("finditer", items))))
 }
 
@@ -256,12 +230,7 @@ fn limit(rt: &Runtime<'_>, name: &str, count: Option<&Val>) -> Outcome<usize> {
     })
 }
 
-fn split(
-    rt: &Runtime<'_>,
-    pattern: &Arc<Pattern>,
-    text: Option<Val>,
-    most: Option<&Val>,
-) -> Outcome {
+fn split(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: Option<Val>, most: Option<&Val>) -> Outcome {
     let text = text_of(rt, text)?;
     let most = limit(rt, "maxsplit", most)?;
     let mut parts = Vec::new();

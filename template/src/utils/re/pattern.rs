@@ -90,12 +90,7 @@ impl RegexCache {
     }
 
     /// A pattern in Python's dialect.
-    pub(super) fn pattern(
-        &self,
-        rt: &Runtime<'_>,
-        pattern: &Text,
-        flags: i64,
-    ) -> Outcome<Arc<Pattern>> {
+    pub(super) fn pattern(&self, rt: &Runtime<'_>, pattern: &Text, flags: i64) -> Outcome<Arc<Pattern>> {
         let key: (Box<str>, i64) = (pattern.as_str().into(), flags);
         if let Some(found) = self.patterns.get(&key) {
             return Ok(found);
@@ -111,11 +106,7 @@ impl RegexCache {
                 letters.push(letter);
             }
         }
-        let prefix = if letters.is_empty() {
-            letters
-        } else {
-            format!("(?{letters})")
-        };
+        let prefix = if letters.is_empty() { letters } else { format!("(?{letters})") };
         let search = self.build(&format!("{prefix}{regex}"))?;
         let built = Arc::new(Pattern {
             pattern: pattern.clone(),
@@ -126,8 +117,7 @@ impl RegexCache {
             at_start: OnceLock::new(),
             whole: OnceLock::new(),
         });
-        self.patterns
-            .put(key, pattern.as_str().len(), Arc::clone(&built));
+        self.patterns.put(key, pattern.as_str().len(), Arc::clone(&built));
         Ok(built)
     }
 }
@@ -166,9 +156,7 @@ impl Pattern {
             return Ok(regex);
         }
         rt.step(COMPILE_STEPS)?;
-        let built = rt
-            .regexes
-            .build(&format!(r"{}\A{}{end}", self.prefix, self.regex))?;
+        let built = rt.regexes.build(&format!(r"{}\A{}{end}", self.prefix, self.regex))?;
         Ok(cell.get_or_init(|| built))
     }
 
@@ -221,10 +209,7 @@ impl Pattern {
             };
             let (start, end) = next.whole();
             if start == end && empty_at == Some(start) {
-                let step = text.as_str()[start..]
-                    .chars()
-                    .next()
-                    .map_or(1, char::len_utf8);
+                let step = text.as_str()[start..].chars().next().map_or(1, char::len_utf8);
                 from = start + step;
                 empty_at = None;
                 continue;
@@ -242,17 +227,12 @@ impl Pattern {
 
     /// The number of a named group.
     pub(super) fn group_of(&self, name: &str) -> Option<usize> {
-        self.search
-            .capture_names()
-            .position(|known| known == Some(name))
+        self.search.capture_names().position(|known| known == Some(name))
     }
 
     /// The named groups and their numbers, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.search
-            .capture_names()
-            .enumerate()
-            .filter_map(|(at, name)| Some((name?, at)))
+        self.search.capture_names().enumerate().filter_map(|(at, name)| Some((name?, at)))
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<Val> {
@@ -261,10 +241,8 @@ impl Pattern {
             "flags" => Val::Int(self.flags),
             "groups" => Val::Int(self.group_count() as i64),
             "groupindex" => {
-                let entries: Entries = self
-                    .names()
-                    .map(|(name, at)| (Key(Val::str(name)), Val::Int(at as i64)))
-                    .collect();
+                let entries: Entries =
+                    self.names().map(|(name, at)| (Key(Val::str(name)), Val::Int(at as i64))).collect();
                 Val::Dict(Arc::new(Dict::new(entries)))
             }
             _ => return None,
@@ -277,11 +255,7 @@ impl Pattern {
             .filter(|(letter, _, bit)| *letter != 'u' && self.flags & bit != 0)
             .map(|(_, name, _)| *name)
             .collect();
-        let flags = if names.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", names.join("|"))
-        };
+        let flags = if names.is_empty() { String::new() } else { format!(", {}", names.join("|")) };
         format!("re.compile({}{flags})", repr_str(self.pattern.as_str()))
     }
 }

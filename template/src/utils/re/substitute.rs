@@ -107,10 +107,7 @@ fn push(text: &mut String, c: char) -> Option<usize> {
 }
 
 /// `<name>` or `<number>` after `\g`.
-fn named_group(
-    pattern: &Pattern,
-    chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
-) -> Outcome<usize> {
+fn named_group(pattern: &Pattern, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Outcome<usize> {
     if chars.next() != Some('<') {
         return fail("the replacement lacks the < of \\g<name>");
     }
@@ -124,8 +121,6 @@ fn named_group(
     }
     match name.parse().ok().or_else(|| pattern.group_of(&name)) {
         Some(group) => Ok(group),
-        None => fail(format!(
-            "the replacement names group \"{name}\", which the pattern does not have"
-        )),
+        None => fail(format!("the replacement names group \"{name}\", which the pattern does not have")),
     }
 }

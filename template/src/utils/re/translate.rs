@@ -24,9 +24,7 @@ pub(crate) mod flags {
     ];
 
     pub(crate) fn of_letter(letter: char) -> Option<i64> {
-        ALL.iter()
-            .find(|(known, ..)| *known == letter)
-            .map(|(.., bit)| *bit)
+        ALL.iter().find(|(known, ..)| *known == letter).map(|(.., bit)| *bit)
     }
 }
 
@@ -56,10 +54,7 @@ pub(super) fn translate(pattern: &str, flags: i64) -> Outcome<Translated> {
     if flags & flags::ASCII == 0 {
         flags |= flags::UNICODE;
     }
-    Ok(Translated {
-        regex: translator.out,
-        flags,
-    })
+    Ok(Translated { regex: translator.out, flags })
 }
 
 pub(super) struct Translator<'p> {
@@ -85,9 +80,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn rest_starts(&self, text: &str) -> bool {
-        text.chars()
-            .enumerate()
-            .all(|(ahead, c)| self.peek(ahead) == Some(c))
+        text.chars().enumerate().all(|(ahead, c)| self.peek(ahead) == Some(c))
     }
 
     pub(super) fn trouble<T>(&self, message: &str) -> Outcome<T> {
@@ -100,14 +93,9 @@ impl Translator<'_> {
     /// `(?ims)` at the very start.
     fn global_flags(&mut self) -> Outcome<()> {
         while self.rest_starts("(?") {
-            let letters: String = self.chars[self.at + 2..]
-                .iter()
-                .take_while(|c| c.is_ascii_alphabetic())
-                .collect();
-            if letters.is_empty()
-                || self.peek(2 + letters.len()) != Some(')')
-                || letters.starts_with('P')
-            {
+            let letters: String =
+                self.chars[self.at + 2..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
+            if letters.is_empty() || self.peek(2 + letters.len()) != Some(')') || letters.starts_with('P') {
                 return Ok(());
             }
             for letter in letters.chars() {
@@ -174,11 +162,7 @@ impl Translator<'_> {
 
     /// `{m,n}`, or a brace that is a brace.
     fn brace(&mut self) -> Outcome<()> {
-        let text: String = self.chars[self.at..]
-            .iter()
-            .take(24)
-            .take_while(|c| **c != '}')
-            .collect();
+        let text: String = self.chars[self.at..].iter().take(24).take_while(|c| **c != '}').collect();
         let closed = self.peek(text.chars().count()) == Some('}');
         let (low, high) = text.split_once(',').unwrap_or((&text, &text));
         let numeric = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -223,16 +207,7 @@ mod tests {
             assert_eq!(translate(pattern, 0).unwrap().regex, expected, "{pattern}");
         }
         assert_eq!(translate("(?im)a$", 0).unwrap().flags, 2 + 8 + 32);
-        for bad in [
-            "(",
-            ")",
-            "[",
-            r"\y",
-            "*a",
-            "a(?i)b",
-            r"\2(a)",
-            "(?P<a>x)(?P<a>y)",
-        ] {
+        for bad in ["(", ")", "[", r"\y", "*a", "a(?i)b", r"\2(a)", "(?P<a>x)(?P<a>y)"] {
             assert!(translate(bad, 0).is_err(), "{bad}");
         }
     }

@@ -1,0 +1,81 @@
+//! Messages that lava's own dispatch sent.
+
+use serde_json::Value;
+
+use super::dispatch::Dispatcher;
+use crate::ids::{JobId, RunKey};
+use crate::message::Message;
+use crate::ports::StoreError;
+use crate::request::DispatchRequest;
+use crate::run::{Lineage, NewRun, Run};
+use crate::spec::RunSpec;
+
+/// A message that lava's own dispatch sent has no record: it gets one when it arrives.
+impl Dispatcher {
+    /// Makes the record of a message that has none, from the job as it stands now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached; the inner error says why the message can
+    /// never be run.
+    pub(super) async fn adopt(
+        &self,
+        message: &Message,
+    ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
+        if message.run_key.is_some() {
+            return Ok(Err("there is no record of this step".to_owned()));
+        }
+        let job = self.site().ports.jobs.jobs(std::slice::from_ref(&message.job_id)).await?.pop().flatten();
+        let job = match job {
+            None => return Ok(Err(format!("no such job {}", message.job_id))),
+            Some(Err(error)) => {
+                return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id)));
+            }
+            Some(Ok(job)) => job,
+        };
+        let request = DispatchRequest {
+            parameters: message.parameters.clone().unwrap_or_default(),
+            globals: message.globals.clone().unwrap_or_default(),
+            ..DispatchRequest::new(message.job_id.clone())
+        };
+        let (request, lineage) = adopted_lineage(request);
+        let job = match self.specialise(&job, &request, None) {
+            Ok(job) => job,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let now = self.now();
+        let mut run = self.record(&job, RunKey::root(message.run_id), message.run_id, now, now);
+        run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
+            .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
+        run.lineage = lineage;
+        let spec = RunSpec { job: job.document, rendered: None };
+        let new = NewRun { run: run.clone(), spec: spec.clone() };
+        let created = self.site().ports.runs.create(vec![(new, None)]).await?.pop();
+        match created.and_then(|created| created.existing) {
+            None => Ok(Ok((run, spec))),
+            Some(_) => match self.site().ports.runs.load_with_spec(&run.key).await? {
+                Some(found) => Ok(Ok(found)),
+                None => Err(StoreError::new(format!("the record of run {} is gone", run.key))),
+            },
+        }
+    }
+}
+
+/// Takes what lava keeps under `globals.lava` out of a message's globals.
+fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lineage>) {
+    let own = request.globals.remove("lava");
+    request.globals.retain(|name, _| !crate::spec::is_reserved_global(name));
+    let lineage = own.and_then(|own| {
+        let text = |name: &str| own.get(name).and_then(Value::as_str);
+        let instant = |name: &str| {
+            crate::request::parse_instant(text(name)?).ok().map(|instant| instant.in_zone(chrono_tz::UTC))
+        };
+        Some(Lineage {
+            master_job_id: JobId::new(text("master_job_id")?).ok()?,
+            master_start: instant("master_start")?,
+            parent_job_id: JobId::new(text("parent_job_id")?).ok()?,
+            parent_start: instant("parent_start")?,
+            depth: 1,
+        })
+    });
+    (request, lineage)
+}
