@@ -9,14 +9,23 @@ pub(crate) fn repr(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let scientific = format!("{number:e}");
+    let mut scientific = format!("{number:e}");
+    // Of two shortest texts as near, Python takes the even one: only texts of
+    // all 17 digits can be that near.
+    let full = scientific.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count() >= 17;
+    if full {
+        scientific = format!("{number:.16e}");
+    }
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if number != 0.0 && !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{digits}e{sign}{:02}", exponent.abs());
     }
-    let plain = format!("{number}");
+    let plain = match usize::try_from(16 - exponent) {
+        Ok(places) if full => format!("{number:.places$}"),
+        _ => format!("{number}"),
+    };
     if plain.contains('.') { plain } else { plain + ".0" }
 }
 
@@ -52,6 +61,8 @@ mod tests {
             (1e100, "1e+100"),
             (-0.0, "-0.0"),
             (1.5e300, "1.5e+300"),
+            (123_456_789.987_654_321 / 1e-7, "1234567899876543.2"),
+            (5e-324, "5e-324"),
         ];
         for (number, text) in cases {
             assert_eq!(repr(number), text);
