@@ -187,7 +187,9 @@ fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bo
             let prefix = if spec.alternate && kind.eq_ignore_ascii_case(&'x') { 2 } else { 0 };
             let (prefix, rest) = rest.split_at(prefix);
             rt.alloc(digits)?;
-            let body = format!("{sign}{prefix}{rest:0>digits$}");
+            // format! takes no width beyond 16 bits.
+            let zeros = "0".repeat(digits.saturating_sub(rest.len()));
+            let body = format!("{sign}{prefix}{zeros}{rest}");
             spec.pad(rt, &body, '>')
         }
         'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
