@@ -118,7 +118,7 @@ impl Moment {
             'B' => field.text(MONTHS[day.month0() as usize % 12]),
             'p' if field.swap => (if time.hour() < 12 { "am" } else { "pm" }).to_owned(),
             'p' => field.text(if time.hour() < 12 { "AM" } else { "PM" }),
-            'P' => field.text(if time.hour() < 12 { "am" } else { "pm" }),
+            'P' => (if time.hour() < 12 { "am" } else { "pm" }).to_owned(),
             'z' => self.offset.map(|offset| offset_text(offset, "")).unwrap_or_default(),
             'Z' => self.zone.clone(),
             's' => {

@@ -182,5 +182,27 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
             _ => chunks.push(vec![*c]),
         }
     }
+    if hyphens {
+        chunks = chunks.into_iter().flat_map(split_dashes).collect();
+    }
     chunks
+}
+
+/// Two hyphens or more between words are a dash, and stand for themselves.
+fn split_dashes(chunk: Vec<char>) -> Vec<Vec<char>> {
+    let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
+    let mut parts = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    while at < chunk.len() {
+        let dashes = chunk[at..].iter().take_while(|c| **c == '-').count();
+        let before = at > 0 && (word(chunk.get(at - 1)) || "!\"'&.,?".contains(chunk[at - 1]));
+        if dashes >= 2 && before && word(chunk.get(at + dashes)) {
+            parts.push(chunk[from..at].to_vec());
+            parts.push(chunk[at..at + dashes].to_vec());
+            from = at + dashes;
+        }
+        at += dashes.max(1);
+    }
+    parts.push(chunk[from..].to_vec());
+    parts
 }

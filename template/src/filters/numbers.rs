@@ -89,7 +89,8 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
             let scaled = number.to_float()? * scale;
             let whole = if method == "ceil" { scaled.ceil() } else { scaled.floor() };
-            Ok(Val::Float(whole / scale))
+            // Python rounds to an int first, which has no negative zero.
+            Ok(Val::Float((whole + 0.0) / scale))
         }
         _ => fail("round knows the methods common, ceil and floor"),
     }

@@ -70,19 +70,37 @@ pub(crate) fn float_body(number: f64, kind: Option<char>, spec: &Spec) -> Outcom
     Ok(match kind {
         None => match precision {
             None => float::repr(number),
-            Some(precision) => with_point(general(number, precision, spec.alternate)),
+            Some(precision) => {
+                // Without a type, room is left for the point and a digit.
+                let most = precision.max(1) as i64 - 1;
+                with_point(general(number, precision, most, spec.alternate))
+            }
         },
-        Some('e') => scientific(number, precision.unwrap_or(6)),
-        Some('E') => scientific(number, precision.unwrap_or(6)).to_uppercase(),
+        Some('e') => pointed(scientific(number, precision.unwrap_or(6)), spec),
+        Some('E') => pointed(scientific(number, precision.unwrap_or(6)), spec).to_uppercase(),
         Some('f' | 'F') => {
             let text = format!("{number:.*}", precision.unwrap_or(6));
             if spec.alternate && precision == Some(0) { text + "." } else { text }
         }
-        Some('g' | 'n') => general(number, precision.unwrap_or(6), spec.alternate),
-        Some('G') => general(number, precision.unwrap_or(6), spec.alternate).to_uppercase(),
+        Some('g' | 'n') => {
+            let precision = precision.unwrap_or(6);
+            general(number, precision, precision.max(1) as i64, spec.alternate)
+        }
+        Some('G') => {
+            let precision = precision.unwrap_or(6);
+            general(number, precision, precision.max(1) as i64, spec.alternate).to_uppercase()
+        }
         Some('%') => format!("{:.*}%", precision.unwrap_or(6), number * 100.0),
         Some(kind) => return fail(format!("a float cannot be formatted as \"{kind}\"")),
     })
+}
+
+/// `#` keeps the point where no digit follows it.
+fn pointed(text: String, spec: &Spec) -> String {
+    if spec.alternate && !text.contains('.') {
+        return text.replacen('e', ".e", 1);
+    }
+    text
 }
 
 fn scientific(number: f64, precision: usize) -> String {
@@ -94,7 +112,9 @@ fn scientific(number: f64, precision: usize) -> String {
 }
 
 /// `%g`: the shorter of fixed and scientific, without trailing zeros.
-fn general(number: f64, precision: usize, alternate: bool) -> String {
+///
+/// Scientific from an exponent of `most` up.
+fn general(number: f64, precision: usize, most: i64, alternate: bool) -> String {
     let precision = precision.max(1);
     let text = scientific(number, precision - 1);
     let exponent: i64 = text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
@@ -105,7 +125,7 @@ fn general(number: f64, precision: usize, alternate: bool) -> String {
             digits.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
     };
-    if exponent < -4 || exponent >= precision as i64 {
+    if exponent < -4 || exponent >= most {
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
         return format!("{}e{exponent}", trimmed(digits));
     }
@@ -178,7 +198,8 @@ fn group(text: &str, spec: &Spec) -> String {
     };
     if spec.zero && spec.align.is_none() {
         let room = spec.width.min(10_000).saturating_sub(sign.len() + tail.len());
-        while grouped(&format!("0{whole}")).len() <= room {
+        // A separator never comes first: rather one digit more.
+        while grouped(&whole).len() < room {
             whole.insert(0, '0');
         }
     }

@@ -178,11 +178,18 @@ fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bo
             let Some(digits) = digits else {
                 return number::format(rt, &number, &spec);
             };
-            let bare = Spec { kind: spec.kind, zero: true, width: 0, ..Spec::default() };
+            // At least so many digits, after sign and prefix.
+            let bare =
+                Spec { kind: spec.kind, sign: spec.sign, alternate: spec.alternate, ..Spec::default() };
             let body = number::format(rt, &number, &bare)?;
-            let negative = usize::from(body.starts_with('-'));
+            let signed = usize::from(body.starts_with(['-', '+', ' ']));
+            let (sign, rest) = body.split_at(signed);
+            let prefix = if spec.alternate && kind.eq_ignore_ascii_case(&'x') { 2 } else { 0 };
+            let (prefix, rest) = rest.split_at(prefix);
             rt.alloc(digits)?;
-            let body = format!("{}{:0>digits$}", &body[..negative], &body[negative..]);
+            // format! takes no width beyond 16 bits.
+            let zeros = "0".repeat(digits.saturating_sub(rest.len()));
+            let body = format!("{sign}{prefix}{zeros}{rest}");
             spec.pad(rt, &body, '>')
         }
         'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {

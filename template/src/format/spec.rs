@@ -67,6 +67,9 @@ impl Spec {
             }
         }
         spec.kind = chars.get(at).copied();
+        if let (Some(grouping), Some('n')) = (spec.grouping, spec.kind) {
+            return fail(format!("a format cannot have both \"{grouping}\" and \"n\""));
+        }
         if chars.len() > at + 1 {
             return fail(format!("the format \"{text}\" cannot be read"));
         }

@@ -9,14 +9,24 @@ pub(crate) fn repr(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let scientific = format!("{number:e}");
+    let mut scientific = format!("{number:e}");
+    let length = scientific.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    // Of two shortest texts as near, Python takes the even one; only long
+    // ones can be that near.
+    let long = length >= 15;
+    if long {
+        scientific = format!("{number:.*e}", length - 1);
+    }
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if number != 0.0 && !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{digits}e{sign}{:02}", exponent.abs());
     }
-    let plain = format!("{number}");
+    let plain = match usize::try_from(length as i32 - 1 - exponent) {
+        Ok(places) if long => format!("{number:.places$}"),
+        _ => format!("{number}"),
+    };
     if plain.contains('.') { plain } else { plain + ".0" }
 }
 
@@ -52,6 +62,8 @@ mod tests {
             (1e100, "1e+100"),
             (-0.0, "-0.0"),
             (1.5e300, "1.5e+300"),
+            (1_234_567_899_876_543.2, "1234567899876543.2"),
+            (5e-324, "5e-324"),
         ];
         for (number, text) in cases {
             assert_eq!(repr(number), text);

@@ -90,6 +90,13 @@ fn widths_that_are_huge() {
         attack("% width", Limit, "{{ '%0999999999d'|format(1) }}"),
         attack("% precision", Limit, "{{ '%.999999999f'|format(1) }}"),
         attack("% digits", Limit, "{{ '%.999999999d'|format(1) }}"),
+        attack("% digits beyond 16 bits", Fine, "{{ '%.100000d'|format(1)|length }}"),
+        attack("format width beyond 16 bits", Fine, "{{ '{:100000}{:0100000d}'.format(1, 2)|length }}"),
+        attack(
+            "strftime width within bounds",
+            Fine,
+            "{{ utils.date(2026, 1, 1).strftime('%1000d')|length }}",
+        ),
         attack("% star", Limit, "{{ '%*d' % (999999999, 1) }}"),
         attack("format width", Limit, "{{ '{:999999999}'.format(1) }}"),
         attack("format huge width", Limit, "{{ '{:99999999999999999999}'.format(1) }}"),
