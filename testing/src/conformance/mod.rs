@@ -1,4 +1,4 @@
-//! What every adapter of a port must do: one suite, run against each by [`conformance_tests`].
+//! What every adapter of a port must do: one suite, run against each by [`conformance_tests`](crate::conformance_tests).
 //!
 //! No test waits: what must be hidden is put far into the future, what must be seen into the past.
 
