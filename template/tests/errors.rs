@@ -31,6 +31,13 @@ fn the_line_is_shown_with_a_caret() {
 }
 
 #[test]
+fn places_hold_where_the_text_was_changed() {
+    let error = error("{{ 1, 2 }}{% for x in 1, +2, nope.x %}{% endfor %}");
+    assert_eq!((error.line(), error.column()), (Some(1), Some(30)));
+    assert!(error.report().ends_with("   ^^^^^^"), "{}", error.report());
+}
+
+#[test]
 fn each_kind_of_trouble_has_its_words() {
     use ErrorKind::{Runtime, Syntax, Undefined};
     let cases = [

@@ -23,7 +23,7 @@ pub(crate) fn render(rt: &Runtime<'_>, program: &Program) -> Result<String, Temp
         Err(fault) => {
             let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
             Err(match fault.at {
-                Some(at) => error.at(&program.source, at.range()),
+                Some(at) => error.at(&program.source, at.original(&program.inserted)),
                 None => error,
             })
         }

@@ -11,13 +11,23 @@ use crate::limits::Limits;
 
 /// Text that is fit to be parsed.
 pub(super) struct Guarded {
-    /// The text with each unary `+` written as `-`, if there are any:
-    /// minijinja has no unary plus, and the two bind alike.
+    /// The text as minijinja can read it, if that is another: a unary `+` is
+    /// written as `-`, since the two bind alike, and a bare tuple in `{{ }}`
+    /// or after `in` gets its parentheses.
     pub(super) text: Option<String>,
     /// How deep the syntax tree may be, by its tokens.
     pub(super) nesting: usize,
-    /// Where those signs stand.
+    /// Where in the new text those signs stand.
     pub(super) pluses: Vec<u32>,
+    /// Where in the new text the parentheses stand.
+    pub(super) inserted: Vec<u32>,
+}
+
+/// A change to the text.
+#[derive(Clone, Copy)]
+enum Edit {
+    Minus,
+    Insert(char),
 }
 
 /// Counts the tokens of each tag and finds the unary plus signs.
@@ -32,8 +42,12 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
             return Err(too_many(source, span, &message));
         }
     }
-    let text = (!count.pluses.is_empty()).then(|| without_pluses(source, &count.pluses));
-    Ok(Guarded { text, nesting: count.nesting, pluses: count.pluses })
+    let mut guarded =
+        Guarded { text: None, nesting: count.nesting, pluses: Vec::new(), inserted: Vec::new() };
+    if !count.edits.is_empty() {
+        rewrite(source, count.edits, &mut guarded);
+    }
+    Ok(guarded)
 }
 
 /// What has been seen of a template.
@@ -48,11 +62,27 @@ struct Count {
     nesting: usize,
     tag_begins: bool,
     operand_before: bool,
-    pluses: Vec<u32>,
+    edits: Vec<(u32, Edit)>,
+    tuple: Tuple,
+}
+
+/// Looks for a tuple without parentheses in the tag at hand.
+#[derive(Default)]
+struct Tuple {
+    /// The tag is `for`, and `in` is still to come.
+    before_in: bool,
+    /// The tuple may begin with the next token.
+    awaited: bool,
+    from: Option<u32>,
+    in_for: bool,
+    comma: bool,
+    depth: usize,
+    last_end: u32,
 }
 
 impl Count {
     fn add(&mut self, token: &Token<'_>, span: Span) {
+        self.look_for_tuple(token, span);
         if let (Token::Ident(name), true) = (token, self.tag_begins) {
             match *name {
                 "elif" => self.elifs += 1,
@@ -74,10 +104,47 @@ impl Count {
             _ => self.operators += 1,
         }
         if matches!(token, Token::Plus) && !self.operand_before {
-            self.pluses.push(span.start_offset);
+            self.edits.push((span.start_offset, Edit::Minus));
         }
         self.operand_before = ends_operand(token);
         self.nesting = self.nesting.max(self.operators).max(self.open + self.elifs);
+    }
+
+    fn look_for_tuple(&mut self, token: &Token<'_>, span: Span) {
+        let tuple = &mut self.tuple;
+        let ends = match token {
+            Token::VariableEnd | Token::BlockEnd => true,
+            Token::Ident("if" | "recursive") => tuple.in_for && tuple.depth == 0,
+            _ => false,
+        };
+        if ends {
+            if let (Some(from), true) = (tuple.from, tuple.comma) {
+                self.edits.push((from, Edit::Insert('(')));
+                self.edits.push((tuple.last_end, Edit::Insert(')')));
+            }
+            *tuple = Tuple::default();
+            return;
+        }
+        if tuple.awaited {
+            tuple.awaited = false;
+            tuple.from = Some(span.start_offset);
+        }
+        match token {
+            Token::VariableStart => tuple.awaited = true,
+            Token::Ident("for") if self.tag_begins => tuple.before_in = true,
+            Token::Ident("in") if tuple.before_in && tuple.depth == 0 => {
+                tuple.before_in = false;
+                tuple.in_for = true;
+                tuple.awaited = true;
+            }
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => tuple.depth += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                tuple.depth = tuple.depth.saturating_sub(1);
+            }
+            Token::Comma if tuple.depth == 0 => tuple.comma = tuple.from.is_some(),
+            _ => {}
+        }
+        tuple.last_end = span.end_offset;
     }
 
     fn excess(&self, limits: &Limits) -> Option<String> {
@@ -102,16 +169,31 @@ impl Count {
     }
 }
 
-fn without_pluses(source: &str, pluses: &[u32]) -> String {
-    let mut text = String::with_capacity(source.len());
+/// Applies the changes to the text.
+fn rewrite(source: &str, mut edits: Vec<(u32, Edit)>, guarded: &mut Guarded) {
+    // A parenthesis comes before a sign at the same place.
+    edits.sort_by_key(|(at, edit)| (*at, matches!(edit, Edit::Minus)));
+    let mut text = String::with_capacity(source.len() + edits.len());
     let mut from = 0;
-    for at in pluses {
-        let at = *at as usize;
+    for (at, edit) in edits {
+        let at = at as usize;
         text.push_str(&source[from..at]);
-        text.push('-');
-        from = at + 1;
+        from = at;
+        let place = text.len() as u32;
+        match edit {
+            Edit::Minus => {
+                text.push('-');
+                guarded.pluses.push(place);
+                from += 1;
+            }
+            Edit::Insert(bracket) => {
+                text.push(bracket);
+                guarded.inserted.push(place);
+            }
+        }
     }
-    text + &source[from..]
+    text.push_str(&source[from..]);
+    guarded.text = Some(text);
 }
 
 fn check_lines(source: &str, limits: &Limits) -> Result<(), TemplateError> {

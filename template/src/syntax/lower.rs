@@ -42,7 +42,7 @@ pub(super) struct Uses {
 
 /// The state of lowering one template.
 pub(super) struct Lower<'s> {
-    pub(super) source: &'s Arc<str>,
+    pub(super) source: &'s str,
     pub(super) pluses: &'s [u32],
     pub(super) names: Vec<Arc<str>>,
     slots: HashMap<Arc<str>, Slot>,
@@ -53,7 +53,7 @@ pub(super) struct Lower<'s> {
 }
 
 impl<'s> Lower<'s> {
-    pub(super) fn new(source: &'s Arc<str>, pluses: &'s [u32]) -> Self {
+    pub(super) fn new(source: &'s str, pluses: &'s [u32]) -> Self {
         Self {
             source,
             pluses,

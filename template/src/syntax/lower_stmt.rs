@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minijinja::machinery::ast;
 
 use super::Span;
+use super::guard::Guarded;
 use super::lower::{Lower, Uses};
 use super::program::{FilterCall, For, MacroDef, Program, Special, Stmt, Target};
 use crate::error::ErrorKind;
@@ -12,8 +13,13 @@ use crate::fault::{Fault, Outcome, fail};
 use crate::runtime::on_large_stack;
 
 /// Lowers a whole template.
-pub(super) fn template(tree: &ast::Stmt<'_>, source: &Arc<str>, pluses: &[u32]) -> Outcome<Program> {
-    let mut lower = Lower::new(source, pluses);
+pub(super) fn template(
+    tree: &ast::Stmt<'_>,
+    source: &Arc<str>,
+    text: &str,
+    guarded: &Guarded,
+) -> Outcome<Program> {
+    let mut lower = Lower::new(text, &guarded.pluses);
     let special = Special {
         loop_: lower.slot("loop"),
         caller: lower.slot("caller"),
@@ -26,6 +32,7 @@ pub(super) fn template(tree: &ast::Stmt<'_>, source: &Arc<str>, pluses: &[u32]) 
     };
     Ok(Program {
         source: Arc::clone(source),
+        inserted: guarded.inserted.clone(),
         body,
         names: lower.names,
         assigned: lower.assigned,

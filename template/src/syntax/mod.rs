@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, TemplateError};
 use crate::limits::Limits;
 use program::Program;
 
-/// A byte range of the template's text.
+/// A byte range of the template's text as it was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -32,6 +32,12 @@ pub(crate) struct Span {
 impl Span {
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
+    }
+
+    /// The range in the text the user wrote, without what was inserted.
+    pub(crate) fn original(self, inserted: &[u32]) -> std::ops::Range<usize> {
+        let back = |at: u32| at as usize - inserted.partition_point(|place| *place < at);
+        back(self.start)..back(self.end)
     }
 }
 
@@ -58,11 +64,11 @@ pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, Template
     let text = guarded.text.as_deref().unwrap_or(&source);
     let compile = || {
         let tree = machinery::parse(text, "template", SyntaxConfig::default())
-            .map_err(|error| syntax_error(&error, &source))?;
-        lower_stmt::template(&tree, &source, &guarded.pluses).map_err(|fault| {
+            .map_err(|error| syntax_error(&error, &source, &guarded.inserted))?;
+        lower_stmt::template(&tree, &source, text, &guarded).map_err(|fault| {
             let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
             match fault.at {
-                Some(at) => error.at(&source, at.range()),
+                Some(at) => error.at(&source, at.original(&guarded.inserted)),
                 None => error,
             }
         })
@@ -87,7 +93,7 @@ fn normal_newlines(source: &str) -> String {
     if source.contains('\r') { source.replace("\r\n", "\n").replace('\r', "\n") } else { source.to_owned() }
 }
 
-fn syntax_error(error: &minijinja::Error, source: &Arc<str>) -> TemplateError {
+fn syntax_error(error: &minijinja::Error, source: &Arc<str>, inserted: &[u32]) -> TemplateError {
     let detail = error.detail().unwrap_or("the template cannot be read");
     let kind = if detail.contains("maximum recursion") { ErrorKind::Limit } else { ErrorKind::Syntax };
     let message = match detail.strip_prefix("unknown statement ") {
@@ -96,7 +102,10 @@ fn syntax_error(error: &minijinja::Error, source: &Arc<str>) -> TemplateError {
     };
     let plain = TemplateError::new(kind, message);
     match error.range() {
-        Some(range) => plain.at(source, range),
+        Some(range) => {
+            let span = Span { start: range.start as u32, end: range.end as u32 };
+            plain.at(source, span.original(inserted))
+        }
         None => plain,
     }
 }

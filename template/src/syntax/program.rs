@@ -16,6 +16,8 @@ pub(crate) struct Slot(pub(crate) u32);
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) source: Arc<str>,
+    /// Where the parsed text has characters that `source` has not.
+    pub(crate) inserted: Vec<u32>,
     pub(crate) body: Vec<Stmt>,
     pub(crate) names: Vec<Arc<str>>,
     /// Names that are assigned to, for hints.
