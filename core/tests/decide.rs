@@ -200,7 +200,8 @@ fn an_end_is_done_at_once_or_leaves_duties() {
     let duties = Duties { actions: Some(ActionsWhen::OnSuccess), done: 0, wake_parent: false };
     assert_eq!((run.status, run.duties.as_ref()), (Status::Complete, Some(&duties)));
     assert!(run.due_at.is_some() && run.lease.is_some(), "somebody looks again, and nobody else before");
-    let done = Input::ActionDone { worker: owner("one"), epoch: 1, error: Some("no".to_owned()) };
+    let done = Input::ActionDone { worker: owner("one"), epoch: 1, index: 0, error: Some("no".to_owned()) };
+    let run = apply(&run, done.clone(), 11).run;
     let run = apply(&run, done, 11).run;
     assert_eq!(run.duties.as_ref().map(|duties| duties.done), Some(1));
     let run = apply(&run, Input::DutiesDone { worker: owner("one"), epoch: 1 }, 12).run;

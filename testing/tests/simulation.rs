@@ -38,7 +38,7 @@ fn fresh_seeds_hold() {
 }
 
 /// Seeds that found a bug in the engine or its rules, with what the bug was.
-const FOUND: [(u64, &str, &str); 9] = [
+const FOUND: [(u64, &str, &str); 10] = [
     (41, "mix", "a claim decided again after a conflict started a run that had ended"),
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
@@ -47,6 +47,7 @@ const FOUND: [(u64, &str, &str); 9] = [
     (125, "mix", "a record that was read did not equal the one that was written"),
     (1_577, "retry", "the same, by nanoseconds of a random delay"),
     (10_955, "queue", "a run whose worker was lost was made to wait for its own lock"),
+    (3_049_446, "fanout", "an action that was told to be done twice stood for the one after it"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
 ];
 
@@ -122,5 +123,14 @@ fn two_crashes_at_any_calls_are_survived() {
                 }
             }
         });
+    }
+}
+
+/// The page that tells users what they can rely on names each bug that would break a promise.
+#[test]
+fn the_lifecycle_page_names_every_mutant() {
+    let page = include_str!("../../docs/LIFECYCLE.md");
+    for mutant in Mutant::ALL {
+        assert!(page.contains(&format!("`{mutant:?}`")), "{mutant:?} stands for no promise");
     }
 }

@@ -172,17 +172,18 @@ fn patience(run: &Run, input: &Input, now: Timestamp) -> Timestamp {
     claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta()))
 }
 
-/// Whether a write that was not answered took place: the stored record is the one that was to be
-/// written, or one that others wrote over it later without undoing it.
+/// Whether a write that was not answered took place: the stored record has all that it was to
+/// bring, whoever wrote since.
 pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
-    stored == wanted
-        || (stored.rev > wanted.rev
-            && stored.epoch == wanted.epoch
-            && stored.lease == wanted.lease
-            && stored.status == wanted.status
-            && stored.attempt == wanted.attempt
-            && stored.duties == wanted.duties
-            && stored.cancel >= wanted.cancel)
+    // Not the whole record: another version of the program may have left out what it does not know.
+    stored.rev >= wanted.rev
+        && stored.epoch == wanted.epoch
+        && stored.lease == wanted.lease
+        && stored.status == wanted.status
+        && stored.attempt == wanted.attempt
+        && stored.duties == wanted.duties
+        && stored.rendered == wanted.rendered
+        && stored.cancel >= wanted.cancel
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

@@ -36,8 +36,13 @@ impl Engine {
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties tells.
                 if error.is_some() || !last {
-                    let input =
-                        Input::ActionDone { worker: invocation.owner.clone(), epoch: run.epoch, error };
+                    let place = u32::try_from(index).unwrap_or(u32::MAX);
+                    let input = Input::ActionDone {
+                        worker: invocation.owner.clone(),
+                        epoch: run.epoch,
+                        index: place,
+                        error,
+                    };
                     run = match self.dispatcher.apply(run, input).await {
                         Ok(next) => next,
                         Err(error) => return rest(error),

@@ -80,9 +80,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             running(run, &worker, epoch)?;
             Ok(plain(Run { rendered: Some(rendered), ..run.clone() }))
         }
-        Input::ActionDone { worker, epoch, error } => {
+        Input::ActionDone { worker, epoch, index, error } => {
             held(run, &worker, epoch)?;
-            action_done(run, error, now)
+            action_done(run, index, error, now)
         }
         Input::DutiesDone { worker, epoch } => {
             held(run, &worker, epoch)?;
@@ -314,10 +314,15 @@ fn suspend(run: &Run, resume: Option<Span>, now: Timestamp) -> Decision {
     plain(next)
 }
 
-fn action_done(run: &Run, error: Option<String>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn action_done(
+    run: &Run,
+    index: u32,
+    error: Option<String>,
+    now: Timestamp,
+) -> Result<Decision, IllegalTransition> {
     let mut next = run.clone();
     let duties = next.duties.as_mut().ok_or(IllegalTransition::Nothing)?;
-    duties.done += 1;
+    duties.done = index + 1;
     if let Some(error) = error {
         next.log.push(Status::ActionFailed, now, Value::String(error));
     }

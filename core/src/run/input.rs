@@ -109,6 +109,8 @@ pub enum Input {
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
+        /// Its place in the list, from 0: told twice, it counts once.
+        index: u32,
         /// What went wrong, if anything.
         error: Option<String>,
     },
