@@ -79,6 +79,9 @@ fn report(mistakes: &[Mistake]) -> Failure {
     for (file, problem) in mistakes {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {}: {problem}", file.display());
+        for line in problem.snippet.iter().flat_map(|snippet| snippet.lines()) {
+            let _ = write!(text, "\n      {line}");
+        }
     }
     Failure::Wrong(text)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pumice_template::TemplateError;
 use serde_json::Value;
 
 /// Longest offending value shown in a message, in characters.
@@ -60,13 +61,15 @@ pub struct Problem {
     pub message: String,
     /// What would be right, where that can be told.
     pub hint: Option<String>,
+    /// The lines that are meant, with a mark below what is wrong in them.
+    pub snippet: Option<String>,
 }
 
 impl Problem {
     /// A problem at a place.
     #[must_use]
     pub fn new(path: JsonPath, message: impl Into<String>) -> Self {
-        Self { path, message: message.into(), hint: None }
+        Self { path, message: message.into(), hint: None, snippet: None }
     }
 
     /// The same with advice.
@@ -74,6 +77,13 @@ impl Problem {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// A template that does not parse, at `path` or below it.
+    #[must_use]
+    pub fn template(path: &JsonPath, error: &TemplateError) -> Self {
+        let problem = Self::new(path.join(error.path()), template_words(error));
+        Self { snippet: error.snippet(), ..problem }
     }
 
     /// The same, for a document that stands at `parent` within a larger one.
@@ -130,6 +140,14 @@ impl fmt::Display for SpecError {
         }
         Ok(())
     }
+}
+
+/// What a template's error says, without its place in a structure: that is told as a path.
+#[must_use]
+pub fn template_words(error: &TemplateError) -> String {
+    let text = error.to_string();
+    let place = format!(" in {}", error.path());
+    if error.path().is_empty() { text } else { text.strip_suffix(&place).unwrap_or(&text).to_owned() }
 }
 
 /// The candidate most like `name`, if one is near enough to be a slip of the pen.

@@ -8,7 +8,7 @@ use pumice_core::job_type::{Ended, JobContext, JobError, JobType, Kind, Leaf, Re
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
-use pumice_template::{Renderer, TemplateError};
+use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -106,8 +106,8 @@ impl JobType for Cmd {
             // Each word is a template of its own. One that is torn apart makes several bad ones.
             let bad = words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)));
             if let Some((word, error)) = bad {
-                let mut problem =
-                    Problem::new(root.field("payload"), format!("in the argument {word:?}: {error}"));
+                let mut problem = Problem::template(&root.field("payload"), &error);
+                problem.message = format!("in the argument {word:?}: {error}");
                 if renderer.check(line).is_ok() {
                     problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
                 }
@@ -126,7 +126,7 @@ impl JobType for Cmd {
         let vars = [("vars", Value::Object(typed.vars.unwrap_or_default()))];
         let more = typed.args.unwrap_or_default().into_iter().map(Text::into_text);
         let mut argv = if jinja {
-            templates.args(&line, &vars).map_err(|error| bad("payload", &error))?
+            templates.args(&line, &vars).map_err(|error| JobError::template("payload", &error))?
         } else {
             shlex::split(&line)
                 .ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
@@ -135,7 +135,7 @@ impl JobType for Cmd {
             argv.push(if jinja {
                 templates
                     .text(&argument, &vars)
-                    .map_err(|error| bad(&format!("parameters.args[{index}]"), &error))?
+                    .map_err(|error| JobError::template(&format!("parameters.args[{index}]"), &error))?
             } else {
                 argument
             });
@@ -146,7 +146,7 @@ impl JobType for Cmd {
             let text = if jinja {
                 templates
                     .text(&text, &vars)
-                    .map_err(|error| bad(&format!("parameters.env.{name}"), &error))?
+                    .map_err(|error| JobError::template(&format!("parameters.env.{name}"), &error))?
             } else {
                 text
             };
@@ -162,10 +162,6 @@ impl JobType for Cmd {
     fn kind(&self) -> Kind<'_> {
         Kind::Leaf(self)
     }
-}
-
-fn bad(place: &str, error: &TemplateError) -> JobError {
-    JobError::failed(format!("{place}: {error}"))
 }
 
 #[async_trait]

@@ -79,9 +79,7 @@ impl JobType for Dispatch {
             && let Some(inner) = parameters.get_mut("parameters")
         {
             let rendered = templates.json(inner, &[]);
-            *inner = rendered.map_err(|error| {
-                JobError::failed(format!("parameters.parameters{}: {error}", error.path()))
-            })?;
+            *inner = rendered.map_err(|error| JobError::template("parameters.parameters", &error))?;
         }
         Ok(Rendered { payload: job.fields.payload.clone(), parameters })
     }

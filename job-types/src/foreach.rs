@@ -101,7 +101,7 @@ impl JobType for Foreach {
         if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
             && let Err(error) = renderer.check(filename)
         {
-            problems.push(Problem::new(path.field("filename"), error.to_string()));
+            problems.push(Problem::template(&path.field("filename"), &error));
         }
         let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
         if !needs_file(&parameters.foreach)
@@ -120,7 +120,7 @@ impl JobType for Foreach {
         {
             *filename = templates
                 .json(filename, &[])
-                .map_err(|error| JobError::failed(format!("parameters.foreach.filename: {error}")))?;
+                .map_err(|error| JobError::template("parameters.foreach.filename", &error))?;
         }
         Ok(Rendered { payload: job.fields.payload.clone(), parameters })
     }

@@ -51,7 +51,10 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
         return Err(super::specs::no_such_job(home.database(), &options.job).await?);
     }
     let rendered = dispatcher.preview(&request, now).await?;
-    let rendered = rendered.map_err(|error| Failure::Wrong(format!("job {}: {error}", options.job)))?;
+    let rendered = rendered.map_err(|error| {
+        let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
+        Failure::Wrong(format!("job {}: {error}\n{lines}", options.job).trim_end().to_owned())
+    })?;
     let value = json!({ "payload": rendered.payload, "parameters": rendered.parameters });
     match global.output {
         Format::Yaml => write_out(&yaml(&value)?),
@@ -64,7 +67,7 @@ pub(super) fn template(options: &Template) -> Result<(), Failure> {
     let (now, zone) = moment(&options.moment)?;
     let mut context = Context::new(zone).with_now(now);
     context.insert("start", TemplateValue::local(now));
-    context.insert("ustart", TemplateValue::utc(now));
+    context.insert("ustart", TemplateValue::timezone_utc(now));
     if let Some(file) = &options.context {
         let wrong = |error: String| Failure::Wrong(format!("{}: {error}", file.display()));
         let Value::Object(variables) = parse_file(file).map_err(wrong)? else {

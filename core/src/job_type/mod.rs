@@ -13,10 +13,11 @@ pub use registry::{BadRegistry, Registry, check_template, job_schema};
 pub use templates::{LavaGlobals, Scene, Templates};
 
 use async_trait::async_trait;
+use pumice_template::TemplateError;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, template_words};
 use crate::spec::JobSpec;
 
 /// Payload and parameters as they run: templates filled in.
@@ -51,6 +52,14 @@ impl JobError {
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { retryable: false, ..Self::failed(message) }
+    }
+
+    /// A template that failed, at `place` of the job or below it: told with the line and a mark
+    /// below what is wrong in it.
+    #[must_use]
+    pub fn template(place: &str, error: &TemplateError) -> Self {
+        let message = format!("{place}{}: {}", error.path(), template_words(error));
+        Self::failed(message).with_data(json!({ "template": error.snippet() }))
     }
 
     /// The same with something to tell.

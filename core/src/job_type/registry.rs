@@ -172,7 +172,7 @@ fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub fn check_template(renderer: &Renderer, value: &Value, path: &JsonPath) -> Vec<Problem> {
     match renderer.check_json(value) {
         Ok(()) => Vec::new(),
-        Err(error) => vec![Problem::new(path.join(error.path()), error.to_string())],
+        Err(error) => vec![Problem::template(path, &error)],
     }
 }
 

@@ -73,7 +73,8 @@ impl Scene {
         let globals = self.globals();
         let state: TemplateValue = Value::Object(self.state.clone()).into();
         let start = TemplateValue::local(self.start);
-        let ustart = TemplateValue::utc(self.start);
+        // lava gives ustart the zone of Python's own library, and job.ts_ustart that of dateutil.
+        let ustart = TemplateValue::timezone_utc(self.start);
         let given = self.job.iter().filter(|(name, _)| !matches!(name.as_str(), "globals" | "state"));
         let job = given.map(|(name, value)| (name.clone(), value.clone().into())).chain([
             ("globals".to_owned(), globals.clone()),
@@ -82,7 +83,7 @@ impl Scene {
             ("run_id".to_owned(), TemplateValue::text(self.run_id.to_string())),
             ("ts_dispatch".to_owned(), TemplateValue::local(self.ts_dispatch)),
             ("ts_start".to_owned(), start.clone()),
-            ("ts_ustart".to_owned(), ustart.clone()),
+            ("ts_ustart".to_owned(), TemplateValue::utc(self.start)),
         ]);
         let mut context = Context::new(self.zone);
         context.insert("job", TemplateValue::map(job));
