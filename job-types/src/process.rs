@@ -57,7 +57,7 @@ impl Drop for Group {
 /// Runs a command to its end.
 pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<Ended, JobError> {
     let dir = context.work_dir.path()?;
-    let (stdout, stderr) = (Capture::new(dir, context, "stdout")?, Capture::new(dir, context, "stderr")?);
+    let (stdout, stderr) = (Capture::new(dir, context, "stdout"), Capture::new(dir, context, "stderr"));
     let exit = run_process(context, &command, dir, &stdout, &stderr).await?;
     let status = match &exit {
         Exit::Status(status) => status.code().unwrap_or_else(|| 128 + signal_of(*status)),
@@ -110,7 +110,7 @@ async fn run_process(
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(environment(context, command, dir)?)
+        .envs(environment(context, command, dir))
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(stdout.file()?)
@@ -158,13 +158,10 @@ fn environment(
     context: &JobContext<'_>,
     command: &Command,
     dir: &Path,
-) -> Result<Vec<(std::ffi::OsString, std::ffi::OsString)>, JobError> {
+) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let mut env = context.site.environment.clone();
     if context.site.settings.job_local_tmpdir {
-        let temp = dir.join(".tmp");
-        std::fs::create_dir_all(&temp)
-            .map_err(|error| JobError::failed(format!("cannot make {}: {error}", temp.display())))?;
-        env.push(("TMPDIR".into(), temp.into()));
+        env.push(("TMPDIR".into(), dir.into()));
     }
     env.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     let run = context.run;
@@ -178,7 +175,7 @@ fn environment(
         ("LAVA_WORKER", run.worker.to_string()),
     ];
     env.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())));
-    Ok(env)
+    env
 }
 
 /// One of a command's output streams, kept in a file while it runs.
@@ -188,13 +185,10 @@ struct Capture {
 }
 
 impl Capture {
-    fn new(dir: &Path, context: &JobContext<'_>, title: &'static str) -> Result<Self, JobError> {
-        let kept = dir.join(".output");
-        std::fs::create_dir_all(&kept)
-            .map_err(|error| JobError::failed(format!("cannot make {}: {error}", kept.display())))?;
+    fn new(dir: &Path, context: &JobContext<'_>, title: &'static str) -> Self {
         // Steps of one chain share the directory, and may run at the same time.
         let name = context.run.key.as_str().replace('/', "-");
-        Ok(Self { title, path: kept.join(format!("{name}.{title}")) })
+        Self { title, path: dir.join(format!(".{name}.{title}")) }
     }
 
     fn file(&self) -> Result<Stdio, JobError> {
