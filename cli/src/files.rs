@@ -11,6 +11,7 @@ use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use serde_json::Value;
 
+use crate::document::Document;
 use crate::failure::Failure;
 
 /// Largest spec file that is read, in bytes.
@@ -215,9 +216,11 @@ pub(crate) fn parse_file(file: &Path) -> Result<Value, String> {
     let json =
         file.extension().is_some_and(|ending| ending == "json") || text.trim_start().starts_with(['{', '[']);
     if json {
-        return serde_json::from_str(&text).map_err(|error| format!("not JSON: {error}"));
+        let parsed = serde_json::from_str(&text).map(|Document(value)| value);
+        return parsed.map_err(|error| format!("not JSON: {error}"));
     }
-    serde_yaml_ng::from_str(&text).map_err(|error| format!("not YAML: {error}"))
+    let parsed = serde_yaml_ng::from_str(&text).map(|Document(value)| value);
+    parsed.map_err(|error| format!("not YAML: {error}"))
 }
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`]; `-` is standard input.

@@ -64,12 +64,23 @@ pub(crate) async fn follow(
     let mut teller = Teller { tell, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
     let mut hint = unserved;
+    let mut open: Vec<RunKey> = roots.to_vec();
     loop {
-        let runs = trees(database, roots).await?;
+        // Only what is not done with is looked at again.
+        let mut runs = Vec::new();
+        let mut left = Vec::new();
+        for root in open {
+            let tree = trees(database, std::slice::from_ref(&root)).await?;
+            if !tree.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
+                left.push(root);
+            }
+            runs.extend(tree);
+        }
+        open = left;
         teller.look(&runs);
-        if runs.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
+        if open.is_empty() {
             teller.clear();
-            return Ok(runs);
+            return trees(database, roots).await;
         }
         if began.elapsed() > UNSERVED_AFTER
             && runs.iter().all(|run| run.ts_start.is_none())
@@ -112,6 +123,9 @@ impl Teller {
     }
 
     fn say(&mut self, line: &str) {
+        if self.tell == Tell::Nothing {
+            return;
+        }
         self.clear();
         anstream::eprintln!("{line}");
     }

@@ -2,10 +2,12 @@
 
 mod args;
 mod commands;
+mod document;
 mod failure;
 mod files;
 mod follow;
 mod output;
+mod signals;
 mod view;
 
 use std::process::ExitCode;

@@ -5,15 +5,18 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde_json::json;
 
 /// How long a command may go on after it was asked to end, before it is killed.
 const TERM_GRACE: Span = Span::from_secs(5);
+/// How often to look whether all that a command started has ended.
+const GROUP_POLL: Duration = Duration::from_millis(20);
 /// Longest part of the last line of stderr that goes into a failure's message, in bytes.
 const MAX_REASON: usize = 200;
 /// What lava gives as the exit status of a command that took too long.
@@ -40,6 +43,11 @@ enum Exit {
 struct Group(Option<Pid>);
 
 impl Group {
+    /// Whether any process of it is there.
+    fn is_alive(&self) -> bool {
+        self.0.is_some_and(|group| test_kill_process_group(group).is_ok())
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
             // The group may have ended by itself.
@@ -72,9 +80,10 @@ pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<En
     }
     let mut result = json!({ "exit_status": status, "output": [output] });
     let message = match exit {
-        Exit::Stopped => return Ok(Ended::Cancelled),
         Exit::Status(status) if status.success() => return Ok(Ended::Done(result)),
         Exit::TimedOut => format!("timed out after {}", command.timeout),
+        // The engine knows why, and says so instead.
+        Exit::Stopped => "stopped".to_owned(),
         Exit::Status(ended) => match ended.code() {
             Some(code) => format!("exit status {code}"),
             None => format!("killed by signal {}", signal_of(ended)),
@@ -136,11 +145,19 @@ async fn run_process(
     };
     group.signal(Signal::TERM);
     let grace = clock.sleep_until(clock.now() + TERM_GRACE.delta());
-    let ended = matches!(select(std::pin::pin!(child.wait()), std::pin::pin!(grace)).await, Either::Left(_));
-    if !ended {
-        group.signal(Signal::KILL);
+    // The command and all that it started, for what it started may have more to put in order.
+    let gone = async {
         child.wait().await.map_err(waited)?;
+        while group.is_alive() {
+            clock.sleep_until(clock.now() + GROUP_POLL).await;
+        }
+        Ok(())
+    };
+    if let Either::Left((gone, _)) = select(std::pin::pin!(gone), std::pin::pin!(grace)).await {
+        return gone.map(|()| why);
     }
+    group.signal(Signal::KILL);
+    child.wait().await.map_err(waited)?;
     Ok(why)
 }
 

@@ -149,13 +149,16 @@ impl Home {
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
         }
-        let killed = leftovers::kill(&self.scratch());
+        let killed = leftovers::kill(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
         }
         match std::fs::remove_dir_all(self.scratch()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder(error)),
+            // Each invocation has a directory of its own name: one that stays is in nobody's way.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "cannot remove old work directories");
+            }
             _ => {}
         }
         std::fs::create_dir_all(self.scratch()).map_err(folder)?;

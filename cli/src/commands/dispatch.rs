@@ -34,26 +34,32 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
             Err(error) => refused.push((name, error.to_string())),
         }
     }
-    if let Some(failure) = unreachable {
-        return Err(failure);
-    }
     let accepted = taken.iter().map(|run| json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing }));
     let errors = refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
-    let value =
+    let mut value =
         json!({ "accepted": accepted.collect::<Vec<Value>>(), "refused": errors.collect::<Vec<Value>>() });
-    if !options.wait || global.output == Format::Table {
+    let follows = options.wait && !taken.is_empty();
+    if !follows || global.output == Format::Table {
         print(global.output, &value, || {
             let note = |existing| if existing { "  (was there already)" } else { "" };
             taken.iter().map(|run| format!("{}  {}{}", run.run_id, run.job_id, note(run.existing))).collect()
         })?;
     }
     let mut failed = false;
-    if options.wait && !taken.is_empty() {
+    if follows {
         let roots: Vec<RunKey> = taken.iter().map(|run| RunKey::root(run.run_id)).collect();
         let hint = "nothing has started yet: is `pumice serve` running on this folder?";
         let runs = follow(home.database(), &roots, Tell::fitting(global.quiet), Some(hint)).await?;
-        super::run::show(global, home.database(), &runs).await?;
+        if global.output == Format::Table {
+            super::run::show(global, home.database(), &runs).await?;
+        } else {
+            value["runs"] = super::run::runs_json(home.database(), &runs).await?.into();
+            print(global.output, &value, Vec::new)?;
+        }
         failed = any_failed(&runs);
+    }
+    if let Some(failure) = unreachable {
+        return Err(failure);
     }
     if !refused.is_empty() {
         let lines: Vec<String> =

@@ -6,7 +6,7 @@ use pumice_core::ports::{Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
 use pumice_local::{Database, Durability, Home, Serve, SystemClock, Workers};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{given, registry};
 use crate::args::{Format, Global, Run};
@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
 use crate::output::print;
+use crate::signals::requests_to_stop;
 use crate::view;
 
 /// Makes a realm for the run, dispatches the job through its queue, and runs workers until
@@ -48,7 +49,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let root = RunKey::root(accepted?.run_id);
 
     let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
-    let (interrupted, mut first) = tokio::sync::watch::channel(0_u8);
+    let mut first = requests_to_stop()?;
     let mut second = first.clone();
     let workers =
         Workers::new(database.clone(), site, registry, Serve { slots: options.slots, ..Serve::default() });
@@ -57,11 +58,6 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         let _ = on_end.await;
     };
     let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.send_modify(|count| *count += 1);
-        }
-    });
     let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
     let roots = [root.clone()];
     let followed = tokio::select! {
@@ -121,10 +117,15 @@ pub(super) async fn show(global: &Global, database: &Database, runs: &[RunRecord
     if global.output == Format::Table {
         return print(global.output, &json!(null), || view::tree(runs, SystemClock.now()));
     }
+    print(global.output, &json!({ "runs": runs_json(database, runs).await? }), Vec::new)
+}
+
+/// Runs as programs get them.
+pub(super) async fn runs_json(database: &Database, runs: &[RunRecord]) -> Result<Vec<Value>, Failure> {
     let mut shown = Vec::with_capacity(runs.len());
     for run in runs {
         let spec = database.load_with_spec(&run.key).await?.map(|(_, spec)| spec);
         shown.push(view::run_json(run, spec.as_ref()));
     }
-    print(global.output, &json!({ "runs": shown }), Vec::new)
+    Ok(shown)
 }

@@ -6,8 +6,9 @@ use pumice_local::{Durability, Home, SystemClock, Workers};
 use super::registry;
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
+use crate::signals::requests_to_stop;
 
-/// Runs jobs until Ctrl-C or SIGTERM, which lets running jobs finish; a second one stops them.
+/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
 pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure> {
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
@@ -20,18 +21,8 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots = options.slots, "serving; Ctrl-C stops");
-    let (signals, mut first) = tokio::sync::watch::channel(0_u8);
+    let mut first = requests_to_stop()?;
     let mut second = first.clone();
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                told = tokio::signal::ctrl_c() => if told.is_err() { return },
-                _ = terminated.recv() => {}
-            }
-            signals.send_modify(|count| *count = count.saturating_add(1));
-        }
-    });
     let stop = async move {
         // The sender lives as long as the process.
         let _ = first.wait_for(|count| *count > 0).await;

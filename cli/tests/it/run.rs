@@ -334,3 +334,46 @@ fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
     assert_eq!(printed.run_of("each")["result"]["failed_indexes"], json!([1]));
     assert_eq!((printed.status, printed.json()["runs"].as_array().map(Vec::len)), (0, Some(4)));
 }
+
+#[test]
+fn what_timed_out_keeps_its_output_and_lets_its_children_end() {
+    let pumice = Pumice::new();
+    let script = "(trap 'echo graceful; exit' TERM; while true; do sleep 0.05; done) & echo before; wait";
+    for limits in [json!({ "timeout": "0.5s" }), json!({})] {
+        let mut spec = with(shell("a", script), limits.clone());
+        if limits == json!({}) {
+            spec["parameters"]["timeout"] = json!("0.5s");
+        }
+        let printed = pumice.run_spec(&spec, "a");
+        let run = printed.run_of("a");
+        assert!(
+            run["reason"].as_str().expect("a reason").starts_with("timed out after 500ms")
+                || run["reason"].as_str().expect("a reason").starts_with("timed out after 0.5s"),
+            "{run:#}"
+        );
+        assert!(
+            printed.err.contains("a | before") && printed.err.contains("a | graceful"),
+            "{limits}: {}",
+            printed.err
+        );
+    }
+}
+
+#[test]
+fn run_asked_to_end_takes_its_commands_along() {
+    let pumice = Pumice::new();
+    let mark = pumice.path().join("up");
+    pumice.write("jobs.json", shell("a", &format!("touch {}; exec sleep 600", mark.display())).to_string());
+    let mut child = pumice.command(&["run", "-q", "--jobs", "jobs.json", "a"]).spawn().expect("run");
+    while !mark.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let status = std::process::Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+    assert!(status.success());
+    assert_eq!(child.wait().expect("an end").code(), Some(1));
+    let left = std::process::Command::new("pgrep")
+        .args(["-f", &mark.display().to_string()])
+        .output()
+        .expect("pgrep");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}

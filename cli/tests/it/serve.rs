@@ -110,6 +110,48 @@ fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
+#[test]
+fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
+    let pumice = Pumice::new();
+    let folder = pumice.path().display().to_string();
+    let step = |id: &str, seconds: &str| {
+        shell(
+            id,
+            &format!("touch {folder}/{id}; sleep {seconds}; echo made by {id} > mine.txt; cat mine.txt"),
+        )
+    };
+    let dag = json!({ "job_id": "d", "type": "dag", "worker": "core", "enabled": true,
+        "payload": { "a": null, "b": null }, "parameters": { "workers": 2 } });
+    apply(&pumice, &json!([dag, step("a", "0.3"), step("b", "0.8")]));
+    let mut server = pumice.serve();
+    let accepted = pumice.run(&["dispatch", "d", "-o", "json"]).json();
+    let run = accepted["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
+    wait_until(|| pumice.path().join("a").exists() && pumice.path().join("b").exists());
+    server.0.kill().expect("killed");
+    server.0.wait().expect("gone");
+    let _again = pumice.serve();
+    let shown = || pumice.run(&["runs", "show", &run, "-o", "json"]).json()["runs"].clone();
+    wait_until(|| shown()[0]["status"] == "complete");
+    for child in shown().as_array().expect("runs").iter().skip(1) {
+        let stdout =
+            child["result"]["output"][0]["stdout"].as_str().unwrap_or_else(|| panic!("no output: {child:#}"));
+        assert!(std::fs::read_to_string(stdout).expect("kept").starts_with("made by"));
+    }
+}
+
+#[test]
+fn followed_requests_tell_what_was_refused_too() {
+    let pumice = Pumice::new();
+    let _server = pumice.serve();
+    apply(&pumice, &shell("a", "true"));
+    let printed = pumice.run(&["dispatch", "a", "nowhere", "--wait", "-o", "json"]);
+    let json = printed.json();
+    assert_eq!((printed.status, json["runs"][0]["status"].as_str()), (2, Some("complete")));
+    assert_eq!(json["refused"][0]["request"], "nowhere");
+    let printed = pumice.run(&["dispatch", "nowhere", "--wait", "-o", "json"]);
+    assert_eq!((printed.status, printed.json()["refused"].as_array().map(Vec::len)), (2, Some(1)));
+}
+
 /// Waits for something that another process does: no more than it takes, and not for ever.
 fn wait_until(mut holds: impl FnMut() -> bool) {
     let began = std::time::Instant::now();

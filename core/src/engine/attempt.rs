@@ -198,6 +198,9 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Option<Outcome> {
     Some(match (ended, stop) {
         (_, Some(Stop::Lost)) => return None,
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
+        (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
+            failure(JobError { message: format!("timed out after {limit}"), ..error })
+        }
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
         (Some(Ok(Err(error))), _) => failure(error),

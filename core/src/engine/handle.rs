@@ -73,7 +73,9 @@ impl Engine {
         };
         let owner =
             Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
-        let work_dir = WorkDir::new(self.site.scratch.clone(), run.run_id.to_string());
+        // A name of this invocation's own: steps that run apart must not clear up each other's files.
+        let name = format!("{}-{}", run.run_id, self.site.ports.random.uuid(self.now()).simple());
+        let work_dir = WorkDir::new(self.site.scratch.clone(), name);
         let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
         Box::pin(self.run_to_rest(run, &spec, receives, &invocation, None)).await?;
         Ok(Handled::Delete)

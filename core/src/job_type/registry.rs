@@ -91,9 +91,20 @@ impl Registry {
     /// # Errors
     /// [`SpecError`] with every mistake found.
     pub fn read_job(&self, document: &Value, settings: &Settings) -> Result<JobSpec, SpecError> {
-        let job = JobSpec::parse(document)?;
-        SpecError::check(self.check_job(&job, settings))?;
-        Ok(job)
+        match JobSpec::parse(document) {
+            Ok(job) => {
+                SpecError::check(self.check_job(&job, settings))?;
+                Ok(job)
+            }
+            Err(mut error) => {
+                // What is wrong with one field must not hide what is wrong with the others.
+                let rest = without_problems(document, &error.problems);
+                if let Ok(job) = JobSpec::parse(&rest) {
+                    error.problems.extend(self.check_job(&job, settings));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Checks what depends on the job's type, its actions and the realm's settings.
@@ -161,6 +172,22 @@ impl Registry {
         problem.hint = did_you_mean(name, known()).or_else(|| Some(list_of(known())));
         problem
     }
+}
+
+/// A document without the fields that have problems, and with names in place of bad ones.
+fn without_problems(document: &Value, problems: &[Problem]) -> Value {
+    let mut rest = document.clone();
+    let Some(fields) = rest.as_object_mut() else { return rest };
+    let wrong = |name: &str| {
+        let path = JsonPath::root().field(name);
+        problems.iter().any(|problem| problem.path.as_str().starts_with(path.as_str()))
+    };
+    fields.retain(|name, _| !wrong(name));
+    for name in ["job_id", "worker"] {
+        fields.entry(name).or_insert_with(|| "unknown".into());
+    }
+    fields.entry("payload").or_insert(Value::Null);
+    rest
 }
 
 fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
