@@ -48,6 +48,11 @@ const FOUND: [(u64, &str, &str); 10] = [
     (1_577, "retry", "the same, by nanoseconds of a random delay"),
     (10_955, "queue", "a run whose worker was lost was made to wait for its own lock"),
     (3_049_446, "fanout", "an action that was told to be done twice stood for the one after it"),
+    (
+        11_075_247,
+        "keyed",
+        "a client that got no answer met the run it had made itself; the check took that for another request",
+    ),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
 ];
 
