@@ -38,7 +38,7 @@ fn fresh_seeds_hold() {
 }
 
 /// Seeds that found a bug in the engine or its rules, with what the bug was.
-const FOUND: [(u64, &str, &str); 10] = [
+const FOUND: [(u64, &str, &str); 11] = [
     (41, "mix", "a claim decided again after a conflict started a run that had ended"),
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
