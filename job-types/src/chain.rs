@@ -1,7 +1,7 @@
 //! Job type `chain`: jobs one after the other (lava guide, Job type: chain).
 
 use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, Rendered, Templates};
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
@@ -45,15 +45,7 @@ impl JobType for Chain {
     }
 
     fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
-        let problems = typed::check::<JobList, Parameters>(job);
-        if !problems.is_empty() {
-            return problems;
-        }
-        let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-        match self.plan(job, &rendered) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
-        }
+        typed::check_plan::<JobList, Parameters>(self, job)
     }
 
     fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {

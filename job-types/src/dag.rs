@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates};
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
@@ -91,15 +91,7 @@ impl JobType for Dag {
     }
 
     fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
-        let problems = typed::check::<Edges, Parameters>(job);
-        if !problems.is_empty() {
-            return problems;
-        }
-        let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-        match self.plan(job, &rendered) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
-        }
+        typed::check_plan::<Edges, Parameters>(self, job)
     }
 
     fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {

@@ -1,6 +1,6 @@
 //! From a job's JSON to a job type's own types: one definition for the check, the schema and the run.
 
-use pumice_core::job_type::{JobError, check_template};
+use pumice_core::job_type::{Composite, JobError, Rendered, check_template};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema;
 use pumice_core::spec::JobSpec;
@@ -15,6 +15,22 @@ pub(crate) fn check<P: JsonSchema, Q: JsonSchema>(job: &JobSpec) -> Vec<Problem>
     let mut problems = check_at::<P>(&job.fields.payload, &root.field("payload"));
     problems.extend(check_at::<Q>(&Value::Object(job.parameters()), &root.field("parameters")));
     problems
+}
+
+/// Checks payload and parameters against their types, and that there is a plan for them.
+pub(crate) fn check_plan<P: JsonSchema, Q: JsonSchema>(
+    composite: &dyn Composite,
+    job: &JobSpec,
+) -> Vec<Problem> {
+    let problems = check::<P, Q>(job);
+    if !problems.is_empty() {
+        return problems;
+    }
+    let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+    match composite.plan(job, &rendered) {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
+    }
 }
 
 /// Checks one value that stands at `path`.

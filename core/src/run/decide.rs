@@ -6,9 +6,10 @@
 use chrono::SubsecRound;
 use serde_json::{Value, json};
 
+use super::fits::{held, not_ended, not_held, running, startable, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
-use super::look::{crashes_so_far, is_early, is_suspended};
-use super::record::{Duties, Lease, Run, Worker};
+use super::look::{crashes_so_far, is_suspended};
+use super::record::{Duties, Lease, Run};
 use super::retry::{begin_next, retry_delay};
 use super::status::Status;
 use crate::Timestamp;
@@ -104,40 +105,6 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
 
 fn plain(run: Run) -> Decision {
     Decision { run, wake: None, lock: None }
-}
-
-fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    match &run.lease {
-        Some(lease) if now < lease.until => Err(IllegalTransition::Held),
-        _ => Ok(()),
-    }
-}
-
-/// Whether nobody has the run and no attempt that has ended is still to be seen to.
-fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    not_held(run, now)?;
-    not_ended(run)?;
-    if run.duties.is_some() { Err(IllegalTransition::Held) } else { Ok(()) }
-}
-
-/// Whether an attempt may begin: what was so when the record was looked at may not be so any more
-/// when the claim is written.
-fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    without_duties(run, now)?;
-    if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }
-}
-
-fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
-    if run.status.is_end() { Err(IllegalTransition::Ended) } else { Ok(()) }
-}
-
-fn held(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
-    if run.is_held(worker, epoch) { Ok(()) } else { Err(IllegalTransition::Fenced) }
-}
-
-fn running(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
-    held(run, worker, epoch)?;
-    if run.status == Status::Running { Ok(()) } else { Err(IllegalTransition::Fenced) }
 }
 
 fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, now: Timestamp) -> Decision {

@@ -2,6 +2,7 @@
 
 mod decide;
 mod event;
+mod fits;
 mod input;
 mod look;
 mod record;
