@@ -40,6 +40,9 @@ pub(crate) struct Global {
         env = "PUMICE_HOME"
     )]
     pub(crate) home: PathBuf,
+    /// The realm is on AWS, as --home aws says too; its name is that of --realm or LAVA_REALM
+    #[arg(long, global = true, help_heading = "Options of every command", conflicts_with = "home")]
+    pub(crate) aws: bool,
     /// The realm's name; a new folder is given it, an existing one must hold it
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
     pub(crate) realm: Option<RealmName>,
@@ -56,6 +59,13 @@ pub(crate) struct Global {
     /// Print results only: no progress, no log
     #[arg(short, long, global = true, help_heading = "Options of every command")]
     pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// Whether the realm is on AWS.
+    pub(crate) fn is_aws(&self) -> bool {
+        self.aws || self.home.as_os_str() == "aws"
+    }
 }
 
 /// How results are printed.

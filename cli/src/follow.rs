@@ -7,7 +7,7 @@ use std::time::Duration;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
-use pumice_local::{Database, SystemClock};
+use pumice_local::SystemClock;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -43,11 +43,11 @@ impl Tell {
 }
 
 /// All runs of the trees below these roots, each parent before what it started.
-pub(crate) async fn trees(database: &Database, roots: &[RunKey]) -> Result<Vec<Run>, Failure> {
+pub(crate) async fn trees(store: &dyn RunStore, roots: &[RunKey]) -> Result<Vec<Run>, Failure> {
     let mut runs = Vec::new();
     for root in roots {
         let query = RunQuery { tree_of: Some(root.clone()), ..RunQuery::default() };
-        runs.extend(database.list(&query).await?);
+        runs.extend(store.list(&query).await?);
     }
     Ok(runs)
 }
@@ -55,7 +55,7 @@ pub(crate) async fn trees(database: &Database, roots: &[RunKey]) -> Result<Vec<R
 /// Waits until the runs below these roots have ended, with everything they started, and nothing
 /// is left to do about them. Gives them all.
 pub(crate) async fn follow(
-    database: &Database,
+    store: &dyn RunStore,
     roots: &[RunKey],
     tell: Tell,
     unserved: Option<&str>,
@@ -70,7 +70,7 @@ pub(crate) async fn follow(
         let mut runs = Vec::new();
         let mut left = Vec::new();
         for root in open {
-            let tree = trees(database, std::slice::from_ref(&root)).await?;
+            let tree = trees(store, std::slice::from_ref(&root)).await?;
             if !tree.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
                 left.push(root);
             }
@@ -80,7 +80,7 @@ pub(crate) async fn follow(
         teller.look(&runs);
         if open.is_empty() {
             teller.clear();
-            return trees(database, roots).await;
+            return trees(store, roots).await;
         }
         if began.elapsed() > UNSERVED_AFTER
             && runs.iter().all(|run| run.ts_start.is_none())

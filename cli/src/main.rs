@@ -1,12 +1,15 @@
 //! The `pumice` command: run jobs here, serve a realm's folder, look at what ran.
 
 mod args;
+#[cfg(feature = "aws")]
+mod aws;
 mod commands;
 mod document;
 mod failure;
 mod files;
 mod follow;
 mod output;
+mod realm;
 mod signals;
 mod view;
 

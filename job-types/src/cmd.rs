@@ -64,6 +64,10 @@ struct Parameters {
     /// How long the command may run; default 10 minutes, or the realm's `CMD_TIMEOUT`.
     #[serde(default)]
     timeout: Option<Span>,
+    /// Whether the command gets the worker's AWS credentials; default false. Where jobs run in the
+    /// worker's own environment, as in an embedded realm, they have them anyway.
+    #[serde(default)]
+    aws_credentials: Option<bool>,
     /// What templates see as `vars`.
     #[serde(default)]
     vars: Option<Map<String, Value>>,
@@ -175,6 +179,7 @@ impl Leaf for Cmd {
             argv,
             env: env.collect(),
             timeout: parameters.timeout.unwrap_or(context.site.settings.cmd_timeout),
+            aws_credentials: parameters.aws_credentials.unwrap_or(false),
         };
         process::run(context, command).await
     }

@@ -30,6 +30,8 @@ pub(crate) struct Command {
     pub(crate) env: Vec<(String, String)>,
     /// How long it may run.
     pub(crate) timeout: Span,
+    /// Whether it gets the worker's AWS credentials.
+    pub(crate) aws_credentials: bool,
 }
 
 /// How a command came to its end.
@@ -177,6 +179,9 @@ fn environment(
     dir: &Path,
 ) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let mut env = context.site.environment.clone();
+    if command.aws_credentials {
+        env.extend(context.site.credentials.iter().cloned());
+    }
     if context.site.settings.job_local_tmpdir {
         env.push(("TMPDIR".into(), dir.into()));
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{JobStore, Ports, StoreError};
+use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_system::{SystemClock, SystemRandom};
 use pumice_template::Zone;
 use serde_json::json;
 
-use crate::clock::{SystemClock, SystemRandom};
 use crate::database::{Database, Durability, OpenError};
 use crate::leftovers;
 use crate::objects::Folders;
@@ -187,6 +187,8 @@ impl Home {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             scratch: self.scratch(),
             environment: commands,
+            // Commands get the whole environment of the process.
+            credentials: Vec::new(),
             ports: Ports {
                 jobs: database.clone(),
                 runs: database.clone(),

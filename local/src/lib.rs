@@ -1,6 +1,6 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
-mod clock;
+mod catalog;
 mod database;
 mod home;
 mod jobs;
@@ -12,10 +12,9 @@ mod schema;
 mod state;
 mod worker;
 
-pub use clock::{SystemClock, SystemRandom};
 pub use database::{Database, Durability, OpenError};
 pub use home::{Home, HomeError, InUse, ServeLock};
-pub use jobs::{Applied, Doc, JobChange};
 pub use objects::Folders;
+pub use pumice_system::{SystemClock, SystemRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, VISIBILITY};
 pub use worker::{Serve, Workers};

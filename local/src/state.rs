@@ -21,7 +21,7 @@ fn instant(micros: i64) -> Timestamp {
     chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default()
 }
 
-fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
+pub(crate) fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
     };
@@ -36,7 +36,7 @@ fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
     })
 }
 
-const COLUMNS: &str = "state_id, type, value, publisher, timestamp, expires";
+pub(crate) const COLUMNS: &str = "state_id, type, value, publisher, timestamp, expires";
 
 #[async_trait]
 impl StateStore for Database {
@@ -70,32 +70,6 @@ impl StateStore for Database {
                     item.expires.timestamp_micros(),
                 ])
                 .map(drop)
-        })
-        .await
-    }
-}
-
-impl Database {
-    /// Every state item that has not expired, by id.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError> {
-        self.run(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM state WHERE expires > ? ORDER BY state_id");
-            let mut statement = connection.prepare(&sql)?;
-            statement.query_map([now.timestamp_micros()], item)?.collect()
-        })
-        .await
-    }
-
-    /// Removes a state item; tells whether it was there.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {
-        self.run(move |connection| {
-            connection.execute("DELETE FROM state WHERE state_id = ?", [id.as_str()]).map(|count| count > 0)
         })
         .await
     }

@@ -39,6 +39,7 @@ mod memory {
 mod sqlite {
     use std::sync::Arc;
 
+    use pumice_core::ports::Catalog;
     use pumice_local::{Database, Durability, Folders, SystemClock};
     use pumice_testing::conformance::{Adapters, job_specs, realm};
 

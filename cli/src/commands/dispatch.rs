@@ -5,17 +5,18 @@ use pumice_core::ids::RunKey;
 use pumice_core::request::{DispatchRequest, When, check_key, parse_body};
 use serde_json::{Value, json};
 
-use super::{given, home, instant, registry, zone_of};
+use super::{given, instant, registry, zone_of};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
 use crate::files::read_text;
 use crate::follow::{Tell, any_failed, follow};
 use crate::output::print;
+use crate::realm::Realm;
 
 /// Takes each request by itself; says what became of each.
 pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), Failure> {
-    let home = home(global, false).await?;
-    let site = home.site().await?;
+    let realm = Realm::open(global, false).await?;
+    let site = realm.site().await?;
     let (requests, mut refused) = match &options.file {
         Some(file) => from_file(file, zone_of(site.zone))?,
         None => (from_options(&options, site.zone)?, Vec::new()),
@@ -48,12 +49,11 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     let mut failed = false;
     if follows {
         let roots: Vec<RunKey> = taken.iter().map(|run| RunKey::root(run.run_id)).collect();
-        let hint = "nothing has started yet: is `pumice serve` running on this folder?";
-        let runs = follow(home.database(), &roots, Tell::fitting(global.quiet), Some(hint)).await?;
+        let runs = follow(realm.runs(), &roots, Tell::fitting(global.quiet), Some(realm.unserved())).await?;
         if global.output == Format::Table {
-            super::run::show(global, home.database(), &runs).await?;
+            super::run::show(global, realm.runs(), &runs).await?;
         } else {
-            value["runs"] = super::run::runs_json(home.database(), &runs).await?.into();
+            value["runs"] = super::run::runs_json(realm.runs(), &runs).await?.into();
             print(global.output, &value, Vec::new)?;
         }
         failed = any_failed(&runs);

@@ -14,11 +14,10 @@ use clap::CommandFactory;
 use pumice_core::Timestamp;
 use pumice_core::job_type::Registry;
 use pumice_core::request::{BadInstant, parse_instant, set_dotted};
-use pumice_local::{Durability, Home};
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
-use crate::args::{Cli, Command, Given, Global};
+use crate::args::{Cli, Command, Given};
 use crate::failure::Failure;
 
 /// Carries out a command line.
@@ -46,11 +45,6 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
 /// The job types and actions of this program.
 fn registry() -> Result<Arc<Registry>, Failure> {
     pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
-}
-
-/// Opens the realm's folder; makes it when `create`.
-async fn home(global: &Global, create: bool) -> Result<Home, Failure> {
-    Ok(Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?)
 }
 
 type GlobalsAndParameters = (Map<String, Value>, Map<String, Value>);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pumice_core::Timestamp;
 use pumice_core::engine::Dispatcher;
-use pumice_core::ports::{Clock, JobStore};
+use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
@@ -16,6 +16,7 @@ use crate::args::{Format, Global, Moment, Render, Template};
 use crate::failure::Failure;
 use crate::files::{self, parse_file, read_text};
 use crate::output::{print, write_out, yaml};
+use crate::realm::Realm;
 
 fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
     let zone = match &moment.tz {
@@ -35,20 +36,20 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let (globals, parameters) = given(&options.given)?;
     let (now, zone) = moment(&options.moment)?;
     let temporary = tempfile::tempdir()?;
-    let home = if options.jobs.is_empty() {
-        super::home(global, false).await?
+    let realm = if options.jobs.is_empty() {
+        Realm::open(global, false).await?
     } else {
         let specs = files::load(&options.jobs, &registry)?;
         let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
         home.database().put_jobs(specs.jobs, false).await?;
-        home
+        Realm::Folder(home)
     };
-    let mut site = pumice_core::job_type::Site::clone(&*home.site().await?);
+    let mut site = pumice_core::job_type::Site::clone(&*realm.site().await?);
     site.zone = zone;
     let dispatcher = Dispatcher::new(Arc::new(site), registry);
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(options.job.clone()) };
-    if home.database().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten().is_none() {
-        return Err(super::specs::no_such_job(home.database(), &options.job).await?);
+    if realm.jobs().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten().is_none() {
+        return Err(super::specs::no_such_job(realm.jobs(), &options.job).await?);
     }
     let rendered = dispatcher.preview(&request, now).await?;
     let rendered = rendered.map_err(|error| {

@@ -2,10 +2,10 @@
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Clock, RunStore};
+use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
-use pumice_local::{Database, Durability, Home, Serve, SystemClock, Workers};
+use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
 use super::{given, registry};
@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
 use crate::output::print;
+use crate::realm::Realm;
 use crate::signals::requests_to_stop;
 use crate::view;
 
@@ -85,8 +86,8 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
 }
 
 /// Ctrl-C: what waits never starts, what runs is stopped.
-async fn cancel_all(dispatcher: &Dispatcher, database: &Database, root: &RunKey) -> Result<(), Failure> {
-    for run in crate::follow::trees(database, std::slice::from_ref(root)).await? {
+async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey) -> Result<(), Failure> {
+    for run in crate::follow::trees(store, std::slice::from_ref(root)).await? {
         // One that has ended meanwhile needs no cancelling.
         let _ = dispatcher.cancel(&run.key).await;
     }
@@ -96,14 +97,14 @@ async fn cancel_all(dispatcher: &Dispatcher, database: &Database, root: &RunKey)
 async fn jobs_of_home(
     global: &Global,
 ) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
-    if !global.home.join("pumice.db").exists() {
+    if !global.is_aws() && !global.home.join("pumice.db").exists() {
         let message =
             "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
         return Err(Failure::Wrong(message.to_owned()));
     }
-    let home = super::home(global, false).await?;
+    let realm = Realm::open(global, false).await?;
     let mut jobs = Vec::new();
-    for (_, document) in home.database().all_jobs().await? {
+    for (_, document) in realm.catalog().all_jobs().await? {
         jobs.push(
             pumice_core::spec::JobSpec::from_checked(document)
                 .map_err(|error| Failure::Wrong(error.to_string()))?,
@@ -113,18 +114,18 @@ async fn jobs_of_home(
 }
 
 /// Prints runs: the tree for people, everything for programs.
-pub(super) async fn show(global: &Global, database: &Database, runs: &[RunRecord]) -> Result<(), Failure> {
+pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
     if global.output == Format::Table {
         return print(global.output, &json!(null), || view::tree(runs, SystemClock.now()));
     }
-    print(global.output, &json!({ "runs": runs_json(database, runs).await? }), Vec::new)
+    print(global.output, &json!({ "runs": runs_json(store, runs).await? }), Vec::new)
 }
 
 /// Runs as programs get them.
-pub(super) async fn runs_json(database: &Database, runs: &[RunRecord]) -> Result<Vec<Value>, Failure> {
+pub(super) async fn runs_json(store: &dyn RunStore, runs: &[RunRecord]) -> Result<Vec<Value>, Failure> {
     let mut shown = Vec::with_capacity(runs.len());
     for run in runs {
-        let spec = database.load_with_spec(&run.key).await?.map(|(_, spec)| spec);
+        let spec = store.load_with_spec(&run.key).await?.map(|(_, spec)| spec);
         shown.push(view::run_json(run, spec.as_ref()));
     }
     Ok(shown)

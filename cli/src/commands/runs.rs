@@ -4,31 +4,32 @@ use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::{RunId, RunKey};
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{IllegalTransition, Run};
-use pumice_local::{Database, SystemClock};
+use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
-use super::{home, registry};
+use super::registry;
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
 use crate::follow::trees;
 use crate::output::{columns, print};
+use crate::realm::Realm;
 use crate::view;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
-    let home = home(global, false).await?;
-    let database = home.database();
+    let realm = Realm::open(global, false).await?;
+    let store = realm.runs();
     match command {
         Runs::List { job, statuses, since, limit, children } => {
             let now = SystemClock.now();
             let since = since.map(|span| now - span.delta());
             let query = RunQuery { job, statuses, since, tree_of: None, children, limit };
-            list(global, database, &query).await
+            list(global, store, &query).await
         }
-        Runs::Show { run } => show(global, database, &key(&run)?).await,
+        Runs::Show { run } => show(global, store, &key(&run)?).await,
         Runs::Cancel { runs } => {
             let keys = runs.iter().map(|run| key(run)).collect::<Result<Vec<_>, _>>()?;
-            let dispatcher = Dispatcher::new(home.site().await?, registry()?);
+            let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
             cancel(global, &dispatcher, &keys).await
         }
     }
@@ -41,11 +42,11 @@ fn key(text: &str) -> Result<RunKey, Failure> {
     }
 }
 
-async fn list(global: &Global, database: &Database, query: &RunQuery) -> Result<(), Failure> {
-    let runs = database.list(query).await?;
+async fn list(global: &Global, store: &dyn RunStore, query: &RunQuery) -> Result<(), Failure> {
+    let runs = store.list(query).await?;
     let now = SystemClock.now();
     if global.output != Format::Table {
-        return super::run::show(global, database, &runs).await;
+        return super::run::show(global, store, &runs).await;
     }
     let rows: Vec<Vec<String>> = runs
         .iter()
@@ -63,11 +64,11 @@ async fn list(global: &Global, database: &Database, query: &RunQuery) -> Result<
     print(global.output, &Value::Null, || columns(&["RUN", "JOB", "STATUS", "DISPATCHED", "TOOK", ""], &rows))
 }
 
-async fn show(global: &Global, database: &Database, key: &RunKey) -> Result<(), Failure> {
-    let runs = trees(database, std::slice::from_ref(key)).await?;
+async fn show(global: &Global, store: &dyn RunStore, key: &RunKey) -> Result<(), Failure> {
+    let runs = trees(store, std::slice::from_ref(key)).await?;
     let Some(root) = runs.first() else { return Err(Failure::Wrong(format!("no such run {key}"))) };
     if global.output != Format::Table {
-        return super::run::show(global, database, &runs).await;
+        return super::run::show(global, store, &runs).await;
     }
     print(global.output, &Value::Null, || {
         let mut lines = view::tree(&runs, SystemClock.now());

@@ -3,37 +3,34 @@
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::job_schema;
-use pumice_core::ports::JobStore;
+use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
 use pumice_core::problem::did_you_mean;
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, RealmFields};
-use pumice_local::{Applied, Doc, JobChange};
+use pumice_core::spec::{JobSpec, RealmFields, RealmSpec};
 use serde_json::{Value, json};
 
-use super::{home, registry};
+use super::registry;
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{columns, print, write_out, yaml};
+use crate::realm::Realm;
 
 /// Adds and updates job specs, all or none, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
     let specs = files::load(&options.paths, &*registry()?)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
-    let mut own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
-    let home = home(&own, !options.dry_run || global.home.join("pumice.db").exists()).await;
-    let home = match home {
-        Err(_) if options.dry_run && !global.home.join("pumice.db").exists() => {
-            return all_new(global, &specs.jobs);
-        }
-        other => other?,
-    };
-    own.realm = Some(home.realm().clone());
-    if let (Some(realm), false) = (&specs.realm, options.dry_run) {
-        home.database().put_realm(realm.document.clone()).await?;
+    let own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
+    let there = global.is_aws() || global.home.join("pumice.db").exists();
+    if options.dry_run && !there {
+        return all_new(global, &specs.jobs);
+    }
+    let realm = Realm::open(&own, !options.dry_run).await?;
+    if !options.dry_run {
+        put_realm(&realm, specs.realm.as_ref()).await?;
     }
     let after: Vec<Doc> = specs.jobs.iter().map(|job| job.document.clone()).collect();
-    let applied = home.database().put_jobs(specs.jobs, options.dry_run).await?;
+    let applied = realm.catalog().put_jobs(specs.jobs, options.dry_run).await?;
     let value = changes_json(&applied);
     print(global.output, &value, || {
         let mut lines = Vec::new();
@@ -50,6 +47,23 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         lines.push(summary(&applied, options.dry_run));
         lines
     })
+}
+
+/// Puts the realm's document; makes one where there is none yet.
+async fn put_realm(realm: &Realm, spec: Option<&RealmSpec>) -> Result<(), Failure> {
+    let catalog: &dyn Catalog = realm.catalog();
+    match spec {
+        Some(spec) if spec.fields.realm != *realm.name() => {
+            let (given, name) = (&spec.fields.realm, realm.name());
+            Err(Failure::Wrong(format!("the specs are of realm {given}, not {name}")))
+        }
+        Some(spec) => Ok(catalog.put_realm(spec.document.clone()).await?),
+        None if catalog.realm_document().await?.is_none() => {
+            let document = json!({ "realm": realm.name() });
+            Ok(catalog.put_realm(document.as_object().cloned().unwrap_or_default()).await?)
+        }
+        None => Ok(()),
+    }
 }
 
 /// What a dry run says of a folder that holds nothing yet.
@@ -108,11 +122,11 @@ pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
 
 /// Lists, shows and deletes jobs.
 pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> {
-    let home = home(global, false).await?;
-    let database = home.database();
+    let realm = Realm::open(global, false).await?;
+    let catalog = realm.catalog();
     match command {
         Jobs::List { pattern } => {
-            let mut jobs = database.all_jobs().await?;
+            let mut jobs = catalog.all_jobs().await?;
             jobs.retain(|(id, _)| pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id.as_str())));
             let text = |doc: &Doc, name: &str| match doc.get(name) {
                 None | Some(Value::Null) => String::new(),
@@ -139,8 +153,8 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             })
         }
         Jobs::Show { job } => {
-            let doc = database.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
-            let Some((_, doc)) = doc else { return Err(no_such_job(database, &job).await?) };
+            let doc = catalog.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
+            let Some((_, doc)) = doc else { return Err(no_such_job(realm.jobs(), &job).await?) };
             let value = Value::Object(doc);
             match global.output {
                 Format::Yaml => write_out(&yaml(&value)?),
@@ -148,7 +162,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             }
         }
         Jobs::Delete { jobs } => {
-            let deleted = database.delete_jobs(jobs.clone()).await?;
+            let deleted = catalog.delete_jobs(jobs.clone()).await?;
             let value = json!({ "jobs": jobs.iter().zip(&deleted).map(|(job, deleted)| json!({ "job_id": job, "deleted": deleted })).collect::<Vec<_>>() });
             print(global.output, &value, || {
                 let told = |(job, deleted): (&JobId, &bool)| {

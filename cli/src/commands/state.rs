@@ -1,24 +1,24 @@
 //! `state`: looks at state items, and changes them.
 
 use pumice_core::message::iso;
-use pumice_core::ports::{Clock, StateItem, StateStore, StateType};
+use pumice_core::ports::{Clock, StateItem, StateType};
 use pumice_core::spec::is_reserved_global;
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
-use super::home;
 use crate::args::{Format, Global, State};
 use crate::failure::Failure;
 use crate::output::{columns, print};
+use crate::realm::Realm;
 
 /// Gets, puts, lists and deletes state items.
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
-    let home = home(global, matches!(command, State::Put { .. })).await?;
-    let database = home.database();
+    let realm = Realm::open(global, matches!(command, State::Put { .. })).await?;
+    let (store, catalog) = (realm.state(), realm.catalog());
     let now = SystemClock.now();
     match command {
         State::Get { id } => {
-            let found = database.get(std::slice::from_ref(&id), now).await?.pop().flatten();
+            let found = store.get(std::slice::from_ref(&id), now).await?.pop().flatten();
             let Some(item) = found else { return Err(Failure::Wrong(format!("no such state item {id}"))) };
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
             print(format, &item.value, Vec::new)
@@ -29,7 +29,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                     "the state id {id} is reserved: ids beginning with lava are the engine's own"
                 )));
             }
-            let settings = home.site().await?.settings.clone();
+            let settings = realm.site().await?.settings.clone();
             let ttl = ttl.unwrap_or(settings.state_ttl).min(settings.state_max_ttl);
             let item = StateItem {
                 state_id: id,
@@ -39,10 +39,10 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                 timestamp: now,
                 expires: now + ttl.delta(),
             };
-            Ok(database.put(item).await?)
+            Ok(store.put(item).await?)
         }
         State::List => {
-            let items = database.all_state(now).await?;
+            let items = catalog.all_state(now).await?;
             let value = Value::from(items.iter().map(item_json).collect::<Vec<_>>());
             print(global.output, &value, || {
                 let row = |item: &StateItem| {
@@ -59,7 +59,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
         State::Delete { ids } => {
             let mut missing = Vec::new();
             for id in ids {
-                if !database.delete_state(id.clone()).await? {
+                if !catalog.delete_state(id.clone()).await? {
                     missing.push(id.to_string());
                 }
             }

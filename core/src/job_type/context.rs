@@ -111,6 +111,9 @@ pub struct Site {
     pub scratch: PathBuf,
     /// The environment that commands get, besides what their job gives them.
     pub environment: Vec<(OsString, OsString)>,
+    /// What they get besides when their job asks for AWS credentials, where the environment above
+    /// holds none.
+    pub credentials: Vec<(OsString, OsString)>,
     /// The world.
     pub ports: Ports,
 }

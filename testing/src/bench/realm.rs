@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Registry;
-use pumice_core::ports::Clock;
+use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
 use pumice_core::spec::JobSpec;
 use pumice_local::{Database, Durability, Home, Serve, ServeLock, SystemClock, Workers};

@@ -83,6 +83,7 @@ fn site(world: &Shared) -> Site {
         hostname: "sim".to_owned(),
         scratch: std::env::temp_dir(),
         environment: Vec::new(),
+        credentials: Vec::new(),
         ports: Hand::new(world.clone()).ports(),
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{RunQuery, RunStore};
+use pumice_core::ports::{Catalog, RunQuery, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_local::{Durability, Home};
 

@@ -1,0 +1,103 @@
+//! What people do with a realm, in lava's tables.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::ReturnValue;
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, StateId};
+use pumice_core::ports::{Applied, Catalog, Doc, JobChange, StateItem, StoreError};
+use pumice_core::spec::JobSpec;
+
+use crate::attribute::{Item, item, object, text};
+use crate::failure::store_error;
+use crate::state::read_state;
+use crate::store::{Store, text_of};
+
+impl Store {
+    async fn put(&self, table: &str, what: &str, document: Doc) -> Result<(), StoreError> {
+        let request = self.client.put_item().table_name(table).set_item(Some(item(document)));
+        request.send().await.map(drop).map_err(|error| store_error(what, &error))
+    }
+
+    /// Deletes an item; tells whether it was there.
+    async fn delete(&self, table: &str, key: Item) -> Result<bool, StoreError> {
+        let request = self.client.delete_item().table_name(table).set_key(Some(key));
+        let answer = request.return_values(ReturnValue::AllOld).send().await;
+        answer
+            .map(|answer| answer.attributes.is_some())
+            .map_err(|error| store_error(&format!("deleting from table {table}"), &error))
+    }
+}
+
+#[async_trait]
+impl Catalog for Store {
+    async fn realm_document(&self) -> Result<Option<Doc>, StoreError> {
+        let table = self.names.realms();
+        let request = self.client.get_item().table_name(&table).set_key(Some(self.realm_key()));
+        let answer = request.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| store_error(&format!("reading table {table}"), &error))?;
+        Ok(answer.item.map(object))
+    }
+
+    async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {
+        let table = self.names.realms();
+        self.put(&table, &format!("writing the realm to table {table}"), document).await?;
+        self.forget_realm();
+        Ok(())
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError> {
+        let mut jobs: Vec<(JobId, Doc)> = self
+            .scan(&self.names.jobs(), None)
+            .await?
+            .into_iter()
+            .filter_map(|item| Some((JobId::new(text_of(&item, "job_id")?).ok()?, object(item))))
+            .collect();
+        jobs.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(jobs)
+    }
+
+    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError> {
+        let table = self.names.jobs();
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.fields.job_id.clone()).collect();
+        let mut there = self.job_items(&ids).await?;
+        let mut applied = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let job_id = job.fields.job_id;
+            let before = there.remove(job_id.as_str()).map(object);
+            let change = JobChange::between(before.as_ref(), &job.document);
+            if !dry_run && change != JobChange::Unchanged {
+                self.put(&table, &format!("writing job {job_id} to table {table}"), job.document).await?;
+            }
+            applied.push(Applied { job_id, change, before });
+        }
+        Ok(applied)
+    }
+
+    async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError> {
+        let table = self.names.jobs();
+        let mut deleted = Vec::with_capacity(ids.len());
+        for id in ids {
+            let key = Item::from([("job_id".to_owned(), text(id.as_str()))]);
+            deleted.push(self.delete(&table, key).await?);
+        }
+        Ok(deleted)
+    }
+
+    async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError> {
+        let mut items = Vec::new();
+        for item in self.scan(&self.names.state(), None).await? {
+            // One item of another kind must not hide the others.
+            match read_state(item, now) {
+                Ok(item) => items.extend(item),
+                Err(error) => tracing::warn!(%error, "a state item cannot be shown"),
+            }
+        }
+        items.sort_by(|a, b| a.state_id.cmp(&b.state_id));
+        Ok(items)
+    }
+
+    async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {
+        let key = Item::from([("state_id".to_owned(), text(id.as_str()))]);
+        self.delete(&self.names.state(), key).await
+    }
+}

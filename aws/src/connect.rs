@@ -1,0 +1,64 @@
+//! Clients of AWS services, with limits on how long they wait.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// How long making a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long one try of a call may take: an endpoint that hangs is given up, and asked again.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long a call may take with all its tries.
+const OPERATION: Duration = Duration::from_secs(15);
+/// Most tries of a call.
+const TRIES: u32 = 4;
+
+/// Clients of the services that a realm is made of.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Tables.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Objects.
+    pub s3: aws_sdk_s3::Client,
+}
+
+impl Clients {
+    /// Clients with credentials, region and endpoint from where AWS's own tools take them: the
+    /// environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, …), the shared files, the role
+    /// of a function or a host (AWS SDKs and Tools Reference Guide).
+    pub async fn connect() -> Self {
+        Self::new(&config().await)
+    }
+
+    /// Clients with a given configuration.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            s3: aws_sdk_s3::Client::new(config),
+        }
+    }
+}
+
+/// The configuration that [`Clients::connect`] uses: HTTPS by one library, timeouts, bounded retries.
+pub async fn config() -> SdkConfig {
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .load()
+        .await
+}

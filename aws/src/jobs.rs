@@ -1,0 +1,94 @@
+//! Job specs and the realm, as lava keeps them (lava guide, The Jobs Table, The Realms Table).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pumice_core::ids::JobId;
+use pumice_core::ports::{JobStore, StoreError, StoredJob};
+use pumice_core::spec::{JobSpec, RealmSpec};
+use serde_json::Value;
+
+use crate::attribute::{Item, object, text};
+use crate::failure::store_error;
+use crate::store::{Store, text_of};
+
+impl Store {
+    /// Every item of a table, or one attribute of each.
+    pub(crate) async fn scan(&self, table: &str, only: Option<&str>) -> Result<Vec<Item>, StoreError> {
+        let what = format!("reading table {table}");
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(table)
+            .consistent_read(true)
+            .set_projection_expression(only.map(|_| "#a".to_owned()))
+            .set_expression_attribute_names(
+                only.map(|name| HashMap::from([("#a".to_owned(), name.to_owned())])),
+            )
+            .into_paginator()
+            .items()
+            .send();
+        let mut items = Vec::new();
+        while let Some(item) = pages.next().await {
+            items.push(item.map_err(|error| store_error(&what, &error))?);
+        }
+        Ok(items)
+    }
+
+    /// The documents of these jobs that exist.
+    pub(crate) async fn job_items(&self, ids: &[JobId]) -> Result<HashMap<String, Item>, StoreError> {
+        let table = self.names.jobs();
+        // A batch must not name a key twice.
+        let distinct: HashSet<&JobId> = ids.iter().collect();
+        let keys = distinct
+            .into_iter()
+            .map(|id| (table.clone(), Item::from([("job_id".to_owned(), text(id.as_str()))])))
+            .collect();
+        let found = self.get_all(&format!("reading table {table}"), keys).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(_, item)| Some((text_of(&item, "job_id")?.to_owned(), item)))
+            .collect())
+    }
+}
+
+#[async_trait]
+impl JobStore for Store {
+    async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        if let Some(realm) = self.fresh_realm() {
+            return Ok(realm);
+        }
+        let table = self.names.realms();
+        let what = format!("reading realm {} from table {table}", self.names.realm());
+        let request = self.client.get_item().table_name(&table).set_key(Some(self.realm_key()));
+        let answer =
+            request.consistent_read(true).send().await.map_err(|error| store_error(&what, &error))?;
+        let item = answer.item.ok_or_else(|| {
+            StoreError::new(format!(
+                "there is no realm {} in table {table}: `pumice --aws apply` makes it",
+                self.names.realm()
+            ))
+        })?;
+        self.take_realm(item)
+    }
+
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
+        let found = self.job_items(ids).await?;
+        Ok(ids
+            .iter()
+            .map(|id| {
+                let document = Value::Object(object(found.get(id.as_str())?.clone()));
+                Some(JobSpec::parse(&document).map(|job| self.same_job(job)))
+            })
+            .collect())
+    }
+
+    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+        if !self.gives_hints() {
+            return Ok(Vec::new());
+        }
+        let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
+        Ok(items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect())
+    }
+}

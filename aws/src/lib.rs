@@ -1,0 +1,23 @@
+//! Adapters for AWS: a realm in DynamoDB tables, SQS queues and S3 buckets.
+//!
+//! Names and items are lava's; the table of runs is Pumice's own. See docs/ARCHITECTURE.md.
+
+mod attribute;
+mod catalog;
+mod connect;
+mod failure;
+mod jobs;
+mod names;
+mod objects;
+mod queue;
+mod realm;
+mod runs;
+mod state;
+mod store;
+
+pub use connect::{Clients, config};
+pub use names::{DEFAULT_PREFIX, Names};
+pub use objects::Objects;
+pub use queue::Queues;
+pub use realm::{Host, Realm};
+pub use store::Store;

@@ -1,0 +1,67 @@
+//! What things are called on AWS: lava's names, with a prefix of the user's.
+
+use pumice_core::ids::{RealmName, WorkerName};
+
+/// The prefix of lava's own names.
+pub const DEFAULT_PREFIX: &str = "lava";
+
+/// The names of a realm's tables and queues (lava guide, Lava Naming).
+#[derive(Clone, Debug)]
+pub struct Names {
+    prefix: String,
+    realm: RealmName,
+}
+
+impl Names {
+    /// The names of a realm under a prefix.
+    #[must_use]
+    pub fn new(prefix: impl Into<String>, realm: RealmName) -> Self {
+        Self { prefix: prefix.into(), realm }
+    }
+
+    /// The realm.
+    #[must_use]
+    pub fn realm(&self) -> &RealmName {
+        &self.realm
+    }
+
+    /// The table of all realms; its key is `realm`.
+    #[must_use]
+    pub fn realms(&self) -> String {
+        format!("{}.realms", self.prefix)
+    }
+
+    /// The realm's table of jobs; its key is `job_id`.
+    #[must_use]
+    pub fn jobs(&self) -> String {
+        self.table("jobs")
+    }
+
+    /// The realm's table of runs; its keys are `run_id` and `path`.
+    #[must_use]
+    pub fn runs(&self) -> String {
+        self.table("runs")
+    }
+
+    /// The realm's table of state items; its key is `state_id`.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.table("state")
+    }
+
+    fn table(&self, name: &str) -> String {
+        format!("{}.{}.{name}", self.prefix, self.realm)
+    }
+
+    /// A worker's queue.
+    #[must_use]
+    pub fn queue(&self, worker: &WorkerName) -> String {
+        format!("{}-{}-{worker}", self.prefix, self.realm)
+    }
+
+    /// The dead letters of a worker's queue.
+    #[must_use]
+    pub fn dead_letters(&self, worker: &WorkerName) -> String {
+        format!("{}-dlq", self.queue(worker))
+    }
+}

@@ -1,0 +1,101 @@
+//! Objects in S3.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use pumice_core::ports::{ObjectStore, StoreError};
+
+use crate::failure::store_error;
+
+/// How long one try at sending or reading an object may take: outputs may be large.
+const TRANSFER: Duration = Duration::from_secs(120);
+
+/// Buckets, as the locations `s3://bucket/key` name them.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    client: aws_sdk_s3::Client,
+    key: Option<String>,
+}
+
+/// The bucket and the key of a location.
+fn place(location: &str) -> Result<(&str, &str), StoreError> {
+    location
+        .strip_prefix("s3://")
+        .and_then(|rest| rest.split_once('/'))
+        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+        .ok_or_else(|| StoreError::new(format!("{location} is no place in S3: write it as s3://bucket/key")))
+}
+
+fn patient() -> aws_sdk_s3::config::Builder {
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(TRANSFER).operation_timeout(TRANSFER * 2);
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts.build())
+}
+
+impl Objects {
+    /// Objects by a client.
+    #[must_use]
+    pub fn new(client: aws_sdk_s3::Client) -> Self {
+        Self { client, key: None }
+    }
+
+    /// The same, encrypted with a KMS key of the realm's (lava guide, The Realms Table, `s3_key`).
+    #[must_use]
+    pub fn encrypted_with(mut self, key: Option<String>) -> Self {
+        self.key = key;
+        self
+    }
+
+    async fn put(&self, location: &str, body: ByteStream) -> Result<(), StoreError> {
+        let (bucket, key) = place(location)?;
+        let mut request = self.client.put_object().bucket(bucket).key(key).body(body);
+        if let Some(kms) = &self.key {
+            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms);
+        }
+        let sent = request.customize().config_override(patient()).send().await;
+        sent.map(drop).map_err(|error| store_error(&format!("writing {location}"), &error))
+    }
+
+    /// Keeps bytes at a location.
+    pub(crate) async fn put_bytes(&self, location: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.put(location, bytes.into()).await
+    }
+
+    /// The bytes at a location.
+    pub(crate) async fn get_bytes(&self, location: &str) -> Result<Vec<u8>, StoreError> {
+        let (bucket, key) = place(location)?;
+        let request = self.client.get_object().bucket(bucket).key(key);
+        let answer = request.customize().config_override(patient()).send().await;
+        let answer = answer.map_err(|error| store_error(&format!("reading {location}"), &error))?;
+        let bytes = answer.body.collect().await;
+        bytes
+            .map(|bytes| bytes.to_vec())
+            .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Objects {
+    async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
+        let body = ByteStream::from_path(file).await;
+        let body = body.map_err(|error| StoreError::new(format!("{}: {error}", file.display())))?;
+        self.put(location, body).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_have_a_bucket_and_a_key() {
+        assert_eq!(place("s3://b/a/c").ok(), Some(("b", "a/c")));
+        for bad in ["/tmp/x", "s3://b", "s3://b/", "s3:///k"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
+    }
+}

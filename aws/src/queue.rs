@@ -1,0 +1,349 @@
+//! Workers' queues in SQS.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
+    SendMessageBatchRequestEntry,
+};
+use futures_util::future::join_all;
+use pumice_core::Timestamp;
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Clock, Consumer, Delivery, Outgoing, Queue, StoreError};
+
+use crate::connect::ATTEMPT;
+use crate::failure::store_error;
+use crate::names::Names;
+
+/// Most messages of one call (SQS, batches: 10).
+const MAX_BATCH: usize = 10;
+/// Most bytes of the bodies of one call (SQS, batches: 1 MiB in all).
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Longest delay of a message (SQS, DelaySeconds).
+const MAX_DELAY: u64 = 900;
+/// Longest time that one call waits for a message (SQS, long polling).
+const MAX_WAIT: Duration = Duration::from_secs(20);
+/// Longest time that a message stays hidden (SQS, visibility timeout: 12 hours).
+const MAX_HIDDEN: Duration = Duration::from_secs(43_200);
+/// The attribute of a dead letter that says why it is one.
+const REASON: &str = "pumice.reason";
+/// Longest reason, in bytes.
+const MAX_REASON: usize = 1024;
+
+/// The queues of a realm. Clones share what is known of them.
+#[derive(Clone)]
+pub struct Queues {
+    client: Client,
+    names: Names,
+    clock: Arc<dyn Clock>,
+    /// What a queue's URL begins with, when that is known.
+    urls: Option<Arc<str>>,
+    known: Arc<Mutex<HashMap<String, Arc<str>>>>,
+    /// The bodies of what this consumer has taken, for those it must put aside.
+    taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
+}
+
+impl std::fmt::Debug for Queues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Queues({:?})", self.names)
+    }
+}
+
+impl Queues {
+    /// The queues of a realm. `urls` is what their URLs begin with, as in
+    /// `https://sqs.eu-west-1.amazonaws.com/123456789012/`; without it each is asked for once.
+    #[must_use]
+    pub fn new(client: Client, names: Names, clock: Arc<dyn Clock>, urls: Option<&str>) -> Self {
+        Self { client, names, clock, urls: urls.map(Arc::from), known: Arc::default(), taken: Arc::default() }
+    }
+
+    async fn url(&self, queue: &str) -> Result<Arc<str>, StoreError> {
+        if let Some(start) = &self.urls {
+            return Ok(format!("{start}{queue}").into());
+        }
+        if let Some(url) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(queue) {
+            return Ok(url.clone());
+        }
+        let answer = self.client.get_queue_url().queue_name(queue).send().await;
+        let answer = answer.map_err(|error| store_error(&format!("looking for queue {queue}"), &error))?;
+        let url: Arc<str> = answer.queue_url().unwrap_or_default().into();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(queue.to_owned(), url.clone());
+        Ok(url)
+    }
+
+    /// Sends up to [`MAX_BATCH`] messages to one queue.
+    async fn send_batch(&self, worker: &WorkerName, bodies: &[(String, i32)]) -> Vec<Result<(), StoreError>> {
+        let queue = self.names.queue(worker);
+        match self.try_send(&queue, bodies).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => bodies.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn try_send(
+        &self,
+        queue: &str,
+        bodies: &[(String, i32)],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let what = format!("sending to queue {queue}");
+        let entries = bodies.iter().enumerate().map(|(index, (body, delay))| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body)
+                .delay_seconds(*delay)
+                .build()
+                .map_err(|error| StoreError::new(format!("{what}: {error}")))
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let request =
+            self.client.send_message_batch().queue_url(&*self.url(queue).await?).set_entries(Some(entries));
+        let answer = request.send().await.map_err(|error| store_error(&what, &error))?;
+        let mut outcomes: Vec<Result<(), StoreError>> = bodies.iter().map(|_| Ok(())).collect();
+        for failed in answer.failed() {
+            if let Some(outcome) = failed.id().parse::<usize>().ok().and_then(|index| outcomes.get_mut(index))
+            {
+                let message = failed.message().unwrap_or_default();
+                *outcome = Err(StoreError::new(format!("{what}: {}: {message}", failed.code())));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Puts a message aside: to the dead letters of its queue, with the reason beside it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    pub async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError> {
+        let queue = self.names.dead_letters(worker);
+        let what = format!("sending to queue {queue}");
+        let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
+        let reason =
+            MessageAttributeValue::builder().data_type("String").string_value(printable(reason)).build();
+        let reason = reason.map_err(|error| StoreError::new(format!("{what}: {error}")))?;
+        let request = self.client.send_message().queue_url(&*self.url(&queue).await?);
+        let request = request.message_body(body).message_attributes(REASON, reason);
+        request.send().await.map(drop).map_err(|error| store_error(&what, &error))
+    }
+
+    /// Hides a message that was taken for so long from now; one that was dealt with stays away.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    pub async fn hide(&self, worker: &WorkerName, handle: &str, hidden: Duration) -> Result<(), StoreError> {
+        let queue = self.names.queue(worker);
+        let seconds = i32::try_from(hidden.min(MAX_HIDDEN).as_secs()).unwrap_or(i32::MAX);
+        let request = self.client.change_message_visibility().queue_url(&*self.url(&queue).await?);
+        match request.receipt_handle(handle).visibility_timeout(seconds).send().await {
+            Ok(_) => Ok(()),
+            // It is gone, or somebody else has it now: theirs to see to.
+            Err(error)
+                if error.as_service_error().is_some_and(|error| {
+                    error.is_message_not_inflight()
+                        || error.is_receipt_handle_is_invalid()
+                        || is_invalid(error)
+                }) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(store_error(&format!("hiding a message of queue {queue}"), &error)),
+        }
+    }
+
+    fn taken(&self, receipt: &str) -> Option<(WorkerName, String)> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(receipt)
+    }
+
+    async fn delete_batch(&self, worker: &WorkerName, handles: &[String]) -> Result<(), StoreError> {
+        let queue = self.names.queue(worker);
+        let what = format!("deleting from queue {queue}");
+        let entries = handles.iter().enumerate().map(|(index, handle)| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(handle)
+                .build()
+                .map_err(|error| StoreError::new(format!("{what}: {error}")))
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let request = self.client.delete_message_batch().queue_url(&*self.url(&queue).await?);
+        let answer = request.set_entries(Some(entries)).send().await;
+        let answer = answer.map_err(|error| store_error(&what, &error))?;
+        // A receipt that no longer holds is no fault of anybody's: the message is with another.
+        match answer.failed().iter().find(|failed| !failed.sender_fault()) {
+            None => Ok(()),
+            Some(failed) => Err(StoreError::new(format!("{what}: {}", failed.code()))),
+        }
+    }
+}
+
+/// AWS answers an old receipt with a code that the service's model does not name.
+fn is_invalid(error: &impl aws_sdk_sqs::error::ProvideErrorMetadata) -> bool {
+    error.code() == Some("InvalidParameterValue")
+}
+
+/// What SQS takes as an attribute: no control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The seconds until a time, rounded up: a message must not come before it.
+fn delay(at: Timestamp, now: Timestamp) -> i32 {
+    let millis = u64::try_from((at - now).num_milliseconds()).unwrap_or(0);
+    i32::try_from(millis.div_ceil(1000).min(MAX_DELAY)).unwrap_or(0)
+}
+
+/// A receipt says which queue it is of.
+fn receipt(worker: &WorkerName, handle: &str) -> String {
+    format!("{worker}\n{handle}")
+}
+
+fn parts(receipt: &str) -> Result<(WorkerName, &str), StoreError> {
+    let parts =
+        receipt.split_once('\n').and_then(|(worker, handle)| Some((WorkerName::new(worker).ok()?, handle)));
+    parts.ok_or_else(|| StoreError::new("the receipt is none of this queue's"))
+}
+
+#[async_trait]
+impl Queue for Queues {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let now = self.clock.now();
+        let mut outcomes: Vec<Result<(), StoreError>> = messages.iter().map(|_| Ok(())).collect();
+        let mut by_worker: HashMap<&WorkerName, Vec<(usize, (String, i32))>> = HashMap::new();
+        for (index, outgoing) in messages.iter().enumerate() {
+            let entry = (outgoing.message.body(), delay(outgoing.at, now));
+            by_worker.entry(&outgoing.message.worker).or_default().push((index, entry));
+        }
+        let mut batches = Vec::new();
+        for (worker, entries) in by_worker {
+            for batch in batches_of(entries) {
+                let (places, bodies): (Vec<usize>, Vec<(String, i32)>) = batch.into_iter().unzip();
+                batches.push(async move { (places, self.send_batch(worker, &bodies).await) });
+            }
+        }
+        for (places, sent) in join_all(batches).await {
+            for (place, outcome) in places.into_iter().zip(sent) {
+                outcomes[place] = outcome;
+            }
+        }
+        outcomes
+    }
+}
+
+/// Cuts entries into batches that one call takes.
+fn batches_of(entries: Vec<(usize, (String, i32))>) -> Vec<Vec<(usize, (String, i32))>> {
+    let mut batches: Vec<Vec<(usize, (String, i32))>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        let size = entry.1.0.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_BATCH && bytes + size <= MAX_BATCH_BYTES => {
+                bytes += size;
+                batch.push(entry);
+            }
+            _ => {
+                bytes = size;
+                batches.push(vec![entry]);
+            }
+        }
+    }
+    batches
+}
+
+#[async_trait]
+impl Consumer for Queues {
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let queue = self.names.queue(worker);
+        let wait = wait.min(MAX_WAIT);
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT + wait)
+            .operation_timeout(ATTEMPT * 2 + wait)
+            .build();
+        let request = self
+            .client
+            .receive_message()
+            .queue_url(&*self.url(&queue).await?)
+            .max_number_of_messages(i32::try_from(max.clamp(1, MAX_BATCH)).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .customize()
+            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| store_error(&format!("receiving from queue {queue}"), &error))?;
+        let mut deliveries = Vec::new();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in answer.messages.unwrap_or_default() {
+            let count = MessageSystemAttributeName::ApproximateReceiveCount;
+            let receives = message.attributes().and_then(|all| all.get(&count)?.parse().ok()).unwrap_or(1);
+            let receipt = receipt(worker, message.receipt_handle().unwrap_or_default());
+            let body = message.body.unwrap_or_default();
+            taken.insert(receipt.clone(), (worker.clone(), body.clone()));
+            deliveries.push(Delivery { body, receives, receipt });
+        }
+        Ok(deliveries)
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
+        let mut by_worker: HashMap<WorkerName, Vec<String>> = HashMap::new();
+        for receipt in &receipts {
+            self.taken(receipt);
+            let (worker, handle) = parts(receipt)?;
+            by_worker.entry(worker).or_default().push(handle.to_owned());
+        }
+        for (worker, handles) in by_worker {
+            for batch in handles.chunks(MAX_BATCH) {
+                self.delete_batch(&worker, batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
+        self.taken(receipt);
+        self.keep(receipt, after).await
+    }
+
+    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
+        let (worker, handle) = parts(receipt)?;
+        self.hide(&worker, handle, hidden).await
+    }
+
+    async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
+        if let Some((worker, body)) = self.taken(receipt) {
+            self.put_aside(&worker, &body, reason).await?;
+        }
+        self.delete(vec![receipt.to_owned()]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_whole_seconds_and_never_too_short() {
+        let now = chrono::DateTime::from_timestamp(1_000, 0).unwrap();
+        let after = |millis| delay(now + chrono::TimeDelta::milliseconds(millis), now);
+        assert_eq!([after(-5_000), after(0), after(1), after(1_000), after(1_001)], [0, 0, 1, 1, 2]);
+        assert_eq!(after(10_000_000), 900);
+    }
+
+    #[test]
+    fn batches_hold_ten_messages_and_a_mebibyte() {
+        let entries = |count: usize, bytes: usize| {
+            (0..count).map(|index| (index, ("x".repeat(bytes), 0))).collect::<Vec<_>>()
+        };
+        let sizes = |entries| batches_of(entries).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(entries(23, 10)), [10, 10, 3]);
+        assert_eq!(sizes(entries(4, 400 * 1024)), [2, 2]);
+        assert_eq!(sizes(entries(1, 2 * MAX_BATCH_BYTES)), [1]);
+    }
+}

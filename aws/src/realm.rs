@@ -1,0 +1,103 @@
+//! A realm on AWS, as one thing: its store, its queues, its objects.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pumice_core::job_type::Site;
+use pumice_core::ports::{JobStore, Ports, StoreError};
+use pumice_system::{SystemClock, SystemRandom};
+use pumice_template::Zone;
+
+use crate::connect::Clients;
+use crate::names::Names;
+use crate::objects::Objects;
+use crate::queue::Queues;
+use crate::store::Store;
+
+/// A realm on AWS.
+#[derive(Clone, Debug)]
+pub struct Realm {
+    store: Store,
+    queues: Queues,
+    objects: Objects,
+}
+
+/// The host that an engine runs on.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its name, as records show it.
+    pub name: String,
+    /// Where work directories are made.
+    pub scratch: PathBuf,
+    /// What commands find in their environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What they find there besides when their job asks for AWS credentials.
+    pub credentials: Vec<(OsString, OsString)>,
+}
+
+impl Realm {
+    /// A realm by its names. `urls` is what the URLs of its queues begin with, if that is known.
+    #[must_use]
+    pub fn new(clients: &Clients, names: &Names, urls: Option<&str>) -> Self {
+        let objects = Objects::new(clients.s3.clone());
+        Self {
+            store: Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()),
+            queues: Queues::new(clients.sqs.clone(), names.clone(), Arc::new(SystemClock), urls),
+            objects,
+        }
+    }
+
+    /// The same, for people: see [`Store::with_hints`].
+    #[must_use]
+    pub fn with_hints(mut self) -> Self {
+        self.store = self.store.with_hints();
+        self
+    }
+
+    /// Its tables.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its queues.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// Where an engine on this realm runs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no such realm, it cannot be reached, or its settings or those in
+    /// the environment do not hold.
+    pub async fn site(&self, host: Host) -> Result<Arc<Site>, StoreError> {
+        let realm = self.store.realm().await?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let settings = realm
+            .settings
+            .clone()
+            .with_environment(&environment)
+            .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
+        let store = Arc::new(self.store.clone());
+        Ok(Arc::new(Site {
+            realm: self.store.names.realm().clone(),
+            settings,
+            zone: Zone::system(),
+            hostname: host.name,
+            scratch: host.scratch,
+            environment: host.environment,
+            credentials: host.credentials,
+            ports: Ports {
+                jobs: store.clone(),
+                runs: store.clone(),
+                state: store,
+                queue: Arc::new(self.queues.clone()),
+                objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
+                clock: Arc::new(SystemClock),
+                random: Arc::new(SystemRandom),
+            },
+        }))
+    }
+}

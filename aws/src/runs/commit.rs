@@ -1,0 +1,275 @@
+//! Writing the next revision of a run, and the lock of its job with it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
+};
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ports::{Change, CommitError, StoreError};
+use pumice_core::run::{LockChange, Run};
+
+use super::record::{DUE_AT, DUE_SHARD, OPTIONAL, item_key, micros, run_item, run_key};
+use crate::attribute::{Item, text, whole};
+use crate::failure::write_error;
+use crate::store::{Store, text_of};
+
+/// Most times a lock is tried while it changes hands.
+const MAX_TRIES: usize = 5;
+
+/// An update: what it sets and removes, on what condition, with the names and values it uses.
+struct Written {
+    update: String,
+    condition: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Written {
+    /// The update that makes a record what it is to be. `lazy` leaves the index on what is due as it
+    /// is, on the condition that it is not later than it should be.
+    fn new(run: &Run, mut item: Item, lazy: bool) -> Self {
+        let (mut names, mut values) = (HashMap::new(), HashMap::new());
+        let mut condition = "#rev = :expected".to_owned();
+        values.insert(":expected".to_owned(), whole(run.rev - 1));
+        if lazy && let Some(due) = run.due_at {
+            item.remove(DUE_AT);
+            names.insert("#due_at".to_owned(), DUE_AT.to_owned());
+            values.insert(":due".to_owned(), whole(micros(due)));
+            condition.push_str(" AND #due_at <= :due");
+        }
+        let mut set = Vec::new();
+        let removed =
+            OPTIONAL.iter().filter(|name| !item.contains_key(**name) && !(lazy && **name == DUE_AT));
+        let removed: Vec<String> = removed.map(|name| format!("#{name}")).collect();
+        names.extend(removed.iter().map(|name| (name.clone(), name[1..].to_owned())));
+        for (name, value) in item {
+            set.push(format!("#{name} = :{name}"));
+            names.insert(format!("#{name}"), name.clone());
+            values.insert(format!(":{name}"), value);
+        }
+        set.sort();
+        let update = format!("SET {} REMOVE {}", set.join(", "), removed.join(", "));
+        Self { update, condition, names, values }
+    }
+}
+
+/// The key of a job's lock.
+fn lock_key(job_id: &JobId) -> Item {
+    item_key(&format!("lock#{job_id}"), "lock")
+}
+
+impl Store {
+    pub(super) async fn commit_run(&self, change: &Change) -> Result<(), CommitError> {
+        let run = &change.run;
+        let mut item = run_item(run)?;
+        self.lighten(&run.key, &mut item).await?;
+        match change.lock {
+            None => self.update(run, item).await,
+            Some(LockChange::Take) => self.update_taking(run, item).await,
+            Some(LockChange::Free) => self.update_freeing(run, item).await,
+        }
+    }
+
+    /// A claim puts off the time at which somebody must look. The index need not know: whoever finds
+    /// the run there too early puts that right. So most runs cost two writes of the index, not four.
+    async fn update(&self, run: &Run, item: Item) -> Result<(), CommitError> {
+        let lazy = run.lease.is_some() && run.due_at.is_some();
+        match self.try_update(run, Written::new(run, item.clone(), lazy)).await? {
+            Tried::Written => Ok(()),
+            Tried::DueTooLate if lazy => match self.try_update(run, Written::new(run, item, false)).await? {
+                Tried::Written => Ok(()),
+                _ => Err(CommitError::Conflict),
+            },
+            _ => Err(CommitError::Conflict),
+        }
+    }
+
+    async fn try_update(&self, run: &Run, written: Written) -> Result<Tried, CommitError> {
+        let table = self.names.runs();
+        let request = self
+            .client
+            .update_item()
+            .table_name(&table)
+            .set_key(Some(run_key(&run.key)))
+            .update_expression(written.update)
+            .condition_expression(written.condition)
+            .set_expression_attribute_names(Some(written.names))
+            .set_expression_attribute_values(Some(written.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(_) => Ok(Tried::Written),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    let rev = failed.item().and_then(|item| item.get("rev"));
+                    Ok(if rev == Some(&whole(run.rev - 1)) { Tried::DueTooLate } else { Tried::Conflict })
+                }
+                _ => Err(write_error(&format!("writing run {} to table {table}", run.key), &error)),
+            },
+        }
+    }
+
+    /// Writes a record and takes its job's lock, both or none.
+    async fn update_taking(&self, run: &Run, item: Item) -> Result<(), CommitError> {
+        let mut over = run.key.clone();
+        for _ in 0..MAX_TRIES {
+            let lock = self.take_lock(run, &over)?;
+            let Err(reasons) = self.transact(run, &item, lock).await? else { return Ok(()) };
+            if !failed(&reasons, 0) && failed(&reasons, 1) {
+                match self.holder(run, &reasons).await? {
+                    // Its run is done, or its record has expired: the lock is nobody's.
+                    Holder::Done(key) => over = key,
+                    Holder::Alive(key) => return Err(CommitError::Locked(key)),
+                    Holder::Nobody => {}
+                }
+                continue;
+            }
+            return Err(CommitError::Conflict);
+        }
+        Err(CommitError::Conflict)
+    }
+
+    /// Writes a record and gives up its job's lock, if it is this run's.
+    async fn update_freeing(&self, run: &Run, item: Item) -> Result<(), CommitError> {
+        let lock = Delete::builder()
+            .table_name(self.names.runs())
+            .set_key(Some(lock_key(&run.job_id)))
+            .condition_expression("holder = :me")
+            .expression_attribute_values(":me", text(run.key.as_str()))
+            .build()
+            .map_err(|error| StoreError::new(error.to_string()))?;
+        let lock = TransactWriteItem::builder().delete(lock).build();
+        match self.transact(run, &item, lock).await? {
+            Ok(()) => Ok(()),
+            Err(reasons) if failed(&reasons, 1) && !failed(&reasons, 0) => self.update(run, item).await,
+            Err(_) => Err(CommitError::Conflict),
+        }
+    }
+
+    /// Puts the lock on the condition that it is free, this run's own, or of the run `over`.
+    fn take_lock(&self, run: &Run, over: &RunKey) -> Result<TransactWriteItem, StoreError> {
+        let mut item = lock_key(&run.job_id);
+        item.insert("holder".to_owned(), text(run.key.as_str()));
+        let put = Put::builder()
+            .table_name(self.names.runs())
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(run_id) OR holder IN (:me, :over)")
+            .expression_attribute_values(":me", text(run.key.as_str()))
+            .expression_attribute_values(":over", text(over.as_str()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|error| StoreError::new(error.to_string()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Writes a record and a lock, both or none; the inner error says what was in the way of each.
+    async fn transact(
+        &self,
+        run: &Run,
+        item: &Item,
+        lock: TransactWriteItem,
+    ) -> Result<Result<(), Vec<CancellationReason>>, CommitError> {
+        let table = self.names.runs();
+        let written = Written::new(run, item.clone(), false);
+        let update = Update::builder()
+            .table_name(&table)
+            .set_key(Some(run_key(&run.key)))
+            .update_expression(written.update)
+            .condition_expression(written.condition)
+            .set_expression_attribute_names(Some(written.names))
+            .set_expression_attribute_values(Some(written.values))
+            .build()
+            .map_err(|error| StoreError::new(error.to_string()))?;
+        let update = TransactWriteItem::builder().update(update).build();
+        let request = self.client.transact_write_items().transact_items(update).transact_items(lock);
+        match request.send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(SdkError::ServiceError(service)) if service.err().is_transaction_canceled_exception() => {
+                match service.into_err() {
+                    TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                        Ok(Err(cancelled.cancellation_reasons.unwrap_or_default()))
+                    }
+                    _ => Ok(Err(Vec::new())),
+                }
+            }
+            Err(error) => Err(write_error(&format!("writing run {} to table {table}", run.key), &error)),
+        }
+    }
+
+    /// Who holds the lock that was not free.
+    async fn holder(&self, run: &Run, reasons: &[CancellationReason]) -> Result<Holder, CommitError> {
+        let answered =
+            reasons.get(1).and_then(|reason| reason.item().cloned()).filter(|item| !item.is_empty());
+        let lock = match answered {
+            Some(lock) => Some(lock),
+            None => self.item(lock_key(&run.job_id)).await?,
+        };
+        let Some(holder) = lock.as_ref().and_then(|lock| text_of(lock, "holder")) else {
+            return Ok(Holder::Nobody);
+        };
+        let key: RunKey = holder
+            .parse()
+            .map_err(|error| StoreError::new(format!("the lock of job {}: {error}", run.job_id)))?;
+        let other = match self.record_item(&key).await? {
+            Some(item) => Some(self.run_of(item).await?),
+            None => None,
+        };
+        let alive = other.is_some_and(|other| !(other.status.is_end() && other.due_at.is_none()));
+        Ok(if alive { Holder::Alive(key) } else { Holder::Done(key) })
+    }
+
+    /// Puts the index right about a run that is due later than it says.
+    pub(super) async fn put_off(&self, run: &Run) -> Result<(), StoreError> {
+        let Some(due) = run.due_at else { return Ok(()) };
+        let table = self.names.runs();
+        let request = self
+            .client
+            .update_item()
+            .table_name(&table)
+            .set_key(Some(run_key(&run.key)))
+            .update_expression("SET #due_at = :due")
+            .condition_expression("#rev = :rev AND attribute_exists(#shard)")
+            .expression_attribute_names("#due_at", DUE_AT)
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#rev", "rev")
+            .expression_attribute_values(":due", whole(micros(due)))
+            .expression_attribute_values(":rev", whole(run.rev));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // Somebody wrote meanwhile: the next look finds the run as it is then.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                Err(crate::failure::store_error(&format!("writing run {} to table {table}", run.key), &error))
+            }
+        }
+    }
+}
+
+/// What became of an update.
+enum Tried {
+    Written,
+    /// The index would be later than it should be.
+    DueTooLate,
+    Conflict,
+}
+
+enum Holder {
+    Done(RunKey),
+    Alive(RunKey),
+    Nobody,
+}
+
+/// Whether the condition of the part at this place did not hold.
+fn failed(reasons: &[CancellationReason], place: usize) -> bool {
+    reasons.get(place).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
+}

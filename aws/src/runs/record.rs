@@ -1,0 +1,244 @@
+//! A run's record as an item of the table of runs.
+//!
+//! An item is small, for DynamoDB charges by the kilobyte: what has its usual value is left out, and
+//! a small pinned spec stands in the record itself. Keys: `run_id`, and `path`, which is `/` for a
+//! run that was dispatched and `/<attempt>.<step>…` for a child, so that a run and all its children
+//! stand together.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_core::Timestamp;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::StoreError;
+use pumice_core::run::{RetryRule, Run, Status};
+use pumice_core::spec::RunSpec;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+#[cfg(test)]
+use crate::attribute::object;
+use crate::attribute::{Item, item, json as to_json, text, whole};
+use crate::store::text_of;
+
+/// How many partitions the index on what is due is spread over.
+pub(super) const DUE_SHARDS: u8 = 8;
+/// Largest pinned spec, in bytes of JSON, that stands in the record itself.
+pub(super) const MAX_EMBEDDED: usize = 1024;
+/// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
+pub(super) const SPEC: &str = "spec";
+/// The attributes of the index on what is due.
+pub(super) const DUE_SHARD: &str = "due_shard";
+pub(super) const DUE_AT: &str = "due_at";
+/// The attribute that puts a run in the line for its job's lock.
+pub(super) const LINE: &str = "line_job";
+
+/// Attributes that a record may lack: a write removes those that the new record does not have.
+pub(super) const OPTIONAL: [&str; 22] = [
+    "cancel",
+    "crashes",
+    "dispatched_by",
+    "due",
+    DUE_AT,
+    DUE_SHARD,
+    "duties",
+    "foreach_index",
+    "hostname",
+    "keyed",
+    "lease",
+    LINE,
+    "lineage",
+    "overlap",
+    "reason",
+    "rendered",
+    "rendered_at",
+    "result",
+    "result_at",
+    "retry",
+    "ts_end",
+    "ts_start",
+];
+
+/// The key of a run's item.
+pub(super) fn run_key(key: &RunKey) -> Item {
+    let (run_id, path) = key.as_str().split_once('/').unwrap_or((key.as_str(), ""));
+    item_key(run_id, &format!("/{path}"))
+}
+
+/// The key of the item that holds a run's spec, where it is too large for the record.
+pub(super) fn spec_key(key: &RunKey) -> Item {
+    let (run_id, path) = key.as_str().split_once('/').unwrap_or((key.as_str(), ""));
+    item_key(run_id, &format!("{SPEC}/{path}"))
+}
+
+pub(super) fn item_key(run_id: &str, path: &str) -> Item {
+    Item::from([("run_id".to_owned(), text(run_id)), ("path".to_owned(), text(path))])
+}
+
+/// The key of the run that an item is about; `None` for an item of another kind.
+pub(super) fn key_of(item: &Item) -> Option<RunKey> {
+    let (run_id, path) = (text_of(item, "run_id")?, text_of(item, "path")?);
+    let path = path.strip_prefix('/')?;
+    if path.is_empty() { run_id.parse().ok() } else { format!("{run_id}/{path}").parse().ok() }
+}
+
+/// In which part of the index a run that is due stands.
+pub(super) fn due_shard(key: &RunKey) -> String {
+    let last = key.run_id().map_or(0, |run_id| run_id.0.as_bytes()[15]);
+    (last % DUE_SHARDS).to_string()
+}
+
+pub(super) fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
+}
+
+fn fields<T: Serialize>(value: &T) -> Result<Map<String, Value>, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(StoreError::new(format!("a record cannot be written: {error}"))),
+    }
+}
+
+/// A record's attributes without its key, all that index it included.
+pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
+    let mut fields = fields(run)?;
+    // They follow from the key.
+    fields.remove("key");
+    fields.remove("run_id");
+    let usual = [
+        ("cancel", json!(false)),
+        ("crashes", json!(0)),
+        ("overlap", json!(pumice_core::spec::Overlap::default())),
+        ("retry", json!(RetryRule::default())),
+    ];
+    for (name, value) in usual {
+        if fields.get(name) == Some(&value) {
+            fields.remove(name);
+        }
+    }
+    for (own, stored) in [("expires", "ttl"), ("due_at", "due")] {
+        if let Some(value) = fields.remove(own) {
+            fields.insert(stored.to_owned(), value);
+        }
+    }
+    let mut item = item(fields);
+    if let Some(due) = run.due_at {
+        item.insert(DUE_SHARD.to_owned(), text(due_shard(&run.key)));
+        item.insert(DUE_AT.to_owned(), whole(micros(due)));
+    }
+    if run.status == Status::Waiting && run.ts_start.is_none() {
+        item.insert(LINE.to_owned(), text(run.job_id.as_str()));
+    }
+    Ok(item)
+}
+
+/// Reads a record. Attributes that a newer version has put there are left alone.
+pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
+    let Some(key) = key_of(item) else {
+        return Err(StoreError::new("an item of the table of runs has no key of a run"));
+    };
+    let bad = |error: &dyn std::fmt::Display| {
+        StoreError::new(format!("the record of run {key} cannot be read: {error}"))
+    };
+    let mut fields = Map::new();
+    for (name, value) in item {
+        let name = match name.as_str() {
+            SPEC | DUE_SHARD | DUE_AT | LINE | "path" | "run_id" | "rendered_at" | "result_at" => continue,
+            "ttl" => "expires",
+            "due" => "due_at",
+            other => other,
+        };
+        fields.insert(name.to_owned(), to_json(value.clone()));
+    }
+    fields.insert("key".to_owned(), json!(key));
+    fields.insert("run_id".to_owned(), json!(key.run_id()));
+    if !fields.contains_key("retry") {
+        fields.insert("retry".to_owned(), json!(RetryRule::default()));
+    }
+    serde_json::from_value(Value::Object(fields)).map_err(|error| bad(&error))
+}
+
+/// Reads a spec from its text.
+pub(super) fn read_spec(key: &RunKey, text: &str) -> Result<RunSpec, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be read: {error}")))
+}
+
+/// The JSON text of an attribute's value.
+pub(super) fn value_text(value: &AttributeValue) -> String {
+    to_json(value.clone()).to_string()
+}
+
+/// About how large an item is.
+#[cfg(test)]
+fn size(item: &Item) -> usize {
+    // As DynamoDB counts: names and values, about one byte for each structure (Item sizes and formats).
+    object(item.clone()).iter().map(|(name, value)| name.len() + value_size(value)).sum()
+}
+
+#[cfg(test)]
+fn value_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(number) => number.to_string().len() / 2 + 2,
+        Value::String(text) => text.len(),
+        Value::Array(items) => 3 + items.iter().map(|item| value_size(item) + 1).sum::<usize>(),
+        Value::Object(fields) => 3 + fields.iter().map(|(n, v)| n.len() + value_size(v) + 1).sum::<usize>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use pumice_core::duration::Span;
+    use pumice_core::ids::{JobId, RunId, WorkerName};
+
+    use super::*;
+
+    fn run() -> Run {
+        let run_id: RunId = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55".parse().unwrap();
+        let about = (JobId::new("etl/load").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        let now = DateTime::from_timestamp_micros(1_767_225_600_123_456).unwrap();
+        Run::dispatched(RunKey::root(run_id), run_id, about, now, now, Span::from_days(30))
+    }
+
+    fn stored(run: &Run) -> Item {
+        let mut item = run_item(run).unwrap();
+        item.extend(run_key(&run.key));
+        item
+    }
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let root = run();
+        let mut child = Run { key: root.key.child(1, 12), ..root.clone() };
+        child.crashes = 2;
+        child.cancel = true;
+        child.retry.limit = 3;
+        child.due_at = None;
+        child.result = json!({ "exit_status": 0 });
+        for run in [root, child] {
+            assert_eq!(read_run(&stored(&run)).unwrap(), run);
+        }
+    }
+
+    #[test]
+    fn what_a_newer_version_adds_is_left_alone() {
+        let mut item = stored(&run());
+        item.insert("brand_new".to_owned(), text("x"));
+        assert_eq!(read_run(&item).unwrap(), run());
+    }
+
+    #[test]
+    fn only_records_have_keys_of_runs() {
+        let child = run().key.child(2, 0);
+        assert_eq!(key_of(&run_key(&child)), Some(child.clone()));
+        assert_eq!(key_of(&run_key(&run().key)), Some(run().key));
+        assert_eq!(key_of(&spec_key(&child)), None);
+        assert_eq!(key_of(&item_key("lock#etl/load", "lock")), None);
+    }
+
+    #[test]
+    fn a_small_record_is_small() {
+        assert!(size(&stored(&run())) < 512, "{}", size(&stored(&run())));
+    }
+}

@@ -1,0 +1,164 @@
+//! A realm in DynamoDB: what its tables are called, who asks them, what is remembered of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use pumice_core::ids::JobId;
+use pumice_core::ports::StoreError;
+use pumice_core::spec::{JobSpec, RealmSpec};
+use serde_json::Value;
+
+use crate::attribute::{Item, object, text};
+use crate::failure::store_error;
+use crate::names::Names;
+use crate::objects::Objects;
+
+/// How long the realm's definition is used without asking again.
+const REALM_FRESH: Duration = Duration::from_secs(60);
+/// Most jobs that are remembered.
+const MAX_REMEMBERED: usize = 10_000;
+/// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
+const MAX_GET: usize = 100;
+/// Most times that what a batch left out is asked for again, and the first pause before that.
+const MAX_AGAIN: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A realm's tables. Clones share what is remembered.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) names: Names,
+    pub(crate) objects: Objects,
+    remembered: Arc<Mutex<Remembered>>,
+    hints: bool,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    realm: Option<(Instant, Arc<RealmSpec>)>,
+    jobs: HashMap<JobId, Arc<JobSpec>>,
+}
+
+impl Store {
+    /// The store of a realm. Values too large for an item go to `objects`.
+    #[must_use]
+    pub fn new(client: Client, names: Names, objects: Objects) -> Self {
+        Self { client, names, objects, remembered: Arc::default(), hints: false }
+    }
+
+    /// The same, which reads all job ids to find the one that was meant when there is none by a name:
+    /// for people, who have few realms and make mistakes, not for functions.
+    #[must_use]
+    pub fn with_hints(mut self) -> Self {
+        self.hints = true;
+        self
+    }
+
+    pub(crate) fn gives_hints(&self) -> bool {
+        self.hints
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        // Each entry is put whole.
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The realm's definition, if it was read lately.
+    pub(crate) fn fresh_realm(&self) -> Option<Arc<RealmSpec>> {
+        let remembered = self.remembered();
+        let (read, realm) = remembered.realm.as_ref()?;
+        (read.elapsed() < REALM_FRESH).then(|| realm.clone())
+    }
+
+    pub(crate) fn forget_realm(&self) {
+        self.remembered().realm = None;
+    }
+
+    /// Reads a realm's item, and remembers it.
+    pub(crate) fn take_realm(&self, item: Item) -> Result<Arc<RealmSpec>, StoreError> {
+        let realm = RealmSpec::parse(&Value::Object(object(item))).map_err(|error| {
+            let (realm, table) = (self.names.realm(), self.names.realms());
+            StoreError::new(format!(
+                "the definition of realm {realm} in table {table} does not hold: {error}"
+            ))
+        })?;
+        let realm = Arc::new(realm);
+        self.remembered().realm = Some((Instant::now(), realm.clone()));
+        Ok(realm)
+    }
+
+    /// The spec as it was read before, if it is still the same: what was checked once stays checked.
+    pub(crate) fn same_job(&self, job: JobSpec) -> Arc<JobSpec> {
+        let mut remembered = self.remembered();
+        if let Some(known) = remembered.jobs.get(&job.fields.job_id)
+            && known.document == job.document
+        {
+            return known.clone();
+        }
+        let job = Arc::new(job);
+        if remembered.jobs.len() >= MAX_REMEMBERED {
+            remembered.jobs.clear();
+        }
+        remembered.jobs.insert(job.fields.job_id.clone(), job.clone());
+        job
+    }
+
+    pub(crate) fn realm_key(&self) -> Item {
+        Item::from([("realm".to_owned(), text(self.names.realm().as_str()))])
+    }
+
+    /// Reads items by their keys, strongly consistent, from as many tables as are named: all in one
+    /// round trip when they are few. Items that do not exist are left out.
+    pub(crate) async fn get_all(
+        &self,
+        what: &str,
+        wanted: Vec<(String, Item)>,
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let mut found = Vec::new();
+        for part in wanted.chunks(MAX_GET) {
+            self.get_batch(what, part, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn get_batch(
+        &self,
+        what: &str,
+        wanted: &[(String, Item)],
+        found: &mut Vec<(String, Item)>,
+    ) -> Result<(), StoreError> {
+        let mut keys: HashMap<String, Vec<Item>> = HashMap::new();
+        for (table, key) in wanted {
+            keys.entry(table.clone()).or_default().push(key.clone());
+        }
+        let mut left: HashMap<String, KeysAndAttributes> = HashMap::new();
+        for (table, keys) in keys {
+            let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+            left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
+        }
+        for again in 0..MAX_AGAIN {
+            let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
+            let answer = answer.map_err(|error| store_error(what, &error))?;
+            for (table, items) in answer.responses.unwrap_or_default() {
+                found.extend(items.into_iter().map(|item| (table.clone(), item)));
+            }
+            left = answer.unprocessed_keys.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(again)).await;
+        }
+        Err(StoreError::new(format!("{what}: the table is too busy: items were left out {MAX_AGAIN} times")))
+    }
+}
+
+/// A text of an item.
+pub(crate) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => Some(text),
+        _ => None,
+    }
+}

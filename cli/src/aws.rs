@@ -1,0 +1,60 @@
+//! A realm on AWS: credentials and region from where AWS's own tools take them.
+
+use std::sync::Arc;
+
+use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
+use pumice_core::ids::RealmName;
+use pumice_core::job_type::Site;
+
+use crate::args::Global;
+use crate::failure::Failure;
+
+/// A realm on AWS, asked from here.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    name: RealmName,
+    realm: pumice_aws::Realm,
+}
+
+impl Remote {
+    /// Clients for the realm that the options name.
+    pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
+        let named = std::env::var("LAVA_REALM").ok().map(|name| RealmName::new(name));
+        let named = named.transpose().map_err(|error| Failure::Wrong(format!("LAVA_REALM: {error}")))?;
+        let Some(name) = global.realm.clone().or(named) else {
+            return Err(Failure::Wrong("which realm? name it with --realm, or set LAVA_REALM".to_owned()));
+        };
+        let config = pumice_aws::config().await;
+        if config.region().is_none() {
+            let message = "which AWS region? set AWS_REGION, or name a profile that has one with AWS_PROFILE";
+            return Err(Failure::Wrong(message.to_owned()));
+        }
+        let prefix = std::env::var("LAVA_PREFIX").unwrap_or_else(|_| DEFAULT_PREFIX.to_owned());
+        let names = Names::new(prefix, name.clone());
+        let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None).with_hints();
+        Ok(Self { name, realm })
+    }
+
+    pub(crate) fn name(&self) -> &RealmName {
+        &self.name
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.realm.store()
+    }
+
+    pub(crate) fn realm(&self) -> &pumice_aws::Realm {
+        &self.realm
+    }
+
+    /// Where an engine on it runs: this machine. Commands get the whole environment.
+    pub(crate) async fn site(&self) -> Result<Arc<Site>, Failure> {
+        let host = Host {
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            scratch: std::env::temp_dir().join(format!("pumice-{}-{}", self.name, std::process::id())),
+            environment: std::env::vars_os().collect(),
+            credentials: Vec::new(),
+        };
+        Ok(self.realm.site(host).await?)
+    }
+}

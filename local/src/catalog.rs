@@ -1,0 +1,93 @@
+//! What people do with a realm, in SQLite.
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, StateId};
+use pumice_core::ports::{Applied, Catalog, Doc, JobChange, StateItem, StoreError};
+use pumice_core::spec::JobSpec;
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::jobs::{job_text, parse, realm_text};
+use crate::state::{COLUMNS, item};
+
+fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Applied, rusqlite::Error> {
+    let job_id = job.fields.job_id;
+    let before = job_text(connection, &job_id)?.map(|text| parse(&text));
+    let change = JobChange::between(before.as_ref(), &job.document);
+    if !dry_run && change != JobChange::Unchanged {
+        let text = Value::Object(job.document).to_string();
+        connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", params![job_id.as_str(), text])?;
+    }
+    Ok(Applied { job_id, change, before })
+}
+
+#[async_trait]
+impl Catalog for Database {
+    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError> {
+        let applied = self
+            .run(move |connection| {
+                let mut applied = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    applied.push(put_job(connection, job, dry_run)?);
+                }
+                Ok(applied)
+            })
+            .await?;
+        self.forget();
+        Ok(applied)
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT job_id, spec FROM jobs ORDER BY job_id")?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(rows.into_iter().filter_map(|(id, spec)| Some((JobId::new(id).ok()?, parse(&spec)))).collect())
+        })
+        .await
+    }
+
+    async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError> {
+        let deleted = self
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached("DELETE FROM jobs WHERE job_id = ?")?;
+                ids.iter().map(|id| statement.execute([id.as_str()]).map(|count| count > 0)).collect()
+            })
+            .await;
+        self.forget();
+        deleted
+    }
+
+    async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {
+        let text = Value::Object(document).to_string();
+        self.run(move |connection| {
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('realm', ?)", [text]).map(drop)
+        })
+        .await?;
+        self.forget();
+        Ok(())
+    }
+
+    async fn realm_document(&self) -> Result<Option<Doc>, StoreError> {
+        self.run(|connection| Ok(realm_text(connection)?.map(|text| parse(&text)))).await
+    }
+
+    async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError> {
+        self.run(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM state WHERE expires > ? ORDER BY state_id");
+            let mut statement = connection.prepare(&sql)?;
+            statement.query_map([now.timestamp_micros()], item)?.collect()
+        })
+        .await
+    }
+
+    async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {
+        self.run(move |connection| {
+            connection.execute("DELETE FROM state WHERE state_id = ?", [id.as_str()]).map(|count| count > 0)
+        })
+        .await
+    }
+}
