@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
@@ -49,13 +49,18 @@ impl Clients {
 
 /// The configuration that [`Clients::connect`] uses: HTTPS by one library, timeouts, bounded retries.
 pub async fn config() -> SdkConfig {
+    config_with(aws_config::defaults(BehaviorVersion::latest())).await
+}
+
+/// The same on top of what a loader is told, as an endpoint or credentials of a test's own.
+pub async fn config_with(loader: ConfigLoader) -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(ATTEMPT)
         .operation_timeout(OPERATION)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    loader
         .http_client(https)
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))

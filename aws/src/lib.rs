@@ -15,7 +15,7 @@ mod runs;
 mod state;
 mod store;
 
-pub use connect::{Clients, config};
+pub use connect::{Clients, config, config_with};
 pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
 pub use queue::Queues;

@@ -14,8 +14,8 @@ use crate::attribute::{Item, attribute, json, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 
-/// A state item as it is stored. Its time to live counts whole seconds; the exact end stands beside
-/// it, which lava leaves alone.
+/// A state item as it is stored. Its time to live counts whole seconds. lava refuses items with
+/// further fields.
 fn state_item(state: StateItem) -> Item {
     let (form, value) = match state.r#type {
         StateType::Raw => ("raw", attribute(state.value)),

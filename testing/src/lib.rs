@@ -4,4 +4,6 @@ pub mod conformance;
 pub mod memory;
 pub mod prng;
 pub mod sim;
+#[cfg(feature = "standins")]
+pub mod standins;
 pub mod torture;

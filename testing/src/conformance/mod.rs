@@ -144,12 +144,11 @@ impl Adapters {
     }
 }
 
-/// Makes a test of each case: `conformance_tests!(run_case)`, where `run_case` takes a function
-/// from [`Adapters`] to a boxed future and runs it to its end on fresh adapters.
+/// Hands all cases of the suite to another macro, after what is to run them.
 #[macro_export]
-macro_rules! conformance_tests {
-    ($run:path) => {
-        $crate::conformance_tests! { @each $run;
+macro_rules! conformance_cases {
+    ($then:ident, $run:path) => {
+        $crate::$then! { $run;
             jobs::come_in_the_order_asked_for,
             jobs::the_realm_is_whole,
             queue::a_message_comes_as_it_was_sent,
@@ -194,12 +193,40 @@ macro_rules! conformance_tests {
             state::an_expired_item_does_not_exist,
         }
     };
-    (@each $run:path; $($module:ident::$name:ident),* $(,)?) => {
+}
+
+/// Makes a test of each case: `conformance_tests!(run)`, where `run` takes a function from
+/// [`Adapters`] to a boxed future and runs it to its end on fresh adapters.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($run:path) => {
+        $crate::conformance_cases!(conformance_tests_of, $run);
+    };
+}
+
+/// A test of each of these cases.
+#[macro_export]
+macro_rules! conformance_tests_of {
+    ($run:path; $($module:ident::$name:ident),* $(,)?) => {
         $(
             #[test]
             fn $name() {
                 $run(|adapters| Box::pin(async move { $crate::conformance::$module::$name(&adapters).await }));
             }
+        )*
+    };
+}
+
+/// Runs each of these cases in turn, for adapters whose start costs much: as [`conformance_tests`],
+/// with the case's name before the function.
+#[macro_export]
+macro_rules! conformance_in_turn {
+    ($run:path; $($module:ident::$name:ident),* $(,)?) => {
+        $(
+            $run(
+                concat!(stringify!($module), "::", stringify!($name)),
+                |adapters| Box::pin(async move { $crate::conformance::$module::$name(&adapters).await }),
+            );
         )*
     };
 }

@@ -1,6 +1,7 @@
 //! State items.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
+use chrono::SubsecRound;
 use pumice_core::ids::StateId;
 use pumice_core::ports::{StateItem, StateType};
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ fn item(id: &str, value: Value) -> StateItem {
         value,
         publisher: Some("etl/load".to_owned()),
         timestamp: at(0),
-        expires: at(100),
+        // lava's items live for whole seconds.
+        expires: at(100).trunc_subsecs(0),
     }
 }
 
@@ -31,7 +33,7 @@ pub async fn an_item_is_read_as_it_was_put(on: &Adapters) {
 
 pub async fn an_item_is_put_over_another(on: &Adapters) {
     on.state.put(item("a", json!(1))).await.expect("it is put");
-    let second = StateItem { expires: at(200), publisher: None, ..item("a", json!(2)) };
+    let second = StateItem { expires: at(200).trunc_subsecs(0), publisher: None, ..item("a", json!(2)) };
     on.state.put(second.clone()).await.expect("it is put");
     let found =
         on.state.get(std::slice::from_ref(&second.state_id), at(150)).await.expect("the store answers");

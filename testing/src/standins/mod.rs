@@ -1,0 +1,8 @@
+//! Stand-ins for AWS, and realms in them. `cargo xtask standins` installs them; the variable
+//! `PUMICE_STANDINS` names the folder.
+
+mod realm;
+mod server;
+
+pub use realm::{make_queue, make_realm};
+pub use server::{Server, config};

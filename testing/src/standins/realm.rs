@@ -1,0 +1,87 @@
+//! The tables and queues of a realm, as template.yaml deploys them.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use pumice_aws::{Clients, Names};
+use pumice_core::ids::WorkerName;
+
+use ScalarAttributeType::{N, S};
+
+type Key<'a> = &'a [(&'a str, ScalarAttributeType)];
+
+/// Makes the tables of a realm.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn make_realm(clients: &Clients, names: &Names) {
+    table(clients, &names.realms(), &[("realm", S)], &[]).await;
+    table(clients, &names.jobs(), &[("job_id", S)], &[]).await;
+    table(clients, &names.state(), &[("state_id", S)], &[]).await;
+    let indexes: [(&str, Key); 4] = [
+        ("due", &[("due_shard", S), ("due_at", N)]),
+        ("job", &[("job_id", S), ("ts_dispatch", N)]),
+        ("origin", &[("dispatched_by", S), ("ts_dispatch", N)]),
+        ("line", &[("line_job", S), ("ts_dispatch", N)]),
+    ];
+    table(clients, &names.runs(), &[("run_id", S), ("path", S)], &indexes).await;
+}
+
+fn schema(key: Key<'_>) -> Vec<KeySchemaElement> {
+    let kinds = [KeyType::Hash, KeyType::Range];
+    let element = |(name, kind): (&str, KeyType)| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
+    };
+    key.iter().map(|(name, _)| *name).zip(kinds).map(element).collect()
+}
+
+async fn table(clients: &Clients, name: &str, key: Key<'_>, indexes: &[(&str, Key<'_>)]) {
+    let mut request =
+        clients.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    request = request.set_key_schema(Some(schema(key)));
+    let mut attributes: Vec<(&str, ScalarAttributeType)> = key.to_vec();
+    for (index, key) in indexes {
+        attributes.extend(key.iter().cloned());
+        let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+        let index = GlobalSecondaryIndex::builder().index_name(*index).set_key_schema(Some(schema(key)));
+        request = request.global_secondary_indexes(index.projection(projection).build().expect("an index"));
+    }
+    attributes.sort_by_key(|(name, _)| *name);
+    attributes.dedup_by_key(|(name, _)| *name);
+    for (attribute, kind) in attributes {
+        let definition = AttributeDefinition::builder().attribute_name(attribute).attribute_type(kind);
+        request = request.attribute_definitions(definition.build().expect("an attribute"));
+    }
+    request.send().await.unwrap_or_else(|error| panic!("making table {name}: {error:?}"));
+}
+
+/// Makes a worker's queue, whose messages stay hidden for so many seconds and go to the dead letters
+/// after so many receives.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn make_queue(
+    clients: &Clients,
+    names: &Names,
+    worker: &WorkerName,
+    visibility: u32,
+    receives: u32,
+) {
+    let sqs = &clients.sqs;
+    let dead =
+        sqs.create_queue().queue_name(names.dead_letters(worker)).send().await.expect("a queue is made");
+    let asked = sqs.get_queue_attributes().queue_url(dead.queue_url().unwrap_or_default());
+    let answer = asked.attribute_names(QueueAttributeName::QueueArn).send().await.expect("the queue answers");
+    let attributes = answer.attributes().expect("it has attributes");
+    let arn = &attributes[&QueueAttributeName::QueueArn];
+    let redrive = format!("{{\"deadLetterTargetArn\":\"{arn}\",\"maxReceiveCount\":{receives}}}");
+    sqs.create_queue()
+        .queue_name(names.queue(worker))
+        .attributes(QueueAttributeName::VisibilityTimeout, visibility.to_string())
+        .attributes(QueueAttributeName::RedrivePolicy, redrive)
+        .send()
+        .await
+        .expect("a queue is made");
+}

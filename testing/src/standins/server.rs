@@ -1,0 +1,134 @@
+//! A server that answers as AWS does, on this machine, for as long as it is needed.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+
+/// How long a server may take to answer for the first time.
+const START: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+/// The region that everything stands in.
+pub const REGION: &str = "eu-west-1";
+
+/// A stand-in for AWS; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    port: u16,
+}
+
+/// The folder of the stand-ins.
+///
+/// # Panics
+/// When `PUMICE_STANDINS` does not name it: the tests that need it are run by `cargo xtask test`.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let named = std::env::var_os("PUMICE_STANDINS");
+    named
+        .map(PathBuf::from)
+        .expect("PUMICE_STANDINS names the folder of the stand-ins: run `cargo xtask test`")
+}
+
+/// A port that nobody listens on.
+///
+/// # Panics
+/// When this machine gives none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// A command of this folder that sees nothing of this process's environment but what it needs.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+impl Server {
+    /// ministack: tables, queues, objects, and functions that run the real binaries.
+    #[must_use]
+    pub fn ministack() -> Self {
+        let port = free_port();
+        let mut command = command(&folder().join("aws/bin/ministack"));
+        command.envs([
+            ("BIND_HOST", "127.0.0.1"),
+            ("MINISTACK_HOST", "127.0.0.1"),
+            // Both listen on every interface.
+            ("IOT_MTLS_ENABLED", "0"),
+            ("SFTP_ENABLED", "0"),
+            ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.05"),
+        ]);
+        // What functions find as their endpoint.
+        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
+        Self::start(command.env("GATEWAY_PORT", port.to_string()), port, "/_ministack/health")
+    }
+
+    /// moto: stricter about queues.
+    #[must_use]
+    pub fn moto() -> Self {
+        let port = free_port();
+        let mut command = command(&folder().join("aws/bin/moto_server"));
+        Self::start(command.args(["-H", "127.0.0.1", "-p", &port.to_string()]), port, "/moto-api/")
+    }
+
+    fn start(command: &mut Command, port: u16, health: &str) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut server = Self { child, port };
+        let began = Instant::now();
+        while get(port, health) != Some(200) {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                panic!("{command:?} ended: {status}");
+            }
+            assert!(began.elapsed() < START, "{command:?} does not answer");
+            std::thread::sleep(PAUSE);
+        }
+        server
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The status that a path answers with.
+fn get(port: u16, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).ok()?;
+    std::str::from_utf8(&answer).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The configuration of clients that talk to a server: as for AWS, but for the address.
+pub async fn config(url: &str) -> SdkConfig {
+    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
+    pumice_aws::config_with(
+        aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(url)
+            .region(Region::new(REGION))
+            .credentials_provider(credentials),
+    )
+    .await
+}

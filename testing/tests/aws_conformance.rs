@@ -1,0 +1,79 @@
+//! The conformance suite, on AWS's adapters and stand-ins for AWS.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pumice_aws::{Clients, Names, Objects, Queues, Store};
+use pumice_core::ids::{RealmName, WorkerName};
+use pumice_core::ports::Catalog;
+use pumice_local::SystemClock;
+use pumice_testing::conformance::{Adapters, job_specs, realm};
+use pumice_testing::standins::{Server, config, make_queue, make_realm};
+
+type Case = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A realm of its own for each case, on the same server.
+async fn adapters(clients: &Clients, prefix: &str) -> Adapters {
+    let names = Names::new(prefix, RealmName::new("conformance").expect("a name"));
+    make_realm(clients, &names).await;
+    for worker in ["core", "other"] {
+        make_queue(clients, &names, &WorkerName::new(worker).expect("a name"), 300, 10).await;
+    }
+    let clock = Arc::new(SystemClock);
+    let objects = Objects::new(clients.s3.clone());
+    let store = Arc::new(Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints());
+    store.put_realm(realm().as_object().cloned().expect("an object")).await.expect("it is put");
+    store.put_jobs(job_specs(), false).await.expect("they are put");
+    let queues = Arc::new(Queues::new(clients.sqs.clone(), names, clock.clone(), None));
+    Adapters {
+        jobs: store.clone(),
+        runs: store.clone(),
+        state: store,
+        queue: queues.clone(),
+        consumer: queues,
+        objects: Arc::new(objects),
+        clock,
+        keep: Box::new(()),
+    }
+}
+
+/// moto takes an old receipt for the present one. SQS does not (DeleteMessage, ReceiptHandle), nor
+/// does ministack, where the case is run.
+const NOT_ON_MOTO: &[&str] = &["queue::an_old_receipt_does_nothing"];
+
+/// Runs every case on a server but those left out, and tells of all that fail.
+fn all(server: &Server, left_out: &[&str]) {
+    static CASES: AtomicU32 = AtomicU32::new(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let clients = runtime.block_on(async { Clients::new(&config(&server.url()).await) });
+    let failed = std::cell::RefCell::new(Vec::new());
+    let run = |name: &'static str, case: fn(Adapters) -> Case| {
+        if left_out.contains(&name) {
+            eprintln!("{name}: left out");
+            return;
+        }
+        let number = CASES.fetch_add(1, Ordering::Relaxed);
+        let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(async { case(adapters(&clients, &format!("p{number}")).await).await });
+        }));
+        eprintln!("{name}: {}", if passed.is_ok() { "ok" } else { "FAILED" });
+        if passed.is_err() {
+            failed.borrow_mut().push(name);
+        }
+    };
+    pumice_testing::conformance_cases!(conformance_in_turn, run);
+    let failed = failed.into_inner();
+    assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
+}
+
+#[test]
+fn on_ministack() {
+    all(&Server::ministack(), &[]);
+}
+
+#[test]
+fn on_moto() {
+    all(&Server::moto(), NOT_ON_MOTO);
+}
