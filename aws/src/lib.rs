@@ -6,6 +6,7 @@ mod attribute;
 mod catalog;
 mod connect;
 mod failure;
+pub mod function;
 mod jobs;
 mod names;
 mod objects;

@@ -1,2 +1,33 @@
-//! Not yet.
-fn main() {}
+//! The dispatcher's process on AWS Lambda.
+
+use std::sync::Arc;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use pumice_aws::function::{Environment, Function, start_log};
+use pumice_core::engine::Dispatcher;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let environment = Environment::read(&|name| std::env::var(name).ok())?;
+    start_log(environment.names().realm().as_str());
+    let function = Function::connect(&environment).await;
+    let registry = Arc::new(pumice_job_types::registry()?);
+    // One for as long as the realm's settings stand: it remembers which specs it has checked.
+    let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let site = function.site().await?;
+        let mut known = known.lock().await;
+        let dispatcher = match known.take().filter(|dispatcher| dispatcher.is_on(&site)) {
+            Some(dispatcher) => dispatcher,
+            None => Dispatcher::new(site.clone(), registry.clone()),
+        };
+        let zone = site.zone.tz();
+        let answer =
+            dispatcher_lambda::handle(&dispatcher, &event.payload, &event.context.request_id, zone).await;
+        *known = Some(dispatcher);
+        answer.map_err(Error::from)
+    }))
+    .await
+}

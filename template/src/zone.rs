@@ -36,6 +36,14 @@ impl Zone {
         }
     }
 
+    /// The zone of the IANA database.
+    pub fn tz(&self) -> Tz {
+        match self {
+            Self::Utc => Tz::UTC,
+            Self::Named(zone) => *zone,
+        }
+    }
+
     /// The IANA name.
     pub fn name(&self) -> &'static str {
         match self {

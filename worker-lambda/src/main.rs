@@ -1,2 +1,47 @@
-//! Not yet.
-fn main() {}
+//! The worker's process on AWS Lambda.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use pumice_aws::function::{Environment, Function, start_log};
+use pumice_core::Timestamp;
+use pumice_core::engine::Engine;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let environment = Environment::read(&variable)?;
+    let worker = Environment::worker(&variable)?;
+    start_log(environment.names().realm().as_str());
+    let function = Function::connect(&environment).await;
+    function.hide_from_commands()?;
+    let registry = Arc::new(pumice_job_types::registry()?);
+    // One for as long as the realm's settings stand: it remembers which specs it has checked.
+    let known: Mutex<Option<Engine>> = Mutex::new(None);
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let site = function.site().await?;
+        function.clear_scratch()?;
+        let deadline = deadline(event.context.deadline);
+        let mut known = known.lock().await;
+        let engine = match known.take().filter(|engine| engine.dispatcher().is_on(&site)) {
+            Some(engine) => engine,
+            None => {
+                let left = (deadline - site.ports.clock.now()).to_std().unwrap_or(Duration::ZERO);
+                Engine::new(site, registry.clone(), worker.clone(), worker_lambda::limits(left))
+            }
+        };
+        let queues = function.realm().queues();
+        let answer = worker_lambda::handle(&engine, queues, &worker, event.payload, deadline).await;
+        *known = Some(engine);
+        answer.map_err(Error::from)
+    }))
+    .await
+}
+
+/// The time by which an invocation is cut off, from milliseconds since 1970.
+fn deadline(millis: u64) -> Timestamp {
+    i64::try_from(millis).ok().and_then(Timestamp::from_timestamp_millis).unwrap_or(Timestamp::MAX_UTC)
+}

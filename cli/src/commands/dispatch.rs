@@ -5,7 +5,7 @@ use pumice_core::ids::RunKey;
 use pumice_core::request::{DispatchRequest, When, check_key, parse_body};
 use serde_json::{Value, json};
 
-use super::{given, instant, registry, zone_of};
+use super::{given, instant, registry};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
 use crate::files::read_text;
@@ -18,7 +18,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     let realm = Realm::open(global, false).await?;
     let site = realm.site().await?;
     let (requests, mut refused) = match &options.file {
-        Some(file) => from_file(file, zone_of(site.zone))?,
+        Some(file) => from_file(file, site.zone.tz())?,
         None => (from_options(&options, site.zone)?, Vec::new()),
     };
     let names: Vec<String> = requests.iter().map(|request| request.job_id.to_string()).collect();

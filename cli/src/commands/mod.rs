@@ -68,17 +68,9 @@ fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
     Ok((globals, parameters))
 }
 
-/// The zone of times that name none.
-fn zone_of(zone: Zone) -> chrono_tz::Tz {
-    match zone {
-        Zone::Utc => chrono_tz::UTC,
-        Zone::Named(zone) => zone,
-    }
-}
-
 /// Reads a time of the command line, in local time unless it names a zone.
 fn instant(option: &str, text: &str, zone: Zone) -> Result<Timestamp, Failure> {
     parse_instant(text)
-        .map(|instant| instant.in_zone(zone_of(zone)))
+        .map(|instant| instant.in_zone(zone.tz()))
         .map_err(|error: BadInstant| Failure::Wrong(format!("{option}: {error}")))
 }

@@ -192,5 +192,11 @@ fn log_change(before: &Run, after: &Run) {
         return;
     }
     let reason = after.reason.as_deref().unwrap_or_default();
-    tracing::info!(job_id = %after.job_id, run_id = %after.run_id, status = %after.status, iteration = before.attempt, reason, "run");
+    let started = after.ts_start.or(before.ts_start);
+    // How long it took, and how long it waited after it could have started: a retry has a time of its own.
+    let took_ms = started.zip(after.ts_end).map(|(start, end)| (end - start).num_milliseconds());
+    let first = before.attempt == 1 && after.status.is_end();
+    let delay_ms =
+        started.filter(|_| first).map(|start| (start - after.not_before.min(start)).num_milliseconds());
+    tracing::info!(target: "pumice::run", job_id = %after.job_id, run_id = %after.run_id, worker = %after.worker, status = %after.status, iteration = before.attempt, took_ms, delay_ms, reason, "run");
 }

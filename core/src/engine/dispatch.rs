@@ -42,6 +42,15 @@ pub struct Dispatcher {
     checked: Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>,
 }
 
+/// Who asks for runs.
+#[derive(Clone, Copy, Default)]
+struct Asker<'a> {
+    /// The run that does, if a run does.
+    origin: Option<&'a Origin>,
+    /// The event that does, if an event does.
+    event: Option<&'a str>,
+}
+
 /// A run about to be made, with its message.
 struct Prepared {
     new: NewRun,
@@ -53,6 +62,12 @@ impl Dispatcher {
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
         Self { site, registry, checked: Arc::default() }
+    }
+
+    /// Whether it works on this very site.
+    #[must_use]
+    pub fn is_on(&self, site: &Arc<Site>) -> bool {
+        Arc::ptr_eq(&self.site, site)
     }
 
     pub(super) fn site(&self) -> &Site {
@@ -70,8 +85,26 @@ impl Dispatcher {
         requests: Vec<DispatchRequest>,
         origin: Option<&Origin>,
     ) -> Vec<Result<Accepted, DispatchError>> {
+        self.dispatch_for(requests, Asker { origin, event: None }).await
+    }
+
+    /// The same for an event that may be delivered more than once: its requests make one run each,
+    /// however often it comes. `event` names it, among all events that there are.
+    pub async fn dispatch_event(
+        &self,
+        requests: Vec<DispatchRequest>,
+        event: &str,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        self.dispatch_for(requests, Asker { origin: None, event: Some(event) }).await
+    }
+
+    async fn dispatch_for(
+        &self,
+        requests: Vec<DispatchRequest>,
+        asker: Asker<'_>,
+    ) -> Vec<Result<Accepted, DispatchError>> {
         let count = requests.len();
-        match self.dispatch_all(requests, origin).await {
+        match self.dispatch_all(requests, asker).await {
             Ok(outcomes) => outcomes,
             Err(error) => (0..count).map(|_| Err(error.clone().into())).collect(),
         }
@@ -80,7 +113,7 @@ impl Dispatcher {
     async fn dispatch_all(
         &self,
         requests: Vec<DispatchRequest>,
-        origin: Option<&Origin>,
+        asker: Asker<'_>,
     ) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
         let ids: Vec<JobId> = requests.iter().map(|request| request.job_id.clone()).collect();
@@ -88,7 +121,7 @@ impl Dispatcher {
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut batch = Vec::new();
         for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
-            match self.prepare(&request, job, &realm, origin, index).await {
+            match self.prepare(&request, job, &realm, asker, index).await {
                 Ok(prepared) => {
                     batch.push(prepared);
                     outcomes.push(None);
@@ -132,9 +165,10 @@ impl Dispatcher {
         request: &DispatchRequest,
         job: Option<StoredJob>,
         realm: &RealmSpec,
-        origin: Option<&Origin>,
+        asker: Asker<'_>,
         index: usize,
     ) -> Result<Prepared, DispatchError> {
+        let origin = asker.origin;
         let job_id = &request.job_id;
         let job = match job {
             Some(Ok(job)) => job,
@@ -146,7 +180,7 @@ impl Dispatcher {
         }
         let now = self.now();
         let job = self.specialise(&job, request, origin)?;
-        let run_id = self.run_id(request, origin, index, now);
+        let run_id = self.run_id(request, asker, index, now);
         let mut run = self.record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now));
         run.dispatched_by = origin.map(|origin| origin.key.clone());
         run.lineage = origin.map(|origin| origin.lineage.clone());
@@ -191,7 +225,7 @@ impl Dispatcher {
             }
             None => return Err(self.no_such_job(&request.job_id).await?),
         };
-        let run_id = self.run_id(request, None, 0, start);
+        let run_id = self.run_id(request, Asker::default(), 0, start);
         let run = self.record(&job, RunKey::root(run_id), run_id, start, start);
         let (scene, _) = self.scene(&run, &job, &realm, start).await?;
         let templates = Templates::new(self.registry.renderer().clone(), scene);
@@ -261,24 +295,18 @@ impl Dispatcher {
         }
     }
 
-    /// A request with a key, or of a run, has an id that follows from it: made twice, it is made once.
-    fn run_id(
-        &self,
-        request: &DispatchRequest,
-        origin: Option<&Origin>,
-        index: usize,
-        now: Timestamp,
-    ) -> RunId {
-        let realm = &self.site.realm;
-        match (&request.idempotency_key, origin) {
-            (Some(key), _) => RunId::from_key(realm, &request.job_id, &format!("key:{key}")),
-            (None, Some(origin)) => RunId::from_key(
-                realm,
-                &request.job_id,
-                &format!("run:{}#{}#{index}", origin.key, origin.label),
-            ),
-            (None, None) => RunId(self.site.ports.random.uuid(now)),
-        }
+    /// A request with a key, of a run or of an event has an id that follows from it: made twice, it is
+    /// made once.
+    fn run_id(&self, request: &DispatchRequest, asker: Asker<'_>, index: usize, now: Timestamp) -> RunId {
+        let follows = match (&request.idempotency_key, asker) {
+            (Some(key), _) => format!("key:{key}"),
+            (None, Asker { origin: Some(origin), .. }) => {
+                format!("run:{}#{}#{index}", origin.key, origin.label)
+            }
+            (None, Asker { event: Some(event), .. }) => format!("event:{event}#{index}"),
+            (None, Asker { origin: None, event: None }) => return RunId(self.site.ports.random.uuid(now)),
+        };
+        RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
 
     /// The record of a run of this job.

@@ -1,0 +1,137 @@
+//! What a function's environment says, and what of it the commands of jobs get to see.
+
+use std::ffi::OsString;
+
+use pumice_core::ids::{RealmName, WorkerName};
+
+use crate::names::{DEFAULT_PREFIX, Names};
+
+/// An environment variable that does not hold, or is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {message}")]
+pub struct BadEnvironment {
+    name: &'static str,
+    message: String,
+}
+
+/// What a function's environment says.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    names: Names,
+    urls: Option<String>,
+    function: String,
+}
+
+impl Environment {
+    /// Reads `LAVA_REALM`, `LAVA_PREFIX` and `LAVA_QUEUE_URL_PREFIX`, which template.yaml sets.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
+        let bad = |name, message: String| BadEnvironment { name, message };
+        let realm = variable("LAVA_REALM")
+            .ok_or_else(|| bad("LAVA_REALM", "must name the realm that the function works for".to_owned()))?;
+        let realm = RealmName::new(realm).map_err(|error| bad("LAVA_REALM", error.to_string()))?;
+        let prefix = variable("LAVA_PREFIX").unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "pumice".to_owned());
+        Ok(Self {
+            names: Names::new(prefix, realm),
+            urls: variable("LAVA_QUEUE_URL_PREFIX").filter(|urls| !urls.is_empty()),
+            function,
+        })
+    }
+
+    /// Reads `LAVA_WORKER`: the worker that the function is.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] when it is missing or does not hold.
+    pub fn worker(variable: &dyn Fn(&str) -> Option<String>) -> Result<WorkerName, BadEnvironment> {
+        let name = "LAVA_WORKER";
+        let worker = variable(name).ok_or_else(|| BadEnvironment {
+            name,
+            message: "must name the worker that the function is".to_owned(),
+        })?;
+        WorkerName::new(worker).map_err(|error| BadEnvironment { name, message: error.to_string() })
+    }
+
+    /// The names of the realm's tables and queues.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What the URLs of the realm's queues begin with, if that was said.
+    #[must_use]
+    pub fn queue_urls(&self) -> Option<&str> {
+        self.urls.as_deref()
+    }
+
+    /// The host as records show it: the function's name.
+    pub(super) fn host_name(&self) -> String {
+        self.function.clone()
+    }
+}
+
+/// The variables that make up a role's credentials.
+const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+/// Variables of AWS's that commands may see: they say where, not who.
+const HARMLESS: [&str; 3] = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"];
+
+type Variables = Vec<(OsString, OsString)>;
+
+/// What commands find in their environment, and the credentials that they get when their job asks
+/// for them. What belongs to the function's own runtime is left out.
+pub(super) fn for_commands(all: impl IntoIterator<Item = (OsString, OsString)>) -> (Variables, Variables) {
+    let mut plain = vec![("HOME".into(), "/tmp".into())];
+    let mut credentials = Vec::new();
+    for (name, value) in all {
+        let text = name.to_string_lossy();
+        if CREDENTIALS.contains(&&*text) {
+            credentials.push((name, value));
+        } else if HARMLESS.contains(&&*text) || !is_own(&text) {
+            plain.push((name, value));
+        }
+    }
+    (plain, credentials)
+}
+
+/// Whether a variable is the function's own, and no business of a command's.
+fn is_own(name: &str) -> bool {
+    name.starts_with("AWS_") || name.starts_with("LAMBDA_") || name.starts_with("_") || name == "PUMICE_LOG"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realm_is_needed_and_checked() {
+        let read = |realm: Option<&str>| {
+            let realm = realm.map(str::to_owned);
+            Environment::read(&move |name| realm.clone().filter(|_| name == "LAVA_REALM"))
+        };
+        assert_eq!(read(Some("prod")).unwrap().names().jobs(), "lava.prod.jobs");
+        assert!(read(None).unwrap_err().to_string().starts_with("LAVA_REALM: must name"));
+        assert!(read(Some("a b")).is_err());
+        assert!(Environment::worker(&|_| None).unwrap_err().to_string().starts_with("LAVA_WORKER"));
+    }
+
+    #[test]
+    fn commands_see_no_credentials_and_nothing_of_the_runtime() {
+        let all = [
+            ("PATH", "/bin"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_SESSION_TOKEN", "t"),
+            ("AWS_LAMBDA_RUNTIME_API", "x"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "y"),
+            ("_X_AMZN_TRACE_ID", "z"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        let (plain, credentials) = for_commands(all.map(|(name, value)| (name.into(), value.into())));
+        let names = |variables: &Variables| {
+            variables.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&plain), ["HOME", "PATH", "AWS_REGION"]);
+        assert_eq!(names(&credentials), ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
+    }
+}

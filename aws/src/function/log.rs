@@ -1,0 +1,98 @@
+//! The log of a function: one JSON object a line, as CloudWatch Logs Insights reads them.
+
+use std::io::Write;
+
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use super::metrics;
+
+/// The target of the events that say that a run ended or is tried again.
+const RUN: &str = "pumice::run";
+
+/// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
+/// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics.
+pub fn start_log(realm: &str) {
+    let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
+    let targets = asked.unwrap_or_else(|| {
+        let ours =
+            ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
+        Targets::new().with_default(Level::WARN).with_targets(ours.map(|target| (target, Level::INFO)))
+    });
+    let lines = Lines { realm: realm.to_owned() };
+    Registry::default().with(lines.with_filter(targets)).init();
+}
+
+struct Lines {
+    realm: String,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let line =
+            line(&self.realm, *metadata.level(), metadata.target(), &mut |fields| event.record(fields));
+        // Where it cannot be written there is nobody to tell.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+}
+
+/// One event as a line.
+fn line(realm: &str, level: Level, target: &str, record: &mut dyn FnMut(&mut Fields)) -> Value {
+    let now = Utc::now();
+    let mut fields = Fields(Map::new());
+    fields.0.insert("timestamp".to_owned(), now.to_rfc3339_opts(SecondsFormat::Millis, true).into());
+    fields.0.insert("level".to_owned(), level.as_str().into());
+    fields.0.insert("target".to_owned(), target.into());
+    fields.0.insert("realm".to_owned(), realm.into());
+    record(&mut fields);
+    if target == RUN {
+        metrics::add(&mut fields.0, now.timestamp_millis());
+    }
+    Value::Object(fields.0)
+}
+
+struct Fields(Map<String, Value>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_when_and_where() {
+        let line = line("prod", Level::WARN, "pumice_core::engine", &mut |fields| {
+            fields.0.insert("message".to_owned(), "a \"quoted\"\nword".into());
+        });
+        assert_eq!((line["level"].as_str(), line["realm"].as_str()), (Some("WARN"), Some("prod")));
+        assert!(!line.to_string().contains('\n'));
+        assert!(line.get("_aws").is_none());
+    }
+}

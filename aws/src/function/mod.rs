@@ -1,0 +1,96 @@
+//! What Pumice's functions on AWS Lambda have in common: what their environment says, the realm they
+//! work on, what they log.
+
+mod environment;
+mod log;
+mod metrics;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pumice_core::job_type::Site;
+use pumice_core::ports::StoreError;
+use tokio::sync::Mutex;
+
+pub use environment::{BadEnvironment, Environment};
+pub use log::start_log;
+
+use crate::connect::Clients;
+use crate::realm::{Host, Realm};
+
+/// How long the realm's settings are used until they are read again.
+const SITE_FRESH: Duration = Duration::from_secs(300);
+/// Where jobs work: the only folder that a function may write to is `/tmp`.
+const SCRATCH: &str = "/tmp/pumice";
+
+/// A function of a realm, as long as its process lives.
+#[derive(Debug)]
+pub struct Function {
+    realm: Realm,
+    host: Host,
+    site: Mutex<Option<(Instant, Arc<Site>)>>,
+}
+
+impl Function {
+    /// The function of a realm, from what its environment says. Nothing is asked of AWS yet.
+    pub async fn connect(environment: &Environment) -> Self {
+        let clients = Clients::connect().await;
+        let realm = Realm::new(&clients, environment.names(), environment.queue_urls());
+        let (plain, credentials) = environment::for_commands(std::env::vars_os());
+        let host = Host {
+            name: environment.host_name(),
+            scratch: PathBuf::from(SCRATCH),
+            environment: plain,
+            credentials,
+        };
+        Self { realm, host, site: Mutex::new(None) }
+    }
+
+    /// The realm.
+    #[must_use]
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// Where an engine runs; the same until the realm's settings are read again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no such realm, or it cannot be reached.
+    pub async fn site(&self) -> Result<Arc<Site>, StoreError> {
+        let mut site = self.site.lock().await;
+        if let Some((read, site)) = &*site
+            && read.elapsed() < SITE_FRESH
+        {
+            return Ok(site.clone());
+        }
+        let read = self.realm.site(self.host.clone()).await?;
+        *site = Some((Instant::now(), read.clone()));
+        Ok(read)
+    }
+
+    /// Removes what an invocation that was cut off left in the work directory: the folder stays from
+    /// one invocation to the next.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be removed or made anew.
+    pub fn clear_scratch(&self) -> Result<(), StoreError> {
+        let scratch = &self.host.scratch;
+        let cleared = match std::fs::remove_dir_all(scratch) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::create_dir_all(scratch),
+        };
+        cleared.map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
+    }
+
+    /// Hides what this process holds, its credentials among it, from the commands that it starts:
+    /// they run as the same user.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the kernel refuses.
+    pub fn hide_from_commands(&self) -> Result<(), StoreError> {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .map_err(|error| StoreError::new(format!("cannot hide the environment from commands: {error}")))
+    }
+}

@@ -1,0 +1,231 @@
+//! What AWS hands to the function, and the dispatch requests in it.
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use aws_lambda_events::sns::SnsEvent;
+use aws_lambda_events::sqs::SqsEvent;
+use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// An event that holds no request: of no shape that the function knows, or broken.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadEvent(String);
+
+/// Requests that came together, under the name that they have among all events: the same when AWS
+/// delivers them again.
+#[derive(Debug)]
+pub struct Record {
+    /// The name.
+    pub id: String,
+    /// The requests, each with its own mistakes.
+    pub requests: Vec<Parsed>,
+}
+
+/// What is asked of the function.
+#[derive(Debug)]
+pub enum Event {
+    /// To look at runs whose time has passed.
+    Sweep,
+    /// Requests by a caller, who gets the outcome of each.
+    Direct(Vec<Parsed>),
+    /// Requests by EventBridge, a schedule or SNS: nobody sees their outcomes, so that a failure must
+    /// be told by failing.
+    Delivered(Vec<Record>),
+    /// Requests of a queue, which gives each record again whose requests were not all taken.
+    Queued(Vec<Record>),
+}
+
+impl Event {
+    /// Reads an event. `zone` is the zone of instants that name none.
+    ///
+    /// # Errors
+    /// [`BadEvent`] saying what the function takes.
+    pub fn read(event: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
+        let Value::Object(fields) = event else {
+            return match event {
+                Value::Array(_) => Ok(Self::Direct(parse_value(event, zone))),
+                _ => Err(unknown(event)),
+            };
+        };
+        if fields.contains_key("sweep") {
+            return match fields["sweep"] {
+                Value::Bool(true) if fields.len() == 1 => Ok(Self::Sweep),
+                _ => {
+                    Err(BadEvent("to look at what is due say {\"sweep\": true}, and nothing else".to_owned()))
+                }
+            };
+        }
+        if let Some(records) = fields.get("Records") {
+            return records_of(event, records, zone);
+        }
+        if fields.contains_key("detail-type") && fields.contains_key("detail") {
+            let event: EventBridgeEvent<Value> = shape(event, "EventBridge event")?;
+            let id = format!("eventbridge:{}", event.id.unwrap_or_default());
+            if event.detail.as_object().is_some_and(serde_json::Map::is_empty) {
+                let message = "the event has no detail: give the rule an input with a job_id and, as scheduled_at, the event's time";
+                return Err(BadEvent(message.to_owned()));
+            }
+            return Ok(Self::Delivered(vec![Record { id, requests: requests(&event.detail, zone) }]));
+        }
+        if let Some(at) = fields.get("scheduled_at") {
+            return scheduled(event, at, zone);
+        }
+        if fields.contains_key("request") || fields.contains_key("job_id") {
+            return Ok(Self::Direct(requests(event, zone)));
+        }
+        Err(unknown(event))
+    }
+}
+
+fn unknown(event: &Value) -> BadEvent {
+    let text = event.to_string();
+    let start = &text[..text.floor_char_boundary(100)];
+    BadEvent(format!(
+        "the event is no dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, SNS or SQS; got {start}"
+    ))
+}
+
+fn shape<T: DeserializeOwned>(event: &Value, what: &str) -> Result<T, BadEvent> {
+    serde_json::from_value(event.clone()).map_err(|error| BadEvent(format!("not a whole {what}: {error}")))
+}
+
+/// The requests of a value: objects, or, under `request`, what is a body elsewhere.
+fn requests(value: &Value, zone: chrono_tz::Tz) -> Vec<Parsed> {
+    match value.get("request") {
+        Some(Value::String(text)) => parse_body(text, zone),
+        Some(inner) => parse_value(inner, zone),
+        None => parse_value(value, zone),
+    }
+}
+
+fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
+    let source = |name: &str| records.get(0).and_then(|record| record.get(name)).and_then(Value::as_str);
+    if source("eventSource") == Some("aws:sqs") {
+        let event: SqsEvent = shape(event, "SQS event")?;
+        let records = event.records.into_iter().map(|record| Record {
+            id: record.message_id.unwrap_or_default(),
+            requests: parse_body(record.body.as_deref().unwrap_or_default(), zone),
+        });
+        return Ok(Event::Queued(records.collect()));
+    }
+    if source("EventSource") == Some("aws:sns") {
+        let event: SnsEvent = shape(event, "SNS event")?;
+        let records = event.records.into_iter().map(|record| Record {
+            id: format!("sns:{}", record.sns.message_id),
+            requests: parse_body(&record.sns.message, zone),
+        });
+        return Ok(Event::Delivered(records.collect()));
+    }
+    Err(unknown(event))
+}
+
+/// A schedule's request: the time it is for makes its idempotency key, so that a schedule that is
+/// delivered twice runs once. Further requests for the same job and time are told apart by what they
+/// give to it, and by `schedule`, a name.
+fn scheduled(event: &Value, at: &Value, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
+    let mut request = event.clone();
+    let Some(fields) = request.as_object_mut() else { return Err(unknown(event)) };
+    let text = at.as_str().unwrap_or_default();
+    let at = parse_instant(text).map_err(|error| {
+        let hint = if text.starts_with("<aws.scheduler.") {
+            ": only EventBridge Scheduler puts a time in its place"
+        } else {
+            ""
+        };
+        BadEvent(format!("scheduled_at: {error}{hint}"))
+    })?;
+    fields.remove("scheduled_at");
+    let schedule = fields.remove("schedule");
+    let when = at.in_zone(zone).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    if !fields.contains_key("idempotency_key") {
+        let mut told = json!([schedule, fields.get("parameters"), fields.get("globals")]);
+        told.sort_all_objects();
+        let digest =
+            if told == json!([null, null, null]) { String::new() } else { format!(":{}", digest(&told)) };
+        fields.insert("idempotency_key".to_owned(), format!("schedule:{when}{digest}").into());
+    }
+    let id = format!("schedule:{when}");
+    Ok(Event::Delivered(vec![Record { id, requests: parse_value(&request, zone) }]))
+}
+
+/// A few letters that follow from a value.
+fn digest(value: &Value) -> String {
+    let uuid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, value.to_string().as_bytes());
+    uuid.simple().to_string()[..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UTC: chrono_tz::Tz = chrono_tz::UTC;
+
+    fn read(event: Value) -> Event {
+        Event::read(&event, UTC).unwrap()
+    }
+
+    fn jobs(requests: &[Parsed]) -> Vec<String> {
+        requests
+            .iter()
+            .map(|parsed| match parsed {
+                Ok(request) => request.job_id.to_string(),
+                Err(bad) => bad.place.clone(),
+            })
+            .collect()
+    }
+
+    fn key(event: Value) -> String {
+        let Event::Delivered(mut records) = read(event) else { panic!("it is delivered") };
+        records.remove(0).requests.remove(0).unwrap().idempotency_key.unwrap()
+    }
+
+    #[test]
+    fn callers_give_objects_lists_and_text() {
+        for (event, expected) in [
+            (json!({ "job_id": "a" }), vec!["a"]),
+            (json!([{ "job_id": "a" }, { "job": "b" }]), vec!["a", "request 2"]),
+            (json!({ "request": "a -p x=1\n# note\nb" }), vec!["a", "b"]),
+            (json!({ "request": [{ "job_id": "a" }] }), vec!["a"]),
+        ] {
+            let Event::Direct(requests) = read(event) else { panic!("it is direct") };
+            assert_eq!(jobs(&requests), expected);
+        }
+    }
+
+    #[test]
+    fn schedules_have_keys_that_follow_from_their_time() {
+        let of = |more: Value| {
+            let mut event = json!({ "job_id": "a", "scheduled_at": "2026-01-01T05:00:00Z" });
+            event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            key(event)
+        };
+        assert_eq!(of(json!({})), "schedule:2026-01-01T05:00:00Z");
+        assert_eq!(of(json!({ "scheduled_at": "2026-01-01T06:00:00+01:00" })), of(json!({})));
+        assert_ne!(of(json!({ "globals": { "x": 1 } })), of(json!({})));
+        assert_ne!(of(json!({ "schedule": "hourly" })), of(json!({ "schedule": "daily" })));
+        assert_eq!(of(json!({ "idempotency_key": "mine" })), "mine");
+        for bad in ["<aws.scheduler.scheduled-time>", "soon", ""] {
+            let event = json!({ "job_id": "a", "scheduled_at": bad });
+            assert!(Event::read(&event, UTC).unwrap_err().to_string().starts_with("scheduled_at: "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_says_what_would_be() {
+        for event in [
+            json!(null),
+            json!("a"),
+            json!({}),
+            json!({ "Records": [] }),
+            json!({ "Records": [{ "eventSource": "aws:s3" }] }),
+        ] {
+            let error = Event::read(&event, UTC).unwrap_err().to_string();
+            assert!(error.contains("job_id"), "{error}");
+        }
+        assert!(Event::read(&json!({ "sweep": false }), UTC).is_err());
+        let tick =
+            json!({ "id": "1", "detail-type": "Scheduled Event", "detail": {}, "source": "aws.events" });
+        assert!(Event::read(&tick, UTC).unwrap_err().to_string().contains("scheduled_at"));
+    }
+}

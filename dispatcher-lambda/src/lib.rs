@@ -1,0 +1,127 @@
+//! The dispatcher function: events of AWS's in, runs out.
+
+mod event;
+
+pub use event::{BadEvent, Event, Record};
+
+use pumice_core::engine::{Accepted, Dispatcher};
+use pumice_core::job_type::DispatchError;
+use pumice_core::ports::StoreError;
+use pumice_core::request::{DispatchRequest, Parsed};
+use serde_json::{Value, json};
+
+/// Why an invocation fails, so that whoever delivered the event tries again, or puts it aside.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The event is none that the function knows.
+    #[error(transparent)]
+    BadEvent(#[from] BadEvent),
+    /// Requests were not taken, and nobody sees their outcomes.
+    #[error("{0}")]
+    Refused(String),
+    /// AWS could not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of requests.
+#[derive(Default)]
+struct Outcomes {
+    accepted: Vec<Accepted>,
+    /// The place of each that was not taken, and why.
+    refused: Vec<(String, String)>,
+    /// How many of these could be taken another time.
+    unreachable: usize,
+}
+
+impl Outcomes {
+    fn json(&self) -> Value {
+        let accepted = self.accepted.iter().map(|run| {
+            json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing })
+        });
+        let refused = self.refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
+        json!({ "accepted": accepted.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>() })
+    }
+
+    fn reasons(&self) -> String {
+        self.refused.iter().map(|(place, error)| format!("{place}: {error}")).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Does what an event asks; `invocation` names it, the same when AWS tries again. Gives the answer.
+///
+/// # Errors
+/// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
+pub async fn handle(
+    dispatcher: &Dispatcher,
+    event: &Value,
+    invocation: &str,
+    zone: chrono_tz::Tz,
+) -> Result<Value, Failed> {
+    match Event::read(event, zone)? {
+        Event::Sweep => {
+            let swept = dispatcher.sweep().await?;
+            tracing::info!(swept, "looked at what was due");
+            Ok(json!({ "swept": swept }))
+        }
+        Event::Direct(requests) => {
+            let outcomes = take(dispatcher, requests, &format!("invocation:{invocation}")).await;
+            if outcomes.accepted.is_empty() && outcomes.unreachable > 0 {
+                return Err(StoreError::new(outcomes.reasons()).into());
+            }
+            Ok(outcomes.json())
+        }
+        Event::Delivered(records) => delivered(dispatcher, records).await,
+        Event::Queued(records) => {
+            let mut failures = Vec::new();
+            for record in records {
+                let outcomes = take(dispatcher, record.requests, &format!("sqs:{}", record.id)).await;
+                if !outcomes.refused.is_empty() {
+                    failures.push(json!({ "itemIdentifier": record.id }));
+                }
+            }
+            Ok(json!({ "batchItemFailures": failures }))
+        }
+    }
+}
+
+/// Takes every record; fails when one was not taken whole. What was taken is not taken again.
+async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Value, Failed> {
+    let mut all = Outcomes::default();
+    for record in records {
+        let outcomes = take(dispatcher, record.requests, &record.id).await;
+        all.accepted.extend(outcomes.accepted);
+        all.refused.extend(outcomes.refused);
+    }
+    if all.refused.is_empty() { Ok(all.json()) } else { Err(Failed::Refused(all.reasons())) }
+}
+
+/// Takes each request by itself.
+async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let mut good: Vec<DispatchRequest> = Vec::with_capacity(requests.len());
+    for parsed in requests {
+        match parsed {
+            Ok(request) => good.push(request),
+            Err(bad) => {
+                tracing::error!(event, place = bad.place, error = %bad.error, "a request does not hold");
+                outcomes.refused.push((bad.place, bad.error.to_string()));
+            }
+        }
+    }
+    let names: Vec<String> = good.iter().map(|request| request.job_id.to_string()).collect();
+    for (job_id, outcome) in names.into_iter().zip(dispatcher.dispatch_event(good, event).await) {
+        match outcome {
+            Ok(run) => {
+                tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing, "dispatched");
+                outcomes.accepted.push(run);
+            }
+            Err(error) => {
+                tracing::error!(event, %job_id, %error, "a request was not taken");
+                outcomes.unreachable += usize::from(matches!(error, DispatchError::Store(_)));
+                outcomes.refused.push((job_id, error.to_string()));
+            }
+        }
+    }
+    outcomes
+}
