@@ -15,6 +15,7 @@ mod realm;
 mod runs;
 mod state;
 mod store;
+mod worker;
 
 pub use connect::{Clients, config, config_with};
 pub use names::{DEFAULT_PREFIX, Names};
@@ -22,3 +23,4 @@ pub use objects::Objects;
 pub use queue::Queues;
 pub use realm::{Host, Realm};
 pub use store::Store;
+pub use worker::QueueWorker;

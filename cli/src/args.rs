@@ -82,6 +82,9 @@ pub(crate) enum Command {
     Run(Run),
     /// Run the jobs of a realm's folder until Ctrl-C
     Serve(Serve),
+    /// Run the jobs of one worker of a realm on AWS until Ctrl-C
+    #[cfg(feature = "aws")]
+    Worker(Worker),
     /// Add and update job specs
     Apply(Apply),
     /// Check job specs, without a realm
@@ -160,6 +163,16 @@ pub(crate) struct Serve {
     /// What survives a power failure too: everything, at the cost of speed
     #[arg(long)]
     pub(crate) durable: bool,
+}
+
+#[cfg(feature = "aws")]
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// The worker
+    pub(crate) name: WorkerName,
+    /// How many jobs run at the same time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) slots: usize,
 }
 
 #[derive(Debug, Args)]

@@ -53,6 +53,8 @@ fn start_log(cli: &Cli) {
     let default = match cli.command {
         _ if cli.global.quiet => "off",
         Command::Serve(_) => "info",
+        #[cfg(feature = "aws")]
+        Command::Worker(_) => "info",
         _ => "error,pumice::job=info",
     };
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());

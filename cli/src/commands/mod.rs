@@ -7,6 +7,8 @@ mod runs;
 mod serve;
 mod specs;
 mod state;
+#[cfg(feature = "aws")]
+mod worker;
 
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(options) => run::run(global, options).await,
         Command::Serve(options) => serve::serve(global, options).await,
+        #[cfg(feature = "aws")]
+        Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,
         Command::Check(options) => specs::check(global, &options),
         Command::Jobs(command) => specs::jobs(global, command).await,

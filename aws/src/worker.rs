@@ -1,0 +1,143 @@
+//! A worker as a process: takes messages of a queue for as long as it is let, for jobs that take
+//! longer than a function may.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pumice_core::engine::{Engine, Handled};
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Consumer, Delivery, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::queue::Queues;
+
+/// How long one call waits for a message.
+const WAIT: Duration = Duration::from_secs(20);
+/// How long a message stays hidden while it is worked on; it is hidden anew after half of that.
+const HIDDEN: Duration = Duration::from_secs(300);
+/// How long to wait after the queue could not be reached.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Most messages taken at once (SQS: 10).
+const MAX_TAKE: usize = 10;
+
+/// The consumer of one worker's queue.
+#[derive(Debug)]
+pub struct QueueWorker {
+    engine: Engine,
+    queues: Queues,
+    name: WorkerName,
+    slots: usize,
+}
+
+/// Returns when it is time to stop.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender nobody waits for the end either.
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+impl QueueWorker {
+    /// A consumer that works on at most `slots` messages at the same time.
+    #[must_use]
+    pub fn new(engine: Engine, queues: Queues, name: WorkerName, slots: usize) -> Self {
+        Self { engine, queues, name, slots: slots.max(1) }
+    }
+
+    /// Works until `stop`, then waits for what is under way; `kill` ends that too.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached at the start.
+    pub async fn work(
+        self,
+        stop: impl Future<Output = ()>,
+        kill: impl Future<Output = ()>,
+    ) -> Result<(), StoreError> {
+        let first = self.queues.receive(&self.name, 1, Duration::ZERO).await?;
+        let (stopping, stopped) = watch::channel(false);
+        let working = tokio::spawn(Arc::new(self).take(first, stopped));
+        let abort = working.abort_handle();
+        tokio::pin!(working);
+        let ended = async {
+            stop.await;
+            // The task may have ended by itself.
+            let _ = stopping.send(true);
+            kill.await;
+        };
+        tokio::select! {
+            _ = &mut working => {}
+            () = ended => {
+                // Dropping the tasks kills the commands they run.
+                abort.abort();
+                let _ = working.await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(self: Arc<Self>, first: Vec<Delivery>, mut stopped: watch::Receiver<bool>) {
+        let slots = Arc::new(Semaphore::new(self.slots));
+        let mut running = JoinSet::new();
+        let mut taken = first;
+        loop {
+            for delivery in taken.drain(..) {
+                let Ok(permit) = slots.clone().acquire_owned().await else { return };
+                let worker = self.clone();
+                running.spawn(async move { worker.handle(delivery, permit).await });
+            }
+            while running.try_join_next().is_some() {}
+            let free = async {
+                let Ok(permit) = slots.acquire().await else { return 0 };
+                drop(permit);
+                slots.available_permits().clamp(1, MAX_TAKE)
+            };
+            let max = tokio::select! {
+                max = free => max,
+                () = told(&mut stopped) => break,
+            };
+            tokio::select! {
+                received = self.queues.receive(&self.name, max, WAIT) => match received {
+                    Ok(received) => taken = received,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot take messages");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                // A message that SQS hands out at this moment comes again when its time is over.
+                () = told(&mut stopped) => break,
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn handle(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {
+        let handling = self.engine.handle(&delivery.body, delivery.receives, None);
+        let handled = tokio::select! {
+            handled = handling => handled,
+            never = self.keep_hidden(&delivery.receipt) => match never {},
+        };
+        let outcome = match handled {
+            Handled::Delete => self.queues.delete(vec![delivery.receipt]).await,
+            Handled::Again(after) => self.queues.release(&delivery.receipt, after).await,
+            Handled::Bury(reason) => {
+                tracing::error!(reason, body = delivery.body, "a message goes to the dead letters");
+                self.queues.bury(&delivery.receipt, &reason).await
+            }
+        };
+        if let Err(error) = outcome {
+            // It comes again when its time of being hidden is over, and does nothing then.
+            tracing::warn!(%error, "a message could not be put away");
+        }
+        drop(permit);
+    }
+
+    async fn keep_hidden(&self, receipt: &str) -> std::convert::Infallible {
+        loop {
+            if let Err(error) = self.queues.keep(receipt, HIDDEN).await {
+                // It may come again; the run's own claim keeps others out.
+                tracing::warn!(%error, "a message is not kept hidden");
+            }
+            tokio::time::sleep(HIDDEN / 2).await;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `worker`: one worker of a realm on AWS, as a process.
+
+use pumice_aws::QueueWorker;
+use pumice_core::engine::{Engine, Limits};
+
+use super::registry;
+use crate::args::{Global, Worker};
+use crate::aws::Remote;
+use crate::failure::Failure;
+use crate::signals::asked_to_stop;
+
+/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
+pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failure> {
+    if !global.is_aws() {
+        let message =
+            "a worker takes from a queue on AWS: say --aws; a realm's folder is served by `pumice serve`";
+        return Err(Failure::Wrong(message.to_owned()));
+    }
+    let remote = Remote::connect(global).await?;
+    let site = remote.site().await?;
+    let scratch = site.scratch.clone();
+    let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
+    let queues = remote.realm().queues().clone();
+    let worker = QueueWorker::new(engine, queues, options.name.clone(), options.slots);
+    tracing::info!(realm = %remote.name(), worker = %options.name, slots = options.slots, "working; Ctrl-C stops");
+    let (stop, kill) = asked_to_stop()?;
+    worker.work(stop, kill).await?;
+    // Work directories remove themselves; where one could not, it was said.
+    let _ = std::fs::remove_dir(scratch);
+    Ok(())
+}
