@@ -3,6 +3,7 @@
 mod arrows;
 mod clone;
 mod process;
+mod standins;
 mod test;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   test                 every test, with what they need
+  standins             only make what the tests of AWS need (Python 3.11, PyPI)
   check                formatting, clippy, rustdoc, the arrows between crates
   clone                the README's first command, in a fresh clone
   schema               write examples/job.schema.json anew
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&arguments[1..]),
+        Some("standins") => standins::make().and_then(|made| made.tell()),
         Some("check") => check(),
         Some("clone") => clone::readme_command(),
         Some("schema") => schema(),
@@ -46,7 +49,8 @@ fn check() -> Outcome {
     say("formatting");
     cargo(&["fmt", "--all", "--check"], &[])?;
     say("clippy");
-    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[])?;
+    // All features: also the tests that need stand-ins.
+    cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"], &[])?;
     say("rustdoc");
     cargo(
         &["doc", "--workspace", "--no-deps", "--document-private-items"],
