@@ -1,8 +1,10 @@
 //! Stand-ins for AWS, and realms in them. `cargo xtask standins` installs them; the variable
 //! `PUMICE_STANDINS` names the folder.
 
+mod cloud;
 mod realm;
 mod server;
 
+pub use cloud::{ACCOUNT, Cloud, FunctionSpec, binary, statuses, until};
 pub use realm::{make_queue, make_realm};
 pub use server::{Server, config};

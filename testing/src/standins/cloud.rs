@@ -1,0 +1,341 @@
+//! A realm on ministack with its functions deployed: the binaries that would be deployed on AWS, as
+//! the archives that would be.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::types::CreateBucketConfiguration;
+use pumice_aws::{Clients, Names, Realm};
+use pumice_core::ids::{RealmName, RunId, RunKey, WorkerName};
+use pumice_core::ports::{Catalog, RunQuery, RunStore};
+use pumice_core::run::{Run, Status};
+use pumice_core::spec::JobSpec;
+use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+
+use super::realm::{make_queue, make_realm};
+use super::server::{REGION, Server, config};
+
+/// ministack's account.
+pub const ACCOUNT: &str = "000000000000";
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A realm named `test` on a ministack of its own.
+pub struct Cloud {
+    /// The server.
+    pub server: Server,
+    /// Clients of it.
+    pub clients: Clients,
+    /// The realm.
+    pub realm: Realm,
+    names: Names,
+    endpoint: String,
+}
+
+/// A function to be deployed.
+pub struct FunctionSpec<'a> {
+    /// Its name, and its binary's without `-lambda`.
+    pub name: &'a str,
+    /// The binary, as in `worker-lambda`.
+    pub binary: &'a str,
+    /// The most seconds an invocation takes.
+    pub timeout: u32,
+    /// Variables besides `LAVA_REALM` and `LAVA_QUEUE_URL_PREFIX`.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+/// The binaries as they would be deployed: `cargo xtask test` builds them.
+///
+/// # Panics
+/// When `PUMICE_FUNCTIONS` does not name their folder.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let folder = std::env::var_os("PUMICE_FUNCTIONS");
+    let folder = folder.expect("PUMICE_FUNCTIONS names the folder of the functions: run `cargo xtask test`");
+    PathBuf::from(folder).join(name)
+}
+
+fn archive(name: &str) -> Vec<u8> {
+    let binary = binary(name);
+    let bytes = std::fs::read(&binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    archive
+        .start_file("bootstrap", SimpleFileOptions::default().unix_permissions(0o755))
+        .expect("it is begun");
+    archive.write_all(&bytes).expect("it is written");
+    archive.finish().expect("it is finished").into_inner()
+}
+
+impl Cloud {
+    /// A realm with these jobs, an `s3_temp`, and queues of workers `core` and `other`.
+    ///
+    /// # Panics
+    /// When the stand-in refuses, or a job does not hold.
+    pub async fn start(jobs: &[Value]) -> Self {
+        Self::start_with(jobs, 2).await
+    }
+
+    /// The same; messages of the queues stay hidden for so many seconds.
+    ///
+    /// # Panics
+    /// When the stand-in refuses, or a job does not hold.
+    pub async fn start_with(jobs: &[Value], visibility: u32) -> Self {
+        let server = Server::ministack();
+        let names = Names::new("lava", RealmName::new("test").expect("a name"));
+        let endpoint = server.url();
+        let clients = Clients::new(&config(&endpoint).await);
+        make_realm(&clients, &names).await;
+        for worker in ["core", "other"] {
+            make_queue(&clients, &names, &WorkerName::new(worker).expect("a name"), visibility, 5).await;
+        }
+        let place = CreateBucketConfiguration::builder().location_constraint(REGION.into()).build();
+        let bucket = clients.s3.create_bucket().bucket("test-bucket").create_bucket_configuration(place);
+        bucket.send().await.expect("a bucket is made");
+        let realm = Realm::new(&clients, &names, None).with_hints();
+        let document = json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp" });
+        realm.store().put_realm(document.as_object().cloned().unwrap_or_default()).await.expect("it is put");
+        let cloud = Self { server, clients, realm, names, endpoint };
+        cloud.put_jobs(jobs).await;
+        cloud
+    }
+
+    /// Puts jobs.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub async fn put_jobs(&self, jobs: &[Value]) {
+        let specs = jobs.iter().map(|job| JobSpec::parse(job).expect("the job holds")).collect();
+        self.realm.store().put_jobs(specs, false).await.expect("jobs are put");
+    }
+
+    /// Names of its tables and queues.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Functions deployed from now on talk to this address instead of the stand-in's own.
+    pub fn set_endpoint(&mut self, endpoint: &str) {
+        endpoint.clone_into(&mut self.endpoint);
+    }
+
+    /// Calls a service of the stand-in. Gives the answer's body.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn call(&self, service: &str, method: &str, path: &str, body: Option<&Value>) -> Value {
+        self.try_call(service, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_call(
+        &self,
+        service: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, String> {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request");
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.server.url()))
+            .header("authorization", scope)
+            .header("content-type", "application/json");
+        let text = body.map(Value::to_string).unwrap_or_default();
+        let request = request.body(text).map_err(|error| error.to_string())?;
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
+        let mut answer = agent.run(request).map_err(|error| error.to_string())?;
+        let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+        if !answer.status().is_success() {
+            return Err(format!("{}: {text}", answer.status()));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Deploys a function, and gives its ARN.
+    pub fn deploy(&self, function: &FunctionSpec<'_>) -> String {
+        let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("LAVA_REALM", "test")]);
+        let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
+        environment.insert("LAVA_QUEUE_URL_PREFIX", &urls);
+        environment.extend(function.environment.iter().copied());
+        let body = json!({
+            "FunctionName": function.name,
+            "Runtime": "provided.al2023",
+            "Handler": "bootstrap",
+            "Role": format!("arn:aws:iam::{ACCOUNT}:role/test"),
+            "Timeout": function.timeout,
+            "MemorySize": 256,
+            "Code": { "ZipFile": aws_smithy_types::base64::encode(archive(function.binary)) },
+            "Environment": { "Variables": environment },
+        });
+        let made = self.call("lambda", "POST", "/2015-03-31/functions", Some(&body));
+        made["FunctionArn"].as_str().expect("it has an ARN").to_owned()
+    }
+
+    /// The dispatcher.
+    pub fn deploy_dispatcher(&self) -> String {
+        self.deploy(&FunctionSpec {
+            name: "dispatcher",
+            binary: "dispatcher-lambda",
+            timeout: 60,
+            environment: &[],
+        })
+    }
+
+    /// A worker with its queue mapped to it, `batch` messages at a time.
+    pub fn deploy_worker(&self, worker: &str, timeout: u32, batch: u32) -> String {
+        let arn = self.deploy(&FunctionSpec {
+            name: &format!("worker-{worker}"),
+            binary: "worker-lambda",
+            timeout,
+            environment: &[("LAVA_WORKER", worker)],
+        });
+        let queue = self.names.queue(&WorkerName::new(worker).expect("a name"));
+        self.map_queue(&queue, &format!("worker-{worker}"), batch);
+        arn
+    }
+
+    /// Maps a queue to a function.
+    pub fn map_queue(&self, queue: &str, function: &str, batch: u32) {
+        let mapping = json!({
+            "EventSourceArn": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"),
+            "FunctionName": function,
+            "BatchSize": batch,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        });
+        self.call("lambda", "POST", "/2015-03-31/event-source-mappings", Some(&mapping));
+    }
+
+    /// Invokes a function, and gives its answer.
+    pub fn invoke(&self, function: &str, event: &Value) -> Value {
+        self.call("lambda", "POST", &format!("/2015-03-31/functions/{function}/invocations"), Some(event))
+    }
+
+    /// Dispatches a job by the dispatcher, and gives the run's key.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn dispatch(&self, request: &Value) -> RunKey {
+        let answer = self.invoke("dispatcher", request);
+        let run_id =
+            answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{request}: {answer}"));
+        RunKey::root(run_id.parse::<RunId>().expect("a run id"))
+    }
+
+    /// Waits until a run has ended and nothing is left to do about it.
+    ///
+    /// # Panics
+    /// When it takes too long: with what the functions logged.
+    pub async fn ended(&self, key: &RunKey) -> Run {
+        let mut last = None;
+        let found = until(async || {
+            last = self.realm.store().load(key).await.expect("the store answers");
+            last.clone().filter(|run| run.status.is_end() && run.due_at.is_none())
+        });
+        match found.await {
+            Some(run) => run,
+            None => panic!("run {key} does not end: {last:#?}\n{}", self.logs()),
+        }
+    }
+
+    /// Waits until there is a run of a job, and gives the newest.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub async fn run_of(&self, job: &str) -> Run {
+        let query = RunQuery { job: Some(job.to_owned()), limit: 1, ..RunQuery::default() };
+        let found =
+            until(async || self.realm.store().list(&query).await.expect("the store answers").pop()).await;
+        found.unwrap_or_else(|| panic!("there is no run of {job}\n{}", self.logs()))
+    }
+
+    /// Waits until a job's newest run has ended.
+    pub async fn ended_run_of(&self, job: &str) -> Run {
+        let run = self.run_of(job).await;
+        self.ended(&run.key).await
+    }
+
+    /// Waits for a message in a queue, and gives its body and its attributes.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn message_of(&self, queue: &str) -> (String, BTreeMap<String, String>) {
+        let url = format!("{}/{ACCOUNT}/{queue}", self.server.url());
+        let found = until(async || {
+            let asked = self.clients.sqs.receive_message().queue_url(&url).message_attribute_names("All");
+            let messages = asked.send().await.expect("the queue answers").messages?;
+            let message = messages.into_iter().next()?;
+            let attributes = message.message_attributes.unwrap_or_default();
+            let attributes =
+                attributes.into_iter().filter_map(|(name, value)| Some((name, value.string_value?)));
+            Some((message.body.unwrap_or_default(), attributes.collect()))
+        });
+        found.await.unwrap_or_else(|| panic!("no message comes to {queue}\n{}", self.logs()))
+    }
+
+    /// Sends a message to a worker's queue.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn send(&self, worker: &str, body: &str) {
+        let queue = self.names.queue(&WorkerName::new(worker).expect("a name"));
+        let url = format!("{}/{ACCOUNT}/{queue}", self.server.url());
+        self.clients.sqs.send_message().queue_url(url).message_body(body).send().await.expect("it is sent");
+    }
+
+    /// What the functions have logged, a line each.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let groups = self.logs_call("DescribeLogGroups", &json!({}));
+        let mut lines = String::new();
+        for group in groups["logGroups"].as_array().into_iter().flatten() {
+            let name = group["logGroupName"].as_str().unwrap_or_default();
+            let events = self.logs_call("FilterLogEvents", &json!({ "logGroupName": name }));
+            for event in events["events"].as_array().into_iter().flatten() {
+                lines.push_str(event["message"].as_str().unwrap_or_default().trim_end());
+                lines.push('\n');
+            }
+        }
+        lines
+    }
+
+    fn logs_call(&self, action: &str, body: &Value) -> Value {
+        let answer = ureq::post(self.server.url())
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/logs/aws4_request"),
+            )
+            .header("x-amz-target", format!("Logs_20140328.{action}"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .send(body.to_string());
+        let text = answer.ok().and_then(|mut answer| answer.body_mut().read_to_string().ok());
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    }
+}
+
+/// Asks again and again until there is an answer, for as long as patience lasts.
+pub async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return Some(found);
+        }
+        if began.elapsed() > PATIENCE {
+            return None;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The statuses of a run's log, in order.
+#[must_use]
+pub fn statuses(run: &Run) -> Vec<Status> {
+    run.log.entries.iter().map(|entry| entry.status).collect()
+}
