@@ -27,9 +27,7 @@ async fn a_request_becomes_a_run_and_its_record() {
     assert_eq!(run.hostname.as_deref(), Some("worker-core"));
     let location = run.result["output"][0]["stdout"].as_str().expect("it wrote something");
     assert_eq!(location, format!("s3://test-bucket/tmp/hello/{}/stdout", run.run_id));
-    let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
-    let object = cloud.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it was kept");
-    assert_eq!(object.body.collect().await.expect("it is read").to_vec(), b"hello Pele\n");
+    assert_eq!(cloud.object(location).await, "hello Pele\n");
     assert_eq!(cloud.ended(&note).await.status, Status::Complete);
     // One line of the log tells of the end, and carries its metrics.
     let logs = cloud.logs();
@@ -43,4 +41,174 @@ async fn a_request_becomes_a_run_and_its_record() {
         (&json!(1), &json!("complete"), &json!("core"))
     );
     assert!(line["RunTime"].is_number() && line["Delay"].is_number(), "{line}");
+}
+
+#[tokio::test]
+async fn a_delayed_run_starts_when_it_is_time() {
+    let cloud = Cloud::start(&[log("later")]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    let key = cloud.dispatch(&json!({ "job_id": "later", "delay": "3s" }));
+    let run = cloud.ended(&key).await;
+    assert_eq!(run.status, Status::Complete);
+    let waited = run.ts_start.expect("it started") - run.ts_dispatch;
+    assert!(waited.num_milliseconds() >= 3_000, "{waited}");
+}
+
+#[tokio::test]
+async fn a_failing_run_is_tried_again_and_ends_in_its_on_fail() {
+    let mut job = cmd("shaky", "sh -c 'echo no luck >&2; exit 3'");
+    job["iteration_limit"] = json!(2);
+    job["iteration_delay"] = json!("1s");
+    job["on_fail"] =
+        json!([{ "action": "dispatch", "job_id": "cleanup", "parameters": { "of": "{{ result.error }}" } }]);
+    let cloud = Cloud::start(&[job, log("cleanup")]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "shaky" }))).await;
+    assert_eq!((run.status, run.attempt, run.crashes), (Status::Failed, 2, 0));
+    assert_eq!(run.reason.as_deref(), Some("exit status 3: no luck"));
+    let cleanup = cloud.ended_run_of("cleanup").await;
+    assert_eq!(cleanup.status, Status::Complete);
+    assert_eq!(cleanup.dispatched_by.as_ref(), Some(&run.key));
+}
+
+#[tokio::test]
+async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_worker("core", 30, 1);
+    let run_id = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55";
+    let message = json!({
+        "realm": "test", "worker": "core", "job_id": "no/such", "run_id": run_id,
+        "ts_dispatch": "2026-01-01T00:00:00+00:00",
+    });
+    cloud.send("core", &message.to_string()).await;
+    let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
+    assert_eq!(serde_json::from_str::<Value>(&body).expect("its body"), message);
+    assert_eq!(attributes["pumice.reason"], "no such job no/such");
+    let run = cloud.ended(&run_id.parse().expect("a key")).await;
+    assert_eq!((run.status, run.reason.as_deref()), (Status::Rejected, Some("no such job no/such")));
+    // What is no message at all goes there too, and says why.
+    cloud.send("core", "{ not json").await;
+    let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
+    assert_eq!(body, "{ not json");
+    assert!(attributes["pumice.reason"].starts_with("the body is no dispatch message"), "{attributes:?}");
+}
+
+#[tokio::test]
+async fn of_a_batch_only_what_failed_comes_again() {
+    let cloud = Cloud::start(&[log("a"), log("b")]).await;
+    let url = "/2015-03-31/functions/dispatcher/invocations";
+    cloud.deploy_dispatcher();
+    let record = |id: &str, body: &str| {
+        json!({
+            "messageId": id, "receiptHandle": id, "body": body, "eventSource": "aws:sqs",
+            "attributes": { "ApproximateReceiveCount": "1" }, "messageAttributes": {},
+        })
+    };
+    let event = json!({ "Records": [
+        record("1", "a"), record("2", "no/such"), record("3", "{\"job_id\":"), record("4", "b\nno/such"),
+    ] });
+    let answer = cloud.call("lambda", "POST", url, Some(&event));
+    let failed: Vec<&str> = answer["batchItemFailures"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|f| f["itemIdentifier"].as_str())
+        .collect();
+    assert_eq!(failed, ["2", "3", "4"]);
+    // Delivered again, what was taken is not taken again.
+    cloud.call("lambda", "POST", url, Some(&event));
+    let query = pumice_core::ports::RunQuery { limit: 10, ..Default::default() };
+    let runs =
+        pumice_core::ports::RunStore::list(cloud.realm.store(), &query).await.expect("the store answers");
+    let mut jobs: Vec<&str> = runs.iter().map(|run| run.job_id.as_str()).collect();
+    jobs.sort_unstable();
+    assert_eq!(jobs, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_schedule_starts_a_job_and_a_second_delivery_starts_no_other() {
+    let cloud = Cloud::start(&[log("nightly")]).await;
+    let dispatcher = cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    let at = (chrono::Utc::now() + chrono::TimeDelta::seconds(2)).format("%Y-%m-%dT%H:%M:%S").to_string();
+    let input = json!({ "job_id": "nightly", "scheduled_at": format!("{at}Z") });
+    let schedule = json!({
+        "ScheduleExpression": format!("at({at})"),
+        "FlexibleTimeWindow": { "Mode": "OFF" },
+        "Target": { "Arn": dispatcher, "RoleArn": "arn:aws:iam::000000000000:role/test", "Input": input.to_string() },
+    });
+    cloud.call("scheduler", "POST", "/schedules/once", Some(&schedule));
+    let run = cloud.ended_run_of("nightly").await;
+    assert_eq!(run.status, Status::Complete);
+    assert_eq!(run.keyed.as_ref().map(|keyed| keyed.key.clone()), Some(format!("schedule:{at}Z")));
+    let again = cloud.invoke("dispatcher", &input);
+    assert_eq!(again["accepted"][0]["run_id"], json!(run.run_id));
+    assert_eq!(again["accepted"][0]["existing"], json!(true));
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_past_the_end_of_an_invocation() {
+    let step = |n: u32| cmd(&format!("step/{n}"), "sleep 2");
+    let chain = json!({
+        "job_id": "long", "type": "chain", "worker": "core", "enabled": true, "payload": "step/1, step/2, step/3, step/4",
+    });
+    let cloud = Cloud::start(&[chain, step(1), step(2), step(3), step(4)]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 8, 1);
+    let key = cloud.dispatch(&json!({ "job_id": "long" }));
+    let run = cloud.ended(&key).await;
+    assert_eq!((run.status, run.crashes, run.attempt), (Status::Complete, 0, 1), "{run:#?}");
+    assert!(run.epoch > 1, "four steps of 2 s do not fit into 8 s: {run:#?}");
+    let children = pumice_core::ports::RunStore::children(cloud.realm.store(), &key, 1)
+        .await
+        .expect("the store answers");
+    assert_eq!(children.len(), 4);
+    assert!(children.iter().all(|child| child.status == Status::Complete && child.crashes == 0));
+}
+
+#[tokio::test]
+async fn a_job_that_would_outlive_its_invocation_is_stopped_in_time() {
+    let cloud = Cloud::start(&[cmd("endless", "sleep 600")]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 8, 1);
+    let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "endless" }))).await;
+    assert_eq!((run.status, run.crashes), (Status::Failed, 0));
+    assert!(run.reason.as_deref().is_some_and(|reason| reason.starts_with("timed out after")), "{run:#?}");
+}
+
+#[tokio::test]
+async fn commands_get_credentials_only_when_their_job_asks() {
+    let line = "sh -c 'env; cat /proc/$PPID/environ 2>/dev/null; echo; pwd; ls -A'";
+    let mut asks = cmd("asks", line);
+    asks["parameters"] = json!({ "aws_credentials": true });
+    let cloud = Cloud::start(&[cmd("plain", line), asks]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    for (job, has) in [("plain", false), ("asks", true)] {
+        let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": job }))).await;
+        assert_eq!(run.status, Status::Complete);
+        let output =
+            cloud.object(run.result["output"][0]["stdout"].as_str().expect("it wrote something")).await;
+        assert_eq!(output.contains("AWS_SECRET_ACCESS_KEY=test"), has, "{job}: {output}");
+        assert!(!output.contains("AWS_LAMBDA_RUNTIME_API"), "{job}: {output}");
+        assert!(output.contains("\n/tmp/pumice/"), "{job} works in a directory of its own: {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_job_is_stopped_when_somebody_cancels_it() {
+    let cloud = Cloud::start(&[cmd("slow", "sleep 600")]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 60, 1);
+    let key = cloud.dispatch(&json!({ "job_id": "slow" }));
+    let started = pumice_testing::standins::until(async || {
+        let run =
+            pumice_core::ports::RunStore::load(cloud.realm.store(), &key).await.expect("the store answers");
+        run.filter(|run| run.status == Status::Running)
+    });
+    started.await.expect("it starts");
+    assert_eq!(cloud.pumice(&["runs", "cancel", key.as_str()]), format!("stopping {key}\n"));
+    assert_eq!(cloud.ended(&key).await.status, Status::Cancelled);
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
 use super::realm::{make_queue, make_realm};
-use super::server::{REGION, Server, config};
+use super::server::{REGION, Server, command, config};
 
 /// ministack's account.
 pub const ACCOUNT: &str = "000000000000";
@@ -288,6 +288,46 @@ impl Cloud {
         let queue = self.names.queue(&WorkerName::new(worker).expect("a name"));
         let url = format!("{}/{ACCOUNT}/{queue}", self.server.url());
         self.clients.sqs.send_message().queue_url(url).message_body(body).send().await.expect("it is sent");
+    }
+
+    /// The text of an object.
+    ///
+    /// # Panics
+    /// When there is none, or it is no text.
+    pub async fn object(&self, location: &str) -> String {
+        let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
+        let object = self.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it is there");
+        let bytes = object.body.collect().await.expect("it is read").to_vec();
+        String::from_utf8(bytes).expect("it is text")
+    }
+
+    /// Runs the `pumice` command on the realm, and gives what it prints.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    #[must_use]
+    pub fn pumice(&self, arguments: &[&str]) -> String {
+        let output = self.pumice_command(arguments).output().expect("it runs");
+        let (printed, told) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "pumice {arguments:?}: {}\n{printed}{told}", output.status);
+        printed.into_owned()
+    }
+
+    /// The `pumice` command on the realm, to be run.
+    ///
+    /// # Panics
+    /// When `PUMICE_COMMAND` does not name it.
+    #[must_use]
+    pub fn pumice_command(&self, arguments: &[&str]) -> std::process::Command {
+        let program = std::env::var_os("PUMICE_COMMAND");
+        let program =
+            program.expect("PUMICE_COMMAND names the command with AWS built in: run `cargo xtask test`");
+        let mut command = command(program.as_ref());
+        command.args(["--aws", "--realm", "test"]).args(arguments);
+        command.env("AWS_ENDPOINT_URL", &self.endpoint).env("AWS_REGION", REGION);
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
     }
 
     /// What the functions have logged, a line each.

@@ -46,7 +46,7 @@ pub fn free_port() -> u16 {
 /// A command of this folder that sees nothing of this process's environment but what it needs.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -83,7 +83,11 @@ impl Server {
     }
 
     fn start(command: &mut Command, port: u16, health: &str) -> Self {
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut server = Self { child, port };
         let began = Instant::now();
         while get(port, health) != Some(200) {
