@@ -180,7 +180,7 @@ async fn a_job_that_would_outlive_its_invocation_is_stopped_in_time() {
 
 #[tokio::test]
 async fn commands_get_credentials_only_when_their_job_asks() {
-    let line = "sh -c 'env; cat /proc/$PPID/environ 2>/dev/null; echo; pwd; ls -A'";
+    let line = "sh -c 'env; pwd'";
     let mut asks = cmd("asks", line);
     asks["parameters"] = json!({ "aws_credentials": true });
     let cloud = Cloud::start(&[cmd("plain", line), asks]).await;

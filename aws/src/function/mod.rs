@@ -5,7 +5,7 @@ mod environment;
 mod log;
 mod metrics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::realm::{Host, Realm};
 
 /// How long the realm's settings are used until they are read again.
 const SITE_FRESH: Duration = Duration::from_secs(300);
-/// Where jobs work: the only folder that a function may write to is `/tmp`.
+/// Where jobs work, in a folder for each process: a function may write below `/tmp` only.
 const SCRATCH: &str = "/tmp/pumice";
 
 /// A function of a realm, as long as its process lives.
@@ -40,7 +40,7 @@ impl Function {
         let (plain, credentials) = environment::for_commands(std::env::vars_os());
         let host = Host {
             name: environment.host_name(),
-            scratch: PathBuf::from(SCRATCH),
+            scratch: PathBuf::from(SCRATCH).join(std::process::id().to_string()),
             environment: plain,
             credentials,
         };
@@ -69,18 +69,25 @@ impl Function {
         Ok(read)
     }
 
-    /// Removes what an invocation that was cut off left in the work directory: the folder stays from
-    /// one invocation to the next.
+    /// Removes what invocations that were cut off left where jobs work: `/tmp` stays from one to the
+    /// next, and when the process is replaced.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be removed or made anew.
     pub fn clear_scratch(&self) -> Result<(), StoreError> {
         let scratch = &self.host.scratch;
-        let cleared = match std::fs::remove_dir_all(scratch) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => std::fs::create_dir_all(scratch),
+        let cleared = || -> std::io::Result<()> {
+            std::fs::create_dir_all(scratch)?;
+            for entry in std::fs::read_dir(SCRATCH)? {
+                let folder = entry?.path();
+                let alive = folder.file_name().is_some_and(|pid| Path::new("/proc").join(pid).exists());
+                if folder == *scratch || !alive {
+                    std::fs::remove_dir_all(&folder)?;
+                }
+            }
+            std::fs::create_dir_all(scratch)
         };
-        cleared.map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
+        cleared().map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
     }
 
     /// Hides what this process holds, its credentials among it, from the commands that it starts:

@@ -7,7 +7,7 @@ use crate::ids::{JobId, RunKey};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
-use crate::run::{Lineage, NewRun, Run};
+use crate::run::{Input, Lineage, NewRun, Run, Status, Worker};
 use crate::spec::RunSpec;
 
 /// A message that lava's own dispatch sent has no record: it gets one when it arrives.
@@ -26,9 +26,10 @@ impl Dispatcher {
         }
         let job = self.site().ports.jobs.jobs(std::slice::from_ref(&message.job_id)).await?.pop().flatten();
         let job = match job {
-            None => return Ok(Err(format!("no such job {}", message.job_id))),
+            None => return self.turn_away(message, format!("no such job {}", message.job_id)).await.map(Err),
             Some(Err(error)) => {
-                return Ok(Err(format!("the spec of job {} does not hold: {error}", message.job_id)));
+                let reason = format!("the spec of job {} does not hold: {error}", message.job_id);
+                return self.turn_away(message, reason).await.map(Err);
             }
             Some(Ok(job)) => job,
         };
@@ -40,7 +41,7 @@ impl Dispatcher {
         let (request, lineage) = adopted_lineage(request);
         let job = match self.specialise(&job, &request, None) {
             Ok(job) => job,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return self.turn_away(message, error.to_string()).await.map(Err),
         };
         let now = self.now();
         let mut run = self.record(&job, RunKey::root(message.run_id), message.run_id, now, now);
@@ -59,6 +60,32 @@ impl Dispatcher {
         }
     }
 }
+
+impl Dispatcher {
+    /// Makes the record of a message that can never be run, which says why. Gives the reason back.
+    async fn turn_away(&self, message: &Message, reason: String) -> Result<String, StoreError> {
+        let now = self.now();
+        let about = (message.job_id.clone(), UNKNOWN_TYPE.to_owned(), message.worker.clone());
+        let (key, keep) = (RunKey::root(message.run_id), self.site().settings.event_ttl);
+        let run = Run::dispatched(key, message.run_id, about, now, now, keep);
+        let input = Input::Close {
+            status: Status::Rejected,
+            reason: reason.clone(),
+            on_fail: false,
+            tell_parent: false,
+            worker: Worker("none".to_owned()),
+            until: now,
+        };
+        let run = self.decide_new(run, input);
+        let spec = RunSpec { job: serde_json::Map::new(), rendered: None };
+        // One that is there already tells what became of it.
+        self.site().ports.runs.create(vec![(NewRun { run, spec }, None)]).await?;
+        Ok(reason)
+    }
+}
+
+/// The type of a job that is not known.
+const UNKNOWN_TYPE: &str = "unknown";
 
 /// Takes what lava keeps under `globals.lava` out of a message's globals.
 fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lineage>) {
