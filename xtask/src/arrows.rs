@@ -3,11 +3,15 @@
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
     ("pumice-core", &["pumice-job-types", "pumice-local", "tokio", "rusqlite", "aws-"]),
     ("pumice-job-types", &["pumice-local", "rusqlite", "aws-"]),
-    ("pumice-local", &["pumice-job-types", "aws-"]),
+    ("pumice-system", &["pumice-job-types", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-local", &["pumice-job-types", "pumice-aws", "aws-"]),
+    ("pumice-aws", &["pumice-job-types", "pumice-local", "rusqlite", "lambda_runtime"]),
+    ("dispatcher-lambda", &["pumice-local", "worker-lambda", "rusqlite"]),
+    ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];
 
 /// Fails when an arrow points the wrong way.

@@ -1,17 +1,32 @@
 //! Every test, with what they need.
 
+use std::path::Path;
+
 use crate::process::{Outcome, cargo, has, say};
-use crate::standins;
+use crate::standins::{self, StandIns};
+
+/// What is built with the command when there are stand-ins to try it on.
+const COMMAND_ON_AWS: &str = "pumice/aws";
+/// The profile that the functions are deployed in.
+const FUNCTION_PROFILE: &str = "function";
 
 /// Runs the tests; further arguments go to the test runner.
 pub(crate) fn run(more: &[String]) -> Outcome {
     let standins = standins::make()?;
     standins.tell()?;
-    let features = standins.features.join(",");
-    let folder = standins.folder.display().to_string();
+    let mut features = standins.features.clone();
+    if !features.is_empty() {
+        features.push(COMMAND_ON_AWS);
+        say("build the functions as they are deployed");
+        cargo(
+            &["build", "--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"],
+            &[],
+        )?;
+    }
+    let features = features.join(",");
     // The tests of the command run the command.
     say("build");
-    cargo(&["build", "--workspace", "--bins"], &[])?;
+    cargo(&["build", "--workspace", "--bins", "--features", &features], &[])?;
     say("tests");
     let nextest = has("cargo", &["nextest", "--version"]);
     let mut arguments = if nextest {
@@ -21,11 +36,24 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     };
     arguments.extend(["--features", &features]);
     arguments.extend(more.iter().map(String::as_str));
-    cargo(&arguments, &[("PUMICE_STANDINS", &folder)])?;
+    let places = places(&standins);
+    let places: Vec<(&str, &str)> = places.iter().map(|(name, place)| (*name, place.as_str())).collect();
+    cargo(&arguments, &places)?;
     if nextest && more.is_empty() {
         say("documentation tests");
         cargo(&["test", "--workspace", "--doc"], &[])?;
     }
     // Said again where it is seen: the tests have scrolled it away.
     standins.tell()
+}
+
+/// The variables that tell tests where things are.
+fn places(standins: &StandIns) -> [(&'static str, String); 3] {
+    let target = standins.folder.parent().unwrap_or(Path::new("target"));
+    let place = |path: &Path| path.display().to_string();
+    [
+        ("PUMICE_STANDINS", place(&standins.folder)),
+        ("PUMICE_FUNCTIONS", place(&target.join(FUNCTION_PROFILE))),
+        ("PUMICE_COMMAND", place(&target.join("debug").join("pumice"))),
+    ]
 }

@@ -1,0 +1,137 @@
+//! The `pumice` command on a realm on AWS, and a worker that is a process.
+
+use std::process::{Child, Stdio};
+
+use pumice_core::run::Status;
+use pumice_testing::standins::{Cloud, until};
+use serde_json::{Value, json};
+
+/// A process that ends when this is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_worker(cloud: &Cloud, slots: &str) -> Process {
+    let mut command = cloud.pumice_command(&["worker", "core", "--slots", slots]);
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+}
+
+#[tokio::test]
+async fn jobs_are_applied_looked_at_and_deleted() {
+    let cloud = Cloud::start(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jobs.json");
+    let job = |text: &str| json!([{ "job_id": "etl/load", "type": "log", "worker": "core", "enabled": true, "payload": {}, "description": text }]);
+    std::fs::write(&file, job("first").to_string()).expect("it is written");
+    let path = file.to_str().expect("a path");
+    assert!(cloud.pumice(&["apply", path]).contains("1 added, 0 updated, 0 unchanged"));
+    assert!(cloud.pumice(&["apply", path]).contains("0 added, 0 updated, 1 unchanged"));
+    std::fs::write(&file, job("second").to_string()).expect("it is written");
+    let dry = cloud.pumice(&["apply", "--dry-run", path]);
+    assert!(dry.contains("+ description: \"second\"") && dry.contains("dry run"), "{dry}");
+    assert!(cloud.pumice(&["apply", path]).contains("0 added, 1 updated, 0 unchanged"));
+    assert!(cloud.pumice(&["jobs", "list"]).contains("etl/load"));
+    let shown: Value = serde_json::from_str(&cloud.pumice(&["jobs", "show", "etl/load"])).expect("JSON");
+    assert_eq!(shown["description"], "second");
+    cloud.pumice(&["jobs", "delete", "etl/load"]);
+    let output = cloud.pumice_command(&["jobs", "show", "etl/load"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_worker_process_runs_what_is_dispatched() {
+    let chain = json!({ "job_id": "both", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two" });
+    let cmd = |id: &str| json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "true" });
+    let cloud = Cloud::start(&[chain, cmd("one"), cmd("two")]).await;
+    let _worker = start_worker(&cloud, "4");
+    let printed = cloud.pumice(&["dispatch", "both", "--wait", "-o", "json"]);
+    let answer: Value = serde_json::from_str(&printed).expect("JSON");
+    let statuses: Vec<&str> =
+        answer["runs"].as_array().expect("runs").iter().filter_map(|run| run["status"].as_str()).collect();
+    assert_eq!(statuses, ["complete", "complete", "complete"], "{printed}");
+    let run_id = answer["accepted"][0]["run_id"].as_str().expect("an id");
+    let listed = cloud.pumice(&["runs", "list", "--job", "b*", "--status", "complete"]);
+    assert!(listed.contains(run_id) && listed.contains("both"), "{listed}");
+    assert!(cloud.pumice(&["runs", "show", run_id]).contains("└─ two"));
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_message_hidden_while_it_runs() {
+    let job =
+        json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": "sleep 4" });
+    // The queue's own time of being hidden is shorter than the job.
+    let cloud = Cloud::start_with(&[job], 1).await;
+    let _worker = start_worker(&cloud, "2");
+    let printed = cloud.pumice(&["dispatch", "slow", "--wait", "-o", "json"]);
+    let answer: Value = serde_json::from_str(&printed).expect("JSON");
+    let key = answer["runs"][0]["run_key"].as_str().expect("a key").parse().expect("a key");
+    let run = cloud.ended(&key).await;
+    assert_eq!((run.status, run.epoch, run.crashes), (Status::Complete, 1, 0));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_finishes_what_it_runs() {
+    let job =
+        json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": "sleep 2" });
+    let cloud = Cloud::start(&[job]).await;
+    let mut worker = start_worker(&cloud, "2");
+    let printed = cloud.pumice(&["dispatch", "slow", "-o", "json"]);
+    let answer: Value = serde_json::from_str(&printed).expect("JSON");
+    let run_id: pumice_core::ids::RunKey =
+        answer["accepted"][0]["run_id"].as_str().expect("an id").parse().expect("a key");
+    let running = until(async || {
+        let run = pumice_core::ports::RunStore::load(cloud.realm.store(), &run_id).await.expect("it answers");
+        run.filter(|run| run.status == Status::Running)
+    });
+    running.await.expect("it starts");
+    let told = std::process::Command::new("kill").arg(worker.0.id().to_string()).status().expect("kill runs");
+    assert!(told.success());
+    assert!(worker.0.wait().expect("it ends").success());
+    assert_eq!(cloud.ended(&run_id).await.status, Status::Complete);
+}
+
+#[tokio::test]
+async fn state_is_shared_with_the_functions() {
+    let job = json!({
+        "job_id": "reads", "type": "cmd", "worker": "core", "enabled": true, "render_at": "run",
+        "payload": "echo '{{ state.mark }}'", "state": { "mark": "none" },
+    });
+    let cloud = Cloud::start(&[job]).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    cloud.pumice(&["state", "put", "mark", "42"]);
+    assert!(cloud.pumice(&["state", "list"]).contains("mark"));
+    assert_eq!(cloud.pumice(&["state", "get", "mark"]).trim(), "42");
+    let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "reads" }))).await;
+    assert_eq!(cloud.object(run.result["output"][0]["stdout"].as_str().expect("it wrote")).await, "42\n");
+    cloud.pumice(&["state", "delete", "mark"]);
+    assert!(!cloud.pumice(&["state", "list"]).contains("mark"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_clearly() {
+    let cloud = Cloud::start(&[]).await;
+    let fails = |arguments: &[&str], status: i32, wanted: &str| {
+        let output = cloud.pumice_command(arguments).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {told}");
+        assert!(told.contains(wanted), "{arguments:?}: {told}");
+    };
+    fails(&["dispatch", "no/such"], 2, "no such job no/such");
+    fails(&["runs", "show", "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55"], 2, "no such run");
+    let mut elsewhere = cloud.pumice_command(&["jobs", "list"]);
+    elsewhere.env("LAVA_PREFIX", "other");
+    let output = elsewhere.output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("other.test.jobs") && told.contains("is the realm deployed"), "{told}");
+    let mut nowhere = cloud.pumice_command(&["jobs", "list"]);
+    nowhere.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    assert_eq!(nowhere.output().expect("it runs").status.code(), Some(3));
+}
