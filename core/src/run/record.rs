@@ -44,13 +44,16 @@ pub struct Lineage {
     pub depth: u32,
 }
 
-/// The idempotency key of a run and a digest of the request that brought it.
+/// The idempotency key of a run, and the request that brought it: one key stands for one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed {
     /// The caller's key.
     pub key: String,
-    /// The digest of the request: one key stands for one request.
+    /// The digest of the request.
     pub fingerprint: String,
+    /// What the request asked, for a person to read, and bounded; empty in records of before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked: String,
 }
 
 /// What is still to be done about an attempt that has ended.
