@@ -54,7 +54,7 @@ fn failure(retryable: bool) -> Outcome {
 }
 
 fn suspended() -> Run {
-    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None }, 10).run
+    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None }, 10).run
 }
 
 fn retrying() -> Run {
@@ -138,7 +138,8 @@ fn what_a_message_calls_for() {
 fn what_does_not_fit_is_refused() {
     use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
     let (one, two) = (owner("one"), owner("two"));
-    let suspend = |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None };
+    let suspend =
+        |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None, ends: None };
     let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
     let stolen = apply(&running(), claim_by("two"), 301).run;
     let success = || finish(Outcome::Success(Value::Null), [false; 3]);
@@ -272,7 +273,8 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
     );
     let told = apply(&run, Input::ChildEnded, 20);
     assert_eq!((told.run.status, told.wake.map(|wake| wake.at)), (Status::Waiting, Some(at(20))));
-    let resume = Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)) };
+    let resume =
+        Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)), ends: None };
     let later = apply(&running(), resume, 10);
     assert_eq!((later.run.not_before, later.wake.map(|wake| wake.at)), (at(20), Some(at(20))));
     // A report to one that runs changes nothing but the revision, so that it looks again.
@@ -333,4 +335,35 @@ fn a_run_that_waits_in_a_long_line_is_looked_at_ever_more_rarely() {
     let last = looks[looks.len() - 1] - looks[looks.len() - 2];
     assert_eq!(last, MAX_LULL.delta().num_seconds());
     assert!(EARLY < WAKE_GRACE);
+}
+
+#[test]
+fn an_attempt_starts_once_however_many_invocations_it_takes() {
+    let begun = running();
+    assert_eq!((dispatched().attempt_start(), begun.attempt_start()), (None, Some(at(0))));
+    let resumed = apply(&suspended(), claim_by("two"), 20).run;
+    assert_eq!(resumed.attempt_start(), Some(at(0)));
+    let waits = retrying();
+    assert_eq!((waits.attempt, waits.attempt_start()), (2, None));
+    let second = apply(&waits, claim_by("two"), 70).run;
+    assert_eq!(second.attempt_start(), Some(at(70)));
+    let third = apply(&second, claim_by("three"), 400).run;
+    assert_eq!((third.crashes, third.attempt_start()), (1, Some(at(70))), "its worker was lost");
+    // A worker of an older version may have begun it and dropped what it does not know.
+    let old = Run { ts_attempt: None, ..second };
+    assert_eq!(apply(&old, claim_by("three"), 400).run.attempt_start(), Some(at(400)));
+}
+
+#[test]
+fn a_run_that_waits_for_its_steps_is_looked_at_when_its_time_is_up() {
+    let cases = [
+        ("no limit", None, at(10) + POLL.delta()),
+        ("a limit later than the next look", Some(at(9_000)), at(10) + POLL.delta()),
+        ("a limit before the next look", Some(at(60)), at(60)),
+        ("a limit that has passed: its steps are told", Some(at(10)), at(10) + POLL.delta()),
+    ];
+    for (what, ends, due) in cases {
+        let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends };
+        assert_eq!(apply(&running(), input, 10).run.due_at, Some(due), "{what}");
+    }
 }

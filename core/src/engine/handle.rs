@@ -284,7 +284,7 @@ impl Engine {
     /// because something could not be reached: no worker was lost, and none must be waited for.
     async fn put_back(&self, run: Run, invocation: &Invocation) {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
-        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE) };
+        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
         let key = run.key.clone();
         if let Err(error) = self.dispatcher.apply(run, input).await {
             tracing::warn!(%key, %error, "a claim is not given up; it runs out");

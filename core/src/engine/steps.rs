@@ -9,6 +9,7 @@ use super::apply::{Applied, ApplyError, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
 use super::handle::rest;
 use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
+use crate::Timestamp;
 use crate::duration::Span;
 use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
@@ -33,6 +34,8 @@ type ChildEnd = (usize, Result<Result<Run, String>, StoreError>);
 struct Walk<'a> {
     place: Place<'a>,
     states: Vec<ChildState>,
+    /// When the time of the attempt is up, if it has a limit.
+    ends: Option<Timestamp>,
     refused: Option<String>,
     told_children: bool,
     /// Why no further step is begun, and the run is left to another invocation.
@@ -82,9 +85,17 @@ impl Engine {
         let grip = Grip::of(run, self.limits.lease);
         let place = Place { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, grip: &grip };
         let states = vec![ChildState::Missing; plan.steps.len()];
-        let mut walk = Walk { place, states, refused: None, told_children: false, trouble: None };
-        // The invocation's own end is no limit here: the run gives way between two steps.
-        let limit = job.fields.timeout.map(|timeout| (self.now() + timeout.delta(), timeout));
+        // The invocation's own end is no limit here: the run gives way between two steps. Its timeout
+        // counts for the whole attempt, however many invocations that takes.
+        let began = run.attempt_start().unwrap_or_else(|| self.now());
+        let limit = job.fields.timeout.map(|timeout| (began + timeout.delta(), timeout));
+        if let Some((ends, timeout)) = limit
+            && self.now() >= ends
+        {
+            cancel.stop(Stop::TimedOut(timeout));
+        }
+        let ends = limit.map(|(ends, _)| ends);
+        let mut walk = Walk { place, states, ends, refused: None, told_children: false, trouble: None };
         let watching = self.watch(run, limit, &grip, invocation, &cancel);
         match select(std::pin::pin!(walk.go()), std::pin::pin!(watching)).await {
             Either::Left((stepped, _)) => stepped,
@@ -275,7 +286,8 @@ impl Walk<'_> {
             return Ok(None);
         }
         let resume = resume.then_some(Span::ZERO);
-        let input = Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume };
+        let input =
+            Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume, ends: self.ends };
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),

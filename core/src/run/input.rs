@@ -93,6 +93,8 @@ pub enum Input {
         epoch: u64,
         /// After how long it goes on in another invocation, if not when a child ends.
         resume: Option<Span>,
+        /// When the time of its attempt is up, if it has a limit.
+        ends: Option<Timestamp>,
     },
     /// What it looked up at its start is kept for good.
     Pin {

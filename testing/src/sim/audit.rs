@@ -1,5 +1,7 @@
 //! The invariants, checked at every write, every execution and every crash.
 
+mod steps;
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
@@ -10,9 +12,9 @@ use pumice_core::ports::Change;
 use pumice_core::run::{EARLY, Run, Status, Worker};
 use pumice_core::spec::Overlap;
 
-use super::fakes;
 use super::world::{TaskId, task_of};
 use crate::memory::RunTable;
+use steps::attempt_of;
 
 /// How far two clocks of the simulation are apart, at most.
 const APART: TimeDelta = TimeDelta::seconds(41);
@@ -88,41 +90,8 @@ impl Audit {
             });
         }
         if run.is_child() {
-            self.child_created(run, runs);
+            self.child_created(run, runs, now);
         }
-        let _ = now;
-    }
-
-    /// A child is made once, as its parent's plan says, after all that it waits for.
-    fn child_created(&mut self, run: &Run, runs: &RunTable) {
-        let invariant = "a child is made once, after what it waits for";
-        let found = run.key.parent().and_then(|parent| runs.get_with_spec(&parent));
-        let Some((parent, spec)) = found else {
-            return self.fail(invariant, format!("{} has no parent", run.key));
-        };
-        let Ok(plan) = fakes::plan_of(spec.job.get("payload")) else {
-            return self.fail(invariant, format!("{} is a child of a run without a plan", run.key));
-        };
-        let attempt = attempt_of(&run.key);
-        let step = run.key.step().map_or(usize::MAX, |step| step as usize);
-        let Some(planned) = plan.steps.get(step).filter(|planned| planned.job_id == run.job_id) else {
-            return self.fail(invariant, format!("{} is not in its parent's plan", run.key));
-        };
-        let siblings = runs.children(&parent.key, attempt);
-        for before in &planned.after {
-            let sibling =
-                siblings.iter().find(|run| run.key.step().map(|step| step as usize) == Some(*before));
-            let passed = sibling.is_some_and(|run| {
-                run.status.is_end() && (!run.status.is_failure() || plan.forgives(*before))
-            });
-            self.expect(passed, invariant, || {
-                format!("{} was made before step {before} had ended well", run.key)
-            });
-        }
-        let count = siblings.iter().filter(|run| !run.status.is_end()).count();
-        self.expect(count <= plan.width, "no more children at once than the width", || {
-            format!("{}: {count}", parent.key)
-        });
     }
 
     /// A record was written over `before`.
@@ -176,7 +145,7 @@ impl Audit {
             let mut touched = before.clone();
             (touched.cancel, touched.due_at, touched.rev) = (after.cancel, after.due_at, after.rev);
             touched.hostname.clone_from(&after.hostname);
-            touched.foreach_index = after.foreach_index;
+            (touched.foreach_index, touched.ts_attempt) = (after.foreach_index, after.ts_attempt);
             touched.rendered.clone_from(&after.rendered);
             self.expect(touched == *after, "only the holder writes", || {
                 format!("{key}: {before:?} -> {after:?}")
@@ -326,12 +295,6 @@ impl Audit {
             execution.zombie = true;
         }
     }
-}
-
-/// The parent's attempt that a child belongs to.
-fn attempt_of(key: &RunKey) -> u32 {
-    let place = key.as_str().rsplit_once('/').and_then(|(_, place)| place.split_once('.'));
-    place.and_then(|(attempt, _)| attempt.parse().ok()).unwrap_or(0)
 }
 
 /// The state of a child, as a plan sees it.

@@ -9,6 +9,7 @@ mod hand;
 mod mutants;
 mod runner;
 mod scenario;
+mod starts;
 mod versions;
 mod world;
 

@@ -5,6 +5,7 @@ use pumice_core::ids::JobId;
 use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
+use super::starts;
 use crate::prng::Prng;
 
 /// One request for a run.
@@ -38,7 +39,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 16] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -54,7 +55,11 @@ pub const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "keyed", build: keyed, small: true },
     Scenario { name: "limit", build: limit, small: false },
     Scenario { name: "mix", build: mix, small: false },
+    Scenario { name: "timed", build: starts::timed, small: false },
 ];
+
+/// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
+const MIXED: u64 = 14;
 
 impl Setup {
     /// Adds a job and gives its id.
@@ -295,7 +300,7 @@ fn keyed(prng: &mut Prng) -> Setup {
     setup
 }
 
-fn limit(prng: &mut Prng) -> Setup {
+pub(super) fn limit(prng: &mut Prng) -> Setup {
     let mut setup = prng.pick(&[dag as fn(&mut Prng) -> Setup, foreach, nested, chain])(prng);
     for job in &mut setup.jobs {
         if job["type"] == "nap" {
@@ -310,7 +315,7 @@ fn limit(prng: &mut Prng) -> Setup {
 fn mix(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     for _ in 0..prng.within(2, 3) {
-        let index = usize::try_from(prng.below(SCENARIOS.len() as u64 - 1)).unwrap_or(0);
+        let index = usize::try_from(prng.below(MIXED)).unwrap_or(0);
         let other = (SCENARIOS[index].build)(prng);
         setup.join(other);
     }
