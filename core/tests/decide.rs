@@ -7,7 +7,7 @@ use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
     Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, Tries, WAKE_GRACE, Worker, decide, first_wake, look,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, Worker, decide, first_wake, look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};
@@ -80,12 +80,15 @@ fn close() -> Input {
 fn what_a_message_calls_for() {
     let lost = Run { crashes: MAX_CRASHES, ..running() };
     let cancelled = Run { cancel: true, ..dispatched() };
-    let capped = Run { retry: RetryRule { max_tries: 2, ..RetryRule::default() }, ..dispatched() };
+    // Its worker is lost for one time more than is recorded.
+    let capped = |starts: u32| {
+        let retry = RetryRule { max_tries: 2, ..RetryRule::default() };
+        Run { crashes: starts.saturating_sub(1), retry, ..running() }
+    };
     let later = Run { not_before: at(100), ..dispatched() };
-    let once = Tries { receives: 1, composite: false };
-    let steps = Tries { composite: true, ..once };
+    let (once, steps) = (false, true);
     let start = |first| Look::Start { first };
-    let cases: Vec<(&str, Run, Tries, i64, Look)> = vec![
+    let cases: Vec<(&str, Run, bool, i64, Look)> = vec![
         ("new", dispatched(), once, 0, start(true)),
         ("early", later.clone(), once, 97, Look::Drop(Drop::Early)),
         ("early within what clocks differ", later, once, 98, start(true)),
@@ -119,17 +122,24 @@ fn what_a_message_calls_for() {
             Look::Close(Status::Cancelled, "cancelled before it ran".to_owned()),
         ),
         ("cancelled between its steps", Run { cancel: true, ..suspended() }, steps, 20, start(false)),
+        ("started often enough", capped(1), once, 300, start(false)),
         (
-            "received too often",
-            capped.clone(),
-            Tries { receives: 3, ..once },
-            0,
+            "started too often",
+            capped(2),
+            once,
+            300,
             Look::Close(Status::Rejected, "try 3 is more than its max_tries of 2".to_owned()),
         ),
-        ("received often enough", capped, Tries { receives: 2, ..once }, 0, start(true)),
+        (
+            "given back each time",
+            Run { epoch: 9, retry: capped(0).retry, ..suspended() },
+            once,
+            300,
+            start(false),
+        ),
     ];
-    for (what, run, tries, seconds, expected) in cases {
-        assert_eq!(look(&run, tries, at(seconds)), expected, "{what}");
+    for (what, run, composite, seconds, expected) in cases {
+        assert_eq!(look(&run, composite, at(seconds)), expected, "{what}");
     }
 }
 
@@ -308,7 +318,7 @@ fn a_run_in_the_way_is_waited_for() {
     assert!(held.due_at.is_some());
     let freed = apply(&held, Input::Freed, 7);
     assert_eq!(freed.wake.map(|wake| wake.at), Some(at(7)));
-    assert!(matches!(look(&freed.run, Tries::default(), at(7)), Look::Start { first: true }));
+    assert!(matches!(look(&freed.run, false, at(7)), Look::Start { first: true }));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
+use crate::run::{Input, Look, Run, Status, Worker, decide, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -48,7 +48,7 @@ impl Engine {
             ));
         }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
-        match self.handle_message(message, receives, ends).await {
+        match self.handle_message(message, ends).await {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::error!(%run_id, %job_id, %error, receives, "a message goes back to its queue");
@@ -57,12 +57,7 @@ impl Engine {
         }
     }
 
-    async fn handle_message(
-        &self,
-        message: Message,
-        receives: u32,
-        ends: Option<Timestamp>,
-    ) -> Result<Handled, StoreError> {
+    async fn handle_message(&self, message: Message, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
@@ -77,7 +72,7 @@ impl Engine {
         let name = format!("{}-{}", run.run_id, self.site.ports.random.uuid(self.now()).simple());
         let work_dir = WorkDir::new(self.site.scratch.clone(), name);
         let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
-        Box::pin(self.run_to_rest(run, &spec, receives, &invocation, None)).await?;
+        Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         Ok(Handled::Delete)
     }
 
@@ -88,7 +83,6 @@ impl Engine {
         &self,
         mut run: Run,
         spec: &RunSpec,
-        receives: u32,
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
@@ -103,8 +97,7 @@ impl Engine {
             .job_type(&job.fields.r#type)
             .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
         loop {
-            let tries = Tries { receives, composite };
-            match look(&run, tries, self.now()) {
+            match look(&run, composite, self.now()) {
                 Look::Drop(_) => return Ok(run),
                 Look::Close(status, reason) => {
                     if composite && run.ts_start.is_some() {

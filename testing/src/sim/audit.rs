@@ -120,6 +120,12 @@ impl Audit {
             after.rev == before.rev + 1 && after.attempt >= before.attempt && after.crashes >= before.crashes;
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
+        let lost = before.status == Status::Running && before.lease.is_some() && after.epoch > before.epoch;
+        self.expect(
+            after.crashes == before.crashes + u32::from(lost),
+            "a try counts only when it was started",
+            || format!("{key}: {} tries lost -> {}, {}", before.crashes, after.crashes, after.status),
+        );
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);

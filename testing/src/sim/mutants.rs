@@ -5,7 +5,7 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
 
-use super::world::{World, task_of};
+use super::world::{Role, World, task_of};
 
 /// A deliberate bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +50,13 @@ pub enum Mutant {
     LockKept,
     /// Actions are not done.
     DutiesForgotten,
+    /// A delivery counts as a try, although the store did not answer and nothing was started.
+    DeliveryCountsAsTry,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -75,6 +77,7 @@ impl Mutant {
         Self::CancelLost,
         Self::LockKept,
         Self::DutiesForgotten,
+        Self::DeliveryCountsAsTry,
     ];
 }
 
@@ -106,6 +109,13 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
     }
     if world.is(Mutant::StartEarly) {
         run.not_before = run.not_before.min(world.now);
+    }
+    if world.is(Mutant::DeliveryCountsAsTry)
+        && let Some(Role::Invocation { receives, .. }) =
+            world.tasks.get(&world.current).map(|task| &task.role)
+        && (1..*receives).contains(&run.retry.max_tries)
+    {
+        run.crashes = run.crashes.max(receives - 1);
     }
     run
 }

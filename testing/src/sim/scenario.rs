@@ -39,7 +39,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 16] = [
+pub const SCENARIOS: [Scenario; 17] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -56,6 +56,7 @@ pub const SCENARIOS: [Scenario; 16] = [
     Scenario { name: "limit", build: limit, small: false },
     Scenario { name: "mix", build: mix, small: false },
     Scenario { name: "timed", build: starts::timed, small: false },
+    Scenario { name: "tries", build: starts::tries, small: true },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -159,7 +160,7 @@ fn naps(prng: &mut Prng, setup: &mut Setup, count: u64) -> Vec<String> {
     (0..count).map(|_| setup.job(nap(prng))).collect()
 }
 
-fn single(prng: &mut Prng) -> Setup {
+pub(super) fn single(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let job = setup.job(nap(prng));
     setup.ask(0, &job);
