@@ -51,6 +51,8 @@ pub(crate) struct Audit {
     pub(crate) writes: u64,
     /// Whether nothing goes wrong, so that everything must be prompt.
     pub(crate) prompt: bool,
+    /// Whether steps must be too: no invocation has a limit, so that none gives way between steps.
+    pub(crate) steps_prompt: bool,
     crashes: BTreeMap<RunKey, u32>,
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,

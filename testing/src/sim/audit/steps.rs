@@ -1,5 +1,6 @@
 //! What must hold of the steps of a chain, a dag or a foreach.
 
+use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::RunKey;
@@ -8,8 +9,13 @@ use pumice_core::spec::RunSpec;
 use serde_json::Value;
 
 use super::super::fakes;
+use super::super::faults::WATCH;
 use super::{Audit, PROMPT};
 use crate::memory::RunTable;
+
+/// How long a step may wait after a report of one that runs elsewhere, in seconds: until its parent
+/// looks at its own record.
+const TOLD: TimeDelta = TimeDelta::seconds(WATCH.cast_signed());
 
 impl Audit {
     /// A child is made once, as its parent's plan says, after all that it waits for.
@@ -43,6 +49,16 @@ impl Audit {
             format!("{}: {count}", parent.key)
         });
         self.begun_in_time(run, parent, spec, now);
+        let waited_for = siblings.iter().filter(|sibling| {
+            let step = sibling.key.step().map_or(usize::MAX, |step| step as usize);
+            planned.after.contains(&step)
+        });
+        let ready = waited_for.filter_map(|sibling| sibling.ts_end).chain(parent.attempt_start()).max();
+        if self.steps_prompt && plan.width >= plan.steps.len() {
+            self.expect(ready.is_some_and(|ready| now - ready <= TOLD + PROMPT), "steps are prompt", || {
+                format!("{} was made at {now}, ready since {ready:?}", run.key)
+            });
+        }
     }
 
     /// Where nothing goes wrong, no step begins when the time of its parent's attempt is up, however
