@@ -73,7 +73,8 @@ fn with_duties() -> Run {
 
 fn close() -> Input {
     let (status, reason) = (Status::Rejected, "too old".to_owned());
-    Input::Close { status, reason, on_fail: true, tell_parent: true, worker: owner("two"), until: at(900) }
+    let (epoch, worker) = (0, owner("two"));
+    Input::Close { epoch, status, reason, on_fail: true, tell_parent: true, worker, until: at(900) }
 }
 
 #[test]
@@ -171,6 +172,7 @@ fn what_does_not_fit_is_refused() {
         ("duties that another sees to", with_duties(), duties(&two), 20, Held),
         ("duties that are done", complete(), duties(&two), 20, Nothing),
         ("closing what is held", running(), close(), 20, Held),
+        ("closing what was started since it was looked at", running(), close(), 301, Fenced),
         ("closing an end", complete(), close(), 20, Ended),
         ("waiting twice", waiting, hold(), 1, Early),
         ("waiting when its worker was lost", running(), hold(), 301, Held),

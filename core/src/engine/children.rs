@@ -73,7 +73,7 @@ impl<'a> Place<'a> {
         let first = match run.overlap {
             Overlap::Allow => match engine.verdict(&run, &job).await? {
                 Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
-                Verdict::End(status, reason) => Some(self.end_unstarted(status, reason)),
+                Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
             },
             Overlap::Skip | Overlap::Queue => None,
         };
@@ -146,8 +146,9 @@ impl<'a> Place<'a> {
     }
 
     /// The input that ends a child which may not start.
-    fn end_unstarted(self, status: Status, reason: String) -> Input {
+    fn end_unstarted(self, epoch: u64, status: Status, reason: String) -> Input {
         Input::Close {
+            epoch,
             status,
             reason,
             on_fail: false,

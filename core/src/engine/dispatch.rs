@@ -375,6 +375,7 @@ fn not_before(when: When, now: Timestamp) -> Timestamp {
 /// The record of a run that its job's `enabled: false` ends at once.
 pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
     let input = Input::Close {
+        epoch: run.epoch,
         status: Status::Skipped,
         reason: "the job is not enabled".to_owned(),
         on_fail: false,

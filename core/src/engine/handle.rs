@@ -305,14 +305,9 @@ impl Engine {
         let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
         let worker = invocation.owner.clone();
         let until = invocation.lease_until(self.now(), self.limits.lease);
-        match self
-            .dispatcher
-            .apply(
-                run,
-                Input::Close { status, reason, on_fail, tell_parent: parent.is_none(), worker, until },
-            )
-            .await
-        {
+        let (epoch, tell_parent) = (run.epoch, parent.is_none());
+        let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
+        match self.dispatcher.apply(run, input).await {
             Ok(closed) => match job {
                 Some(job) => self.see_to_duties(closed, job, invocation).await,
                 None => self.tell_and_clear(closed, invocation).await,

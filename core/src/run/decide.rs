@@ -40,8 +40,11 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             startable(run, now)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
-        Input::Close { status, reason, on_fail, tell_parent, worker, until } => {
+        Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until } => {
             without_duties(run, now)?;
+            if run.epoch != epoch {
+                return Err(IllegalTransition::Fenced);
+            }
             let lease = Lease { owner: worker, until };
             let closed = closed(run, status, reason, lease, now);
             let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);

@@ -43,6 +43,9 @@ pub enum Input {
     },
     /// It ends without running an attempt.
     Close {
+        /// The epoch of the record that was looked at: when somebody has claimed it since, what was
+        /// found then does not hold any more.
+        epoch: u64,
         /// As what.
         status: Status,
         /// Why.
