@@ -1,5 +1,6 @@
 //! The invariants, checked at every write, every execution and every crash.
 
+mod starts;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub(crate) struct Audit {
     pub(crate) prompt: bool,
     /// Whether steps must be too: no invocation has a limit, so that none gives way between steps.
     pub(crate) steps_prompt: bool,
+    /// How long each task stood still.
+    still: BTreeMap<TaskId, TimeDelta>,
     crashes: BTreeMap<RunKey, u32>,
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,
@@ -131,6 +134,7 @@ impl Audit {
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);
+        self.in_time(before, after, runs, now, task);
         if after.status.is_end() && !before.status.is_end() {
             self.ended(after, runs, now);
         }

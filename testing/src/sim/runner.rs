@@ -100,11 +100,15 @@ impl Runner {
             grace: Span::from_secs(10),
         };
         let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits);
-        let to_come = setup.asks.len() + setup.cancels.len();
+        let to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
         {
             let mut world = lock(&world);
             for (index, ask) in setup.asks.iter().enumerate() {
                 world.schedule(BEGIN + TimeDelta::milliseconds(ask.at.cast_signed()), What::Ask(index));
+            }
+            for letter in setup.letters {
+                let at = BEGIN + TimeDelta::milliseconds(letter.at.cast_signed());
+                world.schedule(at, What::Letter(letter));
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
@@ -193,6 +197,7 @@ impl Runner {
             What::Poll => self.deliver(),
             What::Sweep => self.sweep(),
             What::Ask(index) => self.ask(index),
+            What::Letter(letter) => self.letter(letter),
             What::Cancel => self.cancel(),
             What::Calm => lock(&self.world).faults.calm(),
             What::Kill(id) => self.time_is_up(id),

@@ -1,7 +1,7 @@
 //! What is simulated: jobs, requests for them, and requests to stop.
 
 use pumice_core::duration::Span;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
@@ -18,11 +18,23 @@ pub(crate) struct Ask {
     pub(crate) clashes: bool,
 }
 
+/// A message that lava's own dispatch sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// When, in milliseconds from the beginning.
+    pub(crate) at: u64,
+    pub(crate) job_id: JobId,
+    pub(crate) run_id: RunId,
+    /// What lava tells under `globals.lava`; null for a job that nobody started.
+    pub(crate) lava: Value,
+}
+
 /// What one simulation begins with.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) jobs: Vec<Value>,
     pub(crate) asks: Vec<Ask>,
+    pub(crate) letters: Vec<Letter>,
     /// When some run is cancelled, in milliseconds.
     pub(crate) cancels: Vec<u64>,
     /// How long an invocation may take, in seconds.
@@ -39,7 +51,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 17] = [
+pub const SCENARIOS: [Scenario; 21] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -57,6 +69,10 @@ pub const SCENARIOS: [Scenario; 17] = [
     Scenario { name: "mix", build: mix, small: false },
     Scenario { name: "timed", build: starts::timed, small: false },
     Scenario { name: "tries", build: starts::tries, small: true },
+    Scenario { name: "rendered", build: starts::rendered, small: false },
+    Scenario { name: "enabled", build: starts::enabled, small: false },
+    Scenario { name: "late", build: starts::late, small: true },
+    Scenario { name: "adopted", build: starts::adopted, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -73,7 +89,7 @@ impl Setup {
         id
     }
 
-    fn ask(&mut self, at: u64, job_id: &str) -> &mut DispatchRequest {
+    pub(super) fn ask(&mut self, at: u64, job_id: &str) -> &mut DispatchRequest {
         let request = DispatchRequest::new(JobId::new(job_id).expect("an id"));
         self.asks.push(Ask { at, request, clashes: false });
         let last = self.asks.len() - 1;
@@ -177,19 +193,19 @@ fn of_shape(prng: &mut Prng, shape: Shape, most: u64) -> Setup {
     setup
 }
 
-fn chain(prng: &mut Prng) -> Setup {
+pub(super) fn chain(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Chain, 4)
 }
 
-fn dag(prng: &mut Prng) -> Setup {
+pub(super) fn dag(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Dag, 7)
 }
 
-fn foreach(prng: &mut Prng) -> Setup {
+pub(super) fn foreach(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Foreach, 8)
 }
 
-fn nested(prng: &mut Prng) -> Setup {
+pub(super) fn nested(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut of: Vec<String> = (0..2).map(|_| setup.job(short_nap(prng))).collect();
     for _ in 0..prng.within(1, 2) {
@@ -262,7 +278,7 @@ fn cancel(prng: &mut Prng) -> Setup {
     setup
 }
 
-fn retry(prng: &mut Prng) -> Setup {
+pub(super) fn retry(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut document = short_nap(prng);
     document["payload"]["fail"] = json!(60);
