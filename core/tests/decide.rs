@@ -7,7 +7,7 @@ use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
     Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, Tries, WAKE_GRACE, Worker, decide, first_wake, look,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, Worker, decide, first_wake, look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn failure(retryable: bool) -> Outcome {
 }
 
 fn suspended() -> Run {
-    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None }, 10).run
+    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None }, 10).run
 }
 
 fn retrying() -> Run {
@@ -73,19 +73,23 @@ fn with_duties() -> Run {
 
 fn close() -> Input {
     let (status, reason) = (Status::Rejected, "too old".to_owned());
-    Input::Close { status, reason, on_fail: true, tell_parent: true, worker: owner("two"), until: at(900) }
+    let (epoch, worker) = (0, owner("two"));
+    Input::Close { epoch, status, reason, on_fail: true, tell_parent: true, worker, until: at(900) }
 }
 
 #[test]
 fn what_a_message_calls_for() {
     let lost = Run { crashes: MAX_CRASHES, ..running() };
     let cancelled = Run { cancel: true, ..dispatched() };
-    let capped = Run { retry: RetryRule { max_tries: 2, ..RetryRule::default() }, ..dispatched() };
+    // Its worker is lost for one time more than is recorded.
+    let capped = |starts: u32| {
+        let retry = RetryRule { max_tries: 2, ..RetryRule::default() };
+        Run { crashes: starts.saturating_sub(1), retry, ..running() }
+    };
     let later = Run { not_before: at(100), ..dispatched() };
-    let once = Tries { receives: 1, composite: false };
-    let steps = Tries { composite: true, ..once };
+    let (once, steps) = (false, true);
     let start = |first| Look::Start { first };
-    let cases: Vec<(&str, Run, Tries, i64, Look)> = vec![
+    let cases: Vec<(&str, Run, bool, i64, Look)> = vec![
         ("new", dispatched(), once, 0, start(true)),
         ("early", later.clone(), once, 97, Look::Drop(Drop::Early)),
         ("early within what clocks differ", later, once, 98, start(true)),
@@ -119,17 +123,24 @@ fn what_a_message_calls_for() {
             Look::Close(Status::Cancelled, "cancelled before it ran".to_owned()),
         ),
         ("cancelled between its steps", Run { cancel: true, ..suspended() }, steps, 20, start(false)),
+        ("started often enough", capped(1), once, 300, start(false)),
         (
-            "received too often",
-            capped.clone(),
-            Tries { receives: 3, ..once },
-            0,
+            "started too often",
+            capped(2),
+            once,
+            300,
             Look::Close(Status::Rejected, "try 3 is more than its max_tries of 2".to_owned()),
         ),
-        ("received often enough", capped, Tries { receives: 2, ..once }, 0, start(true)),
+        (
+            "given back each time",
+            Run { epoch: 9, retry: capped(0).retry, ..suspended() },
+            once,
+            300,
+            start(false),
+        ),
     ];
-    for (what, run, tries, seconds, expected) in cases {
-        assert_eq!(look(&run, tries, at(seconds)), expected, "{what}");
+    for (what, run, composite, seconds, expected) in cases {
+        assert_eq!(look(&run, composite, at(seconds)), expected, "{what}");
     }
 }
 
@@ -138,7 +149,8 @@ fn what_a_message_calls_for() {
 fn what_does_not_fit_is_refused() {
     use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
     let (one, two) = (owner("one"), owner("two"));
-    let suspend = |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None };
+    let suspend =
+        |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None, ends: None };
     let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
     let stolen = apply(&running(), claim_by("two"), 301).run;
     let success = || finish(Outcome::Success(Value::Null), [false; 3]);
@@ -160,6 +172,7 @@ fn what_does_not_fit_is_refused() {
         ("duties that another sees to", with_duties(), duties(&two), 20, Held),
         ("duties that are done", complete(), duties(&two), 20, Nothing),
         ("closing what is held", running(), close(), 20, Held),
+        ("closing what was started since it was looked at", running(), close(), 301, Fenced),
         ("closing an end", complete(), close(), 20, Ended),
         ("waiting twice", waiting, hold(), 1, Early),
         ("waiting when its worker was lost", running(), hold(), 301, Held),
@@ -272,7 +285,8 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
     );
     let told = apply(&run, Input::ChildEnded, 20);
     assert_eq!((told.run.status, told.wake.map(|wake| wake.at)), (Status::Waiting, Some(at(20))));
-    let resume = Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)) };
+    let resume =
+        Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)), ends: None };
     let later = apply(&running(), resume, 10);
     assert_eq!((later.run.not_before, later.wake.map(|wake| wake.at)), (at(20), Some(at(20))));
     // A report to one that runs changes nothing but the revision, so that it looks again.
@@ -306,7 +320,7 @@ fn a_run_in_the_way_is_waited_for() {
     assert!(held.due_at.is_some());
     let freed = apply(&held, Input::Freed, 7);
     assert_eq!(freed.wake.map(|wake| wake.at), Some(at(7)));
-    assert!(matches!(look(&freed.run, Tries::default(), at(7)), Look::Start { first: true }));
+    assert!(matches!(look(&freed.run, false, at(7)), Look::Start { first: true }));
 }
 
 #[test]
@@ -333,4 +347,35 @@ fn a_run_that_waits_in_a_long_line_is_looked_at_ever_more_rarely() {
     let last = looks[looks.len() - 1] - looks[looks.len() - 2];
     assert_eq!(last, MAX_LULL.delta().num_seconds());
     assert!(EARLY < WAKE_GRACE);
+}
+
+#[test]
+fn an_attempt_starts_once_however_many_invocations_it_takes() {
+    let begun = running();
+    assert_eq!((dispatched().attempt_start(), begun.attempt_start()), (None, Some(at(0))));
+    let resumed = apply(&suspended(), claim_by("two"), 20).run;
+    assert_eq!(resumed.attempt_start(), Some(at(0)));
+    let waits = retrying();
+    assert_eq!((waits.attempt, waits.attempt_start()), (2, None));
+    let second = apply(&waits, claim_by("two"), 70).run;
+    assert_eq!(second.attempt_start(), Some(at(70)));
+    let third = apply(&second, claim_by("three"), 400).run;
+    assert_eq!((third.crashes, third.attempt_start()), (1, Some(at(70))), "its worker was lost");
+    // A worker of an older version may have begun it and dropped what it does not know.
+    let old = Run { ts_attempt: None, ..second };
+    assert_eq!(apply(&old, claim_by("three"), 400).run.attempt_start(), Some(at(400)));
+}
+
+#[test]
+fn a_run_that_waits_for_its_steps_is_looked_at_when_its_time_is_up() {
+    let cases = [
+        ("no limit", None, at(10) + POLL.delta()),
+        ("a limit later than the next look", Some(at(9_000)), at(10) + POLL.delta()),
+        ("a limit before the next look", Some(at(60)), at(60)),
+        ("a limit that has passed: its steps are told", Some(at(10)), at(10) + POLL.delta()),
+    ];
+    for (what, ends, due) in cases {
+        let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends };
+        assert_eq!(apply(&running(), input, 10).run.due_at, Some(due), "{what}");
+    }
 }

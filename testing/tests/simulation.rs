@@ -38,7 +38,7 @@ fn fresh_seeds_hold() {
 }
 
 /// Seeds that found a bug in the engine or its rules, with what the bug was.
-const FOUND: [(u64, &str, &str); 11] = [
+const FOUND: [(u64, &str, &str); 15] = [
     (41, "mix", "a claim decided again after a conflict started a run that had ended"),
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
@@ -53,6 +53,10 @@ const FOUND: [(u64, &str, &str); 11] = [
         "keyed",
         "a client that got no answer met the run it had made itself; the check took that for another request",
     ),
+    (1_930, "deep", "the simulation looked for room for another invocation once for each message in line"),
+    (4_298, "dag", "a step that ended elsewhere was noticed only when one that ran here had ended"),
+    (968, "timed", "the timeout of a job of steps was counted anew by each invocation"),
+    (1_314, "late", "a host that stood still rejected as too late a run that others had started meanwhile"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
 ];
 

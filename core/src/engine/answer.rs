@@ -6,7 +6,7 @@ use super::dispatch::Accepted;
 use crate::job_type::DispatchError;
 use crate::ports::Created;
 use crate::request::{DispatchRequest, When};
-use crate::run::Run;
+use crate::run::{Keyed, Run};
 
 /// What became of a run that was to be made.
 pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchError> {
@@ -20,23 +20,122 @@ pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchErr
             job_id: run.job_id.to_string(),
             key: ours.key.clone(),
             run_id: existing.run_id,
-            theirs: theirs.fingerprint.clone(),
-            ours: ours.fingerprint.clone(),
+            theirs: told(theirs, ours),
+            ours: told(ours, theirs),
         });
     }
     Ok(Accepted { job_id: run.job_id, run_id: existing.run_id, status: existing.status, existing: true })
 }
 
-/// A digest of what a request asks, the same however its fields are ordered.
-pub(super) fn fingerprint(request: &DispatchRequest) -> String {
+/// Longest text of a request that is kept with its key, in bytes: a record is to stay small.
+const MAX_ASKED_BYTES: usize = 512;
+
+/// A request's key with what the request asks, the same however its fields are ordered.
+pub(super) fn keyed(request: &DispatchRequest) -> Option<Keyed> {
+    let key = request.idempotency_key.clone()?;
     let when = match request.when {
         When::Now => json!("now"),
         When::After(delay) => json!(delay),
         When::At(at) => json!(crate::message::iso(at)),
     };
-    let mut asked = json!({
-        "job_id": request.job_id, "parameters": request.parameters, "globals": request.globals, "when": when,
-    });
+    let mut asked = json!({ "parameters": request.parameters, "globals": request.globals, "when": when });
     asked.sort_all_objects();
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, asked.to_string().as_bytes()).simple().to_string()
+    let text = bounded(asked.to_string());
+    asked["job_id"] = json!(request.job_id);
+    asked.sort_all_objects();
+    let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, asked.to_string().as_bytes());
+    Some(Keyed { key, fingerprint: digest.simple().to_string(), asked: text })
+}
+
+/// The text, or its beginning when it is long.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_ASKED_BYTES {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_ASKED_BYTES);
+    format!("{}… ({} bytes in all)", &text[..end], text.len())
+}
+
+/// What one of two requests with the same key asked. The digest tells apart what is not shown.
+fn told(keyed: &Keyed, other: &Keyed) -> String {
+    let Keyed { fingerprint, asked, .. } = keyed;
+    if asked.is_empty() {
+        format!("a request with the digest {fingerprint}")
+    } else if *asked == other.asked || other.asked.is_empty() {
+        format!("{asked} with the digest {fingerprint}")
+    } else {
+        asked.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duration::Span;
+    use crate::ids::{JobId, RunId, RunKey, WorkerName};
+    use crate::job_type::DispatchError;
+    use chrono::DateTime;
+    use serde_json::{Map, Value};
+
+    fn request(parameters: Value) -> DispatchRequest {
+        DispatchRequest {
+            parameters: parameters.as_object().cloned().unwrap_or_else(Map::new),
+            idempotency_key: Some("monday".to_owned()),
+            ..DispatchRequest::new(JobId::new("load").unwrap())
+        }
+    }
+
+    fn run(keyed: Option<Keyed>) -> Run {
+        let run_id = RunId(uuid::Uuid::nil());
+        let about = (JobId::new("load").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        let epoch = DateTime::UNIX_EPOCH;
+        let made = Run::dispatched(RunKey::root(run_id), run_id, about, epoch, epoch, Span::from_days(1));
+        Run { keyed, ..made }
+    }
+
+    fn refused(first: Keyed, second: Keyed) -> String {
+        let created = Created { existing: Some(Box::new(run(Some(first)))), sent: false };
+        match answer(run(Some(second)), created) {
+            Err(error @ DispatchError::KeyTaken { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn another_request_with_the_same_key_is_refused_and_both_are_shown() {
+        let first = keyed(&request(json!({ "day": 1 }))).unwrap();
+        let error = refused(first.clone(), keyed(&request(json!({ "day": 2 }))).unwrap());
+        assert_eq!(
+            error,
+            "the idempotency key \"monday\" of job load stands for another request: run \
+             00000000-0000-0000-0000-000000000000 was made by \
+             {\"globals\":{},\"parameters\":{\"day\":1},\"when\":\"now\"}, this one is \
+             {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}"
+        );
+        let created = Created { existing: Some(Box::new(run(Some(first.clone())))), sent: false };
+        assert!(answer(run(Some(first)), created).unwrap().existing, "the same request is no mistake");
+    }
+
+    #[test]
+    fn what_is_shown_of_long_requests_is_bounded_and_told_apart() {
+        let long = |end: &str| keyed(&request(json!({ "text": "é".repeat(5_000) + end }))).unwrap();
+        let (first, second) = (long("1"), long("2"));
+        assert!(first.asked.len() < MAX_ASKED_BYTES + 40 && first.asked.ends_with("bytes in all)"));
+        let error = refused(first.clone(), second.clone());
+        assert!(error.contains(&first.fingerprint) && error.contains(&second.fingerprint), "{error}");
+        assert!(error.len() < 4 * MAX_ASKED_BYTES, "{error}");
+    }
+
+    #[test]
+    fn a_record_of_before_has_a_digest_only_and_one_without_a_key_nothing() {
+        let stored = json!({ "key": "monday", "fingerprint": "abc" });
+        let old: Keyed = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&old).unwrap(), stored);
+        let new = keyed(&request(json!({}))).unwrap();
+        let error = refused(old, new.clone());
+        assert!(error.contains("made by a request with the digest abc, this one is"), "{error}");
+        assert!(error.ends_with(&format!("with the digest {}", new.fingerprint)), "{error}");
+        assert!(keyed(&DispatchRequest::new(JobId::new("load").unwrap())).is_none());
+        assert!(serde_json::to_value(run(None)).unwrap().get("keyed").is_none());
+    }
 }

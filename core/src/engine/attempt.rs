@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::apply::ApplyError;
 use super::dispatch::Dispatcher;
+use super::told::Told;
 use super::{Engine, Grip, Invocation};
 use crate::Timestamp;
 use crate::duration::Span;
@@ -67,7 +68,7 @@ impl Engine {
         // A panic in a job type is a failed attempt, not a lost worker.
         let running = AssertUnwindSafe(leaf.run(&context, &rendered)).catch_unwind();
         let limit = self.time_limit(self.now(), job, invocation);
-        let watching = self.watch(run, limit, &grip, invocation, &cancel);
+        let watching = self.watch(run, limit, &grip, invocation, &cancel, None);
         let ended = match select(std::pin::pin!(running), std::pin::pin!(watching)).await {
             Either::Left((ended, _)) => Some(ended),
             Either::Right((stop, running)) => {
@@ -115,7 +116,7 @@ impl Engine {
     }
 
     /// Returns when the attempt is to stop, and why. `limit` is when its time is up, and how long
-    /// that is.
+    /// that is; `told` is told when somebody else wrote the record.
     pub(super) async fn watch(
         &self,
         run: &Run,
@@ -123,6 +124,7 @@ impl Engine {
         grip: &Grip,
         invocation: &Invocation,
         cancel: &Cancel,
+        told: Option<&Told>,
     ) -> Stop {
         let clock = &self.site.ports.clock;
         loop {
@@ -137,7 +139,7 @@ impl Engine {
             }
             let next = now + self.limits.watch.delta();
             clock.sleep_until(limit.map_or(next, |(ends, _)| next.min(ends))).await;
-            if let Some(stop) = self.look_after(run, grip, invocation).await {
+            if let Some(stop) = self.look_after(run, grip, invocation, told).await {
                 return stop;
             }
         }
@@ -162,7 +164,13 @@ impl Engine {
     }
 
     /// Looks whether the run is still this invocation's and not cancelled, and extends the claim.
-    async fn look_after(&self, run: &Run, grip: &Grip, invocation: &Invocation) -> Option<Stop> {
+    async fn look_after(
+        &self,
+        run: &Run,
+        grip: &Grip,
+        invocation: &Invocation,
+        told: Option<&Told>,
+    ) -> Option<Stop> {
         let stored = match self.site.ports.runs.load(&run.key).await {
             Ok(Some(stored)) => stored,
             Ok(None) => return Some(Stop::Lost),
@@ -175,13 +183,21 @@ impl Engine {
         if stored.cancel {
             return Some(Stop::Cancelled);
         }
+        if let Some(told) = told {
+            told.see(&stored);
+        }
         let now = self.now();
         let half = self.limits.lease.delta() / 2;
         if invocation.ends.is_none() && grip.until() - now < half {
             let until = now + self.limits.lease.delta();
             let input = Input::Extend { worker: invocation.owner.clone(), epoch: run.epoch, until };
             match self.dispatcher.apply(stored, input).await {
-                Ok(_) => grip.extend(until),
+                Ok(extended) => {
+                    grip.extend(until);
+                    if let Some(told) = told {
+                        told.wrote(&extended);
+                    }
+                }
                 Err(ApplyError::Illegal(..)) => return Some(Stop::Lost),
                 Err(_) if now >= grip.until() => return Some(Stop::Lost),
                 Err(_) => {}

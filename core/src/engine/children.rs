@@ -73,7 +73,7 @@ impl<'a> Place<'a> {
         let first = match run.overlap {
             Overlap::Allow => match engine.verdict(&run, &job).await? {
                 Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
-                Verdict::End(status, reason) => Some(self.end_unstarted(status, reason)),
+                Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
             },
             Overlap::Skip | Overlap::Queue => None,
         };
@@ -90,7 +90,7 @@ impl<'a> Place<'a> {
         };
         let (run, spec) = self.create(NewRun { run, spec }, None).await?;
         if !run.is_held(&invocation.owner, run.epoch) {
-            return Box::pin(engine.run_to_rest(run, &spec, 1, invocation, Some(above))).await;
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await;
         }
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
             // The others were told while this one was not there yet.
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         }
         let run = Box::pin(engine.run_claimed(run, &spec, &job, invocation, Some(above))).await?;
         if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
-            return Box::pin(engine.run_to_rest(run, &spec, 1, invocation, Some(above))).await;
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await;
         }
         Ok(run)
     }
@@ -146,8 +146,9 @@ impl<'a> Place<'a> {
     }
 
     /// The input that ends a child which may not start.
-    fn end_unstarted(self, status: Status, reason: String) -> Input {
+    fn end_unstarted(self, epoch: u64, status: Status, reason: String) -> Input {
         Input::Close {
+            epoch,
             status,
             reason,
             on_fail: false,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{answer, fingerprint};
+use super::answer::{answer, keyed};
 use super::{Limits, MAX_DEPTH};
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
@@ -15,7 +15,7 @@ use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::problem::{SpecError, nearest};
 use crate::request::{DispatchRequest, When};
-use crate::run::{Input, Keyed, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::run::{Input, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::{Enabled, JobSpec, Overlap, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
@@ -188,8 +188,7 @@ impl Dispatcher {
             let (job_id, depth) = (job_id.to_string(), lineage.depth);
             return Err(DispatchError::TooDeep { job_id, depth, limit: MAX_DEPTH });
         }
-        run.keyed =
-            request.idempotency_key.clone().map(|key| Keyed { key, fingerprint: fingerprint(request) });
+        run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document, rendered: None };
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, message: None });
@@ -404,6 +403,7 @@ fn not_before(when: When, now: Timestamp) -> Timestamp {
 /// The record of a run that its job's `enabled: false` ends at once.
 pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
     let input = Input::Close {
+        epoch: run.epoch,
         status: Status::Skipped,
         reason: "the job is not enabled".to_owned(),
         on_fail: false,

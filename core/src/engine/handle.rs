@@ -14,7 +14,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Run, Status, Tries, Worker, decide, look};
+use crate::run::{Input, Look, Run, Status, Worker, decide, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -48,7 +48,7 @@ impl Engine {
             ));
         }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
-        match self.handle_message(message, receives, ends).await {
+        match self.handle_message(message, ends).await {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::error!(%run_id, %job_id, %error, receives, "a message goes back to its queue");
@@ -57,12 +57,7 @@ impl Engine {
         }
     }
 
-    async fn handle_message(
-        &self,
-        message: Message,
-        receives: u32,
-        ends: Option<Timestamp>,
-    ) -> Result<Handled, StoreError> {
+    async fn handle_message(&self, message: Message, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
@@ -77,7 +72,7 @@ impl Engine {
         let name = format!("{}-{}", run.run_id, self.site.ports.random.uuid(self.now()).simple());
         let work_dir = WorkDir::new(self.site.scratch.clone(), name);
         let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
-        Box::pin(self.run_to_rest(run, &spec, receives, &invocation, None)).await?;
+        Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         Ok(Handled::Delete)
     }
 
@@ -88,7 +83,6 @@ impl Engine {
         &self,
         mut run: Run,
         spec: &RunSpec,
-        receives: u32,
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
@@ -103,8 +97,7 @@ impl Engine {
             .job_type(&job.fields.r#type)
             .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
         loop {
-            let tries = Tries { receives, composite };
-            match look(&run, tries, self.now()) {
+            match look(&run, composite, self.now()) {
                 Look::Drop(_) => return Ok(run),
                 Look::Close(status, reason) => {
                     if composite && run.ts_start.is_some() {
@@ -284,7 +277,7 @@ impl Engine {
     /// because something could not be reached: no worker was lost, and none must be waited for.
     async fn put_back(&self, run: Run, invocation: &Invocation) {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
-        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE) };
+        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
         let key = run.key.clone();
         if let Err(error) = self.dispatcher.apply(run, input).await {
             tracing::warn!(%key, %error, "a claim is not given up; it runs out");
@@ -312,14 +305,9 @@ impl Engine {
         let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
         let worker = invocation.owner.clone();
         let until = invocation.lease_until(self.now(), self.limits.lease);
-        match self
-            .dispatcher
-            .apply(
-                run,
-                Input::Close { status, reason, on_fail, tell_parent: parent.is_none(), worker, until },
-            )
-            .await
-        {
+        let (epoch, tell_parent) = (run.epoch, parent.is_none());
+        let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
+        match self.dispatcher.apply(run, input).await {
             Ok(closed) => match job {
                 Some(job) => self.see_to_duties(closed, job, invocation).await,
                 None => self.tell_and_clear(closed, invocation).await,

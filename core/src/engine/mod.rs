@@ -13,6 +13,7 @@ mod handle;
 mod scene;
 mod steps;
 mod sweep;
+mod told;
 mod verdict;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! Runs a chain, dag or foreach step by step. The children's records are the journal: whoever goes
 //! on after a crash finds there what was done.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
@@ -8,7 +10,9 @@ use futures_util::stream::FuturesUnordered;
 use super::apply::{Applied, ApplyError, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
 use super::handle::rest;
+use super::told::Told;
 use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
+use crate::Timestamp;
 use crate::duration::Span;
 use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
@@ -29,10 +33,23 @@ pub(super) enum Stepped {
 /// A child at rest, or why there can be none: then the whole fails, whatever may fail.
 type ChildEnd = (usize, Result<Result<Run, String>, StoreError>);
 
+/// What a walk that waits hears first.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
+enum Heard {
+    Ended(usize, Result<Result<Run, String>, StoreError>),
+    Told,
+    Stopped,
+}
+
 /// One invocation's way through a composite run.
 struct Walk<'a> {
     place: Place<'a>,
     states: Vec<ChildState>,
+    /// The steps that this invocation has under way.
+    here: BTreeSet<usize>,
+    told: &'a Told,
+    /// When the time of the attempt is up, if it has a limit.
+    ends: Option<Timestamp>,
     refused: Option<String>,
     told_children: bool,
     /// Why no further step is begun, and the run is left to another invocation.
@@ -82,10 +99,28 @@ impl Engine {
         let grip = Grip::of(run, self.limits.lease);
         let place = Place { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, grip: &grip };
         let states = vec![ChildState::Missing; plan.steps.len()];
-        let mut walk = Walk { place, states, refused: None, told_children: false, trouble: None };
-        // The invocation's own end is no limit here: the run gives way between two steps.
-        let limit = job.fields.timeout.map(|timeout| (self.now() + timeout.delta(), timeout));
-        let watching = self.watch(run, limit, &grip, invocation, &cancel);
+        // The invocation's own end is no limit here: the run gives way between two steps. Its timeout
+        // counts for the whole attempt, however many invocations that takes.
+        let began = run.attempt_start().unwrap_or_else(|| self.now());
+        let limit = job.fields.timeout.map(|timeout| (began + timeout.delta(), timeout));
+        if let Some((ends, timeout)) = limit
+            && self.now() >= ends
+        {
+            cancel.stop(Stop::TimedOut(timeout));
+        }
+        let ends = limit.map(|(ends, _)| ends);
+        let told = Told::of(run);
+        let mut walk = Walk {
+            place,
+            states,
+            here: BTreeSet::new(),
+            told: &told,
+            ends,
+            refused: None,
+            told_children: false,
+            trouble: None,
+        };
+        let watching = self.watch(run, limit, &grip, invocation, &cancel, Some(&told));
         match select(std::pin::pin!(walk.go()), std::pin::pin!(watching)).await {
             Either::Left((stepped, _)) => stepped,
             Either::Right((stop, going)) => {
@@ -174,23 +209,16 @@ impl Walk<'_> {
                 Next::Start(steps) if self.may_begin() => {
                     for step in steps {
                         self.states[step] = ChildState::Live;
+                        self.here.insert(step);
                         let place = self.place;
                         under_way.push(Box::pin(async move { (step, place.run_child(step).await) }));
                     }
                 }
-                _ if !under_way.is_empty() => {
-                    let stopped = std::pin::pin!(self.place.cancel.stopped());
-                    let ended = match (stop, under_way.next()) {
-                        (Some(_), next) => next.await,
-                        (None, next) => match select(next, stopped).await {
-                            Either::Left((ended, _)) => ended,
-                            Either::Right(_) => continue,
-                        },
-                    };
-                    if let Some((step, ended)) = ended {
-                        self.record(step, ended);
-                    }
-                }
+                _ if !under_way.is_empty() => match self.heard(stop, under_way.next()).await {
+                    Heard::Ended(step, ended) => self.record(step, ended),
+                    Heard::Told => self.look_elsewhere().await,
+                    Heard::Stopped => {}
+                },
                 next => {
                     if let Some(error) = self.trouble.take() {
                         return Err(error);
@@ -217,7 +245,41 @@ impl Walk<'_> {
         !self.place.invocation.is_late(now) && self.place.grip.is_firm(now)
     }
 
+    /// What comes first: the end of a step that is under way here, a report of one that runs
+    /// elsewhere, or a reason to stop when there was none before.
+    async fn heard(&self, stop: Option<Stop>, next: impl Future<Output = Option<ChildEnd>>) -> Heard {
+        let stopped = async {
+            match stop {
+                Some(_) => std::future::pending().await,
+                None => self.place.cancel.stopped().await,
+            }
+        };
+        let (stopped, told) = (std::pin::pin!(stopped), std::pin::pin!(self.told.heard()));
+        let others = select(stopped, told);
+        match select(std::pin::pin!(next), others).await {
+            Either::Left((Some((step, ended)), _)) => Heard::Ended(step, ended),
+            Either::Left((None, _)) | Either::Right((Either::Left(_), _)) => Heard::Stopped,
+            Either::Right((Either::Right(_), _)) => Heard::Told,
+        }
+    }
+
+    /// Reads how the steps stand that run elsewhere, so that what one was waited for can begin.
+    async fn look_elsewhere(&mut self) {
+        match self.read_children().await {
+            Ok(states) => {
+                for (step, state) in states.into_iter().enumerate() {
+                    // Of those under way here the records may not be there yet.
+                    if !self.here.contains(&step) {
+                        self.states[step] = state;
+                    }
+                }
+            }
+            Err(_) => self.told.again(),
+        }
+    }
+
     fn record(&mut self, step: usize, ended: Result<Result<Run, String>, StoreError>) {
+        self.here.remove(&step);
         match ended {
             Ok(Ok(child)) => self.states[step] = state_of(&child),
             // How the step stands is not known; those under way come to rest first.
@@ -241,8 +303,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads the children's records; says whether anything is different from what was known.
-    async fn look_at_children(&mut self) -> Result<bool, StoreError> {
+    /// How the steps stand, as their records tell.
+    async fn read_children(&self) -> Result<Vec<ChildState>, StoreError> {
         let children =
             self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
@@ -251,6 +313,12 @@ impl Walk<'_> {
                 *state = state_of(child);
             }
         }
+        Ok(states)
+    }
+
+    /// Reads the children's records; says whether anything is different from what was known.
+    async fn look_at_children(&mut self) -> Result<bool, StoreError> {
+        let states = self.read_children().await?;
         let changed = states != self.states;
         self.states = states;
         Ok(changed)
@@ -275,7 +343,8 @@ impl Walk<'_> {
             return Ok(None);
         }
         let resume = resume.then_some(Span::ZERO);
-        let input = Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume };
+        let input =
+            Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume, ends: self.ends };
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),

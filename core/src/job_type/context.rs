@@ -48,9 +48,9 @@ pub enum DispatchError {
         key: String,
         /// The run that the key stands for.
         run_id: RunId,
-        /// The digest of the request that made it.
+        /// What the request that made it asked; its beginning when that is long.
         theirs: String,
-        /// The digest of this request.
+        /// What this one asks.
         ours: String,
     },
     /// A job may not dispatch itself.

@@ -40,8 +40,11 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             startable(run, now)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
-        Input::Close { status, reason, on_fail, tell_parent, worker, until } => {
+        Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until } => {
             without_duties(run, now)?;
+            if run.epoch != epoch {
+                return Err(IllegalTransition::Fenced);
+            }
             let lease = Lease { owner: worker, until };
             let closed = closed(run, status, reason, lease, now);
             let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);
@@ -73,9 +76,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             next.rendered = rendered.or(next.rendered);
             Ok(finish(next, outcome, actions, tell_parent, jitter, now))
         }
-        Input::Suspend { worker, epoch, resume } => {
+        Input::Suspend { worker, epoch, resume, ends } => {
             running(run, &worker, epoch)?;
-            Ok(suspend(run, resume, now))
+            Ok(suspend(run, resume, ends, now))
         }
         Input::Pin { worker, epoch, rendered } => {
             running(run, &worker, epoch)?;
@@ -117,6 +120,9 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
         if let Some(info) = event_log {
             next.log.push(Status::Logging, now, info);
         }
+    }
+    if next.attempt > 1 {
+        next.ts_attempt.get_or_insert(now);
     }
     let about = match (resumed, next.crashes > run.crashes) {
         (true, _) => format!("Iteration {}, resumed", run.attempt),
@@ -266,7 +272,7 @@ fn ended(mut next: Run) -> Decision {
     Decision { run: next, wake: None, lock }
 }
 
-fn suspend(run: &Run, resume: Option<Span>, now: Timestamp) -> Decision {
+fn suspend(run: &Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
     let mut next = run.clone();
     next.status = Status::Waiting;
     next.lease = None;
@@ -277,7 +283,9 @@ fn suspend(run: &Run, resume: Option<Span>, now: Timestamp) -> Decision {
         let wake = wake(&mut next, now);
         return Decision { run: next, wake, lock: None };
     }
-    next.due_at = Some(now + POLL.delta());
+    // When its time is up its steps are told to stop; after that there is only their end to wait for.
+    let poll = now + POLL.delta();
+    next.due_at = Some(ends.filter(|ends| now < *ends).map_or(poll, |ends| ends.min(poll)));
     plain(next)
 }
 

@@ -43,6 +43,9 @@ pub enum Input {
     },
     /// It ends without running an attempt.
     Close {
+        /// The epoch of the record that was looked at: when somebody has claimed it since, what was
+        /// found then does not hold any more.
+        epoch: u64,
         /// As what.
         status: Status,
         /// Why.
@@ -93,6 +96,8 @@ pub enum Input {
         epoch: u64,
         /// After how long it goes on in another invocation, if not when a child ends.
         resume: Option<Span>,
+        /// When the time of its attempt is up, if it has a limit.
+        ends: Option<Timestamp>,
     },
     /// What it looked up at its start is kept for good.
     Pin {

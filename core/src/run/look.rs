@@ -10,15 +10,6 @@ pub const MAX_CRASHES: u32 = 5;
 /// How much too early a message may come and still start its run: the clocks of two hosts differ.
 pub const EARLY: Span = Span::from_secs(2);
 
-/// What is known about a message's arrival besides the record.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tries {
-    /// How often the queue has handed out this message.
-    pub receives: u32,
-    /// Whether the job is run step by step with children, so that a cancelled one must first see to them.
-    pub composite: bool,
-}
-
 /// Why a message needs nothing done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
@@ -46,9 +37,10 @@ pub enum Look {
     },
 }
 
-/// What a message about the run calls for now.
+/// What a message about the run calls for now. `composite` tells that the job is run step by step
+/// with children, so that a cancelled one must first see to them.
 #[must_use]
-pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
+pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
     if run.due_at.is_none() {
         return Look::Drop(Drop::Ended);
     }
@@ -62,14 +54,16 @@ pub fn look(run: &Run, tries: Tries, now: Timestamp) -> Look {
         return Look::Drop(Drop::Early);
     }
     let started = matches!(run.status, Status::Running) || is_suspended(run);
-    if run.cancel && !(tries.composite && started) {
+    if run.cancel && !(composite && started) {
         return Look::Close(Status::Cancelled, "cancelled before it ran".to_owned());
     }
     let lost = crashes_so_far(run);
     if lost > MAX_CRASHES {
         return Look::Close(Status::Failed, format!("its worker was lost {lost} times"));
     }
-    let tried = (lost + 1).max(tries.receives);
+    // Starts, not deliveries: a message that could not be handled because a store did not answer
+    // comes again, and started nothing.
+    let tried = lost + 1;
     if run.retry.max_tries > 0 && tried > run.retry.max_tries {
         let reason = format!("try {tried} is more than its max_tries of {}", run.retry.max_tries);
         return Look::Close(Status::Rejected, reason);

@@ -44,13 +44,16 @@ pub struct Lineage {
     pub depth: u32,
 }
 
-/// The idempotency key of a run and a digest of the request that brought it.
+/// The idempotency key of a run, and the request that brought it: one key stands for one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed {
     /// The caller's key.
     pub key: String,
-    /// The digest of the request: one key stands for one request.
+    /// The digest of the request.
     pub fingerprint: String,
+    /// What the request asked, for a person to read, and bounded; empty in records of before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked: String,
 }
 
 /// What is still to be done about an attempt that has ended.
@@ -134,6 +137,13 @@ pub struct Run {
         skip_serializing_if = "Option::is_none"
     )]
     pub ts_start: Option<Timestamp>,
+    /// When the attempt under way started, from the second on: the first starts when the run does.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ts_attempt: Option<Timestamp>,
     /// When it ended.
     #[serde(
         default,
@@ -222,6 +232,7 @@ impl Run {
             due_at: Some(not_before.max(now) + WAKE_GRACE.delta()),
             ts_dispatch: now,
             ts_start: None,
+            ts_attempt: None,
             ts_end: None,
             dispatched_by: None,
             lineage: None,
@@ -239,6 +250,12 @@ impl Run {
             expires: (now.max(not_before) + keep.delta()).trunc_subsecs(0),
             log,
         }
+    }
+
+    /// When the attempt under way started, in whichever invocation that was; `None` before it did.
+    #[must_use]
+    pub fn attempt_start(&self) -> Option<Timestamp> {
+        if self.attempt > 1 { self.ts_attempt } else { self.ts_start }
     }
 
     /// Whether this is a child that runs under its parent's run id.

@@ -10,6 +10,7 @@ pub(super) fn begin_next(next: &mut Run) {
     next.attempt += 1;
     next.lease = None;
     next.rendered = None;
+    next.ts_attempt = None;
 }
 
 /// The delay before the attempt after this one.

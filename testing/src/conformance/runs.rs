@@ -11,7 +11,7 @@ use super::{Adapters, at, key, message_about, new, run_of};
 
 pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     let mut run = run_of(1, "etl/load");
-    run.keyed = Some(Keyed { key: "k".to_owned(), fingerprint: "f".to_owned() });
+    run.keyed = Some(Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() });
     run.foreach_index = Some(0);
     let made = new(run.clone());
     on.runs.create(vec![(made.clone(), None)]).await.expect("it is made");

@@ -1,5 +1,8 @@
 //! The invariants, checked at every write, every execution and every crash.
 
+mod starts;
+mod steps;
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
@@ -10,9 +13,9 @@ use pumice_core::ports::Change;
 use pumice_core::run::{EARLY, Run, Status, Worker};
 use pumice_core::spec::Overlap;
 
-use super::fakes;
 use super::world::{TaskId, task_of};
 use crate::memory::RunTable;
+use steps::attempt_of;
 
 /// How far two clocks of the simulation are apart, at most.
 const APART: TimeDelta = TimeDelta::seconds(41);
@@ -49,6 +52,10 @@ pub(crate) struct Audit {
     pub(crate) writes: u64,
     /// Whether nothing goes wrong, so that everything must be prompt.
     pub(crate) prompt: bool,
+    /// Whether steps must be too: no invocation has a limit, so that none gives way between steps.
+    pub(crate) steps_prompt: bool,
+    /// How long each task stood still.
+    still: BTreeMap<TaskId, TimeDelta>,
     crashes: BTreeMap<RunKey, u32>,
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,
@@ -88,41 +95,8 @@ impl Audit {
             });
         }
         if run.is_child() {
-            self.child_created(run, runs);
+            self.child_created(run, runs, now);
         }
-        let _ = now;
-    }
-
-    /// A child is made once, as its parent's plan says, after all that it waits for.
-    fn child_created(&mut self, run: &Run, runs: &RunTable) {
-        let invariant = "a child is made once, after what it waits for";
-        let found = run.key.parent().and_then(|parent| runs.get_with_spec(&parent));
-        let Some((parent, spec)) = found else {
-            return self.fail(invariant, format!("{} has no parent", run.key));
-        };
-        let Ok(plan) = fakes::plan_of(spec.job.get("payload")) else {
-            return self.fail(invariant, format!("{} is a child of a run without a plan", run.key));
-        };
-        let attempt = attempt_of(&run.key);
-        let step = run.key.step().map_or(usize::MAX, |step| step as usize);
-        let Some(planned) = plan.steps.get(step).filter(|planned| planned.job_id == run.job_id) else {
-            return self.fail(invariant, format!("{} is not in its parent's plan", run.key));
-        };
-        let siblings = runs.children(&parent.key, attempt);
-        for before in &planned.after {
-            let sibling =
-                siblings.iter().find(|run| run.key.step().map(|step| step as usize) == Some(*before));
-            let passed = sibling.is_some_and(|run| {
-                run.status.is_end() && (!run.status.is_failure() || plan.forgives(*before))
-            });
-            self.expect(passed, invariant, || {
-                format!("{} was made before step {before} had ended well", run.key)
-            });
-        }
-        let count = siblings.iter().filter(|run| !run.status.is_end()).count();
-        self.expect(count <= plan.width, "no more children at once than the width", || {
-            format!("{}: {count}", parent.key)
-        });
     }
 
     /// A record was written over `before`.
@@ -151,9 +125,16 @@ impl Audit {
             after.rev == before.rev + 1 && after.attempt >= before.attempt && after.crashes >= before.crashes;
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
+        let lost = before.status == Status::Running && before.lease.is_some() && after.epoch > before.epoch;
+        self.expect(
+            after.crashes == before.crashes + u32::from(lost),
+            "a try counts only when it was started",
+            || format!("{key}: {} tries lost -> {}, {}", before.crashes, after.crashes, after.status),
+        );
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);
+        self.in_time(before, after, runs, now, task);
         if after.status.is_end() && !before.status.is_end() {
             self.ended(after, runs, now);
         }
@@ -176,7 +157,7 @@ impl Audit {
             let mut touched = before.clone();
             (touched.cancel, touched.due_at, touched.rev) = (after.cancel, after.due_at, after.rev);
             touched.hostname.clone_from(&after.hostname);
-            touched.foreach_index = after.foreach_index;
+            (touched.foreach_index, touched.ts_attempt) = (after.foreach_index, after.ts_attempt);
             touched.rendered.clone_from(&after.rendered);
             self.expect(touched == *after, "only the holder writes", || {
                 format!("{key}: {before:?} -> {after:?}")
@@ -326,12 +307,6 @@ impl Audit {
             execution.zombie = true;
         }
     }
-}
-
-/// The parent's attempt that a child belongs to.
-fn attempt_of(key: &RunKey) -> u32 {
-    let place = key.as_str().rsplit_once('/').and_then(|(_, place)| place.split_once('.'));
-    place.and_then(|(attempt, _)| attempt.parse().ok()).unwrap_or(0)
 }
 
 /// The state of a child, as a plan sees it.

@@ -1,9 +1,14 @@
 //! Those who ask for runs and for their end.
 
+use pumice_core::ids::RealmName;
 use pumice_core::job_type::DispatchError;
+use pumice_core::message::{Message, iso};
+use pumice_core::ports::Outgoing;
+use serde_json::json;
 
 use super::runner::{Done, Runner};
-use super::world::{Role, lock};
+use super::scenario::Letter;
+use super::world::{Role, World, lock, worker};
 
 impl Runner {
     /// A client asks for a run.
@@ -42,6 +47,30 @@ impl Runner {
                 Done::Nothing
             })
         });
+    }
+
+    /// Lava's own dispatch sends a message. It arrives, once at least: nobody but its sender knows of it.
+    pub(super) fn letter(&mut self, letter: Letter) {
+        self.to_come -= 1;
+        let mut world = lock(&self.world);
+        let now = world.now;
+        let globals = json!({ "lava": letter.lava, "given": true });
+        let message = Message {
+            realm: RealmName::new("sim").expect("a name"),
+            worker: worker(),
+            job_id: letter.job_id.clone(),
+            run_id: letter.run_id,
+            ts_dispatch: iso(now),
+            parameters: None,
+            globals: globals.as_object().cloned(),
+            run_key: None,
+        };
+        let copies = {
+            let World { faults, prng, .. } = &mut *world;
+            faults.copies(prng).max(1)
+        };
+        world.put_copies(&Outgoing { message, at: now }, copies);
+        world.letters.push(letter);
     }
 
     /// Somebody cancels a run, whichever.

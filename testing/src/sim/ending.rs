@@ -14,6 +14,9 @@ pub(crate) fn check(world: &mut World) {
         if !run.status.is_end() || run.due_at.is_some() || run.lease.is_some() {
             found.push(("everything ends", format!("{} is {}, due {:?}", run.key, run.status, run.due_at)));
         }
+        if let Some(wrong) = misjudged(world, run) {
+            found.push(("what is not enabled does not run", wrong));
+        }
         if let Some(missing) = undone(world, run) {
             found.push(("every duty is done", missing));
         }
@@ -21,6 +24,7 @@ pub(crate) fn check(world: &mut World) {
             found.push(("what is complete has all its steps", missing));
         }
     }
+    found.extend(unadopted(world).map(|wrong| ("a message of lava makes one run", wrong)));
     if let Some((job, run)) = world.runs.locks().first_key_value() {
         found.push(("no lock is held", format!("{run} holds the lock of {job}")));
     }
@@ -30,6 +34,37 @@ pub(crate) fn check(world: &mut World) {
     if let Some((invariant, detail)) = found.into_iter().next() {
         world.audit.fail(invariant, detail);
     }
+}
+
+/// A run that ran although its template said no, or was skipped although it said yes.
+fn misjudged(world: &World, run: &Run) -> Option<String> {
+    let (_, spec) = world.runs.get_with_spec(&run.key)?;
+    let wanted = spec.job.get("x-wanted")?.as_bool()?;
+    let wrong = if wanted { run.status == Status::Skipped } else { run.ts_start.is_some() };
+    wrong.then(|| format!("{} is {}, wanted: {wanted}", run.key, run.status))
+}
+
+/// A message that lava sent which made no run, another run, or more than one.
+fn unadopted(world: &World) -> Option<String> {
+    if world.letters.is_empty() {
+        return None;
+    }
+    let mut roots: Vec<&Run> = world.runs.all().filter(|run| !run.is_child()).collect();
+    for letter in &world.letters {
+        let id = letter.run_id.to_string();
+        let Some(place) = roots.iter().position(|run| run.run_id == letter.run_id) else {
+            // It was handed out in vain too often.
+            let dead = world.queues.dead().iter().any(|dead| dead.body.contains(&id));
+            return (!dead).then(|| format!("{id} has no run"));
+        };
+        let run = roots.swap_remove(place);
+        let master = run.lineage.as_ref().map(|lineage| lineage.master_job_id.as_str());
+        let told = letter.lava.get("master_job_id").and_then(Value::as_str);
+        if run.job_id != letter.job_id || master != told {
+            return Some(format!("{id} made {} with lineage {:?}", run.job_id, run.lineage));
+        }
+    }
+    roots.first().map(|run| format!("nobody asked for {}", run.key))
 }
 
 /// The actions of a run's end that nobody did.

@@ -19,6 +19,9 @@ use serde_json::{Map, Value, json};
 use super::hand::Hand;
 use super::world::{Shared, lock};
 
+/// The global that tells a step with which attempt of its parent the plan was rendered.
+pub(crate) const STAMP: &str = "stamp_of_parent";
+
 /// What the simulated engine knows.
 pub(crate) fn registry(world: &Shared) -> Registry {
     let types: Vec<Arc<dyn JobType>> = vec![Arc::new(Nap { world: world.clone() }), Arc::new(Steps)];
@@ -32,8 +35,13 @@ struct Nap {
     world: Shared,
 }
 
-fn as_given(job: &JobSpec) -> Result<Rendered, JobError> {
-    Ok(Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() })
+/// As given, save for a stamp that tells with which attempt it was rendered.
+fn stamped(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+    let mut payload = job.fields.payload.clone();
+    if let Some(stamp) = payload.get_mut("stamp") {
+        *stamp = templates.json(stamp, &[]).map_err(|error| JobError::permanent(error.to_string()))?;
+    }
+    Ok(Rendered { payload, parameters: job.parameters() })
 }
 
 impl JobType for Nap {
@@ -53,8 +61,8 @@ impl JobType for Nap {
         Vec::new()
     }
 
-    fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
-        as_given(job)
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        stamped(job, templates)
     }
 
     fn kind(&self) -> Kind<'_> {
@@ -75,13 +83,14 @@ impl Drop for UnderWay {
 }
 
 impl Nap {
-    fn begin(&self, context: &JobContext<'_>) -> UnderWay {
+    fn begin(&self, context: &JobContext<'_>, payload: &Value) -> UnderWay {
         let mut world = lock(&self.world);
         let number = world.number();
         world.note(|| format!("  executes {} attempt {}", context.run.key, context.run.attempt));
         let (now, task) = (world.now, world.current);
         let super::world::World { audit, runs, .. } = &mut *world;
         audit.begin(context.run, runs, now, task, number);
+        audit.rendered(context.run, context.job, payload, runs);
         UnderWay { world: self.world.clone(), number }
     }
 
@@ -109,8 +118,8 @@ impl Nap {
 #[async_trait]
 impl Leaf for Nap {
     async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
-        let _under_way = self.begin(context);
         let payload = &rendered.payload;
+        let _under_way = self.begin(context, payload);
         let clock = &context.site.ports.clock;
         let millis = |name: &str| payload.get(name).and_then(Value::as_u64).unwrap_or(0);
         let taken = lock(&self.world).prng.within(millis("from"), millis("to"));
@@ -146,6 +155,8 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
     let none = || JobError::permanent("there are no steps");
     let payload = payload.ok_or_else(none)?;
     let listed = payload.get("steps").and_then(Value::as_array).ok_or_else(none)?;
+    // What the steps are told of the attempt that their plan was rendered with.
+    let stamp = payload.get("stamp").map(|stamp| (STAMP.to_owned(), stamp.clone()));
     let mut steps = Vec::with_capacity(listed.len());
     for step in listed {
         let after = step.get("after").and_then(Value::as_array).into_iter().flatten();
@@ -153,7 +164,7 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
             job_id: job(step.get("job").unwrap_or(&Value::Null))?,
             after: after.filter_map(Value::as_u64).filter_map(|n| usize::try_from(n).ok()).collect(),
             foreach_index: None,
-            globals: Map::new(),
+            globals: Map::from_iter(stamp.clone()),
         });
     }
     let width =
@@ -179,8 +190,8 @@ impl JobType for Steps {
         Vec::new()
     }
 
-    fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
-        as_given(job)
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        stamped(job, templates)
     }
 
     fn kind(&self) -> Kind<'_> {

@@ -8,6 +8,9 @@ use crate::prng::Prng;
 /// How long a claim of the simulated workers holds, in seconds.
 pub(crate) const LEASE: u64 = 300;
 
+/// How often the simulated workers look after what they run, in seconds.
+pub(crate) const WATCH: u64 = 20;
+
 /// What a port call is about: decides what may go wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {

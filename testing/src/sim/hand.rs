@@ -261,7 +261,8 @@ impl RunStore for Hand {
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         self.read("load_with_spec", key, |world| {
             let (run, spec) = world.runs.get_with_spec(key)?;
-            let (run, spec) = (run.clone(), spec.clone());
+            let (run, mut spec) = (run.clone(), spec.clone());
+            super::mutants::on_spec(world, &mut spec);
             let run = super::mutants::on_first_load(world, run);
             Some((versions::seen(world, run), spec))
         })

@@ -9,6 +9,7 @@ mod hand;
 mod mutants;
 mod runner;
 mod scenario;
+mod starts;
 mod versions;
 mod world;
 
@@ -86,6 +87,7 @@ fn run(
     let mut setup = (scenario.build)(&mut Prng::new(seed ^ 0x5ce7_a210));
     let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
     world.audit.prompt = world.faults.is_none();
+    world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none();
     for document in std::mem::take(&mut setup.jobs) {
         let Value::Object(document) = document else { continue };
         let job = JobSpec::from_checked(document);

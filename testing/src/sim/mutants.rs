@@ -2,10 +2,12 @@
 
 use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
+use pumice_core::job_type::Rendered;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
+use pumice_core::spec::RunSpec;
 
-use super::world::{World, task_of};
+use super::world::{Role, World, task_of};
 
 /// A deliberate bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +52,23 @@ pub enum Mutant {
     LockKept,
     /// Actions are not done.
     DutiesForgotten,
+    /// A delivery counts as a try, although the store did not answer and nothing was started.
+    DeliveryCountsAsTry,
+    /// What is to be rendered at the start of each attempt is rendered once, at dispatch.
+    RenderedOnce,
+    /// A plan that was made for one attempt is kept for the next.
+    PlanKept,
+    /// A template that says that the job is not enabled is not asked.
+    EnabledIgnored,
+    /// A run starts however late it is.
+    DelayIgnored,
+    /// A message of lava makes another run each time it comes.
+    AdoptedAnew,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -75,6 +89,12 @@ impl Mutant {
         Self::CancelLost,
         Self::LockKept,
         Self::DutiesForgotten,
+        Self::DeliveryCountsAsTry,
+        Self::RenderedOnce,
+        Self::PlanKept,
+        Self::EnabledIgnored,
+        Self::DelayIgnored,
+        Self::AdoptedAnew,
     ];
 }
 
@@ -107,7 +127,24 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
     if world.is(Mutant::StartEarly) {
         run.not_before = run.not_before.min(world.now);
     }
+    if world.is(Mutant::DeliveryCountsAsTry)
+        && let Some(Role::Invocation { receives, .. }) =
+            world.tasks.get(&world.current).map(|task| &task.role)
+        && (1..*receives).contains(&run.retry.max_tries)
+    {
+        run.crashes = run.crashes.max(receives - 1);
+    }
     run
+}
+
+/// What a run uses, as it is read when a message arrives.
+pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
+    if world.is(Mutant::EnabledIgnored) {
+        spec.job.insert("enabled".to_owned(), true.into());
+    }
+    if world.is(Mutant::DelayIgnored) {
+        spec.job.shift_remove("max_run_delay");
+    }
 }
 
 /// A child that its parent looks at.
@@ -129,6 +166,18 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
         let step = u32::try_from(world.prng.below(1 << 20)).unwrap_or(0);
         new.run.key = parent.child(1, step);
     }
+    let at_run = new.spec.job.get("render_at").is_some_and(|at| at == "run");
+    if world.is(Mutant::RenderedOnce) && at_run && new.spec.rendered.is_none() {
+        let mut payload = new.spec.job.get("payload").cloned().unwrap_or_default();
+        payload["stamp"] = "1".into();
+        new.spec.rendered = Some(Rendered { payload, parameters: serde_json::Map::new() });
+    }
+    let sent = world.letters.iter().any(|letter| letter.run_id == new.run.run_id);
+    if world.is(Mutant::AdoptedAnew) && sent && !new.run.is_child() {
+        let number = u128::from(world.number());
+        new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 125 | number));
+        new.run.key = RunKey::root(new.run.run_id);
+    }
     if world.is(Mutant::KeyIgnored) && new.run.keyed.is_some() && world.runs.get(&new.run.key).is_some() {
         let number = u128::from(world.number());
         new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 127 | number));
@@ -144,6 +193,7 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
     match (mutant, stored) {
         (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
         (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
+        (Mutant::PlanKept, Some(stored)) if run.attempt > stored.attempt => run.rendered = stored.rendered,
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
         (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use chrono::TimeDelta;
+use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::engine::{Engine, Handled, Limits};
 use pumice_core::job_type::Site;
@@ -18,7 +19,7 @@ use pumice_core::spec::Settings;
 
 use super::audit::Violation;
 use super::fakes;
-use super::faults::LEASE;
+use super::faults::{LEASE, WATCH};
 use super::hand::{Hand, put_back_early};
 use super::mutants::Mutant;
 use super::scenario::{Ask, Setup};
@@ -65,6 +66,8 @@ pub(crate) struct Runner {
     /// Requests and cancels that are still to come.
     pub(super) to_come: usize,
     steps: u64,
+    /// When somebody looks next whether there is room for another invocation.
+    room: Option<Timestamp>,
 }
 
 /// What came of one simulation.
@@ -92,14 +95,21 @@ impl Runner {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
         let world: Shared = Arc::new(std::sync::Mutex::new(world));
         let registry = Arc::new(fakes::registry(&world));
-        let limits =
-            Limits { lease: Span::from_secs(LEASE), watch: Span::from_secs(20), grace: Span::from_secs(10) };
+        let limits = Limits {
+            lease: Span::from_secs(LEASE),
+            watch: Span::from_secs(WATCH),
+            grace: Span::from_secs(10),
+        };
         let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits);
-        let to_come = setup.asks.len() + setup.cancels.len();
+        let to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
         {
             let mut world = lock(&world);
             for (index, ask) in setup.asks.iter().enumerate() {
                 world.schedule(BEGIN + TimeDelta::milliseconds(ask.at.cast_signed()), What::Ask(index));
+            }
+            for letter in setup.letters {
+                let at = BEGIN + TimeDelta::milliseconds(letter.at.cast_signed());
+                world.schedule(at, What::Letter(letter));
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
@@ -108,7 +118,16 @@ impl Runner {
             world.schedule(BEGIN + CALM, What::Calm);
         }
         let limit = setup.limit.map(|seconds| TimeDelta::seconds(seconds.cast_signed()));
-        Self { world, engine, running: BTreeMap::new(), asks: setup.asks, limit, to_come, steps: 0 }
+        Self {
+            world,
+            engine,
+            running: BTreeMap::new(),
+            asks: setup.asks,
+            limit,
+            to_come,
+            steps: 0,
+            room: None,
+        }
     }
 
     /// Runs until all is over, or something is wrong.
@@ -179,6 +198,7 @@ impl Runner {
             What::Poll => self.deliver(),
             What::Sweep => self.sweep(),
             What::Ask(index) => self.ask(index),
+            What::Letter(letter) => self.letter(letter),
             What::Cancel => self.cancel(),
             What::Calm => lock(&self.world).faults.calm(),
             What::Kill(id) => self.time_is_up(id),
@@ -302,7 +322,13 @@ impl Runner {
                 let mut world = lock(&self.world);
                 let now = world.now;
                 if self.running.len() >= MAX_TASKS {
-                    return world.schedule(now + TimeDelta::seconds(1), What::Poll);
+                    // Once for all that stand in line: each of them has told that it came.
+                    if self.room.is_none_or(|at| at <= now) {
+                        let at = now + TimeDelta::seconds(1);
+                        self.room = Some(at);
+                        world.schedule(at, What::Poll);
+                    }
+                    return;
                 }
                 let Some(delivery) = world.queues.take(&worker(), 1, now).pop() else { return };
                 world.schedule(now + VISIBILITY.delta(), What::Poll);

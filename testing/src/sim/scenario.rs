@@ -1,10 +1,11 @@
 //! What is simulated: jobs, requests for them, and requests to stop.
 
 use pumice_core::duration::Span;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
+use super::starts;
 use crate::prng::Prng;
 
 /// One request for a run.
@@ -17,11 +18,23 @@ pub(crate) struct Ask {
     pub(crate) clashes: bool,
 }
 
+/// A message that lava's own dispatch sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// When, in milliseconds from the beginning.
+    pub(crate) at: u64,
+    pub(crate) job_id: JobId,
+    pub(crate) run_id: RunId,
+    /// What lava tells under `globals.lava`; null for a job that nobody started.
+    pub(crate) lava: Value,
+}
+
 /// What one simulation begins with.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) jobs: Vec<Value>,
     pub(crate) asks: Vec<Ask>,
+    pub(crate) letters: Vec<Letter>,
     /// When some run is cancelled, in milliseconds.
     pub(crate) cancels: Vec<u64>,
     /// How long an invocation may take, in seconds.
@@ -38,7 +51,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 21] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -54,7 +67,16 @@ pub const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "keyed", build: keyed, small: true },
     Scenario { name: "limit", build: limit, small: false },
     Scenario { name: "mix", build: mix, small: false },
+    Scenario { name: "timed", build: starts::timed, small: false },
+    Scenario { name: "tries", build: starts::tries, small: true },
+    Scenario { name: "rendered", build: starts::rendered, small: false },
+    Scenario { name: "enabled", build: starts::enabled, small: false },
+    Scenario { name: "late", build: starts::late, small: true },
+    Scenario { name: "adopted", build: starts::adopted, small: false },
 ];
+
+/// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
+const MIXED: u64 = 14;
 
 impl Setup {
     /// Adds a job and gives its id.
@@ -67,7 +89,7 @@ impl Setup {
         id
     }
 
-    fn ask(&mut self, at: u64, job_id: &str) -> &mut DispatchRequest {
+    pub(super) fn ask(&mut self, at: u64, job_id: &str) -> &mut DispatchRequest {
         let request = DispatchRequest::new(JobId::new(job_id).expect("an id"));
         self.asks.push(Ask { at, request, clashes: false });
         let last = self.asks.len() - 1;
@@ -154,7 +176,7 @@ fn naps(prng: &mut Prng, setup: &mut Setup, count: u64) -> Vec<String> {
     (0..count).map(|_| setup.job(nap(prng))).collect()
 }
 
-fn single(prng: &mut Prng) -> Setup {
+pub(super) fn single(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let job = setup.job(nap(prng));
     setup.ask(0, &job);
@@ -171,19 +193,19 @@ fn of_shape(prng: &mut Prng, shape: Shape, most: u64) -> Setup {
     setup
 }
 
-fn chain(prng: &mut Prng) -> Setup {
+pub(super) fn chain(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Chain, 4)
 }
 
-fn dag(prng: &mut Prng) -> Setup {
+pub(super) fn dag(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Dag, 7)
 }
 
-fn foreach(prng: &mut Prng) -> Setup {
+pub(super) fn foreach(prng: &mut Prng) -> Setup {
     of_shape(prng, Shape::Foreach, 8)
 }
 
-fn nested(prng: &mut Prng) -> Setup {
+pub(super) fn nested(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut of: Vec<String> = (0..2).map(|_| setup.job(short_nap(prng))).collect();
     for _ in 0..prng.within(1, 2) {
@@ -256,7 +278,7 @@ fn cancel(prng: &mut Prng) -> Setup {
     setup
 }
 
-fn retry(prng: &mut Prng) -> Setup {
+pub(super) fn retry(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut document = short_nap(prng);
     document["payload"]["fail"] = json!(60);
@@ -295,7 +317,7 @@ fn keyed(prng: &mut Prng) -> Setup {
     setup
 }
 
-fn limit(prng: &mut Prng) -> Setup {
+pub(super) fn limit(prng: &mut Prng) -> Setup {
     let mut setup = prng.pick(&[dag as fn(&mut Prng) -> Setup, foreach, nested, chain])(prng);
     for job in &mut setup.jobs {
         if job["type"] == "nap" {
@@ -310,7 +332,7 @@ fn limit(prng: &mut Prng) -> Setup {
 fn mix(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     for _ in 0..prng.within(2, 3) {
-        let index = usize::try_from(prng.below(SCENARIOS.len() as u64 - 1)).unwrap_or(0);
+        let index = usize::try_from(prng.below(MIXED)).unwrap_or(0);
         let other = (SCENARIOS[index].build)(prng);
         setup.join(other);
     }

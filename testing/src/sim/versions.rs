@@ -7,7 +7,7 @@ use super::world::{Version, World};
 
 /// Fields that an older version does not know: all that have a default and say nothing that a
 /// worker's decisions hang on.
-const NEWER_FIELDS: [&str; 2] = ["hostname", "foreach_index"];
+const NEWER_FIELDS: [&str; 3] = ["hostname", "foreach_index", "ts_attempt"];
 
 /// A record as the current task's version reads it.
 pub(crate) fn seen(world: &World, run: Run) -> Run {

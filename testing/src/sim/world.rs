@@ -15,6 +15,7 @@ use pumice_core::spec::RealmSpec;
 use super::audit::Audit;
 use super::faults::Faults;
 use super::mutants::Mutant;
+use super::scenario::Letter;
 use crate::memory::{QueueTable, RunTable};
 use crate::prng::Prng;
 
@@ -72,6 +73,8 @@ pub(crate) enum What {
     Sweep,
     /// A client asks.
     Ask(usize),
+    /// Lava's own dispatch sends a message.
+    Letter(Letter),
     /// Somebody cancels a run.
     Cancel,
     /// From now on nothing goes wrong any more.
@@ -128,6 +131,8 @@ pub(crate) struct World {
     /// Port calls so far.
     pub(crate) calls: u64,
     pub(crate) audit: Audit,
+    /// What lava's own dispatch sent so far.
+    pub(crate) letters: Vec<Letter>,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
     made: u64,
@@ -169,6 +174,7 @@ impl World {
             killed: Vec::new(),
             calls: 0,
             audit: Audit::default(),
+            letters: Vec::new(),
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),
             made: 0,
@@ -204,8 +210,13 @@ impl World {
 
     /// Puts a message on the queue, with what may go wrong on the way.
     pub(crate) fn put(&mut self, outgoing: &Outgoing) {
-        self.audit.sent += 1;
         let copies = self.faults.copies(&mut self.prng);
+        self.put_copies(outgoing, copies);
+    }
+
+    /// Puts so many copies of a message on the queue.
+    pub(crate) fn put_copies(&mut self, outgoing: &Outgoing, copies: u32) {
+        self.audit.sent += 1;
         for _ in 0..copies {
             let delay = self.faults.delivery(&mut self.prng);
             let mut late = outgoing.clone();
@@ -229,6 +240,7 @@ impl World {
             task.frozen = Some(until);
             task.lost_time += pause;
         }
+        self.audit.stood_still(self.current, pause);
         self.audit.crashed(self.current, &self.runs, pause > TimeDelta::seconds(30));
     }
 

@@ -1,0 +1,82 @@
+//! Scenarios about when runs start, and with what.
+
+use pumice_core::ids::RunId;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::scenario::{Letter, Setup, chain, dag, foreach, limit, nested, retry, single};
+use crate::prng::Prng;
+
+/// Jobs of steps that have a time limit of their own, longer than that of an invocation.
+pub(super) fn timed(prng: &mut Prng) -> Setup {
+    let mut setup = limit(prng);
+    setup.limit = Some(prng.pick(&[100, 300]));
+    for job in setup.jobs.iter_mut().filter(|job| job["type"] == "steps") {
+        job["timeout"] = json!(prng.pick(&["90s", "400s", "1000s"]));
+    }
+    setup
+}
+
+/// A job that may be started a few times only.
+pub(super) fn tries(prng: &mut Prng) -> Setup {
+    let mut setup = single(prng);
+    for job in &mut setup.jobs {
+        job["max_tries"] = json!(prng.pick(&[1, 2, 3]));
+    }
+    setup
+}
+
+/// Jobs that are rendered when they start, beside others that are rendered when they are dispatched.
+/// Each has a stamp that tells with which attempt that was.
+pub(super) fn rendered(prng: &mut Prng) -> Setup {
+    let mut setup = prng.pick(&[retry as fn(&mut Prng) -> Setup, single, chain, dag, nested])(prng);
+    for job in &mut setup.jobs {
+        job["payload"]["stamp"] = json!("{{ globals.lava.iteration }}");
+        job["render_at"] = json!(prng.pick(&["run", "run", "dispatch"]));
+        job["iteration_limit"] = json!(prng.pick(&[1, 2, 3]));
+    }
+    setup
+}
+
+/// Jobs that may run or not, as a template says when they are to start.
+pub(super) fn enabled(prng: &mut Prng) -> Setup {
+    let mut setup = prng.pick(&[single as fn(&mut Prng) -> Setup, chain, dag, foreach, nested])(prng);
+    for job in &mut setup.jobs {
+        let wanted = prng.below(3) > 0;
+        job["enabled"] = json!(if wanted { "{{ 2 > 1 }}" } else { "{{ 1 > 2 }}" });
+        job["x-wanted"] = json!(wanted);
+    }
+    setup
+}
+
+/// Jobs that must start soon after they were dispatched, or not at all.
+pub(super) fn late(prng: &mut Prng) -> Setup {
+    let mut setup = single(prng);
+    let job = setup.jobs[0]["job_id"].as_str().map(str::to_owned).unwrap_or_default();
+    setup.jobs[0]["max_run_delay"] = json!(prng.pick(&["5s", "60s", "600s"]));
+    for _ in 0..prng.within(1, 3) {
+        setup.ask(prng.pick(&[0, 100, 30_000]), &job);
+    }
+    setup
+}
+
+/// Messages that lava's own dispatch sent, which have no record.
+pub(super) fn adopted(prng: &mut Prng) -> Setup {
+    let mut setup = prng.pick(&[single as fn(&mut Prng) -> Setup, retry, chain, nested])(prng);
+    for ask in std::mem::take(&mut setup.asks) {
+        for _ in 0..prng.within(1, 3) {
+            let lava = json!({
+                "master_job_id": "top", "master_start": "2026-01-01T00:00:00+00:00",
+                "parent_job_id": "above", "parent_start": "2026-01-01T00:00:01+00:00",
+            });
+            let number = 1 + setup.letters.len() as u128;
+            setup.letters.push(Letter {
+                at: ask.at + prng.pick(&[0, 10, 60_000]),
+                job_id: ask.request.job_id.clone(),
+                run_id: RunId(Uuid::from_u128((1 << 126) | number)),
+                lava: if prng.below(2) == 0 { lava } else { Value::Null },
+            });
+        }
+    }
+    setup
+}
