@@ -1,5 +1,6 @@
 //! Tests that every adapter passes, adapters in memory, and the simulation of a run's life.
 
+pub mod cloudformation;
 pub mod conformance;
 pub mod memory;
 pub mod prng;

@@ -1,4 +1,4 @@
-//! The template, as AWS's own tools see it.
+//! The templates, as AWS's own tools see it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,16 +15,25 @@ fn standin(name: &str) -> PathBuf {
 }
 
 #[test]
-fn sam_validates_the_template() {
-    let home = tempfile::tempdir().unwrap();
+fn sam_validates_the_realm() {
+    sam_validates("template.yaml");
+}
+
+#[test]
+fn sam_validates_the_worker() {
+    sam_validates("worker.yaml");
+}
+
+fn sam_validates(template: &str) {
+    let home = tempfile::tempdir().expect("a folder");
     let output = Command::new(standin("sam"))
-        .args(["validate", "--lint", "--region", "eu-west-1", "--template-file", "template.yaml"])
+        .args(["validate", "--lint", "--region", "eu-west-1", "--template-file", template])
         .current_dir(root())
         // Neither settings of the user's nor a file of counts in their home.
         .env("HOME", home.path())
         .env("SAM_CLI_TELEMETRY", "0")
         .output()
-        .unwrap();
+        .expect("sam starts");
     assert!(
         output.status.success(),
         "{}{}",

@@ -1,0 +1,130 @@
+//! The functions, what they are told, and what invokes them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::{Templates, Wrong};
+
+/// The variables that both functions read; the worker also reads `LAVA_WORKER`.
+const VARIABLES: [&str; 7] = [
+    "LAVA_REALM",
+    "LAVA_PREFIX",
+    "LAVA_QUEUE_URL_PREFIX",
+    "LAVA_SCHEDULER_GROUP",
+    "LAVA_SCHEDULER_ROLE_ARN",
+    "LAVA_DISPATCHER_ARN",
+    "PUMICE_LOG",
+];
+
+pub(crate) fn environment(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let dispatcher = templates.realm.properties("Dispatcher");
+    for (name, function) in templates.of_type("AWS::Serverless::Function") {
+        let properties = &function["Properties"];
+        let variables = &properties["Environment"]["Variables"];
+        let found: BTreeSet<&str> =
+            variables.as_object().into_iter().flatten().map(|it| it.0.as_str()).collect();
+        let mut wanted = BTreeSet::from(VARIABLES);
+        if name == "Function" {
+            wanted.insert("LAVA_WORKER");
+        }
+        wrong.unless(found == wanted, format!("{name}: {found:?}"));
+        let queues = &variables["LAVA_QUEUE_URL_PREFIX"]["Fn::Sub"];
+        wrong.unless(
+            *queues == "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/",
+            format!("{name}: LAVA_QUEUE_URL_PREFIX {queues}"),
+        );
+        // Spelled out in both, so it must be the name that the dispatcher has.
+        let called = dispatcher["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
+        let arn = variables["LAVA_DISPATCHER_ARN"]["Fn::Sub"].as_str().unwrap_or_default();
+        wrong.unless(arn.ends_with(&format!(":function:{called}")), format!("{name}: {arn}"));
+        wrong.unless(
+            properties["Runtime"] == "provided.al2023" && properties["Handler"] == "bootstrap",
+            format!("{name}: runtime"),
+        );
+        let binary = if name == "Function" { "worker-lambda" } else { "dispatcher-lambda" };
+        let build = json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}});
+        wrong.unless(function["Metadata"] == build, format!("{name}: is not built from {binary}"));
+    }
+    wrong.0
+}
+
+pub(crate) fn logs(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    for template in templates.each() {
+        for (name, function) in template.of_type("AWS::Serverless::Function") {
+            let config = &function["Properties"]["LoggingConfig"];
+            wrong.unless(config["LogFormat"] == "JSON", format!("{name}: {config}"));
+            let group = config["LogGroup"]["Ref"].as_str().unwrap_or("?");
+            let group = template.properties(group);
+            wrong.unless(
+                group["RetentionInDays"] == json!({"Ref": "LogRetentionDays"}),
+                format!("{name}: logs are kept for ever"),
+            );
+            let called = function["Properties"]["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
+            wrong.unless(
+                group["LogGroupName"] == json!({"Fn::Sub": format!("/aws/lambda/{called}")}),
+                format!("{name}: its log is not where its name says"),
+            );
+        }
+    }
+    wrong.0
+}
+
+pub(crate) fn nested_worker(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let nested = templates.realm.properties("Worker");
+    wrong.unless(nested["Location"] == "worker.yaml", "it is another template's");
+    let given: BTreeSet<&String> =
+        nested["Parameters"].as_object().into_iter().flatten().map(|it| it.0).collect();
+    let parameters = templates.worker.document["Parameters"].as_object();
+    for name in &given {
+        let known = parameters.is_some_and(|all| all.contains_key(*name));
+        wrong.unless(known, format!("worker.yaml takes no {name}"));
+    }
+    for (name, parameter) in parameters.into_iter().flatten() {
+        let left_out = parameter["Default"].is_null() && !given.contains(name);
+        wrong.unless(!left_out, format!("worker.yaml needs {name}"));
+    }
+    let pairs =
+        [("WorkerTimeout", "Timeout"), ("WorkerMemory", "Memory"), ("WorkerConcurrency", "Concurrency")];
+    for (outer, inner) in pairs {
+        let (outer_one, inner_one) = (templates.realm.parameter(outer), templates.worker.parameter(inner));
+        for what in ["AllowedValues", "MinValue", "MaxValue", "Default"] {
+            wrong.unless(outer_one[what] == inner_one[what], format!("{outer} and {inner}: {what}"));
+        }
+    }
+    wrong.0
+}
+
+pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let realm = &templates.realm;
+    let sweep = realm.properties("Sweep");
+    wrong.unless(sweep["ScheduleExpression"] == "rate(1 minute)", "the sweeper does not run every minute");
+    let input = sweep["Target"]["Input"].as_str().unwrap_or_default();
+    let input: Value = serde_json::from_str(input).unwrap_or_default();
+    wrong.unless(input == json!({"sweep": true}), format!("the sweeper's input is {input}"));
+    let target = &realm.properties("ScheduledJobRule")["Targets"][0];
+    let sent = &target["InputTransformer"]["InputTemplate"]["Fn::Sub"];
+    let sent: Value = serde_json::from_str(sent.as_str().unwrap_or_default()).unwrap_or_default();
+    wrong.unless(
+        sent == json!({"job_id": "${ScheduledJob}", "scheduled_at": "<time>"}),
+        format!("the rule's input is {sent}"),
+    );
+    let named = &target["InputTransformer"]["InputPathsMap"];
+    wrong.unless(*named == json!({"time": "$.time"}), format!("the rule's time is {named}"));
+    for target in [&sweep["Target"], target] {
+        wrong.unless(target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}), "another function is invoked");
+    }
+    // A rule may invoke the dispatcher, and leave what fails, only under such a name.
+    let name = &realm.properties("ScheduledJobRule")["Name"]["Fn::Sub"];
+    wrong.unless(name.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");
+    wrong.unless(
+        realm.properties("Dispatcher")["Events"]["Topic"]["Properties"]["Topic"]
+            == json!({"Ref": "DispatchTopic"}),
+        "the topic does not reach the dispatcher",
+    );
+    wrong.0
+}

@@ -1,0 +1,126 @@
+//! Templates broken one way at a time: the check that is named must see each.
+
+use serde_json::Value;
+
+use crate::{CHECKS, Templates};
+
+/// Which template, where, what is put there as JSON (null: it is removed), and part of the name of
+/// the check that must notice.
+type Mutant = (&'static str, &'static str, &'static str, &'static str);
+
+const MUTANTS: &[Mutant] = &[
+    ("worker", "/Mappings/Visibility/900/Seconds", "5399", "six times"),
+    ("worker", "/Resources/Queue/Properties/VisibilityTimeout", "30", "six times"),
+    ("worker", "/Parameters/Timeout/AllowedValues/0", "61", "six times"),
+    ("worker", "/Resources/Queue/Properties/RedrivePolicy/maxReceiveCount", "4", "tried five times"),
+    ("worker", "/Resources/Queue/Properties/RedrivePolicy", "null", "tried five times"),
+    ("worker", "/Resources/DeadLetters/Properties/MessageRetentionPeriod", "345600", "tried five times"),
+    ("worker", "/Resources/DeadLettersAlarm", "null", "tried five times"),
+    ("realm", "/Resources/Dispatcher/Properties/EventInvokeConfig", "null", "tried five times"),
+    ("worker", "/Resources/Function/Properties/RecursiveLoop", r#""Terminate""#, "takes messages"),
+    ("worker", "/Parameters/Concurrency/MinValue", "1", "takes messages"),
+    ("realm", "/Parameters/WorkerConcurrency/MinValue", "null", "takes messages"),
+    (
+        "worker",
+        "/Resources/Function/Properties/Events/Runs/Properties/FunctionResponseTypes",
+        "[]",
+        "takes messages",
+    ),
+    ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
+    (
+        "worker",
+        "/Resources/Role/Properties/ManagedPolicyArns",
+        r#"["arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"]"#,
+        "roles name",
+    ),
+    (
+        "worker",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/0/Resource",
+        r#""*""#,
+        "roles name",
+    ),
+    (
+        "worker",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/13/Fn::If/1/Resource",
+        r#""*""#,
+        "roles name",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/3/Action/0",
+        r#""dynamodb:*""#,
+        "roles name",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/4/Resource/0",
+        r#"{"Fn::Sub": "${RunsTable.Arn}/index/*"}"#,
+        "roles name",
+    ),
+    ("realm", "/Resources/RulesMayDispatch/Properties/SourceArn", "null", "roles name"),
+    ("worker", "/Resources/Queue/Properties/SqsManagedSseEnabled", "false", "encrypted"),
+    ("realm", "/Resources/DispatchTopic/Properties/KmsMasterKeyId", "null", "encrypted"),
+    ("realm", "/Resources/RunsTable/Properties/SSESpecification", "null", "encrypted"),
+    ("realm", "/Resources/RealmBucket/Properties/BucketEncryption", "null", "encrypted"),
+    (
+        "realm",
+        "/Resources/RealmBucket/Properties/PublicAccessBlockConfiguration/BlockPublicPolicy",
+        "false",
+        "encrypted",
+    ),
+    ("realm", "/Resources/RealmBucket/Properties/LifecycleConfiguration", "null", "encrypted"),
+    ("realm", "/Resources/RunsTable/Properties/BillingMode", r#""PROVISIONED""#, "tables"),
+    ("realm", "/Resources/JobsTable/Properties/PointInTimeRecoverySpecification", "null", "tables"),
+    ("realm", "/Resources/StateTable/Properties/TimeToLiveSpecification", "null", "tables"),
+    ("realm", "/Resources/RunsTable/Properties/GlobalSecondaryIndexes/0", "null", "tables"),
+    ("realm", "/Resources/RunsTable/Properties/AttributeDefinitions/3/AttributeType", r#""S""#, "tables"),
+    ("realm", "/Resources/StateTable/Condition", "null", "tables"),
+    ("realm", "/Resources/RunsTable/DeletionPolicy", r#""Delete""#, "tables"),
+    ("worker", "/Resources/Log/Properties/RetentionInDays", "null", "logs"),
+    ("realm", "/Resources/Dispatcher/Properties/LoggingConfig/LogFormat", r#""Text""#, "logs"),
+    ("worker", "/Resources/Function/Properties/Environment/Variables/LAVA_WORKER", "null", "environment"),
+    ("realm", "/Resources/Dispatcher/Properties/FunctionName", r#"{"Fn::Sub": "other"}"#, "environment"),
+    ("realm", "/Resources/Worker/Properties/Parameters/Bucket", "null", "worker.yaml's"),
+    ("worker", "/Parameters/Memory/MaxValue", "3008", "worker.yaml's"),
+    ("realm", "/Resources/Sweep/Properties/ScheduleExpression", r#""rate(1 hour)""#, "the clock"),
+    (
+        "realm",
+        "/Resources/ScheduledJobRule/Properties/Targets/0/InputTransformer/InputPathsMap/time",
+        r#""$.id""#,
+        "the clock",
+    ),
+];
+
+#[test]
+fn every_mutant_is_seen_by_the_check_that_is_for_it() {
+    let sound = Templates::read();
+    let mut missed = Vec::new();
+    for &(which, place, value, check) in MUTANTS {
+        let value = serde_json::from_str(value).unwrap();
+        let mut broken = sound.clone();
+        let template = if which == "realm" { &mut broken.realm } else { &mut broken.worker };
+        assert!(put(&mut template.document, place, value), "{which}.yaml has nothing at {place}");
+        let named: Vec<_> = CHECKS.iter().filter(|(name, _)| name.contains(check)).collect();
+        assert_eq!(named.len(), 1, "{check:?} is not one check");
+        if named[0].1(&broken).is_empty() {
+            missed.push(format!("{which} {place}: not seen by {:?}", named[0].0));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// Puts a value in the place of another; null removes it. Says whether there was one.
+fn put(document: &mut Value, place: &str, value: Value) -> bool {
+    if !value.is_null() {
+        return document.pointer_mut(place).map(|found| *found = value).is_some();
+    }
+    let Some((parent, last)) = place.rsplit_once('/') else { return false };
+    match document.pointer_mut(parent) {
+        Some(Value::Object(fields)) => fields.remove(last).is_some(),
+        Some(Value::Array(items)) => {
+            let at = last.parse().ok().filter(|at| *at < items.len());
+            at.map(|at: usize| items.remove(at)).is_some()
+        }
+        _ => false,
+    }
+}

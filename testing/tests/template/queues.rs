@@ -1,0 +1,76 @@
+//! Queues, and how the worker takes from them.
+
+use serde_json::{Value, json};
+
+use crate::{Templates, Wrong, names};
+
+pub(crate) fn visibility(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let worker = &templates.worker;
+    let timeouts = worker.parameter("Timeout")["AllowedValues"].as_array().cloned().unwrap_or_default();
+    wrong.unless(!timeouts.is_empty(), "Timeout has no list of allowed values");
+    for timeout in timeouts.iter().filter_map(Value::as_u64) {
+        let seconds = &worker.document["Mappings"]["Visibility"][timeout.to_string()]["Seconds"];
+        let enough = seconds.as_u64().is_some_and(|seconds| seconds >= 6 * timeout);
+        wrong.unless(enough, format!("timeout {timeout}: visibility {seconds}"));
+    }
+    let wanted = json!({"Fn::FindInMap": ["Visibility", {"Ref": "Timeout"}, "Seconds"]});
+    let queue = worker.properties("Queue");
+    wrong.unless(
+        queue["VisibilityTimeout"] == wanted,
+        "the queue does not take its visibility from the table",
+    );
+    wrong.unless(worker.properties("Function")["Timeout"] == json!({"Ref": "Timeout"}), "Function.Timeout");
+    wrong.0
+}
+
+pub(crate) fn dead_letters(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let queue = templates.worker.properties("Queue");
+    let redrive = &queue["RedrivePolicy"];
+    wrong.unless(redrive["maxReceiveCount"].as_u64() >= Some(5), "maxReceiveCount is below 5");
+    wrong.unless(
+        redrive["deadLetterTargetArn"] == json!({"Fn::GetAtt": "DeadLetters.Arn"}),
+        "the dead letters go elsewhere",
+    );
+    let dead = templates.worker.properties("DeadLetters");
+    let (kept, dead_kept) = (&queue["MessageRetentionPeriod"], &dead["MessageRetentionPeriod"]);
+    wrong.unless(kept.as_u64() < dead_kept.as_u64(), "dead letters are not kept longer than messages");
+    for (alarm, queue) in [("DeadLettersAlarm", "DeadLetters"), ("DispatcherAlarm", "DispatcherDeadLetters")]
+    {
+        let found = templates.of_type("AWS::CloudWatch::Alarm").find(|(name, _)| *name == alarm);
+        let Some((_, found)) = found else {
+            wrong.0.push(format!("there is no {alarm}"));
+            continue;
+        };
+        let watched = json!([{"Name": "QueueName", "Value": {"Fn::GetAtt": format!("{queue}.QueueName")}}]);
+        wrong.unless(found["Properties"]["Dimensions"] == watched, format!("{alarm} watches another queue"));
+        wrong.unless(found["Properties"]["Threshold"] == 0, format!("{alarm} waits for more than one"));
+    }
+    let sent =
+        &templates.realm.properties("Dispatcher")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+    wrong.unless(
+        sent["Destination"] == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
+        "requests that the dispatcher fails at are lost",
+    );
+    wrong.0
+}
+
+pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let function = templates.worker.properties("Function");
+    wrong.unless(function["RecursiveLoop"] == "Allow", "Lambda stops chains at 16 rounds");
+    let source = &function["Events"]["Runs"]["Properties"];
+    wrong.unless(source["Queue"] == json!({"Fn::GetAtt": "Queue.Arn"}), "it takes from another queue");
+    wrong.unless(
+        names(&source["FunctionResponseTypes"]).contains(&"ReportBatchItemFailures"),
+        "one message that fails brings the whole batch back",
+    );
+    let most = &source["ScalingConfig"]["MaximumConcurrency"];
+    wrong.unless(*most == json!({"Ref": "Concurrency"}), "MaximumConcurrency is not the parameter");
+    for (template, name) in [(&templates.worker, "Concurrency"), (&templates.realm, "WorkerConcurrency")] {
+        let least = template.parameter(name)["MinValue"].as_u64();
+        wrong.unless(least >= Some(2), format!("{name} may be below 2"));
+    }
+    wrong.0
+}

@@ -1,0 +1,56 @@
+//! What functions and schedules may do.
+
+use serde_json::json;
+
+use crate::{Templates, Wrong, names, one_or_more};
+
+/// Resources with a `*` that roles may use, and why nothing narrower would do.
+const WILDCARDS: [(&str, &str); 4] = [
+    (
+        "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
+        "workers are added later, each in its stack",
+    ),
+    ("schedule/${ScheduleGroup}/*", "one-off schedules are named when they are made"),
+    (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
+    (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
+];
+
+pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    for (name, function) in templates.of_type("AWS::Serverless::Function") {
+        // SAM would make a role with a policy of AWS's, which names no resource.
+        wrong.unless(!function["Properties"]["Role"].is_null(), format!("{name} has no role of its own"));
+    }
+    for (name, role) in templates.of_type("AWS::IAM::Role") {
+        let managed = &role["Properties"]["ManagedPolicyArns"];
+        let chosen = json!({"Fn::If": ["HasPolicy", [{"Ref": "PolicyArn"}], {"Ref": "AWS::NoValue"}]});
+        wrong.unless(
+            managed.is_null() || *managed == chosen,
+            format!("{name} has policies of AWS's: {managed}"),
+        );
+        let policies = role["Properties"]["Policies"].as_array().into_iter().flatten();
+        let statements =
+            policies.flat_map(|it| it["PolicyDocument"]["Statement"].as_array().into_iter().flatten());
+        for statement in statements {
+            let statement = statement["Fn::If"].get(1).unwrap_or(statement);
+            let place = format!("{name} {}", statement["Sid"]);
+            let actions = names(&statement["Action"]);
+            wrong.unless(!actions.is_empty(), format!("{place}: no list of actions"));
+            wrong.unless(!actions.iter().any(|it| it.contains('*')), format!("{place}: {actions:?}"));
+            for resource in one_or_more(&statement["Resource"]) {
+                let text = resource.to_string();
+                let known = WILDCARDS.iter().any(|(end, _)| text.trim_end_matches(['"', '}']).ends_with(end));
+                wrong.unless(!resource.is_null(), format!("{place}: no resource"));
+                wrong.unless(known || !text.contains('*'), format!("{place}: {text}"));
+            }
+        }
+    }
+    for (name, permission) in templates.of_type("AWS::Lambda::Permission") {
+        let source = &permission["Properties"]["SourceArn"];
+        wrong.unless(
+            source.to_string().contains("${Prefix}-${Realm}-"),
+            format!("{name}: anybody's {source}"),
+        );
+    }
+    wrong.0
+}
