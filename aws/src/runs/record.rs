@@ -32,7 +32,7 @@ pub(super) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 22] = [
+pub(super) const OPTIONAL: [&str; 23] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -53,6 +53,7 @@ pub(super) const OPTIONAL: [&str; 22] = [
     "result",
     "result_at",
     "retry",
+    "ts_attempt",
     "ts_end",
     "ts_start",
 ];
@@ -188,9 +189,11 @@ fn value_size(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use chrono::{DateTime, SubsecRound};
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
+    use pumice_core::job_type::Rendered;
+    use pumice_core::run::{Duties, Keyed, Lease, Lineage, Worker};
 
     use super::*;
 
@@ -235,6 +238,64 @@ mod tests {
         assert_eq!(key_of(&run_key(&run().key)), Some(run().key));
         assert_eq!(key_of(&spec_key(&child)), None);
         assert_eq!(key_of(&item_key("lock#etl/load", "lock")), None);
+    }
+
+    /// A record with everything that one may have. A new field must be added here, and with it to
+    /// [`OPTIONAL`] when a record may lack it: else a write would leave its old value in the item.
+    fn full() -> Run {
+        let at = run().ts_dispatch;
+        let lineage = Lineage {
+            master_job_id: run().job_id,
+            master_start: at,
+            parent_job_id: run().job_id,
+            parent_start: at,
+            depth: 1,
+        };
+        let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
+        Run {
+            key: run().key,
+            run_id: run().run_id,
+            job_id: run().job_id,
+            job_type: "log".to_owned(),
+            worker: run().worker,
+            status: Status::Waiting,
+            rev: 2,
+            epoch: 1,
+            lease: Some(Lease { owner: Worker("w".to_owned()), until: at }),
+            attempt: 2,
+            crashes: 1,
+            not_before: at,
+            due_at: Some(at),
+            ts_dispatch: at,
+            ts_start: Some(at),
+            ts_attempt: Some(at),
+            ts_end: Some(at),
+            dispatched_by: Some(run().key),
+            lineage: Some(lineage),
+            foreach_index: Some(0),
+            retry: RetryRule { limit: 2, ..RetryRule::default() },
+            overlap: pumice_core::spec::Overlap::Queue,
+            keyed: Some(keyed),
+            cancel: true,
+            duties: Some(Duties { actions: None, done: 0, wake_parent: true }),
+            rendered: Some(Rendered { payload: json!(1), parameters: Map::new() }),
+            result: json!(1),
+            reason: Some("r".to_owned()),
+            hostname: Some("h".to_owned()),
+            expires: at.trunc_subsecs(0),
+            log: run().log,
+        }
+    }
+
+    #[test]
+    fn what_a_record_may_lack_is_removed_when_it_does() {
+        let bare = run_item(&Run { due_at: None, ..run() }).unwrap();
+        let mut names: Vec<String> = run_item(&full()).unwrap().into_keys().collect();
+        names.extend(run_item(&Run { status: Status::Waiting, ..run() }).unwrap().into_keys());
+        for name in names.iter().filter(|name| !bare.contains_key(*name)) {
+            assert!(OPTIONAL.contains(&name.as_str()), "{name} would stay");
+        }
+        assert_eq!(read_run(&stored(&full())).unwrap(), full());
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Dispatcher {
         let (key, keep) = (RunKey::root(message.run_id), self.site().settings.event_ttl);
         let run = Run::dispatched(key, message.run_id, about, now, now, keep);
         let input = Input::Close {
+            epoch: run.epoch,
             status: Status::Rejected,
             reason: reason.clone(),
             on_fail: false,
