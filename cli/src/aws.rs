@@ -19,7 +19,7 @@ pub(crate) struct Remote {
 impl Remote {
     /// Clients for the realm that the options name.
     pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
-        let named = std::env::var("LAVA_REALM").ok().map(|name| RealmName::new(name));
+        let named = std::env::var("LAVA_REALM").ok().map(RealmName::new);
         let named = named.transpose().map_err(|error| Failure::Wrong(format!("LAVA_REALM: {error}")))?;
         let Some(name) = global.realm.clone().or(named) else {
             return Err(Failure::Wrong("which realm? name it with --realm, or set LAVA_REALM".to_owned()));

@@ -43,8 +43,9 @@ impl Written {
             condition.push_str(" AND #due_at <= :due");
         }
         let mut set = Vec::new();
+        let keeps_due = |name: &str| lazy && name == DUE_AT;
         let removed =
-            OPTIONAL.iter().filter(|name| !item.contains_key(**name) && !(lazy && **name == DUE_AT));
+            OPTIONAL.iter().filter(|name| !item.contains_key(**name)).filter(|name| !keeps_due(name));
         let removed: Vec<String> = removed.map(|name| format!("#{name}")).collect();
         names.extend(removed.iter().map(|name| (name.clone(), name[1..].to_owned())));
         for (name, value) in item {

@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
-use super::{Limits, MAX_DEPTH};
+use super::fresh::{not_before, skipped};
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
-use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::problem::{SpecError, nearest};
-use crate::request::{DispatchRequest, When};
-use crate::run::{Input, NewRun, RetryRule, Run, Status, Worker, decide, first_wake};
-use crate::spec::{Enabled, JobSpec, Overlap, RealmSpec, RenderAt, RunSpec};
+use crate::request::DispatchRequest;
+use crate::run::{NewRun, Run, Status};
+use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
 const MAX_CHECKED: usize = 10_000;
@@ -308,28 +308,6 @@ impl Dispatcher {
         RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
 
-    /// The record of a run of this job.
-    pub(super) fn record(
-        &self,
-        job: &JobSpec,
-        key: RunKey,
-        run_id: RunId,
-        now: Timestamp,
-        not_before: Timestamp,
-    ) -> Run {
-        let fields = &job.fields;
-        let about = (fields.job_id.clone(), fields.r#type.clone(), fields.worker.clone());
-        let mut run = Run::dispatched(key, run_id, about, now, not_before, self.site.settings.event_ttl);
-        run.retry = RetryRule {
-            limit: fields.iteration_limit.unwrap_or(1),
-            delay: fields.iteration_delay.unwrap_or_default(),
-            backoff: fields.retry_backoff.unwrap_or_default(),
-            max_tries: fields.max_tries.unwrap_or(0),
-        };
-        run.overlap = fields.overlap.unwrap_or(Overlap::Allow);
-        run
-    }
-
     /// Renders at dispatch, unless the job is to be rendered at its start. A template that fails is
     /// left to the worker: its attempt fails, is recorded and has its actions.
     pub(super) async fn render_now(
@@ -348,69 +326,4 @@ impl Dispatcher {
         }
         Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
     }
-
-    fn first_message(
-        &self,
-        run: &mut Run,
-        request: &DispatchRequest,
-        origin: Option<&Origin>,
-        now: Timestamp,
-    ) -> Result<Option<Outgoing>, DispatchError> {
-        let Some(wake) = first_wake(run, now) else { return Ok(None) };
-        let mut message = Message::about(&self.site.realm, run);
-        let globals = origin_globals(request, origin);
-        message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
-        message.globals = Some(globals).filter(|map| !map.is_empty());
-        if message.parameters.is_some() || message.globals.is_some() {
-            let bytes = message.body().len();
-            if bytes > MAX_MESSAGE_BYTES {
-                let text = format!(
-                    "parameters and globals make a message of {bytes} bytes; the limit is {MAX_MESSAGE_BYTES}"
-                );
-                return Err(DispatchError::TooLarge(text));
-            }
-        }
-        Ok(Some(Outgoing { message, at: wake.at }))
-    }
-}
-
-/// The globals that go along in a message: the parent's, the request's over them, and, as lava
-/// does, what the engine itself tells.
-fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<String, Value> {
-    let Some(origin) = origin else { return request.globals.clone() };
-    let mut globals = merge_globals(&Map::new(), &origin.globals, &request.globals);
-    let lineage = &origin.lineage;
-    let own = json!({
-        "master_job_id": lineage.master_job_id,
-        "master_start": crate::message::iso(lineage.master_start),
-        "master_ustart": crate::message::iso(lineage.master_start),
-        "parent_job_id": lineage.parent_job_id,
-        "parent_start": crate::message::iso(lineage.parent_start),
-        "parent_ustart": crate::message::iso(lineage.parent_start),
-    });
-    globals.insert("lava".to_owned(), own);
-    globals
-}
-
-fn not_before(when: When, now: Timestamp) -> Timestamp {
-    match when {
-        When::Now => now,
-        When::After(delay) => now + delay.delta(),
-        When::At(at) => at.max(now),
-    }
-}
-
-/// The record of a run that its job's `enabled: false` ends at once.
-pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
-    let input = Input::Close {
-        epoch: run.epoch,
-        status: Status::Skipped,
-        reason: "the job is not enabled".to_owned(),
-        on_fail: false,
-        tell_parent: false,
-        worker: Worker("dispatcher".to_owned()),
-        until: now + Limits::default().lease.delta(),
-    };
-    // A record that was just made can always be closed.
-    decide(run, input, now).map_or_else(|_| run.clone(), |decision| decision.run)
 }

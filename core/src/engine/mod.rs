@@ -8,6 +8,7 @@ mod attempt;
 mod children;
 mod dispatch;
 mod duties;
+mod fresh;
 mod grip;
 mod handle;
 mod scene;

@@ -7,4 +7,4 @@ mod server;
 
 pub use cloud::{ACCOUNT, Cloud, FunctionSpec, binary, statuses, until};
 pub use realm::{make_queue, make_realm};
-pub use server::{Server, config};
+pub use server::{Server, config, folder, free_port};
