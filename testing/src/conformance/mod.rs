@@ -217,7 +217,7 @@ macro_rules! conformance_tests_of {
     };
 }
 
-/// Runs each of these cases in turn, for adapters whose start costs much: as [`conformance_tests`],
+/// Runs each of these cases in turn, for adapters whose start costs much: as [`crate::conformance_tests`],
 /// with the case's name before the function.
 #[macro_export]
 macro_rules! conformance_in_turn {

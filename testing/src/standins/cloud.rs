@@ -305,7 +305,6 @@ impl Cloud {
     ///
     /// # Panics
     /// When it does not end well.
-    #[must_use]
     pub fn pumice(&self, arguments: &[&str]) -> String {
         let output = self.pumice_command(arguments).output().expect("it runs");
         let (printed, told) =
