@@ -6,20 +6,14 @@ use serde_json::{Value, json};
 
 use crate::{Templates, Wrong};
 
+/// How the functions are built.
+const MAKEFILE: &str = include_str!("../../../Makefile");
+
 /// The variables that both functions read; the worker also reads `LAVA_WORKER`.
-const VARIABLES: [&str; 7] = [
-    "LAVA_REALM",
-    "LAVA_PREFIX",
-    "LAVA_QUEUE_URL_PREFIX",
-    "LAVA_SCHEDULER_GROUP",
-    "LAVA_SCHEDULER_ROLE_ARN",
-    "LAVA_DISPATCHER_ARN",
-    "PUMICE_LOG",
-];
+const VARIABLES: [&str; 4] = ["LAVA_REALM", "LAVA_PREFIX", "LAVA_QUEUE_URL_PREFIX", "PUMICE_LOG"];
 
 pub(crate) fn environment(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
-    let dispatcher = templates.realm.properties("Dispatcher");
     for (name, function) in templates.of_type("AWS::Serverless::Function") {
         let properties = &function["Properties"];
         let variables = &properties["Environment"]["Variables"];
@@ -35,17 +29,14 @@ pub(crate) fn environment(templates: &Templates) -> Vec<String> {
             *queues == "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/",
             format!("{name}: LAVA_QUEUE_URL_PREFIX {queues}"),
         );
-        // Spelled out in both, so it must be the name that the dispatcher has.
-        let called = dispatcher["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
-        let arn = variables["LAVA_DISPATCHER_ARN"]["Fn::Sub"].as_str().unwrap_or_default();
-        wrong.unless(arn.ends_with(&format!(":function:{called}")), format!("{name}: {arn}"));
         wrong.unless(
             properties["Runtime"] == "provided.al2023" && properties["Handler"] == "bootstrap",
             format!("{name}: runtime"),
         );
         let binary = if name == "Function" { "worker-lambda" } else { "dispatcher-lambda" };
-        let build = json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}});
-        wrong.unless(function["Metadata"] == build, format!("{name}: is not built from {binary}"));
+        let rule = format!("build-{name}: BINARY = {binary}\n");
+        let built = function["Metadata"]["BuildMethod"] == "makefile" && MAKEFILE.contains(&rule);
+        wrong.unless(built, format!("{name}: is not built from {binary}"));
     }
     wrong.0
 }

@@ -41,7 +41,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "worker",
-        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/13/Fn::If/1/Resource",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/11/Fn::If/1/Resource",
         r#""*""#,
         "roles name",
     ),
@@ -53,7 +53,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/4/Resource/0",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/4/Resource",
         r#"{"Fn::Sub": "${RunsTable.Arn}/index/*"}"#,
         "roles name",
     ),
@@ -79,7 +79,7 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/Log/Properties/RetentionInDays", "null", "logs"),
     ("realm", "/Resources/Dispatcher/Properties/LoggingConfig/LogFormat", r#""Text""#, "logs"),
     ("worker", "/Resources/Function/Properties/Environment/Variables/LAVA_WORKER", "null", "environment"),
-    ("realm", "/Resources/Dispatcher/Properties/FunctionName", r#"{"Fn::Sub": "other"}"#, "environment"),
+    ("realm", "/Resources/Dispatcher/Properties/FunctionName", r#"{"Fn::Sub": "other"}"#, "logs"),
     ("realm", "/Resources/Worker/Properties/Parameters/Bucket", "null", "worker.yaml's"),
     ("worker", "/Parameters/Memory/MaxValue", "3008", "worker.yaml's"),
     ("realm", "/Resources/Sweep/Properties/ScheduleExpression", r#""rate(1 hour)""#, "the clock"),

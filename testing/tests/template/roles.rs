@@ -10,7 +10,7 @@ const WILDCARDS: [(&str, &str); 4] = [
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
-    ("schedule/${ScheduleGroup}/*", "one-off schedules are named when they are made"),
+    ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
 ];
@@ -37,7 +37,8 @@ pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
             let actions = names(&statement["Action"]);
             wrong.unless(!actions.is_empty(), format!("{place}: no list of actions"));
             wrong.unless(!actions.iter().any(|it| it.contains('*')), format!("{place}: {actions:?}"));
-            for resource in one_or_more(&statement["Resource"]) {
+            let chosen = statement["Resource"]["Fn::If"].as_array().map(|it| it[1..].iter().collect());
+            for resource in chosen.unwrap_or_else(|| one_or_more(&statement["Resource"])) {
                 let text = resource.to_string();
                 let known = WILDCARDS.iter().any(|(end, _)| text.trim_end_matches(['"', '}']).ends_with(end));
                 wrong.unless(!resource.is_null(), format!("{place}: no resource"));

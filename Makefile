@@ -1,0 +1,13 @@
+# What `sam build` calls: the functions as they are deployed. ARTIFACTS_DIR is SAM's. For arm64:
+# ARCHITECTURE=arm64 sam build
+ARCHITECTURE ?= x86_64
+FLAG_x86_64 = --x86-64
+FLAG_arm64 = --arm64
+
+build-Dispatcher: BINARY = dispatcher-lambda
+build-Function: BINARY = worker-lambda
+
+.PHONY: build-Dispatcher build-Function
+build-Dispatcher build-Function:
+	cargo lambda build --profile function $(FLAG_$(ARCHITECTURE)) --bin $(BINARY) --lambda-dir target/lambda/$(ARCHITECTURE)
+	cp target/lambda/$(ARCHITECTURE)/$(BINARY)/bootstrap "$(ARTIFACTS_DIR)/bootstrap"
