@@ -9,5 +9,5 @@ build-Function: BINARY = worker-lambda
 
 .PHONY: build-Dispatcher build-Function
 build-Dispatcher build-Function:
-	cargo lambda build --profile function $(FLAG_$(ARCHITECTURE)) --bin $(BINARY) --lambda-dir target/lambda/$(ARCHITECTURE)
+	cargo lambda build --profile function $(FLAG_$(ARCHITECTURE)) --package $(BINARY) --lambda-dir target/lambda/$(ARCHITECTURE)
 	cp target/lambda/$(ARCHITECTURE)/$(BINARY)/bootstrap "$(ARTIFACTS_DIR)/bootstrap"
