@@ -2,9 +2,13 @@
 //! `PUMICE_STANDINS` names the folder.
 
 mod cloud;
+mod faulty;
+mod proxy;
 mod realm;
 mod server;
 
 pub use cloud::{ACCOUNT, Cloud, FunctionSpec, binary, statuses, until};
+pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
+pub use proxy::{Fault, Proxy};
 pub use realm::{make_queue, make_realm};
 pub use server::{Server, config, folder, free_port};

@@ -1,0 +1,84 @@
+//! What one run asks of AWS, counted where the calls go out: a ceiling on what it costs.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_testing::standins::{Faulty, dispatch, key_of, log_job, request};
+
+fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    list.iter().map(|(action, count)| ((*action).to_owned(), *count)).collect()
+}
+
+#[tokio::test]
+async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let dispatcher = realm.dispatcher().await;
+    let first = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    // Two reads, one of them the realm's; one write; one send. No question about the queue.
+    assert_eq!(
+        realm.proxy.calls(),
+        calls(&[("BatchGetItem", 1), ("GetItem", 1), ("PutItem", 1), ("SendMessageBatch", 1)])
+    );
+    dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1), ("PutItem", 1), ("SendMessageBatch", 1)]));
+
+    let engine = realm.engine().await;
+    assert_eq!(realm.proxy.calls(), calls(&[("GetItem", 1)]), "the settings, once for a process");
+    realm.work(&engine, &key_of(&first)).await;
+    let worked = realm.proxy.calls();
+    // Both runs may have been taken at once.
+    let runs = worked["BatchGetItem"];
+    assert_eq!(worked, calls(&[("BatchGetItem", runs), ("UpdateItem", 2 * runs)]));
+}
+
+#[tokio::test]
+async fn a_worker_that_knows_nothing_reads_the_realm_with_the_run() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
+    let store = realm.realm().await.store().clone();
+    let body = realm.message().await;
+    realm.proxy.calls();
+    let message: pumice_core::message::Message = serde_json::from_str(&body).expect("a message");
+    use pumice_core::ports::{JobStore, RunStore};
+    store.load_with_spec(&message.key()).await.expect("it answers").expect("it is there");
+    store.realm().await.expect("it is known");
+    assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1)]));
+}
+
+#[tokio::test]
+async fn a_large_spec_costs_no_further_call() {
+    let mut job = log_job("note");
+    job["description"] = "x".repeat(5_000).into();
+    let realm = Faulty::start(&[job]).await;
+    let dispatcher = realm.dispatcher().await;
+    let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    let counted = realm.proxy.calls();
+    assert_eq!((counted.get("TransactWriteItems"), counted.get("PutItem")), (Some(&1), None));
+    assert_eq!(realm.work(&realm.engine().await, &key_of(&run)).await.run.crashes, 0);
+}
+
+/// The bytes of a value, as DynamoDB counts them (DynamoDB, item sizes and formats).
+fn size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.trim_start_matches('-').len().div_ceil(2) + 1,
+        AttributeValue::L(items) => 3 + items.iter().map(|item| size(item) + 1).sum::<usize>(),
+        AttributeValue::M(fields) => 3 + fields.iter().map(|(n, v)| n.len() + size(v) + 1).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+#[tokio::test]
+async fn a_small_runs_record_stays_within_a_kilobyte() {
+    let realm = Faulty::start(&[log_job("etl/load/orders")]).await;
+    let run = dispatch(&realm.dispatcher().await, request("etl/load/orders")).await.expect("it is taken");
+    let key = key_of(&run);
+    realm.work(&realm.engine().await, &key).await;
+    let stored = realm.cloud.clients.dynamodb.get_item().table_name("lava.test.runs");
+    let stored = stored.key("run_id", AttributeValue::S(key.to_string()));
+    let stored = stored.key("path", AttributeValue::S("/".to_owned()));
+    let item = stored.send().await.expect("it answers").item.expect("it is there");
+    let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
+    assert!(item.contains_key("spec"), "its spec stands in it: {item:?}");
+    assert!(bytes <= 1_024, "{bytes} bytes: {item:#?}");
+}
