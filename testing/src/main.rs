@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod commands;
+#[cfg(feature = "standins")]
+mod dispatch_rate;
 mod torture_command;
 
 /// Tests of Pumice that take longer than a test.
@@ -24,6 +26,9 @@ enum Command {
     Mutants(commands::Mutants),
     /// Measures the embedded engine.
     Bench(bench::Bench),
+    /// Measures dispatch through a stand-in for AWS.
+    #[cfg(feature = "standins")]
+    DispatchRate(dispatch_rate::DispatchRate),
     /// Kills `pumice serve` at random while jobs of every kind run.
     Torture(torture_command::TortureCommand),
 }
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim.run(),
         Command::Mutants(mutants) => mutants.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "standins")]
+        Command::DispatchRate(rate) => rate.run(),
         Command::Torture(torture) => torture.run(),
     }
 }

@@ -102,6 +102,13 @@ impl Faulty {
         Realm::new(&clients, self.cloud.names(), Some(&urls))
     }
 
+    /// The realm as somebody sees it who talks past the proxy.
+    #[must_use]
+    pub fn direct(&self) -> Realm {
+        let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
+        Realm::new(&self.cloud.clients, self.cloud.names(), Some(&urls))
+    }
+
     /// Where an engine of a realm runs.
     ///
     /// # Panics
