@@ -1,7 +1,7 @@
 //! An HTTP proxy before a stand-in, which counts calls and lets them fail.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
