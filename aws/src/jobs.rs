@@ -17,7 +17,7 @@ impl Store {
     /// Every item of a table, or one attribute of each.
     pub(crate) async fn scan(&self, table: &str, only: Option<&str>) -> Result<Vec<Item>, StoreError> {
         let what = format!("reading table {table}");
-        let mut pages = self
+        let pages = self
             .client
             .scan()
             .table_name(table)
@@ -29,11 +29,7 @@ impl Store {
             .into_paginator()
             .items()
             .send();
-        let mut items = Vec::new();
-        while let Some(item) = pages.next().await {
-            items.push(item.map_err(|error| store_error(&what, &error))?);
-        }
-        Ok(items)
+        pages.collect::<Result<_, _>>().await.map_err(|error| store_error(&what, &error))
     }
 
     /// The documents of these jobs that exist.

@@ -44,7 +44,7 @@ impl Store {
     /// The items of a run whose paths begin so.
     async fn between(&self, run_id: &str, start: &str) -> Result<Vec<Item>, StoreError> {
         let what = format!("reading run {run_id} from table {}", self.names.runs());
-        let mut pages = self
+        let pages = self
             .client
             .query()
             .table_name(self.names.runs())
@@ -56,11 +56,7 @@ impl Store {
             .into_paginator()
             .items()
             .send();
-        let mut items = Vec::new();
-        while let Some(item) = pages.next().await {
-            items.push(item.map_err(|error| store_error(&what, &error))?);
-        }
-        Ok(items)
+        pages.collect::<Result<_, _>>().await.map_err(|error| store_error(&what, &error))
     }
 
     /// A run, its children and all that these dispatched, parents first.
@@ -98,7 +94,7 @@ impl Store {
     /// The keys of what a run dispatched, the oldest first.
     async fn dispatched_by(&self, key: &RunKey) -> Result<Vec<RunKey>, StoreError> {
         let what = format!("reading index origin of table {}", self.names.runs());
-        let mut pages = self
+        let pages = self
             .client
             .query()
             .table_name(self.names.runs())
@@ -108,11 +104,9 @@ impl Store {
             .into_paginator()
             .items()
             .send();
-        let mut keys = Vec::new();
-        while let Some(item) = pages.next().await {
-            keys.extend(key_of(&item.map_err(|error| store_error(&what, &error))?));
-        }
-        Ok(keys)
+        let items: Vec<Item> =
+            pages.collect::<Result<_, _>>().await.map_err(|error| store_error(&what, &error))?;
+        Ok(items.iter().filter_map(key_of).collect())
     }
 }
 
