@@ -24,6 +24,18 @@ pub enum Failed {
     Store(#[from] StoreError),
 }
 
+impl Failed {
+    /// Its kind, in a word, as Lambda and its destinations show it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::BadEvent(_) => "BadEvent",
+            Self::Refused(_) => "Refused",
+            Self::Store(_) => "Unreachable",
+        }
+    }
+}
+
 /// What became of requests.
 #[derive(Default)]
 struct Outcomes {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use dispatcher_lambda::Failed;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::engine::Dispatcher;
 use serde_json::Value;
@@ -17,7 +18,7 @@ async fn main() -> Result<(), Error> {
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let site = function.site().await?;
+        let site = function.site().await.map_err(|error| told(&error.into()))?;
         let mut known = known.lock().await;
         let dispatcher = match known.take().filter(|dispatcher| dispatcher.is_on(&site)) {
             Some(dispatcher) => dispatcher,
@@ -27,7 +28,13 @@ async fn main() -> Result<(), Error> {
         let answer =
             dispatcher_lambda::handle(&dispatcher, &event.payload, &event.context.request_id, zone).await;
         *known = Some(dispatcher);
-        answer.map_err(Error::from)
+        answer.map_err(|failed| told(&failed))
     }))
     .await
+}
+
+/// A failure as Lambda shows it; it is in the log too.
+fn told(failed: &Failed) -> Diagnostic {
+    tracing::error!(error = %failed, kind = failed.kind(), "an event failed");
+    Diagnostic { error_type: failed.kind().to_owned(), error_message: failed.to_string() }
 }

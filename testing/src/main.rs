@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+#[cfg(feature = "standins")]
+mod cold_start;
 mod commands;
 #[cfg(feature = "standins")]
 mod dispatch_rate;
@@ -26,6 +28,9 @@ enum Command {
     Mutants(commands::Mutants),
     /// Measures the embedded engine.
     Bench(bench::Bench),
+    /// Measures how fast the functions start, beside lava.
+    #[cfg(feature = "standins")]
+    ColdStart(cold_start::ColdStart),
     /// Measures dispatch through a stand-in for AWS.
     #[cfg(feature = "standins")]
     DispatchRate(dispatch_rate::DispatchRate),
@@ -38,6 +43,8 @@ fn main() -> ExitCode {
         Command::Sim(sim) => sim.run(),
         Command::Mutants(mutants) => mutants.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "standins")]
+        Command::ColdStart(start) => start.run(),
         #[cfg(feature = "standins")]
         Command::DispatchRate(rate) => rate.run(),
         Command::Torture(torture) => torture.run(),

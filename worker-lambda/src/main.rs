@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::Timestamp;
 use pumice_core::engine::Engine;
@@ -22,8 +22,8 @@ async fn main() -> Result<(), Error> {
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Engine>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let site = function.site().await?;
-        function.clear_scratch()?;
+        let site = function.site().await.map_err(|error| told("Unreachable", &error))?;
+        function.clear_scratch().map_err(|error| told("Scratch", &error))?;
         let deadline = deadline(event.context.deadline);
         let mut known = known.lock().await;
         let engine = match known.take().filter(|engine| engine.dispatcher().is_on(&site)) {
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
         let queues = function.realm().queues();
         let answer = worker_lambda::handle(&engine, queues, &worker, event.payload, deadline).await;
         *known = Some(engine);
-        answer.map_err(Error::from)
+        answer.map_err(|error| told("BadEvent", &error))
     }))
     .await
 }
@@ -44,4 +44,10 @@ async fn main() -> Result<(), Error> {
 /// The time by which an invocation is cut off, from milliseconds since 1970.
 fn deadline(millis: u64) -> Timestamp {
     i64::try_from(millis).ok().and_then(Timestamp::from_timestamp_millis).unwrap_or(Timestamp::MAX_UTC)
+}
+
+/// A failure as Lambda shows it; it is in the log too. The messages of the event come again.
+fn told(kind: &str, error: &dyn std::error::Error) -> Diagnostic {
+    tracing::error!(%error, kind, "an event failed");
+    Diagnostic { error_type: kind.to_owned(), error_message: error.to_string() }
 }

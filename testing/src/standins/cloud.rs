@@ -59,7 +59,12 @@ pub fn binary(name: &str) -> PathBuf {
     PathBuf::from(folder).join(name)
 }
 
-fn archive(name: &str) -> Vec<u8> {
+/// A function as the archive that would be deployed.
+///
+/// # Panics
+/// When its binary is not there.
+#[must_use]
+pub fn archive(name: &str) -> Vec<u8> {
     let binary = binary(name);
     let bytes = std::fs::read(&binary).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));

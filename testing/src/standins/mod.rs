@@ -2,12 +2,14 @@
 //! `PUMICE_STANDINS` names the folder.
 
 mod cloud;
+mod emulator;
 mod faulty;
 mod proxy;
 mod realm;
 mod server;
 
-pub use cloud::{ACCOUNT, Cloud, FunctionSpec, binary, statuses, until};
+pub use cloud::{ACCOUNT, Cloud, FunctionSpec, archive, binary, statuses, until};
+pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
 pub use proxy::{Fault, Proxy};
 pub use realm::{make_queue, make_realm};
