@@ -80,7 +80,6 @@ impl Proxy {
     }
 
     /// The calls since this was asked last, by action.
-    #[must_use]
     pub fn calls(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut self.state().calls)
     }
