@@ -41,7 +41,8 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     cargo(&arguments, &places)?;
     if nextest && more.is_empty() {
         say("documentation tests");
-        cargo(&["test", "--workspace", "--doc"], &[])?;
+        // With the same features, so that nothing is built twice.
+        cargo(&["test", "--workspace", "--doc", "--features", &features], &places)?;
     }
     // Said again where it is seen: the tests have scrolled it away.
     standins.tell()
