@@ -19,6 +19,7 @@ const MUTANTS: &[Mutant] = &[
     ("realm", "/Resources/Dispatcher/Properties/EventInvokeConfig", "null", "tried five times"),
     ("worker", "/Resources/Function/Properties/RecursiveLoop", r#""Terminate""#, "takes messages"),
     ("worker", "/Parameters/Concurrency/MinValue", "1", "takes messages"),
+    ("worker", "/Parameters/Takes/Default", r#""process""#, "takes messages"),
     ("realm", "/Parameters/WorkerConcurrency/MinValue", "null", "takes messages"),
     (
         "worker",
@@ -69,6 +70,7 @@ const MUTANTS: &[Mutant] = &[
         "encrypted",
     ),
     ("realm", "/Resources/RealmBucket/Properties/LifecycleConfiguration", "null", "encrypted"),
+    ("realm", "/Parameters/TempDays/Default", "14", "encrypted"),
     ("realm", "/Resources/RunsTable/Properties/BillingMode", r#""PROVISIONED""#, "tables"),
     ("realm", "/Resources/JobsTable/Properties/PointInTimeRecoverySpecification", "null", "tables"),
     ("realm", "/Resources/StateTable/Properties/TimeToLiveSpecification", "null", "tables"),

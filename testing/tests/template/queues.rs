@@ -66,6 +66,12 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
         names(&source["FunctionResponseTypes"]).contains(&"ReportBatchItemFailures"),
         "one message that fails brings the whole batch back",
     );
+    let enabled = &source["Enabled"];
+    wrong.unless(
+        *enabled == json!({"Fn::If": ["FunctionTakes", true, false]})
+            && templates.worker.parameter("Takes")["Default"] == "function",
+        format!("the function takes nothing unless told to: {enabled}"),
+    );
     let most = &source["ScalingConfig"]["MaximumConcurrency"];
     wrong.unless(*most == json!({"Ref": "Concurrency"}), "MaximumConcurrency is not the parameter");
     for (template, name) in [(&templates.worker, "Concurrency"), (&templates.realm, "WorkerConcurrency")] {

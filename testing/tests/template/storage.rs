@@ -44,6 +44,9 @@ pub(crate) fn encryption(templates: &Templates) -> Vec<String> {
         one_or_more(rules).iter().any(|it| it["Prefix"] == "tmp/" && !it["ExpirationInDays"].is_null()),
         "outputs are kept for ever",
     );
+    // Records that point to objects below tmp/ live for EVENT_TTL, 30 days.
+    let days = &templates.realm.parameter("TempDays")["Default"];
+    wrong.unless(days.as_u64() > Some(30), format!("parts of records are removed after {days} days"));
     let denied = &templates.realm.properties("RealmBucketPolicy")["PolicyDocument"]["Statement"][0];
     wrong.unless(
         denied["Effect"] == "Deny"
