@@ -11,6 +11,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 /// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
+/// On how many ports a server is tried.
+const PORTS: usize = 3;
 /// The region that everything stands in.
 pub(super) const REGION: &str = "eu-west-1";
 
@@ -59,30 +61,44 @@ impl Server {
     /// ministack: tables, queues, objects, and functions that run the real binaries.
     #[must_use]
     pub fn ministack() -> Self {
-        let port = free_port();
-        let mut command = command(&folder().join("aws/bin/ministack"));
-        command.envs([
-            ("BIND_HOST", "127.0.0.1"),
-            ("MINISTACK_HOST", "127.0.0.1"),
-            // Both listen on every interface.
-            ("IOT_MTLS_ENABLED", "0"),
-            ("SFTP_ENABLED", "0"),
-            ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.05"),
-        ]);
-        // What functions find as their endpoint.
-        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
-        Self::start(command.env("GATEWAY_PORT", port.to_string()), port, "/_ministack/health")
+        Self::start("/_ministack/health", |port| {
+            let mut command = command(&folder().join("aws/bin/ministack"));
+            command.envs([
+                ("BIND_HOST", "127.0.0.1"),
+                ("MINISTACK_HOST", "127.0.0.1"),
+                // Both listen on every interface.
+                ("IOT_MTLS_ENABLED", "0"),
+                ("SFTP_ENABLED", "0"),
+                ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.05"),
+            ]);
+            // What functions find as their endpoint.
+            command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
+            command.env("GATEWAY_PORT", port.to_string());
+            command
+        })
     }
 
     /// moto: stricter about queues.
     #[must_use]
     pub fn moto() -> Self {
-        let port = free_port();
-        let mut command = command(&folder().join("aws/bin/moto_server"));
-        Self::start(command.args(["-H", "127.0.0.1", "-p", &port.to_string()]), port, "/moto-api/")
+        Self::start("/moto-api/", |port| {
+            let mut command = command(&folder().join("aws/bin/moto_server"));
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command
+        })
     }
 
-    fn start(command: &mut Command, port: u16, health: &str) -> Self {
+    /// Starts a server on a port that was free a moment ago; on another when somebody else took it.
+    fn start(health: &str, on: impl Fn(u16) -> Command) -> Self {
+        let started = (0..PORTS).find_map(|_| {
+            let port = free_port();
+            Self::try_start(&mut on(port), port, health)
+        });
+        started.unwrap_or_else(|| panic!("{:?} ends at once, on {PORTS} ports", on(0)))
+    }
+
+    /// The server once it answers; `None` when it ends instead.
+    fn try_start(command: &mut Command, port: u16, health: &str) -> Option<Self> {
         let child = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -91,13 +107,13 @@ impl Server {
         let mut server = Self { child, port };
         let began = Instant::now();
         while get(port, health) != Some(200) {
-            if let Ok(Some(status)) = server.child.try_wait() {
-                panic!("{command:?} ended: {status}");
+            if let Ok(Some(_)) = server.child.try_wait() {
+                return None;
             }
             assert!(began.elapsed() < START, "{command:?} does not answer");
             std::thread::sleep(PAUSE);
         }
-        server
+        Some(server)
     }
 
     /// The port it listens on.
