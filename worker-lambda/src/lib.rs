@@ -74,7 +74,10 @@ async fn one(
             false
         }
         Handled::Bury(reason) => {
-            tracing::error!(message_id, reason, body, "a message goes to the dead letters");
+            // What the body says of the run, as far as it can be read.
+            let said = serde_json::from_str::<Value>(body).unwrap_or_default();
+            let (run_id, job_id) = (said["run_id"].as_str(), said["job_id"].as_str());
+            tracing::error!(message_id, run_id, job_id, reason, body, "a message goes to the dead letters");
             match queues.put_aside(worker, body, &reason).await {
                 Ok(()) => true,
                 Err(error) => {
