@@ -148,7 +148,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     /// How many jobs run at the same time
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = pumice_local::SLOTS)]
     pub(crate) slots: usize,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Serve {
     #[arg(long = "worker", value_name = "NAME")]
     pub(crate) workers: Vec<WorkerName>,
     /// How many jobs run at the same time
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = pumice_local::SLOTS)]
     pub(crate) slots: usize,
     /// What survives a power failure too: everything, at the cost of speed
     #[arg(long)]

@@ -42,6 +42,11 @@ impl Dispatcher {
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
     pub async fn apply(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
+        // Boxed: else all that wait for it carry its room about, and there are many.
+        Box::pin(self.apply_patiently(run, input)).await
+    }
+
+    async fn apply_patiently(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
         let key = run.key.clone();
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;

@@ -19,7 +19,7 @@ use crate::run::{NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
-const MAX_CHECKED: usize = 10_000;
+const MAX_KNOWN: usize = 10_000;
 
 /// A request that was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +39,13 @@ pub struct Accepted {
 pub struct Dispatcher {
     site: Arc<Site>,
     registry: Arc<Registry>,
-    checked: Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>,
+    /// Stored jobs that were checked.
+    checked: Jobs,
+    /// Pinned documents as they were read last.
+    pinned: Jobs,
 }
+
+type Jobs = Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>;
 
 /// Who asks for runs.
 #[derive(Clone, Copy, Default)]
@@ -61,7 +66,7 @@ impl Dispatcher {
     /// A dispatcher for a realm.
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
-        Self { site, registry, checked: Arc::default() }
+        Self { site, registry, checked: Arc::default(), pinned: Arc::default() }
     }
 
     /// Whether it works on this very site.
@@ -274,24 +279,26 @@ impl Dispatcher {
         let problems = self.registry.check_job(job, &self.site.settings);
         SpecError::check(problems)
             .map_err(|error| DispatchError::BadSpec { job_id: job_id.to_string(), error })?;
-        if checked.len() >= MAX_CHECKED {
-            checked.clear();
-        }
-        checked.insert(job_id.clone(), job.clone());
+        remember(&mut checked, job);
         Ok(())
     }
 
-    /// The job of a run's pinned document: the stored one where it is the same, else read anew.
+    /// The job of a run's pinned document: as it was read before where it is the same.
     pub(super) fn pinned_job(
         &self,
         job_id: &JobId,
         document: &Map<String, Value>,
     ) -> Result<Arc<JobSpec>, SpecError> {
-        let known = self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(job_id).cloned();
-        match known.filter(|known| known.document == *document) {
-            Some(known) => Ok(known),
-            None => JobSpec::from_checked(document.clone()).map(Arc::new),
+        let same = |jobs: &Jobs| {
+            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.get(job_id).filter(|known| known.document == *document).cloned()
+        };
+        if let Some(known) = same(&self.pinned).or_else(|| same(&self.checked)) {
+            return Ok(known);
         }
+        let job = Arc::new(JobSpec::from_checked(document.clone())?);
+        remember(&mut self.pinned.lock().unwrap_or_else(PoisonError::into_inner), &job);
+        Ok(job)
     }
 
     /// A request with a key, of a run or of an event has an id that follows from it: made twice, it is
@@ -326,4 +333,12 @@ impl Dispatcher {
         }
         Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
     }
+}
+
+/// Remembers a job, and forgets all when there are too many.
+fn remember(jobs: &mut HashMap<JobId, Arc<JobSpec>>, job: &Arc<JobSpec>) {
+    if jobs.len() >= MAX_KNOWN {
+        jobs.clear();
+    }
+    jobs.insert(job.fields.job_id.clone(), job.clone());
 }

@@ -61,15 +61,15 @@ impl Engine {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
-            None => match self.dispatcher.adopt(&message).await? {
+            None => match Box::pin(self.dispatcher.adopt(&message)).await? {
                 Ok(adopted) => adopted,
                 Err(reason) => return Ok(Handled::Bury(reason)),
             },
         };
-        let owner =
-            Worker(format!("{}/{}", self.site.hostname, self.site.ports.random.uuid(self.now()).simple()));
+        let this = self.site.ports.random.uuid(self.now());
+        let owner = Worker(format!("{}/{}", self.site.hostname, this.simple()));
         // A name of this invocation's own: steps that run apart must not clear up each other's files.
-        let name = format!("{}-{}", run.run_id, self.site.ports.random.uuid(self.now()).simple());
+        let name = format!("{}-{}", run.run_id, this.simple());
         let work_dir = WorkDir::new(self.site.scratch.clone(), name);
         let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
         Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
