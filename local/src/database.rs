@@ -6,15 +6,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::spec::RealmSpec;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, oneshot};
 
+use crate::checkpoint::WriteAheadLog;
 use crate::queue::InFlight;
 use crate::schema::{self, Migration};
 
@@ -22,12 +24,15 @@ use crate::schema::{self, Migration};
 const MAX_BATCH: usize = 512;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many pages the write-ahead log holds before it is put into the file, which waits for the disk.
-const CHECKPOINT_PAGES: i64 = 8 * 1024;
+/// How many pages the write-ahead log holds before whoever writes next puts it into the file, and waits
+/// for the disk. A process that serves does so before, beside those who write.
+const CHECKPOINT_PAGES: i64 = 32 * 1024;
+/// How large the log's file stays when nothing is in it, in bytes.
+const MAX_IDLE_LOG: i64 = 32 * 1024 * 1024;
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
 /// SQLite's cache of pages, in KiB.
-const CACHE_KIB: i64 = 8 * 1024;
+const CACHE_KIB: i64 = 2 * 1024;
 
 /// What survives what: SQLite's `synchronous`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,12 +87,13 @@ pub struct Database {
 }
 
 struct Inner {
-    connection: Mutex<Connection>,
+    connection: tokio::sync::Mutex<Connection>,
     line: Mutex<VecDeque<Operation>>,
     /// Told when a message was put on a queue by this process.
     pub(crate) arrived: Notify,
     cache: Mutex<Cache>,
     in_flight: Mutex<InFlight>,
+    log: WriteAheadLog,
     /// Why the last transaction failed: what its callers are told.
     failure: Mutex<String>,
     temp: String,
@@ -139,16 +145,21 @@ impl Database {
         })?;
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
-            connection: Mutex::new(connection),
+            connection: tokio::sync::Mutex::new(connection),
             line: Mutex::default(),
             arrived: Notify::new(),
             cache: Mutex::default(),
             in_flight: Mutex::default(),
+            log: WriteAheadLog::new(path),
             failure: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn log(&self) -> &WriteAheadLog {
+        &self.inner.log
     }
 
     pub(crate) fn arrived(&self) -> &Notify {
@@ -212,10 +223,18 @@ impl Database {
         self.line().push_back(Operation { writes, carry_out });
         // Let those who are ready join in.
         tokio::task::yield_now().await;
-        self.work_off();
-        answered
-            .await
-            .unwrap_or_else(|_| Err(StoreError::new(format!("the store failed: {}", self.failure()))))
+        let mut answered = std::pin::pin!(answered);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => {
+                    let failed = |_| Err(StoreError::new(format!("the store failed: {}", self.failure())));
+                    return answer.unwrap_or_else(failed);
+                }
+                // Those who wait get hold of it in turn, so that no thread works for others for ever.
+                connection = self.inner.connection.lock() => self.work_off(&connection),
+            }
+        }
     }
 
     fn failure(&self) -> MutexGuard<'_, String> {
@@ -226,31 +245,21 @@ impl Database {
         self.inner.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out what stands in line, unless another thread is at it.
-    fn work_off(&self) {
-        loop {
-            let mut connection = match self.inner.connection.try_lock() {
-                Ok(connection) => connection,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // The one at it looks at the line again after it has let go.
-                Err(TryLockError::WouldBlock) => return,
-            };
-            let batch: Vec<Operation> = {
-                let mut line = self.line();
-                let count = line.len().min(MAX_BATCH);
-                line.drain(..count).collect()
-            };
-            if !batch.is_empty()
-                && let Err(error) = commit(&mut connection, batch)
-            {
-                tracing::error!(%error, "the store failed");
-                *self.failure() = error;
-            }
-            drop(connection);
-            if self.line().is_empty() {
-                return;
-            }
+    /// Carries out what stands in line.
+    fn work_off(&self, connection: &Connection) {
+        let batch: Vec<Operation> = {
+            let mut line = self.line();
+            let count = line.len().min(MAX_BATCH);
+            line.drain(..count).collect()
+        };
+        if batch.is_empty() {
+            return;
         }
+        if let Err(error) = commit(connection, batch) {
+            tracing::error!(%error, "the store failed");
+            *self.failure() = error;
+        }
+        self.inner.log.has_grown_to(connection.total_changes());
     }
 }
 
@@ -265,26 +274,50 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG)?;
+    // Else SQLite compiles a statement anew for each value that it is given, lest another plan be better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
 /// Carries out operations in one transaction and answers each. When one fails, none took place, and
 /// all callers are told by their answer being dropped.
-fn commit(connection: &mut Connection, batch: Vec<Operation>) -> Result<(), String> {
-    let writes = batch.iter().any(|operation| operation.writes);
+fn commit(connection: &Connection, batch: Vec<Operation>) -> Result<(), String> {
+    let begin = match batch.as_slice() {
+        // A statement alone is a transaction of its own.
+        [only] if !only.writes => None,
+        operations if operations.iter().any(|operation| operation.writes) => Some("BEGIN IMMEDIATE"),
+        _ => Some("BEGIN"),
+    };
     let carry_out = |connection: &Connection| -> Result<Vec<Reply>, rusqlite::Error> {
         batch.into_iter().map(|operation| (operation.carry_out)(connection)).collect()
     };
-    let outcome = if writes {
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            let replies = carry_out(&transaction)?;
-            transaction.commit().map(|()| replies)
-        })
-    } else {
-        carry_out(connection)
+    let outcome = match begin {
+        Some(begin) => in_transaction(connection, begin, carry_out),
+        None => carry_out(connection),
     };
     outcome.map(|replies| replies.into_iter().for_each(|reply| reply())).map_err(|error| explain(&error))
+}
+
+/// Carries out something between `begin` and a commit; rolls back what failed. Its statements are
+/// compiled once, which those of rusqlite's transactions are not.
+fn in_transaction<T>(
+    connection: &Connection,
+    begin: &str,
+    carry_out: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
+    if !connection.is_autocommit() {
+        // An operation panicked in the middle of one.
+        connection.execute_batch("ROLLBACK")?;
+    }
+    connection.prepare_cached(begin)?.execute([])?;
+    let outcome = carry_out(connection)
+        .and_then(|value| connection.prepare_cached("COMMIT")?.execute([]).map(|_| value));
+    if outcome.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    outcome
 }
 
 /// What SQLite says, in words that help.
@@ -294,5 +327,46 @@ pub(crate) fn explain(error: &rusqlite::Error) -> String {
         Some(rusqlite::ErrorCode::DatabaseBusy) => "another process keeps the store busy".to_owned(),
         Some(rusqlite::ErrorCode::ReadOnly) => "the store is read-only".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> Database {
+        Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap()
+    }
+
+    #[tokio::test]
+    async fn statements_are_compiled_once_whatever_they_are_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let recompiled = database.run(|connection| {
+            let mut statement =
+                connection.prepare("SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?")?;
+            for key in ["a", "b", "c"] {
+                statement.exists([key])?;
+            }
+            Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+        });
+        assert_eq!(recompiled.await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_leaves_nothing_and_nobody_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let put = |connection: &Connection| connection.execute("INSERT INTO meta VALUES ('half', '')", []);
+        let other = database.clone();
+        let panicking = tokio::spawn(async move {
+            other.run(move |connection| -> Result<(), _> { panic!("after {:?}", put(connection)) }).await
+        });
+        assert!(panicking.await.unwrap_err().is_panic());
+        let found = |connection: &Connection| {
+            connection
+                .query_row("SELECT count(*) FROM meta WHERE name = 'half'", [], |row| row.get::<_, u32>(0))
+        };
+        assert_eq!(database.run(found).await.unwrap(), 0);
     }
 }

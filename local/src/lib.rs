@@ -1,6 +1,7 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
 mod catalog;
+mod checkpoint;
 mod database;
 mod home;
 mod jobs;
@@ -17,4 +18,4 @@ pub use home::{Home, HomeError, InUse, ServeLock};
 pub use objects::Folders;
 pub use pumice_system::{SystemClock, SystemRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, VISIBILITY};
-pub use worker::{Serve, Workers};
+pub use worker::{SLOTS, Serve, Workers};

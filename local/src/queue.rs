@@ -39,25 +39,33 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn insert(connection: &Connection, outgoing: &Outgoing) -> Result<(), rusqlite::Error> {
-    let message = &outgoing.message;
-    let (queue, visible_at) = (message.worker.as_str(), outgoing.at.timestamp_micros());
-    // The random part of a UUID tells messages of one moment apart.
-    let (_, random) = Uuid::now_v7().as_u64_pair();
-    put(connection, queue, visible_at, (random >> 2).cast_signed(), 0, &message.body())
-}
-
-fn put(
-    connection: &Connection,
-    queue: &str,
+/// A message as it is put on a queue.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    queue: WorkerName,
     visible_at: i64,
     id: i64,
-    receives: u32,
-    body: &str,
-) -> Result<(), rusqlite::Error> {
+    body: String,
+}
+
+impl From<&Outgoing> for Letter {
+    fn from(outgoing: &Outgoing) -> Self {
+        let message = &outgoing.message;
+        // The random part of a UUID tells messages of one moment apart.
+        let (_, random) = Uuid::now_v7().as_u64_pair();
+        Self {
+            queue: message.worker.clone(),
+            visible_at: outgoing.at.timestamp_micros(),
+            id: (random >> 2).cast_signed(),
+            body: message.body(),
+        }
+    }
+}
+
+pub(crate) fn insert(connection: &Connection, letter: &Letter) -> Result<(), rusqlite::Error> {
     connection
-        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![queue, visible_at, id, receives, body])
+        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")?
+        .execute(params![letter.queue.as_str(), letter.visible_at, letter.id, letter.body])
         .map(drop)
 }
 
@@ -97,6 +105,13 @@ fn bury(
     remove(connection, id, hidden)
 }
 
+/// What was taken of a queue.
+#[derive(Default)]
+struct Takings {
+    deliveries: Vec<Delivery>,
+    exhausted: Exhausted,
+}
+
 /// Takes what is visible, of one queue.
 fn take(
     connection: &Connection,
@@ -104,43 +119,31 @@ fn take(
     queue: &WorkerName,
     max: usize,
     now: i64,
-) -> Result<Vec<Delivery>, rusqlite::Error> {
+) -> Result<Takings, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT visible_at, id, receives, body FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id",
     )?;
     let mut rows = statement.query(params![queue.as_str(), now])?;
-    let mut taken = Vec::new();
-    let mut exhausted = Vec::new();
-    while taken.len() < max {
+    let mut takings = Takings::default();
+    while takings.deliveries.len() < max {
         let Some(row) = rows.next()? else { break };
         let (visible_at, id, stored): (i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let before = in_flight.get(&id).filter(|hidden| hidden.visible_at == visible_at);
         if before.is_some_and(|hidden| hidden.until > now) {
             continue;
         }
-        let receives = before.map_or(stored, |hidden| hidden.receives) + 1;
+        let times = before.map_or(stored, |hidden| hidden.receives);
+        let receives = if times < MAX_RECEIVES { times + 1 } else { times };
         let until = now + micros(VISIBILITY);
-        let hidden = Hidden { queue: queue.clone(), visible_at, receives, until };
-        if receives > MAX_RECEIVES {
-            exhausted.push((id, hidden));
-            continue;
+        in_flight.insert(id, Hidden { queue: queue.clone(), visible_at, receives, until });
+        let receipt = format!("{id}:{receives}");
+        if times < MAX_RECEIVES {
+            takings.deliveries.push(Delivery { body: row.get(3)?, receives, receipt });
+        } else {
+            takings.exhausted.push((receipt, times));
         }
-        in_flight.insert(id, hidden);
-        taken.push(Delivery { body: row.get(3)?, receives, receipt: format!("{id}:{receives}") });
     }
-    drop(rows);
-    for (id, hidden) in exhausted {
-        in_flight.remove(&id);
-        let times = hidden.receives - 1;
-        bury(
-            connection,
-            id,
-            &Hidden { receives: times, ..hidden },
-            &format!("handed out {times} times"),
-            now,
-        )?;
-    }
-    Ok(taken)
+    Ok(takings)
 }
 
 /// When the next message of a queue will be visible.
@@ -176,8 +179,9 @@ fn landed(in_flight: &mut InFlight, (id, receives): (i64, u32)) -> Option<Hidden
 impl Queue for Database {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let count = messages.len();
+        let letters: Vec<Letter> = messages.iter().map(Letter::from).collect();
         let sent = self
-            .run(move |connection| messages.iter().try_for_each(|outgoing| insert(connection, outgoing)))
+            .run(move |connection| letters.iter().try_for_each(|letter| insert(connection, letter)))
             .await;
         self.arrived().notify_one();
         vec![sent; count]
@@ -239,6 +243,9 @@ impl Consumer for Database {
     }
 }
 
+/// The receipts of messages that were handed out often enough, and how often that was.
+type Exhausted = Vec<(String, u32)>;
+
 /// A message, and the worker whose queue it was on.
 pub(crate) type Taken = (WorkerName, Delivery);
 
@@ -284,7 +291,10 @@ impl Database {
             let now = Utc::now().timestamp_micros();
             let database = self.clone();
             let take_all = move |connection: &Connection| database.take_from(connection, &queues, max, now);
-            let (taken, next) = self.read(take_all).await?;
+            let (taken, exhausted, next) = self.read(take_all).await?;
+            for (receipt, times) in exhausted {
+                self.bury(&receipt, &format!("handed out {times} times")).await?;
+            }
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if !taken.is_empty() || left.is_zero() {
                 return Ok(taken);
@@ -305,21 +315,22 @@ impl Database {
         workers: &[WorkerName],
         max: usize,
         now: i64,
-    ) -> Result<(Vec<Taken>, Option<i64>), rusqlite::Error> {
+    ) -> Result<(Vec<Taken>, Exhausted, Option<i64>), rusqlite::Error> {
         let mut in_flight = self.in_flight();
-        let mut taken = Vec::new();
+        let (mut taken, mut exhausted) = (Vec::new(), Vec::new());
         for worker in workers {
             let some = take(connection, &mut in_flight, worker, max - taken.len(), now)?;
-            taken.extend(some.into_iter().map(|delivery| (worker.clone(), delivery)));
+            taken.extend(some.deliveries.into_iter().map(|delivery| (worker.clone(), delivery)));
+            exhausted.extend(some.exhausted);
         }
         if !taken.is_empty() {
-            return Ok((taken, None));
+            return Ok((taken, exhausted, None));
         }
         let mut soonest: Option<i64> = None;
         for worker in workers {
             soonest = soonest.into_iter().chain(next_visible(connection, worker, now)?).min();
         }
-        Ok((taken, soonest))
+        Ok((taken, exhausted, soonest))
     }
 
     /// The names of workers that have a job, and, when `queued`, of those that have a message.

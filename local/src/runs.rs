@@ -9,7 +9,7 @@ use pumice_core::spec::RunSpec;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
-use crate::queue;
+use crate::queue::{self, Letter};
 
 /// Runs removed at a time once they have expired.
 const MAX_EXPIRED: usize = 500;
@@ -26,20 +26,31 @@ fn run_of(row: &Row<'_>) -> Result<Run, rusqlite::Error> {
     serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(broken)
 }
 
-fn text_of<T: serde::Serialize>(value: &T) -> Result<String, rusqlite::Error> {
-    serde_json::to_string(value).map_err(broken)
+fn no_json(error: serde_json::Error) -> StoreError {
+    StoreError::new(format!("a record of the store is no good: {error}"))
 }
 
 fn load(connection: &Connection, key: &str) -> Result<Option<Run>, rusqlite::Error> {
     connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?.query_row([key], run_of).optional()
 }
 
-fn create(
-    connection: &Connection,
-    new: &NewRun,
-    message: Option<&Outgoing>,
-) -> Result<Created, rusqlite::Error> {
-    let run = &new.run;
+/// A run that is to be made. Its texts are written before it stands in line, where others would wait.
+struct Making {
+    run: Run,
+    record: String,
+    spec: String,
+    message: Option<Letter>,
+}
+
+impl Making {
+    fn new((new, message): (NewRun, Option<Outgoing>)) -> Result<Self, serde_json::Error> {
+        let (record, spec) = (serde_json::to_string(&new.run)?, serde_json::to_string(&new.spec)?);
+        Ok(Self { run: new.run, record, spec, message: message.as_ref().map(Letter::from) })
+    }
+}
+
+fn create(connection: &Connection, making: &Making) -> Result<Created, rusqlite::Error> {
+    let run = &making.run;
     let inserted = connection
         .prepare_cached(
             "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record)
@@ -53,18 +64,16 @@ fn create(
             run.dispatched_by.as_ref().map(RunKey::as_str),
             run.due_at.map(micros),
             run.expires.timestamp(),
-            text_of(run)?,
+            making.record,
         ])?;
     if inserted == 0 {
         let existing = load(connection, run.key.as_str())?.map(Box::new);
         return Ok(Created { existing, sent: false });
     }
     let id = connection.last_insert_rowid();
-    connection
-        .prepare_cached("INSERT INTO specs VALUES (?, ?)")?
-        .execute(params![id, text_of(&new.spec)?])?;
-    if let Some(outgoing) = message {
-        queue::insert(connection, outgoing)?;
+    connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, making.spec])?;
+    if let Some(letter) = &making.message {
+        queue::insert(connection, letter)?;
     }
     Ok(Created { existing: None, sent: true })
 }
@@ -102,10 +111,26 @@ fn change_lock(
     }
 }
 
-fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, CommitError>, rusqlite::Error> {
-    let run = &change.run;
+/// A change of a record, as [`Making`] is a record to be made.
+struct Writing {
+    run: Run,
+    record: String,
+    lock: Option<LockChange>,
+    message: Option<Letter>,
+}
+
+impl Writing {
+    fn new(change: Change) -> Result<Self, serde_json::Error> {
+        let record = serde_json::to_string(&change.run)?;
+        let message = change.message.as_ref().map(Letter::from);
+        Ok(Self { run: change.run, record, lock: change.lock, message })
+    }
+}
+
+fn commit(connection: &Connection, writing: &Writing) -> Result<Result<bool, CommitError>, rusqlite::Error> {
+    let run = &writing.run;
     let (key, expected) = (run.key.as_str(), (run.rev - 1).cast_signed());
-    if let Some(lock) = change.lock {
+    if let Some(lock) = writing.lock {
         // The record first: a lock must not change hands for a write that does not take place.
         let found: Option<i64> = connection
             .prepare_cached("SELECT rev FROM runs WHERE key = ?")?
@@ -126,15 +151,15 @@ fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, Commi
             run.rev.cast_signed(),
             run.status.as_str(),
             run.due_at.map(micros),
-            text_of(run)?,
+            writing.record,
             key,
             expected
         ])?;
     if written == 0 {
         return Ok(Err(CommitError::Conflict));
     }
-    if let Some(outgoing) = &change.message {
-        queue::insert(connection, outgoing)?;
+    if let Some(letter) = &writing.message {
+        queue::insert(connection, letter)?;
     }
     Ok(Ok(true))
 }
@@ -143,10 +168,10 @@ fn commit(connection: &Connection, change: &Change) -> Result<Result<bool, Commi
 impl RunStore for Database {
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
+        let runs: Vec<Making> =
+            runs.into_iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
         let created = self
-            .run(move |connection| {
-                runs.iter().map(|(new, message)| create(connection, new, message.as_ref())).collect()
-            })
+            .run(move |connection| runs.iter().map(|making| create(connection, making)).collect())
             .await?;
         if sends {
             self.arrived().notify_one();
@@ -156,26 +181,33 @@ impl RunStore for Database {
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
         let key = key.clone();
-        self.read(move |connection| load(connection, key.as_str())).await
+        let sql = "SELECT record FROM runs WHERE key = ?";
+        let found: Option<String> = self
+            .read(move |connection| {
+                connection.prepare_cached(sql)?.query_row([key.as_str()], |row| row.get(0)).optional()
+            })
+            .await?;
+        found.map(|record| serde_json::from_str(&record).map_err(no_json)).transpose()
     }
 
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         let key = key.clone();
-        self.read(move |connection| {
-            connection
-                .prepare_cached("SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?")?
-                .query_row([key.as_str()], |row| {
-                    let spec = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(broken)?;
-                    Ok((run_of(row)?, spec))
-                })
-                .optional()
-        })
-        .await
+        let sql = "SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?";
+        let found: Option<(String, String)> = self
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            })
+            .await?;
+        let Some((record, spec)) = found else { return Ok(None) };
+        let run = serde_json::from_str(&record).map_err(no_json)?;
+        Ok(Some((run, serde_json::from_str(&spec).map_err(no_json)?)))
     }
 
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {
         let sends = change.message.is_some();
-        let committed = self.run(move |connection| commit(connection, &change)).await?;
+        let writing = Writing::new(change).map_err(no_json)?;
+        let committed = self.run(move |connection| commit(connection, &writing)).await?;
         if sends && committed.is_ok() {
             self.arrived().notify_one();
         }
@@ -302,7 +334,8 @@ impl Database {
                     }
                     run.due_at = Some(now);
                     run.rev += 1;
-                    commit(connection, &Change { run, lock: None, message: None })?.ok();
+                    let writing = Writing::new(Change { run, lock: None, message: None }).map_err(broken)?;
+                    commit(connection, &writing)?.ok();
                 }
                 Ok(held.len())
             })

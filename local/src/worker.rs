@@ -26,6 +26,10 @@ const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How many jobs run at the same time unless somebody says otherwise: while the records of some are
+/// written, the others go on.
+pub const SLOTS: usize = 32;
+
 /// How jobs are run.
 #[derive(Clone, Debug)]
 pub struct Serve {
@@ -39,7 +43,7 @@ pub struct Serve {
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { slots: 16, workers: Vec::new(), limits: Limits::default() }
+        Self { slots: SLOTS, workers: Vec::new(), limits: Limits::default() }
     }
 }
 
@@ -74,6 +78,7 @@ impl Workers {
             Dispatcher::new(self.site.clone(), self.registry.clone()),
             self.database.clone(),
         ));
+        let shortener = tokio::spawn(self.database.clone().keep_log_short());
         let told = stopping.clone();
         let serving = tokio::spawn(async move {
             let mut running = JoinSet::new();
@@ -96,6 +101,7 @@ impl Workers {
             }
         }
         sweeper.abort();
+        shortener.abort();
         Ok(())
     }
 

@@ -1,0 +1,105 @@
+//! Puts SQLite's write-ahead log into the file beside those who write, who need not wait for the disk then.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use crate::database::Database;
+
+/// After how many changed rows the log is put into the file.
+const CHECKPOINT_ROWS: u64 = 8 * 1024;
+
+/// What is known of the write-ahead log of a file.
+#[derive(Debug)]
+pub(crate) struct WriteAheadLog {
+    file: PathBuf,
+    /// How many rows had been changed when the log was last said to have grown.
+    told: AtomicU64,
+    grown: Notify,
+}
+
+impl WriteAheadLog {
+    pub(crate) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), told: AtomicU64::new(0), grown: Notify::new() }
+    }
+
+    /// So many rows have been changed in all. To be called by one at a time.
+    pub(crate) fn has_grown_to(&self, changes: u64) {
+        if changes - self.told.load(Ordering::Relaxed) >= CHECKPOINT_ROWS {
+            self.told.store(changes, Ordering::Relaxed);
+            self.grown.notify_one();
+        }
+    }
+}
+
+impl Database {
+    /// Puts the log into the file whenever it has grown, on a connection of its own. One that fails
+    /// costs time only: whoever writes does it when the log is four times as long.
+    pub(crate) async fn keep_log_short(self) {
+        let mut connection = None;
+        loop {
+            self.log().grown.notified().await;
+            let file = self.log().file.clone();
+            let put = spawn_blocking(move || put(&file, connection)).await;
+            connection = match put {
+                Ok(Ok(connection)) => Some(connection),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot put the write-ahead log into the store");
+                    None
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot put the write-ahead log into the store");
+                    None
+                }
+            };
+        }
+    }
+}
+
+/// Puts as much of the log into the file as can be without holding up anybody.
+fn put(file: &Path, connection: Option<Connection>) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connection.map_or_else(|| Connection::open_with_flags(file, flags), Ok)?;
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Durability;
+
+    /// Whether the log was said to have grown since this was asked last.
+    fn told(log: &WriteAheadLog) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(log.grown.notified()).poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn the_log_is_said_to_have_grown_once_in_a_while() {
+        let log = WriteAheadLog::new(Path::new("x"));
+        log.has_grown_to(CHECKPOINT_ROWS - 1);
+        assert!(!told(&log));
+        log.has_grown_to(CHECKPOINT_ROWS);
+        assert!(told(&log));
+        log.has_grown_to(CHECKPOINT_ROWS * 2 - 1);
+        assert!(!told(&log));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_put_into_the_file_while_it_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("realm.db");
+        let database = Database::open(&file, folder.path(), Durability::Normal).unwrap();
+        let before = std::fs::metadata(&file).unwrap().len();
+        let large = "INSERT INTO meta VALUES ('large', hex(zeroblob(50000)))";
+        database.run(|connection| connection.execute(large, [])).await.unwrap();
+        let connection = put(&file, None).unwrap();
+        assert!(std::fs::metadata(&file).unwrap().len() > before + 100_000);
+        // The same connection does for the next time.
+        put(&file, Some(connection)).unwrap();
+    }
+}
