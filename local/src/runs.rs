@@ -57,7 +57,7 @@ fn create(
         ])?;
     if inserted == 0 {
         let existing = load(connection, run.key.as_str())?.map(Box::new);
-        return Ok(Created { existing, sent: false });
+        return Ok(Created { existing, ..Created::default() });
     }
     let id = connection.last_insert_rowid();
     connection
@@ -66,7 +66,7 @@ fn create(
     if let Some(outgoing) = message {
         queue::insert(connection, outgoing)?;
     }
-    Ok(Created { existing: None, sent: true })
+    Ok(Created { sent: true, ..Created::default() })
 }
 
 /// Takes or frees the lock of a job; gives the run that is in the way, if one is.

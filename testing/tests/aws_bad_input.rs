@@ -169,19 +169,20 @@ async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
 
 #[tokio::test]
 async fn a_write_that_took_place_without_an_answer_takes_place_once() {
-    for (write, times) in [("PutItem", 1), ("UpdateItem", 1), ("UpdateItem", 2)] {
+    // A spec of a kilobyte and more is written in a transaction with the record.
+    for (write, times, spec) in
+        [("PutItem", 1, 0), ("TransactWriteItems", 1, 2_000), ("UpdateItem", 1, 0), ("UpdateItem", 2, 0)]
+    {
         let realm = Faulty::start(&[]).await;
-        realm.cloud.put_jobs(&[realm.marking_job("mark", 0)]).await;
+        let mut job = realm.marking_job("mark", 0);
+        job["description"] = "x".repeat(spec).into();
+        realm.cloud.put_jobs(&[job]).await;
         let dispatcher = realm.dispatcher().await;
         let engine = realm.engine().await;
         realm.proxy.fail(write, Fault::Unanswered, times);
         let run = dispatch(&dispatcher, request("mark")).await.expect("it is taken");
-        let key = key_of(&run);
-        // Where the answer to its making was lost, its message is the sweeper's to send.
-        if write == "PutItem" {
-            realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
-        }
-        let worked = realm.work(&engine, &key).await;
+        assert!(!run.existing, "it was made now, and its message is sent: {write}");
+        let worked = realm.work(&engine, &key_of(&run)).await;
         assert_eq!((worked.run.status, worked.run.crashes), (Status::Complete, 0), "{write}");
         assert_eq!((realm.marks(), runs(&realm).await.len()), (1, 1), "{write}");
     }

@@ -1,15 +1,16 @@
 //! What is too large for an item of a table stands in S3, below the realm's `s3_temp`.
 
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{JobStore, StoreError};
+use pumice_core::ports::{CommitError, JobStore, StoreError};
 
 use super::record::value_text;
 use crate::attribute::{Item, attribute, text};
 use crate::store::{Store, text_of};
 
 /// Largest value of one attribute, in bytes of JSON, that stands in a run's record: an item holds 400 KB
-/// (DynamoDB, item size), and a log takes its part of it.
-const MAX_INLINE: usize = 96 * 1024;
+/// (DynamoDB, item size), and a log takes its part of it. A list of short numbers takes half as much
+/// again in an item as it does as JSON.
+pub(super) const MAX_INLINE: usize = 96 * 1024;
 /// Largest spec, in bytes of JSON, that stands in an item of its own.
 const MAX_SPEC: usize = 320 * 1024;
 /// The attributes of a record that may be large, and those that then say where they are.
@@ -19,13 +20,20 @@ pub(super) const TEXT: &str = "text";
 pub(super) const TEXT_AT: &str = "text_at";
 
 impl Store {
-    /// Puts a text at a place of its own, and says where.
-    async fn put_apart(&self, key: &RunKey, name: &str, text: String) -> Result<String, StoreError> {
+    /// Puts a text at a place of its own, and says where. One that has no place to go to can never be
+    /// written: trying again would not help, unlike when S3 does not take it.
+    async fn put_apart(
+        &self,
+        key: &RunKey,
+        name: &str,
+        text: String,
+        limit: usize,
+    ) -> Result<String, CommitError> {
         let realm = self.realm().await?;
         let bytes = text.len();
         let Some(base) = realm.fields.s3_temp.as_deref().filter(|base| base.starts_with("s3://")) else {
-            return Err(StoreError::new(format!(
-                "the {name} of run {key} has {bytes} bytes, more than an item of a table holds: give realm {} an s3_temp",
+            return Err(CommitError::TooLarge(format!(
+                "the {name} of run {key} has {bytes} bytes, more than the {limit} that a record holds: give realm {} an s3_temp",
                 self.names.realm()
             )));
         };
@@ -40,12 +48,12 @@ impl Store {
     }
 
     /// Takes what is too large out of a record.
-    pub(super) async fn lighten(&self, key: &RunKey, item: &mut Item) -> Result<(), StoreError> {
+    pub(super) async fn lighten(&self, key: &RunKey, item: &mut Item) -> Result<(), CommitError> {
         for (name, place) in LARGE {
             let Some(value) = item.get(name) else { continue };
             let value = value_text(value);
             if value.len() > MAX_INLINE {
-                let location = self.put_apart(key, name, value).await?;
+                let location = self.put_apart(key, name, value, MAX_INLINE).await?;
                 item.remove(name);
                 item.insert(place.to_owned(), text(location));
             }
@@ -66,9 +74,9 @@ impl Store {
     }
 
     /// What a spec's own item holds.
-    pub(super) async fn spec_attributes(&self, key: &RunKey, spec: String) -> Result<Item, StoreError> {
+    pub(super) async fn spec_attributes(&self, key: &RunKey, spec: String) -> Result<Item, CommitError> {
         Ok(if spec.len() > MAX_SPEC {
-            Item::from([(TEXT_AT.to_owned(), text(self.put_apart(key, "spec", spec).await?))])
+            Item::from([(TEXT_AT.to_owned(), text(self.put_apart(key, "spec", spec, MAX_SPEC).await?))])
         } else {
             Item::from([(TEXT.to_owned(), text(spec))])
         })

@@ -30,6 +30,9 @@ pub enum ApplyError {
     /// The record is gone.
     #[error("the record of run {0} is gone")]
     Gone(RunKey),
+    /// The record would be larger than the store takes.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -38,10 +41,12 @@ pub enum ApplyError {
 impl Dispatcher {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the claim of the one who writes holds.
+    /// The end of an attempt that is too large for the store is recorded without its result: tried
+    /// again as it is, it would be refused until the claim ran out, and the attempt made again.
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
-    pub async fn apply(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
+    pub async fn apply(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
         let key = run.key.clone();
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;
@@ -59,6 +64,10 @@ impl Dispatcher {
                     self.site().ports.clock.sleep_until(next).await;
                     pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
+                Err(ApplyError::TooLarge(why)) => match input.without_result(&why) {
+                    Some(smaller) => input = smaller,
+                    None => return Err(ApplyError::TooLarge(why)),
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -86,6 +95,10 @@ impl Dispatcher {
             Ok(next) => Ok(Some(next)),
             Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(run))),
             Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            Err(Applied::Commit(CommitError::TooLarge(why), _)) => {
+                known.run = Some(run);
+                Err(ApplyError::TooLarge(why))
+            }
             // A conflict may be with this very write: an answer was lost and the request repeated.
             Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
                 known.unsure = Some(decision);

@@ -147,7 +147,7 @@ impl Dispatcher {
         let unsent: Vec<Outgoing> = wanted
             .iter()
             .zip(&created)
-            .filter(|(_, created)| created.existing.is_none() && !created.sent)
+            .filter(|(_, created)| created.is_unsent())
             .filter_map(|((_, message), _)| message.clone())
             .collect();
         if !unsent.is_empty() {

@@ -328,6 +328,7 @@ pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
         ApplyError::Illegal(_, run) => Ok(*run),
         ApplyError::Locked(by) => Err(StoreError::new(format!("run {by} holds the lock of the job"))),
         ApplyError::Gone(key) => Err(StoreError::new(format!("the record of run {key} is gone"))),
+        ApplyError::TooLarge(why) => Err(StoreError::new(why)),
         ApplyError::Store(error) => Err(error),
     }
 }

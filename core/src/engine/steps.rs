@@ -171,6 +171,9 @@ impl Engine {
                 let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
                 match self.dispatcher.apply(run.clone(), input).await {
                     Ok(pinned) => Ok(Ok((pinned, rendered))),
+                    Err(ApplyError::TooLarge(why)) => {
+                        Ok(Err(Stepped::Ended(failure(JobError::permanent(why)))))
+                    }
                     Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
                 }
             }
@@ -348,6 +351,7 @@ impl Walk<'_> {
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
+            Err(Applied::Commit(CommitError::TooLarge(why), _)) => Err(StoreError::new(why)),
             Err(Applied::Commit(_, decision)) => {
                 let now_stored = engine.dispatcher.reload(&run.key).await.or_else(rest)?;
                 if took_effect(&decision.run, &now_stored) {

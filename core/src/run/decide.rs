@@ -6,6 +6,7 @@
 use chrono::SubsecRound;
 use serde_json::{Value, json};
 
+use super::event::bounded_text;
 use super::fits::{held, not_ended, not_held, running, startable, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
 use super::look::{crashes_so_far, is_suspended};
@@ -144,6 +145,7 @@ fn closed(run: &Run, status: Status, reason: String, lease: Lease, now: Timestam
     let mut next = run.clone();
     next.crashes = crashes_so_far(run);
     next.epoch += 1;
+    let reason = bounded_text(reason);
     next.result = json!({ "error": reason });
     next.log.push(status, now, Value::String(reason.clone()));
     next.reason = Some(reason);
@@ -209,6 +211,7 @@ fn finish(
             end(next, Status::Cancelled, None, tell_parent, now)
         }
         Outcome::Failure { reason, result, retryable } => {
+            let reason = bounded_text(reason);
             next.result = result;
             next.reason = Some(reason.clone());
             if retryable && next.attempt < next.retry.limit && !next.cancel {
