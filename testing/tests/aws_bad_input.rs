@@ -134,6 +134,25 @@ async fn tables_and_queues_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
+async fn a_message_that_leaves_no_room_for_a_reason_reaches_the_dead_letters_whole() {
+    let realm = Faulty::start(&[]).await;
+    let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
+    let queues = realm.realm().await.queues().clone();
+    let reason = "it is not for this realm ".repeat(10);
+    // The last one is refused with its reason, as by a queue that takes less than SQS does at most.
+    for (bytes, expected) in [(1_048_576 - 60, Some(41)), (1_048_576, None), (10, None)] {
+        if bytes == 10 {
+            realm.proxy.fail("SendMessage", Fault::Error("InvalidParameterValue"), 1);
+        }
+        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is put aside");
+        let (body, attributes) = realm.cloud.message_of("lava-test-core-dlq").await;
+        let told = attributes.get("pumice.reason");
+        assert_eq!((body.len(), told.map(String::len)), (bytes, expected));
+        assert!(told.is_none_or(|told| reason.starts_with(told)), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_minute_of_throttling_at_the_end_of_an_attempt_is_waited_out() {
     let realm = Faulty::start(&[]).await;
     realm.cloud.put_jobs(&[realm.marking_job("mark", 1)]).await;
