@@ -38,12 +38,7 @@ async fn a_run_whose_record_vanishes_while_it_runs_is_told_of() {
     while realm.load(&key).await.is_some_and(|run| run.status != Status::Running) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let gone = realm.cloud.clients.dynamodb.delete_item().table_name("lava.test.runs");
-    let gone = gone.key("run_id", aws_sdk_dynamodb::types::AttributeValue::S(key.to_string()));
-    gone.key("path", aws_sdk_dynamodb::types::AttributeValue::S("/".into()))
-        .send()
-        .await
-        .expect("it is deleted");
+    realm.remove(&key).await;
     // The command is stopped, and nothing is written in place of what somebody removed.
     assert_eq!(working.await.expect("it ends"), Handled::Delete);
     assert!(realm.load(&key).await.is_none());

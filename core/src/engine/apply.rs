@@ -47,7 +47,7 @@ impl Dispatcher {
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
     pub async fn apply(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
-        let key = run.key.clone();
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;
         let mut known = Known { run: Some(run), unsure: None };
@@ -60,7 +60,7 @@ impl Dispatcher {
                     if next >= give_up {
                         return Err(error.into());
                     }
-                    tracing::warn!(%key, %error, "a write is tried again");
+                    tracing::warn!(%run_id, %job_id, %key, %error, "a write is tried again");
                     self.site().ports.clock.sleep_until(next).await;
                     pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
@@ -146,12 +146,22 @@ impl Dispatcher {
         }
     }
 
-    /// Sends a message. One that is not sent costs time only: the sweeper sends it.
+    /// Sends a message.
     pub(super) async fn send_message(&self, outgoing: Outgoing) {
-        let key = outgoing.message.key();
-        for outcome in self.site().ports.queue.send(vec![outgoing]).await {
+        self.send_all(vec![outgoing]).await;
+    }
+
+    /// Sends messages. One that is not sent costs time only: the sweeper sends it.
+    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) {
+        if messages.is_empty() {
+            return;
+        }
+        let about: Vec<_> =
+            messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect();
+        let outcomes = self.site().ports.queue.send(messages).await;
+        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
             if let Err(error) = outcome {
-                tracing::warn!(%key, %error, "a message was not sent; the sweeper will");
+                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
             }
         }
     }
@@ -197,6 +207,11 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.duties == wanted.duties
         && stored.rendered == wanted.rendered
         && stored.cancel >= wanted.cancel
+}
+
+/// One line about a run whose record somebody removed while it ran.
+pub(super) fn log_gone(run: &Run) {
+    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; the job was stopped");
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

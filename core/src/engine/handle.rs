@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, log_gone};
 use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
@@ -237,8 +237,14 @@ impl Engine {
             jitter: self.site.ports.random.unit(),
             rendered,
         };
+        let stood = run.clone();
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
+            // Not an error: its message would come again, and find no record, and start the job anew.
+            Err(ApplyError::Gone(_)) => {
+                log_gone(&stood);
+                Ok(stood)
+            }
             Err(error) => rest(error),
         }
     }
@@ -278,9 +284,9 @@ impl Engine {
     async fn put_back(&self, run: Run, invocation: &Invocation) {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
-        let key = run.key.clone();
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         if let Err(error) = self.dispatcher.apply(run, input).await {
-            tracing::warn!(%key, %error, "a claim is not given up; it runs out");
+            tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
         }
     }
 

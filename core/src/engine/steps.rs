@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError, took_effect};
+use super::apply::{Applied, ApplyError, log_gone, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
 use super::handle::rest;
 use super::told::Told;
@@ -333,7 +333,11 @@ impl Walk<'_> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
-            return Err(StoreError::new(format!("the record of run {} is gone", run.key)));
+            // Not an error, see `run_claimed`. Whoever watches the run may have told of it.
+            if self.place.cancel.is_stopped() != Some(Stop::Lost) {
+                log_gone(run);
+            }
+            return Ok(Some(run.clone()));
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
             return Ok(Some(stored));
