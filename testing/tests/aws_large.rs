@@ -3,7 +3,7 @@
 
 use pumice_core::engine::Handled;
 use pumice_core::ports::{Catalog, RunQuery, RunStore};
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{Part, Run, Status};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
@@ -131,4 +131,124 @@ async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
         assert_eq!((worked.run.status, worked.run.crashes, realm.marks()), (Status::Failed, 0, 1), "{job}");
         assert_told(&worked.run, &["its work is done", "lava.test.runs", "made by a test"]);
     }
+}
+
+/// The places in S3 that hold a part of a record.
+async fn places(realm: &Faulty, name: &str) -> Vec<String> {
+    let asked = realm.cloud.clients.s3.list_objects_v2().bucket("test-bucket").prefix("tmp/.pumice/");
+    let found = asked.send().await.expect("it answers");
+    let keys = found.contents().iter().filter_map(|object| object.key());
+    keys.filter(|key| key.contains(&format!("/{name}-"))).map(str::to_owned).collect()
+}
+
+/// Removes them, as a bucket's rule does after a while.
+async fn expire(realm: &Faulty, name: &str) {
+    let all = places(realm, name).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    for key in all {
+        let gone = realm.cloud.clients.s3.delete_object().bucket("test-bucket").key(key);
+        gone.send().await.expect("it is removed");
+    }
+}
+
+/// A run that has failed once with a large result, and is tried again in five minutes.
+async fn retrying(realm: &Faulty) -> Run {
+    let mut job = wordy_job(realm);
+    job["payload"] = format!("sh -c 'exit 3' {}", "x".repeat(100_000)).into();
+    job["iteration_limit"] = 2.into();
+    job["iteration_delay"] = "5m".into();
+    realm.cloud.put_jobs(&[job]).await;
+    let key = key_of(&dispatch(&realm.dispatcher().await, request("wordy")).await.expect("it is taken"));
+    assert_eq!(realm.take(&realm.engine().await).await, [Handled::Delete]);
+    realm.load(&key).await.expect("it is there")
+}
+
+#[tokio::test]
+async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let run = retrying(&realm).await;
+    assert_eq!((run.status, &run.result["error"]), (Status::Retrying, &json!("exit status 3")));
+    expire(&realm, "result").await;
+    let run = realm.load(&run.key).await.expect("it is readable");
+    assert!(run.result.is_null() && run.gone(Part::Result).is_some(), "{:?}", run.apart);
+    assert_eq!(runs_of(&realm, "wordy").await.len(), 1);
+    let shown = realm.cloud.pumice(&["runs", "show", run.key.as_str()]);
+    assert!(shown.contains("its result is gone from s3://test-bucket/tmp/.pumice/"), "{shown}");
+    // The sweeper and the next attempt go on.
+    let later = realm.skewed_site(1_200).await;
+    assert_eq!(realm.dispatcher_at(later.clone()).sweep().await.expect("it answers"), 1);
+    let ended = realm.work(&realm.engine_at(later), &run.key).await.run;
+    assert_eq!((ended.status, ended.attempt, ended.crashes), (Status::Failed, 2, 0));
+    assert_eq!(ended.result["error"], "exit status 3", "it has the result of its last attempt");
+}
+
+#[tokio::test]
+async fn lists_and_the_sweeper_do_without_what_is_large_and_lose_nothing() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let run = retrying(&realm).await;
+    let later = realm.dispatcher_at(realm.skewed_site(1_200).await);
+    let store = realm.realm().await.store().clone();
+    realm.proxy.calls();
+    let query = RunQuery { job: Some("wordy".to_owned()), limit: 100, ..RunQuery::default() };
+    let listed = store.list(&query).await.expect("it answers");
+    assert!(listed[0].result.is_null() && listed[0].place_of(Part::Result).is_some());
+    assert_eq!(later.sweep().await.expect("it answers"), 1);
+    let calls = realm.proxy.calls();
+    assert!(!calls.contains_key("GET") && !calls.contains_key("PUT"), "{calls:?}");
+    let swept = realm.load(&run.key).await.expect("it is there");
+    assert_eq!((swept.rev, &swept.result), (run.rev + 1, &run.result));
+}
+
+#[tokio::test]
+async fn what_stands_in_s3_stays_there_when_the_realm_has_no_place_any_more() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let run = retrying(&realm).await;
+    let document = json!({ "realm": "test" }).as_object().cloned().expect("an object");
+    realm.cloud.realm.store().put_realm(document).await.expect("it is put");
+    let later = realm.skewed_site(1_200).await;
+    realm.dispatcher_at(later.clone()).sweep().await.expect("it answers");
+    realm.proxy.calls();
+    let ended = realm.work(&realm.engine_at(later), &run.key).await.run;
+    // The claim keeps what the first attempt left; only what the second one adds has no place.
+    assert_eq!((ended.status, ended.attempt, ended.crashes), (Status::Failed, 2, 0));
+    assert_told(&ended, &["exit status 3", "give realm test an s3_temp"]);
+    assert!(!realm.proxy.calls().contains_key("PUT"), "nothing is put again");
+}
+
+#[tokio::test]
+async fn a_spec_that_is_gone_fails_its_run() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let mut large = request("note");
+    large.globals.insert("x".to_owned(), Value::String("x".repeat(500_000)));
+    let run = dispatch(&realm.dispatcher().await, large).await.expect("it is taken");
+    expire(&realm, "spec").await;
+    let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
+    assert_eq!(worked.run.status, Status::Failed);
+    assert_told(&worked.run, &["its spec is gone from s3://test-bucket/tmp/.pumice/"]);
+}
+
+#[tokio::test]
+async fn a_plan_that_is_gone_fails_its_run_and_is_not_made_anew() {
+    let realm = Faulty::start(&[]).await;
+    let step = "a-step-whose-name-is-long";
+    let chain = json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true,
+        "render_at": "run", "payload": vec![step; 5_000] });
+    realm.cloud.put_jobs(&[realm.marking_job(step, 600), chain]).await;
+    let key = key_of(&dispatch(&realm.dispatcher().await, request("all")).await.expect("it is taken"));
+    let (engine, body) = (realm.engine().await, realm.message().await);
+    let again = body.clone();
+    let working = tokio::spawn(async move { engine.handle(&body, 1, None).await });
+    let store = realm.cloud.realm.store();
+    while store.children(&key, 1).await.expect("it answers").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // The worker is lost while the first step is under way.
+    working.abort();
+    expire(&realm, "rendered").await;
+    let later = realm.engine_at(realm.skewed_site(1_200).await);
+    assert_eq!(later.handle(&again, 2, None).await, Handled::Delete);
+    let run = realm.load(&key).await.expect("it is there");
+    assert_eq!((run.status, run.crashes), (Status::Failed, 1));
+    assert_told(&run, &["the plan of its steps is gone from s3://test-bucket/tmp/.pumice/"]);
+    assert!(store.children(&key, 1).await.expect("it answers").iter().all(|step| step.cancel));
 }

@@ -68,7 +68,7 @@ impl Store {
     pub(super) async fn commit_run(&self, change: &Change) -> Result<(), CommitError> {
         let run = &change.run;
         let mut item = run_item(run)?;
-        self.lighten(&run.key, &mut item).await?;
+        self.lighten(run, &mut item).await?;
         match change.lock {
             None => self.update(run, item).await,
             Some(LockChange::Take) => self.update_taking(run, item).await,
@@ -218,7 +218,7 @@ impl Store {
             .parse()
             .map_err(|error| StoreError::new(format!("the lock of job {}: {error}", run.job_id)))?;
         let other = match self.record_item(&key).await? {
-            Some(item) => Some(self.run_of(item).await?),
+            Some(item) => Some(Self::light(&item)?),
             None => None,
         };
         let alive = other.is_some_and(|other| !(other.status.is_end() && other.due_at.is_none()));

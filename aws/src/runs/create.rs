@@ -63,7 +63,7 @@ impl Store {
     async fn try_create(&self, new: &NewRun) -> Result<Created, CommitError> {
         let key = &new.run.key;
         let mut record = run_item(&new.run)?;
-        self.lighten(key, &mut record).await?;
+        self.lighten(&new.run, &mut record).await?;
         record.extend(run_key(key));
         let wanted = record.clone();
         let spec = serde_json::to_string(&new.spec)
@@ -81,7 +81,7 @@ impl Store {
             // The answer to this very write was lost, and the SDK has written again: its message is not
             // sent yet.
             Some(item) if is_same(&wanted, &item) => None,
-            Some(item) => Some(Box::new(self.run_of(item).await?)),
+            Some(item) => Some(Box::new(Self::light(&item)?)),
             None => None,
         };
         Ok(Created { existing, ..Created::default() })

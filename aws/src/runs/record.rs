@@ -105,6 +105,8 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     // They follow from the key.
     fields.remove("key");
     fields.remove("run_id");
+    // Where its parts are has attributes of its own.
+    fields.remove("apart");
     let usual = [
         ("cancel", json!(false)),
         ("crashes", json!(0)),
@@ -281,6 +283,7 @@ mod tests {
             duties: Some(Duties { actions: None, done: 0, wake_parent: true }),
             rendered: Some(Rendered { payload: json!(1), parameters: Map::new() }),
             result: json!(1),
+            apart: Vec::new(),
             reason: Some("r".to_owned()),
             hostname: Some("h".to_owned()),
             expires: at.trunc_subsecs(0),

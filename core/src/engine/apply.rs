@@ -7,7 +7,7 @@ use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
-use crate::run::{Decision, IllegalTransition, Input, Run, Status, decide};
+use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
 
 /// Most times one input is tried, because others wrote first or the store did not answer.
 const MAX_TRIES: usize = 100;
@@ -205,7 +205,7 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.status == wanted.status
         && stored.attempt == wanted.attempt
         && stored.duties == wanted.duties
-        && stored.rendered == wanted.rendered
+        && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
 }
 

@@ -18,7 +18,7 @@ use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Run};
+use crate::run::{Input, Outcome, Part, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
@@ -146,6 +146,12 @@ impl Engine {
     ) -> Result<Result<(Run, Rendered), Stepped>, StoreError> {
         if let Some(rendered) = &run.rendered {
             return Ok(Ok((run.clone(), rendered.clone())));
+        }
+        if let Some(place) = run.gone(Part::Rendered) {
+            // Looked up anew, the plan might be another, and its steps those of two plans.
+            self.cancel_children(run).await?;
+            let reason = format!("the plan of its steps is gone from {place}: dispatch the job again");
+            return Ok(Err(Stepped::Ended(failure(JobError::permanent(reason)))));
         }
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
         let context = JobContext {
