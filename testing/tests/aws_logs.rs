@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use pumice_core::engine::Handled;
 use pumice_core::ids::RunKey;
+use pumice_core::ports::Consumer;
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::json;
 
@@ -96,4 +97,34 @@ async fn a_record_that_vanishes_while_its_job_runs_is_told_of_once() {
         heard.assert_told_once("the record is gone", &key, job);
         assert_eq!((realm.marks(), realm.load(&key).await), (marks, None), "{job}");
     }
+}
+
+#[tokio::test]
+async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
+    let (heard, _listening) = Heard::listen();
+    dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    let body = realm.message().await;
+    let names = |told: &str, what: &str| {
+        assert!(told.contains(what) && told.contains("is the realm deployed"), "{what}: {told}");
+    };
+
+    let sqs = &realm.cloud.clients.sqs;
+    let url = sqs.get_queue_url().queue_name("lava-test-core").send().await.expect("it is there");
+    sqs.delete_queue().set_queue_url(url.queue_url).send().await.expect("it is deleted");
+    // The run is recorded; its message is sent once somebody has deployed the queue.
+    let unsent = key_of(&dispatch(&dispatcher, request("note")).await.expect("it is recorded"));
+    heard.assert_told_once("a message was not sent", &unsent, "note");
+    names(&heard.saying("a message was not sent")[0], "queue lava-test-core");
+    let error = realm.realm().await.queues().receive(&worker, 1, std::time::Duration::ZERO).await;
+    names(&error.expect_err("there is none").to_string(), "queue lava-test-core");
+
+    let deleted = realm.cloud.clients.dynamodb.delete_table().table_name("lava.test.runs").send().await;
+    deleted.expect("it is deleted");
+    let error = dispatch(&dispatcher, request("note")).await.expect_err("there is no table").to_string();
+    names(&error, "table lava.test.runs");
+    assert!(matches!(engine.handle(&body, 1, None).await, Handled::Again(_)));
+    names(&heard.saying("a message goes back to its queue")[0], "table lava.test.runs");
 }

@@ -2,10 +2,12 @@
 
 use futures_util::future::BoxFuture;
 
-use super::Above;
+use super::apply::ApplyError;
 use super::attempt::child_lineage;
+use super::handle::rest;
 use super::steps::Place;
 use super::verdict::Verdict;
+use super::{Above, Engine};
 use crate::duration::Span;
 use crate::globals::merge_globals;
 use crate::job_type::{Kind, Stop};
@@ -164,5 +166,22 @@ impl<'a> Place<'a> {
             worker: self.invocation.owner.clone(),
             until: self.invocation.lease_until(self.engine.now(), self.engine.limits.lease),
         }
+    }
+}
+
+impl Engine {
+    /// Asks all children of a run's attempt to stop.
+    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
+        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
+            if !child.status.is_end() {
+                match self.dispatcher.apply(child, Input::Cancel).await {
+                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
+                    Err(error) => {
+                        rest(error)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

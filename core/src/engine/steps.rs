@@ -375,23 +375,6 @@ impl Walk<'_> {
     }
 }
 
-impl Engine {
-    /// Asks all children of a run's attempt to stop.
-    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
-        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
-            if !child.status.is_end() {
-                match self.dispatcher.apply(child, Input::Cancel).await {
-                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
-                    Err(error) => {
-                        rest(error)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 fn state_of(child: &Run) -> ChildState {
     if child.status.is_end() {
         ChildState::Ended(child.status, child.reason.clone())
