@@ -76,13 +76,15 @@ pub struct Created {
     pub sent: bool,
     /// Why it was not made and never can be: it is too large for the store, and what to do about it.
     pub refused: Option<String>,
+    /// Why it is not known to be made, when others of its batch are: the store did not answer rightly.
+    pub failed: Option<StoreError>,
 }
 
 impl Created {
     /// Whether it was made now, and its message is still to be sent.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        self.existing.is_none() && self.refused.is_none() && !self.sent
+        self.existing.is_none() && self.refused.is_none() && self.failed.is_none() && !self.sent
     }
 }
 
@@ -188,7 +190,8 @@ pub trait Catalog: Send + Sync {
 /// Records of runs.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is.
+    /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
+    /// error says that none is known to be made.
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;

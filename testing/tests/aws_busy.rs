@@ -121,6 +121,12 @@ async fn an_event_that_is_throttled_in_its_midst_makes_each_run_once() {
     let error = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).expect("it is throttled");
     assert!(error.to_string().contains("lava.test.runs"), "{error}");
     realm.proxy.heal();
+    // What was made has its message, and need not wait for the sweeper.
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 15);
+    let engine = realm.engine().await;
+    while !realm.take(&engine).await.is_empty() {}
+    let complete = runs(&realm).await.iter().filter(|run| run.status == Status::Complete).count();
+    assert_eq!(complete, 40 + 15);
     assert!(event().await.iter().all(Result::is_ok));
     let ended = finish_all(&realm).await;
     assert_eq!(ended.len(), 80);

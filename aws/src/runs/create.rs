@@ -1,12 +1,13 @@
 //! Making runs.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use pumice_core::ports::{CommitError, Created, RunStore, StoreError};
 use pumice_core::run::NewRun;
 
@@ -30,23 +31,42 @@ impl Store {
         let mut named = HashSet::new();
         let (first, again): (Vec<_>, Vec<_>) =
             runs.iter().enumerate().partition(|(_, new)| named.insert(&new.run.key));
-        let making: Vec<_> = first.iter().map(|(_, new)| self.create_one(new)).collect();
-        let made: Vec<Created> = stream::iter(making).buffered(MAX_AT_ONCE).try_collect().await?;
+        let trouble = OnceLock::new();
+        let making: Vec<_> = first.iter().map(|(_, new)| self.create_unless(&trouble, new)).collect();
+        let made: Vec<Created> = stream::iter(making).buffered(MAX_AT_ONCE).collect().await;
+        if let Some(error) = trouble.get().filter(|_| made.iter().all(|created| created.failed.is_some())) {
+            return Err(StoreError::clone(error));
+        }
         let mut created: Vec<(usize, Created)> = first.iter().map(|(place, _)| *place).zip(made).collect();
         for (place, new) in again {
             let Some((_, twin)) = created.iter().find(|(other, _)| runs[*other].run.key == new.run.key)
             else {
                 continue;
             };
-            let existing = match twin.refused {
-                None => self.load(&new.run.key).await?.map(Box::new),
-                Some(_) => None,
-            };
-            let twin = Created { existing, refused: twin.refused.clone(), sent: false };
+            let mut twin = Created { sent: false, ..twin.clone() };
+            if twin.refused.is_none() && twin.failed.is_none() {
+                match self.load(&new.run.key).await {
+                    Ok(existing) => twin.existing = existing.map(Box::new),
+                    Err(error) => twin.failed = Some(error),
+                }
+            }
             created.push((place, twin));
         }
         created.sort_by_key(|(place, _)| *place);
         Ok(created.into_iter().map(|(_, created)| created).collect())
+    }
+
+    /// Makes one run, unless another of its batch failed: those under way come to their end, so that
+    /// what is made has its message, and no further one is begun.
+    async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun) -> Created {
+        let failed = match trouble.get() {
+            Some(error) => error.clone(),
+            None => match self.create_one(new).await {
+                Ok(created) => return created,
+                Err(error) => trouble.get_or_init(|| error).clone(),
+            },
+        };
+        Created { failed: Some(failed), ..Created::default() }
     }
 
     /// Makes one run, unless it can never be made.

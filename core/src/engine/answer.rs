@@ -13,6 +13,9 @@ pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchErr
     if let Some(why) = created.refused {
         return Err(DispatchError::TooLarge(why));
     }
+    if let Some(error) = created.failed {
+        return Err(error.into());
+    }
     let Some(existing) = created.existing else {
         return Ok(Accepted { job_id: run.job_id, run_id: run.run_id, status: run.status, existing: false });
     };
