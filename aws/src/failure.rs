@@ -28,11 +28,22 @@ where
         }
         _ => false,
     };
-    if refused {
+    if is_invalid(error) {
+        CommitError::TooLarge(store_error(what, error).message)
+    } else if refused {
         CommitError::Store(store_error(what, error))
     } else {
         CommitError::Unknown(format!("{what}: {}", reason(error)))
     }
+}
+
+/// Whether DynamoDB cannot keep what was to be written: too large, nested too deep, a number out of
+/// its range. The same write would be refused for ever.
+pub(crate) fn is_invalid<E, R>(error: &SdkError<E, R>) -> bool
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ValidationException")
 }
 
 fn reason<E, R>(error: &SdkError<E, R>) -> String

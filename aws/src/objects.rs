@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::ports::{ObjectStore, StoreError};
@@ -65,15 +66,21 @@ impl Objects {
         self.put(location, bytes.into()).await
     }
 
-    /// The bytes at a location.
-    pub(crate) async fn get_bytes(&self, location: &str) -> Result<Vec<u8>, StoreError> {
+    /// The bytes at a location; `None` when there is nothing any more.
+    pub(crate) async fn get_bytes(&self, location: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let (bucket, key) = place(location)?;
         let request = self.client.get_object().bucket(bucket).key(key);
         let answer = request.customize().config_override(patient()).send().await;
-        let answer = answer.map_err(|error| store_error(&format!("reading {location}"), &error))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(store_error(&format!("reading {location}"), &error)),
+        };
         let bytes = answer.body.collect().await;
         bytes
-            .map(|bytes| bytes.to_vec())
+            .map(|bytes| Some(bytes.to_vec()))
             .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
     }
 }

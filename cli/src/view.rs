@@ -18,7 +18,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
             (field("payload"), field("parameters"))
         }
     };
-    json!({
+    let mut shown = json!({
         "job_id": run.job_id,
         "run_id": run.run_id,
         "run_key": run.key,
@@ -38,7 +38,18 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "parameters": parameters,
         "result": run.result,
         "log": run.log.entries.iter().map(event_json).collect::<Vec<_>>(),
-    })
+    });
+    let notes = notes(run);
+    if !notes.is_empty() {
+        shown["notes"] = json!(notes);
+    }
+    shown
+}
+
+/// What is missing of a run.
+pub(crate) fn notes(run: &Run) -> Vec<String> {
+    let gone = run.apart.iter().filter(|apart| apart.gone);
+    gone.map(|apart| format!("its {} is gone from {}", apart.part, apart.place)).collect()
 }
 
 fn event_json(event: &RunEvent) -> Value {

@@ -47,6 +47,10 @@ pub enum CommitError {
     /// No answer: the write may have taken place. Load and see.
     #[error("no answer to a write: {0}")]
     Unknown(String),
+    /// The record is larger than the store takes, or of a form that it cannot keep: this write did
+    /// not take place and never can. It says what, and what to do about it.
+    #[error("{0}")]
+    TooLarge(String),
     /// The write did not take place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,12 +68,24 @@ pub struct Change {
 }
 
 /// What became of a run that was to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Created {
     /// The run that was there already under this key.
     pub existing: Option<Box<Run>>,
     /// Whether the store has sent the message itself, within the same transaction.
     pub sent: bool,
+    /// Why it was not made and never can be: it is too large for the store, and what to do about it.
+    pub refused: Option<String>,
+    /// Why it is not known to be made, when others of its batch are: the store did not answer rightly.
+    pub failed: Option<StoreError>,
+}
+
+impl Created {
+    /// Whether it was made now, and its message is still to be sent.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.existing.is_none() && self.refused.is_none() && self.failed.is_none() && !self.sent
+    }
 }
 
 /// A message to be sent.
@@ -174,7 +190,8 @@ pub trait Catalog: Send + Sync {
 /// Records of runs.
 #[async_trait]
 pub trait RunStore: Send + Sync {
-    /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is.
+    /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
+    /// error says that none is known to be made.
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;

@@ -68,14 +68,14 @@ fn create(connection: &Connection, making: &Making) -> Result<Created, rusqlite:
         ])?;
     if inserted == 0 {
         let existing = load(connection, run.key.as_str())?.map(Box::new);
-        return Ok(Created { existing, sent: false });
+        return Ok(Created { existing, ..Created::default() });
     }
     let id = connection.last_insert_rowid();
     connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, making.spec])?;
     if let Some(letter) = &making.message {
         queue::insert(connection, letter)?;
     }
-    Ok(Created { existing: None, sent: true })
+    Ok(Created { sent: true, ..Created::default() })
 }
 
 /// Takes or frees the lock of a job; gives the run that is in the way, if one is.

@@ -38,12 +38,7 @@ async fn a_run_whose_record_vanishes_while_it_runs_is_told_of() {
     while realm.load(&key).await.is_some_and(|run| run.status != Status::Running) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let gone = realm.cloud.clients.dynamodb.delete_item().table_name("lava.test.runs");
-    let gone = gone.key("run_id", aws_sdk_dynamodb::types::AttributeValue::S(key.to_string()));
-    gone.key("path", aws_sdk_dynamodb::types::AttributeValue::S("/".into()))
-        .send()
-        .await
-        .expect("it is deleted");
+    realm.remove(&key).await;
     // The command is stopped, and nothing is written in place of what somebody removed.
     assert_eq!(working.await.expect("it ends"), Handled::Delete);
     assert!(realm.load(&key).await.is_none());
@@ -134,6 +129,25 @@ async fn tables_and_queues_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
+async fn a_message_that_leaves_no_room_for_a_reason_reaches_the_dead_letters_whole() {
+    let realm = Faulty::start(&[]).await;
+    let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
+    let queues = realm.realm().await.queues().clone();
+    let reason = "it is not for this realm ".repeat(10);
+    // The last one is refused with its reason, as by a queue that takes less than SQS does at most.
+    for (bytes, expected) in [(1_048_576 - 60, Some(41)), (1_048_576, None), (10, None)] {
+        if bytes == 10 {
+            realm.proxy.fail("SendMessage", Fault::Error("InvalidParameterValue"), 1);
+        }
+        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is put aside");
+        let (body, attributes) = realm.cloud.message_of("lava-test-core-dlq").await;
+        let told = attributes.get("pumice.reason");
+        assert_eq!((body.len(), told.map(String::len)), (bytes, expected));
+        assert!(told.is_none_or(|told| reason.starts_with(told)), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_minute_of_throttling_at_the_end_of_an_attempt_is_waited_out() {
     let realm = Faulty::start(&[]).await;
     realm.cloud.put_jobs(&[realm.marking_job("mark", 1)]).await;
@@ -169,19 +183,20 @@ async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
 
 #[tokio::test]
 async fn a_write_that_took_place_without_an_answer_takes_place_once() {
-    for (write, times) in [("PutItem", 1), ("UpdateItem", 1), ("UpdateItem", 2)] {
+    // A spec of a kilobyte and more is written in a transaction with the record.
+    for (write, times, spec) in
+        [("PutItem", 1, 0), ("TransactWriteItems", 1, 2_000), ("UpdateItem", 1, 0), ("UpdateItem", 2, 0)]
+    {
         let realm = Faulty::start(&[]).await;
-        realm.cloud.put_jobs(&[realm.marking_job("mark", 0)]).await;
+        let mut job = realm.marking_job("mark", 0);
+        job["description"] = "x".repeat(spec).into();
+        realm.cloud.put_jobs(&[job]).await;
         let dispatcher = realm.dispatcher().await;
         let engine = realm.engine().await;
         realm.proxy.fail(write, Fault::Unanswered, times);
         let run = dispatch(&dispatcher, request("mark")).await.expect("it is taken");
-        let key = key_of(&run);
-        // Where the answer to its making was lost, its message is the sweeper's to send.
-        if write == "PutItem" {
-            realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
-        }
-        let worked = realm.work(&engine, &key).await;
+        assert!(!run.existing, "it was made now, and its message is sent: {write}");
+        let worked = realm.work(&engine, &key_of(&run)).await;
         assert_eq!((worked.run.status, worked.run.crashes), (Status::Complete, 0), "{write}");
         assert_eq!((realm.marks(), runs(&realm).await.len()), (1, 1), "{write}");
     }

@@ -32,6 +32,19 @@ async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
 }
 
 #[tokio::test]
+async fn a_run_costs_six_write_units() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    realm.proxy.write_units();
+    let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    // The record and its two indexes.
+    assert_eq!(realm.proxy.write_units(), 3.0, "docs/cost.md");
+    realm.work(&engine, &key_of(&run)).await;
+    // The claim, the end, and out of an index.
+    assert_eq!(realm.proxy.write_units(), 3.0, "docs/cost.md");
+}
+
+#[tokio::test]
 async fn a_worker_that_knows_nothing_reads_the_realm_with_the_run() {
     let realm = Faulty::start(&[log_job("note")]).await;
     dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");

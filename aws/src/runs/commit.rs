@@ -68,7 +68,7 @@ impl Store {
     pub(super) async fn commit_run(&self, change: &Change) -> Result<(), CommitError> {
         let run = &change.run;
         let mut item = run_item(run)?;
-        self.lighten(&run.key, &mut item).await?;
+        self.lighten(run, &mut item).await?;
         match change.lock {
             None => self.update(run, item).await,
             Some(LockChange::Take) => self.update_taking(run, item).await,
@@ -187,17 +187,19 @@ impl Store {
             .map_err(|error| StoreError::new(error.to_string()))?;
         let update = TransactWriteItem::builder().update(update).build();
         let request = self.client.transact_write_items().transact_items(update).transact_items(lock);
+        let what = format!("writing run {} to table {table}", run.key);
         match request.send().await {
             Ok(_) => Ok(Ok(())),
             Err(SdkError::ServiceError(service)) if service.err().is_transaction_canceled_exception() => {
                 match service.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                        Ok(Err(cancelled.cancellation_reasons.unwrap_or_default()))
+                        let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                        refused(&what, &reasons).map_or(Ok(Err(reasons)), Err)
                     }
                     _ => Ok(Err(Vec::new())),
                 }
             }
-            Err(error) => Err(write_error(&format!("writing run {} to table {table}", run.key), &error)),
+            Err(error) => Err(write_error(&what, &error)),
         }
     }
 
@@ -216,7 +218,7 @@ impl Store {
             .parse()
             .map_err(|error| StoreError::new(format!("the lock of job {}: {error}", run.job_id)))?;
         let other = match self.record_item(&key).await? {
-            Some(item) => Some(self.run_of(item).await?),
+            Some(item) => Some(Self::light(&item)?),
             None => None,
         };
         let alive = other.is_some_and(|other| !(other.status.is_end() && other.due_at.is_none()));
@@ -268,6 +270,20 @@ enum Holder {
     Done(RunKey),
     Alive(RunKey),
     Nobody,
+}
+
+/// What else than somebody's write was in the way of a transaction, if anything: a table that is busy
+/// needs a pause, and a record that does not fit never will.
+pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<CommitError> {
+    reasons.iter().find_map(|reason| {
+        let code = reason.code().unwrap_or_default();
+        let told = || format!("{what}: {code}: {}", reason.message().unwrap_or_default());
+        match code {
+            "ValidationError" => Some(CommitError::TooLarge(told())),
+            "ThrottlingError" | "ProvisionedThroughputExceeded" => Some(StoreError::new(told()).into()),
+            _ => None,
+        }
+    })
 }
 
 /// Whether the condition of the part at this place did not hold.

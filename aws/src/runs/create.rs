@@ -1,16 +1,20 @@
 //! Making runs.
 
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use pumice_core::ports::{Created, StoreError};
+use futures_util::stream::{self, StreamExt};
+use pumice_core::ports::{CommitError, Created, RunStore, StoreError};
 use pumice_core::run::NewRun;
 
-use super::record::{MAX_EMBEDDED, SPEC, run_item, run_key, spec_key};
+use super::commit::refused;
+use super::record::{MAX_EMBEDDED, SPEC, read_run, run_item, run_key, spec_key};
 use crate::attribute::{Item, text};
-use crate::failure::store_error;
+use crate::failure::{store_error, write_error};
 use crate::store::Store;
 
 /// Most runs of one batch that are made at the same time.
@@ -21,18 +25,67 @@ const ABSENT: &str = "attribute_not_exists(run_id)";
 const MAX_TRIES: usize = 10;
 
 impl Store {
-    /// Makes each run that does not exist yet.
+    /// Makes each run that does not exist yet. What a batch names twice comes after the rest: the second
+    /// must find the first one's record as another's.
     pub(super) async fn create_all(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
-        let making: Vec<_> = runs.iter().map(|new| self.create_one(new)).collect();
-        stream::iter(making).buffered(MAX_AT_ONCE).try_collect().await
+        let mut named = HashSet::new();
+        let (first, again): (Vec<_>, Vec<_>) =
+            runs.iter().enumerate().partition(|(_, new)| named.insert(&new.run.key));
+        let trouble = OnceLock::new();
+        let making: Vec<_> = first.iter().map(|(_, new)| self.create_unless(&trouble, new)).collect();
+        let made: Vec<Created> = stream::iter(making).buffered(MAX_AT_ONCE).collect().await;
+        if let Some(error) = trouble.get().filter(|_| made.iter().all(|created| created.failed.is_some())) {
+            return Err(StoreError::clone(error));
+        }
+        let mut created: Vec<(usize, Created)> = first.iter().map(|(place, _)| *place).zip(made).collect();
+        for (place, new) in again {
+            let Some((_, twin)) = created.iter().find(|(other, _)| runs[*other].run.key == new.run.key)
+            else {
+                continue;
+            };
+            let mut twin = Created { sent: false, ..twin.clone() };
+            if twin.refused.is_none() && twin.failed.is_none() {
+                match self.load(&new.run.key).await {
+                    Ok(existing) => twin.existing = existing.map(Box::new),
+                    Err(error) => twin.failed = Some(error),
+                }
+            }
+            created.push((place, twin));
+        }
+        created.sort_by_key(|(place, _)| *place);
+        Ok(created.into_iter().map(|(_, created)| created).collect())
+    }
+
+    /// Makes one run, unless another of its batch failed: those under way come to their end, so that
+    /// what is made has its message, and no further one is begun.
+    async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun) -> Created {
+        let failed = match trouble.get() {
+            Some(error) => error.clone(),
+            None => match self.create_one(new).await {
+                Ok(created) => return created,
+                Err(error) => trouble.get_or_init(|| error).clone(),
+            },
+        };
+        Created { failed: Some(failed), ..Created::default() }
+    }
+
+    /// Makes one run, unless it can never be made.
+    async fn create_one(&self, new: &NewRun) -> Result<Created, StoreError> {
+        match self.try_create(new).await {
+            Ok(created) => Ok(created),
+            Err(CommitError::TooLarge(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(error) => Err(StoreError::new(error.to_string())),
+        }
     }
 
     /// A small spec goes into the record; a large one is written with it, both or none.
-    async fn create_one(&self, new: &NewRun) -> Result<Created, StoreError> {
+    async fn try_create(&self, new: &NewRun) -> Result<Created, CommitError> {
         let key = &new.run.key;
         let mut record = run_item(&new.run)?;
-        self.lighten(key, &mut record).await?;
+        self.lighten(&new.run, &mut record).await?;
         record.extend(run_key(key));
+        let wanted = record.clone();
         let spec = serde_json::to_string(&new.spec)
             .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be written: {error}")))?;
         let existing = if spec.len() <= MAX_EMBEDDED {
@@ -45,14 +98,17 @@ impl Store {
             self.put_both(new, record, pinned).await?
         };
         let existing = match existing {
-            Some(item) => Some(Box::new(self.run_of(item).await?)),
+            // The answer to this very write was lost, and the SDK has written again: its message is not
+            // sent yet.
+            Some(item) if is_same(&wanted, &item) => None,
+            Some(item) => Some(Box::new(Self::light(&item)?)),
             None => None,
         };
-        Ok(Created { existing, sent: false })
+        Ok(Created { existing, ..Created::default() })
     }
 
     /// Puts a record; gives the one that was there already.
-    async fn put_record(&self, new: &NewRun, record: Item) -> Result<Option<Item>, StoreError> {
+    async fn put_record(&self, new: &NewRun, record: Item) -> Result<Option<Item>, CommitError> {
         let table = self.names.runs();
         let request = self
             .client
@@ -66,17 +122,17 @@ impl Store {
             Err(SdkError::ServiceError(service)) if service.err().is_conditional_check_failed_exception() => {
                 match service.into_err() {
                     PutItemError::ConditionalCheckFailedException(failed) => {
-                        self.existing(new, failed.item).await
+                        Ok(self.existing(new, failed.item).await?)
                     }
-                    _ => Err(StoreError::new("a condition failed without saying so")),
+                    _ => Err(StoreError::new("a condition failed without saying so").into()),
                 }
             }
-            Err(error) => Err(store_error(&format!("making run {} in table {table}", new.run.key), &error)),
+            Err(error) => Err(write_error(&format!("making run {} in table {table}", new.run.key), &error)),
         }
     }
 
     /// Puts a record and its spec, both or none; gives the record that was there already.
-    async fn put_both(&self, new: &NewRun, record: Item, spec: Item) -> Result<Option<Item>, StoreError> {
+    async fn put_both(&self, new: &NewRun, record: Item, spec: Item) -> Result<Option<Item>, CommitError> {
         let table = self.names.runs();
         let what = format!("making run {} in table {table}", new.run.key);
         let put = |item: &Item| {
@@ -99,18 +155,18 @@ impl Store {
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
             else {
-                return Err(store_error(&what, &error));
+                return Err(write_error(&what, &error));
             };
             let reasons = cancelled.cancellation_reasons();
             if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
                 let there = reasons.first().and_then(|reason| reason.item().cloned());
-                return self.existing(new, there).await;
+                return Ok(self.existing(new, there).await?);
             }
             if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
-                return Err(store_error(&what, &error));
+                return Err(refused(&what, reasons).unwrap_or_else(|| store_error(&what, &error).into()));
             }
         }
-        Err(StoreError::new(format!("{what}: others wrote to it {MAX_TRIES} times")))
+        Err(StoreError::new(format!("{what}: others wrote to it {MAX_TRIES} times")).into())
     }
 
     /// The record that is there: as the answer brought it, else as it is read now.
@@ -124,4 +180,10 @@ impl Store {
             None => Err(StoreError::new(format!("run {key} was there and is gone"))),
         }
     }
+}
+
+/// Whether the record that was found is the one that was to be written, as it was made: nobody else
+/// makes one at the very same microsecond.
+fn is_same(wanted: &Item, found: &Item) -> bool {
+    matches!((read_run(wanted), read_run(found)), (Ok(wanted), Ok(found)) if wanted == found)
 }

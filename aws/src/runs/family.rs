@@ -34,7 +34,7 @@ impl Store {
         let mut children = Vec::new();
         for item in self.between(run_id, &format!("{}{attempt}.", below(&path))).await? {
             if key_of(&item).is_some_and(|key| key.depth() == depth) {
-                children.push(self.run_of(item).await?);
+                children.push(Self::light(&item)?);
             }
         }
         children.sort_by_key(|run| run.key.step());
@@ -84,8 +84,8 @@ impl Store {
         let children = self.between(run_id, &below(&path)).await?;
         family.extend(children.into_iter().filter(|item| key_of(item).is_some_and(|child| child != *key)));
         let mut runs = Vec::with_capacity(family.len());
-        for item in family {
-            runs.push(self.run_of(item).await?);
+        for item in &family {
+            runs.push(Self::light(item)?);
         }
         runs.sort_by_cached_key(|run| steps(&run.key));
         Ok(runs)

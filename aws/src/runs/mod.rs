@@ -11,8 +11,8 @@ mod record;
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
-use pumice_core::run::{NewRun, Run};
+use pumice_core::ports::{Change, CommitError, Created, Doc, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
 
 use crate::attribute::Item;
@@ -34,21 +34,50 @@ impl Store {
         self.item(run_key(key)).await
     }
 
-    async fn run_of(&self, mut item: Item) -> Result<Run, StoreError> {
-        self.restore(&mut item).await?;
-        read_run(&item)
+    /// A record with all its parts.
+    async fn whole(&self, mut item: Item) -> Result<Run, StoreError> {
+        let run_id = text_of(&item, "run_id").unwrap_or_default().to_owned();
+        let apart = self.restore(&run_id, &mut item).await?;
+        Ok(Run { apart, ..read_run(&item)? })
     }
 
-    /// The records with these keys that exist, in this order.
+    /// A record to be looked at: without the parts that are kept elsewhere.
+    fn light(item: &Item) -> Result<Run, StoreError> {
+        Ok(Run { apart: Self::apart(item), ..read_run(item)? })
+    }
+
+    /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
+    /// is told of, and is not in the way of the others.
     async fn records(&self, keys: &[RunKey]) -> Result<Vec<Run>, StoreError> {
         let table = self.names.runs();
         let wanted = keys.iter().map(|key| (table.clone(), run_key(key))).collect();
         let mut runs = Vec::new();
         for (_, item) in self.get_all(&format!("reading table {table}"), wanted).await? {
-            runs.push(self.run_of(item).await?);
+            match Self::light(&item) {
+                Ok(run) => runs.push(run),
+                Err(error) => tracing::error!(%error, "a run is left out"),
+            }
         }
         runs.sort_by_key(|run| keys.iter().position(|key| *key == run.key));
         Ok(runs)
+    }
+
+    /// A run's spec, or where it was.
+    async fn spec_of(
+        &self,
+        key: &RunKey,
+        record: &Item,
+        pinned: Option<Item>,
+    ) -> Result<Result<RunSpec, String>, StoreError> {
+        let text = match (text_of(record, SPEC), pinned) {
+            (Some(spec), _) => return read_spec(key, spec).map(Ok),
+            (None, Some(item)) => self.spec_text(&item).await?,
+            (None, None) => Err(format!("table {}", self.names.runs())),
+        };
+        match text {
+            Ok(text) => read_spec(key, &text).map(Ok),
+            Err(place) => Ok(Err(place)),
+        }
     }
 }
 
@@ -62,7 +91,7 @@ impl RunStore for Store {
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
         match self.record_item(key).await? {
-            Some(item) => self.run_of(item).await.map(Some),
+            Some(item) => self.whole(item).await.map(Some),
             None => Ok(None),
         }
     }
@@ -87,12 +116,13 @@ impl RunStore for Store {
             }
         }
         let Some(record) = record else { return Ok(None) };
-        let spec = match (text_of(&record, SPEC), pinned) {
-            (Some(spec), _) => read_spec(key, spec)?,
-            (None, Some(item)) => read_spec(key, &self.spec_text(&item).await?)?,
-            (None, None) => return Err(StoreError::new(format!("the spec of run {key} is gone"))),
-        };
-        Ok(Some((self.run_of(record).await?, spec)))
+        let spec = self.spec_of(key, &record, pinned).await?;
+        let mut run = self.whole(record).await?;
+        let spec = spec.unwrap_or_else(|place| {
+            run.apart.push(Apart { part: Part::Spec, place, gone: true });
+            RunSpec { job: Doc::new(), rendered: None }
+        });
+        Ok(Some((run, spec)))
     }
 
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {

@@ -105,6 +105,8 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     // They follow from the key.
     fields.remove("key");
     fields.remove("run_id");
+    // Where its parts are has attributes of its own.
+    fields.remove("apart");
     let usual = [
         ("cancel", json!(false)),
         ("crashes", json!(0)),
@@ -195,6 +197,7 @@ mod tests {
     use pumice_core::job_type::Rendered;
     use pumice_core::run::{Duties, Keyed, Lease, Lineage, Worker};
 
+    use super::super::large::MAX_INLINE;
     use super::*;
 
     fn run() -> Run {
@@ -280,6 +283,7 @@ mod tests {
             duties: Some(Duties { actions: None, done: 0, wake_parent: true }),
             rendered: Some(Rendered { payload: json!(1), parameters: Map::new() }),
             result: json!(1),
+            apart: Vec::new(),
             reason: Some("r".to_owned()),
             hostname: Some("h".to_owned()),
             expires: at.trunc_subsecs(0),
@@ -296,6 +300,26 @@ mod tests {
             assert!(OPTIONAL.contains(&name.as_str()), "{name} would stay");
         }
         assert_eq!(read_run(&stored(&full())).unwrap(), full());
+    }
+
+    #[test]
+    fn a_record_with_all_that_may_stand_in_it_fits_into_an_item() {
+        // What takes most room in an item for its length as JSON: short numbers.
+        let widest = |bytes: usize| Value::Array(vec![json!(1); bytes / 2 - 1]);
+        let mut run = full();
+        for number in 0..300 {
+            run.log.push(Status::Logging, run.ts_dispatch, widest(if number % 2 == 0 { 200 } else { 8_000 }));
+        }
+        run.reason = Some("x".repeat(8 * 1024));
+        run.result = widest(MAX_INLINE);
+        run.rendered = Some(Rendered { payload: widest(MAX_INLINE - 100), parameters: Map::new() });
+        let mut item = stored(&run);
+        item.insert(SPEC.to_owned(), text("x".repeat(MAX_EMBEDDED)));
+        for name in ["result", "rendered"] {
+            let bytes = value_text(&item[name]).len();
+            assert!((MAX_INLINE - 300..=MAX_INLINE).contains(&bytes), "{name}: {bytes}");
+        }
+        assert!(size(&item) < 380 * 1024, "{}", size(&item));
     }
 
     #[test]

@@ -125,8 +125,10 @@ pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecor
 pub(super) async fn runs_json(store: &dyn RunStore, runs: &[RunRecord]) -> Result<Vec<Value>, Failure> {
     let mut shown = Vec::with_capacity(runs.len());
     for run in runs {
-        let spec = store.load_with_spec(&run.key).await?.map(|(_, spec)| spec);
-        shown.push(view::run_json(run, spec.as_ref()));
+        // A list leaves out what is large.
+        let found = store.load_with_spec(&run.key).await?;
+        let (whole, spec) = found.map_or((None, None), |(whole, spec)| (Some(whole), Some(spec)));
+        shown.push(view::run_json(whole.as_ref().unwrap_or(run), spec.as_ref()));
     }
     Ok(shown)
 }

@@ -70,10 +70,14 @@ async fn show(global: &Global, store: &dyn RunStore, key: &RunKey) -> Result<(),
     if global.output != Format::Table {
         return super::run::show(global, store, &runs).await;
     }
+    // A list leaves out what is large.
+    let whole = store.load_with_spec(key).await?;
+    let root = whole.as_ref().map_or(root, |(whole, _)| whole);
     print(global.output, &Value::Null, || {
         let mut lines = view::tree(&runs, SystemClock.now());
         lines.push(String::new());
         lines.extend(log_lines(root));
+        lines.extend(view::notes(root));
         if !root.result.is_null() {
             lines.push(String::new());
             lines.push(format!("result {}", serde_json::to_string_pretty(&root.result).unwrap_or_default()));

@@ -50,8 +50,11 @@ impl Dispatcher {
         run.lineage = lineage;
         let spec = RunSpec { job: job.document, rendered: None };
         let new = NewRun { run: run.clone(), spec: spec.clone() };
-        let created = self.site().ports.runs.create(vec![(new, None)]).await?.pop();
-        match created.and_then(|created| created.existing) {
+        let created = self.site().ports.runs.create(vec![(new, None)]).await?.pop().unwrap_or_default();
+        if let Some(why) = created.refused {
+            return self.turn_away(message, why).await.map(Err);
+        }
+        match created.existing {
             None => Ok(Ok((run, spec))),
             Some(_) => match self.site().ports.runs.load_with_spec(&run.key).await? {
                 Some(found) => Ok(Ok(found)),

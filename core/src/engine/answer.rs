@@ -10,6 +10,12 @@ use crate::run::{Keyed, Run};
 
 /// What became of a run that was to be made.
 pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchError> {
+    if let Some(why) = created.refused {
+        return Err(DispatchError::TooLarge(why));
+    }
+    if let Some(error) = created.failed {
+        return Err(error.into());
+    }
     let Some(existing) = created.existing else {
         return Ok(Accepted { job_id: run.job_id, run_id: run.run_id, status: run.status, existing: false });
     };
@@ -94,7 +100,7 @@ mod tests {
     }
 
     fn refused(first: Keyed, second: Keyed) -> String {
-        let created = Created { existing: Some(Box::new(run(Some(first)))), sent: false };
+        let created = Created { existing: Some(Box::new(run(Some(first)))), ..Created::default() };
         match answer(run(Some(second)), created) {
             Err(error @ DispatchError::KeyTaken { .. }) => error.to_string(),
             other => panic!("{other:?}"),
@@ -112,7 +118,7 @@ mod tests {
              {\"globals\":{},\"parameters\":{\"day\":1},\"when\":\"now\"}, this one is \
              {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}"
         );
-        let created = Created { existing: Some(Box::new(run(Some(first.clone())))), sent: false };
+        let created = Created { existing: Some(Box::new(run(Some(first.clone())))), ..Created::default() };
         assert!(answer(run(Some(first)), created).unwrap().existing, "the same request is no mistake");
     }
 

@@ -7,7 +7,7 @@ use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
-use crate::run::{Decision, IllegalTransition, Input, Run, Status, decide};
+use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
 
 /// Most times one input is tried, because others wrote first or the store did not answer.
 const MAX_TRIES: usize = 100;
@@ -30,6 +30,9 @@ pub enum ApplyError {
     /// The record is gone.
     #[error("the record of run {0} is gone")]
     Gone(RunKey),
+    /// The record would be larger than the store takes.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -38,6 +41,8 @@ pub enum ApplyError {
 impl Dispatcher {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the claim of the one who writes holds.
+    /// The end of an attempt that is too large for the store is recorded without its result: tried
+    /// again as it is, it would be refused until the claim ran out, and the attempt made again.
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
@@ -46,8 +51,8 @@ impl Dispatcher {
         Box::pin(self.apply_patiently(run, input)).await
     }
 
-    async fn apply_patiently(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
-        let key = run.key.clone();
+    async fn apply_patiently(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;
         let mut known = Known { run: Some(run), unsure: None };
@@ -60,10 +65,14 @@ impl Dispatcher {
                     if next >= give_up {
                         return Err(error.into());
                     }
-                    tracing::warn!(%key, %error, "a write is tried again");
+                    tracing::warn!(%run_id, %job_id, %key, %error, "a write is tried again");
                     self.site().ports.clock.sleep_until(next).await;
                     pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
+                Err(ApplyError::TooLarge(why)) => match input.without_result(&why) {
+                    Some(smaller) => input = smaller,
+                    None => return Err(ApplyError::TooLarge(why)),
+                },
                 Err(error) => return Err(error),
             }
         }
@@ -91,6 +100,10 @@ impl Dispatcher {
             Ok(next) => Ok(Some(next)),
             Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(run))),
             Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            Err(Applied::Commit(CommitError::TooLarge(why), _)) => {
+                known.run = Some(run);
+                Err(ApplyError::TooLarge(why))
+            }
             // A conflict may be with this very write: an answer was lost and the request repeated.
             Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
                 known.unsure = Some(decision);
@@ -138,12 +151,22 @@ impl Dispatcher {
         }
     }
 
-    /// Sends a message. One that is not sent costs time only: the sweeper sends it.
+    /// Sends a message.
     pub(super) async fn send_message(&self, outgoing: Outgoing) {
-        let key = outgoing.message.key();
-        for outcome in self.site().ports.queue.send(vec![outgoing]).await {
+        self.send_all(vec![outgoing]).await;
+    }
+
+    /// Sends messages. One that is not sent costs time only: the sweeper sends it.
+    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) {
+        if messages.is_empty() {
+            return;
+        }
+        let about: Vec<_> =
+            messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect();
+        let outcomes = self.site().ports.queue.send(messages).await;
+        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
             if let Err(error) = outcome {
-                tracing::warn!(%key, %error, "a message was not sent; the sweeper will");
+                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
             }
         }
     }
@@ -187,8 +210,13 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.status == wanted.status
         && stored.attempt == wanted.attempt
         && stored.duties == wanted.duties
-        && stored.rendered == wanted.rendered
+        && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
+}
+
+/// One line about a run whose record somebody removed while it ran.
+pub(super) fn log_gone(run: &Run) {
+    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; the job was stopped");
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde_json::json;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, log_gone};
 use super::dispatch::Dispatcher;
 use super::told::Told;
 use super::{Engine, Grip, Invocation};
@@ -173,7 +173,10 @@ impl Engine {
     ) -> Option<Stop> {
         let stored = match self.site.ports.runs.load(&run.key).await {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Some(Stop::Lost),
+            Ok(None) => {
+                log_gone(run);
+                return Some(Stop::Lost);
+            }
             // A store that does not answer now may answer next time; the lease bounds the wait.
             Err(_) => return (self.now() >= grip.until()).then_some(Stop::Lost),
         };

@@ -2,10 +2,12 @@
 
 use futures_util::future::BoxFuture;
 
-use super::Above;
+use super::apply::ApplyError;
 use super::attempt::child_lineage;
+use super::handle::rest;
 use super::steps::Place;
 use super::verdict::Verdict;
+use super::{Above, Engine};
 use crate::duration::Span;
 use crate::globals::merge_globals;
 use crate::job_type::{Kind, Stop};
@@ -60,10 +62,10 @@ impl<'a> Place<'a> {
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.foreach_index = planned.foreach_index;
-        Box::pin(self.begin_child(run, job)).await.map(Ok)
+        Box::pin(self.begin_child(run, job)).await
     }
 
-    async fn begin_child(self, run: Run, job: JobSpec) -> Result<Run, StoreError> {
+    async fn begin_child(self, run: Run, job: JobSpec) -> Result<Result<Run, String>, StoreError> {
         let Place { engine, invocation, cancel, grip, .. } = self;
         let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
@@ -79,7 +81,7 @@ impl<'a> Place<'a> {
         };
         if !above.may_begin(engine.now()) {
             // Whoever has the parent now makes its children.
-            return Ok(run);
+            return Ok(Ok(run));
         }
         if self.is_deep(&run) {
             return self.leave_to_another(NewRun { run, spec }).await;
@@ -88,9 +90,12 @@ impl<'a> Place<'a> {
             Some(first) => engine.dispatcher.decide_new(run, first),
             None => run,
         };
-        let (run, spec) = self.create(NewRun { run, spec }, None).await?;
+        let (run, spec) = match self.create(NewRun { run, spec }, None).await? {
+            Ok(made) => made,
+            Err(why) => return Ok(Err(why)),
+        };
         if !run.is_held(&invocation.owner, run.epoch) {
-            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await;
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await.map(Ok);
         }
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
             // The others were told while this one was not there yet.
@@ -98,9 +103,9 @@ impl<'a> Place<'a> {
         }
         let run = Box::pin(engine.run_claimed(run, &spec, &job, invocation, Some(above))).await?;
         if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
-            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await;
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await.map(Ok);
         }
-        Ok(run)
+        Ok(Ok(run))
     }
 
     /// Whether the child has steps of its own, too many levels below the run that this invocation
@@ -112,37 +117,42 @@ impl<'a> Place<'a> {
     }
 
     /// Makes a child that runs in an invocation of its own, and reports when it has ended.
-    async fn leave_to_another(self, mut new: NewRun) -> Result<Run, StoreError> {
+    async fn leave_to_another(self, mut new: NewRun) -> Result<Result<Run, String>, StoreError> {
         let wake = first_wake(&mut new.run, self.engine.now());
         let message = Message::about(&self.engine.site.realm, &new.run);
         let outgoing = wake.map(|wake| Outgoing { message, at: wake.at });
-        let (run, _) = self.create(new, outgoing).await?;
-        Ok(run)
+        Ok(self.create(new, outgoing).await?.map(|(run, _)| run))
     }
 
-    /// Makes the record, or finds the one that was made before: its key follows from its place.
-    async fn create(self, new: NewRun, message: Option<Outgoing>) -> Result<(Run, RunSpec), StoreError> {
+    /// Makes the record, or finds the one that was made before: its key follows from its place. The
+    /// inner error says why there can never be one.
+    async fn create(
+        self,
+        new: NewRun,
+        message: Option<Outgoing>,
+    ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
         let ports = &self.engine.site.ports;
         let mut tries = 0;
-        let existing = loop {
+        let created = loop {
             tries += 1;
             match ports.runs.create(vec![(new.clone(), message.clone())]).await {
-                Ok(created) => {
-                    let unsent = created.iter().all(|created| created.existing.is_none() && !created.sent);
-                    if let Some(outgoing) = message.clone().filter(|_| unsent) {
-                        self.engine.dispatcher.send_message(outgoing).await;
-                    }
-                    break created.into_iter().any(|created| created.existing.is_some());
-                }
+                Ok(created) => break created.into_iter().next().unwrap_or_default(),
                 Err(error) if tries >= MAX_TRIES => return Err(error),
                 Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
             }
         };
-        if !existing {
-            return Ok((new.run, new.spec));
+        if let Some(why) = created.refused {
+            return Ok(Err(why));
+        }
+        if let Some(outgoing) = message.filter(|_| created.is_unsent()) {
+            self.engine.dispatcher.send_message(outgoing).await;
+        }
+        if created.existing.is_none() {
+            return Ok(Ok((new.run, new.spec)));
         }
         let found = ports.runs.load_with_spec(&new.run.key).await?;
-        found.ok_or_else(|| StoreError::new(format!("the record of run {} is gone", new.run.key)))
+        let gone = || StoreError::new(format!("the record of run {} is gone", new.run.key));
+        found.map(Ok).ok_or_else(gone)
     }
 
     /// The input that ends a child which may not start.
@@ -156,5 +166,22 @@ impl<'a> Place<'a> {
             worker: self.invocation.owner.clone(),
             until: self.invocation.lease_until(self.engine.now(), self.engine.limits.lease),
         }
+    }
+}
+
+impl Engine {
+    /// Asks all children of a run's attempt to stop.
+    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
+        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
+            if !child.status.is_end() {
+                match self.dispatcher.apply(child, Input::Cancel).await {
+                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
+                    Err(error) => {
+                        rest(error)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

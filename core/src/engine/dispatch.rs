@@ -152,16 +152,10 @@ impl Dispatcher {
         let unsent: Vec<Outgoing> = wanted
             .iter()
             .zip(&created)
-            .filter(|(_, created)| created.existing.is_none() && !created.sent)
+            .filter(|(_, created)| created.is_unsent())
             .filter_map(|((_, message), _)| message.clone())
             .collect();
-        if !unsent.is_empty() {
-            for outcome in self.site.ports.queue.send(unsent).await {
-                if let Err(error) = outcome {
-                    tracing::warn!(%error, "a message was not sent; the sweeper will");
-                }
-            }
-        }
+        self.send_all(unsent).await;
         Ok(wanted.into_iter().zip(created).map(|((run, _), created)| answer(run, created)).collect())
     }
 

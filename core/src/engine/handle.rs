@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, log_gone};
 use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
@@ -14,7 +14,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Run, Status, Worker, decide, look};
+use crate::run::{Input, Look, Part, Run, Status, Worker, decide, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -86,6 +86,10 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
+        if let Some(place) = run.gone(Part::Spec) {
+            let reason = format!("its spec is gone from {place}");
+            return self.end_without_spec(run, reason, invocation, parent).await;
+        }
         let job = match self.dispatcher.pinned_job(&run.job_id, &spec.job) {
             Ok(job) => job,
             Err(error) => {
@@ -106,14 +110,10 @@ impl Engine {
                     }
                     return Box::pin(self.close(run, status, reason, Some(&job), invocation, parent)).await;
                 }
-                Look::Duties => {
-                    let until = invocation.lease_until(self.now(), self.limits.lease);
-                    let input = Input::ClaimDuties { worker: invocation.owner.clone(), until };
-                    match self.dispatcher.apply(run, input).await {
-                        Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
-                        Err(error) => return rest(error),
-                    }
-                }
+                Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
+                    Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
+                    Err(error) => return rest(error),
+                },
                 Look::Start { first } => {
                     if self.worker != run.worker {
                         let reason =
@@ -133,6 +133,35 @@ impl Engine {
                 return Ok(run);
             }
         }
+    }
+
+    /// Ends a run of which nobody can tell any more what it is to run, nor which actions it has.
+    async fn end_without_spec(
+        &self,
+        run: Run,
+        reason: String,
+        invocation: &Invocation,
+        parent: Option<Above<'_>>,
+    ) -> Result<Run, StoreError> {
+        match look(&run, false, self.now()) {
+            Look::Drop(_) => Ok(run),
+            Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
+                Ok(claimed) => self.tell_and_clear(claimed, invocation).await,
+                Err(error) => rest(error),
+            },
+            Look::Close(..) | Look::Start { .. } => {
+                if run.ts_start.is_some() {
+                    // What it started must not go on for nobody.
+                    self.cancel_children(&run).await?;
+                }
+                self.close(run, Status::Failed, reason, None, invocation, parent).await
+            }
+        }
+    }
+
+    fn claim_duties(&self, invocation: &Invocation) -> Input {
+        let until = invocation.lease_until(self.now(), self.limits.lease);
+        Input::ClaimDuties { worker: invocation.owner.clone(), until }
     }
 
     /// Claims a run, after it was told whether it may start at all.
@@ -237,8 +266,14 @@ impl Engine {
             jitter: self.site.ports.random.unit(),
             rendered,
         };
+        let stood = run.clone();
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
+            // Not an error: its message would come again, and find no record, and start the job anew.
+            Err(ApplyError::Gone(_)) => {
+                log_gone(&stood);
+                Ok(stood)
+            }
             Err(error) => rest(error),
         }
     }
@@ -278,9 +313,9 @@ impl Engine {
     async fn put_back(&self, run: Run, invocation: &Invocation) {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
-        let key = run.key.clone();
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         if let Err(error) = self.dispatcher.apply(run, input).await {
-            tracing::warn!(%key, %error, "a claim is not given up; it runs out");
+            tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
         }
     }
 
@@ -328,6 +363,7 @@ pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
         ApplyError::Illegal(_, run) => Ok(*run),
         ApplyError::Locked(by) => Err(StoreError::new(format!("run {by} holds the lock of the job"))),
         ApplyError::Gone(key) => Err(StoreError::new(format!("the record of run {key} is gone"))),
+        ApplyError::TooLarge(why) => Err(StoreError::new(why)),
         ApplyError::Store(error) => Err(error),
     }
 }

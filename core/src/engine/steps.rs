@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError, took_effect};
+use super::apply::{Applied, ApplyError, log_gone, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
 use super::handle::rest;
 use super::told::Told;
@@ -18,7 +18,7 @@ use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Run};
+use crate::run::{Input, Outcome, Part, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
@@ -147,6 +147,12 @@ impl Engine {
         if let Some(rendered) = &run.rendered {
             return Ok(Ok((run.clone(), rendered.clone())));
         }
+        if let Some(place) = run.gone(Part::Rendered) {
+            // Looked up anew, the plan might be another, and its steps those of two plans.
+            self.cancel_children(run).await?;
+            let reason = format!("the plan of its steps is gone from {place}: dispatch the job again");
+            return Ok(Err(Stepped::Ended(failure(JobError::permanent(reason)))));
+        }
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
         let context = JobContext {
             run,
@@ -171,6 +177,9 @@ impl Engine {
                 let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
                 match self.dispatcher.apply(run.clone(), input).await {
                     Ok(pinned) => Ok(Ok((pinned, rendered))),
+                    Err(ApplyError::TooLarge(why)) => {
+                        Ok(Err(Stepped::Ended(failure(JobError::permanent(why)))))
+                    }
                     Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
                 }
             }
@@ -330,7 +339,11 @@ impl Walk<'_> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
-            return Err(StoreError::new(format!("the record of run {} is gone", run.key)));
+            // Not an error, see `run_claimed`. Whoever watches the run may have told of it.
+            if self.place.cancel.is_stopped() != Some(Stop::Lost) {
+                log_gone(run);
+            }
+            return Ok(Some(run.clone()));
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
             return Ok(Some(stored));
@@ -348,6 +361,7 @@ impl Walk<'_> {
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
+            Err(Applied::Commit(CommitError::TooLarge(why), _)) => Err(StoreError::new(why)),
             Err(Applied::Commit(_, decision)) => {
                 let now_stored = engine.dispatcher.reload(&run.key).await.or_else(rest)?;
                 if took_effect(&decision.run, &now_stored) {
@@ -358,23 +372,6 @@ impl Walk<'_> {
             }
             Err(Applied::Illegal(_)) => Ok(None),
         }
-    }
-}
-
-impl Engine {
-    /// Asks all children of a run's attempt to stop.
-    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
-        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
-            if !child.status.is_end() {
-                match self.dispatcher.apply(child, Input::Cancel).await {
-                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
-                    Err(error) => {
-                        rest(error)?;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 
+use super::apply::ApplyError;
 use super::dispatch::Dispatcher;
 use super::handle::rest;
 use crate::ports::StoreError;
@@ -25,6 +26,10 @@ impl Dispatcher {
             for outcome in join_all(looking).await {
                 match outcome {
                     Ok(_) => sent += 1,
+                    // What is wrong with one record alone is not in the way of the others.
+                    Err(error @ (ApplyError::Gone(_) | ApplyError::TooLarge(_))) => {
+                        tracing::warn!(%error, "a run that is due cannot be looked at");
+                    }
                     Err(error) => {
                         rest(error)?;
                     }

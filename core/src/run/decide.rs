@@ -6,6 +6,7 @@
 use chrono::SubsecRound;
 use serde_json::{Value, json};
 
+use super::event::bounded_text;
 use super::fits::{held, not_ended, not_held, running, startable, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
 use super::look::{crashes_so_far, is_suspended};
@@ -73,7 +74,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered } => {
             running(run, &worker, epoch)?;
             let mut next = run.clone();
-            next.rendered = rendered.or(next.rendered);
+            if rendered.is_some() {
+                next.set_rendered(rendered);
+            }
             Ok(finish(next, outcome, actions, tell_parent, jitter, now))
         }
         Input::Suspend { worker, epoch, resume, ends } => {
@@ -82,7 +85,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         }
         Input::Pin { worker, epoch, rendered } => {
             running(run, &worker, epoch)?;
-            Ok(plain(Run { rendered: Some(rendered), ..run.clone() }))
+            let mut next = run.clone();
+            next.set_rendered(Some(rendered));
+            Ok(plain(next))
         }
         Input::ActionDone { worker, epoch, index, error } => {
             held(run, &worker, epoch)?;
@@ -144,7 +149,8 @@ fn closed(run: &Run, status: Status, reason: String, lease: Lease, now: Timestam
     let mut next = run.clone();
     next.crashes = crashes_so_far(run);
     next.epoch += 1;
-    next.result = json!({ "error": reason });
+    let reason = bounded_text(reason);
+    next.set_result(json!({ "error": reason }));
     next.log.push(status, now, Value::String(reason.clone()));
     next.reason = Some(reason);
     next.lease = Some(lease);
@@ -196,7 +202,7 @@ fn finish(
             if let Some(fields) = result.as_object_mut() {
                 fields.entry("error").or_insert(Value::Null);
             }
-            next.result = result;
+            next.set_result(result);
             next.reason = None;
             next.log.push(Status::Complete, now, Value::Null);
             let due = on_success.then_some(ActionsWhen::OnSuccess);
@@ -204,12 +210,13 @@ fn finish(
         }
         Outcome::Cancelled => {
             next.reason = Some("cancelled while it ran".to_owned());
-            next.result = json!({ "error": "cancelled" });
+            next.set_result(json!({ "error": "cancelled" }));
             next.log.push(Status::Cancelled, now, Value::Null);
             end(next, Status::Cancelled, None, tell_parent, now)
         }
         Outcome::Failure { reason, result, retryable } => {
-            next.result = result;
+            let reason = bounded_text(reason);
+            next.set_result(result);
             next.reason = Some(reason.clone());
             if retryable && next.attempt < next.retry.limit && !next.cancel {
                 return retry(next, &reason, on_retry, jitter, now);
@@ -358,7 +365,7 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     }
     next.epoch += 1;
     next.reason = Some("cancelled before it ran".to_owned());
-    next.result = json!({ "error": "cancelled" });
+    next.set_result(json!({ "error": "cancelled" }));
     next.log.push(Status::Cancelled, now, Value::Null);
     let mut decision = end(next, Status::Cancelled, None, true, now);
     if decision.run.duties.is_some() {

@@ -66,12 +66,19 @@ fn bounded(info: Value) -> Value {
     if size(&info) <= MAX_INFO_BYTES {
         return info;
     }
-    let text = match info {
+    Value::String(bounded_text(match info {
         Value::String(text) => text,
         other => other.to_string(),
-    };
+    }))
+}
+
+/// The text, or its beginning when it alone would fill the log: a record must fit into its store.
+pub(super) fn bounded_text(text: String) -> String {
+    if text.len() <= MAX_INFO_BYTES {
+        return text;
+    }
     let end = text.floor_char_boundary(MAX_INFO_BYTES);
-    Value::String(format!("{}… ({} bytes in all)", &text[..end], text.len()))
+    format!("{}… ({} bytes in all)", &text[..end], text.len())
 }
 
 /// About how many bytes a value takes as JSON.

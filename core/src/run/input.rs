@@ -1,7 +1,8 @@
 //! What can happen to a run, and what follows from it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::event::bounded_text;
 use super::record::{Run, Worker};
 use super::status::Status;
 use crate::Timestamp;
@@ -145,6 +146,44 @@ pub enum Input {
     Sweep,
 }
 
+impl Input {
+    /// The end of an attempt without what is too large to be recorded, for this reason; `None` when
+    /// there is nothing to leave out. An attempt that went well has failed then, and no other attempt
+    /// would help; what is recorded says that the work was done.
+    #[must_use]
+    pub fn without_result(&self, why: &str) -> Option<Self> {
+        let Self::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered } = self else {
+            return None;
+        };
+        let bare = |reason: &str| json!({ "error": reason });
+        let outcome = match outcome {
+            Outcome::Failure { reason, result, .. } if *result == bare(reason) && rendered.is_none() => {
+                return None;
+            }
+            Outcome::Cancelled if rendered.is_none() => return None,
+            Outcome::Cancelled => Outcome::Cancelled,
+            Outcome::Success(_) => {
+                let reason = bounded_text(format!("its work is done, but its end cannot be recorded: {why}"));
+                Outcome::Failure { result: bare(&reason), reason, retryable: false }
+            }
+            Outcome::Failure { reason, retryable, .. } => {
+                let reason =
+                    bounded_text(format!("{reason} (what there is to tell besides is left out: {why})"));
+                Outcome::Failure { result: bare(&reason), reason, retryable: *retryable }
+            }
+        };
+        Some(Self::Finish {
+            worker: worker.clone(),
+            epoch: *epoch,
+            outcome,
+            actions: *actions,
+            tell_parent: *tell_parent,
+            jitter: *jitter,
+            rendered: None,
+        })
+    }
+}
+
 /// A message to be sent: time to look at a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {
@@ -190,4 +229,45 @@ pub enum IllegalTransition {
     /// Nothing would change.
     #[error("there is nothing to change")]
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finish(outcome: Outcome, rendered: Option<Rendered>) -> Input {
+        let (worker, actions) = (Worker("one".to_owned()), [true; 3]);
+        Input::Finish { worker, epoch: 1, outcome, actions, tell_parent: true, jitter: 0.5, rendered }
+    }
+
+    fn left(outcome: Outcome, rendered: bool) -> Option<Outcome> {
+        let rendered =
+            rendered.then(|| Rendered { payload: Value::Null, parameters: serde_json::Map::new() });
+        match finish(outcome, rendered).without_result("it is large")? {
+            Input::Finish { outcome, rendered: None, .. } => Some(outcome),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_recorded_is_left_out_once_and_told() {
+        let failure = |reason: &str, result: Value, retryable| {
+            let reason = reason.to_owned();
+            Outcome::Failure { reason, result, retryable }
+        };
+        let done = left(Outcome::Success(json!("x")), false).unwrap();
+        let told = "its work is done, but its end cannot be recorded: it is large";
+        assert_eq!(done, failure(told, json!({ "error": told }), false));
+        assert_eq!(left(done, false), None, "there is nothing more to leave out");
+        let failed = left(failure("it broke", json!({ "error": "it broke", "data": 1 }), true), true);
+        let told = "it broke (what there is to tell besides is left out: it is large)";
+        assert_eq!(failed, Some(failure(told, json!({ "error": told }), true)), "it may be tried again");
+        assert_eq!(left(Outcome::Cancelled, true), Some(Outcome::Cancelled));
+        assert_eq!(left(Outcome::Cancelled, false), None);
+        assert!(Input::Sweep.without_result("it is large").is_none());
+        match left(failure(&"é".repeat(200_000), json!(1), false), false) {
+            Some(Outcome::Failure { reason, .. }) => assert!(reason.len() < 9_000, "{}", reason.len()),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A run: one execution of a job, from dispatch to end.
 
+mod apart;
 mod decide;
 mod event;
 mod fits;
@@ -9,6 +10,7 @@ mod record;
 mod retry;
 mod status;
 
+pub use apart::{Apart, Part};
 pub use decide::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE, decide, first_wake};
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
 pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};

@@ -4,6 +4,7 @@ use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::apart::Apart;
 use super::event::RunLog;
 use super::{Status, WAKE_GRACE};
 use crate::Timestamp;
@@ -180,6 +181,9 @@ pub struct Run {
     /// What the last attempt gave, or tells of its failure.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+    /// Which of its parts are kept elsewhere, and where: the store's to fill in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Apart>,
     /// Why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -244,6 +248,7 @@ impl Run {
             duties: None,
             rendered: None,
             result: Value::Null,
+            apart: Vec::new(),
             reason: None,
             hostname: None,
             // As it is stored, so that a record that was read equals the one that was written.

@@ -9,7 +9,7 @@ use crate::spec::RetryBackoff;
 pub(super) fn begin_next(next: &mut Run) {
     next.attempt += 1;
     next.lease = None;
-    next.rendered = None;
+    next.set_rendered(None);
     next.ts_attempt = None;
 }
 

@@ -104,7 +104,7 @@ impl RunStore for Memory {
             if let Some(outgoing) = message.filter(|_| sent) {
                 tables.queues.put(&outgoing);
             }
-            created.push(Created { existing, sent });
+            created.push(Created { existing, sent, ..Created::default() });
         }
         Ok(created)
     }

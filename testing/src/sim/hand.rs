@@ -200,7 +200,7 @@ fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Cre
     super::mutants::on_create(world, &mut new);
     let run = new.run.clone();
     if let Some(existing) = world.runs.create(new) {
-        return Created { existing: Some(Box::new(existing)), sent: false };
+        return Created { existing: Some(Box::new(existing)), ..Created::default() };
     }
     let World { audit, runs, now, current, .. } = world;
     audit.created(&run, runs, *now, *current);
@@ -209,7 +209,7 @@ fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Cre
     if let Some(outgoing) = message.filter(|_| sent) {
         world.put(outgoing);
     }
-    Created { existing: None, sent }
+    Created { sent, ..Created::default() }
 }
 
 fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {

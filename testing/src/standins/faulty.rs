@@ -204,6 +204,17 @@ impl Faulty {
         handled
     }
 
+    /// Removes a run's record, as somebody may by hand.
+    ///
+    /// # Panics
+    /// When the stand-in refuses.
+    pub async fn remove(&self, key: &RunKey) {
+        use aws_sdk_dynamodb::types::AttributeValue::S;
+        let gone = self.cloud.clients.dynamodb.delete_item().table_name(self.cloud.names().runs());
+        let gone = gone.key("run_id", S(key.to_string())).key("path", S("/".to_owned()));
+        gone.send().await.expect("it is removed");
+    }
+
     /// A run's record.
     ///
     /// # Panics

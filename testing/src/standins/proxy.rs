@@ -6,6 +6,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+#[path = "in_part.rs"]
+mod in_part;
+
+/// The calls that write to tables.
+const WRITES: [&str; 3] = ["PutItem", "UpdateItem", "TransactWriteItems"];
 /// How long a call that hangs is held: longer than any client waits.
 const HANG: Duration = Duration::from_secs(120);
 
@@ -14,6 +21,11 @@ const HANG: Duration = Duration::from_secs(120);
 pub enum Fault {
     /// It is answered with an error of this code, as AWS's JSON protocols have it.
     Error(&'static str),
+    /// A transaction is cancelled, for a reason of this code at its first part.
+    Cancelled(&'static str),
+    /// Only the first of its items is read, and the others are left to be asked for again; of a batch
+    /// of messages all but the first are sent.
+    InPart,
     /// It is never answered, and does not take place.
     Hang,
     /// It takes place, and its answer is lost.
@@ -25,14 +37,30 @@ pub enum Fault {
 struct Rule {
     action: String,
     fault: Fault,
+    /// How many calls it lets pass before it meets any.
+    pass: usize,
     /// How many calls it still meets.
     left: usize,
+}
+
+impl Rule {
+    /// Whether it meets a call of this action, which it counts.
+    fn meets(&mut self, action: &str) -> bool {
+        if self.left == 0 || (self.action != "*" && self.action != action) {
+            return false;
+        }
+        let passes = self.pass > 0;
+        *(if passes { &mut self.pass } else { &mut self.left }) -= 1;
+        !passes
+    }
 }
 
 #[derive(Default)]
 struct State {
     calls: BTreeMap<String, usize>,
     rules: Vec<Rule>,
+    /// The write units that DynamoDB has told, when they are counted.
+    units: Option<f64>,
 }
 
 /// The proxy; it lives as long as the process.
@@ -71,7 +99,17 @@ impl Proxy {
 
     /// Lets the next `times` calls of an action fail, as in `PutItem`; `*` stands for all.
     pub fn fail(&self, action: &str, fault: Fault, times: usize) {
-        self.state().rules.push(Rule { action: action.to_owned(), fault, left: times });
+        self.fail_after(action, 0, fault, times);
+    }
+
+    /// The same once `pass` calls have gone well.
+    pub fn fail_after(&self, action: &str, pass: usize, fault: Fault, times: usize) {
+        self.state().rules.push(Rule { action: action.to_owned(), fault, pass, left: times });
+    }
+
+    /// Counts DynamoDB's write units from now on; gives how many there were.
+    pub fn write_units(&self) -> f64 {
+        self.state().units.replace(0.0).unwrap_or_default()
     }
 
     /// Lets no call fail from now on.
@@ -107,6 +145,32 @@ impl Message {
     }
 }
 
+impl Message {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The same message with another body.
+    fn with_body(&self, body: &Value) -> Self {
+        let body = body.to_string().into_bytes();
+        let kept = self.head.lines().filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            // They are about the body that was.
+            !["content-length", "x-amz-crc32"].iter().any(|about| name.eq_ignore_ascii_case(about))
+        });
+        let mut head: String = kept.map(|line| format!("{line}\r\n")).collect();
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+        Self { head, body }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head.trim_end().as_bytes().to_vec();
+        bytes.extend(b"\r\n\r\n");
+        bytes.extend(&self.body);
+        bytes
+    }
+}
+
 /// Reads a message with the body that its length announces; `None` at the end of a connection.
 fn read(from: &mut impl BufRead) -> std::io::Result<Option<Message>> {
     let mut head = String::new();
@@ -130,21 +194,21 @@ fn read(from: &mut impl BufRead) -> std::io::Result<Option<Message>> {
 fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::Result<()> {
     let mut requests = BufReader::new(client.try_clone()?);
     while let Some(request) = read(&mut requests)? {
-        let fault = {
+        let (fault, counted) = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let action = request.action();
             *state.calls.entry(action.clone()).or_default() += 1;
-            let rule = state
-                .rules
-                .iter_mut()
-                .find(|rule| rule.left > 0 && (rule.action == "*" || rule.action == action));
-            rule.map(|rule| {
-                rule.left -= 1;
-                rule.fault.clone()
-            })
+            let rule =
+                state.rules.iter_mut().find_map(|rule| rule.meets(&action).then(|| rule.fault.clone()));
+            (rule, state.units.is_some() && WRITES.contains(&&*action))
         };
-        match fault {
-            None => client.write_all(&forward(server, &request)?)?,
+        let answer = match fault {
+            None if counted => in_part::counted(&request, server, |units| {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.units = state.units.map(|sum| sum + units);
+            })?,
+            None => forward(server, &request)?,
+            Some(Fault::InPart) => in_part::served(&request, server)?,
             Some(Fault::Unanswered) => {
                 forward(server, &request)?;
                 return Ok(());
@@ -154,25 +218,27 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
                 return Ok(());
             }
             Some(Fault::Error(code)) => {
-                let body = format!("{{\"__type\":\"com.amazonaws#{code}\",\"message\":\"made by a test\"}}");
-                let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0";
-                write!(client, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+                refusal(&json!({ "__type": format!("com.amazonaws#{code}"), "message": "made by a test" }))
             }
-        }
+            Some(Fault::Cancelled(code)) => refusal(&json!({
+                "__type": "com.amazonaws#TransactionCanceledException",
+                "message": "made by a test",
+                "CancellationReasons": [{ "Code": code, "Message": "made by a test" }, { "Code": "None" }],
+            })),
+        };
+        client.write_all(&answer.bytes())?;
     }
     Ok(())
 }
 
+fn refusal(body: &Value) -> Message {
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n";
+    Message { head: head.to_owned(), body: Vec::new() }.with_body(body)
+}
+
 /// Hands a request on, and gives the answer as it came.
-fn forward(server: u16, request: &Message) -> std::io::Result<Vec<u8>> {
+fn forward(server: u16, request: &Message) -> std::io::Result<Message> {
     let mut upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
-    upstream.write_all(request.head.trim_end().as_bytes())?;
-    upstream.write_all(b"\r\n\r\n")?;
-    upstream.write_all(&request.body)?;
-    let mut answers = BufReader::new(upstream);
-    let Some(answer) = read(&mut answers)? else { return Err(std::io::ErrorKind::UnexpectedEof.into()) };
-    let mut bytes = answer.head.trim_end().as_bytes().to_vec();
-    bytes.extend(b"\r\n\r\n");
-    bytes.extend(&answer.body);
-    Ok(bytes)
+    upstream.write_all(&request.bytes())?;
+    read(&mut BufReader::new(upstream))?.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
