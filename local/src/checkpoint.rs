@@ -11,6 +11,9 @@ use crate::database::Database;
 
 /// After how many changed rows the log is put into the file.
 const CHECKPOINT_ROWS: u64 = 8 * 1024;
+/// How many pages the log may hold nevertheless before whoever writes next puts it into the file: while
+/// others write all the time, the last of it is never put there beside them, and it begins anew only then.
+const MAX_PAGES: i64 = 32 * 1024;
 
 /// What is known of the write-ahead log of a file.
 #[derive(Debug)]
@@ -36,9 +39,14 @@ impl WriteAheadLog {
 }
 
 impl Database {
-    /// Puts the log into the file whenever it has grown, on a connection of its own. One that fails
-    /// costs time only: whoever writes does it when the log is four times as long.
+    /// Puts the log into the file whenever it has grown, on a connection of its own. Where that fails
+    /// it costs time only: whoever writes does it.
     pub(crate) async fn keep_log_short(self) {
+        let raised =
+            self.read(|connection| connection.pragma_update(None, "wal_autocheckpoint", MAX_PAGES)).await;
+        if let Err(error) = raised {
+            tracing::warn!(%error, "the store will wait for the disk more often");
+        }
         let mut connection = None;
         loop {
             self.log().grown.notified().await;

@@ -25,10 +25,8 @@ const MAX_BATCH: usize = 512;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many pages the write-ahead log holds before whoever writes next puts it into the file, and waits
-/// for the disk. A process that serves does so before, beside those who write.
-const CHECKPOINT_PAGES: i64 = 32 * 1024;
-/// How large the log's file stays when nothing is in it, in bytes.
-const MAX_IDLE_LOG: i64 = 32 * 1024 * 1024;
+/// for the disk.
+const CHECKPOINT_PAGES: i64 = 8 * 1024;
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
 /// SQLite's cache of pages, in KiB.
@@ -274,7 +272,6 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG)?;
     // Else SQLite compiles a statement anew for each value that it is given, lest another plan be better.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
