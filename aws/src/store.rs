@@ -15,6 +15,7 @@ use crate::attribute::{Item, object, text};
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
+use crate::runs::Ahead;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) names: Names,
     pub(crate) objects: Objects,
     remembered: Arc<Mutex<Remembered>>,
+    ahead: Arc<Mutex<Ahead>>,
     hints: bool,
 }
 
@@ -46,7 +48,7 @@ impl Store {
     /// The store of a realm. Values too large for an item go to `objects`.
     #[must_use]
     pub fn new(client: Client, names: Names, objects: Objects) -> Self {
-        Self { client, names, objects, remembered: Arc::default(), hints: false }
+        Self { client, names, objects, remembered: Arc::default(), ahead: Arc::default(), hints: false }
     }
 
     /// The same, which reads all job ids to find the one that was meant when there is none by a name:
@@ -64,6 +66,10 @@ impl Store {
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
         // Each entry is put whole.
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The realm's definition, if it was read lately.

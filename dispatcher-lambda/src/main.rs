@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let site = function.site().await.map_err(|error| told(&error.into()))?;
+        let site = function.site(&[]).await.map_err(|error| told(&error.into()))?;
         let mut known = known.lock().await;
         let dispatcher = match known.take().filter(|dispatcher| dispatcher.is_on(&site)) {
             Some(dispatcher) => dispatcher,

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_core::engine::Handled;
+use pumice_core::message::Message;
+use pumice_core::run::Status;
 use pumice_testing::standins::{Faulty, dispatch, key_of, log_job, request};
 
 fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -45,16 +48,20 @@ async fn a_run_costs_six_write_units() {
 }
 
 #[tokio::test]
-async fn a_worker_that_knows_nothing_reads_the_realm_with_the_run() {
+async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
     let realm = Faulty::start(&[log_job("note")]).await;
-    dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
-    let store = realm.realm().await.store().clone();
-    let body = realm.message().await;
+    let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
+    let (cold, body) = (realm.realm().await, realm.message().await);
+    let message: Message = serde_json::from_str(&body).expect("a message");
     realm.proxy.calls();
-    let message: pumice_core::message::Message = serde_json::from_str(&body).expect("a message");
-    use pumice_core::ports::{JobStore, RunStore};
-    store.load_with_spec(&message.key()).await.expect("it answers").expect("it is there");
-    store.realm().await.expect("it is known");
+    // As its function does: the runs of the event are read with the realm.
+    cold.store().read_ahead(&[message.key()]).await.expect("it answers");
+    let engine = realm.engine_at(realm.site(&cold).await);
+    assert_eq!(engine.handle(&body, 1, None).await, Handled::Delete);
+    assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1), ("UpdateItem", 2)]));
+    assert_eq!(realm.load(&key_of(&run)).await.map(|run| run.status), Some(Status::Complete));
+    // What was read ahead is there once: the second time, the run is read as it is by then.
+    assert_eq!(engine.handle(&body, 2, None).await, Handled::Delete);
     assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1)]));
 }
 

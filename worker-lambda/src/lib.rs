@@ -1,5 +1,6 @@
 //! The worker function: SQS records in, engine calls, failed records out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
@@ -8,7 +9,8 @@ use pumice_aws::Queues;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::engine::{Engine, Handled, Limits};
-use pumice_core::ids::WorkerName;
+use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::message::Message;
 use serde_json::{Value, json};
 
 /// How long before its deadline an invocation must have ended.
@@ -30,6 +32,16 @@ pub fn limits(invocation: Duration) -> Limits {
     let usual = Limits::default();
     let grace = (invocation / GRACE_PART).max(MIN_GRACE);
     Limits { grace: usual.grace.min(Span::from(grace)), ..usual }
+}
+
+/// The runs that the messages of an event are about, as far as they can be read.
+#[must_use]
+pub fn keys(event: &Value) -> Vec<RunKey> {
+    let bodies =
+        event["Records"].as_array().into_iter().flatten().filter_map(|record| record["body"].as_str());
+    let messages = bodies.filter_map(|body| serde_json::from_str::<Message>(body).ok());
+    // One run may have two messages, and a batch must not name a key twice.
+    messages.map(|message| message.key()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Runs what the messages of an event call for, beside each other, and gives the answer that names
@@ -93,6 +105,21 @@ async fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_runs_of_an_event_are_known_before_it_is_dealt_with() {
+        let id = "0190a0a0-0000-7000-8000-000000000000";
+        let body = |key: Option<&str>| {
+            let message = json!({ "realm": "r", "worker": "w", "job_id": "j", "run_id": id, "ts_dispatch": "x", "run_key": key });
+            json!({ "body": message.to_string() })
+        };
+        let child = format!("{id}/1.0");
+        let event =
+            json!({ "Records": [body(None), { "body": "hello" }, body(Some(&child)), body(None), {}] });
+        let known: Vec<String> = keys(&event).iter().map(ToString::to_string).collect();
+        assert_eq!(known, [id.to_owned(), child]);
+        assert_eq!(keys(&json!({ "source": "aws.events" })), []);
+    }
 
     #[test]
     fn short_invocations_give_short_grace() {

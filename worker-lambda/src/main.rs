@@ -22,7 +22,8 @@ async fn main() -> Result<(), Error> {
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Engine>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let site = function.site().await.map_err(|error| told("Unreachable", &error))?;
+        let next = worker_lambda::keys(&event.payload);
+        let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
         function.clear_scratch().map_err(|error| told("Scratch", &error))?;
         let deadline = deadline(event.context.deadline);
         let mut known = known.lock().await;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
 use pumice_core::ports::StoreError;
 use tokio::sync::Mutex;
@@ -53,17 +54,19 @@ impl Function {
         &self.realm
     }
 
-    /// Where an engine runs; the same until the realm's settings are read again.
+    /// Where an engine runs; the same until the realm's settings are read again. That takes no round
+    /// trip of its own when `next` names runs that will be asked for: they are read with it.
     ///
     /// # Errors
     /// [`StoreError`] when there is no such realm, or it cannot be reached.
-    pub async fn site(&self) -> Result<Arc<Site>, StoreError> {
+    pub async fn site(&self, next: &[RunKey]) -> Result<Arc<Site>, StoreError> {
         let mut site = self.site.lock().await;
         if let Some((read, site)) = &*site
             && read.elapsed() < SITE_FRESH
         {
             return Ok(site.clone());
         }
+        self.realm.store().read_ahead(next).await?;
         let read = self.realm.site(self.host.clone()).await?;
         *site = Some((Instant::now(), read.clone()));
         Ok(read)

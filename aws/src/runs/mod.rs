@@ -1,5 +1,6 @@
 //! Records of runs, in a table of Pumice's own.
 
+mod ahead;
 mod commit;
 mod create;
 mod due;
@@ -18,7 +19,8 @@ use pumice_core::spec::RunSpec;
 use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
-use record::{SPEC, key_of, read_run, read_spec, run_key, spec_key};
+pub(crate) use ahead::Ahead;
+use record::{SPEC, read_run, read_spec, run_key};
 
 impl Store {
     /// One item of the table of runs, strongly consistent.
@@ -97,26 +99,14 @@ impl RunStore for Store {
     }
 
     /// One round trip: the record, its spec where that has an item of its own, and the realm when it
-    /// has not been read lately.
+    /// has not been read lately. None for what was read ahead.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
-        let (runs, realms) = (self.names.runs(), self.names.realms());
-        let mut wanted = vec![(runs.clone(), run_key(key)), (runs.clone(), spec_key(key))];
-        if self.fresh_realm().is_none() {
-            wanted.push((realms.clone(), self.realm_key()));
-        }
-        let (mut record, mut pinned) = (None, None);
-        for (table, item) in self.get_all(&format!("reading run {key} from table {runs}"), wanted).await? {
-            if table == realms {
-                // A realm that does not hold is told of where it is used.
-                let _ = self.take_realm(item);
-            } else if key_of(&item).is_some() {
-                record = Some(item);
-            } else {
-                pinned = Some(item);
-            }
-        }
-        let Some(record) = record else { return Ok(None) };
-        let spec = self.spec_of(key, &record, pinned).await?;
+        let read = match self.take_ahead(key) {
+            Some(read) => read,
+            None => self.read_runs(std::slice::from_ref(key)).await?.remove(key).unwrap_or_default(),
+        };
+        let Some(record) = read.record else { return Ok(None) };
+        let spec = self.spec_of(key, &record, read.pinned).await?;
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });
