@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use pumice_core::ports::{RunQuery, RunStore};
 use pumice_local::Durability;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,26 @@ pub(super) fn enqueue(durability: Durability) -> Measured {
         for _ in 0..COUNT {
             realm.dispatch("noop", 1).await?;
         }
+        Ok(vec![rate(COUNT, began)])
+    })?
+}
+
+/// Requests taken one by one from sixteen callers at the same time, each of which waits for its answer
+/// before it asks again; in runs a second.
+pub(super) fn enqueue_16(durability: Durability) -> Measured {
+    const COUNT: usize = 20_000;
+    const CALLERS: usize = 16;
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        realm.dispatch("noop", 100).await?;
+        let began = Instant::now();
+        let caller = async || {
+            for _ in 0..COUNT / CALLERS {
+                realm.dispatch("noop", 1).await?;
+            }
+            Ok::<(), String>(())
+        };
+        try_join_all((0..CALLERS).map(|_| caller())).await?;
         Ok(vec![rate(COUNT, began)])
     })?
 }

@@ -34,8 +34,9 @@ pub(crate) struct Bench {
 type Figure = (&'static [&'static str], fn(Durability) -> Result<Vec<f64>, String>);
 
 /// In the order in which they are printed.
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     (&["enqueue_s"], figures::enqueue),
+    (&["enqueue_16_s"], figures::enqueue_16),
     (&["enqueue_bulk_s"], figures::enqueue_bulk),
     (&["process_s"], figures::process),
     (&["process_100k_s"], figures::process_100k),
