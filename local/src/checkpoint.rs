@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::database::Database;
+use crate::database::{CHECKPOINT_PAGES, Database, explain};
 
 /// After how many changed rows the log is put into the file.
 const CHECKPOINT_ROWS: u64 = 8 * 1024;
@@ -42,27 +42,34 @@ impl Database {
     /// Puts the log into the file whenever it has grown, on a connection of its own. Where that fails
     /// it costs time only: whoever writes does it.
     pub(crate) async fn keep_log_short(self) {
-        let raised =
-            self.read(|connection| connection.pragma_update(None, "wal_autocheckpoint", MAX_PAGES)).await;
-        if let Err(error) = raised {
-            tracing::warn!(%error, "the store will wait for the disk more often");
-        }
         let mut connection = None;
         loop {
             self.log().grown.notified().await;
             let file = self.log().file.clone();
+            let first = connection.is_none();
             let put = spawn_blocking(move || put(&file, connection)).await;
-            connection = match put {
-                Ok(Ok(connection)) => Some(connection),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "cannot put the write-ahead log into the store");
-                    None
+            let put = put.map_err(|error| error.to_string());
+            connection = match put.and_then(|put| put.map_err(|error| explain(&error))) {
+                Ok(connection) => {
+                    if first {
+                        self.set_checkpoint_pages(MAX_PAGES).await;
+                    }
+                    Some(connection)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot put the write-ahead log into the store");
+                    tracing::warn!(error, "cannot put the write-ahead log into the store; writers do");
+                    self.set_checkpoint_pages(CHECKPOINT_PAGES).await;
                     None
                 }
             };
+        }
+    }
+
+    /// How many pages the log may hold before whoever writes next puts it into the file.
+    async fn set_checkpoint_pages(&self, pages: i64) {
+        let set = self.read(move |connection| connection.pragma_update(None, "wal_autocheckpoint", pages));
+        if let Err(error) = set.await {
+            tracing::warn!(%error, "the store keeps its limit of the write-ahead log");
         }
     }
 }

@@ -1,10 +1,6 @@
-//! The SQLite file, and the way to it: operations that come at the same time share a transaction.
-//!
-//! Whoever has an operation puts it in line. Whoever gets hold of the connection carries out all
-//! that stand in line, in one transaction, and answers each once it is committed. So a single
-//! caller goes straight through, and a busy engine pays for one commit for many writes.
+//! The SQLite file of a realm, and what this process knows of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,19 +10,18 @@ use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::spec::RealmSpec;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::checkpoint::WriteAheadLog;
+use crate::line::Line;
 use crate::queue::InFlight;
 use crate::schema::{self, Migration};
 
-/// Most operations in one transaction.
-const MAX_BATCH: usize = 512;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many pages the write-ahead log holds before whoever writes next puts it into the file, and waits
 /// for the disk.
-const CHECKPOINT_PAGES: i64 = 8 * 1024;
+pub(crate) const CHECKPOINT_PAGES: i64 = 8 * 1024;
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
 /// SQLite's cache of pages, in KiB.
@@ -68,16 +63,6 @@ pub enum OpenError {
     },
 }
 
-type Reply = Box<dyn FnOnce() + Send>;
-type CarryOut = Box<dyn FnOnce(&Connection) -> Result<Reply, rusqlite::Error> + Send>;
-
-/// An operation in line.
-struct Operation {
-    /// Whether it writes, and needs a transaction.
-    writes: bool,
-    carry_out: CarryOut,
-}
-
 /// A realm's SQLite file, shared by all adapters on it. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -85,15 +70,11 @@ pub struct Database {
 }
 
 struct Inner {
-    connection: tokio::sync::Mutex<Connection>,
-    line: Mutex<VecDeque<Operation>>,
+    line: Arc<Line>,
     /// Told when a message was put on a queue by this process.
-    pub(crate) arrived: Notify,
+    arrived: Notify,
     cache: Mutex<Cache>,
     in_flight: Mutex<InFlight>,
-    log: WriteAheadLog,
-    /// Why the last transaction failed: what its callers are told.
-    failure: Mutex<String>,
     temp: String,
     payloads: String,
 }
@@ -143,13 +124,10 @@ impl Database {
         })?;
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
-            connection: tokio::sync::Mutex::new(connection),
-            line: Mutex::default(),
+            line: Arc::new(Line::new(connection, WriteAheadLog::new(path))),
             arrived: Notify::new(),
             cache: Mutex::default(),
             in_flight: Mutex::default(),
-            log: WriteAheadLog::new(path),
-            failure: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
         };
@@ -157,7 +135,7 @@ impl Database {
     }
 
     pub(crate) fn log(&self) -> &WriteAheadLog {
-        &self.inner.log
+        self.inner.line.log()
     }
 
     pub(crate) fn arrived(&self) -> &Notify {
@@ -183,7 +161,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        self.stand_in_line(true, operation).await
+        self.inner.line.carry_out(true, operation).await
     }
 
     /// Carries out an operation that mostly reads, and needs no transaction of its own.
@@ -192,7 +170,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        self.stand_in_line(false, operation).await
+        self.inner.line.carry_out(false, operation).await
     }
 
     /// Carries out an operation with the next one that somebody waits for.
@@ -200,64 +178,7 @@ impl Database {
     where
         F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
     {
-        let carry_out = Box::new(move |connection: &Connection| {
-            operation(connection)?;
-            Ok(Box::new(|| ()) as Reply)
-        });
-        self.line().push_back(Operation { writes: true, carry_out });
-    }
-
-    async fn stand_in_line<T, F>(&self, writes: bool, operation: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
-    {
-        let (answer, answered) = oneshot::channel();
-        let carry_out = Box::new(move |connection: &Connection| {
-            let value = operation(connection)?;
-            // Whoever asked may have gone; then nobody needs the answer.
-            Ok(Box::new(move || drop(answer.send(Ok(value)))) as Reply)
-        });
-        self.line().push_back(Operation { writes, carry_out });
-        // Let those who are ready join in.
-        tokio::task::yield_now().await;
-        let mut answered = std::pin::pin!(answered);
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut answered => {
-                    let failed = |_| Err(StoreError::new(format!("the store failed: {}", self.failure())));
-                    return answer.unwrap_or_else(failed);
-                }
-                // Those who wait get hold of it in turn, so that no thread works for others for ever.
-                connection = self.inner.connection.lock() => self.work_off(&connection),
-            }
-        }
-    }
-
-    fn failure(&self) -> MutexGuard<'_, String> {
-        self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn line(&self) -> MutexGuard<'_, VecDeque<Operation>> {
-        self.inner.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Carries out what stands in line.
-    fn work_off(&self, connection: &Connection) {
-        let batch: Vec<Operation> = {
-            let mut line = self.line();
-            let count = line.len().min(MAX_BATCH);
-            line.drain(..count).collect()
-        };
-        if batch.is_empty() {
-            return;
-        }
-        if let Err(error) = commit(connection, batch) {
-            tracing::error!(%error, "the store failed");
-            *self.failure() = error;
-        }
-        self.inner.log.has_grown_to(connection.total_changes());
+        self.inner.line.carry_out_soon(operation);
     }
 }
 
@@ -276,45 +197,6 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
-}
-
-/// Carries out operations in one transaction and answers each. When one fails, none took place, and
-/// all callers are told by their answer being dropped.
-fn commit(connection: &Connection, batch: Vec<Operation>) -> Result<(), String> {
-    let begin = match batch.as_slice() {
-        // A statement alone is a transaction of its own.
-        [only] if !only.writes => None,
-        operations if operations.iter().any(|operation| operation.writes) => Some("BEGIN IMMEDIATE"),
-        _ => Some("BEGIN"),
-    };
-    let carry_out = |connection: &Connection| -> Result<Vec<Reply>, rusqlite::Error> {
-        batch.into_iter().map(|operation| (operation.carry_out)(connection)).collect()
-    };
-    let outcome = match begin {
-        Some(begin) => in_transaction(connection, begin, carry_out),
-        None => carry_out(connection),
-    };
-    outcome.map(|replies| replies.into_iter().for_each(|reply| reply())).map_err(|error| explain(&error))
-}
-
-/// Carries out something between `begin` and a commit; rolls back what failed. Its statements are
-/// compiled once, which those of rusqlite's transactions are not.
-fn in_transaction<T>(
-    connection: &Connection,
-    begin: &str,
-    carry_out: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-) -> Result<T, rusqlite::Error> {
-    if !connection.is_autocommit() {
-        // An operation panicked in the middle of one.
-        connection.execute_batch("ROLLBACK")?;
-    }
-    connection.prepare_cached(begin)?.execute([])?;
-    let outcome = carry_out(connection)
-        .and_then(|value| connection.prepare_cached("COMMIT")?.execute([]).map(|_| value));
-    if outcome.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
-    }
-    outcome
 }
 
 /// What SQLite says, in words that help.
@@ -348,22 +230,5 @@ mod tests {
             Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
         });
         assert_eq!(recompiled.await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_operation_that_panics_leaves_nothing_and_nobody_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = open(&folder);
-        let put = |connection: &Connection| connection.execute("INSERT INTO meta VALUES ('half', '')", []);
-        let other = database.clone();
-        let panicking = tokio::spawn(async move {
-            other.run(move |connection| -> Result<(), _> { panic!("after {:?}", put(connection)) }).await
-        });
-        assert!(panicking.await.unwrap_err().is_panic());
-        let found = |connection: &Connection| {
-            connection
-                .query_row("SELECT count(*) FROM meta WHERE name = 'half'", [], |row| row.get::<_, u32>(0))
-        };
-        assert_eq!(database.run(found).await.unwrap(), 0);
     }
 }

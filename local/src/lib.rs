@@ -6,6 +6,7 @@ mod database;
 mod home;
 mod jobs;
 mod leftovers;
+mod line;
 mod objects;
 mod queue;
 mod runs;

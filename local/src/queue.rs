@@ -293,7 +293,10 @@ impl Database {
             let take_all = move |connection: &Connection| database.take_from(connection, &queues, max, now);
             let (taken, exhausted, next) = self.read(take_all).await?;
             for (receipt, times) in exhausted {
-                self.bury(&receipt, &format!("handed out {times} times")).await?;
+                if let Err(error) = self.bury(&receipt, &format!("handed out {times} times")).await {
+                    // It stays hidden for a while and is found again; those that were taken wait for nobody.
+                    tracing::warn!(%error, "a message could not be put away");
+                }
             }
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if !taken.is_empty() || left.is_zero() {

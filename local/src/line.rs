@@ -1,0 +1,286 @@
+//! The way to the connection: operations that come at the same time share a transaction.
+//!
+//! Whoever has an operation puts it in line. Whoever finds the connection free carries out all that
+//! stand in line, in one transaction, and answers each once it is committed. So a single caller goes
+//! straight through, and a busy engine pays for one commit for many writes. What came meanwhile is left
+//! to a task of its own, for a caller may be dropped, or not be polled while it waits: none is ever
+//! waited for.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use pumice_core::ports::StoreError;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use crate::checkpoint::WriteAheadLog;
+use crate::database::explain;
+
+/// Most operations in one transaction.
+const MAX_BATCH: usize = 512;
+
+/// Something that stands in line.
+trait Operation: Send {
+    /// Whether it writes, and needs a transaction.
+    fn writes(&self) -> bool;
+    fn carry_out(&mut self, connection: &Connection) -> Result<(), rusqlite::Error>;
+    /// Answers whoever asked, once all is committed or none of it took place.
+    fn answer(self: Box<Self>, outcome: &Result<(), String>);
+}
+
+/// An operation and the one who asked for it, if anybody waits for the answer.
+struct Asked<T, F> {
+    writes: bool,
+    operation: Option<F>,
+    value: Option<T>,
+    answer: Option<oneshot::Sender<Result<T, StoreError>>>,
+}
+
+impl<T, F> Operation for Asked<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send,
+{
+    fn writes(&self) -> bool {
+        self.writes
+    }
+
+    fn carry_out(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        if let Some(operation) = self.operation.take() {
+            self.value = Some(operation(connection)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: &Result<(), String>) {
+        let Some(answer) = self.answer else { return };
+        let told = match (outcome, self.value) {
+            (Err(error), _) => Err(StoreError::new(format!("the store failed: {error}"))),
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => return,
+        };
+        // Whoever asked may have gone; then nobody needs the answer.
+        drop(answer.send(told));
+    }
+}
+
+/// A connection, and who stands in line for it.
+pub(crate) struct Line {
+    connection: Mutex<Connection>,
+    waiting: Mutex<VecDeque<Box<dyn Operation>>>,
+    /// Whether a task of its own works the line off: callers leave it to that one.
+    helped: AtomicBool,
+    log: WriteAheadLog,
+}
+
+impl Line {
+    pub(crate) fn new(connection: Connection, log: WriteAheadLog) -> Self {
+        let (connection, waiting) = (Mutex::new(connection), Mutex::default());
+        Self { connection, waiting, helped: AtomicBool::new(false), log }
+    }
+
+    pub(crate) fn log(&self) -> &WriteAheadLog {
+        &self.log
+    }
+
+    /// Carries out an operation; its result is given once it is committed.
+    pub(crate) async fn carry_out<T, F>(self: &Arc<Self>, writes: bool, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let answer = Some(answer);
+        self.push(Box::new(Asked { writes, operation: Some(operation), value: None, answer }));
+        // Let those who are ready join in.
+        yield_now().await;
+        if !self.helped.load(Ordering::SeqCst) && self.work_off() {
+            self.leave_to_a_task();
+        }
+        answered.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
+    }
+
+    /// Carries out an operation that writes with the next one that somebody waits for.
+    pub(crate) fn carry_out_soon<F>(&self, operation: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
+    {
+        let operation = Some(operation);
+        self.push(Box::new(Asked { writes: true, operation, value: None, answer: None }));
+    }
+
+    fn push(&self, operation: Box<dyn Operation>) {
+        self.waiting().push_back(operation);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Box<dyn Operation>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out what stands in line, unless another thread is at it. Tells whether more has come
+    /// meanwhile, which somebody must see to then.
+    fn work_off(&self) -> bool {
+        let connection = match self.connection.try_lock() {
+            Ok(connection) => connection,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // The one at it looks at the line again after it has let go.
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let mut batch: Vec<Box<dyn Operation>> = {
+            let mut waiting = self.waiting();
+            let count = waiting.len().min(MAX_BATCH);
+            waiting.drain(..count).collect()
+        };
+        if !batch.is_empty() {
+            let outcome = commit(&connection, &mut batch);
+            if let Err(error) = &outcome {
+                tracing::error!(error, "the store failed");
+            }
+            batch.into_iter().for_each(|operation| operation.answer(&outcome));
+            self.log.has_grown_to(connection.total_changes());
+        }
+        drop(connection);
+        !self.waiting().is_empty()
+    }
+
+    /// Has a task of its own work off the line until nobody stands in it.
+    fn leave_to_a_task(self: &Arc<Self>) {
+        if self.helped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let line = self.clone();
+        tokio::spawn(async move {
+            loop {
+                // Those who were answered go on first, and join in with what they ask next.
+                yield_now().await;
+                if line.work_off() {
+                    continue;
+                }
+                line.helped.store(false, Ordering::SeqCst);
+                // Whoever came before that has left it to this task.
+                if line.waiting().is_empty() || line.helped.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Carries out operations in one transaction. When one fails or panics, none took place.
+fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(), String> {
+    // Else rolling back failed the last time.
+    roll_back(connection)?;
+    let begin = match (batch.len(), batch.iter().any(|operation| operation.writes())) {
+        (_, true) => Some("BEGIN IMMEDIATE"),
+        // A statement alone is a transaction of its own.
+        (1, false) => None,
+        (_, false) => Some("BEGIN"),
+    };
+    let carried_out = catch_unwind(AssertUnwindSafe(|| {
+        // Not rusqlite's transactions, whose statements are compiled each time.
+        if let Some(begin) = begin {
+            connection.prepare_cached(begin)?.execute([])?;
+        }
+        batch.iter_mut().try_for_each(|operation| operation.carry_out(connection))?;
+        if begin.is_some() {
+            connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }));
+    let outcome = match carried_out {
+        Ok(outcome) => outcome.map_err(|error| explain(&error)),
+        Err(_) => Err("an operation panicked".to_owned()),
+    };
+    if outcome.is_err() {
+        roll_back(connection)?;
+    }
+    outcome
+}
+
+/// Leaves a transaction that was not ended.
+fn roll_back(connection: &Connection) -> Result<(), String> {
+    if connection.is_autocommit() {
+        return Ok(());
+    }
+    connection.execute_batch("ROLLBACK").map_err(|error| explain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use crate::database::{Database, Durability};
+
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> Database {
+        Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap()
+    }
+
+    fn put(connection: &Connection, name: &str) -> Result<usize, rusqlite::Error> {
+        connection.execute("INSERT INTO meta VALUES (?, '')", [name])
+    }
+
+    fn is_there(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+        connection.prepare("SELECT 1 FROM meta WHERE name = ?")?.exists([name])
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_fails_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let panicking = database.run(|connection| -> Result<(), _> {
+            panic!("after {:?}", put(connection, "half"));
+        });
+        let error = panicking.await.unwrap_err().to_string();
+        assert!(error.contains("panicked"), "{error}");
+        // A read alone, which has no transaction of its own, and a write.
+        assert!(!database.read(|connection| is_there(connection, "half")).await.unwrap());
+        database.run(|connection| put(connection, "whole")).await.unwrap();
+        assert!(database.read(|connection| is_there(connection, "whole")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_fails_is_told_why_to_those_who_asked_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let bad = database.run(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", []));
+        let error = bad.await.unwrap_err().to_string();
+        assert!(error.contains("no such table: nowhere"), "{error}");
+    }
+
+    /// A parent that waits for something else does not poll its children meanwhile.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_who_waits_and_is_not_polled_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let (began, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let busy = database.clone();
+        let first = tokio::spawn(async move {
+            busy.run(move |_| {
+                began.send(()).unwrap();
+                released.recv().unwrap();
+                Ok(())
+            })
+            .await
+        });
+        tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        let mut abandoned = pin!(database.run(|connection| put(connection, "abandoned")));
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            assert!(abandoned.as_mut().poll(&mut context).is_pending());
+        }
+        release.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        let next = database.read(|connection| is_there(connection, "abandoned"));
+        let found = tokio::time::timeout(Duration::from_secs(20), next).await.expect("it is carried out");
+        assert!(found.unwrap());
+    }
+}
