@@ -92,11 +92,15 @@ impl Line {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let answer = Some(answer);
         self.push(Box::new(Asked { writes, operation: Some(operation), value: None, answer }));
         // Let those who are ready join in.
         yield_now().await;
+        if let Ok(answer) = answered.try_recv() {
+            // Carried out by another. Who has only begun to stand in line joins in with the next.
+            return answer;
+        }
         if !self.helped.load(Ordering::SeqCst) && self.work_off() {
             self.leave_to_a_task();
         }
