@@ -261,6 +261,26 @@ fn one_bad_request_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let lines = b"# caf\xe9\na\na -g x=caf\xe9\na -g x=1\n";
+    pumice.write("lines.txt", lines);
+    let from_file = pumice.run(&["dispatch", "--file", "lines.txt", "-o", "json"]);
+    let from_input = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], lines);
+    for printed in [from_file, from_input] {
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert_eq!(printed.json()["accepted"].as_array().map(Vec::len), Some(2));
+        assert!(printed.err.contains("line 3: not UTF-8: byte 11 of "), "{}", printed.err);
+    }
+    pumice.write("list.json", b"[{\"job_id\": \"caf\xe9\"}]");
+    let printed = pumice.run(&["dispatch", "--file", "list.json"]);
+    assert_eq!(printed.status, 2, "{printed:?}");
+    assert!(printed.err.contains("not UTF-8: byte 17 is not part"), "{}", printed.err);
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_left_alone() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({})).to_string());
