@@ -6,6 +6,7 @@ mod event;
 mod fits;
 mod input;
 mod look;
+pub mod reason;
 mod record;
 mod retry;
 mod status;
