@@ -1,4 +1,4 @@
-//! What is told of a failure many levels down.
+//! Why runs did not end well.
 
 use serde_json::{Value, json};
 
@@ -34,4 +34,23 @@ fn a_failure_in_a_chain_within_chains_tells_the_way_and_the_why_once() {
     for (line, remark) in table.out.lines().zip(remarks) {
         assert!(line.ends_with(&format!("  {remark}")), "{line}");
     }
+}
+
+#[test]
+fn a_run_that_waited_too_long_for_another_of_its_job_is_rejected() {
+    let mut slow = shell("slow", "sleep 4");
+    slow["overlap"] = json!("queue");
+    slow["max_run_delay"] = json!("2s");
+    let jobs = json!([
+        { "job_id": "top", "type": "dispatch", "worker": "core", "enabled": true, "payload": "slow, slow" },
+        slow
+    ]);
+    let printed = Pumice::new().run_spec(&jobs, "top").json();
+    let runs = printed["runs"].as_array().expect("runs").iter().filter(|run| run["job_id"] == "slow");
+    let mut ends: Vec<(&str, &str)> = runs
+        .map(|run| (run["status"].as_str().unwrap_or_default(), run["reason"].as_str().unwrap_or_default()))
+        .collect();
+    ends.sort_unstable();
+    let why = "was due more than its max_run_delay of 2s ago, and waited for another run of its job";
+    assert_eq!(ends, [("complete", ""), ("rejected", why)], "{printed:#}");
 }
