@@ -225,6 +225,14 @@ pub(crate) fn parse_file(file: &Path) -> Result<Value, String> {
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`]; `-` is standard input.
 pub(crate) fn read_text(file: &Path) -> Result<String, String> {
+    String::from_utf8(read_bytes(file)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("not UTF-8: byte {} is not part of a character", at + 1)
+    })
+}
+
+/// Reads a whole file, whatever is in it, within [`MAX_FILE_BYTES`]; `-` is standard input.
+pub(crate) fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
     let read = |reader: &mut dyn Read| -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let taken = reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
@@ -240,8 +248,5 @@ pub(crate) fn read_text(file: &Path) -> Result<String, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB, the most that is read", MAX_FILE_BYTES / 1024 / 1024));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("not UTF-8: byte {} is not part of a character", at + 1)
-    })
+    Ok(bytes)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pumice_core::message::{iso, iso_naive};
+use pumice_core::run::reason::split_way;
 use pumice_core::run::{Run, RunEvent, Status};
 use pumice_core::spec::RunSpec;
 use serde_json::{Value, json};
@@ -101,12 +102,16 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
 
 /// What a run has to say for itself in one line.
 pub(crate) fn remark(run: &Run) -> String {
+    remark_with(run, run.reason.as_deref())
+}
+
+fn remark_with(run: &Run, reason: Option<&str>) -> String {
     let failed_actions = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
     if run.attempt > 1 {
         parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
     }
-    parts.extend(run.reason.clone());
+    parts.extend(reason.map(str::to_owned));
     if failed_actions > 0 {
         parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
     }
@@ -126,10 +131,23 @@ pub(crate) fn tree(runs: &[Run], now: pumice_core::Timestamp) -> Vec<String> {
     rows.into_iter()
         .map(|(label, run)| {
             let took = duration(run, now).map(short).unwrap_or_default();
-            let line = format!("{label:<width$}  {} {took:>7}  {}", coloured(run.status, 10), remark(run));
+            let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
+            let remark = remark_with(run, reason_below(run, above));
+            let line = format!("{label:<width$}  {} {took:>7}  {remark}", coloured(run.status, 10));
             line.trim_end().to_owned()
         })
         .collect()
+}
+
+/// Why a run failed, as it is shown below another. Where both failed by the same step, the one above
+/// tells why, and so does the step; between them the way to it is enough.
+fn reason_below<'a>(run: &'a Run, above: Option<&Run>) -> Option<&'a str> {
+    let whole = run.reason.as_deref()?;
+    let told = above.and_then(|above| split_way(above.reason.as_deref()?));
+    match (split_way(whole), told) {
+        (Some((_, why)), Some((_, told))) if why == told => whole.strip_suffix(why)?.strip_suffix(": "),
+        _ => Some(whole),
+    }
 }
 
 fn branch<'a>(run: &'a Run, runs: &'a [Run], here: String, below: String, rows: &mut Vec<(String, &'a Run)>) {

@@ -81,7 +81,8 @@ fn a_seed_gives_the_same_steps_each_time() {
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {
         let caught = AtomicU64::new(0);
-        over(3_000, |seed| {
+        // The rarest is seen once in some 2,000 seeds; of the others a few are enough.
+        over(9_000, |seed| {
             if caught.load(Ordering::Relaxed) == 0
                 && simulate(seed, scenario_of(seed), Some(mutant), false).violation.is_some()
             {

@@ -32,7 +32,7 @@ pub(super) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 23] = [
+pub(super) const OPTIONAL: [&str; 24] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -40,6 +40,7 @@ pub(super) const OPTIONAL: [&str; 23] = [
     DUE_AT,
     DUE_SHARD,
     "duties",
+    "first_due",
     "foreach_index",
     "hostname",
     "keyed",
@@ -268,6 +269,7 @@ mod tests {
             attempt: 2,
             crashes: 1,
             not_before: at,
+            first_due: Some(at),
             due_at: Some(at),
             ts_dispatch: at,
             ts_start: Some(at),

@@ -2,13 +2,13 @@
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
-use pumice_core::request::{DispatchRequest, When, check_key, parse_body};
+use pumice_core::request::{DispatchRequest, When, check_key, parse_bytes};
 use serde_json::{Value, json};
 
 use super::{given, instant, registry};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
-use crate::files::read_text;
+use crate::files::read_bytes;
 use crate::follow::{Tell, any_failed, follow};
 use crate::output::print;
 use crate::realm::Realm;
@@ -75,9 +75,9 @@ fn from_file(
     file: &std::path::Path,
     zone: chrono_tz::Tz,
 ) -> Result<(Vec<DispatchRequest>, Refused), Failure> {
-    let body = read_text(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
+    let body = read_bytes(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
     let (mut requests, mut refused) = (Vec::new(), Vec::new());
-    for parsed in parse_body(&body, zone) {
+    for parsed in parse_bytes(&body, zone) {
         match parsed {
             Ok(request) => requests.push(request),
             Err(bad) => refused.push((bad.place, bad.error.to_string())),

@@ -94,6 +94,60 @@ fn every_field_is_checked() {
     }
 }
 
+/// A job in YAML, with this text in `enabled`.
+fn enabled(text: &str) -> Pumice {
+    let pumice = Pumice::new();
+    let job = format!("job_id: a\ntype: log\nworker: core\npayload: null\nenabled: {text}\n");
+    pumice.write("jobs.yaml", job);
+    pumice
+}
+
+#[test]
+fn a_text_that_enables_nothing_is_refused_with_the_fix() {
+    for (text, fix) in [
+        ("yes", "write true"),
+        ("On", "write true"),
+        ("Y", "write true"),
+        ("no", "write false"),
+        ("OFF", "write false"),
+        ("n", "write false"),
+        ("\"\"", "write true, false or a template"),
+        ("sometimes", "write true, false or a template"),
+        ("\"1\"", "write true, false or a template"),
+    ] {
+        let pumice = enabled(text);
+        for command in ["check", "apply"] {
+            let printed = pumice.run(&[command, "jobs.yaml"]);
+            let shown = text.trim_matches('"');
+            let wanted = format!(
+                "jobs.yaml: enabled: \"{shown}\" is a text, and a job is enabled only by true ({fix})"
+            );
+            assert_eq!(printed.status, 2, "{command} {text}: {printed:?}");
+            assert!(printed.err.contains(&wanted), "{command} {text}: {}", printed.err);
+        }
+    }
+    for text in ["true", "True", "\"true\"", "\" TRUE \"", "\"false\"", "\"{{ 1 == 2 }}\"", "\"{# never #}\""]
+    {
+        let pumice = enabled(text);
+        let printed = pumice.run(&["check", "jobs.yaml"]);
+        assert_eq!(printed.status, 0, "{text}: {printed:?}");
+    }
+}
+
+#[test]
+fn a_stored_job_with_a_text_that_enables_nothing_is_not_dispatched() {
+    let pumice = enabled("true");
+    assert_eq!(pumice.run(&["apply", "jobs.yaml"]).status, 0);
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
+    let changed = store.execute("UPDATE jobs SET spec = json_set(spec, '$.enabled', 'yes')", []);
+    assert_eq!(changed, Ok(1));
+    drop(store);
+    let printed = pumice.run(&["dispatch", "a"]);
+    assert_eq!(printed.status, 2, "{printed:?}");
+    assert!(printed.err.contains("enabled: \"yes\" is a text"), "{}", printed.err);
+    assert!(printed.err.contains("(write true)"), "{}", printed.err);
+}
+
 #[test]
 fn every_mistake_is_told_at_once_and_nothing_is_loaded() {
     let pumice = Pumice::new();
@@ -204,6 +258,26 @@ fn one_bad_request_does_not_stop_the_others() {
         "{}",
         printed.err
     );
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let lines = b"# caf\xe9\na\na -g x=caf\xe9\na -g x=1\n";
+    pumice.write("lines.txt", lines);
+    let from_file = pumice.run(&["dispatch", "--file", "lines.txt", "-o", "json"]);
+    let from_input = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], lines);
+    for printed in [from_file, from_input] {
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert_eq!(printed.json()["accepted"].as_array().map(Vec::len), Some(2));
+        assert!(printed.err.contains("line 3: not UTF-8: byte 11 of "), "{}", printed.err);
+    }
+    pumice.write("list.json", b"[{\"job_id\": \"caf\xe9\"}]");
+    let printed = pumice.run(&["dispatch", "--file", "list.json"]);
+    assert_eq!(printed.status, 2, "{printed:?}");
+    assert!(printed.err.contains("not UTF-8: byte 17 is not part"), "{}", printed.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod examples;
 mod pumice;
+mod reasons;
 mod run;
 mod serve;
 mod specs;

@@ -76,7 +76,7 @@ impl Pumice {
     }
 
     /// Runs the command with a standard input.
-    pub(crate) fn feed(&self, arguments: &[&str], input: &str) -> Printed {
+    pub(crate) fn feed(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Printed {
         use std::io::Write;
         let mut command = self.command(arguments);
         let mut child = command
@@ -85,7 +85,7 @@ impl Pumice {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the command");
-        child.stdin.take().expect("an input").write_all(input.as_bytes()).expect("written");
+        child.stdin.take().expect("an input").write_all(input.as_ref()).expect("written");
         child.wait_with_output().expect("the output").into()
     }
 

@@ -18,7 +18,7 @@ use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Part, Run};
+use crate::run::{Input, Outcome, Part, Run, reason};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
@@ -296,7 +296,7 @@ impl Walk<'_> {
             Ok(Err(reason)) => {
                 let job_id = &self.place.plan.steps[step].job_id;
                 self.states[step] = ChildState::Missing;
-                self.refused.get_or_insert_with(|| format!("job {job_id}: {reason}"));
+                self.refused.get_or_insert_with(|| reason::of_step(job_id.as_str(), &reason));
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::job_type::{Scene, Templates};
 use crate::ports::StoreError;
-use crate::run::{Run, Status};
+use crate::run::{Run, Status, too_late};
 use crate::spec::{Enabled, JobSpec};
 
 /// How a run that has not been started before is to begin.
@@ -22,13 +22,8 @@ impl Engine {
         if self.registry.job_type(&fields.r#type).is_none() {
             return Ok(Verdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
         }
-        if let Some(limit) = fields.max_run_delay.filter(|limit| !limit.is_zero())
-            && now - run.ts_dispatch.max(run.not_before) > limit.delta()
-        {
-            return Ok(Verdict::End(
-                Status::Rejected,
-                format!("dispatched more than its max_run_delay of {limit} ago"),
-            ));
+        if let Some(reason) = too_late(run, fields.max_run_delay, now) {
+            return Ok(Verdict::End(Status::Rejected, reason));
         }
         if fields.enabled == Enabled::Static(false) {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::glob::fnmatch;
 use crate::ids::JobId;
-use crate::run::{Outcome, Status};
+use crate::run::{Outcome, Status, reason};
 
 /// One step: a job, and what it comes after.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +124,7 @@ impl Plan {
         };
         let place =
             self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
-        let reason = format!("job {}{place}: {why}", self.steps[step].job_id);
+        let reason = reason::of_step(&format!("{}{place}", self.steps[step].job_id), &why);
         let result = json!({ "error": reason, "error_data": self.result(states, 1) });
         Outcome::Failure { reason, result, retryable: true }
     }

@@ -7,7 +7,7 @@ use pumice_template::Renderer;
 use serde_json::{Value, json};
 
 use super::{Action, JobType};
-use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
 use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, Settings};
 
@@ -118,11 +118,9 @@ impl Registry {
             None => problems.push(self.unknown_type(&fields.r#type)),
         }
         if let Enabled::Template(source) = &fields.enabled {
-            problems.extend(check_template(
-                &self.renderer,
-                &Value::String(source.clone()),
-                &root.field("enabled"),
-            ));
+            let path = root.field("enabled");
+            problems.extend(check_constant(source, &path));
+            problems.extend(check_template(&self.renderer, &Value::String(source.clone()), &path));
         }
         if let Some(event_log) = &fields.event_log {
             problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
@@ -192,6 +190,26 @@ fn without_problems(document: &Value, problems: &[Problem]) -> Value {
 
 fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     format!("known: {}", names.collect::<Vec<_>>().join(", "))
+}
+
+/// Checks an `enabled` text that no template changes. In YAML 1.2 `yes` and `on` are texts, and such a
+/// job would be skipped for ever without a word.
+fn check_constant(source: &str, path: &JsonPath) -> Option<Problem> {
+    let text = source.trim();
+    let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) || is(&["true", "false"]) {
+        return None;
+    }
+    let fix = if is(&["yes", "on", "y"]) {
+        "write true"
+    } else if is(&["no", "off", "n"]) {
+        "write false"
+    } else {
+        "write true, false or a template"
+    };
+    let shown = show(&Value::String(source.to_owned()));
+    let message = format!("{shown} is a text, and a job is enabled only by true");
+    Some(Problem::new(path.clone(), message).with_hint(fix))
 }
 
 /// Checks that every template of a structure at `path` parses.

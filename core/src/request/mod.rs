@@ -116,14 +116,27 @@ pub type Parsed = Result<DispatchRequest, BadRequest>;
 /// `zone` is the zone of instants that name none.
 #[must_use]
 pub fn parse_body(body: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
-    let trimmed = body.trim_start();
-    if trimmed.starts_with('{') || trimmed.starts_with('[') {
-        match serde_json::from_str::<Value>(trimmed) {
-            Ok(value) => parse_value(&value, zone),
-            Err(error) => vec![Err(bad(1, Problem::new(JsonPath::root(), format!("not JSON: {error}"))))],
+    parse_bytes(body.as_bytes(), zone)
+}
+
+/// The same, of bytes that may not be UTF-8: of a text the lines that are not are bad requests by
+/// themselves, a JSON document is bad as a whole.
+#[must_use]
+pub fn parse_bytes(body: &[u8], zone: chrono_tz::Tz) -> Vec<Parsed> {
+    let trimmed = body.trim_ascii_start();
+    if !trimmed.starts_with(b"{") && !trimmed.starts_with(b"[") {
+        return text::parse(body);
+    }
+    let refuse = |message| vec![Err(bad(1, Problem::new(JsonPath::root(), message)))];
+    match std::str::from_utf8(body) {
+        Err(error) => {
+            let at = error.valid_up_to() + 1;
+            refuse(format!("not UTF-8: byte {at} is not part of a character"))
         }
-    } else {
-        text::parse(body)
+        Ok(text) => match serde_json::from_str::<Value>(text.trim_start()) {
+            Ok(value) => parse_value(&value, zone),
+            Err(error) => refuse(format!("not JSON: {error}")),
+        },
     }
 }
 

@@ -5,24 +5,38 @@ use serde_json::{Map, Value};
 use super::{BadRequest, DispatchRequest, MAX_BATCH, Parsed, check_globals, set_dotted};
 use crate::duration::Span;
 use crate::ids::JobId;
-use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 
 const OPTIONS: [&str; 3] = ["--delay", "--global", "--param"];
 
-pub(super) fn parse(body: &str) -> Vec<Parsed> {
+/// Reads a request a line. A line that is not UTF-8 is a bad request as any other, and in a comment
+/// such bytes do no harm.
+pub(super) fn parse(body: &[u8]) -> Vec<Parsed> {
     let mut parsed = Vec::new();
-    for (index, line) in body.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
         if parsed.len() == MAX_BATCH {
             parsed.push(Err(at_line(index, format!("more than {MAX_BATCH} requests in one batch"))));
             break;
         }
-        parsed.push(parse_line(line).map_err(|message| at_line(index, message)));
+        let request = read_line(line).and_then(parse_line);
+        parsed.push(request.map_err(|message| at_line(index, message)));
     }
     parsed
+}
+
+fn read_line(line: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(line).map(str::trim).map_err(|error| {
+        let text = String::from_utf8_lossy(line);
+        format!(
+            "not UTF-8: byte {} of {} is not part of a character",
+            error.valid_up_to() + 1,
+            show(&text.into())
+        )
+    })
 }
 
 fn at_line(index: usize, message: String) -> BadRequest {
@@ -89,7 +103,7 @@ mod tests {
     #[test]
     fn lines_are_read_as_command_lines() {
         let body = "# nightly\n\n  etl/load -d 5m -g a.b='x y' --param=vars.name=x -pz=1\nother\n";
-        let parsed = parse(body);
+        let parsed = parse(body.as_bytes());
         let request = parsed[0].as_ref().unwrap();
         assert_eq!(request.job_id.as_str(), "etl/load");
         assert_eq!(request.when, When::After(Span::from_mins(5)));
@@ -110,15 +124,26 @@ mod tests {
             ("a -d 16m", "\"at\""),
             ("a -g lava.x=1", "reserved"),
         ] {
-            let error = parse(line)[0].as_ref().unwrap_err().to_string();
+            let error = parse(line.as_bytes())[0].as_ref().unwrap_err().to_string();
             assert!(error.contains(wanted) && error.starts_with("line 1: "), "{line}: {error}");
         }
     }
 
+    #[test]
+    fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
+        let parsed = parse(b"# caf\xe9\na\nb -g x=caf\xe9\r\nc\n");
+        let named: Vec<_> =
+            parsed.iter().filter_map(|one| one.as_ref().ok()).map(|one| one.job_id.as_str()).collect();
+        assert_eq!(named, ["a", "c"]);
+        let error = parsed[1].as_ref().unwrap_err().to_string();
+        assert_eq!(error, "line 3: not UTF-8: byte 11 of \"b -g x=caf\u{fffd}\" is not part of a character");
+    }
+
     proptest! {
         #[test]
-        fn never_panics(body in "\\PC*") {
+        fn never_panics(body in any::<Vec<u8>>(), text in "\\PC*") {
             let _ = parse(&body);
+            let _ = parse(text.as_bytes());
         }
     }
 }

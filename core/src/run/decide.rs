@@ -121,6 +121,7 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
     next.crashes = crashes_so_far(run);
     if run.ts_start.is_none() {
         next.ts_start = Some(now);
+        next.first_due = None;
         next.log.push(Status::Starting, now, Value::Null);
         if let Some(info) = event_log {
             next.log.push(Status::Logging, now, info);
@@ -164,6 +165,9 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     }
     next.status = Status::Waiting;
     next.lease = None;
+    if run.ts_start.is_none() {
+        next.first_due.get_or_insert(run.not_before);
+    }
     next.not_before = now + HOLD.delta();
     // The one that is in the way tells when it has ended; should it not, the sweeper looks.
     next.due_at = Some(next.not_before);

@@ -73,12 +73,20 @@ fn bounded(info: Value) -> Value {
 }
 
 /// The text, or its beginning when it alone would fill the log: a record must fit into its store.
+/// One that was cut before, as the reason of a step, still tells how long it was at first.
 pub(super) fn bounded_text(text: String) -> String {
-    if text.len() <= MAX_INFO_BYTES {
+    let (body, bytes) = cut_before(&text).unwrap_or((&text, text.len()));
+    if body.len() <= MAX_INFO_BYTES {
         return text;
     }
-    let end = text.floor_char_boundary(MAX_INFO_BYTES);
-    format!("{}… ({} bytes in all)", &text[..end], text.len())
+    let end = body.floor_char_boundary(MAX_INFO_BYTES);
+    format!("{}… ({bytes} bytes in all)", &body[..end])
+}
+
+/// What is left of a text that was cut, and how long it was.
+fn cut_before(text: &str) -> Option<(&str, usize)> {
+    let (body, bytes) = text.strip_suffix(" bytes in all)")?.rsplit_once("… (")?;
+    Some((body, bytes.parse().ok()?))
 }
 
 /// About how many bytes a value takes as JSON.
@@ -117,5 +125,15 @@ mod tests {
         let mut log = RunLog::default();
         log.push(Status::Logging, DateTime::UNIX_EPOCH, Value::String("é".repeat(100_000)));
         assert!(log.bytes() < MAX_LOG_BYTES);
+    }
+
+    #[test]
+    fn what_was_cut_is_cut_again_and_tells_its_first_length() {
+        let once = bounded_text("x".repeat(20_000));
+        assert!(once.ends_with("x… (20000 bytes in all)"));
+        assert_eq!(bounded_text(once.clone()), once);
+        let twice = bounded_text(format!("job a: {once}"));
+        assert!(twice.starts_with("job a: x") && twice.ends_with("x… (20000 bytes in all)"));
+        assert_eq!(twice.len(), once.len());
     }
 }

@@ -71,6 +71,16 @@ pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
     Look::Start { first: run.ts_start.is_none() }
 }
 
+/// Why a run that nobody has started yet may not start any more, when `limit` is the longest time
+/// between when it was due at first and its start. A delay that it was asked for is no waiting.
+#[must_use]
+pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
+    let limit = limit.filter(|limit| !limit.is_zero())?;
+    let due = run.ts_dispatch.max(run.first_due.unwrap_or(run.not_before));
+    let waited = if run.first_due.is_some() { ", and waited for another run of its job" } else { "" };
+    (now - due > limit.delta()).then(|| format!("was due more than its max_run_delay of {limit} ago{waited}"))
+}
+
 /// A run that was started and gave way, rather than one that never started.
 pub(super) fn is_suspended(run: &Run) -> bool {
     run.status == Status::Waiting && run.ts_start.is_some()

@@ -121,6 +121,14 @@ pub struct Run {
     /// The time before which it does not start.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub not_before: Timestamp,
+    /// When it was due at first, while it waits for its job's lock: each look at the lock moves
+    /// `not_before`.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub first_due: Option<Timestamp>,
     /// The time by which somebody must look again; `None` when nothing is left to do.
     #[serde(
         default,
@@ -233,6 +241,7 @@ impl Run {
             attempt: 1,
             crashes: 0,
             not_before,
+            first_due: None,
             due_at: Some(not_before.max(now) + WAKE_GRACE.delta()),
             ts_dispatch: now,
             ts_start: None,

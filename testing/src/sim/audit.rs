@@ -60,6 +60,8 @@ pub(crate) struct Audit {
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,
     keyed: BTreeMap<(JobId, String), RunKey>,
+    /// When each run was due at first.
+    due: BTreeMap<RunKey, Timestamp>,
     pub(crate) performed: BTreeMap<(RunId, JobId, String), u32>,
     /// What each task claimed first, for the mutants that never let go.
     pub(crate) claims: BTreeMap<(TaskId, RunKey), (Worker, u64)>,

@@ -62,13 +62,15 @@ pub enum Mutant {
     EnabledIgnored,
     /// A run starts however late it is.
     DelayIgnored,
+    /// How long a run has waited for its job's lock is counted anew with each look.
+    DueMoved,
     /// A message of lava makes another run each time it comes.
     AdoptedAnew,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -94,6 +96,7 @@ impl Mutant {
         Self::PlanKept,
         Self::EnabledIgnored,
         Self::DelayIgnored,
+        Self::DueMoved,
         Self::AdoptedAnew,
     ];
 }
@@ -126,6 +129,9 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
     }
     if world.is(Mutant::StartEarly) {
         run.not_before = run.not_before.min(world.now);
+    }
+    if world.is(Mutant::DueMoved) {
+        run.first_due = None;
     }
     if world.is(Mutant::DeliveryCountsAsTry)
         && let Some(Role::Invocation { receives, .. }) =

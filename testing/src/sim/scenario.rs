@@ -51,7 +51,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 21] = [
+pub const SCENARIOS: [Scenario; 22] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -73,6 +73,7 @@ pub const SCENARIOS: [Scenario; 21] = [
     Scenario { name: "enabled", build: starts::enabled, small: false },
     Scenario { name: "late", build: starts::late, small: true },
     Scenario { name: "adopted", build: starts::adopted, small: false },
+    Scenario { name: "line", build: starts::line, small: true },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -247,7 +248,7 @@ fn fanout(prng: &mut Prng) -> Setup {
     setup
 }
 
-fn overlapping(prng: &mut Prng, overlap: &str) -> Setup {
+pub(super) fn overlapping(prng: &mut Prng, overlap: &str) -> Setup {
     let mut setup = Setup::default();
     let mut document = nap(prng);
     document["overlap"] = json!(overlap);

@@ -4,7 +4,7 @@ use pumice_core::ids::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::scenario::{Letter, Setup, chain, dag, foreach, limit, nested, retry, single};
+use super::scenario::{Letter, Setup, chain, dag, foreach, limit, nested, overlapping, retry, single};
 use crate::prng::Prng;
 
 /// Jobs of steps that have a time limit of their own, longer than that of an invocation.
@@ -56,6 +56,15 @@ pub(super) fn late(prng: &mut Prng) -> Setup {
     setup.jobs[0]["max_run_delay"] = json!(prng.pick(&["5s", "60s", "600s"]));
     for _ in 0..prng.within(1, 3) {
         setup.ask(prng.pick(&[0, 100, 30_000]), &job);
+    }
+    setup
+}
+
+/// Jobs that run one at a time, and must start soon after they were dispatched, or not at all.
+pub(super) fn line(prng: &mut Prng) -> Setup {
+    let mut setup = overlapping(prng, "queue");
+    for job in &mut setup.jobs {
+        job["max_run_delay"] = json!(prng.pick(&["5s", "60s", "600s"]));
     }
     setup
 }

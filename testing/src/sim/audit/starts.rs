@@ -33,7 +33,9 @@ impl Audit {
             .get_with_spec(&after.key)
             .and_then(|(_, spec)| Span::parse(spec.job.get("max_run_delay")?.as_str()?).ok());
         let Some(limit) = limit else { return };
-        let waited = now - before.ts_dispatch.max(before.not_before);
+        let due = before.ts_dispatch.max(before.not_before);
+        // Later on it may have been told to wait for its job's lock.
+        let waited = now - *self.due.entry(after.key.clone()).or_insert(due);
         // Between the look at the clock and the write a host may stand still, and the store refuse.
         let still = self.still.get(&task).copied().unwrap_or_default();
         let started = before.ts_start.is_none() && after.ts_start.is_some();
