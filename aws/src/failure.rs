@@ -29,7 +29,7 @@ where
         _ => false,
     };
     if is_invalid(error) {
-        CommitError::TooLarge(store_error(what, error).message)
+        CommitError::Unrecordable(store_error(what, error).message)
     } else if refused {
         CommitError::Store(store_error(what, error))
     } else {

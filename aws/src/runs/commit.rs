@@ -279,7 +279,7 @@ pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<Comm
         let code = reason.code().unwrap_or_default();
         let told = || format!("{what}: {code}: {}", reason.message().unwrap_or_default());
         match code {
-            "ValidationError" => Some(CommitError::TooLarge(told())),
+            "ValidationError" => Some(CommitError::Unrecordable(told())),
             "ThrottlingError" | "ProvisionedThroughputExceeded" => Some(StoreError::new(told()).into()),
             _ => None,
         }

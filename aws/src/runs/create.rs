@@ -73,7 +73,7 @@ impl Store {
     async fn create_one(&self, new: &NewRun) -> Result<Created, StoreError> {
         match self.try_create(new).await {
             Ok(created) => Ok(created),
-            Err(CommitError::TooLarge(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
+            Err(CommitError::Unrecordable(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
             Err(CommitError::Store(error)) => Err(error),
             Err(error) => Err(StoreError::new(error.to_string())),
         }

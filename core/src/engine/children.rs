@@ -2,9 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, rest};
 use super::attempt::child_lineage;
-use super::handle::rest;
 use super::steps::Place;
 use super::verdict::Verdict;
 use super::{Above, Engine};

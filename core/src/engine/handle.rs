@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::apply::{ApplyError, log_gone};
+use super::apply::{ApplyError, rest};
 use super::attempt::{Attempted, failure};
 use super::dispatch::Dispatcher;
 use super::steps::Stepped;
@@ -248,8 +248,10 @@ impl Engine {
         let (actions, stepped, rendered) = match Box::pin(self.carry_out(&run, spec, job, invocation)).await {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                self.put_back(run, invocation).await;
-                return Err(error);
+                return match self.put_back(run, invocation).await {
+                    Err(removed @ ApplyError::Removed(_)) => rest(removed),
+                    _ => Err(error),
+                };
             }
         };
         let outcome = match stepped {
@@ -266,14 +268,8 @@ impl Engine {
             jitter: self.site.ports.random.unit(),
             rendered,
         };
-        let stood = run.clone();
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
-            // Not an error: its message would come again, and find no record, and start the job anew.
-            Err(ApplyError::Gone(_)) => {
-                log_gone(&stood);
-                Ok(stood)
-            }
             Err(error) => rest(error),
         }
     }
@@ -310,13 +306,15 @@ impl Engine {
 
     /// Gives up the claim on a run whose attempt could not begin, or whose steps could not go on,
     /// because something could not be reached: no worker was lost, and none must be waited for.
-    async fn put_back(&self, run: Run, invocation: &Invocation) {
+    async fn put_back(&self, run: Run, invocation: &Invocation) -> Result<Run, ApplyError> {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
-        if let Err(error) = self.dispatcher.apply(run, input).await {
-            tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
-        }
+        self.dispatcher.apply(run, input).await.inspect_err(|error| {
+            if !matches!(error, ApplyError::Removed(_)) {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
+            }
+        })
     }
 
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
@@ -357,17 +355,6 @@ enum Started {
     Rest(Run),
 }
 
-/// What an input that does not fit leaves: the run as others have it, which is theirs to go on with.
-pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
-    match error {
-        ApplyError::Illegal(_, run) => Ok(*run),
-        ApplyError::Locked(by) => Err(StoreError::new(format!("run {by} holds the lock of the job"))),
-        ApplyError::Gone(key) => Err(StoreError::new(format!("the record of run {key} is gone"))),
-        ApplyError::TooLarge(why) => Err(StoreError::new(why)),
-        ApplyError::Store(error) => Err(error),
-    }
-}
-
 impl Dispatcher {
     /// Asks a run to stop: one that waits never starts, one that runs is stopped.
     ///
@@ -375,7 +362,10 @@ impl Dispatcher {
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
         let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        self.apply(run, Input::Cancel).await
+        self.apply(run, Input::Cancel).await.map_err(|error| match error {
+            ApplyError::Removed(run) => ApplyError::Gone(run.key),
+            error => error,
+        })
     }
 
     /// Checks that a decision on a record that is not stored yet holds, and gives the record.

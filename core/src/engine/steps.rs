@@ -7,9 +7,8 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError, log_gone, took_effect};
+use super::apply::{Applied, ApplyError, log_gone, rest, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
-use super::handle::rest;
 use super::told::Told;
 use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
 use crate::Timestamp;
@@ -177,7 +176,7 @@ impl Engine {
                 let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
                 match self.dispatcher.apply(run.clone(), input).await {
                     Ok(pinned) => Ok(Ok((pinned, rendered))),
-                    Err(ApplyError::TooLarge(why)) => {
+                    Err(ApplyError::Unrecordable(why)) => {
                         Ok(Err(Stepped::Ended(failure(JobError::permanent(why)))))
                     }
                     Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
@@ -339,7 +338,7 @@ impl Walk<'_> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
-            // Not an error, see `run_claimed`. Whoever watches the run may have told of it.
+            // Not an error, see `rest`. Whoever watches the run may have told of it.
             if self.place.cancel.is_stopped() != Some(Stop::Lost) {
                 log_gone(run);
             }
@@ -361,9 +360,10 @@ impl Walk<'_> {
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(suspended)),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
-            Err(Applied::Commit(CommitError::TooLarge(why), _)) => Err(StoreError::new(why)),
+            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(StoreError::new(why)),
             Err(Applied::Commit(_, decision)) => {
-                let now_stored = engine.dispatcher.reload(&run.key).await.or_else(rest)?;
+                // One that is gone is seen by the next look.
+                let Some(now_stored) = engine.site.ports.runs.load(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
                     engine.dispatcher.send(&decision).await;
                     return Ok(Some(now_stored));
