@@ -10,9 +10,9 @@ use pumice_core::engine::Handled;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
-use pumice_core::run::{NewRun, Run};
+use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
-use pumice_testing::standins::{Faulty, dispatch, key_of, log_job, request};
+use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::json;
 
 /// A store whose records are removed just before a write.
@@ -80,4 +80,52 @@ async fn a_record_that_is_removed_before_any_write_leaves_its_run_at_rest() {
         assert!(realm.load(&key).await.is_none(), "nothing is written in place of what was removed");
         assert_eq!(realm.marks(), marks, "before write {pass}");
     }
+}
+
+/// A job whose spec has an item of its own.
+fn wide_job() -> serde_json::Value {
+    let mut job = log_job("wide");
+    job["description"] = "x".repeat(2_000).into();
+    job
+}
+
+#[tokio::test]
+async fn a_spec_that_was_read_before_it_was_made_is_read_once_more() {
+    let realm = Faulty::start(&[wide_job()]).await;
+    let run = dispatch(&realm.dispatcher().await, request("wide")).await.expect("it is taken");
+    let engine = realm.engine().await;
+    realm.proxy.fail("BatchGetItem", Fault::NoSpec, usize::MAX);
+    let worked = realm.work(&engine, &key_of(&run)).await;
+    assert_eq!((worked.run.status, worked.run.reason), (Status::Complete, None));
+}
+
+#[tokio::test]
+async fn a_spec_that_outlived_its_record_is_in_nobodys_way() {
+    let realm = Faulty::start(&[wide_job()]).await;
+    let mut asked = request("wide");
+    asked.idempotency_key = Some("once".to_owned());
+    let dispatcher = realm.dispatcher().await;
+    let key = key_of(&dispatch(&dispatcher, asked.clone()).await.expect("it is taken"));
+    // Records and specs expire each by itself.
+    realm.remove(&key).await;
+    let again = dispatch(&dispatcher, asked).await.expect("it is taken again");
+    assert_eq!((key_of(&again), again.existing), (key.clone(), false));
+    assert_eq!(realm.work(&realm.engine().await, &key).await.run.status, Status::Complete);
+}
+
+#[tokio::test]
+async fn a_table_that_is_another_than_expected_is_told_of_as_such() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let dispatcher = realm.dispatcher().await;
+    let other = Fault::Invalid("The provided key element does not match the schema");
+    realm.proxy.fail("PutItem", other.clone(), 1);
+    let error = dispatch(&dispatcher, request("note")).await.expect_err("it is refused").to_string();
+    for part in ["lava.test.runs", "does not match the schema", "is not as this version of Pumice expects"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // The end of an attempt is not taken for one that is too large: it is kept, and written later.
+    let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    realm.proxy.fail_after("UpdateItem", 1, other, 1);
+    let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
+    assert_eq!((worked.run.status, worked.run.reason), (Status::Complete, None));
 }

@@ -7,6 +7,9 @@ use pumice_core::run::{Part, Run, Status};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
+/// What DynamoDB says of an item that it cannot keep.
+const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
+
 /// A realm with these jobs and no place in S3.
 async fn bare(jobs: &[Value]) -> Faulty {
     let realm = Faulty::start(jobs).await;
@@ -117,7 +120,7 @@ async fn one_request_that_is_too_large_does_not_stop_the_others() {
 #[tokio::test]
 async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
     for (job, write, fault) in [
-        ("free", "UpdateItem", Fault::Error("ValidationException")),
+        ("free", "UpdateItem", Fault::Invalid(TOO_LARGE)),
         ("locked", "TransactWriteItems", Fault::Cancelled("ValidationError")),
     ] {
         let realm = Faulty::start(&[]).await;
@@ -129,7 +132,7 @@ async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
         realm.proxy.fail_after(write, 1, fault, 1);
         let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
         assert_eq!((worked.run.status, worked.run.crashes, realm.marks()), (Status::Failed, 0, 1), "{job}");
-        assert_told(&worked.run, &["its work is done", "lava.test.runs", "made by a test"]);
+        assert_told(&worked.run, &["its work is done", "lava.test.runs", TOO_LARGE]);
     }
 }
 
