@@ -44,8 +44,8 @@ pub enum ApplyError {
 impl Dispatcher {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the claim of the one who writes holds.
-    /// The end of an attempt that is too large for the store is recorded without its result: tried
-    /// again as it is, it would be refused until the claim ran out, and the attempt made again.
+    /// What the store can never keep is left out where that can be: tried again as it is, the end of an
+    /// attempt would be refused until the claim ran out, and the attempt made again.
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
@@ -72,8 +72,11 @@ impl Dispatcher {
                     self.site().ports.clock.sleep_until(next).await;
                     pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
-                Err(ApplyError::Unrecordable(why)) => match input.without_result(&why) {
-                    Some(smaller) => input = smaller,
+                Err(ApplyError::Unrecordable(why)) => match input.without_what_can_be_left_out(&why) {
+                    Some(less) => {
+                        tracing::warn!(%run_id, %job_id, %key, error = %why, "a write is tried again with less");
+                        input = less;
+                    }
                     None => return Err(ApplyError::Unrecordable(why)),
                 },
                 Err(error) => return Err(error),
@@ -135,6 +138,27 @@ impl Dispatcher {
                 Ok(decision.run)
             }
             Err(error) => Err(Applied::Commit(error, Box::new(decision))),
+        }
+    }
+
+    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
+    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
+        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        self.apply(run, Input::Cancel).await.map_err(|error| match error {
+            ApplyError::Removed(run) => ApplyError::Gone(run.key),
+            error => error,
+        })
+    }
+
+    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
+    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
+        let rev = run.rev;
+        match decide(&run, input, self.now()) {
+            Ok(decision) => Run { rev, ..decision.run },
+            Err(_) => run,
         }
     }
 

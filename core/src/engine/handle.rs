@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::apply::{ApplyError, rest};
 use super::attempt::{Attempted, failure};
-use super::dispatch::Dispatcher;
 use super::steps::Stepped;
 use super::verdict::Verdict;
 use super::{Above, Engine, Invocation};
@@ -14,7 +13,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Part, Run, Status, Worker, decide, look};
+use crate::run::{Input, Look, Part, Run, Status, Worker, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -192,7 +191,10 @@ impl Engine {
         match self.dispatcher.apply(run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
             Err(ApplyError::Locked(by)) => {
-                Ok(Started::Rest(self.give_way(run, by, invocation, parent).await?))
+                Ok(Started::Rest(self.give_way(run, by, job, invocation, parent).await?))
+            }
+            Err(ApplyError::Unrecordable(why)) => {
+                Ok(Started::Rest(self.end_unrecordable(run, &why, job, invocation, parent).await?))
             }
             Err(error) => rest(error).map(Started::Rest),
         }
@@ -223,6 +225,7 @@ impl Engine {
         &self,
         run: Run,
         by: RunKey,
+        job: &JobSpec,
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
@@ -230,10 +233,30 @@ impl Engine {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
-        match self.dispatcher.apply(run, Input::Hold { by }).await {
+        match self.dispatcher.apply(run.clone(), Input::Hold { by }).await {
             Ok(held) => Ok(held),
+            Err(ApplyError::Unrecordable(why)) => {
+                self.end_unrecordable(run, &why, job, invocation, parent).await
+            }
             Err(error) => rest(error),
         }
+    }
+
+    /// Ends a run whose next record the store can never keep: each delivery would meet the same.
+    async fn end_unrecordable(
+        &self,
+        run: Run,
+        why: &str,
+        job: &JobSpec,
+        invocation: &Invocation,
+        parent: Option<Above<'_>>,
+    ) -> Result<Run, StoreError> {
+        if run.ts_start.is_some() {
+            // What it started must not go on for nobody.
+            self.cancel_children(&run).await?;
+        }
+        let reason = format!("that it goes on cannot be recorded: {why}");
+        self.close(run, Status::Failed, reason, Some(job), invocation, parent).await
     }
 
     /// Runs a claimed attempt to its end and records it.
@@ -353,27 +376,4 @@ impl Engine {
 enum Started {
     Claimed(Run),
     Rest(Run),
-}
-
-impl Dispatcher {
-    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
-    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        self.apply(run, Input::Cancel).await.map_err(|error| match error {
-            ApplyError::Removed(run) => ApplyError::Gone(run.key),
-            error => error,
-        })
-    }
-
-    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
-    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
-        let rev = run.rev;
-        match decide(&run, input, self.now()) {
-            Ok(decision) => Run { rev, ..decision.run },
-            Err(_) => run,
-        }
-    }
 }

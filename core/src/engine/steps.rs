@@ -235,8 +235,8 @@ impl Walk<'_> {
                         return Ok(Stepped::Ended(self.conclude(outcome, stop)));
                     }
                     let resume = matches!(next, Next::Start(_));
-                    if let Some(run) = Box::pin(self.give_way(resume)).await? {
-                        return Ok(Stepped::Rest(run));
+                    if let Some(stepped) = Box::pin(self.give_way(resume)).await? {
+                        return Ok(stepped);
                     }
                 }
             }
@@ -334,7 +334,7 @@ impl Walk<'_> {
 
     /// Gives the run up until a child reports, or to another invocation when `resume`. `None` when
     /// there is something to do after all.
-    async fn give_way(&mut self, resume: bool) -> Result<Option<Run>, StoreError> {
+    async fn give_way(&mut self, resume: bool) -> Result<Option<Stepped>, StoreError> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
@@ -342,10 +342,10 @@ impl Walk<'_> {
             if self.place.cancel.is_stopped() != Some(Stop::Lost) {
                 log_gone(run);
             }
-            return Ok(Some(run.clone()));
+            return Ok(Some(Stepped::Rest(run.clone())));
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
-            return Ok(Some(stored));
+            return Ok(Some(Stepped::Rest(stored)));
         }
         if stored.cancel && !self.told_children {
             self.place.cancel.stop(Stop::Cancelled);
@@ -358,15 +358,19 @@ impl Walk<'_> {
         let input =
             Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume, ends: self.ends };
         match engine.dispatcher.apply_once(&stored, input).await {
-            Ok(suspended) => Ok(Some(suspended)),
+            Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
-            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(StoreError::new(why)),
+            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => {
+                // It cannot wait for them, however often it is tried.
+                engine.cancel_children(run).await?;
+                Ok(Some(Stepped::Ended(failure(JobError::permanent(why)))))
+            }
             Err(Applied::Commit(_, decision)) => {
                 // One that is gone is seen by the next look.
                 let Some(now_stored) = engine.site.ports.runs.load(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
                     engine.dispatcher.send(&decision).await;
-                    return Ok(Some(now_stored));
+                    return Ok(Some(Stepped::Rest(now_stored)));
                 }
                 Ok(None)
             }
