@@ -28,8 +28,8 @@ where
         }
         _ => false,
     };
-    if is_invalid(error) {
-        CommitError::TooLarge(store_error(what, error).message)
+    if is_of_bad_form(error) {
+        CommitError::Unrecordable(store_error(what, error).message)
     } else if refused {
         CommitError::Store(store_error(what, error))
     } else {
@@ -37,13 +37,32 @@ where
     }
 }
 
-/// Whether DynamoDB cannot keep what was to be written: too large, nested too deep, a number out of
-/// its range. The same write would be refused for ever.
-pub(crate) fn is_invalid<E, R>(error: &SdkError<E, R>) -> bool
+/// What DynamoDB says of an item that it cannot keep: too large, nested too deep, a number out of its
+/// range. The same write would be refused for ever.
+const BAD_FORM: [&str; 7] = [
+    "item size has exceeded the maximum allowed size",
+    "item size to update has exceeded",
+    "nesting levels have exceeded supported limits",
+    "number overflow",
+    "number underflow",
+    "attempting to store more than 38 significant digits",
+    "the parameter cannot be converted to a numeric value",
+];
+
+/// Whether what DynamoDB says is about the item that was to be written. Whatever else does not hold is
+/// about the table: that its keys or indexes are others than this program asks for.
+pub(crate) fn tells_of_bad_form(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    BAD_FORM.iter().any(|form| message.contains(form))
+}
+
+fn is_of_bad_form<E, R>(error: &SdkError<E, R>) -> bool
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ValidationException")
+    error.as_service_error().is_some_and(|error| {
+        error.code() == Some("ValidationException") && error.message().is_some_and(tells_of_bad_form)
+    })
 }
 
 fn reason<E, R>(error: &SdkError<E, R>) -> String
@@ -55,7 +74,7 @@ where
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or("an unknown error");
             let message = service.err().message().unwrap_or_default();
-            format!("{code}: {message}{}", advice(code))
+            format!("{code}: {message}{}", advice(code, message))
         }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         other => causes(other),
@@ -63,8 +82,11 @@ where
 }
 
 /// What usually helps.
-fn advice(code: &str) -> &'static str {
+pub(crate) fn advice(code: &str, message: &str) -> &'static str {
     match code {
+        "ValidationException" | "ValidationError" if !tells_of_bad_form(message) => {
+            " (the table is not as this version of Pumice expects it: is the realm deployed anew?)"
+        }
         "ResourceNotFoundException"
         | "AWS.SimpleQueueService.NonExistentQueue"
         | "QueueDoesNotExist"
@@ -89,4 +111,32 @@ fn causes(error: &dyn Error) -> String {
         cause = next.source();
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_hold_is_about_the_item_or_about_the_table() {
+        for form in [
+            "Item size has exceeded the maximum allowed size",
+            "Item size to update has exceeded the maximum allowed size",
+            "ExpressionAttributeValues contains invalid value: Nesting Levels have exceeded supported limits for key :result",
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+            "Attempting to store more than 38 significant digits in a Number",
+            "The parameter cannot be converted to a numeric value: 1e999",
+        ] {
+            assert!(tells_of_bad_form(form) && advice("ValidationException", form).is_empty(), "{form}");
+        }
+        for table in [
+            "The provided key element does not match the schema",
+            "One or more parameter values were invalid: Type mismatch for Index Key due_at Expected: N Actual: S IndexName: due",
+            "The table does not have the specified index: due",
+        ] {
+            assert!(!tells_of_bad_form(table), "{table}");
+            assert!(advice("ValidationException", table).contains("is not as this version"), "{table}");
+        }
+    }
 }

@@ -50,7 +50,7 @@ pub enum CommitError {
     /// The record is larger than the store takes, or of a form that it cannot keep: this write did
     /// not take place and never can. It says what, and what to do about it.
     #[error("{0}")]
-    TooLarge(String),
+    Unrecordable(String),
     /// The write did not take place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,7 +74,8 @@ pub struct Created {
     pub existing: Option<Box<Run>>,
     /// Whether the store has sent the message itself, within the same transaction.
     pub sent: bool,
-    /// Why it was not made and never can be: it is too large for the store, and what to do about it.
+    /// Why it was not made and never can be: it is too large for the store or of a form that it cannot
+    /// keep, and what to do about it.
     pub refused: Option<String>,
     /// Why it is not known to be made, when others of its batch are: the store did not answer rightly.
     pub failed: Option<StoreError>,

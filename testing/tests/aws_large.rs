@@ -7,6 +7,9 @@ use pumice_core::run::{Part, Run, Status};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
+/// What DynamoDB says of an item that it cannot keep.
+const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
+
 /// A realm with these jobs and no place in S3.
 async fn bare(jobs: &[Value]) -> Faulty {
     let realm = Faulty::start(jobs).await;
@@ -66,15 +69,15 @@ async fn a_failure_whose_result_has_no_place_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_rendered_at_the_start_without_a_place_for_it_fails_the_attempt() {
+async fn what_is_rendered_at_the_start_without_a_place_for_it_is_left_out() {
     let mut job = log_job("wide");
     job["render_at"] = "run".into();
     job["payload"] = json!({ "text": "x".repeat(100_000) });
     let realm = bare(&[job]).await;
     let run = dispatch(&realm.dispatcher().await, request("wide")).await.expect("it is taken");
     let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
-    assert_eq!((worked.run.status, worked.run.attempt, worked.run.crashes), (Status::Failed, 1, 0));
-    assert_told(&worked.run, &["its work is done", "the rendered of run", "give realm test an s3_temp"]);
+    assert_eq!((worked.run.status, worked.run.attempt, worked.run.crashes), (Status::Complete, 1, 0));
+    assert_eq!((worked.run.rendered, worked.run.reason), (None, None), "its work is done and recorded");
 }
 
 #[tokio::test]
@@ -117,7 +120,7 @@ async fn one_request_that_is_too_large_does_not_stop_the_others() {
 #[tokio::test]
 async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
     for (job, write, fault) in [
-        ("free", "UpdateItem", Fault::Error("ValidationException")),
+        ("free", "UpdateItem", Fault::Invalid(TOO_LARGE)),
         ("locked", "TransactWriteItems", Fault::Cancelled("ValidationError")),
     ] {
         let realm = Faulty::start(&[]).await;
@@ -129,8 +132,75 @@ async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
         realm.proxy.fail_after(write, 1, fault, 1);
         let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
         assert_eq!((worked.run.status, worked.run.crashes, realm.marks()), (Status::Failed, 0, 1), "{job}");
-        assert_told(&worked.run, &["its work is done", "lava.test.runs", "made by a test"]);
+        assert_told(&worked.run, &["its work is done", "lava.test.runs", TOO_LARGE]);
     }
+}
+
+#[tokio::test]
+async fn a_claim_that_the_table_does_not_take_does_without_its_event_log() {
+    let mut logged = log_job("logged");
+    logged["event_log"] = json!({ "number": 1 });
+    let step =
+        json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true, "payload": "logged" });
+    let realm = Faulty::start(&[logged, step]).await;
+    // What is refused is the claim of the run, and the making of the step, which is its claim as well.
+    for (job, write, pass, of) in [("logged", "UpdateItem", 0, "/"), ("all", "PutItem", 1, "/1.0")] {
+        realm.proxy.fail_after(write, pass, Fault::Invalid(TOO_LARGE), 1);
+        let run = dispatch(&realm.dispatcher().await, request(job)).await.expect("it is taken");
+        let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
+        assert_eq!((worked.run.status, worked.run.crashes), (Status::Complete, 0), "{:?}", worked.run.reason);
+        let logged = match of {
+            "/" => worked.run,
+            _ => realm.load(&worked.run.key.child(1, 0)).await.expect("it is there"),
+        };
+        let log = format!("{:?}", logged.log);
+        assert!(log.contains("bad event_log: it cannot be recorded") && log.contains(TOO_LARGE), "{log}");
+        realm.proxy.heal();
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_claim_the_table_never_takes_has_failed() {
+    let mut queued = log_job("queued");
+    queued["overlap"] = "queue".into();
+    let realm = Faulty::start(&[log_job("note"), queued]).await;
+    for (job, write, fault) in [
+        ("note", "UpdateItem", Fault::Invalid(TOO_LARGE)),
+        ("queued", "TransactWriteItems", Fault::Cancelled("ValidationError")),
+    ] {
+        realm.proxy.fail(write, fault, 1);
+        let run = dispatch(&realm.dispatcher().await, request(job)).await.expect("it is taken");
+        let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
+        assert_eq!((worked.run.status, worked.handled), (Status::Failed, vec![Handled::Delete]), "{job}");
+        assert_told(&worked.run, &["that it goes on cannot be recorded", TOO_LARGE]);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_cannot_wait_for_its_steps_has_failed() {
+    let chain =
+        json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true, "payload": "step" });
+    let realm = Faulty::start(&[]).await;
+    let mut first = realm.marking_job("step", 4);
+    first["overlap"] = "queue".into();
+    realm.cloud.put_jobs(&[first, chain]).await;
+    let dispatcher = realm.dispatcher().await;
+    let held = key_of(&dispatch(&dispatcher, request("step")).await.expect("it is taken"));
+    let (engine, body) = (realm.engine().await, realm.message().await);
+    let working = tokio::spawn(async move { engine.handle(&body, 1, None).await });
+    while realm.load(&held).await.is_some_and(|run| run.status != Status::Running) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let all = key_of(&dispatch(&dispatcher, request("all")).await.expect("it is taken"));
+    // Its claim and that its step waits for the lock are written; then it would wait for the step.
+    realm.proxy.fail_after("UpdateItem", 2, Fault::Invalid(TOO_LARGE), 1);
+    let body = realm.message().await;
+    assert_eq!(realm.engine().await.handle(&body, 1, None).await, Handled::Delete);
+    let run = realm.load(&all).await.expect("it is there");
+    assert_eq!((run.status, run.crashes), (Status::Failed, 0), "{:?}", run.reason);
+    assert_told(&run, &[TOO_LARGE]);
+    assert!(realm.load(&all.child(1, 0)).await.is_some_and(|step| step.status == Status::Cancelled));
+    working.await.expect("it ends");
 }
 
 /// The places in S3 that hold a part of a record.

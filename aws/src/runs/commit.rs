@@ -15,7 +15,7 @@ use pumice_core::run::{LockChange, Run};
 
 use super::record::{DUE_AT, DUE_SHARD, OPTIONAL, item_key, micros, run_item, run_key};
 use crate::attribute::{Item, text, whole};
-use crate::failure::write_error;
+use crate::failure::{advice, tells_of_bad_form, write_error};
 use crate::store::{Store, text_of};
 
 /// Most times a lock is tried while it changes hands.
@@ -277,10 +277,13 @@ enum Holder {
 pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<CommitError> {
     reasons.iter().find_map(|reason| {
         let code = reason.code().unwrap_or_default();
-        let told = || format!("{what}: {code}: {}", reason.message().unwrap_or_default());
+        let message = reason.message().unwrap_or_default();
+        let told = || format!("{what}: {code}: {message}{}", advice(code, message));
         match code {
-            "ValidationError" => Some(CommitError::TooLarge(told())),
-            "ThrottlingError" | "ProvisionedThroughputExceeded" => Some(StoreError::new(told()).into()),
+            "ValidationError" if tells_of_bad_form(message) => Some(CommitError::Unrecordable(told())),
+            "ValidationError" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
+                Some(StoreError::new(told()).into())
+            }
             _ => None,
         }
     })

@@ -73,7 +73,7 @@ impl Store {
     async fn create_one(&self, new: &NewRun) -> Result<Created, StoreError> {
         match self.try_create(new).await {
             Ok(created) => Ok(created),
-            Err(CommitError::TooLarge(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
+            Err(CommitError::Unrecordable(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
             Err(CommitError::Store(error)) => Err(error),
             Err(error) => Err(StoreError::new(error.to_string())),
         }
@@ -131,23 +131,25 @@ impl Store {
         }
     }
 
-    /// Puts a record and its spec, both or none; gives the record that was there already.
+    /// Puts a record and its spec, both or none; gives the record that was there already. The condition
+    /// is the record's alone: each expires by itself, and a spec that was left over is nobody's.
     async fn put_both(&self, new: &NewRun, record: Item, spec: Item) -> Result<Option<Item>, CommitError> {
         let table = self.names.runs();
         let what = format!("making run {} in table {table}", new.run.key);
-        let put = |item: &Item| {
+        let put = |item: &Item, condition: Option<&str>| {
             let put = Put::builder()
                 .table_name(&table)
                 .set_item(Some(item.clone()))
-                .condition_expression(ABSENT)
+                .set_condition_expression(condition.map(str::to_owned))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build();
             put.map(|put| TransactWriteItem::builder().put(put).build())
                 .map_err(|error| StoreError::new(format!("{what}: {error}")))
         };
         for _ in 0..MAX_TRIES {
+            let request = self.client.transact_write_items();
             let request =
-                self.client.transact_write_items().transact_items(put(&record)?).transact_items(put(&spec)?);
+                request.transact_items(put(&record, Some(ABSENT))?).transact_items(put(&spec, None)?);
             let error = match request.send().await {
                 Ok(_) => return Ok(None),
                 Err(error) => error,

@@ -34,7 +34,7 @@ impl Store {
         let realm = self.realm().await?;
         let bytes = text.len();
         let Some(base) = realm.fields.s3_temp.as_deref().filter(|base| base.starts_with("s3://")) else {
-            return Err(CommitError::TooLarge(format!(
+            return Err(CommitError::Unrecordable(format!(
                 "the {name} of run {key} has {bytes} bytes, more than the {limit} that a record holds: give realm {} an s3_temp",
                 self.names.realm()
             )));

@@ -20,7 +20,7 @@ use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use ahead::Ahead;
-use record::{SPEC, read_run, read_spec, run_key};
+use record::{SPEC, read_run, read_spec, run_key, spec_key};
 
 impl Store {
     /// One item of the table of runs, strongly consistent.
@@ -64,17 +64,24 @@ impl Store {
         Ok(runs)
     }
 
-    /// A run's spec, or where it was.
+    /// A run's spec, or where it was. `pinned` was read beside the record, which is no snapshot: the
+    /// spec's item may have been read before both were made, and the record after.
     async fn spec_of(
         &self,
         key: &RunKey,
         record: &Item,
         pinned: Option<Item>,
     ) -> Result<Result<RunSpec, String>, StoreError> {
-        let text = match (text_of(record, SPEC), pinned) {
-            (Some(spec), _) => return read_spec(key, spec).map(Ok),
-            (None, Some(item)) => self.spec_text(&item).await?,
-            (None, None) => Err(format!("table {}", self.names.runs())),
+        if let Some(spec) = text_of(record, SPEC) {
+            return read_spec(key, spec).map(Ok);
+        }
+        let pinned = match pinned {
+            Some(item) => Some(item),
+            None => self.item(spec_key(key)).await?,
+        };
+        let text = match pinned {
+            Some(item) => self.spec_text(&item).await?,
+            None => Err(format!("table {}", self.names.runs())),
         };
         match text {
             Ok(text) => read_spec(key, &text).map(Ok),

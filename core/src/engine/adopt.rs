@@ -56,10 +56,11 @@ impl Dispatcher {
         }
         match created.existing {
             None => Ok(Ok((run, spec))),
-            Some(_) => match self.site().ports.runs.load_with_spec(&run.key).await? {
-                Some(found) => Ok(Ok(found)),
-                None => Err(StoreError::new(format!("the record of run {} is gone", run.key))),
-            },
+            Some(existing) => {
+                let found = self.site().ports.runs.load_with_spec(&run.key).await?;
+                // One that was removed since is not made anew: its first write finds that out.
+                Ok(Ok(found.unwrap_or((*existing, spec))))
+            }
         }
     }
 }

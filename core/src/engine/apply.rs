@@ -27,12 +27,15 @@ pub enum ApplyError {
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]
     Locked(RunKey),
-    /// The record is gone.
+    /// There is no such record.
     #[error("the record of run {0} is gone")]
     Gone(RunKey),
-    /// The record would be larger than the store takes.
+    /// Somebody removed the record meanwhile; it was last as given.
+    #[error("the record of run {} was removed", .0.key)]
+    Removed(Box<Run>),
+    /// The record would be larger than the store takes, or of a form that it cannot keep.
     #[error("{0}")]
-    TooLarge(String),
+    Unrecordable(String),
     /// The store could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,8 +44,8 @@ pub enum ApplyError {
 impl Dispatcher {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the claim of the one who writes holds.
-    /// The end of an attempt that is too large for the store is recorded without its result: tried
-    /// again as it is, it would be refused until the claim ran out, and the attempt made again.
+    /// What the store can never keep is left out where that can be: tried again as it is, the end of an
+    /// attempt would be refused until the claim ran out, and the attempt made again.
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
@@ -55,7 +58,7 @@ impl Dispatcher {
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;
-        let mut known = Known { run: Some(run), unsure: None };
+        let mut known = Known { run, stale: false, unsure: None };
         for _ in 0..MAX_TRIES {
             match self.try_apply(&key, &mut known, input.clone()).await {
                 Ok(Some(next)) => return Ok(next),
@@ -69,9 +72,12 @@ impl Dispatcher {
                     self.site().ports.clock.sleep_until(next).await;
                     pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
                 }
-                Err(ApplyError::TooLarge(why)) => match input.without_result(&why) {
-                    Some(smaller) => input = smaller,
-                    None => return Err(ApplyError::TooLarge(why)),
+                Err(ApplyError::Unrecordable(why)) => match input.without_what_can_be_left_out(&why) {
+                    Some(less) => {
+                        tracing::warn!(%run_id, %job_id, %key, error = %why, "a write is tried again with less");
+                        input = less;
+                    }
+                    None => return Err(ApplyError::Unrecordable(why)),
                 },
                 Err(error) => return Err(error),
             }
@@ -86,24 +92,24 @@ impl Dispatcher {
         known: &mut Known,
         input: Input,
     ) -> Result<Option<Run>, ApplyError> {
-        let run = match known.run.take() {
-            Some(run) => run,
-            None => self.reload(key).await?,
-        };
+        if known.stale {
+            let stored = self.site().ports.runs.load(key).await?;
+            known.run = stored.ok_or_else(|| ApplyError::Removed(Box::new(known.run.clone())))?;
+            known.stale = false;
+        }
         if let Some(decision) = known.unsure.take()
-            && took_effect(&decision.run, &run)
+            && took_effect(&decision.run, &known.run)
         {
             self.send(&decision).await;
-            return Ok(Some(run));
+            return Ok(Some(known.run.clone()));
         }
-        match self.apply_once(&run, input).await {
+        let applied = self.apply_once(&known.run, input).await;
+        known.stale = !matches!(applied, Err(Applied::Commit(CommitError::Unrecordable(_), _)));
+        match applied {
             Ok(next) => Ok(Some(next)),
-            Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(run))),
+            Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(known.run.clone()))),
             Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
-            Err(Applied::Commit(CommitError::TooLarge(why), _)) => {
-                known.run = Some(run);
-                Err(ApplyError::TooLarge(why))
-            }
+            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(ApplyError::Unrecordable(why)),
             // A conflict may be with this very write: an answer was lost and the request repeated.
             Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
                 known.unsure = Some(decision);
@@ -135,8 +141,25 @@ impl Dispatcher {
         }
     }
 
-    pub(super) async fn reload(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))
+    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
+    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
+        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        self.apply(run, Input::Cancel).await.map_err(|error| match error {
+            ApplyError::Removed(run) => ApplyError::Gone(run.key),
+            error => error,
+        })
+    }
+
+    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
+    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
+        let rev = run.rev;
+        match decide(&run, input, self.now()) {
+            Ok(decision) => Run { rev, ..decision.run },
+            Err(_) => run,
+        }
     }
 
     fn message(&self, decision: &Decision) -> Option<Outgoing> {
@@ -180,8 +203,10 @@ pub(super) enum Applied {
 
 /// What is known between two tries.
 struct Known {
-    /// The record, unless it must be read again.
-    run: Option<Run>,
+    /// The record as it was seen last.
+    run: Run,
+    /// Whether it must be read again.
+    stale: bool,
     /// A write that may have taken place.
     unsure: Option<Box<Decision>>,
 }
@@ -214,9 +239,24 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.cancel >= wanted.cancel
 }
 
-/// One line about a run whose record somebody removed while it ran.
+/// One line about a run whose record somebody removed while it went on.
 pub(super) fn log_gone(run: &Run) {
-    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; the job was stopped");
+    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; nothing more is done about the run");
+}
+
+/// What an input that was not carried out leaves: the run as others have it, which is theirs to go on
+/// with, or as it was last when its record was removed. That is no error: the message would come
+/// again, and find no record, and start the job anew.
+pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
+    match error {
+        ApplyError::Illegal(_, run) => Ok(*run),
+        ApplyError::Removed(run) => {
+            log_gone(&run);
+            Ok(*run)
+        }
+        ApplyError::Store(error) => Err(error),
+        error => Err(StoreError::new(error.to_string())),
+    }
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

@@ -2,9 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, rest};
 use super::attempt::child_lineage;
-use super::handle::rest;
 use super::steps::Place;
 use super::verdict::Verdict;
 use super::{Above, Engine};
@@ -86,11 +85,7 @@ impl<'a> Place<'a> {
         if self.is_deep(&run) {
             return self.leave_to_another(NewRun { run, spec }).await;
         }
-        let run = match first {
-            Some(first) => engine.dispatcher.decide_new(run, first),
-            None => run,
-        };
-        let (run, spec) = match self.create(NewRun { run, spec }, None).await? {
+        let (run, spec) = match self.create_begun(NewRun { run, spec }, first).await? {
             Ok(made) => made,
             Err(why) => return Ok(Err(why)),
         };
@@ -106,6 +101,28 @@ impl<'a> Place<'a> {
             return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await.map(Ok);
         }
         Ok(Ok(run))
+    }
+
+    /// Makes a child that begins at once, with less of its first entry where the store cannot keep it.
+    async fn create_begun(
+        self,
+        new: NewRun,
+        mut first: Option<Input>,
+    ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
+        loop {
+            let mut begun = new.clone();
+            if let Some(first) = first.clone() {
+                begun.run = self.engine.dispatcher.decide_new(begun.run, first);
+            }
+            let why = match self.create(begun, None).await? {
+                Ok(made) => return Ok(Ok(made)),
+                Err(why) => why,
+            };
+            first = first.and_then(|first| first.without_what_can_be_left_out(&why));
+            if first.is_none() {
+                return Ok(Err(why));
+            }
+        }
     }
 
     /// Whether the child has steps of its own, too many levels below the run that this invocation

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
 use super::fresh::{not_before, skipped};
+use super::same::same;
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
@@ -277,17 +278,17 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The job of a run's pinned document: as it was read before where it is the same.
+    /// The job of a run's pinned document: as it was read before where it is the same, in the same order.
     pub(super) fn pinned_job(
         &self,
         job_id: &JobId,
         document: &Map<String, Value>,
     ) -> Result<Arc<JobSpec>, SpecError> {
-        let same = |jobs: &Jobs| {
+        let known = |jobs: &Jobs| {
             let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            jobs.get(job_id).filter(|known| known.document == *document).cloned()
+            jobs.get(job_id).filter(|known| same(&known.document, document)).cloned()
         };
-        if let Some(known) = same(&self.pinned).or_else(|| same(&self.checked)) {
+        if let Some(known) = known(&self.pinned).or_else(|| known(&self.checked)) {
             return Ok(known);
         }
         let job = Arc::new(JobSpec::from_checked(document.clone())?);

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::apply::rest;
 use super::attempt::{RunDispatches, origin};
-use super::handle::rest;
 use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
 use crate::ports::StoreError;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::apply::{ApplyError, log_gone};
+use super::apply::{ApplyError, rest};
 use super::attempt::{Attempted, failure};
-use super::dispatch::Dispatcher;
 use super::steps::Stepped;
 use super::verdict::Verdict;
 use super::{Above, Engine, Invocation};
@@ -14,7 +13,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Part, Run, Status, Worker, decide, look};
+use crate::run::{Input, Look, Part, Run, Status, Worker, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -192,7 +191,10 @@ impl Engine {
         match self.dispatcher.apply(run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
             Err(ApplyError::Locked(by)) => {
-                Ok(Started::Rest(self.give_way(run, by, invocation, parent).await?))
+                Ok(Started::Rest(self.give_way(run, by, job, invocation, parent).await?))
+            }
+            Err(ApplyError::Unrecordable(why)) => {
+                Ok(Started::Rest(self.end_unrecordable(run, &why, job, invocation, parent).await?))
             }
             Err(error) => rest(error).map(Started::Rest),
         }
@@ -223,6 +225,7 @@ impl Engine {
         &self,
         run: Run,
         by: RunKey,
+        job: &JobSpec,
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
@@ -230,10 +233,30 @@ impl Engine {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
-        match self.dispatcher.apply(run, Input::Hold { by }).await {
+        match self.dispatcher.apply(run.clone(), Input::Hold { by }).await {
             Ok(held) => Ok(held),
+            Err(ApplyError::Unrecordable(why)) => {
+                self.end_unrecordable(run, &why, job, invocation, parent).await
+            }
             Err(error) => rest(error),
         }
+    }
+
+    /// Ends a run whose next record the store can never keep: each delivery would meet the same.
+    async fn end_unrecordable(
+        &self,
+        run: Run,
+        why: &str,
+        job: &JobSpec,
+        invocation: &Invocation,
+        parent: Option<Above<'_>>,
+    ) -> Result<Run, StoreError> {
+        if run.ts_start.is_some() {
+            // What it started must not go on for nobody.
+            self.cancel_children(&run).await?;
+        }
+        let reason = format!("that it goes on cannot be recorded: {why}");
+        self.close(run, Status::Failed, reason, Some(job), invocation, parent).await
     }
 
     /// Runs a claimed attempt to its end and records it.
@@ -248,8 +271,10 @@ impl Engine {
         let (actions, stepped, rendered) = match Box::pin(self.carry_out(&run, spec, job, invocation)).await {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                self.put_back(run, invocation).await;
-                return Err(error);
+                return match self.put_back(run, invocation).await {
+                    Err(removed @ ApplyError::Removed(_)) => rest(removed),
+                    _ => Err(error),
+                };
             }
         };
         let outcome = match stepped {
@@ -266,14 +291,8 @@ impl Engine {
             jitter: self.site.ports.random.unit(),
             rendered,
         };
-        let stood = run.clone();
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
-            // Not an error: its message would come again, and find no record, and start the job anew.
-            Err(ApplyError::Gone(_)) => {
-                log_gone(&stood);
-                Ok(stood)
-            }
             Err(error) => rest(error),
         }
     }
@@ -310,13 +329,15 @@ impl Engine {
 
     /// Gives up the claim on a run whose attempt could not begin, or whose steps could not go on,
     /// because something could not be reached: no worker was lost, and none must be waited for.
-    async fn put_back(&self, run: Run, invocation: &Invocation) {
+    async fn put_back(&self, run: Run, invocation: &Invocation) -> Result<Run, ApplyError> {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
-        if let Err(error) = self.dispatcher.apply(run, input).await {
-            tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
-        }
+        self.dispatcher.apply(run, input).await.inspect_err(|error| {
+            if !matches!(error, ApplyError::Removed(_)) {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
+            }
+        })
     }
 
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
@@ -355,35 +376,4 @@ impl Engine {
 enum Started {
     Claimed(Run),
     Rest(Run),
-}
-
-/// What an input that does not fit leaves: the run as others have it, which is theirs to go on with.
-pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
-    match error {
-        ApplyError::Illegal(_, run) => Ok(*run),
-        ApplyError::Locked(by) => Err(StoreError::new(format!("run {by} holds the lock of the job"))),
-        ApplyError::Gone(key) => Err(StoreError::new(format!("the record of run {key} is gone"))),
-        ApplyError::TooLarge(why) => Err(StoreError::new(why)),
-        ApplyError::Store(error) => Err(error),
-    }
-}
-
-impl Dispatcher {
-    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
-    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        self.apply(run, Input::Cancel).await
-    }
-
-    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
-    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
-        let rev = run.rev;
-        match decide(&run, input, self.now()) {
-            Ok(decision) => Run { rev, ..decision.run },
-            Err(_) => run,
-        }
-    }
 }

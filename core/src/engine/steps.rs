@@ -7,9 +7,8 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError, log_gone, took_effect};
+use super::apply::{Applied, ApplyError, log_gone, rest, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
-use super::handle::rest;
 use super::told::Told;
 use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
 use crate::Timestamp;
@@ -177,7 +176,7 @@ impl Engine {
                 let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
                 match self.dispatcher.apply(run.clone(), input).await {
                     Ok(pinned) => Ok(Ok((pinned, rendered))),
-                    Err(ApplyError::TooLarge(why)) => {
+                    Err(ApplyError::Unrecordable(why)) => {
                         Ok(Err(Stepped::Ended(failure(JobError::permanent(why)))))
                     }
                     Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
@@ -236,8 +235,8 @@ impl Walk<'_> {
                         return Ok(Stepped::Ended(self.conclude(outcome, stop)));
                     }
                     let resume = matches!(next, Next::Start(_));
-                    if let Some(run) = Box::pin(self.give_way(resume)).await? {
-                        return Ok(Stepped::Rest(run));
+                    if let Some(stepped) = Box::pin(self.give_way(resume)).await? {
+                        return Ok(stepped);
                     }
                 }
             }
@@ -335,18 +334,18 @@ impl Walk<'_> {
 
     /// Gives the run up until a child reports, or to another invocation when `resume`. `None` when
     /// there is something to do after all.
-    async fn give_way(&mut self, resume: bool) -> Result<Option<Run>, StoreError> {
+    async fn give_way(&mut self, resume: bool) -> Result<Option<Stepped>, StoreError> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
-            // Not an error, see `run_claimed`. Whoever watches the run may have told of it.
+            // Not an error, see `rest`. Whoever watches the run may have told of it.
             if self.place.cancel.is_stopped() != Some(Stop::Lost) {
                 log_gone(run);
             }
-            return Ok(Some(run.clone()));
+            return Ok(Some(Stepped::Rest(run.clone())));
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
-            return Ok(Some(stored));
+            return Ok(Some(Stepped::Rest(stored)));
         }
         if stored.cancel && !self.told_children {
             self.place.cancel.stop(Stop::Cancelled);
@@ -359,14 +358,19 @@ impl Walk<'_> {
         let input =
             Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume, ends: self.ends };
         match engine.dispatcher.apply_once(&stored, input).await {
-            Ok(suspended) => Ok(Some(suspended)),
+            Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
-            Err(Applied::Commit(CommitError::TooLarge(why), _)) => Err(StoreError::new(why)),
+            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => {
+                // It cannot wait for them, however often it is tried.
+                engine.cancel_children(run).await?;
+                Ok(Some(Stepped::Ended(failure(JobError::permanent(why)))))
+            }
             Err(Applied::Commit(_, decision)) => {
-                let now_stored = engine.dispatcher.reload(&run.key).await.or_else(rest)?;
+                // One that is gone is seen by the next look.
+                let Some(now_stored) = engine.site.ports.runs.load(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
                     engine.dispatcher.send(&decision).await;
-                    return Ok(Some(now_stored));
+                    return Ok(Some(Stepped::Rest(now_stored)));
                 }
                 Ok(None)
             }

@@ -2,9 +2,8 @@
 
 use futures_util::future::join_all;
 
-use super::apply::ApplyError;
+use super::apply::{ApplyError, rest};
 use super::dispatch::Dispatcher;
-use super::handle::rest;
 use crate::ports::StoreError;
 use crate::run::Input;
 
@@ -27,7 +26,7 @@ impl Dispatcher {
                 match outcome {
                     Ok(_) => sent += 1,
                     // What is wrong with one record alone is not in the way of the others.
-                    Err(error @ (ApplyError::Gone(_) | ApplyError::TooLarge(_))) => {
+                    Err(error @ (ApplyError::Removed(_) | ApplyError::Unrecordable(_))) => {
                         tracing::warn!(%error, "a run that is due cannot be looked at");
                     }
                     Err(error) => {

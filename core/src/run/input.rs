@@ -147,40 +147,51 @@ pub enum Input {
 }
 
 impl Input {
-    /// The end of an attempt without what is too large to be recorded, for this reason; `None` when
-    /// there is nothing to leave out. An attempt that went well has failed then, and no other attempt
-    /// would help; what is recorded says that the work was done.
+    /// The same with less, after a store has said for this reason that it can never record it; `None`
+    /// when there is nothing to leave out. From a claim that is what the job's `event_log` gave, from
+    /// the end of an attempt first what was rendered for it, and only then its result.
     #[must_use]
-    pub fn without_result(&self, why: &str) -> Option<Self> {
-        let Self::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered } = self else {
-            return None;
-        };
+    pub fn without_what_can_be_left_out(&self, why: &str) -> Option<Self> {
+        let mut less = self.clone();
+        match &mut less {
+            Self::Claim { event_log: Some(info), .. } if !is_left_out(info) => {
+                *info = bounded_text(format!("{LEFT_OUT}{why}")).into();
+            }
+            // The reason itself is too much.
+            Self::Claim { event_log: event_log @ Some(_), .. } => *event_log = None,
+            Self::Finish { rendered: rendered @ Some(_), .. } => *rendered = None,
+            Self::Finish { outcome, .. } => *outcome = outcome.without_result(why)?,
+            _ => return None,
+        }
+        Some(less)
+    }
+}
+
+/// What stands in a run's log in place of what its job's `event_log` gave.
+const LEFT_OUT: &str = "bad event_log: it cannot be recorded: ";
+
+fn is_left_out(info: &Value) -> bool {
+    info.as_str().is_some_and(|text| text.starts_with(LEFT_OUT))
+}
+
+impl Outcome {
+    /// The outcome without its result. An attempt that went well has failed then, and no other attempt
+    /// would help; what is recorded says that the work was done.
+    fn without_result(&self, why: &str) -> Option<Self> {
         let bare = |reason: &str| json!({ "error": reason });
-        let outcome = match outcome {
-            Outcome::Failure { reason, result, .. } if *result == bare(reason) && rendered.is_none() => {
-                return None;
-            }
-            Outcome::Cancelled if rendered.is_none() => return None,
-            Outcome::Cancelled => Outcome::Cancelled,
-            Outcome::Success(_) => {
+        match self {
+            Self::Success(_) => {
                 let reason = bounded_text(format!("its work is done, but its end cannot be recorded: {why}"));
-                Outcome::Failure { result: bare(&reason), reason, retryable: false }
+                Some(Self::Failure { result: bare(&reason), reason, retryable: false })
             }
-            Outcome::Failure { reason, retryable, .. } => {
+            Self::Failure { reason, result, .. } if *result == bare(reason) => None,
+            Self::Failure { reason, retryable, .. } => {
                 let reason =
                     bounded_text(format!("{reason} (what there is to tell besides is left out: {why})"));
-                Outcome::Failure { result: bare(&reason), reason, retryable: *retryable }
+                Some(Self::Failure { result: bare(&reason), reason, retryable: *retryable })
             }
-        };
-        Some(Self::Finish {
-            worker: worker.clone(),
-            epoch: *epoch,
-            outcome,
-            actions: *actions,
-            tell_parent: *tell_parent,
-            jitter: *jitter,
-            rendered: None,
-        })
+            Self::Cancelled => None,
+        }
     }
 }
 
@@ -240,34 +251,58 @@ mod tests {
         Input::Finish { worker, epoch: 1, outcome, actions, tell_parent: true, jitter: 0.5, rendered }
     }
 
-    fn left(outcome: Outcome, rendered: bool) -> Option<Outcome> {
-        let rendered =
-            rendered.then(|| Rendered { payload: Value::Null, parameters: serde_json::Map::new() });
-        match finish(outcome, rendered).without_result("it is large")? {
+    fn rendered() -> Option<Rendered> {
+        Some(Rendered { payload: Value::Null, parameters: serde_json::Map::new() })
+    }
+
+    fn left(outcome: Outcome) -> Option<Outcome> {
+        match finish(outcome, None).without_what_can_be_left_out("it is large")? {
             Input::Finish { outcome, rendered: None, .. } => Some(outcome),
             other => panic!("{other:?}"),
         }
     }
 
+    fn failure(reason: &str, result: Value, retryable: bool) -> Outcome {
+        Outcome::Failure { reason: reason.to_owned(), result, retryable }
+    }
+
     #[test]
-    fn what_is_too_large_to_be_recorded_is_left_out_once_and_told() {
-        let failure = |reason: &str, result: Value, retryable| {
-            let reason = reason.to_owned();
-            Outcome::Failure { reason, result, retryable }
-        };
-        let done = left(Outcome::Success(json!("x")), false).unwrap();
+    fn a_result_that_cannot_be_recorded_is_left_out_once_and_told() {
+        let done = left(Outcome::Success(json!("x"))).unwrap();
         let told = "its work is done, but its end cannot be recorded: it is large";
         assert_eq!(done, failure(told, json!({ "error": told }), false));
-        assert_eq!(left(done, false), None, "there is nothing more to leave out");
-        let failed = left(failure("it broke", json!({ "error": "it broke", "data": 1 }), true), true);
+        assert_eq!(left(done), None, "there is nothing more to leave out");
+        let failed = left(failure("it broke", json!({ "error": "it broke", "data": 1 }), true));
         let told = "it broke (what there is to tell besides is left out: it is large)";
         assert_eq!(failed, Some(failure(told, json!({ "error": told }), true)), "it may be tried again");
-        assert_eq!(left(Outcome::Cancelled, true), Some(Outcome::Cancelled));
-        assert_eq!(left(Outcome::Cancelled, false), None);
-        assert!(Input::Sweep.without_result("it is large").is_none());
-        match left(failure(&"é".repeat(200_000), json!(1), false), false) {
+        assert_eq!(left(Outcome::Cancelled), None);
+        assert!(Input::Sweep.without_what_can_be_left_out("it is large").is_none());
+        match left(failure(&"é".repeat(200_000), json!(1), false)) {
             Some(Outcome::Failure { reason, .. }) => assert!(reason.len() < 9_000, "{}", reason.len()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_was_rendered_is_left_out_before_the_outcome_is_another() {
+        for outcome in [Outcome::Success(json!("x")), failure("it broke", json!(1), true), Outcome::Cancelled]
+        {
+            match finish(outcome.clone(), rendered()).without_what_can_be_left_out("it is large") {
+                Some(Input::Finish { outcome: kept, rendered: None, .. }) => assert_eq!(kept, outcome),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_claim_does_without_its_event_log() {
+        let (worker, until) = (Worker("one".to_owned()), Timestamp::UNIX_EPOCH);
+        let event_log = Some(json!({ "number": 1e300 }));
+        let mut claim = Input::Claim { worker, hostname: "one".to_owned(), until, event_log };
+        for expected in [Some(json!("bad event_log: it cannot be recorded: a number is large")), None] {
+            claim = claim.without_what_can_be_left_out("a number is large").unwrap();
+            assert!(matches!(&claim, Input::Claim { event_log, .. } if *event_log == expected), "{claim:?}");
+        }
+        assert!(claim.without_what_can_be_left_out("a number is large").is_none());
     }
 }

@@ -21,6 +21,17 @@ pub(super) fn served(request: &Message, server: u16) -> std::io::Result<Message>
     Ok(answer.with_body(&told))
 }
 
+/// Hands on a batch without what it asks for of the specs of runs.
+pub(super) fn without_specs(request: &Message, server: u16) -> std::io::Result<Message> {
+    let mut asked = request.json();
+    for (_, asked) in asked["RequestItems"].as_object_mut().into_iter().flatten() {
+        if let Some(keys) = asked["Keys"].as_array_mut() {
+            keys.retain(|key| !key["path"]["S"].as_str().is_some_and(|path| path.starts_with("spec/")));
+        }
+    }
+    forward(server, &request.with_body(&asked))
+}
+
 /// Leaves one key of all that are asked for, and gives the others.
 fn keep_one(tables: &mut Value) -> Value {
     let mut left = json!({});

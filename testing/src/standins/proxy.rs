@@ -21,6 +21,10 @@ const HANG: Duration = Duration::from_secs(120);
 pub enum Fault {
     /// It is answered with an error of this code, as AWS's JSON protocols have it.
     Error(&'static str),
+    /// It is answered with a `ValidationException` that says this.
+    Invalid(&'static str),
+    /// Items that hold specs are not read, as when they are made a moment later.
+    NoSpec,
     /// A transaction is cancelled, for a reason of this code at its first part.
     Cancelled(&'static str),
     /// Only the first of its items is read, and the others are left to be asked for again; of a batch
@@ -209,6 +213,7 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
             })?,
             None => forward(server, &request)?,
             Some(Fault::InPart) => in_part::served(&request, server)?,
+            Some(Fault::NoSpec) => in_part::without_specs(&request, server)?,
             Some(Fault::Unanswered) => {
                 forward(server, &request)?;
                 return Ok(());
@@ -220,15 +225,27 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
             Some(Fault::Error(code)) => {
                 refusal(&json!({ "__type": format!("com.amazonaws#{code}"), "message": "made by a test" }))
             }
+            Some(Fault::Invalid(message)) => {
+                refusal(&json!({ "__type": "com.amazonaws#ValidationException", "message": message }))
+            }
             Some(Fault::Cancelled(code)) => refusal(&json!({
                 "__type": "com.amazonaws#TransactionCanceledException",
                 "message": "made by a test",
-                "CancellationReasons": [{ "Code": code, "Message": "made by a test" }, { "Code": "None" }],
+                "CancellationReasons": [{ "Code": code, "Message": of_code(code) }, { "Code": "None" }],
             })),
         };
         client.write_all(&answer.bytes())?;
     }
     Ok(())
+}
+
+/// What DynamoDB says of a part of a transaction.
+fn of_code(code: &str) -> &'static str {
+    if code == "ValidationError" {
+        "Item size has exceeded the maximum allowed size"
+    } else {
+        "made by a test"
+    }
 }
 
 fn refusal(body: &Value) -> Message {
