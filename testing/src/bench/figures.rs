@@ -14,6 +14,26 @@ type Measured = Result<Vec<f64>, String>;
 /// Requests in one batch.
 const BATCH: usize = 100;
 
+/// Rows put into a table by SQLite alone, each in a transaction of its own; in transactions a second. What
+/// the machine and its disk can do at that moment: the other figures stand beside it.
+pub(super) fn sqlite(durability: Durability) -> Measured {
+    const COUNT: usize = 20_000;
+    let failed = |error: rusqlite::Error| error.to_string();
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let connection = rusqlite::Connection::open(folder.path().join("floor.db")).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, value TEXT)", []).map_err(failed)?;
+    let value = "x".repeat(100);
+    let began = Instant::now();
+    let mut statement = connection.prepare("INSERT INTO rows (value) VALUES (?)").map_err(failed)?;
+    for _ in 0..COUNT {
+        statement.execute([&value]).map_err(failed)?;
+    }
+    Ok(vec![rate(COUNT, began)])
+}
+
 /// Requests taken one by one, by a caller that waits for each; in runs a second.
 pub(super) fn enqueue(durability: Durability) -> Measured {
     const COUNT: usize = 20_000;

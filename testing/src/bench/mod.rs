@@ -34,7 +34,8 @@ pub(crate) struct Bench {
 type Figure = (&'static [&'static str], fn(Durability) -> Result<Vec<f64>, String>);
 
 /// In the order in which they are printed.
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 11] = [
+    (&["sqlite_s"], figures::sqlite),
     (&["enqueue_s"], figures::enqueue),
     (&["enqueue_16_s"], figures::enqueue_16),
     (&["enqueue_bulk_s"], figures::enqueue_bulk),
