@@ -30,7 +30,7 @@ impl WriteAheadLog {
     }
 
     /// So many rows have been changed in all. To be called by one at a time.
-    pub(crate) fn has_grown_to(&self, changes: u64) {
+    pub(crate) fn has_changed_rows(&self, changes: u64) {
         if changes - self.told.load(Ordering::Relaxed) >= CHECKPOINT_ROWS {
             self.told.store(changes, Ordering::Relaxed);
             self.grown.notify_one();
@@ -47,7 +47,7 @@ impl Database {
             self.log().grown.notified().await;
             let file = self.log().file.clone();
             let first = connection.is_none();
-            let put = spawn_blocking(move || put(&file, connection)).await;
+            let put = spawn_blocking(move || checkpoint(&file, connection)).await;
             let put = put.map_err(|error| error.to_string());
             connection = match put.and_then(|put| put.map_err(|error| explain(&error))) {
                 Ok(connection) => {
@@ -75,7 +75,7 @@ impl Database {
 }
 
 /// Puts as much of the log into the file as can be without holding up anybody.
-fn put(file: &Path, connection: Option<Connection>) -> Result<Connection, rusqlite::Error> {
+fn checkpoint(file: &Path, connection: Option<Connection>) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connection.map_or_else(|| Connection::open_with_flags(file, flags), Ok)?;
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
@@ -96,11 +96,11 @@ mod tests {
     #[test]
     fn the_log_is_said_to_have_grown_once_in_a_while() {
         let log = WriteAheadLog::new(Path::new("x"));
-        log.has_grown_to(CHECKPOINT_ROWS - 1);
+        log.has_changed_rows(CHECKPOINT_ROWS - 1);
         assert!(!told(&log));
-        log.has_grown_to(CHECKPOINT_ROWS);
+        log.has_changed_rows(CHECKPOINT_ROWS);
         assert!(told(&log));
-        log.has_grown_to(CHECKPOINT_ROWS * 2 - 1);
+        log.has_changed_rows(CHECKPOINT_ROWS * 2 - 1);
         assert!(!told(&log));
     }
 
@@ -112,9 +112,9 @@ mod tests {
         let before = std::fs::metadata(&file).unwrap().len();
         let large = "INSERT INTO meta VALUES ('large', hex(zeroblob(50000)))";
         database.run(|connection| connection.execute(large, [])).await.unwrap();
-        let connection = put(&file, None).unwrap();
+        let connection = checkpoint(&file, None).unwrap();
         assert!(std::fs::metadata(&file).unwrap().len() > before + 100_000);
         // The same connection does for the next time.
-        put(&file, Some(connection)).unwrap();
+        checkpoint(&file, Some(connection)).unwrap();
     }
 }

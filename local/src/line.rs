@@ -144,7 +144,7 @@ impl Line {
                 tracing::error!(error, "the store failed");
             }
             batch.into_iter().for_each(|operation| operation.answer(&outcome));
-            self.log.has_grown_to(connection.total_changes());
+            self.log.has_changed_rows(connection.total_changes());
         }
         drop(connection);
         !self.waiting().is_empty()

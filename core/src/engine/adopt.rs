@@ -54,6 +54,9 @@ impl Dispatcher {
         if let Some(why) = created.refused {
             return self.turn_away(message, why).await.map(Err);
         }
+        if let Some(error) = created.failed {
+            return Err(error);
+        }
         match created.existing {
             None => Ok(Ok((run, spec))),
             Some(existing) => {

@@ -161,6 +161,9 @@ impl<'a> Place<'a> {
         if let Some(why) = created.refused {
             return Ok(Err(why));
         }
+        if let Some(error) = created.failed {
+            return Err(error);
+        }
         if let Some(outgoing) = message.filter(|_| created.is_unsent()) {
             self.engine.dispatcher.send_message(outgoing).await;
         }

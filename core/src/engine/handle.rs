@@ -148,14 +148,24 @@ impl Engine {
                 Ok(claimed) => self.tell_and_clear(claimed, invocation).await,
                 Err(error) => rest(error),
             },
-            Look::Close(..) | Look::Start { .. } => {
-                if run.ts_start.is_some() {
-                    // What it started must not go on for nobody.
-                    self.cancel_children(&run).await?;
-                }
-                self.close(run, Status::Failed, reason, None, invocation, parent).await
-            }
+            Look::Close(..) | Look::Start { .. } => self.give_up(run, reason, None, invocation, parent).await,
         }
+    }
+
+    /// Ends a run that can never go on as failed, and stops what it started: that must not go on for
+    /// nobody.
+    async fn give_up(
+        &self,
+        run: Run,
+        reason: String,
+        job: Option<&JobSpec>,
+        invocation: &Invocation,
+        parent: Option<Above<'_>>,
+    ) -> Result<Run, StoreError> {
+        if run.ts_start.is_some() {
+            self.cancel_children(&run).await?;
+        }
+        self.close(run, Status::Failed, reason, job, invocation, parent).await
     }
 
     fn claim_duties(&self, invocation: &Invocation) -> Input {
@@ -251,12 +261,8 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
-        if run.ts_start.is_some() {
-            // What it started must not go on for nobody.
-            self.cancel_children(&run).await?;
-        }
         let reason = format!("that it goes on cannot be recorded: {why}");
-        self.close(run, Status::Failed, reason, Some(job), invocation, parent).await
+        self.give_up(run, reason, Some(job), invocation, parent).await
     }
 
     /// Runs a claimed attempt to its end and records it.
