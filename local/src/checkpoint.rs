@@ -1,120 +1,178 @@
-//! Puts SQLite's write-ahead log into the file beside those who write, who need not wait for the disk then.
+//! Puts SQLite's write-ahead log into the file beside those who write, who hardly wait for the disk then.
+//!
+//! The log begins anew when it is in the file whole while nobody writes. So the last of it, what was
+//! written meanwhile, is left to the one who writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::database::{CHECKPOINT_PAGES, Database, explain};
+use crate::database::explain;
 
 /// After how many changed rows the log is put into the file.
-const CHECKPOINT_ROWS: u64 = 8 * 1024;
-/// How many pages the log may hold nevertheless before whoever writes next puts it into the file: while
-/// others write all the time, the last of it is never put there beside them, and it begins anew only then.
-const MAX_PAGES: i64 = 32 * 1024;
+const ROWS: u64 = 8 * 1024;
+/// How many pages the log may hold before SQLite has whoever writes next put all of it into the file. Met
+/// only where that cannot be done beside them.
+pub(crate) const MAX_PAGES: i64 = 32 * 1024;
+/// How often what was written during the last round is put into the file too, before the rest is left to
+/// the one who writes.
+const ROUNDS: usize = 2;
 
-/// What is known of the write-ahead log of a file.
+/// The write-ahead log of a file, as the one who writes it sees it.
 #[derive(Debug)]
 pub(crate) struct WriteAheadLog {
     file: PathBuf,
-    /// How many rows had been changed when the log was last said to have grown.
-    told: AtomicU64,
-    grown: Notify,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    stage: Stage,
+    /// How many rows had been changed when it was last put into the file.
+    rows: u64,
+    /// The connection that puts it there, once there is one.
+    beside: Option<Connection>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// It may grow.
+    #[default]
+    Growing,
+    /// It is put into the file beside those who write.
+    Beside,
+    /// All but the last of it is in the file.
+    Last,
 }
 
 impl WriteAheadLog {
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), told: AtomicU64::new(0), grown: Notify::new() }
+        Self { file: file.to_owned(), progress: Mutex::default() }
     }
 
-    /// So many rows have been changed in all. To be called by one at a time.
-    pub(crate) fn has_changed_rows(&self, changes: u64) {
-        if changes - self.told.load(Ordering::Relaxed) >= CHECKPOINT_ROWS {
-            self.told.store(changes, Ordering::Relaxed);
-            self.grown.notify_one();
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what is to be done about the log now. To be called by the one who writes, after each transaction.
+    pub(crate) fn keep_short(self: &Arc<Self>, writer: &Connection) {
+        let mut progress = self.progress();
+        match progress.stage {
+            Stage::Growing if writer.total_changes() - progress.rows >= ROWS => {
+                progress.rows = writer.total_changes();
+                progress.stage = Stage::Beside;
+                let log = self.clone();
+                spawn_blocking(move || log.put_beside());
+            }
+            Stage::Last => {
+                progress.stage = Stage::Growing;
+                told(put(writer));
+            }
+            Stage::Growing | Stage::Beside => {}
         }
+    }
+
+    /// Puts what is there into the file. Where that fails it costs time only: SQLite has a writer do it.
+    fn put_beside(&self) {
+        let connection = self.progress().beside.take();
+        let connection = connection.map_or_else(|| open(&self.file), Ok);
+        let done = connection.and_then(|connection| {
+            (0..ROUNDS).try_for_each(|_| put(&connection))?;
+            Ok(connection)
+        });
+        let mut progress = self.progress();
+        progress.beside = told(done);
+        progress.stage = if progress.beside.is_some() { Stage::Last } else { Stage::Growing };
     }
 }
 
-impl Database {
-    /// Puts the log into the file whenever it has grown, on a connection of its own. Where that fails
-    /// it costs time only: whoever writes does it.
-    pub(crate) async fn keep_log_short(self) {
-        let mut connection = None;
-        loop {
-            self.log().grown.notified().await;
-            let file = self.log().file.clone();
-            let first = connection.is_none();
-            let put = spawn_blocking(move || checkpoint(&file, connection)).await;
-            let put = put.map_err(|error| error.to_string());
-            connection = match put.and_then(|put| put.map_err(|error| explain(&error))) {
-                Ok(connection) => {
-                    if first {
-                        self.set_checkpoint_pages(MAX_PAGES).await;
-                    }
-                    Some(connection)
-                }
-                Err(error) => {
-                    tracing::warn!(error, "cannot put the write-ahead log into the store; writers do");
-                    self.set_checkpoint_pages(CHECKPOINT_PAGES).await;
-                    None
-                }
-            };
-        }
-    }
-
-    /// How many pages the log may hold before whoever writes next puts it into the file.
-    async fn set_checkpoint_pages(&self, pages: i64) {
-        let set = self.read(move |connection| connection.pragma_update(None, "wal_autocheckpoint", pages));
-        if let Err(error) = set.await {
-            tracing::warn!(%error, "the store keeps its limit of the write-ahead log");
-        }
-    }
+fn open(file: &Path) -> Result<Connection, rusqlite::Error> {
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 /// Puts as much of the log into the file as can be without holding up anybody.
-fn checkpoint(file: &Path, connection: Option<Connection>) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connection.map_or_else(|| Connection::open_with_flags(file, flags), Ok)?;
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    Ok(connection)
+fn put(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
+}
+
+fn told<T>(outcome: Result<T, rusqlite::Error>) -> Option<T> {
+    let warn = |error: &rusqlite::Error| {
+        tracing::warn!(error = explain(error), "cannot put the write-ahead log into the store; it grows");
+    };
+    outcome.inspect_err(warn).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::database::Durability;
+    use std::time::Duration;
 
-    /// Whether the log was said to have grown since this was asked last.
-    fn told(log: &WriteAheadLog) -> bool {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        std::pin::pin!(log.grown.notified()).poll(&mut context).is_ready()
+    use super::*;
+
+    fn writer(file: &Path) -> Connection {
+        let connection = Connection::open(file).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY)", []).unwrap();
+        connection
     }
 
-    #[test]
-    fn the_log_is_said_to_have_grown_once_in_a_while() {
-        let log = WriteAheadLog::new(Path::new("x"));
-        log.has_changed_rows(CHECKPOINT_ROWS - 1);
-        assert!(!told(&log));
-        log.has_changed_rows(CHECKPOINT_ROWS);
-        assert!(told(&log));
-        log.has_changed_rows(CHECKPOINT_ROWS * 2 - 1);
-        assert!(!told(&log));
+    fn write(connection: &Connection, rows: u64) {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                   INSERT INTO rows SELECT NULL FROM n";
+        connection.execute(sql, [rows.cast_signed()]).unwrap();
+    }
+
+    /// How often the log has begun anew (SQLite, "The WAL File Format": checkpoint sequence number).
+    fn beginnings(file: &Path) -> u32 {
+        let log = std::fs::read(file.with_extension("db-wal")).unwrap();
+        u32::from_be_bytes(log[12..16].try_into().unwrap())
+    }
+
+    async fn put_beside(log: &WriteAheadLog) {
+        let put = async {
+            while log.progress().stage == Stage::Beside {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), put).await.expect("it comes to an end");
     }
 
     #[tokio::test]
-    async fn what_was_written_is_put_into_the_file_while_it_is_open() {
+    async fn the_log_is_put_into_the_file_once_it_has_grown_and_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("realm.db");
-        let database = Database::open(&file, folder.path(), Durability::Normal).unwrap();
-        let before = std::fs::metadata(&file).unwrap().len();
-        let large = "INSERT INTO meta VALUES ('large', hex(zeroblob(50000)))";
-        database.run(|connection| connection.execute(large, [])).await.unwrap();
-        let connection = checkpoint(&file, None).unwrap();
-        assert!(std::fs::metadata(&file).unwrap().len() > before + 100_000);
-        // The same connection does for the next time.
-        checkpoint(&file, Some(connection)).unwrap();
+        let file = folder.path().join("x.db");
+        let (writer, log) = (writer(&file), Arc::new(WriteAheadLog::new(&file)));
+        let size = std::fs::metadata(&file).unwrap().len();
+        write(&writer, ROWS - 1);
+        log.keep_short(&writer);
+        assert_eq!(log.progress().stage, Stage::Growing);
+        write(&writer, 1);
+        log.keep_short(&writer);
+        put_beside(&log).await;
+        assert_eq!(log.progress().stage, Stage::Last);
+        assert!(std::fs::metadata(&file).unwrap().len() > size + 50_000);
+        // What came then is left to the one who writes: else it would stay in the log.
+        write(&writer, 1);
+        let begun = beginnings(&file);
+        log.keep_short(&writer);
+        assert_eq!(log.progress().stage, Stage::Growing);
+        write(&writer, 1);
+        assert_eq!(beginnings(&file), begun + 1);
+    }
+
+    #[tokio::test]
+    async fn where_it_cannot_be_done_beside_writing_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.db");
+        let (writer, log) = (writer(&file), Arc::new(WriteAheadLog::new(&folder.path().join("none.db"))));
+        for tried in 1..=2 {
+            write(&writer, ROWS);
+            log.keep_short(&writer);
+            assert_eq!(log.progress().rows, tried * ROWS);
+            put_beside(&log).await;
+            assert_eq!(log.progress().stage, Stage::Growing);
+        }
     }
 }

@@ -12,16 +12,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Notify;
 
-use crate::checkpoint::WriteAheadLog;
+use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
 use crate::line::Line;
 use crate::queue::InFlight;
 use crate::schema::{self, Migration};
 
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many pages the write-ahead log holds before whoever writes next puts it into the file, and waits
-/// for the disk.
-pub(crate) const CHECKPOINT_PAGES: i64 = 8 * 1024;
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
 /// SQLite's cache of pages, in KiB.
@@ -124,7 +121,7 @@ impl Database {
         })?;
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
-            line: Arc::new(Line::new(connection, WriteAheadLog::new(path))),
+            line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)))),
             arrived: Notify::new(),
             cache: Mutex::default(),
             in_flight: Mutex::default(),
@@ -132,10 +129,6 @@ impl Database {
             payloads: inside("payloads"),
         };
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    pub(crate) fn log(&self) -> &WriteAheadLog {
-        self.inner.line.log()
     }
 
     pub(crate) fn arrived(&self) -> &Notify {
@@ -192,7 +185,7 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", MAX_PAGES)?;
     // Else SQLite compiles a statement anew for each value that it is given, lest another plan be better.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -73,17 +73,13 @@ pub(crate) struct Line {
     waiting: Mutex<VecDeque<Box<dyn Operation>>>,
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
-    log: WriteAheadLog,
+    log: Arc<WriteAheadLog>,
 }
 
 impl Line {
-    pub(crate) fn new(connection: Connection, log: WriteAheadLog) -> Self {
+    pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>) -> Self {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         Self { connection, waiting, helped: AtomicBool::new(false), log }
-    }
-
-    pub(crate) fn log(&self) -> &WriteAheadLog {
-        &self.log
     }
 
     /// Carries out an operation; its result is given once it is committed.
@@ -144,7 +140,7 @@ impl Line {
                 tracing::error!(error, "the store failed");
             }
             batch.into_iter().for_each(|operation| operation.answer(&outcome));
-            self.log.has_changed_rows(connection.total_changes());
+            self.log.keep_short(&connection);
         }
         drop(connection);
         !self.waiting().is_empty()

@@ -78,7 +78,6 @@ impl Workers {
             Dispatcher::new(self.site.clone(), self.registry.clone()),
             self.database.clone(),
         ));
-        let shortener = tokio::spawn(self.database.clone().keep_log_short());
         let told = stopping.clone();
         let serving = tokio::spawn(async move {
             let mut running = JoinSet::new();
@@ -101,7 +100,6 @@ impl Workers {
             }
         }
         sweeper.abort();
-        shortener.abort();
         Ok(())
     }
 
