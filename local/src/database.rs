@@ -215,8 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let recompiled = database.run(|connection| {
-            let mut statement =
-                connection.prepare("SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?")?;
+            let mut statement = connection.prepare(crate::runs::LOAD_WITH_SPEC)?;
             for key in ["a", "b", "c"] {
                 statement.exists([key])?;
             }

@@ -1,18 +1,24 @@
 //! Records of runs, in SQLite.
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Statement, params};
 
 use crate::database::Database;
 use crate::queue::{self, Letter};
 
 /// Runs removed at a time once they have expired.
 const MAX_EXPIRED: usize = 500;
+/// The longest spec that stands beside its record, in bytes; a longer one has a row of its own, so that it
+/// is not written again with each change of the record.
+const MAX_SPEC_BESIDE: usize = 1024;
+/// For how long a record that cannot be read is left alone.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
 
 fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
@@ -22,16 +28,40 @@ fn broken(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
 
-fn run_of(row: &Row<'_>) -> Result<Run, rusqlite::Error> {
-    serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(broken)
-}
-
 fn no_json(error: serde_json::Error) -> StoreError {
     StoreError::new(format!("a record of the store is no good: {error}"))
 }
 
-fn load(connection: &Connection, key: &str) -> Result<Option<Run>, rusqlite::Error> {
-    connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?.query_row([key], run_of).optional()
+fn read(record: &str) -> Result<Run, StoreError> {
+    serde_json::from_str(record).map_err(no_json)
+}
+
+/// A record; `None`, with a line in the log, for one that cannot be read: others are not to suffer for it.
+fn read_if_good(key: &str, record: &str) -> Option<Run> {
+    let read = serde_json::from_str(record);
+    read.inspect_err(|error| tracing::error!(key, %error, "a record of the store cannot be read")).ok()
+}
+
+/// A record and its spec, which stands beside it or in a row of its own.
+pub(crate) const LOAD_WITH_SPEC: &str = "
+    SELECT record, coalesce(spec, (SELECT spec FROM specs WHERE specs.id = runs.id))
+    FROM runs WHERE key = ?";
+
+/// The run in a row of its key and its record.
+fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
+    Ok(read_if_good(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?))
+}
+
+/// Keys and records, as they are stored.
+type Stored = Vec<(String, String)>;
+
+fn stored(statement: &mut Statement<'_>, parameters: impl Params) -> Result<Stored, rusqlite::Error> {
+    statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn load(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?;
+    statement.query_row([key], |row| row.get(0)).optional()
 }
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
@@ -49,12 +79,14 @@ impl Making {
     }
 }
 
-fn create(connection: &Connection, making: &Making) -> Result<Created, rusqlite::Error> {
+/// Makes a run; gives the record of the one that is there already.
+fn create(connection: &Connection, making: &Making) -> Result<Option<String>, rusqlite::Error> {
     let run = &making.run;
+    let beside = Some(&making.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record, spec)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
             run.key.as_str(),
@@ -65,17 +97,35 @@ fn create(connection: &Connection, making: &Making) -> Result<Created, rusqlite:
             run.due_at.map(micros),
             run.expires.timestamp(),
             making.record,
+            beside,
         ])?;
     if inserted == 0 {
-        let existing = load(connection, run.key.as_str())?.map(Box::new);
-        return Ok(Created { existing, ..Created::default() });
+        return load(connection, run.key.as_str());
     }
-    let id = connection.last_insert_rowid();
-    connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, making.spec])?;
+    if beside.is_none() {
+        let id = connection.last_insert_rowid();
+        connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, making.spec])?;
+    }
     if let Some(letter) = &making.message {
         queue::insert(connection, letter)?;
     }
-    Ok(Created { sent: true, ..Created::default() })
+    Ok(None)
+}
+
+/// What became of a run that was to be made, when such a record was there already.
+fn created(existing: Option<&str>) -> Created {
+    match existing.map(read) {
+        None => Created { sent: true, ..Created::default() },
+        Some(Ok(run)) => Created { existing: Some(Box::new(run)), ..Created::default() },
+        Some(Err(error)) => Created { failed: Some(error), ..Created::default() },
+    }
+}
+
+/// Whether something of a run is still to be done: only then does it hold a lock.
+fn is_unfinished(connection: &Connection, key: &RunKey) -> Result<bool, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT 1 FROM runs WHERE key = ? AND due_at IS NOT NULL")?
+        .exists([key.as_str()])
 }
 
 /// Takes or frees the lock of a job; gives the run that is in the way, if one is.
@@ -97,11 +147,11 @@ fn change_lock(
                 .prepare_cached("SELECT key FROM locks WHERE job_id = ?")?
                 .query_row([job_id], |row| row.get(0))
                 .optional()?;
-            if let Some(holder) = holder.filter(|holder| holder != key)
-                && let Some(other) = load(connection, &holder)?
-                && !(other.status.is_end() && other.due_at.is_none())
+            let other = holder.filter(|holder| holder != key).and_then(|holder| holder.parse().ok());
+            if let Some(other) = other
+                && is_unfinished(connection, &other)?
             {
-                return Ok(Some(other.key));
+                return Ok(Some(other));
             }
             connection
                 .prepare_cached("INSERT OR REPLACE INTO locks VALUES (?, ?)")?
@@ -170,38 +220,31 @@ impl RunStore for Database {
         let sends = runs.iter().any(|(_, message)| message.is_some());
         let runs: Vec<Making> =
             runs.into_iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
-        let created = self
+        let existing: Vec<Option<String>> = self
             .run(move |connection| runs.iter().map(|making| create(connection, making)).collect())
             .await?;
         if sends {
             self.arrived().notify_one();
         }
-        Ok(created)
+        Ok(existing.iter().map(|existing| created(existing.as_deref())).collect())
     }
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
         let key = key.clone();
-        let sql = "SELECT record FROM runs WHERE key = ?";
-        let found: Option<String> = self
-            .read(move |connection| {
-                connection.prepare_cached(sql)?.query_row([key.as_str()], |row| row.get(0)).optional()
-            })
-            .await?;
-        found.map(|record| serde_json::from_str(&record).map_err(no_json)).transpose()
+        let found = self.read(move |connection| load(connection, key.as_str())).await?;
+        found.map(|record| read(&record)).transpose()
     }
 
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         let key = key.clone();
-        let sql = "SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?";
         let found: Option<(String, String)> = self
             .read(move |connection| {
-                let mut statement = connection.prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(LOAD_WITH_SPEC)?;
                 statement.query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
             })
             .await?;
         let Some((record, spec)) = found else { return Ok(None) };
-        let run = serde_json::from_str(&record).map_err(no_json)?;
-        Ok(Some((run, serde_json::from_str(&spec).map_err(no_json)?)))
+        Ok(Some((read(&record)?, serde_json::from_str(&spec).map_err(no_json)?)))
     }
 
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {
@@ -218,24 +261,34 @@ impl RunStore for Database {
         // Keys of children begin with their parent's, so they stand together in the index.
         let (from, to) = (format!("{key}/{attempt}."), format!("{key}/{attempt}/"));
         let depth = key.depth() + 1;
-        self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT record FROM runs WHERE key > ? AND key < ?")?;
-            let rows = statement.query_map([from, to], run_of)?.collect::<Result<Vec<Run>, _>>()?;
-            let mut children: Vec<Run> = rows.into_iter().filter(|run| run.key.depth() == depth).collect();
-            children.sort_by_key(|run| run.key.step());
-            Ok(children)
-        })
-        .await
+        let family = self
+            .read(move |connection| {
+                let sql = "SELECT key, record FROM runs WHERE key > ? AND key < ?";
+                stored(&mut *connection.prepare_cached(sql)?, [from, to])
+            })
+            .await?;
+        let family = family.iter().map(|(_, record)| read(record)).collect::<Result<Vec<Run>, _>>()?;
+        let mut children: Vec<Run> = family.into_iter().filter(|run| run.key.depth() == depth).collect();
+        children.sort_by_key(|run| run.key.step());
+        Ok(children)
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
-        self.read(move |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?")?;
-            statement.query_map(params![micros(now), limit.cast_signed()], run_of)?.collect()
-        })
-        .await
+        let due = self
+            .read(move |connection| {
+                let sql = "SELECT key, record FROM runs WHERE due_at <= ? ORDER BY due_at LIMIT ?";
+                let parameters = params![micros(now), limit.cast_signed()];
+                stored(&mut *connection.prepare_cached(sql)?, parameters)
+            })
+            .await?;
+        let mut runs = Vec::with_capacity(due.len());
+        for (key, record) in due {
+            match read_if_good(&key, &record) {
+                Some(run) => runs.push(run),
+                None => self.put_off(key, now + UNREADABLE_PAUSE),
+            }
+        }
+        Ok(runs)
     }
 
     async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
@@ -251,13 +304,13 @@ impl RunStore for Database {
         let job_id = job_id.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT record FROM runs WHERE job_id = ? AND status = 'waiting' ORDER BY id",
+                "SELECT key, record FROM runs WHERE job_id = ? AND status = 'waiting' ORDER BY id",
             )?;
             let mut rows = statement.query([job_id.as_str()])?;
             while let Some(row) = rows.next()? {
                 let run = run_of(row)?;
-                if run.ts_start.is_none() {
-                    return Ok(Some(run));
+                if run.as_ref().is_some_and(|run| run.ts_start.is_none()) {
+                    return Ok(run);
                 }
             }
             Ok(None)
@@ -269,18 +322,15 @@ impl RunStore for Database {
 fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Run>, rusqlite::Error> {
     let exact = query.job.as_deref().filter(|job| !job.contains(['*', '?', '[']));
     let (sql, parameter) = match exact {
-        Some(job) => ("SELECT record FROM runs WHERE job_id = ? ORDER BY id DESC", Some(job)),
-        None => ("SELECT record FROM runs ORDER BY id DESC", None),
+        Some(job) => ("SELECT key, record FROM runs WHERE job_id = ? ORDER BY id DESC", Some(job)),
+        None => ("SELECT key, record FROM runs ORDER BY id DESC", None),
     };
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(parameter))?;
     let mut found = Vec::new();
     while found.len() < query.limit {
         let Some(row) = rows.next()? else { break };
-        let run = run_of(row)?;
-        if holds(&run, query) {
-            found.push(run);
-        }
+        found.extend(run_of(row)?.filter(|run| holds(run, query)));
     }
     Ok(found)
 }
@@ -298,16 +348,15 @@ fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, rusqlite::Er
     let mut next = vec![root.as_str().to_owned()];
     while let Some(key) = next.pop() {
         let mut statement = connection.prepare_cached(
-            "SELECT record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
+            "SELECT key, record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
         )?;
-        let family: Vec<Run> = statement.query_map([&key], run_of)?.collect::<Result<_, _>>()?;
-        for run in family {
+        for (key, record) in stored(&mut statement, [&key])? {
             let mut statement =
                 connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
             let dispatched: Vec<String> =
-                statement.query_map([run.key.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                statement.query_map([&key], |row| row.get(0))?.collect::<Result<_, _>>()?;
             next.extend(dispatched);
-            found.push(run);
+            found.extend(read_if_good(&key, &record));
         }
     }
     Ok(found)
@@ -322,11 +371,11 @@ impl Database {
     pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
         let recovered = self
             .run(move |connection| {
-                let mut statement = connection.prepare("SELECT record FROM runs WHERE due_at IS NOT NULL")?;
-                let held: Vec<Run> = statement
-                    .query_map([], run_of)?
-                    .filter(|run| run.as_ref().map_or(true, |run| run.lease.is_some()))
-                    .collect::<Result<_, _>>()?;
+                let mut statement =
+                    connection.prepare("SELECT key, record FROM runs WHERE due_at IS NOT NULL")?;
+                let unfinished = stored(&mut statement, [])?;
+                let unfinished = unfinished.iter().filter_map(|(key, record)| read_if_good(key, record));
+                let held: Vec<Run> = unfinished.filter(|run| run.lease.is_some()).collect();
                 for run in &held {
                     let mut run = run.clone();
                     if let Some(lease) = &mut run.lease {
@@ -342,6 +391,14 @@ impl Database {
             .await?;
         self.arrived().notify_one();
         Ok(recovered)
+    }
+
+    /// Has the sweeper look at a record that cannot be read later only: it is to be heard of, not all the time.
+    fn put_off(&self, key: String, until: Timestamp) {
+        self.run_soon(move |connection| {
+            let mut statement = connection.prepare_cached("UPDATE runs SET due_at = ? WHERE key = ?")?;
+            statement.execute(params![micros(until), key]).map(drop)
+        });
     }
 
     /// Removes runs that have expired; gives how many.

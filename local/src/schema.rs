@@ -3,10 +3,11 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE runs (
@@ -50,7 +51,10 @@ const STEPS: [&str; 1] = ["
         timestamp INTEGER NOT NULL,
         expires INTEGER NOT NULL
     ) WITHOUT ROWID;
-"];
+",
+    // A short spec stands beside its record; `specs` holds the long ones, and those of the version before.
+    "ALTER TABLE runs ADD COLUMN spec TEXT",
+];
 
 /// Brings the tables to [`VERSION`], in one transaction.
 ///

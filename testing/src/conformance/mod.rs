@@ -163,6 +163,7 @@ macro_rules! conformance_cases {
             queue::each_worker_has_a_queue_of_its_own,
             queue::no_more_are_handed_out_than_asked_for,
             runs::a_run_is_read_as_it_was_made,
+            runs::a_spec_is_read_as_it_was_made_however_long,
             runs::each_of_a_batch_is_made_by_itself,
             runs::one_batch_may_name_a_run_twice,
             runs::a_message_goes_with_a_run_that_is_made,

@@ -23,6 +23,18 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
 }
 
+pub async fn a_spec_is_read_as_it_was_made_however_long(on: &Adapters) {
+    for (number, length) in [(1, 0), (2, 900), (3, 1_100), (4, 100_000)] {
+        let run = run_of(number, "report");
+        let mut made = new(run.clone());
+        made.spec.job.insert("description".to_owned(), Value::from("x".repeat(length)));
+        on.runs.create(vec![(made.clone(), None)]).await.expect("it is made");
+        on.change(&run.key, |run| run.reason = Some("changed".to_owned())).await;
+        let found = on.runs.load_with_spec(&run.key).await.expect("the store answers");
+        assert_eq!(found.expect("it is there").1, made.spec, "{length} bytes");
+    }
+}
+
 pub async fn each_of_a_batch_is_made_by_itself(on: &Adapters) {
     on.make([run_of(2, "report")]).await;
     let other = run_of(2, "etl/load");

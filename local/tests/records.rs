@@ -1,0 +1,141 @@
+//! What stands in a realm's file besides what this program wrote into it just now.
+#![expect(clippy::unwrap_used, reason = "a test says so by failing")]
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeDelta};
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::ports::{Change, CommitError, RunQuery, RunStore};
+use pumice_core::run::{LockChange, NewRun, Run};
+use pumice_core::spec::RunSpec;
+use pumice_local::{Database, Durability};
+use serde_json::json;
+use uuid::Uuid;
+
+struct File {
+    database: Database,
+    path: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl File {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("realm.db");
+        let database = Database::open(&path, folder.path(), Durability::Normal).unwrap();
+        Self { database, path, folder }
+    }
+
+    /// Does something to the file that the program would not do.
+    fn tamper(&self, sql: &str) {
+        rusqlite::Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
+    }
+
+    fn reopened(self) -> Self {
+        let Self { database, path, folder } = self;
+        drop(database);
+        let database = Database::open(&path, folder.path(), Durability::Normal).unwrap();
+        Self { database, path, folder }
+    }
+
+    async fn make(&self, numbers: impl IntoIterator<Item = u32>) {
+        let runs = numbers.into_iter().map(|number| (new(number), None)).collect();
+        assert!(self.database.create(runs).await.unwrap().iter().all(|created| created.sent));
+    }
+
+    async fn due(&self, now: Timestamp) -> Vec<RunKey> {
+        self.database.due(now, 10).await.unwrap().into_iter().map(|run| run.key).collect()
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
+}
+
+fn key(number: u32) -> RunKey {
+    RunKey::root(RunId(Uuid::from_u128(number.into())))
+}
+
+fn new(number: u32) -> NewRun {
+    let about = (JobId::new("load").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+    let (key, now) = (key(number), at(number.into()));
+    let run_id = key.run_id().unwrap();
+    let run = Run::dispatched(key, run_id, about, now, now, Span::from_days(1));
+    let job = json!({ "job_id": "load", "payload": number });
+    NewRun { run, spec: RunSpec { job: job.as_object().cloned().unwrap(), rendered: None } }
+}
+
+fn break_record(number: u32) -> String {
+    format!("UPDATE runs SET record = '{{\"status\": \"unheard of\"}}' WHERE key = '{}'", key(number))
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_in_nobodys_way() {
+    let file = File::new();
+    file.make(1..=3).await;
+    file.tamper(&break_record(2));
+    let others = [key(1), key(3)];
+    let now = at(1_000);
+    assert_eq!(file.due(now).await, others);
+    let listed = file.database.list(&RunQuery { limit: 10, ..RunQuery::default() }).await.unwrap();
+    assert_eq!(listed.into_iter().rev().map(|run| run.key).collect::<Vec<_>>(), others);
+    assert_eq!(file.database.recover(now).await.unwrap(), 0);
+    // Whoever asks for that one is told.
+    let error = file.database.load(&key(2)).await.unwrap_err().to_string();
+    assert!(error.contains("no good"), "{error}");
+    // Nobody else who asks at the same time is.
+    let created = file.database.create(vec![(new(2), None), (new(4), None)]).await.unwrap();
+    assert!(created[0].failed.is_some() && created[1].sent, "{created:?}");
+}
+
+#[tokio::test]
+async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
+    let file = File::new();
+    file.make([1]).await;
+    file.tamper(&break_record(1));
+    let now = at(1_000);
+    assert!(file.due(now).await.is_empty());
+    // Written with the next that is written.
+    file.make([2]).await;
+    let due: i64 = {
+        let connection = rusqlite::Connection::open(&file.path).unwrap();
+        let sql = "SELECT due_at FROM runs WHERE key = ?";
+        connection.query_row(sql, [key(1).as_str()], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(due, (now + TimeDelta::hours(1)).timestamp_micros());
+}
+
+#[tokio::test]
+async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() {
+    let file = File::new();
+    file.make(1..=2).await;
+    let take = |number: u32| {
+        let run = Run { rev: 2, ..new(number).run };
+        file.database.commit(Change { run, lock: Some(LockChange::Take), message: None })
+    };
+    take(1).await.unwrap();
+    file.tamper(&break_record(1));
+    let refused = take(2).await;
+    assert!(matches!(&refused, Err(CommitError::Locked(by)) if *by == key(1)), "{refused:?}");
+    file.tamper(&format!("UPDATE runs SET due_at = NULL WHERE key = '{}'", key(1)));
+    take(2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_is_brought_up_to_date() {
+    let file = File::new();
+    file.make([1]).await;
+    // Specs had a table of their own.
+    file.tamper(
+        "INSERT INTO specs SELECT id, spec FROM runs; ALTER TABLE runs DROP COLUMN spec; PRAGMA user_version = 1;",
+    );
+    let file = file.reopened();
+    file.make([2]).await;
+    for number in 1..=2 {
+        let (run, spec) = file.database.load_with_spec(&key(number)).await.unwrap().unwrap();
+        let made = new(number);
+        assert_eq!((run, spec), (made.run, made.spec));
+    }
+}
