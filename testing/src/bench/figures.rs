@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::realm::{CHILDREN, Realm, block_on, rate};
 use futures_util::future::try_join_all;
 use pumice_core::ports::{RunQuery, RunStore};
 use pumice_local::Durability;
-use serde_json::{Map, Value, json};
-
-use super::realm::{CHILDREN, Realm, block_on, rate};
 
 type Measured = Result<Vec<f64>, String>;
 
@@ -174,32 +172,28 @@ pub(super) fn other_children(durability: Durability) -> Measured {
     })?
 }
 
-/// How fast runs are taken and processed while more and more of them wait.
-pub(super) fn curve(durability: Durability) -> Result<Map<String, Value>, String> {
+/// How fast runs are taken in batches, and processed, while so many of them wait; in runs a second.
+pub(super) fn with_backlog(backlog: usize, durability: Durability) -> Measured {
     const MEASURED: usize = 20_000;
     const MEASURED_FOR: Duration = Duration::from_secs(1);
     block_on(async {
-        let mut points = Map::new();
-        for backlog in [1_000, 10_000, 100_000, 1_000_000] {
-            let realm = Realm::new(durability).await?;
-            for _ in 0..backlog / BATCH {
-                realm.dispatch("noop", BATCH).await?;
-            }
-            let began = Instant::now();
-            for _ in 0..MEASURED / BATCH {
-                realm.dispatch("noop", BATCH).await?;
-            }
-            let enqueue = rate(MEASURED, began);
-            let began = Instant::now();
-            let running = realm.start().await?;
-            tokio::time::sleep(MEASURED_FOR).await;
-            let left = realm.unfinished(backlog + MEASURED).await?;
-            let process = rate(backlog + MEASURED - left, began);
-            running.stop().await?;
-            eprintln!("{backlog} waiting: {enqueue:.0}/s taken in batches, {process:.0}/s processed");
-            let point = json!({ "enqueue_bulk_s": enqueue.round(), "process_s": process.round() });
-            points.insert(backlog.to_string(), point);
+        let realm = Realm::new(durability).await?;
+        for _ in 0..backlog / BATCH {
+            realm.dispatch("noop", BATCH).await?;
         }
-        Ok(points)
+        // Else the disk still writes the backlog while what comes after it is measured.
+        realm.settle().await?;
+        let began = Instant::now();
+        for _ in 0..MEASURED / BATCH {
+            realm.dispatch("noop", BATCH).await?;
+        }
+        let enqueue = rate(MEASURED, began);
+        let began = Instant::now();
+        let running = realm.start().await?;
+        tokio::time::sleep(MEASURED_FOR).await;
+        let left = realm.unfinished(backlog + MEASURED).await?;
+        let process = rate(backlog + MEASURED - left, began);
+        running.stop().await?;
+        Ok(vec![enqueue, process])
     })?
 }

@@ -30,6 +30,9 @@ pub(crate) struct Bench {
     curve: bool,
 }
 
+/// How many runs wait, at the points of the curve.
+const BACKLOGS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
 /// A figure: its names, and one measurement of it.
 type Figure = (&'static [&'static str], fn(Durability) -> Result<Vec<f64>, String>);
 
@@ -52,7 +55,7 @@ impl Bench {
     /// Measures and prints.
     pub(crate) fn run(&self) -> ExitCode {
         let durability = if self.durable { Durability::Full } else { Durability::Normal };
-        let outcome = if self.curve { figures::curve(durability) } else { self.measure(durability) };
+        let outcome = if self.curve { Self::curve(durability) } else { self.measure(durability) };
         match outcome {
             Ok(figures) => {
                 self.print(&figures, durability);
@@ -66,23 +69,30 @@ impl Bench {
     }
 
     fn measure(&self, durability: Durability) -> Result<Map<String, Value>, String> {
-        let mut medians = Map::new();
+        let mut told = Map::new();
         for (names, figure) in FIGURES {
-            if !names.iter().any(|name| name.starts_with(&self.only)) {
-                continue;
-            }
-            let mut rounds = Vec::with_capacity(ROUNDS);
-            for _ in 0..ROUNDS {
-                rounds.push(figure(durability)?);
-            }
-            for (index, name) in names.iter().enumerate() {
-                let mut values: Vec<f64> = rounds.iter().map(|round| round[index]).collect();
-                values.sort_by(f64::total_cmp);
-                eprintln!("{name}: {values:.3?}");
-                medians.insert((*name).to_owned(), json!((values[ROUNDS / 2] * 1000.0).round() / 1000.0));
+            if names.iter().any(|name| name.starts_with(&self.only)) {
+                let rounds = (0..ROUNDS).map(|_| figure(durability)).collect::<Result<Vec<_>, _>>()?;
+                told.extend(medians(names, &rounds));
             }
         }
-        Ok(medians)
+        Ok(told)
+    }
+
+    /// Each round measures all points in turn, so that an hour in which the machine does less is no slope.
+    fn curve(durability: Durability) -> Result<Map<String, Value>, String> {
+        let mut rounds = BACKLOGS.map(|_| Vec::with_capacity(ROUNDS));
+        for _ in 0..ROUNDS {
+            for (backlog, rounds) in BACKLOGS.into_iter().zip(&mut rounds) {
+                rounds.push(figures::with_backlog(backlog, durability)?);
+            }
+        }
+        let mut told = Map::new();
+        for (backlog, rounds) in BACKLOGS.into_iter().zip(&rounds) {
+            let names = [format!("enqueue_bulk_s with {backlog}"), format!("process_s with {backlog}")];
+            told.extend(medians(&names, rounds));
+        }
+        Ok(told)
     }
 
     fn print(&self, figures: &Map<String, Value>, durability: Durability) {
@@ -91,8 +101,20 @@ impl Bench {
             println!("{:#}", json!({ "synchronous": synchronous, "figures": figures }));
         } else {
             for (name, value) in figures {
-                println!("{name:<24} {value}");
+                println!("{name:<32} {value}");
             }
         }
     }
+}
+
+/// The median of each of a figure's values over the rounds; all of them are told on the way.
+fn medians(names: &[impl AsRef<str>], rounds: &[Vec<f64>]) -> Vec<(String, Value)> {
+    let median = |(index, name): (usize, &dyn AsRef<str>)| {
+        let name = name.as_ref();
+        let mut values: Vec<f64> = rounds.iter().map(|round| round[index]).collect();
+        values.sort_by(f64::total_cmp);
+        eprintln!("{name}: {values:.3?}");
+        (name.to_owned(), json!((values[values.len() / 2] * 1000.0).round() / 1000.0))
+    };
+    names.iter().enumerate().map(|(index, name)| median((index, name))).collect()
 }

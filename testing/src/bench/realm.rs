@@ -117,6 +117,19 @@ impl Realm {
         Ok(())
     }
 
+    /// Waits until all that was written is on the disk.
+    pub(super) async fn settle(&self) -> Result<(), String> {
+        let file = self.home.path().join("pumice.db");
+        let settled = tokio::task::spawn_blocking(move || {
+            let failed = |error: rusqlite::Error| error.to_string();
+            let connection = rusqlite::Connection::open(&file).map_err(failed)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
+            let file = std::fs::File::open(&file).map_err(|error| error.to_string())?;
+            file.sync_all().map_err(|error| error.to_string())
+        });
+        settled.await.map_err(|error| error.to_string())?
+    }
+
     /// How many runs are unfinished, counted up to a limit.
     pub(super) async fn unfinished(&self, limit: usize) -> Result<usize, String> {
         self.database().unfinished(limit).await.map_err(|error| error.to_string())
