@@ -71,7 +71,7 @@ pub(crate) async fn follow(
         let mut left = Vec::new();
         for root in open {
             let tree = trees(store, std::slice::from_ref(&root)).await?;
-            if !tree.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
+            if !tree.iter().all(Run::is_done) {
                 left.push(root);
             }
             runs.extend(tree);

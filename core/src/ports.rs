@@ -196,6 +196,10 @@ pub trait RunStore: Send + Sync {
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
+    /// The record to be looked at: without the parts that are kept elsewhere.
+    async fn peek(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.load(key).await
+    }
     /// The record and what it uses, in one round trip.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError>;
     /// Writes a record if nobody has written since; tells whether the message was sent with it.

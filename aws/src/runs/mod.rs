@@ -105,6 +105,10 @@ impl RunStore for Store {
         }
     }
 
+    async fn peek(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.record_item(key).await?.map(|item| Self::light(&item)).transpose()
+    }
+
     /// One round trip: the record, its spec where that has an item of its own, and the realm when it
     /// has not been read lately. None for what was read ahead.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {

@@ -243,8 +243,8 @@ impl Engine {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
-        match self.dispatcher.apply(run.clone(), Input::Hold { by }).await {
-            Ok(held) => Ok(held),
+        match self.dispatcher.apply(run.clone(), Input::Hold { by: by.clone() }).await {
+            Ok(held) => Ok(self.dispatcher.look_back(held, &by).await),
             Err(ApplyError::Unrecordable(why)) => {
                 self.end_unrecordable(run, &why, job, invocation, parent).await
             }
