@@ -146,7 +146,7 @@ impl Dispatcher {
     /// # Errors
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        let run = self.site().ports.runs.peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
         let cancelled = self.apply(run, Input::Cancel).await.map_err(|error| match error {
             ApplyError::Removed(run) => ApplyError::Gone(run.key),
             error => error,

@@ -61,7 +61,7 @@ impl Engine {
         };
         if duties.wake_parent
             && let Some(parent) = run.key.parent()
-            && let Some(parent) = self.site.ports.runs.load(&parent).await?
+            && let Some(parent) = self.site.ports.runs.peek(&parent).await?
         {
             // A parent that does not wait for this child any more needs no telling.
             if let Err(error) = self.dispatcher.apply(parent, Input::ChildEnded).await {

@@ -214,7 +214,7 @@ impl Engine {
     /// stood still may have made it after its parent went on.
     async fn is_wanted(&self, run: &Run) -> Result<bool, StoreError> {
         let (Some(parent), Some(step)) = (run.key.parent(), run.key.step()) else { return Ok(true) };
-        let parent = self.site.ports.runs.load(&parent).await?;
+        let parent = self.site.ports.runs.peek(&parent).await?;
         Ok(parent.is_some_and(|parent| {
             !parent.status.is_end() && parent.key.child(parent.attempt, step) == run.key
         }))
