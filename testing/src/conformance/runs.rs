@@ -75,7 +75,7 @@ pub async fn a_change_is_read_as_it_was_written(on: &Adapters) {
             run.due_at = Some(at(7));
             run.lease = Some(Lease { owner: Worker("host/1".to_owned()), until: at(8) });
             run.duties = Some(Duties { actions: Some(ActionsWhen::OnFail), done: 1, wake_parent: true });
-            run.result = json!({ "error": "it broke", "error_data": [1.5, null] });
+            run.result = json!({ "error": "it broke", "error_data": [1.5, 907.3038322028689, null] });
             run.reason = Some("it broke".to_owned());
             run.hostname = Some("host".to_owned());
             run.log.push(Status::Failed, at(6), Value::String("it broke".to_owned()));
