@@ -9,6 +9,8 @@ mod large;
 mod newest;
 mod record;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
@@ -21,6 +23,10 @@ use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use ahead::Ahead;
 use record::{SPEC, read_run, read_spec, run_key, spec_key};
+
+/// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of
+/// a second, under normal conditions" (Developer Guide, Global Secondary Indexes).
+const INDEX_LAG: Duration = Duration::from_secs(1);
 
 impl Store {
     /// One item of the table of runs, strongly consistent.
@@ -143,6 +149,10 @@ impl RunStore for Store {
             Some(root) => self.tree(root).await,
             None => self.newest(query).await,
         }
+    }
+
+    fn lag(&self) -> Duration {
+        INDEX_LAG
     }
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
