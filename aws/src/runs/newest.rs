@@ -9,6 +9,7 @@ use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{JobStore, RunQuery, StoreError};
 use pumice_core::run::Run;
+use pumice_core::spec::Settings;
 
 use super::record::{item_key, key_of, micros};
 use crate::attribute::{Item, json, text, whole};
@@ -72,7 +73,11 @@ impl Store {
         ids: impl Iterator<Item = &JobId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let keep = self.realm().await?.settings.event_ttl;
+        // A realm that does not hold is not in the way.
+        let keep = self
+            .realm()
+            .await
+            .map_or_else(|_| Settings::default().event_ttl, |realm| realm.settings.event_ttl);
         let expires = (now + keep.delta()).timestamp();
         let table = self.names.runs();
         for id in ids {

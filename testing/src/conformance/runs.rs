@@ -18,7 +18,9 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     assert_eq!(on.get(&run.key).await, run);
     let (found, spec) =
         on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
-    assert_eq!((found, spec), (run, made.spec));
+    assert_eq!((found, spec), (run.clone(), made.spec));
+    assert_eq!(on.runs.peek(&run.key).await.expect("the store answers"), Some(run));
+    assert!(on.runs.peek(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
 }
