@@ -8,12 +8,15 @@ use serde_json::{Map, Number, Value};
 /// An item of a table.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
+/// Above this a whole number is read as a float: JSON's integers end here.
+const MAX_WHOLE: f64 = 18_446_744_073_709_551_616.0;
+
 /// A JSON value as DynamoDB keeps it.
 pub(crate) fn attribute(value: Value) -> AttributeValue {
     match value {
         Value::Null => AttributeValue::Null(true),
         Value::Bool(yes) => AttributeValue::Bool(yes),
-        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Number(number) => AttributeValue::N(number_text(&number)),
         Value::String(text) => AttributeValue::S(text),
         Value::Array(items) => AttributeValue::L(items.into_iter().map(attribute).collect()),
         Value::Object(fields) => AttributeValue::M(item(fields)),
@@ -50,6 +53,22 @@ pub(crate) fn object(item: Item) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name, json(value))).collect()
 }
 
+/// A number as DynamoDB gives it back: it keeps neither a zero after the point nor an exponent.
+fn number_text(number: &Number) -> String {
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0);
+    match float {
+        // Not minus zero either.
+        Some(0.0) => "0".to_owned(),
+        Some(float) if float.abs() < MAX_WHOLE => format!("{float:.0}"),
+        _ => number.to_string(),
+    }
+}
+
+/// A document as it comes back when it is kept.
+pub(crate) fn as_kept(document: Map<String, Value>) -> Map<String, Value> {
+    object(item(document))
+}
+
 fn number(text: &str) -> Value {
     let whole = text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from));
     whole
@@ -77,6 +96,40 @@ mod tests {
     fn documents_come_back_as_they_were() {
         let document = json!({ "a": [1, -2, 1.5, null, true, "ü", ""], "b": { "c": {} }, "n": u64::MAX });
         assert_eq!(super::json(attribute(document.clone())), document);
+    }
+
+    /// What DynamoDB gives back for a number, as it keeps it: its digits, without an exponent.
+    fn given_back(text: &str) -> String {
+        let float: f64 = text.parse().unwrap();
+        if text.contains(['e', 'E', '.']) { float.to_string() } else { text.to_owned() }
+    }
+
+    #[test]
+    fn numbers_come_back_as_they_are_said_to_be_kept() {
+        for text in [
+            "0",
+            "-0.0",
+            "1.0",
+            "-2.0",
+            "1.5",
+            "0.1",
+            "907.3038322028689",
+            "1e5",
+            "1e15",
+            "1e20",
+            "-1e20",
+            "1.2345678901234568e17",
+            "1.5e-7",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "2.5e30",
+        ] {
+            let document = json!({ "n": serde_json::from_str::<Value>(text).unwrap() });
+            let document = document.as_object().unwrap();
+            let AttributeValue::N(kept) = attribute(document["n"].clone()) else { panic!("{text}") };
+            let back = super::json(AttributeValue::N(given_back(&kept)));
+            assert_eq!(back, as_kept(document.clone())["n"], "{text}");
+        }
     }
 
     #[test]

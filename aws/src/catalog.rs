@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Doc, JobChange, StateItem, StoreError};
+use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StoreError};
 use pumice_core::spec::JobSpec;
+use pumice_system::SystemClock;
 
-use crate::attribute::{Item, item, object, text};
+use crate::attribute::{Item, as_kept, item, object, text};
 use crate::failure::store_error;
 use crate::state::read_state;
 use crate::store::{Store, text_of};
@@ -64,7 +65,7 @@ impl Catalog for Store {
         for job in jobs {
             let job_id = job.fields.job_id;
             let before = there.remove(job_id.as_str()).map(object);
-            let change = JobChange::between(before.as_ref(), &job.document);
+            let change = JobChange::between(before.as_ref(), &as_kept(job.document.clone()));
             if !dry_run && change != JobChange::Unchanged {
                 self.put(&table, &format!("writing job {job_id} to table {table}"), job.document).await?;
             }
@@ -75,6 +76,10 @@ impl Catalog for Store {
 
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError> {
         let table = self.names.jobs();
+        let there = self.job_items(&ids).await?;
+        let known = ids.iter().filter(|id| there.contains_key(id.as_str()));
+        // First: should deleting fail, it is tried again.
+        self.remember_deleted(known, SystemClock.now()).await?;
         let mut deleted = Vec::with_capacity(ids.len());
         for id in ids {
             let key = Item::from([("job_id".to_owned(), text(id.as_str()))]);

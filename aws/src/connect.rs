@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long one try of a call may take: an endpoint that hangs is given up, and asked again.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a call may take with all its tries.
-const OPERATION: Duration = Duration::from_secs(15);
+pub(crate) const OPERATION: Duration = Duration::from_secs(15);
 /// Most tries of a call.
 const TRIES: u32 = 4;
 

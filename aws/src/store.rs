@@ -12,6 +12,7 @@ use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::Value;
 
 use crate::attribute::{Item, object, text};
+use crate::connect::OPERATION;
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
@@ -23,9 +24,8 @@ const REALM_FRESH: Duration = Duration::from_secs(60);
 const MAX_REMEMBERED: usize = 10_000;
 /// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
 const MAX_GET: usize = 100;
-/// Most times that what a batch left out is asked for again, and the first pause before that.
-const MAX_AGAIN: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The pauses before what a batch left out is asked for again: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// A realm's tables. Clones share what is remembered.
 #[derive(Clone, Debug)]
@@ -145,7 +145,10 @@ impl Store {
             let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
             left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
         }
-        for again in 0..MAX_AGAIN {
+        // An answer that brought something is no sign of a busy table: it may have been full.
+        let (ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);
+        loop {
+            let before = found.len();
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
             let answer = answer.map_err(|error| store_error(what, &error))?;
             for (table, items) in answer.responses.unwrap_or_default() {
@@ -155,9 +158,15 @@ impl Store {
             if left.is_empty() {
                 return Ok(());
             }
-            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(again)).await;
+            pause = if found.len() > before { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            if Instant::now() + pause >= ends {
+                let seconds = OPERATION.as_secs();
+                return Err(StoreError::new(format!(
+                    "{what}: the table is too busy: items were left out for {seconds} seconds"
+                )));
+            }
+            tokio::time::sleep(pause).await;
         }
-        Err(StoreError::new(format!("{what}: the table is too busy: items were left out {MAX_AGAIN} times")))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A realm on AWS: credentials and region from where AWS's own tools take them.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
@@ -47,12 +49,22 @@ impl Remote {
         &self.realm
     }
 
-    /// Where an engine on it runs: this machine. Commands get the whole environment.
+    /// Where an engine on it runs that starts no commands: this machine.
     pub(crate) async fn site(&self) -> Result<Arc<Site>, Failure> {
+        self.site_in(std::env::temp_dir(), None).await
+    }
+
+    /// Where an engine on it runs: this machine. Commands get the whole environment, and the mark of
+    /// their process.
+    pub(crate) async fn site_in(
+        &self,
+        scratch: PathBuf,
+        mark: Option<(OsString, OsString)>,
+    ) -> Result<Arc<Site>, Failure> {
         let host = Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            scratch: std::env::temp_dir().join(format!("pumice-{}-{}", self.name, std::process::id())),
-            environment: std::env::vars_os().collect(),
+            scratch,
+            environment: std::env::vars_os().chain(mark).collect(),
             credentials: Vec::new(),
         };
         Ok(self.realm.site(host).await?)

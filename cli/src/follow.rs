@@ -65,23 +65,32 @@ pub(crate) async fn follow(
     let mut pause = PAUSES.0;
     let mut hint = unserved;
     let mut open: Vec<RunKey> = roots.to_vec();
+    let mut sure = false;
     loop {
         // Only what is not done with is looked at again.
         let mut runs = Vec::new();
         let mut left = Vec::new();
         for root in open {
             let tree = trees(store, std::slice::from_ref(&root)).await?;
-            if !tree.iter().all(|run| run.status.is_end() && run.due_at.is_none()) {
+            if !tree.iter().all(Run::is_done) {
                 left.push(root);
             }
             runs.extend(tree);
         }
-        open = left;
         teller.look(&runs);
-        if open.is_empty() {
-            teller.clear();
-            return trees(store, roots).await;
+        if left.is_empty() {
+            if sure {
+                teller.clear();
+                return Ok(runs);
+            }
+            // What was dispatched in the last moment before an end may be seen later than the end.
+            tokio::time::sleep(store.lag()).await;
+            sure = true;
+            open = roots.to_vec();
+            continue;
         }
+        sure = false;
+        open = left;
         if began.elapsed() > UNSERVED_AFTER
             && runs.iter().all(|run| run.ts_start.is_none())
             && let Some(hint) = hint.take()
@@ -192,4 +201,98 @@ fn first_lines(path: &str) -> Vec<String> {
         lines.push(format!("… {size} bytes in all: {path}"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use pumice_core::Timestamp;
+    use pumice_core::duration::Span;
+    use pumice_core::ids::{JobId, RunId, WorkerName};
+    use pumice_core::ports::{Change, CommitError, Created, Outgoing, StoreError};
+    use pumice_core::run::NewRun;
+    use pumice_core::spec::RunSpec;
+
+    use super::*;
+
+    /// A store whose trees grow with each look: what a run dispatched is seen later than its end.
+    struct Growing {
+        looks: Mutex<usize>,
+        lag: Duration,
+        trees: Vec<Vec<Run>>,
+    }
+
+    #[async_trait]
+    impl RunStore for Growing {
+        async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+            assert!(query.tree_of.is_some());
+            let mut looks = self.looks.lock().unwrap();
+            *looks += 1;
+            Ok(self.trees[(*looks - 1).min(self.trees.len() - 1)].clone())
+        }
+
+        fn lag(&self) -> Duration {
+            self.lag
+        }
+
+        async fn create(&self, _: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+            unreachable!()
+        }
+
+        async fn load(&self, _: &RunKey) -> Result<Option<Run>, StoreError> {
+            unreachable!()
+        }
+
+        async fn load_with_spec(&self, _: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+            unreachable!()
+        }
+
+        async fn commit(&self, _: Change) -> Result<bool, CommitError> {
+            unreachable!()
+        }
+
+        async fn children(&self, _: &RunKey, _: u32) -> Result<Vec<Run>, StoreError> {
+            unreachable!()
+        }
+
+        async fn due(&self, _: Timestamp, _: usize) -> Result<Vec<Run>, StoreError> {
+            unreachable!()
+        }
+
+        async fn next_in_line(&self, _: &JobId) -> Result<Option<Run>, StoreError> {
+            unreachable!()
+        }
+    }
+
+    fn run(number: u128, status: Status) -> Run {
+        let run_id: RunId = format!("00000000-0000-0000-0000-{number:012}").parse().unwrap();
+        let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        let now = Timestamp::UNIX_EPOCH;
+        let mut run = Run::dispatched(RunKey::root(run_id), run_id, about, now, now, Span::from_days(1));
+        run.status = status;
+        if status.is_end() {
+            run.due_at = None;
+        }
+        run
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_late_is_followed_too() {
+        use Status::{Complete, Failed, Running};
+        let done = || run(1, Complete);
+        for (lag, trees) in [
+            // It shows at the last look, and would be taken for the end.
+            (0, vec![vec![done()], vec![done(), run(2, Running)], vec![done(), run(2, Failed)]]),
+            // It shows only when the index has caught up.
+            (5, vec![vec![run(1, Running)], vec![done()], vec![done(), run(2, Failed)]]),
+            (5, vec![vec![done()], vec![done(), run(2, Running)], vec![done(), run(2, Failed)]]),
+        ] {
+            let store = Growing { looks: Mutex::new(0), lag: Duration::from_millis(lag), trees };
+            let runs = follow(&store, &[done().key], Tell::Nothing, None).await.unwrap();
+            let statuses: Vec<Status> = runs.iter().map(|run| run.status).collect();
+            assert_eq!(statuses, [Complete, Failed]);
+        }
+    }
 }

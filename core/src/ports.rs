@@ -196,6 +196,10 @@ pub trait RunStore: Send + Sync {
     async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
+    /// The record to be looked at: without the parts that are kept elsewhere.
+    async fn peek(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.load(key).await
+    }
     /// The record and what it uses, in one round trip.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError>;
     /// Writes a record if nobody has written since; tells whether the message was sent with it.
@@ -204,8 +208,12 @@ pub trait RunStore: Send + Sync {
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
     /// Runs whose time to be looked at has passed, the longest due first.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
-    /// Runs, newest first.
+    /// Runs, newest first. What was made within the last [`RunStore::lag`] may be missing.
     async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+    /// How long after it was made a run may be missing from lists.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
     /// The longest waiting run of a job that waits for the job's lock.
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError>;
 }

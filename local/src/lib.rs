@@ -11,6 +11,7 @@ mod objects;
 mod queue;
 mod runs;
 mod schema;
+mod scratch;
 mod state;
 mod worker;
 
@@ -19,4 +20,5 @@ pub use home::{Home, HomeError, InUse, ServeLock};
 pub use objects::Folders;
 pub use pumice_system::{SystemClock, SystemRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, VISIBILITY};
+pub use scratch::Scratch;
 pub use worker::{SLOTS, Serve, Workers};

@@ -42,6 +42,21 @@ async fn what_a_read_leaves_out_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_table_that_gives_one_item_at_a_time_gives_all() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let dispatcher = realm.dispatcher().await;
+    for outcome in dispatcher.dispatch(vec![request("note"); 20], None).await {
+        outcome.expect("it is taken");
+    }
+    let store = realm.realm().await.store().clone();
+    realm.proxy.calls();
+    realm.proxy.fail("BatchGetItem", Fault::InPart, ALWAYS);
+    let query = RunQuery { limit: 1_000, ..RunQuery::default() };
+    assert_eq!(store.list(&query).await.expect("it answers").len(), 20);
+    assert_eq!(realm.proxy.calls()["BatchGetItem"], 20);
+}
+
+#[tokio::test]
 async fn of_a_batch_of_messages_what_is_not_sent_is_swept() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;

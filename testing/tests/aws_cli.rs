@@ -45,6 +45,84 @@ async fn jobs_are_applied_looked_at_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_applied_twice_is_unchanged() {
+    let cloud = Cloud::start(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jobs.json");
+    let text = r#"{ "job_id": "wide", "type": "log", "worker": "core", "enabled": true, "payload": {
+        "floats": [1.0, -0.0, 0.1, 907.3038322028689, 1.5e-7, 1e20, 1.2345678901234568e17],
+        "whole": [0, -9223372036854775808, 18446744073709551615, 123456789012345678901234567890],
+        "texts": ["", "1"], "nothing": null, "empty": {}, "none": [] } }"#;
+    std::fs::write(&file, text).expect("it is written");
+    let path = file.to_str().expect("a path");
+    assert!(cloud.pumice(&["apply", path]).contains("1 added, 0 updated, 0 unchanged"));
+    assert!(cloud.pumice(&["apply", path]).contains("0 added, 0 updated, 1 unchanged"));
+    // As DynamoDB keeps numbers, which its stand-in does not do.
+    let kept = cloud.clients.dynamodb.get_item().table_name(cloud.names().jobs());
+    let kept = kept.key("job_id", aws_sdk_dynamodb::types::AttributeValue::S("wide".to_owned())).send().await;
+    let kept = format!("{:?}", kept.expect("it answers").item.expect("it is there")["payload"]);
+    assert!(kept.contains(r#"N("1"), N("0"), N("0.1"), N("907.3038322028689")"#), "{kept}");
+}
+
+#[tokio::test]
+async fn runs_of_deleted_jobs_are_listed() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.put_jobs(&["etl/load", "etl/check", "other"].map(pumice_testing::standins::log_job)).await;
+    let dispatched: Vec<String> =
+        ["etl/load", "etl/check"].map(|job| cloud.pumice(&["dispatch", job])).into_iter().collect();
+    cloud.pumice(&["jobs", "delete", "etl/load"]);
+    let none = cloud.pumice_command(&["jobs", "delete", "no/such"]).output().expect("it runs");
+    assert_eq!(none.status.code(), Some(2));
+    for pattern in [&[][..], &["--job", "etl/*"], &["--status", "dispatched"]] {
+        let listed = cloud.pumice(&[&["runs", "list"], pattern].concat());
+        for run in &dispatched {
+            let run_id = run.split_whitespace().next().expect("an id");
+            assert_eq!(listed.matches(run_id).count(), 1, "{listed}");
+        }
+    }
+    // One that is there again is listed once.
+    cloud.put_jobs(&[pumice_testing::standins::log_job("etl/load")]).await;
+    let listed = cloud.pumice(&["runs", "list"]);
+    assert_eq!(listed.matches("etl/load").count(), 1, "{listed}");
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_leaves_running_is_stopped_by_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("pid");
+    let line = format!("sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600'", mark.display());
+    let job = json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": line });
+    let cloud = Cloud::start(&[job]).await;
+    let start = || {
+        let mut command = cloud.pumice_command(&["worker", "core", "--slots", "2"]);
+        command.env("TMPDIR", folder.path());
+        Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+    };
+    let mut worker = start();
+    let beside = start();
+    cloud.pumice(&["dispatch", "slow"]);
+    let pid = until(async || std::fs::read_to_string(&mark).ok()).await.expect("it starts");
+    let proc = std::path::Path::new("/proc").join(pid.trim());
+    assert!(proc.exists());
+    // Whichever has it: the other goes on.
+    let status = std::fs::read_to_string(proc.join("status")).expect("it runs");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("it has one").trim();
+    let (mut killed, alive) =
+        if parent == worker.0.id().to_string() { (worker, beside) } else { (beside, worker) };
+    killed.0.kill().expect("it is killed");
+    killed.0.wait().expect("it ends");
+    assert!(proc.exists(), "nobody stops it yet");
+    worker = start();
+    until(async || (!proc.exists()).then_some(())).await.expect("the next worker stops it");
+    let folders = || {
+        let all = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+        all.filter(|entry| entry.file_name().to_string_lossy().starts_with("pumice-test-")).count()
+    };
+    until(async || (folders() == 2).then_some(())).await.expect("what it left is removed");
+    drop((worker, alive));
+}
+
+#[tokio::test]
 async fn a_worker_process_runs_what_is_dispatched() {
     let chain = json!({ "job_id": "both", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two" });
     let cmd = |id: &str| json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "true" });

@@ -223,8 +223,12 @@ async fn expire(realm: &Faulty, name: &str) {
 
 /// A run that has failed once with a large result, and is tried again in five minutes.
 async fn retrying(realm: &Faulty) -> Run {
+    retrying_with(realm, "exit 3").await
+}
+
+async fn retrying_with(realm: &Faulty, line: &str) -> Run {
     let mut job = wordy_job(realm);
-    job["payload"] = format!("sh -c 'exit 3' {}", "x".repeat(100_000)).into();
+    job["payload"] = format!("sh -c '{line}' {}", "x".repeat(100_000)).into();
     job["iteration_limit"] = 2.into();
     job["iteration_delay"] = "5m".into();
     realm.cloud.put_jobs(&[job]).await;
@@ -267,6 +271,36 @@ async fn lists_and_the_sweeper_do_without_what_is_large_and_lose_nothing() {
     assert!(!calls.contains_key("GET") && !calls.contains_key("PUT"), "{calls:?}");
     let swept = realm.load(&run.key).await.expect("it is there");
     assert_eq!((swept.rev, &swept.result), (run.rev + 1, &run.result));
+}
+
+#[tokio::test]
+async fn a_run_is_watched_without_what_is_large() {
+    let realm = Faulty::start(&[log_job("note")]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (first, gate) = (folder.path().join("first"), folder.path().join("gate"));
+    // Its second attempt ends when it is let.
+    let waits = format!("until [ -e {} ]; do sleep 0.02; done", gate.display());
+    let line = format!("if mkdir {}; then exit 3; fi; {waits}; exit 3", first.display());
+    let run = retrying_with(&realm, &line).await;
+    let later = realm.skewed_site(1_200).await;
+    assert_eq!(realm.dispatcher_at(later.clone()).sweep().await.expect("it answers"), 1);
+    let engine = realm.engine_at(later);
+    let body = realm.message().await;
+    realm.proxy.calls();
+    let working = tokio::spawn(async move { engine.handle(&body, 2, None).await });
+    // It was read with its spec, and is looked at each second.
+    let (mut looks, mut fetched) = (0, 0);
+    while looks < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let calls = realm.proxy.calls();
+        looks += calls.get("GetItem").unwrap_or(&0);
+        fetched += calls.get("GET").unwrap_or(&0);
+    }
+    assert_eq!(fetched, 1);
+    std::fs::write(&gate, "").expect("it is written");
+    assert_eq!(working.await.expect("it ends"), Handled::Delete);
+    let ended = realm.load(&run.key).await.expect("it is there");
+    assert_eq!((ended.status, ended.attempt, ended.crashes), (Status::Failed, 2, 0));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ fn fresh_seeds_hold() {
 }
 
 /// Seeds that found a bug in the engine or its rules, with what the bug was.
-const FOUND: [(u64, &str, &str); 15] = [
+const FOUND: [(u64, &str, &str); 17] = [
     (41, "mix", "a claim decided again after a conflict started a run that had ended"),
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
@@ -57,6 +57,8 @@ const FOUND: [(u64, &str, &str); 15] = [
     (4_298, "dag", "a step that ended elsewhere was noticed only when one that ran here had ended"),
     (968, "timed", "the timeout of a job of steps was counted anew by each invocation"),
     (1_314, "late", "a host that stood still rejected as too late a run that others had started meanwhile"),
+    (6_329, "queue", "a run that was held meanwhile was taken for one that was called"),
+    (4_968, "queue", "a run that got into line just after the lock was free was called by nobody"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
 ];
 

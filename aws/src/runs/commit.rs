@@ -221,7 +221,7 @@ impl Store {
             Some(item) => Some(Self::light(&item)?),
             None => None,
         };
-        let alive = other.is_some_and(|other| !(other.status.is_end() && other.due_at.is_none()));
+        let alive = other.is_some_and(|other| !other.is_done());
         Ok(if alive { Holder::Alive(key) } else { Holder::Done(key) })
     }
 

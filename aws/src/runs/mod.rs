@@ -9,6 +9,8 @@ mod large;
 mod newest;
 mod record;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
@@ -21,6 +23,10 @@ use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use ahead::Ahead;
 use record::{SPEC, read_run, read_spec, run_key, spec_key};
+
+/// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of
+/// a second, under normal conditions" (Developer Guide, Global Secondary Indexes).
+const INDEX_LAG: Duration = Duration::from_secs(1);
 
 impl Store {
     /// One item of the table of runs, strongly consistent.
@@ -105,6 +111,10 @@ impl RunStore for Store {
         }
     }
 
+    async fn peek(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.record_item(key).await?.map(|item| Self::light(&item)).transpose()
+    }
+
     /// One round trip: the record, its spec where that has an item of its own, and the realm when it
     /// has not been read lately. None for what was read ahead.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
@@ -139,6 +149,10 @@ impl RunStore for Store {
             Some(root) => self.tree(root).await,
             None => self.newest(query).await,
         }
+    }
+
+    fn lag(&self) -> Duration {
+        INDEX_LAG
     }
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {

@@ -1,15 +1,17 @@
 //! Lists of runs, the newest first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use pumice_core::Timestamp;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{RunQuery, StoreError};
+use pumice_core::ports::{JobStore, RunQuery, StoreError};
 use pumice_core::run::Run;
+use pumice_core::spec::Settings;
 
-use super::record::{key_of, micros};
+use super::record::{item_key, key_of, micros};
 use crate::attribute::{Item, json, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
@@ -18,6 +20,9 @@ use crate::store::{Store, text_of};
 const MAX_AT_ONCE: usize = 16;
 /// Most keys of one job that one question gives.
 const PAGE: usize = 100;
+
+/// Where items stand that name jobs which were deleted.
+const DELETED: &str = "jobs#deleted";
 
 /// The runs of one job, the newest first, read as far as they are needed.
 struct Runs {
@@ -55,8 +60,54 @@ impl Store {
             return Ok(JobId::new(job).into_iter().collect());
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
-        let ids = items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok());
-        Ok(ids.filter(|id| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str()))).collect())
+        let mut ids: BTreeSet<JobId> =
+            items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect();
+        ids.extend(self.deleted().await?);
+        ids.retain(|id| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
+        Ok(ids.into_iter().collect())
+    }
+
+    /// Keeps in mind that there were these jobs, for as long as their runs may be there.
+    pub(crate) async fn remember_deleted(
+        &self,
+        ids: impl Iterator<Item = &JobId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // A realm that does not hold is not in the way.
+        let keep = self
+            .realm()
+            .await
+            .map_or_else(|_| Settings::default().event_ttl, |realm| realm.settings.event_ttl);
+        let expires = (now + keep.delta()).timestamp();
+        let table = self.names.runs();
+        for id in ids {
+            let mut item = item_key(DELETED, id.as_str());
+            item.insert("ttl".to_owned(), whole(expires));
+            let request = self.client.put_item().table_name(&table).set_item(Some(item));
+            let what = format!("writing to table {table} that there was a job {id}");
+            request.send().await.map_err(|error| store_error(&what, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Jobs that were deleted while their runs may still be there.
+    async fn deleted(&self) -> Result<Vec<JobId>, StoreError> {
+        let table = self.names.runs();
+        let pages = self
+            .client
+            .query()
+            .table_name(&table)
+            .consistent_read(true)
+            .key_condition_expression("run_id = :deleted")
+            .expression_attribute_values(":deleted", text(DELETED))
+            .into_paginator()
+            .items()
+            .send();
+        let items: Vec<Item> = pages
+            .collect::<Result<_, _>>()
+            .await
+            .map_err(|error| store_error(&format!("reading table {table}"), &error))?;
+        Ok(items.iter().filter_map(|item| JobId::new(text_of(item, "path")?).ok()).collect())
     }
 
     /// The keys of the newest runs that have not been looked at.

@@ -38,7 +38,9 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
 fn key(text: &str) -> Result<RunKey, Failure> {
     match text.parse::<RunId>() {
         Ok(run_id) => Ok(RunKey::root(run_id)),
-        Err(_) => text.parse().map_err(|error| Failure::Wrong(format!("{error}"))),
+        Err(_) => text
+            .parse()
+            .map_err(|error| Failure::Wrong(format!("{error}: `pumice runs list` shows the ids of runs"))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use pumice_aws::QueueWorker;
 use pumice_core::engine::{Engine, Limits};
+use pumice_local::Scratch;
 
 use super::registry;
 use crate::args::{Global, Worker};
@@ -17,15 +18,14 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         return Err(Failure::Wrong(message.to_owned()));
     }
     let remote = Remote::connect(global).await?;
-    let site = remote.site().await?;
-    let scratch = site.scratch.clone();
+    let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
+    let site = remote.site_in(scratch.path().to_owned(), Some(scratch.mark())).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
     let worker = QueueWorker::new(engine, queues, options.name.clone(), options.slots);
     tracing::info!(realm = %remote.name(), worker = %options.name, slots = options.slots, "working; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
     worker.work(stop, kill).await?;
-    // Work directories remove themselves; where one could not, it was said.
-    let _ = std::fs::remove_dir(scratch);
+    scratch.give_up();
     Ok(())
 }

@@ -167,6 +167,18 @@ fn a_chain_skips_what_is_not_enabled_and_fails_on_what_is_no_job() {
 }
 
 #[test]
+fn numbers_reach_a_command_as_they_were_written() {
+    let pumice = Pumice::new();
+    pumice.write(
+        "jobs.json",
+        r#"[{ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": "echo '{{ globals.x }}'",
+            "globals": { "x": 907.3038322028689 } }]"#,
+    );
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "say"]);
+    assert!(printed.err.contains("| 907.3038322028689\n"), "{printed:?}");
+}
+
+#[test]
 fn globals_flow_down_and_requests_win() {
     let pumice = Pumice::new();
     let jobs = json!([

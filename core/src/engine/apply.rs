@@ -146,11 +146,13 @@ impl Dispatcher {
     /// # Errors
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        let run = self.site().ports.runs.load(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        self.apply(run, Input::Cancel).await.map_err(|error| match error {
+        let run = self.site().ports.runs.peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        let cancelled = self.apply(run, Input::Cancel).await.map_err(|error| match error {
             ApplyError::Removed(run) => ApplyError::Gone(run.key),
             error => error,
-        })
+        })?;
+        self.call_next(&cancelled).await;
+        Ok(cancelled)
     }
 
     /// Checks that a decision on a record that is not stored yet holds, and gives the record.
@@ -234,6 +236,7 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.lease == wanted.lease
         && stored.status == wanted.status
         && stored.attempt == wanted.attempt
+        && stored.not_before == wanted.not_before
         && stored.duties == wanted.duties
         && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel

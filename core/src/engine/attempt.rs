@@ -171,7 +171,7 @@ impl Engine {
         invocation: &Invocation,
         told: Option<&Told>,
     ) -> Option<Stop> {
-        let stored = match self.site.ports.runs.load(&run.key).await {
+        let stored = match self.site.ports.runs.peek(&run.key).await {
             Ok(Some(stored)) => stored,
             Ok(None) => {
                 log_gone(run);

@@ -8,7 +8,7 @@ use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
 use crate::ports::StoreError;
 use crate::run::{Input, Run};
-use crate::spec::{ActionSpec, ActionsWhen, JobSpec, Overlap};
+use crate::spec::{ActionSpec, ActionsWhen, JobSpec};
 
 impl Engine {
     /// Does what is left about an attempt that has ended, if anything.
@@ -19,7 +19,7 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<Run, StoreError> {
         let Some(duties) = run.duties.clone() else {
-            self.free_next(&run).await;
+            self.dispatcher.call_next(&run).await;
             return Ok(run);
         };
         if let Some(when) = duties.actions {
@@ -56,12 +56,12 @@ impl Engine {
     /// Tells the parent where it must be told, and records that nothing is left.
     pub(super) async fn tell_and_clear(&self, run: Run, invocation: &Invocation) -> Result<Run, StoreError> {
         let Some(duties) = &run.duties else {
-            self.free_next(&run).await;
+            self.dispatcher.call_next(&run).await;
             return Ok(run);
         };
         if duties.wake_parent
             && let Some(parent) = run.key.parent()
-            && let Some(parent) = self.site.ports.runs.load(&parent).await?
+            && let Some(parent) = self.site.ports.runs.peek(&parent).await?
         {
             // A parent that does not wait for this child any more needs no telling.
             if let Err(error) = self.dispatcher.apply(parent, Input::ChildEnded).await {
@@ -71,25 +71,10 @@ impl Engine {
         let input = Input::DutiesDone { worker: invocation.owner.clone(), epoch: run.epoch };
         match self.dispatcher.apply(run, input).await {
             Ok(done) => {
-                self.free_next(&done).await;
+                self.dispatcher.call_next(&done).await;
                 Ok(done)
             }
             Err(error) => rest(error),
-        }
-    }
-
-    /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
-    async fn free_next(&self, run: &Run) {
-        if run.overlap != Overlap::Queue || run.due_at.is_some() {
-            return;
-        }
-        match self.site.ports.runs.next_in_line(&run.job_id).await {
-            Ok(Some(next)) => {
-                // It may have been told, or have looked, in the meantime.
-                let _ = self.dispatcher.apply(next, Input::Freed).await;
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(job_id = %run.job_id, %error, "the next run in line was not told"),
         }
     }
 

@@ -214,7 +214,7 @@ impl Engine {
     /// stood still may have made it after its parent went on.
     async fn is_wanted(&self, run: &Run) -> Result<bool, StoreError> {
         let (Some(parent), Some(step)) = (run.key.parent(), run.key.step()) else { return Ok(true) };
-        let parent = self.site.ports.runs.load(&parent).await?;
+        let parent = self.site.ports.runs.peek(&parent).await?;
         Ok(parent.is_some_and(|parent| {
             !parent.status.is_end() && parent.key.child(parent.attempt, step) == run.key
         }))
@@ -243,8 +243,8 @@ impl Engine {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
-        match self.dispatcher.apply(run.clone(), Input::Hold { by }).await {
-            Ok(held) => Ok(held),
+        match self.dispatcher.apply(run.clone(), Input::Hold { by: by.clone() }).await {
+            Ok(held) => Ok(self.dispatcher.look_back(held, &by).await),
             Err(ApplyError::Unrecordable(why)) => {
                 self.end_unrecordable(run, &why, job, invocation, parent).await
             }

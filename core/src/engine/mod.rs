@@ -11,6 +11,7 @@ mod duties;
 mod fresh;
 mod grip;
 mod handle;
+mod line;
 mod same;
 mod scene;
 mod steps;

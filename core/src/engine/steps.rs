@@ -337,7 +337,7 @@ impl Walk<'_> {
     async fn give_way(&mut self, resume: bool) -> Result<Option<Stepped>, StoreError> {
         let Place { engine, run, invocation, .. } = self.place;
         // First the record, then the children: a child that reports in between changes the record.
-        let Some(stored) = engine.site.ports.runs.load(&run.key).await? else {
+        let Some(stored) = engine.site.ports.runs.peek(&run.key).await? else {
             // Not an error, see `rest`. Whoever watches the run may have told of it.
             if self.place.cancel.is_stopped() != Some(Stop::Lost) {
                 log_gone(run);
@@ -367,7 +367,7 @@ impl Walk<'_> {
             }
             Err(Applied::Commit(_, decision)) => {
                 // One that is gone is seen by the next look.
-                let Some(now_stored) = engine.site.ports.runs.load(&run.key).await? else { return Ok(None) };
+                let Some(now_stored) = engine.site.ports.runs.peek(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
                     engine.dispatcher.send(&decision).await;
                     return Ok(Some(Stepped::Rest(now_stored)));

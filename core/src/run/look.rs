@@ -4,6 +4,7 @@ use super::record::Run;
 use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::spec::Overlap;
 
 /// How often a worker may be lost while it runs the same run.
 pub const MAX_CRASHES: u32 = 5;
@@ -79,6 +80,15 @@ pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String
     let due = run.ts_dispatch.max(run.first_due.unwrap_or(run.not_before));
     let waited = if run.first_due.is_some() { ", and waited for another run of its job" } else { "" };
     (now - due > limit.delta()).then(|| format!("was due more than its max_run_delay of {limit} ago{waited}"))
+}
+
+/// Whether a run that is done calls the next one in line for its job's lock: when it had the lock, or
+/// stood first in line and was called itself. One that had yet to be called leaves a line that others
+/// will call.
+#[must_use]
+pub fn calls_next(run: &Run, now: Timestamp) -> bool {
+    let called = run.first_due.is_some() && !is_early(run, now);
+    run.overlap == Overlap::Queue && run.is_done() && (run.ts_start.is_some() || called)
 }
 
 /// A run that was started and gave way, rather than one that never started.

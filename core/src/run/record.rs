@@ -284,6 +284,12 @@ impl Run {
         self.key.parent().or_else(|| self.dispatched_by.clone())
     }
 
+    /// Whether it has ended and nothing is left to do about it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.status.is_end() && self.due_at.is_none()
+    }
+
     /// Whether `owner` holds the run at this epoch.
     #[must_use]
     pub fn is_held(&self, owner: &Worker, epoch: u64) -> bool {

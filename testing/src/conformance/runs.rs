@@ -18,7 +18,9 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     assert_eq!(on.get(&run.key).await, run);
     let (found, spec) =
         on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
-    assert_eq!((found, spec), (run, made.spec));
+    assert_eq!((found, spec), (run.clone(), made.spec));
+    assert_eq!(on.runs.peek(&run.key).await.expect("the store answers"), Some(run));
+    assert!(on.runs.peek(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
 }
@@ -87,7 +89,7 @@ pub async fn a_change_is_read_as_it_was_written(on: &Adapters) {
             run.due_at = Some(at(7));
             run.lease = Some(Lease { owner: Worker("host/1".to_owned()), until: at(8) });
             run.duties = Some(Duties { actions: Some(ActionsWhen::OnFail), done: 1, wake_parent: true });
-            run.result = json!({ "error": "it broke", "error_data": [1.5, null] });
+            run.result = json!({ "error": "it broke", "error_data": [1.5, 907.3038322028689, null] });
             run.reason = Some("it broke".to_owned());
             run.hostname = Some("host".to_owned());
             run.log.push(Status::Failed, at(6), Value::String("it broke".to_owned()));

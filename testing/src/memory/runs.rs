@@ -106,7 +106,7 @@ impl RunTable {
     fn take_lock(&mut self, run: &Run) -> Result<(), CommitError> {
         let holder = self.locks.get(&run.job_id).filter(|holder| **holder != run.key);
         if let Some(other) = holder.and_then(|holder| self.get(holder))
-            && !(other.status.is_end() && other.due_at.is_none())
+            && !other.is_done()
         {
             return Err(CommitError::Locked(other.key.clone()));
         }

@@ -1,5 +1,6 @@
 //! The invariants, checked at every write, every execution and every crash.
 
+mod line;
 mod starts;
 mod steps;
 
@@ -62,6 +63,10 @@ pub(crate) struct Audit {
     keyed: BTreeMap<(JobId, String), RunKey>,
     /// When each run was due at first.
     due: BTreeMap<RunKey, Timestamp>,
+    /// Since when the lock of a job is free.
+    free: BTreeMap<JobId, Timestamp>,
+    /// Since when each run stands in line for its job's lock.
+    in_line: BTreeMap<RunKey, Timestamp>,
     pub(crate) performed: BTreeMap<(RunId, JobId, String), u32>,
     /// What each task claimed first, for the mutants that never let go.
     pub(crate) claims: BTreeMap<(TaskId, RunKey), (Worker, u64)>,
@@ -137,6 +142,7 @@ impl Audit {
         self.attempts(before, after);
         self.starts(before, after, runs, now);
         self.in_time(before, after, runs, now, task);
+        self.line(before, after, runs, now);
         if after.status.is_end() && !before.status.is_end() {
             self.ended(after, runs, now);
         }

@@ -40,6 +40,8 @@ pub enum Mutant {
     NoSweeper,
     /// A child's end is not told to its parent.
     ParentNotTold,
+    /// Who is next in line is not told that the lock is free.
+    NextNotTold,
     /// The time before which a run must not start is not looked at.
     StartEarly,
     /// A child that runs counts as one that has ended.
@@ -70,7 +72,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -85,6 +87,7 @@ impl Mutant {
         Self::ErrorCountsAsAttempt,
         Self::NoSweeper,
         Self::ParentNotTold,
+        Self::NextNotTold,
         Self::StartEarly,
         Self::LiveCountsAsEnded,
         Self::LockNotTaken,
@@ -213,8 +216,15 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
     }
 }
 
-/// Whether a write tells a run that waits for its children of one that ended, and must not.
+/// Whether a write tells a run that waits of one that ended, and must not: its child, or the one before
+/// it in line for its job's lock.
 pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
+    let called = before.ts_start.is_none()
+        && [before.status, change.run.status] == [Status::Waiting; 2]
+        && change.run.not_before < before.not_before;
+    if world.is(Mutant::NextNotTold) && called {
+        return true;
+    }
     let told =
         before.status == Status::Waiting && before.ts_start.is_some() && change.run.epoch == before.epoch;
     world.is(Mutant::ParentNotTold) && told && before.due_at.is_some_and(|due| world.now < due)
@@ -223,7 +233,7 @@ pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
 /// A record that was written.
 pub(crate) fn after_commit(world: &mut World, change: &Change) {
     let run = &change.run;
-    if world.is(Mutant::BlindLockRelease) && run.status.is_end() && run.due_at.is_none() {
+    if world.is(Mutant::BlindLockRelease) && run.is_done() {
         world.runs.break_lock(&run.job_id);
     }
     if (world.is(Mutant::NoFence) || world.is(Mutant::AdoptEpoch))

@@ -60,11 +60,25 @@ pub(super) fn late(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Jobs that run one at a time, and must start soon after they were dispatched, or not at all.
+/// Jobs that run one at a time, and must start soon after they were dispatched, or not at all. Some
+/// are told to stop while they stand in line.
 pub(super) fn line(prng: &mut Prng) -> Setup {
     let mut setup = overlapping(prng, "queue");
     for job in &mut setup.jobs {
         job["max_run_delay"] = json!(prng.pick(&["5s", "60s", "600s"]));
+    }
+    if prng.below(2) == 0 {
+        // Several end, or fail and wait for another attempt, while others come.
+        for job in setup.jobs.iter_mut().filter(|job| job["type"] == "nap") {
+            job["payload"] = json!({ "from": 0, "to": 0, "fail": prng.pick(&[0, 60]) });
+            job["max_run_delay"] = json!("600s");
+        }
+        for index in 0..setup.asks.len() {
+            setup.asks[index].at = prng.below(200);
+        }
+    }
+    for _ in 0..prng.below(4) {
+        setup.cancels.push(prng.pick(&[10, 1_000, 40_000]) + prng.below(1_000));
     }
     setup
 }

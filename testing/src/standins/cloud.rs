@@ -242,7 +242,7 @@ impl Cloud {
         let mut last = None;
         let found = until(async || {
             last = self.realm.store().load(key).await.expect("the store answers");
-            last.clone().filter(|run| run.status.is_end() && run.due_at.is_none())
+            last.clone().filter(Run::is_done)
         });
         match found.await {
             Some(run) => run,
