@@ -66,11 +66,13 @@ pub enum Mutant {
     DueMoved,
     /// A message of lava makes another run each time it comes.
     AdoptedAnew,
+    /// A run that is due later than a queue holds a message gets no schedule, in a realm that makes them.
+    NotScheduled,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -98,6 +100,7 @@ impl Mutant {
         Self::DelayIgnored,
         Self::DueMoved,
         Self::AdoptedAnew,
+        Self::NotScheduled,
     ];
 }
 
