@@ -46,6 +46,8 @@ pub struct Schedules {
     role: String,
     /// What the ARNs of the realm's queues begin with.
     queues: String,
+    /// How long a batch may take.
+    whole: Duration,
 }
 
 impl Schedules {
@@ -87,7 +89,14 @@ impl Schedules {
             )
         })?;
         let queues = format!("arn:{partition}:sqs:{region}:{account}:");
-        Ok(Some(Self { client: Client::new(config), names: names.clone(), group, role, queues }))
+        Ok(Some(Self {
+            client: Client::new(config),
+            names: names.clone(),
+            group,
+            role,
+            queues,
+            whole: WHOLE,
+        }))
     }
 
     async fn make(&self, outgoing: &Outgoing) -> Result<(), StoreError> {
@@ -165,7 +174,7 @@ fn expression(at: Timestamp) -> String {
 #[async_trait]
 impl Scheduler for Schedules {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
-        let until = Instant::now() + WHOLE;
+        let until = Instant::now() + self.whole;
         let making = messages.into_iter().map(async |outgoing| {
             let made = timeout_at(until, self.make(&outgoing)).await;
             made.unwrap_or_else(|_| {
@@ -181,6 +190,7 @@ impl Scheduler for Schedules {
 mod tests {
     use super::*;
     use aws_config::{BehaviorVersion, Region};
+    use aws_sdk_scheduler::config::Credentials;
     use pumice_core::ids::RealmName;
     use serde_json::{Map, Value, json};
 
@@ -207,6 +217,30 @@ mod tests {
             "run_id": "00000000-0000-0000-0000-000000000007", "parameters": parameters,
         });
         serde_json::from_value(told).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_scheduler_that_does_not_answer_is_not_waited_for_long() {
+        // Connections stand in line here, and nobody takes them.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("a", "b", None, None, "test"));
+        let config = crate::connect::config_with(loader).await;
+        let schedules = read(Some("runs"), Some(SOME_ROLE)).unwrap().unwrap();
+        assert_eq!(schedules.whole, WHOLE);
+        let whole = Duration::from_millis(200);
+        let schedules = Schedules { client: Client::new(&config), whole, ..schedules };
+        let outgoing = Outgoing { message: message(json!({})), at: chrono::Utc::now() };
+        let began = Instant::now();
+        let outcomes = schedules.schedule(vec![outgoing; 3 * AT_ONCE]).await;
+        assert!(began.elapsed() < crate::connect::ATTEMPT, "not even one try is waited for");
+        assert_eq!(outcomes.len(), 3 * AT_ONCE);
+        for outcome in outcomes {
+            let message = outcome.unwrap_err().message;
+            assert_eq!(message, "making a schedule in group runs: no answer in time");
+        }
     }
 
     #[test]
