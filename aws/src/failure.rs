@@ -15,6 +15,20 @@ where
     StoreError::new(format!("{what}: {}", reason(error)))
 }
 
+/// A schedule that could not be made. What Scheduler does not take is about its group, its role or its
+/// queue, never about a table.
+pub(crate) fn schedule_error<E, R>(what: &str, error: &SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    let advice = |code: &str, message: &str| match code {
+        "ValidationException" => "",
+        _ => advice(code, message),
+    };
+    StoreError::new(format!("{what}: {}", reason_with(error, advice)))
+}
+
 /// A write that failed: whether it may have taken place after all.
 pub(crate) fn write_error<E, R>(what: &str, error: &SdkError<E, R>) -> CommitError
 where
@@ -66,6 +80,14 @@ where
 }
 
 fn reason<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    reason_with(error, advice)
+}
+
+fn reason_with<E, R>(error: &SdkError<E, R>, advice: impl Fn(&str, &str) -> &'static str) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug,

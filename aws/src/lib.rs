@@ -1,4 +1,5 @@
-//! Adapters for AWS: a realm in DynamoDB tables, SQS queues and S3 buckets.
+//! Adapters for AWS: a realm in DynamoDB tables, SQS queues and S3 buckets, with schedules of
+//! EventBridge Scheduler where it has them.
 //!
 //! Names and items are lava's; the table of runs is Pumice's own. See docs/ARCHITECTURE.md.
 
@@ -13,6 +14,7 @@ mod objects;
 mod queue;
 mod realm;
 mod runs;
+mod schedules;
 mod state;
 mod store;
 mod worker;
@@ -22,5 +24,6 @@ pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
 pub use queue::Queues;
 pub use realm::{Host, Realm};
+pub use schedules::Schedules;
 pub use store::Store;
 pub use worker::QueueWorker;

@@ -4,23 +4,33 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{JobStore, Ports, StoreError};
+use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError};
 use pumice_system::{SystemClock, SystemRandom};
 use pumice_template::Zone;
 
 use crate::connect::Clients;
+use crate::function::BadEnvironment;
 use crate::names::Names;
 use crate::objects::Objects;
 use crate::queue::Queues;
+use crate::schedules::Schedules;
 use crate::store::Store;
 
 /// A realm on AWS.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Realm {
     store: Store,
     queues: Queues,
     objects: Objects,
+    scheduler: Option<Arc<dyn Scheduler>>,
+}
+
+impl std::fmt::Debug for Realm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Realm({:?})", self.store.names)
+    }
 }
 
 /// The host that an engine runs on.
@@ -45,7 +55,25 @@ impl Realm {
             store: Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()),
             queues: Queues::new(clients.sqs.clone(), names.clone(), Arc::new(SystemClock), urls),
             objects,
+            scheduler: None,
         }
+    }
+
+    /// The same with a schedule for each run that is due later than a queue holds a message, if the
+    /// environment names a group for them: see [`Schedules::from_environment`].
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    pub fn with_schedules(
+        mut self,
+        config: &SdkConfig,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
+        // Kept as what it is used as: who never calls this carries no client of Scheduler.
+        if let Some(schedules) = Schedules::from_environment(config, &self.store.names, variable)? {
+            self.scheduler = Some(Arc::new(schedules));
+        }
+        Ok(self)
     }
 
     /// The same, for people: see [`Store::with_hints`].
@@ -94,6 +122,7 @@ impl Realm {
                 runs: store.clone(),
                 state: store,
                 queue: Arc::new(self.queues.clone()),
+                scheduler: self.scheduler.clone(),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),

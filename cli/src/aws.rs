@@ -33,7 +33,10 @@ impl Remote {
         }
         let prefix = std::env::var("LAVA_PREFIX").unwrap_or_else(|_| DEFAULT_PREFIX.to_owned());
         let names = Names::new(prefix, name.clone());
-        let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None).with_hints();
+        let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None)
+            .with_hints()
+            .with_schedules(&config, &|name| std::env::var(name).ok())
+            .map_err(|error| Failure::Wrong(error.to_string()))?;
         Ok(Self { name, realm })
     }
 

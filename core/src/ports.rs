@@ -82,10 +82,16 @@ pub struct Created {
 }
 
 impl Created {
+    /// Whether it was made now.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.existing.is_none() && self.refused.is_none() && self.failed.is_none()
+    }
+
     /// Whether it was made now, and its message is still to be sent.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        self.existing.is_none() && self.refused.is_none() && self.failed.is_none() && !self.sent
+        self.is_new() && !self.sent
     }
 }
 
@@ -94,7 +100,8 @@ impl Created {
 pub struct Outgoing {
     /// The message.
     pub message: Message,
-    /// Not to be handed out before this; at most 15 minutes ahead.
+    /// Not to be handed out before this: for a [`Queue`] at most 15 minutes ahead, for a [`Scheduler`]
+    /// as far as one likes.
     pub at: Timestamp,
 }
 
@@ -267,6 +274,16 @@ pub trait Queue: Send + Sync {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
 }
 
+/// Puts messages on workers' queues at times further ahead than a queue holds them. It is a second way
+/// beside the sweeper, which does without: what is lost here costs nothing while the sweeper is there.
+#[async_trait]
+pub trait Scheduler: Send + Sync {
+    /// Has each message put on its worker's queue at its time, or up to a minute later; the outcomes are
+    /// in the same order. The messages are about runs that were dispatched, not about their children:
+    /// asked twice for the same run, it puts one.
+    async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
+}
+
 /// A message as it was handed out.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -334,6 +351,9 @@ pub struct Ports {
     pub state: Arc<dyn StateStore>,
     /// The workers' queues.
     pub queue: Arc<dyn Queue>,
+    /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper
+    /// alone.
+    pub scheduler: Option<Arc<dyn Scheduler>>,
     /// Files that outlive a run.
     pub objects: Arc<dyn ObjectStore>,
     /// The time.

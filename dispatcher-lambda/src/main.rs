@@ -11,9 +11,10 @@ use tokio::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::read(&|name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let environment = Environment::read(&variable)?;
     start_log(environment.names().realm().as_str());
-    let function = Function::connect(&environment).await;
+    let function = Function::connect_with_schedules(&environment, &variable).await?;
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Dispatcher>> = Mutex::new(None);

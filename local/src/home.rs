@@ -194,6 +194,8 @@ impl Home {
                 runs: database.clone(),
                 state: database.clone(),
                 queue: database,
+                // The sweeper comes every second: no run needs another way.
+                scheduler: None,
                 objects: Arc::new(Folders),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),

@@ -5,17 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use pumice_aws::{Clients, Names, Objects, Queues, Store};
+use aws_config::SdkConfig;
+use pumice_aws::{Clients, Names, Objects, Queues, Schedules, Store};
 use pumice_core::ids::{RealmName, WorkerName};
-use pumice_core::ports::Catalog;
+use pumice_core::ports::{Catalog, Scheduler};
 use pumice_local::SystemClock;
 use pumice_testing::conformance::{Adapters, job_specs, realm};
-use pumice_testing::standins::{Server, config, make_queue, make_realm};
+use pumice_testing::standins::{ACCOUNT, Server, config, make_queue, make_realm, make_schedule_group};
 
 type Case = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A realm of its own for each case, on the same server.
-async fn adapters(clients: &Clients, prefix: &str) -> Adapters {
+async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
+    let clients = &Clients::new(config);
     let names = Names::new(prefix, RealmName::new("conformance").expect("a name"));
     make_realm(clients, &names).await;
     for worker in ["core", "other"] {
@@ -26,6 +28,13 @@ async fn adapters(clients: &Clients, prefix: &str) -> Adapters {
     let store = Arc::new(Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints());
     store.put_realm(realm().as_object().cloned().expect("an object")).await.expect("it is put");
     store.put_jobs(job_specs(), false).await.expect("they are put");
+    make_schedule_group(config, prefix).await;
+    let variable = |name: &str| match name {
+        "PUMICE_SCHEDULE_GROUP" => Some(prefix.to_owned()),
+        "PUMICE_SCHEDULE_ROLE_ARN" => Some(format!("arn:aws:iam::{account}:role/schedules")),
+        _ => None,
+    };
+    let schedules = Schedules::from_environment(config, &names, &variable).expect("the variables hold");
     let queues = Arc::new(Queues::new(clients.sqs.clone(), names, clock.clone(), None));
     Adapters {
         jobs: store.clone(),
@@ -33,6 +42,7 @@ async fn adapters(clients: &Clients, prefix: &str) -> Adapters {
         state: store,
         queue: queues.clone(),
         consumer: queues,
+        scheduler: schedules.map(|schedules| Arc::new(schedules) as Arc<dyn Scheduler>),
         objects: Arc::new(objects),
         clock,
         keep: Box::new(()),
@@ -41,13 +51,21 @@ async fn adapters(clients: &Clients, prefix: &str) -> Adapters {
 
 /// moto takes an old receipt for the present one. SQS does not (DeleteMessage, ReceiptHandle), nor
 /// does ministack, where the case is run.
-const NOT_ON_MOTO: &[&str] = &["queue::an_old_receipt_does_nothing"];
+const OLD_RECEIPTS: &str = "queue::an_old_receipt_does_nothing";
+/// moto keeps schedules, but never carries one out. ministack does.
+const NOT_ON_MOTO: [&str; 5] = [
+    OLD_RECEIPTS,
+    "schedules::a_message_comes_as_it_was_scheduled",
+    "schedules::a_scheduled_message_does_not_come_before_its_time",
+    "schedules::asked_twice_for_a_run_one_message_comes",
+    "schedules::a_batch_is_scheduled_each_for_its_worker",
+];
 
 /// Runs every case on a server but those left out, and tells of all that fail.
-fn all(server: &Server, left_out: &[&str]) {
+fn all(server: &Server, account: &str, left_out: &[&str]) {
     static CASES: AtomicU32 = AtomicU32::new(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let clients = runtime.block_on(async { Clients::new(&config(&server.url()).await) });
+    let config = runtime.block_on(config(&server.url()));
     let failed = std::cell::RefCell::new(Vec::new());
     let run = |name: &'static str, case: fn(Adapters) -> Case| {
         if left_out.contains(&name) {
@@ -56,7 +74,7 @@ fn all(server: &Server, left_out: &[&str]) {
         }
         let number = CASES.fetch_add(1, Ordering::Relaxed);
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(async { case(adapters(&clients, &format!("p{number}")).await).await });
+            runtime.block_on(async { case(adapters(&config, account, &format!("p{number}")).await).await });
         }));
         eprintln!("{name}: {}", if passed.is_ok() { "ok" } else { "FAILED" });
         if passed.is_err() {
@@ -64,16 +82,17 @@ fn all(server: &Server, left_out: &[&str]) {
         }
     };
     pumice_testing::conformance_cases!(conformance_in_turn, run);
+    pumice_testing::schedule_cases!(conformance_in_turn, run);
     let failed = failed.into_inner();
     assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
 }
 
 #[test]
 fn on_ministack() {
-    all(&Server::ministack(), &[]);
+    all(&Server::ministack(), ACCOUNT, &[]);
 }
 
 #[test]
 fn on_moto() {
-    all(&Server::moto(), NOT_ON_MOTO);
+    all(&Server::moto(), "123456789012", &NOT_ON_MOTO);
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use pumice_core::engine::Handled;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::Consumer;
+use pumice_core::request::{DispatchRequest, When};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::json;
 
@@ -127,4 +128,33 @@ async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker
     names(&error, "table lava.test.runs");
     assert!(matches!(engine.handle(&body, 1, None).await, Handled::Again(_)));
     names(&heard.saying("a message goes back to its queue")[0], "table lava.test.runs");
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_made_is_told_with_its_run_and_costs_the_request_nothing() {
+    let realm = Faulty::start(&[log_job("report")]).await;
+    realm.cloud.make_schedule_group().await;
+    let dispatcher = realm.dispatcher_at(realm.site(&realm.realm_with_schedules().await).await);
+    let due = When::At(chrono::Utc::now() + chrono::TimeDelta::hours(1));
+    for (fault, told) in [
+        (Fault::Error("ServiceQuotaExceededException"), "ServiceQuotaExceededException: made by a test"),
+        (Fault::Invalid("no such role"), "ValidationException: no such role"),
+        (Fault::Error("AccessDeniedException"), "the role in use lacks this permission"),
+    ] {
+        let (heard, _listening) = Heard::listen();
+        // Of the services that are asked only Scheduler is asked with this method.
+        realm.proxy.fail("POST", fault, 1);
+        let asked = DispatchRequest { when: due, ..request("report") };
+        let key = key_of(&dispatch(&dispatcher, asked).await.expect("it is taken"));
+        heard.assert_told_once("has no schedule", &key, "report");
+        heard.assert_told_once(told, &key, "report");
+        assert!(heard.saying("the table is not").is_empty(), "that is said of DynamoDB's tables only");
+        let run = realm.load(&key).await.expect("it is recorded");
+        assert_eq!(
+            run.due_at,
+            Some(run.not_before - chrono::TimeDelta::minutes(15)),
+            "the sweeper sees to it"
+        );
+        assert!(realm.cloud.schedule_of(&key).await.is_none());
+    }
 }

@@ -23,6 +23,7 @@ mod memory {
             state: memory.clone(),
             queue: memory.clone(),
             consumer: memory.clone(),
+            scheduler: Some(memory.clone()),
             objects: memory,
             clock,
             keep: Box::new(()),
@@ -34,6 +35,7 @@ mod memory {
     }
 
     pumice_testing::conformance_tests!(run);
+    pumice_testing::schedule_cases!(conformance_tests_of, run);
 }
 
 mod sqlite {
@@ -59,6 +61,7 @@ mod sqlite {
             state: database.clone(),
             queue: database.clone(),
             consumer: database,
+            scheduler: None,
             objects: Arc::new(Folders),
             clock: Arc::new(SystemClock),
             keep: Box::new(folder),

@@ -14,6 +14,12 @@ pub struct BadEnvironment {
     message: String,
 }
 
+impl BadEnvironment {
+    pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, message: message.into() }
+    }
+}
+
 /// What a function's environment says.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -28,10 +34,10 @@ impl Environment {
     /// # Errors
     /// [`BadEnvironment`] naming the variable that is missing or does not hold.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
-        let bad = |name, message: String| BadEnvironment { name, message };
+        let bad = |message: String| BadEnvironment::new("LAVA_REALM", message);
         let realm = variable("LAVA_REALM")
-            .ok_or_else(|| bad("LAVA_REALM", "must name the realm that the function works for".to_owned()))?;
-        let realm = RealmName::new(realm).map_err(|error| bad("LAVA_REALM", error.to_string()))?;
+            .ok_or_else(|| bad("must name the realm that the function works for".to_owned()))?;
+        let realm = RealmName::new(realm).map_err(|error| bad(error.to_string()))?;
         let prefix = variable("LAVA_PREFIX").unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
         let function = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "pumice".to_owned());
         Ok(Self {
@@ -47,11 +53,9 @@ impl Environment {
     /// [`BadEnvironment`] when it is missing or does not hold.
     pub fn worker(variable: &dyn Fn(&str) -> Option<String>) -> Result<WorkerName, BadEnvironment> {
         let name = "LAVA_WORKER";
-        let worker = variable(name).ok_or_else(|| BadEnvironment {
-            name,
-            message: "must name the worker that the function is".to_owned(),
-        })?;
-        WorkerName::new(worker).map_err(|error| BadEnvironment { name, message: error.to_string() })
+        let worker = variable(name)
+            .ok_or_else(|| BadEnvironment::new(name, "must name the worker that the function is"))?;
+        WorkerName::new(worker).map_err(|error| BadEnvironment::new(name, error.to_string()))
     }
 
     /// The names of the realm's tables and queues.

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 pub use environment::{BadEnvironment, Environment};
 pub use log::start_log;
 
-use crate::connect::Clients;
+use crate::connect::{Clients, config};
 use crate::realm::{Host, Realm};
 
 /// How long the realm's settings are used until they are read again.
@@ -37,7 +37,24 @@ impl Function {
     /// The function of a realm, from what its environment says. Nothing is asked of AWS yet.
     pub async fn connect(environment: &Environment) -> Self {
         let clients = Clients::connect().await;
-        let realm = Realm::new(&clients, environment.names(), environment.queue_urls());
+        Self::of(Realm::new(&clients, environment.names(), environment.queue_urls()), environment)
+    }
+
+    /// The same for a function that takes requests: timed runs have schedules if the variables say so,
+    /// see [`Realm::with_schedules`].
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    pub async fn connect_with_schedules(
+        environment: &Environment,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
+        let config = config().await;
+        let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
+        Ok(Self::of(realm.with_schedules(&config, variable)?, environment))
+    }
+
+    fn of(realm: Realm, environment: &Environment) -> Self {
         let (plain, credentials) = environment::for_commands(std::env::vars_os());
         let host = Host {
             name: environment.host_name(),

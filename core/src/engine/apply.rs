@@ -4,7 +4,7 @@ use super::LEASE_MARGIN;
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::RunKey;
+use crate::ids::{JobId, RunId, RunKey};
 use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
 use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
@@ -186,8 +186,7 @@ impl Dispatcher {
         if messages.is_empty() {
             return;
         }
-        let about: Vec<_> =
-            messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect();
+        let about = about(&messages);
         let outcomes = self.site().ports.queue.send(messages).await;
         for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
             if let Err(error) = outcome {
@@ -195,6 +194,26 @@ impl Dispatcher {
             }
         }
     }
+
+    /// Has messages sent at their time, where there is who does. One that is not costs the second way of
+    /// waking its run only: the sweeper is the first.
+    pub(super) async fn schedule_all(&self, messages: Vec<Outgoing>) {
+        let Some(scheduler) = self.site().ports.scheduler.as_ref().filter(|_| !messages.is_empty()) else {
+            return;
+        };
+        let about = about(&messages);
+        let outcomes = scheduler.schedule(messages).await;
+        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
+            if let Err(error) = outcome {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a run has no schedule; the sweeper wakes it");
+            }
+        }
+    }
+}
+
+/// What the log says of messages.
+fn about(messages: &[Outgoing]) -> Vec<(RunId, JobId, RunKey)> {
+    messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect()
 }
 
 /// Why one try at a write came to nothing.

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
-use super::fresh::{not_before, skipped};
+use super::fresh::{First, not_before, skipped};
 use super::same::same;
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
-use crate::ports::{Outgoing, StoreError, StoredJob};
+use crate::ports::{StoreError, StoredJob};
 use crate::problem::{SpecError, nearest};
 use crate::request::DispatchRequest;
 use crate::run::{NewRun, Run, Status};
@@ -60,7 +60,7 @@ struct Asker<'a> {
 /// A run about to be made, with its message.
 struct Prepared {
     new: NewRun,
-    message: Option<Outgoing>,
+    first: First,
 }
 
 impl Dispatcher {
@@ -144,20 +144,28 @@ impl Dispatcher {
             .collect())
     }
 
-    /// Makes the runs and sends their messages.
+    /// Makes the runs, and sends their messages or has them sent at their time.
     async fn create(&self, batch: Vec<Prepared>) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
-        let wanted: Vec<(Run, Option<Outgoing>)> =
-            batch.iter().map(|prepared| (prepared.new.run.clone(), prepared.message.clone())).collect();
-        let runs = batch.into_iter().map(|prepared| (prepared.new, prepared.message)).collect();
+        let (mut wanted, mut runs) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for Prepared { new, first } in batch {
+            let message = if let First::Now(message) = &first { Some(message.clone()) } else { None };
+            wanted.push((new.run.clone(), first));
+            runs.push((new, message));
+        }
         let created = self.site.ports.runs.create(runs).await?;
-        let unsent: Vec<Outgoing> = wanted
-            .iter()
-            .zip(&created)
-            .filter(|(_, created)| created.is_unsent())
-            .filter_map(|((_, message), _)| message.clone())
-            .collect();
+        let (mut unsent, mut later) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::with_capacity(wanted.len());
+        for ((run, first), created) in wanted.into_iter().zip(created) {
+            match first {
+                First::Now(message) if created.is_unsent() => unsent.push(message),
+                First::Later(message) if created.is_new() => later.push(message),
+                _ => {}
+            }
+            outcomes.push(answer(run, created));
+        }
         self.send_all(unsent).await;
-        Ok(wanted.into_iter().zip(created).map(|((run, _), created)| answer(run, created)).collect())
+        self.schedule_all(later).await;
+        Ok(outcomes)
     }
 
     async fn prepare(
@@ -191,11 +199,11 @@ impl Dispatcher {
         run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document, rendered: None };
-            return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, message: None });
+            return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });
         }
         let rendered = self.render_now(&run, &job, realm).await?;
-        let message = self.first_message(&mut run, request, origin, now)?;
-        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document, rendered } }, message })
+        let first = self.first_message(&mut run, request, origin, now)?;
+        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document, rendered } }, first })
     }
 
     async fn no_such_job(&self, job_id: &JobId) -> Result<DispatchError, StoreError> {

@@ -14,6 +14,17 @@ use crate::request::{DispatchRequest, When};
 use crate::run::{Input, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::{JobSpec, Overlap};
 
+/// The first message of a run.
+pub(super) enum First {
+    /// There is none: the run has ended already.
+    None,
+    /// Its queue takes it now, and holds it until the run is due.
+    Now(Outgoing),
+    /// The run is due later than a queue holds a message: the sweeper sends one in time, and a
+    /// scheduler, where there is one, this one.
+    Later(Outgoing),
+}
+
 impl Dispatcher {
     /// The record of a run of this job.
     pub(super) fn record(
@@ -37,19 +48,20 @@ impl Dispatcher {
         run
     }
 
-    /// The message that says that the run is there, unless it is due later than a queue holds one.
+    /// The message that says that the run is there, for whoever holds it until its time.
     pub(super) fn first_message(
         &self,
         run: &mut Run,
         request: &DispatchRequest,
         origin: Option<&Origin>,
         now: Timestamp,
-    ) -> Result<Option<Outgoing>, DispatchError> {
-        let Some(wake) = first_wake(run, now) else { return Ok(None) };
+    ) -> Result<First, DispatchError> {
+        let wake = first_wake(run, now);
         let mut message = Message::about(&self.site().realm, run);
         let globals = origin_globals(request, origin);
         message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
         message.globals = Some(globals).filter(|map| !map.is_empty());
+        let Some(wake) = wake else { return Ok(First::Later(Outgoing { message, at: run.not_before })) };
         if message.parameters.is_some() || message.globals.is_some() {
             let bytes = message.body().len();
             if bytes > MAX_MESSAGE_BYTES {
@@ -59,7 +71,7 @@ impl Dispatcher {
                 return Err(DispatchError::TooLarge(text));
             }
         }
-        Ok(Some(Outgoing { message, at: wake.at }))
+        Ok(First::Now(Outgoing { message, at: wake.at }))
     }
 }
 

@@ -1,12 +1,14 @@
 //! What every adapter of a port must do: one suite, run against each by [`conformance_tests`](crate::conformance_tests).
 //!
-//! No test waits: what must be hidden is put far into the future, what must be seen into the past.
+//! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
+//! those of schedules wait, for what is due in a few seconds.
 
 pub mod jobs;
 pub mod queue;
 pub mod runs;
 pub mod runs_found;
 pub mod runs_locks;
+pub mod schedules;
 pub mod state;
 
 use std::any::Any;
@@ -17,7 +19,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, StateStore,
+    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, Scheduler,
+    StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -36,6 +39,8 @@ pub struct Adapters {
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
     pub consumer: Arc<dyn Consumer>,
+    /// What wakes runs that are due later than a queue holds a message, where there is such.
+    pub scheduler: Option<Arc<dyn Scheduler>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
     /// The clock that the queues go by.
@@ -192,6 +197,20 @@ macro_rules! conformance_cases {
             state::an_item_is_read_as_it_was_put,
             state::an_item_is_put_over_another,
             state::an_expired_item_does_not_exist,
+        }
+    };
+}
+
+/// The same with the cases of schedules, for adapters that make them.
+#[macro_export]
+macro_rules! schedule_cases {
+    ($then:ident, $run:path) => {
+        $crate::$then! { $run;
+            schedules::a_message_comes_as_it_was_scheduled,
+            schedules::a_scheduled_message_does_not_come_before_its_time,
+            schedules::asked_twice_for_a_run_one_message_comes,
+            schedules::a_batch_is_scheduled_each_for_its_worker,
+            schedules::nothing_is_scheduled_of_no_messages,
         }
     };
 }

@@ -4,7 +4,7 @@ mod clock;
 mod queue;
 mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
     Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue,
-    RunQuery, RunStore, StateItem, StateStore, StoreError, StoredJob,
+    RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -36,6 +36,8 @@ struct Tables {
     jobs: BTreeMap<JobId, StoredJob>,
     runs: RunTable,
     queues: QueueTable,
+    /// The runs that have a schedule.
+    schedules: BTreeSet<RunKey>,
     state: BTreeMap<StateId, StateItem>,
     objects: BTreeMap<String, PathBuf>,
 }
@@ -49,6 +51,7 @@ impl Memory {
             jobs: BTreeMap::new(),
             runs: RunTable::default(),
             queues: QueueTable::default(),
+            schedules: BTreeSet::new(),
             state: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
@@ -162,6 +165,19 @@ impl Queue for Memory {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let mut tables = self.tables();
         messages.iter().for_each(|outgoing| tables.queues.put(outgoing));
+        vec![Ok(()); messages.len()]
+    }
+}
+
+#[async_trait]
+impl Scheduler for Memory {
+    async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let mut tables = self.tables();
+        for outgoing in &messages {
+            if tables.schedules.insert(outgoing.message.key()) {
+                tables.queues.put(outgoing);
+            }
+        }
         vec![Ok(()); messages.len()]
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Audit {
     pub(crate) prompt: bool,
     /// Whether steps must be too: no invocation has a limit, so that none gives way between steps.
     pub(crate) steps_prompt: bool,
+    /// How much later a run may start because only a schedule wakes it.
+    pub(crate) late: TimeDelta,
     /// How long each task stood still.
     still: BTreeMap<TaskId, TimeDelta>,
     crashes: BTreeMap<RunKey, u32>,
@@ -208,7 +210,7 @@ impl Audit {
         let waits = matches!(before.status, Status::Dispatched | Status::Retrying);
         if self.prompt && waits && after.overlap == Overlap::Allow && !after.is_child() {
             let waited = now - before.not_before.max(before.ts_dispatch);
-            self.expect(waited <= PROMPT, "starts are prompt", || {
+            self.expect(waited <= PROMPT + self.late, "starts are prompt", || {
                 format!("{key} waited {} s", waited.num_seconds())
             });
         }

@@ -20,7 +20,7 @@ pub(crate) enum Port {
     Create,
     /// A record is written.
     Commit,
-    /// Messages are sent.
+    /// Messages are sent, or scheduled.
     Send,
     /// Time passes.
     Sleep,

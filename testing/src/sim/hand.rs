@@ -12,7 +12,7 @@ use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey, StateId};
 use pumice_core::ports::{
     Change, Clock, CommitError, Created, JobStore, ObjectStore, Outgoing, Ports, Queue, Random, RunQuery,
-    RunStore, StateItem, StateStore, StoreError, StoredJob,
+    RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -89,6 +89,7 @@ impl Hand {
             runs: hand.clone(),
             state: hand.clone(),
             queue: hand.clone(),
+            scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
             objects: hand.clone(),
             clock: hand.clone(),
             random: hand,
@@ -334,6 +335,19 @@ impl Queue for Hand {
         for outgoing in messages {
             let key = outgoing.message.key();
             let answer = self.call(Port::Send, "send", &key, |world| world.put(&outgoing)).await;
+            outcomes.push(answer.or_store_error());
+        }
+        outcomes
+    }
+}
+
+#[async_trait]
+impl Scheduler for Hand {
+    async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for outgoing in messages {
+            let key = outgoing.message.key();
+            let answer = self.call(Port::Send, "schedule", &key, |world| world.put_later(&outgoing)).await;
             outcomes.push(answer.or_store_error());
         }
         outcomes

@@ -13,8 +13,10 @@ mod starts;
 mod versions;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
+use chrono::TimeDelta;
 use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::{Value, json};
 
@@ -25,7 +27,7 @@ pub use scenario::{SCENARIOS, Scenario};
 use crate::prng::Prng;
 use faults::{Crashes, Faults};
 use runner::{Outcome, Runner};
-use world::World;
+use world::{BEGIN, LATE, World};
 
 /// What came of one simulation.
 #[derive(Debug)]
@@ -88,6 +90,13 @@ fn run(
     let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
     world.audit.prompt = world.faults.is_none();
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none();
+    if setup.schedules {
+        world.schedules = Some(BTreeSet::new());
+    }
+    if setup.sweeper_from > 0 {
+        world.sweeper_from = BEGIN + TimeDelta::seconds(setup.sweeper_from.cast_signed());
+        world.audit.late = LATE;
+    }
     for document in std::mem::take(&mut setup.jobs) {
         let Value::Object(document) = document else { continue };
         let job = JobSpec::from_checked(document);

@@ -68,6 +68,8 @@ pub enum Mutant {
     DueMoved,
     /// A message of lava makes another run each time it comes.
     AdoptedAnew,
+    /// A run that is due later than a queue holds a message gets no schedule, in a realm that makes them.
+    NotScheduled,
 }
 
 impl Mutant {
@@ -101,6 +103,7 @@ impl Mutant {
         Self::DelayIgnored,
         Self::DueMoved,
         Self::AdoptedAnew,
+        Self::NotScheduled,
     ];
 }
 

@@ -375,7 +375,8 @@ impl Runner {
             let next = world.now + SWEEP;
             world.schedule(next, What::Sweep);
             let World { faults, prng, .. } = &mut *world;
-            let out = faults.sweeper_is_out(prng) || world.is(Mutant::NoSweeper);
+            let out =
+                faults.sweeper_is_out(prng) || world.now < world.sweeper_from || world.is(Mutant::NoSweeper);
             // Clocks differ; nothing that is due can be missed for ever by looking a little late.
             let due = world.runs.next_due().is_some_and(|due| due <= world.now);
             due && !out

@@ -39,6 +39,10 @@ pub(crate) struct Setup {
     pub(crate) cancels: Vec<u64>,
     /// How long an invocation may take, in seconds.
     pub(crate) limit: Option<u64>,
+    /// Whether runs that are due later than a queue holds a message have schedules.
+    pub(crate) schedules: bool,
+    /// Until when the sweeper is out, in seconds from the beginning.
+    pub(crate) sweeper_from: u64,
 }
 
 /// A kind of simulation.
@@ -51,7 +55,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 22] = [
+pub const SCENARIOS: [Scenario; 23] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -74,6 +78,7 @@ pub const SCENARIOS: [Scenario; 22] = [
     Scenario { name: "late", build: starts::late, small: true },
     Scenario { name: "adopted", build: starts::adopted, small: false },
     Scenario { name: "line", build: starts::line, small: true },
+    Scenario { name: "ahead", build: starts::ahead, small: true },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -81,7 +86,7 @@ const MIXED: u64 = 14;
 
 impl Setup {
     /// Adds a job and gives its id.
-    fn job(&mut self, mut document: Value) -> String {
+    pub(super) fn job(&mut self, mut document: Value) -> String {
         let id = format!("j{}", self.jobs.len());
         document["job_id"] = json!(id);
         document["worker"] = json!("core");
@@ -131,7 +136,7 @@ fn nap(prng: &mut Prng) -> Value {
     with_actions(prng, document)
 }
 
-fn short_nap(prng: &mut Prng) -> Value {
+pub(super) fn short_nap(prng: &mut Prng) -> Value {
     let mut document = nap(prng);
     document["payload"]["from"] = json!(0);
     document["payload"]["to"] = json!(prng.pick(&[0, 500, 20_000]));

@@ -1,11 +1,19 @@
 //! Scenarios about when runs start, and with what.
 
+use chrono::TimeDelta;
 use pumice_core::ids::RunId;
+use pumice_core::request::When;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::scenario::{Letter, Setup, chain, dag, foreach, limit, nested, overlapping, retry, single};
+use super::scenario::{
+    Letter, Setup, chain, dag, foreach, limit, nested, overlapping, retry, short_nap, single,
+};
+use super::world::BEGIN;
 use crate::prng::Prng;
+
+/// When the sweeper is back where it is out, in seconds: after every run is due.
+const SWEEPER_BACK: u64 = 7_200;
 
 /// Jobs of steps that have a time limit of their own, longer than that of an invocation.
 pub(super) fn timed(prng: &mut Prng) -> Setup {
@@ -79,6 +87,29 @@ pub(super) fn line(prng: &mut Prng) -> Setup {
     }
     for _ in 0..prng.below(4) {
         setup.cancels.push(prng.pick(&[10, 1_000, 40_000]) + prng.below(1_000));
+    }
+    setup
+}
+
+/// Runs that are due long after they are asked for, in a realm that makes schedules for them. The sweeper
+/// may be out until long after that.
+pub(super) fn ahead(prng: &mut Prng) -> Setup {
+    let mut setup = Setup { schedules: true, ..Setup::default() };
+    let job = setup.job(short_nap(prng));
+    for _ in 0..prng.within(1, 3) {
+        let due = BEGIN + TimeDelta::seconds(prng.pick(&[950, 2_000, 5_000]));
+        let at = prng.pick(&[0, 20_000, 100_000]);
+        let request = setup.ask(at, &job);
+        request.when = When::At(due);
+        if prng.below(3) == 0 {
+            request.idempotency_key = Some(format!("due at {due}"));
+        }
+    }
+    if prng.below(3) == 0 {
+        setup.cancels.push(prng.pick(&[200_000, 1_000_000, 4_990_000, 5_010_000]));
+    }
+    if prng.below(2) == 0 {
+        setup.sweeper_from = SWEEPER_BACK;
     }
     setup
 }

@@ -1,7 +1,7 @@
 //! What the simulated world holds: the time, the stores, the queue, the tasks, and what is to happen.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -21,6 +21,9 @@ use crate::prng::Prng;
 
 /// The moment at which every simulation begins.
 pub(crate) const BEGIN: Timestamp = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+
+/// How late a schedule's message may come.
+pub(crate) const LATE: TimeDelta = TimeDelta::minutes(1);
 
 /// A task: an invocation, a client, a sweep.
 pub(crate) type TaskId = u64;
@@ -121,6 +124,10 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<JobId, StoredJob>,
     pub(crate) runs: RunTable,
     pub(crate) queues: QueueTable,
+    /// The runs that have a schedule, in a realm that makes schedules.
+    pub(crate) schedules: Option<BTreeSet<RunKey>>,
+    /// The sweeper is out until then.
+    pub(crate) sweeper_from: Timestamp,
     /// Records as a stale index still shows them.
     pub(crate) stale: BTreeMap<RunKey, Run>,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
@@ -168,6 +175,8 @@ impl World {
             jobs: BTreeMap::new(),
             runs: RunTable::default(),
             queues: QueueTable::default(),
+            schedules: None,
+            sweeper_from: BEGIN,
             stale: BTreeMap::new(),
             tasks: BTreeMap::new(),
             current: 0,
@@ -212,6 +221,18 @@ impl World {
     pub(crate) fn put(&mut self, outgoing: &Outgoing) {
         let copies = self.faults.copies(&mut self.prng);
         self.put_copies(outgoing, copies);
+    }
+
+    /// Makes a schedule that puts a message on the queue at its time, or up to [`LATE`] later; one for a run.
+    pub(crate) fn put_later(&mut self, outgoing: &Outgoing) {
+        let made = self.schedules.as_mut().is_some_and(|made| made.insert(outgoing.message.key()));
+        if !made || self.is(Mutant::NotScheduled) {
+            return;
+        }
+        let late = TimeDelta::milliseconds(
+            self.prng.within(0, LATE.num_milliseconds().unsigned_abs()).cast_signed(),
+        );
+        self.put(&Outgoing { message: outgoing.message.clone(), at: outgoing.at + late });
     }
 
     /// Puts so many copies of a message on the queue.

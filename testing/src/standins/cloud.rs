@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::CreateBucketConfiguration;
+use aws_sdk_scheduler::operation::get_schedule::GetScheduleOutput;
 use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::{RealmName, RunId, RunKey, WorkerName};
 use pumice_core::ports::{Catalog, RunQuery, RunStore};
@@ -15,11 +16,16 @@ use pumice_core::spec::JobSpec;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
-use super::realm::{make_queue, make_realm};
+use super::realm::{make_queue, make_realm, make_schedule_group};
 use super::server::{REGION, Server, command, config};
 
 /// ministack's account.
 pub const ACCOUNT: &str = "000000000000";
+/// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
+pub const SCHEDULES: [(&str, &str); 2] = [
+    ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
+    ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
+];
 /// How long to wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -115,6 +121,30 @@ impl Cloud {
     pub async fn put_jobs(&self, jobs: &[Value]) {
         let specs = jobs.iter().map(|job| JobSpec::parse(job).expect("the job holds")).collect();
         self.realm.store().put_jobs(specs, false).await.expect("jobs are put");
+    }
+
+    /// Makes the group of [`SCHEDULES`].
+    ///
+    /// # Panics
+    /// When the stand-in refuses.
+    pub async fn make_schedule_group(&self) {
+        make_schedule_group(&config(&self.server.url()).await, SCHEDULES[0].1).await;
+    }
+
+    /// The schedule of a run, if it has one.
+    ///
+    /// # Panics
+    /// When the stand-in does not answer.
+    pub async fn schedule_of(&self, key: &RunKey) -> Option<GetScheduleOutput> {
+        let client = aws_sdk_scheduler::Client::new(&config(&self.server.url()).await);
+        let asked = client.get_schedule().group_name(SCHEDULES[0].1).name(key.to_string());
+        match asked.send().await {
+            Ok(schedule) => Some(schedule),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                None
+            }
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     /// Names of its tables and queues.

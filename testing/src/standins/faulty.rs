@@ -16,7 +16,7 @@ use pumice_core::run::Run;
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud};
+use super::cloud::{ACCOUNT, Cloud, SCHEDULES};
 use super::proxy::Proxy;
 use super::server::{REGION, config};
 
@@ -102,6 +102,18 @@ impl Faulty {
         Realm::new(&clients, self.cloud.names(), Some(&urls))
     }
 
+    /// The realm as [`Self::realm`] gives it, with one-off schedules. Their group is there.
+    ///
+    /// # Panics
+    /// When the stand-in refuses.
+    pub async fn realm_with_schedules(&self) -> Realm {
+        let variable = |name: &str| {
+            SCHEDULES.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let realm = self.realm().await.with_schedules(&config(&self.proxy.url()).await, &variable);
+        realm.expect("the variables hold")
+    }
+
     /// The realm as somebody sees it who talks past the proxy.
     #[must_use]
     pub fn direct(&self) -> Realm {
@@ -123,11 +135,16 @@ impl Faulty {
 
     /// The same on a host whose clock is wrong by so many seconds.
     pub async fn skewed_site(&self, seconds: i64) -> Arc<Site> {
+        self.skewed_site_of(&self.realm().await, seconds).await
+    }
+
+    /// The same for a realm.
+    pub async fn skewed_site_of(&self, realm: &Realm, seconds: i64) -> Arc<Site> {
         let clients = Clients::new(&config(&self.proxy.url()).await);
         let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
         let clock = Arc::new(Skewed(chrono::TimeDelta::seconds(seconds)));
         let queues = Queues::new(clients.sqs, self.cloud.names().clone(), clock.clone(), Some(&urls));
-        let mut site = Site::clone(&*self.site(&self.realm().await).await);
+        let mut site = Site::clone(&*self.site(realm).await);
         site.ports.clock = clock;
         site.ports.queue = Arc::new(queues);
         Arc::new(site)

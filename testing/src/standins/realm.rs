@@ -1,5 +1,6 @@
 //! The tables and queues of a realm, as template.yaml deploys them.
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
@@ -55,6 +56,15 @@ async fn table(clients: &Clients, name: &str, key: Key<'_>, indexes: &[(&str, Ke
         request = request.attribute_definitions(definition.build().expect("an attribute"));
     }
     request.send().await.unwrap_or_else(|error| panic!("making table {name}: {error:?}"));
+}
+
+/// Makes a group of schedules.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn make_schedule_group(config: &SdkConfig, name: &str) {
+    let client = aws_sdk_scheduler::Client::new(config);
+    client.create_schedule_group().name(name).send().await.expect("a group is made");
 }
 
 /// Makes a worker's queue, whose messages stay hidden for so many seconds and go to the dead letters

@@ -9,7 +9,8 @@ use crate::{Templates, Wrong};
 /// How the functions are built.
 const MAKEFILE: &str = include_str!("../../../Makefile");
 
-/// The variables that both functions read; the worker also reads `LAVA_WORKER`.
+/// The variables that both functions read; the worker also reads `LAVA_WORKER`, the dispatcher what is
+/// about schedules.
 const VARIABLES: [&str; 4] = ["LAVA_REALM", "LAVA_PREFIX", "LAVA_QUEUE_URL_PREFIX", "PUMICE_LOG"];
 
 pub(crate) fn environment(templates: &Templates) -> Vec<String> {
@@ -22,6 +23,8 @@ pub(crate) fn environment(templates: &Templates) -> Vec<String> {
         let mut wanted = BTreeSet::from(VARIABLES);
         if name == "Function" {
             wanted.insert("LAVA_WORKER");
+        } else {
+            wanted.extend(["PUMICE_SCHEDULE_GROUP", "PUMICE_SCHEDULE_ROLE_ARN"]);
         }
         wrong.unless(found == wanted, format!("{name}: {found:?}"));
         let queues = &variables["LAVA_QUEUE_URL_PREFIX"]["Fn::Sub"];

@@ -3,6 +3,7 @@
 
 mod functions;
 mod mutants;
+mod one_off;
 mod queues;
 mod roles;
 mod storage;
@@ -38,7 +39,7 @@ impl Templates {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
@@ -49,6 +50,7 @@ const CHECKS: [Check; 10] = [
     ("functions have the environment that they read", functions::environment),
     ("the worker within the realm's stack is worker.yaml's", functions::nested_worker),
     ("the clock reaches the dispatcher", functions::schedules),
+    ("one-off schedules only wake workers", one_off::schedules),
 ];
 
 #[test]

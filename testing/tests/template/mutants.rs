@@ -91,6 +91,63 @@ const MUTANTS: &[Mutant] = &[
         r#""$.id""#,
         "the clock",
     ),
+    ("realm", "/Parameters/OneOffSchedules/Default", r#""yes""#, "one-off"),
+    ("realm", "/Resources/OneOffScheduleGroup/Condition", "null", "one-off"),
+    ("realm", "/Resources/OneOffScheduleGroup/Properties/Name/Fn::Sub", r#""${Prefix}-${Realm}""#, "one-off"),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_SCHEDULE_ROLE_ARN",
+        r#"{"Fn::GetAtt": "OneOffScheduleRole.Arn"}"#,
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_SCHEDULE_GROUP",
+        "null",
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/8/Fn::If/1/Resource/Fn::Sub",
+        r#""arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/*""#,
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/8/Fn::If/1/Resource/Fn::Sub",
+        r#""arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/*""#,
+        "roles name",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Condition",
+        "null",
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Resource",
+        r#"{"Fn::GetAtt": "ScheduleRole.Arn"}"#,
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/OneOffScheduleRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition",
+        "null",
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/OneOffScheduleRole/Properties/Policies/0/PolicyDocument/Statement/0/Action/0",
+        r#""sqs:ReceiveMessage""#,
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/OneOffScheduleRole/Properties/Policies/0/PolicyDocument/Statement/1",
+        "null",
+        "one-off",
+    ),
 ];
 
 #[test]
