@@ -11,11 +11,12 @@ use tokio::task::spawn_blocking;
 
 use crate::database::explain;
 
-/// After how many changed rows the log is put into the file.
-const ROWS: u64 = 8 * 1024;
+/// After how many changed rows the log is put into the file. Each time the one who writes waits for the
+/// disk at the end of it, so not too often; the log holds 100 MB then at most.
+const ROWS: u64 = 16 * 1024;
 /// How many pages the log may hold before SQLite has whoever writes next put all of it into the file. Met
 /// only where that cannot be done beside them.
-pub(crate) const MAX_PAGES: i64 = 32 * 1024;
+pub(crate) const MAX_PAGES: i64 = 64 * 1024;
 /// How often what was written during the last round is put into the file too, before the rest is left to
 /// the one who writes.
 const ROUNDS: usize = 2;

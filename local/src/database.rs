@@ -21,6 +21,9 @@ use crate::schema::{self, Migration};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
+/// The size of a page of a new file, in bytes. A request alone writes the last page of five tables and
+/// indexes, whole: with SQLite's usual 4 KiB the disk had twice as much to write.
+const PAGE_BYTES: i64 = 2 * 1024;
 /// SQLite's cache of pages, in KiB.
 const CACHE_KIB: i64 = 2 * 1024;
 
@@ -177,6 +180,7 @@ impl Database {
 
 fn configure(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match durability {
         Durability::Normal => "NORMAL",
