@@ -180,6 +180,7 @@ fn what_does_not_fit_is_refused() {
         ("a report to an end", complete(), Input::ChildEnded, 20, Ended),
         ("a report to a run not started", dispatched(), Input::ChildEnded, 20, Nothing),
         ("a lock for a run that does not wait", running(), Input::Freed, 20, Nothing),
+        ("a lock for a run that has ended", with_duties(), Input::Freed, 20, Ended),
         ("a stop of an end", complete(), Input::Cancel, 20, Ended),
         ("a second stop", Run { cancel: true, ..running() }, Input::Cancel, 20, Nothing),
         ("a look before it is due", dispatched(), Input::Sweep, 59, Nothing),

@@ -342,6 +342,7 @@ fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition>
 }
 
 fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    not_ended(run)?;
     if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
         return Err(IllegalTransition::Nothing);
     }
