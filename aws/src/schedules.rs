@@ -1,6 +1,7 @@
 //! One-off schedules of EventBridge Scheduler, one for each run that is due later than a queue holds a
 //! message.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +37,9 @@ const AT_ONCE: usize = 16;
 /// How long a batch of schedules may take: the one who asks for runs waits for them, and does without
 /// those that are not made by then.
 const WHOLE: Duration = Duration::from_secs(10);
+/// How long Scheduler is left alone once a batch was not made in that time: those who ask next, in the same
+/// invocation perhaps, do not wait as long again.
+const REST: Duration = Duration::from_secs(60);
 
 /// The schedules of a realm (EventBridge Scheduler API Reference, CreateSchedule).
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct Schedules {
     queues: String,
     /// How long a batch may take.
     whole: Duration,
+    /// Until when Scheduler is left alone.
+    rests: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Schedules {
@@ -96,7 +102,12 @@ impl Schedules {
             role,
             queues,
             whole: WHOLE,
+            rests: Arc::default(),
         }))
+    }
+
+    fn rests(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn make(&self, outgoing: &Outgoing) -> Result<(), StoreError> {
@@ -174,12 +185,17 @@ fn expression(at: Timestamp) -> String {
 #[async_trait]
 impl Scheduler for Schedules {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let unanswered =
+            || StoreError::new(format!("making a schedule in group {}: no answer in time", self.group));
+        if self.rests().is_some_and(|until| Instant::now() < until) {
+            return messages.iter().map(|_| Err(unanswered())).collect();
+        }
         let until = Instant::now() + self.whole;
         let making = messages.into_iter().map(async |outgoing| {
             let made = timeout_at(until, self.make(&outgoing)).await;
             made.unwrap_or_else(|_| {
-                let message = format!("making a schedule in group {}: no answer in time", self.group);
-                Err(StoreError::new(message))
+                *self.rests() = Some(Instant::now() + REST);
+                Err(unanswered())
             })
         });
         stream::iter(making).buffered(AT_ONCE).collect().await
@@ -234,13 +250,17 @@ mod tests {
         let schedules = Schedules { client: Client::new(&config), whole, ..schedules };
         let outgoing = Outgoing { message: message(json!({})), at: chrono::Utc::now() };
         let began = Instant::now();
-        let outcomes = schedules.schedule(vec![outgoing; 3 * AT_ONCE]).await;
+        let outcomes = schedules.schedule(vec![outgoing.clone(); 3 * AT_ONCE]).await;
         assert!(began.elapsed() < crate::connect::ATTEMPT, "not even one try is waited for");
         assert_eq!(outcomes.len(), 3 * AT_ONCE);
         for outcome in outcomes {
             let message = outcome.unwrap_err().message;
             assert_eq!(message, "making a schedule in group runs: no answer in time");
         }
+        // Who asks next does not wait for it at all.
+        let schedules = Schedules { whole: Duration::from_secs(3_600), ..schedules };
+        let next = tokio::time::timeout(Duration::from_secs(20), schedules.schedule(vec![outgoing])).await;
+        assert!(next.expect("it answers")[0].is_err());
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub struct Message {
     /// The request's globals, over those of the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<Map<String, Value>>,
-    /// The key of the record, where it is not the run's id: for children.
+    /// The key of the record, where it is not the run's id, for children, or where there is to be one:
+    /// without it a message that has no record is one of lava's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<RunKey>,
 }
@@ -50,6 +51,18 @@ impl Message {
             globals: None,
             run_key: run.is_child().then(|| run.key.clone()),
         }
+    }
+
+    /// The message about a run that may come when its record is long gone, and starts nothing then.
+    #[must_use]
+    pub fn reminder(realm: &RealmName, run: &Run) -> Self {
+        Self { run_key: Some(run.key.clone()), ..Self::about(realm, run) }
+    }
+
+    /// Whether it was made by [`Message::reminder`] for a run that is no step of another.
+    #[must_use]
+    pub fn is_reminder(&self) -> bool {
+        self.run_key.as_ref().is_some_and(|key| key.depth() == 0)
     }
 
     /// The key of the run's record.

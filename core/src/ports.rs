@@ -280,7 +280,7 @@ pub trait Queue: Send + Sync {
 pub trait Scheduler: Send + Sync {
     /// Has each message put on its worker's queue at its time, or up to a minute later; the outcomes are
     /// in the same order. The messages are about runs that were dispatched, not about their children:
-    /// asked twice for the same run, it puts one.
+    /// asked again for the same run before that time, it puts one.
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
 }
 

@@ -56,12 +56,14 @@ impl Dispatcher {
         origin: Option<&Origin>,
         now: Timestamp,
     ) -> Result<First, DispatchError> {
-        let wake = first_wake(run, now);
+        let Some(wake) = first_wake(run, now) else {
+            let message = Message::reminder(&self.site().realm, run);
+            return Ok(First::Later(Outgoing { message, at: run.not_before }));
+        };
         let mut message = Message::about(&self.site().realm, run);
         let globals = origin_globals(request, origin);
         message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
         message.globals = Some(globals).filter(|map| !map.is_empty());
-        let Some(wake) = wake else { return Ok(First::Later(Outgoing { message, at: run.not_before })) };
         if message.parameters.is_some() || message.globals.is_some() {
             let bytes = message.body().len();
             if bytes > MAX_MESSAGE_BYTES {

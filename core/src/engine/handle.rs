@@ -60,6 +60,11 @@ impl Engine {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
             Some(found) => found,
+            None if message.is_reminder() => {
+                let (run_id, job_id) = (message.run_id, &message.job_id);
+                tracing::warn!(%run_id, %job_id, "the record of a run is gone before its time; it is not run");
+                return Ok(Handled::Delete);
+            }
             None => match Box::pin(self.dispatcher.adopt(&message)).await? {
                 Ok(adopted) => adopted,
                 Err(reason) => return Ok(Handled::Bury(reason)),

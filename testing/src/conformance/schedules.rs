@@ -61,9 +61,10 @@ pub async fn a_scheduled_message_does_not_come_before_its_time(on: &Adapters) {
 }
 
 pub async fn asked_twice_for_a_run_one_message_comes(on: &Adapters) {
-    on.schedule(vec![on.in_seconds(1, 1)]).await;
-    on.schedule(vec![on.in_seconds(1, 1)]).await;
-    on.schedule(vec![on.in_seconds(2, 4)]).await;
+    let first = on.in_seconds(1, 10);
+    on.schedule(vec![first.clone()]).await;
+    on.schedule(vec![first]).await;
+    on.schedule(vec![on.in_seconds(2, 12)]).await;
     let came = on.until("core", 2).await;
     assert_eq!(came.len(), 2, "{came:?}");
 }
