@@ -146,7 +146,7 @@ impl Store {
             left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
         }
         // An answer that brought something is no sign of a busy table: it may have been full.
-        let (ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);
+        let (mut ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);
         loop {
             let before = found.len();
             let answer = self.client.batch_get_item().set_request_items(Some(left)).send().await;
@@ -158,7 +158,11 @@ impl Store {
             if left.is_empty() {
                 return Ok(());
             }
-            pause = if found.len() > before { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            if found.len() > before {
+                (ends, pause) = (Instant::now() + OPERATION, PAUSES.0);
+            } else {
+                pause = (pause * 2).min(PAUSES.1);
+            }
             if Instant::now() + pause >= ends {
                 let seconds = OPERATION.as_secs();
                 return Err(StoreError::new(format!(
