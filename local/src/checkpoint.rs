@@ -1,7 +1,8 @@
-//! Puts SQLite's write-ahead log into the file beside those who write, who hardly wait for the disk then.
+//! Puts SQLite's write-ahead log into the file beside those who write, who wait for the disk less then.
 //!
-//! The log begins anew when it is in the file whole while nobody writes. So the last of it, what was
-//! written meanwhile, is left to the one who writes.
+//! The log must reach the disk before it is put into the file, and that is most of what there is to write.
+//! It begins anew when it is in the file whole while nobody writes: so the last of it, what was written
+//! meanwhile, is left to the one who writes, who waits for the file to reach the disk too.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,10 @@ use tokio::task::spawn_blocking;
 use crate::database::explain;
 
 /// After how many changed rows the log is put into the file. Each time the one who writes waits for the
-/// disk at the end of it, so not too often; the log holds 100 MB then at most.
+/// disk at the end of it, so not too often: one by one, small requests make a log of 100 MB by then.
 const ROWS: u64 = 16 * 1024;
-/// How many pages the log may hold before SQLite has whoever writes next put all of it into the file. Met
-/// only where that cannot be done beside them.
+/// How many pages the log may hold before SQLite has whoever writes next put all of it into the file: where
+/// rows are large, and where that cannot be done beside them.
 pub(crate) const MAX_PAGES: i64 = 64 * 1024;
 /// How often what was written during the last round is put into the file too, before the rest is left to
 /// the one who writes.
@@ -59,19 +60,22 @@ impl WriteAheadLog {
 
     /// Does what is to be done about the log now. To be called by the one who writes, after each transaction.
     pub(crate) fn keep_short(self: &Arc<Self>, writer: &Connection) {
-        let mut progress = self.progress();
-        match progress.stage {
-            Stage::Growing if writer.total_changes() - progress.rows >= ROWS => {
-                progress.rows = writer.total_changes();
-                progress.stage = Stage::Beside;
-                let log = self.clone();
-                spawn_blocking(move || log.put_beside());
-            }
-            Stage::Last => {
-                progress.stage = Stage::Growing;
-                told(put(writer));
-            }
-            Stage::Growing | Stage::Beside => {}
+        let stage = {
+            let mut progress = self.progress();
+            let next = match progress.stage {
+                Stage::Growing if writer.total_changes() - progress.rows >= ROWS => Stage::Beside,
+                Stage::Last => Stage::Growing,
+                Stage::Growing | Stage::Beside => return,
+            };
+            progress.stage = next;
+            progress.rows = writer.total_changes();
+            next
+        };
+        if stage == Stage::Beside {
+            let beside = Beside(self.clone());
+            spawn_blocking(move || beside.0.put_beside());
+        } else {
+            told(put(writer));
         }
     }
 
@@ -86,6 +90,18 @@ impl WriteAheadLog {
         let mut progress = self.progress();
         progress.beside = told(done);
         progress.stage = if progress.beside.is_some() { Stage::Last } else { Stage::Growing };
+    }
+}
+
+/// What is done beside those who write. However it ends, it does not stay under way.
+struct Beside(Arc<WriteAheadLog>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let mut progress = self.0.progress();
+        if progress.stage == Stage::Beside {
+            progress.stage = Stage::Growing;
+        }
     }
 }
 

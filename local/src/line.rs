@@ -140,7 +140,11 @@ impl Line {
                 tracing::error!(error, "the store failed");
             }
             batch.into_iter().for_each(|operation| operation.answer(&outcome));
-            self.log.keep_short(&connection);
+            // A thread that cannot be had is no reason to stop: those who write do it then.
+            let kept = catch_unwind(AssertUnwindSafe(|| self.log.keep_short(&connection)));
+            if kept.is_err() {
+                tracing::warn!("the write-ahead log of the store is not kept short");
+            }
         }
         drop(connection);
         !self.waiting().is_empty()

@@ -44,24 +44,31 @@ fn read_if_good(key: &str, record: &str) -> Option<Run> {
 
 /// A record and its spec, which stands beside it or in a row of its own.
 pub(crate) const LOAD_WITH_SPEC: &str = "
-    SELECT record, coalesce(spec, (SELECT spec FROM specs WHERE specs.id = runs.id))
+    SELECT record, coalesce(spec, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
     FROM runs WHERE key = ?";
 
 /// The run in a row of its key and its record.
 fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
-    Ok(read_if_good(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?))
+    Ok(read_if_good(&text(row, 0)?, &text(row, 1)?))
+}
+
+/// The text in a column. What is none gives one that cannot be read, rather than an error for all who
+/// share the transaction.
+fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+    let bytes = row.get_ref(column)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// Keys and records, as they are stored.
 type Stored = Vec<(String, String)>;
 
 fn stored(statement: &mut Statement<'_>, parameters: impl Params) -> Result<Stored, rusqlite::Error> {
-    statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    statement.query_map(parameters, |row| Ok((text(row, 0)?, text(row, 1)?)))?.collect()
 }
 
 fn load(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?;
-    statement.query_row([key], |row| row.get(0)).optional()
+    statement.query_row([key], |row| text(row, 0)).optional()
 }
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
@@ -104,7 +111,9 @@ fn create(connection: &Connection, making: &Making) -> Result<Option<String>, ru
     }
     if beside.is_none() {
         let id = connection.last_insert_rowid();
-        connection.prepare_cached("INSERT INTO specs VALUES (?, ?)")?.execute(params![id, making.spec])?;
+        connection
+            .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
+            .execute(params![id, making.spec])?;
     }
     if let Some(letter) = &making.message {
         queue::insert(connection, letter)?;
@@ -240,7 +249,7 @@ impl RunStore for Database {
         let found: Option<(String, String)> = self
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(LOAD_WITH_SPEC)?;
-                statement.query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+                statement.query_row([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?))).optional()
             })
             .await?;
         let Some((record, spec)) = found else { return Ok(None) };
@@ -285,7 +294,7 @@ impl RunStore for Database {
         for (key, record) in due {
             match read_if_good(&key, &record) {
                 Some(run) => runs.push(run),
-                None => self.put_off(key, now + UNREADABLE_PAUSE),
+                None => self.put_off(key, now),
             }
         }
         Ok(runs)
@@ -373,9 +382,11 @@ impl Database {
             .run(move |connection| {
                 let mut statement =
                     connection.prepare("SELECT key, record FROM runs WHERE due_at IS NOT NULL")?;
-                let unfinished = stored(&mut statement, [])?;
-                let unfinished = unfinished.iter().filter_map(|(key, record)| read_if_good(key, record));
-                let held: Vec<Run> = unfinished.filter(|run| run.lease.is_some()).collect();
+                // There may be very many that nobody has.
+                let held: Vec<Run> = statement
+                    .query_map([], run_of)?
+                    .filter_map(|run| run.map(|run| run.filter(|run| run.lease.is_some())).transpose())
+                    .collect::<Result<_, _>>()?;
                 for run in &held {
                     let mut run = run.clone();
                     if let Some(lease) = &mut run.lease {
@@ -393,11 +404,13 @@ impl Database {
         Ok(recovered)
     }
 
-    /// Has the sweeper look at a record that cannot be read later only: it is to be heard of, not all the time.
-    fn put_off(&self, key: String, until: Timestamp) {
+    /// Has the sweeper look at a record that cannot be read later only: it is to be heard of, not all the
+    /// time. Whoever can read it may have written it meanwhile.
+    fn put_off(&self, key: String, now: Timestamp) {
+        let until = micros(now + UNREADABLE_PAUSE);
         self.run_soon(move |connection| {
-            let mut statement = connection.prepare_cached("UPDATE runs SET due_at = ? WHERE key = ?")?;
-            statement.execute(params![micros(until), key]).map(drop)
+            let sql = "UPDATE runs SET due_at = ? WHERE key = ? AND due_at <= ?";
+            connection.prepare_cached(sql)?.execute(params![until, key, micros(now)]).map(drop)
         });
     }
 
@@ -409,7 +422,7 @@ impl Database {
         self.run(move |connection| {
             let oldest = "SELECT id FROM (SELECT id, expires, due_at FROM runs ORDER BY id LIMIT ?2) WHERE expires < ?1 AND due_at IS NULL";
             let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
-            connection.prepare_cached(&format!("DELETE FROM specs WHERE id IN ({oldest})"))?.execute(parameters)?;
+            connection.prepare_cached(&format!("DELETE FROM long_specs WHERE id IN ({oldest})"))?.execute(parameters)?;
             connection.prepare_cached(&format!("DELETE FROM runs WHERE id IN ({oldest})"))?.execute(parameters)
         })
         .await

@@ -52,8 +52,9 @@ const STEPS: [&str; 2] = [
         expires INTEGER NOT NULL
     ) WITHOUT ROWID;
 ",
-    // A short spec stands beside its record; `specs` holds the long ones, and those of the version before.
-    "ALTER TABLE runs ADD COLUMN spec TEXT",
+    // A short spec stands beside its record. The other name is for a process of the version before that has
+    // the file open: it stops, where it would take a run for one without a spec.
+    "ALTER TABLE runs ADD COLUMN spec TEXT; ALTER TABLE specs RENAME TO long_specs",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

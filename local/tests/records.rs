@@ -91,6 +91,21 @@ async fn a_record_that_cannot_be_read_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_are_in_nobodys_way_either() {
+    let file = File::new();
+    file.make(1..=4).await;
+    file.tamper(&format!(
+        "UPDATE runs SET record = x'ff00' WHERE key = '{}'; UPDATE runs SET spec = NULL WHERE key = '{}'",
+        key(2),
+        key(3)
+    ));
+    assert_eq!(file.due(at(1_000)).await, [key(1), key(3), key(4)]);
+    for (number, good) in [(1, true), (2, false), (3, false), (4, true)] {
+        assert_eq!(file.database.load_with_spec(&key(number)).await.is_ok(), good, "{number}");
+    }
+}
+
+#[tokio::test]
 async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
     let file = File::new();
     file.make([1]).await;
@@ -129,9 +144,17 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     file.make([1]).await;
     // Specs had a table of their own.
     file.tamper(
-        "INSERT INTO specs SELECT id, spec FROM runs; ALTER TABLE runs DROP COLUMN spec; PRAGMA user_version = 1;",
+        "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, spec FROM runs;
+         ALTER TABLE runs DROP COLUMN spec; PRAGMA user_version = 1;",
     );
+    let old = rusqlite::Connection::open(&file.path).unwrap();
+    let sql = "SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?";
+    let mut loads = old.prepare(sql).unwrap();
+    assert!(loads.exists([key(1).as_str()]).unwrap());
     let file = file.reopened();
+    // A process of that version that has the file open stops: it would run jobs without their specs.
+    let error = loads.exists([key(1).as_str()]).unwrap_err().to_string();
+    assert!(error.contains("no such table"), "{error}");
     file.make([2]).await;
     for number in 1..=2 {
         let (run, spec) = file.database.load_with_spec(&key(number)).await.unwrap().unwrap();
