@@ -342,8 +342,13 @@ impl Database {
     /// [`StoreError`] when the store cannot be reached.
     pub(crate) async fn worker_names(&self, queued: bool) -> Result<Vec<WorkerName>, StoreError> {
         self.run(move |connection| {
+            // From one queue to the next: there may be a million messages between.
             let sql = if queued {
-                "SELECT DISTINCT spec ->> 'worker' FROM jobs UNION SELECT DISTINCT queue FROM messages"
+                "WITH RECURSIVE queues(name) AS (
+                     SELECT min(queue) FROM messages
+                     UNION ALL SELECT (SELECT min(queue) FROM messages WHERE queue > name) FROM queues WHERE name IS NOT NULL
+                 )
+                 SELECT spec ->> 'worker' FROM jobs UNION SELECT name FROM queues WHERE name IS NOT NULL"
             } else {
                 "SELECT DISTINCT spec ->> 'worker' FROM jobs"
             };
@@ -387,5 +392,31 @@ impl Database {
         })
         .await
         .map(|count| usize::try_from(count).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::Durability;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_queue_that_holds_a_message_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
+        let names = async |queued| {
+            let found = database.worker_names(queued).await.unwrap();
+            found.into_iter().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert!(names(true).await.is_empty());
+        for (id, queue) in (0..).zip(["core", "a", "core", "zoo", "a", "core"]) {
+            let queue = WorkerName::new(queue).unwrap();
+            let letter = Letter { queue, visible_at: id, id, body: String::new() };
+            database.run(move |connection| insert(connection, &letter)).await.unwrap();
+        }
+        assert_eq!(names(true).await, ["a", "core", "zoo"]);
+        assert!(names(false).await.is_empty(), "these are of jobs");
     }
 }

@@ -380,9 +380,9 @@ impl Database {
     pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
         let recovered = self
             .run(move |connection| {
-                let mut statement =
-                    connection.prepare("SELECT key, record FROM runs WHERE due_at IS NOT NULL")?;
-                // There may be very many that nobody has.
+                // There may be very many that nobody has had yet, and nobody waits for these to be read.
+                let sql = "SELECT key, record FROM runs WHERE due_at IS NOT NULL AND status <> 'dispatched'";
+                let mut statement = connection.prepare(sql)?;
                 let held: Vec<Run> = statement
                     .query_map([], run_of)?
                     .filter_map(|run| run.map(|run| run.filter(|run| run.lease.is_some())).transpose())
@@ -442,5 +442,7 @@ impl Database {
     }
 }
 
-// The partial index on waiting runs is written with this word.
+// The partial index on waiting runs, and what is taken over from a process that is gone, are written with
+// these words.
 const _: () = assert!(matches!(Status::Waiting.as_str().as_bytes(), b"waiting"));
+const _: () = assert!(matches!(Status::Dispatched.as_str().as_bytes(), b"dispatched"));
