@@ -1,6 +1,8 @@
 //! The workers' queues, in SQLite, with the guarantees of SQS.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,15 +53,22 @@ pub(crate) struct Letter {
 impl From<&Outgoing> for Letter {
     fn from(outgoing: &Outgoing) -> Self {
         let message = &outgoing.message;
-        // The random part of a UUID tells messages of one moment apart.
-        let (_, random) = Uuid::now_v7().as_u64_pair();
         Self {
             queue: message.worker.clone(),
             visible_at: outgoing.at.timestamp_micros(),
-            id: (random >> 2).cast_signed(),
+            id: next_id(),
             body: message.body(),
         }
     }
+}
+
+/// A number that no other message has: each process counts from somewhere else.
+fn next_id() -> i64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let (_, random) = Uuid::new_v4().as_u64_pair();
+        AtomicU64::new(random)
+    });
+    (NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)).cast_signed()
 }
 
 pub(crate) fn insert(connection: &Connection, letter: &Letter) -> Result<(), rusqlite::Error> {
