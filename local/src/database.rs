@@ -219,7 +219,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let recompiled = database.run(|connection| {
-            let mut statement = connection.prepare(crate::runs::LOAD_WITH_SPEC)?;
+            let mut statement = connection.prepare(crate::stored::LOAD_WITH_SPEC)?;
             for key in ["a", "b", "c"] {
                 statement.exists([key])?;
             }

@@ -6,6 +6,7 @@ mod database;
 mod home;
 mod jobs;
 mod leftovers;
+mod letter;
 mod line;
 mod objects;
 mod queue;
@@ -13,6 +14,7 @@ mod runs;
 mod schema;
 mod scratch;
 mod state;
+mod stored;
 mod worker;
 
 pub use database::{Database, Durability, OpenError};

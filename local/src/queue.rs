@@ -1,8 +1,6 @@
 //! The workers' queues, in SQLite, with the guarantees of SQS.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +9,9 @@ use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, Outgoing, Queue, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use crate::database::Database;
+use crate::letter::{Letter, insert};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Duration = Duration::from_secs(300);
@@ -39,43 +37,6 @@ pub struct DeadLetter {
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A message as it is put on a queue.
-#[derive(Debug)]
-pub(crate) struct Letter {
-    queue: WorkerName,
-    visible_at: i64,
-    id: i64,
-    body: String,
-}
-
-impl From<&Outgoing> for Letter {
-    fn from(outgoing: &Outgoing) -> Self {
-        let message = &outgoing.message;
-        Self {
-            queue: message.worker.clone(),
-            visible_at: outgoing.at.timestamp_micros(),
-            id: next_id(),
-            body: message.body(),
-        }
-    }
-}
-
-/// A number that no other message has: each process counts from somewhere else.
-fn next_id() -> i64 {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
-        let (_, random) = Uuid::new_v4().as_u64_pair();
-        AtomicU64::new(random)
-    });
-    (NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)).cast_signed()
-}
-
-pub(crate) fn insert(connection: &Connection, letter: &Letter) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")?
-        .execute(params![letter.queue.as_str(), letter.visible_at, letter.id, letter.body])
-        .map(drop)
 }
 
 /// A message that was handed out. What is hidden from others is known to this process alone: it is

@@ -7,10 +7,11 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
-use rusqlite::{Connection, OptionalExtension, Params, Row, Statement, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::queue::{self, Letter};
+use crate::letter::{self, Letter};
+use crate::stored::{LOAD_WITH_SPEC, load, newest, no_json, read, read_if_good, run_of, stored, text, tree};
 
 /// Runs removed at a time once they have expired.
 const MAX_EXPIRED: usize = 500;
@@ -26,49 +27,6 @@ fn micros(at: Timestamp) -> i64 {
 
 fn broken(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-}
-
-fn no_json(error: serde_json::Error) -> StoreError {
-    StoreError::new(format!("a record of the store is no good: {error}"))
-}
-
-fn read(record: &str) -> Result<Run, StoreError> {
-    serde_json::from_str(record).map_err(no_json)
-}
-
-/// A record; `None`, with a line in the log, for one that cannot be read: others are not to suffer for it.
-fn read_if_good(key: &str, record: &str) -> Option<Run> {
-    let read = serde_json::from_str(record);
-    read.inspect_err(|error| tracing::error!(key, %error, "a record of the store cannot be read")).ok()
-}
-
-/// A record and its spec, which stands beside it or in a row of its own.
-pub(crate) const LOAD_WITH_SPEC: &str = "
-    SELECT record, coalesce(spec, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
-    FROM runs WHERE key = ?";
-
-/// The run in a row of its key and its record.
-fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
-    Ok(read_if_good(&text(row, 0)?, &text(row, 1)?))
-}
-
-/// The text in a column. What is none gives one that cannot be read, rather than an error for all who
-/// share the transaction.
-fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
-    let bytes = row.get_ref(column)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
-    Ok(String::from_utf8_lossy(bytes).into_owned())
-}
-
-/// Keys and records, as they are stored.
-type Stored = Vec<(String, String)>;
-
-fn stored(statement: &mut Statement<'_>, parameters: impl Params) -> Result<Stored, rusqlite::Error> {
-    statement.query_map(parameters, |row| Ok((text(row, 0)?, text(row, 1)?)))?.collect()
-}
-
-fn load(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached("SELECT record FROM runs WHERE key = ?")?;
-    statement.query_row([key], |row| text(row, 0)).optional()
 }
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
@@ -116,7 +74,7 @@ fn create(connection: &Connection, making: &Making) -> Result<Option<String>, ru
             .execute(params![id, making.spec])?;
     }
     if let Some(letter) = &making.message {
-        queue::insert(connection, letter)?;
+        letter::insert(connection, letter)?;
     }
     Ok(None)
 }
@@ -218,7 +176,7 @@ fn commit(connection: &Connection, writing: &Writing) -> Result<Result<bool, Com
         return Ok(Err(CommitError::Conflict));
     }
     if let Some(letter) = &writing.message {
-        queue::insert(connection, letter)?;
+        letter::insert(connection, letter)?;
     }
     Ok(Ok(true))
 }
@@ -326,49 +284,6 @@ impl RunStore for Database {
         })
         .await
     }
-}
-
-fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Run>, rusqlite::Error> {
-    let exact = query.job.as_deref().filter(|job| !job.contains(['*', '?', '[']));
-    let (sql, parameter) = match exact {
-        Some(job) => ("SELECT key, record FROM runs WHERE job_id = ? ORDER BY id DESC", Some(job)),
-        None => ("SELECT key, record FROM runs ORDER BY id DESC", None),
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(parameter))?;
-    let mut found = Vec::new();
-    while found.len() < query.limit {
-        let Some(row) = rows.next()? else { break };
-        found.extend(run_of(row)?.filter(|run| holds(run, query)));
-    }
-    Ok(found)
-}
-
-fn holds(run: &Run, query: &RunQuery) -> bool {
-    (query.children || !run.is_child())
-        && (query.statuses.is_empty() || query.statuses.contains(&run.status))
-        && query.since.is_none_or(|since| run.ts_dispatch >= since)
-        && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, run.job_id.as_str()))
-}
-
-/// A run, its children and all that these dispatched, parents first.
-fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, rusqlite::Error> {
-    let mut found = Vec::new();
-    let mut next = vec![root.as_str().to_owned()];
-    while let Some(key) = next.pop() {
-        let mut statement = connection.prepare_cached(
-            "SELECT key, record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
-        )?;
-        for (key, record) in stored(&mut statement, [&key])? {
-            let mut statement =
-                connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
-            let dispatched: Vec<String> =
-                statement.query_map([&key], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            next.extend(dispatched);
-            found.extend(read_if_good(&key, &record));
-        }
-    }
-    Ok(found)
 }
 
 impl Database {

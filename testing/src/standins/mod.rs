@@ -4,6 +4,7 @@
 mod cloud;
 mod emulator;
 mod faulty;
+mod logs;
 mod proxy;
 mod realm;
 mod server;

@@ -1,0 +1,46 @@
+//! Messages on their way to a queue in SQLite.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::Outgoing;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+/// A message as it is put on a queue.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) queue: WorkerName,
+    pub(crate) visible_at: i64,
+    pub(crate) id: i64,
+    pub(crate) body: String,
+}
+
+impl From<&Outgoing> for Letter {
+    fn from(outgoing: &Outgoing) -> Self {
+        let message = &outgoing.message;
+        Self {
+            queue: message.worker.clone(),
+            visible_at: outgoing.at.timestamp_micros(),
+            id: next_id(),
+            body: message.body(),
+        }
+    }
+}
+
+/// A number that no other message has: each process counts from somewhere else.
+fn next_id() -> i64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let (_, random) = Uuid::new_v4().as_u64_pair();
+        AtomicU64::new(random)
+    });
+    (NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)).cast_signed()
+}
+
+pub(crate) fn insert(connection: &Connection, letter: &Letter) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")?
+        .execute(params![letter.queue.as_str(), letter.visible_at, letter.id, letter.body])
+        .map(drop)
+}
