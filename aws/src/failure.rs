@@ -99,6 +99,9 @@ where
             format!("{code}: {message}{}", advice(code, message))
         }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_io() => {
+            format!("{} (is there a network, and is AWS_ENDPOINT_URL right where it is set?)", causes(error))
+        }
         other => causes(other),
     }
 }

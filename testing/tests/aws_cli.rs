@@ -211,5 +211,8 @@ async fn what_is_not_there_is_told_clearly() {
     assert!(told.contains("other.test.jobs") && told.contains("is the realm deployed"), "{told}");
     let mut nowhere = cloud.pumice_command(&["jobs", "list"]);
     nowhere.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
-    assert_eq!(nowhere.output().expect("it runs").status.code(), Some(3));
+    let output = nowhere.output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("is AWS_ENDPOINT_URL right"), "{told}");
 }

@@ -116,7 +116,7 @@ mod tests {
             "the idempotency key \"monday\" of job load stands for another request: run \
              00000000-0000-0000-0000-000000000000 was made by \
              {\"globals\":{},\"parameters\":{\"day\":1},\"when\":\"now\"}, this one is \
-             {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}"
+             {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}; give it another key"
         );
         let created = Created { existing: Some(Box::new(run(Some(first.clone())))), ..Created::default() };
         assert!(answer(run(Some(first)), created).unwrap().existing, "the same request is no mistake");
@@ -140,7 +140,8 @@ mod tests {
         let new = keyed(&request(json!({}))).unwrap();
         let error = refused(old, new.clone());
         assert!(error.contains("made by a request with the digest abc, this one is"), "{error}");
-        assert!(error.ends_with(&format!("with the digest {}", new.fingerprint)), "{error}");
+        let ours = format!("with the digest {}; give it another key", new.fingerprint);
+        assert!(error.ends_with(&ours), "{error}");
         assert!(keyed(&DispatchRequest::new(JobId::new("load").unwrap())).is_none());
         assert!(serde_json::to_value(run(None)).unwrap().get("keyed").is_none());
     }

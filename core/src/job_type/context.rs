@@ -39,7 +39,7 @@ pub enum DispatchError {
     },
     /// The idempotency key stands for another request.
     #[error(
-        "the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}"
+        "the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}; give it another key"
     )]
     KeyTaken {
         /// The job.
