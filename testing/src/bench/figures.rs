@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::realm::{CHILDREN, Realm, block_on, rate};
+use super::realm::{CHILDREN, Realm, Running, block_on, rate};
 use futures_util::future::try_join_all;
 use pumice_core::ports::{RunQuery, RunStore};
 use pumice_local::Durability;
@@ -85,8 +85,8 @@ async fn processed(realm: &Realm, job: &str, count: usize) -> Result<f64, String
         realm.dispatch(job, BATCH).await?;
     }
     let began = Instant::now();
-    let running = realm.start().await?;
-    realm.drained().await?;
+    let mut running = realm.start().await?;
+    running.drained(realm).await?;
     let measured = rate(count, began);
     running.stop().await?;
     Ok(measured)
@@ -112,12 +112,12 @@ pub(super) fn latency(durability: Durability) -> Measured {
     const COUNT: usize = 500;
     block_on(async {
         let realm = Realm::new(durability).await?;
-        let running = realm.start().await?;
+        let mut running = realm.start().await?;
         realm.dispatch("noop", 10).await?;
-        realm.drained().await?;
+        running.drained(&realm).await?;
         for _ in 0..COUNT {
             realm.dispatch("noop", 1).await?;
-            realm.drained().await?;
+            running.drained(&realm).await?;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         running.stop().await?;
@@ -137,13 +137,13 @@ pub(super) fn latency(durability: Durability) -> Measured {
     })?
 }
 
-async fn per_child(realm: &Realm, job: &str) -> Result<f64, String> {
+async fn per_child(realm: &Realm, running: &mut Running, job: &str) -> Result<f64, String> {
     const COUNT: usize = 4;
     let mut took = Vec::new();
     for _ in 0..COUNT {
         let began = Instant::now();
         realm.dispatch(job, 1).await?;
-        realm.drained().await?;
+        running.drained(realm).await?;
         took.push(began.elapsed().as_secs_f64() * 1_000.0 / CHILDREN as f64);
     }
     took.sort_by(f64::total_cmp);
@@ -154,8 +154,8 @@ async fn per_child(realm: &Realm, job: &str) -> Result<f64, String> {
 pub(super) fn chain_child(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;
-        let running = realm.start().await?;
-        let measured = vec![per_child(&realm, "chain").await?];
+        let mut running = realm.start().await?;
+        let measured = vec![per_child(&realm, &mut running, "chain").await?];
         running.stop().await?;
         Ok(measured)
     })?
@@ -165,8 +165,11 @@ pub(super) fn chain_child(durability: Durability) -> Measured {
 pub(super) fn other_children(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;
-        let running = realm.start().await?;
-        let measured = vec![per_child(&realm, "dag").await?, per_child(&realm, "foreach").await?];
+        let mut running = realm.start().await?;
+        let measured = vec![
+            per_child(&realm, &mut running, "dag").await?,
+            per_child(&realm, &mut running, "foreach").await?,
+        ];
         running.stop().await?;
         Ok(measured)
     })?

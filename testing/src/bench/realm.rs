@@ -109,14 +109,6 @@ impl Realm {
         Ok(Running { stop, task })
     }
 
-    /// Waits until nothing is left to do.
-    pub(super) async fn drained(&self) -> Result<(), String> {
-        while self.unfinished(1).await? > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Ok(())
-    }
-
     /// Waits until all that was written is on the disk.
     pub(super) async fn settle(&self) -> Result<(), String> {
         let file = self.home.path().join("pumice.db");
@@ -137,6 +129,21 @@ impl Realm {
 }
 
 impl Running {
+    /// Waits until nothing is left to do.
+    pub(super) async fn drained(&mut self, realm: &Realm) -> Result<(), String> {
+        while realm.unfinished(1).await? > 0 {
+            if self.task.is_finished() {
+                (&mut self.task)
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .map_err(|error| error.to_string())?;
+                return Err("the workers stopped before all was done".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
     /// Stops the workers.
     pub(super) async fn stop(self) -> Result<(), String> {
         drop(self.stop);
