@@ -1,5 +1,7 @@
 //! What people do with a realm, in lava's tables.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 use pumice_core::Timestamp;
@@ -63,11 +65,11 @@ impl Catalog for Store {
         let mut there = self.job_items(&ids).await?;
         let mut applied = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let job_id = job.fields.job_id;
+            let (job_id, document) = (job.fields.job_id, Arc::unwrap_or_clone(job.document));
             let before = there.remove(job_id.as_str()).map(object);
-            let change = JobChange::between(before.as_ref(), &as_kept(job.document.clone()));
+            let change = JobChange::between(before.as_ref(), &as_kept(document.clone()));
             if !dry_run && change != JobChange::Unchanged {
-                self.put(&table, &format!("writing job {job_id} to table {table}"), job.document).await?;
+                self.put(&table, &format!("writing job {job_id} to table {table}"), document).await?;
             }
             applied.push(Applied { job_id, change, before });
         }

@@ -237,7 +237,7 @@ mod tests {
             self.lag
         }
 
-        async fn create(&self, _: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+        async fn create(&self, _: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
             unreachable!()
         }
 

@@ -200,7 +200,7 @@ pub trait Catalog: Send + Sync {
 pub trait RunStore: Send + Sync {
     /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
     /// error says that none is known to be made.
-    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError>;
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError>;
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
     /// The record to be looked at: without the parts that are kept elsewhere.

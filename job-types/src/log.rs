@@ -43,7 +43,7 @@ impl Leaf for Log {
         let run = context.run;
         // Putting the job together costs more than the rest of the run: only where somebody listens.
         if tracing::enabled!(target: "pumice::job", tracing::Level::INFO) {
-            let job = Value::Object(context.job.document.clone());
+            let job = serde_json::to_string(&context.job.document).unwrap_or_default();
             tracing::info!(target: "pumice::job", job_id = %run.job_id, run_id = %run.run_id, iteration = run.attempt, spec = %job, "log");
         }
         Ok(Ended::Done(json!({})))

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::jobs::{job_text, parse, realm_text};
+use crate::runs::broken;
 use crate::state::{COLUMNS, item};
 
 fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Applied, rusqlite::Error> {
@@ -17,7 +18,7 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
     let before = job_text(connection, &job_id)?.map(|text| parse(&text));
     let change = JobChange::between(before.as_ref(), &job.document);
     if !dry_run && change != JobChange::Unchanged {
-        let text = Value::Object(job.document).to_string();
+        let text = serde_json::to_string(&job.document).map_err(broken)?;
         connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", params![job_id.as_str(), text])?;
     }
     Ok(Applied { job_id, change, before })

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::Outgoing;
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use uuid::Uuid;
 
 /// A message as it is put on a queue.
@@ -38,9 +38,14 @@ fn next_id() -> i64 {
     (NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)).cast_signed()
 }
 
-pub(crate) fn insert(connection: &Connection, letter: &Letter) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")?
-        .execute(params![letter.queue.as_str(), letter.visible_at, letter.id, letter.body])
-        .map(drop)
+/// The statement that puts letters on their queues.
+pub(crate) fn insertion(connection: &Connection) -> Result<CachedStatement<'_>, rusqlite::Error> {
+    connection.prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")
+}
+
+impl Letter {
+    /// Puts it on its queue, with [`insertion`]'s statement.
+    pub(crate) fn put(&self, insertion: &mut CachedStatement<'_>) -> Result<(), rusqlite::Error> {
+        insertion.execute(params![self.queue.as_str(), self.visible_at, self.id, self.body]).map(drop)
+    }
 }

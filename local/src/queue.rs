@@ -11,7 +11,7 @@ use pumice_core::ports::{Consumer, Delivery, Outgoing, Queue, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::letter::{Letter, insert};
+use crate::letter::{Letter, insertion};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Duration = Duration::from_secs(300);
@@ -151,7 +151,10 @@ impl Queue for Database {
         let count = messages.len();
         let letters: Vec<Letter> = messages.iter().map(Letter::from).collect();
         let sent = self
-            .run(move |connection| letters.iter().try_for_each(|letter| insert(connection, letter)))
+            .run(move |connection| {
+                let mut insertion = insertion(connection)?;
+                letters.iter().try_for_each(|letter| letter.put(&mut insertion))
+            })
             .await;
         self.arrived().notify_one();
         vec![sent; count]
@@ -384,7 +387,7 @@ mod tests {
         for (id, queue) in (0..).zip(["core", "a", "core", "zoo", "a", "core"]) {
             let queue = WorkerName::new(queue).unwrap();
             let letter = Letter { queue, visible_at: id, id, body: String::new() };
-            database.run(move |connection| insert(connection, &letter)).await.unwrap();
+            database.run(move |connection| letter.put(&mut insertion(connection)?)).await.unwrap();
         }
         assert_eq!(names(true).await, ["a", "core", "zoo"]);
         assert!(names(false).await.is_empty(), "these are of jobs");

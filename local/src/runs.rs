@@ -25,35 +25,52 @@ fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
 }
 
-fn broken(error: serde_json::Error) -> rusqlite::Error {
+pub(crate) fn broken(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
 struct Making {
-    run: Run,
+    key: RunKey,
+    rev: u64,
+    status: Status,
+    job_id: JobId,
+    dispatched_by: Option<RunKey>,
+    due_at: Option<Timestamp>,
+    expires: Timestamp,
     record: String,
     spec: String,
     message: Option<Letter>,
 }
 
 impl Making {
-    fn new((new, message): (NewRun, Option<Outgoing>)) -> Result<Self, serde_json::Error> {
-        let (record, spec) = (serde_json::to_string(&new.run)?, serde_json::to_string(&new.spec)?);
-        Ok(Self { run: new.run, record, spec, message: message.as_ref().map(Letter::from) })
+    fn new((NewRun { run, spec }, message): &(NewRun, Option<Outgoing>)) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            key: run.key.clone(),
+            rev: run.rev,
+            status: run.status,
+            job_id: run.job_id.clone(),
+            dispatched_by: run.dispatched_by.clone(),
+            due_at: run.due_at,
+            expires: run.expires,
+            record: serde_json::to_string(run)?,
+            spec: serde_json::to_string(spec)?,
+            message: message.as_ref().map(Letter::from),
+        })
     }
 }
 
-/// Makes a run; gives the record of the one that is there already.
-fn create(connection: &Connection, making: &Making) -> Result<Option<String>, rusqlite::Error> {
-    let run = &making.run;
-    let beside = Some(&making.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record, spec)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-        )?
-        .execute(params![
+/// Makes runs; gives the record of each that is there already.
+fn create(connection: &Connection, runs: &[Making]) -> Result<Vec<Option<String>>, rusqlite::Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record, spec)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+    )?;
+    let mut post = letter::insertion(connection)?;
+    let mut existing = Vec::with_capacity(runs.len());
+    for run in runs {
+        let beside = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
+        let inserted = insert.execute(params![
             run.key.as_str(),
             run.rev.cast_signed(),
             run.status.as_str(),
@@ -61,22 +78,25 @@ fn create(connection: &Connection, making: &Making) -> Result<Option<String>, ru
             run.dispatched_by.as_ref().map(RunKey::as_str),
             run.due_at.map(micros),
             run.expires.timestamp(),
-            making.record,
+            run.record,
             beside,
         ])?;
-    if inserted == 0 {
-        return load(connection, run.key.as_str());
+        if inserted == 0 {
+            existing.push(load(connection, run.key.as_str())?);
+            continue;
+        }
+        if beside.is_none() {
+            let id = connection.last_insert_rowid();
+            connection
+                .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
+                .execute(params![id, run.spec])?;
+        }
+        if let Some(letter) = &run.message {
+            letter.put(&mut post)?;
+        }
+        existing.push(None);
     }
-    if beside.is_none() {
-        let id = connection.last_insert_rowid();
-        connection
-            .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
-            .execute(params![id, making.spec])?;
-    }
-    if let Some(letter) = &making.message {
-        letter::insert(connection, letter)?;
-    }
-    Ok(None)
+    Ok(existing)
 }
 
 /// What became of a run that was to be made, when such a record was there already.
@@ -176,20 +196,17 @@ fn commit(connection: &Connection, writing: &Writing) -> Result<Result<bool, Com
         return Ok(Err(CommitError::Conflict));
     }
     if let Some(letter) = &writing.message {
-        letter::insert(connection, letter)?;
+        letter.put(&mut letter::insertion(connection)?)?;
     }
     Ok(Ok(true))
 }
 
 #[async_trait]
 impl RunStore for Database {
-    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
-        let runs: Vec<Making> =
-            runs.into_iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
-        let existing: Vec<Option<String>> = self
-            .run(move |connection| runs.iter().map(|making| create(connection, making)).collect())
-            .await?;
+        let runs: Vec<Making> = runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
+        let existing = self.run(move |connection| create(connection, &runs)).await?;
         if sends {
             self.arrived().notify_one();
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
@@ -41,8 +42,8 @@ impl File {
     }
 
     async fn make(&self, numbers: impl IntoIterator<Item = u32>) {
-        let runs = numbers.into_iter().map(|number| (new(number), None)).collect();
-        assert!(self.database.create(runs).await.unwrap().iter().all(|created| created.sent));
+        let runs: Vec<_> = numbers.into_iter().map(|number| (new(number), None)).collect();
+        assert!(self.database.create(&runs).await.unwrap().iter().all(|created| created.sent));
     }
 
     async fn due(&self, now: Timestamp) -> Vec<RunKey> {
@@ -64,7 +65,7 @@ fn new(number: u32) -> NewRun {
     let run_id = key.run_id().unwrap();
     let run = Run::dispatched(key, run_id, about, now, now, Span::from_days(1));
     let job = json!({ "job_id": "load", "payload": number });
-    NewRun { run, spec: RunSpec { job: job.as_object().cloned().unwrap(), rendered: None } }
+    NewRun { run, spec: RunSpec { job: Arc::new(job.as_object().cloned().unwrap()), rendered: None } }
 }
 
 fn break_record(number: u32) -> String {
@@ -86,7 +87,7 @@ async fn a_record_that_cannot_be_read_is_in_nobodys_way() {
     let error = file.database.load(&key(2)).await.unwrap_err().to_string();
     assert!(error.contains("no good"), "{error}");
     // Nobody else who asks at the same time is.
-    let created = file.database.create(vec![(new(2), None), (new(4), None)]).await.unwrap();
+    let created = file.database.create(&[(new(2), None), (new(4), None)]).await.unwrap();
     assert!(created[0].failed.is_some() && created[1].sent, "{created:?}");
 }
 

@@ -25,7 +25,7 @@ struct Vanishing {
 
 #[async_trait]
 impl RunStore for Vanishing {
-    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         self.inner.create(runs).await
     }
 

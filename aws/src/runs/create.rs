@@ -27,10 +27,10 @@ const MAX_TRIES: usize = 10;
 impl Store {
     /// Makes each run that does not exist yet. What a batch names twice comes after the rest: the second
     /// must find the first one's record as another's.
-    pub(super) async fn create_all(&self, runs: &[NewRun]) -> Result<Vec<Created>, StoreError> {
+    pub(super) async fn create_all(&self, runs: &[&NewRun]) -> Result<Vec<Created>, StoreError> {
         let mut named = HashSet::new();
         let (first, again): (Vec<_>, Vec<_>) =
-            runs.iter().enumerate().partition(|(_, new)| named.insert(&new.run.key));
+            runs.iter().copied().enumerate().partition(|(_, new)| named.insert(&new.run.key));
         let trouble = OnceLock::new();
         let making: Vec<_> = first.iter().map(|(_, new)| self.create_unless(&trouble, new)).collect();
         let made: Vec<Created> = stream::iter(making).buffered(MAX_AT_ONCE).collect().await;

@@ -9,12 +9,13 @@ mod large;
 mod newest;
 mod record;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Change, CommitError, Created, Doc, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
 
@@ -98,9 +99,9 @@ impl Store {
 
 #[async_trait]
 impl RunStore for Store {
-    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         // Messages are the caller's to send: the queue is another service.
-        let runs: Vec<NewRun> = runs.into_iter().map(|(new, _)| new).collect();
+        let runs: Vec<&NewRun> = runs.iter().map(|(new, _)| new).collect();
         self.create_all(&runs).await
     }
 
@@ -127,7 +128,7 @@ impl RunStore for Store {
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });
-            RunSpec { job: Doc::new(), rendered: None }
+            RunSpec { job: Arc::default(), rendered: None }
         });
         Ok(Some((run, spec)))
     }

@@ -1,5 +1,7 @@
 //! `run`: one job, here and now, followed to its end.
 
+use std::sync::Arc;
+
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Catalog, Clock, RunStore};
@@ -34,7 +36,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
     if let Some(realm) = realm {
-        home.database().put_realm(realm.document).await?;
+        home.database().put_realm(Arc::unwrap_or_clone(realm.document)).await?;
     }
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
@@ -106,7 +108,7 @@ async fn jobs_of_home(
     let mut jobs = Vec::new();
     for (_, document) in realm.catalog().all_jobs().await? {
         jobs.push(
-            pumice_core::spec::JobSpec::from_checked(document)
+            pumice_core::spec::JobSpec::from_checked(Arc::new(document))
                 .map_err(|error| Failure::Wrong(error.to_string()))?,
         );
     }

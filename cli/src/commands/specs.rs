@@ -29,7 +29,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     if !options.dry_run {
         put_realm(&realm, specs.realm.as_ref()).await?;
     }
-    let after: Vec<Doc> = specs.jobs.iter().map(|job| job.document.clone()).collect();
+    let after: Vec<Doc> = specs.jobs.iter().map(|job| Doc::clone(&job.document)).collect();
     let applied = realm.catalog().put_jobs(specs.jobs, options.dry_run).await?;
     let value = changes_json(&applied);
     print(global.output, &value, || {
@@ -57,7 +57,7 @@ async fn put_realm(realm: &Realm, spec: Option<&RealmSpec>) -> Result<(), Failur
             let (given, name) = (&spec.fields.realm, realm.name());
             Err(Failure::Wrong(format!("the specs are of realm {given}, not {name}")))
         }
-        Some(spec) => Ok(catalog.put_realm(spec.document.clone()).await?),
+        Some(spec) => Ok(catalog.put_realm(Doc::clone(&spec.document)).await?),
         None if catalog.realm_document().await?.is_none() => {
             let document = json!({ "realm": realm.name() });
             Ok(catalog.put_realm(document.as_object().cloned().unwrap_or_default()).await?)

@@ -1,5 +1,7 @@
 //! Messages that lava's own dispatch sent.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::dispatch::Dispatcher;
@@ -48,9 +50,11 @@ impl Dispatcher {
         run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
             .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
         run.lineage = lineage;
-        let spec = RunSpec { job: job.document, rendered: None };
-        let new = NewRun { run: run.clone(), spec: spec.clone() };
-        let created = self.site().ports.runs.create(vec![(new, None)]).await?.pop().unwrap_or_default();
+        let spec = RunSpec { job: job.document.clone(), rendered: None };
+        let new = NewRun { run, spec };
+        let making = [(new, None)];
+        let created = self.site().ports.runs.create(&making).await?.pop().unwrap_or_default();
+        let [(NewRun { run, spec }, _)] = making;
         if let Some(why) = created.refused {
             return self.turn_away(message, why).await.map(Err);
         }
@@ -85,9 +89,9 @@ impl Dispatcher {
             until: now,
         };
         let run = self.decide_new(run, input);
-        let spec = RunSpec { job: serde_json::Map::new(), rendered: None };
+        let spec = RunSpec { job: Arc::default(), rendered: None };
         // One that is there already tells what became of it.
-        self.site().ports.runs.create(vec![(NewRun { run, spec }, None)]).await?;
+        self.site().ports.runs.create(&[(NewRun { run, spec }, None)]).await?;
         Ok(reason)
     }
 }

@@ -9,7 +9,7 @@ use crate::request::{DispatchRequest, When};
 use crate::run::{Keyed, Run};
 
 /// What became of a run that was to be made.
-pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchError> {
+pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchError> {
     if let Some(why) = created.refused {
         return Err(DispatchError::TooLarge(why));
     }
@@ -17,7 +17,8 @@ pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchErr
         return Err(error.into());
     }
     let Some(existing) = created.existing else {
-        return Ok(Accepted { job_id: run.job_id, run_id: run.run_id, status: run.status, existing: false });
+        let (job_id, run_id) = (run.job_id.clone(), run.run_id);
+        return Ok(Accepted { job_id, run_id, status: run.status, existing: false });
     };
     if let (Some(theirs), Some(ours)) = (&existing.keyed, &run.keyed)
         && theirs.fingerprint != ours.fingerprint
@@ -30,7 +31,12 @@ pub(super) fn answer(run: Run, created: Created) -> Result<Accepted, DispatchErr
             ours: told(ours, theirs),
         });
     }
-    Ok(Accepted { job_id: run.job_id, run_id: existing.run_id, status: existing.status, existing: true })
+    Ok(Accepted {
+        job_id: run.job_id.clone(),
+        run_id: existing.run_id,
+        status: existing.status,
+        existing: true,
+    })
 }
 
 /// Longest text of a request that is kept with its key, in bytes: a record is to stay small.
@@ -101,7 +107,7 @@ mod tests {
 
     fn refused(first: Keyed, second: Keyed) -> String {
         let created = Created { existing: Some(Box::new(run(Some(first)))), ..Created::default() };
-        match answer(run(Some(second)), created) {
+        match answer(&run(Some(second)), created) {
             Err(error @ DispatchError::KeyTaken { .. }) => error.to_string(),
             other => panic!("{other:?}"),
         }
@@ -119,7 +125,7 @@ mod tests {
              {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}; give it another key"
         );
         let created = Created { existing: Some(Box::new(run(Some(first.clone())))), ..Created::default() };
-        assert!(answer(run(Some(first)), created).unwrap().existing, "the same request is no mistake");
+        assert!(answer(&run(Some(first)), created).unwrap().existing, "the same request is no mistake");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Makes the children of a composite run, each once, and runs them within the parent's invocation.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use super::apply::{ApplyError, rest};
 use super::attempt::child_lineage;
+use super::same::same;
 use super::steps::Place;
 use super::verdict::Verdict;
 use super::{Above, Engine};
@@ -46,15 +49,16 @@ impl<'a> Place<'a> {
         if let Err(error) = engine.dispatcher.check_once(&job) {
             return Ok(Err(error.to_string()));
         }
-        let mut job = JobSpec::clone(&job);
         let none = serde_json::Map::new();
         let globals = merge_globals(
             job.fields.globals.as_ref().unwrap_or(&none),
             self.job.fields.globals.as_ref().unwrap_or(&none),
             &planned.globals,
         );
-        job.document.insert("globals".to_owned(), globals.clone().into());
-        job.fields.globals = Some(globals);
+        let mut job = job;
+        if !same(&globals, job.fields.globals.as_ref().unwrap_or(&none)) {
+            Arc::make_mut(&mut job).set_globals(globals);
+        }
         let step = u32::try_from(step).unwrap_or(u32::MAX);
         let key = parent.key.child(parent.attempt, step);
         let mut run = engine.dispatcher.record(&job, key, parent.run_id, engine.now(), engine.now());
@@ -64,7 +68,7 @@ impl<'a> Place<'a> {
         Box::pin(self.begin_child(run, job)).await
     }
 
-    async fn begin_child(self, run: Run, job: JobSpec) -> Result<Result<Run, String>, StoreError> {
+    async fn begin_child(self, run: Run, job: Arc<JobSpec>) -> Result<Result<Run, String>, StoreError> {
         let Place { engine, invocation, cancel, grip, .. } = self;
         let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
@@ -149,15 +153,17 @@ impl<'a> Place<'a> {
         message: Option<Outgoing>,
     ) -> Result<Result<(Run, RunSpec), String>, StoreError> {
         let ports = &self.engine.site.ports;
+        let making = [(new, message)];
         let mut tries = 0;
         let created = loop {
             tries += 1;
-            match ports.runs.create(vec![(new.clone(), message.clone())]).await {
+            match ports.runs.create(&making).await {
                 Ok(created) => break created.into_iter().next().unwrap_or_default(),
                 Err(error) if tries >= MAX_TRIES => return Err(error),
                 Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
             }
         };
+        let [(new, message)] = making;
         if let Some(why) = created.refused {
             return Ok(Err(why));
         }

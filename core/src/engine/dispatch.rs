@@ -146,22 +146,23 @@ impl Dispatcher {
 
     /// Makes the runs, and sends their messages or has them sent at their time.
     async fn create(&self, batch: Vec<Prepared>) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
-        let (mut wanted, mut runs) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let (mut runs, mut reminders) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for Prepared { new, first } in batch {
-            let message = if let First::Now(message) = &first { Some(message.clone()) } else { None };
-            wanted.push((new.run.clone(), first));
+            let (message, reminder) = match first {
+                First::None => (None, None),
+                First::Now(message) => (Some(message), None),
+                First::Later(reminder) => (None, Some(reminder)),
+            };
             runs.push((new, message));
+            reminders.push(reminder);
         }
-        let created = self.site.ports.runs.create(runs).await?;
+        let created = self.site.ports.runs.create(&runs).await?;
         let (mut unsent, mut later) = (Vec::new(), Vec::new());
-        let mut outcomes = Vec::with_capacity(wanted.len());
-        for ((run, first), created) in wanted.into_iter().zip(created) {
-            match first {
-                First::Now(message) if created.is_unsent() => unsent.push(message),
-                First::Later(message) if created.is_new() => later.push(message),
-                _ => {}
-            }
-            outcomes.push(answer(run, created));
+        let mut outcomes = Vec::with_capacity(runs.len());
+        for (((new, message), reminder), created) in runs.into_iter().zip(reminders).zip(created) {
+            unsent.extend(message.filter(|_| created.is_unsent()));
+            later.extend(reminder.filter(|_| created.is_new()));
+            outcomes.push(answer(&new.run, created));
         }
         self.send_all(unsent).await;
         self.schedule_all(later).await;
@@ -198,12 +199,12 @@ impl Dispatcher {
         }
         run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
-            let spec = RunSpec { job: job.document, rendered: None };
+            let spec = RunSpec { job: job.document.clone(), rendered: None };
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });
         }
         let rendered = self.render_now(&run, &job, realm).await?;
         let first = self.first_message(&mut run, request, origin, now)?;
-        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document, rendered } }, first })
+        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered } }, first })
     }
 
     async fn no_such_job(&self, job_id: &JobId) -> Result<DispatchError, StoreError> {
@@ -248,7 +249,7 @@ impl Dispatcher {
         job: &Arc<JobSpec>,
         request: &DispatchRequest,
         origin: Option<&Origin>,
-    ) -> Result<JobSpec, DispatchError> {
+    ) -> Result<Arc<JobSpec>, DispatchError> {
         self.check_once(job)?;
         let none = Map::new();
         let globals = merge_globals(
@@ -256,18 +257,17 @@ impl Dispatcher {
             origin.map_or(&none, |origin| &origin.globals),
             &request.globals,
         );
-        let mut own = JobSpec::clone(job);
+        // As it is stored, most are used: it is shared then.
+        let mut own = job.clone();
         if !request.parameters.is_empty() {
-            let parameters = merge_parameters(&job.parameters(), &request.parameters);
-            own.document.insert("parameters".to_owned(), Value::Object(parameters.clone()));
-            own.fields.parameters = Some(parameters);
-            let problems = self.registry.check_job(&own, &self.site.settings);
+            let own = Arc::make_mut(&mut own);
+            own.set_parameters(merge_parameters(&job.parameters(), &request.parameters));
+            let problems = self.registry.check_job(own, &self.site.settings);
             SpecError::check(problems)
                 .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })?;
         }
-        if !globals.is_empty() {
-            own.document.insert("globals".to_owned(), Value::Object(globals.clone()));
-            own.fields.globals = Some(globals);
+        if !same(&globals, job.fields.globals.as_ref().unwrap_or(&none)) {
+            Arc::make_mut(&mut own).set_globals(globals);
         }
         Ok(own)
     }
@@ -290,7 +290,7 @@ impl Dispatcher {
     pub(super) fn pinned_job(
         &self,
         job_id: &JobId,
-        document: &Map<String, Value>,
+        document: &Arc<Map<String, Value>>,
     ) -> Result<Arc<JobSpec>, SpecError> {
         let known = |jobs: &Jobs| {
             let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! The variables that templates see, and their rendering.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pumice_template::{Context, Renderer, TemplateError, Value as TemplateValue, Zone};
 use serde_json::{Map, Value};
@@ -29,9 +29,9 @@ pub struct LavaGlobals {
 #[derive(Clone, Debug)]
 pub struct Scene {
     /// The job's document, with the request's parameters and the merged globals.
-    pub job: Map<String, Value>,
+    pub job: Arc<Map<String, Value>>,
     /// The realm's document.
-    pub realm: Map<String, Value>,
+    pub realm: Arc<Map<String, Value>>,
     /// The realm's name.
     pub realm_name: String,
     /// State items by id, defaults where there is none.
@@ -88,7 +88,7 @@ impl Scene {
         let mut context = Context::new(self.zone);
         context.insert("job", TemplateValue::map(job));
         context.insert("globals", globals);
-        context.insert("realm", Value::Object(self.realm.clone()).into());
+        context.insert("realm", Value::Object(Map::clone(&self.realm)).into());
         context.insert("state", state);
         context.insert("start", start);
         context.insert("ustart", ustart);

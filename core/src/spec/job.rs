@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -198,7 +199,7 @@ pub struct JobSpec {
     /// Its fields.
     pub fields: JobFields,
     /// The document as given, `x-` fields and all: what templates see as `job`.
-    pub document: Map<String, Value>,
+    pub document: Arc<Map<String, Value>>,
 }
 
 impl JobSpec {
@@ -217,14 +218,14 @@ impl JobSpec {
         problems.extend(check_globals(fields));
         problems.extend(check_state(fields));
         SpecError::check(problems)?;
-        Self::from_checked(fields.clone())
+        Self::from_checked(Arc::new(fields.clone()))
     }
 
     /// Reads a document that was checked when it was stored.
     ///
     /// # Errors
     /// [`SpecError`] when the document does not hold after all.
-    pub fn from_checked(document: Map<String, Value>) -> Result<Self, SpecError> {
+    pub fn from_checked(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
         let own = |name: &str| !name.starts_with("x-") && !name.starts_with("X-");
         let known: Map<String, Value> =
             document.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
@@ -240,6 +241,18 @@ impl JobSpec {
             on_retry: self.fields.on_retry.clone(),
             on_fail: self.fields.on_fail.clone(),
         }
+    }
+
+    /// Puts other globals into it.
+    pub fn set_globals(&mut self, globals: Map<String, Value>) {
+        Arc::make_mut(&mut self.document).insert("globals".to_owned(), Value::Object(globals.clone()));
+        self.fields.globals = Some(globals);
+    }
+
+    /// Puts other parameters into it.
+    pub fn set_parameters(&mut self, parameters: Map<String, Value>) {
+        Arc::make_mut(&mut self.document).insert("parameters".to_owned(), Value::Object(parameters.clone()));
+        self.fields.parameters = Some(parameters);
     }
 
     /// The parameters, empty when none are given.
@@ -278,7 +291,7 @@ fn check_state(fields: &Map<String, Value>) -> Vec<Problem> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// The job's document, with the request's parameters and the merged globals in it.
-    pub job: Map<String, Value>,
+    pub job: Arc<Map<String, Value>>,
     /// Payload and parameters as rendered, where the dispatcher rendered them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered: Option<crate::job_type::Rendered>,

@@ -1,5 +1,7 @@
 //! A realm's definition.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -45,7 +47,7 @@ pub struct RealmSpec {
     /// Its fields.
     pub fields: RealmFields,
     /// The document as given: what templates see as `realm`.
-    pub document: Map<String, Value>,
+    pub document: Arc<Map<String, Value>>,
     /// The settings that its `config` gives.
     pub settings: Settings,
 }
@@ -66,7 +68,7 @@ impl RealmSpec {
                 .map(|p| p.below(&JsonPath::root().field("config")))
                 .collect(),
         })?;
-        let document = document.as_object().cloned().unwrap_or_default();
+        let document = Arc::new(document.as_object().cloned().unwrap_or_default());
         Ok(Self { fields, document, settings })
     }
 

@@ -112,7 +112,10 @@ fn child_of(parent: &Run, attempt: u32, step: u32) -> Run {
 
 fn new(run: Run) -> NewRun {
     let document = json!({ "job_id": run.job_id, "payload": { "of": run.key } });
-    NewRun { run, spec: RunSpec { job: document.as_object().cloned().unwrap_or_default(), rendered: None } }
+    NewRun {
+        run,
+        spec: RunSpec { job: Arc::new(document.as_object().cloned().unwrap_or_default()), rendered: None },
+    }
 }
 
 fn message_about(run: &Run, at: Timestamp) -> Outgoing {
@@ -123,7 +126,7 @@ fn message_about(run: &Run, at: Timestamp) -> Outgoing {
 impl Adapters {
     async fn make(&self, runs: impl IntoIterator<Item = Run>) {
         let runs: Vec<_> = runs.into_iter().map(|run| (new(run), None)).collect();
-        let created = self.runs.create(runs).await.expect("runs are made");
+        let created = self.runs.create(&runs).await.expect("runs are made");
         assert!(created.iter().all(|created| created.existing.is_none()), "they were not there yet");
     }
 

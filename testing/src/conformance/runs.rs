@@ -1,6 +1,8 @@
 //! Records of runs: made, read and written.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use pumice_core::ports::{Change, CommitError};
 use pumice_core::run::{Duties, Keyed, Lease, Status, Worker};
@@ -14,7 +16,7 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     run.keyed = Some(Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() });
     run.foreach_index = Some(0);
     let made = new(run.clone());
-    on.runs.create(vec![(made.clone(), None)]).await.expect("it is made");
+    on.runs.create(&[(made.clone(), None)]).await.expect("it is made");
     assert_eq!(on.get(&run.key).await, run);
     let (found, spec) =
         on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
@@ -29,8 +31,8 @@ pub async fn a_spec_is_read_as_it_was_made_however_long(on: &Adapters) {
     for (number, length) in [(1, 0), (2, 900), (3, 1_100), (4, 100_000)] {
         let run = run_of(number, "report");
         let mut made = new(run.clone());
-        made.spec.job.insert("description".to_owned(), Value::from("x".repeat(length)));
-        on.runs.create(vec![(made.clone(), None)]).await.expect("it is made");
+        Arc::make_mut(&mut made.spec.job).insert("description".to_owned(), Value::from("x".repeat(length)));
+        on.runs.create(&[(made.clone(), None)]).await.expect("it is made");
         on.change(&run.key, |run| run.reason = Some("changed".to_owned())).await;
         let found = on.runs.load_with_spec(&run.key).await.expect("the store answers");
         assert_eq!(found.expect("it is there").1, made.spec, "{length} bytes");
@@ -41,7 +43,7 @@ pub async fn each_of_a_batch_is_made_by_itself(on: &Adapters) {
     on.make([run_of(2, "report")]).await;
     let other = run_of(2, "etl/load");
     let batch = vec![(new(run_of(1, "report")), None), (new(other), None), (new(run_of(3, "report")), None)];
-    let created = on.runs.create(batch).await.expect("the store answers");
+    let created = on.runs.create(&batch).await.expect("the store answers");
     let existing: Vec<_> = created.into_iter().map(|created| created.existing.map(|run| *run)).collect();
     assert_eq!(existing, [None, Some(run_of(2, "report")), None]);
     for number in 1..=3 {
@@ -51,7 +53,7 @@ pub async fn each_of_a_batch_is_made_by_itself(on: &Adapters) {
 
 pub async fn one_batch_may_name_a_run_twice(on: &Adapters) {
     let batch = vec![(new(run_of(1, "report")), None), (new(run_of(1, "report")), None)];
-    let created = on.runs.create(batch).await.expect("the store answers");
+    let created = on.runs.create(&batch).await.expect("the store answers");
     let made = created.iter().filter(|created| created.existing.is_none()).count();
     assert_eq!((created.len(), made), (2, 1));
 }
@@ -59,7 +61,7 @@ pub async fn one_batch_may_name_a_run_twice(on: &Adapters) {
 pub async fn a_message_goes_with_a_run_that_is_made(on: &Adapters) {
     let run = run_of(1, "report");
     let outgoing = message_about(&run, on.clock.now());
-    let created = on.runs.create(vec![(new(run), Some(outgoing.clone()))]).await.expect("it is made");
+    let created = on.runs.create(&[(new(run), Some(outgoing.clone()))]).await.expect("it is made");
     let bodies: Vec<String> = on.take(10).await.into_iter().map(|delivery| delivery.body).collect();
     let expected = if created[0].sent { vec![outgoing.message.body()] } else { Vec::new() };
     assert_eq!(bodies, expected, "a store that says it has sent a message has, and no other");
@@ -69,7 +71,7 @@ pub async fn no_message_goes_with_a_run_that_was_there(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let outgoing = message_about(&run, on.clock.now());
-    let created = on.runs.create(vec![(new(run), Some(outgoing))]).await.expect("the store answers");
+    let created = on.runs.create(&[(new(run), Some(outgoing))]).await.expect("the store answers");
     assert!(!created[0].sent);
     assert!(on.take(10).await.is_empty());
 }

@@ -98,14 +98,14 @@ impl JobStore for Memory {
 
 #[async_trait]
 impl RunStore for Memory {
-    async fn create(&self, runs: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let mut tables = self.tables();
         let mut created = Vec::with_capacity(runs.len());
         for (new, message) in runs {
-            let existing = tables.runs.create(new).map(Box::new);
+            let existing = tables.runs.create(new.clone()).map(Box::new);
             let sent = existing.is_none();
-            if let Some(outgoing) = message.filter(|_| sent) {
-                tables.queues.put(&outgoing);
+            if let Some(outgoing) = message.as_ref().filter(|_| sent) {
+                tables.queues.put(outgoing);
             }
             created.push(Created { existing, sent, ..Created::default() });
         }

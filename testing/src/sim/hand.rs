@@ -244,9 +244,9 @@ fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
 
 #[async_trait]
 impl RunStore for Hand {
-    async fn create(&self, new: Vec<(NewRun, Option<Outgoing>)>) -> Result<Vec<Created>, StoreError> {
+    async fn create(&self, new: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let effect = |world: &mut World| -> Vec<Created> {
-            new.into_iter().map(|(new, message)| create(world, new, message.as_ref())).collect()
+            new.iter().map(|(new, message)| create(world, new.clone(), message.as_ref())).collect()
         };
         self.call(Port::Create, "create", &"", effect).await.or_store_error()
     }

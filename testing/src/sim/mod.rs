@@ -99,7 +99,7 @@ fn run(
     }
     for document in std::mem::take(&mut setup.jobs) {
         let Value::Object(document) = document else { continue };
-        let job = JobSpec::from_checked(document);
+        let job = JobSpec::from_checked(Arc::new(document));
         let job_id = job.as_ref().expect("jobs of scenarios hold").fields.job_id.clone();
         world.jobs.insert(job_id, job.map(Arc::new));
     }

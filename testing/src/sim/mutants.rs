@@ -1,5 +1,7 @@
 //! Deliberate bugs, each put in at the ports, as an engine or an adapter that has it would behave.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Rendered;
@@ -152,10 +154,10 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
 /// What a run uses, as it is read when a message arrives.
 pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
     if world.is(Mutant::EnabledIgnored) {
-        spec.job.insert("enabled".to_owned(), true.into());
+        Arc::make_mut(&mut spec.job).insert("enabled".to_owned(), true.into());
     }
     if world.is(Mutant::DelayIgnored) {
-        spec.job.shift_remove("max_run_delay");
+        Arc::make_mut(&mut spec.job).shift_remove("max_run_delay");
     }
 }
 
