@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -55,6 +55,8 @@ const STEPS: [&str; 2] = [
     // A short spec stands beside its record. The other name is for a process of the version before that has
     // the file open: it stops, where it would take a run for one without a spec.
     "ALTER TABLE runs ADD COLUMN spec TEXT; ALTER TABLE specs RENAME TO long_specs",
+    // Records leave out what has its usual value, which a version before this one cannot read.
+    "",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

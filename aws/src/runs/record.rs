@@ -1,15 +1,14 @@
 //! A run's record as an item of the table of runs.
 //!
-//! An item is small, for DynamoDB charges by the kilobyte: what has its usual value is left out, and
-//! a small pinned spec stands in the record itself. Keys: `run_id`, and `path`, which is `/` for a
-//! run that was dispatched and `/<attempt>.<step>…` for a child, so that a run and all its children
-//! stand together.
+//! An item is small, for DynamoDB charges by the kilobyte: a small pinned spec stands in the record
+//! itself. Keys: `run_id`, and `path`, which is `/` for a run that was dispatched and
+//! `/<attempt>.<step>…` for a child, so that a run and all its children stand together.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::StoreError;
-use pumice_core::run::{RetryRule, Run, Status};
+use pumice_core::run::{Run, Status};
 use pumice_core::spec::RunSpec;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -108,17 +107,6 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     fields.remove("run_id");
     // Where its parts are has attributes of its own.
     fields.remove("apart");
-    let usual = [
-        ("cancel", json!(false)),
-        ("crashes", json!(0)),
-        ("overlap", json!(pumice_core::spec::Overlap::default())),
-        ("retry", json!(RetryRule::default())),
-    ];
-    for (name, value) in usual {
-        if fields.get(name) == Some(&value) {
-            fields.remove(name);
-        }
-    }
     for (own, stored) in [("expires", "ttl"), ("due_at", "due")] {
         if let Some(value) = fields.remove(own) {
             fields.insert(stored.to_owned(), value);
@@ -155,9 +143,6 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     }
     fields.insert("key".to_owned(), json!(key));
     fields.insert("run_id".to_owned(), json!(key.run_id()));
-    if !fields.contains_key("retry") {
-        fields.insert("retry".to_owned(), json!(RetryRule::default()));
-    }
     serde_json::from_value(Value::Object(fields)).map_err(|error| bad(&error))
 }
 
@@ -196,7 +181,7 @@ mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
-    use pumice_core::run::{Duties, Keyed, Lease, Lineage, Worker};
+    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, Worker};
 
     use super::super::large::MAX_INLINE;
     use super::*;

@@ -90,8 +90,8 @@ impl Default for RetryRule {
     }
 }
 
-/// The record of a run: small, and written whole with each change. What it runs is pinned beside
-/// it in a [`RunSpec`].
+/// The record of a run: small, and written whole with each change. What has its usual value is left out.
+/// What it runs is pinned beside it in a [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The record's key.
@@ -116,7 +116,7 @@ pub struct Run {
     /// The number of the attempt, from 1.
     pub attempt: u32,
     /// How often a worker was lost while it ran.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub crashes: u32,
     /// The time before which it does not start.
     #[serde(with = "chrono::serde::ts_microseconds")]
@@ -170,15 +170,16 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
     /// When it is tried again.
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub retry: RetryRule,
     /// What it does when its job already runs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub overlap: Overlap,
     /// Its idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyed: Option<Keyed>,
     /// Whether somebody asked for it to stop.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub cancel: bool,
     /// What is left to do about the attempt that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,6 +204,11 @@ pub struct Run {
     pub expires: Timestamp,
     /// What happened.
     pub log: RunLog,
+}
+
+/// Whether a field has the value that most records have.
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What is known of a run when it is made.
