@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::jobs::{job_text, parse, realm_text};
-use crate::runs::broken;
 use crate::state::{COLUMNS, item};
+use crate::stored::broken;
 
 fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Applied, rusqlite::Error> {
     let job_id = job.fields.job_id;

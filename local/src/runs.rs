@@ -11,7 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
 use crate::letter::{self, Letter};
-use crate::stored::{LOAD_WITH_SPEC, load, newest, no_json, read, read_if_good, run_of, stored, text, tree};
+use crate::stored::{
+    LOAD_WITH_SPEC, broken, load, newest, no_json, read, read_if_good, run_of, stored, text, tree,
+};
 
 /// Runs removed at a time once they have expired.
 const MAX_EXPIRED: usize = 500;
@@ -23,10 +25,6 @@ const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
 
 fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
-}
-
-pub(crate) fn broken(error: serde_json::Error) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.

@@ -9,6 +9,11 @@ pub(crate) fn no_json(error: serde_json::Error) -> StoreError {
     StoreError::new(format!("a record of the store is no good: {error}"))
 }
 
+/// JSON that cannot be written or read, within an operation of SQLite.
+pub(crate) fn broken(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}
+
 pub(crate) fn read(record: &str) -> Result<Run, StoreError> {
     serde_json::from_str(record).map_err(no_json)
 }

@@ -51,8 +51,7 @@ impl Dispatcher {
             .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
         run.lineage = lineage;
         let spec = RunSpec { job: job.document.clone(), rendered: None };
-        let new = NewRun { run, spec };
-        let making = [(new, None)];
+        let making = [(NewRun { run, spec }, None)];
         let created = self.site().ports.runs.create(&making).await?.pop().unwrap_or_default();
         let [(NewRun { run, spec }, _)] = making;
         if let Some(why) = created.refused {

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::apply::{ApplyError, rest};
 use super::attempt::child_lineage;
-use super::same::same;
+use super::dispatch::with_globals;
 use super::steps::Place;
 use super::verdict::Verdict;
 use super::{Above, Engine};
@@ -55,10 +55,7 @@ impl<'a> Place<'a> {
             self.job.fields.globals.as_ref().unwrap_or(&none),
             &planned.globals,
         );
-        let mut job = job;
-        if !same(&globals, job.fields.globals.as_ref().unwrap_or(&none)) {
-            Arc::make_mut(&mut job).set_globals(globals);
-        }
+        let job = with_globals(job, globals);
         let step = u32::try_from(step).unwrap_or(u32::MAX);
         let key = parent.key.child(parent.attempt, step);
         let mut run = engine.dispatcher.record(&job, key, parent.run_id, engine.now(), engine.now());

@@ -266,10 +266,7 @@ impl Dispatcher {
             SpecError::check(problems)
                 .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })?;
         }
-        if !same(&globals, job.fields.globals.as_ref().unwrap_or(&none)) {
-            Arc::make_mut(&mut own).set_globals(globals);
-        }
-        Ok(own)
+        Ok(with_globals(own, globals))
     }
 
     /// Checks a stored spec the first time it is seen.
@@ -336,6 +333,14 @@ impl Dispatcher {
         }
         Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
     }
+}
+
+/// The job with these globals: itself where they are its own.
+pub(super) fn with_globals(mut job: Arc<JobSpec>, globals: Map<String, Value>) -> Arc<JobSpec> {
+    if !same(&globals, job.fields.globals.as_ref().unwrap_or(&Map::new())) {
+        Arc::make_mut(&mut job).set_globals(globals);
+    }
+    job
 }
 
 /// Remembers a job, and forgets all when there are too many.
