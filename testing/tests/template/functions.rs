@@ -81,13 +81,19 @@ pub(crate) fn nested_worker(templates: &Templates) -> Vec<String> {
         let left_out = parameter["Default"].is_null() && !given.contains(name);
         wrong.unless(!left_out, format!("worker.yaml needs {name}"));
     }
-    let pairs =
-        [("WorkerTimeout", "Timeout"), ("WorkerMemory", "Memory"), ("WorkerConcurrency", "Concurrency")];
+    let pairs = [
+        ("WorkerTimeout", "Timeout"),
+        ("WorkerMemory", "Memory"),
+        ("WorkerConcurrency", "Concurrency"),
+        ("WorkerBatch", "Batch"),
+    ];
     for (outer, inner) in pairs {
         let (outer_one, inner_one) = (templates.realm.parameter(outer), templates.worker.parameter(inner));
         for what in ["AllowedValues", "MinValue", "MaxValue", "Default"] {
             wrong.unless(outer_one[what] == inner_one[what], format!("{outer} and {inner}: {what}"));
         }
+        let passed_on = &nested["Parameters"][inner];
+        wrong.unless(*passed_on == json!({"Ref": outer}), format!("{inner} is {passed_on}"));
     }
     wrong.0
 }

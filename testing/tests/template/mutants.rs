@@ -21,6 +21,9 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Parameters/Concurrency/MinValue", "1", "takes messages"),
     ("worker", "/Parameters/Takes/Default", r#""process""#, "takes messages"),
     ("realm", "/Parameters/WorkerConcurrency/MinValue", "null", "takes messages"),
+    ("worker", "/Parameters/Batch/Default", "2", "takes messages"),
+    ("worker", "/Parameters/Batch/MaxValue", "11", "takes messages"),
+    ("realm", "/Resources/Worker/Properties/Parameters/Batch", "null", "worker.yaml's"),
     (
         "worker",
         "/Resources/Function/Properties/Events/Runs/Properties/FunctionResponseTypes",
@@ -134,7 +137,19 @@ const MUTANTS: &[Mutant] = &[
         "realm",
         "/Resources/OneOffScheduleRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition",
         "null",
-        "one-off",
+        "roles name",
+    ),
+    (
+        "realm",
+        "/Resources/ScheduleRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition/StringEquals/aws:SourceArn",
+        "null",
+        "roles name",
+    ),
+    (
+        "worker",
+        "/Resources/Role/Properties/AssumeRolePolicyDocument/Statement/0/Principal",
+        r#"{"AWS": "*"}"#,
+        "roles name",
     ),
     (
         "realm",

@@ -71,11 +71,6 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     }
 
     let role = realm.properties(ROLE);
-    let trust = &role["AssumeRolePolicyDocument"];
-    wrong.unless(
-        *trust == realm.properties("ScheduleRole")["AssumeRolePolicyDocument"],
-        format!("who may take the role: {trust}"),
-    );
     for statement in statements(role) {
         let statement = statement["Fn::If"].get(1).unwrap_or(statement);
         let holds = match &names(&statement["Action"])[..] {

@@ -1,5 +1,6 @@
 //! Queues, and how the worker takes from them.
 
+use pumice_testing::cloudformation::Template;
 use serde_json::{Value, json};
 
 use crate::{Templates, Wrong, names};
@@ -56,6 +57,11 @@ pub(crate) fn dead_letters(templates: &Templates) -> Vec<String> {
     wrong.0
 }
 
+/// How many runs an invocation takes: unless told, at least and at most.
+fn worker_batch(worker: &Template) -> [Option<u64>; 3] {
+    ["Default", "MinValue", "MaxValue"].map(|what| worker.parameter("Batch")[what].as_u64())
+}
+
 pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     let function = templates.worker.properties("Function");
@@ -65,6 +71,13 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
     wrong.unless(
         names(&source["FunctionResponseTypes"]).contains(&"ReportBatchItemFailures"),
         "one message that fails brings the whole batch back",
+    );
+    // More than ten would need a window, in which runs wait to be taken.
+    let (batch, most) = (worker_batch(&templates.worker), &source["BatchSize"]);
+    wrong.unless(*most == json!({"Ref": "Batch"}), format!("an invocation takes {most}"));
+    wrong.unless(
+        batch == [Some(1), Some(1), Some(10)],
+        format!("a batch, unless told, at least and at most: {batch:?}"),
     );
     let enabled = &source["Enabled"];
     wrong.unless(

@@ -1,6 +1,6 @@
 //! What functions and schedules may do.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Templates, Wrong, names, one_or_more};
 
@@ -16,6 +16,28 @@ const WILDCARDS: [(&str, &str); 5] = [
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
 ];
 
+/// Who may take a role. Scheduler acts for whoever has schedules: AWS advises to name the group (EventBridge
+/// Scheduler, confused deputy prevention).
+fn trusted(role: &str) -> Value {
+    let scheduler = |group: &str| {
+        let account = json!({"Ref": "AWS::AccountId"});
+        let group = json!({"Fn::GetAtt": format!("{group}.Arn")});
+        json!({"StringEquals": {"aws:SourceAccount": account, "aws:SourceArn": group}})
+    };
+    let service = |name: &str| json!({"Service": format!("{name}.amazonaws.com")});
+    let mut statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole"});
+    let (principal, condition) = match role {
+        "ScheduleRole" => (service("scheduler"), Some(scheduler("ScheduleGroup"))),
+        "OneOffScheduleRole" => (service("scheduler"), Some(scheduler("OneOffScheduleGroup"))),
+        _ => (service("lambda"), None),
+    };
+    statement["Principal"] = principal;
+    if let Some(condition) = condition {
+        statement["Condition"] = condition;
+    }
+    json!([statement])
+}
+
 pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     for (name, function) in templates.of_type("AWS::Serverless::Function") {
@@ -29,6 +51,8 @@ pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
             managed.is_null() || *managed == chosen,
             format!("{name} has policies of AWS's: {managed}"),
         );
+        let trust = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
+        wrong.unless(*trust == trusted(name), format!("who may take {name}: {trust}"));
         let policies = role["Properties"]["Policies"].as_array().into_iter().flatten();
         let statements =
             policies.flat_map(|it| it["PolicyDocument"]["Statement"].as_array().into_iter().flatten());
