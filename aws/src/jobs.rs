@@ -80,11 +80,11 @@ impl JobStore for Store {
             .collect())
     }
 
-    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+    async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
         if !self.gives_hints() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
-        Ok(items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect())
+        Ok(Some(items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect()))
     }
 }

@@ -9,6 +9,7 @@ mod connect;
 mod failure;
 pub mod function;
 mod jobs;
+mod lava_events;
 mod names;
 mod objects;
 mod queue;

@@ -49,6 +49,12 @@ impl Names {
         self.table("state")
     }
 
+    /// The table in which lava's own workers tell of runs; its keys are `job_id` and `run_id`.
+    #[must_use]
+    pub fn events(&self) -> String {
+        self.table("events")
+    }
+
     fn table(&self, name: &str) -> String {
         format!("{}.{}.{name}", self.prefix, self.realm)
     }

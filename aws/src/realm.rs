@@ -120,9 +120,10 @@ impl Realm {
             ports: Ports {
                 jobs: store.clone(),
                 runs: store.clone(),
-                state: store,
+                state: store.clone(),
                 queue: Arc::new(self.queues.clone()),
                 scheduler: self.scheduler.clone(),
+                lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),

@@ -20,6 +20,8 @@ use crate::runs::Ahead;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
+/// How long a table of lava's that is not there is not asked for again.
+const WITHOUT_LAVA_FRESH: Duration = Duration::from_secs(300);
 /// Most jobs that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 /// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
@@ -42,6 +44,8 @@ pub struct Store {
 struct Remembered {
     realm: Option<(Instant, Arc<RealmSpec>)>,
     jobs: HashMap<JobId, Arc<JobSpec>>,
+    /// When lava's table of events was found out not to be there, or not for this one to read.
+    without_lava: Option<Instant>,
 }
 
 impl Store {
@@ -110,6 +114,14 @@ impl Store {
         }
         remembered.jobs.insert(job.fields.job_id.clone(), job.clone());
         job
+    }
+
+    pub(crate) fn is_without_lava(&self) -> bool {
+        self.remembered().without_lava.is_some_and(|found| found.elapsed() < WITHOUT_LAVA_FRESH)
+    }
+
+    pub(crate) fn remember_without_lava(&self) {
+        self.remembered().without_lava = Some(Instant::now());
     }
 
     pub(crate) fn realm_key(&self) -> Item {

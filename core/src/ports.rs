@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::ids::{JobId, RunKey, StateId, WorkerName};
+use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run, Status};
@@ -134,8 +134,8 @@ pub trait JobStore: Send + Sync {
     /// The jobs with these ids, in this order; `None` for one that does not exist, the reason for
     /// one whose stored spec no longer holds.
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError>;
-    /// The ids of all jobs, to find the one that was meant; may be empty where that costs too much.
-    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError>;
+    /// The ids of all jobs, to find the one that was meant; `None` where that costs too much.
+    async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError>;
 }
 
 /// A JSON object: a job's or a realm's document as it is stored.
@@ -284,6 +284,13 @@ pub trait Scheduler: Send + Sync {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
 }
 
+/// What lava's own workers have recorded of the runs that they were given (lava guide, The Events Table).
+#[async_trait]
+pub trait LavaEvents: Send + Sync {
+    /// The record of a run as lava keeps it; `None` when there is none, or no such table.
+    async fn event(&self, job_id: &JobId, run_id: RunId) -> Result<Option<Doc>, StoreError>;
+}
+
 /// A message as it was handed out.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -354,6 +361,8 @@ pub struct Ports {
     /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper
     /// alone.
     pub scheduler: Option<Arc<dyn Scheduler>>,
+    /// What lava's own workers have recorded; `None` where there are none.
+    pub lava_events: Option<Arc<dyn LavaEvents>>,
     /// Files that outlive a run.
     pub objects: Arc<dyn ObjectStore>,
     /// The time.

@@ -196,6 +196,7 @@ impl Home {
                 queue: database,
                 // The sweeper comes every second: no run needs another way.
                 scheduler: None,
+                lava_events: None,
                 objects: Arc::new(Folders),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),

@@ -121,12 +121,12 @@ impl JobStore for Database {
         .await
     }
 
-    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
+    async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT job_id FROM jobs")?;
             let ids =
                 statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(ids.into_iter().filter_map(|id| JobId::new(id).ok()).collect())
+            Ok(Some(ids.into_iter().filter_map(|id| JobId::new(id).ok()).collect()))
         })
         .await
     }

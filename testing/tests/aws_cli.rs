@@ -201,7 +201,11 @@ async fn what_is_not_there_is_told_clearly() {
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {told}");
         assert!(told.contains(wanted), "{arguments:?}: {told}");
     };
-    fails(&["dispatch", "no/such"], 2, "no such job no/such");
+    fails(
+        &["dispatch", "no/such"],
+        2,
+        "no such job no/such (the realm has no jobs yet: `pumice apply` adds them)",
+    );
     fails(&["runs", "show", "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55"], 2, "no such run");
     let mut elsewhere = cloud.pumice_command(&["jobs", "list"]);
     elsewhere.env("LAVA_PREFIX", "other");

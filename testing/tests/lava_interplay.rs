@@ -1,14 +1,17 @@
 //! Pumice beside lava itself, on one realm: each dispatches what the other runs.
 
 use std::process::Command;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use pumice_core::ids::RunKey;
-use pumice_core::ports::Catalog;
+use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::ports::{Catalog, Clock, Consumer};
+use pumice_core::request::When;
 use pumice_core::run::Status;
-use pumice_testing::standins::{Cloud, folder, until};
+use pumice_local::SystemClock;
+use pumice_testing::standins::{Cloud, Faulty, dispatch, folder, key_of, request, until};
 use serde_json::{Value, json};
 
 /// A job as lava wants it: with all that lava's schema asks for.
@@ -19,8 +22,8 @@ fn job(id: &str, worker: &str, kind: &str, payload: Value) -> Value {
     })
 }
 
-/// The tables that only lava uses, and the realm as lava wants it.
-async fn add_lavas(cloud: &Cloud) {
+/// The tables that only lava uses, and the realm as lava wants it, with its own workers named.
+async fn add_lavas(cloud: &Cloud, foreign: &str) {
     for (table, keys) in [("events", vec!["job_id", "run_id"]), ("connections", vec!["conn_id"])] {
         let mut request = cloud.clients.dynamodb.create_table().table_name(format!("lava.test.{table}"));
         for (name, kind) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
@@ -34,7 +37,7 @@ async fn add_lavas(cloud: &Cloud) {
     }
     let realm = json!({
         "realm": "test", "s3_temp": "s3://test-bucket/tmp", "s3_payloads": "s3://test-bucket/payloads",
-        "s3_key": "alias/lava-test-user",
+        "s3_key": "alias/lava-test-user", "config": { "FOREIGN_WORKERS": foreign },
     });
     cloud.realm.store().put_realm(realm.as_object().cloned().expect("an object")).await.expect("it is put");
 }
@@ -54,7 +57,7 @@ async fn what_lava_dispatches_pumice_runs() {
     let mut reads = job("reads", "core", "cmd", json!("echo '{{ state.mark }}' '{{ globals.who }}'"));
     reads["state"] = json!({ "mark": "none" });
     let cloud = Cloud::start(&[reads]).await;
-    add_lavas(&cloud).await;
+    add_lavas(&cloud, "").await;
     cloud.deploy_worker("core", 30, 1);
     let home = tempfile::tempdir().expect("a folder");
     // A state item that lava put.
@@ -74,13 +77,109 @@ async fn what_lava_dispatches_pumice_runs() {
 }
 
 #[tokio::test]
-async fn what_pumice_dispatches_lava_runs() {
-    let cloud = Cloud::start(&[job("note", "other", "log", Value::Null)]).await;
-    add_lavas(&cloud).await;
-    cloud.deploy_dispatcher();
-    let key: RunKey = cloud.dispatch(&json!({ "job_id": "note", "globals": { "who": "pumice" } }));
+async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
+    let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
+    add_lavas(&realm.cloud, "other").await;
+    realm.cloud.deploy_dispatcher();
+    let key = realm.cloud.dispatch(&json!({ "job_id": "note", "globals": { "who": "pumice" } }));
+    assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_some()), "it is given once");
+    work_as_lava(&realm.cloud, &key).await;
+    // Two minutes later the sweeper looks what became of it.
+    assert_eq!(realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps"), 1);
+    let run = realm.load(&key).await.expect("it is there");
+    assert_eq!((run.status, run.due_at, run.reason), (Status::Complete, None, None));
+    assert!(run.ts_start <= run.ts_end && run.ts_start.is_some() && run.hostname.is_some());
+    assert_eq!(messages(&realm).await, Vec::<Value>::new(), "lava would run it once more");
+}
+
+#[tokio::test]
+async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
+    let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
+    add_lavas(&realm.cloud, "").await;
+    let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
+    let key = key_of(&run);
+    assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_none()));
+    work_as_lava(&realm.cloud, &key).await;
+    realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps");
+    assert_eq!(realm.load(&key).await.map(|run| run.status), Some(Status::Complete));
+    assert_eq!(messages(&realm).await, Vec::<Value>::new(), "lava would run it once more");
+}
+
+#[tokio::test]
+async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with() {
+    let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
+    add_lavas(&realm.cloud, "oth*").await;
+    let mut far = request("note");
+    far.when = When::At(SystemClock.now() + chrono::TimeDelta::hours(1));
+    far.globals.insert("who".to_owned(), json!("pumice"));
+    let run = dispatch(&realm.dispatcher().await, far).await.expect("it is taken");
+    assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is early");
+    let sweep = async |seconds| {
+        let sweeper = realm.dispatcher_at(realm.skewed_site(seconds).await);
+        sweeper.sweep().await.expect("it sweeps")
+    };
+    assert_eq!(sweep(2_600).await, 0, "it is early");
+    // Its queue holds it for the five seconds that are left.
+    assert_eq!(sweep(3_595).await, 1);
+    let key = key_of(&run);
+    assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_some()));
+    assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is early");
+    let sent = until(async || Some(messages(&realm).await).filter(|sent| !sent.is_empty())).await;
+    let sent = sent.expect("it comes in time");
+    let globals: Vec<&Value> = sent.iter().map(|message| &message["globals"]).collect();
+    assert_eq!(globals, [&json!({ "who": "pumice" })], "{sent:?}");
+    // lava counts from here how late a run is.
+    let told =
+        sent[0]["ts_dispatch"].as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
+    assert!(told.is_some_and(|at| at > SystemClock.now() + chrono::TimeDelta::minutes(59)), "{told:?}");
+    let later = realm.dispatcher_at(realm.skewed_site(4_000).await);
+    assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has told nothing yet");
+    assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is sent once");
+    let cancelled = later.cancel(&key).await.expect("it is let go");
+    assert!(cancelled.reason.is_some_and(|reason| reason.contains("may run it all the same")));
+    assert_eq!(realm.load(&key).await.map(|run| run.status), Some(Status::Cancelled));
+}
+
+#[tokio::test]
+async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
+    let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
+    add_lavas(&realm.cloud, "other").await;
+    let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
+    let status_after = async |days: i64| {
+        let sweeper = realm.dispatcher_at(realm.skewed_site(days * 86_400).await);
+        sweeper.sweep().await.expect("it sweeps");
+        realm.load(&key_of(&run)).await.map(|run| (run.status, run.reason))
+    };
+    assert_eq!(status_after(13).await, Some((Status::Dispatched, None)));
+    let reason = "lava's worker has told of no end of it for 14 days".to_owned();
+    assert_eq!(status_after(15).await, Some((Status::Failed, Some(reason))));
+}
+
+#[tokio::test]
+async fn jobs_of_types_that_only_lava_has_are_sent_to_lava() {
+    let jobs =
+        [job("theirs", "other", "sqlc", json!("{{ not.a.template")), job("ours", "core", "sqlc", json!("x"))];
+    let realm = Faulty::start(&jobs).await;
+    add_lavas(&realm.cloud, "other").await;
+    let dispatcher = realm.dispatcher().await;
+    dispatch(&dispatcher, request("theirs")).await.expect("it is lava's to check");
+    assert_eq!(messages(&realm).await.len(), 1);
+    let refused = dispatch(&dispatcher, request("ours")).await.expect_err("nobody can run it").to_string();
+    assert!(refused.contains("no such job type"), "{refused}");
+}
+
+/// What is in the queue of worker `other`; it is taken out.
+async fn messages(realm: &Faulty) -> Vec<Value> {
+    let (queues, other) = (realm.cloud.realm.queues(), WorkerName::new("other").expect("a name"));
+    let taken = queues.receive(&other, 10, Duration::from_secs(1)).await.expect("the queue answers");
+    queues.delete(taken.iter().map(|it| it.receipt.clone()).collect()).await.expect("the queue answers");
+    taken.iter().map(|it| serde_json::from_str(&it.body).expect("it is JSON")).collect()
+}
+
+/// Lets lava's own worker take what is there for it, until it has told that a run is complete.
+async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
     let home = tempfile::tempdir().expect("a folder");
-    let mut worker = lava(&cloud, "lava-worker", home.path());
+    let mut worker = lava(cloud, "lava-worker", home.path());
     worker.args([
         "--root",
         "--batch",

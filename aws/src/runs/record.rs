@@ -31,7 +31,7 @@ pub(super) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 24] = [
+pub(super) const OPTIONAL: [&str; 25] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -41,6 +41,7 @@ pub(super) const OPTIONAL: [&str; 24] = [
     "duties",
     "first_due",
     "foreach_index",
+    "handed_over",
     "hostname",
     "keyed",
     "lease",
@@ -257,6 +258,7 @@ mod tests {
             first_due: Some(at),
             due_at: Some(at),
             ts_dispatch: at,
+            handed_over: Some(at),
             ts_start: Some(at),
             ts_attempt: Some(at),
             ts_end: Some(at),

@@ -110,6 +110,9 @@ async fn cancel(global: &Global, dispatcher: &Dispatcher, keys: &[RunKey]) -> Re
     let mut wrong = Vec::new();
     for key in keys {
         match dispatcher.cancel(key).await {
+            Ok(run) if run.handed_over.is_some() => {
+                told.push((key, "cancelled, but lava's worker may run it all the same:"));
+            }
             Ok(run) if run.status.is_end() => told.push((key, "cancelled")),
             Ok(_) => told.push((key, "stopping")),
             Err(ApplyError::Illegal(IllegalTransition::Ended, run)) => {

@@ -1,10 +1,10 @@
 //! `apply`, `check`, `jobs` and `schema`.
 
+use pumice_core::engine;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
-use pumice_core::problem::did_you_mean;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, RealmFields, RealmSpec};
 use serde_json::{Value, json};
@@ -181,9 +181,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
 
 /// The failure that names a job which does not exist, and the one that may have been meant.
 pub(super) async fn no_such_job(store: &dyn JobStore, job: &JobId) -> Result<Failure, Failure> {
-    let known = store.job_ids().await?;
-    let hint = did_you_mean(job.as_str(), known.iter().map(JobId::as_str)).map(|hint| format!(" ({hint})"));
-    Ok(Failure::Wrong(format!("no such job {job}{}", hint.unwrap_or_default())))
+    Ok(Failure::Wrong(engine::no_such_job(store, job).await?.to_string()))
 }
 
 /// Prints a JSON Schema.

@@ -244,6 +244,17 @@ fn requests_are_checked() {
 }
 
 #[test]
+fn a_realm_without_jobs_says_what_to_do() {
+    let pumice = Pumice::new();
+    pumice.write("realm.json", json!({ "realm": "test" }).to_string());
+    assert_eq!(pumice.run(&["apply", "realm.json"]).status, 0);
+    let printed = pumice.run(&["dispatch", "hello"]);
+    assert_eq!(printed.status, 2);
+    let wanted = "no such job hello (the realm has no jobs yet: `pumice apply` adds them)";
+    assert!(printed.err.contains(wanted), "{}", printed.err);
+}
+
+#[test]
 fn one_bad_request_does_not_stop_the_others() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());

@@ -181,18 +181,20 @@ impl Dispatcher {
         self.send_all(vec![outgoing]).await;
     }
 
-    /// Sends messages. One that is not sent costs time only: the sweeper sends it.
-    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) {
+    /// Sends messages; tells which were sent. One that is not costs time only: the sweeper sends it.
+    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<bool> {
         if messages.is_empty() {
-            return;
+            return Vec::new();
         }
         let about = about(&messages);
         let outcomes = self.site().ports.queue.send(messages).await;
-        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
-            if let Err(error) = outcome {
+        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| {
+            if let Err(error) = &outcome {
                 tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
             }
-        }
+            outcome.is_ok()
+        });
+        sent.collect()
     }
 
     /// Has messages sent at their time, where there is who does. One that is not costs the second way of
@@ -259,6 +261,7 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.duties == wanted.duties
         && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
+        && stored.handed_over == wanted.handed_over
 }
 
 /// One line about a run whose record somebody removed while it went on.

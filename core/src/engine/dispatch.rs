@@ -13,8 +13,8 @@ use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
-use crate::ports::{StoreError, StoredJob};
-use crate::problem::{SpecError, nearest};
+use crate::ports::{JobStore, StoreError, StoredJob};
+use crate::problem::{SpecError, did_you_mean};
 use crate::request::DispatchRequest;
 use crate::run::{NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
@@ -157,15 +157,22 @@ impl Dispatcher {
             reminders.push(reminder);
         }
         let created = self.site.ports.runs.create(&runs).await?;
-        let (mut unsent, mut later) = (Vec::new(), Vec::new());
+        let (mut unsent, mut later, mut given) = (Vec::new(), Vec::new(), Vec::new());
         let mut outcomes = Vec::with_capacity(runs.len());
         for (((new, message), reminder), created) in runs.into_iter().zip(reminders).zip(created) {
-            unsent.extend(message.filter(|_| created.is_unsent()));
+            let foreign = message.is_some() && created.is_new() && self.is_foreign(&new.run.worker);
+            let message = message.filter(|_| created.is_unsent() && (!foreign || self.may_give(&new.run)));
+            if foreign && (created.sent || message.is_some()) {
+                given.push((new.run.clone(), message.is_some().then_some(unsent.len())));
+            }
+            unsent.extend(message);
             later.extend(reminder.filter(|_| created.is_new()));
             outcomes.push(answer(&new.run, created));
         }
-        self.send_all(unsent).await;
+        let sent = self.send_all(unsent).await;
         self.schedule_all(later).await;
+        given.retain(|(_, place)| place.is_none_or(|place| sent[place]));
+        self.hand_over(given.into_iter().map(|(run, _)| run).collect()).await;
         Ok(outcomes)
     }
 
@@ -182,7 +189,7 @@ impl Dispatcher {
         let job = match job {
             Some(Ok(job)) => job,
             Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }),
-            None => return Err(self.no_such_job(job_id).await?),
+            None => return Err(no_such_job(&*self.site.ports.jobs, job_id).await?),
         };
         if origin.is_some_and(|origin| &origin.job_id == job_id) {
             return Err(DispatchError::Circular(job_id.to_string()));
@@ -203,15 +210,8 @@ impl Dispatcher {
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });
         }
         let rendered = self.render_now(&run, &job, realm).await?;
-        let first = self.first_message(&mut run, request, origin, now)?;
+        let first = self.first_message(&mut run, &job, request, origin, now)?;
         Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered } }, first })
-    }
-
-    async fn no_such_job(&self, job_id: &JobId) -> Result<DispatchError, StoreError> {
-        let known = self.site.ports.jobs.job_ids().await?;
-        let near = nearest(job_id.as_str(), known.iter().map(JobId::as_str));
-        let hint = near.map(|near| format!("did you mean {near:?}?"));
-        Ok(DispatchError::NoSuchJob { job_id: job_id.to_string(), hint })
     }
 
     /// Payload and parameters as they would run at `start`, with nothing recorded or sent.
@@ -231,7 +231,7 @@ impl Dispatcher {
             Some(Err(error)) => {
                 return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error });
             }
-            None => return Err(self.no_such_job(&request.job_id).await?),
+            None => return Err(no_such_job(&*self.site.ports.jobs, &request.job_id).await?),
         };
         let run_id = self.run_id(request, Asker::default(), 0, start);
         let run = self.record(&job, RunKey::root(run_id), run_id, start, start);
@@ -262,9 +262,7 @@ impl Dispatcher {
         if !request.parameters.is_empty() {
             let own = Arc::make_mut(&mut own);
             own.set_parameters(merge_parameters(&job.parameters(), &request.parameters));
-            let problems = self.registry.check_job(own, &self.site.settings);
-            SpecError::check(problems)
-                .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })?;
+            self.check(own)?;
         }
         Ok(with_globals(own, globals))
     }
@@ -276,11 +274,19 @@ impl Dispatcher {
         if checked.get(job_id).is_some_and(|known| Arc::ptr_eq(known, job)) {
             return Ok(());
         }
-        let problems = self.registry.check_job(job, &self.site.settings);
-        SpecError::check(problems)
-            .map_err(|error| DispatchError::BadSpec { job_id: job_id.to_string(), error })?;
+        self.check(job)?;
         remember(&mut checked, job);
         Ok(())
+    }
+
+    /// Checks a job's type, payload and actions. Those of a worker of lava's own are lava's to check.
+    fn check(&self, job: &JobSpec) -> Result<(), DispatchError> {
+        if self.is_foreign(&job.fields.worker) {
+            return Ok(());
+        }
+        let problems = self.registry.check_job(job, &self.site.settings);
+        SpecError::check(problems)
+            .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })
     }
 
     /// The job of a run's pinned document: as it was read before where it is the same, in the same order.
@@ -324,7 +330,7 @@ impl Dispatcher {
         realm: &RealmSpec,
     ) -> Result<Option<Rendered>, StoreError> {
         let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok(None) };
-        if job.fields.render_at == Some(RenderAt::Run) {
+        if job.fields.render_at == Some(RenderAt::Run) || self.is_foreign(&job.fields.worker) {
             return Ok(None);
         }
         let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
@@ -333,6 +339,21 @@ impl Dispatcher {
         }
         Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
     }
+}
+
+/// The error that names a job which does not exist, and the one that may have been meant.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be reached.
+pub async fn no_such_job(jobs: &dyn JobStore, job_id: &JobId) -> Result<DispatchError, StoreError> {
+    let hint = match jobs.job_ids().await? {
+        Some(known) if known.is_empty() => {
+            Some("the realm has no jobs yet: `pumice apply` adds them".to_owned())
+        }
+        Some(known) => did_you_mean(job_id.as_str(), known.iter().map(JobId::as_str)),
+        None => None,
+    };
+    Ok(DispatchError::NoSuchJob { job_id: job_id.to_string(), hint })
 }
 
 /// The job with these globals: itself where they are its own.

@@ -4,19 +4,20 @@ use serde_json::{Map, Value, json};
 
 use super::Limits;
 use super::dispatch::Dispatcher;
+use super::foreign::message_for_lava;
 use crate::Timestamp;
 use crate::globals::merge_globals;
 use crate::ids::{RunId, RunKey};
 use crate::job_type::{DispatchError, Origin};
-use crate::message::{MAX_MESSAGE_BYTES, Message};
+use crate::message::{MAX_MESSAGE_BYTES, Message, iso};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
-use crate::run::{Input, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::run::{Input, Lineage, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::{JobSpec, Overlap};
 
 /// The first message of a run.
 pub(super) enum First {
-    /// There is none: the run has ended already.
+    /// There is none: the run has ended already, or the sweeper alone sends it.
     None,
     /// Its queue takes it now, and holds it until the run is due.
     Now(Outgoing),
@@ -52,18 +53,25 @@ impl Dispatcher {
     pub(super) fn first_message(
         &self,
         run: &mut Run,
+        job: &JobSpec,
         request: &DispatchRequest,
         origin: Option<&Origin>,
         now: Timestamp,
     ) -> Result<First, DispatchError> {
-        let Some(wake) = first_wake(run, now) else {
+        let wake = first_wake(run, now);
+        if wake.is_none() && !self.is_foreign(&run.worker) {
             let message = Message::reminder(&self.site().realm, run);
             return Ok(First::Later(Outgoing { message, at: run.not_before }));
+        }
+        let message = if self.is_foreign(&run.worker) {
+            message_for_lava(&self.site().realm, run, &job.document)
+        } else {
+            let mut message = Message::about(&self.site().realm, run);
+            let globals = origin_globals(request, origin);
+            message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
+            message.globals = Some(globals).filter(|map| !map.is_empty());
+            message
         };
-        let mut message = Message::about(&self.site().realm, run);
-        let globals = origin_globals(request, origin);
-        message.parameters = Some(request.parameters.clone()).filter(|map| !map.is_empty());
-        message.globals = Some(globals).filter(|map| !map.is_empty());
         if message.parameters.is_some() || message.globals.is_some() {
             let bytes = message.body().len();
             if bytes > MAX_MESSAGE_BYTES {
@@ -73,7 +81,8 @@ impl Dispatcher {
                 return Err(DispatchError::TooLarge(text));
             }
         }
-        Ok(First::Now(Outgoing { message, at: wake.at }))
+        // To a worker of lava's own a reminder would say nothing.
+        Ok(wake.map_or(First::None, |wake| First::Now(Outgoing { message, at: wake.at })))
     }
 }
 
@@ -82,17 +91,20 @@ impl Dispatcher {
 fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<String, Value> {
     let Some(origin) = origin else { return request.globals.clone() };
     let mut globals = merge_globals(&Map::new(), &origin.globals, &request.globals);
-    let lineage = &origin.lineage;
-    let own = json!({
-        "master_job_id": lineage.master_job_id,
-        "master_start": crate::message::iso(lineage.master_start),
-        "master_ustart": crate::message::iso(lineage.master_start),
-        "parent_job_id": lineage.parent_job_id,
-        "parent_start": crate::message::iso(lineage.parent_start),
-        "parent_ustart": crate::message::iso(lineage.parent_start),
-    });
-    globals.insert("lava".to_owned(), own);
+    globals.insert("lava".to_owned(), own_globals(&origin.lineage));
     globals
+}
+
+/// What lava keeps under `globals.lava` in a message (lava guide, Globals Owned by Lava).
+pub(super) fn own_globals(lineage: &Lineage) -> Value {
+    json!({
+        "master_job_id": lineage.master_job_id,
+        "master_start": iso(lineage.master_start),
+        "master_ustart": iso(lineage.master_start),
+        "parent_job_id": lineage.parent_job_id,
+        "parent_start": iso(lineage.parent_start),
+        "parent_ustart": iso(lineage.parent_start),
+    })
 }
 
 pub(super) fn not_before(when: When, now: Timestamp) -> Timestamp {

@@ -8,6 +8,7 @@ mod attempt;
 mod children;
 mod dispatch;
 mod duties;
+mod foreign;
 mod fresh;
 mod grip;
 mod handle;
@@ -22,7 +23,7 @@ mod verdict;
 use std::sync::Arc;
 
 pub use apply::ApplyError;
-pub use dispatch::{Accepted, Dispatcher};
+pub use dispatch::{Accepted, Dispatcher, no_such_job};
 pub use handle::Handled;
 
 use crate::Timestamp;

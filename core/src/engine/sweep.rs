@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::apply::{ApplyError, rest};
 use super::dispatch::Dispatcher;
 use crate::ports::StoreError;
-use crate::run::Input;
+use crate::run::{Input, Run};
 
 /// Most runs looked at in one sweep.
 const MAX_SWEPT: usize = 1_000;
@@ -21,7 +21,7 @@ impl Dispatcher {
         let due = self.site().ports.runs.due(self.now(), MAX_SWEPT).await?;
         let mut sent = 0;
         for part in due.chunks(AT_ONCE) {
-            let looking = part.iter().map(|run| self.apply(run.clone(), Input::Sweep));
+            let looking = part.iter().map(|run| self.look_at(run.clone()));
             for outcome in join_all(looking).await {
                 match outcome {
                     Ok(_) => sent += 1,
@@ -36,5 +36,14 @@ impl Dispatcher {
             }
         }
         Ok(sent)
+    }
+
+    /// Sees to it that somebody looks at a run, or to what a worker of lava's own has made of it.
+    async fn look_at(&self, run: Run) -> Result<Run, ApplyError> {
+        if run.may_be_foreign() {
+            self.look_at_foreign(run).await
+        } else {
+            self.apply(run, Input::Sweep).await
+        }
     }
 }

@@ -3,12 +3,12 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
-use chrono::SubsecRound;
+use chrono::{SubsecRound, TimeDelta};
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::fits::{held, not_ended, not_held, running, startable, without_duties};
-use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
+use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 use super::look::{crashes_so_far, is_suspended};
 use super::record::{Duties, Lease, Run};
 use super::retry::{begin_next, retry_delay};
@@ -104,6 +104,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             next.lease = Some(Lease { owner: worker, until });
             Ok(plain(next))
         }
+        Input::Giving => giving(run, now),
+        Input::HandOver => hand_over(run, now),
+        Input::Told(told) => foreign_end(run, told, now),
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
@@ -135,6 +138,7 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
         (_, true) => format!("Iteration {}, again after its worker was lost", run.attempt),
         _ => format!("Iteration {}", run.attempt),
     };
+    next.handed_over = None;
     next.status = Status::Running;
     next.log.push(Status::Running, now, Value::String(about));
     next.epoch += 1;
@@ -165,6 +169,7 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     }
     next.status = Status::Waiting;
     next.lease = None;
+    next.handed_over = None;
     if run.ts_start.is_none() {
         next.first_due.get_or_insert(run.not_before);
     }
@@ -369,7 +374,9 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         return Ok(Decision { run: next, wake, lock: None });
     }
     next.epoch += 1;
-    next.reason = Some("cancelled before it ran".to_owned());
+    let given = "cancelled; the worker of lava's own that it was given to may run it all the same";
+    let reason = if run.handed_over.is_some() { given } else { "cancelled before it ran" };
+    next.reason = Some(reason.to_owned());
     next.set_result(json!({ "error": "cancelled" }));
     next.log.push(Status::Cancelled, now, Value::Null);
     let mut decision = end(next, Status::Cancelled, None, true, now);
@@ -380,18 +387,73 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     Ok(decision)
 }
 
+/// Of several that would send the same message, one may.
+fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    let due = run.due_at.is_some_and(|due| due <= now);
+    if !due || !run.may_be_foreign() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    Ok(plain(Run { due_at: Some(now + lull(run, now)), ..run.clone() }))
+}
+
+fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    if !run.may_be_foreign() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    next.handed_over = Some(now);
+    next.due_at = Some(run.not_before.max(now) + WAKE_GRACE.delta());
+    let about = format!("given to worker {}, which is lava's own", run.worker);
+    next.log.push(Status::Dispatched, now, Value::String(about));
+    Ok(plain(next))
+}
+
+/// The end that a worker of lava's own has recorded. Retries and actions were its own business.
+fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    if !run.may_be_foreign() || !told.status.is_end() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    // Nobody may claim what was read before.
+    next.epoch += 1;
+    next.reason = told.reason();
+    next.hostname = told.hostname;
+    let info = if told.status == Status::Complete { Value::Null } else { told.info.clone() };
+    next.log.push(told.status, told.ended, info);
+    next.set_result(match told.info {
+        Value::String(text) => json!({ "error": text }),
+        info => info,
+    });
+    let mut decision = end(next, told.status, None, false, told.ended);
+    // Only now: what was never claimed has no lock to free.
+    decision.run.ts_start = told.began;
+    Ok(decision)
+}
+
 fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if run.due_at.is_none_or(|due| now < due) {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
+    if run.handed_over.is_some() && run.may_be_foreign() {
+        // A message of its own would start it once more: lava runs what it is sent.
+        next.due_at = Some(now + lull(run, now));
+        return Ok(plain(next));
+    }
     let wake = wake(&mut next, now);
     if let Some(wake) = &wake {
-        // The longer a run has waited, the longer it is left alone: one that stands in a long line
-        // must not get a further message every minute.
-        let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
-        let lull = (now - run.ts_end.map_or(since, |end| end.max(since))).min(MAX_LULL.delta());
-        next.due_at = Some(wake.at + lull.max(WAKE_GRACE.delta()));
+        next.due_at = Some(wake.at + lull(run, now));
     }
     Ok(Decision { run: next, wake, lock: None })
+}
+
+/// How long a run is left alone that was looked at: the longer it has waited the longer, for one that stands
+/// in a long line must not get a further message every minute.
+fn lull(run: &Run, now: Timestamp) -> TimeDelta {
+    let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
+    let waited = now - run.ts_end.map_or(since, |end| end.max(since));
+    waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())
 }

@@ -136,6 +136,12 @@ pub enum Input {
         /// Until when the claim holds from now on.
         until: Timestamp,
     },
+    /// Whoever writes this is about to send its message to a worker of lava's own.
+    Giving,
+    /// Its message has been given to a worker of lava's own.
+    HandOver,
+    /// It has ended, as a worker of lava's own has recorded.
+    Told(Told),
     /// A child of it has ended.
     ChildEnded,
     /// The run of its job that was in its way has ended.
@@ -146,10 +152,44 @@ pub enum Input {
     Sweep,
 }
 
+/// How a run ended that a worker of lava's own ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// As what.
+    pub status: Status,
+    /// What there is to tell.
+    pub info: Value,
+    /// When it started.
+    pub began: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Where.
+    pub hostname: Option<String>,
+}
+
+impl Told {
+    /// Why it did not end well, if it did not: a text, or the error among what lava tells (lava's run_job).
+    pub(super) fn reason(&self) -> Option<String> {
+        match &self.info {
+            _ if self.status == Status::Complete => None,
+            Value::String(text) => Some(bounded_text(text.clone())),
+            info => info["error"].as_str().map(|text| bounded_text(text.to_owned())),
+        }
+    }
+
+    /// The same without what lava tells besides the reason.
+    fn without_info(&self, why: &str) -> Option<Self> {
+        let left_out = bounded_text(format!("what lava told of it is left out: {why}"));
+        let bare = json!({ "error": self.reason(), "left_out": left_out });
+        (self.info.get("left_out").is_none()).then(|| Self { info: bare, ..self.clone() })
+    }
+}
+
 impl Input {
     /// The same with less, after a store has said for this reason that it can never record it; `None`
     /// when there is nothing to leave out. From a claim that is what the job's `event_log` gave, from
-    /// the end of an attempt first what was rendered for it, and only then its result.
+    /// the end of an attempt first what was rendered for it, and only then its result; from an end that
+    /// lava tells, what it tells besides the reason.
     #[must_use]
     pub fn without_what_can_be_left_out(&self, why: &str) -> Option<Self> {
         let mut less = self.clone();
@@ -161,6 +201,7 @@ impl Input {
             Self::Claim { event_log: event_log @ Some(_), .. } => *event_log = None,
             Self::Finish { rendered: rendered @ Some(_), .. } => *rendered = None,
             Self::Finish { outcome, .. } => *outcome = outcome.without_result(why)?,
+            Self::Told(told) => *told = told.without_info(why)?,
             _ => return None,
         }
         Some(less)
@@ -281,6 +322,18 @@ mod tests {
             Some(Outcome::Failure { reason, .. }) => assert!(reason.len() < 9_000, "{}", reason.len()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_lava_tells_is_left_out_but_for_the_reason() {
+        let info = json!({ "error": "it broke", "output": "x" });
+        let (began, ended, hostname) = (None, Timestamp::UNIX_EPOCH, None);
+        let told = Input::Told(Told { status: Status::Failed, info, began, ended, hostname });
+        let less = told.without_what_can_be_left_out("it is large").unwrap();
+        let Input::Told(told) = &less else { panic!("{less:?}") };
+        let left_out = "what lava told of it is left out: it is large";
+        assert_eq!(told.info, json!({ "error": "it broke", "left_out": left_out }));
+        assert!(less.without_what_can_be_left_out("it is large").is_none(), "there is nothing more");
     }
 
     #[test]

@@ -139,6 +139,13 @@ pub struct Run {
     /// When it was dispatched.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub ts_dispatch: Timestamp,
+    /// When its message was given to a worker of lava's own, which runs it and knows nothing of this record.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub handed_over: Option<Timestamp>,
     /// When its first attempt started.
     #[serde(
         default,
@@ -250,6 +257,7 @@ impl Run {
             first_due: None,
             due_at: Some(not_before.max(now) + WAKE_GRACE.delta()),
             ts_dispatch: now,
+            handed_over: None,
             ts_start: None,
             ts_attempt: None,
             ts_end: None,
@@ -276,6 +284,12 @@ impl Run {
     #[must_use]
     pub fn attempt_start(&self) -> Option<Timestamp> {
         if self.attempt > 1 { self.ts_attempt } else { self.ts_start }
+    }
+
+    /// Whether nobody who keeps records has begun it: a worker of lava's own may have it.
+    #[must_use]
+    pub fn may_be_foreign(&self) -> bool {
+        self.status == Status::Dispatched && self.ts_start.is_none() && !self.is_child()
     }
 
     /// Whether this is a child that runs under its parent's run id.

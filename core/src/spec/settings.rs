@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::duration::Span;
+use crate::glob::fnmatch;
+use crate::ids::WorkerName;
 use crate::problem::{JsonPath, Problem, SpecError, show};
 use crate::size::parse_size;
 
@@ -17,6 +19,8 @@ pub struct Settings {
     pub cmd_timeout: Span,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava.
     pub event_ttl: Span,
+    /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
+    pub foreign_workers: Vec<String>,
     /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
     pub foreach_limit: usize,
     /// `FOREACH_MAX_LIMIT`: the highest limit a foreach may set; 25.
@@ -40,6 +44,7 @@ impl Default for Settings {
         Self {
             cmd_timeout: Span::from_mins(10),
             event_ttl: Span::from_days(30),
+            foreign_workers: Vec::new(),
             foreach_limit: 10,
             foreach_max_limit: 25,
             iteration_max_delay: Span::from_mins(5),
@@ -52,11 +57,12 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "CMD_TIMEOUT",
     "EVENT_TTL",
     "FOREACH_LIMIT",
     "FOREACH_MAX_LIMIT",
+    "FOREIGN_WORKERS",
     "ITERATION_MAX_DELAY",
     "ITERATION_MAX_LIMIT",
     "JOB_LOCAL_TMPDIR",
@@ -100,12 +106,19 @@ impl Settings {
         Ok(self)
     }
 
+    /// Whether a worker is lava's own: it takes lava's messages, and knows nothing of records.
+    #[must_use]
+    pub fn is_foreign(&self, worker: &WorkerName) -> bool {
+        self.foreign_workers.iter().any(|pattern| fnmatch(pattern, worker.as_str()))
+    }
+
     fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
         match name {
             "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
             "EVENT_TTL" => self.event_ttl = span(value)?,
             "FOREACH_LIMIT" => self.foreach_limit = count(value)? as usize,
             "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)? as usize,
+            "FOREIGN_WORKERS" => self.foreign_workers = names(value)?,
             "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
             "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?,
             "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
@@ -129,6 +142,17 @@ fn count(value: &Value) -> Result<u32, String> {
         other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
     };
     number.filter(|n| *n > 0).ok_or_else(|| format!("expected a whole number above 0, got {}", show(value)))
+}
+
+/// A list of names, or a text that has them with commas between.
+fn names(value: &Value) -> Result<Vec<String>, String> {
+    let texts: Option<Vec<&str>> = match value {
+        Value::String(text) => Some(text.split(',').collect()),
+        Value::Array(items) => items.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    let texts = texts.ok_or_else(|| format!("expected names, with commas between, got {}", show(value)))?;
+    Ok(texts.into_iter().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 fn flag(value: &Value) -> Result<bool, String> {
@@ -164,6 +188,19 @@ mod tests {
         assert_eq!(settings.event_ttl, Span::from_days(2));
         assert_eq!(settings.stderr_size, 2000);
         assert!(!settings.job_local_tmpdir);
+    }
+
+    #[test]
+    fn workers_of_lavas_are_told_by_name_or_pattern() {
+        let is_foreign = |value: Value, worker: &str| {
+            let settings = Settings::from_config(json!({ "FOREIGN_WORKERS": value }).as_object().unwrap());
+            settings.unwrap().is_foreign(&WorkerName::new(worker).unwrap())
+        };
+        assert!(is_foreign(json!("core, gp-*"), "gp-large") && is_foreign(json!(["core"]), "core"));
+        assert!(!is_foreign(json!("core, gp-*"), "gp") && !is_foreign(json!(""), "core"));
+        assert!(!Settings::default().is_foreign(&WorkerName::new("core").unwrap()));
+        let bad = Settings::from_config(json!({ "FOREIGN_WORKERS": 3 }).as_object().unwrap()).unwrap_err();
+        assert!(bad.to_string().contains("FOREIGN_WORKERS: expected names, with commas between"), "{bad}");
     }
 
     #[test]

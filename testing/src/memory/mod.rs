@@ -91,8 +91,8 @@ impl JobStore for Memory {
         Ok(ids.iter().map(|id| tables.jobs.get(id).cloned()).collect())
     }
 
-    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
-        Ok(self.tables().jobs.keys().cloned().collect())
+    async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
+        Ok(Some(self.tables().jobs.keys().cloned().collect()))
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::audit::state_of;
 use super::fakes;
+use super::lava::lavas;
 use super::world::World;
 
 /// Every run ended, every duty done, no lock held.
@@ -16,6 +17,9 @@ pub(crate) fn check(world: &mut World) {
         }
         if let Some(wrong) = misjudged(world, run) {
             found.push(("what is not enabled does not run", wrong));
+        }
+        if let Some(wrong) = world.untold(run) {
+            found.push(("what lava tells is recorded", wrong));
         }
         if let Some(missing) = undone(world, run) {
             found.push(("every duty is done", missing));
@@ -69,6 +73,10 @@ fn unadopted(world: &World) -> Option<String> {
 
 /// The actions of a run's end that nobody did.
 fn undone(world: &World, run: &Run) -> Option<String> {
+    if run.worker == lavas() {
+        // They are its own business.
+        return None;
+    }
     let when = match run.status {
         Status::Complete => "on_success",
         Status::Failed => "on_fail",

@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::ids::{JobId, RunKey, StateId};
+use pumice_core::ids::{JobId, RunId, RunKey, StateId};
 use pumice_core::ports::{
-    Change, Clock, CommitError, Created, JobStore, ObjectStore, Outgoing, Ports, Queue, Random, RunQuery,
-    RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore, Outgoing, Ports, Queue,
+    Random, RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -22,6 +22,9 @@ use super::faults::{Fate, Port};
 use super::mutants::Mutant;
 use super::versions;
 use super::world::{Shared, What, World, lock};
+
+/// The call that asks what lava tells.
+const LAVAS_EVENT: &str = "lava's event";
 
 /// Everything the engine asks of the world.
 #[derive(Clone)]
@@ -90,6 +93,7 @@ impl Hand {
             state: hand.clone(),
             queue: hand.clone(),
             scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
+            lava_events: Some(hand.clone()),
             objects: hand.clone(),
             clock: hand.clone(),
             random: hand,
@@ -128,6 +132,17 @@ impl Hand {
                 Fate::Well => format!("{name} {about}"),
                 fate => format!("{name} {about}: {fate:?}"),
             });
+            match fate {
+                Fate::Well => {}
+                Fate::Refused | Fate::Unknown | Fate::FalseConflict => {
+                    // Where no setting says whose the worker is, only its table does.
+                    let unasked = name == LAVAS_EVENT && !world.lava.named;
+                    if unasked || matches!(port, Port::Send | Port::Commit) {
+                        world.excuse(&about.to_string());
+                    }
+                }
+                _ => world.excuse_unnoted(),
+            }
             fate
         };
         match fate {
@@ -136,7 +151,16 @@ impl Hand {
             Fate::Refused => return Answer::Refused,
             _ => {}
         }
-        let value = effect(&mut lock(&self.world));
+        let value = {
+            let mut world = lock(&self.world);
+            let value = effect(&mut world);
+            // A store may have sent the message with the record that it made.
+            let untold = port == Port::Create && fate != Fate::Well;
+            if untold || matches!(fate, Fate::CrashAfter | Fate::FreezeAfter(_)) {
+                world.excuse_unnoted();
+            }
+            value
+        };
         match fate {
             Fate::CrashAfter => self.crash().await,
             Fate::FreezeAfter(pause) => self.freeze(pause).await,
@@ -192,8 +216,8 @@ impl JobStore for Hand {
             .await
     }
 
-    async fn job_ids(&self) -> Result<Vec<JobId>, StoreError> {
-        self.read("job_ids", &"", |world| world.jobs.keys().cloned().collect()).await
+    async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
+        self.read("job_ids", &"", |world| Some(world.jobs.keys().cloned().collect())).await
     }
 }
 
@@ -351,6 +375,13 @@ impl Scheduler for Hand {
             outcomes.push(answer.or_store_error());
         }
         outcomes
+    }
+}
+
+#[async_trait]
+impl LavaEvents for Hand {
+    async fn event(&self, _: &JobId, run_id: RunId) -> Result<Option<Doc>, StoreError> {
+        self.read(LAVAS_EVENT, &run_id, |world| world.lavas_record(run_id)).await
     }
 }
 

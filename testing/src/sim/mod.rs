@@ -6,6 +6,7 @@ mod ending;
 mod fakes;
 mod faults;
 mod hand;
+mod lava;
 mod mutants;
 mod runner;
 mod scenario;
@@ -89,6 +90,7 @@ fn run(
     let mut setup = (scenario.build)(&mut Prng::new(seed ^ 0x5ce7_a210));
     let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
     world.audit.prompt = world.faults.is_none();
+    world.lava.named = setup.lava_is_named;
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none();
     if setup.schedules {
         world.schedules = Some(BTreeSet::new());

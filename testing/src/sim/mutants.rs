@@ -72,11 +72,17 @@ pub enum Mutant {
     AdoptedAnew,
     /// A run that is due later than a queue holds a message gets no schedule, in a realm that makes them.
     NotScheduled,
+    /// It is not recorded that a run was given to a worker of lava's own.
+    GivenTwice,
+    /// A run is given to lava without the parameters and globals that it was asked for with.
+    GivenBare,
+    /// What lava tells of its runs is not read.
+    EndNotRead,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -106,6 +112,9 @@ impl Mutant {
         Self::DueMoved,
         Self::AdoptedAnew,
         Self::NotScheduled,
+        Self::GivenTwice,
+        Self::GivenBare,
+        Self::EndNotRead,
     ];
 }
 
@@ -159,6 +168,9 @@ pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
     if world.is(Mutant::DelayIgnored) {
         Arc::make_mut(&mut spec.job).shift_remove("max_run_delay");
     }
+    if world.is(Mutant::GivenBare) {
+        Arc::make_mut(&mut spec.job).shift_remove("globals");
+    }
 }
 
 /// A child that its parent looks at.
@@ -208,6 +220,7 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
         (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
         (Mutant::PlanKept, Some(stored)) if run.attempt > stored.attempt => run.rendered = stored.rendered,
+        (Mutant::GivenTwice, _) => run.handed_over = None,
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
         (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,

@@ -21,6 +21,7 @@ use super::audit::Violation;
 use super::fakes;
 use super::faults::{LEASE, WATCH};
 use super::hand::{Hand, put_back_early};
+use super::lava::lavas;
 use super::mutants::Mutant;
 use super::scenario::{Ask, Setup};
 use super::world::{BEGIN, Event, Role, Shared, Task, TaskId, What, World, lock, worker};
@@ -79,9 +80,10 @@ pub(crate) struct Outcome {
 }
 
 fn site(world: &Shared) -> Site {
+    let lavas = if lock(world).lava.named { vec![lavas().to_string()] } else { Vec::new() };
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
-        settings: Settings::default(),
+        settings: Settings { foreign_workers: lavas, ..Settings::default() },
         zone: pumice_template::Zone::Utc,
         hostname: "sim".to_owned(),
         scratch: std::env::temp_dir(),
@@ -199,6 +201,7 @@ impl Runner {
             What::Sweep => self.sweep(),
             What::Ask(index) => self.ask(index),
             What::Letter(letter) => self.letter(letter),
+            What::LavaEnds(run_id) => lock(&self.world).lava_ends(run_id),
             What::Cancel => self.cancel(),
             What::Calm => lock(&self.world).faults.calm(),
             What::Kill(id) => self.time_is_up(id),
@@ -317,6 +320,7 @@ impl Runner {
     }
 
     fn deliver(&mut self) {
+        self.deliver_to_lava();
         loop {
             let delivery = {
                 let mut world = lock(&self.world);

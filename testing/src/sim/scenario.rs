@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) limit: Option<u64>,
     /// Whether runs that are due later than a queue holds a message have schedules.
     pub(crate) schedules: bool,
+    /// Whether the realm's settings name the worker that is lava's own.
+    pub(crate) lava_is_named: bool,
     /// Until when the sweeper is out, in seconds from the beginning.
     pub(crate) sweeper_from: u64,
 }
@@ -55,7 +57,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 23] = [
+pub const SCENARIOS: [Scenario; 24] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -79,6 +81,7 @@ pub const SCENARIOS: [Scenario; 23] = [
     Scenario { name: "adopted", build: starts::adopted, small: false },
     Scenario { name: "line", build: starts::line, small: true },
     Scenario { name: "ahead", build: starts::ahead, small: true },
+    Scenario { name: "foreign", build: starts::foreign, small: true },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

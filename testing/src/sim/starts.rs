@@ -6,6 +6,7 @@ use pumice_core::request::When;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::lava::{GIVEN, lavas};
 use super::scenario::{
     Letter, Setup, chain, dag, foreach, limit, nested, overlapping, retry, short_nap, single,
 };
@@ -110,6 +111,29 @@ pub(super) fn ahead(prng: &mut Prng) -> Setup {
     }
     if prng.below(2) == 0 {
         setup.sweeper_from = SWEEPER_BACK;
+    }
+    setup
+}
+
+/// Runs of a worker that is lava's own.
+pub(super) fn foreign(prng: &mut Prng) -> Setup {
+    let mut setup = Setup { lava_is_named: prng.below(3) > 0, ..Setup::default() };
+    let job = setup.job(short_nap(prng));
+    setup.jobs[0]["worker"] = json!(lavas());
+    for _ in 0..prng.within(1, 3) {
+        let at = prng.pick(&[0, 20_000, 100_000]);
+        let due = BEGIN + TimeDelta::seconds(prng.pick(&[400, 950, 2_000]));
+        let request = setup.ask(at, &job);
+        request.globals.insert(GIVEN.to_owned(), json!(true));
+        if prng.below(2) == 0 {
+            request.when = When::At(due);
+        }
+        if prng.below(3) == 0 {
+            request.idempotency_key = Some(format!("due at {due}"));
+        }
+    }
+    if prng.below(3) == 0 {
+        setup.cancels.push(prng.pick(&[10, 1_000, 200_000, 1_000_000]));
     }
     setup
 }

@@ -7,13 +7,14 @@ use std::task::Waker;
 
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
-use pumice_core::ids::{JobId, RunKey, WorkerName};
+use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::ports::{Outgoing, StoredJob};
 use pumice_core::run::{Run, Worker};
 use pumice_core::spec::RealmSpec;
 
 use super::audit::Audit;
 use super::faults::Faults;
+use super::lava::Lava;
 use super::mutants::Mutant;
 use super::scenario::Letter;
 use crate::memory::{QueueTable, RunTable};
@@ -82,6 +83,8 @@ pub(crate) enum What {
     Cancel,
     /// From now on nothing goes wrong any more.
     Calm,
+    /// A worker of lava's own ends a run.
+    LavaEnds(RunId),
     /// The invocation's time is up.
     Kill(TaskId),
 }
@@ -140,6 +143,8 @@ pub(crate) struct World {
     pub(crate) audit: Audit,
     /// What lava's own dispatch sent so far.
     pub(crate) letters: Vec<Letter>,
+    /// The worker that is lava's own.
+    pub(crate) lava: Lava,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
     made: u64,
@@ -184,6 +189,7 @@ impl World {
             calls: 0,
             audit: Audit::default(),
             letters: Vec::new(),
+            lava: Lava::default(),
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),
             made: 0,
@@ -219,7 +225,9 @@ impl World {
 
     /// Puts a message on the queue, with what may go wrong on the way.
     pub(crate) fn put(&mut self, outgoing: &Outgoing) {
-        let copies = self.faults.copies(&mut self.prng);
+        // What SQS does to a message on its way to lava is lava's own matter.
+        let own = outgoing.message.worker == worker();
+        let copies = if own { self.faults.copies(&mut self.prng) } else { 1 };
         self.put_copies(outgoing, copies);
     }
 
@@ -240,6 +248,9 @@ impl World {
         self.audit.sent += 1;
         for _ in 0..copies {
             let delay = self.faults.delivery(&mut self.prng);
+            if outgoing.message.worker != worker() {
+                self.on_the_way_to_lava(outgoing.message.run_id, delay);
+            }
             let mut late = outgoing.clone();
             late.at = outgoing.at.max(self.now) + delay;
             let at = late.at;
