@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pumice_core::Timestamp;
 use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
 use pumice_core::run::{Run, RunEvent, Status};
@@ -30,6 +31,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "worker": run.worker,
         "hostname": run.hostname,
         "ts_dispatch": iso(run.ts_dispatch),
+        "not_before": iso(run.not_before),
         "ts_start": run.ts_start.map(iso),
         "ts_end": run.ts_end.map(iso),
         "ts_event": iso(last),
@@ -63,7 +65,7 @@ fn event_json(event: &RunEvent) -> Value {
 }
 
 /// How long a run took, or has taken.
-pub(crate) fn duration(run: &Run, now: pumice_core::Timestamp) -> Option<Duration> {
+pub(crate) fn duration(run: &Run, now: Timestamp) -> Option<Duration> {
     let start = run.ts_start?;
     (run.ts_end.unwrap_or(now) - start).to_std().ok()
 }
@@ -101,16 +103,17 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
 }
 
 /// What a run has to say for itself in one line.
-pub(crate) fn remark(run: &Run) -> String {
-    remark_with(run, run.reason.as_deref())
+pub(crate) fn remark(run: &Run, now: Timestamp) -> String {
+    remark_with(run, run.reason.as_deref(), now)
 }
 
-fn remark_with(run: &Run, reason: Option<&str>) -> String {
+fn remark_with(run: &Run, reason: Option<&str>, now: Timestamp) -> String {
     let failed_actions = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
     if run.attempt > 1 {
         parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
     }
+    parts.extend(starts(run, now).map(|at| format!("starts {}", local(at))));
     parts.extend(reason.map(str::to_owned));
     if failed_actions > 0 {
         parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
@@ -118,8 +121,19 @@ fn remark_with(run: &Run, reason: Option<&str>) -> String {
     parts.join("; ")
 }
 
+/// When a run that waits for its time starts.
+fn starts(run: &Run, now: Timestamp) -> Option<Timestamp> {
+    let waits = matches!(run.status, Status::Dispatched | Status::Retrying) && run.lease.is_none();
+    Some(run.not_before).filter(|at| waits && *at > now)
+}
+
+/// An instant as people here read it.
+pub(crate) fn local(at: Timestamp) -> String {
+    at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// The lines of a tree of runs, each parent above what it started.
-pub(crate) fn tree(runs: &[Run], now: pumice_core::Timestamp) -> Vec<String> {
+pub(crate) fn tree(runs: &[Run], now: Timestamp) -> Vec<String> {
     let mut rows = Vec::new();
     let roots = runs
         .iter()
@@ -132,7 +146,7 @@ pub(crate) fn tree(runs: &[Run], now: pumice_core::Timestamp) -> Vec<String> {
         .map(|(label, run)| {
             let took = duration(run, now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
-            let remark = remark_with(run, reason_below(run, above));
+            let remark = remark_with(run, reason_below(run, above), now);
             let line = format!("{label:<width$}  {} {took:>7}  {remark}", coloured(run.status, 10));
             line.trim_end().to_owned()
         })

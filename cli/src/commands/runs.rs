@@ -57,9 +57,9 @@ async fn list(global: &Global, store: &dyn RunStore, query: &RunQuery) -> Result
                 run.key.to_string(),
                 run.job_id.to_string(),
                 view::coloured(run.status, 0),
-                run.ts_dispatch.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string(),
+                view::local(run.ts_dispatch),
                 view::duration(run, now).map(view::short).unwrap_or_default(),
-                view::remark(run),
+                view::remark(run, now),
             ]
         })
         .collect();

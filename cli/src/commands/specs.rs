@@ -117,7 +117,11 @@ pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
     let specs = files::load(&options.paths, &*registry()?)?;
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let value = json!({ "jobs": ids, "files": specs.files });
-    print(global.output, &value, || vec![format!("{} jobs in {} files, all right", ids.len(), specs.files)])
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    print(global.output, &value, || {
+        let (jobs, files) = (counted(ids.len(), "job"), counted(specs.files, "file"));
+        vec![format!("{jobs} in {files}, all right")]
+    })
 }
 
 /// Lists, shows and deletes jobs.
