@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::fits::{held, not_ended, not_held, running, startable, without_duties};
-use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
+use super::foreign::{foreign_end, giving, hand_over};
+use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
 use super::look::{crashes_so_far, is_suspended};
 use super::record::{Duties, Lease, Run};
 use super::retry::{begin_next, retry_delay};
@@ -114,7 +115,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
     }
 }
 
-fn plain(run: Run) -> Decision {
+pub(super) fn plain(run: Run) -> Decision {
     Decision { run, wake: None, lock: None }
 }
 
@@ -253,7 +254,7 @@ fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestam
     Decision { run: next, wake, lock: None }
 }
 
-fn end(
+pub(super) fn end(
     mut next: Run,
     status: Status,
     actions: Option<ActionsWhen>,
@@ -387,52 +388,6 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     Ok(decision)
 }
 
-/// Of several that would send the same message, one may.
-fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    without_duties(run, now)?;
-    let due = run.due_at.is_some_and(|due| due <= now);
-    if !due || !run.may_be_foreign() || run.handed_over.is_some() {
-        return Err(IllegalTransition::Nothing);
-    }
-    Ok(plain(Run { due_at: Some(now + lull(run, now)), ..run.clone() }))
-}
-
-fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    without_duties(run, now)?;
-    if !run.may_be_foreign() || run.handed_over.is_some() {
-        return Err(IllegalTransition::Nothing);
-    }
-    let mut next = run.clone();
-    next.handed_over = Some(now);
-    next.due_at = Some(run.not_before.max(now) + WAKE_GRACE.delta());
-    let about = format!("given to worker {}, which is lava's own", run.worker);
-    next.log.push(Status::Dispatched, now, Value::String(about));
-    Ok(plain(next))
-}
-
-/// The end that a worker of lava's own has recorded. Retries and actions were its own business.
-fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    without_duties(run, now)?;
-    if !run.may_be_foreign() || !told.status.is_end() {
-        return Err(IllegalTransition::Nothing);
-    }
-    let mut next = run.clone();
-    // Nobody may claim what was read before.
-    next.epoch += 1;
-    next.reason = told.reason();
-    next.hostname = told.hostname;
-    let info = if told.status == Status::Complete { Value::Null } else { told.info.clone() };
-    next.log.push(told.status, told.ended, info);
-    next.set_result(match told.info {
-        Value::String(text) => json!({ "error": text }),
-        info => info,
-    });
-    let mut decision = end(next, told.status, None, false, told.ended);
-    // Only now: what was never claimed has no lock to free.
-    decision.run.ts_start = told.began;
-    Ok(decision)
-}
-
 fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if run.due_at.is_none_or(|due| now < due) {
         return Err(IllegalTransition::Nothing);
@@ -452,7 +407,7 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
 
 /// How long a run is left alone that was looked at: the longer it has waited the longer, for one that stands
 /// in a long line must not get a further message every minute.
-fn lull(run: &Run, now: Timestamp) -> TimeDelta {
+pub(super) fn lull(run: &Run, now: Timestamp) -> TimeDelta {
     let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
     let waited = now - run.ts_end.map_or(since, |end| end.max(since));
     waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())

@@ -4,6 +4,7 @@ mod apart;
 mod decide;
 mod event;
 mod fits;
+mod foreign;
 mod input;
 mod look;
 pub mod reason;

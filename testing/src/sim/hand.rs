@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::faults::{Fate, Port};
 use super::mutants::Mutant;
+use super::records::{commit, create, maybe_stale};
 use super::versions;
 use super::world::{Shared, What, World, lock};
 
@@ -221,51 +222,6 @@ impl JobStore for Hand {
     }
 }
 
-fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Created {
-    super::mutants::on_create(world, &mut new);
-    let run = new.run.clone();
-    if let Some(existing) = world.runs.create(new) {
-        return Created { existing: Some(Box::new(existing)), ..Created::default() };
-    }
-    let World { audit, runs, now, current, .. } = world;
-    audit.created(&run, runs, *now, *current);
-    world.note(|| format!("  made {} as {}", run.key, run.status));
-    let sent = world.faults.transactional();
-    if let Some(outgoing) = message.filter(|_| sent) {
-        world.put(outgoing);
-    }
-    Created { sent, ..Created::default() }
-}
-
-fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
-    super::mutants::on_commit(world, &mut change);
-    let Some(before) = world.runs.get(&change.run.key).cloned() else { return Err(CommitError::Conflict) };
-    if super::mutants::is_untold(world, &before, &change) {
-        return Ok(true);
-    }
-    let outcome = world.runs.commit(&change);
-    world.note(|| match &outcome {
-        Ok(()) => format!(
-            "  {} {} -> {} {}",
-            change.run.key,
-            before.status,
-            change.run.status,
-            versions::brief(&change.run)
-        ),
-        Err(error) => format!("  {error}"),
-    });
-    outcome?;
-    super::mutants::after_commit(world, &change);
-    let World { audit, runs, now, current, .. } = world;
-    audit.committed(&before, &change, runs, *now, *current);
-    world.stale.insert(before.key.clone(), before);
-    let sent = world.faults.transactional();
-    if let Some(outgoing) = change.message.as_ref().filter(|_| sent) {
-        world.put(outgoing);
-    }
-    Ok(sent)
-}
-
 #[async_trait]
 impl RunStore for Hand {
     async fn create(&self, new: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
@@ -329,15 +285,6 @@ impl RunStore for Hand {
             world.runs.next_in_line(job_id).map(|run| maybe_stale(world, run))
         })
         .await
-    }
-}
-
-/// A record as an index that lags behind still has it.
-fn maybe_stale(world: &mut World, run: Run) -> Run {
-    let World { faults, prng, stale, .. } = world;
-    match stale.get(&run.key) {
-        Some(before) if faults.is_stale(prng) => before.clone(),
-        _ => run,
     }
 }
 

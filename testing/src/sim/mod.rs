@@ -8,6 +8,7 @@ mod faults;
 mod hand;
 mod lava;
 mod mutants;
+mod records;
 mod runner;
 mod scenario;
 mod starts;
