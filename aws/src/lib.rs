@@ -21,6 +21,7 @@ mod store;
 mod worker;
 
 pub use connect::{Clients, config, config_with};
+pub use function::is_credential;
 pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
 pub use queue::Queues;

@@ -57,18 +57,20 @@ impl Remote {
         self.site_in(std::env::temp_dir(), None).await
     }
 
-    /// Where an engine on it runs: this machine. Commands get the whole environment, and the mark of
-    /// their process.
+    /// Where an engine on it runs: this machine. Commands get the whole environment but for credentials, and
+    /// the mark of their process; these only when their job asks for them.
     pub(crate) async fn site_in(
         &self,
         scratch: PathBuf,
         mark: Option<(OsString, OsString)>,
     ) -> Result<Arc<Site>, Failure> {
+        let (credentials, environment): (Vec<_>, Vec<_>) =
+            std::env::vars_os().partition(|(name, _)| pumice_aws::is_credential(name));
         let host = Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             scratch,
-            environment: std::env::vars_os().chain(mark).collect(),
-            credentials: Vec::new(),
+            environment: environment.into_iter().chain(mark).collect(),
+            credentials,
         };
         Ok(self.realm.site(host).await?)
     }

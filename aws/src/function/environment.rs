@@ -1,6 +1,6 @@
 //! What a function's environment says, and what of it the commands of jobs get to see.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use pumice_core::ids::{RealmName, WorkerName};
 
@@ -81,6 +81,12 @@ const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "A
 /// Variables of AWS's that commands may see: they say where, not who.
 const HARMLESS: [&str; 3] = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"];
 
+/// Whether an environment variable is part of AWS credentials.
+#[must_use]
+pub fn is_credential(name: &OsStr) -> bool {
+    CREDENTIALS.iter().any(|credential| name == *credential)
+}
+
 type Variables = Vec<(OsString, OsString)>;
 
 /// What commands find in their environment, and the credentials that they get when their job asks
@@ -90,7 +96,7 @@ pub(super) fn for_commands(all: impl IntoIterator<Item = (OsString, OsString)>) 
     let mut credentials = Vec::new();
     for (name, value) in all {
         let text = name.to_string_lossy();
-        if CREDENTIALS.contains(&&*text) {
+        if is_credential(&name) {
             credentials.push((name, value));
         } else if HARMLESS.contains(&&*text) || !is_own(&text) {
             plain.push((name, value));

@@ -14,7 +14,7 @@ use pumice_core::job_type::Site;
 use pumice_core::ports::StoreError;
 use tokio::sync::Mutex;
 
-pub use environment::{BadEnvironment, Environment};
+pub use environment::{BadEnvironment, Environment, is_credential};
 pub use log::start_log;
 
 use crate::connect::{Clients, config};

@@ -20,20 +20,29 @@ use crate::realm::Realm;
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
     let specs = files::load(&options.paths, &*registry()?)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
+    // What the command or its environment names is not overruled by a file: they must be the same.
+    let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
+    let named = named.filter(|_| !told);
     let own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
     let there = global.is_aws() || global.home.join("pumice.db").exists();
     if options.dry_run && !there {
         return all_new(global, &specs.jobs);
     }
     let realm = Realm::open(&own, !options.dry_run).await?;
-    if !options.dry_run {
-        put_realm(&realm, specs.realm.as_ref()).await?;
-    }
+    let of_realm = put_realm(&realm, specs.realm.as_ref(), options.dry_run).await?;
     let after: Vec<Doc> = specs.jobs.iter().map(|job| Doc::clone(&job.document)).collect();
     let applied = realm.catalog().put_jobs(specs.jobs, options.dry_run).await?;
-    let value = changes_json(&applied);
+    let mut value = changes_json(&applied);
+    if let Some((change, _)) = &of_realm {
+        value["realm"] = json!({ "realm": realm.name(), "change": word(*change) });
+    }
     print(global.output, &value, || {
         let mut lines = Vec::new();
+        if let Some((change, lost_and_new)) = of_realm.filter(|(change, _)| *change != JobChange::Unchanged) {
+            lines.push(format!("{:<9} realm {}", word(change), realm.name()));
+            // Its document is replaced as a whole: what is no more must be seen.
+            lines.extend(lost_and_new);
+        }
         for (applied, after) in applied.iter().zip(&after) {
             if applied.change != JobChange::Unchanged {
                 lines.push(format!("{:<9} {}", word(applied.change), applied.job_id));
@@ -49,21 +58,33 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     })
 }
 
-/// Puts the realm's document; makes one where there is none yet.
-async fn put_realm(realm: &Realm, spec: Option<&RealmSpec>) -> Result<(), Failure> {
+/// Puts the realm's document unless it is a dry run, and makes one where there is none yet. Gives what changes
+/// in one that was given, and the fields that do.
+async fn put_realm(
+    realm: &Realm,
+    spec: Option<&RealmSpec>,
+    dry_run: bool,
+) -> Result<Option<(JobChange, Vec<String>)>, Failure> {
     let catalog: &dyn Catalog = realm.catalog();
-    match spec {
-        Some(spec) if spec.fields.realm != *realm.name() => {
-            let (given, name) = (&spec.fields.realm, realm.name());
-            Err(Failure::Wrong(format!("the specs are of realm {given}, not {name}")))
-        }
-        Some(spec) => Ok(catalog.put_realm(Doc::clone(&spec.document)).await?),
-        None if catalog.realm_document().await?.is_none() => {
+    let before = catalog.realm_document().await?;
+    let Some(spec) = spec else {
+        if before.is_none() && !dry_run {
             let document = json!({ "realm": realm.name() });
-            Ok(catalog.put_realm(document.as_object().cloned().unwrap_or_default()).await?)
+            catalog.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
         }
-        None => Ok(()),
+        return Ok(None);
+    };
+    if spec.fields.realm != *realm.name() {
+        let (given, name) = (&spec.fields.realm, realm.name());
+        return Err(Failure::Wrong(format!("the specs are of realm {given}, not {name}")));
     }
+    let after = Doc::clone(&spec.document);
+    let change = JobChange::between(before.as_ref(), &after);
+    let fields = before.map(|before| difference(&before, &after)).unwrap_or_default();
+    if !dry_run {
+        catalog.put_realm(after).await?;
+    }
+    Ok(Some((change, fields)))
 }
 
 /// What a dry run says of a folder that holds nothing yet.

@@ -110,3 +110,23 @@ fn a_reader_that_goes_away_is_no_failure() {
         .expect("bash");
     assert!(status.success(), "{status}");
 }
+
+#[test]
+fn a_realm_that_is_applied_shows_what_changes_in_it() {
+    let pumice = Pumice::new();
+    let realm = |config: &str| format!("realm: test\n{config}");
+    pumice.write("realm.yaml", realm("config: {CMD_TIMEOUT: 5m}\n"));
+    assert!(pumice.run(&["apply", "realm.yaml"]).out.contains("realm test"));
+    assert!(!pumice.run(&["apply", "realm.yaml"]).out.contains("realm test"), "nothing changes");
+    pumice.write("realm.yaml", realm(""));
+    for arguments in [&["apply", "--dry-run", "realm.yaml"][..], &["apply", "realm.yaml"]] {
+        let told = pumice.run(arguments).out;
+        let lines = ["updated   realm test", "    - config: {\"CMD_TIMEOUT\":\"5m\"}"];
+        assert!(lines.iter().all(|line| told.contains(line)), "{arguments:?}: {told}");
+    }
+    pumice.write("realm.yaml", "realm: other\n");
+    for arguments in [&["apply", "--dry-run", "realm.yaml"][..], &["apply", "realm.yaml"]] {
+        let refused = pumice.run(arguments);
+        assert_eq!(refused.status, 2, "{arguments:?}: {refused:?}");
+    }
+}
