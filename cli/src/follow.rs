@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
@@ -11,14 +12,14 @@ use pumice_local::SystemClock;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::view::{duration, short, style};
+use crate::view::{duration, local, short, style};
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 /// Most lines of a command's output that are shown.
 const MAX_LINES: usize = 20;
-/// How often a run that waits long is looked at for a hint that nobody serves it.
-const UNSERVED_AFTER: Duration = Duration::from_secs(2);
+/// How long after it could have started a run that has not makes one say that nobody may be serving it.
+const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
 
 /// How following is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,9 @@ pub(crate) async fn follow(
     tell: Tell,
     unserved: Option<&str>,
 ) -> Result<Vec<Run>, Failure> {
-    let began = std::time::Instant::now();
     let mut teller = Teller { tell, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
-    let mut hint = unserved;
+    let (mut hint, mut announced) = (unserved, false);
     let mut open: Vec<RunKey> = roots.to_vec();
     let mut sure = false;
     loop {
@@ -91,11 +91,20 @@ pub(crate) async fn follow(
         }
         sure = false;
         open = left;
-        if began.elapsed() > UNSERVED_AFTER
-            && runs.iter().all(|run| run.ts_start.is_none())
-            && let Some(hint) = hint.take()
-        {
-            teller.say(hint);
+        if runs.iter().all(|run| run.ts_start.is_none()) {
+            let now = SystemClock.now();
+            match runs.iter().filter(|run| !run.status.is_end()).map(|run| run.not_before).min() {
+                Some(first) if first > now && !announced => {
+                    announced = true;
+                    teller.say(&format!("nothing starts before {}", local(first)));
+                }
+                Some(first) if now - first > UNSERVED_AFTER => {
+                    if let Some(hint) = hint.take() {
+                        teller.say(hint);
+                    }
+                }
+                _ => {}
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 5 / 4).min(PAUSES.1);

@@ -26,6 +26,17 @@ fn jobs_are_applied_dispatched_and_followed_from_elsewhere() {
 }
 
 #[test]
+fn who_waits_for_a_run_that_is_not_due_yet_is_told_when_it_starts() {
+    let pumice = Pumice::new();
+    let _server = pumice.serve();
+    apply(&pumice, &shell("a", "true"));
+    let printed = pumice.run(&["dispatch", "a", "--delay", "1s", "--wait"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert!(printed.err.contains("nothing starts before "), "{printed:?}");
+    assert!(!printed.err.contains("serve"), "all is well: {printed:?}");
+}
+
+#[test]
 fn a_folder_is_served_by_one_process_only() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
