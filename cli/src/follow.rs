@@ -12,7 +12,7 @@ use pumice_local::SystemClock;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::view::{duration, local, short, style};
+use crate::view::{duration, local_time, short, style};
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
@@ -96,7 +96,7 @@ pub(crate) async fn follow(
             match runs.iter().filter(|run| !run.status.is_end()).map(|run| run.not_before).min() {
                 Some(first) if first > now && !announced => {
                     announced = true;
-                    teller.say(&format!("nothing starts before {}", local(first)));
+                    teller.say(&format!("nothing starts before {}", local_time(first)));
                 }
                 Some(first) if now - first > UNSERVED_AFTER => {
                     if let Some(hint) = hint.take() {

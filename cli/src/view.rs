@@ -113,7 +113,7 @@ fn remark_with(run: &Run, reason: Option<&str>, now: Timestamp) -> String {
     if run.attempt > 1 {
         parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
     }
-    parts.extend(starts(run, now).map(|at| format!("starts {}", local(at))));
+    parts.extend(starts(run, now).map(|at| format!("starts {}", local_time(at))));
     parts.extend(reason.map(str::to_owned));
     if failed_actions > 0 {
         parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
@@ -128,7 +128,7 @@ fn starts(run: &Run, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// An instant as people here read it.
-pub(crate) fn local(at: Timestamp) -> String {
+pub(crate) fn local_time(at: Timestamp) -> String {
     at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 

@@ -57,7 +57,7 @@ async fn list(global: &Global, store: &dyn RunStore, query: &RunQuery) -> Result
                 run.key.to_string(),
                 run.job_id.to_string(),
                 view::coloured(run.status, 0),
-                view::local(run.ts_dispatch),
+                view::local_time(run.ts_dispatch),
                 view::duration(run, now).map(view::short).unwrap_or_default(),
                 view::remark(run, now),
             ]

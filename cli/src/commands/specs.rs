@@ -2,7 +2,7 @@
 
 use pumice_core::engine;
 use pumice_core::glob::fnmatch;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
 use pumice_core::schema::schema_of;
@@ -23,7 +23,12 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     // What the command or its environment names is not overruled by a file: they must be the same.
     let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
     let named = named.filter(|_| !told);
-    let own = Global { realm: global.realm.clone().or(named), home: global.home.clone(), ..*global };
+    let own = Global { realm: global.realm.clone().or(named.clone()), home: global.home.clone(), ..*global };
+    if let (Some(asked), Some(named)) = (&global.realm, &named)
+        && asked != named
+    {
+        return Err(other_realm(named, asked));
+    }
     let there = global.is_aws() || global.home.join("pumice.db").exists();
     if options.dry_run && !there {
         return all_new(global, &specs.jobs);
@@ -75,16 +80,20 @@ async fn put_realm(
         return Ok(None);
     };
     if spec.fields.realm != *realm.name() {
-        let (given, name) = (&spec.fields.realm, realm.name());
-        return Err(Failure::Wrong(format!("the specs are of realm {given}, not {name}")));
+        return Err(other_realm(&spec.fields.realm, realm.name()));
     }
     let after = Doc::clone(&spec.document);
     let change = JobChange::between(before.as_ref(), &after);
     let fields = before.map(|before| difference(&before, &after)).unwrap_or_default();
-    if !dry_run {
+    if !dry_run && change != JobChange::Unchanged {
         catalog.put_realm(after).await?;
     }
     Ok(Some((change, fields)))
+}
+
+/// Specs that say of themselves that they are another realm's.
+fn other_realm(given: &RealmName, asked: &RealmName) -> Failure {
+    Failure::Wrong(format!("the specs are of realm {given}, not {asked}"))
 }
 
 /// What a dry run says of a folder that holds nothing yet.

@@ -114,6 +114,9 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn a_realm_that_is_applied_shows_what_changes_in_it() {
     let pumice = Pumice::new();
+    pumice.write("realm.yaml", "realm: other\n");
+    let refused = pumice.run(&["--realm", "test", "apply", "--dry-run", "realm.yaml"]);
+    assert_eq!(refused.status, 2, "there is no folder yet: {refused:?}");
     let realm = |config: &str| format!("realm: test\n{config}");
     pumice.write("realm.yaml", realm("config: {CMD_TIMEOUT: 5m}\n"));
     assert!(pumice.run(&["apply", "realm.yaml"]).out.contains("realm test"));

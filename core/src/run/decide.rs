@@ -3,7 +3,7 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::SubsecRound;
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
@@ -14,10 +14,10 @@ use super::look::{crashes_so_far, is_suspended};
 use super::record::{Duties, Lease, Run};
 use super::retry::{begin_next, retry_delay};
 use super::status::Status;
+use super::wake::{sweep, wake};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::request::MAX_DELAY;
 use crate::spec::{ActionsWhen, Overlap};
 
 /// How long after a run could have started somebody looks whether it did.
@@ -178,23 +178,6 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     // The one that is in the way tells when it has ended; should it not, the sweeper looks.
     next.due_at = Some(next.not_before);
     plain(next)
-}
-
-/// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
-fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    let at = run.not_before.max(now);
-    if at - now > MAX_DELAY.delta() {
-        run.due_at = Some(at - MAX_DELAY.delta());
-        return None;
-    }
-    run.due_at = Some(at + WAKE_GRACE.delta());
-    Some(Wake { at })
-}
-
-/// The message that a run which was just made needs; `None` when the sweeper sends it later.
-#[must_use]
-pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    wake(run, now)
 }
 
 fn finish(
@@ -386,29 +369,4 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         decision.wake = Some(Wake { at: now });
     }
     Ok(decision)
-}
-
-fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    if run.due_at.is_none_or(|due| now < due) {
-        return Err(IllegalTransition::Nothing);
-    }
-    let mut next = run.clone();
-    if run.handed_over.is_some() && run.may_be_foreign() {
-        // A message of its own would start it once more: lava runs what it is sent.
-        next.due_at = Some(now + lull(run, now));
-        return Ok(plain(next));
-    }
-    let wake = wake(&mut next, now);
-    if let Some(wake) = &wake {
-        next.due_at = Some(wake.at + lull(run, now));
-    }
-    Ok(Decision { run: next, wake, lock: None })
-}
-
-/// How long a run is left alone that was looked at: the longer it has waited the longer, for one that stands
-/// in a long line must not get a further message every minute.
-pub(super) fn lull(run: &Run, now: Timestamp) -> TimeDelta {
-    let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
-    let waited = now - run.ts_end.map_or(since, |end| end.max(since));
-    waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())
 }

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::decide::{WAKE_GRACE, end, lull, plain};
+use super::decide::{WAKE_GRACE, end, plain};
 use super::fits::without_duties;
 use super::input::{Decision, IllegalTransition, Told};
 use super::record::Run;
 use super::status::Status;
+use super::wake::lull;
 use crate::Timestamp;
 
 /// Of several that would send the same message, one may.
