@@ -125,7 +125,7 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Ou
     for (job_id, outcome) in names.into_iter().zip(dispatcher.dispatch_event(good, event).await) {
         match outcome {
             Ok(run) => {
-                tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing, "dispatched");
+                tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing.then_some(true), "dispatched");
                 outcomes.accepted.push(run);
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::engine::Handled;
 use pumice_core::message::Message;
 use pumice_core::run::Status;
-use pumice_testing::standins::{Faulty, dispatch, key_of, log_job, request};
+use pumice_testing::standins::{Faulty, Units, dispatch, key_of, log_job, request};
 
 fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
     list.iter().map(|(action, count)| ((*action).to_owned(), *count)).collect()
@@ -35,16 +35,19 @@ async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
 }
 
 #[tokio::test]
-async fn a_run_costs_six_write_units() {
+async fn a_run_costs_two_read_and_six_write_units() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
-    realm.proxy.write_units();
+    // What a process reads once is read.
+    let first = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    realm.work(&engine, &key_of(&first)).await;
+    realm.proxy.units();
     let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
-    // The record and its two indexes.
-    assert_eq!(realm.proxy.write_units(), 3.0, "docs/cost.md");
+    // The job; the record and its two indexes.
+    assert_eq!(realm.proxy.units(), Units { read: 1, written: 3.0 }, "docs/cost.md");
     realm.work(&engine, &key_of(&run)).await;
-    // The claim, the end, and out of an index.
-    assert_eq!(realm.proxy.write_units(), 3.0, "docs/cost.md");
+    // The record; the claim, the end, and out of an index.
+    assert_eq!(realm.proxy.units(), Units { read: 1, written: 3.0 }, "docs/cost.md");
 }
 
 #[tokio::test]
@@ -66,15 +69,17 @@ async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
 }
 
 #[tokio::test]
-async fn a_large_spec_costs_no_further_call() {
+async fn a_large_spec_costs_one_more_read() {
     let mut job = log_job("note");
-    job["description"] = "x".repeat(5_000).into();
+    job["description"] = "x".repeat(3_000).into();
     let realm = Faulty::start(&[job]).await;
-    let dispatcher = realm.dispatcher().await;
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    realm.proxy.calls();
     let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
     let counted = realm.proxy.calls();
     assert_eq!((counted.get("TransactWriteItems"), counted.get("PutItem")), (Some(&1), None));
-    assert_eq!(realm.work(&realm.engine().await, &key_of(&run)).await.run.crashes, 0);
+    assert_eq!(realm.work(&engine, &key_of(&run)).await.run.crashes, 0);
+    assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1), ("GetItem", 1), ("UpdateItem", 2)]));
 }
 
 /// The bytes of a value, as DynamoDB counts them (DynamoDB, item sizes and formats).
@@ -101,4 +106,53 @@ async fn a_small_runs_record_stays_within_a_kilobyte() {
     let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
     assert!(item.contains_key("spec"), "its spec stands in it: {item:?}");
     assert!(bytes <= 1_024, "{bytes} bytes: {item:#?}");
+}
+
+/// A job of a type with this payload, for `core`.
+fn job(id: &str, job_type: &str, payload: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!({ "job_id": id, "type": job_type, "worker": "core", "enabled": true, "payload": payload })
+}
+
+#[tokio::test]
+async fn a_chain_of_ten_costs_56_write_units() {
+    let steps: Vec<String> = (0..10).map(|number| format!("step{number}")).collect();
+    let mut jobs: Vec<_> = steps.iter().map(|id| log_job(id)).collect();
+    jobs.push(job("chain", "chain", &steps.into()));
+    let realm = Faulty::start(&jobs).await;
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    let first = dispatch(&dispatcher, request("step0")).await.expect("it is taken");
+    realm.work(&engine, &key_of(&first)).await;
+    realm.proxy.units();
+    let run = dispatch(&dispatcher, request("chain")).await.expect("it is taken");
+    assert_eq!(realm.work(&engine, &key_of(&run)).await.run.status, Status::Complete);
+    assert_eq!(realm.proxy.units(), Units { read: 12, written: 56.0 }, "docs/cost.md");
+}
+
+#[tokio::test]
+async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
+    let leaves: Vec<String> = (0..100).map(|number| format!("leaf{number}")).collect();
+    let mut jobs: Vec<_> = leaves.iter().map(|id| log_job(id)).collect();
+    jobs.push(job("fan", "dispatch", &leaves.into()));
+    let realm = Faulty::start(&jobs).await;
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    let first = dispatch(&dispatcher, request("leaf0")).await.expect("it is taken");
+    realm.work(&engine, &key_of(&first)).await;
+    realm.proxy.units();
+    realm.proxy.calls();
+    let run = dispatch(&dispatcher, request("fan")).await.expect("it is taken");
+    assert_eq!(realm.work(&engine, &key_of(&run)).await.run.status, Status::Complete);
+    // A hundred records with three indexes; what runs them is 3 more each, as above.
+    assert_eq!(realm.proxy.units(), Units { read: 103, written: 416.0 }, "docs/cost.md");
+    // Runs are made one by one, each on a condition of its own; jobs and messages go in batches.
+    assert_eq!(
+        realm.proxy.calls(),
+        calls(&[
+            ("BatchGetItem", 3),
+            ("GetItem", 1),
+            ("PutItem", 100),
+            ("SendMessageBatch", 11),
+            ("TransactWriteItems", 1),
+            ("UpdateItem", 2)
+        ])
+    );
 }

@@ -41,6 +41,11 @@ async fn a_request_becomes_a_run_and_its_record() {
         (&json!(1), &json!("complete"), &json!("core"))
     );
     assert!(line["RunTime"].is_number() && line["Delay"].is_number(), "{line}");
+    // What is logged is paid for by the byte, 26 more a line (CloudWatch Logs, PutLogEvents): that it
+    // was dispatched, what the job itself logs, and how it ended.
+    let of_note: Vec<&str> = logs.lines().filter(|line| line.contains(note.as_str())).collect();
+    let bytes: usize = of_note.iter().map(|line| line.len() + 26).sum();
+    assert!(of_note.len() == 3 && bytes <= 1_150, "docs/cost.md: {bytes} bytes: {of_note:#?}");
 }
 
 #[tokio::test]

@@ -90,16 +90,6 @@ fn wide_job() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_spec_that_was_read_before_it_was_made_is_read_once_more() {
-    let realm = Faulty::start(&[wide_job()]).await;
-    let run = dispatch(&realm.dispatcher().await, request("wide")).await.expect("it is taken");
-    let engine = realm.engine().await;
-    realm.proxy.fail("BatchGetItem", Fault::NoSpec, usize::MAX);
-    let worked = realm.work(&engine, &key_of(&run)).await;
-    assert_eq!((worked.run.status, worked.run.reason), (Status::Complete, None));
-}
-
-#[tokio::test]
 async fn a_spec_that_outlived_its_record_is_in_nobodys_way() {
     let realm = Faulty::start(&[wide_job()]).await;
     let mut asked = request("wide");

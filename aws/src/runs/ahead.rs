@@ -6,26 +6,21 @@ use std::time::{Duration, Instant};
 use pumice_core::ids::RunKey;
 use pumice_core::ports::StoreError;
 
-use super::record::{key_of, run_key, spec_key};
+use super::record::{key_of, run_key};
 use crate::attribute::Item;
 use crate::store::Store;
 
 /// For how long what was read ahead is used: others write to it meanwhile.
 const AHEAD_FRESH: Duration = Duration::from_secs(2);
 
-/// What was read of a run.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReadRun {
-    pub(super) record: Option<Item>,
-    /// Its spec, where that has an item of its own.
-    pub(super) pinned: Option<Item>,
-}
+/// A batch of records, by what they are of.
+pub(super) type Records = HashMap<RunKey, Item>;
 
 /// Runs that were read before they were asked for, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     read: Option<Instant>,
-    runs: HashMap<RunKey, ReadRun>,
+    runs: Records,
 }
 
 impl Store {
@@ -43,18 +38,18 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn take_ahead(&self, key: &RunKey) -> Option<ReadRun> {
+    pub(super) fn take_ahead(&self, key: &RunKey) -> Option<Item> {
         let mut ahead = self.ahead();
         let fresh = ahead.read.is_some_and(|read| read.elapsed() < AHEAD_FRESH);
         ahead.runs.remove(key).filter(|_| fresh)
     }
 
-    /// Reads runs, and the realm with them when it has not been read lately. One that does not exist is
-    /// not among what is given.
-    pub(super) async fn read_runs(&self, keys: &[RunKey]) -> Result<HashMap<RunKey, ReadRun>, StoreError> {
+    /// Reads records, and the realm with them when it has not been read lately. One that does not exist
+    /// is not among what is given. No spec is read that may have an item of its own: most have none, and
+    /// a read that finds nothing is paid for too (DynamoDB, read consumption).
+    pub(super) async fn read_runs(&self, keys: &[RunKey]) -> Result<Records, StoreError> {
         let (runs, realms) = (self.names.runs(), self.names.realms());
-        let items = keys.iter().flat_map(|key| [run_key(key), spec_key(key)]);
-        let mut wanted: Vec<_> = items.map(|key| (runs.clone(), key)).collect();
+        let mut wanted: Vec<_> = keys.iter().map(|key| (runs.clone(), run_key(key))).collect();
         if self.fresh_realm().is_none() {
             wanted.push((realms.clone(), self.realm_key()));
         }
@@ -62,22 +57,15 @@ impl Store {
             [key] => format!("reading run {key} from table {runs}"),
             _ => format!("reading {} runs from table {runs}", keys.len()),
         };
-        let mut found: HashMap<RunKey, ReadRun> = HashMap::new();
+        let mut found = Records::new();
         for (table, item) in self.get_all(&what, wanted).await? {
             if table == realms {
                 // A realm that does not hold is told of where it is used.
                 let _ = self.take_realm(item);
             } else if let Some(key) = key_of(&item) {
-                found.entry(key).or_default().record = Some(item);
-            } else if let Some(key) = keys.iter().find(|key| has(&item, &spec_key(key))) {
-                found.entry(key.clone()).or_default().pinned = Some(item);
+                found.insert(key, item);
             }
         }
         Ok(found)
     }
-}
-
-/// Whether an item has this key.
-fn has(item: &Item, key: &Item) -> bool {
-    key.iter().all(|(name, value)| item.get(name) == Some(value))
 }

@@ -71,22 +71,13 @@ impl Store {
         Ok(runs)
     }
 
-    /// A run's spec, or where it was. `pinned` was read beside the record, which is no snapshot: the
-    /// spec's item may have been read before both were made, and the record after.
-    async fn spec_of(
-        &self,
-        key: &RunKey,
-        record: &Item,
-        pinned: Option<Item>,
-    ) -> Result<Result<RunSpec, String>, StoreError> {
+    /// A run's spec, from its record or from an item of its own; the inner error says where it was that
+    /// is gone.
+    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, String>, StoreError> {
         if let Some(spec) = text_of(record, SPEC) {
             return read_spec(key, spec).map(Ok);
         }
-        let pinned = match pinned {
-            Some(item) => Some(item),
-            None => self.item(spec_key(key)).await?,
-        };
-        let text = match pinned {
+        let text = match self.item(spec_key(key)).await? {
             Some(item) => self.spec_text(&item).await?,
             None => Err(format!("table {}", self.names.runs())),
         };
@@ -116,15 +107,17 @@ impl RunStore for Store {
         self.record_item(key).await?.map(|item| Self::light(&item)).transpose()
     }
 
-    /// One round trip: the record, its spec where that has an item of its own, and the realm when it
-    /// has not been read lately. None for what was read ahead.
+    /// One round trip: the record, and the realm with it when it has not been read lately. None for what
+    /// was read ahead. One more for a spec that has an item of its own.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
-        let read = match self.take_ahead(key) {
-            Some(read) => read,
-            None => self.read_runs(std::slice::from_ref(key)).await?.remove(key).unwrap_or_default(),
+        let record = match self.take_ahead(key) {
+            Some(record) => record,
+            None => match self.read_runs(std::slice::from_ref(key)).await?.remove(key) {
+                Some(record) => record,
+                None => return Ok(None),
+            },
         };
-        let Some(record) = read.record else { return Ok(None) };
-        let spec = self.spec_of(key, &record, read.pinned).await?;
+        let spec = self.spec_of(key, &record).await?;
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });

@@ -289,7 +289,7 @@ fn log_change(before: &Run, after: &Run) {
     if before.status == after.status || !(after.status.is_end() || after.status == Status::Retrying) {
         return;
     }
-    let reason = after.reason.as_deref().unwrap_or_default();
+    let reason = after.reason.as_deref();
     let started = after.ts_start.or(before.ts_start);
     // How long it took, and how long it waited after it could have started: a retry has a time of its own.
     let took_ms = started.zip(after.ts_end).map(|(start, end)| (end - start).num_milliseconds());

@@ -21,17 +21,6 @@ pub(super) fn served(request: &Message, server: u16) -> std::io::Result<Message>
     Ok(answer.with_body(&told))
 }
 
-/// Hands on a batch without what it asks for of the specs of runs.
-pub(super) fn without_specs(request: &Message, server: u16) -> std::io::Result<Message> {
-    let mut asked = request.json();
-    for (_, asked) in asked["RequestItems"].as_object_mut().into_iter().flatten() {
-        if let Some(keys) = asked["Keys"].as_array_mut() {
-            keys.retain(|key| !key["path"]["S"].as_str().is_some_and(|path| path.starts_with("spec/")));
-        }
-    }
-    forward(server, &request.with_body(&asked))
-}
-
 /// Leaves one key of all that are asked for, and gives the others.
 fn keep_one(tables: &mut Value) -> Value {
     let mut left = json!({});
@@ -61,4 +50,17 @@ pub(super) fn counted(request: &Message, server: u16, tell: impl FnOnce(f64)) ->
     let of = |one: &Value| one["CapacityUnits"].as_f64().unwrap_or_default();
     tell(consumed.as_array().map_or_else(|| of(consumed), |tables| tables.iter().map(of).sum()));
     Ok(answer)
+}
+
+/// How many items a call asks DynamoDB for by their keys.
+pub(super) fn items_asked_for(action: &str, request: &Message) -> usize {
+    match action {
+        "GetItem" => 1,
+        "BatchGetItem" => {
+            let asked = request.json();
+            let tables = asked["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
+            tables.filter_map(|table| table["Keys"].as_array()).map(Vec::len).sum()
+        }
+        _ => 0,
+    }
 }

@@ -12,6 +12,6 @@ mod server;
 pub use cloud::{ACCOUNT, Cloud, FunctionSpec, SCHEDULES, archive, binary, statuses, until};
 pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Fault, Proxy, Units};
 pub use realm::{make_queue, make_realm, make_schedule_group};
 pub use server::{Server, config, folder, free_port};

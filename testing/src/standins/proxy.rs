@@ -23,8 +23,6 @@ pub enum Fault {
     Error(&'static str),
     /// It is answered with a `ValidationException` that says this.
     Invalid(&'static str),
-    /// Items that hold specs are not read, as when they are made a moment later.
-    NoSpec,
     /// A transaction is cancelled, for a reason of this code at its first part.
     Cancelled(&'static str),
     /// Only the first of its items is read, and the others are left to be asked for again; of a batch
@@ -63,8 +61,18 @@ impl Rule {
 struct State {
     calls: BTreeMap<String, usize>,
     rules: Vec<Rule>,
-    /// The write units that DynamoDB has told, when they are counted.
-    units: Option<f64>,
+    /// The units that calls took, when they are counted.
+    units: Option<Units>,
+}
+
+/// What DynamoDB charges for, in its units.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Units {
+    /// Items that were asked for by their keys: of up to 4 KB, each is a read unit, also where there is
+    /// none (DynamoDB, read consumption).
+    pub read: usize,
+    /// Write units, as it tells them.
+    pub written: f64,
 }
 
 /// The proxy; it lives as long as the process.
@@ -111,9 +119,9 @@ impl Proxy {
         self.state().rules.push(Rule { action: action.to_owned(), fault, pass, left: times });
     }
 
-    /// Counts DynamoDB's write units from now on; gives how many there were.
-    pub fn write_units(&self) -> f64 {
-        self.state().units.replace(0.0).unwrap_or_default()
+    /// Counts DynamoDB's units from now on; gives how many there were.
+    pub fn units(&self) -> Units {
+        self.state().units.replace(Units::default()).unwrap_or_default()
     }
 
     /// Lets no call fail from now on.
@@ -204,16 +212,18 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
             *state.calls.entry(action.clone()).or_default() += 1;
             let rule =
                 state.rules.iter_mut().find_map(|rule| rule.meets(&action).then(|| rule.fault.clone()));
+            if let Some(units) = &mut state.units {
+                units.read += in_part::items_asked_for(&action, &request);
+            }
             (rule, state.units.is_some() && WRITES.contains(&&*action))
         };
         let answer = match fault {
-            None if counted => in_part::counted(&request, server, |units| {
+            None if counted => in_part::counted(&request, server, |told| {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.units = state.units.map(|sum| sum + units);
+                state.units.get_or_insert_default().written += told;
             })?,
             None => forward(server, &request)?,
             Some(Fault::InPart) => in_part::served(&request, server)?,
-            Some(Fault::NoSpec) => in_part::without_specs(&request, server)?,
             Some(Fault::Unanswered) => {
                 forward(server, &request)?;
                 return Ok(());
