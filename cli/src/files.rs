@@ -30,10 +30,12 @@ pub(crate) struct Specs {
     pub(crate) realm: Option<RealmSpec>,
     /// How many files were read.
     pub(crate) files: usize,
+    /// What is allowed in them, but hardly meant.
+    pub(crate) advice: Vec<Mistake>,
 }
 
 /// One mistake: in which file, and what.
-type Mistake = (PathBuf, Problem);
+pub(crate) type Mistake = (PathBuf, Problem);
 
 /// Reads all specs of files and folders; nothing is given when anything is wrong.
 pub(crate) fn load(paths: &[PathBuf], registry: &Registry) -> Result<Specs, Failure> {
@@ -85,6 +87,24 @@ fn report(mistakes: &[Mistake]) -> Failure {
         }
     }
     Failure::Wrong(text)
+}
+
+/// Advice as it is shown: what is told of many files is told once, with how many they are.
+pub(crate) fn advice_lines(advice: &[Mistake]) -> Vec<String> {
+    let mut told: Vec<(&Mistake, usize)> = Vec::new();
+    let same = |one: &Problem, other: &Problem| one.message == other.message && one.hint == other.hint;
+    for mistake in advice {
+        match told.iter_mut().find(|(first, _)| same(&first.1, &mistake.1)) {
+            Some((_, count)) => *count += 1,
+            None => told.push((mistake, 1)),
+        }
+    }
+    let more = |count: usize| match count {
+        1 => String::new(),
+        2 => ", and once more".to_owned(),
+        count => format!(", and {} times more", count - 1),
+    };
+    told.iter().map(|((file, told), count)| format!("{}: {told}{}", file.display(), more(*count))).collect()
 }
 
 struct Reader<'a> {
@@ -172,6 +192,7 @@ impl Reader<'_> {
                         .check_actions(actions.get(when).unwrap_or_default(), &path.field(when.field()));
                     self.mistakes.extend(found.into_iter().map(|problem| (file.to_owned(), problem)));
                 }
+                self.advise(file, path, realm.advice());
                 self.specs.realm = Some(realm);
             }
             Err(error) => self.add_all(file, path, error),
@@ -181,6 +202,7 @@ impl Reader<'_> {
     fn take_job(&mut self, file: &Path, path: &JsonPath, document: &Value, settings: &Settings) {
         match self.registry.read_job(&without_schema(document), settings) {
             Ok(job) => {
+                self.advise(file, path, self.registry.advise_job(&job));
                 let job_id = job.fields.job_id.clone();
                 match self.jobs.insert(job_id.clone(), file.to_owned()) {
                     None => self.specs.jobs.push(job),
@@ -193,6 +215,10 @@ impl Reader<'_> {
             }
             Err(error) => self.add_all(file, path, error),
         }
+    }
+
+    fn advise(&mut self, file: &Path, path: &JsonPath, advice: Vec<Problem>) {
+        self.specs.advice.extend(advice.into_iter().map(|told| (file.to_owned(), told.below(path))));
     }
 
     fn add_all(&mut self, file: &Path, path: &JsonPath, error: SpecError) {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::args::Format;
+use crate::args::{Format, Global};
 use crate::failure::Failure;
 
 /// Prints a value as JSON or YAML, or in the way that people read it.
@@ -40,6 +40,17 @@ pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+/// Tells of what may be wrong, on standard error, unless nothing but results is asked for.
+pub(crate) fn warn(global: &Global, lines: &[String]) {
+    if global.quiet {
+        return;
+    }
+    let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+    for line in lines {
+        anstream::eprintln!("{style}warning{style:#}: {line}");
     }
 }
 

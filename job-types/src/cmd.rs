@@ -122,6 +122,25 @@ impl JobType for Cmd {
         problems
     }
 
+    /// A shell's signs that stand by themselves: they would be arguments like any other.
+    fn advise(&self, job: &JobSpec) -> Vec<Problem> {
+        const SIGNS: [&str; 11] = ["|", "||", "&&", "&", ";", ">", ">>", "<", "2>", "2>&1", "|&"];
+        let line = job.fields.payload.as_str().unwrap_or_default();
+        let words = shlex::split(line).unwrap_or_default();
+        // Quoted, as in `cut -d '|'`, one is meant as it stands.
+        let sign = SIGNS.iter().find(|sign| {
+            words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign)
+        });
+        let told = sign.map(|sign| {
+            let told = Problem::new(
+                JsonPath::root().field("payload"),
+                format!("{sign} is an argument here: no shell runs the command"),
+            );
+            told.with_hint("for a shell, say sh -c '…'")
+        });
+        told.into_iter().collect()
+    }
+
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
         let CommandLine(line) = typed::payload(&job.fields.payload)?;
         let mut parameters = job.parameters();

@@ -13,12 +13,13 @@ use super::registry;
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
 use crate::files;
-use crate::output::{columns, print, write_out, yaml};
+use crate::output::{columns, print, warn, write_out, yaml};
 use crate::realm::Realm;
 
 /// Adds and updates job specs, all or none, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
     let specs = files::load(&options.paths, &*registry()?)?;
+    warn(global, &files::advice_lines(&specs.advice));
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
     // What the command or its environment names is not overruled by a file: they must be the same.
     let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
@@ -31,7 +32,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     }
     let there = global.is_aws() || global.home.join("pumice.db").exists();
     if options.dry_run && !there {
-        return all_new(global, &specs.jobs);
+        return all_new(global, specs.realm.as_ref(), &specs.jobs);
     }
     let realm = Realm::open(&own, !options.dry_run).await?;
     let of_realm = put_realm(&realm, specs.realm.as_ref(), options.dry_run).await?;
@@ -97,14 +98,19 @@ fn other_realm(given: &RealmName, asked: &RealmName) -> Failure {
 }
 
 /// What a dry run says of a folder that holds nothing yet.
-fn all_new(global: &Global, jobs: &[JobSpec]) -> Result<(), Failure> {
+fn all_new(global: &Global, realm: Option<&RealmSpec>, jobs: &[JobSpec]) -> Result<(), Failure> {
     let applied: Vec<Applied> = jobs
         .iter()
         .map(|job| Applied { job_id: job.fields.job_id.clone(), change: JobChange::Added, before: None })
         .collect();
-    print(global.output, &changes_json(&applied), || {
-        let mut lines: Vec<String> =
-            applied.iter().map(|job| format!("{:<9} {}", word(job.change), job.job_id)).collect();
+    let mut value = changes_json(&applied);
+    if let Some(realm) = realm {
+        value["realm"] = json!({ "realm": realm.fields.realm, "change": word(JobChange::Added) });
+    }
+    print(global.output, &value, || {
+        let realm = realm.map(|realm| format!("{:<9} realm {}", word(JobChange::Added), realm.fields.realm));
+        let jobs = applied.iter().map(|job| format!("{:<9} {}", word(job.change), job.job_id));
+        let mut lines: Vec<String> = realm.into_iter().chain(jobs).collect();
         lines.push(summary(&applied, true));
         lines
     })
@@ -145,8 +151,10 @@ fn difference(before: &Doc, after: &Doc) -> Vec<String> {
 /// Checks job specs, and says what is wrong with them.
 pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
     let specs = files::load(&options.paths, &*registry()?)?;
+    let advice = files::advice_lines(&specs.advice);
+    warn(global, &advice);
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
-    let value = json!({ "jobs": ids, "files": specs.files });
+    let value = json!({ "jobs": ids, "files": specs.files, "warnings": advice });
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     print(global.output, &value, || {
         let (jobs, files) = (counted(ids.len(), "job"), counted(specs.files, "file"));

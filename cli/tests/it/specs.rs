@@ -133,3 +133,35 @@ fn a_realm_that_is_applied_shows_what_changes_in_it() {
         assert_eq!(refused.status, 2, "{arguments:?}: {refused:?}");
     }
 }
+
+#[test]
+fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
+    let pumice = Pumice::new();
+    let job = |id: &str, more: &str| {
+        format!("job_id: {id}\ntype: cmd\nworker: core\npayload: {more}\nenabled: true\n")
+    };
+    pumice.write("jobs/pipe.yaml", job("pipe", "cat a | wc -l"));
+    pumice.write("jobs/cut.yaml", job("cut", "cut -d '|' -f 1 a"));
+    pumice.write("jobs/shell.yaml", job("shell", "sh -c 'cat a | wc -l'"));
+    for name in ["first", "second", "third"] {
+        let id = format!("jobs/{name}.yaml");
+        pumice.write(&id, job(name, "date").replace("enabled: true", "schedule: 0 3 * * *"));
+    }
+    pumice.write("realm.yaml", "realm: test\nconfig: {FOREIGN_WORKER: gp}\n");
+    for arguments in [&["check", "realm.yaml", "jobs"][..], &["apply", "realm.yaml", "jobs"]] {
+        let told = pumice.run(arguments);
+        assert_eq!(told.status, 0, "{told:?}");
+        let warnings: Vec<&str> = told.err.lines().collect();
+        for (warning, part) in warnings.iter().zip([
+            "warning: realm.yaml: config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
+            "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`), and 2 times more",
+            "warning: jobs/first.yaml: schedule: nothing starts the job by this schedule yet",
+            "warning: jobs/pipe.yaml: payload: | is an argument here: no shell runs the command (for a shell, say sh -c '…')",
+        ]) {
+            assert!(warning.starts_with(part), "{part}: {warning}");
+        }
+        assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    }
+    let json = pumice.run(&["check", "-o", "json", "-q", "realm.yaml", "jobs"]);
+    assert_eq!((json.err.as_str(), json.json()["warnings"].as_array().map(Vec::len)), ("", Some(4)));
+}

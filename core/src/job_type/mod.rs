@@ -1,6 +1,7 @@
 //! What a job type and a kind of action are: plugins, found by name in a registry.
 
 mod action;
+mod advice;
 mod context;
 mod plan;
 mod registry;
@@ -124,6 +125,11 @@ pub trait JobType: Send + Sync {
     fn schemas(&self) -> (Value, Value);
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
+    /// What is allowed in a job of this type that holds, but hardly meant. Nothing by default.
+    fn advise(&self, job: &JobSpec) -> Vec<Problem> {
+        let _ = job;
+        Vec::new()
+    }
     /// Fills in templates. What is rendered is the type's own business.
     ///
     /// # Errors

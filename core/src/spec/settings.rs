@@ -71,7 +71,76 @@ const NAMES: [&str; 11] = [
     "STDERR_SIZE",
 ];
 
+/// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
+const NAMES_OF_LAVA: [&str; 52] = [
+    "AWS_ACCESS_KEY_CACHE_SIZE",
+    "AWS_ACCESS_KEY_CACHE_TTL",
+    "AWS_CONN_DURATION",
+    "CONN_APP_NAME",
+    "CW_METRICS_JOB",
+    "CW_NAMESPACE",
+    "DAG_MAX_WORKERS",
+    "DAG_WORKERS",
+    "DEBUG",
+    "DISPATCHER",
+    "DOCKER_TIMEOUT",
+    "EMAIL_MAX_ATTACHMENTS",
+    "EMAIL_MAX_ATTACHMENT_SIZE",
+    "EMAIL_MAX_SIZE",
+    "EMAIL_MSGID_DOMAIN",
+    "EXE_MAX_PAYLOAD_SIZE",
+    "EXE_TIMEOUT",
+    "ORACLE_CONNECTION_MODE",
+    "ORACLE_LIB_DIR",
+    "PARAM_CACHE_SIZE",
+    "PARAM_CACHE_TTL",
+    "PAYLOAD_DOWNLOADER",
+    "PAYLOAD_SETTLING_TIME",
+    "PG_COPY_TIMEOUT",
+    "PKG_MAX_PAYLOAD_SIZE",
+    "PKG_TIMEOUT",
+    "PKG_UNPACK_TIMEOUT",
+    "RS_PASSWORD_DURATION",
+    "SES_CONFIGURATION_SET",
+    "SES_FROM",
+    "SES_REGION",
+    "SMB_TIMEOUT",
+    "SP_LIST_DELIMITER",
+    "SP_LIST_DOUBLEQUOTE",
+    "SP_LIST_ESCAPECHAR",
+    "SP_LIST_QUOTECHAR",
+    "SP_LIST_QUOTING",
+    "SP_LOGGING",
+    "SQLC_MAX_PAYLOAD_SIZE",
+    "SQLC_TIMEOUT",
+    "SQLV_TIMEOUT",
+    "SQL_BATCH_SIZE",
+    "SQL_DELIMITER",
+    "SQL_DIALECT",
+    "SQL_DOUBLEQUOTE",
+    "SQL_ESCAPECHAR",
+    "SQL_MAX_PAYLOAD_SIZE",
+    "SQL_OUTPUT_SUFFIX",
+    "SQL_QUOTECHAR",
+    "SQL_QUOTING",
+    "SQS_MAX_DELAY_MINS",
+    "TMPDIR",
+];
+
 impl Settings {
+    /// The names of what a realm may set.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter()
+    }
+
+    /// Whether somebody reads a setting of this name: Pumice, or another part of lava. Names that begin
+    /// with `x-` are the user's own.
+    #[must_use]
+    pub fn is_known(name: &str) -> bool {
+        let own = name.starts_with("x-") || name.starts_with("X-");
+        own || NAMES.contains(&name) || NAMES_OF_LAVA.contains(&name)
+    }
+
     /// The settings of a realm's `config`, defaults for the rest.
     ///
     /// # Errors

@@ -1,0 +1,136 @@
+//! What is allowed in a spec, but hardly meant. Nothing is refused for it: people are told.
+
+use super::Registry;
+use crate::problem::{JsonPath, Problem, did_you_mean, nearest, show};
+use crate::schema;
+use crate::spec::{JobSpec, RealmFields, RealmSpec, Settings};
+
+/// Fields of a realm that lava's other parts use (lava guide, The Realms Table).
+const FIELDS_OF_LAVA: [&str; 3] = ["docker", "description", "owner"];
+
+impl Registry {
+    /// What is hardly meant in a job that holds.
+    #[must_use]
+    pub fn advise_job(&self, job: &JobSpec) -> Vec<Problem> {
+        let root = JsonPath::root();
+        let mut advice = Vec::new();
+        if !job.document.contains_key("enabled") {
+            let told = Problem::new(root.field("enabled"), "not given, so that no run of the job is started");
+            advice.push(told.with_hint("say `enabled: true`"));
+        }
+        if !job.fields.schedule.0.is_empty() {
+            let told = Problem::new(root.field("schedule"), "nothing starts the job by this schedule yet");
+            advice.push(
+                told.with_hint("EventBridge Scheduler does on AWS, elsewhere cron and `pumice dispatch`"),
+            );
+        }
+        if let Some(job_type) = self.job_type(&job.fields.r#type) {
+            advice.extend(job_type.advise(job));
+        }
+        advice
+    }
+}
+
+impl RealmSpec {
+    /// What is hardly meant in a realm that holds: names that nobody reads, and buckets that S3 cannot have.
+    #[must_use]
+    pub fn advice(&self) -> Vec<Problem> {
+        thread_local! {
+            static SCHEMA: serde_json::Value = schema::schema_of::<RealmFields>();
+        }
+        let root = JsonPath::root();
+        let mut advice = Vec::new();
+        let fields: Vec<String> = SCHEMA.with(|schema| {
+            let names = schema["properties"].as_object().into_iter().flat_map(|names| names.keys());
+            names.cloned().collect()
+        });
+        let known = || fields.iter().map(String::as_str).chain(FIELDS_OF_LAVA);
+        for name in self.document.keys().filter(|name| known().all(|known| known != name.as_str())) {
+            // lava's users keep fields of their own in a realm: only what looks like a slip is told.
+            if let Some(meant) = nearest(name, known()) {
+                let told = Problem::new(root.field(name), "no field of this name is read");
+                advice.push(told.with_hint(format!("did you mean {meant:?}?")));
+            }
+        }
+        let config = root.field("config");
+        for name in self.fields.config.iter().flat_map(|config| config.keys()) {
+            if !Settings::is_known(name) {
+                let mut told = Problem::new(config.field(name), "no setting of this name is read");
+                told.hint = did_you_mean(name, Settings::names());
+                advice.push(told);
+            }
+        }
+        let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
+        for (name, place) in places {
+            let bucket = place.as_deref().and_then(bucket_of);
+            if let Some(bucket) = bucket.filter(|bucket| !is_bucket_name(bucket)) {
+                let what = show(&serde_json::Value::from(bucket));
+                let told = Problem::new(root.field(name), format!("{what} is no name of a bucket"));
+                advice.push(told.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
+            }
+        }
+        advice
+    }
+}
+
+/// The bucket of `s3://bucket/prefix`.
+fn bucket_of(place: &str) -> Option<&str> {
+    place.strip_prefix("s3://").map(|rest| rest.split_once('/').map_or(rest, |(bucket, _)| bucket))
+}
+
+/// Whether S3 may have a bucket of this name (Amazon S3, General purpose bucket naming rules).
+fn is_bucket_name(name: &str) -> bool {
+    let ends_well = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (3..=63).contains(&name.len())
+        && name.starts_with(ends_well)
+        && name.ends_with(ends_well)
+        && name.chars().all(|c| ends_well(c) || matches!(c, '.' | '-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of_realm(document: &Value) -> Vec<String> {
+        RealmSpec::parse(document).unwrap().advice().iter().map(ToString::to_string).collect()
+    }
+
+    fn of_job(fields: &Value) -> Vec<String> {
+        let mut document = json!({ "job_id": "a", "type": "any", "worker": "core", "payload": null });
+        document.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
+        let job = JobSpec::parse(&document).unwrap();
+        Registry::default().advise_job(&job).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_realm_of_lavas_is_left_alone() {
+        let config = json!({ "CMD_TIMEOUT": "5m", "EXE_TIMEOUT": "5m", "SQL_DELIMITER": "|", "FOREIGN_WORKERS": "gp-*" });
+        let docker = json!({ "image": "x" });
+        let realm = json!({ "realm": "r", "s3_temp": "s3://my-bucket/tmp", "x-team": 1, "team": "data", "docker": docker, "config": config });
+        assert_eq!(of_realm(&realm), [] as [&str; 0]);
+        assert_eq!(of_realm(&json!({ "realm": "r", "s3_temp": "/var/tmp/REALM" })), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn slips_in_a_realm_are_told() {
+        let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1 } });
+        let told = of_realm(&realm).join("\n");
+        for part in [
+            "s3_tmp: no field of this name is read (did you mean \"s3_temp\"?)",
+            "config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
+            "config.COLOUR: no setting of this name is read",
+            "s3_temp: \"BUCKET\" is no name of a bucket",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_job_from_running_is_told() {
+        assert!(of_job(&json!({})).join("\n").contains("enabled: not given"));
+        assert_eq!(of_job(&json!({ "enabled": false, "schedule": "--" })), [] as [&str; 0]);
+        let told = of_job(&json!({ "enabled": true, "schedule": "0 3 * * *" }));
+        assert!(told.len() == 1 && told[0].starts_with("schedule: nothing starts"), "{told:?}");
+    }
+}
