@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::ports::{ObjectStore, StoreError};
+use tokio::io::AsyncBufRead;
 
 use crate::failure::store_error;
 
@@ -68,20 +69,37 @@ impl Objects {
 
     /// The bytes at a location; `None` when there is nothing any more.
     pub(crate) async fn get_bytes(&self, location: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let (bucket, key) = place(location)?;
-        let request = self.client.get_object().bucket(bucket).key(key);
-        let answer = request.customize().config_override(patient()).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(store_error(&format!("reading {location}"), &error)),
-        };
-        let bytes = answer.body.collect().await;
+        let Some(object) = self.get(location).await? else { return Ok(None) };
+        let bytes = object.body.collect().await;
         bytes
             .map(|bytes| Some(bytes.to_vec()))
             .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
+    }
+
+    /// What is at a location, to be read bit by bit, and its size in bytes; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the location is none of S3's, or cannot be read.
+    pub async fn open(
+        &self,
+        location: &str,
+    ) -> Result<Option<(u64, impl AsyncBufRead + Send + Unpin + use<>)>, StoreError> {
+        let object = self.get(location).await?;
+        Ok(object.map(|object| {
+            let size = object.content_length.unwrap_or_default().unsigned_abs();
+            (size, object.body.into_async_read())
+        }))
+    }
+
+    async fn get(&self, location: &str) -> Result<Option<GetObjectOutput>, StoreError> {
+        let (bucket, key) = place(location)?;
+        let request = self.client.get_object().bucket(bucket).key(key);
+        let answer = request.customize().config_override(patient()).send().await;
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            Err(error) => Err(store_error(&format!("reading {location}"), &error)),
+        }
     }
 }
 

@@ -80,6 +80,14 @@ impl Queues {
         Ok(url)
     }
 
+    /// Makes sure that there is a queue for a worker.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none, or it cannot be asked for.
+    pub async fn find(&self, worker: &WorkerName) -> Result<(), StoreError> {
+        self.url(&self.names.queue(worker)).await.map(drop)
+    }
+
     /// Sends up to [`MAX_BATCH`] messages to one queue.
     async fn send_batch(&self, worker: &WorkerName, bodies: &[(String, i32)]) -> Vec<Result<(), StoreError>> {
         let queue = self.names.queue(worker);

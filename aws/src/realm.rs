@@ -83,6 +83,13 @@ impl Realm {
         self
     }
 
+    /// The same with the bucket that it was deployed with: see [`Store::with_bucket`].
+    #[must_use]
+    pub fn with_bucket(mut self, bucket: Option<String>) -> Self {
+        self.store = self.store.with_bucket(bucket);
+        self
+    }
+
     /// Its tables.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -93,6 +100,12 @@ impl Realm {
     #[must_use]
     pub fn queues(&self) -> &Queues {
         &self.queues
+    }
+
+    /// Its objects, to be read.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Where an engine on this realm runs.

@@ -22,6 +22,8 @@ use crate::runs::Ahead;
 const REALM_FRESH: Duration = Duration::from_secs(60);
 /// How long a table of lava's that is not there is not asked for again.
 const WITHOUT_LAVA_FRESH: Duration = Duration::from_secs(300);
+/// The places of a realm in its bucket.
+const PLACES: [(&str, &str); 2] = [("s3_temp", "tmp"), ("s3_payloads", "payloads")];
 /// Most jobs that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 /// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
@@ -38,6 +40,7 @@ pub struct Store {
     remembered: Arc<Mutex<Remembered>>,
     ahead: Arc<Mutex<Ahead>>,
     hints: bool,
+    bucket: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,15 @@ impl Store {
     /// The store of a realm. Values too large for an item go to `objects`.
     #[must_use]
     pub fn new(client: Client, names: Names, objects: Objects) -> Self {
-        Self { client, names, objects, remembered: Arc::default(), ahead: Arc::default(), hints: false }
+        Self {
+            client,
+            names,
+            objects,
+            remembered: Arc::default(),
+            ahead: Arc::default(),
+            hints: false,
+            bucket: None,
+        }
     }
 
     /// The same, which reads all job ids to find the one that was meant when there is none by a name:
@@ -60,6 +71,14 @@ impl Store {
     #[must_use]
     pub fn with_hints(mut self) -> Self {
         self.hints = true;
+        self
+    }
+
+    /// The same for a realm that was deployed with a bucket: where its document does not say where its
+    /// places are, they are `tmp` and `payloads` in it, as template.yaml lets functions use it.
+    #[must_use]
+    pub fn with_bucket(mut self, bucket: Option<String>) -> Self {
+        self.bucket = bucket.filter(|bucket| !bucket.is_empty()).map(Arc::from);
         self
     }
 
@@ -89,7 +108,16 @@ impl Store {
 
     /// Reads a realm's item, and remembers it.
     pub(crate) fn take_realm(&self, item: Item) -> Result<Arc<RealmSpec>, StoreError> {
-        let realm = RealmSpec::parse(&Value::Object(object(item))).map_err(|error| {
+        let mut document = object(item);
+        if let Some(bucket) = &self.bucket {
+            for (name, folder) in PLACES {
+                let place = document.entry(name).or_insert(Value::Null);
+                if place.is_null() {
+                    *place = format!("s3://{bucket}/{folder}").into();
+                }
+            }
+        }
+        let realm = RealmSpec::parse(&Value::Object(document)).map_err(|error| {
             let (realm, table) = (self.names.realm(), self.names.realms());
             StoreError::new(format!(
                 "the definition of realm {realm} in table {table} does not hold: {error}"

@@ -262,6 +262,12 @@ pub(crate) enum Runs {
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
+    /// Print what the commands of a run, and of its children, printed
+    Output {
+        /// The run's id
+        #[arg(value_name = "RUN_ID")]
+        run: String,
+    },
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
         /// The runs' ids

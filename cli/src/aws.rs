@@ -35,6 +35,7 @@ impl Remote {
         let names = Names::new(prefix, name.clone());
         let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None)
             .with_hints()
+            .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::Wrong(error.to_string()))?;
         Ok(Self { name, realm })
@@ -46,6 +47,10 @@ impl Remote {
 
     pub(crate) fn store(&self) -> &Store {
         self.realm.store()
+    }
+
+    pub(crate) fn objects(&self) -> &pumice_aws::Objects {
+        self.realm.objects()
     }
 
     pub(crate) fn realm(&self) -> &pumice_aws::Realm {

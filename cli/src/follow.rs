@@ -9,15 +9,13 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 use pumice_local::SystemClock;
-use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::printed::Outputs;
 use crate::view::{duration, local_time, short, style};
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
-/// Most lines of a command's output that are shown.
-const MAX_LINES: usize = 20;
 /// How long after it could have started a run that has not makes one say that nobody may be serving it.
 const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
 
@@ -58,10 +56,11 @@ pub(crate) async fn trees(store: &dyn RunStore, roots: &[RunKey]) -> Result<Vec<
 pub(crate) async fn follow(
     store: &dyn RunStore,
     roots: &[RunKey],
+    outputs: &Outputs,
     tell: Tell,
     unserved: Option<&str>,
 ) -> Result<Vec<Run>, Failure> {
-    let mut teller = Teller { tell, ended: HashSet::new(), drawn: false };
+    let mut teller = Teller { tell, outputs, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
     let (mut hint, mut announced) = (unserved, false);
     let mut open: Vec<RunKey> = roots.to_vec();
@@ -77,7 +76,7 @@ pub(crate) async fn follow(
             }
             runs.extend(tree);
         }
-        teller.look(&runs);
+        teller.look(&runs).await;
         if left.is_empty() {
             if sure {
                 teller.clear();
@@ -116,22 +115,24 @@ pub(crate) fn any_failed(runs: &[Run]) -> bool {
     runs.iter().any(|run| !run.is_child() && run.status.is_failure())
 }
 
-struct Teller {
+struct Teller<'a> {
     tell: Tell,
+    outputs: &'a Outputs,
     ended: HashSet<RunKey>,
     drawn: bool,
 }
 
-impl Teller {
-    fn look(&mut self, runs: &[Run]) {
+impl Teller<'_> {
+    async fn look(&mut self, runs: &[Run]) {
         if self.tell == Tell::Nothing {
             return;
         }
         let now = SystemClock.now();
         for run in runs {
             if run.status.is_end() && self.ended.insert(run.key.clone()) {
-                for line in output_lines(run) {
-                    self.say(&line);
+                let dim = anstyle::Style::new().dimmed();
+                for line in self.outputs.first_lines(run).await {
+                    self.say(&format!("{dim}{} |{dim:#} {line}", run.job_id));
                 }
             }
         }
@@ -174,42 +175,6 @@ impl Teller {
             anstream::eprint!("\r\x1b[K");
         }
     }
-}
-
-/// What a run's commands wrote, each line with its job before it.
-fn output_lines(run: &Run) -> Vec<String> {
-    let data = run.result.get("error_data").filter(|data| data.is_object()).unwrap_or(&run.result);
-    let outputs = data.get("output").and_then(Value::as_array).into_iter().flatten();
-    let mut lines = Vec::new();
-    for output in outputs {
-        for stream in ["stdout", "stderr"] {
-            let Some(path) = output.get(stream).and_then(Value::as_str) else { continue };
-            lines.extend(first_lines(path).into_iter().map(|line| {
-                let dim = anstyle::Style::new().dimmed();
-                format!("{dim}{} |{dim:#} {line}", run.job_id)
-            }));
-        }
-    }
-    lines
-}
-
-/// The first lines of a file, and how much more there is.
-fn first_lines(path: &str) -> Vec<String> {
-    use std::io::{BufRead, BufReader, Read};
-    const MAX_SHOWN_BYTES: u64 = 16 * 1024;
-    let Ok(file) = std::fs::File::open(path) else { return Vec::new() };
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut lines: Vec<String> = BufReader::new(file.take(MAX_SHOWN_BYTES))
-        .split(b'\n')
-        .map_while(Result::ok)
-        .take(MAX_LINES + 1)
-        .map(|line| String::from_utf8_lossy(&line).replace(|c: char| c.is_control() && c != '\t', "�"))
-        .collect();
-    if lines.len() > MAX_LINES || size > MAX_SHOWN_BYTES {
-        lines.truncate(MAX_LINES);
-        lines.push(format!("… {size} bytes in all: {path}"));
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -299,7 +264,7 @@ mod tests {
             (5, vec![vec![done()], vec![done(), run(2, Running)], vec![done(), run(2, Failed)]]),
         ] {
             let store = Growing { looks: Mutex::new(0), lag: Duration::from_millis(lag), trees };
-            let runs = follow(&store, &[done().key], Tell::Nothing, None).await.unwrap();
+            let runs = follow(&store, &[done().key], &Outputs::Files, Tell::Nothing, None).await.unwrap();
             let statuses: Vec<Status> = runs.iter().map(|run| run.status).collect();
             assert_eq!(statuses, [Complete, Failed]);
         }

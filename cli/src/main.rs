@@ -9,10 +9,12 @@ mod failure;
 mod files;
 mod follow;
 mod output;
+mod printed;
 mod realm;
 mod signals;
 mod view;
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,6 +62,16 @@ fn start_log(cli: &Cli) {
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
     let targets = asked.or_else(|| default.parse().ok()).unwrap_or_default();
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    // A line that tells of progress is drawn anew after each line of the log.
+    let progress = std::io::stderr().is_terminal() && ansi && default.starts_with("error");
+    let writer = move || {
+        let mut to = std::io::stderr();
+        if progress {
+            // Where it cannot be written there is nobody to see it.
+            let _ = to.write_all(b"\r\x1b[K");
+        }
+        to
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();
 }

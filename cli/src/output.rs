@@ -45,12 +45,21 @@ pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
 
 /// Tells of what may be wrong, on standard error, unless nothing but results is asked for.
 pub(crate) fn warn(global: &Global, lines: &[String]) {
+    tell(global, anstyle::AnsiColor::Yellow, "warning", lines);
+}
+
+/// Tells of what is good to know, there too.
+pub(crate) fn note(global: &Global, lines: &[String]) {
+    tell(global, anstyle::AnsiColor::Cyan, "note", lines);
+}
+
+fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String]) {
     if global.quiet {
         return;
     }
-    let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+    let style = anstyle::Style::new().bold().fg_color(Some(colour.into()));
     for line in lines {
-        anstream::eprintln!("{style}warning{style:#}: {line}");
+        anstream::eprintln!("{style}{word}{style:#}: {line}");
     }
 }
 

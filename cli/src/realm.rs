@@ -9,6 +9,7 @@ use pumice_local::{Durability, Home};
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::printed::Outputs;
 
 /// A realm that commands look at and change.
 #[derive(Debug)]
@@ -85,6 +86,15 @@ impl Realm {
             Self::Folder(home) => home.database(),
             #[cfg(feature = "aws")]
             Self::Aws(remote) => remote.store(),
+        }
+    }
+
+    /// Where what commands printed is read from.
+    pub(crate) fn outputs(&self) -> Outputs {
+        match self {
+            Self::Folder(_) => Outputs::Files,
+            #[cfg(feature = "aws")]
+            Self::Aws(remote) => Outputs::Objects(remote.objects().clone()),
         }
     }
 

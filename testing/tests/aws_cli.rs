@@ -2,6 +2,8 @@
 
 use std::process::{Child, Stdio};
 
+use pumice_aws::Realm;
+use pumice_core::ports::Catalog;
 use pumice_core::run::Status;
 use pumice_testing::standins::{Cloud, until};
 use serde_json::{Value, json};
@@ -219,4 +221,38 @@ async fn what_is_not_there_is_told_clearly() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("is AWS_ENDPOINT_URL right"), "{told}");
+}
+
+#[tokio::test]
+async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
+    let cloud = Cloud::start(&[]).await;
+    let line = "sh -c 'printf \"one\\000two\\n\"; seq 30 >&2'";
+    cloud
+        .put_jobs(&[
+            json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": line }),
+        ])
+        .await;
+    // As `apply` makes a realm that nobody has said anything about.
+    let document = json!({ "realm": "test" });
+    let realm = Realm::new(&cloud.clients, cloud.names(), None);
+    realm.store().put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
+    let mut worker = cloud.pumice_command(&["worker", "core"]);
+    worker.env("PUMICE_BUCKET", "test-bucket").stdout(Stdio::null()).stderr(Stdio::null());
+    let _worker = Process(worker.spawn().expect("it starts"));
+    let waited = cloud.pumice_command(&["dispatch", "say", "--wait"]).output().expect("it runs");
+    let (out, err) = (String::from_utf8_lossy(&waited.stdout), String::from_utf8_lossy(&waited.stderr));
+    assert!(err.contains("say | one\u{fffd}two\n") && err.contains("say | 20\n"), "{err}");
+    let run_id = out.split_whitespace().next().expect("an id");
+    let place = format!("s3://test-bucket/tmp/say/{run_id}/stderr");
+    assert!(err.contains(&format!("say | … 81 bytes in all: {place}")) && !err.contains("| 21"), "{err}");
+    let printed = cloud.pumice_command(&["runs", "output", run_id]).output().expect("it runs");
+    assert_eq!(printed.stdout, b"one\0two\n");
+    assert_eq!(printed.stderr.iter().filter(|byte| **byte == b'\n').count(), 30);
+    // A worker whose queue is not there does not seem to work.
+    let nobody = cloud.pumice_command(&["worker", "nobody"]).output().expect("it runs");
+    let err = String::from_utf8_lossy(&nobody.stderr);
+    assert!(
+        nobody.status.code() == Some(3) && err.contains("queue lava-test-nobody") && !err.contains("working"),
+        "{err}"
+    );
 }

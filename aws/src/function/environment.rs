@@ -25,11 +25,12 @@ impl BadEnvironment {
 pub struct Environment {
     names: Names,
     urls: Option<String>,
+    bucket: Option<String>,
     function: String,
 }
 
 impl Environment {
-    /// Reads `LAVA_REALM`, `LAVA_PREFIX` and `LAVA_QUEUE_URL_PREFIX`, which template.yaml sets.
+    /// Reads `LAVA_REALM`, `LAVA_PREFIX`, `LAVA_QUEUE_URL_PREFIX` and `PUMICE_BUCKET`, which template.yaml sets.
     ///
     /// # Errors
     /// [`BadEnvironment`] naming the variable that is missing or does not hold.
@@ -43,6 +44,7 @@ impl Environment {
         Ok(Self {
             names: Names::new(prefix, realm),
             urls: variable("LAVA_QUEUE_URL_PREFIX").filter(|urls| !urls.is_empty()),
+            bucket: variable("PUMICE_BUCKET"),
             function,
         })
     }
@@ -68,6 +70,11 @@ impl Environment {
     #[must_use]
     pub fn queue_urls(&self) -> Option<&str> {
         self.urls.as_deref()
+    }
+
+    /// The bucket that the realm was deployed with, if that was said.
+    pub(super) fn bucket(&self) -> Option<String> {
+        self.bucket.clone()
     }
 
     /// The host as records show it: the function's name.
@@ -107,7 +114,10 @@ pub(super) fn for_commands(all: impl IntoIterator<Item = (OsString, OsString)>) 
 
 /// Whether a variable is the function's own, and no business of a command's.
 fn is_own(name: &str) -> bool {
-    name.starts_with("AWS_") || name.starts_with("LAMBDA_") || name.starts_with("_") || name == "PUMICE_LOG"
+    name.starts_with("AWS_")
+        || name.starts_with("LAMBDA_")
+        || name.starts_with("_")
+        || name.starts_with("PUMICE_")
 }
 
 #[cfg(test)]
@@ -136,6 +146,7 @@ mod tests {
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "y"),
             ("_X_AMZN_TRACE_ID", "z"),
             ("AWS_REGION", "eu-west-1"),
+            ("PUMICE_BUCKET", "b"),
         ];
         let (plain, credentials) = for_commands(all.map(|(name, value)| (name.into(), value.into())));
         let names = |variables: &Variables| {

@@ -55,6 +55,7 @@ impl Function {
     }
 
     fn of(realm: Realm, environment: &Environment) -> Self {
+        let realm = realm.with_bucket(environment.bucket());
         let (plain, credentials) = environment::for_commands(std::env::vars_os());
         let host = Host {
             name: environment.host_name(),

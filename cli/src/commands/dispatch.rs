@@ -2,7 +2,9 @@
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
+use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key, parse_bytes};
+use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
 use super::{given, instant, registry};
@@ -10,7 +12,7 @@ use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
 use crate::files::read_bytes;
 use crate::follow::{Tell, any_failed, follow};
-use crate::output::print;
+use crate::output::{note, print};
 use crate::realm::Realm;
 
 /// Takes each request by itself; says what became of each.
@@ -21,6 +23,11 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         Some(file) => from_file(file, site.zone.tz())?,
         None => (from_options(&options, site.zone)?, Vec::new()),
     };
+    if let (Some(at), Some(When::At(instant))) = (&options.at, requests.first().map(|request| request.when))
+        && instant < SystemClock.now()
+    {
+        note(global, &[format!("--at {at} is past: what is asked for starts now")]);
+    }
     let names: Vec<String> = requests.iter().map(|request| request.job_id.to_string()).collect();
     let dispatcher = Dispatcher::new(site, registry()?);
     let outcomes = dispatcher.dispatch(requests, None).await;
@@ -49,7 +56,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     let mut failed = false;
     if follows {
         let roots: Vec<RunKey> = taken.iter().map(|run| RunKey::root(run.run_id)).collect();
-        let runs = follow(realm.runs(), &roots, Tell::fitting(global.quiet), Some(realm.unserved())).await?;
+        let (outputs, tell) = (realm.outputs(), Tell::fitting(global.quiet));
+        let runs = follow(realm.runs(), &roots, &outputs, tell, Some(realm.unserved())).await?;
         if global.output == Format::Table {
             super::run::show(global, realm.runs(), &runs).await?;
         } else {

@@ -1,9 +1,11 @@
 //! `run`: one job, here and now, followed to its end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
+use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
@@ -15,7 +17,8 @@ use crate::args::{Format, Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
-use crate::output::print;
+use crate::output::{note, print};
+use crate::printed::Outputs;
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
 use crate::view;
@@ -49,7 +52,13 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let Some(accepted) = outcomes.pop() else {
         return Err(Failure::Store("the store gave no answer".to_owned()));
     };
-    let root = RunKey::root(accepted?.run_id);
+    let accepted = accepted.map_err(|error| match error {
+        DispatchError::NoSuchJob { job_id, .. } if Path::new(&job_id).exists() => Failure::Wrong(format!(
+            "no such job {job_id}; there is a file of that name: say --jobs {job_id}, and which job of it to run"
+        )),
+        other => other.into(),
+    })?;
+    let root = RunKey::root(accepted.run_id);
 
     let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
     let mut first = requests_to_stop()?;
@@ -64,11 +73,11 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
     let roots = [root.clone()];
     let followed = tokio::select! {
-        followed = follow(&database, &roots, tell, None) => followed,
+        followed = follow(&database, &roots, &Outputs::Files, tell, None) => followed,
         _ = first.wait_for(|count| *count > 0) => {
             cancel_all(&dispatcher, &database, &root).await?;
             tokio::select! {
-                followed = follow(&database, &roots, tell, None) => followed,
+                followed = follow(&database, &roots, &Outputs::Files, tell, None) => followed,
                 _ = second.wait_for(|count| *count > 1) => crate::follow::trees(&database, &roots).await,
             }
         }
@@ -105,6 +114,9 @@ async fn jobs_of_home(
         return Err(Failure::Wrong(message.to_owned()));
     }
     let realm = Realm::open(global, false).await?;
+    if global.is_aws() {
+        note(global, &[format!("with the jobs of realm {} on AWS; they run on this machine", realm.name())]);
+    }
     let mut jobs = Vec::new();
     for (_, document) in realm.catalog().all_jobs().await? {
         jobs.push(

@@ -11,7 +11,8 @@ use super::registry;
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
 use crate::follow::trees;
-use crate::output::{columns, print};
+use crate::output::{columns, note, print};
+use crate::printed::{Stream, places};
 use crate::realm::Realm;
 use crate::view;
 
@@ -27,6 +28,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             list(global, store, &query).await
         }
         Runs::Show { run } => show(global, store, &key(&run)?).await,
+        Runs::Output { run } => output(global, &realm, &key(&run)?).await,
         Runs::Cancel { runs } => {
             let keys = runs.iter().map(|run| key(run)).collect::<Result<Vec<_>, _>>()?;
             let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
@@ -86,6 +88,44 @@ async fn show(global: &Global, store: &dyn RunStore, key: &RunKey) -> Result<(),
         }
         lines
     })
+}
+
+/// Copies what the commands of a run and its children printed, each stream to its own; for programs, says
+/// where it is.
+async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Failure> {
+    let store = realm.runs();
+    let tree = trees(store, std::slice::from_ref(key)).await?;
+    let Some(root) = tree.first() else { return Err(Failure::Wrong(format!("no such run {key}"))) };
+    let mut all = Vec::new();
+    // What that run dispatched are runs of their own.
+    for run in tree.iter().filter(|run| run.run_id == root.run_id) {
+        // A list leaves out what is large.
+        let whole = store.load(&run.key).await?;
+        all.extend(places(whole.as_ref().unwrap_or(run)).into_iter().map(|place| (run, place)));
+    }
+    if global.output != Format::Table {
+        let shown = all.iter().map(|(run, (stream, place))| {
+            json!({ "job_id": run.job_id, "run_key": run.key, "stream": stream.name(), "location": place })
+        });
+        return print(global.output, &Value::from(shown.collect::<Vec<_>>()), Vec::new);
+    }
+    let mut notes = Vec::new();
+    for (_, (stream, place)) in &all {
+        let there = match stream {
+            Stream::Stdout => realm.outputs().copy(place, &mut std::io::stdout()).await?,
+            Stream::Stderr => realm.outputs().copy(place, &mut std::io::stderr()).await?,
+        };
+        if !there {
+            notes.push(format!("it is gone from {place}"));
+        }
+    }
+    if !root.status.is_end() {
+        notes.push(format!("the run is {}: what a command prints is kept when it ends", root.status));
+    } else if all.is_empty() {
+        notes.push("nothing that its commands printed is kept".to_owned());
+    }
+    note(global, &notes);
+    Ok(())
 }
 
 fn log_lines(run: &Run) -> Vec<String> {

@@ -10,6 +10,11 @@ use crate::signals::asked_to_stop;
 
 /// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
 pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure> {
+    if global.is_aws() {
+        let message =
+            "serve works on a realm's folder; on AWS functions run jobs, or `pumice --aws worker NAME` does";
+        return Err(Failure::Wrong(message.to_owned()));
+    }
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
     let _lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;

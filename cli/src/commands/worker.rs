@@ -18,6 +18,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         return Err(Failure::Wrong(message.to_owned()));
     }
     let remote = Remote::connect(global).await?;
+    remote.realm().queues().find(&options.name).await?;
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
     let site = remote.site_in(scratch.path().to_owned(), Some(scratch.mark())).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());

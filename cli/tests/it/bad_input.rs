@@ -372,3 +372,18 @@ fn one_mistake_does_not_hide_another() {
         assert!(printed.err.contains(wanted), "{wanted}: {}", printed.err);
     }
 }
+
+#[test]
+fn a_file_in_place_of_a_job_is_told_from_one() {
+    let pumice = Pumice::new();
+    let file = pumice.write("jobs.json", job(&json!({})).to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "jobs.json"]);
+    assert_eq!(printed.status, 2, "{printed:?}");
+    assert!(printed.err.contains("say --jobs jobs.json") && file.exists(), "{printed:?}");
+}
+
+#[test]
+fn a_folder_is_served_and_no_realm_on_aws() {
+    let printed = Pumice::new().run(&["--aws", "serve"]);
+    assert!(printed.status == 2 && printed.err.contains("worker NAME"), "{printed:?}");
+}

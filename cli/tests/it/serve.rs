@@ -188,3 +188,52 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn what_commands_printed_can_be_had_as_it_was() {
+    let pumice = Pumice::new();
+    let chain = json!({ "job_id": "both", "type": "chain", "worker": "core", "enabled": true, "payload": ["a", "b"] });
+    apply(
+        &pumice,
+        &json!([
+            shell("a", "printf 'one\\0two\\n'"),
+            shell("b", "echo no >&2; exit 3"),
+            chain,
+            shell("slow", "sleep 60")
+        ]),
+    );
+    let server = pumice.serve();
+    let run_of = |arguments: &[&str]| {
+        let asked = pumice.run(&[&["dispatch", "-o", "json"], arguments].concat());
+        asked.json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
+    };
+    let run_id = run_of(&["both", "--wait"]);
+    let printed = pumice.run(&["runs", "output", &run_id]);
+    assert_eq!((printed.status, printed.out.as_str(), printed.err.as_str()), (0, "one\0two\n", "no\n"));
+    let places = pumice.run(&["runs", "output", &run_id, "-o", "json"]).json();
+    assert_eq!((places[0]["job_id"].as_str(), places[0]["stream"].as_str()), (Some("a"), Some("stdout")));
+    let place = places[0]["location"].as_str().expect("a place");
+    std::fs::remove_file(place).expect("it is removed");
+    let printed = pumice.run(&["runs", "output", &run_id]);
+    assert!(
+        printed.out.is_empty() && printed.err.contains(&format!("note: it is gone from {place}")),
+        "{printed:?}"
+    );
+    // One that goes on.
+    let slow = run_of(&["slow"]);
+    let printed = pumice.run(&["runs", "output", &slow]);
+    assert!(printed.status == 0 && printed.err.contains("kept when it ends"), "{printed:?}");
+    assert_eq!(pumice.run(&["runs", "output", "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55"]).status, 2);
+    pumice.run(&["runs", "cancel", &slow]);
+    server.signal("INT");
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn a_time_that_is_past_is_told_of() {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", "true"));
+    let printed = pumice.run(&["dispatch", "a", "--at", "2020-01-01T00:00Z"]);
+    assert!(printed.status == 0 && printed.err.contains("--at 2020-01-01T00:00Z is past"), "{printed:?}");
+    assert_eq!(pumice.run(&["dispatch", "a", "--at", "2999-01-01T00:00Z"]).err, "");
+}

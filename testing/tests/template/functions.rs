@@ -11,7 +11,8 @@ const MAKEFILE: &str = include_str!("../../../Makefile");
 
 /// The variables that both functions read; the worker also reads `LAVA_WORKER`, the dispatcher what is
 /// about schedules.
-const VARIABLES: [&str; 4] = ["LAVA_REALM", "LAVA_PREFIX", "LAVA_QUEUE_URL_PREFIX", "PUMICE_LOG"];
+const VARIABLES: [&str; 5] =
+    ["LAVA_REALM", "LAVA_PREFIX", "LAVA_QUEUE_URL_PREFIX", "PUMICE_BUCKET", "PUMICE_LOG"];
 
 pub(crate) fn environment(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
@@ -27,6 +28,11 @@ pub(crate) fn environment(templates: &Templates) -> Vec<String> {
             wanted.extend(["PUMICE_SCHEDULE_GROUP", "PUMICE_SCHEDULE_ROLE_ARN"]);
         }
         wrong.unless(found == wanted, format!("{name}: {found:?}"));
+        // The bucket that is made or given, the one that roles are for.
+        let bucket = &variables["PUMICE_BUCKET"];
+        let made = json!({ "Fn::If": ["MakesBucket", { "Ref": "RealmBucket" }, { "Ref": "Bucket" }] });
+        let wanted = if name == "Function" { json!({ "Ref": "Bucket" }) } else { made };
+        wrong.unless(*bucket == wanted, format!("{name}: PUMICE_BUCKET {bucket}"));
         let queues = &variables["LAVA_QUEUE_URL_PREFIX"]["Fn::Sub"];
         wrong.unless(
             *queues == "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/",

@@ -84,6 +84,7 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/Log/Properties/RetentionInDays", "null", "logs"),
     ("realm", "/Resources/Dispatcher/Properties/LoggingConfig/LogFormat", r#""Text""#, "logs"),
     ("worker", "/Resources/Function/Properties/Environment/Variables/LAVA_WORKER", "null", "environment"),
+    ("worker", "/Resources/Function/Properties/Environment/Variables/PUMICE_BUCKET", r#""x""#, "environment"),
     ("realm", "/Resources/Dispatcher/Properties/FunctionName", r#"{"Fn::Sub": "other"}"#, "logs"),
     ("realm", "/Resources/Worker/Properties/Parameters/Bucket", "null", "worker.yaml's"),
     ("worker", "/Parameters/Memory/MaxValue", "3008", "worker.yaml's"),
