@@ -102,7 +102,18 @@ where
         SdkError::DispatchFailure(failure) if failure.is_io() => {
             format!("{} (is there a network, and is AWS_ENDPOINT_URL right where it is set?)", causes(error))
         }
-        other => causes(other),
+        other => with_way_to_credentials(causes(other)),
+    }
+}
+
+/// What went wrong, and what to do when nothing says who asks.
+fn with_way_to_credentials(told: String) -> String {
+    // One source of credentials a line follows.
+    match told.lines().next() {
+        Some(first) if told.contains("credentials") => format!(
+            "{first} (who asks? set AWS_PROFILE to a profile that is there, or log in, as with `aws sso login`)"
+        ),
+        _ => told,
     }
 }
 

@@ -221,6 +221,12 @@ async fn what_is_not_there_is_told_clearly() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("is AWS_ENDPOINT_URL right"), "{told}");
+    let mut nobody = cloud.pumice_command(&["jobs", "list"]);
+    nobody.env_remove("AWS_ACCESS_KEY_ID").env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
+    let output = nobody.output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("set AWS_PROFILE") && told.lines().count() == 1, "{told}");
 }
 
 #[tokio::test]
