@@ -37,8 +37,9 @@ pub(crate) struct Specs {
 /// One mistake: in which file, and what.
 pub(crate) type Mistake = (PathBuf, Problem);
 
-/// Reads all specs of files and folders; nothing is given when anything is wrong.
-pub(crate) fn load(paths: &[PathBuf], registry: &Registry) -> Result<Specs, Failure> {
+/// Reads all specs of files and folders; nothing is given when anything is wrong. Jobs are held to the
+/// settings of the realm that the files define, else to these.
+pub(crate) fn load(paths: &[PathBuf], registry: &Registry, settings: Settings) -> Result<Specs, Failure> {
     let mut reader =
         Reader { registry, specs: Specs::default(), jobs: BTreeMap::new(), mistakes: Vec::new() };
     let mut files = Vec::new();
@@ -64,7 +65,7 @@ pub(crate) fn load(paths: &[PathBuf], registry: &Registry) -> Result<Specs, Fail
             reader.take_realm(file, path, document);
         }
     }
-    let settings = reader.specs.realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+    let settings = reader.specs.realm.as_ref().map_or(settings, |realm| realm.settings.clone());
     for (file, path, document) in documents.into_iter().filter(|(_, _, document)| !is_realm(document)) {
         reader.take_job(&file, &path, &document, &settings);
     }
@@ -202,7 +203,7 @@ impl Reader<'_> {
     fn take_job(&mut self, file: &Path, path: &JsonPath, document: &Value, settings: &Settings) {
         match self.registry.read_job(&without_schema(document), settings) {
             Ok(job) => {
-                self.advise(file, path, self.registry.advise_job(&job));
+                self.advise(file, path, self.registry.advise_job(&job, settings));
                 let job_id = job.fields.job_id.clone();
                 match self.jobs.insert(job_id.clone(), file.to_owned()) {
                     None => self.specs.jobs.push(job),

@@ -7,6 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::engine::Dispatcher;
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
+use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let realm = if options.jobs.is_empty() {
         Realm::open(global, false).await?
     } else {
-        let specs = files::load(&options.jobs, &registry)?;
+        let specs = files::load(&options.jobs, &registry, Settings::default())?;
         let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
         home.database().put_jobs(specs.jobs, false).await?;
         Realm::Folder(home)

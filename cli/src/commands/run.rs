@@ -9,6 +9,7 @@ use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
+use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
@@ -33,7 +34,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (jobs, realm) = if options.jobs.is_empty() {
         jobs_of_home(global).await?
     } else {
-        let specs = files::load(&options.jobs, &registry)?;
+        let specs = files::load(&options.jobs, &registry, Settings::default())?;
         (specs.jobs, specs.realm)
     };
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());

@@ -6,7 +6,7 @@ use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, RealmFields, RealmSpec};
+use pumice_core::spec::{JobSpec, RealmFields, RealmSpec, Settings};
 use serde_json::{Value, json};
 
 use super::registry;
@@ -18,7 +18,9 @@ use crate::realm::Realm;
 
 /// Adds and updates job specs, all or none, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
-    let specs = files::load(&options.paths, &*registry()?)?;
+    let there = global.is_aws() || global.home.join("pumice.db").exists();
+    let settings = if there { stored_settings(global).await? } else { Settings::default() };
+    let specs = files::load(&options.paths, &*registry()?, settings)?;
     warn(global, &files::advice_lines(&specs.advice));
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
     // What the command or its environment names is not overruled by a file: they must be the same.
@@ -30,7 +32,6 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     {
         return Err(other_realm(named, asked));
     }
-    let there = global.is_aws() || global.home.join("pumice.db").exists();
     if options.dry_run && !there {
         return all_new(global, specs.realm.as_ref(), &specs.jobs);
     }
@@ -62,6 +63,20 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         lines.push(summary(&applied, options.dry_run));
         lines
     })
+}
+
+/// The settings of a realm that is there, as its own document has them: they bound what jobs may ask for.
+/// The defaults where a file must name the realm first.
+async fn stored_settings(global: &Global) -> Result<Settings, Failure> {
+    let named = global.realm.is_some() || std::env::var_os("LAVA_REALM").is_some();
+    if global.is_aws() && !named {
+        return Ok(Settings::default());
+    }
+    let realm = Realm::open(global, false).await?;
+    let stored = realm.catalog().realm_document().await?;
+    // One that does not hold is told of where it is used, and may be mended by what is applied.
+    let stored = stored.and_then(|stored| RealmSpec::parse(&Value::Object(stored)).ok());
+    Ok(stored.map(|stored| stored.settings).unwrap_or_default())
 }
 
 /// Puts the realm's document unless it is a dry run, and makes one where there is none yet. Gives what changes
@@ -150,7 +165,7 @@ fn difference(before: &Doc, after: &Doc) -> Vec<String> {
 
 /// Checks job specs, and says what is wrong with them.
 pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
-    let specs = files::load(&options.paths, &*registry()?)?;
+    let specs = files::load(&options.paths, &*registry()?, Settings::default())?;
     let advice = files::advice_lines(&specs.advice);
     warn(global, &advice);
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();

@@ -165,3 +165,22 @@ fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
     let json = pumice.run(&["check", "-o", "json", "-q", "realm.yaml", "jobs"]);
     assert_eq!((json.err.as_str(), json.json()["warnings"].as_array().map(Vec::len)), ("", Some(4)));
 }
+
+#[test]
+fn jobs_are_held_to_the_settings_of_the_realm_that_is_there() {
+    let pumice = Pumice::new();
+    let job = |id: &str, worker: &str, job_type: &str| {
+        format!(
+            "job_id: {id}\ntype: {job_type}\nworker: {worker}\npayload: x\nenabled: true\niteration_limit: 20\n"
+        )
+    };
+    pumice.write("many.yaml", job("many", "core", "log"));
+    pumice.write("lavas.yaml", job("lavas", "gp-1", "sqlc"));
+    let refused = pumice.run(&["apply", "many.yaml", "lavas.yaml"]);
+    assert!(refused.status == 2 && refused.err.contains("3 problems in 2 files"), "{refused:?}");
+    let config = "{ITERATION_MAX_LIMIT: 50, FOREIGN_WORKERS: gp-*}";
+    pumice.write("realm.yaml", format!("realm: test\nconfig: {config}\n"));
+    assert_eq!(pumice.run(&["apply", "realm.yaml"]).status, 0);
+    let applied = pumice.run(&["apply", "many.yaml", "lavas.yaml"]);
+    assert!(applied.out.contains("2 added") && applied.err.is_empty(), "{applied:?}");
+}

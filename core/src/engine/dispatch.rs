@@ -279,11 +279,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Checks a job's type, payload and actions. Those of a worker of lava's own are lava's to check.
+    /// Checks a job's type, payload and actions.
     fn check(&self, job: &JobSpec) -> Result<(), DispatchError> {
-        if self.is_foreign(&job.fields.worker) {
-            return Ok(());
-        }
         let problems = self.registry.check_job(job, &self.site.settings);
         SpecError::check(problems)
             .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })

@@ -9,9 +9,12 @@ use crate::spec::{JobSpec, RealmFields, RealmSpec, Settings};
 const FIELDS_OF_LAVA: [&str; 3] = ["docker", "description", "owner"];
 
 impl Registry {
-    /// What is hardly meant in a job that holds.
+    /// What is hardly meant in a job that holds; of one for a worker of lava's own, nothing.
     #[must_use]
-    pub fn advise_job(&self, job: &JobSpec) -> Vec<Problem> {
+    pub fn advise_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
+        if settings.is_foreign(&job.fields.worker) {
+            return Vec::new();
+        }
         let root = JsonPath::root();
         let mut advice = Vec::new();
         if !job.document.contains_key("enabled") {
@@ -100,7 +103,7 @@ mod tests {
         let mut document = json!({ "job_id": "a", "type": "any", "worker": "core", "payload": null });
         document.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
         let job = JobSpec::parse(&document).unwrap();
-        Registry::default().advise_job(&job).iter().map(ToString::to_string).collect()
+        Registry::default().advise_job(&job, &Settings::default()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
