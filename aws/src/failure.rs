@@ -110,9 +110,14 @@ where
 fn with_way_to_credentials(told: String) -> String {
     // One source of credentials a line follows.
     match told.lines().next() {
-        Some(first) if told.contains("credentials") => format!(
-            "{first} (who asks? set AWS_PROFILE to a profile that is there, or log in, as with `aws sso login`)"
-        ),
+        Some(first) if told.contains("credentials") => {
+            let why = first.trim_end_matches(" Attempted:").trim_end_matches('.');
+            let why = why.rsplit_once("loading credentials: ").map_or(why, |(_, why)| why);
+            let why = why.strip_prefix("dispatch failure: other: ").unwrap_or(why);
+            format!(
+                "no AWS credentials: set AWS_PROFILE to a profile that is there, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in, as with `aws sso login` ({why})"
+            )
+        }
         _ => told,
     }
 }
@@ -123,10 +128,10 @@ pub(crate) fn advice(code: &str, message: &str) -> &'static str {
         "ValidationException" | "ValidationError" if !tells_of_bad_form(message) => {
             " (the table is not as this version of Pumice expects it: is the realm deployed anew?)"
         }
-        "ResourceNotFoundException"
-        | "AWS.SimpleQueueService.NonExistentQueue"
-        | "QueueDoesNotExist"
-        | "NoSuchBucket" => " (is the realm deployed in this account and region?)",
+        "ResourceNotFoundException" | "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => {
+            " (is the realm deployed in this account and region?)"
+        }
+        "NoSuchBucket" => " (s3_temp of the realm names its bucket, else PUMICE_BUCKET)",
         "AccessDeniedException" | "AccessDenied" => " (the role in use lacks this permission)",
         "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredTokenException" | "ExpiredToken" => {
             " (the credentials in use are not valid)"

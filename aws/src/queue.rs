@@ -50,6 +50,8 @@ pub struct Queues {
     known: Arc<Mutex<HashMap<String, Arc<str>>>>,
     /// The bodies of what this consumer has taken, for those it must put aside.
     taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
+    /// How long a message stays hidden that is handed out; what its queue says unless this does.
+    hidden: Option<Duration>,
 }
 
 impl std::fmt::Debug for Queues {
@@ -63,7 +65,23 @@ impl Queues {
     /// `https://sqs.eu-west-1.amazonaws.com/123456789012/`; without it each is asked for once.
     #[must_use]
     pub fn new(client: Client, names: Names, clock: Arc<dyn Clock>, urls: Option<&str>) -> Self {
-        Self { client, names, clock, urls: urls.map(Arc::from), known: Arc::default(), taken: Arc::default() }
+        Self {
+            client,
+            names,
+            clock,
+            urls: urls.map(Arc::from),
+            known: Arc::default(),
+            taken: Arc::default(),
+            hidden: None,
+        }
+    }
+
+    /// The same, whose messages stay hidden for so long at first, whatever their queue says: for whoever keeps
+    /// them hidden while it works on them.
+    #[must_use]
+    pub fn hidden_for(mut self, hidden: Duration) -> Self {
+        self.hidden = Some(hidden);
+        self
     }
 
     async fn url(&self, queue: &str) -> Result<Arc<str>, StoreError> {
@@ -308,6 +326,7 @@ impl Consumer for Queues {
             .queue_url(&*self.url(&queue).await?)
             .max_number_of_messages(i32::try_from(max.clamp(1, MAX_BATCH)).unwrap_or(1))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
+            .set_visibility_timeout(self.hidden.map(|hidden| i32::try_from(hidden.as_secs()).unwrap_or(0)))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .customize()
             .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));

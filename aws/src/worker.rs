@@ -17,6 +17,9 @@ use crate::queue::Queues;
 const WAIT: Duration = Duration::from_secs(20);
 /// How long a message stays hidden while it is worked on; it is hidden anew after half of that.
 const HIDDEN: Duration = Duration::from_secs(300);
+/// How long a message stays hidden until it is worked on. One that is handed out to a call which is given up,
+/// because it is time to stop, comes again after that.
+const AT_FIRST: Duration = Duration::from_secs(30);
 /// How long to wait after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Most messages taken at once (SQS: 10).
@@ -41,7 +44,7 @@ impl QueueWorker {
     /// A consumer that works on at most `slots` messages at the same time.
     #[must_use]
     pub fn new(engine: Engine, queues: Queues, name: WorkerName, slots: usize) -> Self {
-        Self { engine, queues, name, slots: slots.max(1) }
+        Self { engine, queues: queues.hidden_for(AT_FIRST), name, slots: slots.max(1) }
     }
 
     /// Works until `stop`, then waits for what is under way; `kill` ends that too.
@@ -103,7 +106,7 @@ impl QueueWorker {
                         tokio::time::sleep(PAUSE).await;
                     }
                 },
-                // A message that SQS hands out at this moment comes again when its time is over.
+                // A message that SQS hands out at this moment comes again soon: see [`AT_FIRST`].
                 () = told(&mut stopped) => break,
             }
         }

@@ -16,6 +16,8 @@ const MAX_SHOWN_BYTES: u64 = 16 * 1024;
 pub(crate) enum Outputs {
     /// Files of this machine.
     Files,
+    /// Files of this machine that are removed at the end.
+    PassingFiles,
     /// Objects in S3.
     #[cfg(feature = "aws")]
     Objects(pumice_aws::Objects),
@@ -58,7 +60,7 @@ impl Outputs {
     /// What is at a place, and its size in bytes; `None` when it is gone.
     async fn open(&self, place: &str) -> Result<Option<(u64, Reader)>, StoreError> {
         match self {
-            Self::Files => match open_file(place).await {
+            Self::Files | Self::PassingFiles => match open_file(place).await {
                 Ok(opened) => Ok(Some(opened)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(StoreError::new(format!("{place}: {error}"))),
@@ -95,6 +97,7 @@ impl Outputs {
         }
         if lines.len() > MAX_LINES || size > MAX_SHOWN_BYTES {
             lines.truncate(MAX_LINES);
+            let place = if matches!(self, Self::PassingFiles) { "--keep DIR keeps them" } else { place };
             lines.push(format!("… {size} bytes in all: {place}"));
         }
         Ok(lines)

@@ -1,9 +1,11 @@
 //! The `pumice` command on a realm on AWS, and a worker that is a process.
 
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use pumice_aws::Realm;
-use pumice_core::ports::Catalog;
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Catalog, Consumer};
 use pumice_core::run::Status;
 use pumice_testing::standins::{Cloud, until};
 use serde_json::{Value, json};
@@ -226,7 +228,20 @@ async fn what_is_not_there_is_told_clearly() {
     let output = nobody.output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("set AWS_PROFILE") && told.lines().count() == 1, "{told}");
+    assert!(told.contains("no AWS credentials: set AWS_PROFILE") && told.lines().count() == 1, "{told}");
+    assert!(!told.contains("dispatch failure"), "{told}");
+    // A run is taken whose worker has no queue, and that is told.
+    cloud
+        .put_jobs(&[
+            json!({ "job_id": "lost", "type": "log", "worker": "nobody", "enabled": true, "payload": {} }),
+        ])
+        .await;
+    let output = cloud.pumice_command(&["dispatch", "lost"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && told.contains("was not sent") && told.contains("queue lava-test-nobody"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -261,4 +276,18 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
         nobody.status.code() == Some(3) && err.contains("queue lava-test-nobody") && !err.contains("working"),
         "{err}"
     );
+}
+
+#[tokio::test]
+async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
+    // Its queue would hide it for two minutes.
+    let cloud = Cloud::start_with(&[pumice_testing::standins::log_job("note")], 120).await;
+    cloud.pumice(&["dispatch", "note"]);
+    let queues = Realm::new(&cloud.clients, cloud.names(), None).queues().clone();
+    let queues = queues.hidden_for(Duration::from_secs(1));
+    let core = WorkerName::new("core").expect("a name");
+    let take = async || queues.receive(&core, 1, Duration::ZERO).await.expect("it answers").pop();
+    let first = until(take).await.expect("it is there");
+    let again = until(take).await.expect("it comes again");
+    assert_eq!((first.receives, again.receives), (1, 2));
 }

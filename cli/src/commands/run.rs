@@ -18,7 +18,7 @@ use crate::args::{Format, Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
-use crate::output::{note, print};
+use crate::output::{note, print, warn};
 use crate::printed::Outputs;
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
@@ -37,6 +37,11 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         let specs = files::load(&options.jobs, &registry, Settings::default())?;
         (specs.jobs, specs.realm)
     };
+    if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
+        let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+        let advice = registry.advise_job(job, &settings);
+        warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
+    }
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
     if let Some(realm) = realm {
@@ -71,14 +76,15 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         let _ = on_end.await;
     };
     let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
+    let outputs = if options.keep.is_some() { Outputs::Files } else { Outputs::PassingFiles };
     let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
     let roots = [root.clone()];
     let followed = tokio::select! {
-        followed = follow(&database, &roots, &Outputs::Files, tell, None) => followed,
+        followed = follow(&database, &roots, &outputs, tell, None) => followed,
         _ = first.wait_for(|count| *count > 0) => {
             cancel_all(&dispatcher, &database, &root).await?;
             tokio::select! {
-                followed = follow(&database, &roots, &Outputs::Files, tell, None) => followed,
+                followed = follow(&database, &roots, &outputs, tell, None) => followed,
                 _ = second.wait_for(|count| *count > 1) => crate::follow::trees(&database, &roots).await,
             }
         }

@@ -45,7 +45,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     }
     print(global.output, &value, || {
         let mut lines = Vec::new();
-        if let Some((change, lost_and_new)) = of_realm.filter(|(change, _)| *change != JobChange::Unchanged) {
+        if let Some((change, lost_and_new)) = of_realm {
             lines.push(format!("{:<9} realm {}", word(change), realm.name()));
             // Its document is replaced as a whole: what is no more must be seen.
             lines.extend(lost_and_new);
@@ -173,7 +173,8 @@ pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     print(global.output, &value, || {
         let (jobs, files) = (counted(ids.len(), "job"), counted(specs.files, "file"));
-        vec![format!("{jobs} in {files}, all right")]
+        let found = if advice.is_empty() { "all right".to_owned() } else { counted(advice.len(), "warning") };
+        vec![format!("{jobs} in {files}, {found}")]
     })
 }
 

@@ -2,12 +2,14 @@
 
 use pumice_aws::QueueWorker;
 use pumice_core::engine::{Engine, Limits};
+use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
 use super::registry;
 use crate::args::{Global, Worker};
 use crate::aws::Remote;
 use crate::failure::Failure;
+use crate::output::warn;
 use crate::signals::asked_to_stop;
 
 /// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
@@ -19,6 +21,10 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     }
     let remote = Remote::connect(global).await?;
     remote.realm().queues().find(&options.name).await?;
+    if remote.store().realm().await?.fields.s3_temp.is_none() {
+        let told = "what commands print is not kept: name the realm's bucket with PUMICE_BUCKET, or its s3_temp in its document";
+        warn(global, &[told.to_owned()]);
+    }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
     let site = remote.site_in(scratch.path().to_owned(), Some(scratch.mark())).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());

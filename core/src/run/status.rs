@@ -92,9 +92,16 @@ impl fmt::Display for Status {
     }
 }
 
+/// What a run can be, in a list.
+fn all_names() -> String {
+    let steps = [Status::Starting, Status::Logging, Status::ActionFailed];
+    let names = Status::ALL.into_iter().filter(|status| !steps.contains(status)).map(Status::as_str);
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// A text that is no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no status{}", near.map(|n| format!(" (did you mean {n:?}?)")).unwrap_or_default())]
+#[error("{text:?} is no status ({})", near.map_or_else(all_names, |n| format!("did you mean {n:?}?")))]
 pub struct UnknownStatus {
     text: String,
     near: Option<&'static str>,
