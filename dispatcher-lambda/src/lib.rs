@@ -60,6 +60,12 @@ impl Outcomes {
     }
 }
 
+/// Whether an event asks to look at what is due, and for nothing else.
+#[must_use]
+pub fn is_sweep(event: &Value) -> bool {
+    matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep))
+}
+
 /// Does what an event asks; `invocation` names it, the same when AWS tries again. Gives the answer.
 ///
 /// # Errors

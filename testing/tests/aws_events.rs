@@ -68,6 +68,18 @@ async fn the_dispatcher_takes_its_events() {
 }
 
 #[tokio::test]
+async fn a_realm_that_nobody_has_given_anything_yet_is_swept() {
+    let cloud = cloud().await;
+    let realms = cloud.clients.dynamodb.delete_item().table_name(cloud.names().realms());
+    let key = aws_sdk_dynamodb::types::AttributeValue::S("test".to_owned());
+    realms.key("realm", key).send().await.expect("it is removed");
+    let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
+    assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0 }));
+    let refused = dispatcher.invoke(&event("dispatcher-object.json")).to_string();
+    assert!(refused.contains("`pumice --aws apply` makes it"), "{refused}");
+}
+
+#[tokio::test]
 async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");

@@ -20,6 +20,8 @@ const RUN: &str = "pumice::run";
 /// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics.
 pub fn start_log(realm: &str) {
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
+    // Metrics are for the alarms of people who want no other lines, too.
+    let asked = asked.map(|asked| asked.with_target(RUN, Level::INFO));
     let targets = asked.unwrap_or_else(|| {
         let ours =
             ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{Catalog, StoreError};
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -88,6 +88,11 @@ impl Function {
         let read = self.realm.site(self.host.clone()).await?;
         *site = Some((Instant::now(), read.clone()));
         Ok(read)
+    }
+
+    /// Whether nobody has given the realm anything yet: it has tables, and no document.
+    pub async fn is_untouched(&self) -> bool {
+        matches!(self.realm.store().realm_document().await, Ok(None))
     }
 
     /// Removes what invocations that were cut off left where jobs work: `/tmp` stays from one to the

@@ -46,7 +46,11 @@ pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
     }
     for (name, role) in templates.of_type("AWS::IAM::Role") {
         let managed = &role["Properties"]["ManagedPolicyArns"];
-        let chosen = json!({"Fn::If": ["HasPolicy", [{"Ref": "PolicyArn"}], {"Ref": "AWS::NoValue"}]});
+        let (has, policy) = match name {
+            "DispatcherRole" => ("HasDispatcherPolicy", "DispatcherPolicyArn"),
+            _ => ("HasPolicy", "PolicyArn"),
+        };
+        let chosen = json!({"Fn::If": [has, [{"Ref": policy}], {"Ref": "AWS::NoValue"}]});
         wrong.unless(
             managed.is_null() || *managed == chosen,
             format!("{name} has policies of AWS's: {managed}"),
