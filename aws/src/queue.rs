@@ -1,5 +1,7 @@
 //! Workers' queues in SQS.
 
+mod aside;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +10,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
-    SendMessageBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
 use futures_util::future::join_all;
 use pumice_core::Timestamp;
@@ -30,15 +31,6 @@ const MAX_DELAY: u64 = 900;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Longest time that a message stays hidden (SQS, visibility timeout: 12 hours).
 const MAX_HIDDEN: Duration = Duration::from_secs(43_200);
-/// The attribute of a dead letter that says why it is one.
-const REASON: &str = "pumice.reason";
-/// That attribute's type.
-const REASON_TYPE: &str = "String";
-/// Longest reason, in bytes.
-const MAX_REASON: usize = 1024;
-/// Most bytes of a message, its attributes included (SQS, message size: 1 MiB).
-const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-
 /// The queues of a realm. Clones share what is known of them.
 #[derive(Clone)]
 pub struct Queues {
@@ -144,34 +136,6 @@ impl Queues {
         Ok(outcomes)
     }
 
-    /// Puts a message aside: to the dead letters of its queue, with as much of the reason beside it as
-    /// there is room for. The message arrives whole, if need be without its reason: that is in the
-    /// worker's log, and in the run's record.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the queue cannot be reached.
-    pub async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError> {
-        let queue = self.names.dead_letters(worker);
-        let what = format!("sending to queue {queue}");
-        let mut reason = fitting(body, reason);
-        loop {
-            let mut request = self.client.send_message().queue_url(&*self.url(&queue).await?);
-            if let Some(reason) = &reason {
-                let value = MessageAttributeValue::builder().data_type(REASON_TYPE).string_value(reason);
-                let value = value.build().map_err(|error| StoreError::new(format!("{what}: {error}")))?;
-                request = request.message_attributes(REASON, value);
-            }
-            match request.message_body(body).send().await {
-                Ok(_) => return Ok(()),
-                // The queue takes less than SQS does at most, or not this reason.
-                Err(error) if reason.is_some() && error.as_service_error().is_some_and(is_invalid) => {
-                    reason = None;
-                }
-                Err(error) => return Err(store_error(&what, &error)),
-            }
-        }
-    }
-
     /// Hides a message that was taken for so long from now; one that was dealt with stays away.
     ///
     /// # Errors
@@ -226,21 +190,6 @@ impl Queues {
 /// does not name.
 fn is_invalid(error: &impl aws_sdk_sqs::error::ProvideErrorMetadata) -> bool {
     error.code() == Some("InvalidParameterValue")
-}
-
-/// As much of a reason as goes beside a body; `None` when nothing does.
-fn fitting(body: &str, reason: &str) -> Option<String> {
-    // A message's size is that of its body and of its attributes' names, types and values.
-    let room = MAX_MESSAGE_BYTES.saturating_sub(body.len() + REASON.len() + REASON_TYPE.len());
-    let mut reason = printable(reason);
-    reason.truncate(reason.floor_char_boundary(room.min(MAX_REASON)));
-    (!reason.is_empty()).then_some(reason)
-}
-
-/// What SQS takes as an attribute: no control characters, and none that XML does not know.
-fn printable(text: &str) -> String {
-    let taken = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
-    text.chars().map(|c| if taken(c) { c } else { ' ' }).collect()
 }
 
 /// The seconds until a time, rounded up: a message must not come before it.
@@ -388,18 +337,6 @@ mod tests {
         let after = |millis| delay(now + chrono::TimeDelta::milliseconds(millis), now);
         assert_eq!([after(-5_000), after(0), after(1), after(1_000), after(1_001)], [0, 0, 1, 1, 2]);
         assert_eq!(after(10_000_000), 900);
-    }
-
-    #[test]
-    fn a_reason_takes_the_room_that_its_message_leaves() {
-        let beside = |body: usize, reason: &str| fitting(&"x".repeat(body), reason);
-        let attribute = REASON.len() + REASON_TYPE.len();
-        assert_eq!(beside(10, "it is\nbad\u{ffff}").as_deref(), Some("it is bad "));
-        assert_eq!(beside(10, &"é".repeat(1_000)).map(|reason| reason.len()), Some(MAX_REASON));
-        assert_eq!(beside(MAX_MESSAGE_BYTES - attribute - 5, "éééé").as_deref(), Some("éé"));
-        assert_eq!(beside(MAX_MESSAGE_BYTES - attribute, "no room"), None);
-        assert_eq!(beside(MAX_MESSAGE_BYTES, "no room"), None);
-        assert_eq!(beside(10, ""), None, "SQS takes no empty attribute");
     }
 
     #[test]

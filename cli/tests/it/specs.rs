@@ -184,3 +184,19 @@ fn jobs_are_held_to_the_settings_of_the_realm_that_is_there() {
     let applied = pumice.run(&["apply", "many.yaml", "lavas.yaml"]);
     assert!(applied.out.contains("2 added") && applied.err.is_empty(), "{applied:?}");
 }
+
+#[test]
+fn run_tells_what_is_hardly_meant_and_names_no_file_that_it_removes() {
+    let pumice = Pumice::new();
+    let job = |id: &str, more: &str| format!("job_id: {id}\ntype: cmd\nworker: core\npayload: {more}\n");
+    pumice.write("jobs/noisy.yaml", job("noisy", "seq 30\nenabled: true"));
+    pumice.write("jobs/off.yaml", job("off", "date"));
+    let printed = pumice.run(&["run", "--jobs", "jobs", "noisy"]);
+    assert!(printed.err.contains("noisy | … 81 bytes in all: --keep DIR keeps them"), "{printed:?}");
+    assert!(!printed.err.contains("warning"), "it is about another job: {printed:?}");
+    let printed = pumice.run(&["run", "--jobs", "jobs", "--keep", "kept", "noisy"]);
+    let place = printed.err.lines().find_map(|line| line.split_once("bytes in all: ")).expect("a place").1;
+    assert_eq!(std::fs::read_to_string(pumice.path().join(place)).expect("it is there").lines().count(), 30);
+    let printed = pumice.run(&["run", "--jobs", "jobs", "off"]);
+    assert!(printed.err.contains("warning: off: enabled: not given"), "{printed:?}");
+}

@@ -1,0 +1,79 @@
+//! Messages that are put aside, with the reason why.
+
+use aws_sdk_sqs::types::MessageAttributeValue;
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::StoreError;
+
+use super::{Queues, is_invalid};
+use crate::failure::store_error;
+
+/// The attribute of a dead letter that says why it is one.
+const REASON: &str = "pumice.reason";
+/// That attribute's type.
+const REASON_TYPE: &str = "String";
+/// Longest reason, in bytes.
+const MAX_REASON: usize = 1024;
+/// Most bytes of a message, its attributes included (SQS, message size: 1 MiB).
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+impl Queues {
+    /// Puts a message aside: to the dead letters of its queue, with as much of the reason beside it as
+    /// there is room for. The message arrives whole, if need be without its reason: that is in the
+    /// worker's log, and in the run's record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    pub async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError> {
+        let queue = self.names.dead_letters(worker);
+        let what = format!("sending to queue {queue}");
+        let mut reason = fitting(body, reason);
+        loop {
+            let mut request = self.client.send_message().queue_url(&*self.url(&queue).await?);
+            if let Some(reason) = &reason {
+                let value = MessageAttributeValue::builder().data_type(REASON_TYPE).string_value(reason);
+                let value = value.build().map_err(|error| StoreError::new(format!("{what}: {error}")))?;
+                request = request.message_attributes(REASON, value);
+            }
+            match request.message_body(body).send().await {
+                Ok(_) => return Ok(()),
+                // The queue takes less than SQS does at most, or not this reason.
+                Err(error) if reason.is_some() && error.as_service_error().is_some_and(is_invalid) => {
+                    reason = None;
+                }
+                Err(error) => return Err(store_error(&what, &error)),
+            }
+        }
+    }
+}
+
+/// As much of a reason as goes beside a body; `None` when nothing does.
+fn fitting(body: &str, reason: &str) -> Option<String> {
+    // A message's size is that of its body and of its attributes' names, types and values.
+    let room = MAX_MESSAGE_BYTES.saturating_sub(body.len() + REASON.len() + REASON_TYPE.len());
+    let mut reason = printable(reason);
+    reason.truncate(reason.floor_char_boundary(room.min(MAX_REASON)));
+    (!reason.is_empty()).then_some(reason)
+}
+
+/// What SQS takes as an attribute: no control characters, and none that XML does not know.
+fn printable(text: &str) -> String {
+    let taken = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().map(|c| if taken(c) { c } else { ' ' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_takes_the_room_that_its_message_leaves() {
+        let beside = |body: usize, reason: &str| fitting(&"x".repeat(body), reason);
+        let attribute = REASON.len() + REASON_TYPE.len();
+        assert_eq!(beside(10, "it is\nbad\u{ffff}").as_deref(), Some("it is bad "));
+        assert_eq!(beside(10, &"é".repeat(1_000)).map(|reason| reason.len()), Some(MAX_REASON));
+        assert_eq!(beside(MAX_MESSAGE_BYTES - attribute - 5, "éééé").as_deref(), Some("éé"));
+        assert_eq!(beside(MAX_MESSAGE_BYTES - attribute, "no room"), None);
+        assert_eq!(beside(MAX_MESSAGE_BYTES, "no room"), None);
+        assert_eq!(beside(10, ""), None, "SQS takes no empty attribute");
+    }
+}
