@@ -19,16 +19,19 @@ const RUN: &str = "pumice::run";
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
 /// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics.
 pub fn start_log(realm: &str) {
-    let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
-    // Metrics are for the alarms of people who want no other lines, too.
-    let asked = asked.map(|asked| asked.with_target(RUN, Level::INFO));
-    let targets = asked.unwrap_or_else(|| {
-        let ours =
-            ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
-        Targets::new().with_default(Level::WARN).with_targets(ours.map(|target| (target, Level::INFO)))
-    });
+    let asked = std::env::var("PUMICE_LOG").ok();
     let lines = Lines { realm: realm.to_owned() };
-    Registry::default().with(lines.with_filter(targets)).init();
+    Registry::default().with(lines.with_filter(targets(asked.as_deref()))).init();
+}
+
+/// What is logged. The metrics are, whatever is asked for: alarms need them where nobody reads the log.
+fn targets(asked: Option<&str>) -> Targets {
+    if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
+        return asked.with_target(RUN, Level::INFO);
+    }
+    let ours =
+        ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
+    Targets::new().with_default(Level::WARN).with_targets(ours.map(|target| (target, Level::INFO)))
 }
 
 struct Lines {
@@ -87,6 +90,15 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_are_logged_whatever_is_asked_for() {
+        for asked in [None, Some("info"), Some("warn"), Some("error"), Some("off"), Some("no such level")] {
+            assert!(targets(asked).would_enable(RUN, &Level::INFO), "{asked:?}");
+        }
+        let told = |asked| targets(asked).would_enable("pumice_core::engine", &Level::INFO);
+        assert!(told(None) && !told(Some("error")));
+    }
 
     #[test]
     fn a_line_says_what_when_and_where() {
