@@ -31,6 +31,15 @@ impl Store {
     }
 }
 
+/// A job without a `dispatcher` that names none. It is the key of an index of lava's, and DynamoDB takes no
+/// item in which such a key is empty or null (DynamoDB Developer Guide, Using Global Secondary Indexes).
+fn indexable(mut document: Doc) -> Doc {
+    if document.get("dispatcher").is_some_and(|it| it.is_null() || it == "") {
+        document.remove("dispatcher");
+    }
+    document
+}
+
 #[async_trait]
 impl Catalog for Store {
     async fn realm_document(&self) -> Result<Option<Doc>, StoreError> {
@@ -65,7 +74,7 @@ impl Catalog for Store {
         let mut there = self.job_items(&ids).await?;
         let mut applied = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let (job_id, document) = (job.fields.job_id, Arc::unwrap_or_clone(job.document));
+            let (job_id, document) = (job.fields.job_id, indexable(Arc::unwrap_or_clone(job.document)));
             let before = there.remove(job_id.as_str()).map(object);
             let change = JobChange::between(before.as_ref(), &as_kept(document.clone()));
             if !dry_run && change != JobChange::Unchanged {

@@ -49,29 +49,13 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
     }
 }
 
-/// moto takes an old receipt for the present one. SQS does not (DeleteMessage, ReceiptHandle), nor
-/// does ministack, where the case is run.
-const OLD_RECEIPTS: &str = "queue::an_old_receipt_does_nothing";
-/// moto keeps schedules, but never carries one out. ministack does.
-const NOT_ON_MOTO: [&str; 5] = [
-    OLD_RECEIPTS,
-    "schedules::a_message_comes_as_it_was_scheduled",
-    "schedules::a_scheduled_message_does_not_come_before_its_time",
-    "schedules::asked_twice_for_a_run_one_message_comes",
-    "schedules::a_batch_is_scheduled_each_for_its_worker",
-];
-
-/// Runs every case on a server but those left out, and tells of all that fail.
-fn all(server: &Server, account: &str, left_out: &[&str]) {
+/// Runs every case on a server, and tells of all that fail.
+fn all(server: &Server, account: &str) {
     static CASES: AtomicU32 = AtomicU32::new(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let config = runtime.block_on(config(&server.url()));
     let failed = std::cell::RefCell::new(Vec::new());
     let run = |name: &'static str, case: fn(Adapters) -> Case| {
-        if left_out.contains(&name) {
-            eprintln!("{name}: left out");
-            return;
-        }
         let number = CASES.fetch_add(1, Ordering::Relaxed);
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             runtime.block_on(async { case(adapters(&config, account, &format!("p{number}")).await).await });
@@ -89,10 +73,10 @@ fn all(server: &Server, account: &str, left_out: &[&str]) {
 
 #[test]
 fn on_ministack() {
-    all(&Server::ministack(), ACCOUNT, &[]);
+    all(&Server::ministack(), ACCOUNT);
 }
 
 #[test]
 fn on_moto() {
-    all(&Server::moto(), "123456789012", &NOT_ON_MOTO);
+    all(&Server::moto(), "123456789012");
 }

@@ -43,6 +43,16 @@ pub(crate) struct StandIns {
 }
 
 impl StandIns {
+    /// `sam build` calls make.
+    fn look_for_make(&mut self) {
+        if has("make", &["--version"]) {
+            self.features.push("pumice-testing/standins-make");
+        } else {
+            let why = "NOT TESTED: `sam build` and `sam deploy` (aws_deploy), because there is no make";
+            self.left_out.push(why.to_owned());
+        }
+    }
+
     /// Says which tests are left out, and why. Refuses to leave one out where `CI` is set.
     pub(crate) fn tell(&self) -> Outcome {
         for line in &self.left_out {
@@ -79,6 +89,9 @@ pub(crate) fn make() -> Result<StandIns, String> {
             Ok(()) => made.features.push(environment.feature),
             Err(why) => made.left_out.push(format!("NOT TESTED: {}, because {why}", environment.tests)),
         }
+    }
+    if made.features.contains(&ENVIRONMENTS[0].feature) {
+        made.look_for_make();
     }
     Ok(made)
 }

@@ -38,8 +38,8 @@ pub struct Cloud {
     pub clients: Clients,
     /// The realm.
     pub realm: Realm,
-    names: Names,
-    endpoint: String,
+    pub(super) names: Names,
+    pub(super) endpoint: String,
 }
 
 /// A function to be deployed.

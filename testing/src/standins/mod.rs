@@ -2,6 +2,7 @@
 //! `PUMICE_STANDINS` names the folder.
 
 mod cloud;
+mod deployed;
 mod emulator;
 mod faulty;
 mod logs;
@@ -10,6 +11,7 @@ mod realm;
 mod server;
 
 pub use cloud::{ACCOUNT, Cloud, FunctionSpec, SCHEDULES, archive, binary, statuses, until};
+pub use deployed::Deployed;
 pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
 pub use proxy::{Fault, Proxy, Units};

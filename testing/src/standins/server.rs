@@ -61,6 +61,16 @@ impl Server {
     /// ministack: tables, queues, objects, and functions that run the real binaries.
     #[must_use]
     pub fn ministack() -> Self {
+        Self::ministack_with(&[])
+    }
+
+    /// The same, and nobody may do what no policy allows. The key `test` is the account's root.
+    #[must_use]
+    pub fn strict_ministack() -> Self {
+        Self::ministack_with(&[("AUTH", "true")])
+    }
+
+    fn ministack_with(settings: &[(&str, &str)]) -> Self {
         Self::start("/_ministack/health", |port| {
             let mut command = command(&folder().join("aws/bin/ministack"));
             command.envs([
@@ -74,15 +84,17 @@ impl Server {
             // What functions find as their endpoint.
             command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
             command.env("GATEWAY_PORT", port.to_string());
+            command.envs(settings.iter().copied());
             command
         })
     }
 
-    /// moto: stricter about queues.
+    /// moto: stricter about queues. What it leaves out of AWS is added (testing/standins/moto_as_aws.py).
     #[must_use]
     pub fn moto() -> Self {
         Self::start("/moto-api/", |port| {
-            let mut command = command(&folder().join("aws/bin/moto_server"));
+            let mut command = command(&folder().join("aws/bin/python"));
+            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/standins/moto_as_aws.py"));
             command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
             command
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong};
+use crate::{Templates, Wrong, functions_of};
 
 /// How the functions are built.
 const MAKEFILE: &str = include_str!("../../../Makefile");
@@ -16,7 +16,7 @@ const VARIABLES: [&str; 5] =
 
 pub(crate) fn environment(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
-    for (name, function) in templates.of_type("AWS::Serverless::Function") {
+    for (name, function) in templates.functions() {
         let properties = &function["Properties"];
         let variables = &properties["Environment"]["Variables"];
         let found: BTreeSet<&str> =
@@ -53,7 +53,7 @@ pub(crate) fn environment(templates: &Templates) -> Vec<String> {
 pub(crate) fn logs(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     for template in templates.each() {
-        for (name, function) in template.of_type("AWS::Serverless::Function") {
+        for (name, function) in functions_of(template) {
             let config = &function["Properties"]["LoggingConfig"];
             wrong.unless(config["LogFormat"] == "JSON", format!("{name}: {config}"));
             let group = config["LogGroup"]["Ref"].as_str().unwrap_or("?");

@@ -30,10 +30,20 @@ impl Templates {
         [&self.realm, &self.worker]
     }
 
+    /// The functions of both. That of the worker is written without SAM: CloudFormation's own types need
+    /// no transform within the realm's stack.
+    fn functions(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.each().into_iter().flat_map(functions_of)
+    }
+
     /// Every resource of a type, of both.
     fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.each().into_iter().flat_map(move |template| template.of_type(kind))
     }
+}
+
+fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
+    ["AWS::Serverless::Function", "AWS::Lambda::Function"].into_iter().flat_map(|kind| template.of_type(kind))
 }
 
 /// A promise: its name, and what is wrong with templates that break it.

@@ -24,12 +24,7 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Parameters/Batch/Default", "2", "takes messages"),
     ("worker", "/Parameters/Batch/MaxValue", "11", "takes messages"),
     ("realm", "/Resources/Worker/Properties/Parameters/Batch", "null", "worker.yaml's"),
-    (
-        "worker",
-        "/Resources/Function/Properties/Events/Runs/Properties/FunctionResponseTypes",
-        "[]",
-        "takes messages",
-    ),
+    ("worker", "/Resources/FunctionRuns/Properties/FunctionResponseTypes", "[]", "takes messages"),
     ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
     (
         "worker",

@@ -66,8 +66,12 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     let function = templates.worker.properties("Function");
     wrong.unless(function["RecursiveLoop"] == "Allow", "Lambda stops chains at 16 rounds");
-    let source = &function["Events"]["Runs"]["Properties"];
-    wrong.unless(source["Queue"] == json!({"Fn::GetAtt": "Queue.Arn"}), "it takes from another queue");
+    let source = templates.worker.properties("FunctionRuns");
+    wrong.unless(
+        source["EventSourceArn"] == json!({"Fn::GetAtt": "Queue.Arn"}),
+        "it takes from another queue",
+    );
+    wrong.unless(source["FunctionName"] == json!({"Ref": "Function"}), "another function takes");
     wrong.unless(
         names(&source["FunctionResponseTypes"]).contains(&"ReportBatchItemFailures"),
         "one message that fails brings the whole batch back",

@@ -40,7 +40,7 @@ fn trusted(role: &str) -> Value {
 
 pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
-    for (name, function) in templates.of_type("AWS::Serverless::Function") {
+    for (name, function) in templates.functions() {
         // SAM would make a role with a policy of AWS's, which names no resource.
         wrong.unless(!function["Properties"]["Role"].is_null(), format!("{name} has no role of its own"));
     }

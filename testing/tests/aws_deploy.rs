@@ -1,0 +1,166 @@
+//! docs/deploy.md on a stand-in that holds everybody to the policies of their role: `sam build`, `sam deploy`,
+//! jobs, and every way to run them.
+
+use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
+use chrono::{TimeDelta, Utc};
+use pumice_core::ids::RunKey;
+use pumice_core::ports::RunStore;
+use pumice_core::run::{Run, Status};
+use pumice_testing::standins::{ACCOUNT, Deployed};
+use serde_json::{Value, json};
+
+const DISPATCHER: &str = "lava-test-pumice-dispatcher";
+
+fn job(id: &str, kind: &str, payload: Value) -> Value {
+    json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload })
+}
+
+fn jobs() -> Vec<Value> {
+    let mut fragile = job("fragile", "cmd", json!("sh -c 'exit 3'"));
+    fragile["on_fail"] = json!([{ "action": "dispatch", "job_id": "cleanup" }]);
+    let mut alone = job("alone", "cmd", json!("true"));
+    alone["overlap"] = "queue".into();
+    // Keys of an index, which DynamoDB does not take as they are.
+    alone["dispatcher"] = "".into();
+    fragile["dispatcher"] = Value::Null;
+    vec![
+        job("hello", "cmd", json!("echo hello {{globals.name}}")),
+        job("greet", "cmd", json!("echo hello {{globals.name}}")),
+        job("log", "log", json!("by {{globals.name}}")),
+        job("nightly", "log", json!("good night")),
+        job("weekly", "log", json!("good week")),
+        job("wide", "cmd", json!("echo {{globals.text|length}}")),
+        job("all", "chain", json!(["hello", "log"])),
+        job("many", "dispatch", json!(["log", "hello"])),
+        job("cleanup", "log", json!("cleaned up")),
+        fragile,
+        alone,
+    ]
+}
+
+/// Dispatches a job by the dispatcher's function, as `aws lambda invoke` does.
+fn dispatch(realm: &Deployed, request: &Value) -> RunKey {
+    let answer = realm.cloud.invoke(DISPATCHER, request);
+    let run_id = answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{request}: {answer}"));
+    run_id.parse().expect("a run id")
+}
+
+async fn complete(realm: &Deployed, key: &RunKey) -> Run {
+    let run = realm.cloud.ended(key).await;
+    assert_eq!((run.status, run.reason.as_deref()), (Status::Complete, None), "{}", realm.cloud.logs());
+    run
+}
+
+fn apply(realm: &Deployed) {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    for job in jobs() {
+        let name = format!("{}.json", job["job_id"].as_str().expect("an id"));
+        std::fs::write(folder.path().join(name), job.to_string()).expect("it is written");
+    }
+    let jobs = jobs().len();
+    for wanted in
+        [format!("{jobs} added, 0 updated, 0 unchanged"), format!("0 added, 0 updated, {jobs} unchanged")]
+    {
+        let told = realm.cloud.pumice(&["apply", &folder.path().to_string_lossy()]);
+        assert!(told.contains(&wanted), "{told}");
+    }
+}
+
+/// The bucket's policy lets nobody in whose connection is not encrypted, as none is here: that is seen, and
+/// then the policy is taken away.
+async fn without_encryption_there_are_no_outputs(realm: &Deployed) {
+    let run = realm.cloud.ended(&dispatch(realm, &json!({ "job_id": "hello" }))).await;
+    let reason = run.reason.unwrap_or_default();
+    assert_eq!(run.status, Status::Failed, "{reason}");
+    assert!(reason.contains("explicit deny in a resource-based policy"), "{reason}");
+    let s3 = &realm.cloud.clients.s3;
+    s3.delete_bucket_policy().bucket(realm.output("Bucket")).send().await.expect("it is deleted");
+}
+
+/// A schedule of Scheduler with the group and the role that the stack gives for it.
+async fn schedule(realm: &Deployed, job: &str) {
+    let at = Utc::now() + TimeDelta::seconds(2);
+    // Scheduler puts the time where the guide has <aws.scheduler.scheduled-time>; ministack does not.
+    let input = json!({ "job_id": job, "scheduled_at": at.to_rfc3339() });
+    let target =
+        Target::builder().arn(realm.output("DispatcherArn")).role_arn(realm.output("ScheduleRoleArn"));
+    let scheduler = aws_sdk_scheduler::Client::new(&realm.config);
+    let made = scheduler
+        .create_schedule()
+        .name("once")
+        .group_name(realm.output("ScheduleGroup"))
+        .schedule_expression(at.format("at(%Y-%m-%dT%H:%M:%S)").to_string())
+        .flexible_time_window(
+            FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().expect("a window"),
+        )
+        .target(target.input(input.to_string()).build().expect("a target"));
+    made.send().await.expect("it is made");
+}
+
+#[tokio::test]
+async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles() {
+    let parameters = ["OneOffSchedules=yes", "ScheduledJob=nightly", "ScheduleExpression='rate(1 minute)'"];
+    let realm = Deployed::start(&parameters).await;
+    let cloud = &realm.cloud;
+    assert_eq!(
+        cloud.invoke(DISPATCHER, &json!({ "sweep": true })),
+        json!({ "swept": 0 }),
+        "before the first apply"
+    );
+    apply(&realm);
+    without_encryption_there_are_no_outputs(&realm).await;
+
+    // From the command line, by invocation, by the topic, by the clock.
+    let told = cloud.pumice(&["dispatch", "hello", "-g", "name=Pele", "--wait"]);
+    let run_id = told.split_whitespace().next().expect("a run id");
+    assert_eq!(cloud.pumice(&["runs", "output", run_id]), "hello Pele\n");
+    complete(&realm, &dispatch(&realm, &json!({ "job_id": "hello", "globals": { "name": "Pele" } }))).await;
+    let message = [
+        ("Action", "Publish"),
+        ("TopicArn", realm.output("DispatchTopic")),
+        ("Message", "greet -g name=topic"),
+    ];
+    cloud.query("sns", &message);
+    let greeted = cloud.ended_run_of("greet").await;
+    assert_eq!(cloud.pumice(&["runs", "output", &greeted.key.to_string()]), "hello topic\n");
+    schedule(&realm, "weekly").await;
+    assert_eq!(cloud.ended_run_of("weekly").await.status, Status::Complete);
+
+    // Steps, jobs that start jobs, failures, one after the other, and more than an item holds.
+    complete(&realm, &dispatch(&realm, &json!({ "job_id": "all" }))).await;
+    complete(&realm, &dispatch(&realm, &json!({ "job_id": "many" }))).await;
+    let failed = cloud.ended(&dispatch(&realm, &json!({ "job_id": "fragile" }))).await;
+    assert_eq!((failed.status, failed.reason.as_deref()), (Status::Failed, Some("exit status 3")));
+    let cleanup = cloud.ended_run_of("cleanup").await;
+    assert_eq!((cleanup.status, cleanup.dispatched_by), (Status::Complete, Some(failed.key)));
+    let lined_up: Vec<_> = (0..3).map(|_| dispatch(&realm, &json!({ "job_id": "alone" }))).collect();
+    for key in &lined_up {
+        complete(&realm, key).await;
+    }
+    let wide = dispatch(&realm, &json!({ "job_id": "wide", "globals": { "text": "x".repeat(500_000) } }));
+    assert_eq!(cloud.pumice(&["runs", "output", &complete(&realm, &wide).await.key.to_string()]), "500000\n");
+
+    // Far ahead, with a schedule of its own; cancelled.
+    let ahead =
+        dispatch(&realm, &json!({ "job_id": "log", "at": (Utc::now() + TimeDelta::hours(1)).to_rfc3339() }));
+    assert!(cloud.schedule_of(&ahead).await.is_some(), "{}", cloud.logs());
+    cloud.pumice(&["runs", "cancel", &ahead.to_string()]);
+    let cancelled = cloud.realm.store().load(&ahead).await.expect("it answers").expect("it is there");
+    assert_eq!(cancelled.status, Status::Cancelled);
+
+    // What is no run ends in the dead letters.
+    cloud.send("core", "{ not json").await;
+    assert_eq!(cloud.message_of("lava-test-core-dlq").await.0, "{ not json");
+    assert_eq!(cloud.invoke(DISPATCHER, &json!({ "sweep": true })), json!({ "swept": 0 }));
+
+    // The rule that the template makes, a minute after it was made.
+    assert_eq!(cloud.ended_run_of("nightly").await.status, Status::Complete);
+
+    let logs = cloud.logs();
+    assert!(
+        logs.contains(&format!("arn:aws:sts::{ACCOUNT}:assumed-role/pumice-test-")),
+        "no role was assumed: {logs}"
+    );
+    let denied: Vec<_> = logs.lines().filter(|it| it.contains("not authorized")).collect();
+    assert_eq!(denied.len(), 1, "only what the bucket's policy refused: {denied:#?}");
+}
