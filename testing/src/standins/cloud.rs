@@ -302,17 +302,21 @@ impl Cloud {
     /// # Panics
     /// When none comes.
     pub async fn message_of(&self, queue: &str) -> (String, BTreeMap<String, String>) {
+        let found = until(async || self.take(queue).await).await;
+        found.unwrap_or_else(|| panic!("no message comes to {queue}\n{}", self.logs()))
+    }
+
+    /// A message that is in a queue now: its body and its attributes.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    pub async fn take(&self, queue: &str) -> Option<(String, BTreeMap<String, String>)> {
         let url = format!("{}/{ACCOUNT}/{queue}", self.server.url());
-        let found = until(async || {
-            let asked = self.clients.sqs.receive_message().queue_url(&url).message_attribute_names("All");
-            let messages = asked.send().await.expect("the queue answers").messages?;
-            let message = messages.into_iter().next()?;
-            let attributes = message.message_attributes.unwrap_or_default();
-            let attributes =
-                attributes.into_iter().filter_map(|(name, value)| Some((name, value.string_value?)));
-            Some((message.body.unwrap_or_default(), attributes.collect()))
-        });
-        found.await.unwrap_or_else(|| panic!("no message comes to {queue}\n{}", self.logs()))
+        let asked = self.clients.sqs.receive_message().queue_url(&url).message_attribute_names("All");
+        let message = asked.send().await.expect("the queue answers").messages?.pop()?;
+        let attributes = message.message_attributes.unwrap_or_default();
+        let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name, value.string_value?)));
+        Some((message.body.unwrap_or_default(), attributes.collect()))
     }
 
     /// Sends a message to a worker's queue.
