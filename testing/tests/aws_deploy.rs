@@ -98,6 +98,35 @@ async fn schedule(realm: &Deployed, job: &str) {
     made.send().await.expect("it is made");
 }
 
+/// What people do, with the rights of the stack's policy for them.
+fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let document = folder.path().join("realm.json");
+    let settings = json!({ "realm": "test", "config": { "CMD_TIMEOUT": "20m" } });
+    std::fs::write(&document, settings.to_string()).expect("it is written");
+    let failed = &*failed.to_string();
+    let document = &*document.to_string_lossy();
+    let asked: [(&[&str], &str); 11] = [
+        (&["apply", document], "CMD_TIMEOUT"),
+        (&["jobs", "list"], "fragile"),
+        (&["jobs", "show", "hello"], "echo hello"),
+        (&["render", "weekly"], "good week"),
+        (&["state", "put", "seen", "1"], ""),
+        (&["state", "get", "seen"], "1"),
+        (&["state", "list"], "seen"),
+        (&["state", "delete", "seen"], ""),
+        (&["runs", "list", "--status", "failed"], failed),
+        (&["runs", "list", "--job", "fragile"], failed),
+        (&["runs", "show", failed], "cleanup"),
+    ];
+    for (arguments, told) in asked {
+        let printed = realm.cloud.pumice(arguments);
+        assert!(printed.contains(told), "{arguments:?}: {printed}");
+    }
+    realm.cloud.pumice(&["jobs", "delete", "hello"]);
+    assert!(!realm.cloud.pumice(&["jobs", "list"]).contains("hello"));
+}
+
 #[tokio::test]
 async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles() {
     let parameters = ["OneOffSchedules=yes", "ScheduledJob=nightly", "ScheduleExpression='rate(1 minute)'"];
@@ -137,7 +166,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     let failed = cloud.ended(&dispatch(&realm, &json!({ "job_id": "fragile" }))).await;
     assert_eq!((failed.status, failed.reason.as_deref()), (Status::Failed, Some("exit status 3")));
     let cleanup = cloud.ended_run_of("cleanup").await;
-    assert_eq!((cleanup.status, cleanup.dispatched_by), (Status::Complete, Some(failed.key)));
+    assert_eq!((cleanup.status, cleanup.dispatched_by), (Status::Complete, Some(failed.key.clone())));
     let lined_up: Vec<_> = (0..3).map(|_| dispatch(&realm, &json!({ "job_id": "alone" }))).collect();
     for key in &lined_up {
         complete(&realm, key).await;
@@ -152,6 +181,8 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     cloud.pumice(&["runs", "cancel", &ahead.to_string()]);
     let cancelled = cloud.realm.store().load(&ahead).await.expect("it answers").expect("it is there");
     assert_eq!(cancelled.status, Status::Cancelled);
+
+    a_person_looks_after_the_realm(&realm, &failed.key);
 
     // What is no run ends in the dead letters.
     cloud.send("core", "{ not json").await;

@@ -26,6 +26,8 @@ pub const SCHEDULES: [(&str, &str); 2] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
 ];
+/// The access key, and its secret, of the account itself.
+pub(super) const ROOT: [&str; 2] = ["test", "test"];
 /// How long to wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -40,6 +42,8 @@ pub struct Cloud {
     pub realm: Realm,
     pub(super) names: Names,
     pub(super) endpoint: String,
+    /// The access key, and its secret, of whoever uses the `pumice` command.
+    pub(super) user: [String; 2],
 }
 
 /// A function to be deployed.
@@ -109,7 +113,7 @@ impl Cloud {
         let realm = Realm::new(&clients, &names, None).with_hints();
         let document = json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp" });
         realm.store().put_realm(document.as_object().cloned().unwrap_or_default()).await.expect("it is put");
-        let cloud = Self { server, clients, realm, names, endpoint };
+        let cloud = Self { server, clients, realm, names, endpoint, user: ROOT.map(str::to_owned) };
         cloud.put_jobs(jobs).await;
         cloud
     }
@@ -364,7 +368,7 @@ impl Cloud {
         let mut command = command(program.as_ref());
         command.args(["--aws", "--realm", "test"]).args(arguments);
         command.env("AWS_ENDPOINT_URL", &self.endpoint).env("AWS_REGION", REGION);
-        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command.env("AWS_ACCESS_KEY_ID", &self.user[0]).env("AWS_SECRET_ACCESS_KEY", &self.user[1]);
         command
     }
 }

@@ -9,7 +9,7 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud};
+use super::cloud::{ACCOUNT, Cloud, ROOT};
 use super::server::{REGION, Server, command, config, folder};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
@@ -19,7 +19,7 @@ const STANDIN_POLICY: [(&str, &str); 2] = [
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
 ];
 
-/// The realm `test`, with the worker `core`.
+/// The realm `test`, with the worker `core`. The `pumice` command has the rights of the stack's policy for it.
 pub struct Deployed {
     /// The realm.
     pub cloud: Cloud,
@@ -42,7 +42,7 @@ impl Deployed {
         let clients = Clients::new(&config);
         let names = Names::new("lava", RealmName::new("test").expect("a name"));
         let realm = Realm::new(&clients, &names, None);
-        let cloud = Cloud { server, clients, realm, names, endpoint };
+        let mut cloud = Cloud { server, clients, realm, names, endpoint, user: ROOT.map(str::to_owned) };
         let folder = tempfile::tempdir().expect("a folder is made");
         let sam = Sam { endpoint: cloud.server.url(), folder: folder.path() };
         let policy = cloud.make_policy();
@@ -51,6 +51,7 @@ impl Deployed {
         sam.build_and_deploy("pumice-test", &[&["Realm=test"], &policies[..], parameters].concat());
         let outputs = sam.outputs("pumice-test");
         cloud.mend_mapping();
+        cloud.user = cloud.make_user("operator", &[&policy, output(&outputs, "OperatorPolicyArn")]);
         Self { cloud, config, outputs, _folder: folder }
     }
 
@@ -80,6 +81,20 @@ impl Cloud {
             &[("Action", "CreatePolicy"), ("PolicyName", "standin"), ("PolicyDocument", &policy)],
         );
         format!("arn:aws:iam::{ACCOUNT}:policy/standin")
+    }
+
+    /// Makes a user with these policies, and gives its access key and the secret of it.
+    fn make_user(&self, name: &str, policies: &[&str]) -> [String; 2] {
+        self.query("iam", &[("Action", "CreateUser"), ("UserName", name)]);
+        for arn in policies {
+            self.query("iam", &[("Action", "AttachUserPolicy"), ("UserName", name), ("PolicyArn", arn)]);
+        }
+        let key = self.query("iam", &[("Action", "CreateAccessKey"), ("UserName", name)]);
+        ["AccessKeyId", "SecretAccessKey"].map(|what| {
+            let rest = key.split_once(&format!("<{what}>")).map(|(_, rest)| rest);
+            let value = rest.and_then(|rest| rest.split('<').next());
+            value.unwrap_or_else(|| panic!("no {what}: {key}")).to_owned()
+        })
     }
 
     /// ministack keeps the numbers of a mapping as the text that a template's parameters are, and then
@@ -142,8 +157,8 @@ impl Sam<'_> {
             ("AWS_ENDPOINT_URL", &*self.endpoint),
             ("AWS_REGION", REGION),
             ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ACCESS_KEY_ID", ROOT[0]),
+            ("AWS_SECRET_ACCESS_KEY", ROOT[1]),
             ("SAM_CLI_TELEMETRY", "0"),
             ("SAM_CLI_POLL_DELAY", "0.5"),
         ]);

@@ -27,6 +27,12 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/FunctionRuns/Properties/FunctionResponseTypes", "[]", "takes messages"),
     ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
     (
+        "realm",
+        "/Resources/OperatorPolicy/Properties/PolicyDocument/Statement/2/Resource/0",
+        r#""*""#,
+        "roles name",
+    ),
+    (
         "worker",
         "/Resources/Role/Properties/ManagedPolicyArns",
         r#"["arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"]"#,

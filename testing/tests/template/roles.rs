@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 5] = [
+const WILDCARDS: [(&str, &str); 6] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
+    ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
@@ -38,6 +39,31 @@ fn trusted(role: &str) -> Value {
     json!([statement])
 }
 
+fn statements_name_resources(name: &str, policy: &Value, wrong: &mut Wrong) {
+    for statement in policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
+        let statement = statement["Fn::If"].get(1).unwrap_or(statement);
+        let place = format!("{name} {}", statement["Sid"]);
+        let actions = names(&statement["Action"]);
+        wrong.unless(!actions.is_empty(), format!("{place}: no list of actions"));
+        wrong.unless(!actions.iter().any(|it| it.contains('*')), format!("{place}: {actions:?}"));
+        for resource in chosen(&statement["Resource"]) {
+            let text = resource.to_string();
+            let known = WILDCARDS.iter().any(|(end, _)| text.trim_end_matches(['"', '}']).ends_with(end));
+            wrong.unless(!resource.is_null(), format!("{place}: no resource"));
+            wrong.unless(known || !text.contains('*'), format!("{place}: {text}"));
+        }
+    }
+}
+
+/// The values of a list, whichever way its conditions go.
+fn chosen(value: &Value) -> Vec<&Value> {
+    match value["Fn::If"].as_array() {
+        Some(branches) => branches[1..].iter().flat_map(chosen).collect(),
+        None if value.is_array() => one_or_more(value).into_iter().flat_map(chosen).collect(),
+        None => vec![value],
+    }
+}
+
 pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     for (name, function) in templates.functions() {
@@ -57,23 +83,12 @@ pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
         );
         let trust = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
         wrong.unless(*trust == trusted(name), format!("who may take {name}: {trust}"));
-        let policies = role["Properties"]["Policies"].as_array().into_iter().flatten();
-        let statements =
-            policies.flat_map(|it| it["PolicyDocument"]["Statement"].as_array().into_iter().flatten());
-        for statement in statements {
-            let statement = statement["Fn::If"].get(1).unwrap_or(statement);
-            let place = format!("{name} {}", statement["Sid"]);
-            let actions = names(&statement["Action"]);
-            wrong.unless(!actions.is_empty(), format!("{place}: no list of actions"));
-            wrong.unless(!actions.iter().any(|it| it.contains('*')), format!("{place}: {actions:?}"));
-            let chosen = statement["Resource"]["Fn::If"].as_array().map(|it| it[1..].iter().collect());
-            for resource in chosen.unwrap_or_else(|| one_or_more(&statement["Resource"])) {
-                let text = resource.to_string();
-                let known = WILDCARDS.iter().any(|(end, _)| text.trim_end_matches(['"', '}']).ends_with(end));
-                wrong.unless(!resource.is_null(), format!("{place}: no resource"));
-                wrong.unless(known || !text.contains('*'), format!("{place}: {text}"));
-            }
+        for policy in role["Properties"]["Policies"].as_array().into_iter().flatten() {
+            statements_name_resources(name, policy, &mut wrong);
         }
+    }
+    for (name, policy) in templates.of_type("AWS::IAM::ManagedPolicy") {
+        statements_name_resources(name, &policy["Properties"], &mut wrong);
     }
     for (name, permission) in templates.of_type("AWS::Lambda::Permission") {
         let source = &permission["Properties"]["SourceArn"];
