@@ -3,17 +3,17 @@
 ARCHITECTURE ?= x86_64
 FLAG_x86_64 = --x86-64
 FLAG_arm64 = --arm64
-# A folder with functions that were built before, dispatcher-lambda and worker-lambda, to be deployed as they are.
-BUILT ?=
+# A folder with programs that were built before, dispatcher-lambda and worker-lambda, to be deployed as they are.
+PUMICE_BUILT ?=
 
 build-Dispatcher: BINARY = dispatcher-lambda
 build-Function: BINARY = worker-lambda
 
 .PHONY: build-Dispatcher build-Function
 build-Dispatcher build-Function:
-ifeq ($(BUILT),)
+ifeq ($(PUMICE_BUILT),)
 	cargo lambda build --profile function $(FLAG_$(ARCHITECTURE)) --package $(BINARY) --lambda-dir target/lambda/$(ARCHITECTURE)
 	cp target/lambda/$(ARCHITECTURE)/$(BINARY)/bootstrap "$(ARTIFACTS_DIR)/bootstrap"
 else
-	cp "$(BUILT)/$(BINARY)" "$(ARTIFACTS_DIR)/bootstrap"
+	cp "$(PUMICE_BUILT)/$(BINARY)" "$(ARTIFACTS_DIR)/bootstrap"
 endif

@@ -7,8 +7,10 @@ Developer Guide, "Queue and message identifiers").
 """
 
 import datetime
+import os
 import threading
 import time
+import traceback
 import uuid
 
 from moto import server
@@ -55,9 +57,14 @@ def carry_out_what_is_due():
 
 
 def go_on():
-    while True:
-        carry_out_what_is_due()
-        time.sleep(PAUSE)
+    """Until something fails: then the server ends with it, so that nobody waits for what never comes."""
+    try:
+        while True:
+            carry_out_what_is_due()
+            time.sleep(PAUSE)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def newest_receipts_only():

@@ -13,7 +13,8 @@ use super::cloud::{ACCOUNT, Cloud, ROOT};
 use super::server::{REGION, Server, command, config, folder};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
-/// send a batch, `sqs:SendMessage`"), and every schedule is in the group `default`.
+/// send a batch, `sqs:SendMessage`"), and every schedule is in the group `default`. It knows neither
+/// `iam:PassRole` of a schedule's role nor the condition `dynamodb:LeadingKeys`: these are not tried.
 const STANDIN_POLICY: [(&str, &str); 2] = [
     ("sqs:SendMessageBatch", "arn:aws:sqs:eu-west-1:000000000000:lava-test-*"),
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
@@ -163,7 +164,7 @@ impl Sam<'_> {
             ("SAM_CLI_POLL_DELAY", "0.5"),
         ]);
         // Settings of whoever runs the tests do not count.
-        command.env("HOME", self.folder).env("BUILT", built());
+        command.env("HOME", self.folder).env("PUMICE_BUILT", built());
         command
     }
 }

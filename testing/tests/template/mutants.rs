@@ -28,7 +28,7 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
     (
         "realm",
-        "/Resources/OperatorPolicy/Properties/PolicyDocument/Statement/2/Resource/0",
+        "/Resources/OperatorPolicy/Properties/PolicyDocument/Statement/3/Resource/0",
         r#""*""#,
         "roles name",
     ),

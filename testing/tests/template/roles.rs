@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 6] = [
+const WILDCARDS: [(&str, &str); 5] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
-    ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
