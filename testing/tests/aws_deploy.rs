@@ -6,10 +6,8 @@ use chrono::{TimeDelta, Utc};
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::RunStore;
 use pumice_core::run::{Run, Status};
-use pumice_testing::standins::{ACCOUNT, Deployed, make_queue, until};
+use pumice_testing::standins::{ACCOUNT, DISPATCHER, Deployed, make_queue, until};
 use serde_json::{Value, json};
-
-const DISPATCHER: &str = "lava-test-pumice-dispatcher";
 
 fn job(id: &str, kind: &str, payload: Value) -> Value {
     json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload })
@@ -18,7 +16,7 @@ fn job(id: &str, kind: &str, payload: Value) -> Value {
 fn jobs() -> Vec<Value> {
     let mut fragile = job("fragile", "cmd", json!("sh -c 'exit 3'"));
     fragile["on_fail"] = json!([{ "action": "dispatch", "job_id": "cleanup" }]);
-    let mut alone = job("alone", "cmd", json!("true"));
+    let mut alone = job("alone", "cmd", json!("sleep 1"));
     alone["overlap"] = "queue".into();
     // Keys of an index, which DynamoDB does not take as they are.
     alone["dispatcher"] = "".into();
@@ -37,13 +35,6 @@ fn jobs() -> Vec<Value> {
         fragile,
         alone,
     ]
-}
-
-/// Dispatches a job by the dispatcher's function, as `aws lambda invoke` does.
-fn dispatch(realm: &Deployed, request: &Value) -> RunKey {
-    let answer = realm.cloud.invoke(DISPATCHER, request);
-    let run_id = answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{request}: {answer}"));
-    run_id.parse().expect("a run id")
 }
 
 async fn complete(realm: &Deployed, key: &RunKey) -> Run {
@@ -70,7 +61,7 @@ fn apply(realm: &Deployed) {
 /// The bucket's policy lets nobody in whose connection is not encrypted, as none is here: that is seen, and
 /// then the policy is taken away.
 async fn without_encryption_there_are_no_outputs(realm: &Deployed) {
-    let run = realm.cloud.ended(&dispatch(realm, &json!({ "job_id": "hello" }))).await;
+    let run = realm.cloud.ended(&realm.cloud.dispatch(&json!({ "job_id": "hello" }))).await;
     let reason = run.reason.unwrap_or_default();
     assert_eq!(run.status, Status::Failed, "{reason}");
     assert!(reason.contains("explicit deny in a resource-based policy"), "{reason}");
@@ -123,6 +114,14 @@ fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
         let printed = realm.cloud.pumice(arguments);
         assert!(printed.contains(told), "{arguments:?}: {printed}");
     }
+    // With a schedule of its own, and with a name that nobody has.
+    let mut ahead = realm.cloud.pumice_command(&["dispatch", "log", "--at", "2100-01-01T09:00"]);
+    ahead.env("PUMICE_SCHEDULE_GROUP", realm.output("OneOffScheduleGroup"));
+    ahead.env("PUMICE_SCHEDULE_ROLE_ARN", realm.output("OneOffScheduleRoleArn"));
+    let ahead = ahead.output().expect("it runs");
+    assert!(ahead.status.success() && ahead.stderr.is_empty(), "{ahead:?}");
+    let mistyped = realm.cloud.pumice_command(&["dispatch", "helo"]).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&mistyped.stderr).contains("did you mean \"hello\"?"), "{mistyped:?}");
     realm.cloud.pumice(&["jobs", "delete", "hello"]);
     assert!(!realm.cloud.pumice(&["jobs", "list"]).contains("hello"));
 }
@@ -141,14 +140,14 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     without_encryption_there_are_no_outputs(&realm).await;
 
     // What could not be sent is, once it can be and a minute has passed.
-    let stuck = dispatch(&realm, &json!({ "job_id": "elsewhere" }));
+    let stuck = cloud.dispatch(&json!({ "job_id": "elsewhere" }));
     make_queue(&cloud.clients, cloud.names(), &WorkerName::new("other").expect("a name"), 30, 5).await;
 
     // From the command line, by invocation, by the topic, by the clock.
     let told = cloud.pumice(&["dispatch", "hello", "-g", "name=Pele", "--wait"]);
     let run_id = told.split_whitespace().next().expect("a run id");
     assert_eq!(cloud.pumice(&["runs", "output", run_id]), "hello Pele\n");
-    complete(&realm, &dispatch(&realm, &json!({ "job_id": "hello", "globals": { "name": "Pele" } }))).await;
+    complete(&realm, &cloud.dispatch(&json!({ "job_id": "hello", "globals": { "name": "Pele" } }))).await;
     let message = [
         ("Action", "Publish"),
         ("TopicArn", realm.output("DispatchTopic")),
@@ -161,22 +160,22 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     assert_eq!(cloud.ended_run_of("weekly").await.status, Status::Complete);
 
     // Steps, jobs that start jobs, failures, one after the other, and more than an item holds.
-    complete(&realm, &dispatch(&realm, &json!({ "job_id": "all" }))).await;
-    complete(&realm, &dispatch(&realm, &json!({ "job_id": "many" }))).await;
-    let failed = cloud.ended(&dispatch(&realm, &json!({ "job_id": "fragile" }))).await;
+    complete(&realm, &cloud.dispatch(&json!({ "job_id": "all" }))).await;
+    complete(&realm, &cloud.dispatch(&json!({ "job_id": "many" }))).await;
+    let failed = cloud.ended(&cloud.dispatch(&json!({ "job_id": "fragile" }))).await;
     assert_eq!((failed.status, failed.reason.as_deref()), (Status::Failed, Some("exit status 3")));
     let cleanup = cloud.ended_run_of("cleanup").await;
     assert_eq!((cleanup.status, cleanup.dispatched_by), (Status::Complete, Some(failed.key.clone())));
-    let lined_up: Vec<_> = (0..3).map(|_| dispatch(&realm, &json!({ "job_id": "alone" }))).collect();
+    let lined_up: Vec<_> = (0..3).map(|_| cloud.dispatch(&json!({ "job_id": "alone" }))).collect();
     for key in &lined_up {
         complete(&realm, key).await;
     }
-    let wide = dispatch(&realm, &json!({ "job_id": "wide", "globals": { "text": "x".repeat(500_000) } }));
+    let wide = cloud.dispatch(&json!({ "job_id": "wide", "globals": { "text": "x".repeat(500_000) } }));
     assert_eq!(cloud.pumice(&["runs", "output", &complete(&realm, &wide).await.key.to_string()]), "500000\n");
 
     // Far ahead, with a schedule of its own; cancelled.
     let ahead =
-        dispatch(&realm, &json!({ "job_id": "log", "at": (Utc::now() + TimeDelta::hours(1)).to_rfc3339() }));
+        cloud.dispatch(&json!({ "job_id": "log", "at": (Utc::now() + TimeDelta::hours(1)).to_rfc3339() }));
     assert!(cloud.schedule_of(&ahead).await.is_some(), "{}", cloud.logs());
     cloud.pumice(&["runs", "cancel", &ahead.to_string()]);
     let cancelled = cloud.realm.store().load(&ahead).await.expect("it answers").expect("it is there");

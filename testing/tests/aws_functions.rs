@@ -2,7 +2,7 @@
 //! request to the record of its run, and through what goes wrong.
 
 use pumice_core::run::Status;
-use pumice_testing::standins::{Cloud, statuses};
+use pumice_testing::standins::{Cloud, DISPATCHER, statuses};
 use serde_json::{Value, json};
 
 fn cmd(id: &str, line: &str) -> Value {
@@ -103,7 +103,6 @@ async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
 #[tokio::test]
 async fn of_a_batch_only_what_failed_comes_again() {
     let cloud = Cloud::start(&[log("a"), log("b")]).await;
-    let url = "/2015-03-31/functions/dispatcher/invocations";
     cloud.deploy_dispatcher();
     let record = |id: &str, body: &str| {
         json!({
@@ -114,7 +113,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
     let event = json!({ "Records": [
         record("1", "a"), record("2", "no/such"), record("3", "{\"job_id\":"), record("4", "b\nno/such"),
     ] });
-    let answer = cloud.call("lambda", "POST", url, Some(&event));
+    let answer = cloud.invoke(DISPATCHER, &event);
     let failed: Vec<&str> = answer["batchItemFailures"]
         .as_array()
         .expect("a list")
@@ -123,7 +122,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
         .collect();
     assert_eq!(failed, ["2", "3", "4"]);
     // Delivered again, what was taken is not taken again.
-    cloud.call("lambda", "POST", url, Some(&event));
+    cloud.invoke(DISPATCHER, &event);
     let query = pumice_core::ports::RunQuery { limit: 10, ..Default::default() };
     let runs =
         pumice_core::ports::RunStore::list(cloud.realm.store(), &query).await.expect("the store answers");
@@ -148,7 +147,7 @@ async fn a_schedule_starts_a_job_and_a_second_delivery_starts_no_other() {
     let run = cloud.ended_run_of("nightly").await;
     assert_eq!(run.status, Status::Complete);
     assert_eq!(run.keyed.as_ref().map(|keyed| keyed.key.clone()), Some(format!("schedule:{at}Z")));
-    let again = cloud.invoke("dispatcher", &input);
+    let again = cloud.invoke(DISPATCHER, &input);
     assert_eq!(again["accepted"][0]["run_id"], json!(run.run_id));
     assert_eq!(again["accepted"][0]["existing"], json!(true));
 }

@@ -10,7 +10,7 @@ use pumice_core::ports::RunStore;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::run::Status;
 use pumice_testing::standins::{
-    Cloud, Fault, Faulty, FunctionSpec, SCHEDULES, dispatch, key_of, log_job, request, until,
+    Cloud, DISPATCHER, Fault, Faulty, FunctionSpec, SCHEDULES, dispatch, key_of, log_job, request, until,
 };
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ async fn the_dispatcher_makes_a_schedule_of_a_run_that_is_far_ahead() {
     let cloud = Cloud::start(&[log_job("report")]).await;
     cloud.make_schedule_group().await;
     cloud.deploy(&FunctionSpec {
-        name: "dispatcher",
+        name: DISPATCHER,
         binary: "dispatcher-lambda",
         timeout: 60,
         environment: &SCHEDULES,

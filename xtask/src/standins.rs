@@ -19,10 +19,13 @@ struct Environment {
     tests: &'static str,
 }
 
+/// The feature of tests that need stand-ins for AWS.
+const AWS: &str = "pumice-testing/standins";
+
 const ENVIRONMENTS: [Environment; 2] = [
     Environment {
         name: "aws",
-        feature: "pumice-testing/standins",
+        feature: AWS,
         tests: "everything that runs on AWS (aws_*): adapters, functions, events, `sam validate --lint`",
     },
     Environment {
@@ -90,7 +93,7 @@ pub(crate) fn make() -> Result<StandIns, String> {
             Err(why) => made.left_out.push(format!("NOT TESTED: {}, because {why}", environment.tests)),
         }
     }
-    if made.features.contains(&ENVIRONMENTS[0].feature) {
+    if made.features.contains(&AWS) {
         made.look_for_make();
     }
     Ok(made)

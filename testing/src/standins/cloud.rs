@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
 use super::realm::{make_queue, make_realm, make_schedule_group};
-use super::server::{REGION, Server, command, config};
+use super::server::{REGION, Server, command, config, printed};
 
 /// ministack's account.
 pub const ACCOUNT: &str = "000000000000";
+/// The dispatcher's function, named as template.yaml names it.
+pub const DISPATCHER: &str = "lava-test-pumice-dispatcher";
 /// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
 pub const SCHEDULES: [(&str, &str); 2] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
@@ -48,7 +50,7 @@ pub struct Cloud {
 
 /// A function to be deployed.
 pub struct FunctionSpec<'a> {
-    /// Its name, and its binary's without `-lambda`.
+    /// Its name.
     pub name: &'a str,
     /// The binary, as in `worker-lambda`.
     pub binary: &'a str,
@@ -58,15 +60,20 @@ pub struct FunctionSpec<'a> {
     pub environment: &'a [(&'a str, &'a str)],
 }
 
-/// The binaries as they would be deployed: `cargo xtask test` builds them.
+/// The folder of the binaries as they would be deployed: `cargo xtask test` builds them.
+pub(super) fn binaries() -> PathBuf {
+    let folder = std::env::var_os("PUMICE_FUNCTIONS");
+    let folder = folder.expect("PUMICE_FUNCTIONS names the folder of the functions: run `cargo xtask test`");
+    std::path::absolute(folder).expect("it names a place")
+}
+
+/// A binary as it would be deployed.
 ///
 /// # Panics
 /// When `PUMICE_FUNCTIONS` does not name their folder.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let folder = std::env::var_os("PUMICE_FUNCTIONS");
-    let folder = folder.expect("PUMICE_FUNCTIONS names the folder of the functions: run `cargo xtask test`");
-    PathBuf::from(folder).join(name)
+    binaries().join(name)
 }
 
 /// A function as the archive that would be deployed.
@@ -221,7 +228,7 @@ impl Cloud {
     /// The dispatcher.
     pub fn deploy_dispatcher(&self) -> String {
         self.deploy(&FunctionSpec {
-            name: "dispatcher",
+            name: DISPATCHER,
             binary: "dispatcher-lambda",
             timeout: 60,
             environment: &[],
@@ -262,7 +269,7 @@ impl Cloud {
     /// # Panics
     /// When it is refused.
     pub fn dispatch(&self, request: &Value) -> RunKey {
-        let answer = self.invoke("dispatcher", request);
+        let answer = self.invoke(DISPATCHER, request);
         let run_id =
             answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{request}: {answer}"));
         RunKey::root(run_id.parse::<RunId>().expect("a run id"))
@@ -349,11 +356,7 @@ impl Cloud {
     /// # Panics
     /// When it does not end well.
     pub fn pumice(&self, arguments: &[&str]) -> String {
-        let output = self.pumice_command(arguments).output().expect("it runs");
-        let (printed, told) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "pumice {arguments:?}: {}\n{printed}{told}", output.status);
-        printed.into_owned()
+        printed(&mut self.pumice_command(arguments))
     }
 
     /// The `pumice` command on the realm, to be run.

@@ -9,8 +9,8 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud, ROOT};
-use super::server::{REGION, Server, command, config, folder};
+use super::cloud::{ACCOUNT, Cloud, ROOT, binaries};
+use super::server::{REGION, Server, command, config, folder, printed};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
 /// send a batch, `sqs:SendMessage`"), and every schedule is in the group `default`. It knows neither
@@ -43,17 +43,19 @@ impl Deployed {
         let clients = Clients::new(&config);
         let names = Names::new("lava", RealmName::new("test").expect("a name"));
         let realm = Realm::new(&clients, &names, None);
-        let mut cloud = Cloud { server, clients, realm, names, endpoint, user: ROOT.map(str::to_owned) };
+        let cloud = Cloud { server, clients, realm, names, endpoint, user: ROOT.map(str::to_owned) };
         let folder = tempfile::tempdir().expect("a folder is made");
-        let sam = Sam { endpoint: cloud.server.url(), folder: folder.path() };
+        let sam = Sam { endpoint: &cloud.endpoint, folder: folder.path() };
         let policy = cloud.make_policy();
         let policies = ["DispatcherPolicyArn", "WorkerPolicyArn"].map(|it| format!("{it}={policy}"));
         let policies = policies.each_ref().map(String::as_str);
         sam.build_and_deploy("pumice-test", &[&["Realm=test"], &policies[..], parameters].concat());
         let outputs = sam.outputs("pumice-test");
         cloud.mend_mapping();
-        cloud.user = cloud.make_user("operator", &[&policy, output(&outputs, "OperatorPolicyArn")]);
-        Self { cloud, config, outputs, _folder: folder }
+        let mut deployed = Self { cloud, config, outputs, _folder: folder };
+        let rights = [&policy, deployed.output("OperatorPolicyArn")];
+        deployed.cloud.user = deployed.cloud.make_user("operator", &rights);
+        deployed
     }
 
     /// An output of the realm's stack.
@@ -62,13 +64,10 @@ impl Deployed {
     /// When there is none of this name.
     #[must_use]
     pub fn output(&self, name: &str) -> &str {
-        output(&self.outputs, name)
+        let found = self.outputs.as_array().into_iter().flatten().find(|it| it["OutputKey"] == name);
+        let value = found.and_then(|it| it["OutputValue"].as_str());
+        value.unwrap_or_else(|| panic!("no output {name}: {}", self.outputs))
     }
-}
-
-fn output<'a>(outputs: &'a Value, name: &str) -> &'a str {
-    let found = outputs.as_array().into_iter().flatten().find(|it| it["OutputKey"] == name);
-    found.and_then(|it| it["OutputValue"].as_str()).unwrap_or_else(|| panic!("no output {name}: {outputs}"))
 }
 
 impl Cloud {
@@ -98,20 +97,16 @@ impl Cloud {
         })
     }
 
-    /// ministack keeps the numbers of a mapping as the text that a template's parameters are, and then
-    /// cannot compare them.
+    /// ministack keeps a mapping's concurrency as the text that a template's parameter is, and then cannot
+    /// compare it.
     fn mend_mapping(&self) {
         let mappings = self.call("lambda", "GET", "/2015-03-31/event-source-mappings", None);
         let mapping = &mappings["EventSourceMappings"][0];
-        let number = |value: &Value| {
-            value.as_str().map_or_else(|| value.clone(), |it| it.parse::<u32>().expect("a number").into())
-        };
-        let numbers = json!({
-            "BatchSize": number(&mapping["BatchSize"]),
-            "ScalingConfig": { "MaximumConcurrency": number(&mapping["ScalingConfig"]["MaximumConcurrency"]) },
-        });
+        let most = &mapping["ScalingConfig"]["MaximumConcurrency"];
+        let most: u32 = most.as_str().and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("{mappings}"));
         let path = format!("/2015-03-31/event-source-mappings/{}", mapping["UUID"].as_str().expect("an id"));
-        self.call("lambda", "PUT", &path, Some(&numbers));
+        let mended = json!({ "ScalingConfig": { "MaximumConcurrency": most } });
+        self.call("lambda", "PUT", &path, Some(&mended));
     }
 
     /// Calls a service that takes forms.
@@ -127,46 +122,16 @@ impl Cloud {
     }
 }
 
-/// `sam`, as docs/deploy.md has it used, on a stand-in.
-struct Sam<'a> {
-    endpoint: String,
-    folder: &'a Path,
-}
-
-impl Sam<'_> {
-    fn build_and_deploy(&self, stack: &str, parameters: &[&str]) {
-        let build = self.folder.join("build");
-        run(self.command().arg("build").arg("--build-dir").arg(&build));
-        let mut command = self.command();
-        command.arg("deploy").arg("--template-file").arg(build.join("template.yaml"));
-        // It looks for it beside the template.
-        command.arg("--config-file").arg(root().join("samconfig.toml"));
-        command.args(["--stack-name", stack, "--no-confirm-changeset", "--parameter-overrides"]);
-        run(command.args(parameters));
-    }
-
-    fn outputs(&self, stack: &str) -> Value {
-        let mut command = self.command();
-        command.args(["list", "stack-outputs", "--stack-name", stack, "--output", "json"]);
-        serde_json::from_str(&run(&mut command)).expect("outputs are JSON")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = command(&folder().join("aws/bin/sam"));
-        command.current_dir(root());
-        command.envs([
-            ("AWS_ENDPOINT_URL", &*self.endpoint),
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", ROOT[0]),
-            ("AWS_SECRET_ACCESS_KEY", ROOT[1]),
-            ("SAM_CLI_TELEMETRY", "0"),
-            ("SAM_CLI_POLL_DELAY", "0.5"),
-        ]);
-        // Settings of whoever runs the tests do not count.
-        command.env("HOME", self.folder).env("PUMICE_BUILT", built());
-        command
-    }
+/// `sam`, to be run in the repository. Neither settings of the user's nor a file of counts in their home
+/// matter: its home is this folder.
+///
+/// # Panics
+/// When `PUMICE_STANDINS` does not name where it is.
+#[must_use]
+pub fn sam(home: &Path) -> Command {
+    let mut sam = command(&folder().join("aws/bin/sam"));
+    sam.current_dir(root()).env("HOME", home).env("SAM_CLI_TELEMETRY", "0");
+    sam
 }
 
 /// The repository's root.
@@ -175,15 +140,41 @@ fn root() -> PathBuf {
     root.expect("this crate is in a folder of the repository").to_owned()
 }
 
-fn built() -> PathBuf {
-    let folder = super::cloud::binary("");
-    folder.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+/// `sam`, as docs/deploy.md has it used, on a stand-in.
+struct Sam<'a> {
+    endpoint: &'a str,
+    folder: &'a Path,
 }
 
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{printed}{told}", output.status);
-    printed.into_owned()
+impl Sam<'_> {
+    fn build_and_deploy(&self, stack: &str, parameters: &[&str]) {
+        let build = self.folder.join("build");
+        printed(self.command().arg("build").arg("--build-dir").arg(&build));
+        let mut command = self.command();
+        command.arg("deploy").arg("--template-file").arg(build.join("template.yaml"));
+        // It looks for it beside the template.
+        command.arg("--config-file").arg(root().join("samconfig.toml"));
+        command.args(["--stack-name", stack, "--no-confirm-changeset", "--parameter-overrides"]);
+        printed(command.args(parameters));
+    }
+
+    fn outputs(&self, stack: &str) -> Value {
+        let mut command = self.command();
+        command.args(["list", "stack-outputs", "--stack-name", stack, "--output", "json"]);
+        serde_json::from_str(&printed(&mut command)).expect("outputs are JSON")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = sam(self.folder);
+        command.envs([
+            ("AWS_ENDPOINT_URL", self.endpoint),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", ROOT[0]),
+            ("AWS_SECRET_ACCESS_KEY", ROOT[1]),
+            ("SAM_CLI_POLL_DELAY", "0.5"),
+        ]);
+        command.env("PUMICE_BUILT", binaries());
+        command
+    }
 }

@@ -10,8 +10,8 @@ mod proxy;
 mod realm;
 mod server;
 
-pub use cloud::{ACCOUNT, Cloud, FunctionSpec, SCHEDULES, archive, binary, statuses, until};
-pub use deployed::Deployed;
+pub use cloud::{ACCOUNT, Cloud, DISPATCHER, FunctionSpec, SCHEDULES, archive, binary, statuses, until};
+pub use deployed::{Deployed, sam};
 pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
 pub use proxy::{Fault, Proxy, Units};

@@ -57,6 +57,14 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
+/// What a program prints. Panics when it does not end well, with all that it said.
+pub(super) fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{printed}{told}", output.status);
+    printed.into_owned()
+}
+
 impl Server {
     /// ministack: tables, queues, objects, and functions that run the real binaries.
     #[must_use]

@@ -53,7 +53,7 @@ const CHECKS: [Check; 11] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
-    ("roles name what they may use", roles::resources_of_roles),
+    ("roles name what they may use", roles::resources),
     ("everything is encrypted", storage::encryption),
     ("tables keep their promises", storage::tables),
     ("logs are JSON and end some day", functions::logs),

@@ -1,4 +1,4 @@
-//! What functions and schedules may do.
+//! What functions, schedules and people may do.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ fn chosen(value: &Value) -> Vec<&Value> {
     }
 }
 
-pub(crate) fn resources_of_roles(templates: &Templates) -> Vec<String> {
+pub(crate) fn resources(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     for (name, function) in templates.functions() {
         // SAM would make a role with a policy of AWS's, which names no resource.
