@@ -128,6 +128,7 @@ impl Realm {
             zone: Zone::system(),
             hostname: host.name,
             scratch: host.scratch,
+            shared: None,
             environment: host.environment,
             credentials: host.credentials,
             ports: Ports {

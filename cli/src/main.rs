@@ -18,6 +18,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use pumice_system::processes;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -26,6 +27,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == processes::GUARD) {
+        return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
+    }
     let cli = Cli::parse();
     start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {

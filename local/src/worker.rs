@@ -14,13 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
+use crate::housekeeping::keep_house;
 
 /// How long one look at the queues waits for a message; stopping waits no longer than this.
 const WAIT: Duration = Duration::from_millis(100);
 /// How often runs that are due, and new workers' names, are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How often expired runs are removed, in sweeps.
-const EXPIRE_EVERY: u32 = 60;
 /// Most messages taken at once.
 const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
@@ -74,10 +73,8 @@ impl Workers {
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let sweeper = tokio::spawn(sweep(
-            Dispatcher::new(self.site.clone(), self.registry.clone()),
-            self.database.clone(),
-        ));
+        let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone())));
+        let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
         let told = stopping.clone();
         let serving = tokio::spawn(async move {
             let mut running = JoinSet::new();
@@ -100,6 +97,7 @@ impl Workers {
             }
         }
         sweeper.abort();
+        housekeeper.abort();
         Ok(())
     }
 
@@ -184,20 +182,13 @@ async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
     }
 }
 
-async fn sweep(dispatcher: Dispatcher, database: Database) {
+async fn sweep(dispatcher: Dispatcher) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut sweeps: u32 = 0;
     loop {
         tick.tick().await;
         if let Err(error) = dispatcher.sweep().await {
             tracing::warn!(%error, "cannot look for runs that are due");
         }
-        if sweeps.is_multiple_of(EXPIRE_EVERY)
-            && let Err(error) = database.remove_expired(chrono::Utc::now()).await
-        {
-            tracing::warn!(%error, "cannot remove expired runs");
-        }
-        sweeps = sweeps.wrapping_add(1);
     }
 }

@@ -3,7 +3,7 @@
 use pumice_core::ports::Clock;
 use pumice_local::{Durability, Home, SystemClock, Workers};
 
-use super::registry;
+use super::{prepare_for_commands, registry};
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
 use crate::signals::asked_to_stop;
@@ -18,6 +18,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
     let _lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    prepare_for_commands(None);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
         slots: options.slots,

@@ -5,7 +5,7 @@ use pumice_core::engine::{Engine, Limits};
 use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
-use super::registry;
+use super::{prepare_for_commands, registry};
 use crate::args::{Global, Worker};
 use crate::aws::Remote;
 use crate::failure::Failure;
@@ -26,7 +26,8 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         warn(global, &[told.to_owned()]);
     }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
-    let site = remote.site_in(scratch.path().to_owned(), Some(scratch.mark())).await?;
+    prepare_for_commands(None);
+    let site = remote.site_in(scratch.path().to_owned()).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
     let worker = QueueWorker::new(engine, queues, options.name.clone(), options.slots);

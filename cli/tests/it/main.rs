@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod examples;
+mod outputs;
+mod processes;
 mod pumice;
 mod reasons;
 mod run;

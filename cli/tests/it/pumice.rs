@@ -140,3 +140,12 @@ pub(crate) fn shell(job_id: &str, script: &str) -> Value {
         "payload": "sh -c", "parameters": { "args": [script] },
     })
 }
+
+/// Waits for something that another process does: no more than it takes, and not for ever.
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it did not come to pass");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

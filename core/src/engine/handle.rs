@@ -1,5 +1,6 @@
 //! From a message to a run at rest: look, claim, run, finish, see to what is left.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::apply::{ApplyError, rest};
@@ -74,10 +75,26 @@ impl Engine {
         let owner = Worker(format!("{}/{}", self.site.hostname, this.simple()));
         // A name of this invocation's own: steps that run apart must not clear up each other's files.
         let name = format!("{}-{}", run.run_id, this.simple());
-        let work_dir = WorkDir::new(self.site.scratch.clone(), name);
+        let work_dir = WorkDir::new(&self.site.scratch, &name, self.shared_dir(&run));
         let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
-        Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
+        let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
+        if run.is_done() && !run.is_child() {
+            invocation.work_dir.remove_shared();
+        }
         Ok(Handled::Delete)
+    }
+
+    /// Where the steps of a run share their directory, beyond this invocation: all steps below a run that was
+    /// dispatched share one, whichever invocation they run in. A job that runs by itself has its own each time.
+    fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
+        let place = self.site.shared.as_deref()?;
+        let has_steps = run.is_child() || self.is_composite(&run.job_type);
+        has_steps.then(|| WorkDir::shared_by(place, run.run_id))
+    }
+
+    /// Whether jobs of a type run step by step.
+    pub(super) fn is_composite(&self, job_type: &str) -> bool {
+        self.registry.job_type(job_type).is_some_and(|found| matches!(found.kind(), Kind::Composite(_)))
     }
 
     /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
@@ -100,10 +117,7 @@ impl Engine {
                 return self.close(run, Status::Rejected, error.to_string(), None, invocation, parent).await;
             }
         };
-        let composite = self
-            .registry
-            .job_type(&job.fields.r#type)
-            .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
+        let composite = self.is_composite(&job.fields.r#type);
         loop {
             match look(&run, composite, self.now()) {
                 Look::Drop(_) => return Ok(run),

@@ -6,12 +6,14 @@ mod context;
 mod plan;
 mod registry;
 mod templates;
+mod work_dir;
 
 pub use action::{Action, ActionContext};
-pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, WorkDir};
+pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, kept_at, live_output};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};
 pub use templates::{LavaGlobals, Scene, Templates};
+pub use work_dir::{TempDir, WorkDir, remove_tree};
 
 use async_trait::async_trait;
 use pumice_template::TemplateError;

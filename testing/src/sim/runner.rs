@@ -87,6 +87,7 @@ fn site(world: &Shared) -> Site {
         zone: pumice_template::Zone::Utc,
         hostname: "sim".to_owned(),
         scratch: std::env::temp_dir(),
+        shared: None,
         environment: Vec::new(),
         credentials: Vec::new(),
         ports: Hand::new(world.clone()).ports(),
