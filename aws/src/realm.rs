@@ -127,6 +127,8 @@ impl Realm {
             settings,
             zone: Zone::system(),
             hostname: host.name,
+            // Other workers may take what a slow one has.
+            alone: false,
             scratch: host.scratch,
             shared: None,
             environment: host.environment,

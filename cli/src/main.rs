@@ -12,6 +12,7 @@ mod output;
 mod printed;
 mod realm;
 mod signals;
+mod supervisor;
 mod view;
 
 use std::io::{IsTerminal, Write};

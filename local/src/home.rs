@@ -196,6 +196,7 @@ impl Home {
             settings,
             zone: Zone::system(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            alone: true,
             scratch: self.scratch(),
             shared: Some(self.work()),
             environment: commands,

@@ -23,4 +23,4 @@ pub use objects::Folders;
 pub use pumice_system::{SystemClock, SystemRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, VISIBILITY};
 pub use scratch::Scratch;
-pub use worker::{SLOTS, Serve, Workers};
+pub use worker::{DRAIN, SLOTS, Serve, Workers};

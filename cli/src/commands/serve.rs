@@ -7,8 +7,9 @@ use super::{prepare_for_commands, registry};
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
 use crate::signals::asked_to_stop;
+use crate::supervisor;
 
-/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
+/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which gives running jobs the time of `--drain` to finish; a second one stops them.
 pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure> {
     if global.is_aws() {
         let message =
@@ -23,11 +24,17 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let serve = pumice_local::Serve {
         slots: options.slots,
         workers: options.workers,
+        drain: options.drain.drain.get(),
         ..pumice_local::Serve::default()
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots = options.slots, "serving; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
+    supervisor::serving();
+    let stop = async {
+        stop.await;
+        supervisor::stopping();
+    };
     workers.serve(stop, kill).await?;
     Ok(())
 }

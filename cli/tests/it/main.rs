@@ -9,3 +9,4 @@ mod reasons;
 mod run;
 mod serve;
 mod specs;
+mod stopping;

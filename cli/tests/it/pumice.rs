@@ -97,8 +97,13 @@ impl Pumice {
 
     /// Starts `serve`, and returns once it serves.
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// The same with these options.
+    pub(crate) fn serve_with(&self, options: &[&str]) -> Server {
         use std::io::{BufRead, BufReader};
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+        let mut child = self.command(&["serve"]).args(options).stderr(Stdio::piped()).spawn().expect("serve");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let serves = lines.by_ref().map_while(Result::ok).any(|line| line.contains("serving"));
         assert!(serves, "serve did not come up: {:?}", child.try_wait());

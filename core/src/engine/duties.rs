@@ -28,7 +28,7 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
-                if !Grip::of(&run, self.limits.lease).is_firm(self.now()) {
+                if !Grip::of(&run, self.limits.lease, self.site.alone).is_firm(self.now()) {
                     // This host stood still, or they took too long: somebody else sees to the rest.
                     return Ok(run);
                 }

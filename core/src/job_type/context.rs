@@ -108,6 +108,9 @@ pub struct Site {
     pub zone: Zone,
     /// The host's name.
     pub hostname: String,
+    /// Whether no other process can run the realm's jobs, as the lock of a realm's folder sees to: nobody else can have
+    /// claimed what this process has, however long it stood still.
+    pub alone: bool,
     /// Where work directories are made that end with their invocation.
     pub scratch: PathBuf,
     /// Where the directories that the steps of a run share are kept until it has ended; `None` where they end with
@@ -131,6 +134,8 @@ pub enum Stop {
     TimedOut(Span),
     /// Another worker has the run now: whatever comes of this attempt does not count.
     Lost,
+    /// The worker's process is to stop: the attempt is made again elsewhere, and does not count.
+    Halted,
 }
 
 /// Tells an attempt to stop.

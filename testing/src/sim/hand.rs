@@ -126,8 +126,12 @@ impl Hand {
             let mut world = lock(&self.world);
             world.calls += 1;
             let number = world.calls;
+            let is_out = world.is_out();
             let World { faults, prng, .. } = &mut *world;
-            let fate = faults.fate(port, number, prng);
+            let mut fate = faults.fate(port, number, prng);
+            if is_out && !matches!(port, Port::Sleep | Port::Effect) {
+                fate = Fate::Refused;
+            }
             world.note(|| match fate {
                 Fate::Well => format!("{name} {about}"),
                 fate => format!("{name} {about}: {fate:?}"),
