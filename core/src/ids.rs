@@ -209,6 +209,12 @@ impl RunKey {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.into()))
     }
 
+    /// Whether this is a step of that run, or a step of one of its steps, however deep.
+    #[must_use]
+    pub fn is_below(&self, above: &Self) -> bool {
+        self.0.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// How many parents within the same run stand above: 0 for a run that was dispatched.
     #[must_use]
     pub fn depth(&self) -> usize {

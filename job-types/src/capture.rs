@@ -27,8 +27,9 @@ impl Capture {
     /// A new file for a stream of this attempt.
     pub(crate) fn new(context: &JobContext<'_>, stream: &'static str) -> Result<Self, JobError> {
         let path = live_output(&context.site.scratch, &context.run.key, context.run.attempt, stream);
-        let file = create(&path)
-            .map_err(|error| JobError::failed(format!("cannot write {}: {error}", path.display())))?;
+        let file = create(&path).map_err(|error| {
+            JobError::cannot_begin(format!("cannot write an output file: {error}"), &error)
+        })?;
         Ok(Self { stream, path, file: Arc::new(file) })
     }
 

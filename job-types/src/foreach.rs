@@ -1,8 +1,6 @@
 //! Job type `foreach`: one job, once for each item (lava guide, Job type: foreach).
 
-use std::io::BufRead;
-use std::path::Path;
-
+use async_trait::async_trait;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{
     Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates,
@@ -13,11 +11,10 @@ use pumice_core::spec::{JobSpec, is_reserved_global};
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::items::{self, Form, Item};
 use crate::typed;
-
-type Item = Map<String, Value>;
 
 /// Where the items come from (lava guide, Foreach Value Generators).
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -134,9 +131,14 @@ fn needs_file(source: &Source) -> bool {
     matches!(source, Source::Csv { .. } | Source::Jsonl { .. })
 }
 
+#[async_trait]
 impl Composite for Foreach {
     /// Items of a file are read once, when the run starts, and kept: the file may be gone later.
-    fn resolve(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Option<Rendered>, JobError> {
+    async fn resolve(
+        &self,
+        context: &JobContext<'_>,
+        rendered: &Rendered,
+    ) -> Result<Option<Rendered>, JobError> {
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
         let settings = &context.site.settings;
         let limit = parameters.limit.unwrap_or(settings.foreach_limit);
@@ -148,9 +150,13 @@ impl Composite for Foreach {
             return Err(JobError::permanent(message));
         }
         let items = match &parameters.foreach {
-            Source::Csv { filename } => read_csv(&context.work_dir.path()?.join(filename), limit)?,
-            Source::Jsonl { filename } => read_jsonl(&context.work_dir.path()?.join(filename), limit)?,
-            here => items(here, limit)?,
+            Source::Csv { filename } => {
+                items::read(context.work_dir.path()?.join(filename), Form::Csv, limit).await?
+            }
+            Source::Jsonl { filename } => {
+                items::read(context.work_dir.path()?.join(filename), Form::JsonLines, limit).await?
+            }
+            here => listed(here, limit)?,
         };
         if items.len() > limit {
             return Err(JobError::permanent(format!("there are more than {limit} items; nothing was run")));
@@ -169,7 +175,7 @@ impl Composite for Foreach {
             return Err(JobError::permanent(format!("job {job_id} is a step of itself")));
         }
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let items = items(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
+        let items = listed(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
@@ -187,7 +193,7 @@ impl Composite for Foreach {
 }
 
 /// The items that need no file, one more than `limit` at most.
-fn items(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
+fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
     match source {
         Source::Inline { values } => Ok(values.clone()),
         Source::Range { name, start, stop, step } => {
@@ -206,43 +212,13 @@ fn items(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
     }
 }
 
-fn open(file: &Path) -> Result<std::fs::File, JobError> {
-    std::fs::File::open(file).map_err(|error| JobError::failed(format!("{}: {error}", file.display())))
-}
-
-fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
-    let mut items = Vec::new();
-    for (index, line) in std::io::BufReader::new(open(file)?).lines().enumerate() {
-        let bad = |error: String| JobError::failed(format!("{} line {}: {error}", file.display(), index + 1));
-        let line = line.map_err(|error| bad(error.to_string()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        items.push(serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?);
-        if items.len() > limit {
-            break;
-        }
-    }
-    Ok(items)
-}
-
-fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
-    let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
-    let mut reader = csv::Reader::from_reader(open(file)?);
-    let names = reader.headers().map_err(bad)?.clone();
-    let row = |record: csv::StringRecord| -> Item {
-        names.iter().zip(&record).map(|(name, value)| (name.to_owned(), value.into())).collect()
-    };
-    reader.records().take(limit.saturating_add(1)).map(|record| record.map(row).map_err(bad)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn range(start: Option<i64>, stop: i64, step: Option<i64>) -> Vec<i64> {
         let source = Source::Range { name: Some("n".to_owned()), start, stop, step };
-        items(&source, 100).unwrap().iter().filter_map(|item| item["n"].as_i64()).collect()
+        listed(&source, 100).unwrap().iter().filter_map(|item| item["n"].as_i64()).collect()
     }
 
     #[test]
@@ -252,21 +228,5 @@ mod tests {
         assert_eq!(range(Some(5), 5, None), Vec::<i64>::new());
         assert_eq!(range(Some(i64::MAX - 1), i64::MAX, Some(10)), [i64::MAX - 1]);
         assert_eq!(range(None, i64::MAX, None).len(), 101);
-    }
-
-    #[test]
-    fn files_are_read_row_by_row() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let rows = read_csv(&file("a.csv", "a,b\n1,\"x, y\"\n2,z\n"), 10).unwrap();
-        assert_eq!(json!(rows), json!([{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]));
-        assert_eq!(read_csv(&file("a.csv", "a\n1\n2\n3\n4\n"), 2).unwrap().len(), 3);
-        assert_eq!(read_jsonl(&file("a.jsonl", "{\"a\":1}\n\n{\"a\":2}\n"), 10).unwrap().len(), 2);
-        let error = read_jsonl(&file("b.jsonl", "{\"a\":1}\nnope\n"), 10).unwrap_err();
-        assert!(error.message.contains("b.jsonl line 2"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ mod cmd;
 mod dag;
 mod dispatch;
 mod foreach;
+mod items;
 mod job_list;
 mod log;
 mod process;

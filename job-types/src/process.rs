@@ -207,7 +207,7 @@ fn cannot_run(program: &str, error: &std::io::Error) -> JobError {
     match error.kind() {
         std::io::ErrorKind::NotFound => JobError::failed(format!("no such command: {program}")),
         std::io::ErrorKind::PermissionDenied => JobError::failed(format!("{program} is not executable")),
-        _ => JobError::failed(format!("cannot run {program}: {error}")),
+        _ => JobError::cannot_begin(format!("cannot run {program}: {error}"), error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,10 @@ use serde_json::json;
 
 use crate::database::{Database, Durability, OpenError};
 use crate::objects::Folders;
+use crate::presence::{self, Presence};
 
+/// The file of a realm's store, in its folder.
+const STORE: &str = "pumice.db";
 /// The name of a realm when none is given.
 const DEFAULT_REALM: &str = "local";
 
@@ -40,6 +44,11 @@ pub enum HomeError {
     /// There is no realm in the folder.
     #[error("there is no realm in {0}: apply job specs first, or name its folder with --home")]
     Missing(PathBuf),
+    /// The store's file holds nothing.
+    #[error(
+        "{0} is empty: it was a realm's store, or was to become one; put a copy of it in its place, or remove it to begin anew"
+    )]
+    Empty(PathBuf),
     /// The folder holds another realm.
     #[error("{path} holds realm {found}, not {wanted}")]
     OtherRealm {
@@ -73,12 +82,35 @@ pub struct Home {
 
 /// Opens a file, made for this user alone where it is not there.
 fn private_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// The right to run jobs of a folder; given up when dropped.
 #[derive(Debug)]
-pub struct ServeLock(#[expect(dead_code, reason = "held for as long as it is open")] File);
+pub struct ServeLock {
+    file: File,
+    after_unclean_end: bool,
+}
+
+/// What the lock's file holds while a process serves the folder.
+const SERVED: &[u8] = b"served";
+
+impl ServeLock {
+    fn new(mut file: File) -> std::io::Result<Self> {
+        let mut before = Vec::new();
+        file.read_to_end(&mut before)?;
+        file.rewind()?;
+        file.write_all(SERVED)?;
+        Ok(Self { file, after_unclean_end: before == SERVED })
+    }
+
+    /// Gives it up at the end of a process that put everything in order.
+    pub fn end(self) {
+        if let Err(error) = self.file.set_len(0) {
+            tracing::debug!(%error, "the next start takes this end for an unclean one");
+        }
+    }
+}
 
 impl Home {
     /// Opens a folder, making it and its realm when `create`.
@@ -91,9 +123,11 @@ impl Home {
         create: bool,
         durability: Durability,
     ) -> Result<Self, HomeError> {
-        let file = path.join("pumice.db");
-        if !create && !file.exists() {
-            return Err(HomeError::Missing(path.to_owned()));
+        let file = path.join(STORE);
+        match std::fs::metadata(&file) {
+            Err(_) if !create => return Err(HomeError::Missing(path.to_owned())),
+            Ok(found) if found.len() == 0 => return Err(HomeError::Empty(file)),
+            _ => {}
         }
         let folder = |error| HomeError::Folder { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(folder)?;
@@ -174,7 +208,17 @@ impl Home {
             tracing::warn!(%error, "cannot remove old work directories");
         }
         DirBuilder::new().recursive(true).mode(0o700).create(self.scratch()).map_err(folder)?;
-        Ok(Ok(ServeLock(file)))
+        ServeLock::new(file).map(Ok).map_err(folder)
+    }
+
+    /// Returns what is wrong with the realm's files as soon as something is, while this process serves them.
+    pub async fn fault(&self, lock: &ServeLock) -> StoreError {
+        let check = lock.after_unclean_end.then(|| self.file());
+        StoreError::new(presence::fault(Presence::of(&self.path), self.database.clone(), check).await)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path.join(STORE)
     }
 
     /// Where an engine on this folder runs.

@@ -9,6 +9,7 @@ mod jobs;
 mod letter;
 mod line;
 mod objects;
+mod presence;
 mod queue;
 mod runs;
 mod schema;

@@ -47,13 +47,27 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// Prepares this process for starting commands; `remove` is a folder that goes with it should it be killed.
-fn prepare_for_commands(remove: Option<&std::path::Path>) {
-    processes::raise_limits();
+/// How many files a server has open besides those of its commands, and how many each command takes at most.
+const OWN_FILES: u64 = 48;
+const FILES_OF_A_COMMAND: u64 = 12;
+
+/// Prepares this process for starting commands; `remove` is a folder that goes with it should it be killed. Gives how many
+/// of the `slots` commands its limits allow at the same time.
+fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize) -> usize {
+    let files = processes::raise_limits();
+    let most = files.map(|files| (files.saturating_sub(OWN_FILES) / FILES_OF_A_COMMAND).max(1));
+    let held = most.and_then(|most| usize::try_from(most).ok()).map_or(slots, |most| slots.min(most));
+    if held < slots {
+        tracing::warn!(
+            slots = held,
+            "fewer jobs run at the same time: the limit of open files (ulimit -Hn) is low"
+        );
+    }
     processes::use_guard(remove);
     if let Err(error) = processes::hide_from_commands() {
         tracing::warn!(%error, "commands may look into this process");
     }
+    held
 }
 
 /// The job types and actions of this program.

@@ -50,7 +50,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
-    prepare_for_commands(options.keep.is_none().then(|| temporary.path()));
+    let slots = prepare_for_commands(options.keep.is_none().then(|| temporary.path()), options.slots);
     let site = home.site().await?;
 
     let dispatcher = Dispatcher::new(site.clone(), registry.clone());
@@ -70,8 +70,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
     let mut first = requests_to_stop()?;
     let mut second = first.clone();
-    let workers =
-        Workers::new(database.clone(), site, registry, Serve { slots: options.slots, ..Serve::default() });
+    let workers = Workers::new(database.clone(), site, registry, Serve { slots, ..Serve::default() });
     let stop = async move {
         // The followed runs have ended, or following failed: either way nothing is left to run.
         let _ = on_end.await;
@@ -94,7 +93,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     drop(ended);
     // The workers end by themselves; what they have to say was logged.
     let _ = serving.await;
-    drop(lock);
+    lock.end();
     let runs = followed?;
     show(global, &database, &runs).await?;
     if let Some(kept) = &options.keep

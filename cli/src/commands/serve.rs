@@ -18,23 +18,31 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     }
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
-    let _lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
-    prepare_for_commands(None);
+    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    let slots = prepare_for_commands(None, options.slots);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
-        slots: options.slots,
+        slots,
         workers: options.workers,
         drain: options.drain.drain.get(),
         ..pumice_local::Serve::default()
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
-    tracing::info!(home = %home.path().display(), realm = %home.realm(), slots = options.slots, "serving; Ctrl-C stops");
+    tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
     supervisor::serving();
     let stop = async {
         stop.await;
         supervisor::stopping();
     };
-    workers.serve(stop, kill).await?;
-    Ok(())
+    let fault = tokio::select! {
+        served = workers.serve(stop, kill) => {
+            served?;
+            lock.end();
+            return Ok(());
+        }
+        fault = home.fault(&lock) => fault,
+    };
+    // Nothing that runs can be recorded any more; what was recorded goes on when the realm is served again.
+    Err(Failure::Store(format!("stopped serving: {fault}")))
 }

@@ -27,13 +27,12 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         warn(global, &[told.to_owned()]);
     }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
-    prepare_for_commands(None);
+    let slots = prepare_for_commands(None, options.slots);
     let site = remote.site_in(scratch.path().to_owned()).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
-    let worker =
-        QueueWorker::new(engine, queues, options.name.clone(), options.slots, options.drain.drain.get());
-    tracing::info!(realm = %remote.name(), worker = %options.name, slots = options.slots, "working; Ctrl-C stops");
+    let worker = QueueWorker::new(engine, queues, options.name.clone(), slots, options.drain.drain.get());
+    tracing::info!(realm = %remote.name(), worker = %options.name, slots, "working; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
     supervisor::serving();
     let stop = async {

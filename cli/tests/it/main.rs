@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod examples;
+mod host;
 mod outputs;
 mod processes;
 mod pumice;

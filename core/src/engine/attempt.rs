@@ -32,6 +32,8 @@ pub(super) enum Attempted {
     Lost,
     /// It was told to stop with its process; what it did does not count either.
     Halted,
+    /// The host has run out of something, so that it could not begin.
+    Unbegun(String),
 }
 
 impl Engine {
@@ -95,6 +97,7 @@ impl Engine {
             Concluded::Ended(outcome) => Attempted::Ended(outcome, own),
             Concluded::Lost => Attempted::Lost,
             Concluded::Halted => Attempted::Halted,
+            Concluded::Unbegun(why) => Attempted::Unbegun(why),
         })
     }
 
@@ -229,6 +232,7 @@ enum Concluded {
     Ended(Outcome),
     Lost,
     Halted,
+    Unbegun(String),
 }
 
 /// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
@@ -236,6 +240,7 @@ enum Concluded {
 fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
+        (Some(Ok(Err(error))), None) if error.is_hosts => return Concluded::Unbegun(error.message),
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
         (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
             failure(JobError { message: format!("timed out after {limit}"), ..error })

@@ -76,6 +76,7 @@ impl<'a> Place<'a> {
             Overlap::Allow => match engine.verdict(&run, &job).await? {
                 Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
                 Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
+                Verdict::TooLate(reason) => Some(self.end_unstarted(run.epoch, Status::Rejected, reason)),
             },
             Overlap::Skip | Overlap::Queue => None,
         };

@@ -223,6 +223,10 @@ impl Engine {
             Verdict::End(status, reason) => {
                 return Ok(Started::Rest(self.close(run, status, reason, None, invocation, parent).await?));
             }
+            Verdict::TooLate(reason) => {
+                let closing = self.close(run, Status::Rejected, reason, Some(job), invocation, parent);
+                return Ok(Started::Rest(closing.await?));
+            }
         };
         let input = self.claim(invocation, event_log);
         match self.dispatcher.apply(run.clone(), input).await {
@@ -266,6 +270,14 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
+        if run.key.is_below(&by) {
+            // That run waits for this one: to wait for it would be for ever.
+            let reason = format!(
+                "job {} is a step of itself: run {by}, which stands above this step, holds the lock of the job",
+                run.job_id
+            );
+            return self.close(run, Status::Failed, reason, Some(job), invocation, parent).await;
+        }
         if run.overlap == Overlap::Skip {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
@@ -313,11 +325,12 @@ impl Engine {
         let outcome = match stepped {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
-            Stepped::Halted => {
-                return match self.put_back(run, invocation, Span::ZERO).await {
-                    Ok(rested) => Ok(rested),
-                    Err(error) => rest(error),
-                };
+            Stepped::Halted => return self.put_back(run, invocation, Span::ZERO).await.or_else(rest),
+            Stepped::Unbegun(why) => {
+                if let Some(count) = self.trouble.count(&why, self.now()) {
+                    tracing::error!(job_id = %run.job_id, run_id = %run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
+                }
+                return self.put_back(run, invocation, PAUSE).await.or_else(rest);
             }
         };
         let input = Input::Finish {
@@ -353,6 +366,7 @@ impl Engine {
                     Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
                     Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
                     Attempted::Halted => (actions, Stepped::Halted, None),
+                    Attempted::Unbegun(why) => (actions, Stepped::Unbegun(why), None),
                 }
             }
             Some(Kind::Composite(composite)) => {

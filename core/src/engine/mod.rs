@@ -20,6 +20,7 @@ mod scene;
 mod steps;
 mod sweep;
 mod told;
+mod trouble;
 mod verdict;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::ids::WorkerName;
 use crate::job_type::{Registry, Site, WorkDir};
 use crate::run::Worker;
 use grip::{Above, Grip};
+use trouble::Trouble;
 
 /// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
 pub const MAX_DEPTH: u32 = 32;
@@ -69,6 +71,7 @@ pub struct Engine {
     dispatcher: Dispatcher,
     worker: WorkerName,
     limits: Limits,
+    trouble: Trouble,
     halt: Halt,
 }
 
@@ -77,7 +80,15 @@ impl Engine {
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>, worker: WorkerName, limits: Limits) -> Self {
         let dispatcher = Dispatcher::new(site.clone(), registry.clone());
-        Self { site, registry, dispatcher, worker, limits, halt: Halt::default() }
+        Self {
+            site,
+            registry,
+            dispatcher,
+            worker,
+            limits,
+            trouble: Trouble::default(),
+            halt: Halt::default(),
+        }
     }
 
     /// The same, told to stop by this.

@@ -27,6 +27,8 @@ pub(super) enum Stepped {
     Ended(Outcome),
     /// It was told to stop with its process, and goes on elsewhere.
     Halted,
+    /// The host has run out of something, so that the attempt could not begin.
+    Unbegun(String),
     /// It gave way, or is another worker's now.
     Rest(Run),
 }
@@ -165,12 +167,15 @@ impl Engine {
             work_dir: &invocation.work_dir,
             cancel: &Cancel::default(),
         };
-        let looked_up = self.rendered(spec, job, templates).and_then(|rendered| {
-            let resolved = composite.resolve(&context, &rendered)?;
-            let keep = resolved.is_some() || spec.rendered.is_none();
-            Ok((resolved.unwrap_or(rendered), keep))
-        });
+        let looked_up = match self.rendered(spec, job, templates) {
+            Ok(rendered) => composite.resolve(&context, &rendered).await.map(|resolved| {
+                let keep = resolved.is_some() || spec.rendered.is_none();
+                (resolved.unwrap_or(rendered), keep)
+            }),
+            Err(error) => Err(error),
+        };
         match looked_up {
+            Err(error) if error.is_hosts => Ok(Err(Stepped::Unbegun(error.message))),
             Err(error) => Ok(Err(Stepped::Ended(failure(error)))),
             Ok((rendered, false)) => Ok(Ok((run.clone(), rendered))),
             Ok((rendered, true)) => {

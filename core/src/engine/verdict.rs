@@ -12,6 +12,8 @@ pub(super) enum Verdict {
     Start(Option<serde_json::Value>),
     /// Not at all.
     End(Status, String),
+    /// Not any more, which is a failure that actions are told of.
+    TooLate(String),
 }
 
 impl Engine {
@@ -23,7 +25,7 @@ impl Engine {
             return Ok(Verdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
         }
         if let Some(reason) = too_late(run, fields.max_run_delay, now) {
-            return Ok(Verdict::End(Status::Rejected, reason));
+            return Ok(Verdict::TooLate(reason));
         }
         if fields.enabled == Enabled::Static(false) {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));

@@ -42,13 +42,23 @@ pub struct JobError {
     pub message: String,
     /// What there is to tell besides: `result.error_data` in templates of actions.
     pub data: Value,
+    /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
+    /// not count.
+    pub is_hosts: bool,
 }
 
 impl JobError {
     /// A failure that another attempt may mend.
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { retryable: true, message: message.into(), data: Value::Null }
+        Self { retryable: true, message: message.into(), data: Value::Null, is_hosts: false }
+    }
+
+    /// An attempt that cannot begin because of what the system says: the host's fault where it has run out of descriptors,
+    /// processes, memory or disk.
+    #[must_use]
+    pub fn cannot_begin(message: impl Into<String>, error: &std::io::Error) -> Self {
+        Self { is_hosts: is_exhausted(error), ..Self::failed(message) }
     }
 
     /// A failure that no attempt can mend.
@@ -70,6 +80,15 @@ impl JobError {
     pub fn with_data(self, data: Value) -> Self {
         Self { data, ..self }
     }
+}
+
+/// Whether the system has run out of something (errno(3): EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC, EDQUOT).
+fn is_exhausted(error: &std::io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    use std::io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+        || matches!(error.kind(), OutOfMemory | QuotaExceeded | StorageFull | WouldBlock)
 }
 
 /// What came of one attempt of a job that runs by itself.
@@ -100,13 +119,18 @@ pub trait Leaf: Send + Sync {
 }
 
 /// A job type whose steps are jobs.
+#[async_trait]
 pub trait Composite: Send + Sync {
     /// What must be looked up once, when the run starts, and kept for good, because it may be
     /// different later. Nothing by default.
     ///
     /// # Errors
     /// [`JobError`] when it cannot be looked up.
-    fn resolve(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Option<Rendered>, JobError> {
+    async fn resolve(
+        &self,
+        context: &JobContext<'_>,
+        rendered: &Rendered,
+    ) -> Result<Option<Rendered>, JobError> {
         let _ = (context, rendered);
         Ok(None)
     }

@@ -112,7 +112,7 @@ fn made(known: &OnceLock<PathBuf>, path: impl FnOnce() -> PathBuf) -> Result<&Pa
 /// Makes a directory that only this user can enter, and those above it.
 fn make(path: &Path) -> Result<(), JobError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        JobError::failed(format!("cannot make the work directory {}: {error}", path.display()))
+        JobError::cannot_begin(format!("cannot make the work directory {}: {error}", path.display()), &error)
     })
 }
 

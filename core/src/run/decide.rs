@@ -49,7 +49,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             }
             let lease = Lease { owner: worker, until };
             let closed = closed(run, status, reason, lease, now);
-            let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);
+            let fails = matches!(status, Status::Failed | Status::Rejected);
+            let actions = (on_fail && fails).then_some(ActionsWhen::OnFail);
             Ok(end(closed, status, actions, tell_parent, now))
         }
         Input::Hold { by } => {

@@ -64,7 +64,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 26] = [
+pub const SCENARIOS: [Scenario; 27] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -91,6 +91,7 @@ pub const SCENARIOS: [Scenario; 26] = [
     Scenario { name: "foreign", build: starts::foreign, small: true },
     Scenario { name: "alone", build: process::alone, small: false },
     Scenario { name: "stopped", build: process::stopped, small: false },
+    Scenario { name: "circle", build: circle, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -283,6 +284,28 @@ pub(super) fn overlapping(prng: &mut Prng, overlap: &str) -> Setup {
     for _ in 0..prng.within(2, 4) {
         let at = prng.pick(&[0, 0, 10, 30_000]);
         setup.ask(at, &job);
+    }
+    setup
+}
+
+/// Jobs that are steps of themselves by way of others, with a lock.
+fn circle(prng: &mut Prng) -> Setup {
+    let mut setup = Setup::default();
+    let overlap = prng.pick(&["queue", "skip"]);
+    let between = prng.below(4);
+    let count = between + 1;
+    for index in 0..count {
+        let next = format!("j{}", (index + 1) % count);
+        let mut document = json!({ "type": "steps", "payload": { "steps": [{ "job": next }] } });
+        // One of them is enough, and with none it ends as it is too deep.
+        if index == 0 || prng.below(2) == 0 {
+            document["overlap"] = json!(overlap);
+        }
+        let document = with_actions(prng, document);
+        setup.job(document);
+    }
+    for _ in 0..prng.within(1, 2) {
+        setup.ask(0, "j0");
     }
     setup
 }

@@ -1,0 +1,150 @@
+//! What a host does to a realm: it runs out of things, and somebody removes or damages files.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Pumice, Server, shell, wait_until};
+
+fn apply(pumice: &Pumice, jobs: &Value) {
+    pumice.write("jobs.json", jobs.to_string());
+    let printed = pumice.run(&["apply", "jobs.json"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+}
+
+/// `serve` below a shell that sets limits first.
+fn serve_limited(pumice: &Pumice, limits: &str) -> Server {
+    let serve = pumice.command(&["serve"]);
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(format!("{limits}; exec \"$0\" serve")).arg(serve.get_program());
+    command.current_dir(pumice.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Server(command.spawn().expect("serve"))
+}
+
+#[test]
+fn few_descriptors_fail_no_job() {
+    let pumice = Pumice::new();
+    // Commands have the limit that the server was started with, not the one that it gave itself.
+    let step = shell("a", "sleep 0.1; ulimit -Sn");
+    let many = json!({ "job_id": "many", "type": "dispatch", "worker": "core", "enabled": true, "payload": vec!["a"; 60] });
+    apply(&pumice, &json!([step, many]));
+    let server = serve_limited(&pumice, "ulimit -Hn 90; ulimit -Sn 80");
+    assert_eq!(pumice.run(&["dispatch", "many", "--wait"]).status, 0);
+    let runs = pumice.run(&["runs", "list", "--job", "a", "--limit", "100", "-o", "json"]).json();
+    let runs = runs["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 60);
+    for run in runs {
+        assert!(run["status"] == "complete" && run["iteration"] == 1, "{run:#}");
+    }
+    let output = pumice.run(&["runs", "output", runs[0]["run_id"].as_str().expect("an id")]);
+    assert_eq!(output.out, "80\n");
+    server.signal("TERM");
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn realm_that_is_removed_or_replaced_is_not_served_any_more() {
+    type Harm = fn(&std::path::Path);
+    let harms: [(Harm, &str); 4] = [
+        (|home| std::fs::remove_dir_all(home).expect("removed"), "was removed"),
+        (|home| std::fs::rename(home, home.with_extension("old")).expect("moved"), "was removed"),
+        (
+            |home| {
+                std::fs::copy(home.join("pumice.db"), home.join("copy")).expect("copied");
+                std::fs::rename(home.join("copy"), home.join("pumice.db")).expect("replaced");
+            },
+            "was replaced",
+        ),
+        (
+            |home| {
+                let store = rusqlite::Connection::open(home.join("pumice.db")).expect("the store");
+                store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
+                store.pragma_update(None, "user_version", 999).expect("written");
+            },
+            "to version 999",
+        ),
+    ];
+    for (harm, why) in harms {
+        let pumice = Pumice::new();
+        apply(&pumice, &shell("a", "true"));
+        assert_eq!(pumice.run(&["dispatch", "a"]).status, 0);
+        let child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+        let home = pumice.path().join(".pumice");
+        wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).json()["runs"][0]["status"] == "complete");
+        harm(&home);
+        let ended = child.wait_with_output().expect("an end");
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(3), "{told}");
+        assert!(told.contains("stopped serving: ") && told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn empty_store_is_not_taken_for_a_new_realm() {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", "true"));
+    let store = pumice.path().join(".pumice/pumice.db");
+    std::fs::write(&store, "").expect("emptied");
+    for command in [&["jobs", "list"][..], &["apply", "jobs.json"], &["serve"], &["dispatch", "a"]] {
+        let printed = pumice.run(command);
+        assert_eq!(printed.status, 3, "{command:?}: {printed:?}");
+        assert!(printed.err.contains("pumice.db is empty"), "{printed:?}");
+    }
+    assert_eq!(std::fs::metadata(&store).expect("the store").len(), 0);
+}
+
+#[test]
+fn damaged_store_is_noticed_after_an_unclean_end() {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", "true"));
+    let requests: Value = (0..400).map(|number| json!({ "job_id": "a", "globals": { "n": number.to_string().repeat(50) }, "delay": "600s" })).collect();
+    pumice.write("requests.json", requests.to_string());
+    assert_eq!(pumice.run(&["dispatch", "--file", "requests.json", "-q"]).status, 0);
+    let mut server = pumice.serve();
+    server.0.kill().expect("killed");
+    server.0.wait().expect("gone");
+    let path = pumice.path().join(".pumice/pumice.db");
+    let store = rusqlite::Connection::open(&path).expect("the store");
+    store.pragma_update(None, "wal_checkpoint", "TRUNCATE").ok();
+    store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all in the file");
+    drop(store);
+    let mut bytes = std::fs::read(&path).expect("the store");
+    let (middle, end) = (bytes.len() / 2, bytes.len() / 2 + 16 * 1024);
+    bytes[middle..end].fill(0x55);
+    std::fs::write(&path, bytes).expect("damaged");
+    let child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+    let ended = child.wait_with_output().expect("an end");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(3), "{told}");
+    assert!(told.contains("damaged") || told.contains("malformed"), "{told}");
+}
+
+#[test]
+fn hostile_files_of_a_foreach_hold_up_nothing() {
+    let pumice = Pumice::new();
+    let folder = pumice.path().display().to_string();
+    assert!(Command::new("mkfifo").arg(pumice.path().join("pipe")).status().expect("mkfifo").success());
+    let mut jobs = vec![shell("each", "true"), shell("other", "true")];
+    for (id, file) in [
+        ("pipe", format!("{folder}/pipe")),
+        ("zero", "/dev/zero".to_owned()),
+        ("environ", "/proc/self/environ".to_owned()),
+    ] {
+        for kind in ["csv", "jsonl"] {
+            jobs.push(json!({ "job_id": format!("{id}.{kind}"), "type": "foreach", "worker": "core", "enabled": true,
+                "payload": "each", "parameters": { "foreach": { "type": kind, "filename": file } } }));
+        }
+    }
+    let ids: Vec<String> =
+        jobs.iter().skip(1).map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect();
+    apply(&pumice, &Value::Array(jobs));
+    let _server = pumice.serve();
+    let mut asked = vec!["dispatch", "--wait", "-o", "json"];
+    asked.extend(ids.iter().map(String::as_str));
+    let printed = pumice.run(&asked);
+    for run in printed.json()["runs"].as_array().expect("runs") {
+        let id = run["job_id"].as_str().expect("an id");
+        assert_eq!(run["status"], if id == "other" { "complete" } else { "failed" }, "{run:#}");
+        assert!(!run.to_string().contains("PATH="), "{run:#}");
+    }
+}

@@ -1,0 +1,56 @@
+//! What goes wrong with the host is logged once a minute, however many runs it keeps from going on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Timestamp;
+use crate::duration::Span;
+
+/// How long the same trouble is not logged again.
+const LULL: Span = Span::from_mins(1);
+/// Most kinds of trouble that are told apart.
+const MAX_KINDS: usize = 64;
+
+/// What was logged, and how often it happened since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble(Arc<Mutex<HashMap<String, (Timestamp, u64)>>>);
+
+impl Trouble {
+    /// Whether trouble of this kind is to be logged now; then, how often it happened since it was logged last, this time
+    /// included.
+    pub(super) fn count(&self, kind: &str, now: Timestamp) -> Option<u64> {
+        // Counts: whole whatever became of another holder.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KINDS && !known.contains_key(kind) {
+            known.retain(|_, (logged, _)| now - *logged < LULL.delta());
+        }
+        match known.get_mut(kind) {
+            Some((logged, count)) if now - *logged < LULL.delta() => {
+                *count += 1;
+                None
+            }
+            found => {
+                let count = found.map_or(0, |(_, count)| *count) + 1;
+                known.insert(kind.to_owned(), (now, 0));
+                Some(count)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_logged_once_a_minute_with_its_count() {
+        let trouble = Trouble::default();
+        let at = |seconds: i64| Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
+        assert_eq!(trouble.count("disk", at(0)), Some(1));
+        assert_eq!(trouble.count("disk", at(1)), None);
+        assert_eq!(trouble.count("files", at(2)), Some(1));
+        assert_eq!(trouble.count("disk", at(59)), None);
+        assert_eq!(trouble.count("disk", at(60)), Some(3));
+        assert_eq!(trouble.count("disk", at(61)), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! Reads the items of a foreach from a file that a job names: whatever stands there may be hostile.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Take};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pumice_core::job_type::JobError;
+use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
+use serde_json::{Map, Value};
+
+/// One item: a map of globals.
+pub(crate) type Item = Map<String, Value>;
+
+/// The largest file of items, in bytes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// The longest line of such a file, in bytes.
+const MAX_LINE: usize = 1024 * 1024;
+/// How long a file may take to be read.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// How a file holds its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Rows, named by the first.
+    Csv,
+    /// Lines, each a JSON object.
+    JsonLines,
+}
+
+/// Reads up to `limit` items and one more, apart from the threads that look after other jobs.
+pub(crate) async fn read(file: PathBuf, form: Form, limit: usize) -> Result<Vec<Item>, JobError> {
+    let name = file.display().to_string();
+    let reading = tokio::task::spawn_blocking(move || match form {
+        Form::Csv => read_csv(&file, limit),
+        Form::JsonLines => read_jsonl(&file, limit),
+    });
+    match tokio::time::timeout(MAX_TIME, reading).await {
+        Ok(Ok(items)) => items,
+        Ok(Err(error)) => Err(JobError::failed(format!("cannot read {name}: {error}"))),
+        Err(_) => Err(JobError::failed(format!("cannot read {name} within {} s", MAX_TIME.as_secs()))),
+    }
+}
+
+/// Opens a regular file of at most [`MAX_FILE`] bytes. A link, a pipe or a device is refused.
+fn open(file: &Path) -> Result<Take<File>, JobError> {
+    let failed = |what: String| JobError::failed(format!("{}: {what}", file.display()));
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(file);
+    let opened = opened.map_err(|error| match error.raw_os_error() {
+        Some(ELOOP) => failed("is a link; a foreach reads regular files only".to_owned()),
+        _ => failed(error.to_string()),
+    })?;
+    let metadata = opened.metadata().map_err(|error| failed(error.to_string()))?;
+    if !metadata.is_file() || is_kernels(&opened) {
+        return Err(failed("is not a regular file".to_owned()));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(failed(format!("has {} bytes; the limit is {MAX_FILE}", metadata.len())));
+    }
+    // It may grow while it is read.
+    Ok(opened.take(MAX_FILE))
+}
+
+/// Whether a file is one of the kernel's, which tells of this process: `/proc/self/environ` (statfs(2)).
+fn is_kernels(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
+}
+
+/// "Too many symbolic links", which open(2) gives for a link that is not to be followed.
+const ELOOP: i32 = 40;
+
+fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
+    let mut reader = BufReader::new(open(file)?);
+    let (mut items, mut line, mut number) = (Vec::new(), Vec::new(), 0);
+    let ends = Instant::now() + MAX_TIME;
+    loop {
+        number += 1;
+        let bad = |error: String| JobError::failed(format!("{} line {number}: {error}", file.display()));
+        line.clear();
+        let most = u64::try_from(MAX_LINE).unwrap_or(u64::MAX) + 1;
+        let count = reader.by_ref().take(most).read_until(b'\n', &mut line);
+        if count.map_err(|error| bad(error.to_string()))? == 0 || items.len() > limit {
+            return Ok(items);
+        }
+        if line.len() > MAX_LINE {
+            return Err(bad(format!("is longer than {MAX_LINE} bytes")));
+        }
+        if Instant::now() > ends {
+            return Err(bad(format!("was not reached within {} s", MAX_TIME.as_secs())));
+        }
+        let text = std::str::from_utf8(&line).map_err(|error| bad(error.to_string()))?;
+        // Excel and Notepad begin a file so.
+        let text = if number == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        if !text.trim().is_empty() {
+            items.push(serde_json::from_str(text).map_err(|error| bad(error.to_string()))?);
+        }
+    }
+}
+
+fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
+    let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
+    let mut reader = csv::Reader::from_reader(Limited { inner: open(file)?, line: 0 });
+    let names = reader.headers().map_err(bad)?.clone();
+    let row = |record: csv::StringRecord| -> Item {
+        names.iter().zip(&record).map(|(name, value)| (name.to_owned(), value.into())).collect()
+    };
+    reader.records().take(limit.saturating_add(1)).map(|record| record.map(row).map_err(bad)).collect()
+}
+
+/// Refuses to go on with a line that is too long: a row is kept whole in memory.
+struct Limited<R> {
+    inner: R,
+    /// How much of the line that is under way was read.
+    line: usize,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let read = buffer.get(..count).unwrap_or_default();
+        self.line = match read.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => count - at,
+            None => self.line + count,
+        };
+        if self.line > MAX_LINE {
+            return Err(std::io::Error::other(format!("a line is longer than {MAX_LINE} bytes")));
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.0.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        }
+    }
+
+    fn folder() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    #[test]
+    fn files_are_read_row_by_row() {
+        let folder = folder();
+        let rows = read_csv(&folder.file("a.csv", "a,b\n1,\"x, y\"\n2,z\n"), 10).unwrap();
+        assert_eq!(json!(rows), json!([{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]));
+        assert_eq!(read_csv(&folder.file("a.csv", "a\n1\n2\n3\n4\n"), 2).unwrap().len(), 3);
+        let lines = "\u{feff}{\"a\":1}\n\n{\"a\":2}";
+        assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 10).unwrap().len(), 2);
+        assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 0).unwrap().len(), 1);
+        let error = read_jsonl(&folder.file("b.jsonl", "{\"a\":1}\nnope\n"), 10).unwrap_err();
+        assert!(error.message.contains("b.jsonl line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = folder();
+        let pipe = folder.0.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let link = folder.0.path().join("link");
+        std::os::unix::fs::symlink("/proc/self/environ", &link).unwrap();
+        for (path, why) in [
+            (pipe.as_path(), "is not a regular file"),
+            (&link, "is a link"),
+            (Path::new("/dev/zero"), "is not a regular file"),
+            (Path::new("/proc/self/environ"), "is not a regular file"),
+            (folder.0.path(), "is not a regular file"),
+            (Path::new("/nowhere"), "No such file"),
+        ] {
+            for error in [read_jsonl(path, 10).unwrap_err(), read_csv(path, 10).unwrap_err()] {
+                assert!(error.message.contains(why), "{}: {error}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn files_and_lines_without_end_are_refused() {
+        let folder = folder();
+        let long = vec![b'x'; MAX_LINE + 10];
+        let csv = [b"a\n1\n", long.as_slice()].concat();
+        for error in [
+            read_jsonl(&folder.file("a.jsonl", &long), 10).unwrap_err(),
+            read_csv(&folder.file("a.csv", &csv), 10).unwrap_err(),
+        ] {
+            assert!(error.message.contains("longer than 1048576 bytes"), "{error}");
+        }
+        let sparse = File::create(folder.0.path().join("huge")).unwrap();
+        sparse.set_len(MAX_FILE + 1).unwrap();
+        let error = read_csv(&folder.0.path().join("huge"), 10).unwrap_err();
+        assert!(error.message.contains("the limit is 67108864"), "{error}");
+    }
+}
