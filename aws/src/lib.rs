@@ -7,6 +7,7 @@ mod attribute;
 mod catalog;
 mod connect;
 mod failure;
+mod folders;
 pub mod function;
 mod jobs;
 mod lava_events;

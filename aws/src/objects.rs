@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +11,10 @@ use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::ports::{ObjectStore, StoreError};
-use tokio::io::AsyncBufRead;
+use tokio::io::{AsyncBufRead, AsyncSeekExt, AsyncWriteExt};
 
 use crate::failure::store_error;
+use crate::folders;
 
 /// How long one try at sending or reading an object may take: outputs may be large.
 const TRANSFER: Duration = Duration::from_secs(120);
@@ -113,6 +115,30 @@ impl ObjectStore for Objects {
         let body = ByteStream::from_path(path).await;
         let body = body.map_err(|error| StoreError::new(format!("an output file: {error}")))?;
         self.put(location, body).await
+    }
+
+    async fn put_folder(&self, location: &str, folder: &Path) -> Result<(), StoreError> {
+        let (from, failed) =
+            (folder.to_owned(), |error| StoreError::new(format!("{}: {error}", folder.display())));
+        let packing = tokio::task::spawn_blocking(move || folders::pack(&from)).await;
+        let archive = packing.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
+        self.put_file(location, &archive).await
+    }
+
+    async fn get_folder(&self, location: &str, folder: &Path) -> Result<bool, StoreError> {
+        let failed = |error: std::io::Error| StoreError::new(format!("reading {location}: {error}"));
+        let Some(object) = self.get(location).await? else { return Ok(false) };
+        let mut body = object.body;
+        let mut archive = tokio::fs::File::from_std(tempfile::tempfile().map_err(failed)?);
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.map_err(|error| StoreError::new(format!("reading {location}: {error}")))?;
+            archive.write_all(&bytes).await.map_err(failed)?;
+        }
+        archive.rewind().await.map_err(failed)?;
+        let (archive, to) = (archive.into_std().await, folder.to_owned());
+        let unpacking = tokio::task::spawn_blocking(move || folders::unpack(archive, &to)).await;
+        unpacking.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
+        Ok(true)
     }
 }
 

@@ -337,6 +337,22 @@ pub trait ObjectStore: Send + Sync {
     fn located(&self, recorded: &str) -> String {
         recorded.to_owned()
     }
+    /// Keeps what a folder of this machine holds, as one object: regular files, folders and links.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be kept, or holds too much.
+    async fn put_folder(&self, location: &str, folder: &std::path::Path) -> Result<(), StoreError> {
+        let _ = folder;
+        Err(StoreError::new(format!("folders are not kept at {location}")))
+    }
+    /// Puts what [`put_folder`](Self::put_folder) kept into a folder; tells whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    async fn get_folder(&self, location: &str, folder: &std::path::Path) -> Result<bool, StoreError> {
+        let _ = (location, folder);
+        Ok(false)
+    }
     /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
     ///
     /// # Errors

@@ -151,10 +151,10 @@ impl Composite for Foreach {
         }
         let items = match &parameters.foreach {
             Source::Csv { filename } => {
-                items::read(context.work_dir.path()?.join(filename), Form::Csv, limit).await?
+                items::read(context.directory().await?.join(filename), Form::Csv, limit).await?
             }
             Source::Jsonl { filename } => {
-                items::read(context.work_dir.path()?.join(filename), Form::JsonLines, limit).await?
+                items::read(context.directory().await?.join(filename), Form::JsonLines, limit).await?
             }
             here => listed(here, limit)?,
         };

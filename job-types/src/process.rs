@@ -122,7 +122,7 @@ async fn run_process(
         .args(arguments)
         .env_clear()
         .envs(environment(context, command, temp.path())?)
-        .current_dir(context.work_dir.path()?)
+        .current_dir(context.directory().await?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

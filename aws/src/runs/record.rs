@@ -31,7 +31,7 @@ pub(super) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 25] = [
+pub(super) const OPTIONAL: [&str; 26] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -57,6 +57,7 @@ pub(super) const OPTIONAL: [&str; 25] = [
     "ts_attempt",
     "ts_end",
     "ts_start",
+    "work",
 ];
 
 /// The key of a run's item.
@@ -182,7 +183,7 @@ mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
-    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, Worker};
+    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, WorkPlace, Worker};
 
     use super::super::large::MAX_INLINE;
     use super::*;
@@ -265,6 +266,7 @@ mod tests {
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
             foreach_index: Some(0),
+            work: Some(WorkPlace { id: "w".to_owned(), not_kept: None }),
             retry: RetryRule { limit: 2, ..RetryRule::default() },
             overlap: pumice_core::spec::Overlap::Queue,
             keyed: Some(keyed),

@@ -62,6 +62,7 @@ impl Engine {
             templates: &templates,
             dispatches: &dispatches,
             work_dir: &invocation.work_dir,
+            files: &invocation.files,
             cancel: &cancel,
         };
         let grip = Grip::of(run, self.limits.lease, self.site.alone);

@@ -62,6 +62,9 @@ impl<'a> Place<'a> {
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.foreach_index = planned.foreach_index;
+        // One that is to go on in another invocation finds the files there.
+        let keep = run.overlap != Overlap::Allow || self.is_deep(&run);
+        run.work = engine.work_place(parent, self.invocation, keep).await?;
         Box::pin(self.begin_child(run, job)).await
     }
 

@@ -7,14 +7,14 @@ use super::apply::{ApplyError, rest};
 use super::attempt::{Attempted, failure};
 use super::steps::Stepped;
 use super::verdict::Verdict;
-use super::{Above, Engine, Invocation};
+use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Part, Run, Status, Worker, look};
+use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -84,7 +84,9 @@ impl Engine {
         }
         let _alive = self.dispatcher.live.begin(owner.clone());
         let (began, halt) = (self.now(), self.halt.clone());
-        let invocation = Invocation { owner, began, ends, work_dir, halt, depth: key.depth() };
+        let carried = self.site.shared.is_none() && self.has_steps(&run);
+        let files = SharedFiles::of(&run, &owner, carried);
+        let invocation = Invocation { owner, began, ends, work_dir, files, halt, depth: key.depth() };
         let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         if run.is_done() && !run.is_child() {
             invocation.work_dir.remove_shared();
@@ -96,8 +98,23 @@ impl Engine {
     /// dispatched share one, whichever invocation they run in. A job that runs by itself has its own each time.
     fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
         let place = self.site.shared.as_deref()?;
-        let has_steps = run.is_child() || self.is_composite(&run.job_type);
-        has_steps.then(|| WorkDir::shared_by(place, run.run_id))
+        self.has_steps(run).then(|| WorkDir::shared_by(place, run.run_id))
+    }
+
+    /// Whether a run has steps, or is one.
+    fn has_steps(&self, run: &Run) -> bool {
+        run.is_child() || self.is_composite(&run.job_type)
+    }
+
+    /// Where the files are that the steps of a run share, for a record that is about to be written.
+    pub(super) async fn work_place(
+        &self,
+        run: &Run,
+        invocation: &Invocation,
+        keep: bool,
+    ) -> Result<Option<WorkPlace>, StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        Ok(invocation.files.place(&invocation.work_dir, &self.site, &realm, run, keep).await)
     }
 
     /// Whether jobs of a type run step by step.
@@ -313,7 +330,13 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
-        let (actions, stepped, rendered) = match Box::pin(self.carry_out(&run, spec, job, invocation)).await {
+        let carried_out = match self.site.ports.jobs.realm().await {
+            Ok(realm) => Box::pin(self.carry_out(&run, spec, job, &realm, invocation))
+                .await
+                .map(|carried_out| (carried_out, realm)),
+            Err(error) => Err(error),
+        };
+        let ((actions, stepped, rendered), realm) = match carried_out {
             Ok(carried_out) => carried_out,
             Err(error) => {
                 return match self.put_back(run, invocation, PAUSE).await {
@@ -333,6 +356,14 @@ impl Engine {
                 return self.put_back(run, invocation, PAUSE).await.or_else(rest);
             }
         };
+        // Another attempt, and what follows a step that ran apart, may have another invocation.
+        let goes_on = match &outcome {
+            Outcome::Failure { retryable, .. } => *retryable || run.is_child(),
+            Outcome::Success(_) | Outcome::Cancelled => run.is_child(),
+        };
+        let is_retried = matches!(&outcome, Outcome::Failure { retryable: true, .. });
+        let keep = goes_on && (parent.is_none() || is_retried && run.attempt < run.retry.limit);
+        let work = invocation.files.place(&invocation.work_dir, &self.site, &realm, &run, keep).await;
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,
@@ -342,6 +373,7 @@ impl Engine {
             tell_parent: !parent.is_some_and(|parent| parent.sees(self.now())),
             jitter: self.site.ports.random.unit(),
             rendered,
+            work,
         };
         match self.dispatcher.apply(run, input).await {
             Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
@@ -356,13 +388,13 @@ impl Engine {
         run: &Run,
         spec: &RunSpec,
         job: &JobSpec,
+        realm: &RealmSpec,
         invocation: &Invocation,
     ) -> Result<([bool; 3], Stepped, Option<Rendered>), StoreError> {
-        let realm = self.site.ports.jobs.realm().await?;
-        let actions = self.due_actions(job, &realm);
+        let actions = self.due_actions(job, realm);
         Ok(match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
             Some(Kind::Leaf(leaf)) => {
-                match Box::pin(self.attempt(leaf, run, spec, job, &realm, invocation)).await? {
+                match Box::pin(self.attempt(leaf, run, spec, job, realm, invocation)).await? {
                     Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
                     Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
                     Attempted::Halted => (actions, Stepped::Halted, None),
@@ -371,7 +403,7 @@ impl Engine {
             }
             Some(Kind::Composite(composite)) => {
                 // Boxed, as steps may have steps: each level costs the stack as little as can be.
-                let stepping = Box::pin(self.step_through(composite, run, spec, job, &realm, invocation));
+                let stepping = Box::pin(self.step_through(composite, run, spec, job, realm, invocation));
                 (actions, stepping.await?, None)
             }
             None => {
@@ -385,7 +417,9 @@ impl Engine {
     /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
     async fn put_back(&self, run: Run, invocation: &Invocation, pause: Span) -> Result<Run, ApplyError> {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
-        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None };
+        // What cannot be told now was lost with this invocation, for all that the next one knows.
+        let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
+        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, work };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         self.dispatcher.apply(run, input).await.inspect_err(|error| {
             if !matches!(error, ApplyError::Removed(_)) {

@@ -8,6 +8,7 @@ mod attempt;
 mod children;
 mod dispatch;
 mod duties;
+mod files;
 mod foreign;
 mod fresh;
 mod grip;
@@ -35,6 +36,7 @@ use crate::duration::Span;
 use crate::ids::WorkerName;
 use crate::job_type::{Registry, Site, WorkDir};
 use crate::run::Worker;
+pub(crate) use files::SharedFiles;
 use grip::{Above, Grip};
 use trouble::Trouble;
 
@@ -128,6 +130,7 @@ pub(crate) struct Invocation {
     began: Timestamp,
     ends: Option<Timestamp>,
     work_dir: WorkDir,
+    files: SharedFiles,
     halt: Halt,
     /// How deep the run that it began with stands below its root.
     depth: usize,

@@ -165,6 +165,7 @@ impl Engine {
             templates,
             dispatches: &dispatches,
             work_dir: &invocation.work_dir,
+            files: &invocation.files,
             cancel: &Cancel::default(),
         };
         let looked_up = match self.rendered(spec, job, templates) {
@@ -322,6 +323,7 @@ impl Walk<'_> {
     async fn read_children(&self) -> Result<Vec<ChildState>, StoreError> {
         let children =
             self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
+        self.place.invocation.files.learn(&children);
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {
             if let Some(state) = child.key.step().and_then(|step| states.get_mut(step as usize)) {
@@ -362,8 +364,9 @@ impl Walk<'_> {
             return Ok(None);
         }
         let resume = resume.then_some(Span::ZERO);
-        let input =
-            Input::Suspend { worker: invocation.owner.clone(), epoch: run.epoch, resume, ends: self.ends };
+        let work = engine.work_place(run, invocation, true).await?;
+        let (worker, ends) = (invocation.owner.clone(), self.ends);
+        let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, work };
         match engine.dispatcher.apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),

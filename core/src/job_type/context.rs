@@ -10,8 +10,9 @@ use pumice_template::Zone;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Templates, WorkDir};
+use super::{JobError, Templates, WorkDir};
 use crate::duration::Span;
+use crate::engine::SharedFiles;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
 use crate::ports::{Ports, StoreError};
 use crate::problem::SpecError;
@@ -201,13 +202,24 @@ pub struct JobContext<'a> {
     pub templates: &'a Templates,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
-    /// The directory to work in, shared with the other steps of a chain in one invocation.
+    /// The directories of the invocation.
     pub work_dir: &'a WorkDir,
+    /// The files that the steps of the run share.
+    pub(crate) files: &'a SharedFiles,
     /// Tells when to stop.
     pub cancel: &'a Cancel,
 }
 
 impl JobContext<'_> {
+    /// The directory to work in, with the files of the steps before this one.
+    ///
+    /// # Errors
+    /// [`JobError`] when it cannot be made, or those files were lost.
+    pub async fn directory(&self) -> Result<&Path, JobError> {
+        self.files.fetch(self.work_dir, self.site, self.realm, self.run, self.job).await?;
+        self.work_dir.path()
+    }
+
     /// Where this attempt may keep files, as commands find it in `LAVA_S3_TMP`: a folder of the run's step, and of the
     /// attempt unless the job keeps it over attempts (lava guide, Job type: cmd). `None` when the realm has no
     /// place for temporary files.

@@ -68,6 +68,12 @@ impl WorkDir {
         made(&self.dir, || self.base().join("dir"))
     }
 
+    /// The directory that commands start in, if it was asked for before.
+    #[must_use]
+    pub fn made_path(&self) -> Option<&Path> {
+        self.dir.get().map(PathBuf::as_path)
+    }
+
     /// The home of the run's commands.
     ///
     /// # Errors

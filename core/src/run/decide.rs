@@ -73,17 +73,20 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             next.lease = Some(Lease { owner: worker, until });
             Ok(plain(next))
         }
-        Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered } => {
+        Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
             let mut next = run.clone();
             if rendered.is_some() {
                 next.set_rendered(rendered);
             }
+            next.work = work;
             Ok(finish(next, outcome, actions, tell_parent, jitter, now))
         }
-        Input::Suspend { worker, epoch, resume, ends } => {
+        Input::Suspend { worker, epoch, resume, ends, work } => {
             running(run, &worker, epoch)?;
-            Ok(suspend(run, resume, ends, now))
+            let mut next = run.clone();
+            next.work = work;
+            Ok(suspend(next, resume, ends, now))
         }
         Input::Pin { worker, epoch, rendered } => {
             running(run, &worker, epoch)?;
@@ -273,8 +276,7 @@ fn ended(mut next: Run) -> Decision {
     Decision { run: next, wake: None, lock }
 }
 
-fn suspend(run: &Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
-    let mut next = run.clone();
+fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
     next.status = Status::Waiting;
     next.lease = None;
     next.not_before = now + resume.unwrap_or_default().delta();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::record::{Run, Worker};
+use super::record::{Run, WorkPlace, Worker};
 use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -88,6 +88,8 @@ pub enum Input {
         jitter: f64,
         /// What was rendered for this attempt alone.
         rendered: Option<Rendered>,
+        /// Where the files are that it shares with other steps.
+        work: Option<WorkPlace>,
     },
     /// It gives way until its children have ended, or its worker's time is up.
     Suspend {
@@ -99,6 +101,8 @@ pub enum Input {
         resume: Option<Span>,
         /// When the time of its attempt is up, if it has a limit.
         ends: Option<Timestamp>,
+        /// Where the files are that it shares with other steps.
+        work: Option<WorkPlace>,
     },
     /// What it looked up at its start is kept for good.
     Pin {
@@ -289,7 +293,16 @@ mod tests {
 
     fn finish(outcome: Outcome, rendered: Option<Rendered>) -> Input {
         let (worker, actions) = (Worker("one".to_owned()), [true; 3]);
-        Input::Finish { worker, epoch: 1, outcome, actions, tell_parent: true, jitter: 0.5, rendered }
+        Input::Finish {
+            worker,
+            epoch: 1,
+            outcome,
+            actions,
+            tell_parent: true,
+            jitter: 0.5,
+            rendered,
+            work: None,
+        }
     }
 
     fn rendered() -> Option<Rendered> {

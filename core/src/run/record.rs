@@ -28,6 +28,31 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// The invocation in whose directory the files were that the steps of a run share, when a record was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkPlace {
+    /// The invocation.
+    pub id: String,
+    /// Why its directory was not kept for others, if it was to be and could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
+}
+
+impl WorkPlace {
+    /// The place of an invocation.
+    #[must_use]
+    pub fn of(owner: &Worker) -> Self {
+        let id = owner.0.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { id, not_kept: None }
+    }
+
+    /// Whether both are one invocation's.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
 /// Who started a run, and who began it all (lava guide, Globals Owned by Lava).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
@@ -176,6 +201,9 @@ pub struct Run {
     /// Its place in a foreach, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
+    /// Where the files were that it shares with the steps before it, where each invocation has a directory of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkPlace>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub retry: RetryRule,
@@ -264,6 +292,7 @@ impl Run {
             dispatched_by: None,
             lineage: None,
             foreach_index: None,
+            work: None,
             retry: RetryRule::default(),
             overlap: Overlap::Allow,
             keyed: None,

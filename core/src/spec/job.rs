@@ -116,6 +116,15 @@ pub enum Keep {
     Attempts,
 }
 
+/// What a job of steps does without the directory that they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum WorkDirs {
+    /// Steps go on in an empty one when it was lost with its worker.
+    Fresh,
+}
+
 /// A job's definition: one item of the jobs table (lava guide, The Jobs Table).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +157,10 @@ pub struct JobFields {
     /// What all attempts of a run share: `attempts` gives them one folder in `LAVA_S3_TMP`, else each has its own.
     #[serde(default)]
     pub keep: Option<Keep>,
+    /// What becomes of the directory that steps share when it is lost with its worker: the step that needs it fails,
+    /// unless it says `fresh`.
+    #[serde(default)]
+    pub work_dir: Option<WorkDirs>,
     /// The job type's parameters.
     #[serde(default)]
     pub parameters: Option<Map<String, Value>>,

@@ -50,7 +50,16 @@ fn running() -> Run {
 
 fn finish(outcome: Outcome, actions: [bool; 3]) -> Input {
     let (worker, epoch) = (owner("one"), 1);
-    Input::Finish { worker, epoch, outcome, actions, tell_parent: true, jitter: 0.5, rendered: None }
+    Input::Finish {
+        worker,
+        epoch,
+        outcome,
+        actions,
+        tell_parent: true,
+        jitter: 0.5,
+        rendered: None,
+        work: None,
+    }
 }
 
 fn failure(retryable: bool) -> Outcome {
@@ -58,7 +67,12 @@ fn failure(retryable: bool) -> Outcome {
 }
 
 fn suspended() -> Run {
-    apply(&running(), Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None }, 10).run
+    apply(
+        &running(),
+        Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work: None },
+        10,
+    )
+    .run
 }
 
 fn retrying() -> Run {
@@ -153,8 +167,13 @@ fn what_a_message_calls_for() {
 fn what_does_not_fit_is_refused() {
     use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
     let (one, two) = (owner("one"), owner("two"));
-    let suspend =
-        |worker: &Worker, epoch| Input::Suspend { worker: worker.clone(), epoch, resume: None, ends: None };
+    let suspend = |worker: &Worker, epoch| Input::Suspend {
+        worker: worker.clone(),
+        epoch,
+        resume: None,
+        ends: None,
+        work: None,
+    };
     let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
     let stolen = apply(&running(), claim_by("two"), 301).run;
     let success = || finish(Outcome::Success(Value::Null), [false; 3]);
@@ -290,8 +309,13 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
     );
     let told = apply(&run, Input::ChildEnded, 20);
     assert_eq!((told.run.status, told.wake.map(|wake| wake.at)), (Status::Waiting, Some(at(20))));
-    let resume =
-        Input::Suspend { worker: owner("one"), epoch: 1, resume: Some(Span::from_secs(10)), ends: None };
+    let resume = Input::Suspend {
+        worker: owner("one"),
+        epoch: 1,
+        resume: Some(Span::from_secs(10)),
+        ends: None,
+        work: None,
+    };
     let later = apply(&running(), resume, 10);
     assert_eq!((later.run.not_before, later.wake.map(|wake| wake.at)), (at(20), Some(at(20))));
     // A report to one that runs changes nothing but the revision, so that it looks again.
@@ -369,7 +393,7 @@ fn a_run_that_waits_for_its_steps_is_looked_at_when_its_time_is_up() {
         ("a limit that has passed: its steps are told", Some(at(10)), at(10) + POLL.delta()),
     ];
     for (what, ends, due) in cases {
-        let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends };
+        let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends, work: None };
         assert_eq!(apply(&running(), input, 10).run.due_at, Some(due), "{what}");
     }
 }

@@ -351,6 +351,16 @@ impl Cloud {
         String::from_utf8(bytes).expect("it is text")
     }
 
+    /// Removes an object, which must be there.
+    ///
+    /// # Panics
+    /// When there is none, or the stand-in refuses.
+    pub async fn remove_object(&self, location: &str) {
+        let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
+        self.clients.s3.head_object().bucket(bucket).key(key).send().await.expect("it is there");
+        self.clients.s3.delete_object().bucket(bucket).key(key).send().await.expect("it is removed");
+    }
+
     /// Runs the `pumice` command on the realm, and gives what it prints.
     ///
     /// # Panics
