@@ -17,6 +17,7 @@ pub mod run;
 pub mod schema;
 pub mod size;
 pub mod spec;
+pub mod text;
 
 /// An instant, in UTC. Records keep microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

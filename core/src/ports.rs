@@ -243,6 +243,7 @@ pub enum StateType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StateItem {
     /// Its id.
+    #[serde(deserialize_with = "StateId::deserialize_stored")]
     pub state_id: StateId,
     /// Its form.
     pub r#type: StateType,

@@ -12,6 +12,7 @@ use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{Crontab, Timezone};
+use crate::text::quoted;
 
 /// Deepest nesting that is followed, in levels.
 const MAX_DEPTH: usize = 64;
@@ -147,7 +148,7 @@ impl<'a> Checker<'a> {
             return None;
         }
         let mut problem =
-            Problem::new(path.field("type"), format!("{given:?} is none of {}", known.join(", ")));
+            Problem::new(path.field("type"), format!("{} is none of {}", quoted(given), known.join(", ")));
         problem.hint = did_you_mean(given, known);
         Some(problem)
     }

@@ -15,6 +15,7 @@ use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
 use crate::spec::is_reserved_global;
+use crate::text::quoted;
 
 /// Longest delay that a queue holds a message for (SQS, DelaySeconds: 900 s).
 pub const MAX_DELAY: Span = Span::from_mins(15);
@@ -215,7 +216,7 @@ pub fn check_globals(globals: &Map<String, Value>) -> Vec<Problem> {
         .keys()
         .filter(|name| is_reserved_global(name))
         .map(|name| {
-            Problem::new(path.field(name), format!("the global {name:?} is reserved"))
+            Problem::new(path.field(name), format!("the global {} is reserved", quoted(name)))
                 .with_hint("names beginning with lava are the engine's own")
         })
         .collect()
@@ -242,19 +243,19 @@ pub fn check_key(key: &str) -> Result<(), String> {
 pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), String> {
     let mut parts: Vec<&str> = name.split('.').collect();
     if parts.iter().any(|part| part.is_empty()) {
-        return Err(format!("{name:?} has an empty part"));
+        return Err(format!("{} has an empty part", quoted(name)));
     }
     let last = parts.pop().unwrap_or_default();
     let mut at = into;
     for part in parts {
         let inner = at.entry(part).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(fields) = inner else {
-            return Err(format!("{name:?} goes below {part:?}, which already has a plain value"));
+            return Err(format!("{} goes below {}, which already has a plain value", quoted(name), quoted(part)));
         };
         at = fields;
     }
     if matches!(at.get(last), Some(Value::Object(_))) {
-        return Err(format!("{name:?} was already given with names below it"));
+        return Err(format!("{} was already given with names below it", quoted(name)));
     }
     at.insert(last.to_owned(), value);
     Ok(())
