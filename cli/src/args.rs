@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
-use pumice_core::ids::{JobId, RealmName, StateId, WorkerName};
+use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 use pumice_core::run::Status;
 
 const AFTER_HELP: &str = "\
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Worker(Worker),
     /// Add and update job specs
     Apply(Apply),
-    /// Check job specs, without a realm
+    /// Check job specs, together with those of the realm that is there
     Check(Check),
     /// Look at job specs
     #[command(subcommand)]
@@ -183,6 +183,9 @@ pub(crate) struct Apply {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Refuse specs that there are warnings about
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +193,14 @@ pub(crate) struct Check {
     /// Files, folders, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Fail when there are warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// The id of a job that may be stored under the rules of an earlier version.
+fn stored_id(text: &str) -> Result<JobId, BadName> {
+    JobId::stored(text)
 }
 
 #[derive(Debug, Subcommand)]
@@ -202,13 +213,14 @@ pub(crate) enum Jobs {
     /// Show a job's spec
     Show {
         /// The job
+        #[arg(value_parser = stored_id)]
         job: JobId,
     },
     /// Delete jobs; their runs stay
     Delete {
-        /// The jobs
+        /// The jobs, by id or pattern: * any text, ? one character
         #[arg(required = true, value_name = "JOB")]
-        jobs: Vec<JobId>,
+        jobs: Vec<String>,
     },
 }
 

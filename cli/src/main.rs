@@ -4,7 +4,6 @@ mod args;
 #[cfg(feature = "aws")]
 mod aws;
 mod commands;
-mod document;
 mod failure;
 mod files;
 mod follow;
@@ -13,6 +12,7 @@ mod printed;
 mod realm;
 mod signals;
 mod view;
+mod yaml;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -65,13 +65,15 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The lines that are meant, with a mark below what is wrong in them.
     pub snippet: Option<String>,
+    /// The name under which it is silenced, of a warning.
+    pub name: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem at a place.
     #[must_use]
     pub fn new(path: JsonPath, message: impl Into<String>) -> Self {
-        Self { path, message: message.into(), hint: None, snippet: None }
+        Self { path, message: message.into(), hint: None, snippet: None, name: None }
     }
 
     /// The same with advice.
@@ -81,11 +83,22 @@ impl Problem {
         self
     }
 
+    /// A warning at a place: what is allowed, but probably not meant.
+    #[must_use]
+    pub fn warning(name: &'static str, path: JsonPath, message: impl Into<String>) -> Self {
+        Self { name: Some(name), ..Self::new(path, message) }
+    }
+
     /// A template that does not parse, at `path` or below it.
     #[must_use]
     pub fn template(path: &JsonPath, error: &TemplateError) -> Self {
         let problem = Self::new(path.join(error.path()), template_words(error));
-        Self { snippet: error.snippet(), ..problem }
+        let snippet = error.snippet();
+        // A shell's ${#X} begins a comment of the template.
+        let hint = snippet.as_deref().filter(|lines| lines.contains("${#")).map(|_| {
+            "{# begins a comment: write ${{ '{#' }}X} for a shell's ${#X}, or say jinja: false".to_owned()
+        });
+        Self { snippet, hint, ..problem }
     }
 
     /// The same, for a document that stands at `parent` within a larger one.

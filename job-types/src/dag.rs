@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread::available_parallelism;
 
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates};
+use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates};
 use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
@@ -92,6 +92,10 @@ impl JobType for Dag {
 
     fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
         typed::check_plan::<Edges, Parameters>(self, job)
+    }
+
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        typed::steps(self, job)
     }
 
     fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {

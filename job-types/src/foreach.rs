@@ -3,13 +3,15 @@
 use std::io::BufRead;
 use std::path::Path;
 
+use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{
-    Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates,
+    Composite, JobContext, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates, Uses,
+    unknown_variables,
 };
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::{JsonPath, Problem, kind};
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, is_reserved_global};
+use pumice_core::spec::{JobSpec, Settings, is_reserved_global};
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,9 @@ use serde_json::{Map, Value, json};
 use crate::typed;
 
 type Item = Map<String, Value>;
+
+/// Most runs of one foreach that are under way at the same time.
+const MAX_WORKERS: usize = 1_000;
 
 /// Where the items come from (lava guide, Foreach Value Generators).
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -71,6 +76,10 @@ struct Parameters {
     /// The most items; default: the realm's `FOREACH_LIMIT`.
     #[serde(default)]
     limit: Option<usize>,
+    /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1000))]
+    workers: Option<usize>,
 }
 
 /// The payload: a job id.
@@ -110,6 +119,40 @@ impl JobType for Foreach {
             problems.push(Problem::new(path, error.message));
         }
         problems
+    }
+
+    fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem> {
+        let path = JsonPath::root().field("parameters");
+        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return Vec::new() };
+        let limit = parameters.limit.unwrap_or(settings.foreach_limit);
+        if limit > settings.foreach_max_limit {
+            let most = settings.foreach_max_limit;
+            let message = format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
+            return vec![Problem::warning("too-many-items", path.field("limit"), message)];
+        }
+        match &parameters.foreach {
+            Source::Csv { filename } | Source::Jsonl { filename } => {
+                if job.parameters().get("jinja") == Some(&Value::Bool(false)) {
+                    return Vec::new();
+                }
+                let place = path.field("foreach").field("filename");
+                unknown_variables(job, renderer, &Value::from(filename.as_str()), &place, &[])
+            }
+            here => {
+                if items(here, limit).is_ok_and(|items| items.len() > limit) {
+                    let message = format!("more than {limit} items, the limit: nothing would run");
+                    let told = Problem::warning("too-many-items", path.field("foreach"), message);
+                    return vec![told.with_hint("limit says how many there may be")];
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        let job_id = typed::payload::<Payload>(&job.fields.payload).ok().map(|Payload(job_id)| job_id);
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Step };
+        job_id.into_iter().map(named).collect()
     }
 
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
@@ -172,6 +215,10 @@ impl Composite for Foreach {
         let items = items(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
+        if let Some(workers) = parameters.workers.filter(|workers| *workers > 1) {
+            plan.width = workers.min(MAX_WORKERS);
+            plan.steps.iter_mut().for_each(|step| step.after.clear());
+        }
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
             if let Some(name) = item.keys().find(|name| is_reserved_global(name)) {
                 return Err(JobError::permanent(format!(
@@ -218,12 +265,20 @@ fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
         if line.trim().is_empty() {
             continue;
         }
-        items.push(serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?);
+        items.push(read_item(&line).map_err(bad)?);
         if items.len() > limit {
             break;
         }
     }
     Ok(items)
+}
+
+/// An object of a line: a byte order mark is skipped; a key given twice and too large a number are refused.
+fn read_item(line: &str) -> Result<Item, String> {
+    match parse_json(line)? {
+        Value::Object(item) => Ok(item),
+        other => Err(format!("expected an object, got {}", kind(&other))),
+    }
 }
 
 fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
@@ -255,6 +310,23 @@ mod tests {
     }
 
     #[test]
+    fn workers_let_items_run_at_the_same_time() {
+        use pumice_core::job_type::{ChildState, Next};
+        let next = |workers: Value| {
+            let parameters = json!({ "foreach": { "type": "range", "stop": 4 }, "workers": workers });
+            let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
+            let job = JobSpec::parse(&document).unwrap();
+            let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+            let plan = Foreach.plan(&job, &rendered).unwrap();
+            plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
+        };
+        assert_eq!(next(Value::Null), Next::Start(vec![0]));
+        assert_eq!(next(json!(1)), Next::Start(vec![0]));
+        assert_eq!(next(json!(3)), Next::Start(vec![0, 1, 2]));
+        assert_eq!(next(json!(1000)), Next::Start(vec![0, 1, 2, 3]));
+    }
+
+    #[test]
     fn files_are_read_row_by_row() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
@@ -266,6 +338,16 @@ mod tests {
         assert_eq!(json!(rows), json!([{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]));
         assert_eq!(read_csv(&file("a.csv", "a\n1\n2\n3\n4\n"), 2).unwrap().len(), 3);
         assert_eq!(read_jsonl(&file("a.jsonl", "{\"a\":1}\n\n{\"a\":2}\n"), 10).unwrap().len(), 2);
+        let marked = file("m.jsonl", "\u{feff}{\"a\":1}\n{\"a\":2}\n");
+        assert_eq!(json!(read_jsonl(&marked, 10).unwrap()), json!([{"a": 1}, {"a": 2}]));
+        for (text, wanted) in [
+            ("{\"a\":1,\"a\":2}\n", "the key \"a\" is given twice"),
+            ("{\"a\":18446744073709551616}\n", "more than 64 bits"),
+            ("[1]\n", "expected an object, got a list"),
+        ] {
+            let error = read_jsonl(&file("b.jsonl", text), 10).unwrap_err();
+            assert!(error.message.contains(wanted), "{text}: {error}");
+        }
         let error = read_jsonl(&file("b.jsonl", "{\"a\":1}\nnope\n"), 10).unwrap_err();
         assert!(error.message.contains("b.jsonl line 2"), "{error}");
     }

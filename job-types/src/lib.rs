@@ -3,6 +3,7 @@
 mod actions;
 mod chain;
 mod cmd;
+mod command_line;
 mod dag;
 mod dispatch;
 mod foreach;

@@ -31,7 +31,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "aws")]
         Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,
-        Command::Check(options) => specs::check(global, &options),
+        Command::Check(options) => specs::check(global, &options).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,

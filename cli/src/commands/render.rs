@@ -7,7 +7,6 @@ use pumice_core::Timestamp;
 use pumice_core::engine::Dispatcher;
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
-use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use crate::failure::Failure;
 use crate::files::{self, parse_file, read_text};
 use crate::output::{print, write_out, yaml};
 use crate::realm::Realm;
+use crate::yaml::Part;
 
 fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
     let zone = match &moment.tz {
@@ -38,9 +38,9 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let (now, zone) = moment(&options.moment)?;
     let temporary = tempfile::tempdir()?;
     let realm = if options.jobs.is_empty() {
-        Realm::open(global, false).await?
+        Realm::open_to_read(global).await?
     } else {
-        let specs = files::load(&options.jobs, &registry, Settings::default())?;
+        let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
         let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
         home.database().put_jobs(specs.jobs, false).await?;
         Realm::Folder(home)
@@ -72,8 +72,9 @@ pub(super) fn template(options: &Template) -> Result<(), Failure> {
     context.insert("ustart", TemplateValue::timezone_utc(now));
     if let Some(file) = &options.context {
         let wrong = |error: String| Failure::Wrong(format!("{}: {error}", file.display()));
-        let Value::Object(variables) = parse_file(file).map_err(wrong)? else {
-            return Err(wrong("expected an object, with a field for each variable".to_owned()));
+        let mut parts = parse_file(file).map_err(wrong)?.into_iter();
+        let (Some(Part { value: Value::Object(variables), .. }), None) = (parts.next(), parts.next()) else {
+            return Err(wrong("expected one object, with a field for each variable".to_owned()));
         };
         for (name, value) in variables {
             context.insert(name, value.into());

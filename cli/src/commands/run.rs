@@ -1,5 +1,6 @@
 //! `run`: one job, here and now, followed to its end.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
-use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
@@ -31,15 +31,18 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (globals, parameters) = given(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
-    let (jobs, realm) = if options.jobs.is_empty() {
-        jobs_of_home(global).await?
+    let (jobs, realm, allowed) = if options.jobs.is_empty() {
+        let (jobs, realm) = jobs_of_home(global).await?;
+        (jobs, realm, HashMap::new())
     } else {
-        let specs = files::load(&options.jobs, &registry, Settings::default())?;
-        (specs.jobs, specs.realm)
+        let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
+        (specs.jobs, specs.realm, specs.allowed)
     };
     if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
         let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
-        let advice = registry.advise_job(job, &settings);
+        let mut advice = registry.advise_job(job, &settings);
+        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| files::allowed(&job.document));
+        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());

@@ -18,7 +18,10 @@ use crate::view;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
+    let realm = match command {
+        Runs::Cancel { .. } => Realm::open(global, false).await?,
+        _ => Realm::open_to_read(global).await?,
+    };
     let store = realm.runs();
     match command {
         Runs::List { job, statuses, since, limit, children } => {

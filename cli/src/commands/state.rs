@@ -1,5 +1,6 @@
 //! `state`: looks at state items, and changes them.
 
+use pumice_core::document::parse_json;
 use pumice_core::message::iso;
 use pumice_core::ports::{Clock, StateItem, StateType};
 use pumice_core::spec::is_reserved_global;
@@ -13,7 +14,11 @@ use crate::realm::Realm;
 
 /// Gets, puts, lists and deletes state items.
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
-    let realm = Realm::open(global, matches!(command, State::Put { .. })).await?;
+    let realm = match command {
+        State::Put { .. } => Realm::open(global, true).await?,
+        State::Delete { .. } => Realm::open(global, false).await?,
+        State::Get { .. } | State::List => Realm::open_to_read(global).await?,
+    };
     let (store, catalog) = (realm.state(), realm.catalog());
     let now = SystemClock.now();
     match command {
@@ -34,7 +39,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             let item = StateItem {
                 state_id: id,
                 r#type: if raw { StateType::Raw } else { StateType::Json },
-                value: serde_json::from_str(&value).unwrap_or(Value::String(value)),
+                value: read_value(value)?,
                 publisher,
                 timestamp: now,
                 expires: now + ttl.delta(),
@@ -70,6 +75,14 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             }
         }
     }
+}
+
+/// A value of the command line: JSON, else a text. JSON that would lose something is refused.
+fn read_value(text: String) -> Result<Value, Failure> {
+    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+        return Ok(Value::String(text));
+    }
+    parse_json(&text).map_err(|error| Failure::Wrong(format!("the value is {error}")))
 }
 
 fn item_json(item: &StateItem) -> Value {

@@ -6,4 +6,7 @@ mod pumice;
 mod reasons;
 mod run;
 mod serve;
+mod ids;
+mod readers;
 mod specs;
+mod warnings;

@@ -5,13 +5,18 @@ mod advice;
 mod context;
 mod plan;
 mod registry;
+mod survey;
 mod templates;
+mod variables;
 
 pub use action::{Action, ActionContext};
+pub use advice::{WARNINGS, zero_timeout};
 pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, WorkDir};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};
+pub use survey::{Named, Surveyed, Uses};
 pub use templates::{LavaGlobals, Scene, Templates};
+pub use variables::unknown_variables;
 
 use async_trait::async_trait;
 use pumice_template::TemplateError;
@@ -19,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::problem::{Problem, template_words};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Settings};
 
 /// Payload and parameters as they run: templates filled in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,8 +130,13 @@ pub trait JobType: Send + Sync {
     fn schemas(&self) -> (Value, Value);
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
-    /// What is allowed in a job of this type that holds, but hardly meant. Nothing by default.
-    fn advise(&self, job: &JobSpec) -> Vec<Problem> {
+    /// Warnings about a job of this type that holds: what is allowed, but probably not meant. None by default.
+    fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &pumice_template::Renderer) -> Vec<Problem> {
+        let _ = (job, settings, renderer);
+        Vec::new()
+    }
+    /// The jobs that a job of this type runs or starts, where its spec tells. None by default.
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
         let _ = job;
         Vec::new()
     }

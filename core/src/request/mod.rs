@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
+use crate::document::{bytes_without_mark, parse_json, text_of};
 use crate::duration::Span;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, SpecError};
@@ -124,21 +125,19 @@ pub fn parse_body(body: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
 /// themselves, a JSON document is bad as a whole.
 #[must_use]
 pub fn parse_bytes(body: &[u8], zone: chrono_tz::Tz) -> Vec<Parsed> {
-    let trimmed = body.trim_ascii_start();
-    if !trimmed.starts_with(b"{") && !trimmed.starts_with(b"[") {
-        return text::parse(body);
+    if !is_json(body) {
+        return text::parse(bytes_without_mark(body));
     }
-    let refuse = |message| vec![Err(bad(1, Problem::new(JsonPath::root(), message)))];
-    match std::str::from_utf8(body) {
-        Err(error) => {
-            let at = error.valid_up_to() + 1;
-            refuse(format!("not UTF-8: byte {at} is not part of a character"))
-        }
-        Ok(text) => match serde_json::from_str::<Value>(text.trim_start()) {
-            Ok(value) => parse_value(&value, zone),
-            Err(error) => refuse(format!("not JSON: {error}")),
-        },
+    match text_of(body).and_then(parse_json) {
+        Ok(value) => parse_value(&value, zone),
+        Err(message) => vec![Err(bad(1, Problem::new(JsonPath::root(), message)))],
     }
+}
+
+/// Whether a body is JSON, and not text with a request a line.
+#[must_use]
+pub fn is_json(body: &[u8]) -> bool {
+    matches!(bytes_without_mark(body).trim_ascii_start(), [b'{' | b'[', ..])
 }
 
 /// Reads a JSON object or a JSON list of them.
@@ -278,6 +277,39 @@ mod tests {
         assert!(matches!(parsed[1].as_ref().unwrap().when, When::At(_)));
         let error = parsed[2].as_ref().unwrap_err().to_string();
         assert!(error.starts_with("request 3: ") && error.contains("job_id"), "{error}");
+    }
+
+    #[test]
+    fn byte_order_mark_is_skipped_in_every_form() {
+        for body in ["\u{feff}b -g x=1\n", "\u{feff}[{\"job_id\": \"b\"}]", "\u{feff} {\"job_id\": \"b\"}"] {
+            let parsed = parse_body(body, UTC);
+            assert_eq!(parsed[0].as_ref().unwrap().job_id.as_str(), "b", "{body:?}");
+        }
+    }
+
+    #[test]
+    fn json_that_would_lose_something_is_refused() {
+        for (body, wanted) in [
+            (r#"{"job_id": "a", "job_id": "b"}"#, "the key \"job_id\" is given twice"),
+            (r#"[{"job_id": "a", "globals": {"x": 1, "x": 2}}]"#, "the key \"x\" is given twice"),
+            (r#"{"job_id": "a", "globals": {"x": 18446744073709551616}}"#, "more than 64 bits"),
+        ] {
+            let error = parse_body(body, UTC)[0].as_ref().unwrap_err().to_string();
+            assert!(error.contains(wanted), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn odd_job_ids_are_refused_in_every_form() {
+        for id in ["..", "a/../b", "/a", "a\u{202e}b", "a\u{200b}"] {
+            let list = json!([{ "job_id": id }]).to_string();
+            for body in [json!({ "job_id": id }).to_string(), list, format!("{id} -g x=1")] {
+                let error = parse_body(&body, UTC)[0].as_ref().unwrap_err().to_string();
+                assert!(error.contains("job id") && error.contains("must not"), "{body}: {error}");
+            }
+        }
+        let error = parse_value(&json!({ "job_id": "-rf" }), UTC)[0].as_ref().unwrap_err().to_string();
+        assert!(error.contains("option"), "{error}");
     }
 
     #[test]
