@@ -72,8 +72,17 @@ impl Global {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Table,
+    /// A table with nothing cut
+    Wide,
     Json,
     Yaml,
+}
+
+impl Format {
+    /// Whether it is for people.
+    pub(crate) const fn is_table(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,8 +238,8 @@ pub(crate) struct Dispatch {
     /// The jobs
     #[arg(value_name = "JOB", required_unless_present = "file")]
     pub(crate) jobs: Vec<JobId>,
-    /// Requests, as text or JSON, from a file or - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "globals", "params", "delay", "at", "key"])]
+    /// Any number of requests, as text or JSON, from a file or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "globals", "params", "delay", "at"])]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
@@ -240,12 +249,16 @@ pub(crate) struct Dispatch {
     /// When to start: ISO 8601, local time unless it names a zone
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     pub(crate) at: Option<String>,
-    /// Idempotency key: requests of one job with one key make one run
+    /// Idempotency key: requests of one job with one key make one run; with --file, a name under which the file
+    /// can be given again, and what was taken is not taken twice
     #[arg(long)]
     pub(crate) key: Option<String>,
-    /// Wait for the runs, and everything they start, to end
+    /// Wait for the runs, and everything they start, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,
+    /// With --wait: a run that is skipped is as good as one that completes
+    #[arg(long, requires = "wait")]
+    pub(crate) allow_skipped: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -270,19 +283,19 @@ pub(crate) enum Runs {
     },
     /// Show a run and everything it started
     Show {
-        /// The run's id
+        /// The run: its id or the beginning of it, latest, or latest:JOB
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
     /// Print what the commands of a run, and of its children, printed
     Output {
-        /// The run's id
+        /// The run: its id or the beginning of it, latest, or latest:JOB
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
-        /// The runs' ids
+        /// The runs: their ids or the beginnings of them, latest, or latest:JOB
         #[arg(required = true, value_name = "RUN_ID")]
         runs: Vec<String>,
     },

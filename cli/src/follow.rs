@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
+use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 
 use crate::failure::Failure;
@@ -110,6 +111,17 @@ pub(crate) async fn follow(
     }
 }
 
+/// Whether the runs that were asked for are complete, and nothing that they started failed: a child's failure
+/// is its parent's to judge. Where `skipped` is allowed, it is as good as complete.
+pub(crate) fn all_complete(runs: &[Run], roots: &[RunKey], skipped: bool) -> bool {
+    let well = |run: &Run| match run.status {
+        Status::Complete => true,
+        Status::Skipped => skipped || !roots.contains(&run.key),
+        _ => false,
+    };
+    runs.iter().filter(|run| !run.is_child()).all(well)
+}
+
 /// Whether any run failed that nobody forgave: a child's failure is its parent's to judge.
 pub(crate) fn any_failed(runs: &[Run]) -> bool {
     runs.iter().any(|run| !run.is_child() && run.status.is_failure())
@@ -132,7 +144,7 @@ impl Teller<'_> {
             if run.status.is_end() && self.ended.insert(run.key.clone()) {
                 let dim = anstyle::Style::new().dimmed();
                 for line in self.outputs.first_lines(run).await {
-                    self.say(&format!("{dim}{} |{dim:#} {line}", run.job_id));
+                    self.say(&format!("{dim}{} |{dim:#} {line}", escaped(run.job_id.as_str())));
                 }
             }
         }
@@ -161,7 +173,7 @@ impl Teller<'_> {
         let text = format!(
             "{blue}{}{blue:#} {} {took}  ({ended} of {} ended)",
             deepest.status,
-            deepest.job_id,
+            escaped(deepest.job_id.as_str()),
             runs.len()
         );
         anstream::eprint!("\r\x1b[K{text}");
@@ -250,6 +262,26 @@ mod tests {
             run.due_at = None;
         }
         run
+    }
+
+    #[test]
+    fn only_complete_is_well_unless_skipped_is_allowed() {
+        use Status::{Cancelled, Complete, Failed, Rejected, Skipped};
+        let roots = [run(1, Complete).key, run(2, Complete).key];
+        for (status, strict, allowed) in [
+            (Complete, true, true),
+            (Skipped, false, true),
+            (Failed, false, false),
+            (Cancelled, false, false),
+            (Rejected, false, false),
+        ] {
+            let runs = [run(1, Complete), run(2, status)];
+            assert_eq!(all_complete(&runs, &roots, false), strict, "{status}");
+            assert_eq!(all_complete(&runs, &roots, true), allowed, "{status}");
+        }
+        // What a run started may be skipped.
+        assert!(all_complete(&[run(1, Complete), run(3, Skipped)], &roots, false));
+        assert!(!all_complete(&[run(1, Complete), run(3, Failed)], &roots, false));
     }
 
     #[tokio::test]

@@ -7,9 +7,11 @@ mod commands;
 mod failure;
 mod files;
 mod follow;
+mod labels;
 mod output;
 mod printed;
 mod realm;
+mod requests;
 mod signals;
 mod view;
 mod yaml;
@@ -26,7 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,8 +43,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends the process for a command line that is wrong, or that asks for help. What was given is cut and escaped
+/// where it is told of.
+fn refuse(mut error: clap::Error) -> ! {
+    use clap::error::{ContextKind, ContextValue};
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(given)) = error.get(kind) {
+            let given = pumice_core::text::shown(given);
+            error.insert(kind, ContextValue::String(given));
+        }
+    }
+    error.exit()
+}
+
 fn end(failure: &failure::Failure) -> ExitCode {
     if let Some(message) = failure.message() {
+        let message = message.lines().map(pumice_core::text::escaped).collect::<Vec<_>>().join("\n");
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
         anstream::eprintln!("{style}error{style:#}: {message}");
     }

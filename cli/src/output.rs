@@ -1,8 +1,10 @@
 //! Prints results: tables for people, JSON and YAML for programs.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use pumice_core::text::escaped;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Format, Global};
 use crate::failure::Failure;
@@ -13,19 +15,18 @@ pub(crate) fn print(
     value: &Value,
     people: impl FnOnce() -> Vec<String>,
 ) -> Result<(), Failure> {
-    let text = match format {
-        Format::Table => {
+    match format {
+        Format::Table | Format::Wide => {
             let mut text = people().join("\n");
             if !text.is_empty() {
                 text.push('\n');
             }
-            text
+            write_out(&text)
         }
         // A JSON value always serialises.
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()),
-        Format::Yaml => yaml(value)?,
-    };
-    write_out(&text)
+        Format::Json => write_raw(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())),
+        Format::Yaml => write_raw(&yaml(value)?),
+    }
 }
 
 /// A value as YAML.
@@ -34,10 +35,32 @@ pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
         .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
 }
 
-/// Writes to standard output. A reader that has gone, as `head` does, is no failure.
+/// Writes what is coloured for people to standard output. A reader that has gone, as `head` does, is no
+/// failure.
 pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    ignore_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a text that is not this program's own to standard output: into a file or a pipe as it is, on a
+/// terminal so that nothing in it acts there.
+pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = match out.is_terminal() {
+        false => out.write_all(text.as_bytes()),
+        true => out.write_all(harmless(text).as_bytes()),
+    };
+    ignore_gone(written.and_then(|()| out.flush()))
+}
+
+/// A text of many lines as a terminal may show it.
+fn harmless(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
@@ -59,29 +82,149 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
     }
     let style = anstyle::Style::new().bold().fg_color(Some(colour.into()));
     for line in lines {
-        anstream::eprintln!("{style}{word}{style:#}: {line}");
+        anstream::eprintln!("{style}{word}{style:#}: {}", harmless(line));
     }
 }
 
-/// Rows in columns, under a heading. Colours do not count as width.
-pub(crate) fn columns(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().chars().count();
-    let mut widths: Vec<usize> = heading.iter().map(|text| text.chars().count()).collect();
+/// The width that a list fits in, in columns of a terminal.
+const WIDTH: usize = 80;
+/// What stands for what is cut out.
+const CUT: char = '…';
+
+/// A column of a list, and what gives way when the list is too wide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column {
+    /// It stays whole.
+    Whole(&'static str),
+    /// Its middle is cut out, down to a width: both ends of a path tell something.
+    Path(&'static str, usize),
+    /// Its end is cut off, down to a width.
+    Text(&'static str, usize),
+}
+
+impl Column {
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::Whole(heading) | Self::Path(heading, _) | Self::Text(heading, _) => heading,
+        }
+    }
+}
+
+/// Rows in columns, under a heading; within 80 columns unless the format is wide. Colours do not count as
+/// width, and a column that is cut has none.
+pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) -> Vec<String> {
+    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().width();
+    let mut widths: Vec<usize> = heading.iter().map(|column| column.heading().width()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(shown(cell));
         }
     }
+    if format != Format::Wide {
+        narrow(heading, &mut widths);
+    }
     let line = |cells: &[String]| {
         let mut line = String::new();
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            line.push_str(cell);
+            let cell = match heading[index] {
+                Column::Path(..) => cut_middle(cell, *width),
+                Column::Text(..) => cut_end(cell, *width),
+                Column::Whole(_) => cell.clone(),
+            };
+            line.push_str(&cell);
             if index + 1 < cells.len() {
-                line.push_str(&" ".repeat(width - shown(cell) + 2));
+                line.push_str(&" ".repeat(width.saturating_sub(shown(&cell)) + 2));
             }
         }
         line.trim_end().to_owned()
     };
-    let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
+    let heading: Vec<String> = heading.iter().map(|column| column.heading().to_owned()).collect();
     std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Takes from the widths what is too much: from texts first, the last one first, then from paths.
+fn narrow(heading: &[Column], widths: &mut [usize]) {
+    let mut over = (widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)).saturating_sub(WIDTH);
+    let text = |column: &Column| match column {
+        Column::Text(_, least) => Some(*least),
+        _ => None,
+    };
+    let path = |column: &Column| match column {
+        Column::Path(_, least) => Some(*least),
+        _ => None,
+    };
+    let kinds: [&dyn Fn(&Column) -> Option<usize>; 2] = [&text, &path];
+    for least_of in kinds {
+        for (column, width) in heading.iter().zip(widths.iter_mut()).rev() {
+            let Some(least) = least_of(column) else { continue };
+            let taken = over.min(width.saturating_sub(least));
+            *width -= taken;
+            over -= taken;
+        }
+    }
+}
+
+/// The beginning of a text, up to a width.
+fn beginning(text: &str, width: usize) -> &str {
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        let next = at + c.len_utf8();
+        if text[..next].width() > width {
+            break;
+        }
+        end = next;
+    }
+    &text[..end]
+}
+
+fn cut_end(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    format!("{}{CUT}", beginning(text, width.saturating_sub(1)).trim_end())
+}
+
+/// A text with its middle cut out, where it is wider.
+pub(crate) fn cut_middle(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let left = width.saturating_sub(1);
+    let begins = beginning(text, left / 2);
+    let mut from = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if text[at..].width() > left - left / 2 {
+            break;
+        }
+        from = at;
+    }
+    format!("{begins}{CUT}{}", &text[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_fit_eighty_columns_and_cut_paths_in_the_middle() {
+        let heading =
+            [Column::Whole("RUN"), Column::Path("JOB", 12), Column::Whole("STATUS"), Column::Text("", 8)];
+        let id = format!("etl/{}/load/01", "customers/".repeat(20));
+        for job in ["a", id.as_str(), &"日本".repeat(60)] {
+            for remark in ["", &"why ".repeat(60)] {
+                let row = vec!["0190f3c2".to_owned(), job.to_owned(), "complete".to_owned(), remark.to_owned()];
+                let lines = columns(Format::Table, &heading, &[row.clone()]);
+                assert!(lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
+                let wide = columns(Format::Wide, &heading, &[row]);
+                assert!(wide[1].contains(job) && wide[1].contains(remark.trim_end()), "{wide:#?}");
+            }
+        }
+        assert_eq!(cut_middle("etl/customers/load/01", 11), "etl/c…ad/01");
+        assert_eq!(cut_end("why it failed", 8), "why it…");
+    }
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped_line_by_line() {
+        assert_eq!(harmless("a\u{1b}[2J\tb\n\u{202e}c\n"), "a\\x1b[2J\tb\n\\u{202e}c\n");
+    }
 }

@@ -1,5 +1,6 @@
 //! How runs are shown.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
@@ -7,7 +8,33 @@ use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
 use pumice_core::run::{Run, RunEvent, Status};
 use pumice_core::spec::RunSpec;
+use pumice_core::text::escaped;
 use serde_json::{Value, json};
+
+use crate::labels::Labels;
+
+/// How long a claim may have run out before the one that made it counts as gone, for clocks that differ.
+const GONE_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+
+/// What runs are seen by.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The time.
+    pub(crate) now: Timestamp,
+    /// Whether something runs the realm's jobs; `None` where that cannot be told.
+    pub(crate) served: Option<bool>,
+    /// What tells steps apart.
+    pub(crate) labels: Labels,
+}
+
+/// Why a run did not end well. One that was cancelled while its worker was lost had begun all the same.
+fn reason(run: &Run) -> Option<Cow<'_, str>> {
+    let reason = run.reason.as_deref()?;
+    if reason == "cancelled before it ran" && run.ts_start.is_some() {
+        return Some(Cow::Borrowed("cancelled after its worker was lost"));
+    }
+    Some(Cow::Borrowed(reason))
+}
 
 /// A run as programs get it: lava's events item, and what Pumice adds (lava guide, The Events Table).
 pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
@@ -26,7 +53,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "run_key": run.key,
         "parent": run.parent(),
         "status": run.status,
-        "reason": run.reason,
+        "reason": reason(run),
         "iteration": run.attempt,
         "worker": run.worker,
         "hostname": run.hostname,
@@ -96,6 +123,11 @@ pub(crate) fn style(status: Status) -> anstyle::Style {
     anstyle::Style::new().fg_color(Some(colour.into()))
 }
 
+/// An instant in few characters: the year is left out.
+pub(crate) fn short_time(at: Timestamp) -> String {
+    at.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string()
+}
+
 /// A status in its colour.
 pub(crate) fn coloured(status: Status, width: usize) -> String {
     let style = style(status);
@@ -103,22 +135,41 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
 }
 
 /// What a run has to say for itself in one line.
-pub(crate) fn remark(run: &Run, now: Timestamp) -> String {
-    remark_with(run, run.reason.as_deref(), now)
+pub(crate) fn remark(run: &Run, seen: &Seen) -> String {
+    remark_with(run, reason(run), seen)
 }
 
-fn remark_with(run: &Run, reason: Option<&str>, now: Timestamp) -> String {
+fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
     let failed_actions = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
     if run.attempt > 1 {
         parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
     }
-    parts.extend(starts(run, now).map(|at| format!("starts {}", local_time(at))));
-    parts.extend(reason.map(str::to_owned));
+    parts.extend(starts(run, seen.now).map(|at| format!("starts {}", local_time(at))));
+    parts.extend(reason.map(|reason| escaped(&reason).into_owned()));
+    parts.extend(waits(run));
+    if is_orphan(run, seen) {
+        parts.push("its server is gone".to_owned());
+    }
     if failed_actions > 0 {
         parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
     }
     parts.join("; ")
+}
+
+/// What a run waits for.
+fn waits(run: &Run) -> Option<String> {
+    if run.status != Status::Waiting {
+        return None;
+    }
+    let last = run.log.entries.iter().rev().find(|entry| entry.status == Status::Waiting)?;
+    last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
+}
+
+/// Whether the one that runs something is gone, and nothing has taken it up yet.
+pub(crate) fn is_orphan(run: &Run, seen: &Seen) -> bool {
+    let held = |run: &Run| run.lease.as_ref().filter(|_| !run.status.is_end()).map(|lease| lease.until);
+    held(run).is_some_and(|until| seen.served == Some(false) || until + GONE_AFTER < seen.now)
 }
 
 /// When a run that waits for its time starts.
@@ -133,20 +184,20 @@ pub(crate) fn local_time(at: Timestamp) -> String {
 }
 
 /// The lines of a tree of runs, each parent above what it started.
-pub(crate) fn tree(runs: &[Run], now: Timestamp) -> Vec<String> {
+pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
     let mut rows = Vec::new();
     let roots = runs
         .iter()
         .filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
     for root in roots {
-        branch(root, runs, String::new(), String::new(), &mut rows);
+        branch(root, runs, seen, (String::new(), String::new()), &mut rows);
     }
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     rows.into_iter()
         .map(|(label, run)| {
-            let took = duration(run, now).map(short).unwrap_or_default();
+            let took = duration(run, seen.now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
-            let remark = remark_with(run, reason_below(run, above), now);
+            let remark = remark_with(run, reason_below(run, above), seen);
             let line = format!("{label:<width$}  {} {took:>7}  {remark}", coloured(run.status, 10));
             line.trim_end().to_owned()
         })
@@ -155,21 +206,32 @@ pub(crate) fn tree(runs: &[Run], now: Timestamp) -> Vec<String> {
 
 /// Why a run failed, as it is shown below another. Where both failed by the same step, the one above
 /// tells why, and so does the step; between them the way to it is enough.
-fn reason_below<'a>(run: &'a Run, above: Option<&Run>) -> Option<&'a str> {
+fn reason_below<'a>(run: &'a Run, above: Option<&Run>) -> Option<Cow<'a, str>> {
     let whole = run.reason.as_deref()?;
     let told = above.and_then(|above| split_way(above.reason.as_deref()?));
     match (split_way(whole), told) {
-        (Some((_, why)), Some((_, told))) if why == told => whole.strip_suffix(why)?.strip_suffix(": "),
-        _ => Some(whole),
+        (Some((_, why)), Some((_, told))) if why == told => {
+            whole.strip_suffix(why)?.strip_suffix(": ").map(Cow::Borrowed)
+        }
+        _ => reason(run),
     }
 }
 
-fn branch<'a>(run: &'a Run, runs: &'a [Run], here: String, below: String, rows: &mut Vec<(String, &'a Run)>) {
-    rows.push((format!("{here}{}", run.job_id), run));
+/// A run's line, and those of what it started; `lines` begin its own and theirs.
+fn branch<'a>(
+    run: &'a Run,
+    runs: &'a [Run],
+    seen: &Seen,
+    lines: (String, String),
+    rows: &mut Vec<(String, &'a Run)>,
+) {
+    let (here, below) = lines;
+    let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
+    rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), run));
     let children: Vec<&Run> = runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
     for (index, child) in children.iter().enumerate() {
         let last = index + 1 == children.len();
         let (corner, bar) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        branch(child, runs, format!("{below}{corner}"), format!("{below}{bar}"), rows);
+        branch(child, runs, seen, (format!("{below}{corner}"), format!("{below}{bar}")), rows);
     }
 }

@@ -94,6 +94,12 @@ pub fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text cut and escaped, without quotes.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    escaped(&cut(text)).into_owned()
+}
+
 /// A text in quotes, cut and with all that does not look like what it is written out: how messages show
 /// what somebody gave.
 #[must_use]

@@ -15,7 +15,7 @@ use super::{given, instant, registry};
 use crate::args::{Format, Global, Moment, Render, Template};
 use crate::failure::Failure;
 use crate::files::{self, parse_file, read_text};
-use crate::output::{print, write_out, yaml};
+use crate::output::{print, write_raw};
 use crate::realm::Realm;
 use crate::yaml::Part;
 
@@ -59,13 +59,13 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     })?;
     let value = json!({ "payload": rendered.payload, "parameters": rendered.parameters });
     match global.output {
-        Format::Yaml => write_out(&yaml(&value)?),
+        Format::Yaml => print(Format::Yaml, &value, Vec::new),
         _ => print(Format::Json, &value, Vec::new),
     }
 }
 
 /// Renders a template with the variables of a file.
-pub(super) fn template(options: &Template) -> Result<(), Failure> {
+pub(super) fn template(global: &Global, options: &Template) -> Result<(), Failure> {
     let (now, zone) = moment(&options.moment)?;
     let mut context = Context::new(zone).with_now(now);
     context.insert("start", TemplateValue::local(now));
@@ -86,5 +86,8 @@ pub(super) fn template(options: &Template) -> Result<(), Failure> {
     };
     let text =
         Renderer::default().render(&source, &context).map_err(|error| Failure::Wrong(error.report()))?;
-    write_out(&format!("{text}\n"))
+    match global.output {
+        Format::Table | Format::Wide => write_raw(&format!("{text}\n")),
+        format => print(format, &Value::String(text), Vec::new),
+    }
 }

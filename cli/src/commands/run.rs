@@ -14,7 +14,7 @@ use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
 use super::{given, registry};
-use crate::args::{Format, Global, Run};
+use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
@@ -139,8 +139,10 @@ async fn jobs_of_home(
 
 /// Prints runs: the tree for people, everything for programs.
 pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
-    if global.output == Format::Table {
-        return print(global.output, &json!(null), || view::tree(runs, SystemClock.now()));
+    if global.output.is_table() {
+        let labels = crate::labels::labels(store, runs).await?;
+        let seen = view::Seen { now: SystemClock.now(), served: None, labels };
+        return print(global.output, &json!(null), || view::tree(runs, &seen));
     }
     print(global.output, &json!({ "runs": runs_json(store, runs).await? }), Vec::new)
 }

@@ -16,7 +16,7 @@ use super::registry;
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
 use crate::files::{self, Specs, Surroundings};
-use crate::output::{columns, note, print, warn, write_out, yaml};
+use crate::output::{Column, columns, note, print, warn};
 use crate::realm::Realm;
 
 /// Adds and updates job specs, all or none, and says what changed.
@@ -58,7 +58,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         }
         for (applied, after) in applied.iter().zip(&after) {
             if applied.change != JobChange::Unchanged {
-                lines.push(format!("{:<9} {}", word(applied.change), applied.job_id));
+                lines.push(format!("{:<9} {}", word(applied.change), escaped(applied.job_id.as_str())));
                 if options.dry_run
                     && let Some(before) = &applied.before
                 {
@@ -186,8 +186,9 @@ fn difference(before: &Doc, after: &Doc) -> Vec<String> {
     names.dedup();
     let mut lines = Vec::new();
     for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-        lines.extend(before.get(name).map(|value| format!("    - {name}: {value}")));
-        lines.extend(after.get(name).map(|value| format!("    + {name}: {value}")));
+        let line = |sign: char, value: &Value| escaped(&format!("    {sign} {name}: {value}")).into_owned();
+        lines.extend(before.get(name).map(|value| line('-', value)));
+        lines.extend(after.get(name).map(|value| line('+', value)));
     }
     lines
 }
@@ -229,11 +230,12 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
     match command {
         Jobs::List { pattern } => {
             let mut jobs = catalog.all_jobs().await?;
+            let all = jobs.len();
             jobs.retain(|(id, _)| pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id.as_str())));
             let text = |doc: &Doc, name: &str| match doc.get(name) {
                 None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
+                Some(Value::String(text)) => escaped(text).into_owned(),
+                Some(other) => escaped(&other.to_string()).into_owned(),
             };
             let rows: Vec<Vec<String>> = jobs
                 .iter()
@@ -241,7 +243,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
                     let enabled =
                         if doc.contains_key("enabled") { text(doc, "enabled") } else { "false".to_owned() };
                     vec![
-                        id.to_string(),
+                        escaped(id.as_str()).into_owned(),
                         text(doc, "type"),
                         text(doc, "worker"),
                         enabled,
@@ -250,16 +252,25 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
                 })
                 .collect();
             let value = Value::from(jobs.into_iter().map(|(_, doc)| Value::Object(doc)).collect::<Vec<_>>());
-            print(global.output, &value, || {
-                columns(&["JOB", "TYPE", "WORKER", "ENABLED", "DESCRIPTION"], &rows)
-            })
+            let heading = [
+                Column::Path("JOB", 24),
+                Column::Text("TYPE", 8),
+                Column::Path("WORKER", 12),
+                Column::Text("ENABLED", 8),
+                Column::Text("DESCRIPTION", 12),
+            ];
+            print(global.output, &value, || columns(global.output, &heading, &rows))?;
+            if global.output.is_table() {
+                note(global, &[format!("{} of {all} jobs", rows.len())]);
+            }
+            Ok(())
         }
         Jobs::Show { job } => {
             let doc = catalog.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
             let Some((_, doc)) = doc else { return Err(no_such_job(realm.jobs(), &job).await?) };
             let value = Value::Object(doc);
             match global.output {
-                Format::Yaml => write_out(&yaml(&value)?),
+                Format::Yaml => print(Format::Yaml, &value, Vec::new),
                 _ => print(Format::Json, &value, Vec::new),
             }
         }
@@ -324,7 +335,7 @@ pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Realm => schema_of::<RealmFields>(),
     };
     match global.output {
-        Format::Yaml => write_out(&yaml(&value)?),
+        Format::Yaml => print(Format::Yaml, &value, Vec::new),
         _ => print(Format::Json, &value, Vec::new),
     }
 }

@@ -4,13 +4,15 @@ use pumice_core::document::parse_json;
 use pumice_core::message::iso;
 use pumice_core::ports::{Clock, StateItem, StateType};
 use pumice_core::spec::is_reserved_global;
+use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
 use crate::args::{Format, Global, State};
 use crate::failure::Failure;
-use crate::output::{columns, print};
+use crate::output::{Column, columns, note, print};
 use crate::realm::Realm;
+use crate::view::local_time;
 
 /// Gets, puts, lists and deletes state items.
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
@@ -51,15 +53,24 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             let value = Value::from(items.iter().map(item_json).collect::<Vec<_>>());
             print(global.output, &value, || {
                 let row = |item: &StateItem| {
-                    let text = item.value.to_string();
-                    let publisher = item.publisher.clone().unwrap_or_default();
-                    vec![item.state_id.to_string(), text, publisher, iso(item.timestamp), iso(item.expires)]
+                    let shown = |text: &str| escaped(text).into_owned();
+                    let publisher = item.publisher.as_deref().map(shown).unwrap_or_default();
+                    let (id, value) = (shown(item.state_id.as_str()), shown(&item.value.to_string()));
+                    vec![id, value, publisher, local_time(item.timestamp), local_time(item.expires)]
                 };
-                columns(
-                    &["STATE", "VALUE", "PUBLISHER", "PUT", "EXPIRES"],
-                    &items.iter().map(row).collect::<Vec<_>>(),
-                )
-            })
+                let heading = [
+                    Column::Path("STATE", 10),
+                    Column::Text("VALUE", 8),
+                    Column::Path("PUBLISHER", 9),
+                    Column::Whole("PUT"),
+                    Column::Whole("EXPIRES"),
+                ];
+                columns(global.output, &heading, &items.iter().map(row).collect::<Vec<_>>())
+            })?;
+            if global.output.is_table() {
+                note(global, &[format!("{0} of {0} state items", items.len())]);
+            }
+            Ok(())
         }
         State::Delete { ids } => {
             let mut missing = Vec::new();
