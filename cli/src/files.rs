@@ -52,11 +52,7 @@ pub(crate) type Mistake = (PathBuf, Problem);
 
 /// Reads all specs of files and folders; nothing is given when anything is wrong. Jobs are held to the
 /// settings of the realm that the files define, else to those of the realm that is there.
-pub(crate) fn load(
-    paths: &[PathBuf],
-    registry: &Registry,
-    there: &Surroundings,
-) -> Result<Specs, Failure> {
+pub(crate) fn load(paths: &[PathBuf], registry: &Registry, there: &Surroundings) -> Result<Specs, Failure> {
     let mut reader = Reader {
         registry,
         specs: Specs::default(),
@@ -147,9 +143,7 @@ pub(crate) fn advice_lines(advice: &[Mistake]) -> Vec<String> {
 
 /// Warnings as programs get them.
 pub(crate) fn advice_json(advice: &[Mistake]) -> Value {
-    let one = |(file, told): &Mistake| {
-        json!({ "file": file.display().to_string(), "name": told.name, "path": told.path.to_string(), "message": told.message, "hint": told.hint })
-    };
+    let one = |(file, told): &Mistake| json!({ "file": file.display().to_string(), "name": told.name, "path": told.path.to_string(), "message": told.message, "hint": told.hint });
     advice.iter().map(one).collect()
 }
 
@@ -312,7 +306,8 @@ impl Reader<'_> {
     /// Keeps the warnings about a document that are not silenced there.
     fn advise(&mut self, place: &Place, advice: Vec<Problem>) {
         let Place { file, path, allowed } = place;
-        let silenced = |told: &Problem| told.name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name));
+        let silenced =
+            |told: &Problem| told.name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name));
         let told = advice.into_iter().filter(|told| !silenced(told)).map(|told| told.below(path));
         self.specs.advice.extend(told.map(|told| (file.clone(), told)));
         for name in allowed.iter().filter(|name| !WARNINGS.contains(&name.as_str())) {

@@ -134,6 +134,13 @@ struct Teller<'a> {
     drawn: bool,
 }
 
+/// However following ends, no line that tells of progress is left behind.
+impl Drop for Teller<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Teller<'_> {
     async fn look(&mut self, runs: &[Run]) {
         if self.tell == Tell::Nothing {

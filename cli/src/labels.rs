@@ -71,11 +71,16 @@ fn item(source: &Value, index: u32) -> String {
         Some("inline") => {
             let item = source["values"].get(index as usize).and_then(Value::as_object);
             let fields = item.into_iter().flatten().take(MAX_FIELDS);
-            fields.map(|(name, value)| short(format!("{name}={}", shown(value)))).collect::<Vec<_>>().join(", ")
+            fields
+                .map(|(name, value)| short(format!("{name}={}", shown(value))))
+                .collect::<Vec<_>>()
+                .join(", ")
         }
         Some("range") => {
             let number = |name: &str, usual: i64| source[name].as_i64().unwrap_or(usual);
-            let value = number("step", 1).checked_mul(i64::from(index)).and_then(|by| number("start", 0).checked_add(by));
+            let value = number("step", 1)
+                .checked_mul(i64::from(index))
+                .and_then(|by| number("start", 0).checked_add(by));
             match (source["name"].as_str(), value) {
                 (Some(name), Some(value)) => short(format!("{name}={value}")),
                 _ => String::new(),
@@ -96,7 +101,10 @@ mod tests {
         assert_eq!(item(&inline, 0), "customer=12, region=apac");
         assert!(item(&inline, 1).chars().count() <= 24);
         assert_eq!(item(&inline, 9), "");
-        assert_eq!(item(&json!({ "type": "range", "name": "n", "start": 10, "stop": 0, "step": -3 }), 2), "n=4");
+        assert_eq!(
+            item(&json!({ "type": "range", "name": "n", "start": 10, "stop": 0, "step": -3 }), 2),
+            "n=4"
+        );
         assert_eq!(item(&json!({ "type": "range", "stop": 3 }), 2), "");
         assert_eq!(item(&json!({ "type": "csv", "filename": "x" }), 0), "");
     }

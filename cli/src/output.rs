@@ -53,10 +53,61 @@ pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
     ignore_gone(written.and_then(|()| out.flush()))
 }
 
+/// Standard output for what is not this program's own: as it is, but on a terminal so that nothing acts there.
+pub(crate) fn foreign_stdout() -> Box<dyn Write + Send> {
+    let out = std::io::stdout();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// The same for standard error.
+pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
+    let out = std::io::stderr();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// Writes so that a terminal acts on nothing but ends of lines and tabs.
+struct Harmless<W: Write> {
+    to: W,
+    /// The beginning of a character whose rest is still to come.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Harmless<W> {
+    const fn new(to: W) -> Self {
+        Self { to, begun: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Harmless<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.begun) {
+            // An error without a length is a character that is cut off at the end.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.begun.len(),
+        };
+        let rest = self.begun.split_off(whole);
+        let text = std::mem::replace(&mut self.begun, rest);
+        self.to.write_all(harmless(&String::from_utf8_lossy(&text)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let rest = std::mem::take(&mut self.begun);
+        self.to.write_all(String::from_utf8_lossy(&rest).as_bytes())?;
+        self.to.flush()
+    }
+}
+
 /// A text of many lines as a terminal may show it.
 fn harmless(text: &str) -> String {
-    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| {
+        // A carriage return before the end of a line does nothing.
+        let (line, end) = line.strip_suffix("\r\n").map_or((line, ""), |line| (line, "\r\n"));
+        let (line, end) = line.strip_suffix('\n').map_or((line, end), |line| (line, "\n"));
+        format!("{}{end}", line.split('\t').map(escaped).collect::<Vec<_>>().join("\t"))
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
@@ -212,7 +263,8 @@ mod tests {
         let id = format!("etl/{}/load/01", "customers/".repeat(20));
         for job in ["a", id.as_str(), &"日本".repeat(60)] {
             for remark in ["", &"why ".repeat(60)] {
-                let row = vec!["0190f3c2".to_owned(), job.to_owned(), "complete".to_owned(), remark.to_owned()];
+                let row =
+                    vec!["0190f3c2".to_owned(), job.to_owned(), "complete".to_owned(), remark.to_owned()];
                 let lines = columns(Format::Table, &heading, &[row.clone()]);
                 assert!(lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
                 let wide = columns(Format::Wide, &heading, &[row]);
@@ -224,7 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_come_in_parts_are_escaped_as_a_whole() {
+        let mut out = Harmless::new(Vec::new());
+        for part in [&b"a\x1b[1"[..], b"m\xe2\x80", b"\xaeb\r\n", b"\xff\xc3"] {
+            out.write_all(part).unwrap();
+        }
+        out.flush().unwrap();
+        assert_eq!(String::from_utf8(out.to).unwrap(), "a\\x1b[1m\\u{202e}b\r\n\u{fffd}\u{fffd}");
+    }
+
+    #[test]
     fn what_a_terminal_acts_on_is_escaped_line_by_line() {
-        assert_eq!(harmless("a\u{1b}[2J\tb\n\u{202e}c\n"), "a\\x1b[2J\tb\n\\u{202e}c\n");
+        assert_eq!(harmless("a\u{1b}[2J\tb\n\u{202e}c\r\nd\re\n"), "a\\x1b[2J\tb\n\\u{202e}c\r\nd\\re\n");
+        assert_eq!(harmless("done\r"), "done\\r");
     }
 }

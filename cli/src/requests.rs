@@ -6,11 +6,13 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use pumice_core::problem::{JsonPath, Problem, SpecError};
-use pumice_core::request::{BadRequest, DispatchRequest, MAX_KEY_BYTES, Parsed, When, check_key, parse_bytes};
+use pumice_core::request::{
+    BadRequest, DispatchRequest, MAX_KEY_BYTES, Parsed, When, check_key, parse_bytes,
+};
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use uuid::Uuid;
 
@@ -295,9 +297,15 @@ mod tests {
         for (text, wanted) in [
             ("a\n# note\n\n-x\nb -g x=1\r\nc", vec!["a", "line 4", "b", "c"]),
             ("\u{feff}a\nb\n", vec!["a", "b"]),
-            ("{\"job_id\":\"a\"}\n{\"job_id\":\n{\"job_id\":\"b\",\"job_id\":\"c\"}\n{\"job_id\":\"d\"}\ne\n", vec!["a", "line 2", "line 3", "d", "e"]),
+            (
+                "{\"job_id\":\"a\"}\n{\"job_id\":\n{\"job_id\":\"b\",\"job_id\":\"c\"}\n{\"job_id\":\"d\"}\ne\n",
+                vec!["a", "line 2", "line 3", "d", "e"],
+            ),
             ("{\"job_id\":\"a\",}\n{\"job_id\":\"b\"}\n", vec!["line 1", "b"]),
-            ("[{\"job_id\":\"a\"},{\"job_id\":\"b\",\"job_id\":\"c\"},3,{\"job\":1},\n{\"job_id\":\"d\"}]", vec!["a", "request 2", "request 3", "request 4", "d"]),
+            (
+                "[{\"job_id\":\"a\"},{\"job_id\":\"b\",\"job_id\":\"c\"},3,{\"job\":1},\n{\"job_id\":\"d\"}]",
+                vec!["a", "request 2", "request 3", "request 4", "d"],
+            ),
             ("\n\u{feff}[\n{\"job_id\":\"a\"}\n]\n", vec!["a"]),
             ("{\n  \"job_id\": \"a\"\n}\n{\n\"job_id\": \"b\"}", vec!["a", "b"]),
             ("{\"job_id\": \"a\"} \n", vec!["a"]),
@@ -305,7 +313,11 @@ mod tests {
             ("# nothing\n", vec![]),
         ] {
             let (parsed, failed) = all(text).await;
-            assert_eq!((places(&parsed), failed), (wanted.iter().map(ToString::to_string).collect(), None), "{text:?}");
+            assert_eq!(
+                (places(&parsed), failed),
+                (wanted.iter().map(ToString::to_string).collect(), None),
+                "{text:?}"
+            );
         }
     }
 
@@ -343,7 +355,10 @@ mod tests {
         let distinct: std::collections::HashSet<&String> = first.iter().collect();
         assert_eq!(distinct.len(), 4);
         let again = keys_of("new\nb -d 5m\na\n# note\nb -g x=1\na\n").await;
-        assert_eq!([&again[1], &again[2], &again[3], &again[4]], [&first[3], &first[0], &first[2], &first[1]]);
+        assert_eq!(
+            [&again[1], &again[2], &again[3], &again[4]],
+            [&first[3], &first[0], &first[2], &first[1]]
+        );
         assert_eq!(keys_of("{\"job_id\":\"a\",\"idempotency_key\":\"own\"}").await, ["own"]);
         assert!(Keys::new("").is_err() && Keys::new(&"x".repeat(MAX_KEY_BYTES)).is_err());
     }

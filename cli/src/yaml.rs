@@ -25,7 +25,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
     check_nesting(text)?;
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
-        let Document(mut value) = Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        let Document(mut value) =
+            Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
     }
@@ -88,7 +89,10 @@ fn put_below(fields: &mut Map<String, Value>, source: Map<String, Value>) {
 fn allowed(text: &str) -> Vec<Vec<String>> {
     let (mut found, mut begun): (Vec<Vec<String>>, bool) = (vec![Vec::new()], false);
     for line in text.lines() {
-        if line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        if line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
             if begun {
                 found.push(Vec::new());
             }
@@ -135,8 +139,14 @@ mod tests {
             ("", vec![]),
             ("---\n", vec![]),
             ("a: !!str 1\n", vec![json!({ "a": "1" })]),
-            ("base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\n", vec![json!({ "base": { "x": 1, "y": 2 }, "a": { "x": 1, "y": 3 } })]),
-            ("p: &p {x: 1}\nq: &q {x: 2, z: 3}\na:\n  <<: [*p, *q]\n", vec![json!({ "p": { "x": 1 }, "q": { "x": 2, "z": 3 }, "a": { "x": 1, "z": 3 } })]),
+            (
+                "base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\n",
+                vec![json!({ "base": { "x": 1, "y": 2 }, "a": { "x": 1, "y": 3 } })],
+            ),
+            (
+                "p: &p {x: 1}\nq: &q {x: 2, z: 3}\na:\n  <<: [*p, *q]\n",
+                vec![json!({ "p": { "x": 1 }, "q": { "x": 2, "z": 3 }, "a": { "x": 1, "z": 3 } })],
+            ),
         ] {
             assert_eq!(values(text), wanted, "{text:?}");
         }
@@ -159,7 +169,10 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(wanted), "{text:?}: {error}");
         }
-        assert_eq!(values("a: 18446744073709551615\nb: -9223372036854775808\n"), [json!({ "a": u64::MAX, "b": i64::MIN })]);
+        assert_eq!(
+            values("a: 18446744073709551615\nb: -9223372036854775808\n"),
+            [json!({ "a": u64::MAX, "b": i64::MIN })]
+        );
     }
 
     #[test]
@@ -171,9 +184,17 @@ mod tests {
 
     #[test]
     fn comments_silence_in_their_own_document() {
-        let allowed = |text: &str| -> Vec<Vec<String>> { parse(text).unwrap().into_iter().map(|part| part.allowed).collect() };
-        assert_eq!(allowed("# pumice: allow one, two\na: 1 # pumice: allow three\n"), [["one", "two", "three"]]);
-        assert_eq!(allowed("# pumice: allow one\n---\na: 1\n---\nb: 1\n#pumice: allow two\n"), [["one"], ["two"]]);
+        let allowed = |text: &str| -> Vec<Vec<String>> {
+            parse(text).unwrap().into_iter().map(|part| part.allowed).collect()
+        };
+        assert_eq!(
+            allowed("# pumice: allow one, two\na: 1 # pumice: allow three\n"),
+            [["one", "two", "three"]]
+        );
+        assert_eq!(
+            allowed("# pumice: allow one\n---\na: 1\n---\nb: 1\n#pumice: allow two\n"),
+            [["one"], ["two"]]
+        );
         assert_eq!(allowed("a: 1\n---\n# pumice: allow two\nb: 1\n"), [vec![], vec!["two".to_owned()]]);
         assert_eq!(allowed("a: \"x#pumice: allow one\"\n"), [[] as [&str; 0]]);
     }

@@ -34,9 +34,8 @@ pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
         return Err("UTF-16, by its first two bytes: save it as UTF-8".to_owned());
     }
     let text = std::str::from_utf8(bytes);
-    text.map(without_mark).map_err(|error| {
-        format!("not UTF-8: byte {} is not part of a character", error.valid_up_to() + 1)
-    })
+    text.map(without_mark)
+        .map_err(|error| format!("not UTF-8: byte {} is not part of a character", error.valid_up_to() + 1))
 }
 
 /// Reads a JSON text.
@@ -128,7 +127,9 @@ impl<'de> Visitor<'de> for Reader {
                 Value::String(key) => key,
                 // YAML takes numbers and booleans for keys; JSON knows texts only.
                 Value::Number(_) | Value::Bool(_) => key.to_string(),
-                other => return Err(de::Error::custom(format!("{} cannot be a key", quoted(&other.to_string())))),
+                other => {
+                    return Err(de::Error::custom(format!("{} cannot be a key", quoted(&other.to_string()))));
+                }
             };
             if map.contains_key(&key) {
                 return Err(de::Error::custom(format!("the key {} is given twice", quoted(&key))));

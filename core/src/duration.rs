@@ -21,7 +21,10 @@ pub struct Span(Duration);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDuration {
     /// Not a number with a unit.
-    #[error("{} is not a duration: write numbers and units of s, m, h, d, w, as in 90s, 1.5h or 15m30s", quoted(_0))]
+    #[error(
+        "{} is not a duration: write numbers and units of s, m, h, d, w, as in 90s, 1.5h or 15m30s",
+        quoted(_0)
+    )]
     Malformed(String),
     /// Below zero.
     #[error("{} is negative: a duration is zero or more", quoted(_0))]
@@ -235,7 +238,10 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        for text in ["", " ", "abc", "s", "5x", "5 5", "5M", "inf", "nan", "infs", "1s15m", "1m1m", "15m1", "1h-30m", "1h1e2m", "1h 30", "m1s", "1hm"] {
+        for text in [
+            "", " ", "abc", "s", "5x", "5 5", "5M", "inf", "nan", "infs", "1s15m", "1m1m", "15m1", "1h-30m",
+            "1h1e2m", "1h 30", "m1s", "1hm",
+        ] {
             assert!(matches!(Span::parse(text), Err(BadDuration::Malformed(_))), "{text}");
         }
         assert!(matches!(Span::parse("-1s"), Err(BadDuration::Negative(_))));

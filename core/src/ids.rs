@@ -47,7 +47,10 @@ fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
     let reason = match blemish(value) {
         Some(Blemish::Control(_)) => "must not hold control characters".to_owned(),
         Some(Blemish::Invisible(c)) => {
-            format!("must not hold zero-width or direction-changing characters, such as U+{:04X}", u32::from(c))
+            format!(
+                "must not hold zero-width or direction-changing characters, such as U+{:04X}",
+                u32::from(c)
+            )
         }
         Some(Blemish::Blank(c)) => {
             format!("must not hold blanks other than the plain space, such as U+{:04X}", u32::from(c))
@@ -388,7 +391,8 @@ mod tests {
             assert!(serde_json::from_value::<JobId>(id.into()).is_err(), "{id:?}");
             assert_eq!(JobId::stored(id).unwrap().as_str(), id);
         }
-        for id in ["etl/load/01", "a b", "...", "a..b", ".hidden/x", "a-b", "Größe/日本", "a=b", "{{x}}"] {
+        for id in ["etl/load/01", "a b", "...", "a..b", ".hidden/x", "a-b", "Größe/日本", "a=b", "{{x}}"]
+        {
             assert!(JobId::new(id).is_ok(), "{id}");
         }
     }

@@ -174,10 +174,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let (folded, looks) = (fold(name), look(name));
+    // Letters of other scripts may look the same; what is ASCII differs by as much as it looks.
+    let alike = |candidate: &str| !(name.is_ascii() && candidate.is_ascii()) && look(candidate) == looks;
     let furthest = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| match look(candidate) == looks {
+        .map(|candidate| match alike(candidate) {
             true => (0, candidate),
             false => (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate),
         })

@@ -121,7 +121,8 @@ pub fn quoted(text: &str) -> String {
 /// skeletons; letters of either case, and all ways to write one letter, count as one).
 #[must_use]
 pub fn look(text: &str) -> String {
-    let visible = text.nfkc().filter(|c| !matches!(blemish_of(*c), Some(Blemish::Control(_) | Blemish::Invisible(_))));
+    let visible =
+        text.nfkc().filter(|c| !matches!(blemish_of(*c), Some(Blemish::Control(_) | Blemish::Invisible(_))));
     let small: String = visible.flat_map(char::to_lowercase).collect();
     let skeleton: String = unicode_security::skeleton(&small).collect();
     skeleton.to_lowercase()

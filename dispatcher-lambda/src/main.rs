@@ -36,8 +36,7 @@ async fn main() -> Result<(), Error> {
             None => Dispatcher::new(site.clone(), registry.clone()),
         };
         let zone = site.zone.tz();
-        let answer =
-            dispatcher_lambda::handle(&dispatcher, &payload, &event.context.request_id, zone).await;
+        let answer = dispatcher_lambda::handle(&dispatcher, &payload, &event.context.request_id, zone).await;
         *known = Some(dispatcher);
         answer.map_err(|failed| told(&failed))
     }))

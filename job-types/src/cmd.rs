@@ -132,11 +132,14 @@ impl JobType for Cmd {
         if let (Some(whole), Some(command)) = (job.fields.timeout, typed.timeout)
             && whole > command
         {
-            let message = format!("the command is stopped after {command}, before the {whole} of the job's timeout");
+            let message =
+                format!("the command is stopped after {command}, before the {whole} of the job's timeout");
             let told = Problem::warning("timeout-above-command", path.field("timeout"), message);
             advice.push(told.with_hint("without it, the job's timeout is the command's"));
         }
-        advice.extend(command_line::advise_environment(typed.env.iter().flat_map(|env| env.keys()).map(String::as_str)));
+        advice.extend(command_line::advise_environment(
+            typed.env.iter().flat_map(|env| env.keys()).map(String::as_str),
+        ));
         if typed.jinja != Some(false) {
             for (value, path) in typed::rendered_values(job, &["payload", "args", "env"]) {
                 advice.extend(command_line::advise_comments(value, &path));
@@ -202,7 +205,10 @@ impl Leaf for Cmd {
         let command = Command {
             argv,
             env: env.collect(),
-            timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(context.site.settings.cmd_timeout),
+            timeout: parameters
+                .timeout
+                .or(context.job.fields.timeout)
+                .unwrap_or(context.site.settings.cmd_timeout),
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
         };
         process::run(context, command).await

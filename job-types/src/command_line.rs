@@ -17,10 +17,17 @@ pub(crate) fn advise(line: &str) -> Vec<Problem> {
     let mut advice = Vec::new();
     if let Some(sign) = shell_sign(line, &words) {
         let message = format!("{sign} means nothing here: no shell runs the command");
-        advice.push(Problem::warning("shell-sign", path.clone(), message).with_hint("for a shell, say sh -c '…'"));
+        advice.push(
+            Problem::warning("shell-sign", path.clone(), message).with_hint("for a shell, say sh -c '…'"),
+        );
     }
-    if program.contains('/') && !program.starts_with('/') && !program.contains("{{") && !program.starts_with('~') {
-        let message = format!("{} is looked for in the directory of the run, which is empty at first", quoted(program));
+    if program.contains('/')
+        && !program.starts_with('/')
+        && !program.contains("{{")
+        && !program.starts_with('~')
+    {
+        let message =
+            format!("{} is looked for in the directory of the run, which is empty at first", quoted(program));
         let told = Problem::warning("relative-program", path, message);
         advice.push(told.with_hint("give the whole path of the program"));
     }
@@ -61,9 +68,9 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
         }
         before = c;
     }
-    let sign = SIGNS.iter().find(|sign| {
-        words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign)
-    });
+    let sign = SIGNS
+        .iter()
+        .find(|sign| words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign));
     sign.map(ToString::to_string)
 }
 
@@ -105,7 +112,8 @@ pub(crate) fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
             .into_iter()
             .collect(),
         Value::Array(items) => {
-            let found = items.iter().enumerate().map(|(index, item)| advise_comments(item, &path.item(index)));
+            let found =
+                items.iter().enumerate().map(|(index, item)| advise_comments(item, &path.item(index)));
             found.flatten().collect()
         }
         Value::Object(fields) => {
@@ -183,9 +191,13 @@ mod tests {
     #[test]
     fn impossible_names_of_variables_are_told() {
         let told = |name: &str| advise_environment([name].into_iter()).first().map(ToString::to_string);
-        for (name, wanted) in
-            [("", "no environment"), ("A=B", "no environment"), ("A B", "no shell"), ("1A", "no shell"), ("A-B", "no shell")]
-        {
+        for (name, wanted) in [
+            ("", "no environment"),
+            ("A=B", "no environment"),
+            ("A B", "no shell"),
+            ("1A", "no shell"),
+            ("A-B", "no shell"),
+        ] {
             assert!(told(name).is_some_and(|told| told.contains(wanted)), "{name}");
         }
         assert!(told("A_1").is_none() && told("_x").is_none());

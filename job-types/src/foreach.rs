@@ -127,7 +127,8 @@ impl JobType for Foreach {
         let limit = parameters.limit.unwrap_or(settings.foreach_limit);
         if limit > settings.foreach_max_limit {
             let most = settings.foreach_max_limit;
-            let message = format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
+            let message =
+                format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
             return vec![Problem::warning("too-many-items", path.field("limit"), message)];
         }
         match &parameters.foreach {

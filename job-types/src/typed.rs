@@ -64,7 +64,11 @@ pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
     let mut named: Vec<Named> = Vec::new();
     for step in composite.plan(job, &rendered).map(|plan| plan.steps).unwrap_or_default() {
         if named.last().is_none_or(|before| before.job_id != step.job_id) {
-            named.push(Named { job_id: step.job_id, path: JsonPath::root().field("payload"), uses: Uses::Step });
+            named.push(Named {
+                job_id: step.job_id,
+                path: JsonPath::root().field("payload"),
+                uses: Uses::Step,
+            });
         }
     }
     named

@@ -48,7 +48,10 @@ impl Catalog for Database {
             let rows =
                 statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows.into_iter().filter_map(|(id, spec)| Some((JobId::stored(id).ok()?, parse(&spec)))).collect())
+            Ok(rows
+                .into_iter()
+                .filter_map(|(id, spec)| Some((JobId::stored(id).ok()?, parse(&spec))))
+                .collect())
         })
         .await
     }

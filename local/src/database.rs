@@ -220,7 +220,8 @@ fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
                 && std::fs::metadata(&log).map_or(true, |log| log.len() == 0) =>
         {
-            let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let escaped =
+                path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
             let uri = format!("file:{escaped}?immutable=1");
             Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(looked)
         }

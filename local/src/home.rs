@@ -130,7 +130,11 @@ impl Home {
         Self::holding(path, realm, database).await
     }
 
-    async fn holding(path: PathBuf, realm: Option<&RealmName>, database: Database) -> Result<Self, HomeError> {
+    async fn holding(
+        path: PathBuf,
+        realm: Option<&RealmName>,
+        database: Database,
+    ) -> Result<Self, HomeError> {
         let found = database.realm().await?.fields.realm.clone();
         if let Some(wanted) = realm.filter(|wanted| **wanted != found) {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::letter::{self, Letter};
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, count, load, newest, no_json, read, read_if_good, run_of, stored, text, tree,
+    LOAD_WITH_SPEC, beginning, broken, count, load, newest, no_json, read, read_if_good, run_of, stored,
+    text, tree,
 };
 
 /// Runs removed at a time once they have expired.

@@ -76,7 +76,9 @@ pub(crate) fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Ru
 pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Result<usize, rusqlite::Error> {
     let sql = match query.since {
         None => "SELECT key, status, job_id, 0 FROM runs",
-        Some(_) => "SELECT key, status, job_id, json_extract(record, '$.ts_dispatch') FROM runs WHERE json_valid(record)",
+        Some(_) => {
+            "SELECT key, status, job_id, json_extract(record, '$.ts_dispatch') FROM runs WHERE json_valid(record)"
+        }
     };
     let since = query.since.map(|since| since.timestamp_micros());
     let mut statement = connection.prepare_cached(sql)?;

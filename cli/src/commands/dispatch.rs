@@ -40,7 +40,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         Some(file) => taking.file(file, options.key.as_deref(), zone.tz()).await,
         None => {
             let requests = from_options(&options, zone)?;
-            if let (Some(at), Some(When::At(instant))) = (&options.at, requests.first().map(|request| request.when))
+            if let (Some(at), Some(When::At(instant))) =
+                (&options.at, requests.first().map(|request| request.when))
                 && instant < SystemClock.now()
             {
                 note(global, &[format!("--at {at} is past: what is asked for starts now")]);
@@ -110,7 +111,8 @@ impl Taking<'_> {
         key: Option<&str>,
         zone: chrono_tz::Tz,
     ) -> Result<(), Failure> {
-        let mut keys = key.map(Keys::new).transpose().map_err(|error| Failure::Wrong(format!("--key: {error}")))?;
+        let mut keys =
+            key.map(Keys::new).transpose().map_err(|error| Failure::Wrong(format!("--key: {error}")))?;
         let mut batches = requests::read(file, zone);
         let mut broken = None;
         while let Some(batch) = batches.recv().await {
@@ -160,7 +162,8 @@ impl Taking<'_> {
         for (name, outcome) in names.into_iter().zip(outcomes) {
             match outcome {
                 Ok(accepted) => {
-                    *(if accepted.existing { &mut self.counts.existing } else { &mut self.counts.taken }) += 1;
+                    *(if accepted.existing { &mut self.counts.existing } else { &mut self.counts.taken }) +=
+                        1;
                     lines.push_str(&self.accept(accepted));
                 }
                 Err(DispatchError::Store(error)) => unreachable = Some(Failure::from(error)),

@@ -13,7 +13,7 @@ use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
 use crate::follow::trees;
 use crate::labels::labels;
-use crate::output::{Column, columns, note, print};
+use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
 use crate::printed::{Stream, places};
 use crate::realm::Realm;
 use crate::view;
@@ -78,7 +78,8 @@ async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
     let small = id.to_ascii_lowercase();
     let hex = small.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     if hex && small.len() < MIN_PREFIX {
-        let message = format!("{} is too short for the beginning of an id: give {MIN_PREFIX} characters", quoted(id));
+        let message =
+            format!("{} is too short for the beginning of an id: give {MIN_PREFIX} characters", quoted(id));
         return Err(Failure::Wrong(message));
     }
     if !hex || small.len() > 36 {
@@ -120,7 +121,9 @@ async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, F
     if looked_up {
         // Others that are not listed may begin the same.
         for id in &ids {
-            while shown < id.len() && store.beginning(&id[..shown], 2).await?.is_some_and(|found| found.len() > 1) {
+            while shown < id.len()
+                && store.beginning(&id[..shown], 2).await?.is_some_and(|found| found.len() > 1)
+            {
                 shown += 1;
             }
         }
@@ -135,9 +138,11 @@ async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Fa
         return super::run::show(global, store, &runs).await;
     }
     let seen = seen(realm, &runs).await?;
-    let characters = if global.output == Format::Wide { usize::MAX } else { shown_characters(store, &runs).await? };
+    let characters =
+        if global.output == Format::Wide { usize::MAX } else { shown_characters(store, &runs).await? };
     let id = |run: &Run| {
-        let (id, steps) = run.key.as_str().split_at(run.key.as_str().find('/').unwrap_or(run.key.as_str().len()));
+        let (id, steps) =
+            run.key.as_str().split_at(run.key.as_str().find('/').unwrap_or(run.key.as_str().len()));
         format!("{}{steps}", id.get(..characters).unwrap_or(id))
     };
     let rows: Vec<Vec<String>> = runs
@@ -234,8 +239,8 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
     let mut notes = Vec::new();
     for (_, (stream, place)) in &all {
         let there = match stream {
-            Stream::Stdout => realm.outputs().copy(place, &mut std::io::stdout()).await?,
-            Stream::Stderr => realm.outputs().copy(place, &mut std::io::stderr()).await?,
+            Stream::Stdout => realm.outputs().copy(place, &mut *foreign_stdout()).await?,
+            Stream::Stderr => realm.outputs().copy(place, &mut *foreign_stderr()).await?,
         };
         if !there {
             notes.push(format!("it is gone from {place}"));
@@ -251,7 +256,8 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
 }
 
 fn log_lines(run: &Run) -> Vec<String> {
-    let mut lines = vec![format!("run {} of {} on worker {}", run.run_id, escaped(run.job_id.as_str()), run.worker)];
+    let mut lines =
+        vec![format!("run {} of {} on worker {}", run.run_id, escaped(run.job_id.as_str()), run.worker)];
     for event in &run.log.entries {
         let at = event.at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S%.3f");
         let info = match &event.info {

@@ -6,7 +6,8 @@ use crate::pumice::Pumice;
 
 fn realm() -> Pumice {
     let pumice = Pumice::new();
-    let job = |id: &str| json!({ "job_id": id, "type": "log", "worker": "w", "enabled": true, "payload": null });
+    let job =
+        |id: &str| json!({ "job_id": id, "type": "log", "worker": "w", "enabled": true, "payload": null });
     pumice.write("jobs.json", json!([job("a"), job("b")]).to_string());
     assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
     pumice
@@ -27,7 +28,13 @@ fn more_requests_than_any_batch_are_taken() {
     let printed = pumice.run(&["dispatch", "--file", "many.txt"]);
     assert_eq!(printed.status, 2, "{}", printed.err);
     assert_eq!((count(&pumice), printed.out.lines().count()), (10_510, 10_510));
-    for wanted in ["refused: nowhere: no such job", "refused: line 10502: ", "2 of 10512 requests refused", "10510 taken, 2 refused", "so far 10000 taken"] {
+    for wanted in [
+        "refused: nowhere: no such job",
+        "refused: line 10502: ",
+        "2 of 10512 requests refused",
+        "10510 taken, 2 refused",
+        "so far 10000 taken",
+    ] {
         assert!(printed.err.contains(wanted), "{wanted}: {}", printed.err);
     }
 }
@@ -61,7 +68,10 @@ fn results_for_programs_are_one_document() {
     let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "a\n".repeat(1_200));
     assert_eq!(accepted(&printed), Some(1_200));
     let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "nowhere\n");
-    assert_eq!((accepted(&printed), printed.json()["refused"][0]["request"].as_str()), (Some(0), Some("nowhere")));
+    assert_eq!(
+        (accepted(&printed), printed.json()["refused"][0]["request"].as_str()),
+        (Some(0), Some("nowhere"))
+    );
     let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "[{\"job_id\": \"a\"}, ");
     assert_eq!((printed.status, accepted(&printed)), (2, Some(1)), "{printed:?}");
     assert!(printed.err.contains("nothing further was read (1 taken)"), "{printed:?}");

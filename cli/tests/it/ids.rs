@@ -63,7 +63,9 @@ fn requests_for_odd_job_ids_are_refused_with_the_rule() {
         let list = json!([{ "job_id": "ok" }, { "job_id": id }]).to_string();
         let printed = pumice.feed(&["dispatch", "--file", "-"], list);
         assert!(printed.status == 2 && printed.err.contains(rule), "{id:?}: {printed:?}");
-        for arguments in [&["dispatch", "--", id][..], &["render", "--", id], &["run", "--jobs", "jobs.json", "--", id]] {
+        for arguments in
+            [&["dispatch", "--", id][..], &["render", "--", id], &["run", "--jobs", "jobs.json", "--", id]]
+        {
             let printed = pumice.run(arguments);
             assert!(printed.status == 2 && printed.err.contains(rule), "{arguments:?}: {printed:?}");
         }

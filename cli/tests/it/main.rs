@@ -3,12 +3,12 @@
 mod bad_input;
 mod batches;
 mod examples;
+mod ids;
+mod people;
 mod pumice;
+mod readers;
 mod reasons;
 mod run;
 mod serve;
-mod ids;
-mod people;
-mod readers;
 mod specs;
 mod warnings;

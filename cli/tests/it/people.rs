@@ -99,8 +99,17 @@ fn steps_show_their_item_and_their_attempt() {
         "parameters": { "foreach": { "type": "range", "name": "n", "start": 5, "stop": 7 }, "can_fail": true } });
     let again = json!({ "job_id": "again", "type": "chain", "worker": "core", "enabled": true, "payload": "low", "iteration_limit": 2 });
     let off = json!({ "job_id": "off", "type": "log", "worker": "core", "enabled": false, "payload": null });
-    let skips = json!({ "job_id": "skips", "type": "chain", "worker": "core", "enabled": true, "payload": "off" });
-    let jobs = json!([each, range, again, off, skips, shell("one", "test \"{{ globals.customer }}\" = 12"), shell("low", "exit 3")]);
+    let skips =
+        json!({ "job_id": "skips", "type": "chain", "worker": "core", "enabled": true, "payload": "off" });
+    let jobs = json!([
+        each,
+        range,
+        again,
+        off,
+        skips,
+        shell("one", "test \"{{ globals.customer }}\" = 12"),
+        shell("low", "exit 3")
+    ]);
     pumice.write("jobs.json", jobs.to_string());
     let tree = |job: &str| pumice.run(&["run", "--jobs", "jobs.json", job]).out;
     let shown = tree("each");
@@ -109,7 +118,10 @@ fn steps_show_their_item_and_their_attempt() {
     let shown = tree("range");
     assert!(shown.contains("one (item 0: n=5)") && shown.contains("one (item 1: n=6)"), "{shown}");
     let shown = tree("again");
-    assert!(shown.contains("low (attempt 1)  failed") && shown.contains("low (attempt 2)  failed"), "{shown}");
+    assert!(
+        shown.contains("low (attempt 1)  failed") && shown.contains("low (attempt 2)  failed"),
+        "{shown}"
+    );
     let shown = tree("skips");
     assert!(shown.contains("off  skipped") && shown.contains("the job is not enabled"), "{shown}");
 }
@@ -118,7 +130,8 @@ fn steps_show_their_item_and_their_attempt() {
 fn waiting_and_orphaned_runs_say_so() {
     let pumice = Pumice::new();
     let mut alone = shell("alone", "touch started; exec sleep 600");
-    alone["parameters"]["args"][0] = format!("touch {}/started; exec sleep 600", pumice.path().display()).into();
+    alone["parameters"]["args"][0] =
+        format!("touch {}/started; exec sleep 600", pumice.path().display()).into();
     alone["overlap"] = "queue".into();
     apply(&pumice, &json!([alone, log("other")]));
     let mut server = pumice.serve();
@@ -132,7 +145,10 @@ fn waiting_and_orphaned_runs_say_so() {
     server.0.kill().expect("killed");
     server.0.wait().expect("gone");
     let orphan = shown(&first);
-    assert!(orphan.out.contains("its server is gone") && orphan.err.contains("goes on when one serves again"), "{orphan:?}");
+    assert!(
+        orphan.out.contains("its server is gone") && orphan.err.contains("goes on when one serves again"),
+        "{orphan:?}"
+    );
     assert!(pumice.run(&["runs", "list"]).out.contains("its server is gone"));
     assert!(shown(&second).err.contains("nothing serves this folder"), "{:?}", shown(&second));
     // Cancelled meanwhile, it does not say that it never ran.
@@ -140,7 +156,11 @@ fn waiting_and_orphaned_runs_say_so() {
     assert_eq!(pumice.run(&["runs", "cancel", &second]).status, 0);
     let _again = pumice.serve();
     wait_until(|| shown(&first).out.contains("cancelled"));
-    assert!(!shown(&first).out.lines().next().unwrap_or_default().contains("before it ran"), "{:?}", shown(&first));
+    assert!(
+        !shown(&first).out.lines().next().unwrap_or_default().contains("before it ran"),
+        "{:?}",
+        shown(&first)
+    );
     assert!(shown(&second).out.contains("before it ran"), "{:?}", shown(&second));
 }
 
@@ -174,7 +194,9 @@ fn what_jobs_print_does_not_act_on_a_terminal() {
         assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{printed:?}");
     }
     assert!(printed.out.contains("\\x1b[2J\\x07evil \\u{202e}gnp"), "{printed:?}");
-    for arguments in [&["runs", "list"][..], &["runs", "show", "latest"], &["runs", "show", "latest", "-o", "wide"]] {
+    for arguments in
+        [&["runs", "list"][..], &["runs", "show", "latest"], &["runs", "show", "latest", "-o", "wide"]]
+    {
         let printed = pumice.run(&[&["--home", "kept"], arguments].concat());
         assert!(!printed.out.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{printed:?}");
     }
@@ -210,7 +232,12 @@ fn a_closed_pipe_is_no_failure_of_any_command() {
         &["template", "x"],
         &["dispatch", "a"],
     ] {
-        let mut child = pumice.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = pumice
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
         let err = String::from_utf8_lossy(&output.stderr);

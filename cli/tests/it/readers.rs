@@ -31,7 +31,10 @@ fn byte_order_mark_is_skipped_by_every_reader() {
     let each = json!({ "job_id": "each", "type": "foreach", "worker": "w", "enabled": true, "payload": "b",
         "parameters": { "foreach": { "type": "jsonl", "filename": pumice.path().join("items.jsonl") } } });
     pumice.write("items.jsonl", format!("{MARK}{{\"x\": 1}}\n{{\"x\": 2}}\n"));
-    pumice.write("each.json", json!([each, serde_json::from_str::<serde_json::Value>(&spec("b")).expect("JSON")]).to_string());
+    pumice.write(
+        "each.json",
+        json!([each, serde_json::from_str::<serde_json::Value>(&spec("b")).expect("JSON")]).to_string(),
+    );
     let printed = pumice.run(&["run", "--jobs", "each.json", "each", "-o", "json"]);
     assert_eq!(printed.run_of("each")["result"]["foreach_len"], 2, "{printed:?}");
     pumice.write("wide.yaml", [0xff, 0xfe, b'a', 0]);
@@ -41,7 +44,9 @@ fn byte_order_mark_is_skipped_by_every_reader() {
 #[test]
 fn extensions_may_be_in_capitals() {
     let pumice = Pumice::new();
-    for (name, text) in [("a.YAML", yaml("a")), ("b.YML", yaml("b")), ("c.JSON", spec("c")), ("d.Yml", yaml("d"))] {
+    for (name, text) in
+        [("a.YAML", yaml("a")), ("b.YML", yaml("b")), ("c.JSON", spec("c")), ("d.Yml", yaml("d"))]
+    {
         pumice.write(&format!("jobs/{name}"), text);
     }
     assert_eq!(pumice.run(&["check", "jobs", "-o", "json"]).json()["jobs"], json!(["a", "b", "c", "d"]));
@@ -51,7 +56,8 @@ fn extensions_may_be_in_capitals() {
 fn yaml_of_every_form_is_read() {
     let pumice = Pumice::new();
     pumice.write("many.yaml", format!("# two jobs\n---\n{}---\n{}---\n# no third\n", yaml("a"), yaml("b")));
-    let merged = "- &base {job_id: c, type: log, worker: w, enabled: true, payload: null}\n- <<: *base\n  job_id: d\n";
+    let merged =
+        "- &base {job_id: c, type: log, worker: w, enabled: true, payload: null}\n- <<: *base\n  job_id: d\n";
     pumice.write("merged.yaml", merged);
     pumice.write("empty.yaml", "# to be written\n");
     let printed = pumice.run(&["check", "many.yaml", "merged.yaml", "empty.yaml", "-o", "json"]);
@@ -77,7 +83,13 @@ fn what_would_lose_something_is_refused_by_every_reader() {
         (pumice.run(&["template", "--context", "vars.yaml", "{{ x }}"]), "more than 64 bits"),
         (pumice.run(&["state", "put", "x", big]), "more than 64 bits"),
         (pumice.run(&["state", "put", "x", r#"{"a": 1, "a": 2}"#]), "given twice"),
-        (pumice.feed(&["dispatch", "--file", "-"], format!(r#"{{"job_id": "a", "globals": {{"x": {big}}}}}"#)), "more than 64 bits"),
+        (
+            pumice.feed(
+                &["dispatch", "--file", "-"],
+                format!(r#"{{"job_id": "a", "globals": {{"x": {big}}}}}"#),
+            ),
+            "more than 64 bits",
+        ),
         (pumice.feed(&["dispatch", "--file", "-"], twice), "the key \"x\" is given twice"),
         (pumice.feed(&["dispatch", "--file", "-"], format!("[{twice}]")), "the key \"x\" is given twice"),
     ] {
@@ -114,7 +126,10 @@ fn many_brackets_are_refused_at_once() {
     pumice.run(&["apply", "ok.json"]);
     let printed = pumice.run(&["check", "a.yaml", "b.yaml", "c.json"]);
     assert!(printed.status == 2 && printed.err.contains("3 problems"), "{printed:?}");
-    assert!(printed.err.contains("brackets are open at once") && printed.err.contains("recursion limit"), "{printed:?}");
+    assert!(
+        printed.err.contains("brackets are open at once") && printed.err.contains("recursion limit"),
+        "{printed:?}"
+    );
     for body in [brackets.clone(), "{\"a\":".repeat(20_000)] {
         let printed = pumice.feed(&["dispatch", "--file", "-"], body);
         assert_eq!(printed.status, 2, "{printed:?}");
@@ -148,7 +163,12 @@ fn messages_cut_what_is_long() {
         pumice.feed(&["dispatch", "--file", "-"], format!("{{\"job_id\": \"a\", \"{long}\": 1}}")),
     ] {
         assert_eq!(printed.status, 2);
-        assert!(printed.err.len() < 1_000 && printed.err.contains('…'), "{} {}", printed.err.len(), &printed.err[..200]);
+        assert!(
+            printed.err.len() < 1_000 && printed.err.contains('…'),
+            "{} {}",
+            printed.err.len(),
+            &printed.err[..200]
+        );
     }
 }
 
@@ -166,7 +186,11 @@ fn homes_that_are_no_folders_are_told_from_those_without_a_realm() {
     let pumice = Pumice::new();
     pumice.write("file", "x");
     std::os::unix::fs::symlink("/nowhere/at/all", pumice.path().join("dangling")).expect("a link");
-    for (home, wanted) in [("file", "it is a file, not a folder"), ("dangling", "a link that leads nowhere"), ("none", "there is no realm")] {
+    for (home, wanted) in [
+        ("file", "it is a file, not a folder"),
+        ("dangling", "a link that leads nowhere"),
+        ("none", "there is no realm"),
+    ] {
         for command in [&["jobs", "list"][..], &["dispatch", "a"]] {
             let printed = pumice.run(&[&["--home", home], command].concat());
             assert!(printed.status >= 2 && printed.err.contains(wanted), "{home}: {printed:?}");

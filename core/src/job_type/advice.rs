@@ -133,14 +133,19 @@ impl RealmSpec {
         for name in self.document.keys().filter(|name| known().all(|known| known != name.as_str())) {
             // lava's users keep fields of their own in a realm: only what looks like a slip is told.
             if let Some(meant) = nearest(name, known()) {
-                let told = Problem::warning("unknown-field", root.field(name), "no field of this name is read");
+                let told =
+                    Problem::warning("unknown-field", root.field(name), "no field of this name is read");
                 advice.push(told.with_hint(format!("did you mean {meant:?}?")));
             }
         }
         let config = root.field("config");
         for name in self.fields.config.iter().flat_map(|config| config.keys()) {
             if !Settings::is_known(name) {
-                let mut told = Problem::warning("unknown-setting", config.field(name), "no setting of this name is read");
+                let mut told = Problem::warning(
+                    "unknown-setting",
+                    config.field(name),
+                    "no setting of this name is read",
+                );
                 told.hint = did_you_mean(name, Settings::names());
                 advice.push(told);
             }
@@ -150,8 +155,11 @@ impl RealmSpec {
             let bucket = place.as_deref().and_then(bucket_of);
             if let Some(bucket) = bucket.filter(|bucket| !is_bucket_name(bucket)) {
                 let what = show(&serde_json::Value::from(bucket));
-                let told =
-                    Problem::warning("bucket-name", root.field(name), format!("{what} is no name of a bucket"));
+                let told = Problem::warning(
+                    "bucket-name",
+                    root.field(name),
+                    format!("{what} is no name of a bucket"),
+                );
                 advice.push(told.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
             }
         }
@@ -225,7 +233,10 @@ mod tests {
         for (fields, wanted) in [
             (json!({ "timeout": 0 }), "timeout: no time at all"),
             (json!({ "timeout": "0s" }), "timeout: no time at all"),
-            (json!({ "globals": { "a": { "day": ["{{ start }}"] } } }), "globals.a.day[0]: globals are never rendered"),
+            (
+                json!({ "globals": { "a": { "day": ["{{ start }}"] } } }),
+                "globals.a.day[0]: globals are never rendered",
+            ),
             (json!({ "enabled": "{{ globls.x }}" }), "enabled: nothing gives the variable \"globls\""),
             (json!({ "event_log": { "x": "{{ nowhere }}" } }), "event_log.x: nothing gives"),
         ] {
@@ -234,6 +245,9 @@ mod tests {
             let told = of_job(&fields);
             assert!(told.len() == 1 && told[0].starts_with(wanted), "{fields}: {told:?}");
         }
-        assert_eq!(of_job(&json!({ "enabled": "{{ globals.x }}", "timeout": "1s", "globals": { "x": "{" } })), [] as [&str; 0]);
+        assert_eq!(
+            of_job(&json!({ "enabled": "{{ globals.x }}", "timeout": "1s", "globals": { "x": "{" } })),
+            [] as [&str; 0]
+        );
     }
 }

@@ -131,7 +131,12 @@ pub trait JobType: Send + Sync {
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
     /// Warnings about a job of this type that holds: what is allowed, but probably not meant. None by default.
-    fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &pumice_template::Renderer) -> Vec<Problem> {
+    fn advise(
+        &self,
+        job: &JobSpec,
+        settings: &Settings,
+        renderer: &pumice_template::Renderer,
+    ) -> Vec<Problem> {
         let _ = (job, settings, renderer);
         Vec::new()
     }

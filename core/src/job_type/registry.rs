@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{Action, JobType};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
-use crate::text::quoted;
 use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, Settings};
+use crate::text::quoted;
 
 /// Two plugins with one name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,7 +171,8 @@ impl Registry {
 
     fn unknown_type(&self, name: &str) -> Problem {
         let known = || self.types.keys().copied();
-        let mut problem = Problem::new(JsonPath::root().field("type"), format!("no such job type {}", quoted(name)));
+        let mut problem =
+            Problem::new(JsonPath::root().field("type"), format!("no such job type {}", quoted(name)));
         problem.hint = did_you_mean(name, known()).or_else(|| Some(list_of(known())));
         problem
     }

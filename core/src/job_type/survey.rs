@@ -58,9 +58,11 @@ impl Registry {
         for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
             let path = JsonPath::root().field(when.field());
             for (index, spec) in actions.get(when).unwrap_or_default().iter().enumerate() {
-                let found = self.action(spec.kind()).map(|action| action.names(&spec.fields())).unwrap_or_default();
+                let found =
+                    self.action(spec.kind()).map(|action| action.names(&spec.fields())).unwrap_or_default();
                 let path = path.item(index);
-                named.extend(found.into_iter().map(|one| Named { path: path.join(one.path.as_str()), ..one }));
+                named
+                    .extend(found.into_iter().map(|one| Named { path: path.join(one.path.as_str()), ..one }));
             }
         }
         // Which job a template names shows when it is rendered.
@@ -73,7 +75,10 @@ impl Registry {
     pub fn survey_realm(&self, realm: &RealmSpec, jobs: &[Surveyed<'_>]) -> Vec<Problem> {
         let known = || jobs.iter().map(|one| one.job.fields.job_id.as_str());
         let named = self.named_by_actions(&realm.actions()).into_iter();
-        named.filter(|one| known().all(|id| id != one.job_id.as_str())).map(|one| unknown_job(one, known())).collect()
+        named
+            .filter(|one| known().all(|id| id != one.job_id.as_str()))
+            .map(|one| unknown_job(one, known()))
+            .collect()
     }
 
     /// Warnings about the jobs that were given, by their place: steps that are no jobs or are another
@@ -120,7 +125,8 @@ impl Survey<'_> {
                 };
                 let theirs = &self.jobs[other].job.fields.worker;
                 if one.uses == Uses::Step && theirs != worker {
-                    let message = format!("the step {name} is for worker {theirs}, not {worker}, and always fails");
+                    let message =
+                        format!("the step {name} is for worker {theirs}, not {worker}, and always fails");
                     told.push((index, Problem::warning("other-worker", one.path.clone(), message)));
                 }
             }
@@ -135,7 +141,7 @@ impl Survey<'_> {
         for circle in self.find_circles() {
             let mut members = circle.clone();
             members.sort_unstable();
-            if circle.len() < 2 || !seen.insert(members.clone()) {
+            if !seen.insert(members.clone()) {
                 continue;
             }
             let Some(at) = members.into_iter().find(|index| self.jobs[*index].given) else { continue };
@@ -150,11 +156,15 @@ impl Survey<'_> {
                 matches!(self.jobs[*index].job.fields.overlap, Some(Overlap::Queue | Overlap::Skip))
             });
             let what = match (steps, locks) {
-                (true, true) => "with overlap, the last one meets the lock that a run above it holds".to_owned(),
+                _ if circle.len() == 1 => "a job may not start itself: that is always refused".to_owned(),
+                (true, true) => {
+                    "with overlap, the last one meets the lock that a run above it holds".to_owned()
+                }
                 (true, false) => format!("it fails {MAX_DEPTH} levels down at the latest"),
                 (false, _) => format!("it is stopped after {MAX_DEPTH} levels"),
             };
-            let mut names: Vec<String> = way.iter().map(|index| escaped(self.id(*index)).into_owned()).collect();
+            let mut names: Vec<String> =
+                way.iter().map(|index| escaped(self.id(*index)).into_owned()).collect();
             if names.len() > MAX_NAMED {
                 names.splice(MAX_NAMED / 2..names.len() - MAX_NAMED / 2, ["…".to_owned()]);
             }
@@ -175,7 +185,9 @@ impl Survey<'_> {
         let next: Vec<Vec<usize>> = self
             .named
             .iter()
-            .map(|named| named.iter().filter_map(|one| self.by_id.get(one.job_id.as_str()).copied()).collect())
+            .map(|named| {
+                named.iter().filter_map(|one| self.by_id.get(one.job_id.as_str()).copied()).collect()
+            })
             .collect();
         let mut marks = vec![Mark::New; next.len()];
         let mut circles = Vec::new();

@@ -70,10 +70,15 @@ fn visit(value: &Value, path: &JsonPath, each: &mut dyn FnMut(&str, &JsonPath)) 
 
 fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Option<Problem> {
     let warning = |whole: &str, hint: Option<String>| {
-        let told = Problem::warning("unknown-variable", path.clone(), format!("nothing gives the variable {}", quoted(whole)));
+        let told = Problem::warning(
+            "unknown-variable",
+            path.clone(),
+            format!("nothing gives the variable {}", quoted(whole)),
+        );
         Some(Problem { hint, ..told })
     };
-    let whole = || std::iter::once(&used.name).chain(&used.members).map(String::as_str).collect::<Vec<_>>().join(".");
+    let whole =
+        || std::iter::once(&used.name).chain(&used.members).map(String::as_str).collect::<Vec<_>>().join(".");
     let name = used.name.as_str();
     if !ROOTS.contains(&name) && !more.contains(&name) {
         let known = || ROOTS.into_iter().chain(more.iter().copied()).chain(["utils"]);
@@ -88,14 +93,16 @@ fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Op
     match name {
         "job" => {
             let known = || job.document.keys().map(String::as_str).chain(OF_JOB).chain(schema_fields());
-            (!known().any(|known| known == member)).then(|| warning(&whole(), did_you_mean(member, known())))?
+            (!known().any(|known| known == member))
+                .then(|| warning(&whole(), did_you_mean(member, known())))?
         }
         "state" => {
             let declared = keys(job.document.get("state"));
             let known = || declared.iter().map(String::as_str);
             let hint = || {
-                did_you_mean(member, known())
-                    .or_else(|| Some("templates see the state items that the job declares under state".to_owned()))
+                did_you_mean(member, known()).or_else(|| {
+                    Some("templates see the state items that the job declares under state".to_owned())
+                })
             };
             (!known().any(|known| known == member)).then(|| warning(&whole(), hint()))?
         }
@@ -105,7 +112,8 @@ fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Op
         }
         "globals" | "vars" => {
             let parameters = job.parameters();
-            let given = keys(if name == "vars" { parameters.get("vars") } else { job.document.get("globals") });
+            let given =
+                keys(if name == "vars" { parameters.get("vars") } else { job.document.get("globals") });
             let known = || given.iter().map(String::as_str);
             if known().any(|known| known == member) {
                 return None;
@@ -145,7 +153,10 @@ mod tests {
     #[test]
     fn variables_that_nothing_gives_are_told() {
         for (text, wanted) in [
-            ("{{ globls.region }}", "payload[0]: nothing gives the variable \"globls\" (did you mean \"globals\"?)"),
+            (
+                "{{ globls.region }}",
+                "payload[0]: nothing gives the variable \"globls\" (did you mean \"globals\"?)",
+            ),
             ("{{ nowhere }}", "(known: globals, job, realm, state, start, ustart, vars, utils)"),
             ("{{ result.error }}", "\"result\""),
             ("{{ job.jobid }}", "\"job.jobid\" (did you mean \"job_id\"?)"),

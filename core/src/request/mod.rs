@@ -249,7 +249,11 @@ pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Re
     for part in parts {
         let inner = at.entry(part).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(fields) = inner else {
-            return Err(format!("{} goes below {}, which already has a plain value", quoted(name), quoted(part)));
+            return Err(format!(
+                "{} goes below {}, which already has a plain value",
+                quoted(name),
+                quoted(part)
+            ));
         };
         at = fields;
     }

@@ -170,7 +170,10 @@ impl<'a> Walk<'a> {
         match &node.expr {
             Expr::Const(_) | Expr::Var(_) | Expr::SelfBlock(_) => {}
             Expr::Attr(base, _) | Expr::Not(base) | Expr::Neg(base) | Expr::Pos(base) => self.node(base),
-            Expr::Item(one, other) | Expr::And(one, other) | Expr::Or(one, other) | Expr::Arith(_, one, other) => {
+            Expr::Item(one, other)
+            | Expr::And(one, other)
+            | Expr::Or(one, other)
+            | Expr::Arith(_, one, other) => {
                 self.node(one);
                 self.node(other);
             }
@@ -237,7 +240,10 @@ mod tests {
             ("{% set a = b %}{{ a }}{% with c = d %}{{ c }}{% endwith %}", &["b", "d"]),
             ("{% macro m(p, q=r) %}{{ p }}{{ q }}{{ s }}{% endmacro %}{{ m(1) }}", &["r", "s"]),
             ("{% if a is defined %}{{ b | default('x') }}{{ c | d(e) }}{% endif %}", &["e"]),
-            ("{{ x if y else z }}{{ [p, (q,), {r: s}] }}{{ not t and u ~ v }}", &["p", "q", "r", "s", "t", "u", "v", "x", "y", "z"]),
+            (
+                "{{ x if y else z }}{{ [p, (q,), {r: s}] }}{{ not t and u ~ v }}",
+                &["p", "q", "r", "s", "t", "u", "v", "x", "y", "z"],
+            ),
             ("{{ range(n) | list }}{{ w[1:m] }}", &["m", "n", "w"]),
         ] {
             assert_eq!(read(source), wanted, "{source}");
