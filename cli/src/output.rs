@@ -196,18 +196,13 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
 /// Takes from the widths what is too much: from texts first, the last one first, then from paths.
 fn narrow(heading: &[Column], widths: &mut [usize]) {
     let mut over = (widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)).saturating_sub(WIDTH);
-    let text = |column: &Column| match column {
-        Column::Text(_, least) => Some(*least),
-        _ => None,
-    };
-    let path = |column: &Column| match column {
-        Column::Path(_, least) => Some(*least),
-        _ => None,
-    };
-    let kinds: [&dyn Fn(&Column) -> Option<usize>; 2] = [&text, &path];
-    for least_of in kinds {
+    for texts in [true, false] {
         for (column, width) in heading.iter().zip(widths.iter_mut()).rev() {
-            let Some(least) = least_of(column) else { continue };
+            let least = match column {
+                Column::Text(_, least) if texts => *least,
+                Column::Path(_, least) if !texts => *least,
+                _ => continue,
+            };
             let taken = over.min(width.saturating_sub(least));
             *width -= taken;
             over -= taken;
@@ -265,7 +260,7 @@ mod tests {
             for remark in ["", &"why ".repeat(60)] {
                 let row =
                     vec!["0190f3c2".to_owned(), job.to_owned(), "complete".to_owned(), remark.to_owned()];
-                let lines = columns(Format::Table, &heading, &[row.clone()]);
+                let lines = columns(Format::Table, &heading, std::slice::from_ref(&row));
                 assert!(lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
                 let wide = columns(Format::Wide, &heading, &[row]);
                 assert!(wide[1].contains(job) && wide[1].contains(remark.trim_end()), "{wide:#?}");

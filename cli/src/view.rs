@@ -190,7 +190,7 @@ pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
         .iter()
         .filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
     for root in roots {
-        branch(root, runs, seen, (String::new(), String::new()), &mut rows);
+        branch(root, runs, seen, Indent::default(), &mut rows);
     }
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     rows.into_iter()
@@ -217,21 +217,25 @@ fn reason_below<'a>(run: &'a Run, above: Option<&Run>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// A run's line, and those of what it started; `lines` begin its own and theirs.
-fn branch<'a>(
-    run: &'a Run,
-    runs: &'a [Run],
-    seen: &Seen,
-    lines: (String, String),
-    rows: &mut Vec<(String, &'a Run)>,
-) {
-    let (here, below) = lines;
+/// What lines of a tree begin with.
+#[derive(Default)]
+struct Indent {
+    /// The run's own line.
+    here: String,
+    /// The lines of what it started.
+    below: String,
+}
+
+/// A run's line, and those of what it started.
+fn branch<'a>(run: &'a Run, runs: &'a [Run], seen: &Seen, indent: Indent, rows: &mut Vec<(String, &'a Run)>) {
+    let Indent { here, below } = indent;
     let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
     rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), run));
     let children: Vec<&Run> = runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
     for (index, child) in children.iter().enumerate() {
         let last = index + 1 == children.len();
         let (corner, bar) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        branch(child, runs, seen, (format!("{below}{corner}"), format!("{below}{bar}")), rows);
+        let indent = Indent { here: format!("{below}{corner}"), below: format!("{below}{bar}") };
+        branch(child, runs, seen, indent, rows);
     }
 }

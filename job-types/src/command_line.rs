@@ -42,6 +42,11 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
         return Some(format!("{name}= before the program"));
     }
     let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word)).unwrap_or_default();
+    // A shell reads variables in what it is given; within single quotes they are meant as they stand.
+    let is_left = |quote: Option<char>| match quote {
+        None => true,
+        Some(quote) => quote == '"' && !SHELLS.contains(&program),
+    };
     let (mut quote, mut escaped, mut template) = (None, false, 0_usize);
     let mut before = ' ';
     for (at, c) in line.char_indices() {
@@ -56,10 +61,8 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
                 '\\' if quote != Some('\'') => escaped = true,
                 '\'' | '"' if quote.is_none() => quote = Some(c),
                 '\'' | '"' if quote == Some(c) => quote = None,
-                '$' if quote != Some('\'') && begins_variable(&rest[1..]) => {
-                    if quote.is_none() || !SHELLS.contains(&program) {
-                        return Some(rest.split(|c: char| c.is_whitespace() || c == '"').next()?.to_owned());
-                    }
+                '$' if begins_variable(&rest[1..]) && is_left(quote) => {
+                    return rest.split(|c: char| c.is_whitespace() || c == '"').next().map(str::to_owned);
                 }
                 '*' | '|' | ';' | '<' | '>' | '`' if quote.is_none() => return Some(c.to_string()),
                 '~' if quote.is_none() && before.is_whitespace() => return Some(c.to_string()),

@@ -49,8 +49,10 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
 const LATEST: &str = "latest";
 /// Fewest characters of an id that stand for it.
 const MIN_PREFIX: usize = 4;
-/// Fewest characters of an id in a list, where ids can be looked up by them and where they cannot.
-const MIN_SHOWN: (usize, usize) = (8, 18);
+/// Fewest characters of an id in a list, where ids can be looked up by them.
+const MIN_SHOWN: usize = 8;
+/// The same where they cannot: the time and some of the chance that ids are made of.
+const MIN_SHOWN_UNSEEN: usize = 18;
 /// Most runs among which an id is looked for where the store cannot look it up.
 const MAX_LOOKED: usize = 1_000;
 
@@ -113,7 +115,7 @@ async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, F
     ids.sort_unstable();
     ids.dedup();
     let looked_up = store.beginning("-", 1).await?.is_some();
-    let mut shown = if looked_up { MIN_SHOWN.0 } else { MIN_SHOWN.1 };
+    let mut shown = if looked_up { MIN_SHOWN } else { MIN_SHOWN_UNSEEN };
     let same = |one: &str, other: &str| one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     for pair in ids.windows(2) {
         shown = shown.max(same(&pair[0], &pair[1]) + 1);
