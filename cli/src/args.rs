@@ -212,6 +212,11 @@ fn stored_id(text: &str) -> Result<JobId, BadName> {
     JobId::stored(text)
 }
 
+/// The id of a state item that may be stored under the rules of an earlier version.
+fn stored_state(text: &str) -> Result<StateId, BadName> {
+    StateId::stored(text)
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
     /// List jobs
@@ -306,6 +311,7 @@ pub(crate) enum State {
     /// Print an item's value
     Get {
         /// The item
+        #[arg(value_parser = stored_state)]
         id: StateId,
     },
     /// Put an item, whole
@@ -330,7 +336,7 @@ pub(crate) enum State {
     /// Delete items
     Delete {
         /// The items
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required = true, value_name = "ID", value_parser = stored_state)]
         ids: Vec<StateId>,
     },
 }

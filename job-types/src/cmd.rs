@@ -10,6 +10,7 @@ use pumice_core::job_type::{
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::text::quoted;
 use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,7 @@ impl JobType for Cmd {
             let bad = words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)));
             if let Some((word, error)) = bad {
                 let mut problem = Problem::template(&root.field("payload"), &error);
-                problem.message = format!("in the argument {word:?}: {error}");
+                problem.message = format!("in the argument {}: {error}", quoted(word));
                 if renderer.check(line).is_ok() {
                     problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
                 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::pumice::Pumice;
+use crate::pumice::{Pumice, shell};
 
 const ODD: [(&str, &str); 10] = [
     ("..", "the segment \"..\""),
@@ -96,4 +96,38 @@ fn stored_job_with_an_odd_id_is_seen_and_deleted_but_not_run() {
         assert_eq!(pumice.run(&["jobs", "delete", "--", odd]).status, 0);
     }
     assert!(!pumice.path().join("out").exists() && !pumice.path().join(".pumice/out").exists());
+}
+
+#[test]
+fn run_dispatched_under_an_odd_id_is_rejected_and_makes_nothing() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", shell("odd", "echo printed").to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    assert_eq!(pumice.run(&["dispatch", "odd"]).status, 0);
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
+    let odd = "../../outside";
+    let changed = store.execute(
+        "UPDATE runs SET job_id = ?1, record = json_set(record, '$.job_id', ?1), spec = json_set(spec, '$.job.job_id', ?1)",
+        [odd],
+    );
+    assert_eq!(changed, Ok(1));
+    assert_eq!(store.execute("UPDATE messages SET body = json_set(body, '$.job_id', ?1)", [odd]), Ok(1));
+    drop(store);
+    let _server = pumice.serve();
+    let began = std::time::Instant::now();
+    let run = loop {
+        let run = pumice.run(&["runs", "list", "-o", "json"]).json()["runs"][0].clone();
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{run:#}");
+        if run["ts_end"].is_string() {
+            break run;
+        }
+    };
+    assert_eq!(run["status"], "rejected", "{run:#}");
+    assert!(run["reason"].as_str().is_some_and(|reason| reason.contains("the segment \"..\"")), "{run:#}");
+    let found = std::process::Command::new("find")
+        .arg(pumice.path())
+        .args(["-name", "outside*"])
+        .output()
+        .expect("find");
+    assert!(found.stdout.is_empty() && !pumice.path().parent().expect("a parent").join("outside").exists());
 }

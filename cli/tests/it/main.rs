@@ -4,6 +4,7 @@ mod bad_input;
 mod batches;
 mod examples;
 mod ids;
+mod limits;
 mod people;
 mod pumice;
 mod readers;
