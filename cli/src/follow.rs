@@ -151,7 +151,8 @@ impl Teller<'_> {
             if run.status.is_end() && self.ended.insert(run.key.clone()) {
                 let dim = anstyle::Style::new().dimmed();
                 for line in self.outputs.first_lines(run).await {
-                    self.say(&format!("{dim}{} |{dim:#} {line}", escaped(run.job_id.as_str())));
+                    let item = run.foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
+                    self.say(&format!("{dim}{}{item} |{dim:#} {line}", escaped(run.job_id.as_str())));
                 }
             }
         }

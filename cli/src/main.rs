@@ -13,6 +13,7 @@ mod printed;
 mod realm;
 mod requests;
 mod signals;
+mod unstarted;
 mod view;
 mod yaml;
 
@@ -65,6 +66,34 @@ fn end(failure: &failure::Failure) -> ExitCode {
     ExitCode::from(failure.status())
 }
 
+/// Writes lines of the log. On a terminal characters that change the direction of text are written out; those
+/// that control it are by whatever makes the lines.
+struct LogLine {
+    to: std::io::Stderr,
+    plain: bool,
+}
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let acts = |c: char| !c.is_control() && pumice_core::text::acts(c);
+        if self.plain || !text.contains(acts) {
+            self.to.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        let shown: String = text
+            .chars()
+            .map(|c| if acts(c) { c.escape_unicode().to_string() } else { c.to_string() })
+            .collect();
+        self.to.write_all(shown.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
 /// What `serve` does is all in its log; other commands have results to show instead.
 fn start_log(cli: &Cli) {
@@ -87,7 +116,7 @@ fn start_log(cli: &Cli) {
             // Where it cannot be written there is nobody to see it.
             let _ = to.write_all(b"\r\x1b[K");
         }
-        to
+        LogLine { plain: !to.is_terminal(), to }
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use pumice_core::document::bytes_without_mark;
 use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::request::{
     BadRequest, DispatchRequest, MAX_KEY_BYTES, Parsed, When, check_key, parse_bytes,
@@ -83,7 +84,10 @@ fn read_all(mut reader: Box<dyn BufRead>, zone: chrono_tz::Tz, to: &mut Sending)
             to.take(Err(line.too_long(lines.number)));
             break;
         };
-        let text = pumice_core::document::bytes_without_mark(bytes).trim_ascii();
+        if lines.number == 1 && matches!(bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+            return Err("UTF-16, by its first two bytes: save it as UTF-8".to_owned());
+        }
+        let text = bytes_without_mark(bytes).trim_ascii();
         if text.is_empty() || text.starts_with(b"#") {
             continue;
         }
@@ -326,6 +330,8 @@ mod tests {
         let (parsed, failed) = all("[{\"job_id\":\"a\"},\n{\"job_id\" \"b\"}]").await;
         assert_eq!(places(&parsed), ["a"]);
         assert!(failed.is_some_and(|failed| failed.contains("not JSON after request 1")));
+        let (parsed, failed) = all(b"\xff\xfea\0\n\0b\0").await;
+        assert!(parsed.is_empty() && failed.is_some_and(|failed| failed.contains("UTF-16")));
         let (_, failed) = all("[{\"job_id\":\"a\"}").await;
         assert!(failed.is_some_and(|failed| failed.contains("not JSON after request 1")));
     }

@@ -12,6 +12,7 @@ use pumice_core::text::escaped;
 use serde_json::{Value, json};
 
 use crate::labels::Labels;
+use crate::unstarted::Unstarted;
 
 /// How long a claim may have run out before the one that made it counts as gone, for clocks that differ.
 const GONE_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
@@ -25,6 +26,8 @@ pub(crate) struct Seen {
     pub(crate) served: Option<bool>,
     /// What tells steps apart.
     pub(crate) labels: Labels,
+    /// Steps that have no record.
+    pub(crate) unstarted: Vec<Unstarted>,
 }
 
 /// Why a run did not end well. One that was cancelled while its worker was lost had begun all the same.
@@ -55,6 +58,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "status": run.status,
         "reason": reason(run),
         "iteration": run.attempt,
+        "foreach_index": run.foreach_index,
         "worker": run.worker,
         "hostname": run.hostname,
         "ts_dispatch": iso(run.ts_dispatch),
@@ -194,7 +198,14 @@ pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
     }
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     rows.into_iter()
-        .map(|(label, run)| {
+        .map(|(label, row)| {
+            let run = match row {
+                Row::Run(run) => run,
+                Row::Unstarted(step) => {
+                    let (status, why) = (if step.waits { "waiting" } else { "not run" }, &step.why);
+                    return format!("{label:<width$}  {status:<10} {:>7}  {why}", "").trim_end().to_owned();
+                }
+            };
             let took = duration(run, seen.now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
             let remark = remark_with(run, reason_below(run, above), seen);
@@ -226,16 +237,34 @@ struct Indent {
     below: String,
 }
 
-/// A run's line, and those of what it started.
-fn branch<'a>(run: &'a Run, runs: &'a [Run], seen: &Seen, indent: Indent, rows: &mut Vec<(String, &'a Run)>) {
+/// A line of a tree.
+enum Row<'a> {
+    Run(&'a Run),
+    Unstarted(&'a Unstarted),
+}
+
+/// A run's line, those of what it started, and those of its steps that have not begun.
+fn branch<'a>(
+    run: &'a Run,
+    runs: &'a [Run],
+    seen: &'a Seen,
+    indent: Indent,
+    rows: &mut Vec<(String, Row<'a>)>,
+) {
     let Indent { here, below } = indent;
     let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
-    rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), run));
+    rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), Row::Run(run)));
     let children: Vec<&Run> = runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
+    let steps: Vec<&Unstarted> = seen.unstarted.iter().filter(|step| step.parent == run.key).collect();
+    let all = children.len() + steps.len();
+    let corners = |index: usize| if index + 1 == all { ("└─ ", "   ") } else { ("├─ ", "│  ") };
     for (index, child) in children.iter().enumerate() {
-        let last = index + 1 == children.len();
-        let (corner, bar) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (corner, bar) = corners(index);
         let indent = Indent { here: format!("{below}{corner}"), below: format!("{below}{bar}") };
         branch(child, runs, seen, indent, rows);
+    }
+    for (index, step) in steps.into_iter().enumerate() {
+        let (corner, _) = corners(children.len() + index);
+        rows.push((format!("{below}{corner}{}", step.label), Row::Unstarted(step)));
     }
 }

@@ -141,7 +141,8 @@ async fn jobs_of_home(
 pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
     if global.output.is_table() {
         let labels = crate::labels::labels(store, runs).await?;
-        let seen = view::Seen { now: SystemClock.now(), served: None, labels };
+        let unstarted = crate::unstarted::unstarted(store, &*registry()?, runs).await?;
+        let seen = view::Seen { now: SystemClock.now(), served: None, labels, unstarted };
         return print(global.output, &json!(null), || view::tree(runs, &seen));
     }
     print(global.output, &json!({ "runs": runs_json(store, runs).await? }), Vec::new)

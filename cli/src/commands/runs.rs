@@ -16,6 +16,7 @@ use crate::labels::labels;
 use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
 use crate::printed::{Stream, places};
 use crate::realm::Realm;
+use crate::unstarted::unstarted;
 use crate::view;
 
 /// Lists, shows and cancels runs.
@@ -185,7 +186,7 @@ async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Fa
 
 async fn seen(realm: &Realm, runs: &[Run]) -> Result<view::Seen, Failure> {
     let labels = labels(realm.runs(), runs).await?;
-    Ok(view::Seen { now: SystemClock.now(), served: realm.is_served(), labels })
+    Ok(view::Seen { now: SystemClock.now(), served: realm.is_served(), labels, unstarted: Vec::new() })
 }
 
 async fn show(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Failure> {
@@ -198,7 +199,8 @@ async fn show(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Failur
     // A list leaves out what is large.
     let whole = store.load_with_spec(key).await?;
     let root = whole.as_ref().map_or(root, |(whole, _)| whole);
-    let seen = seen(realm, &runs).await?;
+    let unstarted = unstarted(store, &*registry()?, &runs).await?;
+    let seen = view::Seen { unstarted, ..seen(realm, &runs).await? };
     print(global.output, &Value::Null, || {
         let mut lines = view::tree(&runs, &seen);
         lines.push(String::new());

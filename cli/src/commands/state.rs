@@ -4,7 +4,7 @@ use pumice_core::document::parse_json;
 use pumice_core::message::iso;
 use pumice_core::ports::{Clock, StateItem, StateType};
 use pumice_core::spec::is_reserved_global;
-use pumice_core::text::escaped;
+use pumice_core::text::{escaped, shown};
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
@@ -26,14 +26,17 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
     match command {
         State::Get { id } => {
             let found = store.get(std::slice::from_ref(&id), now).await?.pop().flatten();
-            let Some(item) = found else { return Err(Failure::Wrong(format!("no such state item {id}"))) };
+            let Some(item) = found else {
+                return Err(Failure::Wrong(format!("no such state item {}", shown(id.as_str()))));
+            };
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
             print(format, &item.value, Vec::new)
         }
         State::Put { id, value, ttl, raw, publisher } => {
             if is_reserved_global(id.as_str()) {
                 return Err(Failure::Wrong(format!(
-                    "the state id {id} is reserved: ids beginning with lava are the engine's own"
+                    "the state id {} is reserved: ids beginning with lava are the engine's own",
+                    shown(id.as_str())
                 )));
             }
             let settings = realm.site().await?.settings.clone();
@@ -76,7 +79,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             let mut missing = Vec::new();
             for id in ids {
                 if !catalog.delete_state(id.clone()).await? {
-                    missing.push(id.to_string());
+                    missing.push(shown(id.as_str()));
                 }
             }
             if missing.is_empty() {

@@ -131,3 +131,21 @@ fn run_dispatched_under_an_odd_id_is_rejected_and_makes_nothing() {
         .expect("find");
     assert!(found.stdout.is_empty() && !pumice.path().parent().expect("a parent").join("outside").exists());
 }
+
+#[test]
+fn action_that_renders_to_an_odd_id_fails_with_the_rule() {
+    let pumice = Pumice::new();
+    let mut job = log("a");
+    job["on_success"] = json!([{ "action": "dispatch", "job_id": "{{ globals.target }}" }]);
+    pumice.write("jobs.json", job.to_string());
+    for (id, rule) in ODD.into_iter().filter(|(id, _)| !id.contains('\u{1b}')) {
+        let target = format!("target={id}");
+        let printed = pumice.run(&["run", "--jobs", "jobs.json", "a", "-g", &target, "-o", "json"]);
+        let log = printed.run_of("a")["log"].clone();
+        let failed = log.as_array().expect("a log").iter().find(|entry| entry["status"] == "action_failed");
+        assert!(
+            failed.is_some_and(|entry| entry.to_string().contains(&rule.replace('"', "\\\""))),
+            "{id:?}: {log:#}"
+        );
+    }
+}

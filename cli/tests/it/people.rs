@@ -98,6 +98,7 @@ fn steps_show_their_item_and_their_attempt() {
     let range = json!({ "job_id": "range", "type": "foreach", "worker": "core", "enabled": true, "payload": "one",
         "parameters": { "foreach": { "type": "range", "name": "n", "start": 5, "stop": 7 }, "can_fail": true } });
     let again = json!({ "job_id": "again", "type": "chain", "worker": "core", "enabled": true, "payload": "low", "iteration_limit": 2 });
+    let three = json!({ "job_id": "three", "type": "chain", "worker": "core", "enabled": true, "payload": "low, one" });
     let off = json!({ "job_id": "off", "type": "log", "worker": "core", "enabled": false, "payload": null });
     let skips =
         json!({ "job_id": "skips", "type": "chain", "worker": "core", "enabled": true, "payload": "off" });
@@ -105,6 +106,7 @@ fn steps_show_their_item_and_their_attempt() {
         each,
         range,
         again,
+        three,
         off,
         skips,
         shell("one", "test \"{{ globals.customer }}\" = 12"),
@@ -122,6 +124,9 @@ fn steps_show_their_item_and_their_attempt() {
         shown.contains("low (attempt 1)  failed") && shown.contains("low (attempt 2)  failed"),
         "{shown}"
     );
+    let shown = tree("three");
+    assert!(shown.contains("├─ low  failed") && shown.contains("└─ one  not run"), "{shown}");
+    assert!(shown.lines().any(|line| line.contains("not run") && line.ends_with("low failed")), "{shown}");
     let shown = tree("skips");
     assert!(shown.contains("off  skipped") && shown.contains("the job is not enabled"), "{shown}");
 }

@@ -150,6 +150,7 @@ impl RealmSpec {
                 advice.push(told);
             }
         }
+        advice.extend(zero_timeout(Some(self.settings.cmd_timeout), config.field("CMD_TIMEOUT")));
         let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
         for (name, place) in places {
             let bucket = place.as_deref().and_then(bucket_of);
@@ -208,12 +209,13 @@ mod tests {
 
     #[test]
     fn slips_in_a_realm_are_told() {
-        let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1 } });
+        let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1, "CMD_TIMEOUT": 0 } });
         let told = of_realm(&realm).join("\n");
         for part in [
             "s3_tmp: no field of this name is read (did you mean \"s3_temp\"?)",
             "config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
             "config.COLOUR: no setting of this name is read",
+            "config.CMD_TIMEOUT: no time at all",
             "s3_temp: \"BUCKET\" is no name of a bucket",
         ] {
             assert!(told.contains(part), "{part}: {told}");
