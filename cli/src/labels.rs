@@ -27,7 +27,7 @@ pub(crate) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels,
         if run.foreach_index.is_some() {
             parents.insert(parent.clone());
         }
-        if attempt_above(&run.key).is_some_and(|attempt| attempt != "1") {
+        if attempt_above(&run.key).is_some_and(|attempt| attempt > 1) {
             retried.insert(parent);
         }
     }
@@ -56,8 +56,8 @@ pub(crate) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels,
 }
 
 /// The attempt of the run above in which a step was made.
-fn attempt_above(key: &RunKey) -> Option<&str> {
-    Some(key.as_str().rsplit_once('/')?.1.split_once('.')?.0)
+pub(crate) fn attempt_above(key: &RunKey) -> Option<u32> {
+    key.as_str().rsplit_once('/')?.1.split_once('.')?.0.parse().ok()
 }
 
 /// The item of a foreach at a place, as `name=value` in a few words.

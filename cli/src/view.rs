@@ -11,7 +11,7 @@ use pumice_core::spec::RunSpec;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
 
-use crate::labels::Labels;
+use crate::labels::{Labels, attempt_above};
 use crate::unstarted::Unstarted;
 
 /// How long a claim may have run out before the one that made it counts as gone, for clocks that differ.
@@ -127,9 +127,11 @@ pub(crate) fn style(status: Status) -> anstyle::Style {
     anstyle::Style::new().fg_color(Some(colour.into()))
 }
 
-/// An instant in few characters: the year is left out.
-pub(crate) fn short_time(at: Timestamp) -> String {
-    at.with_timezone(&chrono::Local).format("%m-%d %H:%M:%S").to_string()
+/// An instant in few characters: of today the time, of another day no year and no seconds.
+pub(crate) fn short_time(at: Timestamp, now: Timestamp) -> String {
+    let local = |at: Timestamp| at.with_timezone(&chrono::Local);
+    let today = local(at).date_naive() == local(now).date_naive();
+    local(at).format(if today { "%H:%M:%S" } else { "%m-%d %H:%M" }).to_string()
 }
 
 /// A status in its colour.
@@ -254,7 +256,10 @@ fn branch<'a>(
     let Indent { here, below } = indent;
     let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
     rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), Row::Run(run)));
-    let children: Vec<&Run> = runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
+    let mut children: Vec<&Run> =
+        runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
+    // Steps that run at the same time begin in any order; what was dispatched follows.
+    children.sort_by_key(|child| (!child.is_child(), attempt_above(&child.key), child.key.step()));
     let steps: Vec<&Unstarted> = seen.unstarted.iter().filter(|step| step.parent == run.key).collect();
     let all = children.len() + steps.len();
     let corners = |index: usize| if index + 1 == all { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -266,5 +271,70 @@ fn branch<'a>(
     for (index, step) in steps.into_iter().enumerate() {
         let (corner, _) = corners(children.len() + index);
         rows.push((format!("{below}{corner}{}", step.label), Row::Unstarted(step)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::duration::Span;
+    use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+
+    use super::*;
+
+    fn run(key: RunKey, job: &str) -> Run {
+        let run_id: RunId = key.run_id().unwrap();
+        let about = (JobId::stored(job).unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        Run::dispatched(key, run_id, about, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH, Span::from_days(1))
+    }
+
+    fn seen() -> Seen {
+        Seen { now: Timestamp::UNIX_EPOCH, served: None, labels: Labels::new(), unstarted: Vec::new() }
+    }
+
+    #[test]
+    fn tree_has_steps_in_their_order_whenever_they_began() {
+        let root = RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap());
+        let mut own = run(RunKey::root("00000000-0000-0000-0000-000000000002".parse().unwrap()), "own");
+        own.dispatched_by = Some(root.clone());
+        let steps = [(2, 0, "e"), (1, 10, "d"), (1, 2, "c"), (1, 0, "b")];
+        let steps = steps.map(|(attempt, step, job)| run(root.child(attempt, step), job));
+        let runs = [vec![run(root.clone(), "a"), own], steps.to_vec()].concat();
+        let jobs: Vec<String> = tree(&runs, &seen())
+            .iter()
+            .filter_map(|line| {
+                line.trim_start_matches(['├', '└', '─', ' ']).split(' ').next().map(str::to_owned)
+            })
+            .collect();
+        assert_eq!(jobs, ["a", "b", "c", "d", "e", "own"]);
+    }
+
+    #[test]
+    fn run_shows_nothing_that_acts_on_a_terminal() {
+        let mut odd =
+            run(RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap()), "a\u{202e}\u{1b}[2J");
+        odd.reason = Some("why\n\u{7}".to_owned());
+        let lines = tree(&[odd], &seen()).join("\n");
+        let text = anstream::adapter::strip_str(&lines).to_string();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(text.contains("a\\u{202e}\\x1b[2J") && text.contains("why\\n\\x07"), "{text:?}");
+    }
+
+    #[test]
+    fn run_whose_claim_ran_out_is_an_orphan() {
+        let mut held = run(RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap()), "a");
+        held.status = Status::Running;
+        let until = Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(5);
+        held.lease = Some(pumice_core::run::Lease { owner: pumice_core::run::Worker("w".to_owned()), until });
+        for (minutes, served, orphan) in [
+            (0, None, false),
+            (5, None, false),
+            (7, None, true),
+            (0, Some(false), true),
+            (0, Some(true), false),
+        ] {
+            let seen =
+                Seen { now: Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(minutes), served, ..seen() };
+            assert_eq!(is_orphan(&held, &seen), orphan, "{minutes} {served:?}");
+        }
     }
 }

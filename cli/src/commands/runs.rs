@@ -154,7 +154,7 @@ async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Fa
             let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
             let at = match global.output {
                 Format::Wide => view::local_time(run.ts_dispatch),
-                _ => view::short_time(run.ts_dispatch),
+                _ => view::short_time(run.ts_dispatch, seen.now),
             };
             vec![
                 id(run),
