@@ -220,14 +220,17 @@ impl Reader<'_> {
             let told = Problem::warning("empty-file", JsonPath::root(), "holds nothing, or comments alone");
             self.specs.advice.push((file.to_owned(), told));
         }
-        for Part { value, allowed } in parts {
+        // Several documents of a file are told apart as the items of a list are.
+        let several = parts.len() > 1;
+        for (number, Part { value, allowed }) in parts.into_iter().enumerate() {
             let place = |path| Place { file: file.to_owned(), path, allowed: allowed.clone() };
+            let root = if several { JsonPath::root().item(number) } else { JsonPath::root() };
             match value {
                 Value::Array(items) => {
                     let items = items.into_iter().enumerate();
-                    documents.extend(items.map(|(index, item)| (place(JsonPath::root().item(index)), item)));
+                    documents.extend(items.map(|(index, item)| (place(root.item(index)), item)));
                 }
-                document => documents.push((place(JsonPath::root()), document)),
+                document => documents.push((place(root), document)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
@@ -13,12 +13,16 @@ use pumice_local::SystemClock;
 
 use crate::failure::Failure;
 use crate::printed::Outputs;
+use crate::realm::Realm;
 use crate::view::{duration, local_time, short, style};
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 /// How long after it could have started a run that has not makes one say that nobody may be serving it.
 const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
+
+/// How often it is looked whether the server is still there.
+const GONE_EVERY: Duration = Duration::from_secs(1);
 
 /// How following is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +63,12 @@ pub(crate) async fn follow(
     roots: &[RunKey],
     outputs: &Outputs,
     tell: Tell,
-    unserved: Option<&str>,
+    realm: Option<&Realm>,
 ) -> Result<Vec<Run>, Failure> {
     let mut teller = Teller { tell, outputs, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
-    let (mut hint, mut announced) = (unserved, false);
+    let (mut hint, mut announced) = (realm.map(Realm::unserved), false);
+    let mut gone = Gone { realm, looked: Instant::now(), told: false };
     let mut open: Vec<RunKey> = roots.to_vec();
     let mut sure = false;
     loop {
@@ -91,6 +96,9 @@ pub(crate) async fn follow(
         }
         sure = false;
         open = left;
+        if gone.is_seen(&runs) {
+            teller.say("the server that ran this is gone: it goes on when one serves again");
+        }
         if runs.iter().all(|run| run.ts_start.is_none()) {
             let now = SystemClock.now();
             match runs.iter().filter(|run| !run.status.is_end()).map(|run| run.not_before).min() {
@@ -108,6 +116,26 @@ pub(crate) async fn follow(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 5 / 4).min(PAUSES.1);
+    }
+}
+
+/// Looks now and then whether the server of a run is gone.
+struct Gone<'a> {
+    realm: Option<&'a Realm>,
+    looked: Instant,
+    told: bool,
+}
+
+impl Gone<'_> {
+    /// Whether it is, and that was not told yet.
+    fn is_seen(&mut self, runs: &[Run]) -> bool {
+        let Some(realm) = self.realm.filter(|_| !self.told && self.looked.elapsed() > GONE_EVERY) else {
+            return false;
+        };
+        self.looked = Instant::now();
+        let held = runs.iter().any(|run| run.lease.is_some() && !run.status.is_end());
+        self.told = held && realm.is_served() == Some(false);
+        self.told
     }
 }
 

@@ -21,6 +21,8 @@ use uuid::Uuid;
 pub(crate) const BATCH: usize = 500;
 /// Batches that are read ahead.
 const AHEAD: usize = 2;
+/// How much of a file is read at a time, in bytes.
+const READ_BYTES: usize = 64 * 1024;
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// Longest name of a batch, in bytes: the keys of its requests have a digest and a number after it.
@@ -42,12 +44,16 @@ pub(crate) fn read(file: &Path, zone: chrono_tz::Tz) -> Receiver<Result<Vec<Pars
     receiver
 }
 
-fn open(file: &Path) -> Result<Box<dyn BufRead>, String> {
-    if file == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let opened = File::open(file).map_err(|error| format!("cannot be read: {error}"))?;
-    Ok(Box::new(BufReader::new(opened)))
+/// What is read, and how much of it is at hand.
+type Reader = BufReader<Box<dyn Read>>;
+
+fn open(file: &Path) -> Result<Reader, String> {
+    let from: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(file).map_err(|error| format!("cannot be read: {error}"))?)
+    };
+    Ok(BufReader::with_capacity(READ_BYTES, from))
 }
 
 /// Puts requests together to batches.
@@ -75,7 +81,7 @@ fn parse(text: &[u8], place: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
     parse_bytes(text, zone).into_iter().map(named).collect()
 }
 
-fn read_all(mut reader: Box<dyn BufRead>, zone: chrono_tz::Tz, to: &mut Sending) -> Result<(), String> {
+fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result<(), String> {
     let mut lines = Lines::default();
     // A list of JSON is one document, however many lines it has; so is an object whose first line is not all.
     loop {
@@ -99,6 +105,9 @@ fn read_all(mut reader: Box<dyn BufRead>, zone: chrono_tz::Tz, to: &mut Sending)
         parse(text, &format!("line {}", lines.number), zone).into_iter().for_each(|parsed| {
             to.take(parsed);
         });
+        if reader.buffer().is_empty() && !to.flush() {
+            return Ok(());
+        }
         break;
     }
     while let Some(line) = lines.next(&mut reader)? {
@@ -106,7 +115,9 @@ fn read_all(mut reader: Box<dyn BufRead>, zone: chrono_tz::Tz, to: &mut Sending)
             Line::Whole(bytes) => parse(bytes, &format!("line {}", lines.number), zone),
             Line::TooLong => vec![Err(line.too_long(lines.number))],
         };
-        if !parsed.into_iter().all(|parsed| to.take(parsed)) {
+        // What is at hand of a pipe does not wait for what is still to come.
+        let goes_on = parsed.into_iter().all(|parsed| to.take(parsed));
+        if !goes_on || (reader.buffer().is_empty() && !to.flush()) {
             return Ok(());
         }
     }

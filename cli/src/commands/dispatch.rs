@@ -57,7 +57,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     let mut failed = false;
     if follows {
         let (outputs, tell) = (realm.outputs(), Tell::fitting(global.quiet));
-        let runs = follow(realm.runs(), &roots, &outputs, tell, Some(realm.unserved())).await?;
+        let runs = follow(realm.runs(), &roots, &outputs, tell, Some(&realm)).await?;
         if global.output.is_table() {
             super::run::show(global, realm.runs(), &runs).await?;
         } else {

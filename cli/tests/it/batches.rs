@@ -40,6 +40,24 @@ fn more_requests_than_any_batch_are_taken() {
 }
 
 #[test]
+fn requests_of_a_pipe_do_not_wait_for_its_end() {
+    use std::io::{BufRead, BufReader, Write};
+    let pumice = realm();
+    let mut command = pumice.command(&["dispatch", "--file", "-"]);
+    let piped = std::process::Stdio::piped;
+    let mut child = command.stdin(piped()).stdout(piped()).spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("an input");
+    let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+    for job in ["a", "b", "a"] {
+        writeln!(input, "{job}").expect("written");
+        let line = lines.next().expect("a line").expect("a text");
+        assert!(line.ends_with(&format!("  {job}")), "{line}");
+    }
+    drop(input);
+    assert!(child.wait().expect("an end").success());
+}
+
+#[test]
 fn a_file_with_a_key_is_given_again_without_doubles() {
     let pumice = realm();
     let file = |lines: &str| pumice.write("requests.txt", lines);

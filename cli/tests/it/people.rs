@@ -1,5 +1,6 @@
 //! What people see: lists that fit, ids that are short, texts that do not act on a terminal.
 
+use std::io::BufRead;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -140,15 +141,22 @@ fn waiting_and_orphaned_runs_say_so() {
     alone["overlap"] = "queue".into();
     apply(&pumice, &json!([alone, log("other")]));
     let mut server = pumice.serve();
-    let first = dispatch(&pumice, "alone");
+    let keyed = ["dispatch", "alone", "--key", "k"];
+    let printed = pumice.run(&[&keyed[..], &["-o", "json"]].concat());
+    let first = printed.json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
     wait_until(|| pumice.path().join("started").exists());
     let second = dispatch(&pumice, "alone");
     let shown = |id: &str| pumice.run(&["runs", "show", id]);
     wait_until(|| shown(&second).out.contains("waits: run "));
     assert!(shown(&second).out.contains(&first), "{:?}", shown(&second));
     assert!(!shown(&first).out.contains("gone"), "{:?}", shown(&first));
+    let mut follower = pumice.command(&[&keyed[..], &["--wait"]].concat());
+    let mut follower = follower.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it follows");
+    let mut told = std::io::BufReader::new(follower.stderr.take().expect("stderr")).lines();
     server.0.kill().expect("killed");
     server.0.wait().expect("gone");
+    let line = told.next().expect("a line").expect("a text");
+    assert!(line.contains("the server that ran this is gone"), "{line}");
     let orphan = shown(&first);
     assert!(
         orphan.out.contains("its server is gone") && orphan.err.contains("goes on when one serves again"),
@@ -167,6 +175,8 @@ fn waiting_and_orphaned_runs_say_so() {
         shown(&first)
     );
     assert!(shown(&second).out.contains("before it ran"), "{:?}", shown(&second));
+    told.map_while(Result::ok).for_each(drop);
+    assert_eq!(follower.wait().expect("an end").code(), Some(1));
 }
 
 #[test]

@@ -63,6 +63,9 @@ fn yaml_of_every_form_is_read() {
     let printed = pumice.run(&["check", "many.yaml", "merged.yaml", "empty.yaml", "-o", "json"]);
     assert_eq!(printed.json()["jobs"], json!(["a", "b", "c", "d"]), "{printed:?}");
     assert!(printed.err.contains("empty.yaml: holds nothing, or comments alone [empty-file]"), "{printed:?}");
+    pumice
+        .write("bad.yaml", format!("{}---\n{}worker: 5\n", yaml("e"), yaml("f").replace("worker: w\n", "")));
+    assert!(pumice.run(&["check", "bad.yaml"]).err.contains("bad.yaml: [1].worker: expected a string"));
     pumice.write("tag.yaml", yaml("e").replace("null", "!secret x"));
     assert!(pumice.run(&["check", "tag.yaml"]).err.contains("the tag \"secret\" has no meaning here"));
 }
