@@ -1,7 +1,7 @@
 //! Follows runs to their end, and tells of it while it happens.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -12,6 +12,7 @@ use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 
 use crate::failure::Failure;
+use crate::output::{tell_line, tell_text};
 use crate::printed::Outputs;
 use crate::realm::Realm;
 use crate::view::{duration, local_time, short, style};
@@ -194,7 +195,7 @@ impl Teller<'_> {
             return;
         }
         self.clear();
-        anstream::eprintln!("{line}");
+        tell_line(line);
     }
 
     fn draw(&mut self, runs: &[Run], now: pumice_core::Timestamp) {
@@ -212,15 +213,13 @@ impl Teller<'_> {
             escaped(deepest.job_id.as_str()),
             runs.len()
         );
-        anstream::eprint!("\r\x1b[K{text}");
-        // Where it cannot be shown there is nobody to see it.
-        let _ = std::io::stderr().flush();
+        tell_text(&format!("\r\x1b[K{text}"));
         self.drawn = true;
     }
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            anstream::eprint!("\r\x1b[K");
+            tell_text("\r\x1b[K");
         }
     }
 }

@@ -61,7 +61,7 @@ fn end(failure: &failure::Failure) -> ExitCode {
     if let Some(message) = failure.message() {
         let message = message.lines().map(pumice_core::text::escaped).collect::<Vec<_>>().join("\n");
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        anstream::eprintln!("{style}error{style:#}: {message}");
+        output::tell_line(&format!("{style}error{style:#}: {message}"));
     }
     ExitCode::from(failure.status())
 }

@@ -117,6 +117,17 @@ fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Writes a line for people to standard error.
+pub(crate) fn tell_line(line: &str) {
+    tell_text(&format!("{line}\n"));
+}
+
+/// Writes to standard error at once. Where that cannot be written to there is nobody to read it.
+pub(crate) fn tell_text(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
 /// Tells of what may be wrong, on standard error, unless nothing but results is asked for.
 pub(crate) fn warn(global: &Global, lines: &[String]) {
     tell(global, anstyle::AnsiColor::Yellow, "warning", lines);
@@ -133,7 +144,7 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
     }
     let style = anstyle::Style::new().bold().fg_color(Some(colour.into()));
     for line in lines {
-        anstream::eprintln!("{style}{word}{style:#}: {}", harmless(line));
+        tell_line(&format!("{style}{word}{style:#}: {}", harmless(line)));
     }
 }
 

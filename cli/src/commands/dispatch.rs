@@ -1,6 +1,6 @@
 //! `dispatch`: asks for runs.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use pumice_core::engine::{Accepted, Dispatcher};
 use pumice_core::ids::{JobId, RunKey};
@@ -15,7 +15,7 @@ use super::{given, instant, registry};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
 use crate::follow::{Tell, all_complete, follow};
-use crate::output::{note, print, write_out};
+use crate::output::{note, print, tell_line, tell_text, write_out};
 use crate::realm::Realm;
 use crate::requests::{self, Keys};
 
@@ -204,7 +204,7 @@ impl Taking<'_> {
         }
         self.clear();
         let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        anstream::eprintln!("{red}refused{red:#}: {}: {}", shown(place), escaped(error));
+        tell_line(&format!("{red}refused{red:#}: {}: {}", shown(place), escaped(error)));
     }
 
     /// Prints what is left of the results; gives them where they are shown with the runs.
@@ -248,9 +248,7 @@ impl Taking<'_> {
 
     fn progress(&self) {
         if self.shows_progress() {
-            anstream::eprint!("\r\x1b[K{}", self.counts.told());
-            // Where it cannot be shown there is nobody to see it.
-            let _ = std::io::stderr().flush();
+            tell_text(&format!("\r\x1b[K{}", self.counts.told()));
         } else if self.counts.all() % TOLD_EVERY < requests::BATCH && self.counts.all() >= TOLD_EVERY {
             note(self.global, &[format!("so far {}", self.counts.told())]);
         }
@@ -258,7 +256,7 @@ impl Taking<'_> {
 
     fn clear(&self) {
         if self.shows_progress() {
-            anstream::eprint!("\r\x1b[K");
+            tell_text("\r\x1b[K");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
-use crate::output::{note, print, warn};
+use crate::output::{note, print, tell_line, warn};
 use crate::printed::Outputs;
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
@@ -101,7 +101,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     if let Some(kept) = &options.keep
         && !global.quiet
     {
-        anstream::eprintln!("kept in {}", kept.display());
+        tell_line(&format!("kept in {}", kept.display()));
     }
     if any_failed(&runs) { Err(Failure::RunFailed) } else { Ok(()) }
 }

@@ -257,7 +257,23 @@ fn a_closed_pipe_is_no_failure_of_any_command() {
         let output = child.wait_with_output().expect("it ends");
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !err.contains("panicked"), "{arguments:?}: {err}");
+        // Both into one reader that goes away, as `2>&1 | head` does.
+        let script = format!(
+            "{} {} 2>&1 | head -c 0; exit ${{PIPESTATUS[0]}}",
+            env!("CARGO_BIN_EXE_pumice"),
+            arguments.join(" ")
+        );
+        let mut bash = std::process::Command::new("bash");
+        let status = bash.args(["-c", &script]).current_dir(pumice.path()).status().expect("bash");
+        assert!(status.success(), "{arguments:?}: {status}");
     }
+    let script = format!(
+        "{} runs show nothing 2>&1 | head -c 0; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_pumice")
+    );
+    let mut bash = std::process::Command::new("bash");
+    let status = bash.args(["-c", &script]).current_dir(pumice.path()).status().expect("bash");
+    assert_eq!(status.code(), Some(2));
 }
 
 #[test]
