@@ -32,7 +32,7 @@ pub(crate) struct Specs {
     pub(crate) realm: Option<RealmSpec>,
     /// How many files were read.
     pub(crate) files: usize,
-    /// Warnings about them: what is allowed, but probably not meant, and was not silenced.
+    /// Warnings that no document silences.
     pub(crate) advice: Vec<Mistake>,
     /// The names of warnings that are silenced, by job.
     pub(crate) allowed: HashMap<JobId, Vec<String>>,
@@ -220,7 +220,7 @@ impl Reader<'_> {
             let told = Problem::warning("empty-file", JsonPath::root(), "holds nothing, or comments alone");
             self.specs.advice.push((file.to_owned(), told));
         }
-        // Several documents of a file are told apart as the items of a list are.
+        // The documents of a file have paths like the items of a list.
         let several = parts.len() > 1;
         for (number, Part { value, allowed }) in parts.into_iter().enumerate() {
             let place = |path| Place { file: file.to_owned(), path, allowed: allowed.clone() };

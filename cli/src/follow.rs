@@ -22,7 +22,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_m
 /// How long after it could have started a run that has not makes one say that nobody may be serving it.
 const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
 
-/// How often it is looked whether the server is still there.
+/// The time between two checks of the server.
 const GONE_EVERY: Duration = Duration::from_secs(1);
 
 /// How following is told of.
@@ -120,7 +120,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Looks now and then whether the server of a run is gone.
+/// Checks once a second whether the server of a followed run is gone.
 struct Gone<'a> {
     realm: Option<&'a Realm>,
     looked: Instant,
@@ -128,7 +128,7 @@ struct Gone<'a> {
 }
 
 impl Gone<'_> {
-    /// Whether it is, and that was not told yet.
+    /// Whether the server is gone and the user does not know yet.
     fn is_seen(&mut self, runs: &[Run]) -> bool {
         let Some(realm) = self.realm.filter(|_| !self.told && self.looked.elapsed() > GONE_EVERY) else {
             return false;
@@ -163,7 +163,7 @@ struct Teller<'a> {
     drawn: bool,
 }
 
-/// However following ends, no line that tells of progress is left behind.
+/// Clears the progress line, however following ends.
 impl Drop for Teller<'_> {
     fn drop(&mut self) {
         self.clear();

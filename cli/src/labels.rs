@@ -1,4 +1,4 @@
-//! What tells the steps of a run apart: the item of a foreach, the attempt.
+//! Labels of steps: the item of a foreach, the attempt of the parent.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,10 +15,10 @@ const MAX_PARENTS: usize = 100;
 /// Most fields of an item that are shown.
 const MAX_FIELDS: usize = 3;
 
-/// Words behind the jobs of steps, by key.
+/// Labels by run key.
 pub(crate) type Labels = HashMap<RunKey, String>;
 
-/// What tells each step apart from others of its kind: `item 3: customer=12`, `attempt 2`.
+/// The labels of steps: `item 3: customer=12`, `attempt 2`.
 pub(crate) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels, Failure> {
     let mut parents: BTreeSet<RunKey> = BTreeSet::new();
     let mut retried: HashSet<RunKey> = HashSet::new();

@@ -44,8 +44,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends the process for a command line that is wrong, or that asks for help. What was given is cut and escaped
-/// where it is told of.
+/// Ends the process for a wrong command line, or one that asks for help. Messages cut and escape the arguments
+/// that they quote.
 fn refuse(mut error: clap::Error) -> ! {
     use clap::error::{ContextKind, ContextValue};
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {

@@ -35,15 +35,13 @@ pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
         .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
 }
 
-/// Writes what is coloured for people to standard output. A reader that has gone, as `head` does, is no
-/// failure.
+/// Writes a coloured text to standard output. A closed pipe, as after `head`, is not a failure.
 pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     ignore_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Writes a text that is not this program's own to standard output: into a file or a pipe as it is, on a
-/// terminal so that nothing in it acts there.
+/// Writes a user's text to standard output: unchanged into a file or a pipe, escaped on a terminal.
 pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let written = match out.is_terminal() {
@@ -53,19 +51,19 @@ pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
     ignore_gone(written.and_then(|()| out.flush()))
 }
 
-/// Standard output for what is not this program's own: as it is, but on a terminal so that nothing acts there.
+/// Standard output for a user's bytes: unchanged, but escaped on a terminal.
 pub(crate) fn foreign_stdout() -> Box<dyn Write + Send> {
     let out = std::io::stdout();
     if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
 }
 
-/// The same for standard error.
+/// Standard error for a user's bytes, likewise.
 pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
     let out = std::io::stderr();
     if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
 }
 
-/// Writes so that a terminal acts on nothing but ends of lines and tabs.
+/// Escapes everything that a terminal acts on, except line ends and tabs.
 struct Harmless<W: Write> {
     to: W,
     /// The beginning of a character whose rest is still to come.
@@ -122,7 +120,7 @@ pub(crate) fn tell_line(line: &str) {
     tell_text(&format!("{line}\n"));
 }
 
-/// Writes to standard error at once. Where that cannot be written to there is nobody to read it.
+/// Writes to standard error and flushes it. A closed standard error is not a failure.
 pub(crate) fn tell_text(text: &str) {
     let mut err = anstream::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
@@ -150,7 +148,7 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
 
 /// The width that a list fits in, in columns of a terminal.
 const WIDTH: usize = 80;
-/// What stands for what is cut out.
+/// The mark of a cut.
 const CUT: char = '…';
 
 /// A column of a list, and what gives way when the list is too wide.
@@ -204,7 +202,7 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
     std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect()
 }
 
-/// Takes from the widths what is too much: from texts first, the last one first, then from paths.
+/// Narrows columns until a line fits: texts first, from the last one, then paths.
 fn narrow(heading: &[Column], widths: &mut [usize]) {
     let mut over = (widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)).saturating_sub(WIDTH);
     for texts in [true, false] {

@@ -1,4 +1,4 @@
-//! Requests of a file, one after the other: however many there are, few are held at a time.
+//! Streams the requests of a file in batches.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -37,14 +37,14 @@ pub(crate) fn read(file: &Path, zone: chrono_tz::Tz) -> Receiver<Result<Vec<Pars
         let outcome = open(&file).and_then(|reader| read_all(reader, zone, &mut sending));
         sending.flush();
         if let Err(message) = outcome {
-            // Nobody may be listening any more.
+            // The receiver may be gone.
             let _ = sending.batches.blocking_send(Err(format!("{}: {message}", file.display())));
         }
     });
     receiver
 }
 
-/// What is read, and how much of it is at hand.
+/// A buffered file or standard input.
 type Reader = BufReader<Box<dyn Read>>;
 
 fn open(file: &Path) -> Result<Reader, String> {
@@ -63,7 +63,7 @@ struct Sending {
 }
 
 impl Sending {
-    /// Takes a request; tells whether somebody still listens.
+    /// Adds a request to the batch. Returns false when the receiver is gone.
     fn take(&mut self, parsed: Parsed) -> bool {
         self.batch.push(parsed);
         self.batch.len() < BATCH || self.flush()
@@ -83,7 +83,7 @@ fn parse(text: &[u8], place: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
 
 fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result<(), String> {
     let mut lines = Lines::default();
-    // A list of JSON is one document, however many lines it has; so is an object whose first line is not all.
+    // A JSON list is one document over all its lines; so is an object that does not end on its first line.
     loop {
         let Some(line) = lines.next(&mut reader)? else { return Ok(()) };
         let Line::Whole(bytes) = &line else {
@@ -115,7 +115,7 @@ fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result
             Line::Whole(bytes) => parse(bytes, &format!("line {}", lines.number), zone),
             Line::TooLong => vec![Err(line.too_long(lines.number))],
         };
-        // What is at hand of a pipe does not wait for what is still to come.
+        // A partial batch is sent before a read that may block.
         let goes_on = parsed.into_iter().all(|parsed| to.take(parsed));
         if !goes_on || (reader.buffer().is_empty() && !to.flush()) {
             return Ok(());
@@ -167,8 +167,8 @@ impl Lines {
     }
 }
 
-/// Reads a JSON list, or one JSON object after the other. Each is looked at by itself, so that one which is
-/// refused stops none; what is not JSON at all ends the reading.
+/// Reads a JSON list, or a sequence of JSON objects. Each element is parsed by itself, so that a refused one does
+/// not stop the others; a JSON syntax error does.
 fn read_documents(
     reader: impl Read,
     list: bool,
@@ -237,9 +237,8 @@ impl<'de> Visitor<'de> for &mut Taking<'_> {
     }
 }
 
-/// Gives the requests of a file keys that follow from what they ask, so that the file can be given again: what
-/// was taken before is not taken again, whatever was added, removed or moved. Of requests that ask the same,
-/// each has its own.
+/// Derives the idempotency keys of a file's requests from their content, so that repeating the file makes no run
+/// twice, even after lines were added, removed or moved. Equal requests are numbered.
 pub(crate) struct Keys {
     name: String,
     seen: HashMap<Uuid, u32>,

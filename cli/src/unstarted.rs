@@ -1,4 +1,4 @@
-//! Steps that a run has not begun, and why: a tree shows them beside those that have a record.
+//! Planned steps that have no record yet, and why: trees show them after the recorded steps.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::failure::Failure;
 
 /// Most jobs of steps whose plans are looked up.
 const MAX_PLANS: usize = 100;
-/// Most steps of a run that are told one by one.
+/// Most unstarted steps of a run that are listed one by one.
 const MAX_STEPS: usize = 20;
 
-/// A step that has no record.
+/// A planned step without a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unstarted {
     /// The run that it is a step of.
     pub(crate) parent: RunKey,
     /// Its job, and its place in a foreach; or how many more there are.
     pub(crate) label: String,
-    /// Whether it may still come to run.
+    /// Whether the step may still run.
     pub(crate) waits: bool,
-    /// What for, or why not.
+    /// Why the step has not started.
     pub(crate) why: String,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn unstarted(
     let mut found = Vec::new();
     for run in runs.iter().filter(has_steps).take(MAX_PLANS) {
         let Some((whole, spec)) = store.load_with_spec(&run.key).await? else { continue };
-        // What cannot be read any more has no steps to tell of.
+        // A pinned spec that no longer parses has no plan.
         let Ok(job) = JobSpec::from_checked(Arc::clone(&spec.job)) else { continue };
         let own = || Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
         let rendered = whole.rendered.or(spec.rendered).unwrap_or_else(own);

@@ -1,5 +1,5 @@
-//! JSON and YAML documents as people and programs give them, read without losing anything: a key given twice
-//! and a number that does not fit are refused, where parsers keep one key and round the number.
+//! Lossless reading of JSON and YAML: duplicate keys and numbers beyond 64 bits are errors, where the parsers
+//! drop a key or round the number.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::text::quoted;
 
 /// Above this a number needs more than 64 bits, and would be rounded.
 const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
-/// What UTF-8 texts begin with that Excel, Notepad and PowerShell write.
+/// The first character of UTF-8 files by Excel, Notepad and PowerShell.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A text without the byte order mark that it may begin with.
@@ -47,7 +47,7 @@ pub fn parse_json(text: &str) -> Result<Value, String> {
     parsed.map(|Document(value)| value).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// A value read with every key of every object looked at. It reads itself from any format.
+/// A JSON value that refuses duplicate keys and numbers beyond 64 bits when it is deserialised.
 #[derive(Debug)]
 pub struct Document(pub Value);
 

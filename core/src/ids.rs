@@ -1,8 +1,7 @@
 //! Names of things: jobs, runs, workers, state items, realms.
 //!
-//! Each is a checked string of its own type, so that one can never be passed for another. What people give
-//! is held to all rules; what a store holds already, under the rules of an earlier version, is read back with
-//! `stored`, so that one odd id never keeps a realm from being read.
+//! Each is a checked string of its own type, so that one can never be passed for another. `new` applies all rules
+//! to a new name; `stored` reads a name that a store may hold under the rules of an earlier version.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub struct BadName {
     reason: String,
 }
 
-/// What any stored id has held to, in every version.
+/// The rules that ids of every version follow.
 fn check_stored(what: &'static str, value: &str) -> Result<(), BadName> {
     let reason = if value.is_empty() {
         "must not be empty".to_owned()
@@ -41,7 +40,7 @@ fn check_stored(what: &'static str, value: &str) -> Result<(), BadName> {
     Err(BadName { what, value: value.to_owned(), reason })
 }
 
-/// The rules of an id that people give: it must look like what it is.
+/// The rules of a new id.
 fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
     check_stored(what, value)?;
     let reason = match blemish(value) {
@@ -61,7 +60,7 @@ fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
     Err(BadName { what, value: value.to_owned(), reason })
 }
 
-/// The rules of a job id besides: folders are named after it, and it is given on command lines.
+/// The further rules of a new job id: folders are named after it, and command lines take it.
 fn check_job_id(what: &'static str, value: &str) -> Result<(), BadName> {
     check_id(what, value)?;
     let reason = if value.starts_with('-') {

@@ -83,7 +83,7 @@ impl Problem {
         self
     }
 
-    /// A warning at a place: what is allowed, but probably not meant.
+    /// A warning at a place: valid but probably unintended.
     #[must_use]
     pub fn warning(name: &'static str, path: JsonPath, message: impl Into<String>) -> Self {
         Self { name: Some(name), ..Self::new(path, message) }
@@ -168,13 +168,13 @@ pub fn template_words(error: &TemplateError) -> String {
 /// The candidate most like `name`, if one is near enough to be a slip of the pen, or looks the same.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // What is very long is no slip, and would take long to compare.
+    // A very long name is not a typing error, and takes long to compare.
     if name.len() > MAX_COMPARED {
         return None;
     }
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let (folded, looks) = (fold(name), look(name));
-    // Letters of other scripts may look the same; what is ASCII differs by as much as it looks.
+    // ASCII look-alikes are within the edit distance; letters of other scripts may not be.
     let alike = |candidate: &str| !(name.is_ascii() && candidate.is_ascii()) && look(candidate) == looks;
     let furthest = (name.chars().count() / 3).clamp(1, 3);
     candidates

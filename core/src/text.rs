@@ -1,5 +1,4 @@
-//! Texts from outside as people may see them: what is invisible is told, what is long is cut, and what looks
-//! like another text is found.
+//! Untrusted text for display: escaping, cutting, look-alikes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,18 +9,18 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 /// Longest part of a text from outside that a message shows, in characters.
 pub const MAX_SHOWN: usize = 60;
 
-/// A character that does not look like what it is.
+/// A character that misleads a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blemish {
     /// A control character: it may act on a terminal.
     Control(char),
-    /// It has no width, or changes the direction or the look of what is around it.
+    /// It has no width, or changes the direction or look of its neighbours.
     Invisible(char),
     /// A blank other than the plain space.
     Blank(char),
 }
 
-/// Whether a character does not look like what it is; the plain space does.
+/// How a character misleads a reader; `None` for visible characters and the plain space.
 #[must_use]
 pub fn blemish_of(c: char) -> Option<Blemish> {
     if (' '..='~').contains(&c) {
@@ -48,14 +47,14 @@ fn is_ignorable(c: char) -> bool {
     )
 }
 
-/// The first character of a text that does not look like what it is.
+/// The first misleading character of a text.
 #[must_use]
 pub fn blemish(text: &str) -> Option<Blemish> {
     text.chars().find_map(blemish_of)
 }
 
-/// Whether a terminal acts on a character instead of showing it: control and direction-changing characters,
-/// and separators of lines. What joins letters and shapes, as in names and emoji, is harmless.
+/// Whether a terminal acts on a character: control and direction-changing characters and line separators.
+/// Joiners and variation selectors, as in names and emoji, are harmless.
 #[must_use]
 pub fn acts(c: char) -> bool {
     match blemish_of(c) {
@@ -65,8 +64,7 @@ pub fn acts(c: char) -> bool {
     }
 }
 
-/// The text in one line that a terminal shows and does not act on: characters that it would act on are
-/// written as `\n`, `\x1b` or `\u{202e}`.
+/// The text in one line, with every character that a terminal acts on written as `\n`, `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
@@ -100,8 +98,7 @@ pub fn shown(text: &str) -> String {
     escaped(&cut(text)).into_owned()
 }
 
-/// A text in quotes, cut and with all that does not look like what it is written out: how messages show
-/// what somebody gave.
+/// A text in quotes, cut and with misleading characters escaped: the form of user input in messages.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut shown = String::from('"');
@@ -117,8 +114,8 @@ pub fn quoted(text: &str) -> String {
     shown
 }
 
-/// What a text looks like: two texts that a reader takes for one another have the same (Unicode TR 39,
-/// skeletons; letters of either case, and all ways to write one letter, count as one).
+/// The skeleton of a text: texts that a reader confuses have the same one (Unicode TR 39, after case folding and
+/// normalisation).
 #[must_use]
 pub fn look(text: &str) -> String {
     let visible =

@@ -1,4 +1,4 @@
-//! Warnings about a command: what a shell would do with its command line, and nothing does here.
+//! Warnings about a command line: signs that only a shell acts on, and what a command cannot have.
 
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::text::quoted;
@@ -34,8 +34,7 @@ pub(crate) fn advise(line: &str) -> Vec<Problem> {
     advice
 }
 
-/// The first sign of a command line that a shell would act on. What is quoted is meant as it stands, and so is
-/// what a template holds.
+/// The first shell sign of a command line that is neither quoted nor part of a template.
 fn shell_sign(line: &str, words: &[String]) -> Option<String> {
     let assigned = words.first().and_then(|word| word.split_once('=')).filter(|(name, _)| is_variable(name));
     if let Some((name, _)) = assigned {
@@ -102,7 +101,7 @@ pub(crate) fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Ve
     .collect()
 }
 
-/// Warnings about texts in which a shell's `${#X}` begins a comment that ends further on: all between is lost.
+/// Warnings about texts in which a shell's `${#X}` begins a template comment.
 pub(crate) fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
     match value {
         Value::String(text) => text

@@ -19,7 +19,7 @@ use crate::output::{note, print, tell_line, tell_text, write_out};
 use crate::realm::Realm;
 use crate::requests::{self, Keys};
 
-/// After how many requests of a file their number is told of where no terminal shows it all the time.
+/// Requests between two progress notes when standard error is not a terminal.
 const TOLD_EVERY: usize = 10_000;
 
 /// Takes each request by itself; says what became of each.
@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// Dispatches requests batch by batch, and tells of each as it goes.
+/// Dispatches requests batch by batch and prints the outcome of each.
 struct Taking<'a> {
     global: &'a Global,
     dispatcher: Dispatcher,
@@ -177,7 +177,7 @@ impl Taking<'_> {
         unreachable.map_or(Ok(()), Err)
     }
 
-    /// Keeps what was taken, or gives it as it is printed at once.
+    /// Keeps an accepted request for later, or returns the line to print for it.
     fn accept(&mut self, accepted: Accepted) -> String {
         let line = match self.global.output {
             Format::Table | Format::Wide => {
@@ -207,7 +207,7 @@ impl Taking<'_> {
         tell_line(&format!("{red}refused{red:#}: {}: {}", shown(place), escaped(error)));
     }
 
-    /// Prints what is left of the results; gives them where they are shown with the runs.
+    /// Prints the rest of the results, and returns them for the output that includes the runs.
     fn end(&self, follows: bool) -> Result<Value, Failure> {
         let accepted: Vec<Value> = self.accepted.iter().map(accepted_json).collect();
         let value = json!({ "accepted": accepted, "refused": self.refused });
@@ -232,7 +232,7 @@ impl Taking<'_> {
         }
     }
 
-    /// The store failed half-way: what was taken, and how to go on.
+    /// The failure of a store half-way: how many requests were taken, and how to resume.
     fn interrupted(&self, failure: &Failure, keyed: bool) -> Failure {
         let why = failure.message().unwrap_or_default();
         let how = match keyed {

@@ -57,7 +57,7 @@ const MIN_SHOWN_UNSEEN: usize = 18;
 /// Most runs among which an id is looked for where the store cannot look it up.
 const MAX_LOOKED: usize = 1_000;
 
-/// The run that a text of the command line stands for: an id or its beginning, `latest`, `latest:JOB`.
+/// The run that an argument names: an id or a prefix of one, `latest`, `latest:JOB`.
 async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
     if let Some(rest) = text.strip_prefix(LATEST)
         && (rest.is_empty() || rest.starts_with(':'))
@@ -99,7 +99,7 @@ async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
     }
 }
 
-/// Runs of their own whose ids begin so: a few.
+/// The first few root runs whose ids have this prefix.
 async fn beginning(store: &dyn RunStore, prefix: &str) -> Result<Vec<RunKey>, Failure> {
     const FEW: usize = 4;
     if let Some(found) = store.beginning(prefix, FEW).await? {
@@ -110,7 +110,7 @@ async fn beginning(store: &dyn RunStore, prefix: &str) -> Result<Vec<RunKey>, Fa
     Ok(runs.map(|run| run.key).filter(|key| key.as_str().starts_with(prefix)).take(FEW).collect())
 }
 
-/// How many characters of each id are shown, so that it stands for its run alone.
+/// The length of the id prefixes in a list: each prefix is unique in the store.
 async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, Failure> {
     let mut ids: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();
     ids.sort_unstable();

@@ -87,7 +87,7 @@ async fn surroundings(global: &Global) -> Result<Surroundings, Failure> {
     let stored = realm.catalog().realm_document().await?;
     // One that does not hold is told of where it is used, and may be mended by what is applied.
     let stored = stored.and_then(|stored| RealmSpec::parse(&Value::Object(stored)).ok());
-    // Who may put jobs may not be allowed to list them.
+    // A policy may allow to put jobs and not to list them.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_else(|error| {
         note(global, &[format!("looked at without the jobs of the realm that is there: {error}")]);
         Vec::new()
@@ -197,7 +197,7 @@ fn difference(before: &Doc, after: &Doc) -> Vec<String> {
     lines
 }
 
-/// Checks job specs together with the realm that is there, and says what is wrong with them.
+/// Checks job specs together with the realm that exists, and reports every problem.
 pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failure> {
     let around = match is_there(global) {
         false => Surroundings::default(),
@@ -282,7 +282,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
     }
 }
 
-/// Deletes jobs by id or pattern, and tells of those that still name them.
+/// Deletes jobs by id or pattern, and warns of jobs that still name a deleted one.
 async fn delete(global: &Global, catalog: &dyn Catalog, asked: &[String]) -> Result<(), Failure> {
     let all = catalog.all_jobs().await?;
     let (mut ids, mut missing) = (Vec::new(), Vec::new());

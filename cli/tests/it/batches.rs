@@ -1,4 +1,4 @@
-//! `dispatch --file`: any number of requests, batch by batch, and given again without doubles.
+//! `dispatch --file`: any number of requests, in batches, and repeatable without duplicates.
 
 use serde_json::json;
 

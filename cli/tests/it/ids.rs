@@ -1,4 +1,4 @@
-//! Job ids that no path can bear or nobody can see, wherever they are given.
+//! Job ids that are unsafe as paths or hard to see, in every place that takes a job id.
 
 use serde_json::{Value, json};
 

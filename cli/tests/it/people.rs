@@ -1,4 +1,4 @@
-//! What people see: lists that fit, ids that are short, texts that do not act on a terminal.
+//! Output for people: lists that fit, short ids, escaped texts.
 
 use std::io::BufRead;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Files as they come from other programs: every reader takes them, or says what is wrong with them.
+//! Files from other programs: every reader takes them or names the problem.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Warnings: what is allowed in specs, but probably not meant.
+//! Warnings: valid but probably unintended.
 
 use serde_json::{Value, json};
 
@@ -41,11 +41,11 @@ fn one_job_is_warned_of_by_name() {
             "enabled: not given",
         ),
         ("unused-schedule", json!([job("a", &json!({ "schedule": "0 3 * * *" }))]), "schedule: "),
-        ("zero-timeout", json!([job("a", &json!({ "timeout": 0 }))]), "timeout: no time at all"),
+        ("zero-timeout", json!([job("a", &json!({ "timeout": 0 }))]), "timeout: a timeout of 0"),
         (
             "zero-timeout",
             json!([job("a", &params(json!({ "timeout": "0s" })))]),
-            "parameters.timeout: no time",
+            "parameters.timeout: a timeout of 0",
         ),
         (
             "timeout-above-command",
@@ -75,7 +75,7 @@ fn one_job_is_warned_of_by_name() {
         (
             "unknown-variable",
             json!([job("a", &json!({ "on_fail": [{ "action": "log", "message": "{{ reslt }}" }] }))]),
-            "on_fail[0].message: nothing gives the variable \"reslt\" (did you mean \"result\"?)",
+            "on_fail[0].message: unknown variable \"reslt\" (did you mean \"result\"?)",
         ),
         (
             "environment-name",

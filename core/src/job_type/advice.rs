@@ -1,4 +1,4 @@
-//! Warnings: what is allowed in a spec, but probably not meant. Nothing is refused for it.
+//! Warnings: valid but probably unintended.
 
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub const WARNINGS: [&str; 21] = [
 const FIELDS_OF_LAVA: [&str; 3] = ["docker", "description", "owner"];
 
 impl Registry {
-    /// Warnings about a job that holds; of one for a worker of lava's own, none.
+    /// Warnings about a valid job. A job for a foreign worker has none.
     #[must_use]
     pub fn advise_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         if settings.is_foreign(&job.fields.worker) {
@@ -99,7 +99,7 @@ impl Registry {
 #[must_use]
 pub fn zero_timeout(timeout: Option<Span>, path: JsonPath) -> Option<Problem> {
     timeout.filter(|timeout| timeout.is_zero()).map(|_| {
-        let told = Problem::warning("zero-timeout", path, "no time at all: what runs is stopped at once");
+        let told = Problem::warning("zero-timeout", path, "a timeout of 0 stops the job at once");
         told.with_hint("leave it out for the usual limit")
     })
 }
@@ -215,7 +215,7 @@ mod tests {
             "s3_tmp: no field of this name is read (did you mean \"s3_temp\"?)",
             "config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
             "config.COLOUR: no setting of this name is read",
-            "config.CMD_TIMEOUT: no time at all",
+            "config.CMD_TIMEOUT: a timeout of 0",
             "s3_temp: \"BUCKET\" is no name of a bucket",
         ] {
             assert!(told.contains(part), "{part}: {told}");
@@ -233,14 +233,14 @@ mod tests {
     #[test]
     fn fields_that_every_job_has_are_warned_of() {
         for (fields, wanted) in [
-            (json!({ "timeout": 0 }), "timeout: no time at all"),
-            (json!({ "timeout": "0s" }), "timeout: no time at all"),
+            (json!({ "timeout": 0 }), "timeout: a timeout of 0"),
+            (json!({ "timeout": "0s" }), "timeout: a timeout of 0"),
             (
                 json!({ "globals": { "a": { "day": ["{{ start }}"] } } }),
                 "globals.a.day[0]: globals are never rendered",
             ),
-            (json!({ "enabled": "{{ globls.x }}" }), "enabled: nothing gives the variable \"globls\""),
-            (json!({ "event_log": { "x": "{{ nowhere }}" } }), "event_log.x: nothing gives"),
+            (json!({ "enabled": "{{ globls.x }}" }), "enabled: unknown variable \"globls\""),
+            (json!({ "event_log": { "x": "{{ nowhere }}" } }), "event_log.x: unknown variable"),
         ] {
             let mut fields = fields;
             fields.as_object_mut().unwrap().entry("enabled").or_insert(true.into());

@@ -130,7 +130,7 @@ pub trait JobType: Send + Sync {
     fn schemas(&self) -> (Value, Value);
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
-    /// Warnings about a job of this type that holds: what is allowed, but probably not meant. None by default.
+    /// Warnings about a valid job of this type: valid but probably unintended. None by default.
     fn advise(
         &self,
         job: &JobSpec,

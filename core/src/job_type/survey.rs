@@ -1,4 +1,4 @@
-//! One look over all jobs of a realm together: what no job shows by itself.
+//! Checks over all jobs of a realm together: references, circles, look-alikes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -37,7 +37,7 @@ pub struct Named {
 pub struct Surveyed<'a> {
     /// The job.
     pub job: &'a JobSpec,
-    /// Whether it was given to be looked at; one that is only there is not told of.
+    /// Whether to report warnings about this job, rather than only look it up.
     pub given: bool,
 }
 
@@ -230,7 +230,7 @@ impl Survey<'_> {
         for alike in looks.into_values().filter(|alike| alike.len() > 1) {
             for &index in &alike {
                 let Some(&other) = alike.iter().find(|other| **other != index) else { continue };
-                // Of two that were given the later one is told of.
+                // Of two given jobs the later one has the warning.
                 if self.jobs[other].given && other > index {
                     continue;
                 }
@@ -243,8 +243,8 @@ impl Survey<'_> {
         told
     }
 
-    /// Jobs that run nothing else, that nothing names and no schedule starts, where others are started by
-    /// jobs: a step that was forgotten. Whoever runs others is started by hand.
+    /// Leaf jobs that no job, action or schedule starts, in a realm where jobs start jobs: probably a forgotten
+    /// step. A job that starts others is taken for an entry point.
     fn unstarted(&self, by_realm: &[Named]) -> Vec<(usize, Problem)> {
         let named = self.named.iter().flatten().chain(by_realm);
         let started: HashSet<&str> = named.map(|one| one.job_id.as_str()).collect();

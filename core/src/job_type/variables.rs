@@ -1,4 +1,4 @@
-//! Variables that templates name and nothing gives.
+//! Unknown variables in templates.
 
 use pumice_template::{Renderer, Variable};
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub fn unknown_variables(
 ) -> Vec<Problem> {
     let mut found = Vec::new();
     visit(value, path, &mut |text, path| {
-        // What does not parse is told elsewhere.
+        // `check_template` reports syntax errors.
         for used in renderer.variables(text).unwrap_or_default() {
             if let Some(told) = unknown(job, &used, path, more)
                 && !found.contains(&told)
@@ -70,11 +70,8 @@ fn visit(value: &Value, path: &JsonPath, each: &mut dyn FnMut(&str, &JsonPath)) 
 
 fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Option<Problem> {
     let warning = |whole: &str, hint: Option<String>| {
-        let told = Problem::warning(
-            "unknown-variable",
-            path.clone(),
-            format!("nothing gives the variable {}", quoted(whole)),
-        );
+        let told =
+            Problem::warning("unknown-variable", path.clone(), format!("unknown variable {}", quoted(whole)));
         Some(Problem { hint, ..told })
     };
     let whole =
@@ -153,10 +150,7 @@ mod tests {
     #[test]
     fn variables_that_nothing_gives_are_told() {
         for (text, wanted) in [
-            (
-                "{{ globls.region }}",
-                "payload[0]: nothing gives the variable \"globls\" (did you mean \"globals\"?)",
-            ),
+            ("{{ globls.region }}", "payload[0]: unknown variable \"globls\" (did you mean \"globals\"?)"),
             ("{{ nowhere }}", "(known: globals, job, realm, state, start, ustart, vars, utils)"),
             ("{{ result.error }}", "\"result\""),
             ("{{ job.jobid }}", "\"job.jobid\" (did you mean \"job_id\"?)"),

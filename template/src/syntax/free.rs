@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is read, outermost first, of `a.b['c']`; nothing when it does not begin with a variable.
+    /// The variable and members of `a.b['c']`; `None` when the expression does not begin with a variable.
     fn path(&self, node: &'a Node) -> Option<Variable> {
         match &node.expr {
             Expr::Var(slot) => Some(Variable { name: self.name(*slot).to_owned(), members: Vec::new() }),
