@@ -10,6 +10,7 @@ use pumice_core::run::{Run, RunEvent, Status};
 use pumice_core::spec::RunSpec;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 
 use crate::labels::{Labels, attempt_above};
 use crate::unstarted::Unstarted;
@@ -198,20 +199,21 @@ pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
     for root in roots {
         branch(root, runs, seen, Indent::default(), &mut rows);
     }
-    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    let width = rows.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
     rows.into_iter()
         .map(|(label, row)| {
+            let label = format!("{label}{}", " ".repeat(width - label.width()));
             let run = match row {
                 Row::Run(run) => run,
                 Row::Unstarted(step) => {
                     let (status, why) = (if step.waits { "waiting" } else { "not run" }, &step.why);
-                    return format!("{label:<width$}  {status:<10} {:>7}  {why}", "").trim_end().to_owned();
+                    return format!("{label}  {status:<10} {:>7}  {why}", "").trim_end().to_owned();
                 }
             };
             let took = duration(run, seen.now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
             let remark = remark_with(run, reason_below(run, above), seen);
-            let line = format!("{label:<width$}  {} {took:>7}  {remark}", coloured(run.status, 10));
+            let line = format!("{label}  {} {took:>7}  {remark}", coloured(run.status, 10));
             line.trim_end().to_owned()
         })
         .collect()

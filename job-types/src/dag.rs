@@ -19,6 +19,15 @@ use crate::typed;
 /// Most children at once, for each processor.
 const MAX_WORKERS_PER_CPU: usize = 4;
 
+fn cpus() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The number of children that may run at once when a job asks for `workers`.
+pub(crate) fn width(workers: usize) -> usize {
+    workers.min(cpus() * MAX_WORKERS_PER_CPU)
+}
+
 /// Each job and what it comes after (lava guide, Job type: dag, Payload).
 #[derive(Debug)]
 struct Edges(Vec<(String, Vec<String>)>);
@@ -111,8 +120,7 @@ impl Composite for Dag {
     fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let Edges(edges) = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
-        let width = parameters.workers.unwrap_or(cpus).min(cpus * MAX_WORKERS_PER_CPU);
+        let width = width(parameters.workers.unwrap_or_else(cpus));
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
             return Err(JobError::permanent(format!("job {} is a step of itself", job.fields.job_id)));

@@ -17,12 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::typed;
+use crate::{dag, typed};
 
 type Item = Map<String, Value>;
-
-/// Most runs of one foreach that are under way at the same time.
-const MAX_WORKERS: usize = 1_000;
 
 /// Where the items come from (lava guide, Foreach Value Generators).
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -78,7 +75,7 @@ struct Parameters {
     limit: Option<usize>,
     /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1))]
     workers: Option<usize>,
 }
 
@@ -217,7 +214,7 @@ impl Composite for Foreach {
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
         if let Some(workers) = parameters.workers.filter(|workers| *workers > 1) {
-            plan.width = workers.min(MAX_WORKERS);
+            plan.width = dag::width(workers);
             plan.steps.iter_mut().for_each(|step| step.after.clear());
         }
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
