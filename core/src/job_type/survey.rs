@@ -282,3 +282,112 @@ fn odd_letters(id: &str, other: &str) -> Option<String> {
     let (one, other) = id.chars().zip(other.chars()).find_map(differs)?;
     Some(format!("it has U+{:04X} where the other has U+{:04X}", u32::from(one), u32::from(other)))
 }
+
+#[cfg(test)]
+mod tests {
+    use pumice_template::Renderer;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::job_type::{JobError, JobType, Kind, Leaf, Rendered, Templates};
+
+    /// A type whose payload lists its steps.
+    struct Steps;
+
+    impl JobType for Steps {
+        fn name(&self) -> &'static str {
+            "steps"
+        }
+
+        fn about(&self) -> &'static str {
+            ""
+        }
+
+        fn schemas(&self) -> (Value, Value) {
+            (json!(true), json!(true))
+        }
+
+        fn check(&self, _: &JobSpec, _: &Renderer) -> Vec<Problem> {
+            Vec::new()
+        }
+
+        fn names(&self, job: &JobSpec) -> Vec<Named> {
+            let ids = job.fields.payload.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let named = |id| Named {
+                job_id: JobId::new(id).unwrap(),
+                path: JsonPath::root().field("payload"),
+                uses: Uses::Step,
+            };
+            ids.map(named).collect()
+        }
+
+        fn render(&self, _: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
+            Err(JobError::permanent("never rendered"))
+        }
+
+        fn kind(&self) -> Kind<'_> {
+            Kind::Leaf(self)
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Leaf for Steps {
+        async fn run(
+            &self,
+            _: &crate::job_type::JobContext<'_>,
+            _: &Rendered,
+        ) -> Result<crate::job_type::Ended, JobError> {
+            Err(JobError::permanent("never run"))
+        }
+    }
+
+    fn survey(jobs: &[(String, Vec<String>, bool)]) -> Vec<(usize, String)> {
+        let registry = Registry::new(vec![std::sync::Arc::new(Steps)], Vec::new()).unwrap();
+        let specs: Vec<JobSpec> = jobs
+            .iter()
+            .map(|(id, steps, _)| {
+                let document = json!({ "job_id": id, "type": "steps", "worker": "w", "payload": steps });
+                JobSpec::parse(&document).unwrap()
+            })
+            .collect();
+        let surveyed: Vec<Surveyed<'_>> =
+            specs.iter().zip(jobs).map(|(job, (_, _, given))| Surveyed { job, given: *given }).collect();
+        let told = registry.survey(&surveyed, None).into_iter();
+        told.map(|(index, problem)| (index, problem.to_string())).collect()
+    }
+
+    fn job(id: &str, steps: &[&str]) -> (String, Vec<String>, bool) {
+        (id.to_owned(), steps.iter().map(ToString::to_string).collect(), true)
+    }
+
+    #[test]
+    fn circle_is_reported_once_at_its_first_given_job() {
+        let told = survey(&[job("a", &["b"]), job("b", &["c", "a"]), job("c", &["a"])]);
+        let circles: Vec<&str> = told.iter().map(|(_, told)| told.as_str()).collect();
+        assert_eq!(told.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 0], "{circles:?}");
+        assert!(circles.iter().any(|told| told.contains("a > b > c > a")), "{circles:?}");
+        assert!(circles.iter().any(|told| told.contains("a > b > a")), "{circles:?}");
+        let mut stored = job("a", &["b"]);
+        stored.2 = false;
+        let told = survey(&[stored, job("b", &["a"])]);
+        assert!(told.len() == 1 && told[0].0 == 1 && told[0].1.contains("b > a > b"), "{told:?}");
+    }
+
+    #[test]
+    fn very_long_line_of_jobs_is_surveyed() {
+        let count = 20_000;
+        let line: Vec<_> =
+            (0..count).map(|n| job(&format!("j{n}"), &[&format!("j{}", (n + 1) % count)])).collect();
+        let told = survey(&line);
+        assert!(told.len() == 1 && told[0].1.contains("j0 > j1 > j2 > j3 > … > "), "{}", told.len());
+    }
+
+    #[test]
+    fn stored_jobs_are_looked_up_and_not_reported() {
+        let mut stored = job("load", &["nowhere"]);
+        stored.2 = false;
+        assert_eq!(survey(&[stored.clone(), job("top", &["load"])]), []);
+        let told = survey(&[stored, job("LOAD", &["load"])]);
+        assert!(told.len() == 1 && told[0].1.contains("looks like the other job \"load\""), "{told:?}");
+    }
+}
