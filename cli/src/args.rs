@@ -71,10 +71,13 @@ impl Global {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// Tables of at most 80 columns
     Table,
-    /// A table with nothing cut
+    /// Tables with nothing cut
     Wide,
+    /// JSON, for programs
     Json,
+    /// YAML
     Yaml,
 }
 
