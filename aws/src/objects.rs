@@ -1,6 +1,7 @@
 //! Objects in S3.
 
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -105,9 +106,12 @@ impl Objects {
 
 #[async_trait]
 impl ObjectStore for Objects {
-    async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
-        let body = ByteStream::from_path(file).await;
-        let body = body.map_err(|error| StoreError::new(format!("{}: {error}", file.display())))?;
+    async fn put_file(&self, location: &str, file: &File) -> Result<(), StoreError> {
+        // By the descriptor, since the file's name may stand for another file by now; as a path, since what is read
+        // from one can be sent again after a failure.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let body = ByteStream::from_path(path).await;
+        let body = body.map_err(|error| StoreError::new(format!("an output file: {error}")))?;
         self.put(location, body).await
     }
 }

@@ -127,7 +127,10 @@ impl Realm {
             settings,
             zone: Zone::system(),
             hostname: host.name,
+            // Other workers may take what a slow one has.
+            alone: false,
             scratch: host.scratch,
+            shared: None,
             environment: host.environment,
             credentials: host.credentials,
             ports: Ports {

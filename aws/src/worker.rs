@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pumice_core::engine::{Engine, Handled};
+use pumice_core::engine::{Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::queue::Queues;
@@ -22,6 +22,8 @@ const HIDDEN: Duration = Duration::from_secs(300);
 const AT_FIRST: Duration = Duration::from_secs(30);
 /// How long to wait after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long attempts that were told to stop with their process may take beyond their grace: their records are written.
+const LAST: Duration = Duration::from_secs(15);
 /// Most messages taken at once (SQS: 10).
 const MAX_TAKE: usize = 10;
 
@@ -32,22 +34,21 @@ pub struct QueueWorker {
     queues: Queues,
     name: WorkerName,
     slots: usize,
-}
-
-/// Returns when it is time to stop.
-async fn told(stopped: &mut watch::Receiver<bool>) {
-    // Without a sender nobody waits for the end either.
-    drop(stopped.wait_for(|stop| *stop).await);
+    drain: Duration,
+    halt: Halt,
 }
 
 impl QueueWorker {
     /// A consumer that works on at most `slots` messages at the same time.
     #[must_use]
-    pub fn new(engine: Engine, queues: Queues, name: WorkerName, slots: usize) -> Self {
-        Self { engine, queues: queues.hidden_for(AT_FIRST), name, slots: slots.max(1) }
+    pub fn new(engine: Engine, queues: Queues, name: WorkerName, slots: usize, drain: Duration) -> Self {
+        let halt = Halt::default();
+        let engine = engine.halted_by(halt.clone());
+        Self { engine, queues: queues.hidden_for(AT_FIRST), name, slots: slots.max(1), drain, halt }
     }
 
-    /// Works until `stop`, then waits for what is under way; `kill` ends that too.
+    /// Works until `stop`. From then on no run and no step begins; what runs may end for as long as `drain` says, or until
+    /// `kill`, and is told to stop then: its attempts are made again elsewhere, and do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached at the start.
@@ -57,30 +58,42 @@ impl QueueWorker {
         kill: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         let first = self.queues.receive(&self.name, 1, Duration::ZERO).await?;
-        let (stopping, stopped) = watch::channel(false);
-        let working = tokio::spawn(Arc::new(self).take(first, stopped));
-        let abort = working.abort_handle();
-        tokio::pin!(working);
-        let ended = async {
-            stop.await;
-            // The task may have ended by itself.
-            let _ = stopping.send(true);
-            kill.await;
-        };
+        let worker = Arc::new(self);
+        let mut running = JoinSet::new();
         tokio::select! {
-            _ = &mut working => {}
-            () = ended => {
-                // Dropping the tasks kills the commands they run.
-                abort.abort();
-                let _ = working.await;
-            }
+            () = worker.clone().take(first, &mut running) => {}
+            () = stop => {}
         }
+        worker.end(&mut running, kill).await;
         Ok(())
     }
 
-    async fn take(self: Arc<Self>, first: Vec<Delivery>, mut stopped: watch::Receiver<bool>) {
+    /// Waits for what runs to end, and tells what has not ended in time to stop.
+    async fn end(&self, running: &mut JoinSet<()>, kill: impl Future<Output = ()>) {
+        self.halt.rest();
+        let all = async |running: &mut JoinSet<()>| while running.join_next().await.is_some() {};
+        tokio::select! {
+            () = all(running) => return,
+            () = tokio::time::sleep(self.drain) => {}
+            () = kill => {}
+        }
+        if running.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            running = running.len(),
+            "stopping what still runs; it is made again and does not count"
+        );
+        self.halt.stop();
+        if tokio::time::timeout(Limits::default().grace.get() + LAST, all(running)).await.is_err() {
+            tracing::error!(running = running.len(), "some attempts did not stop; they count as lost");
+            // Dropping the tasks kills the commands that they run.
+            running.shutdown().await;
+        }
+    }
+
+    async fn take(self: Arc<Self>, first: Vec<Delivery>, running: &mut JoinSet<()>) {
         let slots = Arc::new(Semaphore::new(self.slots));
-        let mut running = JoinSet::new();
         let mut taken = first;
         loop {
             for delivery in taken.drain(..) {
@@ -94,23 +107,16 @@ impl QueueWorker {
                 drop(permit);
                 slots.available_permits().clamp(1, MAX_TAKE)
             };
-            let max = tokio::select! {
-                max = free => max,
-                () = told(&mut stopped) => break,
-            };
-            tokio::select! {
-                received = self.queues.receive(&self.name, max, WAIT) => match received {
-                    Ok(received) => taken = received,
-                    Err(error) => {
-                        tracing::error!(%error, "cannot take messages");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-                // A message that SQS hands out at this moment comes again soon: see [`AT_FIRST`].
-                () = told(&mut stopped) => break,
+            let max = free.await;
+            // A message that SQS hands out when this is dropped comes again soon: see [`AT_FIRST`].
+            match self.queues.receive(&self.name, max, WAIT).await {
+                Ok(received) => taken = received,
+                Err(error) => {
+                    tracing::error!(%error, "cannot take messages");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
-        while running.join_next().await.is_some() {}
     }
 
     async fn handle(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {

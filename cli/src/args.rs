@@ -175,6 +175,15 @@ pub(crate) struct Serve {
     /// What survives a power failure too: everything, at the cost of speed
     #[arg(long)]
     pub(crate) durable: bool,
+    #[command(flatten)]
+    pub(crate) drain: Drain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// How long running jobs may go on once asked to stop, as in 30s; then they are stopped, to be made again
+    #[arg(long, value_name = "DURATION", env = "PUMICE_DRAIN", default_value = "30s")]
+    pub(crate) drain: Span,
 }
 
 #[cfg(feature = "aws")]
@@ -185,6 +194,8 @@ pub(crate) struct Worker {
     /// How many jobs run at the same time
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) slots: usize,
+    #[command(flatten)]
+    pub(crate) drain: Drain,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,5 @@
 //! A realm on AWS: credentials and region from where AWS's own tools take them.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -59,22 +58,18 @@ impl Remote {
 
     /// Where an engine on it runs that starts no commands: this machine.
     pub(crate) async fn site(&self) -> Result<Arc<Site>, Failure> {
-        self.site_in(std::env::temp_dir(), None).await
+        self.site_in(std::env::temp_dir()).await
     }
 
-    /// Where an engine on it runs: this machine. Commands get the whole environment but for credentials, and
-    /// the mark of their process; these only when their job asks for them.
-    pub(crate) async fn site_in(
-        &self,
-        scratch: PathBuf,
-        mark: Option<(OsString, OsString)>,
-    ) -> Result<Arc<Site>, Failure> {
+    /// Where an engine on it runs: this machine. Commands get the whole environment but for credentials; these
+    /// only when their job asks for them.
+    pub(crate) async fn site_in(&self, scratch: PathBuf) -> Result<Arc<Site>, Failure> {
         let (credentials, environment): (Vec<_>, Vec<_>) =
             std::env::vars_os().partition(|(name, _)| pumice_aws::is_credential(name));
         let host = Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             scratch,
-            environment: environment.into_iter().chain(mark).collect(),
+            environment,
             credentials,
         };
         Ok(self.realm.site(host).await?)

@@ -237,6 +237,7 @@ mod tests {
     use pumice_core::spec::RunSpec;
 
     use super::*;
+    use crate::printed::Kept;
 
     /// A store whose trees grow with each look: what a run dispatched is seen later than its end.
     struct Growing {
@@ -331,7 +332,15 @@ mod tests {
             (5, vec![vec![done()], vec![done(), run(2, Running)], vec![done(), run(2, Failed)]]),
         ] {
             let store = Growing { looks: Mutex::new(0), lag: Duration::from_millis(lag), trees };
-            let runs = follow(&store, &[done().key], &Outputs::Files, Tell::Nothing, None).await.unwrap();
+            let runs = follow(
+                &store,
+                &[done().key],
+                &Outputs::files(std::path::Path::new("."), Kept::ForGood),
+                Tell::Nothing,
+                None,
+            )
+            .await
+            .unwrap();
             let statuses: Vec<Status> = runs.iter().map(|run| run.status).collect();
             assert_eq!(statuses, [Complete, Failed]);
         }

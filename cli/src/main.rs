@@ -13,6 +13,7 @@ mod printed;
 mod realm;
 mod requests;
 mod signals;
+mod supervisor;
 mod unstarted;
 mod view;
 mod yaml;
@@ -21,6 +22,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use pumice_system::processes;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -29,6 +31,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == processes::GUARD) {
+        return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
+    }
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {

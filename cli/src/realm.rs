@@ -9,7 +9,7 @@ use pumice_local::{Durability, Home};
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::printed::Outputs;
+use crate::printed::{Kept, Outputs};
 
 /// A realm that commands look at and change.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Realm {
     /// Where what commands printed is read from.
     pub(crate) fn outputs(&self) -> Outputs {
         match self {
-            Self::Folder(_) => Outputs::Files,
+            Self::Folder(home) => Outputs::files(home.path(), Kept::ForGood),
             #[cfg(feature = "aws")]
             Self::Aws(remote) => Outputs::Objects(remote.objects().clone()),
         }

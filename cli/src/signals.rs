@@ -10,6 +10,9 @@ use tokio::sync::watch;
 pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
     let (told, receiver) = watch::channel(0_u8);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        if is_ignored(kind) {
+            continue;
+        }
         let mut signals = signal(kind)?;
         let told = told.clone();
         tokio::spawn(async move {
@@ -21,6 +24,15 @@ pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
     Ok(receiver)
 }
 
+/// Whether a signal was ignored when this process was started, as `nohup` has it: then it stays so.
+fn is_ignored(kind: SignalKind) -> bool {
+    let number = kind.as_raw_value().cast_unsigned();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    number > 0 && mask >> (number - 1) & 1 == 1
+}
+
 /// What a worker waits for: the first request to stop, which lets running jobs finish, and the
 /// second, which stops them.
 pub(crate) fn asked_to_stop() -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
@@ -29,11 +41,10 @@ pub(crate) fn asked_to_stop() -> std::io::Result<(impl Future<Output = ()>, impl
     let stop = async move {
         // The sender lives as long as the process.
         let _ = first.wait_for(|count| *count > 0).await;
-        tracing::info!("stopping: running jobs finish; Ctrl-C again stops them");
+        tracing::info!("stopping: running jobs may finish; Ctrl-C again stops them");
     };
     let kill = async move {
         let _ = second.wait_for(|count| *count > 1).await;
-        tracing::warn!("stopping running jobs; they start over when a worker takes them again");
     };
     Ok((stop, kill))
 }

@@ -339,8 +339,29 @@ pub trait Consumer: Send + Sync {
 /// Files that outlive a run: outputs and payloads.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// Keeps a copy of a local file at a location: `s3://bucket/key`, or a path when embedded.
-    async fn put_file(&self, location: &str, file: &std::path::Path) -> Result<(), StoreError>;
+    /// Keeps what a local file holds at a location: `s3://bucket/key`, or a path when embedded. The open file counts,
+    /// whatever has become of its name.
+    async fn put_file(&self, location: &str, file: &std::fs::File) -> Result<(), StoreError>;
+    /// The location as records keep it: one that is still right when the realm is moved.
+    fn recorded(&self, location: &str) -> String {
+        location.to_owned()
+    }
+    /// The location that a record keeps.
+    fn located(&self, recorded: &str) -> String {
+        recorded.to_owned()
+    }
+    /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be made.
+    async fn make_folder(&self, location: &str) -> Result<(), StoreError> {
+        let _ = location;
+        Ok(())
+    }
+    /// Removes such a folder, and those above it that are a run's, when they hold nothing.
+    async fn remove_empty_folder(&self, location: &str) {
+        let _ = location;
+    }
 }
 
 /// The time.

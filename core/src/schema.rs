@@ -333,6 +333,11 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         // What lava users write for no schedule at all passes too.
         "schedule" if matches!(text, "" | "--") => Ok(()),
         "crontab" | "schedule" => parsed(text.parse::<Crontab>()),
+        "size" => match crate::size::parse_size(text) {
+            Ok(1..) => Ok(()),
+            Ok(_) => Err(format!("a size must be more than 0, not {text}")),
+            Err(error) => Err(error.to_string()),
+        },
         "instant" => parsed(crate::request::parse_instant(text)),
         _ => Ok(()),
     }

@@ -9,11 +9,12 @@ use pumice_core::job_type::{
 };
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
+use pumice_core::size::parse_size;
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_core::text::quoted;
 use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::process::{self, Command};
@@ -71,9 +72,43 @@ struct Parameters {
     /// worker's own environment, as in an embedded realm, they have them anyway.
     #[serde(default)]
     aws_credentials: Option<bool>,
+    /// The largest file that the command may write; default: no limit.
+    #[serde(default)]
+    file_size: Option<Bytes>,
     /// What templates see as `vars`.
     #[serde(default)]
     vars: Option<Map<String, Value>>,
+}
+
+/// A size: a number of bytes, or a number and a unit.
+#[derive(Clone, Copy, Debug)]
+struct Bytes(u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let bytes = parse_size(&text).map_err(D::Error::custom)?;
+        let bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+        bytes.map(Self).ok_or_else(|| D::Error::custom(format!("a size must be more than 0, not {text}")))
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "minimum": 1, "format": "size" })
+    }
 }
 
 /// The payload of a cmd job: a command line.
@@ -211,6 +246,7 @@ impl Leaf for Cmd {
                 .or(context.job.fields.timeout)
                 .unwrap_or(context.site.settings.cmd_timeout),
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
+            file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
         };
         process::run(context, command).await
     }

@@ -1,6 +1,7 @@
 //! Pumice's job types and actions, one file each. [`registry`] is the list.
 
 mod actions;
+mod capture;
 mod chain;
 mod cmd;
 mod command_line;

@@ -1,22 +1,23 @@
-//! Runs a command for a job: in the run's work directory, in a process group of its own, its output
-//! kept, stopped when its time is up.
+//! Runs a command for a job: in the run's work directory, its output kept, stopped when its time is up, and with it
+//! whatever it has started.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use pumice_system::processes::{self, Family, Survivors};
 use serde_json::json;
+use tokio::process::Child;
 
-/// How long a command may go on after it was asked to end, before it is killed.
+use crate::capture::Capture;
+
+/// How long a command, and what it started, may go on after it was asked to end, before it is killed.
 const TERM_GRACE: Span = Span::from_secs(5);
-/// How often to look whether all that a command started has ended.
-const GROUP_POLL: Duration = Duration::from_millis(20);
+/// How long the rest of what a command printed may take to be read once it has ended.
+const LAST_OUTPUT: Span = Span::from_secs(10);
 /// Longest part of the last line of stderr that goes into a failure's message, in bytes.
 const MAX_REASON: usize = 200;
 /// What lava gives as the exit status of a command that took too long.
@@ -32,6 +33,8 @@ pub(crate) struct Command {
     pub(crate) timeout: Span,
     /// Whether it gets the worker's AWS credentials.
     pub(crate) aws_credentials: bool,
+    /// The largest file that it may write, in bytes.
+    pub(crate) file_size: Option<u64>,
 }
 
 /// How a command came to its end.
@@ -41,43 +44,39 @@ enum Exit {
     Stopped,
 }
 
-/// Kills a command's process group when it is dropped before the command has ended.
-struct Group(Option<Pid>);
-
-impl Group {
-    /// Whether any process of it is there.
-    fn is_alive(&self) -> bool {
-        self.0.is_some_and(|group| test_kill_process_group(group).is_ok())
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // The group may have ended by itself.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
 /// Runs a command to its end.
 pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<Ended, JobError> {
-    let dir = context.work_dir.path()?;
-    let (stdout, stderr) = (Capture::new(dir, context, "stdout"), Capture::new(dir, context, "stderr"));
-    let exit = run_process(context, &command, dir, &stdout, &stderr).await?;
+    let (stdout, stderr) = (Capture::new(context, "stdout")?, Capture::new(context, "stderr")?);
+    let place = context.temp_location();
+    let objects = &context.site.ports.objects;
+    if let Some(place) = &place {
+        let made = objects.make_folder(place).await;
+        made.map_err(|error| JobError::failed(format!("cannot make LAVA_S3_TMP: {error}")))?;
+    }
+    let ended = run_and_keep(context, &command, [&stdout, &stderr]).await;
+    if let Some(place) = &place {
+        objects.remove_empty_folder(place).await;
+    }
+    ended
+}
+
+/// Runs a command to its end, and stores what it printed.
+async fn run_and_keep(
+    context: &JobContext<'_>,
+    command: &Command,
+    captures: [&Capture; 2],
+) -> Result<Ended, JobError> {
+    let [stdout, stderr] = captures;
+    let exit = run_process(context, command, stdout, stderr).await?;
     let status = match &exit {
         Exit::Status(status) => status.code().unwrap_or_else(|| 128 + signal_of(*status)),
         Exit::TimedOut | Exit::Stopped => STATUS_TIMEOUT,
     };
-    let tail = stderr.tail(context.site.settings.stderr_size);
+    let tail = stderr.part(context.site.settings.stderr_size);
     let mut output = json!({ "payload": command.argv.join(" "), "exit_status": status });
-    for capture in [&stdout, &stderr] {
+    for capture in captures {
         if let Some(location) = capture.keep(context).await? {
-            output[capture.title] = location.into();
+            output[capture.stream()] = location.into();
         }
     }
     let mut result = json!({ "exit_status": status, "output": [output] });
@@ -110,7 +109,6 @@ fn with_last_line(message: String, stderr: &str) -> String {
 async fn run_process(
     context: &JobContext<'_>,
     command: &Command,
-    dir: &Path,
     stdout: &Capture,
     stderr: &Capture,
 ) -> Result<Exit, JobError> {
@@ -118,20 +116,64 @@ async fn run_process(
     else {
         return Err(JobError::permanent("the command line is empty"));
     };
-    let mut child = tokio::process::Command::new(program)
+    let temp = context.work_dir.temp()?;
+    let mut process = tokio::process::Command::new(program);
+    process
         .args(arguments)
         .env_clear()
-        .envs(environment(context, command, dir))
-        .current_dir(dir)
+        .envs(environment(context, command, temp.path())?)
+        .current_dir(context.work_dir.path()?)
         .stdin(Stdio::null())
-        .stdout(stdout.file()?)
-        .stderr(stderr.file()?)
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| cannot_run(program, &error))?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let started = processes::spawn(&mut process, &context.site.scratch);
+    let (mut child, mut family) = started.map_err(|error| cannot_run(program, &error))?;
+    if let (Some(bytes), Some(id)) = (command.file_size, child.id()) {
+        let limited = processes::limit_file_size(id, bytes);
+        limited.map_err(|error| JobError::failed(format!("cannot limit the size of files: {error}")))?;
+    }
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let recording = async {
+        let (out, err) = join(
+            OptionFuture::from(out.map(|from| stdout.record(from))),
+            OptionFuture::from(err.map(|from| stderr.record(from))),
+        )
+        .await;
+        out.unwrap_or(Ok(())).and(err.unwrap_or(Ok(())))
+    };
+    let mut recording = std::pin::pin!(recording);
     let clock = &context.site.ports.clock;
+    let exit = {
+        let seeing = see_through(context, command, program, &mut child, &mut family);
+        match select(std::pin::pin!(seeing), recording.as_mut()).await {
+            Either::Left((exit, recording)) => {
+                // Whatever could write is gone; a process that cannot be killed is not waited for.
+                let late = clock.sleep_until(clock.now() + LAST_OUTPUT.delta());
+                let recorded = match select(recording, std::pin::pin!(late)).await {
+                    Either::Left((recorded, _)) => recorded,
+                    Either::Right(_) => Ok(()),
+                };
+                (exit, recorded)
+            }
+            Either::Right((recorded, seeing)) => (seeing.await, recorded),
+        }
+    };
+    // The command's own files go once nothing can write to them any more.
+    drop((family, temp));
+    let (exit, recorded) = exit;
+    recorded.map_err(|error| JobError::failed(format!("cannot keep what the command printed: {error}")))?;
+    exit
+}
+
+/// Waits for a command's end, or brings it about when its time is up. Nothing that it started is left after that.
+async fn see_through(
+    context: &JobContext<'_>,
+    command: &Command,
+    program: &str,
+    child: &mut Child,
+    family: &mut Family,
+) -> Result<Exit, JobError> {
+    let clock = &*context.site.ports.clock;
     let until = clock.now() + command.timeout.delta();
     let stopped = async {
         match select(std::pin::pin!(clock.sleep_until(until)), std::pin::pin!(context.cancel.stopped())).await
@@ -140,27 +182,25 @@ async fn run_process(
             Either::Right(_) => Exit::Stopped,
         }
     };
-    let waited = |error: std::io::Error| JobError::failed(format!("cannot wait for {program}: {error}"));
-    let why = match select(std::pin::pin!(child.wait()), std::pin::pin!(stopped)).await {
-        Either::Left((status, _)) => return Ok(Exit::Status(status.map_err(waited)?)),
-        Either::Right((why, _)) => why,
+    let root = family.root();
+    let waiting = async {
+        let status = child.wait().await;
+        root.was_waited_for();
+        status.map_err(|error| JobError::failed(format!("cannot wait for {program}: {error}")))
     };
-    group.signal(Signal::TERM);
-    let grace = clock.sleep_until(clock.now() + TERM_GRACE.delta());
-    // The command and all that it started, for what it started may have more to put in order.
-    let gone = async {
-        child.wait().await.map_err(waited)?;
-        while group.is_alive() {
-            clock.sleep_until(clock.now() + GROUP_POLL).await;
+    let mut waiting = std::pin::pin!(waiting);
+    let survived = |survivors: Survivors| JobError::permanent(survivors.to_string());
+    match select(waiting.as_mut(), std::pin::pin!(stopped)).await {
+        Either::Left((status, _)) => {
+            family.end(clock, TERM_GRACE).await.map_err(survived)?;
+            Ok(Exit::Status(status?))
         }
-        Ok(())
-    };
-    if let Either::Left((gone, _)) = select(std::pin::pin!(gone), std::pin::pin!(grace)).await {
-        return gone.map(|()| why);
+        Either::Right((why, _)) => {
+            let (status, ended) = join(waiting, family.end(clock, TERM_GRACE)).await;
+            ended.map_err(survived)?;
+            status.map(|_| why)
+        }
     }
-    group.signal(Signal::KILL);
-    child.wait().await.map_err(waited)?;
-    Ok(why)
 }
 
 fn cannot_run(program: &str, error: &std::io::Error) -> JobError {
@@ -172,20 +212,21 @@ fn cannot_run(program: &str, error: &std::io::Error) -> JobError {
 }
 
 /// What a command finds in its environment, the strongest last: the worker's, the job's, lava's own
-/// (lava guide, Job type: cmd, Environment).
+/// (lava guide, Job type: cmd, Environment). `TMPDIR` is a directory of the command's own, as lava has it.
 fn environment(
     context: &JobContext<'_>,
     command: &Command,
-    dir: &Path,
-) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    temp: &Path,
+) -> Result<Vec<(OsString, OsString)>, JobError> {
     let mut env = context.site.environment.clone();
     if command.aws_credentials {
         env.extend(context.site.credentials.iter().cloned());
     }
-    if context.site.settings.job_local_tmpdir {
-        env.push(("TMPDIR".into(), dir.into()));
-    }
+    env.push(("HOME".into(), context.work_dir.home()?.into()));
     env.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
+    if context.site.settings.job_local_tmpdir {
+        env.push(("TMPDIR".into(), temp.into()));
+    }
     let run = context.run;
     let own = [
         ("LAVA_JOB_ID", run.job_id.to_string()),
@@ -197,48 +238,5 @@ fn environment(
         ("LAVA_WORKER", run.worker.to_string()),
     ];
     env.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())));
-    env
-}
-
-/// One of a command's output streams, kept in a file while it runs.
-struct Capture {
-    title: &'static str,
-    path: PathBuf,
-}
-
-impl Capture {
-    fn new(dir: &Path, context: &JobContext<'_>, title: &'static str) -> Self {
-        // Steps of one chain share the directory, and may run at the same time.
-        let name = context.run.key.as_str().replace('/', "-");
-        Self { title, path: dir.join(format!(".{name}.{title}")) }
-    }
-
-    fn file(&self) -> Result<Stdio, JobError> {
-        let file = File::create(&self.path);
-        file.map(Stdio::from)
-            .map_err(|error| JobError::failed(format!("cannot write {}: {error}", self.path.display())))
-    }
-
-    /// The last bytes, as text.
-    fn tail(&self, bytes: u64) -> String {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(&self.path)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-            let mut tail = Vec::new();
-            file.take(bytes).read_to_end(&mut tail)?;
-            Ok(tail)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
-    }
-
-    /// Stores what was written, if anything, and says where.
-    async fn keep(&self, context: &JobContext<'_>) -> Result<Option<String>, JobError> {
-        let length = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
-        let (true, Some(base)) = (length > 0, context.temp_location()) else { return Ok(None) };
-        let location = format!("{base}/{}", self.title);
-        let stored = context.site.ports.objects.put_file(&location, &self.path).await;
-        stored.map_err(|error| JobError::failed(format!("cannot store {location}: {error}")))?;
-        Ok(Some(location))
-    }
+    Ok(env)
 }

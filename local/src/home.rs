@@ -1,21 +1,22 @@
 //! A realm's folder: its store, its objects, the place where its jobs work.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
-use pumice_core::job_type::Site;
+use pumice_core::job_type::{Site, remove_tree};
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_system::processes::kill_leftovers;
 use pumice_system::{SystemClock, SystemRandom};
 use pumice_template::Zone;
 use serde_json::json;
 
 use crate::database::{Database, Durability, OpenError};
-use crate::leftovers;
 use crate::objects::Folders;
 
 /// The name of a realm when none is given.
@@ -82,6 +83,11 @@ pub struct Home {
     database: Database,
 }
 
+/// Opens a file, made for this user alone where it is not there.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 /// The right to run jobs of a folder; given up when dropped.
 #[derive(Debug)]
 pub struct ServeLock(#[expect(dead_code, reason = "held for as long as it is open")] File);
@@ -103,8 +109,10 @@ impl Home {
             return Err(HomeError::Missing(path.to_owned()));
         }
         let folder = |error| HomeError::Folder { path: path.to_owned(), error };
-        std::fs::create_dir_all(path).map_err(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(folder)?;
         let path = path.canonicalize().map_err(folder)?;
+        // SQLite gives its other files the rights of this one.
+        private_file(&file).map_err(folder)?;
         let database = Database::open(&file, &path, durability)?;
         let found = database.realm_document().await?;
         if found.is_none() {
@@ -168,8 +176,15 @@ impl Home {
         &self.database
     }
 
-    fn scratch(&self) -> PathBuf {
+    /// Where work directories are that end with their invocation.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
         self.path.join("scratch")
+    }
+
+    /// Where the directories that the steps of a run share are kept until it has ended.
+    fn work(&self) -> PathBuf {
+        self.path.join("work")
     }
 
     /// Takes the right to run jobs of this folder, and clears up after a process that had it and
@@ -179,7 +194,7 @@ impl Home {
     /// The inner error is [`InUse`] when another process has it.
     pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
-        let file = File::create(self.path.join("lock")).map_err(folder)?;
+        let file = private_file(&self.path.join("lock")).map_err(folder)?;
         let began = std::time::Instant::now();
         loop {
             match file.try_lock() {
@@ -193,19 +208,16 @@ impl Home {
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
         }
-        let killed = leftovers::kill(&self.scratch()).await;
+        let killed = kill_leftovers(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
         }
-        match std::fs::remove_dir_all(self.scratch()) {
-            // Each invocation has a directory of its own name: one that stays is in nobody's way.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "cannot remove old work directories");
-            }
-            _ => {}
+        // Each invocation has a directory of its own name: one that stays is in the way of no other.
+        if let Err(error) = remove_tree(&self.scratch()) {
+            tracing::warn!(%error, "cannot remove old work directories");
         }
-        std::fs::create_dir_all(self.scratch()).map_err(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(self.scratch()).map_err(folder)?;
         Ok(Ok(ServeLock(file)))
     }
 
@@ -221,15 +233,16 @@ impl Home {
             .clone()
             .with_environment(&environment)
             .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
-        let mut commands: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        commands.push((leftovers::MARK.into(), self.scratch().into_os_string()));
+        let commands: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let database = Arc::new(self.database.clone());
         Ok(Arc::new(Site {
             realm: self.realm.clone(),
             settings,
             zone: Zone::system(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            alone: true,
             scratch: self.scratch(),
+            shared: Some(self.work()),
             environment: commands,
             // Commands get the whole environment of the process.
             credentials: Vec::new(),
@@ -241,7 +254,7 @@ impl Home {
                 // The sweeper comes every second: no run needs another way.
                 scheduler: None,
                 lava_events: None,
-                objects: Arc::new(Folders),
+                objects: Arc::new(Folders::new(&self.path)),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
             },

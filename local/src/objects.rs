@@ -1,36 +1,173 @@
 //! Files that outlive a run, in folders.
 
-use std::path::{Component, Path};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
+use pumice_core::ids::RunId;
 use pumice_core::ports::{ObjectStore, StoreError};
+use rustix::fs::{AtFlags, CWD, linkat};
 
-/// Keeps objects as files: a location is a path.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Folders;
+/// Keeps objects as files: a location is a path. Records keep those below the realm's folder relative to it.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    home: PathBuf,
+}
+
+/// The path of a location, unless it leads elsewhere.
+fn checked(location: &str) -> Result<&Path, StoreError> {
+    let target = Path::new(location);
+    if location.contains("://") {
+        return Err(StoreError::new(format!(
+            "{location} is not a path: an embedded realm keeps objects in folders"
+        )));
+    }
+    // A job's id is part of the path, and could lead out of the realm's folder.
+    if target.components().any(|part| part == Component::ParentDir) {
+        return Err(StoreError::new(format!(
+            "{location} leads upwards: objects stay below the realm's folder"
+        )));
+    }
+    Ok(target)
+}
+
+impl Folders {
+    /// Objects of a realm's folder.
+    #[must_use]
+    pub fn new(home: &Path) -> Self {
+        Self { home: home.to_owned() }
+    }
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Gives an open file another name, or copies it where that cannot be.
+fn keep(file: &File, target: &Path) -> io::Result<()> {
+    if let Some(folder) = target.parent() {
+        make_private(folder)?;
+    }
+    match std::fs::symlink_metadata(target) {
+        // Of an execution whose worker was lost, or a command's own that has the name of an output.
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(target)?,
+        Ok(_) => std::fs::remove_file(target)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // By the descriptor, since the file's name may stand for another file by now (linkat(2)).
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if linkat(CWD, own.as_str(), CWD, target, AtFlags::SYMLINK_FOLLOW).is_ok() {
+        return Ok(());
+    }
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    let mut from = file;
+    io::Seek::rewind(&mut from)?;
+    io::copy(&mut from, &mut copy).map(drop)
+}
 
 #[async_trait]
 impl ObjectStore for Folders {
-    async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
-        let target = Path::new(location);
-        if location.contains("://") {
-            return Err(StoreError::new(format!(
-                "{location} is not a path: an embedded realm keeps objects in folders"
-            )));
-        }
-        // A job's id is part of the path, and could lead out of the realm's folder.
-        if target.components().any(|part| part == Component::ParentDir) {
-            return Err(StoreError::new(format!(
-                "{location} leads upwards: objects stay below the realm's folder"
-            )));
-        }
-        let kept = || -> std::io::Result<()> {
-            if let Some(folder) = target.parent() {
-                std::fs::create_dir_all(folder)?;
+    async fn put_file(&self, location: &str, file: &File) -> Result<(), StoreError> {
+        let target = checked(location)?.to_owned();
+        let failed = |error: io::Error| StoreError::new(format!("{location}: {error}"));
+        let file = file.try_clone().map_err(failed)?;
+        // A file that must be copied may be large.
+        let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
+        kept.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)
+    }
+
+    fn recorded(&self, location: &str) -> String {
+        let short = Path::new(location).strip_prefix(&self.home).ok().and_then(Path::to_str);
+        short.unwrap_or(location).to_owned()
+    }
+
+    fn located(&self, recorded: &str) -> String {
+        self.home.join(recorded).display().to_string()
+    }
+
+    async fn make_folder(&self, location: &str) -> Result<(), StoreError> {
+        make_private(checked(location)?).map_err(|error| StoreError::new(format!("{location}: {error}")))
+    }
+
+    async fn remove_empty_folder(&self, location: &str) {
+        let Ok(folder) = checked(location) else { return };
+        for folder in folder.ancestors() {
+            // It holds something, or is another user's.
+            if std::fs::remove_dir(folder).is_err() || is_of_a_run(folder) {
+                return;
             }
-            // A rename costs nothing however large the file is; across file systems it must be copied.
-            std::fs::rename(file, target).or_else(|_| std::fs::copy(file, target).map(drop))
+        }
+    }
+}
+
+/// Whether a folder holds what one run keeps: those above are shared by many.
+fn is_of_a_run(folder: &Path) -> bool {
+    folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<RunId>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn file_is_kept_whatever_became_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::new(folder.path());
+        let live = folder.path().join("live");
+        let open = || {
+            let mut file = OpenOptions::new().read(true).append(true).create_new(true).open(&live).unwrap();
+            file.write_all(b"printed").unwrap();
+            file
         };
-        kept().map_err(|error| StoreError::new(format!("{location}: {error}")))
+        let location = |name: &str| folder.path().join("temp").join(name).display().to_string();
+        let file = open();
+        std::fs::remove_file(&live).unwrap();
+        std::os::unix::fs::symlink("/proc/self/environ", &live).unwrap();
+        // Whatever is there already gives way: links as links.
+        std::fs::create_dir_all(location("dir/stdout/x")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("temp/link")).unwrap();
+        for name in ["new/stdout", "dir/stdout", "link"] {
+            folders.put_file(&location(name), &file).await.unwrap();
+            assert_eq!(std::fs::read_to_string(location(name)).unwrap(), "printed", "{name}");
+        }
+        std::fs::remove_file(&live).unwrap();
+        let named = open();
+        folders.put_file(&location("named"), &named).await.unwrap();
+        assert_eq!(std::fs::read_to_string(location("named")).unwrap(), "printed");
+        for bad in ["s3://bucket/x", "temp/../../x"] {
+            assert!(folders.put_file(bad, &named).await.is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn empty_folders_of_a_run_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::new(folder.path());
+        let run = folder.path().join("temp/etl/load/0190a0a0-0000-7000-8000-000000000000");
+        let step = run.join("1.0/attempt-2").display().to_string();
+        folders.make_folder(&step).await.unwrap();
+        folders.remove_empty_folder(&step).await;
+        assert!(!run.exists() && folder.path().join("temp/etl/load").exists());
+        folders.make_folder(&step).await.unwrap();
+        std::fs::write(run.join("1.0/report.csv"), "x").unwrap();
+        folders.remove_empty_folder(&step).await;
+        assert!(run.join("1.0/report.csv").exists() && !run.join("1.0/attempt-2").exists());
+    }
+
+    #[test]
+    fn location_in_the_realm_is_recorded_relative_to_its_folder() {
+        let folders = Folders::new(Path::new("/srv/realm"));
+        assert_eq!(folders.recorded("/srv/realm/temp/a/b/stdout"), "temp/a/b/stdout");
+        assert_eq!(folders.located("temp/a/b/stdout"), "/srv/realm/temp/a/b/stdout");
+        for elsewhere in ["/data/temp/a", "s3://bucket/a"] {
+            assert_eq!(folders.recorded(elsewhere), elsewhere);
+        }
+        assert_eq!(folders.located("/data/temp/a"), "/data/temp/a");
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
@@ -23,6 +23,15 @@ const MAX_EXPIRED: usize = 500;
 const MAX_SPEC_BESIDE: usize = 1024;
 /// For how long a record that cannot be read is left alone.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// A run whose record was removed because it had expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// The run, or the one that it was a step of.
+    pub run_id: RunId,
+    /// Its job.
+    pub job_id: JobId,
+}
 
 fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
@@ -360,12 +369,56 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
-    pub async fn remove_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn remove_expired(&self, now: Timestamp) -> Result<Vec<Expired>, StoreError> {
         self.run(move |connection| {
             let oldest = "SELECT id FROM (SELECT id, expires, due_at FROM runs ORDER BY id LIMIT ?2) WHERE expires < ?1 AND due_at IS NULL";
             let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
             connection.prepare_cached(&format!("DELETE FROM long_specs WHERE id IN ({oldest})"))?.execute(parameters)?;
-            connection.prepare_cached(&format!("DELETE FROM runs WHERE id IN ({oldest})"))?.execute(parameters)
+            let sql = format!("DELETE FROM runs WHERE id IN ({oldest}) RETURNING key, job_id");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(parameters, |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let expired = rows.into_iter().filter_map(|(key, job_id)| {
+                Some(Expired { run_id: key.parse::<RunKey>().ok()?.run_id()?, job_id: JobId::new(job_id).ok()? })
+            });
+            Ok(expired.collect())
+        })
+        .await
+    }
+
+    /// Of these runs, the ids of those that have ended with nothing left to do, or have no record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn gone_or_done(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT 1 FROM runs WHERE key = ? AND due_at IS NOT NULL")?;
+            let mut gone = Vec::new();
+            for run_id in runs {
+                if !statement.exists([RunKey::root(run_id).as_str()])? {
+                    gone.push(run_id);
+                }
+            }
+            Ok(gone)
+        })
+        .await
+    }
+
+    /// Of these runs, the ids of those that have no record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn without_record(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT 1 FROM runs WHERE key = ?")?;
+            let mut gone = Vec::new();
+            for run_id in runs {
+                if !statement.exists([RunKey::root(run_id).as_str()])? {
+                    gone.push(run_id);
+                }
+            }
+            Ok(gone)
         })
         .await
     }

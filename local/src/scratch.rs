@@ -1,6 +1,5 @@
 //! A folder for the work of a process's jobs, where several processes may have one side by side.
 
-use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -9,7 +8,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::leftovers;
+use pumice_core::job_type::remove_tree;
+use pumice_system::processes::kill_leftovers;
 
 /// The file in the folder that its process holds a lock on.
 const LOCK: &str = "lock";
@@ -69,12 +69,6 @@ impl Scratch {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The variable that marks every command as one of this process.
-    #[must_use]
-    pub fn mark(&self) -> (OsString, OsString) {
-        (leftovers::MARK.into(), self.path.clone().into_os_string())
     }
 
     /// Removes the folder, once its jobs have ended. Work directories remove themselves; where one could
@@ -163,8 +157,8 @@ async fn clear_up_unless_held(path: &Path) -> bool {
         // Another process has cleared up meanwhile, or there is no telling.
         Ok(()) | Err(TryLockError::Error(_)) => return false,
     }
-    let killed = leftovers::kill(path).await;
-    if let Err(error) = std::fs::remove_dir_all(path) {
+    let killed = kill_leftovers(path).await;
+    if let Err(error) = remove_tree(path) {
         tracing::warn!(path = %path.display(), %error, "cannot remove old work directories");
     }
     tracing::info!(killed, path = %path.display(), "cleared up after a process that is gone");
@@ -178,11 +172,13 @@ mod tests {
     use std::process::{Child, Command, Stdio};
     use std::task::{Context, Poll, Waker};
 
+    use pumice_system::processes::SCRATCH_VARIABLE;
+
     use super::*;
 
     fn command_of(path: &Path) -> Child {
         let mut command = Command::new("sleep");
-        command.arg("600").env(leftovers::MARK, path).stdout(Stdio::null()).spawn().unwrap()
+        command.arg("600").env(SCRATCH_VARIABLE, path).stdout(Stdio::null()).spawn().unwrap()
     }
 
     /// A folder as a process leaves it. No process has an id as high as those in the tests.

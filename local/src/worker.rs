@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pumice_core::engine::{Dispatcher, Engine, Handled, Limits};
+use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Consumer, Delivery, StoreError};
@@ -14,13 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
+use crate::housekeeping::keep_house;
 
 /// How long one look at the queues waits for a message; stopping waits no longer than this.
 const WAIT: Duration = Duration::from_millis(100);
 /// How often runs that are due, and new workers' names, are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How often expired runs are removed, in sweeps.
-const EXPIRE_EVERY: u32 = 60;
 /// Most messages taken at once.
 const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
@@ -29,6 +27,11 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How many jobs run at the same time unless somebody says otherwise: while the records of some are
 /// written, the others go on.
 pub const SLOTS: usize = 32;
+
+/// How long what runs may go on once the process was asked to stop, unless somebody says otherwise.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long attempts that were told to stop with their process may take beyond their grace: their records are written.
+const LAST: Duration = Duration::from_secs(15);
 
 /// How jobs are run.
 #[derive(Clone, Debug)]
@@ -39,11 +42,13 @@ pub struct Serve {
     pub workers: Vec<WorkerName>,
     /// How each is run.
     pub limits: Limits,
+    /// How long what runs may go on once the process was asked to stop.
+    pub drain: Duration,
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { slots: SLOTS, workers: Vec::new(), limits: Limits::default() }
+        Self { slots: SLOTS, workers: Vec::new(), limits: Limits::default(), drain: DRAIN }
     }
 }
 
@@ -53,6 +58,7 @@ pub struct Workers {
     site: Arc<Site>,
     registry: Arc<Registry>,
     options: Serve,
+    halt: Halt,
     engines: BTreeMap<WorkerName, Engine>,
 }
 
@@ -60,10 +66,11 @@ impl Workers {
     /// Workers on a realm's store.
     #[must_use]
     pub fn new(database: Database, site: Arc<Site>, registry: Arc<Registry>, options: Serve) -> Self {
-        Self { database, site, registry, options, engines: BTreeMap::new() }
+        Self { database, site, registry, options, halt: Halt::default(), engines: BTreeMap::new() }
     }
 
-    /// Runs jobs until `stop`, then waits for those that are running; `kill` stops these too.
+    /// Runs jobs until `stop`. From then on no run and no step begins; what runs may end for as long as the options say,
+    /// or until `kill`, and is told to stop then: its attempts are made again by the next process, and do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached at the start.
@@ -73,40 +80,24 @@ impl Workers {
         kill: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let sweeper = tokio::spawn(sweep(
-            Dispatcher::new(self.site.clone(), self.registry.clone()),
-            self.database.clone(),
-        ));
-        let told = stopping.clone();
-        let serving = tokio::spawn(async move {
-            let mut running = JoinSet::new();
-            self.take_until(&told, &mut running).await;
-            while running.join_next().await.is_some() {}
-        });
-        let abort = serving.abort_handle();
-        tokio::pin!(serving);
-        let ended = async {
-            stop.await;
-            stopping.store(true, Ordering::Release);
-            kill.await;
-        };
+        let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone())));
+        let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
+        let mut running = JoinSet::new();
+        let halt = self.halt.clone();
         tokio::select! {
-            _ = &mut serving => {}
-            () = ended => {
-                // Dropping the tasks kills the commands they run.
-                abort.abort();
-                let _ = serving.await;
-            }
+            () = self.take(&mut running) => {}
+            () = async { stop.await; halt.rest(); std::future::pending().await } => {}
         }
+        drain(&mut running, &self.halt, &self.options, kill).await;
         sweeper.abort();
+        housekeeper.abort();
         Ok(())
     }
 
-    async fn take_until(&mut self, stopping: &AtomicBool, running: &mut JoinSet<()>) {
+    async fn take(&mut self, running: &mut JoinSet<()>) {
         let slots = Arc::new(Semaphore::new(self.options.slots.max(1)));
         let mut looked = tokio::time::Instant::now();
-        while !stopping.load(Ordering::Acquire) {
+        while !self.halt.is_resting() {
             while running.try_join_next().is_some() {}
             if looked.elapsed() >= SWEEP {
                 looked = tokio::time::Instant::now();
@@ -158,11 +149,33 @@ impl Workers {
         };
         for name in names {
             let (site, registry, limits) = (&self.site, &self.registry, self.options.limits);
-            self.engines
-                .entry(name.clone())
-                .or_insert_with(|| Engine::new(site.clone(), registry.clone(), name, limits));
+            self.engines.entry(name.clone()).or_insert_with(|| {
+                Engine::new(site.clone(), registry.clone(), name, limits).halted_by(self.halt.clone())
+            });
         }
         Ok(())
+    }
+}
+
+/// Waits for what runs to end, and tells what has not ended in time to stop.
+async fn drain(running: &mut JoinSet<()>, halt: &Halt, options: &Serve, kill: impl Future<Output = ()>) {
+    halt.rest();
+    let all = async |running: &mut JoinSet<()>| while running.join_next().await.is_some() {};
+    tokio::select! {
+        () = all(running) => return,
+        () = tokio::time::sleep(options.drain) => {}
+        () = kill => {}
+    }
+    if running.is_empty() {
+        return;
+    }
+    tracing::warn!(running = running.len(), "stopping what still runs; it is made again and does not count");
+    halt.stop();
+    let grace = options.limits.grace.get() + LAST;
+    if tokio::time::timeout(grace, all(running)).await.is_err() {
+        tracing::error!(running = running.len(), "some attempts did not stop; they count as lost");
+        // Dropping the tasks kills the commands that they run.
+        running.shutdown().await;
     }
 }
 
@@ -184,20 +197,13 @@ async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
     }
 }
 
-async fn sweep(dispatcher: Dispatcher, database: Database) {
+async fn sweep(dispatcher: Dispatcher) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut sweeps: u32 = 0;
     loop {
         tick.tick().await;
         if let Err(error) = dispatcher.sweep().await {
             tracing::warn!(%error, "cannot look for runs that are due");
         }
-        if sweeps.is_multiple_of(EXPIRE_EVERY)
-            && let Err(error) = database.remove_expired(chrono::Utc::now()).await
-        {
-            tracing::warn!(%error, "cannot remove expired runs");
-        }
-        sweeps = sweeps.wrapping_add(1);
     }
 }

@@ -1,5 +1,7 @@
-//! The machine that a program runs on, behind the engine's ports: its clock and its chance.
+//! The machine that a program runs on: its clock and its chance behind the engine's ports, and the processes that
+//! jobs start.
 
 mod clock;
+pub mod processes;
 
 pub use clock::{SystemClock, SystemRandom};

@@ -62,7 +62,7 @@ mod sqlite {
             queue: database.clone(),
             consumer: database,
             scheduler: None,
-            objects: Arc::new(Folders),
+            objects: Arc::new(Folders::new(folder.path())),
             clock: Arc::new(SystemClock),
             keep: Box::new(folder),
         }

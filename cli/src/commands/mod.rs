@@ -17,6 +17,7 @@ use pumice_core::Timestamp;
 use pumice_core::job_type::Registry;
 use pumice_core::request::{BadInstant, parse_instant, set_dotted};
 use pumice_core::text::shown;
+use pumice_system::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
@@ -47,6 +48,15 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "pumice", &mut script);
             write_raw(&String::from_utf8_lossy(&script))
         }
+    }
+}
+
+/// Prepares this process for starting commands; `remove` is a folder that goes with it should it be killed.
+fn prepare_for_commands(remove: Option<&std::path::Path>) {
+    processes::raise_limits();
+    processes::use_guard(remove);
+    if let Err(error) = processes::hide_from_commands() {
+        tracing::warn!(%error, "commands may look into this process");
     }
 }
 

@@ -13,13 +13,13 @@ use pumice_core::run::Run as RunRecord;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
-use super::{given, registry};
+use super::{given, prepare_for_commands, registry};
 use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
 use crate::output::{note, print, tell_line, warn};
-use crate::printed::Outputs;
+use crate::printed::{Kept, Outputs};
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
 use crate::view;
@@ -53,6 +53,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    prepare_for_commands(options.keep.is_none().then(|| temporary.path()));
     let site = home.site().await?;
 
     let dispatcher = Dispatcher::new(site.clone(), registry.clone());
@@ -79,7 +80,8 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         let _ = on_end.await;
     };
     let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
-    let outputs = if options.keep.is_some() { Outputs::Files } else { Outputs::PassingFiles };
+    let kept = if options.keep.is_some() { Kept::ForGood } else { Kept::UntilTheEnd };
+    let outputs = Outputs::files(home.path(), kept);
     let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
     let roots = [root.clone()];
     let followed = tokio::select! {

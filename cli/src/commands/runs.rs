@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::follow::trees;
 use crate::labels::labels;
 use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
-use crate::printed::{Stream, places};
+use crate::printed::{Printed, Stream};
 use crate::realm::Realm;
 use crate::unstarted::unstarted;
 use crate::view;
@@ -227,32 +227,42 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
     let store = realm.runs();
     let tree = trees(store, std::slice::from_ref(key)).await?;
     let Some(root) = tree.first() else { return Err(Failure::Wrong(format!("no such run {key}"))) };
+    let definition = realm.jobs().realm().await?;
+    let (outputs, s3_temp) = (realm.outputs(), definition.fields.s3_temp.as_deref());
     let mut all = Vec::new();
     // What that run dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
         // A list leaves out what is large.
         let whole = store.load(&run.key).await?;
-        all.extend(places(whole.as_ref().unwrap_or(run)).into_iter().map(|place| (run, place)));
+        let printed = outputs.of_all_attempts(whole.as_ref().unwrap_or(run), s3_temp);
+        all.extend(printed.into_iter().map(|printed| (run, printed)));
     }
     if !global.output.is_table() {
-        let shown = all.iter().map(|(run, (stream, place))| {
-            json!({ "job_id": run.job_id, "run_key": run.key, "stream": stream.name(), "location": place })
-        });
-        return print(global.output, &Value::from(shown.collect::<Vec<_>>()), Vec::new);
+        let mut shown = Vec::new();
+        for (run, printed) in &all {
+            if printed.is_recorded || outputs.is_there(&printed.location).await? {
+                let Printed { attempt, stream, location, .. } = printed;
+                shown.push(json!({
+                    "job_id": run.job_id, "run_key": run.key, "attempt": attempt, "stream": stream.name(), "location": location,
+                }));
+            }
+        }
+        return print(global.output, &Value::from(shown), Vec::new);
     }
-    let mut notes = Vec::new();
-    for (_, (stream, place)) in &all {
+    let (mut notes, mut shown) = (Vec::new(), 0);
+    for (_, Printed { stream, location, is_recorded, .. }) in &all {
         let there = match stream {
-            Stream::Stdout => realm.outputs().copy(place, &mut *foreign_stdout()).await?,
-            Stream::Stderr => realm.outputs().copy(place, &mut *foreign_stderr()).await?,
+            Stream::Stdout => outputs.copy(location, &mut *foreign_stdout()).await?,
+            Stream::Stderr => outputs.copy(location, &mut *foreign_stderr()).await?,
         };
-        if !there {
-            notes.push(format!("it is gone from {place}"));
+        shown += usize::from(there);
+        if !there && *is_recorded {
+            notes.push(format!("it is gone from {location}"));
         }
     }
     if !root.status.is_end() {
-        notes.push(format!("the run is {}: what a command prints is kept when it ends", root.status));
-    } else if all.is_empty() {
+        notes.push(format!("the run is {}: its commands may print more", root.status));
+    } else if shown == 0 && notes.is_empty() {
         notes.push("nothing that its commands printed is kept".to_owned());
     }
     note(global, &notes);

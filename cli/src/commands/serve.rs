@@ -3,12 +3,13 @@
 use pumice_core::ports::Clock;
 use pumice_local::{Durability, Home, SystemClock, Workers};
 
-use super::registry;
+use super::{prepare_for_commands, registry};
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
 use crate::signals::asked_to_stop;
+use crate::supervisor;
 
-/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
+/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which gives running jobs the time of `--drain` to finish; a second one stops them.
 pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure> {
     if global.is_aws() {
         let message =
@@ -18,15 +19,22 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
     let _lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    prepare_for_commands(None);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
         slots: options.slots,
         workers: options.workers,
+        drain: options.drain.drain.get(),
         ..pumice_local::Serve::default()
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots = options.slots, "serving; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
+    supervisor::serving();
+    let stop = async {
+        stop.await;
+        supervisor::stopping();
+    };
     workers.serve(stop, kill).await?;
     Ok(())
 }

@@ -5,14 +5,15 @@ use pumice_core::engine::{Engine, Limits};
 use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
-use super::registry;
+use super::{prepare_for_commands, registry};
 use crate::args::{Global, Worker};
 use crate::aws::Remote;
 use crate::failure::Failure;
 use crate::output::warn;
 use crate::signals::asked_to_stop;
+use crate::supervisor;
 
-/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which lets running jobs finish; a second one stops them.
+/// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which gives running jobs the time of `--drain` to finish; a second one stops them.
 pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failure> {
     if !global.is_aws() {
         let message =
@@ -26,12 +27,19 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         warn(global, &[told.to_owned()]);
     }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
-    let site = remote.site_in(scratch.path().to_owned(), Some(scratch.mark())).await?;
+    prepare_for_commands(None);
+    let site = remote.site_in(scratch.path().to_owned()).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
-    let worker = QueueWorker::new(engine, queues, options.name.clone(), options.slots);
+    let worker =
+        QueueWorker::new(engine, queues, options.name.clone(), options.slots, options.drain.drain.get());
     tracing::info!(realm = %remote.name(), worker = %options.name, slots = options.slots, "working; Ctrl-C stops");
     let (stop, kill) = asked_to_stop()?;
+    supervisor::serving();
+    let stop = async {
+        stop.await;
+        supervisor::stopping();
+    };
     worker.work(stop, kill).await?;
     scratch.give_up();
     Ok(())

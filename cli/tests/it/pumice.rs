@@ -97,8 +97,13 @@ impl Pumice {
 
     /// Starts `serve`, and returns once it serves.
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// The same with these options.
+    pub(crate) fn serve_with(&self, options: &[&str]) -> Server {
         use std::io::{BufRead, BufReader};
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+        let mut child = self.command(&["serve"]).args(options).stderr(Stdio::piped()).spawn().expect("serve");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let serves = lines.by_ref().map_while(Result::ok).any(|line| line.contains("serving"));
         assert!(serves, "serve did not come up: {:?}", child.try_wait());
@@ -139,4 +144,13 @@ pub(crate) fn shell(job_id: &str, script: &str) -> Value {
         "job_id": job_id, "type": "cmd", "worker": "core", "enabled": true,
         "payload": "sh -c", "parameters": { "args": [script] },
     })
+}
+
+/// Waits for something that another process does: no more than it takes, and not for ever.
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it did not come to pass");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -79,7 +79,7 @@ fn a_hundred_megabytes_of_output_do_no_harm() {
     pumice.write("jobs.json", shell("a", "head -c 100000000 /dev/zero | tr '\\0' x").to_string());
     let printed = pumice.run(&["run", "--jobs", "jobs.json", "a", "-o", "json", "--keep", "kept"]);
     let path = printed.run_of("a")["result"]["output"][0]["stdout"].as_str().expect("a path").to_owned();
-    assert_eq!(std::fs::metadata(path).expect("kept").len(), 100_000_000);
+    assert_eq!(std::fs::metadata(pumice.path().join("kept").join(path)).expect("kept").len(), 100_000_000);
     assert!(printed.err.len() < 100_000, "{}", printed.err.len());
 }
 

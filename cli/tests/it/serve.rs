@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::pumice::{Pumice, shell};
+use crate::pumice::{Pumice, shell, wait_until};
 
 fn apply(pumice: &Pumice, jobs: &Value) {
     pumice.write("jobs.json", jobs.to_string());
@@ -163,7 +163,9 @@ fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
     for child in shown().as_array().expect("runs").iter().skip(1) {
         let stdout =
             child["result"]["output"][0]["stdout"].as_str().unwrap_or_else(|| panic!("no output: {child:#}"));
-        assert!(std::fs::read_to_string(stdout).expect("kept").starts_with("made by"));
+        let kept = std::fs::read_to_string(pumice.path().join(".pumice").join(stdout)).expect("kept");
+        let job_id = child["job_id"].as_str().expect("an id");
+        assert!(kept.starts_with("made by"), "{job_id}: {kept}");
     }
 }
 
@@ -178,15 +180,6 @@ fn followed_requests_tell_what_was_refused_too() {
     assert_eq!(json["refused"][0]["request"], "nowhere");
     let printed = pumice.run(&["dispatch", "nowhere", "--wait", "-o", "json"]);
     assert_eq!((printed.status, printed.json()["refused"].as_array().map(Vec::len)), (2, Some(1)));
-}
-
-/// Waits for something that another process does: no more than it takes, and not for ever.
-fn wait_until(mut holds: impl FnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it did not come to pass");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -222,7 +215,7 @@ fn what_commands_printed_can_be_had_as_it_was() {
     // One that goes on.
     let slow = run_of(&["slow"]);
     let printed = pumice.run(&["runs", "output", &slow]);
-    assert!(printed.status == 0 && printed.err.contains("kept when it ends"), "{printed:?}");
+    assert!(printed.status == 0 && printed.err.contains("its commands may print more"), "{printed:?}");
     assert_eq!(pumice.run(&["runs", "output", "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55"]).status, 2);
     pumice.run(&["runs", "cancel", &slow]);
     server.signal("INT");

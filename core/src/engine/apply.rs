@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::ports::{Change, CommitError, Outgoing, StoreError};
 use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
 
-/// Most times one input is tried, because others wrote first or the store did not answer.
+/// Most times one input is tried because others wrote first.
 const MAX_TRIES: usize = 100;
 /// How long a write that nobody's claim waits for is tried when the store does not answer.
 const PATIENCE: Span = Span::from_secs(5);
@@ -59,13 +59,14 @@ impl Dispatcher {
         let give_up = patience(&run, &input, self.now());
         let mut pause = FIRST_PAUSE;
         let mut known = Known { run, stale: false, unsure: None };
-        for _ in 0..MAX_TRIES {
+        let mut tries = 0;
+        while tries < MAX_TRIES {
             match self.try_apply(&key, &mut known, input.clone()).await {
                 Ok(Some(next)) => return Ok(next),
-                Ok(None) => {}
+                Ok(None) => tries += 1,
                 Err(ApplyError::Store(error)) => {
                     let next = self.now() + pause.delta();
-                    if next >= give_up {
+                    if give_up.is_some_and(|give_up| next >= give_up) {
                         return Err(error.into());
                     }
                     tracing::warn!(%run_id, %job_id, %key, %error, "a write is tried again");
@@ -74,6 +75,7 @@ impl Dispatcher {
                 }
                 Err(ApplyError::Unrecordable(why)) => match input.without_what_can_be_left_out(&why) {
                     Some(less) => {
+                        tries += 1;
                         tracing::warn!(%run_id, %job_id, %key, error = %why, "a write is tried again with less");
                         input = less;
                     }
@@ -125,6 +127,10 @@ impl Dispatcher {
     /// Carries out an input on a record exactly as given.
     pub(super) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
         let now = self.now();
+        if self.site().alone && self.live.is_taken(run, &input) {
+            // However long it stood still, nobody else can have claimed the run, and it will end what it has begun.
+            return Err(Applied::Illegal(IllegalTransition::Held));
+        }
         let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
         let change =
@@ -234,18 +240,18 @@ struct Known {
     unsure: Option<Box<Decision>>,
 }
 
-/// Until when an input is tried. The outcome of an attempt is worth every moment of its claim: if
-/// it is not recorded, the attempt is made again.
-fn patience(run: &Run, input: &Input, now: Timestamp) -> Timestamp {
+/// Until when an input is tried; `None` for as long as the store does not answer. The outcome of an attempt counts until
+/// another worker has claimed the run: if it is not recorded, the attempt is made again.
+fn patience(run: &Run, input: &Input, now: Timestamp) -> Option<Timestamp> {
     let claimed = match input {
-        Input::Finish { worker, epoch, .. }
-        | Input::Suspend { worker, epoch, .. }
+        Input::Finish { worker, epoch, .. } if run.is_held(worker, *epoch) => return None,
+        Input::Suspend { worker, epoch, .. }
         | Input::ActionDone { worker, epoch, .. }
         | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
         _ => None,
     };
     // A write after the claim ran out does no harm: it is refused if somebody else has the run.
-    claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta()))
+    Some(claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta())))
 }
 
 /// Whether a write that was not answered took place: the stored record has all that it was to

@@ -30,6 +30,8 @@ pub(super) enum Attempted {
     Ended(Outcome, Option<Rendered>),
     /// Another worker has the run; what this attempt did does not count.
     Lost,
+    /// It was told to stop with its process; what it did does not count either.
+    Halted,
 }
 
 impl Engine {
@@ -60,15 +62,23 @@ impl Engine {
             work_dir: &invocation.work_dir,
             cancel: &cancel,
         };
-        let grip = Grip::of(run, self.limits.lease);
+        let grip = Grip::of(run, self.limits.lease, self.site.alone);
         if !grip.is_firm(self.now()) {
             // This host stood still; somebody else may have the run by now.
             return Ok(Attempted::Lost);
         }
+        if self.halt.is_stopping() {
+            return Ok(Attempted::Halted);
+        }
         // A panic in a job type is a failed attempt, not a lost worker.
         let running = AssertUnwindSafe(leaf.run(&context, &rendered)).catch_unwind();
         let limit = self.time_limit(self.now(), job, invocation);
-        let watching = self.watch(run, limit, &grip, invocation, &cancel, None);
+        let watching = async {
+            let watching = self.watch(run, limit, &grip, invocation, &cancel, None);
+            match select(std::pin::pin!(watching), std::pin::pin!(self.halt.stopped())).await {
+                Either::Left((stop, _)) | Either::Right((stop, _)) => stop,
+            }
+        };
         let ended = match select(std::pin::pin!(running), std::pin::pin!(watching)).await {
             Either::Left((ended, _)) => Some(ended),
             Either::Right((stop, running)) => {
@@ -82,8 +92,9 @@ impl Engine {
         };
         let own = spec.rendered.is_none().then(|| rendered.clone());
         Ok(match conclude(ended, cancel.is_stopped()) {
-            Some(outcome) => Attempted::Ended(outcome, own),
-            None => Attempted::Lost,
+            Concluded::Ended(outcome) => Attempted::Ended(outcome, own),
+            Concluded::Lost => Attempted::Lost,
+            Concluded::Halted => Attempted::Halted,
         })
     }
 
@@ -178,7 +189,7 @@ impl Engine {
                 return Some(Stop::Lost);
             }
             // A store that does not answer now may answer next time; the lease bounds the wait.
-            Err(_) => return (self.now() >= grip.until()).then_some(Stop::Lost),
+            Err(_) => return grip.is_over(self.now()).then_some(Stop::Lost),
         };
         if !stored.is_held(&invocation.owner, run.epoch) {
             return Some(Stop::Lost);
@@ -202,7 +213,7 @@ impl Engine {
                     }
                 }
                 Err(ApplyError::Illegal(..)) => return Some(Stop::Lost),
-                Err(_) if now >= grip.until() => return Some(Stop::Lost),
+                Err(_) if grip.is_over(now) => return Some(Stop::Lost),
                 Err(_) => {}
             }
         }
@@ -212,14 +223,24 @@ impl Engine {
 
 type Caught = Result<Result<Ended, JobError>, Box<dyn std::any::Any + Send>>;
 
-/// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost.
-fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Option<Outcome> {
-    Some(match (ended, stop) {
-        (_, Some(Stop::Lost)) => return None,
+/// What an attempt comes to.
+enum Concluded {
+    /// This is recorded.
+    Ended(Outcome),
+    Lost,
+    Halted,
+}
+
+/// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
+/// process before it ended well.
+fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
+    Concluded::Ended(match (ended, stop) {
+        (_, Some(Stop::Lost)) => return Concluded::Lost,
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
         (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
             failure(JobError { message: format!("timed out after {limit}"), ..error })
         }
+        (_, Some(Stop::Halted)) => return Concluded::Halted,
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
         (Some(Ok(Err(error))), _) => failure(error),

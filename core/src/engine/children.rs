@@ -12,7 +12,7 @@ use super::verdict::Verdict;
 use super::{Above, Engine};
 use crate::duration::Span;
 use crate::globals::merge_globals;
-use crate::job_type::{Kind, Stop};
+use crate::job_type::Stop;
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreError};
 use crate::run::{Input, NewRun, Run, Status, first_wake};
@@ -129,9 +129,7 @@ impl<'a> Place<'a> {
     /// Whether the child has steps of its own, too many levels below the run that this invocation
     /// began with.
     fn is_deep(self, run: &Run) -> bool {
-        let job_type = self.engine.registry.job_type(&run.job_type);
-        let composite = job_type.is_some_and(|job_type| matches!(job_type.kind(), Kind::Composite(_)));
-        composite && run.key.depth() > self.invocation.depth + INLINE_DEPTH
+        self.engine.is_composite(&run.job_type) && run.key.depth() > self.invocation.depth + INLINE_DEPTH
     }
 
     /// Makes a child that runs in an invocation of its own, and reports when it has ended.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
 use super::fresh::{First, not_before, skipped};
+use super::live::Live;
 use super::same::same;
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
@@ -44,6 +45,8 @@ pub struct Dispatcher {
     checked: Jobs,
     /// Pinned documents as they were read last.
     pinned: Jobs,
+    /// The invocations of this process.
+    pub(super) live: Live,
 }
 
 type Jobs = Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>;
@@ -67,7 +70,7 @@ impl Dispatcher {
     /// A dispatcher for a realm.
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
-        Self { site, registry, checked: Arc::default(), pinned: Arc::default() }
+        Self { site, registry, checked: Arc::default(), pinned: Arc::default(), live: Live::default() }
     }
 
     /// Whether it works on this very site.

@@ -6,7 +6,7 @@ use super::apply::rest;
 use super::attempt::{RunDispatches, origin};
 use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
-use crate::ports::StoreError;
+use crate::ports::{ObjectStore, StoreError};
 use crate::run::{Input, Run};
 use crate::spec::{ActionSpec, ActionsWhen, JobSpec};
 
@@ -28,7 +28,7 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
-                if !Grip::of(&run, self.limits.lease).is_firm(self.now()) {
+                if !Grip::of(&run, self.limits.lease, self.site.alone).is_firm(self.now()) {
                     // This host stood still, or they took too long: somebody else sees to the rest.
                     return Ok(run);
                 }
@@ -89,7 +89,7 @@ impl Engine {
     ) -> Result<(), String> {
         let name = format!("{}[{index}] {}", when.field(), spec.kind());
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
-        let result: Value = run.result.clone();
+        let result = with_locations(&run.result, &*self.site.ports.objects);
         let fields = templates
             .json(&spec.fields(), &[("result", result)])
             .map_err(|error| format!("{name}: {error}"))?;
@@ -107,4 +107,22 @@ impl Engine {
         }
         outcome
     }
+}
+
+/// A result with the whole locations of what commands printed, for templates: records keep them short.
+fn with_locations(result: &Value, objects: &dyn ObjectStore) -> Value {
+    let mut result = result.clone();
+    let below = if result.get("error_data").is_some_and(Value::is_object) {
+        result.pointer_mut("/error_data/output")
+    } else {
+        result.pointer_mut("/output")
+    };
+    for output in below.and_then(Value::as_array_mut).into_iter().flatten() {
+        for stream in ["stdout", "stderr"] {
+            if let Some(Value::String(place)) = output.get_mut(stream) {
+                *place = objects.located(place);
+            }
+        }
+    }
+    result
 }

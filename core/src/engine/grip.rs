@@ -17,14 +17,16 @@ pub(crate) struct Grip {
     until_micros: AtomicI64,
     /// How much of it must be left: clocks differ.
     margin: TimeDelta,
+    /// Whether nobody else can make a claim, so that it holds for as long as its owner lives.
+    alone: bool,
 }
 
 impl Grip {
-    /// The claim that was just made on a run; `lease` is how long claims hold.
-    pub(super) fn of(run: &Run, lease: Span) -> Self {
+    /// The claim that was just made on a run; `lease` is how long claims hold, `alone` whether nobody else can make one.
+    pub(super) fn of(run: &Run, lease: Span, alone: bool) -> Self {
         let until = run.lease.as_ref().map_or(DateTime::UNIX_EPOCH, |lease| lease.until);
         let margin = LEASE_MARGIN.delta().min(lease.delta() / 4);
-        Self { until_micros: AtomicI64::new(until.timestamp_micros()), margin }
+        Self { until_micros: AtomicI64::new(until.timestamp_micros()), margin, alone }
     }
 
     /// Until when it holds.
@@ -40,7 +42,12 @@ impl Grip {
 
     /// Whether it surely holds now.
     pub(super) fn is_firm(&self, now: Timestamp) -> bool {
-        now + self.margin <= self.until()
+        self.alone || now + self.margin <= self.until()
+    }
+
+    /// Whether it may have run out, so that others can have the run.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        !self.alone && now >= self.until()
     }
 }
 
@@ -56,7 +63,7 @@ pub(super) struct Above<'a> {
 impl Above<'_> {
     /// Whether the parent is still this invocation's, and sees by itself how its steps end.
     pub(super) fn sees(self, now: Timestamp) -> bool {
-        self.cancel.is_stopped() != Some(Stop::Lost) && now < self.grip.until()
+        self.cancel.is_stopped() != Some(Stop::Lost) && !self.grip.is_over(now)
     }
 
     /// Whether a step may begin: the parent surely is this invocation's. If not, it is told so.

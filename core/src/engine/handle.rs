@@ -1,5 +1,6 @@
 //! From a message to a run at rest: look, claim, run, finish, see to what is left.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::apply::{ApplyError, rest};
@@ -46,6 +47,9 @@ impl Engine {
                 message.realm, self.site.realm
             ));
         }
+        if self.halt.is_resting() {
+            return Handled::Again(Duration::ZERO);
+        }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
         match self.handle_message(message, ends).await {
             Ok(handled) => handled,
@@ -74,10 +78,31 @@ impl Engine {
         let owner = Worker(format!("{}/{}", self.site.hostname, this.simple()));
         // A name of this invocation's own: steps that run apart must not clear up each other's files.
         let name = format!("{}-{}", run.run_id, this.simple());
-        let work_dir = WorkDir::new(self.site.scratch.clone(), name);
-        let invocation = Invocation { owner, began: self.now(), ends, work_dir, depth: key.depth() };
-        Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
+        let work_dir = WorkDir::new(&self.site.scratch, &name, self.shared_dir(&run));
+        if self.site.alone && self.dispatcher.live.has(&run) {
+            return Ok(Handled::Delete);
+        }
+        let _alive = self.dispatcher.live.begin(owner.clone());
+        let (began, halt) = (self.now(), self.halt.clone());
+        let invocation = Invocation { owner, began, ends, work_dir, halt, depth: key.depth() };
+        let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
+        if run.is_done() && !run.is_child() {
+            invocation.work_dir.remove_shared();
+        }
         Ok(Handled::Delete)
+    }
+
+    /// Where the steps of a run share their directory, beyond this invocation: all steps below a run that was
+    /// dispatched share one, whichever invocation they run in. A job that runs by itself has its own each time.
+    fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
+        let place = self.site.shared.as_deref()?;
+        let has_steps = run.is_child() || self.is_composite(&run.job_type);
+        has_steps.then(|| WorkDir::shared_by(place, run.run_id))
+    }
+
+    /// Whether jobs of a type run step by step.
+    pub(super) fn is_composite(&self, job_type: &str) -> bool {
+        self.registry.job_type(job_type).is_some_and(|found| matches!(found.kind(), Kind::Composite(_)))
     }
 
     /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
@@ -100,10 +125,7 @@ impl Engine {
                 return self.close(run, Status::Rejected, error.to_string(), None, invocation, parent).await;
             }
         };
-        let composite = self
-            .registry
-            .job_type(&job.fields.r#type)
-            .is_some_and(|t| matches!(t.kind(), Kind::Composite(_)));
+        let composite = self.is_composite(&job.fields.r#type);
         loop {
             match look(&run, composite, self.now()) {
                 Look::Drop(_) => return Ok(run),
@@ -282,7 +304,7 @@ impl Engine {
         let (actions, stepped, rendered) = match Box::pin(self.carry_out(&run, spec, job, invocation)).await {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                return match self.put_back(run, invocation).await {
+                return match self.put_back(run, invocation, PAUSE).await {
                     Err(removed @ ApplyError::Removed(_)) => rest(removed),
                     _ => Err(error),
                 };
@@ -291,6 +313,12 @@ impl Engine {
         let outcome = match stepped {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
+            Stepped::Halted => {
+                return match self.put_back(run, invocation, Span::ZERO).await {
+                    Ok(rested) => Ok(rested),
+                    Err(error) => rest(error),
+                };
+            }
         };
         let input = Input::Finish {
             worker: invocation.owner.clone(),
@@ -324,6 +352,7 @@ impl Engine {
                 match Box::pin(self.attempt(leaf, run, spec, job, &realm, invocation)).await? {
                     Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
                     Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
+                    Attempted::Halted => (actions, Stepped::Halted, None),
                 }
             }
             Some(Kind::Composite(composite)) => {
@@ -338,11 +367,11 @@ impl Engine {
         })
     }
 
-    /// Gives up the claim on a run whose attempt could not begin, or whose steps could not go on,
-    /// because something could not be reached: no worker was lost, and none must be waited for.
-    async fn put_back(&self, run: Run, invocation: &Invocation) -> Result<Run, ApplyError> {
+    /// Gives up the claim on a run whose attempt could not begin or was stopped with its process, or whose steps could
+    /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
+    async fn put_back(&self, run: Run, invocation: &Invocation, pause: Span) -> Result<Run, ApplyError> {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
-        let input = Input::Suspend { worker, epoch, resume: Some(PAUSE), ends: None };
+        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         self.dispatcher.apply(run, input).await.inspect_err(|error| {
             if !matches!(error, ApplyError::Removed(_)) {

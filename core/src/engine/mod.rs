@@ -11,8 +11,10 @@ mod duties;
 mod foreign;
 mod fresh;
 mod grip;
+mod halt;
 mod handle;
 mod line;
+mod live;
 mod same;
 mod scene;
 mod steps;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 
 pub use apply::ApplyError;
 pub use dispatch::{Accepted, Dispatcher, no_such_job};
+pub use halt::Halt;
 pub use handle::Handled;
 
 use crate::Timestamp;
@@ -66,6 +69,7 @@ pub struct Engine {
     dispatcher: Dispatcher,
     worker: WorkerName,
     limits: Limits,
+    halt: Halt,
 }
 
 impl Engine {
@@ -73,7 +77,21 @@ impl Engine {
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>, worker: WorkerName, limits: Limits) -> Self {
         let dispatcher = Dispatcher::new(site.clone(), registry.clone());
-        Self { site, registry, dispatcher, worker, limits }
+        Self { site, registry, dispatcher, worker, limits, halt: Halt::default() }
+    }
+
+    /// The same, told to stop by this.
+    #[must_use]
+    pub fn halted_by(mut self, halt: Halt) -> Self {
+        self.halt = halt;
+        self
+    }
+
+    /// The same in another process: it has begun nothing yet.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        let dispatcher = Dispatcher::new(self.site.clone(), self.registry.clone());
+        Self { dispatcher, halt: Halt::default(), ..self }
     }
 
     /// The part that takes requests.
@@ -99,6 +117,7 @@ pub(crate) struct Invocation {
     began: Timestamp,
     ends: Option<Timestamp>,
     work_dir: WorkDir,
+    halt: Halt,
     /// How deep the run that it began with stands below its root.
     depth: usize,
 }
@@ -109,9 +128,9 @@ impl Invocation {
         self.ends.map_or(now + lease.delta(), |ends| ends.max(now) + LEASE_MARGIN.delta())
     }
 
-    /// Whether more than half of the time is over: a step that starts now might be cut off, and
-    /// would have more of it in another invocation.
+    /// Whether more than half of the time is over, or the process is to stop: a step that starts now might be cut
+    /// off, and would have more time in another invocation.
     fn is_late(&self, now: Timestamp) -> bool {
-        self.ends.is_some_and(|ends| ends - now < (ends - self.began) / 2)
+        self.halt.is_resting() || self.ends.is_some_and(|ends| ends - now < (ends - self.began) / 2)
     }
 }

@@ -25,6 +25,8 @@ use crate::spec::{JobSpec, RealmSpec, RunSpec};
 pub(super) enum Stepped {
     /// Its end.
     Ended(Outcome),
+    /// It was told to stop with its process, and goes on elsewhere.
+    Halted,
     /// It gave way, or is another worker's now.
     Rest(Run),
 }
@@ -95,7 +97,7 @@ impl Engine {
         if run.cancel {
             cancel.stop(Stop::Cancelled);
         }
-        let grip = Grip::of(run, self.limits.lease);
+        let grip = Grip::of(run, self.limits.lease, self.site.alone);
         let place = Place { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, grip: &grip };
         let states = vec![ChildState::Missing; plan.steps.len()];
         // The invocation's own end is no limit here: the run gives way between two steps. Its timeout

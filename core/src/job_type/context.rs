@@ -1,22 +1,23 @@
 //! What a job type can reach while it runs.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use super::Templates;
+use super::{Templates, WorkDir};
 use crate::duration::Span;
-use crate::ids::{RealmName, RunId, RunKey};
+use crate::ids::{JobId, RealmName, RunId, RunKey};
 use crate::ports::{Ports, StoreError};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
-use crate::spec::{JobSpec, RealmSpec, Settings};
+use crate::spec::{JobSpec, Keep, RealmSpec, Settings};
 use crate::text::{quoted, shown};
 
 /// A request that was not taken.
@@ -86,7 +87,7 @@ pub struct Origin {
     /// Its record's key.
     pub key: RunKey,
     /// Its job.
-    pub job_id: crate::ids::JobId,
+    pub job_id: JobId,
     /// Where the started jobs come from.
     pub lineage: Lineage,
     /// Its globals, which go along and win over those of the started jobs' specs.
@@ -113,8 +114,14 @@ pub struct Site {
     pub zone: Zone,
     /// The host's name.
     pub hostname: String,
-    /// Where work directories are made.
+    /// Whether no other process can run the realm's jobs, as the lock of a realm's folder sees to: nobody else can have
+    /// claimed what this process has, however long it stood still.
+    pub alone: bool,
+    /// Where work directories are made that end with their invocation.
     pub scratch: PathBuf,
+    /// Where the directories that the steps of a run share are kept until it has ended; `None` where they end with
+    /// their invocation.
+    pub shared: Option<PathBuf>,
     /// The environment that commands get, besides what their job gives them.
     pub environment: Vec<(OsString, OsString)>,
     /// What they get besides when their job asks for AWS credentials, where the environment above
@@ -133,6 +140,8 @@ pub enum Stop {
     TimedOut(Span),
     /// Another worker has the run now: whatever comes of this attempt does not count.
     Lost,
+    /// The worker's process is to stop: the attempt is made again elsewhere, and does not count.
+    Halted,
 }
 
 /// Tells an attempt to stop.
@@ -184,47 +193,6 @@ impl Cancel {
     }
 }
 
-/// A directory for one invocation's work: made when it is first asked for, removed when it is dropped.
-#[derive(Debug)]
-pub struct WorkDir {
-    parent: PathBuf,
-    name: String,
-    made: OnceLock<PathBuf>,
-}
-
-impl WorkDir {
-    /// A directory of this name below `parent`, not made yet.
-    #[must_use]
-    pub fn new(parent: PathBuf, name: String) -> Self {
-        Self { parent, name, made: OnceLock::new() }
-    }
-
-    /// The directory's path.
-    ///
-    /// # Errors
-    /// [`JobError`](super::JobError) when it cannot be made.
-    pub fn path(&self) -> Result<&std::path::Path, super::JobError> {
-        if let Some(path) = self.made.get() {
-            return Ok(path);
-        }
-        let path = self.parent.join(&self.name);
-        std::fs::create_dir_all(&path).map_err(|error| {
-            super::JobError::failed(format!("cannot make the work directory {}: {error}", path.display()))
-        })?;
-        Ok(self.made.get_or_init(|| path))
-    }
-}
-
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        if let Some(path) = self.made.get()
-            && let Err(error) = std::fs::remove_dir_all(path)
-        {
-            tracing::warn!(path = %path.display(), %error, "cannot remove a work directory");
-        }
-    }
-}
-
 /// What a job type can reach while it runs.
 pub struct JobContext<'a> {
     /// The run's record.
@@ -246,12 +214,42 @@ pub struct JobContext<'a> {
 }
 
 impl JobContext<'_> {
-    /// Where this run may keep files: `<s3_temp>/<job_id>/<run_id>` (lava guide, Job type: cmd); for
-    /// an item of a foreach with its number after that, so that items do not overwrite each other.
+    /// Where this attempt may keep files, as commands find it in `LAVA_S3_TMP`: a folder of the run's step, and of the
+    /// attempt unless the job keeps it over attempts (lava guide, Job type: cmd). `None` when the realm has no
+    /// place for temporary files.
     #[must_use]
     pub fn temp_location(&self) -> Option<String> {
-        let base = self.realm.fields.s3_temp.as_deref()?.trim_end_matches('/');
-        let item = self.run.foreach_index.map(|index| format!("/{index}")).unwrap_or_default();
-        Some(format!("{base}/{}/{}{item}", self.run.job_id, self.run.run_id))
+        let attempt = if self.job.fields.keep == Some(Keep::Attempts) { 1 } else { self.run.attempt };
+        Some(kept_at(self.realm.fields.s3_temp.as_deref()?, &self.run.job_id, &self.run.key, attempt))
     }
+
+    /// Where what this attempt prints is kept; `None` when the realm has no place for it.
+    #[must_use]
+    pub fn output_location(&self, stream: &str) -> Option<String> {
+        let base = self.realm.fields.s3_temp.as_deref()?;
+        Some(format!("{}/{stream}", kept_at(base, &self.run.job_id, &self.run.key, self.run.attempt)))
+    }
+}
+
+/// Where files of one attempt of a run are kept, below the realm's `s3_temp`: `<s3_temp>/<job_id>/<run_id>`, as lava
+/// has it, with the way to the step and the number of the attempt after the first.
+#[must_use]
+pub fn kept_at(s3_temp: &str, job_id: &JobId, key: &RunKey, attempt: u32) -> String {
+    let base = s3_temp.trim_end_matches('/');
+    let attempt = if attempt > 1 { format!("/attempt-{attempt}") } else { String::new() };
+    format!("{base}/{job_id}/{key}{attempt}")
+}
+
+/// Longest name of a file that output is captured in, but for the attempt and the stream.
+const MAX_NAME: usize = 200;
+
+/// The file that a command's output goes to while it runs, below the scratch folder of its worker.
+#[must_use]
+pub fn live_output(scratch: &Path, key: &RunKey, attempt: u32, stream: &str) -> PathBuf {
+    let mut name = key.as_str().replace('/', "-");
+    if name.len() > MAX_NAME {
+        // File systems bear no name of a step that is nested deeply.
+        name = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
+    }
+    scratch.join("live").join(format!("{name}.{attempt}.{stream}"))
 }

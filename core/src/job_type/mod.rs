@@ -8,15 +8,17 @@ mod registry;
 mod survey;
 mod templates;
 mod variables;
+mod work_dir;
 
 pub use action::{Action, ActionContext};
 pub use advice::{WARNINGS, zero_timeout};
-pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, WorkDir};
+pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, kept_at, live_output};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};
 pub use survey::{Named, Surveyed, Uses};
 pub use templates::{LavaGlobals, Scene, Templates};
 pub use variables::unknown_variables;
+pub use work_dir::{TempDir, WorkDir, remove_tree};
 
 use async_trait::async_trait;
 use pumice_template::TemplateError;

@@ -56,7 +56,14 @@ pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
     }
     let started = matches!(run.status, Status::Running) || is_suspended(run);
     if run.cancel && !(composite && started) {
-        return Look::Close(Status::Cancelled, "cancelled before it ran".to_owned());
+        let reason = if run.ts_start.is_none() {
+            "cancelled before it ran"
+        } else if run.status == Status::Running {
+            "cancelled; its worker was lost while it ran"
+        } else {
+            "cancelled while it waited to go on"
+        };
+        return Look::Close(Status::Cancelled, reason.to_owned());
     }
     let lost = crashes_so_far(run);
     if lost > MAX_CRASHES {

@@ -108,6 +108,15 @@ pub enum RetryBackoff {
     Exponential,
 }
 
+/// What the attempts of a run share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Keep {
+    /// The folder that commands find in `LAVA_S3_TMP`.
+    Attempts,
+}
+
 /// A job's definition: one item of the jobs table (lava guide, The Jobs Table).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +147,9 @@ pub struct JobFields {
     /// When the job is dispatched by the clock: a crontab, an object with crontab, from and to, or a list of these.
     #[serde(default)]
     pub schedule: Schedule,
+    /// What all attempts of a run share: `attempts` gives them one folder in `LAVA_S3_TMP`, else each has its own.
+    #[serde(default)]
+    pub keep: Option<Keep>,
     /// The job type's parameters.
     #[serde(default)]
     pub parameters: Option<Map<String, Value>>,

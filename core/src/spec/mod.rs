@@ -7,7 +7,7 @@ mod schedule;
 mod settings;
 
 pub use action::{ActionSpec, Actions, ActionsWhen};
-pub use job::{Enabled, JobFields, JobSpec, Overlap, RenderAt, RetryBackoff, RunSpec};
+pub use job::{Enabled, JobFields, JobSpec, Keep, Overlap, RenderAt, RetryBackoff, RunSpec};
 pub use realm::{RealmFields, RealmSpec};
 pub use schedule::{Crontab, Schedule, ScheduleEntry, Timezone};
 pub use settings::{Environment, Settings};

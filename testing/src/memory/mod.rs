@@ -5,7 +5,7 @@ mod queue;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ struct Tables {
     /// The runs that have a schedule.
     schedules: BTreeSet<RunKey>,
     state: BTreeMap<StateId, StateItem>,
-    objects: BTreeMap<String, PathBuf>,
+    objects: BTreeMap<String, Vec<u8>>,
 }
 
 impl Memory {
@@ -73,9 +73,9 @@ impl Memory {
         self.tables().queues.dead().to_vec()
     }
 
-    /// The file that was put at a location.
+    /// What was put at a location.
     #[must_use]
-    pub fn object(&self, location: &str) -> Option<PathBuf> {
+    pub fn object(&self, location: &str) -> Option<Vec<u8>> {
         self.tables().objects.get(location).cloned()
     }
 }
@@ -225,8 +225,11 @@ impl Consumer for Memory {
 
 #[async_trait]
 impl ObjectStore for Memory {
-    async fn put_file(&self, location: &str, file: &Path) -> Result<(), StoreError> {
-        self.tables().objects.insert(location.to_owned(), file.to_owned());
+    async fn put_file(&self, location: &str, mut file: &std::fs::File) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        read.map_err(|error| StoreError::new(format!("{location}: {error}")))?;
+        self.tables().objects.insert(location.to_owned(), bytes);
         Ok(())
     }
 }

@@ -60,6 +60,10 @@ pub(crate) struct Audit {
     /// How long each task stood still.
     still: BTreeMap<TaskId, TimeDelta>,
     crashes: BTreeMap<RunKey, u32>,
+    /// Whether no other process can run the realm's jobs.
+    pub(crate) alone: bool,
+    /// How often each run was under way when its process was told to stop.
+    halts: BTreeMap<RunKey, u32>,
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,
     keyed: BTreeMap<(JobId, String), RunKey>,
@@ -140,6 +144,9 @@ impl Audit {
             "a try counts only when it was started",
             || format!("{key}: {} tries lost -> {}, {}", before.crashes, after.crashes, after.status),
         );
+        self.expect(!self.prompt || after.crashes == 0, "a stop is no crash", || {
+            format!("{key}: {} workers lost where nothing went wrong", after.crashes)
+        });
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);
@@ -289,8 +296,9 @@ impl Audit {
         }
         let count = self.executions.entry((key.clone(), run.attempt)).or_default();
         *count += 1;
-        let (count, most) = (*count, 1 + self.crashes.get(key).copied().unwrap_or(0));
-        self.expect(count <= most, "executions of an attempt ≤ 1 + crashes", || {
+        let times = |of: &BTreeMap<RunKey, u32>| of.get(key).copied().unwrap_or(0);
+        let (count, most) = (*count, 1 + times(&self.crashes) + times(&self.halts));
+        self.expect(count <= most, "executions of an attempt ≤ 1 + crashes + stops", || {
             format!("{key} attempt {} was executed {count} times", run.attempt)
         });
         let execution =
@@ -301,6 +309,15 @@ impl Audit {
     /// A job's own work has ended, or was dropped.
     pub(crate) fn end(&mut self, number: u64) {
         self.live.remove(&number);
+    }
+
+    /// The process of a task may not go on.
+    pub(crate) fn halted(&mut self, task: TaskId, runs: &RunTable) {
+        for run in runs.all() {
+            if run.lease.as_ref().is_some_and(|lease| task_of(&lease.owner) == Some(task)) {
+                *self.halts.entry(run.key.clone()).or_default() += 1;
+            }
+        }
     }
 
     /// A task crashed, or stood still; for so long that its claims may be `lost`.

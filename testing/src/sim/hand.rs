@@ -1,7 +1,6 @@
 //! The ports as the engine sees them: each call takes its turn, and may go wrong.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -127,8 +126,12 @@ impl Hand {
             let mut world = lock(&self.world);
             world.calls += 1;
             let number = world.calls;
+            let is_out = world.is_out();
             let World { faults, prng, .. } = &mut *world;
-            let fate = faults.fate(port, number, prng);
+            let mut fate = faults.fate(port, number, prng);
+            if is_out && !matches!(port, Port::Sleep | Port::Effect) {
+                fate = Fate::Refused;
+            }
             world.note(|| match fate {
                 Fate::Well => format!("{name} {about}"),
                 fate => format!("{name} {about}: {fate:?}"),
@@ -334,7 +337,7 @@ impl LavaEvents for Hand {
 
 #[async_trait]
 impl ObjectStore for Hand {
-    async fn put_file(&self, _: &str, _: &Path) -> Result<(), StoreError> {
+    async fn put_file(&self, _: &str, _: &std::fs::File) -> Result<(), StoreError> {
         self.read("put_file", &"", |_| ()).await
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod hand;
 mod lava;
 mod mutants;
+mod process;
 mod records;
 mod runner;
 mod scenario;
@@ -92,7 +93,11 @@ fn run(
     let mut world = World::new(Prng::new(seed ^ 0x0dde_4000), faults, mutant, REALM.clone(), traced);
     world.audit.prompt = world.faults.is_none();
     world.lava.named = setup.lava_is_named;
-    world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none();
+    world.alone = setup.alone && mutant != Some(Mutant::OwnTakenForLost);
+    world.audit.alone = setup.alone;
+    world.outage = setup.outage;
+    world.audit.prompt &= setup.outage.is_none();
+    world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none() && setup.stops.is_empty();
     if setup.schedules {
         world.schedules = Some(BTreeSet::new());
     }

@@ -78,11 +78,15 @@ pub enum Mutant {
     GivenBare,
     /// What lava tells of its runs is not read.
     EndNotRead,
+    /// A process that stood still takes its own runs for lost, where nobody else can have them.
+    OwnTakenForLost,
+    /// A stop of a process counts as a lost worker.
+    StopCountsAsCrash,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -115,6 +119,8 @@ impl Mutant {
         Self::GivenTwice,
         Self::GivenBare,
         Self::EndNotRead,
+        Self::OwnTakenForLost,
+        Self::StopCountsAsCrash,
     ];
 }
 
@@ -220,6 +226,11 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
         (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
         (Mutant::PlanKept, Some(stored)) if run.attempt > stored.attempt => run.rendered = stored.rendered,
+        (Mutant::StopCountsAsCrash, Some(stored))
+            if stored.status == Status::Running && run.status == Status::Waiting =>
+        {
+            run.crashes += 1;
+        }
         (Mutant::GivenTwice, _) => run.handed_over = None,
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,

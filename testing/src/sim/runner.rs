@@ -11,7 +11,7 @@ use std::task::{Context, Wake, Waker};
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
-use pumice_core::engine::{Engine, Handled, Limits};
+use pumice_core::engine::{Engine, Halt, Handled, Limits};
 use pumice_core::job_type::Site;
 use pumice_core::message::Message;
 use pumice_core::ports::Outgoing;
@@ -69,6 +69,8 @@ pub(crate) struct Runner {
     steps: u64,
     /// When somebody looks next whether there is room for another invocation.
     room: Option<Timestamp>,
+    /// What stops the process that takes messages now.
+    pub(super) halt: Halt,
 }
 
 /// What came of one simulation.
@@ -81,12 +83,15 @@ pub(crate) struct Outcome {
 
 fn site(world: &Shared) -> Site {
     let lavas = if lock(world).lava.named { vec![lavas().to_string()] } else { Vec::new() };
+    let alone = lock(world).alone;
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
         settings: Settings { foreign_workers: lavas, ..Settings::default() },
         zone: pumice_template::Zone::Utc,
         hostname: "sim".to_owned(),
+        alone,
         scratch: std::env::temp_dir(),
+        shared: None,
         environment: Vec::new(),
         credentials: Vec::new(),
         ports: Hand::new(world.clone()).ports(),
@@ -102,7 +107,8 @@ impl Runner {
             watch: Span::from_secs(WATCH),
             grace: Span::from_secs(10),
         };
-        let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits);
+        let halt = Halt::default();
+        let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits).halted_by(halt.clone());
         let to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
         {
             let mut world = lock(&world);
@@ -112,6 +118,9 @@ impl Runner {
             for letter in setup.letters {
                 let at = BEGIN + TimeDelta::milliseconds(letter.at.cast_signed());
                 world.schedule(at, What::Letter(letter));
+            }
+            for (at, drain) in &setup.stops {
+                world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Stop(*drain));
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
@@ -129,6 +138,7 @@ impl Runner {
             to_come,
             steps: 0,
             room: None,
+            halt,
         }
     }
 
@@ -205,6 +215,8 @@ impl Runner {
             What::Cancel => self.cancel(),
             What::Calm => lock(&self.world).faults.calm(),
             What::Kill(id) => self.time_is_up(id),
+            What::Stop(drain) => self.stop(drain),
+            What::Halt(halt, tasks) => self.halt(&halt, &tasks),
         }
     }
 
@@ -242,6 +254,21 @@ impl Runner {
         self.running.insert(id, running);
         self.poll(id);
         id
+    }
+
+    /// The tasks that have not ended.
+    pub(super) fn tasks(&self) -> Vec<TaskId> {
+        self.running.keys().copied().collect()
+    }
+
+    /// Lets those of these tasks go on that were woken.
+    pub(super) fn poll_all(&mut self, tasks: &[TaskId]) {
+        let is_frozen = |id: &TaskId| {
+            let world = lock(&self.world);
+            world.tasks.get(id).is_some_and(|task| task.frozen.is_some_and(|until| world.now < until))
+        };
+        let awake: Vec<TaskId> = tasks.iter().filter(|id| !is_frozen(id)).copied().collect();
+        awake.into_iter().for_each(|id| self.poll(id));
     }
 
     fn poll(&mut self, id: TaskId) {

@@ -5,6 +5,7 @@ use pumice_core::ids::{JobId, RunId};
 use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
+use super::process::{self, Outage};
 use super::starts;
 use crate::prng::Prng;
 
@@ -45,6 +46,12 @@ pub(crate) struct Setup {
     pub(crate) lava_is_named: bool,
     /// Until when the sweeper is out, in seconds from the beginning.
     pub(crate) sweeper_from: u64,
+    /// Whether no other process can run the realm's jobs.
+    pub(crate) alone: bool,
+    /// When nothing is answered.
+    pub(crate) outage: Option<Outage>,
+    /// When the process is stopped, and how long what runs may go on, in milliseconds.
+    pub(crate) stops: Vec<(u64, u64)>,
 }
 
 /// A kind of simulation.
@@ -57,7 +64,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 24] = [
+pub const SCENARIOS: [Scenario; 26] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -82,6 +89,8 @@ pub const SCENARIOS: [Scenario; 24] = [
     Scenario { name: "line", build: starts::line, small: true },
     Scenario { name: "ahead", build: starts::ahead, small: true },
     Scenario { name: "foreign", build: starts::foreign, small: true },
+    Scenario { name: "alone", build: process::alone, small: false },
+    Scenario { name: "stopped", build: process::stopped, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
+use pumice_core::engine::Halt;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::ports::{Outgoing, StoredJob};
 use pumice_core::run::{Run, Worker};
@@ -16,6 +17,7 @@ use super::audit::Audit;
 use super::faults::Faults;
 use super::lava::Lava;
 use super::mutants::Mutant;
+use super::process::Outage;
 use super::scenario::Letter;
 use crate::memory::{QueueTable, RunTable};
 use crate::prng::Prng;
@@ -87,6 +89,10 @@ pub(crate) enum What {
     LavaEnds(RunId),
     /// The invocation's time is up.
     Kill(TaskId),
+    /// The process is stopped; what runs may go on for so many milliseconds.
+    Stop(u64),
+    /// Nothing of a process that is stopped may go on: its tasks.
+    Halt(Halt, Vec<TaskId>),
 }
 
 pub(crate) struct Event {
@@ -145,6 +151,9 @@ pub(crate) struct World {
     pub(crate) letters: Vec<Letter>,
     /// The worker that is lava's own.
     pub(crate) lava: Lava,
+    /// Whether no other process can run the realm's jobs.
+    pub(crate) alone: bool,
+    pub(crate) outage: Option<Outage>,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
     made: u64,
@@ -190,6 +199,8 @@ impl World {
             audit: Audit::default(),
             letters: Vec::new(),
             lava: Lava::default(),
+            alone: false,
+            outage: None,
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),
             made: 0,
@@ -273,7 +284,9 @@ impl World {
             task.lost_time += pause;
         }
         self.audit.stood_still(self.current, pause);
-        self.audit.crashed(self.current, &self.runs, pause > TimeDelta::seconds(30));
+        // Nobody else can take what the only process has.
+        let lost = pause > TimeDelta::seconds(30) && !self.audit.alone;
+        self.audit.crashed(self.current, &self.runs, lost);
     }
 
     /// The current task is no more.

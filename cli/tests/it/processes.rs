@@ -1,0 +1,203 @@
+//! What a command started ends with it, however it tried to get away.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Pumice, shell, wait_until};
+
+/// A `sleep` that no other test has, to be looked for.
+fn long_sleep() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("sleep 3{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Ways to get out of a command's process group, session, tree or environment.
+fn ways(sleep: &str) -> Vec<(&'static str, String)> {
+    let mut ways = vec![
+        ("background", format!("{sleep} &")),
+        ("session", format!("setsid {sleep} &")),
+        ("timeout", format!("timeout 500 sh -c '{sleep}' &")),
+        ("job control", format!("bash -c 'set -m; {sleep} & disown'")),
+        ("double fork", format!("(setsid sh -c '{sleep} &' &)")),
+        ("empty environment", format!("(env -i setsid /bin/sh -c 'cd /; /bin/{sleep} &' &)")),
+        (
+            "deaf",
+            format!("(setsid sh -c 'trap \"\" TERM HUP INT; cd /; {sleep}' >/dev/null 2>&1 </dev/null &)"),
+        ),
+        ("nohup", format!("nohup setsid {sleep} >/dev/null 2>&1 &")),
+        ("stopped", format!("(setsid sh -c 'kill -STOP $$; {sleep}' &)")),
+    ];
+    if std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+        ways.push(("other user", format!("(setsid su -s /bin/sh nobody -c 'cd /; {sleep}' &)")));
+    }
+    ways
+}
+
+/// Whether a process with this command line is alive.
+fn is_alive(sleep: &str) -> bool {
+    let found = std::process::Command::new("pgrep")
+        .args(["-f", "-x", &format!(".*{sleep}")])
+        .output()
+        .expect("pgrep");
+    !found.stdout.is_empty()
+}
+
+fn dispatched(pumice: &Pumice, job: &str) -> String {
+    let accepted = pumice.run(&["dispatch", job, "-o", "json"]).json();
+    accepted["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
+}
+
+fn shown(pumice: &Pumice, run: &str) -> Value {
+    pumice.run(&["runs", "show", run, "-o", "json"]).json()["runs"][0].clone()
+}
+
+#[test]
+fn escapee_of_a_command_that_ends_is_gone_at_its_end() {
+    let pumice = Pumice::new();
+    for (name, way) in ways(&long_sleep()) {
+        let sleep = long_sleep();
+        let (_, way) = ways(&sleep).into_iter().find(|(other, _)| *other == name).expect(&way);
+        let printed = pumice.run_spec(&shell("a", &format!("{way}\nsleep 0.2; exit 3")), "a");
+        assert_eq!(printed.run_of("a")["result"]["error_data"]["exit_status"], 3, "{name}: {printed:?}");
+        assert!(!is_alive(&sleep), "{name} is alive after the end");
+    }
+}
+
+#[test]
+fn escapee_of_a_command_that_times_out_is_gone_before_the_next_attempt() {
+    let pumice = Pumice::new();
+    for (name, _) in ways("") {
+        let sleep = long_sleep();
+        let (_, way) = ways(&sleep).into_iter().find(|(other, _)| *other == name).expect(name);
+        let script = format!("pgrep -f -x '.*[3]{}' && exit 9; {way}\nsleep 100", &sleep["sleep 3".len()..]);
+        let mut spec = shell("a", &script);
+        spec["iteration_limit"] = 2.into();
+        spec["parameters"]["timeout"] = "0.4s".into();
+        let printed = pumice.run_spec(&spec, "a");
+        let run = printed.run_of("a");
+        assert!(run["reason"].as_str().is_some_and(|why| why.starts_with("timed out")), "{name}: {run:#}");
+        assert_eq!(run["log"].to_string().matches("timed out").count(), 2, "{name}: {run:#}");
+        assert!(!is_alive(&sleep), "{name} is alive after the timeout");
+    }
+}
+
+/// A job for each way, whose command goes on, and one that dispatches them all.
+fn escapees(sleep: &str) -> Value {
+    let mut jobs: Vec<Value> = ways(sleep)
+        .into_iter()
+        .enumerate()
+        .map(|(index, (_, way))| shell(&format!("s{index}"), &format!("{way}\n: > ready{index}; sleep 100")))
+        .collect();
+    let payload: Vec<Value> = jobs.iter().map(|job| job["job_id"].clone()).collect();
+    jobs.push(
+        json!({ "job_id": "all", "type": "dispatch", "worker": "core", "enabled": true, "payload": payload }),
+    );
+    Value::Array(jobs)
+}
+
+fn ready(folder: &std::path::Path, sleep: &str) -> bool {
+    let count = ways(sleep).len();
+    let mut found = 0;
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            } else if entry.file_name().to_string_lossy().starts_with("ready") {
+                found += 1;
+            }
+        }
+    }
+    found == count
+}
+
+#[test]
+fn cancelled_run_and_stopped_service_leave_nothing_running() {
+    for ending in ["cancel", "stop", "kill"] {
+        let pumice = Pumice::new();
+        let sleep = long_sleep();
+        pumice.write("jobs.json", escapees(&sleep).to_string());
+        assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+        let mut server = pumice.serve();
+        dispatched(&pumice, "all");
+        wait_until(|| ready(&pumice.path().join(".pumice"), &sleep));
+        assert!(is_alive(&sleep));
+        match ending {
+            "cancel" => {
+                let listed = || pumice.run(&["runs", "list", "--status", "running", "-o", "json"]).json();
+                for run in listed()["runs"].as_array().expect("runs") {
+                    assert_eq!(
+                        pumice.run(&["runs", "cancel", run["run_id"].as_str().expect("an id")]).status,
+                        0
+                    );
+                }
+                wait_until(|| listed()["runs"].as_array().is_some_and(Vec::is_empty));
+                assert!(!is_alive(&sleep), "something is alive after a cancel");
+            }
+            "stop" => {
+                server.signal("TERM");
+                server.signal("TERM");
+                server.end();
+                assert!(!is_alive(&sleep), "something is alive after the service was stopped");
+            }
+            _ => {
+                server.0.kill().expect("killed");
+                server.0.wait().expect("gone");
+                wait_until(|| !is_alive(&sleep));
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_run_leaves_neither_processes_nor_its_folder() {
+    let pumice = Pumice::new();
+    let sleep = long_sleep();
+    pumice.write("jobs.json", escapees(&sleep).to_string());
+    let temp = pumice.path().join("temp");
+    std::fs::create_dir(&temp).expect("a folder");
+    let mut run = pumice
+        .command(&["run", "--jobs", "jobs.json", "all"])
+        .env("TMPDIR", &temp)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("run");
+    wait_until(|| ready(&temp, &sleep));
+    run.kill().expect("killed");
+    run.wait().expect("gone");
+    wait_until(|| !is_alive(&sleep));
+    wait_until(|| std::fs::read_dir(&temp).expect("a folder").next().is_none());
+}
+
+#[test]
+fn two_commands_at_once_end_only_their_own() {
+    let pumice = Pumice::new();
+    let (first, second) = (long_sleep(), long_sleep());
+    let jobs = json!([
+        shell("first", &format!("(setsid {first} &) ; sleep 0.3")),
+        shell(
+            "second",
+            &format!(
+                "(setsid {second} &) ; touch begun; while ! test -e go; do sleep 0.05; done; pgrep -f -x '.*{second}' > /dev/null && echo there"
+            )
+        ),
+    ]);
+    pumice.write("jobs.json", jobs.to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let _server = pumice.serve();
+    let one = dispatched(&pumice, "second");
+    wait_until(|| is_alive(&second));
+    let other = dispatched(&pumice, "first");
+    wait_until(|| shown(&pumice, &other)["status"] == "complete");
+    assert!(!is_alive(&first) && is_alive(&second));
+    let dir = std::fs::read_dir(pumice.path().join(".pumice/scratch")).expect("a folder");
+    for entry in dir.flatten().filter(|entry| entry.path().join("dir/begun").exists()) {
+        std::fs::write(entry.path().join("dir/go"), "").expect("a file");
+    }
+    wait_until(|| shown(&pumice, &one)["status"] == "complete");
+    assert_eq!(pumice.run(&["runs", "output", &one]).out, "there\n");
+    assert!(!is_alive(&second));
+}

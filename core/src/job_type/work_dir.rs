@@ -1,0 +1,228 @@
+//! The directories that the jobs of one invocation work in.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::JobError;
+use crate::ids::RunId;
+
+/// The directories of one invocation, each made when it is first asked for. What the steps of a run share is kept
+/// until the run has ended, where the site has a place for that; all else is removed with this.
+#[derive(Debug)]
+pub struct WorkDir {
+    /// Removed at the end.
+    own: PathBuf,
+    /// Kept for the run's other invocations.
+    shared: Option<PathBuf>,
+    dir: OnceLock<PathBuf>,
+    home: OnceLock<PathBuf>,
+    temps: AtomicU32,
+}
+
+/// A directory of one command's own; removed when dropped.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        remove_apart(&self.0);
+    }
+}
+
+impl WorkDir {
+    /// The directories of an invocation, below `scratch/name`; what the steps of the run share is below `shared`
+    /// where that is given. Nothing is made yet.
+    #[must_use]
+    pub fn new(scratch: &Path, name: &str, shared: Option<PathBuf>) -> Self {
+        let (dir, home, temps) = (OnceLock::new(), OnceLock::new(), AtomicU32::new(0));
+        Self { own: scratch.join(name), shared, dir, home, temps }
+    }
+
+    /// Where the steps of a run share their directory, below the site's place for that.
+    #[must_use]
+    pub fn shared_by(place: &Path, run_id: RunId) -> PathBuf {
+        place.join(run_id.to_string())
+    }
+
+    fn base(&self) -> &Path {
+        self.shared.as_deref().unwrap_or(&self.own)
+    }
+
+    /// The directory that commands start in.
+    ///
+    /// # Errors
+    /// [`JobError`] when it cannot be made.
+    pub fn path(&self) -> Result<&Path, JobError> {
+        made(&self.dir, || self.base().join("dir"))
+    }
+
+    /// The home of the run's commands.
+    ///
+    /// # Errors
+    /// [`JobError`] when it cannot be made.
+    pub fn home(&self) -> Result<&Path, JobError> {
+        made(&self.home, || self.base().join("home"))
+    }
+
+    /// A new directory for the temporary files of one command.
+    ///
+    /// # Errors
+    /// [`JobError`] when it cannot be made.
+    pub fn temp(&self) -> Result<TempDir, JobError> {
+        let number = self.temps.fetch_add(1, Ordering::Relaxed);
+        let path = self.own.join(format!("tmp-{number}"));
+        make(&path).map(|()| TempDir(path))
+    }
+
+    /// Removes what the steps of the run share: it has ended.
+    pub fn remove_shared(&self) {
+        if let Some(shared) = &self.shared {
+            remove_apart(shared);
+        }
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        remove_apart(&self.own);
+    }
+}
+
+fn made(known: &OnceLock<PathBuf>, path: impl FnOnce() -> PathBuf) -> Result<&Path, JobError> {
+    if let Some(path) = known.get() {
+        return Ok(path);
+    }
+    let path = path();
+    make(&path)?;
+    Ok(known.get_or_init(|| path))
+}
+
+/// Makes a directory that only this user can enter, and those above it.
+fn make(path: &Path) -> Result<(), JobError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        JobError::failed(format!("cannot make the work directory {}: {error}", path.display()))
+    })
+}
+
+/// Removes a directory; one with many files on a thread of its own, for the caller has others to see to.
+fn remove_apart(path: &Path) {
+    if remove_small(path).is_ok() {
+        return;
+    }
+    let path = path.to_owned();
+    let removing = std::thread::Builder::new().name("remover".to_owned()).spawn(move || {
+        if let Err(error) = remove_tree(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a work directory");
+        }
+    });
+    if let Err(error) = removing {
+        tracing::warn!(%error, "a work directory stays until the next start");
+    }
+}
+
+/// Removes a directory that holds nothing but empty ones.
+fn remove_small(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => {
+            for entry in std::fs::read_dir(path)? {
+                std::fs::remove_dir(entry?.path())?;
+            }
+            std::fs::remove_dir(path)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Removes a directory and all below it, links as links, also where a job took its own rights away. Nothing is
+/// removed when it is not there.
+///
+/// # Errors
+/// What the system says when something cannot be removed.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            std::fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Gives the owner all rights on a directory and those below it.
+fn open_up(path: &Path) -> io::Result<()> {
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
+        for entry in std::fs::read_dir(&path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tree_without_rights_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("work/a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("work/a/link")).unwrap();
+        for path in [deep.as_path(), &folder.path().join("work/a")] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        remove_tree(&folder.path().join("work")).unwrap();
+        assert!(!folder.path().join("work").exists());
+        remove_tree(&folder.path().join("work")).unwrap();
+        assert!(Path::new("/etc").is_dir());
+    }
+
+    #[test]
+    fn directories_are_made_when_asked_for_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = WorkDir::new(folder.path(), "one", None);
+        assert!(!folder.path().join("one").exists());
+        let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
+        assert_ne!(first.path(), second.path());
+        let dir = work.path().unwrap();
+        assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
+        drop((first, second));
+        drop(work);
+        assert!(!folder.path().join("one").exists());
+    }
+
+    #[test]
+    fn shared_directory_outlives_an_invocation_and_is_removed_with_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("work/run");
+        let first = WorkDir::new(folder.path(), "one", Some(shared.clone()));
+        std::fs::write(first.path().unwrap().join("orders.csv"), "1").unwrap();
+        drop(first);
+        let second = WorkDir::new(folder.path(), "two", Some(shared.clone()));
+        assert_eq!(std::fs::read_to_string(second.path().unwrap().join("orders.csv")).unwrap(), "1");
+        std::fs::remove_file(shared.join("dir/orders.csv")).unwrap();
+        second.remove_shared();
+        assert!(!shared.exists());
+    }
+}

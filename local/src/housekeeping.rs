@@ -1,0 +1,138 @@
+//! Removes what runs leave once nothing refers to it: records that have expired, what those runs kept, and directories
+//! that the steps of a run shared.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pumice_core::ids::RunId;
+use pumice_core::job_type::remove_tree;
+use pumice_core::ports::{JobStore, StoreError};
+
+use crate::database::Database;
+use crate::runs::Expired;
+
+/// How often all this is done.
+const EVERY: Duration = Duration::from_secs(60);
+/// How deep below the place for temporary files a run's folder may be: a job's id is a path.
+const MAX_DEPTH: usize = 64;
+
+/// Keeps house until it is dropped. `shared` is where runs have their shared directories.
+pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>) {
+    let mut house = House { database, shared, stuck: HashSet::new() };
+    if let Err(error) = house.remove_outputs_without_record().await {
+        tracing::warn!(%error, "cannot look for outputs of runs whose records are gone");
+    }
+    loop {
+        if let Err(error) = house.remove_expired().await {
+            tracing::warn!(%error, "cannot remove expired runs");
+        }
+        if let Err(error) = house.remove_shared().await {
+            tracing::warn!(%error, "cannot look for directories of runs that have ended");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+struct House {
+    database: Database,
+    shared: Option<PathBuf>,
+    /// What could not be removed, and was said once.
+    stuck: HashSet<PathBuf>,
+}
+
+impl House {
+    /// Removes records that have expired, and what their runs kept.
+    async fn remove_expired(&mut self) -> Result<(), StoreError> {
+        loop {
+            let expired = self.database.remove_expired(chrono::Utc::now()).await?;
+            if expired.is_empty() {
+                return Ok(());
+            }
+            let Some(temp) = self.temp().await? else { continue };
+            let mut folders: Vec<PathBuf> = expired.iter().map(|run| folder_of(&temp, run)).collect();
+            folders.dedup();
+            self.remove(folders, Some(temp)).await;
+        }
+    }
+
+    /// The folder for temporary files, unless the realm has none on this machine.
+    async fn temp(&self) -> Result<Option<PathBuf>, StoreError> {
+        let realm = self.database.realm().await?;
+        let temp = realm.fields.s3_temp.as_deref().map(PathBuf::from);
+        Ok(temp.filter(|temp| temp.is_absolute()))
+    }
+
+    /// Removes directories that the steps of a run shared which has ended.
+    async fn remove_shared(&mut self) -> Result<(), StoreError> {
+        let Some(place) = self.shared.clone() else { return Ok(()) };
+        let runs: Vec<RunId> = in_background(move || run_folders(&place, 1)).await.into_keys().collect();
+        let done = self.database.gone_or_done(runs).await?;
+        let Some(place) = self.shared.clone() else { return Ok(()) };
+        self.remove(done.iter().map(|run| place.join(run.to_string())).collect(), None).await;
+        Ok(())
+    }
+
+    /// Removes what runs kept below the realm's own folder whose records are gone: a process that was killed may have
+    /// removed the one and not the other.
+    async fn remove_outputs_without_record(&mut self) -> Result<(), StoreError> {
+        let temp = PathBuf::from(self.database.places().0);
+        let at = temp.clone();
+        let folders = in_background(move || run_folders(&at, MAX_DEPTH)).await;
+        let gone = self.database.without_record(folders.keys().copied().collect()).await?;
+        let gone = gone.iter().filter_map(|run| folders.get(run)).flatten().cloned().collect();
+        self.remove(gone, Some(temp)).await;
+        Ok(())
+    }
+
+    /// Removes folders, and those above them that are empty then, up to `below`.
+    async fn remove(&mut self, folders: Vec<PathBuf>, below: Option<PathBuf>) {
+        let failed = in_background(move || {
+            let mut failed = Vec::new();
+            for folder in folders {
+                if let Err(error) = remove_tree(&folder) {
+                    failed.push((folder, error));
+                    continue;
+                }
+                let above = folder.ancestors().skip(1).take_while(|above| Some(*above) != below.as_deref());
+                if below.is_some() {
+                    // Each stops at the first that holds something.
+                    above.map_while(|above| std::fs::remove_dir(above).ok()).for_each(drop);
+                }
+            }
+            failed
+        })
+        .await;
+        for (folder, error) in failed {
+            if self.stuck.insert(folder.clone()) {
+                tracing::warn!(path = %folder.display(), %error, "cannot remove what a run left");
+            }
+        }
+    }
+}
+
+fn folder_of(temp: &Path, run: &Expired) -> PathBuf {
+    temp.join(run.job_id.as_str()).join(run.run_id.to_string())
+}
+
+/// Folders below a place that have a run's id for a name, by run: a run with steps has several.
+fn run_folders(place: &Path, depth: usize) -> std::collections::HashMap<RunId, Vec<PathBuf>> {
+    let mut found = std::collections::HashMap::<RunId, Vec<PathBuf>>::new();
+    let mut open = vec![(place.to_owned(), depth)];
+    while let Some((folder, depth)) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            match entry.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()) {
+                Some(run_id) => found.entry(run_id).or_default().push(entry.path()),
+                None if depth > 1 => open.push((entry.path(), depth - 1)),
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+/// Does what may take long apart from the threads that others wait for.
+async fn in_background<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}

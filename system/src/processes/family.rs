@@ -1,0 +1,362 @@
+//! A command and all that it starts.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use pumice_core::duration::Span;
+use pumice_core::ports::Clock;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, kill_process_group, setrlimit,
+    waitpid,
+};
+use tokio::process::{Child, Command};
+
+use uuid::Uuid;
+
+use super::mark::{Instance, Mark, Place};
+use super::table::{self, MARK_VARIABLE, Process};
+use super::{guard, limits};
+
+/// The variable that names the scratch folder of a command's jobs.
+pub const SCRATCH_VARIABLE: &str = "PUMICE_SCRATCH";
+
+/// How often to look whether processes that were told to end have ended.
+const POLL: Duration = Duration::from_millis(10);
+/// How long processes may take to go away once they were killed: one that waits for a dead disk may take
+/// for ever.
+const KILL_PATIENCE: Span = Span::from_secs(20);
+/// Within this time of a command's start no machine uses up its process ids: what it left has a higher one.
+const NO_WRAP: Duration = Duration::from_secs(1);
+/// Most times a family is looked through for processes to kill when nothing may wait.
+const MAX_PASSES: usize = 200;
+
+/// Processes that could not be killed.
+#[derive(Debug, thiserror::Error)]
+#[error("processes {0:?} of the command cannot be killed; a dead disk or network may hold them")]
+pub struct Survivors(Vec<i32>);
+
+/// What this process has started.
+#[derive(Default)]
+struct Live {
+    /// How many commands were started, which numbers their marks.
+    started: u32,
+    /// Children that a task waits for: they are neither orphans nor to be reaped here.
+    awaited: HashSet<Pid>,
+    /// The commands that are not gone yet, and when each began, in the kernel's ticks.
+    commands: HashMap<Mark, u64>,
+}
+
+impl Live {
+    /// A mark that no living process has.
+    fn new_mark(&mut self, scratch: &Path) -> Mark {
+        loop {
+            self.started = self.started.wrapping_add(1);
+            let mark = Mark::new(instance(scratch), self.started);
+            if let Entry::Vacant(free) = self.commands.entry(mark) {
+                free.insert(0);
+                return mark;
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Whether a process is one of a command's: it has its mark, or it has got rid of every mark and lost its parent,
+    /// and no other command was there when it began.
+    fn is_of(&self, process: &Process, mark: Mark) -> bool {
+        match process.mark {
+            Some(found) if found == mark => true,
+            Some(found) if found.instance() == mark.instance() => false,
+            _ => {
+                let own = rustix::process::getpid().as_raw_nonzero().get();
+                let is_orphan = process.parent == own && !self.awaited.contains(&process.id);
+                let mut owners = self.commands.iter().filter(|(_, began)| **began <= process.began);
+                is_orphan && owners.all(|(owner, _)| *owner == mark)
+            }
+        }
+    }
+}
+
+/// This process as the one that starts the commands of a folder.
+pub(super) fn instance(scratch: &Path) -> Instance {
+    static RANDOM: OnceLock<u16> = OnceLock::new();
+    let random = RANDOM.get_or_init(|| {
+        let bytes = Uuid::new_v4().into_bytes();
+        u16::from_be_bytes([bytes[0], bytes[1]])
+    });
+    Instance::new(Place::of(scratch), *random)
+}
+
+fn live() -> MutexGuard<'static, Live> {
+    static LIVE: OnceLock<Mutex<Live>> = OnceLock::new();
+    // A number and a set: whole whatever became of another holder.
+    LIVE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command's processes, wherever they went. They are killed when this is dropped.
+#[derive(Debug)]
+pub struct Family {
+    /// The command's own process.
+    root: Pid,
+    mark: Mark,
+    /// Whether its limits carry the mark: else its environment alone does.
+    is_marked: bool,
+    started: Instant,
+    /// Whether nothing of it is left.
+    gone: bool,
+}
+
+/// Starts a command of the jobs of a scratch folder, in a process group of its own.
+///
+/// # Errors
+/// What the system says when it cannot be started.
+pub fn spawn(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family)> {
+    adopt_orphans();
+    guard::watch_over(scratch);
+    command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
+    let mut live = live();
+    let own = live.new_mark(scratch);
+    command.env(MARK_VARIABLE, own.to_text());
+    let marked = Marked::set(own);
+    let spawned = command.spawn();
+    let is_marked = marked.is_some();
+    drop(marked);
+    let started = spawned.and_then(|child| {
+        let root = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok((child, root.ok_or_else(|| io::Error::other("the command has no process id"))?))
+    });
+    let (child, root) = started.inspect_err(|_| {
+        live.commands.remove(&own);
+    })?;
+    live.awaited.insert(root);
+    live.commands.insert(own, table::began(root).unwrap_or_default());
+    drop(live);
+    limits::restore(root);
+    Ok((child, Family { root, mark: own, is_marked, started: Instant::now(), gone: false }))
+}
+
+/// Starts a process of the program's own, which outlives no command and is not one.
+pub(super) fn spawn_apart(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    let mut live = live();
+    let child = command.spawn()?;
+    live.awaited.extend(i32::try_from(child.id()).ok().and_then(Pid::from_raw));
+    Ok(child)
+}
+
+/// This process has the mark, and whatever it starts meanwhile, until this is dropped.
+struct Marked {
+    before: Rlimit,
+}
+
+impl Marked {
+    fn set(mark: Mark) -> Option<Self> {
+        let before = getrlimit(Resource::Locks);
+        let limit = Rlimit { current: Some(mark.limit()), maximum: before.maximum };
+        setrlimit(Resource::Locks, limit).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        // It was so a moment ago.
+        let _ = setrlimit(Resource::Locks, self.before.clone());
+    }
+}
+
+/// Makes this process the parent of all that loses its own below it (PR_SET_CHILD_SUBREAPER).
+fn adopt_orphans() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        // Where the kernel refuses, orphans go to process 1 and are found by their mark all the same.
+        if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+            tracing::debug!(%error, "orphans of commands go to process 1");
+        }
+    });
+}
+
+/// A command's own process.
+#[derive(Clone, Copy, Debug)]
+pub struct Root(Pid);
+
+impl Root {
+    /// It has ended and was waited for: its id may become another process's.
+    pub fn was_waited_for(self) {
+        live().awaited.remove(&self.0);
+    }
+}
+
+impl Family {
+    /// The command's own process.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        Root(self.root)
+    }
+
+    /// Asks all of it to end, and returns when nothing of it is left; after `grace` it is killed. The caller
+    /// waits for the command's own process before or at the same time, and says so by [`Root::was_waited_for`].
+    ///
+    /// # Errors
+    /// [`Survivors`] when something of it cannot be killed.
+    pub async fn end(&mut self, clock: &dyn Clock, grace: Span) -> Result<(), Survivors> {
+        if self.is_surely_gone() {
+            self.leave();
+            return Ok(());
+        }
+        let (killing, patience) = (clock.now() + grace.delta(), grace.delta() + KILL_PATIENCE.delta());
+        let giving_up = clock.now() + patience;
+        let mut asked: HashSet<Pid> = HashSet::new();
+        loop {
+            let members = self.members().await;
+            if members.is_empty() {
+                self.leave();
+                return Ok(());
+            }
+            let now = clock.now();
+            if now >= giving_up {
+                return Err(Survivors(members.iter().map(|id| id.as_raw_nonzero().get()).collect()));
+            }
+            for member in members {
+                if now >= killing {
+                    signal(member, Signal::KILL);
+                } else if asked.insert(member) {
+                    signal(member, Signal::TERM);
+                    // One that was stopped would not hear of it.
+                    signal(member, Signal::CONT);
+                }
+            }
+            clock.sleep_until(now + POLL).await;
+        }
+    }
+
+    /// Whether a look at the newest process ids tells that the command left nothing.
+    fn is_surely_gone(&self) -> bool {
+        if !self.is_marked || self.started.elapsed() > NO_WRAP {
+            return false;
+        }
+        let root = self.root.as_raw_nonzero().get();
+        let ids = table::ids();
+        let live = live();
+        if live.awaited.contains(&self.root) {
+            return false;
+        }
+        // Ids begin anew after the highest: what is far below may be newer too.
+        let newer = |id: &Pid| {
+            let id = id.as_raw_nonzero().get();
+            id > root || root - id > root / 2
+        };
+        let mut strangers = ids.into_iter().filter(|id| newer(id) && !live.awaited.contains(id));
+        let own = rustix::process::getpid();
+        strangers.all(|id| match table::process(id) {
+            Some(process) => id == own || !live.is_of(&process, self.mark),
+            None => {
+                if table::zombie_parent(id) == Some(own.as_raw_nonzero().get()) {
+                    reap(id);
+                }
+                true
+            }
+        })
+    }
+
+    /// The ids of all that is alive of it.
+    async fn members(&self) -> Vec<Pid> {
+        let (root, mark) = (self.root, self.mark);
+        // There may be many processes, and this thread has others to see to.
+        tokio::task::spawn_blocking(move || members_of(root, mark)).await.unwrap_or_default()
+    }
+
+    fn leave(&mut self) {
+        self.gone = true;
+        let mut live = live();
+        live.awaited.remove(&self.root);
+        live.commands.remove(&self.mark);
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        if self.gone {
+            return;
+        }
+        // The group may have ended by itself.
+        let _ = kill_process_group(self.root, Signal::KILL);
+        for _ in 0..MAX_PASSES {
+            let members = members_of(self.root, self.mark);
+            if members.is_empty() {
+                break;
+            }
+            members.into_iter().for_each(|id| signal(id, Signal::KILL));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.leave();
+    }
+}
+
+/// What is alive of a command: what has its mark, and what stands below any of it.
+fn members_of(root: Pid, mark: Mark) -> Vec<Pid> {
+    let processes = table::processes();
+    reap_orphans(&processes);
+    let mut members: HashSet<Pid> = {
+        let live = live();
+        // Another process may have the id of a command that has ended.
+        let is_root = |process: &Process| process.id == root && live.awaited.contains(&root);
+        let belongs = |process: &&Process| is_root(process) || live.is_of(process, mark);
+        processes.iter().filter(belongs).map(|process| process.id).collect()
+    };
+    loop {
+        let below = |process: &&Process| {
+            !members.contains(&process.id)
+                && Pid::from_raw(process.parent).is_some_and(|parent| members.contains(&parent))
+        };
+        let more: Vec<Pid> = processes.iter().filter(below).map(|process| process.id).collect();
+        if more.is_empty() {
+            return members.into_iter().collect();
+        }
+        members.extend(more);
+    }
+}
+
+/// Waits for orphans that have ended: nobody else does.
+fn reap_orphans(alive: &[Process]) {
+    let alive: HashSet<Pid> = alive.iter().map(|process| process.id).collect();
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let ids = table::ids();
+    let live = live();
+    let ended = ids.into_iter().filter(|id| !alive.contains(id) && !live.awaited.contains(id));
+    ended.filter(|id| table::zombie_parent(*id) == Some(own)).for_each(reap);
+}
+
+fn reap(id: Pid) {
+    // Another thread may have done so.
+    let _ = waitpid(Some(id), WaitOptions::NOHANG);
+}
+
+fn signal(id: Pid, signal: Signal) {
+    // It may have ended by itself.
+    let _ = kill_process(id, signal);
+}
+
+/// Kills the processes that `is_left` tells of, by id and mark, and waits until they are gone. Gives how many there
+/// were.
+pub(super) fn kill_all(is_left: &dyn Fn(Pid, Option<Mark>) -> bool) -> usize {
+    let own = rustix::process::getpid();
+    let mut killed = HashSet::new();
+    for _ in 0..MAX_PASSES {
+        let all = table::processes();
+        let left: Vec<Pid> =
+            all.iter().filter(|p| p.id != own && is_left(p.id, p.mark)).map(|process| process.id).collect();
+        if left.is_empty() {
+            break;
+        }
+        for id in left {
+            signal(id, Signal::KILL);
+            killed.insert(id);
+        }
+        std::thread::sleep(POLL);
+    }
+    killed.len()
+}

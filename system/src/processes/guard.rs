@@ -1,0 +1,77 @@
+//! A process beside the one that runs jobs, which ends their commands should that one be killed.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::family::{instance, kill_all, spawn_apart};
+use super::mark::Instance;
+
+/// The first argument of the program when it is to be a guard.
+pub const GUARD: &str = "__guard";
+
+/// How guards are started, and the one that is there: it ends when its standard input does.
+#[derive(Default)]
+struct Post {
+    enabled: bool,
+    remove: Option<PathBuf>,
+    guard: Option<ChildStdin>,
+}
+
+fn post() -> &'static Mutex<Post> {
+    static POST: OnceLock<Mutex<Post>> = OnceLock::new();
+    POST.get_or_init(Mutex::default)
+}
+
+/// Has a guard started with the first command: this program must call [`run_guard`] when its first argument is
+/// [`GUARD`]. `remove` is a folder that goes when this process was killed.
+pub fn use_guard(remove: Option<&Path>) {
+    let mut post = post().lock().unwrap_or_else(PoisonError::into_inner);
+    post.enabled = true;
+    post.remove = remove.map(Path::to_owned);
+}
+
+/// Sees to it that there is a guard for the commands of a folder, where this program has one.
+pub(super) fn watch_over(scratch: &Path) {
+    let mut post = post().lock().unwrap_or_else(PoisonError::into_inner);
+    if !post.enabled || post.guard.is_some() {
+        return;
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(GUARD).arg(instance(scratch).to_text());
+    command.args(post.remove.as_deref());
+    command.env_clear().current_dir("/");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What a terminal sends to the program's group is not for the guard.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    match spawn_apart(&mut command) {
+        Ok(mut child) => post.guard = child.stdin.take(),
+        Err(error) => {
+            tracing::warn!(%error, "no guard: commands outlive this process should it be killed");
+            post.enabled = false;
+        }
+    }
+}
+
+/// Waits until the process that started this one is gone, then kills what it left running. Gives the status to
+/// end with: 2 when the arguments are none of a guard's.
+#[must_use]
+pub fn run_guard(arguments: &[OsString]) -> u8 {
+    let Some(instance) = arguments.first().and_then(|text| Instance::from_text(text.to_str()?)) else {
+        return 2;
+    };
+    // Nothing is ever written, so this returns when the other end is closed.
+    if let Err(error) = std::io::stdin().read_to_end(&mut Vec::new()) {
+        // The process may live: its commands must.
+        tracing::debug!(%error, "a guard cannot wait");
+        return 1;
+    }
+    kill_all(&|_, mark| mark.is_some_and(|mark| mark.instance() == instance));
+    if let Some(folder) = arguments.get(1) {
+        // A process that ended by itself has removed it.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    0
+}

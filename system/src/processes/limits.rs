@@ -1,0 +1,44 @@
+//! Resource limits of this process and of the commands that it starts (getrlimit(2)).
+
+use std::sync::OnceLock;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+/// The limit of open files that commands get: the one that this process was started with.
+static OPEN_FILES: OnceLock<Rlimit> = OnceLock::new();
+
+/// Lets this process open as many files as it may, and lets nothing that crashes write its memory to disk.
+/// Commands keep the limit of open files that they would have without this. Gives how many files may be open.
+pub fn raise_limits() -> Option<u64> {
+    let before = OPEN_FILES.get_or_init(|| getrlimit(Resource::Nofile));
+    let most = Rlimit { current: before.maximum, maximum: before.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+    let core = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
+    if let Err(error) = setrlimit(Resource::Core, core) {
+        tracing::debug!(%error, "what crashes may write its memory to disk");
+    }
+    getrlimit(Resource::Nofile).current
+}
+
+/// Gives a command that was just started the limits that it would have without this process.
+pub(super) fn restore(command: Pid) {
+    if let Some(before) = OPEN_FILES.get() {
+        // It may have ended already.
+        let _ = prlimit(Some(command), Resource::Nofile, before.clone());
+    }
+}
+
+/// Limits the size of files that a process and what it starts from now on may write, in bytes.
+///
+/// # Errors
+/// What the system says; nothing when the process has ended.
+pub fn limit_file_size(process: u32, bytes: u64) -> std::io::Result<()> {
+    let Some(id) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    match prlimit(Some(id), Resource::Fsize, limit) {
+        Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The system's processes, as `/proc` shows them (proc(5)).
+
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+
+use super::mark::Mark;
+
+/// The variable that carries a command's mark.
+pub(super) const MARK_VARIABLE: &str = "PUMICE_COMMAND";
+
+/// One process that is not a zombie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    /// Its id.
+    pub(super) id: Pid,
+    /// The process that it belongs below.
+    pub(super) parent: i32,
+    /// The mark that it inherited.
+    pub(super) mark: Option<Mark>,
+    /// When it began, in the kernel's ticks since the machine started.
+    pub(super) began: u64,
+}
+
+/// The ids of all processes; none where there is no `/proc`.
+pub(super) fn ids() -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).collect()
+}
+
+/// All processes that are alive.
+pub(super) fn processes() -> Vec<Process> {
+    ids().into_iter().filter_map(process).collect()
+}
+
+/// The process with this id, unless it is gone or a zombie.
+pub(super) fn process(id: Pid) -> Option<Process> {
+    let Stat { state, parent, began } = stat(id)?;
+    (!matches!(state, 'Z' | 'X')).then(|| Process { id, parent, mark: mark(id), began })
+}
+
+/// When a process began, in the kernel's ticks since the machine started.
+pub(super) fn began(id: Pid) -> Option<u64> {
+    stat(id).map(|stat| stat.began)
+}
+
+/// Whether a process has ended and waits for its parent, which is given.
+pub(super) fn zombie_parent(id: Pid) -> Option<i32> {
+    stat(id).filter(|stat| stat.state == 'Z').map(|stat| stat.parent)
+}
+
+/// The mark of a process; `None` also for one that is gone or a zombie.
+pub(super) fn mark(id: Pid) -> Option<Mark> {
+    mark_in_limits(id).or_else(|| mark_in_environment(id))
+}
+
+fn mark_in_limits(id: Pid) -> Option<Mark> {
+    let limits = std::fs::read_to_string(of(id).join("limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+    Mark::from_limit(line.split_whitespace().next()?.parse().ok()?)
+}
+
+fn mark_in_environment(id: Pid) -> Option<Mark> {
+    let environ = std::fs::read(of(id).join("environ")).ok()?;
+    let mut entries = environ.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    Mark::from_limit(u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()?)
+}
+
+/// The folder of a process in `/proc`.
+pub(super) fn of(id: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{}", id.as_raw_nonzero()))
+}
+
+/// What `/proc/PID/stat` tells.
+struct Stat {
+    state: char,
+    parent: i32,
+    began: u64,
+}
+
+/// How many fields after the parent's id the time is that a process began.
+const TO_BEGAN: usize = 17;
+
+/// Reads the fields behind the name, which stands in brackets and may hold anything.
+fn stat(id: Pid) -> Option<Stat> {
+    let bytes = std::fs::read(of(id).join("stat")).ok()?;
+    let end = bytes.iter().rposition(|byte| *byte == b')')?;
+    let rest = String::from_utf8_lossy(bytes.get(end + 1..)?).into_owned();
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    Some(Stat { state, parent, began: fields.nth(TO_BEGAN)?.parse().ok()? })
+}
