@@ -62,7 +62,7 @@ impl Catalog for Store {
             .scan(&self.names.jobs(), None)
             .await?
             .into_iter()
-            .filter_map(|item| Some((JobId::new(text_of(&item, "job_id")?).ok()?, object(item))))
+            .filter_map(|item| Some((JobId::stored(text_of(&item, "job_id")?).ok()?, object(item))))
             .collect();
         jobs.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(jobs)

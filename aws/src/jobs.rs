@@ -85,6 +85,6 @@ impl JobStore for Store {
             return Ok(None);
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
-        Ok(Some(items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect()))
+        Ok(Some(items.iter().filter_map(|item| JobId::stored(text_of(item, "job_id")?).ok()).collect()))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn read_state(mut item: Item, now: Timestamp) -> Result<Option<StateI
         .and_then(|text| parse_instant(text).ok())
         .map_or(Timestamp::UNIX_EPOCH, |instant| instant.in_zone(chrono_tz::UTC));
     let publisher = text_of(&item, "publisher").map(str::to_owned);
-    let state_id = StateId::new(&id).map_err(|error| bad(error.to_string()))?;
+    let state_id = StateId::stored(&id).map_err(|error| bad(error.to_string()))?;
     Ok(Some(StateItem { state_id, r#type, value, publisher, timestamp, expires }))
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
-use pumice_core::ids::{JobId, RealmName, StateId, WorkerName};
+use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 use pumice_core::run::Status;
 
 const AFTER_HELP: &str = "\
@@ -71,9 +71,21 @@ impl Global {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// Tables of at most 80 columns
     Table,
+    /// Tables with nothing cut
+    Wide,
+    /// JSON, for programs
     Json,
+    /// YAML
     Yaml,
+}
+
+impl Format {
+    /// Whether it is for people.
+    pub(crate) const fn is_table(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,7 +99,7 @@ pub(crate) enum Command {
     Worker(Worker),
     /// Add and update job specs
     Apply(Apply),
-    /// Check job specs, without a realm
+    /// Check job specs, together with those of the realm that is there
     Check(Check),
     /// Look at job specs
     #[command(subcommand)]
@@ -194,6 +206,9 @@ pub(crate) struct Apply {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Refuse specs that there are warnings about
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +216,19 @@ pub(crate) struct Check {
     /// Files, folders, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Fail when there are warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// The id of a job that may be stored under the rules of an earlier version.
+fn stored_id(text: &str) -> Result<JobId, BadName> {
+    JobId::stored(text)
+}
+
+/// The id of a state item that may be stored under the rules of an earlier version.
+fn stored_state(text: &str) -> Result<StateId, BadName> {
+    StateId::stored(text)
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,13 +241,14 @@ pub(crate) enum Jobs {
     /// Show a job's spec
     Show {
         /// The job
+        #[arg(value_parser = stored_id)]
         job: JobId,
     },
     /// Delete jobs; their runs stay
     Delete {
-        /// The jobs
+        /// The jobs, by id or pattern: * any text, ? one character
         #[arg(required = true, value_name = "JOB")]
-        jobs: Vec<JobId>,
+        jobs: Vec<String>,
     },
 }
 
@@ -228,8 +257,8 @@ pub(crate) struct Dispatch {
     /// The jobs
     #[arg(value_name = "JOB", required_unless_present = "file")]
     pub(crate) jobs: Vec<JobId>,
-    /// Requests, as text or JSON, from a file or - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "globals", "params", "delay", "at", "key"])]
+    /// Any number of requests, as text or JSON, from a file or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "globals", "params", "delay", "at"])]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
@@ -239,12 +268,16 @@ pub(crate) struct Dispatch {
     /// When to start: ISO 8601, local time unless it names a zone
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     pub(crate) at: Option<String>,
-    /// Idempotency key: requests of one job with one key make one run
+    /// Idempotency key: requests of one job with one key make one run; with --file, a name under which the file
+    /// can be given again, and what was taken is not taken twice
     #[arg(long)]
     pub(crate) key: Option<String>,
-    /// Wait for the runs, and everything they start, to end
+    /// Wait for the runs, and everything they start, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,
+    /// With --wait: a run that is skipped is as good as one that completes
+    #[arg(long, requires = "wait")]
+    pub(crate) allow_skipped: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -269,19 +302,19 @@ pub(crate) enum Runs {
     },
     /// Show a run and everything it started
     Show {
-        /// The run's id
+        /// The run: its id or the beginning of it, latest, or latest:JOB
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
     /// Print what the commands of a run, and of its children, printed
     Output {
-        /// The run's id
+        /// The run: its id or the beginning of it, latest, or latest:JOB
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
-        /// The runs' ids
+        /// The runs: their ids or the beginnings of them, latest, or latest:JOB
         #[arg(required = true, value_name = "RUN_ID")]
         runs: Vec<String>,
     },
@@ -292,6 +325,7 @@ pub(crate) enum State {
     /// Print an item's value
     Get {
         /// The item
+        #[arg(value_parser = stored_state)]
         id: StateId,
     },
     /// Put an item, whole
@@ -316,7 +350,7 @@ pub(crate) enum State {
     /// Delete items
     Delete {
         /// The items
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required = true, value_name = "ID", value_parser = stored_state)]
         ids: Vec<StateId>,
     },
 }

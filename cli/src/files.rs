@@ -1,18 +1,20 @@
 //! Reads job specs from files and folders, and reports every mistake at once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use pumice_core::document::{parse_json, text_of};
 use pumice_core::ids::JobId;
-use pumice_core::job_type::Registry;
-use pumice_core::problem::{JsonPath, Problem, SpecError};
+use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
+use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
-use serde_json::Value;
+use pumice_core::text::{escaped, quoted};
+use serde_json::{Map, Value, json};
 
-use crate::document::Document;
 use crate::failure::Failure;
+use crate::yaml::{self, Part};
 
 /// Largest spec file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -30,18 +32,35 @@ pub(crate) struct Specs {
     pub(crate) realm: Option<RealmSpec>,
     /// How many files were read.
     pub(crate) files: usize,
-    /// What is allowed in them, but hardly meant.
+    /// Warnings that no document silences.
     pub(crate) advice: Vec<Mistake>,
+    /// The names of warnings that are silenced, by job.
+    pub(crate) allowed: HashMap<JobId, Vec<String>>,
+}
+
+/// The realm that is there, in which specs are looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Its own document, which bounds what jobs may ask for.
+    pub(crate) realm: Option<RealmSpec>,
+    /// Its jobs.
+    pub(crate) jobs: Vec<JobSpec>,
 }
 
 /// One mistake: in which file, and what.
 pub(crate) type Mistake = (PathBuf, Problem);
 
 /// Reads all specs of files and folders; nothing is given when anything is wrong. Jobs are held to the
-/// settings of the realm that the files define, else to these.
-pub(crate) fn load(paths: &[PathBuf], registry: &Registry, settings: Settings) -> Result<Specs, Failure> {
-    let mut reader =
-        Reader { registry, specs: Specs::default(), jobs: BTreeMap::new(), mistakes: Vec::new() };
+/// settings of the realm that the files define, else to those of the realm that is there.
+pub(crate) fn load(paths: &[PathBuf], registry: &Registry, there: &Surroundings) -> Result<Specs, Failure> {
+    let mut reader = Reader {
+        registry,
+        specs: Specs::default(),
+        jobs: BTreeMap::new(),
+        places: Vec::new(),
+        realm: None,
+        mistakes: Vec::new(),
+    };
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     for path in paths {
@@ -60,16 +79,26 @@ pub(crate) fn load(paths: &[PathBuf], registry: &Registry, settings: Settings) -
     }
     reader.specs.files = files.len();
     // The realm first: its settings bound what jobs may ask for.
-    for (file, path, document) in &documents {
+    for (place, document) in &documents {
         if is_realm(document) {
-            reader.take_realm(file, path, document);
+            reader.take_realm(place, document);
         }
     }
-    let settings = reader.specs.realm.as_ref().map_or(settings, |realm| realm.settings.clone());
-    for (file, path, document) in documents.into_iter().filter(|(_, _, document)| !is_realm(document)) {
-        reader.take_job(&file, &path, &document, &settings);
+    let realm = reader.specs.realm.clone().or_else(|| there.realm.clone());
+    let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+    for (place, document) in documents.into_iter().filter(|(_, document)| !is_realm(document)) {
+        reader.take_job(place, &document, &settings);
     }
+    reader.survey(&there.jobs, realm.as_ref(), &settings);
     if reader.mistakes.is_empty() { Ok(reader.specs) } else { Err(report(&reader.mistakes)) }
+}
+
+/// Where a document stands, and the names of warnings that are silenced in it.
+#[derive(Clone, Debug)]
+struct Place {
+    file: PathBuf,
+    path: JsonPath,
+    allowed: Vec<String>,
 }
 
 fn is_realm(document: &Value) -> bool {
@@ -82,7 +111,7 @@ fn report(mistakes: &[Mistake]) -> Failure {
     let mut text = format!("{} in {}", plural(mistakes.len(), "problem"), plural(files.len(), "file"));
     for (file, problem) in mistakes {
         // Writing to a String cannot fail.
-        let _ = write!(text, "\n  {}: {problem}", file.display());
+        let _ = write!(text, "\n  {}: {problem}", escaped(&file.display().to_string()));
         for line in problem.snippet.iter().flat_map(|snippet| snippet.lines()) {
             let _ = write!(text, "\n      {line}");
         }
@@ -105,13 +134,27 @@ pub(crate) fn advice_lines(advice: &[Mistake]) -> Vec<String> {
         2 => ", and once more".to_owned(),
         count => format!(", and {} times more", count - 1),
     };
-    told.iter().map(|((file, told), count)| format!("{}: {told}{}", file.display(), more(*count))).collect()
+    let line = |((file, told), count): &(&Mistake, usize)| {
+        let name = told.name.map(|name| format!(" [{name}]")).unwrap_or_default();
+        format!("{}: {told}{name}{}", escaped(&file.display().to_string()), more(*count))
+    };
+    told.iter().map(line).collect()
+}
+
+/// Warnings as programs get them.
+pub(crate) fn advice_json(advice: &[Mistake]) -> Value {
+    let one = |(file, told): &Mistake| json!({ "file": file.display().to_string(), "name": told.name, "path": told.path.to_string(), "message": told.message, "hint": told.hint });
+    advice.iter().map(one).collect()
 }
 
 struct Reader<'a> {
     registry: &'a Registry,
     specs: Specs,
     jobs: BTreeMap<JobId, PathBuf>,
+    /// Where the jobs of the specs stand, in their order.
+    places: Vec<Place>,
+    /// Where the realm's definition stands.
+    realm: Option<Place>,
     mistakes: Vec<Mistake>,
 }
 
@@ -133,6 +176,9 @@ impl Reader<'_> {
         }
         let real = match path.canonicalize() {
             Ok(real) => real,
+            Err(error) if path.is_symlink() => {
+                return self.refuse(path, format!("the link leads nowhere: {error}"));
+            }
             Err(error) => return self.refuse(path, format!("cannot be read: {error}")),
         };
         if !real.is_dir() {
@@ -157,26 +203,40 @@ impl Reader<'_> {
         below.sort();
         for path in below {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let spec = [".json", ".yaml", ".yml"].iter().any(|ending| name.ends_with(ending));
+            let small = name.to_ascii_lowercase();
+            let spec = [".json", ".yaml", ".yml"].iter().any(|ending| small.ends_with(ending));
             if !name.starts_with('.') && (spec || path.is_dir()) {
                 self.find(&path, depth + 1, seen, files);
             }
         }
     }
 
-    fn read(&mut self, file: &Path, documents: &mut Vec<(PathBuf, JsonPath, Value)>) {
-        match parse_file(file) {
-            Ok(Value::Array(items)) => {
-                for (index, item) in items.into_iter().enumerate() {
-                    documents.push((file.to_owned(), JsonPath::root().item(index), item));
+    fn read(&mut self, file: &Path, documents: &mut Vec<(Place, Value)>) {
+        let parts = match parse_file(file) {
+            Ok(parts) => parts,
+            Err(message) => return self.refuse(file, message),
+        };
+        if parts.is_empty() {
+            let told = Problem::warning("empty-file", JsonPath::root(), "holds nothing, or comments alone");
+            self.specs.advice.push((file.to_owned(), told));
+        }
+        // The documents of a file have paths like the items of a list.
+        let several = parts.len() > 1;
+        for (number, Part { value, allowed }) in parts.into_iter().enumerate() {
+            let place = |path| Place { file: file.to_owned(), path, allowed: allowed.clone() };
+            let root = if several { JsonPath::root().item(number) } else { JsonPath::root() };
+            match value {
+                Value::Array(items) => {
+                    let items = items.into_iter().enumerate();
+                    documents.extend(items.map(|(index, item)| (place(root.item(index)), item)));
                 }
+                document => documents.push((place(root), document)),
             }
-            Ok(document) => documents.push((file.to_owned(), JsonPath::root(), document)),
-            Err(message) => self.refuse(file, message),
         }
     }
 
-    fn take_realm(&mut self, file: &Path, path: &JsonPath, document: &Value) {
+    fn take_realm(&mut self, place: &Place, document: &Value) {
+        let Place { file, path, .. } = place;
         if self.specs.realm.is_some() {
             return self.add(file, Problem::new(path.clone(), "a second definition of the realm"));
         }
@@ -193,33 +253,72 @@ impl Reader<'_> {
                         .check_actions(actions.get(when).unwrap_or_default(), &path.field(when.field()));
                     self.mistakes.extend(found.into_iter().map(|problem| (file.to_owned(), problem)));
                 }
-                self.advise(file, path, realm.advice());
+                self.realm = Some(allowing(place.clone(), document));
                 self.specs.realm = Some(realm);
             }
             Err(error) => self.add_all(file, path, error),
         }
     }
 
-    fn take_job(&mut self, file: &Path, path: &JsonPath, document: &Value, settings: &Settings) {
+    fn take_job(&mut self, place: Place, document: &Value, settings: &Settings) {
         match self.registry.read_job(&without_schema(document), settings) {
             Ok(job) => {
-                self.advise(file, path, self.registry.advise_job(&job, settings));
                 let job_id = job.fields.job_id.clone();
-                match self.jobs.insert(job_id.clone(), file.to_owned()) {
-                    None => self.specs.jobs.push(job),
+                match self.jobs.insert(job_id.clone(), place.file.clone()) {
+                    None => {
+                        self.specs.jobs.push(job);
+                        self.places.push(allowing(place, document));
+                    }
                     Some(other) => {
-                        let message =
-                            format!("the job_id {job_id:?} was given before, in {}", other.display());
-                        self.add(file, Problem::new(path.field("job_id"), message));
+                        let name = quoted(job_id.as_str());
+                        let message = format!("the job_id {name} was given before, in {}", other.display());
+                        self.add(&place.file, Problem::new(place.path.field("job_id"), message));
                     }
                 }
             }
-            Err(error) => self.add_all(file, path, error),
+            Err(error) => self.add_all(&place.file, &place.path, error),
         }
     }
 
-    fn advise(&mut self, file: &Path, path: &JsonPath, advice: Vec<Problem>) {
-        self.specs.advice.extend(advice.into_iter().map(|told| (file.to_owned(), told.below(path))));
+    /// Warnings about the jobs, each by itself and all together, with those of the realm that is there.
+    fn survey(&mut self, there: &[JobSpec], realm: Option<&RealmSpec>, settings: &Settings) {
+        let jobs = std::mem::take(&mut self.specs.jobs);
+        let places = std::mem::take(&mut self.places);
+        let others = there.iter().filter(|job| !self.jobs.contains_key(&job.fields.job_id));
+        let surveyed: Vec<Surveyed<'_>> = jobs
+            .iter()
+            .map(|job| Surveyed { job, given: true })
+            .chain(others.map(|job| Surveyed { job, given: false }))
+            .collect();
+        if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
+            let advice = [realm.advice(), self.registry.survey_realm(realm, &surveyed)].concat();
+            self.advise(&place, advice);
+        }
+        let mut together = self.registry.survey(&surveyed, realm).into_iter().peekable();
+        for (index, (job, place)) in jobs.iter().zip(&places).enumerate() {
+            let mut advice = self.registry.advise_job(job, settings);
+            while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
+                advice.push(told);
+            }
+            self.advise(place, advice);
+            self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
+        }
+        (self.specs.jobs, self.places) = (jobs, places);
+    }
+
+    /// Keeps the warnings about a document that are not silenced there.
+    fn advise(&mut self, place: &Place, advice: Vec<Problem>) {
+        let Place { file, path, allowed } = place;
+        let silenced =
+            |told: &Problem| told.name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name));
+        let told = advice.into_iter().filter(|told| !silenced(told)).map(|told| told.below(path));
+        self.specs.advice.extend(told.map(|told| (file.clone(), told)));
+        for name in allowed.iter().filter(|name| !WARNINGS.contains(&name.as_str())) {
+            let message = format!("there is no warning {} to allow", quoted(name));
+            let mut told = Problem::warning("unknown-warning", path.clone(), message);
+            told.hint = did_you_mean(name, WARNINGS);
+            self.specs.advice.push((file.clone(), told));
+        }
     }
 
     fn add_all(&mut self, file: &Path, path: &JsonPath, error: SpecError) {
@@ -237,25 +336,42 @@ fn without_schema(document: &Value) -> Value {
     document
 }
 
-/// Reads a JSON or YAML file; `-` is standard input.
-pub(crate) fn parse_file(file: &Path) -> Result<Value, String> {
-    let text = read_text(file)?;
-    let json =
-        file.extension().is_some_and(|ending| ending == "json") || text.trim_start().starts_with(['{', '[']);
-    if json {
-        let parsed = serde_json::from_str(&text).map(|Document(value)| value);
-        return parsed.map_err(|error| format!("not JSON: {error}"));
+/// The place, with the warnings that the document's own `x-allow` silences.
+fn allowing(mut place: Place, document: &Value) -> Place {
+    place.allowed.extend(document.as_object().map(allowed).unwrap_or_default());
+    place
+}
+
+/// The warnings that a document itself silences.
+pub(crate) fn allowed(document: &Map<String, Value>) -> Vec<String> {
+    match document.get("x-allow") {
+        Some(Value::String(text)) => yaml::names(text).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).flat_map(yaml::names).collect(),
+        _ => Vec::new(),
     }
-    let parsed = serde_yaml_ng::from_str(&text).map(|Document(value)| value);
-    parsed.map_err(|error| format!("not YAML: {error}"))
+}
+
+/// Reads the documents of a JSON or YAML file; `-` is standard input.
+pub(crate) fn parse_file(file: &Path) -> Result<Vec<Part>, String> {
+    let text = read_text(file)?;
+    let ends = |ending: &str| file.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+    let json = || parse_json(&text).map(|value| vec![Part { value, allowed: Vec::new() }]);
+    if ends("json") {
+        return json();
+    }
+    if text.trim_start().starts_with(['{', '[']) {
+        // It may be YAML all the same, which knows braces and brackets too.
+        return json().or_else(|error| match ends("yaml") || ends("yml") {
+            true => yaml::parse(&text),
+            false => Err(error),
+        });
+    }
+    yaml::parse(&text)
 }
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`]; `-` is standard input.
 pub(crate) fn read_text(file: &Path) -> Result<String, String> {
-    String::from_utf8(read_bytes(file)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("not UTF-8: byte {} is not part of a character", at + 1)
-    })
+    text_of(&read_bytes(file)?).map(str::to_owned)
 }
 
 /// Reads a whole file, whatever is in it, within [`MAX_FILE_BYTES`]; `-` is standard input.

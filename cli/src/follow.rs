@@ -1,23 +1,29 @@
 //! Follows runs to their end, and tells of it while it happens.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
+use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 
 use crate::failure::Failure;
+use crate::output::{tell_line, tell_text};
 use crate::printed::Outputs;
+use crate::realm::Realm;
 use crate::view::{duration, local_time, short, style};
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 /// How long after it could have started a run that has not makes one say that nobody may be serving it.
 const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
+
+/// The time between two checks of the server.
+const GONE_EVERY: Duration = Duration::from_secs(1);
 
 /// How following is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +64,12 @@ pub(crate) async fn follow(
     roots: &[RunKey],
     outputs: &Outputs,
     tell: Tell,
-    unserved: Option<&str>,
+    realm: Option<&Realm>,
 ) -> Result<Vec<Run>, Failure> {
     let mut teller = Teller { tell, outputs, ended: HashSet::new(), drawn: false };
     let mut pause = PAUSES.0;
-    let (mut hint, mut announced) = (unserved, false);
+    let (mut hint, mut announced) = (realm.map(Realm::unserved), false);
+    let mut gone = Gone { realm, looked: Instant::now(), told: false };
     let mut open: Vec<RunKey> = roots.to_vec();
     let mut sure = false;
     loop {
@@ -90,6 +97,9 @@ pub(crate) async fn follow(
         }
         sure = false;
         open = left;
+        if gone.is_seen(&runs) {
+            teller.say("the server that ran this is gone: it goes on when one serves again");
+        }
         if runs.iter().all(|run| run.ts_start.is_none()) {
             let now = SystemClock.now();
             match runs.iter().filter(|run| !run.status.is_end()).map(|run| run.not_before).min() {
@@ -110,6 +120,37 @@ pub(crate) async fn follow(
     }
 }
 
+/// Checks once a second whether the server of a followed run is gone.
+struct Gone<'a> {
+    realm: Option<&'a Realm>,
+    looked: Instant,
+    told: bool,
+}
+
+impl Gone<'_> {
+    /// Whether the server is gone and the user does not know yet.
+    fn is_seen(&mut self, runs: &[Run]) -> bool {
+        let Some(realm) = self.realm.filter(|_| !self.told && self.looked.elapsed() > GONE_EVERY) else {
+            return false;
+        };
+        self.looked = Instant::now();
+        let held = runs.iter().any(|run| run.lease.is_some() && !run.status.is_end());
+        self.told = held && realm.is_served() == Some(false);
+        self.told
+    }
+}
+
+/// Whether the runs that were asked for are complete, and nothing that they started failed: a child's failure
+/// is its parent's to judge. Where `skipped` is allowed, it is as good as complete.
+pub(crate) fn all_complete(runs: &[Run], roots: &[RunKey], skipped: bool) -> bool {
+    let well = |run: &Run| match run.status {
+        Status::Complete => true,
+        Status::Skipped => skipped || !roots.contains(&run.key),
+        _ => false,
+    };
+    runs.iter().filter(|run| !run.is_child()).all(well)
+}
+
 /// Whether any run failed that nobody forgave: a child's failure is its parent's to judge.
 pub(crate) fn any_failed(runs: &[Run]) -> bool {
     runs.iter().any(|run| !run.is_child() && run.status.is_failure())
@@ -122,6 +163,13 @@ struct Teller<'a> {
     drawn: bool,
 }
 
+/// Clears the progress line, however following ends.
+impl Drop for Teller<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Teller<'_> {
     async fn look(&mut self, runs: &[Run]) {
         if self.tell == Tell::Nothing {
@@ -132,7 +180,8 @@ impl Teller<'_> {
             if run.status.is_end() && self.ended.insert(run.key.clone()) {
                 let dim = anstyle::Style::new().dimmed();
                 for line in self.outputs.first_lines(run).await {
-                    self.say(&format!("{dim}{} |{dim:#} {line}", run.job_id));
+                    let item = run.foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
+                    self.say(&format!("{dim}{}{item} |{dim:#} {line}", escaped(run.job_id.as_str())));
                 }
             }
         }
@@ -146,7 +195,7 @@ impl Teller<'_> {
             return;
         }
         self.clear();
-        anstream::eprintln!("{line}");
+        tell_line(line);
     }
 
     fn draw(&mut self, runs: &[Run], now: pumice_core::Timestamp) {
@@ -161,18 +210,16 @@ impl Teller<'_> {
         let text = format!(
             "{blue}{}{blue:#} {} {took}  ({ended} of {} ended)",
             deepest.status,
-            deepest.job_id,
+            escaped(deepest.job_id.as_str()),
             runs.len()
         );
-        anstream::eprint!("\r\x1b[K{text}");
-        // Where it cannot be shown there is nobody to see it.
-        let _ = std::io::stderr().flush();
+        tell_text(&format!("\r\x1b[K{text}"));
         self.drawn = true;
     }
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            anstream::eprint!("\r\x1b[K");
+            tell_text("\r\x1b[K");
         }
     }
 }
@@ -251,6 +298,26 @@ mod tests {
             run.due_at = None;
         }
         run
+    }
+
+    #[test]
+    fn only_complete_is_well_unless_skipped_is_allowed() {
+        use Status::{Cancelled, Complete, Failed, Rejected, Skipped};
+        let roots = [run(1, Complete).key, run(2, Complete).key];
+        for (status, strict, allowed) in [
+            (Complete, true, true),
+            (Skipped, false, true),
+            (Failed, false, false),
+            (Cancelled, false, false),
+            (Rejected, false, false),
+        ] {
+            let runs = [run(1, Complete), run(2, status)];
+            assert_eq!(all_complete(&runs, &roots, false), strict, "{status}");
+            assert_eq!(all_complete(&runs, &roots, true), allowed, "{status}");
+        }
+        // What a run started may be skipped.
+        assert!(all_complete(&[run(1, Complete), run(3, Skipped)], &roots, false));
+        assert!(!all_complete(&[run(1, Complete), run(3, Failed)], &roots, false));
     }
 
     #[tokio::test]

@@ -4,16 +4,19 @@ mod args;
 #[cfg(feature = "aws")]
 mod aws;
 mod commands;
-mod document;
 mod failure;
 mod files;
 mod follow;
+mod labels;
 mod output;
 mod printed;
 mod realm;
+mod requests;
 mod signals;
 mod supervisor;
+mod unstarted;
 mod view;
+mod yaml;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == processes::GUARD) {
         return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
     }
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,12 +50,54 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends the process for a wrong command line, or one that asks for help. Messages cut and escape the arguments
+/// that they quote.
+fn refuse(mut error: clap::Error) -> ! {
+    use clap::error::{ContextKind, ContextValue};
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(given)) = error.get(kind) {
+            let given = pumice_core::text::shown(given);
+            error.insert(kind, ContextValue::String(given));
+        }
+    }
+    error.exit()
+}
+
 fn end(failure: &failure::Failure) -> ExitCode {
     if let Some(message) = failure.message() {
+        let message = message.lines().map(pumice_core::text::escaped).collect::<Vec<_>>().join("\n");
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        anstream::eprintln!("{style}error{style:#}: {message}");
+        output::tell_line(&format!("{style}error{style:#}: {message}"));
     }
     ExitCode::from(failure.status())
+}
+
+/// Writes lines of the log. On a terminal characters that change the direction of text are written out; those
+/// that control it are by whatever makes the lines.
+struct LogLine {
+    to: std::io::Stderr,
+    plain: bool,
+}
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let acts = |c: char| !c.is_control() && pumice_core::text::acts(c);
+        if self.plain || !text.contains(acts) {
+            self.to.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        let shown: String = text
+            .chars()
+            .map(|c| if acts(c) { c.escape_unicode().to_string() } else { c.to_string() })
+            .collect();
+        self.to.write_all(shown.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
@@ -77,7 +122,7 @@ fn start_log(cli: &Cli) {
             // Where it cannot be written there is nobody to see it.
             let _ = to.write_all(b"\r\x1b[K");
         }
-        to
+        LogLine { plain: !to.is_terminal(), to }
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();

@@ -1,8 +1,10 @@
 //! Prints results: tables for people, JSON and YAML for programs.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use pumice_core::text::escaped;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Format, Global};
 use crate::failure::Failure;
@@ -13,19 +15,18 @@ pub(crate) fn print(
     value: &Value,
     people: impl FnOnce() -> Vec<String>,
 ) -> Result<(), Failure> {
-    let text = match format {
-        Format::Table => {
+    match format {
+        Format::Table | Format::Wide => {
             let mut text = people().join("\n");
             if !text.is_empty() {
                 text.push('\n');
             }
-            text
+            write_out(&text)
         }
         // A JSON value always serialises.
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()),
-        Format::Yaml => yaml(value)?,
-    };
-    write_out(&text)
+        Format::Json => write_raw(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())),
+        Format::Yaml => write_raw(&yaml(value)?),
+    }
 }
 
 /// A value as YAML.
@@ -34,13 +35,95 @@ pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
         .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
 }
 
-/// Writes to standard output. A reader that has gone, as `head` does, is no failure.
+/// Writes a coloured text to standard output. A closed pipe, as after `head`, is not a failure.
 pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    ignore_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a user's text to standard output: unchanged into a file or a pipe, escaped on a terminal.
+pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = match out.is_terminal() {
+        false => out.write_all(text.as_bytes()),
+        true => out.write_all(harmless(text).as_bytes()),
+    };
+    ignore_gone(written.and_then(|()| out.flush()))
+}
+
+/// Standard output for a user's bytes: unchanged, but escaped on a terminal.
+pub(crate) fn foreign_stdout() -> Box<dyn Write + Send> {
+    let out = std::io::stdout();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// Standard error for a user's bytes, likewise.
+pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
+    let out = std::io::stderr();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// Escapes everything that a terminal acts on, except line ends and tabs.
+struct Harmless<W: Write> {
+    to: W,
+    /// The beginning of a character whose rest is still to come.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Harmless<W> {
+    const fn new(to: W) -> Self {
+        Self { to, begun: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Harmless<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.begun) {
+            // An error without a length is a character that is cut off at the end.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.begun.len(),
+        };
+        let rest = self.begun.split_off(whole);
+        let text = std::mem::replace(&mut self.begun, rest);
+        self.to.write_all(harmless(&String::from_utf8_lossy(&text)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let rest = std::mem::take(&mut self.begun);
+        self.to.write_all(String::from_utf8_lossy(&rest).as_bytes())?;
+        self.to.flush()
+    }
+}
+
+/// A text of many lines as a terminal may show it.
+fn harmless(text: &str) -> String {
+    let line = |line: &str| {
+        // A carriage return before the end of a line does nothing.
+        let (line, end) = line.strip_suffix("\r\n").map_or((line, ""), |line| (line, "\r\n"));
+        let (line, end) = line.strip_suffix('\n').map_or((line, end), |line| (line, "\n"));
+        format!("{}{end}", line.split('\t').map(escaped).collect::<Vec<_>>().join("\t"))
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Writes a line for people to standard error.
+pub(crate) fn tell_line(line: &str) {
+    tell_text(&format!("{line}\n"));
+}
+
+/// Writes to standard error and flushes it. A closed standard error is not a failure.
+pub(crate) fn tell_text(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Tells of what may be wrong, on standard error, unless nothing but results is asked for.
@@ -59,29 +142,156 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
     }
     let style = anstyle::Style::new().bold().fg_color(Some(colour.into()));
     for line in lines {
-        anstream::eprintln!("{style}{word}{style:#}: {line}");
+        tell_line(&format!("{style}{word}{style:#}: {}", harmless(line)));
     }
 }
 
-/// Rows in columns, under a heading. Colours do not count as width.
-pub(crate) fn columns(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().chars().count();
-    let mut widths: Vec<usize> = heading.iter().map(|text| text.chars().count()).collect();
+/// The width that a list fits in, in columns of a terminal.
+const WIDTH: usize = 80;
+/// The mark of a cut.
+const CUT: char = '…';
+
+/// A column of a list, and what gives way when the list is too wide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column {
+    /// It stays whole.
+    Whole(&'static str),
+    /// Its middle is cut out, down to a width: both ends of a path tell something.
+    Path(&'static str, usize),
+    /// Its end is cut off, down to a width.
+    Text(&'static str, usize),
+}
+
+impl Column {
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::Whole(heading) | Self::Path(heading, _) | Self::Text(heading, _) => heading,
+        }
+    }
+}
+
+/// Rows in columns, under a heading; within 80 columns unless the format is wide. Colours do not count as
+/// width, and a column that is cut has none.
+pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) -> Vec<String> {
+    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().width();
+    let mut widths: Vec<usize> = heading.iter().map(|column| column.heading().width()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(shown(cell));
         }
     }
+    if format != Format::Wide {
+        narrow(heading, &mut widths);
+    }
     let line = |cells: &[String]| {
         let mut line = String::new();
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            line.push_str(cell);
+            let cell = match heading[index] {
+                Column::Path(..) => cut_middle(cell, *width),
+                Column::Text(..) => cut_end(cell, *width),
+                Column::Whole(_) => cell.clone(),
+            };
+            line.push_str(&cell);
             if index + 1 < cells.len() {
-                line.push_str(&" ".repeat(width - shown(cell) + 2));
+                line.push_str(&" ".repeat(width.saturating_sub(shown(&cell)) + 2));
             }
         }
         line.trim_end().to_owned()
     };
-    let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
+    let heading: Vec<String> = heading.iter().map(|column| column.heading().to_owned()).collect();
     std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Narrows columns until a line fits: texts first, from the last one, then paths.
+fn narrow(heading: &[Column], widths: &mut [usize]) {
+    let mut over = (widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)).saturating_sub(WIDTH);
+    for texts in [true, false] {
+        for (column, width) in heading.iter().zip(widths.iter_mut()).rev() {
+            let least = match column {
+                Column::Text(_, least) if texts => *least,
+                Column::Path(_, least) if !texts => *least,
+                _ => continue,
+            };
+            let taken = over.min(width.saturating_sub(least));
+            *width -= taken;
+            over -= taken;
+        }
+    }
+}
+
+/// The beginning of a text, up to a width.
+fn beginning(text: &str, width: usize) -> &str {
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        let next = at + c.len_utf8();
+        if text[..next].width() > width {
+            break;
+        }
+        end = next;
+    }
+    &text[..end]
+}
+
+fn cut_end(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    format!("{}{CUT}", beginning(text, width.saturating_sub(1)).trim_end())
+}
+
+/// A text with its middle cut out, where it is wider.
+pub(crate) fn cut_middle(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let left = width.saturating_sub(1);
+    let begins = beginning(text, left / 2);
+    let mut from = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if text[at..].width() > left - left / 2 {
+            break;
+        }
+        from = at;
+    }
+    format!("{begins}{CUT}{}", &text[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_fit_eighty_columns_and_cut_paths_in_the_middle() {
+        let heading =
+            [Column::Whole("RUN"), Column::Path("JOB", 12), Column::Whole("STATUS"), Column::Text("", 8)];
+        let id = format!("etl/{}/load/01", "customers/".repeat(20));
+        for job in ["a", id.as_str(), &"日本".repeat(60)] {
+            for remark in ["", &"why ".repeat(60)] {
+                let row =
+                    vec!["0190f3c2".to_owned(), job.to_owned(), "complete".to_owned(), remark.to_owned()];
+                let lines = columns(Format::Table, &heading, std::slice::from_ref(&row));
+                assert!(lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
+                let wide = columns(Format::Wide, &heading, &[row]);
+                assert!(wide[1].contains(job) && wide[1].contains(remark.trim_end()), "{wide:#?}");
+            }
+        }
+        assert_eq!(cut_middle("etl/customers/load/01", 11), "etl/c…ad/01");
+        assert_eq!(cut_end("why it failed", 8), "why it…");
+    }
+
+    #[test]
+    fn bytes_that_come_in_parts_are_escaped_as_a_whole() {
+        let mut out = Harmless::new(Vec::new());
+        for part in [&b"a\x1b[1"[..], b"m\xe2\x80", b"\xaeb\r\n", b"\xff\xc3"] {
+            out.write_all(part).unwrap();
+        }
+        out.flush().unwrap();
+        assert_eq!(String::from_utf8(out.to).unwrap(), "a\\x1b[1m\\u{202e}b\r\n\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped_line_by_line() {
+        assert_eq!(harmless("a\u{1b}[2J\tb\n\u{202e}c\r\nd\re\n"), "a\\x1b[2J\tb\n\\u{202e}c\r\nd\\re\n");
+        assert_eq!(harmless("done\r"), "done\\r");
+    }
 }

@@ -218,5 +218,7 @@ impl Outputs {
 
 /// A line as a terminal may show it.
 fn shown(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
+    let line = String::from_utf8_lossy(line);
+    let line = line.strip_suffix('\r').unwrap_or(&line);
+    line.split('\t').map(pumice_core::text::escaped).collect::<Vec<_>>().join("\t")
 }

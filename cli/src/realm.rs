@@ -31,6 +31,23 @@ impl Realm {
         Ok(Self::Folder(home))
     }
 
+    /// Opens the realm that the options name to look at it alone.
+    pub(crate) async fn open_to_read(global: &Global) -> Result<Self, Failure> {
+        if global.is_aws() {
+            return Self::on_aws(global).await;
+        }
+        Ok(Self::Folder(Home::open_to_read(&global.home, global.realm.as_ref()).await?))
+    }
+
+    /// Whether something runs the realm's jobs; `None` where that cannot be told.
+    pub(crate) fn is_served(&self) -> Option<bool> {
+        match self {
+            Self::Folder(home) => Some(home.is_served()),
+            #[cfg(feature = "aws")]
+            Self::Aws(_) => None,
+        }
+    }
+
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
         Ok(Self::Aws(Box::new(crate::aws::Remote::connect(global).await?)))

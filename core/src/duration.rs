@@ -6,11 +6,13 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::text::quoted;
+
 /// Longest span taken, in seconds: a hundred years, so that sums of times never overflow.
 const MAX_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
 
-/// A span of time: a number and one of `s m h d w`, no unit meaning seconds; or a plain number of
-/// seconds. Fractions, exponents and blanks are allowed (lava guide, The Jobs Table; lava's
+/// A span of time: a number and one of `s m h d w`, no unit meaning seconds; several of these, the largest
+/// unit first, as in `15m30s`; or a plain number of seconds. Fractions, exponents and blanks are allowed (lava guide, The Jobs Table; lava's
 /// `duration_to_seconds`). Never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(Duration);
@@ -19,13 +21,16 @@ pub struct Span(Duration);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDuration {
     /// Not a number with a unit.
-    #[error("{0:?} is not a duration: write a number and one of s, m, h, d, w, as in 90s or 1.5h")]
+    #[error(
+        "{} is not a duration: write numbers and units of s, m, h, d, w, as in 90s, 1.5h or 15m30s",
+        quoted(_0)
+    )]
     Malformed(String),
     /// Below zero.
-    #[error("{0:?} is negative: a duration is zero or more")]
+    #[error("{} is negative: a duration is zero or more", quoted(_0))]
     Negative(String),
     /// More than a hundred years.
-    #[error("{0:?} is longer than a hundred years")]
+    #[error("{} is longer than a hundred years", quoted(_0))]
     TooLong(String),
 }
 
@@ -51,26 +56,22 @@ impl Span {
         Self::from_secs(days * 86_400)
     }
 
-    /// Reads `90`, `1.5h`, ` 10 m `.
+    /// Reads `90`, `1.5h`, ` 10 m `, `15m1s`.
     ///
     /// # Errors
     /// [`BadDuration`] when the text is not a duration, is negative or far too long.
     pub fn parse(text: &str) -> Result<Self, BadDuration> {
         let trimmed = text.trim();
         let malformed = || BadDuration::Malformed(text.to_owned());
+        if let Some(seconds) = several(trimmed) {
+            return Self::from_seconds(seconds, text);
+        }
         let (number, unit) = match trimmed.char_indices().last() {
             Some((at, unit)) if unit.is_ascii_alphabetic() => (trimmed[..at].trim_end(), unit),
             Some(_) => (trimmed, 's'),
             None => return Err(malformed()),
         };
-        let unit_seconds = match unit {
-            's' => 1.0,
-            'm' => 60.0,
-            'h' => 3_600.0,
-            'd' => 86_400.0,
-            'w' => 7.0 * 86_400.0,
-            _ => return Err(malformed()),
-        };
+        let unit_seconds = unit_seconds(unit).ok_or_else(malformed)?;
         // Rust's float grammar also takes "inf" and "nan", which are no numbers here.
         if number.chars().any(|c| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) {
             return Err(malformed());
@@ -107,6 +108,33 @@ impl Span {
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
+}
+
+fn unit_seconds(unit: char) -> Option<f64> {
+    match unit {
+        's' => Some(1.0),
+        'm' => Some(60.0),
+        'h' => Some(3_600.0),
+        'd' => Some(86_400.0),
+        'w' => Some(7.0 * 86_400.0),
+        _ => None,
+    }
+}
+
+/// The seconds of several numbers with units, the largest unit first and none twice; `None` of a text of
+/// another form.
+fn several(text: &str) -> Option<f64> {
+    let (mut seconds, mut parts, mut before) = (0.0, 0, f64::INFINITY);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic())?);
+        let number = number.trim_end();
+        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let unit = unit_seconds(after.chars().next()?).filter(|unit| plain && *unit < before)?;
+        seconds += number.parse::<f64>().ok()? * unit;
+        (before, parts, rest) = (unit, parts + 1, after[1..].trim_start());
+    }
+    (parts > 1).then_some(seconds)
 }
 
 impl From<Duration> for Span {
@@ -176,7 +204,7 @@ impl JsonSchema for Span {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number and one of s, m, h, d, w (no unit: seconds), as in 90s or 1.5h; or a number of seconds.",
+            "description": "A number and one of s, m, h, d, w (no unit: seconds), as in 90s or 1.5h, or several, as in 15m30s; or a number of seconds.",
             "type": ["string", "number"],
             "format": "duration"
         })
@@ -200,6 +228,9 @@ mod tests {
             ("1.w", 604_800.0),
             ("1e2s", 100.0),
             ("+5s", 5.0),
+            ("15m1s", 901.0),
+            ("1h30m", 5_400.0),
+            ("1w 2d 3h 4m 5.5s", 788_645.5),
         ] {
             assert_eq!(Span::parse(text).unwrap().get().as_secs_f64(), seconds, "{text}");
         }
@@ -207,7 +238,10 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        for text in ["", " ", "abc", "s", "5x", "5 5", "5M", "inf", "nan", "1h30m", "infs"] {
+        for text in [
+            "", " ", "abc", "s", "5x", "5 5", "5M", "inf", "nan", "infs", "1s15m", "1m1m", "15m1", "1h-30m",
+            "1h1e2m", "1h 30", "m1s", "1hm",
+        ] {
             assert!(matches!(Span::parse(text), Err(BadDuration::Malformed(_))), "{text}");
         }
         assert!(matches!(Span::parse("-1s"), Err(BadDuration::Negative(_))));

@@ -1,6 +1,7 @@
 //! Names of things: jobs, runs, workers, state items, realms.
 //!
-//! Each is a checked string of its own type, so that one can never be passed for another.
+//! Each is a checked string of its own type, so that one can never be passed for another. `new` applies all rules
+//! to a new name; `stored` reads a name that a store may hold under the rules of an earlier version.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,29 +10,69 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+use crate::text::{Blemish, blemish, quoted};
+
 /// Longest job or state id, in bytes: DynamoDB keys hold 2,048, and a run's key holds a job's id.
 pub const MAX_ID_BYTES: usize = 1024;
 /// Longest worker or realm name, in bytes: a queue name, `lava-<realm>-<worker>-dlq`, holds 80.
 pub const MAX_NAME_BYTES: usize = 32;
+/// Longest part of a job id between two slashes, in bytes: folders are named after it (Linux, `NAME_MAX`).
+pub const MAX_SEGMENT_BYTES: usize = 255;
 
-/// A string that is not a valid name of its kind.
+/// A string that is not a valid name of its kind. A long one is cut in the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {value:?} {reason}")]
+#[error("{what} {} {reason}", quoted(value))]
 pub struct BadName {
     what: &'static str,
     value: String,
     reason: String,
 }
 
-fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
+/// The rules that ids of every version follow.
+fn check_stored(what: &'static str, value: &str) -> Result<(), BadName> {
     let reason = if value.is_empty() {
         "must not be empty".to_owned()
     } else if value.len() > MAX_ID_BYTES {
         format!("is longer than {MAX_ID_BYTES} bytes")
-    } else if value.chars().any(char::is_control) {
-        "must not hold control characters".to_owned()
-    } else if value.trim() != value {
-        "must not begin or end with blanks".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+/// The rules of a new id.
+fn check_id(what: &'static str, value: &str) -> Result<(), BadName> {
+    check_stored(what, value)?;
+    let reason = match blemish(value) {
+        Some(Blemish::Control(_)) => "must not hold control characters".to_owned(),
+        Some(Blemish::Invisible(c)) => {
+            format!(
+                "must not hold zero-width or direction-changing characters, such as U+{:04X}",
+                u32::from(c)
+            )
+        }
+        Some(Blemish::Blank(c)) => {
+            format!("must not hold blanks other than the plain space, such as U+{:04X}", u32::from(c))
+        }
+        None if value.trim() != value => "must not begin or end with blanks".to_owned(),
+        None => return Ok(()),
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+/// The further rules of a new job id: folders are named after it, and command lines take it.
+fn check_job_id(what: &'static str, value: &str) -> Result<(), BadName> {
+    check_id(what, value)?;
+    let reason = if value.starts_with('-') {
+        "must not begin with -, or it would be taken for an option".to_owned()
+    } else if let Some(bad) = value.split('/').find(|segment| matches!(*segment, "" | "." | "..")) {
+        if bad.is_empty() {
+            "must not have an empty segment: no / at its ends, and no // within it".to_owned()
+        } else {
+            format!("must not have the segment {bad:?}: folders are named after it")
+        }
+    } else if value.split('/').any(|segment| segment.len() > MAX_SEGMENT_BYTES) {
+        format!("has a segment longer than {MAX_SEGMENT_BYTES} bytes, the longest name of a folder")
     } else {
         return Ok(());
     };
@@ -52,7 +93,7 @@ fn check_name(what: &'static str, value: &str) -> Result<(), BadName> {
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $format:literal, $check:ident) => {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $format:literal, $check:ident $(, $stored:ident)?) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(Arc<str>);
@@ -67,6 +108,27 @@ macro_rules! name_type {
                 $check($what, text)?;
                 Ok(Self(text.into()))
             }
+
+            $(
+                /// Takes a text that a store holds already. It may break a rule that came later: what is
+                /// stored must be read, to be looked at, mended and deleted.
+                ///
+                /// # Errors
+                /// [`BadName`] when the text is empty or too long, which no version has stored.
+                pub fn stored(text: impl AsRef<str>) -> Result<Self, BadName> {
+                    let text = text.as_ref();
+                    $stored($what, text)?;
+                    Ok(Self(text.into()))
+                }
+
+                /// Reads a stored name: for serde's `deserialize_with`, in records.
+                ///
+                /// # Errors
+                /// As [`Self::stored`], in the deserializer's words.
+                pub fn deserialize_stored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    Self::stored(String::deserialize(deserializer)?).map_err(de::Error::custom)
+                }
+            )?
 
             /// The name as text.
             #[must_use]
@@ -126,7 +188,7 @@ macro_rules! name_type {
 
 name_type! {
     /// A job's id, unique in its realm; often a path such as `etl/load/01` (lava guide, The Jobs Table).
-    JobId, "job id", "job-id", check_id
+    JobId, "job id", "job-id", check_job_id, check_stored
 }
 name_type! {
     /// A worker's name: the fleet that runs a job, and part of its queue's name (lava guide, Lava Workers).
@@ -138,7 +200,7 @@ name_type! {
 }
 name_type! {
     /// A state item's id (lava guide, The State Table).
-    StateId, "state id", "state-id", check_id
+    StateId, "state id", "state-id", check_id, check_stored
 }
 
 /// The UUID of a run that users see. Children of a chain, dag or foreach show their parent's.
@@ -289,10 +351,62 @@ mod tests {
         assert!(JobId::new("etl/load/01").is_ok());
         assert_eq!(JobId::new("").unwrap_err().to_string(), "job id \"\" must not be empty");
         assert!(JobId::new(" a").is_err());
-        assert!(JobId::new("a\nb").is_err());
         assert!(WorkerName::new("core-2_x").is_ok());
         assert!(WorkerName::new("a b").unwrap_err().to_string().contains("queue's name"));
         assert!(RealmName::new("x".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn job_id_that_no_path_can_bear_names_the_rule() {
+        let long = format!("etl/{}", "x".repeat(MAX_SEGMENT_BYTES + 1));
+        for (id, rule) in [
+            ("..", "the segment \"..\""),
+            (".", "the segment \".\""),
+            ("etl/../../root", "the segment \"..\""),
+            ("etl/./load", "the segment \".\""),
+            ("etl/..", "the segment \"..\""),
+            ("/etl", "an empty segment"),
+            ("etl/", "an empty segment"),
+            ("etl//load", "an empty segment"),
+            (long.as_str(), "longer than 255 bytes"),
+            ("-rf", "taken for an option"),
+            ("--help", "taken for an option"),
+            ("a\nb", "control characters"),
+            ("a\u{1b}[2Jb", "control characters"),
+            ("a\u{7f}", "control characters"),
+            ("a\u{85}b", "control characters"),
+            ("a\u{200b}b", "zero-width or direction-changing characters, such as U+200B"),
+            ("a\u{feff}", "zero-width"),
+            ("\u{feff}a", "zero-width"),
+            ("a\u{ad}b", "zero-width"),
+            ("a\u{34f}b", "zero-width"),
+            ("a\u{fe0f}", "zero-width"),
+            ("a\u{202e}b", "direction-changing"),
+            ("a\u{2066}b", "direction-changing"),
+            ("a\u{200f}b", "direction-changing"),
+            ("a\u{2028}b", "zero-width"),
+            ("a\u{3164}b", "zero-width"),
+            ("a\u{a0}b", "blanks other than the plain space, such as U+00A0"),
+            ("a\u{3000}b", "blanks other than"),
+        ] {
+            let error = JobId::new(id).unwrap_err().to_string();
+            assert!(error.contains(rule), "{id:?}: {error}");
+            assert!(error.chars().all(|c| !c.is_control() && blemish(&c.to_string()).is_none()), "{error:?}");
+            assert!(error.len() < 300, "{error}");
+            assert!(serde_json::from_value::<JobId>(id.into()).is_err(), "{id:?}");
+            assert_eq!(JobId::stored(id).unwrap().as_str(), id);
+        }
+        for id in ["etl/load/01", "a b", "...", "a..b", ".hidden/x", "a-b", "Größe/日本", "a=b", "{{x}}"]
+        {
+            assert!(JobId::new(id).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn state_id_is_no_path_but_must_show() {
+        assert!(StateId::new("/etl//../last").is_ok() && StateId::new("-x").is_ok());
+        assert!(StateId::new("a\u{202e}b").is_err() && StateId::new("a\u{200b}").is_err());
+        assert!(StateId::stored("a\u{200b}").is_ok() && StateId::stored("").is_err());
     }
 
     #[test]

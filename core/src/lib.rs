@@ -3,6 +3,7 @@
 //! Nothing here knows AWS, a database or an async runtime: time, randomness, stores and queues are
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
 
+pub mod document;
 pub mod duration;
 pub mod engine;
 pub mod glob;
@@ -17,6 +18,7 @@ pub mod run;
 pub mod schema;
 pub mod size;
 pub mod spec;
+pub mod text;
 
 /// An instant, in UTC. Records keep microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

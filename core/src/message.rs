@@ -20,6 +20,7 @@ pub struct Message {
     /// The worker that is meant.
     pub worker: WorkerName,
     /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
     /// The run.
     pub run_id: RunId,

@@ -217,6 +217,18 @@ pub trait RunStore: Send + Sync {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
     /// Runs, newest first. What was made within the last [`RunStore::lag`] may be missing.
     async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+    /// How many runs there are of those that a query asks for, whatever its limit; `None` where that costs
+    /// too much.
+    async fn count(&self, query: &RunQuery) -> Result<Option<usize>, StoreError> {
+        let _ = query;
+        Ok(None)
+    }
+    /// The keys of runs of their own that begin with a text, up to `limit`; `None` where they cannot be looked
+    /// up.
+    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+        let _ = (prefix, limit);
+        Ok(None)
+    }
     /// How long after it was made a run may be missing from lists.
     fn lag(&self) -> Duration {
         Duration::ZERO
@@ -243,6 +255,7 @@ pub enum StateType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StateItem {
     /// Its id.
+    #[serde(deserialize_with = "StateId::deserialize_stored")]
     pub state_id: StateId,
     /// Its form.
     pub r#type: StateType,

@@ -5,8 +5,10 @@ use std::fmt;
 use pumice_template::TemplateError;
 use serde_json::Value;
 
-/// Longest offending value shown in a message, in characters.
-const MAX_SHOWN: usize = 60;
+use crate::text::{MAX_SHOWN, cut, escaped, look, quoted};
+
+/// Longest name for which a near one is looked for, in bytes.
+const MAX_COMPARED: usize = 256;
 
 /// A place in a JSON document, as `.parameters.args[2]`; empty for the document itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,9 +24,9 @@ impl JsonPath {
     /// The field `name` of the object at this place.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
-        let plain =
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        if plain { Self(format!("{}.{name}", self.0)) } else { Self(format!("{}[{name:?}]", self.0)) }
+        let plain = (1..=MAX_SHOWN).contains(&name.len())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if plain { Self(format!("{}.{name}", self.0)) } else { Self(format!("{}[{}]", self.0, quoted(name))) }
     }
 
     /// The item `index` of the list at this place.
@@ -63,13 +65,15 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The lines that are meant, with a mark below what is wrong in them.
     pub snippet: Option<String>,
+    /// The name under which it is silenced, of a warning.
+    pub name: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem at a place.
     #[must_use]
     pub fn new(path: JsonPath, message: impl Into<String>) -> Self {
-        Self { path, message: message.into(), hint: None, snippet: None }
+        Self { path, message: message.into(), hint: None, snippet: None, name: None }
     }
 
     /// The same with advice.
@@ -79,11 +83,22 @@ impl Problem {
         self
     }
 
+    /// A warning at a place: valid but probably unintended.
+    #[must_use]
+    pub fn warning(name: &'static str, path: JsonPath, message: impl Into<String>) -> Self {
+        Self { name: Some(name), ..Self::new(path, message) }
+    }
+
     /// A template that does not parse, at `path` or below it.
     #[must_use]
     pub fn template(path: &JsonPath, error: &TemplateError) -> Self {
         let problem = Self::new(path.join(error.path()), template_words(error));
-        Self { snippet: error.snippet(), ..problem }
+        let snippet = error.snippet();
+        // A shell's ${#X} begins a comment of the template.
+        let hint = snippet.as_deref().filter(|lines| lines.contains("${#")).map(|_| {
+            "{# begins a comment: write ${{ '{#' }}X} for a shell's ${#X}, or say jinja: false".to_owned()
+        });
+        Self { snippet, hint, ..problem }
     }
 
     /// The same, for a document that stands at `parent` within a larger one.
@@ -150,15 +165,24 @@ pub fn template_words(error: &TemplateError) -> String {
     if error.path().is_empty() { text } else { text.strip_suffix(&place).unwrap_or(&text).to_owned() }
 }
 
-/// The candidate most like `name`, if one is near enough to be a slip of the pen.
+/// The candidate most like `name`, if one is near enough to be a slip of the pen, or looks the same.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A very long name is not a typing error, and takes long to compare.
+    if name.len() > MAX_COMPARED {
+        return None;
+    }
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
-    let folded = fold(name);
+    let (folded, looks) = (fold(name), look(name));
+    // ASCII look-alikes are within the edit distance; letters of other scripts may not be.
+    let alike = |candidate: &str| !(name.is_ascii() && candidate.is_ascii()) && look(candidate) == looks;
     let furthest = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
+        .map(|candidate| match alike(candidate) {
+            true => (0, candidate),
+            false => (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate),
+        })
         .filter(|(distance, _)| *distance <= furthest)
         .min()
         .map(|(_, candidate)| candidate)
@@ -167,18 +191,16 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// `did you mean "x"?`, when a candidate is near.
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(name, candidates).map(|found| format!("did you mean {found:?}?"))
+    nearest(name, candidates).map(|found| format!("did you mean {}?", quoted(found)))
 }
 
 /// The value as it is shown in a message: short JSON, cut where it is long.
 #[must_use]
 pub fn show(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= MAX_SHOWN {
-        return text;
+    match value {
+        Value::String(text) => quoted(text),
+        other => escaped(&cut(&other.to_string())).into_owned(),
     }
-    let cut: String = text.chars().take(MAX_SHOWN).collect();
-    format!("{cut}…")
 }
 
 /// What kind of JSON value this is, in words.

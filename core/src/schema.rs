@@ -12,6 +12,7 @@ use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{Crontab, Timezone};
+use crate::text::quoted;
 
 /// Deepest nesting that is followed, in levels.
 const MAX_DEPTH: usize = 64;
@@ -147,7 +148,7 @@ impl<'a> Checker<'a> {
             return None;
         }
         let mut problem =
-            Problem::new(path.field("type"), format!("{given:?} is none of {}", known.join(", ")));
+            Problem::new(path.field("type"), format!("{} is none of {}", quoted(given), known.join(", ")));
         problem.hint = did_you_mean(given, known);
         Some(problem)
     }
@@ -187,10 +188,11 @@ impl<'a> Checker<'a> {
         }
         if let Some(number) = value.as_f64() {
             let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
+            let most = limit("maximum").or_else(|| largest(schema));
             if limit("minimum").is_some_and(|least| number < least) {
                 self.add(path, format!("{} is less than {}", show(value), show(&schema["minimum"])));
-            } else if limit("maximum").is_some_and(|most| number > most) {
-                self.add(path, format!("{} is more than {}", show(value), show(&schema["maximum"])));
+            } else if let Some(most) = most.filter(|most| number > *most) {
+                self.add(path, format!("{} is more than {most}", show(value)));
             }
         }
         let told = self.problems.len();
@@ -254,6 +256,15 @@ fn is_extension(schema: &Map<String, Value>, name: &str) -> bool {
 /// The pattern of field names that are the user's own (lava guide, The Jobs Table).
 pub(crate) const EXTENSION_PATTERN: &str = "^[xX]-";
 
+/// The largest value of a Rust type of whole numbers that is smaller than 64 bits.
+fn largest(schema: &Map<String, Value>) -> Option<f64> {
+    match schema.get("format")?.as_str()? {
+        "uint32" => Some(f64::from(u32::MAX)),
+        "int32" => Some(f64::from(i32::MAX)),
+        _ => None,
+    }
+}
+
 fn type_names(schema: &Map<String, Value>) -> Vec<&str> {
     match schema.get("type") {
         Some(Value::String(name)) => vec![name],
@@ -268,7 +279,7 @@ fn type_matches(schema: &Map<String, Value>, value: &Value) -> bool {
         || names.iter().any(|name| match *name {
             "null" => value.is_null(),
             "boolean" => value.is_boolean(),
-            "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "integer" => value.is_i64() || value.is_u64(),
             "number" => value.is_number(),
             "string" => value.is_string(),
             "array" => value.is_array(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use dispatcher_lambda::{Failed, is_sweep};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
+use pumice_core::document::Document;
 use pumice_core::engine::Dispatcher;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,11 +19,13 @@ async fn main() -> Result<(), Error> {
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Document>| {
+        // A key that is given twice is refused as in every other reader.
+        let Document(payload) = event.payload;
         let site = match function.site(&[]).await {
             Ok(site) => site,
             // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.
-            Err(_) if is_sweep(&event.payload) && function.is_untouched().await => {
+            Err(_) if is_sweep(&payload) && function.is_untouched().await => {
                 return Ok(json!({ "swept": 0 }));
             }
             Err(error) => return Err(told(&error.into())),
@@ -33,8 +36,7 @@ async fn main() -> Result<(), Error> {
             None => Dispatcher::new(site.clone(), registry.clone()),
         };
         let zone = site.zone.tz();
-        let answer =
-            dispatcher_lambda::handle(&dispatcher, &event.payload, &event.context.request_id, zone).await;
+        let answer = dispatcher_lambda::handle(&dispatcher, &payload, &event.context.request_id, zone).await;
         *known = Some(dispatcher);
         answer.map_err(|failed| told(&failed))
     }))

@@ -1,6 +1,6 @@
 //! Job type `chain`: jobs one after the other (lava guide, Job type: chain).
 
-use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, Rendered, Templates};
+use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, Rendered, Templates};
 use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
@@ -46,6 +46,10 @@ impl JobType for Chain {
 
     fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
         typed::check_plan::<JobList, Parameters>(self, job)
+    }
+
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        typed::steps(self, job)
     }
 
     fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates};
+use pumice_core::job_type::{
+    Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates, unknown_variables, zero_timeout,
+};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
 use pumice_core::size::parse_size;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::text::quoted;
 use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::process::{self, Command};
-use crate::typed;
+use crate::{command_line, typed};
 
 /// An argument or a variable's value: a text, or a number or boolean that becomes one.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -62,7 +65,7 @@ struct Parameters {
     /// Whether arguments and variables are rendered; default true.
     #[serde(default)]
     jinja: Option<bool>,
-    /// How long the command may run; default 10 minutes, or the realm's `CMD_TIMEOUT`.
+    /// How long the command may run; default the job's `timeout`, else the realm's `CMD_TIMEOUT` of 10 minutes.
     #[serde(default)]
     timeout: Option<Span>,
     /// Whether the command gets the worker's AWS credentials; default false. Where jobs run in the
@@ -146,7 +149,7 @@ impl JobType for Cmd {
             let bad = words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)));
             if let Some((word, error)) = bad {
                 let mut problem = Problem::template(&root.field("payload"), &error);
-                problem.message = format!("in the argument {word:?}: {error}");
+                problem.message = format!("in the argument {}: {error}", quoted(word));
                 if renderer.check(line).is_ok() {
                     problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
                 }
@@ -157,23 +160,29 @@ impl JobType for Cmd {
         problems
     }
 
-    /// A shell's signs that stand by themselves: they would be arguments like any other.
-    fn advise(&self, job: &JobSpec) -> Vec<Problem> {
-        const SIGNS: [&str; 11] = ["|", "||", "&&", "&", ";", ">", ">>", "<", "2>", "2>&1", "|&"];
-        let line = job.fields.payload.as_str().unwrap_or_default();
-        let words = shlex::split(line).unwrap_or_default();
-        // Quoted, as in `cut -d '|'`, one is meant as it stands.
-        let sign = SIGNS.iter().find(|sign| {
-            words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign)
-        });
-        let told = sign.map(|sign| {
-            let told = Problem::new(
-                JsonPath::root().field("payload"),
-                format!("{sign} is an argument here: no shell runs the command"),
-            );
-            told.with_hint("for a shell, say sh -c '…'")
-        });
-        told.into_iter().collect()
+    fn advise(&self, job: &JobSpec, _: &Settings, renderer: &Renderer) -> Vec<Problem> {
+        let mut advice = command_line::advise(job.fields.payload.as_str().unwrap_or_default());
+        let Ok(typed) = typed::parameters::<Parameters>(&job.parameters()) else { return advice };
+        let path = JsonPath::root().field("parameters");
+        advice.extend(zero_timeout(typed.timeout, path.field("timeout")));
+        if let (Some(whole), Some(command)) = (job.fields.timeout, typed.timeout)
+            && whole > command
+        {
+            let message =
+                format!("the command is stopped after {command}, before the {whole} of the job's timeout");
+            let told = Problem::warning("timeout-above-command", path.field("timeout"), message);
+            advice.push(told.with_hint("without it, the job's timeout is the command's"));
+        }
+        advice.extend(command_line::advise_environment(
+            typed.env.iter().flat_map(|env| env.keys()).map(String::as_str),
+        ));
+        if typed.jinja != Some(false) {
+            for (value, path) in typed::rendered_values(job, &["payload", "args", "env"]) {
+                advice.extend(command_line::advise_comments(value, &path));
+                advice.extend(unknown_variables(job, renderer, value, &path, &["vars"]));
+            }
+        }
+        advice
     }
 
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
@@ -232,7 +241,10 @@ impl Leaf for Cmd {
         let command = Command {
             argv,
             env: env.collect(),
-            timeout: parameters.timeout.unwrap_or(context.site.settings.cmd_timeout),
+            timeout: parameters
+                .timeout
+                .or(context.job.fields.timeout)
+                .unwrap_or(context.site.settings.cmd_timeout),
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
             file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread::available_parallelism;
 
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{Composite, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates};
+use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates};
 use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
 use pumice_core::spec::JobSpec;
@@ -18,6 +18,15 @@ use crate::typed;
 
 /// Most children at once, for each processor.
 const MAX_WORKERS_PER_CPU: usize = 4;
+
+fn cpus() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The number of children that may run at once when a job asks for `workers`.
+pub(crate) fn width(workers: usize) -> usize {
+    workers.min(cpus() * MAX_WORKERS_PER_CPU)
+}
 
 /// Each job and what it comes after (lava guide, Job type: dag, Payload).
 #[derive(Debug)]
@@ -94,6 +103,10 @@ impl JobType for Dag {
         typed::check_plan::<Edges, Parameters>(self, job)
     }
 
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        typed::steps(self, job)
+    }
+
     fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
         Ok(Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() })
     }
@@ -107,8 +120,7 @@ impl Composite for Dag {
     fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let Edges(edges) = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
-        let width = parameters.workers.unwrap_or(cpus).min(cpus * MAX_WORKERS_PER_CPU);
+        let width = width(parameters.workers.unwrap_or_else(cpus));
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
             return Err(JobError::permanent(format!("job {} is a step of itself", job.fields.job_id)));

@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates};
+use pumice_core::job_type::{
+    Ended, JobContext, JobError, JobType, Kind, Leaf, Named, Rendered, Templates, Uses, unknown_variables,
+};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::request::DispatchRequest;
 use pumice_core::schema::schema_of;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,6 +73,22 @@ impl JobType for Dispatch {
             }
         }
         problems
+    }
+
+    fn advise(&self, job: &JobSpec, _: &Settings, renderer: &Renderer) -> Vec<Problem> {
+        if job.parameters().get("jinja") == Some(&Value::Bool(false)) {
+            return Vec::new();
+        }
+        let rendered = typed::rendered_values(job, &["parameters"]).into_iter();
+        rendered.flat_map(|(value, path)| unknown_variables(job, renderer, value, &path, &[])).collect()
+    }
+
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        let prefix = job.parameters().get("job_prefix").and_then(Value::as_str).map(str::to_owned);
+        let list = typed::payload::<JobList>(&job.fields.payload).ok();
+        let jobs = list.and_then(|list| list.prefixed(prefix.as_deref()).ok()).unwrap_or_default();
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Start };
+        jobs.into_iter().map(named).collect()
     }
 
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {

@@ -3,18 +3,19 @@
 use async_trait::async_trait;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{
-    Composite, JobContext, JobError, JobType, Kind, Plan, PlanStep, Rendered, Templates,
+    Composite, JobContext, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates, Uses,
+    unknown_variables,
 };
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, is_reserved_global};
+use pumice_core::spec::{JobSpec, Settings, is_reserved_global};
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::items::{self, Form, Item};
-use crate::typed;
+use crate::{dag, typed};
 
 /// Where the items come from (lava guide, Foreach Value Generators).
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -68,6 +69,10 @@ struct Parameters {
     /// The most items; default: the realm's `FOREACH_LIMIT`.
     #[serde(default)]
     limit: Option<usize>,
+    /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    workers: Option<usize>,
 }
 
 /// The payload: a job id.
@@ -107,6 +112,41 @@ impl JobType for Foreach {
             problems.push(Problem::new(path, error.message));
         }
         problems
+    }
+
+    fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem> {
+        let path = JsonPath::root().field("parameters");
+        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return Vec::new() };
+        let limit = parameters.limit.unwrap_or(settings.foreach_limit);
+        if limit > settings.foreach_max_limit {
+            let most = settings.foreach_max_limit;
+            let message =
+                format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
+            return vec![Problem::warning("too-many-items", path.field("limit"), message)];
+        }
+        match &parameters.foreach {
+            Source::Csv { filename } | Source::Jsonl { filename } => {
+                if job.parameters().get("jinja") == Some(&Value::Bool(false)) {
+                    return Vec::new();
+                }
+                let place = path.field("foreach").field("filename");
+                unknown_variables(job, renderer, &Value::from(filename.as_str()), &place, &[])
+            }
+            here => {
+                if listed(here, limit).is_ok_and(|items| items.len() > limit) {
+                    let message = format!("more than {limit} items, the limit: nothing would run");
+                    let told = Problem::warning("too-many-items", path.field("foreach"), message);
+                    return vec![told.with_hint("limit says how many there may be")];
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
+        let job_id = typed::payload::<Payload>(&job.fields.payload).ok().map(|Payload(job_id)| job_id);
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Step };
+        job_id.into_iter().map(named).collect()
     }
 
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
@@ -178,6 +218,10 @@ impl Composite for Foreach {
         let items = listed(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
+        if let Some(workers) = parameters.workers.filter(|workers| *workers > 1) {
+            plan.width = dag::width(workers);
+            plan.steps.iter_mut().for_each(|step| step.after.clear());
+        }
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
             if let Some(name) = item.keys().find(|name| is_reserved_global(name)) {
                 return Err(JobError::permanent(format!(
@@ -228,5 +272,22 @@ mod tests {
         assert_eq!(range(Some(5), 5, None), Vec::<i64>::new());
         assert_eq!(range(Some(i64::MAX - 1), i64::MAX, Some(10)), [i64::MAX - 1]);
         assert_eq!(range(None, i64::MAX, None).len(), 101);
+    }
+
+    #[test]
+    fn workers_let_items_run_at_the_same_time() {
+        use pumice_core::job_type::{ChildState, Next};
+        let next = |workers: Value| {
+            let parameters = json!({ "foreach": { "type": "range", "stop": 4 }, "workers": workers });
+            let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
+            let job = JobSpec::parse(&document).unwrap();
+            let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+            let plan = Foreach.plan(&job, &rendered).unwrap();
+            plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
+        };
+        assert_eq!(next(Value::Null), Next::Start(vec![0]));
+        assert_eq!(next(json!(1)), Next::Start(vec![0]));
+        assert_eq!(next(json!(3)), Next::Start(vec![0, 1, 2]));
+        assert_eq!(next(json!(1000)), Next::Start(vec![0, 1, 2, 3]));
     }
 }

@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pumice_core::document::parse_json;
 use pumice_core::job_type::JobError;
+use pumice_core::problem::kind;
 use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
 use serde_json::{Map, Value};
 
@@ -91,11 +93,17 @@ fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
             return Err(bad(format!("was not reached within {} s", MAX_TIME.as_secs())));
         }
         let text = std::str::from_utf8(&line).map_err(|error| bad(error.to_string()))?;
-        // Excel and Notepad begin a file so.
-        let text = if number == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         if !text.trim().is_empty() {
-            items.push(serde_json::from_str(text).map_err(|error| bad(error.to_string()))?);
+            items.push(read_item(text).map_err(bad)?);
         }
+    }
+}
+
+/// An object of a line: a byte order mark is skipped; a key given twice and too large a number are refused.
+fn read_item(line: &str) -> Result<Item, String> {
+    match parse_json(line)? {
+        Value::Object(item) => Ok(item),
+        other => Err(format!("expected an object, got {}", kind(&other))),
     }
 }
 
@@ -160,8 +168,15 @@ mod tests {
         let lines = "\u{feff}{\"a\":1}\n\n{\"a\":2}";
         assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 10).unwrap().len(), 2);
         assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 0).unwrap().len(), 1);
-        let error = read_jsonl(&folder.file("b.jsonl", "{\"a\":1}\nnope\n"), 10).unwrap_err();
-        assert!(error.message.contains("b.jsonl line 2"), "{error}");
+        for (text, wanted) in [
+            ("{\"a\":1,\"a\":2}\n", "the key \"a\" is given twice"),
+            ("{\"a\":18446744073709551616}\n", "more than 64 bits"),
+            ("[1]\n", "expected an object, got a list"),
+            ("{\"a\":1}\nnope\n", "b.jsonl line 2"),
+        ] {
+            let error = read_jsonl(&folder.file("b.jsonl", text), 10).unwrap_err();
+            assert!(error.message.contains(wanted), "{text}: {error}");
+        }
     }
 
     #[test]

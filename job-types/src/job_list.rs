@@ -39,7 +39,7 @@ impl JsonSchema for JobList {
             "description": "Job ids: a list, or a text with commas between them.",
             "anyOf": [
                 { "type": "string", "minLength": 1 },
-                { "type": "array", "items": { "type": "string", "minLength": 1, "format": "job-id" } }
+                { "type": "array", "items": { "type": "string", "minLength": 1 } }
             ]
         })
     }

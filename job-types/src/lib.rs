@@ -4,6 +4,7 @@ mod actions;
 mod capture;
 mod chain;
 mod cmd;
+mod command_line;
 mod dag;
 mod dispatch;
 mod foreach;

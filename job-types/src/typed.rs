@@ -1,6 +1,6 @@
 //! From a job's JSON to a job type's own types: one definition for the check, the schema and the run.
 
-use pumice_core::job_type::{Composite, JobError, Rendered, check_template};
+use pumice_core::job_type::{Composite, JobError, Named, Rendered, Uses, check_template};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema;
 use pumice_core::spec::JobSpec;
@@ -40,21 +40,38 @@ pub(crate) fn check_at<T: JsonSchema>(value: &Value, path: &JsonPath) -> Vec<Pro
 
 /// Checks that the templates in a job's payload or one of its parameters parse.
 pub(crate) fn check_templates(job: &JobSpec, names: &[&str], renderer: &Renderer) -> Vec<Problem> {
+    let found = rendered_values(job, names).into_iter();
+    found.flat_map(|(value, path)| check_template(renderer, value, &path)).collect()
+}
+
+/// A job's payload and those of its parameters that have these names, as far as they are given, and where they
+/// stand.
+pub(crate) fn rendered_values<'a>(job: &'a JobSpec, names: &[&str]) -> Vec<(&'a Value, JsonPath)> {
     let root = JsonPath::root();
-    let mut problems = Vec::new();
-    for name in names {
-        let (value, path) = match *name {
-            "payload" => (Some(&job.fields.payload), root.field("payload")),
-            name => {
-                let parameters = job.fields.parameters.as_ref();
-                (parameters.and_then(|map| map.get(name)), root.field("parameters").field(name))
-            }
-        };
-        if let Some(value) = value {
-            problems.extend(check_template(renderer, value, &path));
+    let value = |name: &&str| match *name {
+        "payload" => Some((&job.fields.payload, root.field("payload"))),
+        name => {
+            let value = job.fields.parameters.as_ref()?.get(name)?;
+            Some((value, root.field("parameters").field(name)))
+        }
+    };
+    names.iter().filter_map(value).collect()
+}
+
+/// The steps of a job as jobs that it names, each where the payload stands.
+pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
+    let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
+    let mut named: Vec<Named> = Vec::new();
+    for step in composite.plan(job, &rendered).map(|plan| plan.steps).unwrap_or_default() {
+        if named.last().is_none_or(|before| before.job_id != step.job_id) {
+            named.push(Named {
+                job_id: step.job_id,
+                path: JsonPath::root().field("payload"),
+                uses: Uses::Step,
+            });
         }
     }
-    problems
+    named
 }
 
 /// Reads parameters that were checked before.

@@ -27,15 +27,17 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
 #[async_trait]
 impl Catalog for Database {
     async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError> {
-        let applied = self
-            .run(move |connection| {
-                let mut applied = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    applied.push(put_job(connection, job, dry_run)?);
-                }
-                Ok(applied)
-            })
-            .await?;
+        let put = move |connection: &Connection| {
+            let mut applied = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                applied.push(put_job(connection, job, dry_run)?);
+            }
+            Ok(applied)
+        };
+        if dry_run {
+            return self.read(put).await;
+        }
+        let applied = self.run(put).await?;
         self.forget();
         Ok(applied)
     }
@@ -46,7 +48,10 @@ impl Catalog for Database {
             let rows =
                 statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows.into_iter().filter_map(|(id, spec)| Some((JobId::new(id).ok()?, parse(&spec)))).collect())
+            Ok(rows
+                .into_iter()
+                .filter_map(|(id, spec)| Some((JobId::stored(id).ok()?, parse(&spec))))
+                .collect())
         })
         .await
     }
@@ -73,11 +78,11 @@ impl Catalog for Database {
     }
 
     async fn realm_document(&self) -> Result<Option<Doc>, StoreError> {
-        self.run(|connection| Ok(realm_text(connection)?.map(|text| parse(&text)))).await
+        self.read(|connection| Ok(realm_text(connection)?.map(|text| parse(&text)))).await
     }
 
     async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError> {
-        self.run(move |connection| {
+        self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM state WHERE expires > ? ORDER BY state_id");
             let mut statement = connection.prepare(&sql)?;
             statement.query_map([now.timestamp_micros()], item)?.collect()

@@ -54,7 +54,7 @@ pub enum OpenError {
         known: i64,
     },
     /// SQLite says no.
-    #[error("cannot open the store {path}: {error}")]
+    #[error("cannot open the store {path}: {}", explain(error))]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -122,6 +122,29 @@ impl Database {
             }
             Migration::Sqlite(error) => failed(error),
         })?;
+        Ok(Self::on(connection, path, folder))
+    }
+
+    /// Opens a file to read from it: nothing is written, and nothing waits for a process that writes. A file
+    /// of an earlier version is brought up to date first, as [`Database::open`] does.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is none, cannot be read, or is of a newer version.
+    pub fn open_to_read(path: &Path, folder: &Path) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Sqlite { path: path.to_owned(), error };
+        let connection = reader(path).map_err(failed)?;
+        let found: i64 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        match found.cmp(&schema::VERSION) {
+            std::cmp::Ordering::Less => Self::open(path, folder, Durability::Normal),
+            std::cmp::Ordering::Greater => {
+                Err(OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION })
+            }
+            std::cmp::Ordering::Equal => Ok(Self::on(connection, path, folder)),
+        }
+    }
+
+    fn on(connection: Connection, path: &Path, folder: &Path) -> Self {
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
             line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)))),
@@ -131,7 +154,7 @@ impl Database {
             temp: inside("temp"),
             payloads: inside("payloads"),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn arrived(&self) -> &Notify {
@@ -178,6 +201,34 @@ impl Database {
     }
 }
 
+/// A connection that only reads. In a folder that cannot be written to SQLite has nowhere to put what readers
+/// share; while there is no log of a writer either, the file alone is all there is.
+fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let looked = |connection: Connection| {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // Only then is the file looked at.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    let log = path.with_extension("db-wal");
+    match Connection::open_with_flags(path, flags).and_then(looked) {
+        Err(error)
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
+                && std::fs::metadata(&log).map_or(true, |log| log.len() == 0) =>
+        {
+            let escaped =
+                path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let uri = format!("file:{escaped}?immutable=1");
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(looked)
+        }
+        other => other,
+    }
+}
+
 fn configure(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -202,6 +253,9 @@ pub(crate) fn explain(error: &rusqlite::Error) -> String {
         Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(rusqlite::ErrorCode::DatabaseBusy) => "another process keeps the store busy".to_owned(),
         Some(rusqlite::ErrorCode::ReadOnly) => "the store is read-only".to_owned(),
+        Some(rusqlite::ErrorCode::CannotOpen) => {
+            "the file cannot be opened: may this user read and write its folder?".to_owned()
+        }
         _ => error.to_string(),
     }
 }
@@ -212,6 +266,38 @@ mod tests {
 
     fn open(folder: &tempfile::TempDir) -> Database {
         Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap()
+    }
+
+    #[tokio::test]
+    async fn reader_neither_waits_for_a_writer_nor_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        open(&folder);
+        let path = folder.path().join("realm.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO meta VALUES ('x', '')").unwrap();
+        let reader = Database::open_to_read(&path, folder.path()).unwrap();
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(reader.read(count).await.unwrap(), 0);
+        writer.execute_batch("COMMIT").unwrap();
+        assert_eq!(reader.read(count).await.unwrap(), 1);
+        let error = reader.run(|connection| connection.execute("DELETE FROM meta", [])).await.unwrap_err();
+        assert!(error.to_string().contains("read-only"), "{error}");
+    }
+
+    #[test]
+    fn reader_brings_an_earlier_version_up_to_date_and_leaves_a_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("realm.db");
+        drop(Connection::open(&path).unwrap());
+        Database::open_to_read(&path, folder.path()).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        assert_eq!(version(), Ok(schema::VERSION));
+        connection.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+        let error = Database::open_to_read(&path, folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Newer { .. }), "{error}");
     }
 
     #[tokio::test]

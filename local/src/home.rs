@@ -72,6 +72,18 @@ pub enum HomeError {
 #[error("another pumice process serves {0}; stop it first, or use another folder")]
 pub struct InUse(PathBuf);
 
+/// Says what stands in the way of a folder, where the system would speak of something else.
+fn check_folder(path: &Path) -> Result<(), HomeError> {
+    let unusable = |why: &str| {
+        Err(HomeError::Folder { path: path.to_owned(), error: std::io::Error::other(why.to_owned()) })
+    };
+    match path.metadata() {
+        Ok(found) if !found.is_dir() => unusable("it is a file, not a folder"),
+        Err(_) if path.is_symlink() => unusable("it is a link that leads nowhere"),
+        _ => Ok(()),
+    }
+}
+
 /// A realm in a folder.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -123,6 +135,7 @@ impl Home {
         create: bool,
         durability: Durability,
     ) -> Result<Self, HomeError> {
+        check_folder(path)?;
         let file = path.join(STORE);
         match std::fs::metadata(&file) {
             Err(_) if !create => return Err(HomeError::Missing(path.to_owned())),
@@ -141,11 +154,42 @@ impl Home {
             let document = json!({ "realm": name });
             database.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
         }
+        Self::holding(path, realm, database).await
+    }
+
+    /// Opens a folder to read from it: nothing in it is written, and nothing waits for a process that writes.
+    ///
+    /// # Errors
+    /// [`HomeError`] when there is no realm in the folder, it cannot be read, or it holds another realm.
+    pub async fn open_to_read(path: &Path, realm: Option<&RealmName>) -> Result<Self, HomeError> {
+        let file = path.join("pumice.db");
+        check_folder(path)?;
+        if !file.exists() {
+            return Err(HomeError::Missing(path.to_owned()));
+        }
+        let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
+        let database = Database::open_to_read(&file, &path)?;
+        Self::holding(path, realm, database).await
+    }
+
+    async fn holding(
+        path: PathBuf,
+        realm: Option<&RealmName>,
+        database: Database,
+    ) -> Result<Self, HomeError> {
         let found = database.realm().await?.fields.realm.clone();
         if let Some(wanted) = realm.filter(|wanted| **wanted != found) {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
         }
         Ok(Self { path, realm: found, database })
+    }
+
+    /// Whether a process serves the folder, as far as this one may see.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        let Ok(file) = File::open(self.path.join("lock")) else { return false };
+        // It is let go at once; one that starts to serve meanwhile tries again.
+        matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
     }
 
     /// The folder.

@@ -126,7 +126,7 @@ impl JobStore for Database {
             let mut statement = connection.prepare_cached("SELECT job_id FROM jobs")?;
             let ids =
                 statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(Some(ids.into_iter().filter_map(|id| JobId::new(id).ok()).collect()))
+            Ok(Some(ids.into_iter().filter_map(|id| JobId::stored(id).ok()).collect()))
         })
         .await
     }

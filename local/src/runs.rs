@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::letter::{self, Letter};
 use crate::stored::{
-    LOAD_WITH_SPEC, broken, load, newest, no_json, read, read_if_good, run_of, stored, text, tree,
+    LOAD_WITH_SPEC, beginning, broken, count, load, newest, no_json, read, read_if_good, run_of, stored,
+    text, tree,
 };
 
 /// Runs removed at a time once they have expired.
@@ -289,6 +290,17 @@ impl RunStore for Database {
             None => newest(connection, &query),
         })
         .await
+    }
+
+    async fn count(&self, query: &RunQuery) -> Result<Option<usize>, StoreError> {
+        let query = query.clone();
+        self.read(move |connection| count(connection, &query)).await.map(Some)
+    }
+
+    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+        let prefix = prefix.to_owned();
+        let found = self.read(move |connection| beginning(connection, &prefix, limit)).await?;
+        Ok(Some(found.iter().filter_map(|key| key.parse().ok()).collect()))
     }
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {

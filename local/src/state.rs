@@ -27,7 +27,7 @@ pub(crate) fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
     };
     let form: String = row.get(1)?;
     Ok(StateItem {
-        state_id: StateId::new(row.get::<_, String>(0)?).map_err(|error| broken(error.into()))?,
+        state_id: StateId::stored(row.get::<_, String>(0)?).map_err(|error| broken(error.into()))?,
         r#type: if form == "raw" { StateType::Raw } else { StateType::Json },
         value: serde_json::from_str(&row.get::<_, String>(2)?).map_err(|error| broken(error.into()))?,
         publisher: row.get(3)?,

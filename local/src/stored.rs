@@ -72,6 +72,42 @@ pub(crate) fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Ru
     Ok(found)
 }
 
+/// How many runs a query asks for. Records are read only where what it asks for stands in them alone.
+pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Result<usize, rusqlite::Error> {
+    let sql = match query.since {
+        None => "SELECT key, status, job_id, 0 FROM runs",
+        Some(_) => {
+            "SELECT key, status, job_id, json_extract(record, '$.ts_dispatch') FROM runs WHERE json_valid(record)"
+        }
+    };
+    let since = query.since.map(|since| since.timestamp_micros());
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let (key, status, job_id) = (text(row, 0)?, text(row, 1)?, text(row, 2)?);
+        let at: Option<i64> = row.get(3)?;
+        let holds = (query.children || !key.contains('/'))
+            && (query.statuses.is_empty() || query.statuses.iter().any(|wanted| wanted.as_str() == status))
+            && since.is_none_or(|since| at.is_some_and(|at| at >= since))
+            && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, &job_id));
+        count += usize::from(holds);
+    }
+    Ok(count)
+}
+
+/// The keys of runs of their own that begin with a text.
+pub(crate) fn beginning(
+    connection: &Connection,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, rusqlite::Error> {
+    // Keys hold nothing that sorts after a tilde.
+    let sql = "SELECT key FROM runs WHERE key >= ?1 AND key < ?1 || '~' AND instr(key, '/') = 0 LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map(rusqlite::params![prefix, limit.cast_signed()], |row| text(row, 0))?.collect()
+}
+
 fn holds(run: &Run, query: &RunQuery) -> bool {
     (query.children || !run.is_child())
         && (query.statuses.is_empty() || query.statuses.contains(&run.status))

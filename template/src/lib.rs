@@ -69,4 +69,5 @@ pub use context::{Context, Value};
 pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;
 pub use renderer::Renderer;
+pub use syntax::free::Variable;
 pub use zone::Zone;

@@ -38,6 +38,12 @@ impl Renderer {
         self.program(source).map(|_| ())
     }
 
+    /// The variables that a template reads from its context; Jinja2's own functions and `utils` are not
+    /// among them.
+    pub fn variables(&self, source: &str) -> Result<Vec<syntax::free::Variable>, TemplateError> {
+        Ok(syntax::free::variables(&*self.program(source)?))
+    }
+
     /// Renders one template to text.
     ///
     /// As in lava, a template that is one expression still gives text:

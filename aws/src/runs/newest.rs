@@ -57,11 +57,11 @@ impl Store {
     async fn asked_for(&self, query: &RunQuery) -> Result<Vec<JobId>, StoreError> {
         let pattern = query.job.as_deref();
         if let Some(job) = pattern.filter(|job| !job.contains(['*', '?', '['])) {
-            return Ok(JobId::new(job).into_iter().collect());
+            return Ok(JobId::stored(job).into_iter().collect());
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
         let mut ids: BTreeSet<JobId> =
-            items.iter().filter_map(|item| JobId::new(text_of(item, "job_id")?).ok()).collect();
+            items.iter().filter_map(|item| JobId::stored(text_of(item, "job_id")?).ok()).collect();
         ids.extend(self.deleted().await?);
         ids.retain(|id| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
         Ok(ids.into_iter().collect())
@@ -107,7 +107,7 @@ impl Store {
             .collect::<Result<_, _>>()
             .await
             .map_err(|error| store_error(&format!("reading table {table}"), &error))?;
-        Ok(items.iter().filter_map(|item| JobId::new(text_of(item, "path")?).ok()).collect())
+        Ok(items.iter().filter_map(|item| JobId::stored(text_of(item, "path")?).ok()).collect())
     }
 
     /// The keys of the newest runs that have not been looked at.

@@ -1,100 +1,268 @@
 //! `dispatch`: asks for runs.
 
-use pumice_core::engine::Dispatcher;
-use pumice_core::ids::RunKey;
+use std::io::IsTerminal;
+
+use pumice_core::engine::{Accepted, Dispatcher};
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::job_type::DispatchError;
 use pumice_core::ports::Clock;
-use pumice_core::request::{DispatchRequest, When, check_key, parse_bytes};
+use pumice_core::request::{DispatchRequest, When, check_key};
+use pumice_core::text::{escaped, shown};
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
 use super::{given, instant, registry};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
-use crate::files::read_bytes;
-use crate::follow::{Tell, any_failed, follow};
-use crate::output::{note, print};
+use crate::follow::{Tell, all_complete, follow};
+use crate::output::{note, print, tell_line, tell_text, write_out};
 use crate::realm::Realm;
+use crate::requests::{self, Keys};
+
+/// Requests between two progress notes when standard error is not a terminal.
+const TOLD_EVERY: usize = 10_000;
 
 /// Takes each request by itself; says what became of each.
 pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), Failure> {
     let realm = Realm::open(global, false).await?;
     let site = realm.site().await?;
-    let (requests, mut refused) = match &options.file {
-        Some(file) => from_file(file, site.zone.tz())?,
-        None => (from_options(&options, site.zone)?, Vec::new()),
+    let zone = site.zone;
+    let mut taking = Taking {
+        global,
+        dispatcher: Dispatcher::new(site, registry()?),
+        // Those that are followed are shown together, and so is YAML.
+        keeps: options.wait || global.output == Format::Yaml,
+        accepted: Vec::new(),
+        refused: Vec::new(),
+        counts: Counts::default(),
     };
-    if let (Some(at), Some(When::At(instant))) = (&options.at, requests.first().map(|request| request.when))
-        && instant < SystemClock.now()
-    {
-        note(global, &[format!("--at {at} is past: what is asked for starts now")]);
-    }
-    let names: Vec<String> = requests.iter().map(|request| request.job_id.to_string()).collect();
-    let dispatcher = Dispatcher::new(site, registry()?);
-    let outcomes = dispatcher.dispatch(requests, None).await;
-    let mut taken = Vec::new();
-    let mut unreachable = None;
-    for (name, outcome) in names.into_iter().zip(outcomes) {
-        match outcome {
-            Ok(accepted) => taken.push(accepted),
-            Err(pumice_core::job_type::DispatchError::Store(error)) => {
-                unreachable = Some(Failure::from(error))
+    let asked = match &options.file {
+        Some(file) => taking.file(file, options.key.as_deref(), zone.tz()).await,
+        None => {
+            let requests = from_options(&options, zone)?;
+            if let (Some(at), Some(When::At(instant))) =
+                (&options.at, requests.first().map(|request| request.when))
+                && instant < SystemClock.now()
+            {
+                note(global, &[format!("--at {at} is past: what is asked for starts now")]);
             }
-            Err(error) => refused.push((name, error.to_string())),
+            let named = requests.into_iter().map(|request| (request.job_id.to_string(), request)).collect();
+            taking.take(named).await
         }
-    }
-    let accepted = taken.iter().map(|run| json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing }));
-    let errors = refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
-    let mut value =
-        json!({ "accepted": accepted.collect::<Vec<Value>>(), "refused": errors.collect::<Vec<Value>>() });
-    let follows = options.wait && !taken.is_empty();
-    if !follows || global.output == Format::Table {
-        print(global.output, &value, || {
-            let note = |existing| if existing { "  (was there already)" } else { "" };
-            taken.iter().map(|run| format!("{}  {}{}", run.run_id, run.job_id, note(run.existing))).collect()
-        })?;
-    }
+    };
+    let roots: Vec<RunKey> = taking.accepted.iter().map(|run| RunKey::root(run.run_id)).collect();
+    let follows = options.wait && !roots.is_empty() && asked.is_ok();
+    let value = taking.end(follows)?;
+    asked?;
     let mut failed = false;
     if follows {
-        let roots: Vec<RunKey> = taken.iter().map(|run| RunKey::root(run.run_id)).collect();
         let (outputs, tell) = (realm.outputs(), Tell::fitting(global.quiet));
-        let runs = follow(realm.runs(), &roots, &outputs, tell, Some(realm.unserved())).await?;
-        if global.output == Format::Table {
+        let runs = follow(realm.runs(), &roots, &outputs, tell, Some(&realm)).await?;
+        if global.output.is_table() {
             super::run::show(global, realm.runs(), &runs).await?;
         } else {
+            let mut value = value;
             value["runs"] = super::run::runs_json(realm.runs(), &runs).await?.into();
             print(global.output, &value, Vec::new)?;
         }
-        failed = any_failed(&runs);
+        failed = !all_complete(&runs, &roots, options.allow_skipped);
     }
-    if let Some(failure) = unreachable {
-        return Err(failure);
-    }
-    if !refused.is_empty() {
-        let lines: Vec<String> =
-            refused.into_iter().map(|(place, error)| format!("{place}: {error}")).collect();
-        return Err(Failure::Wrong(lines.join("\n       ")));
-    }
+    taking.outcome()?;
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
 }
 
-type Refused = Vec<(String, String)>;
+/// How many requests there were, and what became of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    taken: usize,
+    existing: usize,
+    refused: usize,
+}
 
-fn from_file(
-    file: &std::path::Path,
-    zone: chrono_tz::Tz,
-) -> Result<(Vec<DispatchRequest>, Refused), Failure> {
-    let body = read_bytes(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
-    let (mut requests, mut refused) = (Vec::new(), Vec::new());
-    for parsed in parse_bytes(&body, zone) {
-        match parsed {
-            Ok(request) => requests.push(request),
-            Err(bad) => refused.push((bad.place, bad.error.to_string())),
+impl Counts {
+    fn all(self) -> usize {
+        self.taken + self.existing + self.refused
+    }
+
+    fn told(self) -> String {
+        let Self { taken, existing, refused } = self;
+        let mut parts = vec![format!("{taken} taken")];
+        parts.extend((existing > 0).then(|| format!("{existing} there already")));
+        parts.extend((refused > 0).then(|| format!("{refused} refused")));
+        parts.join(", ")
+    }
+}
+
+/// Dispatches requests batch by batch and prints the outcome of each.
+struct Taking<'a> {
+    global: &'a Global,
+    dispatcher: Dispatcher,
+    keeps: bool,
+    accepted: Vec<Accepted>,
+    refused: Vec<Value>,
+    counts: Counts,
+}
+
+impl Taking<'_> {
+    /// Dispatches the requests of a file as they are read.
+    async fn file(
+        &mut self,
+        file: &std::path::Path,
+        key: Option<&str>,
+        zone: chrono_tz::Tz,
+    ) -> Result<(), Failure> {
+        let mut keys =
+            key.map(Keys::new).transpose().map_err(|error| Failure::Wrong(format!("--key: {error}")))?;
+        let mut batches = requests::read(file, zone);
+        let mut broken = None;
+        while let Some(batch) = batches.recv().await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(message) => {
+                    broken = Some(message);
+                    break;
+                }
+            };
+            let mut named = Vec::with_capacity(batch.len());
+            for parsed in batch {
+                match parsed {
+                    Ok(mut request) => {
+                        if let Some(keys) = &mut keys {
+                            keys.give(&mut request);
+                        }
+                        named.push((request.job_id.to_string(), request));
+                    }
+                    Err(bad) => self.refuse(&bad.place, &bad.error.to_string()),
+                }
+            }
+            if let Err(failure) = self.take(named).await {
+                self.clear();
+                return Err(self.interrupted(&failure, key.is_some()));
+            }
+            self.progress();
+        }
+        self.clear();
+        if let Some(message) = broken {
+            return Err(Failure::Wrong(format!("{message} ({})", self.counts.told())));
+        }
+        if self.counts.all() == 0 {
+            return Err(Failure::Wrong(format!("{} holds no request", file.display())));
+        }
+        if self.counts.all() > requests::BATCH || self.counts.existing > 0 {
+            note(self.global, &[self.counts.told()]);
+        }
+        Ok(())
+    }
+
+    /// Dispatches a batch.
+    async fn take(&mut self, requests: Vec<(String, DispatchRequest)>) -> Result<(), Failure> {
+        let (names, requests): (Vec<String>, Vec<DispatchRequest>) = requests.into_iter().unzip();
+        let outcomes = self.dispatcher.dispatch(requests, None).await;
+        let (mut lines, mut unreachable) = (String::new(), None);
+        for (name, outcome) in names.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(accepted) => {
+                    *(if accepted.existing { &mut self.counts.existing } else { &mut self.counts.taken }) +=
+                        1;
+                    lines.push_str(&self.accept(accepted));
+                }
+                Err(DispatchError::Store(error)) => unreachable = Some(Failure::from(error)),
+                Err(error) => self.refuse(&name, &error.to_string()),
+            }
+        }
+        if !lines.is_empty() {
+            self.clear();
+            write_out(&lines)?;
+        }
+        unreachable.map_or(Ok(()), Err)
+    }
+
+    /// Keeps an accepted request for later, or returns the line to print for it.
+    fn accept(&mut self, accepted: Accepted) -> String {
+        let line = match self.global.output {
+            Format::Table | Format::Wide => {
+                let note = if accepted.existing { "  (was there already)" } else { "" };
+                format!("{}  {}{note}\n", accepted.run_id, escaped(accepted.job_id.as_str()))
+            }
+            Format::Json if !self.keeps => {
+                let first = self.counts.taken + self.counts.existing == 1;
+                let begin = if first { "{\n  \"accepted\": [\n    " } else { ",\n    " };
+                format!("{begin}{}", accepted_json(&accepted))
+            }
+            _ => String::new(),
+        };
+        if self.keeps {
+            self.accepted.push(accepted);
+        }
+        line
+    }
+
+    fn refuse(&mut self, place: &str, error: &str) {
+        self.counts.refused += 1;
+        if !self.global.output.is_table() {
+            self.refused.push(json!({ "request": place, "error": error }));
+        }
+        self.clear();
+        let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        tell_line(&format!("{red}refused{red:#}: {}: {}", shown(place), escaped(error)));
+    }
+
+    /// Prints the rest of the results, and returns them for the output that includes the runs.
+    fn end(&self, follows: bool) -> Result<Value, Failure> {
+        let accepted: Vec<Value> = self.accepted.iter().map(accepted_json).collect();
+        let value = json!({ "accepted": accepted, "refused": self.refused });
+        match self.global.output {
+            Format::Json if !self.keeps => {
+                let none = self.counts.taken + self.counts.existing == 0;
+                let begin = if none { "{\n  \"accepted\": [" } else { "\n  " };
+                let refused = Value::from(self.refused.clone());
+                write_out(&format!("{begin}],\n  \"refused\": {refused}\n}}\n"))?;
+            }
+            Format::Json | Format::Yaml if !follows => print(self.global.output, &value, Vec::new)?,
+            _ => {}
+        }
+        Ok(value)
+    }
+
+    /// The failure of requests that were refused.
+    fn outcome(&self) -> Result<(), Failure> {
+        match self.counts {
+            Counts { refused: 0, .. } => Ok(()),
+            counts => Err(Failure::Wrong(format!("{} of {} requests refused", counts.refused, counts.all()))),
         }
     }
-    if requests.is_empty() && refused.is_empty() {
-        return Err(Failure::Wrong(format!("{} holds no request", file.display())));
+
+    /// The failure of a store half-way: how many requests were taken, and how to resume.
+    fn interrupted(&self, failure: &Failure, keyed: bool) -> Failure {
+        let why = failure.message().unwrap_or_default();
+        let how = match keyed {
+            true => "repeat the command: what was taken is not taken again",
+            false => "requests that were taken are printed above; with --key NAME a file can be given again",
+        };
+        Failure::Store(format!("{why} ({}; {how})", self.counts.told()))
     }
-    Ok((requests, refused))
+
+    fn shows_progress(&self) -> bool {
+        !self.global.quiet && std::io::stderr().is_terminal()
+    }
+
+    fn progress(&self) {
+        if self.shows_progress() {
+            tell_text(&format!("\r\x1b[K{}", self.counts.told()));
+        } else if self.counts.all() % TOLD_EVERY < requests::BATCH && self.counts.all() >= TOLD_EVERY {
+            note(self.global, &[format!("so far {}", self.counts.told())]);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shows_progress() {
+            tell_text("\r\x1b[K");
+        }
+    }
+}
+
+fn accepted_json(run: &Accepted) -> Value {
+    json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing })
 }
 
 fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<DispatchRequest>, Failure> {
@@ -108,7 +276,7 @@ fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<D
     if let Some(key) = &options.key {
         check_key(key).map_err(|error| Failure::Wrong(format!("--key: {error}")))?;
     }
-    let request = |job: &pumice_core::ids::JobId| DispatchRequest {
+    let request = |job: &JobId| DispatchRequest {
         job_id: job.clone(),
         parameters: parameters.clone(),
         globals: globals.clone(),

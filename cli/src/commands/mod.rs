@@ -16,12 +16,14 @@ use clap::CommandFactory;
 use pumice_core::Timestamp;
 use pumice_core::job_type::Registry;
 use pumice_core::request::{BadInstant, parse_instant, set_dotted};
+use pumice_core::text::shown;
 use pumice_system::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
 use crate::args::{Cli, Command, Given};
 use crate::failure::Failure;
+use crate::output::write_raw;
 
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
@@ -32,17 +34,19 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "aws")]
         Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,
-        Command::Check(options) => specs::check(global, &options),
+        Command::Check(options) => specs::check(global, &options).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
         Command::State(command) => state::state(global, command).await,
         Command::Render(options) => render::render(global, options).await,
-        Command::Template(options) => render::template(&options),
+        Command::Template(options) => render::template(global, &options),
         Command::Schema { of } => specs::schema(global, of),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "pumice", &mut std::io::stdout());
-            Ok(())
+            // The generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pumice", &mut script);
+            write_raw(&String::from_utf8_lossy(&script))
         }
     }
 }
@@ -83,10 +87,13 @@ fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
         let mut map = Map::new();
         for text in texts {
             let (name, value) = text.split_once('=').ok_or_else(|| {
-                Failure::Wrong(format!("{option} {text}: expected NAME=VALUE, as in {option} day=2026-03-01"))
+                Failure::Wrong(format!(
+                    "{option} {}: expected NAME=VALUE, as in {option} day=2026-03-01",
+                    shown(text)
+                ))
             })?;
             set_dotted(&mut map, name, value.into())
-                .map_err(|error| Failure::Wrong(format!("{option} {text}: {error}")))?;
+                .map_err(|error| Failure::Wrong(format!("{option} {}: {error}", shown(text))))?;
         }
         Ok(map)
     };

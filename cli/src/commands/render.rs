@@ -7,7 +7,6 @@ use pumice_core::Timestamp;
 use pumice_core::engine::Dispatcher;
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
-use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
 use serde_json::{Value, json};
@@ -16,8 +15,9 @@ use super::{given, instant, registry};
 use crate::args::{Format, Global, Moment, Render, Template};
 use crate::failure::Failure;
 use crate::files::{self, parse_file, read_text};
-use crate::output::{print, write_out, yaml};
+use crate::output::{print, write_raw};
 use crate::realm::Realm;
+use crate::yaml::Part;
 
 fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
     let zone = match &moment.tz {
@@ -38,9 +38,9 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let (now, zone) = moment(&options.moment)?;
     let temporary = tempfile::tempdir()?;
     let realm = if options.jobs.is_empty() {
-        Realm::open(global, false).await?
+        Realm::open_to_read(global).await?
     } else {
-        let specs = files::load(&options.jobs, &registry, Settings::default())?;
+        let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
         let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
         home.database().put_jobs(specs.jobs, false).await?;
         Realm::Folder(home)
@@ -59,21 +59,22 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     })?;
     let value = json!({ "payload": rendered.payload, "parameters": rendered.parameters });
     match global.output {
-        Format::Yaml => write_out(&yaml(&value)?),
+        Format::Yaml => print(Format::Yaml, &value, Vec::new),
         _ => print(Format::Json, &value, Vec::new),
     }
 }
 
 /// Renders a template with the variables of a file.
-pub(super) fn template(options: &Template) -> Result<(), Failure> {
+pub(super) fn template(global: &Global, options: &Template) -> Result<(), Failure> {
     let (now, zone) = moment(&options.moment)?;
     let mut context = Context::new(zone).with_now(now);
     context.insert("start", TemplateValue::local(now));
     context.insert("ustart", TemplateValue::timezone_utc(now));
     if let Some(file) = &options.context {
         let wrong = |error: String| Failure::Wrong(format!("{}: {error}", file.display()));
-        let Value::Object(variables) = parse_file(file).map_err(wrong)? else {
-            return Err(wrong("expected an object, with a field for each variable".to_owned()));
+        let mut parts = parse_file(file).map_err(wrong)?.into_iter();
+        let (Some(Part { value: Value::Object(variables), .. }), None) = (parts.next(), parts.next()) else {
+            return Err(wrong("expected one object, with a field for each variable".to_owned()));
         };
         for (name, value) in variables {
             context.insert(name, value.into());
@@ -85,5 +86,8 @@ pub(super) fn template(options: &Template) -> Result<(), Failure> {
     };
     let text =
         Renderer::default().render(&source, &context).map_err(|error| Failure::Wrong(error.report()))?;
-    write_out(&format!("{text}\n"))
+    match global.output {
+        Format::Table | Format::Wide => write_raw(&format!("{text}\n")),
+        format => print(format, &Value::String(text), Vec::new),
+    }
 }

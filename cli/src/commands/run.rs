@@ -1,5 +1,6 @@
 //! `run`: one job, here and now, followed to its end.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,16 +10,15 @@ use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
-use pumice_core::spec::Settings;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
 use super::{given, prepare_for_commands, registry};
-use crate::args::{Format, Global, Run};
+use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, any_failed, follow};
-use crate::output::{note, print, warn};
+use crate::output::{note, print, tell_line, warn};
 use crate::printed::{Kept, Outputs};
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
@@ -31,15 +31,18 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (globals, parameters) = given(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
-    let (jobs, realm) = if options.jobs.is_empty() {
-        jobs_of_home(global).await?
+    let (jobs, realm, allowed) = if options.jobs.is_empty() {
+        let (jobs, realm) = jobs_of_home(global).await?;
+        (jobs, realm, HashMap::new())
     } else {
-        let specs = files::load(&options.jobs, &registry, Settings::default())?;
-        (specs.jobs, specs.realm)
+        let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
+        (specs.jobs, specs.realm, specs.allowed)
     };
     if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
         let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
-        let advice = registry.advise_job(job, &settings);
+        let mut advice = registry.advise_job(job, &settings);
+        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| files::allowed(&job.document));
+        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
@@ -99,7 +102,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     if let Some(kept) = &options.keep
         && !global.quiet
     {
-        anstream::eprintln!("kept in {}", kept.display());
+        tell_line(&format!("kept in {}", kept.display()));
     }
     if any_failed(&runs) { Err(Failure::RunFailed) } else { Ok(()) }
 }
@@ -137,8 +140,11 @@ async fn jobs_of_home(
 
 /// Prints runs: the tree for people, everything for programs.
 pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
-    if global.output == Format::Table {
-        return print(global.output, &json!(null), || view::tree(runs, SystemClock.now()));
+    if global.output.is_table() {
+        let labels = crate::labels::labels(store, runs).await?;
+        let unstarted = crate::unstarted::unstarted(store, &*registry()?, runs).await?;
+        let seen = view::Seen { now: SystemClock.now(), served: None, labels, unstarted };
+        return print(global.output, &json!(null), || view::tree(runs, &seen));
     }
     print(global.output, &json!({ "runs": runs_json(store, runs).await? }), Vec::new)
 }

@@ -1,9 +1,10 @@
 //! `runs`: looks at runs, and cancels them.
 
 use pumice_core::engine::{ApplyError, Dispatcher};
-use pumice_core::ids::{RunId, RunKey};
+use pumice_core::ids::{BadName, RunId, RunKey};
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{IllegalTransition, Run};
+use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
@@ -11,83 +12,213 @@ use super::registry;
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
 use crate::follow::trees;
-use crate::output::{columns, note, print};
+use crate::labels::labels;
+use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
 use crate::printed::{Printed, Stream};
 use crate::realm::Realm;
+use crate::unstarted::unstarted;
 use crate::view;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
+    let realm = match command {
+        Runs::Cancel { .. } => Realm::open(global, false).await?,
+        _ => Realm::open_to_read(global).await?,
+    };
     let store = realm.runs();
     match command {
         Runs::List { job, statuses, since, limit, children } => {
             let now = SystemClock.now();
             let since = since.map(|span| now - span.delta());
             let query = RunQuery { job, statuses, since, tree_of: None, children, limit };
-            list(global, store, &query).await
+            list(global, &realm, &query).await
         }
-        Runs::Show { run } => show(global, store, &key(&run)?).await,
-        Runs::Output { run } => output(global, &realm, &key(&run)?).await,
+        Runs::Show { run } => show(global, &realm, &find(store, &run).await?).await,
+        Runs::Output { run } => output(global, &realm, &find(store, &run).await?).await,
         Runs::Cancel { runs } => {
-            let keys = runs.iter().map(|run| key(run)).collect::<Result<Vec<_>, _>>()?;
+            let mut keys = Vec::with_capacity(runs.len());
+            for run in &runs {
+                keys.push(find(store, run).await?);
+            }
             let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
             cancel(global, &dispatcher, &keys).await
         }
     }
 }
 
-fn key(text: &str) -> Result<RunKey, Failure> {
-    match text.parse::<RunId>() {
-        Ok(run_id) => Ok(RunKey::root(run_id)),
-        Err(_) => text
-            .parse()
-            .map_err(|error| Failure::Wrong(format!("{error}: `pumice runs list` shows the ids of runs"))),
+/// The newest run, or the newest of a job.
+const LATEST: &str = "latest";
+/// Fewest characters of an id that stand for it.
+const MIN_PREFIX: usize = 4;
+/// Fewest characters of an id in a list, where ids can be looked up by them.
+const MIN_SHOWN: usize = 8;
+/// The same where they cannot: the time and some of the chance that ids are made of.
+const MIN_SHOWN_UNSEEN: usize = 18;
+/// Most runs among which an id is looked for where the store cannot look it up.
+const MAX_LOOKED: usize = 1_000;
+
+/// The run that an argument names: an id or a prefix of one, `latest`, `latest:JOB`.
+async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
+    if let Some(rest) = text.strip_prefix(LATEST)
+        && (rest.is_empty() || rest.starts_with(':'))
+    {
+        let job = rest.strip_prefix(':').map(str::to_owned);
+        let query = RunQuery { job: job.clone(), limit: 1, ..RunQuery::default() };
+        let none = || match &job {
+            Some(job) => Failure::Wrong(format!("there is no run of job {}", quoted(job))),
+            None => Failure::Wrong("there is no run yet".to_owned()),
+        };
+        return store.list(&query).await?.first().map(|run| run.key.clone()).ok_or_else(none);
+    }
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::Wrong(format!("{error}: `pumice runs list` shows the ids of runs"))
+    };
+    let (id, steps) = text.split_at(text.find('/').unwrap_or(text.len()));
+    if let Ok(run_id) = id.parse::<RunId>() {
+        // As records write it.
+        return format!("{run_id}{steps}").parse().map_err(|error: BadName| wrong(&error));
+    }
+    let small = id.to_ascii_lowercase();
+    let hex = small.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if hex && small.len() < MIN_PREFIX {
+        let message =
+            format!("{} is too short for the beginning of an id: give {MIN_PREFIX} characters", quoted(id));
+        return Err(Failure::Wrong(message));
+    }
+    if !hex || small.len() > 36 {
+        return Err(wrong(&text.parse::<RunId>().err().map_or_else(String::new, |error| error.to_string())));
+    }
+    let found = beginning(store, &small).await?;
+    match found.as_slice() {
+        [] => Err(Failure::Wrong(format!("no such run {small}"))),
+        [one] => format!("{one}{steps}").parse().map_err(|error: BadName| wrong(&error)),
+        more => {
+            let names: Vec<&str> = more.iter().map(RunKey::as_str).collect();
+            Err(Failure::Wrong(format!("{small} begins the ids of several runs: {}", names.join(", "))))
+        }
     }
 }
 
-async fn list(global: &Global, store: &dyn RunStore, query: &RunQuery) -> Result<(), Failure> {
+/// The first few root runs whose ids have this prefix.
+async fn beginning(store: &dyn RunStore, prefix: &str) -> Result<Vec<RunKey>, Failure> {
+    const FEW: usize = 4;
+    if let Some(found) = store.beginning(prefix, FEW).await? {
+        return Ok(found);
+    }
+    let query = RunQuery { limit: MAX_LOOKED, ..RunQuery::default() };
+    let runs = store.list(&query).await?.into_iter();
+    Ok(runs.map(|run| run.key).filter(|key| key.as_str().starts_with(prefix)).take(FEW).collect())
+}
+
+/// The length of the id prefixes in a list: each prefix is unique in the store.
+async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, Failure> {
+    let mut ids: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let looked_up = store.beginning("-", 1).await?.is_some();
+    let mut shown = if looked_up { MIN_SHOWN } else { MIN_SHOWN_UNSEEN };
+    let same = |one: &str, other: &str| one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    for pair in ids.windows(2) {
+        shown = shown.max(same(&pair[0], &pair[1]) + 1);
+    }
+    if looked_up {
+        // Others that are not listed may begin the same.
+        for id in &ids {
+            while shown < id.len()
+                && store.beginning(&id[..shown], 2).await?.is_some_and(|found| found.len() > 1)
+            {
+                shown += 1;
+            }
+        }
+    }
+    Ok(shown)
+}
+
+async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Failure> {
+    let store = realm.runs();
     let runs = store.list(query).await?;
-    let now = SystemClock.now();
-    if global.output != Format::Table {
+    if !global.output.is_table() {
         return super::run::show(global, store, &runs).await;
     }
+    let seen = seen(realm, &runs).await?;
+    let characters =
+        if global.output == Format::Wide { usize::MAX } else { shown_characters(store, &runs).await? };
+    let id = |run: &Run| {
+        let (id, steps) =
+            run.key.as_str().split_at(run.key.as_str().find('/').unwrap_or(run.key.as_str().len()));
+        format!("{}{steps}", id.get(..characters).unwrap_or(id))
+    };
     let rows: Vec<Vec<String>> = runs
         .iter()
         .map(|run| {
+            let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
+            let at = match global.output {
+                Format::Wide => view::local_time(run.ts_dispatch),
+                _ => view::short_time(run.ts_dispatch, seen.now),
+            };
             vec![
-                run.key.to_string(),
-                run.job_id.to_string(),
+                id(run),
+                format!("{}{label}", escaped(run.job_id.as_str())),
                 view::coloured(run.status, 0),
-                view::local_time(run.ts_dispatch),
-                view::duration(run, now).map(view::short).unwrap_or_default(),
-                view::remark(run, now),
+                at,
+                view::duration(run, seen.now).map(view::short).unwrap_or_default(),
+                view::remark(run, &seen),
             ]
         })
         .collect();
-    print(global.output, &Value::Null, || columns(&["RUN", "JOB", "STATUS", "DISPATCHED", "TOOK", ""], &rows))
+    let heading = [
+        Column::Whole("RUN"),
+        Column::Path("JOB", 12),
+        Column::Whole("STATUS"),
+        Column::Whole("DISPATCHED"),
+        Column::Whole("TOOK"),
+        Column::Text("", 8),
+    ];
+    print(global.output, &Value::Null, || columns(global.output, &heading, &rows))?;
+    let counted = match store.count(query).await? {
+        Some(all) => format!("{} of {} runs", runs.len(), all.max(runs.len())),
+        None if runs.len() < query.limit => format!("{0} of {0} runs", runs.len()),
+        None => format!("the newest {} runs", runs.len()),
+    };
+    note(global, &[counted]);
+    Ok(())
 }
 
-async fn show(global: &Global, store: &dyn RunStore, key: &RunKey) -> Result<(), Failure> {
+async fn seen(realm: &Realm, runs: &[Run]) -> Result<view::Seen, Failure> {
+    let labels = labels(realm.runs(), runs).await?;
+    Ok(view::Seen { now: SystemClock.now(), served: realm.is_served(), labels, unstarted: Vec::new() })
+}
+
+async fn show(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Failure> {
+    let store = realm.runs();
     let runs = trees(store, std::slice::from_ref(key)).await?;
     let Some(root) = runs.first() else { return Err(Failure::Wrong(format!("no such run {key}"))) };
-    if global.output != Format::Table {
+    if !global.output.is_table() {
         return super::run::show(global, store, &runs).await;
     }
     // A list leaves out what is large.
     let whole = store.load_with_spec(key).await?;
     let root = whole.as_ref().map_or(root, |(whole, _)| whole);
+    let unstarted = unstarted(store, &*registry()?, &runs).await?;
+    let seen = view::Seen { unstarted, ..seen(realm, &runs).await? };
     print(global.output, &Value::Null, || {
-        let mut lines = view::tree(&runs, SystemClock.now());
+        let mut lines = view::tree(&runs, &seen);
         lines.push(String::new());
         lines.extend(log_lines(root));
         lines.extend(view::notes(root));
         if !root.result.is_null() {
             lines.push(String::new());
-            lines.push(format!("result {}", serde_json::to_string_pretty(&root.result).unwrap_or_default()));
+            let result = serde_json::to_string_pretty(&root.result).unwrap_or_default();
+            lines.extend(format!("result {result}").lines().map(|line| escaped(line).into_owned()));
         }
         lines
-    })
+    })?;
+    if runs.iter().any(|run| view::is_orphan(run, &seen)) {
+        note(global, &["the server that ran it is gone: it goes on when one serves again".to_owned()]);
+    } else if seen.served == Some(false) && runs.iter().any(|run| !run.status.is_end()) {
+        note(global, &["nothing serves this folder: `pumice serve` goes on with it".to_owned()]);
+    }
+    Ok(())
 }
 
 /// Copies what the commands of a run and its children printed, each stream to its own; for programs, says
@@ -106,7 +237,7 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
         let printed = outputs.of_all_attempts(whole.as_ref().unwrap_or(run), s3_temp);
         all.extend(printed.into_iter().map(|printed| (run, printed)));
     }
-    if global.output != Format::Table {
+    if !global.output.is_table() {
         let mut shown = Vec::new();
         for (run, printed) in &all {
             if printed.is_recorded || outputs.is_there(&printed.location).await? {
@@ -121,8 +252,8 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
     let (mut notes, mut shown) = (Vec::new(), 0);
     for (_, Printed { stream, location, is_recorded, .. }) in &all {
         let there = match stream {
-            Stream::Stdout => outputs.copy(location, &mut std::io::stdout()).await?,
-            Stream::Stderr => outputs.copy(location, &mut std::io::stderr()).await?,
+            Stream::Stdout => outputs.copy(location, &mut *foreign_stdout()).await?,
+            Stream::Stderr => outputs.copy(location, &mut *foreign_stderr()).await?,
         };
         shown += usize::from(there);
         if !there && *is_recorded {
@@ -139,13 +270,14 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
 }
 
 fn log_lines(run: &Run) -> Vec<String> {
-    let mut lines = vec![format!("run {} of {} on worker {}", run.run_id, run.job_id, run.worker)];
+    let mut lines =
+        vec![format!("run {} of {} on worker {}", run.run_id, escaped(run.job_id.as_str()), run.worker)];
     for event in &run.log.entries {
         let at = event.at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S%.3f");
         let info = match &event.info {
             Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::String(text) => escaped(text).into_owned(),
+            other => escaped(&other.to_string()).into_owned(),
         };
         lines.push(format!("{at}  {}  {info}", view::coloured(event.status, 13)).trim_end().to_owned());
     }

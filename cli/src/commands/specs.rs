@@ -1,27 +1,30 @@
 //! `apply`, `check`, `jobs` and `schema`.
 
+use std::sync::Arc;
+
 use pumice_core::engine;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, RealmFields, RealmSpec, Settings};
+use pumice_core::spec::{JobSpec, RealmFields, RealmSpec};
+use pumice_core::text::escaped;
 use serde_json::{Value, json};
 
 use super::registry;
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
-use crate::files;
-use crate::output::{columns, print, warn, write_out, yaml};
+use crate::files::{self, Specs, Surroundings};
+use crate::output::{Column, columns, note, print, warn};
 use crate::realm::Realm;
 
 /// Adds and updates job specs, all or none, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
-    let there = global.is_aws() || global.home.join("pumice.db").exists();
-    let settings = if there { stored_settings(global).await? } else { Settings::default() };
-    let specs = files::load(&options.paths, &*registry()?, settings)?;
-    warn(global, &files::advice_lines(&specs.advice));
+    let there = is_there(global);
+    let around = if there { surroundings(global).await? } else { Surroundings::default() };
+    let specs = files::load(&options.paths, &*registry()?, &around)?;
+    advise(global, &specs, options.strict)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
     // What the command or its environment names is not overruled by a file: they must be the same.
     let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
@@ -35,7 +38,10 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     if options.dry_run && !there {
         return all_new(global, specs.realm.as_ref(), &specs.jobs);
     }
-    let realm = Realm::open(&own, !options.dry_run).await?;
+    let realm = match options.dry_run {
+        true => Realm::open_to_read(&own).await?,
+        false => Realm::open(&own, true).await?,
+    };
     let of_realm = put_realm(&realm, specs.realm.as_ref(), options.dry_run).await?;
     let after: Vec<Doc> = specs.jobs.iter().map(|job| Doc::clone(&job.document)).collect();
     let applied = realm.catalog().put_jobs(specs.jobs, options.dry_run).await?;
@@ -52,7 +58,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         }
         for (applied, after) in applied.iter().zip(&after) {
             if applied.change != JobChange::Unchanged {
-                lines.push(format!("{:<9} {}", word(applied.change), applied.job_id));
+                lines.push(format!("{:<9} {}", word(applied.change), escaped(applied.job_id.as_str())));
                 if options.dry_run
                     && let Some(before) = &applied.before
                 {
@@ -65,18 +71,45 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     })
 }
 
-/// The settings of a realm that is there, as its own document has them: they bound what jobs may ask for.
-/// The defaults where a file must name the realm first.
-async fn stored_settings(global: &Global) -> Result<Settings, Failure> {
+/// Whether there is a realm already, in a folder or on AWS.
+fn is_there(global: &Global) -> bool {
+    global.is_aws() || global.home.join("pumice.db").exists()
+}
+
+/// The jobs of a realm that is there, and its settings as its own document has them: they bound what jobs may
+/// ask for. The defaults where a file must name the realm first.
+async fn surroundings(global: &Global) -> Result<Surroundings, Failure> {
     let named = global.realm.is_some() || std::env::var_os("LAVA_REALM").is_some();
     if global.is_aws() && !named {
-        return Ok(Settings::default());
+        return Ok(Surroundings::default());
     }
-    let realm = Realm::open(global, false).await?;
+    let realm = Realm::open_to_read(global).await?;
     let stored = realm.catalog().realm_document().await?;
     // One that does not hold is told of where it is used, and may be mended by what is applied.
     let stored = stored.and_then(|stored| RealmSpec::parse(&Value::Object(stored)).ok());
-    Ok(stored.map(|stored| stored.settings).unwrap_or_default())
+    // A policy may allow to put jobs and not to list them.
+    let jobs = realm.catalog().all_jobs().await.unwrap_or_else(|error| {
+        note(global, &[format!("looked at without the jobs of the realm that is there: {error}")]);
+        Vec::new()
+    });
+    let jobs = jobs.into_iter().filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()).collect();
+    Ok(Surroundings { realm: stored, jobs })
+}
+
+/// Tells the warnings about specs; with `strict` there must be none.
+fn advise(global: &Global, specs: &Specs, strict: bool) -> Result<(), Failure> {
+    let lines = files::advice_lines(&specs.advice);
+    if strict && !lines.is_empty() {
+        let count = counted(specs.advice.len(), "warning");
+        let told = lines.join("\n  ");
+        return Err(Failure::Wrong(format!("{count}, and --strict allows none\n  {told}")));
+    }
+    warn(global, &lines);
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Puts the realm's document unless it is a dry run, and makes one where there is none yet. Gives what changes
@@ -157,39 +190,56 @@ fn difference(before: &Doc, after: &Doc) -> Vec<String> {
     names.dedup();
     let mut lines = Vec::new();
     for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-        lines.extend(before.get(name).map(|value| format!("    - {name}: {value}")));
-        lines.extend(after.get(name).map(|value| format!("    + {name}: {value}")));
+        let line = |sign: char, value: &Value| escaped(&format!("    {sign} {name}: {value}")).into_owned();
+        lines.extend(before.get(name).map(|value| line('-', value)));
+        lines.extend(after.get(name).map(|value| line('+', value)));
     }
     lines
 }
 
-/// Checks job specs, and says what is wrong with them.
-pub(super) fn check(global: &Global, options: &Check) -> Result<(), Failure> {
-    let specs = files::load(&options.paths, &*registry()?, Settings::default())?;
-    let advice = files::advice_lines(&specs.advice);
-    warn(global, &advice);
+/// Checks job specs together with the realm that exists, and reports every problem.
+pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failure> {
+    let around = match is_there(global) {
+        false => Surroundings::default(),
+        true => surroundings(global).await.or_else(|failure| match global.is_aws() {
+            true => Err(failure),
+            false => {
+                let why = failure.message().unwrap_or_default();
+                note(global, &[format!("checked without the realm in {}: {why}", global.home.display())]);
+                Ok(Surroundings::default())
+            }
+        })?,
+    };
+    let specs = files::load(&options.paths, &*registry()?, &around)?;
+    advise(global, &specs, options.strict)?;
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
-    let value = json!({ "jobs": ids, "files": specs.files, "warnings": advice });
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let value = json!({ "jobs": ids, "files": specs.files, "warnings": files::advice_json(&specs.advice) });
     print(global.output, &value, || {
         let (jobs, files) = (counted(ids.len(), "job"), counted(specs.files, "file"));
-        let found = if advice.is_empty() { "all right".to_owned() } else { counted(advice.len(), "warning") };
+        let found = match specs.advice.len() {
+            0 => "all right".to_owned(),
+            count => counted(count, "warning"),
+        };
         vec![format!("{jobs} in {files}, {found}")]
     })
 }
 
 /// Lists, shows and deletes jobs.
 pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
+    let realm = match command {
+        Jobs::Delete { .. } => Realm::open(global, false).await?,
+        Jobs::List { .. } | Jobs::Show { .. } => Realm::open_to_read(global).await?,
+    };
     let catalog = realm.catalog();
     match command {
         Jobs::List { pattern } => {
             let mut jobs = catalog.all_jobs().await?;
+            let all = jobs.len();
             jobs.retain(|(id, _)| pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id.as_str())));
             let text = |doc: &Doc, name: &str| match doc.get(name) {
                 None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
+                Some(Value::String(text)) => escaped(text).into_owned(),
+                Some(other) => escaped(&other.to_string()).into_owned(),
             };
             let rows: Vec<Vec<String>> = jobs
                 .iter()
@@ -197,7 +247,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
                     let enabled =
                         if doc.contains_key("enabled") { text(doc, "enabled") } else { "false".to_owned() };
                     vec![
-                        id.to_string(),
+                        escaped(id.as_str()).into_owned(),
                         text(doc, "type"),
                         text(doc, "worker"),
                         enabled,
@@ -206,34 +256,74 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
                 })
                 .collect();
             let value = Value::from(jobs.into_iter().map(|(_, doc)| Value::Object(doc)).collect::<Vec<_>>());
-            print(global.output, &value, || {
-                columns(&["JOB", "TYPE", "WORKER", "ENABLED", "DESCRIPTION"], &rows)
-            })
+            let heading = [
+                Column::Path("JOB", 24),
+                Column::Text("TYPE", 8),
+                Column::Path("WORKER", 12),
+                Column::Text("ENABLED", 8),
+                Column::Text("DESCRIPTION", 12),
+            ];
+            print(global.output, &value, || columns(global.output, &heading, &rows))?;
+            if global.output.is_table() {
+                note(global, &[format!("{} of {all} jobs", rows.len())]);
+            }
+            Ok(())
         }
         Jobs::Show { job } => {
             let doc = catalog.all_jobs().await?.into_iter().find(|(id, _)| *id == job);
             let Some((_, doc)) = doc else { return Err(no_such_job(realm.jobs(), &job).await?) };
             let value = Value::Object(doc);
             match global.output {
-                Format::Yaml => write_out(&yaml(&value)?),
+                Format::Yaml => print(Format::Yaml, &value, Vec::new),
                 _ => print(Format::Json, &value, Vec::new),
             }
         }
-        Jobs::Delete { jobs } => {
-            let deleted = catalog.delete_jobs(jobs.clone()).await?;
-            let value = json!({ "jobs": jobs.iter().zip(&deleted).map(|(job, deleted)| json!({ "job_id": job, "deleted": deleted })).collect::<Vec<_>>() });
-            print(global.output, &value, || {
-                let told = |(job, deleted): (&JobId, &bool)| {
-                    format!("{} {job}", if *deleted { "deleted" } else { "not there:" })
-                };
-                jobs.iter().zip(&deleted).map(told).collect()
-            })?;
-            if deleted.iter().all(|deleted| *deleted) {
-                Ok(())
-            } else {
-                Err(Failure::Wrong("not every job was there".to_owned()))
-            }
+        Jobs::Delete { jobs } => delete(global, catalog, &jobs).await,
+    }
+}
+
+/// Deletes jobs by id or pattern, and warns of jobs that still name a deleted one.
+async fn delete(global: &Global, catalog: &dyn Catalog, asked: &[String]) -> Result<(), Failure> {
+    let all = catalog.all_jobs().await?;
+    let (mut ids, mut missing) = (Vec::new(), Vec::new());
+    for text in asked {
+        let exact: Vec<&JobId> = all.iter().map(|(id, _)| id).filter(|id| id.as_str() == text).collect();
+        let found = match exact.is_empty() {
+            false => exact,
+            true => all.iter().map(|(id, _)| id).filter(|id| fnmatch(text, id.as_str())).collect(),
+        };
+        if found.is_empty() {
+            missing.push(text.clone());
         }
+        ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
+    }
+    let deleted = catalog.delete_jobs(ids.clone()).await?;
+    let gone = ids.iter().zip(&deleted).map(|(job, deleted)| json!({ "job_id": job, "deleted": deleted }));
+    let absent = missing.iter().map(|text| json!({ "job_id": text, "deleted": false }));
+    let value = json!({ "jobs": gone.chain(absent).collect::<Vec<_>>() });
+    print(global.output, &value, || {
+        let told = |(job, deleted): (&JobId, &bool)| {
+            format!("{} {}", if *deleted { "deleted" } else { "not there:" }, escaped(job.as_str()))
+        };
+        let absent = missing.iter().map(|text| format!("not there: {}", escaped(text)));
+        ids.iter().zip(&deleted).map(told).chain(absent).collect()
+    })?;
+    let registry = registry()?;
+    let left = all.into_iter().filter(|(id, _)| !ids.contains(id));
+    let mut users = Vec::new();
+    for job in left.filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()) {
+        let mut named: Vec<_> = registry.named_by(&job).into_iter().map(|one| one.job_id).collect();
+        named.retain(|id| ids.contains(id));
+        named.dedup();
+        let (user, named) = (job.fields.job_id, named.iter().map(JobId::as_str).collect::<Vec<_>>());
+        if !named.is_empty() {
+            users.push(format!("job {} still names {}", escaped(user.as_str()), escaped(&named.join(", "))));
+        }
+    }
+    warn(global, &users);
+    match missing.is_empty() && deleted.iter().all(|deleted| *deleted) {
+        true => Ok(()),
+        false => Err(Failure::Wrong("not every job was there".to_owned())),
     }
 }
 
@@ -249,7 +339,7 @@ pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Realm => schema_of::<RealmFields>(),
     };
     match global.output {
-        Format::Yaml => write_out(&yaml(&value)?),
+        Format::Yaml => print(Format::Yaml, &value, Vec::new),
         _ => print(Format::Json, &value, Vec::new),
     }
 }

@@ -289,7 +289,11 @@ fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
     pumice.write("list.json", b"[{\"job_id\": \"caf\xe9\"}]");
     let printed = pumice.run(&["dispatch", "--file", "list.json"]);
     assert_eq!(printed.status, 2, "{printed:?}");
-    assert!(printed.err.contains("not UTF-8: byte 17 is not part"), "{}", printed.err);
+    assert!(
+        printed.err.contains("not JSON after request 0: not UTF-8 at line 1 column 17"),
+        "{}",
+        printed.err
+    );
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! The command as a user meets it: real processes, real folders.
 
 mod bad_input;
+mod batches;
 mod examples;
 mod host;
+mod ids;
+mod limits;
 mod outputs;
+mod people;
 mod processes;
 mod pumice;
+mod readers;
 mod reasons;
 mod run;
 mod serve;
 mod specs;
 mod stopping;
+mod warnings;

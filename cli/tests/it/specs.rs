@@ -31,6 +31,26 @@ fn apply_says_what_changed_and_a_dry_run_changes_nothing() {
 }
 
 #[test]
+fn deleted_jobs_may_be_a_pattern_and_their_users_are_told() {
+    let pumice = Pumice::new();
+    let job = |id: &str, kind: &str, payload: serde_json::Value| json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload });
+    let jobs = json!([
+        job("etl/a", "log", json!(null)),
+        job("etl/b", "log", json!(null)),
+        job("top", "chain", json!(["etl/a", "etl/b"])),
+        job("other", "log", json!(null)),
+    ]);
+    pumice.write("jobs.json", jobs.to_string());
+    pumice.run(&["apply", "jobs.json"]);
+    let printed = pumice.run(&["jobs", "delete", "etl/*"]);
+    assert_eq!((printed.status, printed.out.as_str()), (0, "deleted etl/a\ndeleted etl/b\n"));
+    assert!(printed.err.contains("warning: job top still names etl/a, etl/b"), "{printed:?}");
+    let printed = pumice.run(&["jobs", "delete", "nothing*", "other"]);
+    assert_eq!((printed.status, printed.out.as_str()), (2, "deleted other\nnot there: nothing*\n"));
+    assert_eq!(pumice.run(&["jobs", "list", "-o", "json"]).json().as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn a_realm_and_its_defaults_are_applied_too() {
     let pumice = Pumice::new();
     pumice.write("jobs/realm.json", json!({ "realm": "prod", "config": { "ITERATION_MAX_LIMIT": 20 }, "on_fail": [{ "action": "log", "message": "realm saw {{ job.job_id }} fail" }] }).to_string());
@@ -153,17 +173,17 @@ fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
         assert_eq!(told.status, 0, "{told:?}");
         let warnings: Vec<&str> = told.err.lines().collect();
         for (warning, part) in warnings.iter().zip([
-            "warning: realm.yaml: config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
-            "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`), and 2 times more",
+            "warning: realm.yaml: config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?) [unknown-setting]",
+            "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`) [not-enabled], and 2 times more",
             "warning: jobs/first.yaml: schedule: nothing starts the job by this schedule yet",
-            "warning: jobs/pipe.yaml: payload: | is an argument here: no shell runs the command (for a shell, say sh -c '…')",
+            "warning: jobs/pipe.yaml: payload: | means nothing here: no shell runs the command (for a shell, say sh -c '…') [shell-sign]",
         ]) {
             assert!(warning.starts_with(part), "{part}: {warning}");
         }
         assert_eq!(warnings.len(), 4, "{warnings:#?}");
     }
     let json = pumice.run(&["check", "-o", "json", "-q", "realm.yaml", "jobs"]);
-    assert_eq!((json.err.as_str(), json.json()["warnings"].as_array().map(Vec::len)), ("", Some(4)));
+    assert_eq!((json.err.as_str(), json.json()["warnings"].as_array().map(Vec::len)), ("", Some(8)));
 }
 
 #[test]

@@ -108,9 +108,9 @@ fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lin
             crate::request::parse_instant(text(name)?).ok().map(|instant| instant.in_zone(chrono_tz::UTC))
         };
         Some(Lineage {
-            master_job_id: JobId::new(text("master_job_id")?).ok()?,
+            master_job_id: JobId::stored(text("master_job_id")?).ok()?,
             master_start: instant("master_start")?,
-            parent_job_id: JobId::new(text("parent_job_id")?).ok()?,
+            parent_job_id: JobId::stored(text("parent_job_id")?).ok()?,
             parent_start: instant("parent_start")?,
             depth: 1,
         })

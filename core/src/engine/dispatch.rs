@@ -15,7 +15,7 @@ use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::ports::{JobStore, StoreError, StoredJob};
-use crate::problem::{SpecError, did_you_mean};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::request::DispatchRequest;
 use crate::run::{NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
@@ -303,6 +303,10 @@ impl Dispatcher {
             return Ok(known);
         }
         let job = Arc::new(JobSpec::from_checked(document.clone())?);
+        // Folders are named after it: a run that was dispatched under the rules of before is not run.
+        JobId::new(job.fields.job_id.as_str()).map_err(|error| {
+            SpecError::one(Problem::new(JsonPath::root().field("job_id"), error.to_string()))
+        })?;
         remember(&mut self.pinned.lock().unwrap_or_else(PoisonError::into_inner), &job);
         Ok(job)
     }

@@ -50,7 +50,7 @@ impl Dispatcher {
         let Some(declared) = job.fields.state.as_ref().filter(|state| !state.is_empty()) else {
             return Ok((Map::new(), false));
         };
-        let ids: Vec<StateId> = declared.keys().filter_map(|id| StateId::new(id).ok()).collect();
+        let ids: Vec<StateId> = declared.keys().filter_map(|id| StateId::stored(id).ok()).collect();
         let found = self.site().ports.state.get(&ids, self.now()).await?;
         let mut state = declared.clone();
         let mut secret = false;

@@ -5,6 +5,7 @@ use pumice_template::Renderer;
 use serde_json::Value;
 
 use super::context::{Dispatches, Site};
+use super::survey::Named;
 use crate::ids::{JobId, RunId};
 use crate::problem::Problem;
 
@@ -31,6 +32,11 @@ pub trait Action: Send + Sync {
     fn schema(&self) -> Value;
     /// Checks an action's fields as they stand in a spec.
     fn check(&self, fields: &Value, renderer: &Renderer) -> Vec<Problem>;
+    /// The jobs that it starts, as its fields name them. None by default.
+    fn names(&self, fields: &Value) -> Vec<Named> {
+        let _ = fields;
+        Vec::new()
+    }
     /// Does it. Every text of the fields has been rendered.
     ///
     /// # Errors

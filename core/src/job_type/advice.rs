@@ -1,15 +1,43 @@
-//! What is allowed in a spec, but hardly meant. Nothing is refused for it: people are told.
+//! Warnings: valid but probably unintended.
 
-use super::Registry;
+use serde_json::Value;
+
+use super::{Registry, unknown_variables};
+use crate::duration::Span;
 use crate::problem::{JsonPath, Problem, did_you_mean, nearest, show};
 use crate::schema;
-use crate::spec::{JobSpec, RealmFields, RealmSpec, Settings};
+use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
+
+/// The names of all warnings, under which they are silenced.
+pub const WARNINGS: [&str; 21] = [
+    "bucket-name",
+    "circle",
+    "empty-file",
+    "environment-name",
+    "globals-not-rendered",
+    "look-alike",
+    "never-started",
+    "not-enabled",
+    "other-worker",
+    "relative-program",
+    "shell-comment",
+    "shell-sign",
+    "timeout-above-command",
+    "too-many-items",
+    "unknown-field",
+    "unknown-job",
+    "unknown-setting",
+    "unknown-variable",
+    "unknown-warning",
+    "unused-schedule",
+    "zero-timeout",
+];
 
 /// Fields of a realm that lava's other parts use (lava guide, The Realms Table).
 const FIELDS_OF_LAVA: [&str; 3] = ["docker", "description", "owner"];
 
 impl Registry {
-    /// What is hardly meant in a job that holds; of one for a worker of lava's own, nothing.
+    /// Warnings about a valid job. A job for a foreign worker has none.
     #[must_use]
     pub fn advise_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         if settings.is_foreign(&job.fields.worker) {
@@ -18,24 +46,78 @@ impl Registry {
         let root = JsonPath::root();
         let mut advice = Vec::new();
         if !job.document.contains_key("enabled") {
-            let told = Problem::new(root.field("enabled"), "not given, so that no run of the job is started");
+            let message = "not given, so that no run of the job is started";
+            let told = Problem::warning("not-enabled", root.field("enabled"), message);
             advice.push(told.with_hint("say `enabled: true`"));
         }
         if !job.fields.schedule.0.is_empty() {
-            let told = Problem::new(root.field("schedule"), "nothing starts the job by this schedule yet");
+            let message = "nothing starts the job by this schedule yet";
+            let told = Problem::warning("unused-schedule", root.field("schedule"), message);
             advice.push(
                 told.with_hint("EventBridge Scheduler does on AWS, elsewhere cron and `pumice dispatch`"),
             );
         }
+        advice.extend(zero_timeout(job.fields.timeout, root.field("timeout")));
+        if let Some(globals) = job.document.get("globals")
+            && let Some(path) = template_in(globals, &root.field("globals"))
+        {
+            let message = "globals are never rendered: templates see this text as it stands";
+            advice.push(Problem::warning("globals-not-rendered", path, message));
+        }
+        advice.extend(self.advise_templates(job));
         if let Some(job_type) = self.job_type(&job.fields.r#type) {
-            advice.extend(job_type.advise(job));
+            advice.extend(job_type.advise(job, settings, self.renderer()));
+        }
+        advice
+    }
+
+    /// Unknown variables in what every type of job renders.
+    fn advise_templates(&self, job: &JobSpec) -> Vec<Problem> {
+        let root = JsonPath::root();
+        let unknown = |value: &Value, path: &JsonPath, more: &[&str]| {
+            unknown_variables(job, self.renderer(), value, path, more)
+        };
+        let mut advice = Vec::new();
+        if let Enabled::Template(source) = &job.fields.enabled {
+            advice.extend(unknown(&Value::String(source.clone()), &root.field("enabled"), &[]));
+        }
+        if let Some(event_log) = &job.fields.event_log {
+            advice.extend(unknown(event_log, &root.field("event_log"), &[]));
+        }
+        let actions = job.actions();
+        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+            for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
+                let path = root.field(when.field()).item(index);
+                advice.extend(unknown(&action.fields(), &path, &["result"]));
+            }
         }
         advice
     }
 }
 
+/// A warning about a time limit of nothing.
+#[must_use]
+pub fn zero_timeout(timeout: Option<Span>, path: JsonPath) -> Option<Problem> {
+    timeout.filter(|timeout| timeout.is_zero()).map(|_| {
+        let told = Problem::warning("zero-timeout", path, "a timeout of 0 stops the job at once");
+        told.with_hint("leave it out for the usual limit")
+    })
+}
+
+/// Where a structure has a text that looks like a template.
+fn template_in(value: &Value, path: &JsonPath) -> Option<JsonPath> {
+    match value {
+        Value::String(text) => (text.contains("{{") || text.contains("{%")).then(|| path.clone()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| template_in(item, &path.item(index)))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, item)| template_in(item, &path.field(name))),
+        _ => None,
+    }
+}
+
 impl RealmSpec {
-    /// What is hardly meant in a realm that holds: names that nobody reads, and buckets that S3 cannot have.
+    /// Warnings about a realm that holds: names that nothing reads, and buckets that S3 cannot have.
     #[must_use]
     pub fn advice(&self) -> Vec<Problem> {
         thread_local! {
@@ -51,24 +133,34 @@ impl RealmSpec {
         for name in self.document.keys().filter(|name| known().all(|known| known != name.as_str())) {
             // lava's users keep fields of their own in a realm: only what looks like a slip is told.
             if let Some(meant) = nearest(name, known()) {
-                let told = Problem::new(root.field(name), "no field of this name is read");
+                let told =
+                    Problem::warning("unknown-field", root.field(name), "no field of this name is read");
                 advice.push(told.with_hint(format!("did you mean {meant:?}?")));
             }
         }
         let config = root.field("config");
         for name in self.fields.config.iter().flat_map(|config| config.keys()) {
             if !Settings::is_known(name) {
-                let mut told = Problem::new(config.field(name), "no setting of this name is read");
+                let mut told = Problem::warning(
+                    "unknown-setting",
+                    config.field(name),
+                    "no setting of this name is read",
+                );
                 told.hint = did_you_mean(name, Settings::names());
                 advice.push(told);
             }
         }
+        advice.extend(zero_timeout(Some(self.settings.cmd_timeout), config.field("CMD_TIMEOUT")));
         let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
         for (name, place) in places {
             let bucket = place.as_deref().and_then(bucket_of);
             if let Some(bucket) = bucket.filter(|bucket| !is_bucket_name(bucket)) {
                 let what = show(&serde_json::Value::from(bucket));
-                let told = Problem::new(root.field(name), format!("{what} is no name of a bucket"));
+                let told = Problem::warning(
+                    "bucket-name",
+                    root.field(name),
+                    format!("{what} is no name of a bucket"),
+                );
                 advice.push(told.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
             }
         }
@@ -117,12 +209,13 @@ mod tests {
 
     #[test]
     fn slips_in_a_realm_are_told() {
-        let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1 } });
+        let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1, "CMD_TIMEOUT": 0 } });
         let told = of_realm(&realm).join("\n");
         for part in [
             "s3_tmp: no field of this name is read (did you mean \"s3_temp\"?)",
             "config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
             "config.COLOUR: no setting of this name is read",
+            "config.CMD_TIMEOUT: a timeout of 0",
             "s3_temp: \"BUCKET\" is no name of a bucket",
         ] {
             assert!(told.contains(part), "{part}: {told}");
@@ -135,5 +228,28 @@ mod tests {
         assert_eq!(of_job(&json!({ "enabled": false, "schedule": "--" })), [] as [&str; 0]);
         let told = of_job(&json!({ "enabled": true, "schedule": "0 3 * * *" }));
         assert!(told.len() == 1 && told[0].starts_with("schedule: nothing starts"), "{told:?}");
+    }
+
+    #[test]
+    fn fields_that_every_job_has_are_warned_of() {
+        for (fields, wanted) in [
+            (json!({ "timeout": 0 }), "timeout: a timeout of 0"),
+            (json!({ "timeout": "0s" }), "timeout: a timeout of 0"),
+            (
+                json!({ "globals": { "a": { "day": ["{{ start }}"] } } }),
+                "globals.a.day[0]: globals are never rendered",
+            ),
+            (json!({ "enabled": "{{ globls.x }}" }), "enabled: unknown variable \"globls\""),
+            (json!({ "event_log": { "x": "{{ nowhere }}" } }), "event_log.x: unknown variable"),
+        ] {
+            let mut fields = fields;
+            fields.as_object_mut().unwrap().entry("enabled").or_insert(true.into());
+            let told = of_job(&fields);
+            assert!(told.len() == 1 && told[0].starts_with(wanted), "{fields}: {told:?}");
+        }
+        assert_eq!(
+            of_job(&json!({ "enabled": "{{ globals.x }}", "timeout": "1s", "globals": { "x": "{" } })),
+            [] as [&str; 0]
+        );
     }
 }

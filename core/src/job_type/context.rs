@@ -19,12 +19,13 @@ use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
 use crate::spec::{JobSpec, Keep, RealmSpec, Settings};
+use crate::text::{quoted, shown};
 
 /// A request that was not taken.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DispatchError {
     /// There is no such job.
-    #[error("no such job {job_id}{}", hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+    #[error("no such job {}{}", shown(job_id), hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
     NoSuchJob {
         /// The id that was asked for.
         job_id: String,
@@ -32,7 +33,7 @@ pub enum DispatchError {
         hint: Option<String>,
     },
     /// The job's spec does not hold, with the request's parameters in it.
-    #[error("the spec of job {job_id} does not hold: {error}")]
+    #[error("the spec of job {} does not hold: {error}", shown(job_id))]
     BadSpec {
         /// The job.
         job_id: String,
@@ -41,7 +42,9 @@ pub enum DispatchError {
     },
     /// The idempotency key stands for another request.
     #[error(
-        "the idempotency key {key:?} of job {job_id} stands for another request: run {run_id} was made by {theirs}, this one is {ours}; give it another key"
+        "the idempotency key {} of job {} stands for another request: run {run_id} was made by {theirs}, this one is {ours}; give it another key",
+        quoted(key),
+        shown(job_id)
     )]
     KeyTaken {
         /// The job.
@@ -56,10 +59,13 @@ pub enum DispatchError {
         ours: String,
     },
     /// A job may not dispatch itself.
-    #[error("job {0} may not dispatch itself")]
+    #[error("job {} may not dispatch itself", shown(_0))]
     Circular(String),
     /// Jobs that start jobs that start jobs, too deep.
-    #[error("job {job_id} would be {depth} levels below the job that began it all; the limit is {limit}")]
+    #[error(
+        "job {} would be {depth} levels below the job that began it all; the limit is {limit}",
+        shown(job_id)
+    )]
     TooDeep {
         /// The job.
         job_id: String,

@@ -5,14 +5,19 @@ mod advice;
 mod context;
 mod plan;
 mod registry;
+mod survey;
 mod templates;
+mod variables;
 mod work_dir;
 
 pub use action::{Action, ActionContext};
+pub use advice::{WARNINGS, zero_timeout};
 pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, kept_at, live_output};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};
+pub use survey::{Named, Surveyed, Uses};
 pub use templates::{LavaGlobals, Scene, Templates};
+pub use variables::unknown_variables;
 pub use work_dir::{TempDir, WorkDir, remove_tree};
 
 use async_trait::async_trait;
@@ -21,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::problem::{Problem, template_words};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Settings};
 
 /// Payload and parameters as they run: templates filled in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,8 +156,18 @@ pub trait JobType: Send + Sync {
     fn schemas(&self) -> (Value, Value);
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
-    /// What is allowed in a job of this type that holds, but hardly meant. Nothing by default.
-    fn advise(&self, job: &JobSpec) -> Vec<Problem> {
+    /// Warnings about a valid job of this type: valid but probably unintended. None by default.
+    fn advise(
+        &self,
+        job: &JobSpec,
+        settings: &Settings,
+        renderer: &pumice_template::Renderer,
+    ) -> Vec<Problem> {
+        let _ = (job, settings, renderer);
+        Vec::new()
+    }
+    /// The jobs that a job of this type runs or starts, where its spec tells. None by default.
+    fn names(&self, job: &JobSpec) -> Vec<Named> {
         let _ = job;
         Vec::new()
     }

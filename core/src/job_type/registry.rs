@@ -10,6 +10,7 @@ use super::{Action, JobType};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
 use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, Settings};
+use crate::text::quoted;
 
 /// Two plugins with one name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -159,7 +160,7 @@ impl Registry {
                 None => {
                     let known = || self.actions.keys().copied();
                     let mut problem =
-                        Problem::new(path.field("action"), format!("no such action {:?}", spec.kind()));
+                        Problem::new(path.field("action"), format!("no such action {}", quoted(spec.kind())));
                     problem.hint = did_you_mean(spec.kind(), known()).or_else(|| Some(list_of(known())));
                     problems.push(problem);
                 }
@@ -170,7 +171,8 @@ impl Registry {
 
     fn unknown_type(&self, name: &str) -> Problem {
         let known = || self.types.keys().copied();
-        let mut problem = Problem::new(JsonPath::root().field("type"), format!("no such job type {name:?}"));
+        let mut problem =
+            Problem::new(JsonPath::root().field("type"), format!("no such job type {}", quoted(name)));
         problem.hint = did_you_mean(name, known()).or_else(|| Some(list_of(known())));
         problem
     }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 
 use crate::Timestamp;
+use crate::text::quoted;
 
 /// An instant, or a time on the wall whose zone is still to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ impl Instant {
 /// A text that is no instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time"
+    "{} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time",
+    quoted(_0)
 )]
 pub struct BadInstant(String);
 

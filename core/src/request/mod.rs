@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
+use crate::document::{bytes_without_mark, parse_json, text_of};
 use crate::duration::Span;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
 use crate::spec::is_reserved_global;
+use crate::text::quoted;
 
 /// Longest delay that a queue holds a message for (SQS, DelaySeconds: 900 s).
 pub const MAX_DELAY: Span = Span::from_mins(15);
@@ -123,21 +125,19 @@ pub fn parse_body(body: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
 /// themselves, a JSON document is bad as a whole.
 #[must_use]
 pub fn parse_bytes(body: &[u8], zone: chrono_tz::Tz) -> Vec<Parsed> {
-    let trimmed = body.trim_ascii_start();
-    if !trimmed.starts_with(b"{") && !trimmed.starts_with(b"[") {
-        return text::parse(body);
+    if !is_json(body) {
+        return text::parse(bytes_without_mark(body));
     }
-    let refuse = |message| vec![Err(bad(1, Problem::new(JsonPath::root(), message)))];
-    match std::str::from_utf8(body) {
-        Err(error) => {
-            let at = error.valid_up_to() + 1;
-            refuse(format!("not UTF-8: byte {at} is not part of a character"))
-        }
-        Ok(text) => match serde_json::from_str::<Value>(text.trim_start()) {
-            Ok(value) => parse_value(&value, zone),
-            Err(error) => refuse(format!("not JSON: {error}")),
-        },
+    match text_of(body).and_then(parse_json) {
+        Ok(value) => parse_value(&value, zone),
+        Err(message) => vec![Err(bad(1, Problem::new(JsonPath::root(), message)))],
     }
+}
+
+/// Whether a body is JSON, and not text with a request a line.
+#[must_use]
+pub fn is_json(body: &[u8]) -> bool {
+    matches!(bytes_without_mark(body).trim_ascii_start(), [b'{' | b'[', ..])
 }
 
 /// Reads a JSON object or a JSON list of them.
@@ -215,7 +215,7 @@ pub fn check_globals(globals: &Map<String, Value>) -> Vec<Problem> {
         .keys()
         .filter(|name| is_reserved_global(name))
         .map(|name| {
-            Problem::new(path.field(name), format!("the global {name:?} is reserved"))
+            Problem::new(path.field(name), format!("the global {} is reserved", quoted(name)))
                 .with_hint("names beginning with lava are the engine's own")
         })
         .collect()
@@ -242,19 +242,23 @@ pub fn check_key(key: &str) -> Result<(), String> {
 pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), String> {
     let mut parts: Vec<&str> = name.split('.').collect();
     if parts.iter().any(|part| part.is_empty()) {
-        return Err(format!("{name:?} has an empty part"));
+        return Err(format!("{} has an empty part", quoted(name)));
     }
     let last = parts.pop().unwrap_or_default();
     let mut at = into;
     for part in parts {
         let inner = at.entry(part).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(fields) = inner else {
-            return Err(format!("{name:?} goes below {part:?}, which already has a plain value"));
+            return Err(format!(
+                "{} goes below {}, which already has a plain value",
+                quoted(name),
+                quoted(part)
+            ));
         };
         at = fields;
     }
     if matches!(at.get(last), Some(Value::Object(_))) {
-        return Err(format!("{name:?} was already given with names below it"));
+        return Err(format!("{} was already given with names below it", quoted(name)));
     }
     at.insert(last.to_owned(), value);
     Ok(())
@@ -277,6 +281,39 @@ mod tests {
         assert!(matches!(parsed[1].as_ref().unwrap().when, When::At(_)));
         let error = parsed[2].as_ref().unwrap_err().to_string();
         assert!(error.starts_with("request 3: ") && error.contains("job_id"), "{error}");
+    }
+
+    #[test]
+    fn byte_order_mark_is_skipped_in_every_form() {
+        for body in ["\u{feff}b -g x=1\n", "\u{feff}[{\"job_id\": \"b\"}]", "\u{feff} {\"job_id\": \"b\"}"] {
+            let parsed = parse_body(body, UTC);
+            assert_eq!(parsed[0].as_ref().unwrap().job_id.as_str(), "b", "{body:?}");
+        }
+    }
+
+    #[test]
+    fn json_that_would_lose_something_is_refused() {
+        for (body, wanted) in [
+            (r#"{"job_id": "a", "job_id": "b"}"#, "the key \"job_id\" is given twice"),
+            (r#"[{"job_id": "a", "globals": {"x": 1, "x": 2}}]"#, "the key \"x\" is given twice"),
+            (r#"{"job_id": "a", "globals": {"x": 18446744073709551616}}"#, "more than 64 bits"),
+        ] {
+            let error = parse_body(body, UTC)[0].as_ref().unwrap_err().to_string();
+            assert!(error.contains(wanted), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn odd_job_ids_are_refused_in_every_form() {
+        for id in ["..", "a/../b", "/a", "a\u{202e}b", "a\u{200b}"] {
+            let list = json!([{ "job_id": id }]).to_string();
+            for body in [json!({ "job_id": id }).to_string(), list, format!("{id} -g x=1")] {
+                let error = parse_body(&body, UTC)[0].as_ref().unwrap_err().to_string();
+                assert!(error.contains("job id") && error.contains("must not"), "{body}: {error}");
+            }
+        }
+        let error = parse_value(&json!({ "job_id": "-rf" }), UTC)[0].as_ref().unwrap_err().to_string();
+        assert!(error.contains("option"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{BadRequest, DispatchRequest, MAX_BATCH, Parsed, check_globals, set_d
 use crate::duration::Span;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
+use crate::text::{cut, escaped, quoted};
 
 const OPTIONS: [&str; 3] = ["--delay", "--global", "--param"];
 
@@ -61,10 +62,10 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
             "-p" | "--param" => assign(&mut parameters, &value()?)?,
             unknown if unknown.starts_with('-') => {
                 let hint = did_you_mean(unknown, OPTIONS).map(|h| format!(" ({h})")).unwrap_or_default();
-                return Err(format!("no such option {unknown}{hint}"));
+                return Err(format!("no such option {}{hint}", escaped(&cut(unknown))));
             }
             _ if job_id.is_some() => {
-                return Err(format!("{word:?} is one word too many: a line names one job"));
+                return Err(format!("{} is one word too many: a line names one job", quoted(&word)));
             }
             _ => job_id = Some(JobId::new(&word).map_err(|error| error.to_string())?),
         }
@@ -89,7 +90,7 @@ fn split_option(word: &str) -> (String, Option<String>) {
 }
 
 fn assign(into: &mut Map<String, Value>, text: &str) -> Result<(), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{} is not NAME=VALUE", quoted(text)))?;
     set_dotted(into, name, Value::String(value.to_owned()))
 }
 

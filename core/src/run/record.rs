@@ -57,11 +57,13 @@ impl WorkPlace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// The job at the top of the tree.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub master_job_id: JobId,
     /// When its run started.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub master_start: Timestamp,
     /// The job that started this one.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub parent_job_id: JobId,
     /// When its run started.
     #[serde(with = "chrono::serde::ts_microseconds")]
@@ -124,6 +126,7 @@ pub struct Run {
     /// The id that users see; a child shows its parent's.
     pub run_id: RunId,
     /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
     /// The job's type.
     pub job_type: String,

@@ -15,6 +15,7 @@ use crate::duration::Span;
 use crate::ids::{JobId, StateId, WorkerName};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
+use crate::text::quoted;
 
 /// Whether a job may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +132,7 @@ pub enum WorkDirs {
 #[schemars(rename = "Job", extend("patternProperties" = { "^[xX]-": true }))]
 pub struct JobFields {
     /// The job's id, unique in its realm; often a path such as `etl/load/01`.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
     /// The job type that runs it.
     #[schemars(length(min = 1))]
@@ -295,7 +297,7 @@ fn check_globals(fields: &Map<String, Value>) -> Vec<Problem> {
         .flat_map(Map::keys)
         .filter(|name| is_reserved_global(name))
         .map(|name| {
-            Problem::new(path.field(name), format!("the global {name:?} is reserved"))
+            Problem::new(path.field(name), format!("the global {} is reserved", quoted(name)))
                 .with_hint("names beginning with lava are the engine's own")
         })
         .collect()

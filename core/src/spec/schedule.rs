@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use crate::problem::did_you_mean;
+use crate::text::quoted;
 
 /// An IANA time zone, such as `Australia/Sydney`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Timezone(pub Tz);
 
 /// A text that names no time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no IANA time zone{}", hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+#[error("{} is no IANA time zone{}", quoted(name), hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
 pub struct BadTimezone {
     name: String,
     hint: Option<String>,
@@ -39,7 +40,7 @@ pub struct Crontab(String);
 
 /// A text that is no crontab.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no crontab: {reason}")]
+#[error("{} is no crontab: {reason}", quoted(text))]
 pub struct BadCrontab {
     text: String,
     reason: String,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{Action, ActionContext};
+use pumice_core::job_type::{Action, ActionContext, Named, Uses};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::request::DispatchRequest;
 use pumice_core::schema::schema_of;
@@ -52,6 +52,12 @@ impl Action for Dispatch {
             problems.push(Problem::new(JsonPath::root().field("delay"), message));
         }
         problems
+    }
+
+    fn names(&self, fields: &Value) -> Vec<Named> {
+        let job_id = fields.get("job_id").and_then(Value::as_str).and_then(|id| JobId::new(id).ok());
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("job_id"), uses: Uses::Start };
+        job_id.into_iter().map(named).collect()
     }
 
     async fn perform(&self, context: &ActionContext<'_>, fields: &Value) -> Result<(), String> {

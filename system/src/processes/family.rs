@@ -164,7 +164,7 @@ impl Marked {
 impl Drop for Marked {
     fn drop(&mut self) {
         // It was so a moment ago.
-        let _ = setrlimit(Resource::Locks, self.before.clone());
+        let _ = setrlimit(Resource::Locks, self.before);
     }
 }
 

@@ -26,7 +26,7 @@ pub fn raise_limits() -> Option<u64> {
 pub(super) fn restore(command: Pid) {
     if let Some(before) = OPEN_FILES.get() {
         // It may have ended already.
-        let _ = prlimit(Some(command), Resource::Nofile, before.clone());
+        let _ = prlimit(Some(command), Resource::Nofile, *before);
     }
 }
 

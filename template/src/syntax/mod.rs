@@ -8,6 +8,7 @@
 //! minijinja's unstable `machinery` is in this module.
 
 mod escapes;
+pub(crate) mod free;
 mod guard;
 mod lower;
 mod lower_stmt;

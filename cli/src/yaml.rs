@@ -1,0 +1,228 @@
+//! YAML files: one document or several, with merge keys, and comments that mean something.
+
+use pumice_core::document::Document;
+use pumice_core::text::shown;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+/// Deepest nesting of brackets that is read: the parser takes time with the square of it.
+const MAX_BRACKETS: usize = 1_000;
+/// The key of YAML 1.1 that puts another mapping's entries into this one.
+const MERGE: &str = "<<";
+/// The tags that say what a value is already, or what it is to be read as.
+const TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "map", "seq"];
+/// What a comment begins with that silences warnings.
+const ALLOW: &str = "pumice: allow ";
+
+/// A document of a file, and the warnings that its comments silence.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Part {
+    /// The document.
+    pub(crate) value: Value,
+    /// Names of warnings.
+    pub(crate) allowed: Vec<String>,
+}
+
+/// Reads the documents of a file; of one that is empty, as comments alone are, nothing.
+pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
+    check_nesting(text)?;
+    check_tags(text)?;
+    let mut values = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(text) {
+        let Document(mut value) =
+            Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
+        values.push(value);
+    }
+    let allowed = allowed(text);
+    let all: Vec<String> = allowed.concat();
+    let aligned = allowed.len() == values.len();
+    let parts = values.into_iter().enumerate().map(|(index, value)| {
+        // Where it is not plain which document a comment belongs to, it counts for all of the file.
+        let allowed = if aligned { allowed[index].clone() } else { all.clone() };
+        Part { value, allowed }
+    });
+    Ok(parts.filter(|part| !part.value.is_null()).collect())
+}
+
+fn check_nesting(text: &str) -> Result<(), String> {
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => continue,
+        }
+        if open > MAX_BRACKETS {
+            return Err(format!("not YAML: more than {MAX_BRACKETS} brackets are open at once"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses tags of YAML's own that the parser would pass over: it knows those of [`TAGS`] alone.
+fn check_tags(text: &str) -> Result<(), String> {
+    for (number, line) in text.lines().enumerate() {
+        let Some((before, after)) = line.split_once("!!") else { continue };
+        let before = before.trim_end();
+        let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '?']);
+        let name: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
+        if begins && !name.is_empty() && !TAGS.contains(&name.as_str()) {
+            return Err(format!(
+                "not YAML: the tag !!{} has no meaning here: write the value without a tag at line {}",
+                shown(&name),
+                number + 1
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Puts what merge keys name into their mappings; what a mapping says itself wins.
+fn merge(value: &mut Value) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter_mut().try_for_each(merge),
+        Value::Object(fields) => {
+            fields.values_mut().try_for_each(merge)?;
+            let Some(merged) = fields.shift_remove(MERGE) else { return Ok(()) };
+            let sources = match merged {
+                Value::Array(sources) => sources,
+                one => vec![one],
+            };
+            for source in sources {
+                let Value::Object(source) = source else {
+                    return Err("<< takes a mapping, or a list of them, as in <<: *defaults".to_owned());
+                };
+                put_below(fields, source);
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn put_below(fields: &mut Map<String, Value>, source: Map<String, Value>) {
+    for (name, value) in source {
+        fields.entry(name).or_insert(value);
+    }
+}
+
+/// The warnings that comments silence, document by document.
+fn allowed(text: &str) -> Vec<Vec<String>> {
+    let (mut found, mut begun): (Vec<Vec<String>>, bool) = (vec![Vec::new()], false);
+    for line in text.lines() {
+        if line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
+            if begun {
+                found.push(Vec::new());
+            }
+            begun = true;
+        }
+        let trimmed = line.trim_start();
+        begun |= !trimmed.is_empty() && !trimmed.starts_with(['#', '%']);
+        if let Some(here) = found.last_mut() {
+            here.extend(comment(line).into_iter().flat_map(names));
+        }
+    }
+    found
+}
+
+/// What a comment of a line allows.
+fn comment(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once('#')?;
+    let begins = before.is_empty() || before.ends_with(char::is_whitespace);
+    rest.trim_start().strip_prefix(ALLOW).filter(|_| begins)
+}
+
+/// Names with commas or blanks between.
+pub(crate) fn names(text: &str) -> impl Iterator<Item = String> {
+    text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn values(text: &str) -> Vec<Value> {
+        parse(text).unwrap().into_iter().map(|part| part.value).collect()
+    }
+
+    #[test]
+    fn documents_of_every_form_are_read() {
+        for (text, wanted) in [
+            ("a: 1\n", vec![json!({ "a": 1 })]),
+            ("a: 1\n---\na: 2\n", vec![json!({ "a": 1 }), json!({ "a": 2 })]),
+            ("# first\n---\na: 1\n---\n# nothing here\n", vec![json!({ "a": 1 })]),
+            ("---\na: 1\n...\n", vec![json!({ "a": 1 })]),
+            ("# nothing but comments\n", vec![]),
+            ("", vec![]),
+            ("---\n", vec![]),
+            ("a: !!str 1\n", vec![json!({ "a": "1" })]),
+            ("a: hi !!there\nb: \"!!binary\"\n", vec![json!({ "a": "hi !!there", "b": "!!binary" })]),
+            (
+                "base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\n",
+                vec![json!({ "base": { "x": 1, "y": 2 }, "a": { "x": 1, "y": 3 } })],
+            ),
+            (
+                "p: &p {x: 1}\nq: &q {x: 2, z: 3}\na:\n  <<: [*p, *q]\n",
+                vec![json!({ "p": { "x": 1 }, "q": { "x": 2, "z": 3 }, "a": { "x": 1, "z": 3 } })],
+            ),
+        ] {
+            assert_eq!(values(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn yaml_that_would_lose_something_is_refused() {
+        for (text, wanted) in [
+            ("a: 1\na: 2\n", "the key \"a\" is given twice"),
+            ("a: 1\n---\nb: 1\nb: 2\n", "the key \"b\" is given twice"),
+            ("a: !secret x\n", "the tag \"secret\" has no meaning here"),
+            ("a: !secret {x: 1}\n", "the tag \"secret\" has no meaning here"),
+            ("a: !!binary aGk=\n", "the tag !!binary has no meaning here"),
+            ("- !!timestamp 2001-01-01\n", "the tag !!timestamp"),
+            ("!!set {x: null}\n", "the tag !!set"),
+            ("a: [x, !!foo y]\n", "the tag !!foo"),
+            ("a: 18446744073709551616\n", "more than 64 bits"),
+            ("a: 1234567890123456789012345678901234567890123\n", "more than 64 bits"),
+            ("a: 1e20\n", "more than 64 bits"),
+            ("a: .inf\n", "no JSON number"),
+            ("<<: 1\n", "<< takes a mapping"),
+            ("a: {<<: [1]}\n", "<< takes a mapping"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(wanted), "{text:?}: {error}");
+        }
+        assert_eq!(
+            values("a: 18446744073709551615\nb: -9223372036854775808\n"),
+            [json!({ "a": u64::MAX, "b": i64::MIN })]
+        );
+    }
+
+    #[test]
+    fn many_brackets_cost_nothing() {
+        for text in ["[".repeat(20_000), "a: ".to_owned() + &"{".repeat(20_000), "a: [".repeat(20_000)] {
+            assert!(parse(&text).unwrap_err().contains("brackets are open"));
+        }
+    }
+
+    #[test]
+    fn comments_silence_in_their_own_document() {
+        let allowed = |text: &str| -> Vec<Vec<String>> {
+            parse(text).unwrap().into_iter().map(|part| part.allowed).collect()
+        };
+        assert_eq!(
+            allowed("# pumice: allow one, two\na: 1 # pumice: allow three\n"),
+            [["one", "two", "three"]]
+        );
+        assert_eq!(
+            allowed("# pumice: allow one\n---\na: 1\n---\nb: 1\n#pumice: allow two\n"),
+            [["one"], ["two"]]
+        );
+        assert_eq!(allowed("a: 1\n---\n# pumice: allow two\nb: 1\n"), [vec![], vec!["two".to_owned()]]);
+        assert_eq!(allowed("a: \"x#pumice: allow one\"\n"), [[] as [&str; 0]]);
+    }
+}

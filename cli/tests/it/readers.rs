@@ -1,0 +1,205 @@
+//! Files from other programs: every reader takes them or names the problem.
+
+use serde_json::json;
+
+use crate::pumice::Pumice;
+
+const MARK: &str = "\u{feff}";
+
+fn yaml(id: &str) -> String {
+    format!("job_id: {id}\ntype: log\nworker: w\nenabled: true\npayload: null\n")
+}
+
+fn spec(id: &str) -> String {
+    json!({ "job_id": id, "type": "log", "worker": "w", "enabled": true, "payload": null }).to_string()
+}
+
+#[test]
+fn byte_order_mark_is_skipped_by_every_reader() {
+    let pumice = Pumice::new();
+    pumice.write("a.yaml", MARK.to_owned() + &yaml("a"));
+    pumice.write("b.json", MARK.to_owned() + &spec("b"));
+    let checked = pumice.run(&["check", "a.yaml", "b.json", "-o", "json"]);
+    assert_eq!(checked.json()["jobs"], json!(["a", "b"]), "{checked:?}");
+    assert_eq!(pumice.run(&["apply", "a.yaml", "b.json"]).status, 0);
+    for body in ["b\n", "[{\"job_id\": \"b\"}]", "{\"job_id\": \"b\"}\n{\"job_id\": \"b\"}"] {
+        let printed = pumice.feed(&["dispatch", "--file", "-"], MARK.to_owned() + body);
+        assert_eq!(printed.status, 0, "{body}: {printed:?}");
+    }
+    pumice.write("vars.json", format!("{MARK}{{\"x\": 1}}"));
+    assert_eq!(pumice.run(&["template", "--context", "vars.json", "{{ x }}"]).out, "1\n");
+    let each = json!({ "job_id": "each", "type": "foreach", "worker": "w", "enabled": true, "payload": "b",
+        "parameters": { "foreach": { "type": "jsonl", "filename": pumice.path().join("items.jsonl") } } });
+    pumice.write("items.jsonl", format!("{MARK}{{\"x\": 1}}\n{{\"x\": 2}}\n"));
+    pumice.write(
+        "each.json",
+        json!([each, serde_json::from_str::<serde_json::Value>(&spec("b")).expect("JSON")]).to_string(),
+    );
+    let printed = pumice.run(&["run", "--jobs", "each.json", "each", "-o", "json"]);
+    assert_eq!(printed.run_of("each")["result"]["foreach_len"], 2, "{printed:?}");
+    pumice.write("wide.yaml", [0xff, 0xfe, b'a', 0]);
+    assert!(pumice.run(&["check", "wide.yaml"]).err.contains("UTF-16"));
+}
+
+#[test]
+fn extensions_may_be_in_capitals() {
+    let pumice = Pumice::new();
+    for (name, text) in
+        [("a.YAML", yaml("a")), ("b.YML", yaml("b")), ("c.JSON", spec("c")), ("d.Yml", yaml("d"))]
+    {
+        pumice.write(&format!("jobs/{name}"), text);
+    }
+    assert_eq!(pumice.run(&["check", "jobs", "-o", "json"]).json()["jobs"], json!(["a", "b", "c", "d"]));
+}
+
+#[test]
+fn yaml_of_every_form_is_read() {
+    let pumice = Pumice::new();
+    pumice.write("many.yaml", format!("# two jobs\n---\n{}---\n{}---\n# no third\n", yaml("a"), yaml("b")));
+    let merged =
+        "- &base {job_id: c, type: log, worker: w, enabled: true, payload: null}\n- <<: *base\n  job_id: d\n";
+    pumice.write("merged.yaml", merged);
+    pumice.write("empty.yaml", "# to be written\n");
+    let printed = pumice.run(&["check", "many.yaml", "merged.yaml", "empty.yaml", "-o", "json"]);
+    assert_eq!(printed.json()["jobs"], json!(["a", "b", "c", "d"]), "{printed:?}");
+    assert!(printed.err.contains("empty.yaml: holds nothing, or comments alone [empty-file]"), "{printed:?}");
+    pumice
+        .write("bad.yaml", format!("{}---\n{}worker: 5\n", yaml("e"), yaml("f").replace("worker: w\n", "")));
+    assert!(pumice.run(&["check", "bad.yaml"]).err.contains("bad.yaml: [1].worker: expected a string"));
+    pumice.write("tag.yaml", yaml("e").replace("null", "!secret x"));
+    assert!(pumice.run(&["check", "tag.yaml"]).err.contains("the tag \"secret\" has no meaning here"));
+}
+
+#[test]
+fn what_would_lose_something_is_refused_by_every_reader() {
+    let pumice = Pumice::new();
+    let big = "18446744073709551616";
+    pumice.write("a.json", spec("a"));
+    pumice.run(&["apply", "a.json"]);
+    pumice.write("big.yaml", yaml("b").replace("null", big));
+    pumice.write("big.json", spec("b").replace("null", big));
+    pumice.write("vars.yaml", format!("x: {big}\n"));
+    let twice = r#"{"job_id": "a", "globals": {"x": 1, "x": 2}}"#;
+    for (printed, wanted) in [
+        (pumice.run(&["check", "big.yaml"]), "more than 64 bits"),
+        (pumice.run(&["check", "big.json"]), "more than 64 bits"),
+        (pumice.run(&["template", "--context", "vars.yaml", "{{ x }}"]), "more than 64 bits"),
+        (pumice.run(&["state", "put", "x", big]), "more than 64 bits"),
+        (pumice.run(&["state", "put", "x", r#"{"a": 1, "a": 2}"#]), "given twice"),
+        (
+            pumice.feed(
+                &["dispatch", "--file", "-"],
+                format!(r#"{{"job_id": "a", "globals": {{"x": {big}}}}}"#),
+            ),
+            "more than 64 bits",
+        ),
+        (pumice.feed(&["dispatch", "--file", "-"], twice), "the key \"x\" is given twice"),
+        (pumice.feed(&["dispatch", "--file", "-"], format!("[{twice}]")), "the key \"x\" is given twice"),
+    ] {
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert!(printed.err.contains(wanted), "{wanted}: {printed:?}");
+    }
+    assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"], json!([]));
+}
+
+#[test]
+fn counts_are_whole_numbers_within_their_range() {
+    let pumice = Pumice::new();
+    for (count, wanted) in [
+        ("1e20", "needs more than 64 bits"),
+        ("1e9", "iteration_limit: expected a whole number, got a number 1000000000.0"),
+        ("2.5", "iteration_limit: expected a whole number"),
+        ("5000000000", "iteration_limit: 5000000000 is more than 4294967295"),
+        ("-1", "iteration_limit: -1 is less than 1"),
+    ] {
+        pumice.write("a.yaml", yaml("a") + "iteration_limit: " + count + "\n");
+        let printed = pumice.run(&["check", "a.yaml"]);
+        assert!(printed.status == 2 && printed.err.contains(wanted), "{count}: {printed:?}");
+    }
+}
+
+#[test]
+fn many_brackets_are_refused_at_once() {
+    let pumice = Pumice::new();
+    let brackets = "[".repeat(20_000);
+    pumice.write("a.yaml", format!("a: {brackets}"));
+    pumice.write("b.yaml", &brackets);
+    pumice.write("c.json", &brackets);
+    pumice.write("ok.json", spec("a"));
+    pumice.run(&["apply", "ok.json"]);
+    let printed = pumice.run(&["check", "a.yaml", "b.yaml", "c.json"]);
+    assert!(printed.status == 2 && printed.err.contains("3 problems"), "{printed:?}");
+    assert!(
+        printed.err.contains("brackets are open at once") && printed.err.contains("recursion limit"),
+        "{printed:?}"
+    );
+    for body in [brackets.clone(), "{\"a\":".repeat(20_000)] {
+        let printed = pumice.feed(&["dispatch", "--file", "-"], body);
+        assert_eq!(printed.status, 2, "{printed:?}");
+    }
+    let printed = pumice.feed(&["template", "-"], format!("{{{{ {brackets} }}}}"));
+    assert_eq!(printed.status, 2, "{printed:?}");
+}
+
+#[test]
+fn messages_cut_what_is_long() {
+    let pumice = Pumice::new();
+    let long = "x".repeat(100_000);
+    pumice.write("a.json", spec("a"));
+    pumice.run(&["apply", "a.json"]);
+    pumice.write("b.json", spec("b").replace("null", "1, \"LONG\": 1").replace("LONG", &long));
+    pumice.write("c.json", spec("c").replace("\"w\"", &format!("\"{long}\"")));
+    let id = "y".repeat(200);
+    for printed in [
+        pumice.run(&["check", "b.json"]),
+        pumice.run(&["check", "c.json"]),
+        pumice.run(&["dispatch", &id]),
+        pumice.run(&["dispatch", &long]),
+        pumice.run(&["dispatch", "a", "--at", &long]),
+        pumice.run(&["dispatch", "a", "-d", &long]),
+        pumice.run(&["dispatch", "a", "-g", &format!("lava{long}=1")]),
+        pumice.run(&["dispatch", "a", "-g", &long]),
+        pumice.run(&["runs", "show", &long]),
+        pumice.run(&["jobs", "show", &id]),
+        pumice.feed(&["dispatch", "--file", "-"], format!("a {long}\n")),
+        pumice.feed(&["dispatch", "--file", "-"], format!("a --{long}\n")),
+        pumice.feed(&["dispatch", "--file", "-"], format!("{{\"job_id\": \"a\", \"{long}\": 1}}")),
+    ] {
+        assert_eq!(printed.status, 2);
+        assert!(
+            printed.err.len() < 1_000 && printed.err.contains('…'),
+            "{} {}",
+            printed.err.len(),
+            &printed.err[..200]
+        );
+    }
+}
+
+#[test]
+fn a_shells_count_of_letters_is_explained() {
+    let pumice = Pumice::new();
+    let job = json!({ "job_id": "a", "type": "cmd", "worker": "w", "payload": "sh -c 'echo ${#X}'" });
+    pumice.write("a.json", job.to_string());
+    let printed = pumice.run(&["check", "a.json"]);
+    assert!(printed.status == 2 && printed.err.contains("{# begins a comment"), "{printed:?}");
+}
+
+#[test]
+fn homes_that_are_no_folders_are_told_from_those_without_a_realm() {
+    let pumice = Pumice::new();
+    pumice.write("file", "x");
+    std::os::unix::fs::symlink("/nowhere/at/all", pumice.path().join("dangling")).expect("a link");
+    for (home, wanted) in [
+        ("file", "it is a file, not a folder"),
+        ("dangling", "a link that leads nowhere"),
+        ("none", "there is no realm"),
+    ] {
+        for command in [&["jobs", "list"][..], &["dispatch", "a"]] {
+            let printed = pumice.run(&[&["--home", home], command].concat());
+            assert!(printed.status >= 2 && printed.err.contains(wanted), "{home}: {printed:?}");
+        }
+    }
+    pumice.write("a.json", spec("a"));
+    assert!(pumice.run(&["--home", "file", "apply", "a.json"]).err.contains("it is a file"));
+    assert!(pumice.run(&["--home", "dangling", "apply", "a.json"]).err.contains("leads nowhere"));
+}

@@ -1,0 +1,308 @@
+//! Warnings: valid but probably unintended.
+
+use serde_json::{Value, json};
+
+use crate::pumice::Pumice;
+
+fn job(id: &str, more: &Value) -> Value {
+    let mut job =
+        json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "date" });
+    job.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+    job
+}
+
+fn steps(id: &str, kind: &str, payload: &Value) -> Value {
+    job(id, &json!({ "type": kind, "payload": payload }))
+}
+
+/// The names and texts of the warnings about these jobs.
+fn warnings(pumice: &Pumice, jobs: &Value) -> Vec<(String, String)> {
+    pumice.write("jobs.json", jobs.to_string());
+    let printed = pumice.run(&["check", "jobs.json", "-o", "json", "-q"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    let told = printed.json()["warnings"].as_array().cloned().expect("warnings");
+    let text = |told: &Value, name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    told.iter()
+        .map(|told| {
+            let line = format!("{}: {} ({})", text(told, "path"), text(told, "message"), text(told, "hint"));
+            (text(told, "name"), line)
+        })
+        .collect()
+}
+
+#[test]
+fn one_job_is_warned_of_by_name() {
+    let pumice = Pumice::new();
+    let params = |more: Value| json!({ "parameters": more });
+    for (name, jobs, wanted) in [
+        (
+            "not-enabled",
+            json!([{ "job_id": "a", "type": "log", "worker": "w", "payload": null }]),
+            "enabled: not given",
+        ),
+        ("unused-schedule", json!([job("a", &json!({ "schedule": "0 3 * * *" }))]), "schedule: "),
+        ("zero-timeout", json!([job("a", &json!({ "timeout": 0 }))]), "timeout: a timeout of 0"),
+        (
+            "zero-timeout",
+            json!([job("a", &params(json!({ "timeout": "0s" })))]),
+            "parameters.timeout: a timeout of 0",
+        ),
+        (
+            "timeout-above-command",
+            json!([job("a", &json!({ "timeout": "1h", "parameters": { "timeout": "5m" } }))]),
+            "parameters.timeout: the command is stopped after 5m, before the 1h",
+        ),
+        (
+            "globals-not-rendered",
+            json!([job("a", &json!({ "globals": { "day": "{{ start }}" } }))]),
+            "globals.day: ",
+        ),
+        (
+            "unknown-variable",
+            json!([job("a", &json!({ "payload": "echo {{globls.x}}" }))]),
+            "did you mean \"globals\"?",
+        ),
+        (
+            "unknown-variable",
+            json!([job("a", &params(json!({ "args": ["{{ nope }}"] })))]),
+            "parameters.args[0]: ",
+        ),
+        (
+            "unknown-variable",
+            json!([job("a", &params(json!({ "env": { "X": "{{ nope }}" } })))]),
+            "parameters.env.X: ",
+        ),
+        (
+            "unknown-variable",
+            json!([job("a", &json!({ "on_fail": [{ "action": "log", "message": "{{ reslt }}" }] }))]),
+            "on_fail[0].message: unknown variable \"reslt\" (did you mean \"result\"?)",
+        ),
+        (
+            "environment-name",
+            json!([job("a", &params(json!({ "env": { "A=B": "1" } })))]),
+            "no environment can hold",
+        ),
+        (
+            "environment-name",
+            json!([job("a", &params(json!({ "env": { "": "1" } })))]),
+            "no environment can hold",
+        ),
+        ("shell-sign", json!([job("a", &json!({ "payload": "rm *.csv" }))]), "payload: * means nothing here"),
+        ("shell-sign", json!([job("a", &json!({ "payload": "ls ~/x" }))]), "payload: ~ means nothing here"),
+        (
+            "shell-sign",
+            json!([job("a", &json!({ "payload": "echo $HOME" }))]),
+            "payload: $HOME means nothing",
+        ),
+        ("shell-sign", json!([job("a", &json!({ "payload": "a | b" }))]), "payload: | means nothing"),
+        (
+            "relative-program",
+            json!([job("a", &json!({ "payload": "./load.sh x" }))]),
+            "which is empty at first",
+        ),
+        (
+            "shell-comment",
+            json!([job("a", &json!({ "payload": "sh -c 'echo ${#A} #}'" }))]),
+            "payload: {# of ${#",
+        ),
+        (
+            "look-alike",
+            json!([job("etl/load", &json!({})), job("Etl/Load", &json!({}))]),
+            "looks like the other job \"etl/load\"",
+        ),
+        (
+            "look-alike",
+            json!([job("etl/load", &json!({})), job("еtl/load", &json!({}))]),
+            "it has U+0435 where the other has U+0065",
+        ),
+    ] {
+        let told = warnings(&pumice, &jobs);
+        assert_eq!(told.len(), 1, "{jobs}: {told:?}");
+        assert!(told[0].0 == name && told[0].1.contains(wanted), "{jobs}: {told:?}");
+    }
+}
+
+#[test]
+fn jobs_together_are_warned_of_by_name() {
+    let pumice = Pumice::new();
+    let leaf = |id: &str| job(id, &json!({}));
+    let items = |count: u32, more: Value| {
+        let mut parameters = json!({ "foreach": { "type": "range", "stop": count } });
+        parameters.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        job("top", &json!({ "type": "foreach", "payload": "load", "parameters": parameters }))
+    };
+    let starts = |id: &str| json!({ "on_success": [{ "action": "dispatch", "job_id": id }] });
+    for (name, jobs, wanted) in [
+        (
+            "unknown-job",
+            json!([leaf("load"), steps("top", "chain", &json!(["load", "laod"]))]),
+            "payload: there is no job \"laod\" (did you mean \"load\"?)",
+        ),
+        (
+            "unknown-job",
+            json!([leaf("load"), steps("top", "dag", &json!({ "load": "laod" }))]),
+            "there is no job \"laod\"",
+        ),
+        (
+            "unknown-job",
+            json!([leaf("load"), steps("top", "dispatch", &json!("load, laod"))]),
+            "there is no job \"laod\"",
+        ),
+        ("unknown-job", json!([steps("top", "foreach", &json!("load")),]), "there is no job \"load\""),
+        (
+            "unknown-job",
+            json!([job("a", &starts("laod")), job("load", &starts("a"))]),
+            "on_success[0].job_id: there is no job \"laod\"",
+        ),
+        (
+            "other-worker",
+            json!([job("load", &json!({ "worker": "gpu" })), steps("top", "chain", &json!("load"))]),
+            "for worker gpu, not core",
+        ),
+        (
+            "circle",
+            json!([steps("a", "chain", &json!("b")), steps("b", "chain", &json!("a"))]),
+            "in a circle: a > b > a (it fails",
+        ),
+        (
+            "circle",
+            json!([
+                steps("a", "chain", &json!("b")),
+                steps("b", "dag", &json!({ "c": null })),
+                steps("c", "dispatch", &json!("a"))
+            ]),
+            "a > b > c > a (it is stopped after 32 levels)",
+        ),
+        (
+            "circle",
+            json!([job("a", &starts("b")), job("b", &starts("a"))]),
+            "on_success[0].job_id: the jobs run each other",
+        ),
+        ("circle", json!([job("a", &starts("a"))]), "in a circle: a > a (a job may not start itself"),
+        (
+            "too-many-items",
+            json!([leaf("load"), items(11, json!({}))]),
+            "parameters.foreach: more than 10 items",
+        ),
+        (
+            "too-many-items",
+            json!([leaf("load"), items(3, json!({ "limit": 26 }))]),
+            "parameters.limit: 26 is more than the realm's",
+        ),
+        (
+            "never-started",
+            json!([leaf("load"), leaf("lost"), steps("top", "chain", &json!("load"))]),
+            "job_id: no job, action or schedule",
+        ),
+    ] {
+        let mut jobs = jobs;
+        // A foreach needs its items.
+        for job in jobs.as_array_mut().expect("jobs").iter_mut().filter(|job| job["type"] == "foreach") {
+            if job["parameters"].is_null() {
+                job["parameters"] = json!({ "foreach": { "type": "range", "stop": 1 } });
+            }
+        }
+        let told = warnings(&pumice, &jobs);
+        assert_eq!(told.len(), 1, "{jobs}: {told:?}");
+        assert!(told[0].0 == name && told[0].1.contains(wanted), "{jobs}: {told:?}");
+    }
+    let mut locked = steps("a", "chain", &json!("b"));
+    locked["overlap"] = "queue".into();
+    let told = warnings(&pumice, &json!([locked, steps("b", "chain", &json!("a"))]));
+    assert!(told.len() == 1 && told[0].1.contains("meets the lock that a run above it holds"), "{told:?}");
+}
+
+#[test]
+fn the_realm_that_is_there_counts() {
+    let pumice = Pumice::new();
+    let realm = json!({ "realm": "test", "config": { "FOREACH_LIMIT": 20 }, "on_fail": [{ "action": "dispatch", "job_id": "alert" }] });
+    let there = json!([realm, job("load", &json!({})), job("alert", &json!({}))]);
+    pumice.write("there.json", there.to_string());
+    let applied = pumice.run(&["apply", "there.json"]);
+    assert!(
+        applied.status == 0 && applied.err.contains("[1].job_id: no job, action or schedule"),
+        "{applied:?}"
+    );
+    assert!(!applied.err.contains("[2]"), "the realm's action starts it: {applied:?}");
+    let parameters = json!({ "foreach": { "type": "range", "stop": 20 } });
+    let each = job("each", &json!({ "type": "foreach", "payload": "load", "parameters": parameters }));
+    let told = warnings(&pumice, &json!([each, steps("top", "chain", &json!(["load", "Load"]))]));
+    assert!(told.len() == 1 && told[0].1.contains("did you mean \"load\"?"), "{told:?}");
+    let told = warnings(&pumice, &json!([job("LOAD", &json!({ "type": "log", "payload": null }))]));
+    assert!(told.iter().any(|(name, _)| name == "look-alike"), "{told:?}");
+    // What is there already is not told of.
+    assert!(told.iter().all(|(_, told)| !told.contains("alert")), "{told:?}");
+    let realm = json!({ "realm": "test", "on_fail": [{ "action": "dispatch", "job_id": "alrt" }] });
+    let told = warnings(&pumice, &json!([realm]));
+    assert!(
+        told.len() == 1
+            && told[0].1.contains("on_fail[0].job_id: there is no job \"alrt\" (did you mean \"alert\"?)"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn strict_refuses_what_there_are_warnings_about() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job("a", &json!({ "payload": "a | b" })).to_string());
+    for command in ["check", "apply"] {
+        let printed = pumice.run(&[command, "--strict", "jobs.json"]);
+        assert_eq!(printed.status, 2, "{printed:?}");
+        assert!(
+            printed.err.contains("1 warning, and --strict allows none")
+                && printed.err.contains("[shell-sign]"),
+            "{printed:?}"
+        );
+        assert!(!pumice.path().join(".pumice").exists());
+    }
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+}
+
+#[test]
+fn warnings_are_silenced_by_name_where_they_stand() {
+    let pumice = Pumice::new();
+    let yaml = |id: &str, comment: &str| {
+        format!("job_id: {id}\ntype: cmd\nworker: w\nenabled: true\npayload: rm *.csv{comment}\n")
+    };
+    let count = |name: &str, text: &str| {
+        pumice.write(name, text);
+        let printed = pumice.run(&["check", "--strict", name]);
+        printed.err.matches("[shell-sign]").count()
+    };
+    assert_eq!(count("a.yaml", &yaml("a", "")), 1);
+    assert_eq!(count("a.yaml", &yaml("a", "  # pumice: allow shell-sign")), 0);
+    assert_eq!(count("a.yaml", &format!("# pumice: allow shell-sign, circle\n{}", yaml("a", ""))), 0);
+    assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: shell-sign")), 0);
+    assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: [shell-sign]")), 0);
+    assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: circle")), 1);
+    let two = format!("{}---\n{}", yaml("a", " # pumice: allow shell-sign"), yaml("b", ""));
+    assert_eq!(count("a.yaml", &two), 1);
+    let allowed = job("a", &json!({ "payload": "rm *", "x-allow": ["shell-sign"] }));
+    assert_eq!(count("a.json", &allowed.to_string()), 0);
+    let printed = pumice.run(&["run", "--jobs", "a.json", "a"]);
+    assert!(!printed.err.contains("warning"), "{printed:?}");
+    pumice.write("a.yaml", yaml("a", " # pumice: allow shel-sign"));
+    let printed = pumice.run(&["check", "a.yaml"]);
+    assert!(
+        printed.err.contains(
+            "there is no warning \"shel-sign\" to allow (did you mean \"shell-sign\"?) [unknown-warning]"
+        ),
+        "{printed:?}"
+    );
+}
+
+#[test]
+fn every_warning_is_in_the_guide() {
+    let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    for name in pumice_core::job_type::WARNINGS {
+        assert!(guide.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn examples_have_no_warnings() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs");
+    let printed = Pumice::new().run(&["check", "--strict", &examples.display().to_string()]);
+    assert_eq!(printed.status, 0, "{}", printed.err);
+}

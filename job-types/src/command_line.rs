@@ -1,0 +1,214 @@
+//! Warnings about a command line: signs that only a shell acts on, and what a command cannot have.
+
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::text::quoted;
+use serde_json::Value;
+
+/// Programs that are shells themselves, and read `$X` in what they are given.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "ash"];
+/// Signs of a shell that stand by themselves.
+const SIGNS: [&str; 7] = ["||", "&&", "&", ">>", "2>", "2>&1", "|&"];
+
+/// Warnings about the command line of a payload.
+pub(crate) fn advise(line: &str) -> Vec<Problem> {
+    let path = JsonPath::root().field("payload");
+    let words = shlex::split(line).unwrap_or_default();
+    let program = words.first().map(String::as_str).unwrap_or_default();
+    let mut advice = Vec::new();
+    if let Some(sign) = shell_sign(line, &words) {
+        let message = format!("{sign} means nothing here: no shell runs the command");
+        advice.push(
+            Problem::warning("shell-sign", path.clone(), message).with_hint("for a shell, say sh -c '…'"),
+        );
+    }
+    if program.contains('/')
+        && !program.starts_with('/')
+        && !program.contains("{{")
+        && !program.starts_with('~')
+    {
+        let message =
+            format!("{} is looked for in the directory of the run, which is empty at first", quoted(program));
+        let told = Problem::warning("relative-program", path, message);
+        advice.push(told.with_hint("give the whole path of the program"));
+    }
+    advice
+}
+
+/// The first shell sign of a command line that is neither quoted nor part of a template.
+fn shell_sign(line: &str, words: &[String]) -> Option<String> {
+    let assigned = words.first().and_then(|word| word.split_once('=')).filter(|(name, _)| is_variable(name));
+    if let Some((name, _)) = assigned {
+        return Some(format!("{name}= before the program"));
+    }
+    let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word)).unwrap_or_default();
+    // A shell reads variables in what it is given; within single quotes they are meant as they stand.
+    let is_left = |quote: Option<char>| match quote {
+        None => true,
+        Some(quote) => quote == '"' && !SHELLS.contains(&program),
+    };
+    let (mut quote, mut escaped, mut template) = (None, false, 0_usize);
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        let rest = &line[at..];
+        if template > 0 {
+            template = if rest.starts_with("}}") || rest.starts_with("%}") { 0 } else { template };
+        } else if escaped {
+            escaped = false;
+        } else {
+            match c {
+                _ if rest.starts_with("{{") || rest.starts_with("{%") => template = 1,
+                '\\' if quote != Some('\'') => escaped = true,
+                '\'' | '"' if quote.is_none() => quote = Some(c),
+                '\'' | '"' if quote == Some(c) => quote = None,
+                '$' if begins_variable(&rest[1..]) && is_left(quote) => {
+                    return rest.split(|c: char| c.is_whitespace() || c == '"').next().map(str::to_owned);
+                }
+                '*' | '|' | ';' | '<' | '>' | '`' if quote.is_none() => return Some(c.to_string()),
+                '~' if quote.is_none() && before.is_whitespace() => return Some(c.to_string()),
+                _ => {}
+            }
+        }
+        before = c;
+    }
+    let sign = SIGNS
+        .iter()
+        .find(|sign| words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign));
+    sign.map(ToString::to_string)
+}
+
+fn begins_variable(rest: &str) -> bool {
+    rest.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '{' | '('))
+}
+
+/// Whether a shell may have a variable of this name.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Warnings about names that no environment can hold, or no shell can read.
+pub(crate) fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
+    let path = JsonPath::root().field("parameters").field("env");
+    let bad = names.filter(|name| !is_variable(name) && !name.contains("{{"));
+    bad.map(|name| {
+        let message = match name.is_empty() || name.contains(['=', '\0']) {
+            true => format!("no environment can hold a variable {}", quoted(name)),
+            false => format!("no shell can read a variable {}", quoted(name)),
+        };
+        let told = Problem::warning("environment-name", path.field(name), message);
+        told.with_hint("letters, digits and _, and no digit first")
+    })
+    .collect()
+}
+
+/// Warnings about texts in which a shell's `${#X}` begins a template comment.
+pub(crate) fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
+    match value {
+        Value::String(text) => text
+            .contains("${#")
+            .then(|| {
+                let message = "{# of ${# begins a comment of the template: what follows up to #} is left out";
+                let told = Problem::warning("shell-comment", path.clone(), message);
+                told.with_hint("write ${{ '{#' }}X} for a shell's ${#X}, or say jinja: false")
+            })
+            .into_iter()
+            .collect(),
+        Value::Array(items) => {
+            let found =
+                items.iter().enumerate().map(|(index, item)| advise_comments(item, &path.item(index)));
+            found.flatten().collect()
+        }
+        Value::Object(fields) => {
+            fields.iter().flat_map(|(name, item)| advise_comments(item, &path.field(name))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(line: &str) -> Vec<String> {
+        advise(line).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_only_a_shell_does_is_told() {
+        for (line, sign) in [
+            ("cat a | wc -l", "|"),
+            ("cat a|wc -l", "|"),
+            ("a && b", "&&"),
+            ("a &", "&"),
+            ("a; b", ";"),
+            ("a > b", ">"),
+            ("a 2>&1", ">"),
+            ("a <b", "<"),
+            ("rm *.csv", "*"),
+            ("ls ~", "~"),
+            ("ls ~/x", "~"),
+            ("~/bin/x", "~"),
+            ("echo $HOME", "$HOME"),
+            ("echo \"$HOME/x\"", "$HOME/x"),
+            ("echo ${X}", "${X}"),
+            ("echo $(date)", "$(date)"),
+            ("echo `date`", "`"),
+            ("sh x.sh *.csv", "*"),
+            ("A=1 env", "A= before the program"),
+        ] {
+            let told = told(line);
+            let wanted = format!("payload: {sign} means nothing here: no shell runs the command");
+            assert!(told.len() == 1 && told[0].starts_with(&wanted), "{line}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_as_it_stands_is_left_alone() {
+        for line in [
+            "cut -d '|' -f 1 a",
+            "sh -c 'cat a | wc -l; echo $X *'",
+            "/bin/bash -c \"echo $X | wc > y\"",
+            "find . -name \\*.csv -exec x {} \\;",
+            "awk '{print $1}' a~b",
+            "psql -c \"select $1\"",
+            "echo \"{{ globals.x | upper }}\" {{globals.y>1}}",
+            "curl http://x/?a=1&b=2",
+            "x --min=3 a~",
+            "{{globals.dir}}/x",
+            "/opt/x/y",
+            "",
+        ] {
+            assert_eq!(told(line), [] as [&str; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn programs_of_an_empty_directory_are_told() {
+        for line in ["./x.sh a", "bin/x", "../x"] {
+            assert!(told(line)[0].contains("which is empty at first"), "{line}");
+        }
+    }
+
+    #[test]
+    fn impossible_names_of_variables_are_told() {
+        let told = |name: &str| advise_environment([name].into_iter()).first().map(ToString::to_string);
+        for (name, wanted) in [
+            ("", "no environment"),
+            ("A=B", "no environment"),
+            ("A B", "no shell"),
+            ("1A", "no shell"),
+            ("A-B", "no shell"),
+        ] {
+            assert!(told(name).is_some_and(|told| told.contains(wanted)), "{name}");
+        }
+        assert!(told("A_1").is_none() && told("_x").is_none());
+    }
+
+    #[test]
+    fn comments_of_templates_in_shell_texts_are_told() {
+        let value = json!(["x", { "y": "${#A} and ${#B#}" }]);
+        let told = advise_comments(&value, &JsonPath::root().field("args"));
+        assert!(told.len() == 1 && told[0].to_string().starts_with("args[1].y: {# of ${#"), "{told:?}");
+    }
+}
