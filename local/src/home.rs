@@ -162,10 +162,12 @@ impl Home {
     /// # Errors
     /// [`HomeError`] when there is no realm in the folder, it cannot be read, or it holds another realm.
     pub async fn open_to_read(path: &Path, realm: Option<&RealmName>) -> Result<Self, HomeError> {
-        let file = path.join("pumice.db");
+        let file = path.join(STORE);
         check_folder(path)?;
-        if !file.exists() {
-            return Err(HomeError::Missing(path.to_owned()));
+        match std::fs::metadata(&file) {
+            Err(_) => return Err(HomeError::Missing(path.to_owned())),
+            Ok(found) if found.len() == 0 => return Err(HomeError::Empty(file)),
+            Ok(_) => {}
         }
         let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
         let database = Database::open_to_read(&file, &path)?;

@@ -137,9 +137,7 @@ fn cancelled_run_and_stopped_service_leave_nothing_running() {
                 assert!(!is_alive(&sleep), "something is alive after a cancel");
             }
             "stop" => {
-                server.signal("TERM");
-                server.signal("TERM");
-                server.end();
+                assert_eq!(server.end_by("TERM"), 0);
                 assert!(!is_alive(&sleep), "something is alive after the service was stopped");
             }
             _ => {

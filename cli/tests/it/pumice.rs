@@ -124,6 +124,20 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Sends a signal until it ends.
+    pub(crate) fn end_by(mut self, name: &str) -> i32 {
+        let mut ended = None;
+        wait_until(|| {
+            ended = self.0.try_wait().expect("an end");
+            if ended.is_none() {
+                // It may end before this reaches it.
+                let _ = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+            }
+            ended.is_some()
+        });
+        ended.and_then(|ended| ended.code()).unwrap_or(-1)
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> i32 {
         self.0.wait().expect("an end").code().unwrap_or(-1)
