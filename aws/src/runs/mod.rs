@@ -121,7 +121,7 @@ impl RunStore for Store {
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });
-            RunSpec { job: Arc::default(), rendered: None }
+            RunSpec { job: Arc::default(), rendered: None, anew: false }
         });
         Ok(Some((run, spec)))
     }

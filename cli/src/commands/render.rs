@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::SubsecRound;
 use pumice_core::Timestamp;
 use pumice_core::engine::Dispatcher;
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
+use pumice_core::spec::RenderAt;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_template::{Context, Renderer, Value as TemplateValue, Zone};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use super::{given, instant, registry};
 use crate::args::{Format, Global, Moment, Render, Template};
 use crate::failure::Failure;
 use crate::files::{self, parse_file, read_text};
-use crate::output::{print, write_raw};
+use crate::output::{note, print, write_raw};
 use crate::realm::Realm;
 use crate::yaml::Part;
 
@@ -28,7 +30,7 @@ fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
         },
     };
     let now = moment.now.as_deref().map(|text| instant("--now", text, zone)).transpose()?;
-    Ok((now.unwrap_or_else(|| SystemClock.now()), zone))
+    Ok((now.unwrap_or_else(|| SystemClock.now().trunc_subsecs(0)), zone))
 }
 
 /// Shows payload and parameters of a job as they would run.
@@ -57,10 +59,27 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
         let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
         Failure::Wrong(format!("job {}: {error}\n{lines}", options.job).trim_end().to_owned())
     })?;
+    if let Some(Ok(job)) = realm.jobs().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten() {
+        note(global, &[about(&dispatcher.rendering(&job))]);
+    }
     let value = json!({ "payload": rendered.payload, "parameters": rendered.parameters });
     match global.output {
         Format::Yaml => print(Format::Yaml, &value, Vec::new),
         _ => print(Format::Json, &value, Vec::new),
+    }
+}
+
+/// When a job is rendered, and why then.
+fn about((at, named): &(RenderAt, Option<String>)) -> String {
+    match (at, named) {
+        (RenderAt::Dispatch, _) => "rendered at dispatch".to_owned(),
+        (RenderAt::Run, _) => "rendered at the start of each attempt".to_owned(),
+        (RenderAt::Auto, None) => {
+            "rendered at dispatch: it names nothing that changes until the start".to_owned()
+        }
+        (RenderAt::Auto, Some(name)) => {
+            format!("rendered anew at the start of each attempt: it names {name}")
+        }
     }
 }
 

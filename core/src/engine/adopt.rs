@@ -50,7 +50,7 @@ impl Dispatcher {
         run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
             .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
         run.lineage = lineage;
-        let spec = RunSpec { job: job.document.clone(), rendered: None };
+        let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
         let making = [(NewRun { run, spec }, None)];
         let created = self.site().ports.runs.create(&making).await?.pop().unwrap_or_default();
         let [(NewRun { run, spec }, _)] = making;
@@ -88,7 +88,7 @@ impl Dispatcher {
             until: now,
         };
         let run = self.decide_new(run, input);
-        let spec = RunSpec { job: Arc::default(), rendered: None };
+        let spec = RunSpec { job: Arc::default(), rendered: None, anew: false };
         // One that is there already tells what became of it.
         self.site().ports.runs.create(&[(NewRun { run, spec }, None)]).await?;
         Ok(reason)

@@ -93,7 +93,7 @@ impl Engine {
                 }
             }
         };
-        let own = spec.rendered.is_none().then(|| rendered.clone());
+        let own = spec.rendered_for_good().is_none().then(|| rendered.clone());
         Ok(match conclude(ended, cancel.is_stopped()) {
             Concluded::Ended(outcome) => Attempted::Ended(outcome, own),
             Concluded::Lost => Attempted::Lost,
@@ -121,7 +121,7 @@ impl Engine {
         job: &JobSpec,
         templates: &Templates,
     ) -> Result<Rendered, JobError> {
-        if let Some(rendered) = &spec.rendered {
+        if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
         match self.registry.job_type(&job.fields.r#type) {

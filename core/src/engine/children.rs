@@ -72,8 +72,8 @@ impl<'a> Place<'a> {
         let Place { engine, invocation, cancel, grip, .. } = self;
         let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
-        let rendered = engine.dispatcher.render_now(&run, &job, &realm).await?;
-        let spec = RunSpec { job: job.document.clone(), rendered };
+        let (rendered, anew) = engine.dispatcher.render_now(&run, &job, &realm).await?;
+        let spec = RunSpec { job: job.document.clone(), rendered, anew };
         // A child that must have its job's lock is made first and claimed then, as any other run.
         let first = match run.overlap {
             Overlap::Allow => match engine.verdict(&run, &job).await? {

@@ -13,7 +13,9 @@ use super::same::same;
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunId, RunKey};
-use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
+use crate::job_type::{
+    DispatchError, JobError, Origin, Registry, Rendered, Site, Templates, names_what_changes,
+};
 use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::request::DispatchRequest;
@@ -209,12 +211,15 @@ impl Dispatcher {
         }
         run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
-            let spec = RunSpec { job: job.document.clone(), rendered: None };
+            let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });
         }
-        let rendered = self.render_now(&run, &job, realm).await?;
+        let (rendered, anew) = self.render_now(&run, &job, realm).await?;
         let first = self.first_message(&mut run, &job, request, origin, now)?;
-        Ok(Prepared { new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered } }, first })
+        Ok(Prepared {
+            new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered, anew } },
+            first,
+        })
     }
 
     /// Payload and parameters as they would run at `start`, with nothing recorded or sent.
@@ -325,24 +330,48 @@ impl Dispatcher {
         RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
 
-    /// Renders at dispatch, unless the job is to be rendered at its start. A template that fails is
-    /// left to the worker: its attempt fails, is recorded and has its actions.
+    /// Renders at dispatch, unless the job is to be rendered at its start alone; tells whether it is rendered anew then. A
+    /// template that fails is left to the worker: its attempt fails, is recorded and has its actions.
     pub(super) async fn render_now(
         &self,
         run: &Run,
         job: &JobSpec,
         realm: &RealmSpec,
-    ) -> Result<Option<Rendered>, StoreError> {
-        let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok(None) };
-        if job.fields.render_at == Some(RenderAt::Run) || self.is_foreign(&job.fields.worker) {
-            return Ok(None);
+    ) -> Result<(Option<Rendered>, bool), StoreError> {
+        let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok((None, false)) };
+        let render_at = self.render_at(job);
+        if render_at == RenderAt::Run || self.is_foreign(&job.fields.worker) {
+            return Ok((None, false));
         }
         let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
         if secret {
-            return Ok(None);
+            return Ok((None, false));
         }
-        Ok(job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok())
+        let rendered = job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok();
+        let anew = rendered.is_some() && render_at == RenderAt::Auto && rendered_anew_for(job).is_some();
+        Ok((rendered, anew))
     }
+
+    /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
+    fn render_at(&self, job: &JobSpec) -> RenderAt {
+        job.fields.render_at.unwrap_or(self.site.settings.render_at)
+    }
+
+    /// When a job is rendered, and what it names, if anything, for which it is rendered anew at each start.
+    #[must_use]
+    pub fn rendering(&self, job: &JobSpec) -> (RenderAt, Option<String>) {
+        match self.render_at(job) {
+            RenderAt::Auto => (RenderAt::Auto, rendered_anew_for(job)),
+            other => (other, None),
+        }
+    }
+}
+
+/// What a job's templates name that may change until its run starts, if anything.
+fn rendered_anew_for(job: &JobSpec) -> Option<String> {
+    names_what_changes(
+        std::iter::once(&job.fields.payload).chain(job.fields.parameters.iter().flat_map(|map| map.values())),
+    )
 }
 
 /// The error that names a job which does not exist, and the one that may have been meant.

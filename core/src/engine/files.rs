@@ -69,12 +69,12 @@ impl SharedFiles {
         if !self.carried {
             return Ok(());
         }
-        let place = match &*self.files() {
-            Files::Elsewhere(place) => place.clone(),
-            Files::None | Files::Here => {
-                // Whatever a step leaves from now on is here.
-                return self.come_here();
-            }
+        // Taken apart, so that the lock is free again.
+        let known = self.files().clone();
+        let Files::Elsewhere(place) = known else {
+            // Whatever a step leaves from now on is here.
+            self.come_here();
+            return Ok(());
         };
         let fresh = job.fields.work_dir == Some(WorkDirs::Fresh);
         let lost = |why: &str| {
@@ -93,12 +93,12 @@ impl SharedFiles {
                 }
             }
         }
-        self.come_here()
+        self.come_here();
+        Ok(())
     }
 
-    fn come_here(&self) -> Result<(), JobError> {
+    fn come_here(&self) {
         *self.files() = Files::Here;
-        Ok(())
     }
 
     /// Where the files are, for a record that is about to be written. With `keep` the run goes on in another
@@ -111,10 +111,11 @@ impl SharedFiles {
         run: &Run,
         keep: bool,
     ) -> Option<WorkPlace> {
-        match &*self.files() {
+        let known = self.files().clone();
+        match known {
             _ if !self.carried => return None,
             Files::None => return None,
-            Files::Elsewhere(place) => return Some(place.clone()),
+            Files::Elsewhere(place) => return Some(place),
             Files::Here => {}
         }
         let folder: PathBuf = work_dir.made_path().filter(|folder| holds_something(folder))?.to_owned();

@@ -1,5 +1,6 @@
 //! Puts together what a run's templates see.
 
+use chrono::SubsecRound;
 use serde_json::{Map, Value};
 
 use super::dispatch::Dispatcher;
@@ -20,13 +21,15 @@ impl Dispatcher {
         start: Timestamp,
     ) -> Result<(Scene, bool), StoreError> {
         let (state, secret) = self.state(job).await?;
+        // As lava's times are (lava guide, Jinja Rendering): names and literals are made of them.
+        let start = start.trunc_subsecs(0);
         let lineage = run.lineage.as_ref();
         let itself = || run.job_id.clone();
         let lava = LavaGlobals {
             master_job_id: lineage.map_or_else(itself, |l| l.master_job_id.clone()),
-            master_start: lineage.map_or(start, |l| l.master_start),
+            master_start: lineage.map_or(start, |l| l.master_start.trunc_subsecs(0)),
             parent_job_id: lineage.map_or_else(itself, |l| l.parent_job_id.clone()),
-            parent_start: lineage.map_or(start, |l| l.parent_start),
+            parent_start: lineage.map_or(start, |l| l.parent_start.trunc_subsecs(0)),
             iteration: run.attempt,
             foreach_index: run.foreach_index,
         };
@@ -37,7 +40,7 @@ impl Dispatcher {
             realm_name: self.site().realm.to_string(),
             state,
             run_id: run.run_id,
-            ts_dispatch: run.ts_dispatch,
+            ts_dispatch: run.ts_dispatch.trunc_subsecs(0),
             start,
             lava,
             zone,

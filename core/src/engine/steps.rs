@@ -170,7 +170,7 @@ impl Engine {
         };
         let looked_up = match self.rendered(spec, job, templates) {
             Ok(rendered) => composite.resolve(&context, &rendered).await.map(|resolved| {
-                let keep = resolved.is_some() || spec.rendered.is_none();
+                let keep = resolved.is_some() || spec.rendered_for_good().is_none();
                 (resolved.unwrap_or(rendered), keep)
             }),
             Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! Instants as people write them: ISO 8601, with or without a zone.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 
 use crate::Timestamp;
 use crate::text::quoted;
@@ -40,31 +40,116 @@ impl Instant {
 )]
 pub struct BadInstant(String);
 
-/// Reads `2026-03-01T15:05:06+11:00`, `2026-03-01 15:05Z`, `2026-03-01T15:05`, `2026-03-01`.
+/// Reads a time in any form of ISO 8601 that names a day: `2026-03-01T15:05:06+11:00`, `2026-03-01 15:05Z`, `2026-03-01`,
+/// the basic form `20260301T150506Z`, weeks (`2026-W09-7`) and ordinal days (`2026-060`), a comma for the fraction, and
+/// `T24:00` for the end of a day. Years are 0001 to 9999.
 ///
 /// # Errors
 /// [`BadInstant`] when the text is none of these.
 pub fn parse_instant(text: &str) -> Result<Instant, BadInstant> {
-    let bad = || BadInstant(text.to_owned());
-    let trimmed = text.trim();
-    if let Ok(date) = NaiveDate::parse_from_str(trimmed, "%Y-%m-%d") {
-        return date.and_hms_opt(0, 0, 0).map(Instant::Wall).ok_or_else(bad);
+    instant(text.trim()).ok_or_else(|| BadInstant(text.to_owned()))
+}
+
+fn instant(text: &str) -> Option<Instant> {
+    let (date, rest) = match text.find(['T', 't', ' ']) {
+        Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
+        None => (text, None),
+    };
+    let date = day(date)?;
+    let Some(rest) = rest else { return Some(Instant::Wall(date.and_hms_opt(0, 0, 0)?)) };
+    let (clock, offset) = match rest.find(['Z', 'z', '+', '-']) {
+        Some(at) => (rest.get(..at)?, Some(offset(rest.get(at..)?)?)),
+        None => (rest, None),
+    };
+    let wall = at_clock(date, clock)?;
+    let Some(offset) = offset else { return Some(Instant::Wall(wall)) };
+    let instant = wall.checked_sub_signed(offset)?.and_utc();
+    (1..=9999).contains(&instant.year()).then_some(Instant::Absolute(instant))
+}
+
+/// So many digits and nothing else, as a number.
+fn digits(text: &str, count: usize) -> Option<u32> {
+    let all = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if all { text.parse().ok() } else { None }
+}
+
+/// A calendar date, an ordinal date or a week date.
+fn day(text: &str) -> Option<NaiveDate> {
+    let year = i32::try_from(digits(text.get(..4)?, 4)?).ok().filter(|year| *year > 0)?;
+    let rest = text.get(4..)?;
+    let (rest, dashed) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
+    if let Some(week) = rest.strip_prefix(['W', 'w']) {
+        let number = digits(week.get(..2)?, 2)?;
+        let weekday = match week.get(2..)? {
+            "" => 1,
+            rest => digits(if dashed { rest.strip_prefix('-')? } else { rest }, 1)?,
+        };
+        let weekday = weekday.checked_sub(1).filter(|day| *day < 7)?;
+        let weekday = chrono::Weekday::try_from(u8::try_from(weekday).ok()?).ok()?;
+        return NaiveDate::from_isoywd_opt(year, number, weekday)
+            .filter(|date| (1..=9999).contains(&date.year()));
     }
-    // One separator and one way to write UTC leave few forms to try.
-    let unified = trimmed.replacen(' ', "T", 1).replace(['z', 'Z'], "+00:00");
-    for format in
-        ["%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"]
+    match (rest.len(), dashed) {
+        (3, _) => NaiveDate::from_yo_opt(year, digits(rest, 3)?),
+        (4, false) => NaiveDate::from_ymd_opt(year, digits(rest.get(..2)?, 2)?, digits(rest.get(2..)?, 2)?),
+        (2, true) => NaiveDate::from_ymd_opt(year, digits(rest, 2)?, 1),
+        (5, true) => {
+            let (month, day) = rest.split_once('-')?;
+            NaiveDate::from_ymd_opt(year, digits(month, 2)?, digits(day, 2)?)
+        }
+        _ => None,
+    }
+}
+
+/// A time of a day: hours, and where wanted minutes, seconds and their fraction.
+fn at_clock(date: NaiveDate, text: &str) -> Option<NaiveDateTime> {
+    let (whole, fraction) = match text.find(['.', ',']) {
+        Some(at) => (text.get(..at)?, text.get(at + 1..)?),
+        None => (text, ""),
+    };
+    let parts: Vec<u32> = if whole.contains(':') {
+        whole.split(':').map(|part| digits(part, 2)).collect::<Option<_>>()?
+    } else {
+        let pairs = (0..whole.len()).step_by(2).map(|at| digits(whole.get(at..at + 2)?, 2));
+        pairs.collect::<Option<_>>()?
+    };
+    let (hour, minute, second) = match parts[..] {
+        [hour] => (hour, 0, 0),
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let has_fraction = text.len() > whole.len();
+    // Of minutes and hours a fraction is allowed too, and nobody writes it.
+    if has_fraction
+        && (parts.len() < 3 || fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()))
     {
-        if let Ok(instant) = DateTime::parse_from_str(&unified, format) {
-            return Ok(Instant::Absolute(instant.with_timezone(&Utc)));
-        }
+        return None;
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-        if let Ok(wall) = NaiveDateTime::parse_from_str(&unified, format) {
-            return Ok(Instant::Wall(wall));
-        }
+    let nanos: u32 = format!("{fraction:0<9.9}").parse().ok()?;
+    if (hour, minute, second, nanos) == (24, 0, 0, 0) {
+        return date.succ_opt().filter(|date| date.year() <= 9999)?.and_hms_opt(0, 0, 0);
     }
-    Err(bad())
+    date.and_hms_nano_opt(hour, minute, second, nanos)
+}
+
+/// What is added to UTC: `Z`, `+11`, `+1100` or `+11:00`.
+fn offset(text: &str) -> Option<TimeDelta> {
+    if matches!(text, "Z" | "z") {
+        return Some(TimeDelta::zero());
+    }
+    let (sign, rest) = (if text.starts_with('-') { -1 } else { 1 }, text.get(1..)?);
+    let (hours, minutes) = match rest.len() {
+        2 => (digits(rest, 2)?, 0),
+        4 => (digits(rest.get(..2)?, 2)?, digits(rest.get(2..)?, 2)?),
+        5 => {
+            let (hours, minutes) = rest.split_once(':')?;
+            (digits(hours, 2)?, digits(minutes, 2)?)
+        }
+        _ => return None,
+    };
+    let all = TimeDelta::minutes(sign * i64::from(hours * 60 + minutes));
+    (hours < 24 && minutes < 60).then_some(all)
 }
 
 #[cfg(test)]
@@ -81,6 +166,43 @@ mod tests {
         assert_eq!(utc("2026-03-01"), "2026-02-28T13:00:00+00:00");
         // 02:30 does not exist on 4 October 2026 in Sydney.
         assert_eq!(utc("2026-10-04T02:30"), "2026-10-03T16:30:00+00:00");
+        for (text, wanted) in [
+            ("20260301T150506Z", "2026-03-01T15:05:06+00:00"),
+            ("20260301T1505+1100", "2026-03-01T04:05:00+00:00"),
+            ("2026-03-01T15+11", "2026-03-01T04:00:00+00:00"),
+            ("2026-03-01t15:05:06,25z", "2026-03-01T15:05:06.250+00:00"),
+            ("2026-03-01T24:00Z", "2026-03-02T00:00:00+00:00"),
+            ("2026-W09-7T00:00Z", "2026-03-01T00:00:00+00:00"),
+            ("2026W097T00Z", "2026-03-01T00:00:00+00:00"),
+            ("2026-060T12:00:00Z", "2026-03-01T12:00:00+00:00"),
+            ("2026060T12Z", "2026-03-01T12:00:00+00:00"),
+            ("20190301", "2019-02-28T13:00:00+00:00"),
+            ("2026-03", "2026-02-28T13:00:00+00:00"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"),
+        ] {
+            assert_eq!(utc(text), wanted, "{text}");
+        }
+        for text in [
+            "+262142-12-31T00:00Z",
+            "10000-01-01",
+            "0000-01-01",
+            "9999-12-31T23:00-05:00",
+            "9999-12-31T24:00Z",
+            "2026",
+            "2026-03-01T24:01Z",
+            "2026-03-01T15:05:60Z",
+            "2026-03-01T15:05+24:00",
+            "2026-03-01T15:5Z",
+            "2026-03-01T",
+            "2026-03-01T15:05:06.Z",
+            "2026-366",
+            "2026-W54-1",
+            "2026-02-29",
+            "２０２６-03-01",
+            "2026-03-01T15.5Z",
+        ] {
+            assert!(parse_instant(text).is_err(), "{text}");
+        }
         for text in ["", "tomorrow", "2026-13-01", "15:05"] {
             assert!(parse_instant(text).is_err(), "{text}");
         }

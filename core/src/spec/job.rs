@@ -75,8 +75,11 @@ impl JsonSchema for Enabled {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum RenderAt {
-    /// By the dispatcher, with the values of that moment.
+    /// By the dispatcher, and anew at the start of each attempt where a template names something that may be different
+    /// by then.
     #[default]
+    Auto,
+    /// By the dispatcher, with the values of that moment.
     Dispatch,
     /// By the worker, at the start of each attempt.
     Run,
@@ -200,7 +203,7 @@ pub struct JobFields {
     /// Whether metrics are made for this job.
     #[serde(default)]
     pub cw_metrics: Option<bool>,
-    /// When templates are rendered: `dispatch` or `run`.
+    /// When templates are rendered: `auto`, `dispatch` or `run`.
     #[serde(default)]
     pub render_at: Option<RenderAt>,
     /// The IANA time zone of `start` and of the schedule; default: the worker's own.
@@ -322,4 +325,15 @@ pub struct RunSpec {
     /// Payload and parameters as rendered, where the dispatcher rendered them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered: Option<crate::job_type::Rendered>,
+    /// Whether they are rendered anew at the start of each attempt: what was rendered shows what was asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
+}
+
+impl RunSpec {
+    /// Payload and parameters as they were rendered for good; `None` where each start renders them.
+    #[must_use]
+    pub fn rendered_for_good(&self) -> Option<&crate::job_type::Rendered> {
+        self.rendered.as_ref().filter(|_| !self.anew)
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::job::RenderAt;
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::WorkerName;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub iteration_max_limit: u32,
     /// `JOB_LOCAL_TMPDIR`: whether `TMPDIR` of commands points into the run's work directory; yes.
     pub job_local_tmpdir: bool,
+    /// `RENDER_AT`: when jobs are rendered that do not say so themselves; `auto`.
+    pub render_at: RenderAt,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
@@ -50,6 +53,7 @@ impl Default for Settings {
             iteration_max_delay: Span::from_mins(5),
             iteration_max_limit: 10,
             job_local_tmpdir: true,
+            render_at: RenderAt::Auto,
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: 1024,
@@ -57,7 +61,7 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "CMD_TIMEOUT",
     "EVENT_TTL",
     "FOREACH_LIMIT",
@@ -66,6 +70,7 @@ const NAMES: [&str; 11] = [
     "ITERATION_MAX_DELAY",
     "ITERATION_MAX_LIMIT",
     "JOB_LOCAL_TMPDIR",
+    "RENDER_AT",
     "STATE_MAX_TTL",
     "STATE_TTL",
     "STDERR_SIZE",
@@ -191,6 +196,7 @@ impl Settings {
             "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
             "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?,
             "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
+            "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
             // lava counts from the start when positive; the end of stderr is what tells the reason.
@@ -203,6 +209,11 @@ impl Settings {
 
 fn span(value: &Value) -> Result<Span, String> {
     serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+}
+
+fn render_at(value: &Value) -> Result<RenderAt, String> {
+    serde_json::from_value(value.clone())
+        .map_err(|_| format!("expected auto, dispatch or run, got {}", show(value)))
 }
 
 fn count(value: &Value) -> Result<u32, String> {

@@ -114,7 +114,11 @@ fn new(run: Run) -> NewRun {
     let document = json!({ "job_id": run.job_id, "payload": { "of": run.key } });
     NewRun {
         run,
-        spec: RunSpec { job: Arc::new(document.as_object().cloned().unwrap_or_default()), rendered: None },
+        spec: RunSpec {
+            job: Arc::new(document.as_object().cloned().unwrap_or_default()),
+            rendered: None,
+            anew: false,
+        },
     }
 }
 

@@ -198,8 +198,9 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
         let step = u32::try_from(world.prng.below(1 << 20)).unwrap_or(0);
         new.run.key = parent.child(1, step);
     }
-    let at_run = new.spec.job.get("render_at").is_some_and(|at| at == "run");
-    if world.is(Mutant::RenderedOnce) && at_run && new.spec.rendered.is_none() {
+    let once = new.spec.job.get("render_at").is_some_and(|at| at == "dispatch");
+    if world.is(Mutant::RenderedOnce) && !once && new.spec.rendered_for_good().is_none() {
+        new.spec.anew = false;
         let mut payload = new.spec.job.get("payload").cloned().unwrap_or_default();
         payload["stamp"] = "1".into();
         new.spec.rendered = Some(Rendered { payload, parameters: serde_json::Map::new() });

@@ -41,7 +41,7 @@ pub(super) fn rendered(prng: &mut Prng) -> Setup {
     let mut setup = prng.pick(&[retry as fn(&mut Prng) -> Setup, single, chain, dag, nested])(prng);
     for job in &mut setup.jobs {
         job["payload"]["stamp"] = json!("{{ globals.lava.iteration }}");
-        job["render_at"] = json!(prng.pick(&["run", "run", "dispatch"]));
+        job["render_at"] = json!(prng.pick(&["run", "auto", "dispatch"]));
         job["iteration_limit"] = json!(prng.pick(&[1, 2, 3]));
     }
     setup

@@ -75,6 +75,7 @@ impl Audit {
     }
 }
 
+/// Whether the stamp, which names the attempt, is rendered anew for each: unless the job says `dispatch`.
 fn at_run(document: &serde_json::Map<String, Value>) -> bool {
-    document.get("render_at").and_then(Value::as_str) == Some("run")
+    document.get("render_at").and_then(Value::as_str) != Some("dispatch")
 }
