@@ -12,6 +12,7 @@ mod processes;
 mod pumice;
 mod readers;
 mod reasons;
+mod rendering;
 mod run;
 mod serve;
 mod specs;

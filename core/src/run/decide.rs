@@ -361,8 +361,13 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         return Ok(Decision { run: next, wake, lock: None });
     }
     next.epoch += 1;
-    let given = "cancelled; the worker of lava's own that it was given to may run it all the same";
-    let reason = if run.handed_over.is_some() { given } else { "cancelled before it ran" };
+    let reason = if run.handed_over.is_some() {
+        "cancelled; the worker of lava's own that it was given to may run it all the same"
+    } else if run.ts_start.is_some() {
+        "cancelled while it waited for another attempt"
+    } else {
+        "cancelled before it ran"
+    };
     next.reason = Some(reason.to_owned());
     next.set_result(json!({ "error": "cancelled" }));
     next.log.push(Status::Cancelled, now, Value::Null);

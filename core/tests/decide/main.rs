@@ -7,7 +7,7 @@ use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
     Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, Worker, calls_next, decide, first_wake,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, WorkPlace, Worker, calls_next, decide, first_wake,
     look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
@@ -93,6 +93,39 @@ fn close() -> Input {
     let (status, reason) = (Status::Rejected, "too old".to_owned());
     let (epoch, worker) = (0, owner("two"));
     Input::Close { epoch, status, reason, on_fail: true, tell_parent: true, worker, until: at(900) }
+}
+
+#[test]
+fn run_that_is_rejected_has_its_actions_and_one_that_is_skipped_has_none() {
+    for (status, has) in [
+        (Status::Rejected, true),
+        (Status::Failed, true),
+        (Status::Skipped, false),
+        (Status::Cancelled, false),
+    ] {
+        let mut input = close();
+        if let Input::Close { status: as_what, .. } = &mut input {
+            *as_what = status;
+        }
+        let closed = apply(&dispatched(), input, 10).run;
+        let actions = closed.duties.and_then(|duties| duties.actions);
+        assert_eq!(actions.is_some(), has, "{status}");
+    }
+}
+
+#[test]
+fn where_the_shared_files_are_is_what_was_written_last() {
+    let place = |id: &str| Some(WorkPlace { id: id.to_owned(), not_kept: None });
+    let suspend = |work| Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work };
+    let waiting = apply(&running(), suspend(place("a")), 10).run;
+    assert_eq!(waiting.work, place("a"));
+    let mut input = finish(Outcome::Success(json!({})), [false; 3]);
+    if let Input::Finish { work, .. } = &mut input {
+        *work = place("b");
+    }
+    assert_eq!(apply(&running(), input, 10).run.work, place("b"));
+    // A step that removed them all leaves none.
+    assert_eq!(apply(&Run { work: place("a"), ..running() }, suspend(None), 10).run.work, None);
 }
 
 #[test]
