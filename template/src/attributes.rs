@@ -154,7 +154,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
             Ok(key) => dict.read().get(&key).cloned(),
             Err(_) => None,
         },
-        (Val::Match(found), key) => found.group(key),
+        (Val::Match(found), key) => found.charged(rt, key)?,
         (owner, Val::Int(index)) => {
             if let Val::Str(text) = owner {
                 // Characters have to be counted unless all are ASCII.
@@ -222,22 +222,29 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
     let picked = |length: usize| slice_indices(numbers, length);
     Ok(match owner {
         Val::Str(text) => {
-            rt.step(text.as_str().len() as u64 / 16)?;
+            rt.rewrite(text.as_str())?;
+            // The characters, and the places that are picked.
+            rt.room(text.as_str().len().saturating_mul(12))?;
             let chars: Vec<char> = text.as_str().chars().collect();
             let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
             return rt.text(part);
         }
         Val::List(list) => {
-            let items = list.read().clone();
-            rt.step(items.len() as u64 / 8)?;
-            return rt.list(picked(items.len()).into_iter().map(|at| items[at].clone()).collect());
+            let items = list.read();
+            let at = picked(items.len());
+            rt.step(at.len() as u64 / 8)?;
+            rt.alloc_items(at.len())?;
+            Val::list(at.into_iter().map(|at| items[at].clone()).collect())
         }
         Val::Tuple(tuple) => {
             let items = &tuple.items;
+            rt.step(items.len() as u64 / 8)?;
             rt.alloc_items(items.len())?;
             Val::tuple(picked(items.len()).into_iter().map(|at| items[at].clone()).collect())
         }
         Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 8)?;
+            rt.room(bytes.len().saturating_mul(8))?;
             rt.alloc(bytes.len())?;
             Val::Bytes(picked(bytes.len()).into_iter().map(|at| bytes[at]).collect())
         }

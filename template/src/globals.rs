@@ -85,11 +85,16 @@ pub(crate) fn dict_entries(rt: &Runtime<'_>, source: &Val) -> Outcome<Entries> {
     Ok(entries)
 }
 
-fn cycler(_rt: &Runtime<'_>, args: Args) -> Outcome {
+fn cycler(rt: &Runtime<'_>, args: Args) -> Outcome {
     if args.pos.is_empty() {
         return fail("cycler() needs something to cycle through");
     }
-    Ok(Val::Object(Arc::new(Object::Cycler { items: args.pos, at: AtomicUsize::new(0) })))
+    let items = args.pos;
+    rt.alloc_items(items.len())?;
+    let Val::Tuple(items) = Val::tuple(items) else {
+        return Ok(Val::None);
+    };
+    Ok(Val::Object(Arc::new(Object::Cycler { items, at: AtomicUsize::new(0) })))
 }
 
 fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
@@ -111,7 +116,7 @@ fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
         }
     }
     fields.extend(kw);
-    rt.alloc_items(fields.len())?;
+    rt.alloc_entries(fields.len())?;
     Ok(Val::Object(Arc::new(Object::Namespace(RwLock::new(fields)))))
 }
 

@@ -39,6 +39,7 @@
 //! not exist, so there is nothing to escape into.
 
 mod attributes;
+mod budget;
 mod cache;
 mod call;
 mod clock;
@@ -65,6 +66,7 @@ mod utils;
 mod value;
 mod zone;
 
+pub use budget::Budget;
 pub use context::{Context, Value};
 pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;

@@ -10,7 +10,7 @@ use crate::error::TemplateError;
 use crate::runtime::Runtime;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
-use crate::{Context, Limits, command_line, eval, structure, syntax};
+use crate::{Budget, Context, Limits, command_line, eval, structure, syntax};
 
 /// Renders templates, and keeps compiled ones for the next time. Cheap to
 /// clone: clones share the compiled templates.
@@ -43,6 +43,21 @@ impl Renderer {
     /// As in lava, a template that is one expression still gives text:
     /// `{{ 1 + 1 }}` is `2`, the string.
     pub fn render(&self, source: &str, ctx: &Context) -> Result<String, TemplateError> {
+        self.render_within(source, ctx, &self.budget())
+    }
+
+    /// A budget of all that this renderer's limits allow.
+    pub fn budget(&self) -> Budget {
+        Budget::new(&self.0.limits)
+    }
+
+    /// As [`render`](Self::render), at the expense of `budget`.
+    pub fn render_within(
+        &self,
+        source: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<String, TemplateError> {
         // Text without a tag is its own rendering, a last newline aside.
         if !source.contains('{')
             && !source.contains(['\r', '\n'])
@@ -50,8 +65,9 @@ impl Renderer {
         {
             return Ok(source.to_owned());
         }
+        charge_reading(source, budget)?;
         let program = self.program(source)?;
-        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, &program.assigned);
+        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program.assigned);
         eval::render(&rt, &program)
     }
 
@@ -59,9 +75,21 @@ impl Renderer {
     /// other leaves stay as they are, and so does the order of keys.
     ///
     /// An error carries the JSON path of the template. Two keys that render
-    /// alike are an error.
+    /// alike are an error. All strings together get one budget.
     pub fn render_json(&self, value: &Json, ctx: &Context) -> Result<Json, TemplateError> {
-        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| self.render(source, ctx))
+        self.render_json_within(value, ctx, &self.budget())
+    }
+
+    /// As [`render_json`](Self::render_json), at the expense of `budget`.
+    pub fn render_json_within(
+        &self,
+        value: &Json,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<Json, TemplateError> {
+        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
+            self.render_within(source, ctx, budget)
+        })
     }
 
     /// Renders an `enabled` template. It holds only if the text, without
@@ -74,6 +102,7 @@ impl Renderer {
     /// Splits a command line by the rules of a POSIX shell, as Python's
     /// `shlex.split` does, and then renders each argument by itself, so that
     /// no value can add an argument. An error carries the argument's index.
+    /// All arguments together get one budget.
     pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = command_line::split(command_line)?;
         self.render_words(&words, 0, ctx)
@@ -93,6 +122,7 @@ impl Renderer {
         plain: usize,
         ctx: &Context,
     ) -> Result<Vec<String>, TemplateError> {
+        let budget = self.budget();
         words
             .iter()
             .enumerate()
@@ -100,7 +130,7 @@ impl Renderer {
                 if index < plain {
                     return Ok(word.clone());
                 }
-                self.render(word, ctx).map_err(|error| error.under(&format!("[{index}]")))
+                self.render_within(word, ctx, &budget).map_err(|error| error.under(&format!("[{index}]")))
             })
             .collect()
     }
@@ -120,6 +150,15 @@ impl Renderer {
         programs.put(source.into(), source.len(), Arc::clone(&program));
         Ok(program)
     }
+}
+
+/// Bytes of template text to a step: what reading and compiling it takes.
+const BYTES_A_STEP: u64 = 4;
+
+/// Charges for reading a template, and looks at the clock.
+fn charge_reading(source: &str, budget: &Budget) -> Result<(), TemplateError> {
+    let charged = budget.step(1 + source.len() as u64 / BYTES_A_STEP).and_then(|()| budget.look());
+    charged.map_err(|fault| TemplateError::new(fault.kind, fault.message))
 }
 
 impl Default for Renderer {

@@ -10,9 +10,12 @@ use super::datetime::DateTime;
 use super::strftime::{DAYS, MONTHS};
 use super::time::hms;
 use super::zone::{TzInfo, worker_names};
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
 use crate::runtime::Runtime;
 use crate::value::show::repr_str;
+
+/// Bytes of a text or format.
+const MAX_TEXT: usize = 10_000;
 
 /// The pattern of a directive's numbers.
 fn number_pattern(letter: char) -> Option<&'static str> {
@@ -67,7 +70,7 @@ fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
 fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
     let expanded =
         format.replace("%c", "%a %b %d %H:%M:%S %Y").replace("%x", "%m/%d/%y").replace("%X", "%H:%M:%S");
-    let mut out = String::from("(?i)");
+    let mut out = String::from(r"(?i)\A");
     let mut seen = String::new();
     let mut chars = expanded.chars().peekable();
     while let Some(c) = chars.next() {
@@ -106,13 +109,16 @@ fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
 
 /// `datetime.strptime(text, format)`.
 pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<DateTime> {
-    let regex = rt.regexes.raw(&pattern(rt, format)?)?;
-    rt.step(text.len() as u64)?;
+    rt.step((text.len() + format.len()) as u64)?;
+    if text.len().max(format.len()) > MAX_TEXT {
+        return over("the text or its format is too long to be a date", "10000 bytes");
+    }
+    let regex = rt.regexes.raw(rt, &pattern(rt, format)?)?;
     let mismatch = || fail(format!("{} does not match the format {}", repr_str(text), repr_str(format)));
     let Ok(Some(found)) = regex.captures(text) else {
         return mismatch();
     };
-    let Some(all) = found.get(0).filter(|all| all.start() == 0) else {
+    let Some(all) = found.get(0) else {
         return mismatch();
     };
     if all.end() != text.len() {

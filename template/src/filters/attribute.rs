@@ -31,6 +31,7 @@ impl Path {
     pub(crate) fn get(&self, rt: &Runtime<'_>, value: &Val, default: Option<&Val>) -> Outcome {
         let mut value = value.clone();
         for step in &self.0 {
+            rt.step(1)?;
             value = attributes::item(rt, &value, step)?;
             if let (true, Some(default)) = (value.is_undefined(), default) {
                 value = default.clone();

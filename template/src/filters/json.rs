@@ -9,15 +9,18 @@ use crate::value::{Text, Val, compare, float, show};
 /// `value|tojson(indent)`: safe to stand in HTML, and markup.
 pub(super) fn tojson(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [indent] = args.bind("tojson", ["indent"], 0)?;
-    let json = dumps(rt, value, indent.as_ref())?;
+    let json = dumps(rt, value, indent.as_ref(), true)?;
     Ok(Val::Str(Text::markup(json)))
 }
 
 /// The JSON text of a value.
-pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>) -> Outcome<String> {
+pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>, html: bool) -> Outcome<String> {
     let indent = match indent {
         None | Some(Val::None) => None,
-        Some(Val::Str(text)) => Some(text.as_str().to_owned()),
+        Some(Val::Str(text)) => {
+            rt.alloc(text.as_str().len())?;
+            Some(text.as_str().to_owned())
+        }
         Some(other) => {
             let width = crate::call::int(rt, "tojson", "indent", other)?;
             let width = usize::try_from(width).unwrap_or(0);
@@ -25,7 +28,7 @@ pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>) -> Outc
             Some(" ".repeat(width))
         }
     };
-    let mut writer = Writer { out: show::Shown::new(rt), rt, indent, level: 0 };
+    let mut writer = Writer { out: show::Shown::new(rt), rt, indent, level: 0, html };
     writer.value(value)?;
     Ok(writer.out.text)
 }
@@ -35,6 +38,8 @@ struct Writer<'r, 'c> {
     rt: &'r Runtime<'c>,
     indent: Option<String>,
     level: usize,
+    /// Whether to write for HTML, with keys in order, as the filter does.
+    html: bool,
 }
 
 impl Writer<'_, '_> {
@@ -47,15 +52,17 @@ impl Writer<'_, '_> {
             Val::Int(_) | Val::Big(_) => self.out.repr(value),
             Val::Float(number) => self.out.push(&json_float(*number)),
             Val::Str(text) => {
-                self.rt.rewrite(text.as_str())?;
-                self.out.push(&quoted(text.as_str()))
+                let quoted = self.quoted(text.as_str())?;
+                self.out.push(&quoted)
             }
             Val::List(list) => {
+                self.rt.copy_items(list.len())?;
                 let items = list.read().clone();
                 self.array(&items)
             }
             Val::Tuple(tuple) => self.array(&tuple.items),
             Val::Dict(dict) => {
+                self.rt.copy_items(2 * dict.len())?;
                 let mut entries: Vec<(Val, Val)> =
                     dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect();
                 compare::sort_by_key(self.rt, &mut entries, false, |(key, _)| key)?;
@@ -70,9 +77,10 @@ impl Writer<'_, '_> {
 
     fn line(&mut self) -> Outcome<()> {
         if let Some(indent) = &self.indent {
-            let blanks = indent.repeat(self.level);
             self.out.push("\n")?;
-            self.out.push(&blanks)?;
+            for _ in 0..self.level {
+                self.out.push(indent)?;
+            }
         }
         Ok(())
     }
@@ -116,9 +124,16 @@ impl Writer<'_, '_> {
         self.out.push(close)
     }
 
+    /// A string in quotes; no character takes more than six for one byte.
+    fn quoted(&self, text: &str) -> Outcome<String> {
+        self.rt.rewrite(text)?;
+        self.rt.room(text.len().saturating_mul(6))?;
+        Ok(quoted(text, self.html))
+    }
+
     fn key(&self, key: &Val) -> Outcome<String> {
         Ok(match key {
-            Val::Str(text) => quoted(text.as_str()),
+            Val::Str(text) => self.quoted(text.as_str())?,
             Val::None => "\"null\"".to_owned(),
             Val::Bool(truth) => format!("\"{truth}\""),
             Val::Float(number) => format!("\"{}\"", json_float(*number)),
@@ -140,11 +155,19 @@ fn json_float(number: f64) -> String {
     }
 }
 
-/// A JSON string in ASCII, with `<`, `>`, `&` and `'` written as escapes.
-fn quoted(text: &str) -> String {
+/// A JSON string in ASCII, with `<`, `>`, `&` and `'` written as escapes
+/// where it is to stand in HTML.
+fn quoted(text: &str, html: bool) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     let mut units = [0u16; 2];
+    let escape = |out: &mut String, unit: u16| {
+        out.push_str("\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(char::from(HEX[usize::from(unit >> shift & 15)]));
+        }
+    };
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -154,11 +177,11 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\x08' => out.push_str("\\b"),
             '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\'' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '<' | '>' | '&' | '\'' if html => escape(&mut out, c as u16),
             ' '..='~' => out.push(c),
             c => {
                 for unit in c.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    escape(&mut out, *unit);
                 }
             }
         }

@@ -6,6 +6,17 @@ use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
 use crate::value::{Text, Val, show};
 
+/// Items of a container.
+fn length_of(value: &Val) -> usize {
+    match value {
+        Val::List(list) => list.len(),
+        Val::Tuple(tuple) => tuple.items.len(),
+        Val::Dict(dict) => dict.len(),
+        Val::Range(range) => range.len(),
+        _ => 0,
+    }
+}
+
 fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
     match value {
         Val::Str(text) => Ok(text.clone()),
@@ -18,7 +29,10 @@ fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
 pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [width, first, blank] = args.bind("indent", ["width", "first", "blank"], 0)?;
     let indention = match &width {
-        Some(Val::Str(text)) => text.as_str().to_owned(),
+        Some(Val::Str(text)) => {
+            rt.alloc(text.as_str().len())?;
+            text.as_str().to_owned()
+        }
         width => {
             let width = call::int_or(rt, "indent", "width", width.as_ref(), 4)?;
             let width = usize::try_from(width).unwrap_or(0);
@@ -62,7 +76,7 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Undefined(_) => return Ok(Val::str("")),
         // Short enough is short enough, whatever it is.
         Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_)
-            if rt.items(value)?.len() as i64 <= length.saturating_add(leeway) =>
+            if length_of(value) as i64 <= length.saturating_add(leeway) =>
         {
             return Ok(value.clone());
         }
@@ -71,6 +85,8 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if text.chars() as i64 <= length.saturating_add(leeway) {
         return Ok(Val::Str(text));
     }
+    rt.rewrite(text.as_str())?;
+    rt.alloc(usize::try_from(length).unwrap_or(usize::MAX).saturating_mul(4).min(text.as_str().len()))?;
     let cut: String = text.as_str().chars().take((length - end_length) as usize).collect();
     let kept = if kill.is_some_and(|kill| kill.truth()) {
         cut.as_str()
@@ -95,15 +111,22 @@ pub(super) fn wordwrap(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let long = long.is_none_or(|long| long.truth());
     let hyphens = hyphens.is_none_or(|hyphens| hyphens.truth());
     let text = must_be_text(rt, "wordwrap", value)?;
-    rt.step(text.as_str().len() as u64)?;
-    let mut lines = Vec::new();
-    for line in text.as_str().lines() {
-        let wrapped = wrap_line(line, width, long, hyphens);
-        rt.alloc(wrapped.iter().map(|line| line.len() + wrap.len()).sum())?;
-        lines.push(wrapped.join(&wrap));
+    let mut out = show::Shown::new(rt);
+    for (at, line) in text.as_str().lines().enumerate() {
+        if at > 0 {
+            out.push(&wrap)?;
+        }
+        // A word of one letter is a vector of four, and a few more lists.
+        rt.step(line.len() as u64 / 2)?;
+        rt.room(line.len().saturating_mul(8))?;
+        for (at, part) in wrap_line(line, width, long, hyphens).iter().enumerate() {
+            if at > 0 {
+                out.push(&wrap)?;
+            }
+            out.push(part)?;
+        }
     }
-    let all = lines.join(&wrap);
-    rt.text(all)
+    rt.text(out.text)
 }
 
 /// Wraps one line as Python's `textwrap` does: blanks at the ends of lines

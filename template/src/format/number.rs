@@ -9,8 +9,12 @@ use crate::runtime::Runtime;
 use crate::value::number::{MAX_STR_DIGITS, Num};
 use crate::value::{Decimal, float};
 
+/// Columns that zeros with separators may fill.
+const MAX_GROUPED: usize = 10_000;
+
 /// A number as `spec` says.
 pub(crate) fn format(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<String> {
+    charge(rt, number, spec)?;
     let body = match (number, spec.kind) {
         (Num::Decimal(number), kind) => decimal_body(number, kind, spec)?,
         (Num::Float(number), kind) => float_body(*number, kind, spec)?,
@@ -29,7 +33,24 @@ pub(crate) fn format(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<Str
         (false, Some(' ')) => format!(" {body}"),
         _ => body,
     };
+    if spec.grouping.is_some() {
+        rt.step((signed.len() + spec.width.min(MAX_GROUPED)) as u64 / 4)?;
+    }
     spec.pad(rt, &group(&signed, spec), '>')
+}
+
+/// Charges for the digits of a number: their count grows with the
+/// precision, and decimal ones of an integer with its square.
+fn charge(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<()> {
+    let bits = match number {
+        Num::Big(number) => number.bits(),
+        _ => 64,
+    };
+    rt.step(bits / 64 + (bits / 64) * (bits / 64) / 16)?;
+    rt.step(spec.precision.unwrap_or(0).min(MAX_GROUPED) as u64 / 4)?;
+    // A Decimal can have ten thousand digits before its point.
+    rt.step(if matches!(number, Num::Decimal(_)) { 100 } else { 2 })?;
+    rt.room((bits as usize).saturating_mul(4))
 }
 
 fn int_body(number: &BigInt, kind: Option<char>, spec: &Spec) -> Outcome<String> {
@@ -197,11 +218,10 @@ fn group(text: &str, spec: &Spec) -> String {
         out
     };
     if spec.zero && spec.align.is_none() {
-        let room = spec.width.min(10_000).saturating_sub(sign.len() + tail.len());
+        let room = spec.width.min(MAX_GROUPED).saturating_sub(sign.len() + tail.len());
         // A separator never comes first: rather one digit more.
-        while grouped(&whole).len() < room {
-            whole.insert(0, '0');
-        }
+        let digits = room - room / (size + 1) + usize::from(room > 0 && room.is_multiple_of(size + 1));
+        whole.insert_str(0, &"0".repeat(digits.saturating_sub(whole.len())));
     }
     format!("{sign}{}{tail}", grouped(&whole))
 }

@@ -38,13 +38,19 @@ pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
+/// Charges for a text in another case: a few characters become three.
+pub(crate) fn may_grow(rt: &Runtime<'_>, text: &str) -> Outcome<()> {
+    rt.rewrite(text)?;
+    rt.room(text.len().saturating_mul(if text.is_ascii() { 1 } else { 3 }))
+}
+
 fn is_alnum(c: char) -> bool {
     c.is_alphanumeric()
 }
 
 /// A decimal digit of any script: the blocks of ten that Unicode numbers
 /// with `Nd`, by asking for the common ones.
-fn is_decimal(c: char) -> bool {
+pub(crate) fn is_decimal(c: char) -> bool {
     c.is_ascii_digit()
         || (c.is_numeric()
             && matches!(c as u32,
@@ -61,6 +67,7 @@ fn is_digit(c: char) -> bool {
 fn test(rt: &Runtime<'_>, this: &Val, args: Args, is: fn(char) -> bool) -> Outcome {
     args.none("isalnum")?;
     let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
     Ok(Val::Bool(!text.as_str().is_empty() && text.as_str().chars().all(is)))
 }
 
@@ -71,12 +78,15 @@ fn isascii(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn isprintable(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isprintable")?;
-    Ok(Val::Bool(own(rt, this)?.as_str().chars().all(is_printable)))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(text.as_str().chars().all(is_printable)))
 }
 
 fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isidentifier")?;
     let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
     let mut chars = text.as_str().chars();
     let first = chars.next().is_some_and(|c| c == '_' || c.is_alphabetic());
     Ok(Val::Bool(first && chars.all(|c| c == '_' || c.is_alphanumeric())))
@@ -84,12 +94,16 @@ fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn islower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("islower")?;
-    Ok(Val::Bool(is_lower(own(rt, this)?.as_str())))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(is_lower(text.as_str())))
 }
 
 fn isupper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isupper")?;
-    Ok(Val::Bool(is_upper(own(rt, this)?.as_str())))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(is_upper(text.as_str())))
 }
 
 /// Cased characters, all of them lower case.
@@ -105,7 +119,9 @@ pub(crate) fn is_upper(text: &str) -> bool {
 fn istitle(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("istitle")?;
     let (mut cased, mut before) = (false, false);
-    for c in own(rt, this)?.as_str().chars() {
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    for c in text.as_str().chars() {
         let (upper, lower) = (c.is_uppercase(), c.is_lowercase());
         if (upper && before) || (lower && !before) {
             return Ok(Val::Bool(false));
@@ -119,24 +135,28 @@ fn istitle(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn upper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("upper")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_uppercase())
 }
 
 fn lower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("lower")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_lowercase())
 }
 
 fn casefold(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("casefold")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_lowercase().replace('ß', "ss").replace('ς', "σ"))
 }
 
 fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("swapcase")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     let mut out = String::with_capacity(text.as_str().len());
     for c in text.as_str().chars() {
         if c.is_uppercase() {
@@ -151,6 +171,7 @@ fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn capitalize(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("capitalize")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, capitalized(text.as_str()))
 }
 
@@ -177,6 +198,7 @@ fn title_case(c: char) -> String {
 fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("title")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     let mut out = String::with_capacity(text.as_str().len());
     let mut before = false;
     for c in text.as_str().chars() {
@@ -194,7 +216,7 @@ fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn padded(rt: &Runtime<'_>, text: &Text, width: i64, fill: char, left: fn(usize, usize) -> usize) -> Outcome {
     let width = usize::try_from(width).unwrap_or(0);
     let missing = width.saturating_sub(text.chars());
-    rt.alloc(missing.saturating_mul(fill.len_utf8()))?;
+    rt.alloc(missing.saturating_mul(fill.len_utf8()).saturating_add(text.as_str().len()))?;
     let before = left(missing, width);
     let pad = |count: usize| fill.to_string().repeat(count);
     alike(rt, text, pad(before) + text.as_str() + &pad(missing - before))
@@ -236,7 +258,7 @@ fn zfill(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let width = call::int(rt, "zfill", "width", &width.unwrap_or(Val::None))?;
     let text = own(rt, this)?;
     let missing = usize::try_from(width).unwrap_or(0).saturating_sub(text.chars());
-    rt.alloc(missing)?;
+    rt.alloc(missing.saturating_add(text.as_str().len()))?;
     let signed = usize::from(text.as_str().starts_with(['+', '-']));
     let (sign, digits) = text.as_str().split_at(signed);
     alike(rt, &text, format!("{sign}{}{digits}", "0".repeat(missing)))

@@ -59,6 +59,6 @@ fn uuid(rt: &Runtime<'_>, args: Args) -> Outcome {
 /// `utils.tojson(value, indent)`: as the filter.
 fn tojson(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [value, indent] = args.bind("tojson", ["value", "indent"], 1)?;
-    let json = json::dumps(rt, &value.unwrap_or(Val::None), indent.as_ref())?;
+    let json = json::dumps(rt, &value.unwrap_or(Val::None), indent.as_ref(), true)?;
     rt.text(json)
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::fault::Outcome;
+use crate::runtime::Runtime;
+
 /// An immutable string. Markup (from `escape`, `safe`, `tojson`, …) is not
 /// escaped again.
 #[derive(Clone, Debug)]
@@ -37,8 +40,19 @@ impl Text {
     }
 }
 
-/// HTML escaping as MarkupSafe does it.
-pub(crate) fn escape_into(text: &str, out: &mut String) {
+/// HTML escaping as MarkupSafe does it, charged before the text grows.
+pub(crate) fn escape(rt: &Runtime<'_>, text: &str) -> Outcome<String> {
+    rt.rewrite(text)?;
+    let grown: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'&' | b'\'' | b'"' => 5,
+            b'<' | b'>' => 4,
+            _ => 1,
+        })
+        .sum();
+    rt.alloc(grown)?;
+    let mut out = String::with_capacity(grown);
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
@@ -49,10 +63,5 @@ pub(crate) fn escape_into(text: &str, out: &mut String) {
             c => out.push(c),
         }
     }
-}
-
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    escape_into(text, &mut out);
-    out
+    Ok(out)
 }

@@ -139,6 +139,7 @@ fn positions(
     pos: Option<&Val>,
     endpos: Option<&Val>,
 ) -> Outcome<(Text, usize)> {
+    rt.rewrite(text.as_str())?;
     let byte = |at: i64| {
         let at = usize::try_from(at).unwrap_or(0);
         text.as_str().char_indices().nth(at).map_or(text.as_str().len(), |(byte, _)| byte)
@@ -148,15 +149,13 @@ fn positions(
     if to == text.as_str().len() {
         return Ok((text, from));
     }
+    rt.alloc(to)?;
     Ok((Text::plain(&text.as_str()[..to]), from.min(to)))
 }
 
 fn find_method(rt: &Runtime<'_>, this: &Val, args: Args, anchor: Anchor) -> Outcome {
     let [text, pos, endpos] = args.bind("search", ["string", "pos", "endpos"], 1)?;
     let (text, from) = positions(rt, text_of(rt, text)?, pos.as_ref(), endpos.as_ref())?;
-    if from > 0 && anchor != Anchor::Search {
-        return fail("match() and fullmatch() with a position are not supported: slice the text");
-    }
     Ok(found(own(this)?.find(rt, &text, from, anchor)?))
 }
 
@@ -203,14 +202,17 @@ fn find_all(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
     let mut items = Vec::new();
     let empty = Val::str("");
     for found in pattern.find_all(rt, text, usize::MAX)? {
-        rt.alloc(found.part(0).map_or(0, str::len))?;
+        let groups = 1 + found.groups();
+        rt.step(groups as u64)?;
+        rt.alloc((1..groups.max(2)).map(|group| found.part(group % groups).map_or(0, str::len)).sum())?;
+        rt.alloc_items(groups)?;
         items.push(match found.groups() {
             0 => found.value(0, &empty),
             1 => found.value(1, &empty),
             groups => Val::tuple((1..=groups).map(|group| found.value(group, &empty)).collect()),
         });
     }
-    rt.list(items)
+    Ok(Val::list(items))
 }
 
 fn find_iter(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
@@ -237,14 +239,17 @@ fn split(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: Option<Val>, most: Opti
     let mut from = 0;
     for found in pattern.find_all(rt, &text, most)? {
         let (start, end) = found.whole();
+        rt.alloc_items(1 + found.groups())?;
         parts.push(rt.text(&text.as_str()[from..start])?);
         for group in 1..=found.groups() {
+            rt.alloc(found.part(group).map_or(0, str::len))?;
             parts.push(found.value(group, &Val::None));
         }
         from = end;
     }
+    rt.alloc_items(1)?;
     parts.push(rt.text(&text.as_str()[from..])?);
-    rt.list(parts)
+    Ok(Val::list(parts))
 }
 
 fn sub_function(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Val, i64)> {
@@ -265,7 +270,11 @@ fn substituted(
     let most = limit(rt, "count", count)?;
     let repl = repl.unwrap_or(Val::None);
     let template = match &repl {
-        Val::Str(template) => Some(Template::parse(pattern, template.as_str())?),
+        Val::Str(template) => {
+            rt.rewrite(template.as_str())?;
+            rt.room(template.as_str().len().saturating_mul(32))?;
+            Some(Template::parse(pattern, template.as_str())?)
+        }
         value if call::is_callable(value) && !value.is_undefined() => None,
         Val::Undefined(_) => return Err(rt.undefined(&repl)),
         other => return call::wrong("sub", "repl", "text", other),
@@ -295,6 +304,8 @@ fn substituted(
 fn escape(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [text] = args.bind("escape", ["pattern"], 1)?;
     let text = text_of(rt, text)?;
+    rt.rewrite(text.as_str())?;
+    rt.room(text.as_str().len().saturating_mul(2))?;
     let mut out = String::with_capacity(text.as_str().len());
     for c in text.as_str().chars() {
         if "()[]{}?*+-|^$\\.&~# \t\n\r\x0b\x0c".contains(c) {

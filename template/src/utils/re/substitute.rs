@@ -91,6 +91,7 @@ impl Template {
     /// Writes the replacement for one match; groups without a part in it
     /// give nothing.
     pub(super) fn expand(&self, found: &Match, out: &mut Shown<'_, '_>) -> Outcome<()> {
+        out.charge(self.0.len())?;
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.push(text)?,
