@@ -38,6 +38,8 @@
 //! Everything a template can reach is in a static table. What is in none does
 //! not exist, so there is nothing to escape into.
 
+#[cfg(all(test, target_os = "linux"))]
+mod attacks;
 mod attributes;
 mod budget;
 mod cache;

@@ -172,3 +172,15 @@ impl fmt::Debug for Renderer {
         f.debug_struct("Renderer").field("limits", &self.0.limits).finish_non_exhaustive()
     }
 }
+
+/// The value of an expression, for tests that need one.
+#[cfg(test)]
+pub(crate) fn value_of(expression: &str, ctx: &Context) -> crate::fault::Outcome {
+    let limits = Limits::default();
+    let (regexes, budget) = (RegexCache::new(&limits), Budget::new(&limits));
+    let source = format!("{{{{ {expression} }}}}");
+    let program = syntax::compile(&source, &limits)
+        .map_err(|error| crate::fault::Fault::new(error.kind(), error.message()))?;
+    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program.assigned);
+    eval::only_value(&rt, &program)
+}

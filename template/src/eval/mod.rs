@@ -30,6 +30,16 @@ pub(crate) fn render(rt: &Runtime<'_>, program: &Program) -> Result<String, Temp
     }
 }
 
+/// The value of a program that is one expression.
+#[cfg(test)]
+pub(crate) fn only_value(rt: &Runtime<'_>, program: &Program) -> Outcome {
+    let mut run = Run::new(rt, program);
+    match &program.body[..] {
+        [crate::syntax::program::Stmt::Emit(node)] => run.eval(node),
+        _ => crate::fault::fail("not one expression"),
+    }
+}
+
 /// One run of a program.
 ///
 /// Variables live in three places, looked through in this order: `locals`

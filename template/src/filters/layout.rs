@@ -132,14 +132,15 @@ pub(super) fn wordwrap(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 /// Wraps one line as Python's `textwrap` does: blanks at the ends of lines
 /// are dropped.
 fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
-    let mut chunks: Vec<Vec<char>> = chunks(line, hyphens);
+    let chars: Vec<char> = line.chars().collect();
+    let mut chunks: Vec<&[char]> = chunks(&chars, hyphens);
     chunks.reverse();
     let mut lines = Vec::new();
     while let Some(next) = chunks.last() {
         if !lines.is_empty() && is_blank(next) {
             chunks.pop();
         }
-        let mut current: Vec<Vec<char>> = Vec::new();
+        let mut current: Vec<&[char]> = Vec::new();
         let mut length = 0;
         while let Some(chunk) = chunks.pop() {
             if length + chunk.len() <= width {
@@ -150,9 +151,9 @@ fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<S
             if chunk.len() > width {
                 let room = width - length;
                 if break_long {
-                    let (head, tail) = chunk.split_at(break_point(&chunk, room, hyphens));
-                    current.push(head.to_vec());
-                    chunks.push(tail.to_vec());
+                    let (head, tail) = chunk.split_at(break_point(chunk, room, hyphens));
+                    current.push(head);
+                    chunks.push(tail);
                 } else if current.is_empty() {
                     current.push(chunk);
                 } else {
@@ -182,17 +183,18 @@ fn break_point(chunk: &[char], room: usize, hyphens: bool) -> usize {
     }
 }
 
+/// Whether a chunk is a run of blanks: its first character tells.
 fn is_blank(chunk: &[char]) -> bool {
-    chunk.iter().all(|c| c.is_ascii_whitespace())
+    chunk.first().is_none_or(char::is_ascii_whitespace)
 }
 
 /// Runs of blanks, and words; hyphenated words in parts.
-fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
-    let chars: Vec<char> = line.chars().collect();
-    let mut chunks: Vec<Vec<char>> = Vec::new();
-    for (at, c) in chars.iter().enumerate() {
-        let blank = c.is_ascii_whitespace();
-        let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
+fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
+    let mut chunks = Vec::new();
+    let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
+    let mut from = 0;
+    for at in 1..chars.len() {
+        let turns = chars[at - 1].is_ascii_whitespace() != chars[at].is_ascii_whitespace();
         let after_hyphen = hyphens
             && at >= 3
             && chars[at - 1] == '-'
@@ -200,10 +202,13 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
             && letter(at - 3)
             && letter(at)
             && (letter(at + 1) || (chars.get(at + 1) == Some(&'-') && letter(at + 2)));
-        match chunks.last_mut() {
-            Some(chunk) if is_blank(chunk) == blank && !after_hyphen => chunk.push(*c),
-            _ => chunks.push(vec![*c]),
+        if turns || after_hyphen {
+            chunks.push(&chars[from..at]);
+            from = at;
         }
+    }
+    if from < chars.len() {
+        chunks.push(&chars[from..]);
     }
     if hyphens {
         chunks = chunks.into_iter().flat_map(split_dashes).collect();
@@ -212,7 +217,7 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
 }
 
 /// Two hyphens or more between words are a dash, and stand for themselves.
-fn split_dashes(chunk: Vec<char>) -> Vec<Vec<char>> {
+fn split_dashes(chunk: &[char]) -> Vec<&[char]> {
     let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let mut parts = Vec::new();
     let (mut from, mut at) = (0, 0);
@@ -220,12 +225,12 @@ fn split_dashes(chunk: Vec<char>) -> Vec<Vec<char>> {
         let dashes = chunk[at..].iter().take_while(|c| **c == '-').count();
         let before = at > 0 && (word(chunk.get(at - 1)) || "!\"'&.,?".contains(chunk[at - 1]));
         if dashes >= 2 && before && word(chunk.get(at + dashes)) {
-            parts.push(chunk[from..at].to_vec());
-            parts.push(chunk[at..at + dashes].to_vec());
+            parts.push(&chunk[from..at]);
+            parts.push(&chunk[at..at + dashes]);
             from = at + dashes;
         }
         at += dashes.max(1);
     }
-    parts.push(chunk[from..].to_vec());
+    parts.push(&chunk[from..]);
     parts
 }
