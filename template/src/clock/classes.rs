@@ -126,6 +126,8 @@ pub(crate) static TIMEDELTA: Native = Native::class(
     ],
 );
 
+static WEEKDAY: Native = Native::class("dateutil._common.weekday", Weekday::new_call, &[]);
+
 static RELATIVEDELTA: Native =
     Native::class("dateutil.relativedelta.relativedelta", relative_build::new, &[]);
 
@@ -133,6 +135,7 @@ pub(crate) static RELATIVEDELTA_MODULE: Native = Native::module(
     "dateutil.relativedelta",
     &[
         ("relativedelta", Member::Native(&RELATIVEDELTA)),
+        ("weekday", Member::Native(&WEEKDAY)),
         ("MO", Value(|| Val::Weekday(Weekday::new(0)))),
         ("TU", Value(|| Val::Weekday(Weekday::new(1)))),
         ("WE", Value(|| Val::Weekday(Weekday::new(2)))),

@@ -54,7 +54,10 @@ pub(crate) const DELTA: Methods = &[("total_seconds", total_seconds)];
 
 pub(crate) const RELATIVE: Methods = &[("normalized", |_, this, args| {
     args.none("normalized")?;
-    Ok(this.clone())
+    match this {
+        Val::Relative(relative) => Ok(Val::Relative(Arc::new(relative.normalized()))),
+        other => fail(format!("a {} is not a relativedelta", other.type_name())),
+    }
 })];
 
 pub(crate) const ZONE: Methods = &[

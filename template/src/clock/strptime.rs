@@ -1,5 +1,6 @@
 //! `strptime`: a format becomes a regular expression, as in Python.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::time::hms;
 use super::zone::{TzInfo, worker_names};
 use crate::fault::{Outcome, fail, over};
 use crate::runtime::Runtime;
+use crate::value::digits;
 use crate::value::show::repr_str;
 
 /// Bytes of a text or format.
@@ -128,16 +130,19 @@ pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<Da
             repr_str(format)
         ));
     }
-    let mut fields: HashMap<char, &str> = HashMap::new();
+    let mut fields = HashMap::new();
     for name in regex.capture_names().flatten() {
         if let (Some(letter), Some(part)) = (name.chars().next(), found.name(name)) {
-            fields.insert(letter, part.as_str());
+            fields.insert(letter, digits::ascii(part.as_str()));
         }
     }
     build(&fields)
 }
 
-fn number(fields: &HashMap<char, &str>, letter: char) -> Option<i64> {
+/// What the directives stand for, digits in ASCII.
+type Fields<'t> = HashMap<char, Cow<'t, str>>;
+
+fn number(fields: &Fields<'_>, letter: char) -> Option<i64> {
     fields.get(&letter)?.trim().parse().ok()
 }
 
@@ -146,7 +151,7 @@ fn index_of(names: &[&str], text: &str) -> Option<i64> {
     Some(names.iter().position(same)? as i64)
 }
 
-fn build(fields: &HashMap<char, &str>) -> Outcome<DateTime> {
+fn build(fields: &Fields<'_>) -> Outcome<DateTime> {
     let mut hour = number(fields, 'H').unwrap_or(0);
     if let Some(hour12) = number(fields, 'I') {
         let afternoon = fields.get(&'p').is_some_and(|p| p.eq_ignore_ascii_case("pm"));
@@ -156,7 +161,7 @@ fn build(fields: &HashMap<char, &str>) -> Outcome<DateTime> {
     let second = number(fields, 'S').unwrap_or(0);
     let time = hms(hour, number(fields, 'M').unwrap_or(0), second, micro.unwrap_or(0))?;
     let zone = match fields.get(&'z') {
-        Some(zone) => Some(Arc::new(zone_of(zone, fields.get(&'Z').copied())?)),
+        Some(zone) => Some(Arc::new(zone_of(zone, fields.get(&'Z').map(|name| &**name))?)),
         None => None,
     };
     Ok(DateTime::new(day(fields)?.and_time(time), zone))
@@ -179,7 +184,7 @@ fn zone_of(text: &str, name: Option<&str>) -> Outcome<TzInfo> {
     })
 }
 
-fn day(fields: &HashMap<char, &str>) -> Outcome<NaiveDate> {
+fn day(fields: &Fields<'_>) -> Outcome<NaiveDate> {
     let year = match (number(fields, 'Y'), number(fields, 'y')) {
         (Some(year), _) => Some(year),
         (None, Some(short)) => Some(if short <= 68 { 2000 + short } else { 1900 + short }),

@@ -13,7 +13,7 @@ use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
-use crate::value::Val;
+use crate::value::{Val, digits};
 use crate::value::show::repr_str;
 use crate::value::undefined::with_article;
 use reader::{Options, Reader};
@@ -74,7 +74,7 @@ fn parse(rt: &Runtime<'_>, args: Args) -> Outcome {
         Options { dayfirst: set(&dayfirst), yearfirst: set(&yearfirst), fuzzy: set(&fuzzy) || with_tokens };
     let now = crate::clock::classes::now(rt)?;
     let year = chrono::Datelike::year(&now.wall);
-    let Some((found, skipped)) = Reader::new(&text, year, options).read() else {
+    let Some((found, skipped)) = Reader::new(&digits::ascii(&text), year, options).read() else {
         return fail(format!("{} is not a date dateutil can read", repr_str(&text)));
     };
     if found.is_empty() {

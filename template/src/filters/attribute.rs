@@ -5,7 +5,8 @@ use crate::attributes;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
-use crate::value::Val;
+use crate::methods::text_case::is_decimal;
+use crate::value::{Val, digits};
 use crate::value::undefined::with_article;
 
 /// The path an `attribute` parameter names: `a.b.0`, or an index.
@@ -23,7 +24,9 @@ impl Path {
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        let step = |part: &str| part.parse().map_or_else(|_| Val::str(part), Val::Int);
+        // Python's `isdigit` is not what its `int` reads, but for these.
+        let index = |part: &str| digits::ascii(part).parse().ok().filter(|_| part.chars().all(is_decimal));
+        let step = |part: &str| index(part).map_or_else(|| Val::str(part), Val::Int);
         Self(text.split('.').map(step).collect())
     }
 

@@ -6,7 +6,7 @@ use crate::fault::{Outcome, fail};
 use crate::native::Methods;
 use crate::runtime::Runtime;
 use crate::value::show::is_printable;
-use crate::value::{Text, Val};
+use crate::value::{Text, Val, digits};
 
 pub(crate) const METHODS: Methods = &[
     ("capitalize", capitalize),
@@ -48,20 +48,18 @@ fn is_alnum(c: char) -> bool {
     c.is_alphanumeric()
 }
 
-/// A decimal digit of any script: the blocks of ten that Unicode numbers
-/// with `Nd`, by asking for the common ones.
+/// A decimal digit of any script.
 pub(crate) fn is_decimal(c: char) -> bool {
-    c.is_ascii_digit()
-        || (c.is_numeric()
-            && matches!(c as u32,
-                0x660..=0x669 | 0x6f0..=0x6f9 | 0x7c0..=0x7c9 | 0x966..=0x96f | 0x9e6..=0x9ef
-                | 0xa66..=0xa6f | 0xae6..=0xaef | 0xb66..=0xb6f | 0xbe6..=0xbef | 0xc66..=0xc6f
-                | 0xce6..=0xcef | 0xd66..=0xd6f | 0xe50..=0xe59 | 0xed0..=0xed9 | 0xf20..=0xf29
-                | 0x1040..=0x1049 | 0x17e0..=0x17e9 | 0x1810..=0x1819 | 0xff10..=0xff19))
+    digits::decimal(c).is_some()
 }
 
 fn is_digit(c: char) -> bool {
-    is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '①'..='⑨')
+    is_decimal(c)
+        || matches!(u32::from(c),
+            0xb2..=0xb3 | 0xb9 | 0x1369..=0x1371 | 0x19da | 0x2070 | 0x2074..=0x2079 | 0x2080..=0x2089
+            | 0x2460..=0x2468 | 0x2474..=0x247c | 0x2488..=0x2490 | 0x24ea | 0x24f5..=0x24fd | 0x24ff
+            | 0x2776..=0x277e | 0x2780..=0x2788 | 0x278a..=0x2792 | 0x10a40..=0x10a43 | 0x10e60..=0x10e68
+            | 0x11052..=0x1105a | 0x1f100..=0x1f10a)
 }
 
 fn test(rt: &Runtime<'_>, this: &Val, args: Args, is: fn(char) -> bool) -> Outcome {
