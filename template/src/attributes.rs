@@ -227,7 +227,8 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
             rt.room(text.as_str().len().saturating_mul(12))?;
             let chars: Vec<char> = text.as_str().chars().collect();
             let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
-            return rt.text(part);
+            let part = text.part(rt, part)?;
+            Val::Str(if part.is_markup() { Text::plain(Arc::clone(part.shared())) } else { part })
         }
         Val::List(list) => {
             let items = list.read();

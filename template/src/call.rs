@@ -101,6 +101,17 @@ pub(crate) fn text<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v 
     }
 }
 
+/// An argument that must be text and is looked for in another.
+pub(crate) fn sought<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v Val) -> Outcome<&'v str> {
+    match value {
+        Val::Str(text) if text.is_literal() => {
+            rt.look_at(text.exact())?;
+            Ok(text.exact())
+        }
+        other => text(rt, function, name, other),
+    }
+}
+
 /// The error for an argument of a wrong type.
 pub(crate) fn wrong<T>(function: &str, name: &str, expected: &str, value: &Val) -> Outcome<T> {
     fail(format!("{function}(): \"{name}\" must be {expected}, not {}", with_article(value.type_name())))

@@ -7,6 +7,7 @@ use crate::budget::Budget;
 use crate::context::Context;
 use crate::fault::{Fault, Outcome, fail, over};
 use crate::limits::Limits;
+use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
 use crate::value::undefined::{undefined_fault, with_article};
 use crate::value::{Text, Val, View, ViewKind};
@@ -28,6 +29,8 @@ pub(crate) struct Runtime<'a> {
     pub(crate) ctx: &'a Context,
     pub(crate) regexes: &'a RegexCache,
     budget: &'a Budget,
+    /// Whether the template is a string of a structure.
+    pub(crate) structured: bool,
     /// Whether `{% autoescape true %}` is in force.
     pub(crate) escaping: Cell<bool>,
     /// Names the template assigns to, for hints.
@@ -44,15 +47,16 @@ impl<'a> Runtime<'a> {
         ctx: &'a Context,
         regexes: &'a RegexCache,
         budget: &'a Budget,
-        assigned: &'a [Arc<str>],
+        program: &'a Program,
     ) -> Self {
         Self {
             limits,
             ctx,
             regexes,
             budget,
+            structured: program.structured,
             escaping: Cell::new(false),
-            assigned,
+            assigned: &program.assigned,
             depth: Cell::new(0),
             knotted: RefCell::new(Vec::new()),
         }

@@ -26,7 +26,7 @@ fn structures_keep_their_shape() {
         .unwrap();
     assert_eq!(
         rendered.to_string(),
-        r#"{"z":"say \"hi\"\n}, {","42":["42",1.5,null,true,{"k":"43"}],"a":"plain { } text"}"#
+        r#"{"z":"say \"hi\"\n}, {","42":["42",1.5,null,true,{"k":"43"}],"a":"plain { } text\n"}"#
     );
 }
 

@@ -51,7 +51,6 @@ impl Weekday {
         let [n] = args.bind("weekday", ["n"], 1)?;
         let n = int(rt, "weekday", "n", &n.unwrap_or(Val::None))?;
         match i32::try_from(n) {
-            Ok(0) => fail("a weekday's n counts from 1 or back from -1"),
             Ok(n) => Ok(Val::Weekday(Self { day: self.day, n: Some(n) })),
             Err(_) => fail("the weekday's n is out of range"),
         }

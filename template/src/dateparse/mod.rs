@@ -13,9 +13,9 @@ use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
-use crate::value::{Val, digits};
 use crate::value::show::repr_str;
 use crate::value::undefined::with_article;
+use crate::value::{Val, digits};
 use reader::{Options, Reader};
 
 pub(crate) static MODULE: Native = Native::module(

@@ -4,10 +4,10 @@
 use crate::attributes;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
-use crate::runtime::Runtime;
 use crate::methods::text_case::is_decimal;
-use crate::value::{Val, digits};
+use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
+use crate::value::{Val, digits};
 
 /// The path an `attribute` parameter names: `a.b.0`, or an index.
 pub(crate) struct Path(Vec<Val>);

@@ -83,7 +83,7 @@ fn position(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, last: bool
     let text = own(rt, this)?;
     let [part, start, end] = args.bind(function, ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, function, "sub", &part)?;
+    let part = call::sought(rt, function, "sub", &part)?;
     let Some((text, offset)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(None);
     };
@@ -123,7 +123,7 @@ fn count(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part, start, end] = args.bind("count", ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "count", "sub", &part)?;
+    let part = call::sought(rt, "count", "sub", &part)?;
     let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(Val::Int(0));
     };
@@ -142,13 +142,13 @@ fn affix(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, test: fn(&str
     if let Val::Tuple(parts) = &part {
         for part in &parts.items {
             rt.step(1)?;
-            if test(text, call::text(rt, function, "prefix", part)?) {
+            if test(text, call::sought(rt, function, "prefix", part)?) {
                 return Ok(Val::Bool(true));
             }
         }
         return Ok(Val::Bool(false));
     }
-    Ok(Val::Bool(test(text, call::text(rt, function, "prefix", &part)?)))
+    Ok(Val::Bool(test(text, call::sought(rt, function, "prefix", &part)?)))
 }
 
 fn startswith(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -163,28 +163,28 @@ fn removeprefix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part] = args.bind("removeprefix", ["prefix"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "removeprefix", "prefix", &part)?;
+    let part = call::sought(rt, "removeprefix", "prefix", &part)?;
     rt.room(text.as_str().len())?;
-    alike(rt, &text, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())
+    Ok(Val::Str(text.part(rt, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())?))
 }
 
 fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part] = args.bind("removesuffix", ["suffix"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "removesuffix", "suffix", &part)?;
+    let part = call::sought(rt, "removesuffix", "suffix", &part)?;
     rt.room(text.as_str().len())?;
-    alike(rt, &text, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())
+    Ok(Val::Str(text.part(rt, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())?))
 }
 
 fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [old, new, count] = args.bind("replace", ["old", "new", "count"], 2)?;
     let (old, new) = (old.unwrap_or(Val::None), new.unwrap_or(Val::None));
-    let (old, new) = (call::text(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
+    let (old, new) = (call::sought(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
     let count = call::int_or(rt, "replace", "count", count.as_ref(), -1)?;
     let replaced = replaced(rt, text.as_str(), old, new, count)?;
-    alike(rt, &text, replaced)
+    Ok(Val::Str(text.part(rt, replaced)?))
 }
 
 /// `text` with `count` times `old` replaced by `new`; all if negative.

@@ -29,7 +29,7 @@ fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -
     let [chars] = args.bind("strip", ["chars"], 0)?;
     let set = match &chars {
         None | Some(Val::None) => None,
-        Some(chars) => Some(CharSet::of(rt, call::text(rt, "strip", "chars", chars)?)?),
+        Some(chars) => Some(CharSet::of(rt, call::sought(rt, "strip", "chars", chars)?)?),
     };
     rt.rewrite(text.as_str())?;
     let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.has(c));
@@ -41,7 +41,7 @@ fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -
         rest = rest.trim_end_matches(hit);
     }
     rt.room(rest.len())?;
-    alike(rt, &text, rest.to_owned())
+    Ok(Val::Str(text.part(rt, rest.to_owned())?))
 }
 
 /// The characters that `strip` and its kin take away.
@@ -79,7 +79,7 @@ fn split_args(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Option<S
     let [separator, most] = args.bind(function, ["sep", "maxsplit"], 0)?;
     let separator = match &separator {
         None | Some(Val::None) => None,
-        Some(separator) => Some(call::text(rt, function, "sep", separator)?.to_owned()),
+        Some(separator) => Some(call::sought(rt, function, "sep", separator)?.to_owned()),
     };
     if separator.as_deref() == Some("") {
         return fail(format!("{function}() needs a separator that is not empty"));
@@ -229,7 +229,7 @@ fn rpartition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn partition_separator(rt: &Runtime<'_>, args: Args) -> Outcome<String> {
     let [separator] = args.bind("partition", ["sep"], 1)?;
     let separator = separator.unwrap_or(Val::None);
-    match call::text(rt, "partition", "sep", &separator)? {
+    match call::sought(rt, "partition", "sep", &separator)? {
         "" => fail("partition() needs a separator that is not empty"),
         separator => Ok(separator.to_owned()),
     }

@@ -45,7 +45,7 @@ static DATEUTIL: Native = Native::module(
 
 static S3BUCKET: Native = Native::function("s3bucket", s3::bucket);
 static S3KEY: Native = Native::function("s3key", s3::key);
-static TOJSON: Native = Native::function("tojson", tojson);
+static TOJSON: Native = Native::function("tojson", json::lavas_tojson);
 static UUID: Native = Native::function("uuid4", uuid);
 
 /// `utils.uuid()`: a random UUID (version 4).
@@ -54,11 +54,4 @@ fn uuid(rt: &Runtime<'_>, args: Args) -> Outcome {
     rt.alloc(64)?;
     let uuid = uuid::Builder::from_random_bytes(rt.ctx.random_bytes()).into_uuid();
     Ok(Val::Uuid(Arc::new(uuid)))
-}
-
-/// `utils.tojson(value, indent)`: as the filter.
-fn tojson(rt: &Runtime<'_>, args: Args) -> Outcome {
-    let [value, indent] = args.bind("tojson", ["value", "indent"], 1)?;
-    let json = json::dumps(rt, &value.unwrap_or(Val::None), indent.as_ref(), true)?;
-    rt.text(json)
 }

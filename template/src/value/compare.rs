@@ -18,10 +18,11 @@ pub(crate) fn equal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
     rt.step(1)?;
     Ok(match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
-            if x.as_str().len() == y.as_str().len() {
-                rt.look_at(x.as_str())?;
+            let (x, y) = (x.exact(), y.exact());
+            if x.len() == y.len() {
+                rt.look_at(x)?;
             }
-            x.as_str() == y.as_str()
+            x == y
         }
         (Val::List(x), Val::List(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.read(), &y.read())?,
         (Val::Tuple(x), Val::Tuple(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.items, &y.items)?,
@@ -137,7 +138,7 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
     match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
             rt.step(x.as_str().len().min(y.as_str().len()) as u64 / 64)?;
-            Ok(Some(x.as_str().cmp(y.as_str())))
+            Ok(Some(x.exact().cmp(y.exact())))
         }
         (Val::Bytes(x), Val::Bytes(y)) => {
             rt.step(x.len().min(y.len()) as u64 / 64)?;
@@ -199,7 +200,7 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
         Val::Str(text) => match item {
             Val::Str(part) => {
                 rt.step((text.as_str().len() + part.as_str().len()) as u64 / 64)?;
-                Ok(text.as_str().contains(part.as_str()))
+                Ok(text.exact().contains(part.exact()))
             }
             Val::Undefined(_) => Err(rt.undefined(item)),
             other => fail(format!(

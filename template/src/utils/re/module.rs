@@ -90,7 +90,10 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
     match pattern {
         Some(Val::Pattern(pattern)) if flags == 0 => Ok(pattern),
         Some(Val::Pattern(_)) => fail("a compiled pattern takes no flags"),
-        Some(Val::Str(text)) => rt.regexes.pattern(rt, &text, flags),
+        Some(Val::Str(text)) => {
+            let text = if text.is_literal() { Text::plain(text.exact()) } else { text };
+            rt.regexes.pattern(rt, &text, flags)
+        }
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
         other => fail(format!(
             "a pattern must be text, not {}",
@@ -271,9 +274,10 @@ fn substituted(
     let repl = repl.unwrap_or(Val::None);
     let template = match &repl {
         Val::Str(template) => {
-            rt.rewrite(template.as_str())?;
-            rt.room(template.as_str().len().saturating_mul(32))?;
-            Some(Template::parse(pattern, template.as_str())?)
+            rt.rewrite(template.exact())?;
+            rt.room(template.exact().len().saturating_mul(32))?;
+            let parsed = Template::parse(pattern, template.exact())?;
+            Some(if template.is_literal() { parsed.read_as_json() } else { parsed })
         }
         value if call::is_callable(value) && !value.is_undefined() => None,
         Val::Undefined(_) => return Err(rt.undefined(&repl)),
