@@ -7,6 +7,7 @@ use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::methods;
 use crate::native::{BoundMethod, Code, Native};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
 use crate::value::{Range, Text, Val, compare, show};
@@ -154,6 +155,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
             Ok(key) => dict.read().get(&key).cloned(),
             Err(_) => None,
         },
+        (Val::Object(_), Val::Int(index)) if rrule::of(owner).is_some() => nth(rt, owner, *index)?,
         (Val::Match(found), key) => found.charged(rt, key)?,
         (owner, Val::Int(index)) => {
             if let Val::Str(text) = owner {
@@ -185,6 +187,20 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         return Ok(Val::missing_member(owner, Arc::clone(name.shared())));
     }
     Ok(Val::missing_member(owner, show::repr(rt, key)?))
+}
+
+/// The nth time of a rule, from the end if negative.
+fn nth(rt: &Runtime<'_>, owner: &Val, index: i64) -> Outcome<Option<Val>> {
+    let Some(rule) = rrule::of(owner) else {
+        return Ok(None);
+    };
+    Ok(match usize::try_from(index) {
+        Ok(index) => rule.taken(rt, index, index.saturating_add(1), 1)?.pop(),
+        Err(_) => {
+            let all = Val::list(rule.all(rt)?);
+            indexed(&all, index)
+        }
+    })
 }
 
 fn indexed(owner: &Val, index: i64) -> Option<Val> {
@@ -257,6 +273,19 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
                 stop: at(stop),
                 step: range.step.saturating_mul(step),
             }))
+        }
+        Val::Object(_) if rrule::of(owner).is_some() => {
+            let Some(rule) = rrule::of(owner) else {
+                return Ok(Val::None);
+            };
+            if numbers[2].is_some_and(|step| step < 0) {
+                return slice(rt, &Val::list(rule.all(rt)?), bounds);
+            }
+            let [start, stop, step] = numbers.map(|bound| bound.map(usize::try_from));
+            match (start.unwrap_or(Ok(0)), stop.unwrap_or(Ok(usize::MAX)), step.unwrap_or(Ok(1))) {
+                (Ok(start), Ok(stop), Ok(step)) => Val::list(rule.taken(rt, start, stop, step)?),
+                _ => return fail("a slice of an rrule counts from its first time: make a list of it"),
+            }
         }
         other => {
             let what = with_article(other.type_name());

@@ -7,6 +7,7 @@ use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::filters;
 use crate::methods::text_case::{is_lower, is_upper};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::number::{Arith, Num};
 use crate::value::{Val, compare, operators, show};
@@ -117,7 +118,7 @@ fn divisible_by(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome<bool> {
 }
 
 fn is_iterable(value: &Val) -> bool {
-    is_sequence(value) || matches!(value, Val::Iter(_) | Val::View(_))
+    is_sequence(value) || matches!(value, Val::Iter(_) | Val::View(_)) || rrule::of(value).is_some()
 }
 
 fn is_sequence(value: &Val) -> bool {

@@ -7,6 +7,7 @@ use crate::budget::Budget;
 use crate::context::Context;
 use crate::fault::{Fault, Outcome, fail, over};
 use crate::limits::Limits;
+use crate::rrule;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
 use crate::value::undefined::{undefined_fault, with_article};
@@ -220,6 +221,9 @@ impl<'a> Runtime<'a> {
             Val::Iter(iter) => {
                 self.step(iter.len() as u64 / 8)?;
                 Ok(iter.drain())
+            }
+            Val::Object(_) if rrule::of(value).is_some() => {
+                rrule::of(value).map_or(Ok(Vec::new()), |rule| rule.all(self))
             }
             other => fail(format!("{} cannot be looped over", with_article(other.type_name()))),
         }

@@ -66,6 +66,7 @@ pub(crate) const ZONE: Methods = &[
             tz.dst(at.wall, at.fold).map_or(Val::None, |dst| Val::Delta(Delta::seconds(dst.into())))
         })
     }),
+    ("is_ambiguous", |rt, this, args| zone_at(rt, this, args, |tz, at| Val::Bool(tz.is_ambiguous(at.wall)))),
     ("tzname", |rt, this, args| {
         zone_at(rt, this, args, |tz, at| tz.name(at.wall, at.fold).map_or(Val::None, |name| Val::str(&name)))
     }),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
+use crate::rrule::Rule;
 use crate::runtime::Runtime;
 use crate::syntax::program::For;
 use crate::value::show::Shown;
@@ -30,8 +31,20 @@ pub(crate) const LOOP_FIELDS: [&str; 11] = [
 pub(crate) enum Object {
     Loop(LoopState),
     Namespace(RwLock<Vec<(Arc<str>, Val)>>),
-    Cycler { items: Arc<Tuple>, at: AtomicUsize },
-    Joiner { separator: Text, used: AtomicBool },
+    Cycler {
+        items: Arc<Tuple>,
+        at: AtomicUsize,
+    },
+    Joiner {
+        separator: Text,
+        used: AtomicBool,
+    },
+    /// dateutil's `parser()`.
+    Parser,
+    /// dateutil's `isoparser(sep)`.
+    IsoParser(Option<u8>),
+    /// dateutil's `rrule(…)`.
+    Rule(Rule),
 }
 
 /// Where a loop stands.
@@ -91,6 +104,9 @@ impl Object {
             Self::Namespace(_) => "Namespace",
             Self::Cycler { .. } => "Cycler",
             Self::Joiner { .. } => "Joiner",
+            Self::Parser => "parser",
+            Self::IsoParser(_) => "isoparser",
+            Self::Rule(_) => "rrule",
         }
     }
 
@@ -121,7 +137,7 @@ impl Object {
                 .map(|(name, _)| (**name).to_owned())
                 .collect(),
             Self::Cycler { .. } => vec!["current".to_owned()],
-            Self::Joiner { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -155,7 +171,7 @@ impl Object {
                 drop(changed);
                 drop(held);
             }
-            Self::Cycler { .. } | Self::Joiner { .. } => {}
+            _ => {}
         }
     }
 
@@ -174,7 +190,7 @@ impl Object {
                 pending.extend(fields.drain(..).map(|(_, value)| value));
             }
             Self::Cycler { items, .. } => pending.push(Val::Tuple(std::mem::take(items))),
-            Self::Joiner { .. } => {}
+            _ => {}
         }
     }
 
@@ -226,6 +242,9 @@ impl Object {
                 }
                 shown.push("}>")
             }
+            Self::Parser => shown.push("<dateutil.parser._parser.parser object>"),
+            Self::IsoParser(_) => shown.push("<dateutil.parser.isoparser.isoparser object>"),
+            Self::Rule(_) => shown.push("<dateutil.rrule.rrule object>"),
             other => shown.push(&format!("<{}>", other.type_name())),
         }
     }

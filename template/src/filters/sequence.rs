@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
 use crate::value::{Iter, Missing, Text, Val, View, ViewKind};
@@ -60,6 +61,9 @@ pub(super) fn first(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Tuple(tuple) => tuple.items.first().cloned(),
         Val::Dict(dict) => dict.read().first().map(|(key, _)| key.0.clone()),
         Val::Range(range) => range.get(0).map(Val::Int),
+        Val::Object(_) if rrule::of(value).is_some() => {
+            rrule::of(value).map_or(Ok(Vec::new()), |rule| rule.taken(rt, 0, 1, 1))?.pop()
+        }
         other => rt.items(other)?.into_iter().next(),
     };
     Ok(first

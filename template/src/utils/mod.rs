@@ -1,6 +1,7 @@
 //! lava's `utils`: `date`, `datetime`, `time`, `timedelta`, `dateutil`,
 //! `parsedate`, `path`, `re`, `s3bucket`, `s3key`, `uuid`, and `tojson`.
 
+pub(crate) mod dateutil;
 pub(crate) mod path;
 pub(crate) mod re;
 mod s3;
@@ -21,7 +22,7 @@ pub(crate) static UTILS: Native = Native::module(
     &[
         ("date", Member::Native(&classes::DATE)),
         ("datetime", Member::Native(&classes::DATETIME)),
-        ("dateutil", Member::Native(&DATEUTIL)),
+        ("dateutil", Member::Native(&dateutil::MODULE)),
         ("parsedate", Member::Native(&dateparse::MODULE)),
         ("path", Member::Native(&path::MODULE)),
         ("re", Member::Native(&re::MODULE)),
@@ -31,15 +32,6 @@ pub(crate) static UTILS: Native = Native::module(
         ("timedelta", Member::Native(&classes::TIMEDELTA)),
         ("tojson", Member::Native(&TOJSON)),
         ("uuid", Member::Native(&UUID)),
-    ],
-);
-
-static DATEUTIL: Native = Native::module(
-    "dateutil",
-    &[
-        ("parser", Member::Native(&dateparse::MODULE)),
-        ("relativedelta", Member::Native(&classes::RELATIVEDELTA_MODULE)),
-        ("tz", Member::Native(&classes::TZ_MODULE)),
     ],
 );
 

@@ -11,6 +11,7 @@ use super::number::{self, Num};
 use super::{Val, ViewKind};
 use crate::clock;
 use crate::fault::{Outcome, fail};
+use crate::rrule;
 use crate::runtime::Runtime;
 
 /// `a == b`.
@@ -216,6 +217,9 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
             Val::Bool(truth) => Ok(range.contains(i64::from(*truth))),
             _ => Ok(false),
         },
+        Val::Object(_) if rrule::of(container).is_some() => {
+            rrule::of(container).map_or(Ok(false), |rule| rule.contains(rt, item))
+        }
         other => {
             let items = rt.items(other).map_err(|_| {
                 crate::fault::Fault::new(

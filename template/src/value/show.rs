@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Text, Val, float, number::MAX_STR_DIGITS};
 use crate::fault::{Outcome, over};
+use crate::rrule;
 use crate::runtime::Runtime;
 
 /// Text that grows while something is shown, charged to the rendering's
@@ -43,6 +44,10 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Delta(delta) => self.push(&delta.to_string()),
             Val::Zone(zone) => self.push(&zone.to_string()),
             Val::Uuid(uuid) => self.push(&uuid.hyphenated().to_string()),
+            Val::Object(_) => match rrule::of(value) {
+                Some(rule) => self.push(&rule.text()),
+                None => self.repr(value),
+            },
             other => self.repr(other),
         }
     }
