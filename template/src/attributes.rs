@@ -10,7 +10,7 @@ use crate::native::{BoundMethod, Code, Native};
 use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
-use crate::value::{Range, Text, Val, compare, show};
+use crate::value::{Missing, Range, Text, Val, compare, show};
 
 /// `owner.name`: the attribute, else the item of that name, else undefined.
 pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
@@ -230,7 +230,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         return Err(rt.undefined(owner));
     }
     let Some(numbers) = slice_bounds(bounds) else {
-        return fail("a slice's bounds must be ints or left out");
+        return Ok(Val::missing(Missing::Reason("a slice's bounds must be ints or left out")));
     };
     if numbers[2] == Some(0) {
         return fail("a slice's step cannot be zero");
@@ -287,10 +287,8 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
                 _ => return fail("a slice of an rrule counts from its first time: make a list of it"),
             }
         }
-        other => {
-            let what = with_article(other.type_name());
-            return fail(format!("{what} cannot be sliced"));
-        }
+        // Jinja2 makes nothing of what Python cannot slice.
+        other => Val::missing_member(other, "slice"),
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use crate::call::{Args, int};
 use crate::eval::objects::Object;
 use crate::fault::{Outcome, fail};
-use crate::native::Native;
+use crate::native::{Member, Native};
 use crate::runtime::Runtime;
 use crate::utils;
 use crate::value::containers::{Dict, Entries, Key, Range};
@@ -16,7 +16,8 @@ use crate::value::{Text, Val, compare, show};
 pub(crate) const NAMES: [&str; 7] = ["utils", "range", "dict", "lipsum", "cycler", "joiner", "namespace"];
 
 static RANGE: Native = Native::class("range", range, &[]);
-static DICT: Native = Native::class("dict", dict, &[]);
+static DICT: Native =
+    Native::class("dict", dict, &[("fromkeys", Member::Function(crate::methods::dict::from_keys))]);
 static LIPSUM: Native = Native::function("lipsum", lipsum);
 static CYCLER: Native = Native::class("cycler", cycler, &[]);
 static JOINER: Native = Native::class("joiner", joiner, &[]);
@@ -69,6 +70,9 @@ fn dict(rt: &Runtime<'_>, mut args: Args) -> Outcome {
 pub(crate) fn dict_entries(rt: &Runtime<'_>, source: &Val) -> Outcome<Entries> {
     if let Val::Dict(dict) = source {
         return Ok(dict.read().clone());
+    }
+    if source.is_undefined() {
+        return Err(rt.undefined(source));
     }
     let mut entries = Entries::new();
     for pair in rt.items(source)? {

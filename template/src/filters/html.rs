@@ -3,6 +3,7 @@
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
+use crate::value::undefined::with_article;
 use crate::value::{Text, Val, show, text};
 
 fn markup(text: String) -> Outcome {
@@ -121,7 +122,12 @@ pub(super) fn xmlattr(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         if value.is_none() || value.is_undefined() {
             continue;
         }
-        let name = show::text(rt, &key.0)?;
+        let Val::Str(name) = &key.0 else {
+            return fail(format!(
+                "an attribute's name must be text, not {}",
+                with_article(key.0.type_name())
+            ));
+        };
         if name.as_str().contains(|c: char| c.is_whitespace() || matches!(c, '/' | '>' | '=')) {
             return fail(format!("\"{}\" cannot be the name of an attribute", name.as_str()));
         }

@@ -16,7 +16,7 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
         let Some(attribute) = args.take_kw("attribute") else {
             return fail("map needs the name of a filter, or an attribute");
         };
-        let default = args.take_kw("default");
+        let default = args.take_kw("default").filter(|default| !default.is_none());
         args.none("map")?;
         let path = Path::of(&attribute)?;
         for item in items_of(rt, value)? {

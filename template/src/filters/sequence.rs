@@ -162,7 +162,8 @@ pub(super) fn slice(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     for at in 0..count {
         let to = from + each + usize::from(at < extra);
         let mut part = items[from..to].to_vec();
-        if let (Some(fill), true) = (&fill, at >= extra && extra > 0)
+        // Jinja2 fills every column that got no extra item, were it all of them.
+        if let (Some(fill), true) = (&fill, at >= extra)
             && !fill.is_none()
         {
             part.push(fill.clone());

@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 
 use super::attribute::Path;
 use super::sequence::iter;
-use crate::call::Args;
+use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
 use crate::value::containers::Fields;
@@ -84,7 +84,7 @@ pub(super) fn sort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         rt.alloc_items(keys.len() + 3)?;
         keyed.push((Val::list(keys), item));
     }
-    let reverse = reverse.is_some_and(|reverse| reverse.truth());
+    let reverse = call::backwards(rt, "sort", reverse.as_ref())?;
     compare::sort_by_key(rt, &mut keyed, reverse, |(key, _)| key)?;
     rt.list(keyed.into_iter().map(|(_, item)| item).collect())
 }
@@ -114,7 +114,7 @@ pub(super) fn dictsort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         let by = if case { by.clone() } else { folded(rt, by.clone())? };
         keyed.push((by, Val::tuple(vec![key.0.clone(), value.clone()])));
     }
-    let reverse = reverse.is_some_and(|reverse| reverse.truth());
+    let reverse = call::backwards(rt, "dictsort", reverse.as_ref())?;
     compare::sort_by_key(rt, &mut keyed, reverse, |(key, _)| key)?;
     rt.list(keyed.into_iter().map(|(_, pair)| pair).collect())
 }

@@ -159,35 +159,60 @@ fn with_point(text: String) -> String {
     if text.contains(['.', 'e', 'n']) { text } else { text + ".0" }
 }
 
+/// A Decimal, as Python's `Decimal.__format__` writes it.
 fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<String> {
-    let precision = spec.bounded_precision()?;
-    let plain = |number: &Decimal| {
-        let (digits, exponent) = number.parts();
-        let sign = if digits.is_negative() { "-" } else { "" };
-        let digits = digits.magnitude().to_string();
-        let places = usize::try_from(-exponent).unwrap_or(0);
-        let digits = match usize::try_from(exponent) {
-            Ok(zeros) => digits + &"0".repeat(zeros.min(10_000)),
-            Err(_) => digits,
-        };
-        let digits = format!("{digits:0>width$}", width = places + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - places);
-        let point = if places == 0 { "" } else { "." };
-        format!("{sign}{whole}{point}{fraction}")
+    let mut precision = spec.bounded_precision()?;
+    if spec.grouping == Some('_') {
+        return fail("a Decimal takes no _ between thousands");
+    }
+    let kind = match kind {
+        None => 'G',
+        Some('n') => 'g',
+        Some('F') => 'f',
+        Some(kind @ ('e' | 'E' | 'f' | 'g' | 'G' | '%')) => kind,
+        Some(kind) => return fail(format!("a Decimal cannot be formatted as \"{kind}\"")),
     };
-    let rounded = |number: &Decimal| match precision {
-        Some(places) => number.round_to(places as i64),
-        None => number.clone(),
+    let general = matches!(kind, 'g' | 'G');
+    if general && precision == Some(0) {
+        precision = Some(1);
+    }
+    let (digits, exponent) = number.parts();
+    let mut number = Decimal::from_parts(digits.clone(), exponent + if kind == '%' { 2 } else { 0 });
+    let length = |number: &Decimal| number.parts().0.magnitude().to_string().len();
+    match precision {
+        Some(places) if matches!(kind, 'e' | 'E') => number = number.round_digits(places + 1),
+        Some(places) if general && length(&number) > places => number = number.round_digits(places),
+        Some(places) if !general => number = number.round_to(places as i64),
+        _ => {}
+    }
+    if number.is_zero() && number.parts().1 > 0 && matches!(kind, 'f' | '%') {
+        number = number.round_to(0);
+    }
+    let (digits, exponent) = number.parts();
+    let sign = if digits.is_negative() { "-" } else { "" };
+    let digits = digits.magnitude().to_string();
+    let left = exponent + digits.len() as i64;
+    let place = match kind {
+        'e' | 'E' if number.is_zero() => precision.map_or(1, |places| 1 - places as i64),
+        'f' | '%' => left,
+        'g' | 'G' if exponent <= 0 && left > -6 => left,
+        _ => 1,
     };
-    Ok(match kind {
-        Some('f' | 'F') => plain(&rounded(number)),
-        Some('%') => {
-            let hundred = Decimal::from_int(&BigInt::from(100));
-            plain(&rounded(&number.mul(&hundred))) + "%"
+    let (whole, fraction) = match usize::try_from(place) {
+        Ok(place) if place > digits.len() => {
+            (digits.clone() + &"0".repeat(place - digits.len()), String::new())
         }
-        None if precision.is_none() => number.to_string(),
-        kind => float_body(number.to_float(), kind, spec)?,
-    })
+        Ok(0) => ("0".to_owned(), digits),
+        Ok(place) => (digits[..place].to_owned(), digits[place..].to_owned()),
+        Err(_) => ("0".to_owned(), "0".repeat(place.unsigned_abs() as usize) + &digits),
+    };
+    let point = if fraction.is_empty() && !spec.alternate { "" } else { "." };
+    let power = left - place;
+    let letter = if matches!(kind, 'e' | 'g') { 'e' } else { 'E' };
+    let power =
+        if power != 0 || matches!(kind, 'e' | 'E') { format!("{letter}{power:+}") } else { String::new() };
+    let percent = if kind == '%' { "%" } else { "" };
+    Ok(format!("{sign}{whole}{point}{fraction}{power}{percent}"))
 }
 
 /// Separates thousands; with zero padding, the padding too.

@@ -172,6 +172,7 @@ fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bo
         'c' => {
             let text = match value {
                 Val::Str(text) if text.chars() == 1 => text.as_str().to_owned(),
+                Val::Bool(truth) => char::from(u8::from(*truth)).to_string(),
                 Val::Int(code) => match code.to_u32().and_then(char::from_u32) {
                     Some(c) => c.to_string(),
                     None => return fail("%c needs a character or its code"),

@@ -104,6 +104,11 @@ fn copy(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn fromkeys(rt: &Runtime<'_>, _this: &Val, args: Args) -> Outcome {
+    from_keys(rt, args)
+}
+
+/// `dict.fromkeys(iterable, value)`.
+pub(crate) fn from_keys(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [keys, value] = args.bind("fromkeys", ["iterable", "value"], 1)?;
     let value = value.unwrap_or(Val::None);
     let mut entries = Entries::new();

@@ -118,7 +118,7 @@ fn reverse(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn sort(rt: &Runtime<'_>, this: &Val, mut args: Args) -> Outcome {
-    let reverse = args.take_kw("reverse").is_some_and(|reverse| reverse.truth());
+    let reverse = call::backwards(rt, "sort", args.take_kw("reverse").as_ref())?;
     let key = args.take_kw("key");
     args.none("sort")?;
     let list = own(this)?;

@@ -215,6 +215,12 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
         Val::Range(range) => match item {
             Val::Int(number) => Ok(range.contains(*number)),
             Val::Bool(truth) => Ok(range.contains(i64::from(*truth))),
+            Val::Float(number) => {
+                Ok(number.fract() == 0.0 && number.abs() < 9e15 && range.contains(*number as i64))
+            }
+            Val::Decimal(number) => {
+                Ok(number.is_integer() && number.to_i64().is_some_and(|number| range.contains(number)))
+            }
             _ => Ok(false),
         },
         Val::Object(_) if rrule::of(container).is_some() => {

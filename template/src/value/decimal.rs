@@ -44,6 +44,20 @@ impl Decimal {
         Some(Self { digits, exponent })
     }
 
+    pub(crate) fn from_parts(digits: BigInt, exponent: i64) -> Self {
+        Self { digits, exponent }
+    }
+
+    /// Rounds to so many significant digits, if there are more.
+    pub(crate) fn round_digits(&self, count: usize) -> Self {
+        let length = |number: &Self| number.digits.magnitude().to_string().len();
+        let rounded = match length(self).checked_sub(count) {
+            None | Some(0) => return self.clone(),
+            Some(extra) => self.drop_digits(extra as i64),
+        };
+        if length(&rounded) > count { rounded.drop_digits(1) } else { rounded }
+    }
+
     pub(crate) fn from_int(number: &BigInt) -> Self {
         Self { digits: number.clone(), exponent: 0 }
     }
