@@ -10,7 +10,7 @@ use crate::native::{BoundMethod, Code, Native};
 use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
-use crate::value::{Missing, Range, Text, Val, compare, show};
+use crate::value::{Range, Text, Val, compare, show};
 
 /// `owner.name`: the attribute, else the item of that name, else undefined.
 pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
@@ -74,6 +74,7 @@ fn class_of(value: &Val) -> Option<&'static Native> {
 fn field(owner: &Val, name: &str) -> Option<Val> {
     match owner {
         Val::Tuple(tuple) => tuple.field(name).cloned(),
+        Val::Bool(truth) if matches!(name, "real" | "numerator") => Some(Val::Int((*truth).into())),
         Val::Int(_) | Val::Big(_) | Val::Bool(_) => match name {
             "real" | "numerator" => Some(owner.clone()),
             "imag" => Some(Val::Int(0)),
@@ -230,7 +231,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
         return Err(rt.undefined(owner));
     }
     let Some(numbers) = slice_bounds(bounds) else {
-        return Ok(Val::missing(Missing::Reason("a slice's bounds must be ints or left out")));
+        return fail("a slice's bounds must be ints or left out");
     };
     if numbers[2] == Some(0) {
         return fail("a slice's step cannot be zero");
@@ -287,8 +288,10 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
                 _ => return fail("a slice of an rrule counts from its first time: make a list of it"),
             }
         }
-        // Jinja2 makes nothing of what Python cannot slice.
-        other => Val::missing_member(other, "slice"),
+        other => {
+            let what = with_article(other.type_name());
+            return fail(format!("{what} cannot be sliced"));
+        }
     })
 }
 

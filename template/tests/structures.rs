@@ -4,8 +4,6 @@
 //! The cases were made with lava 8.3's own utilities:
 //! `json.loads(jinja2.Template(json.dumps(structure)).render(…))`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use pumice_template::{Context, Renderer, Value, Zone};
 use serde_json::{Value as Json, json};
 

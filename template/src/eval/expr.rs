@@ -154,7 +154,7 @@ impl Run<'_, '_> {
             let order = |symbol| compare::order(rt, &left, &right, symbol);
             let holds = match comparison {
                 Comparison::Eq => compare::equal(rt, &left, &right)?,
-                Comparison::Ne => !compare::equal(rt, &left, &right)?,
+                Comparison::Ne => compare::unequal(rt, &left, &right)?,
                 Comparison::Lt => order("<")? == Some(Ordering::Less),
                 Comparison::Le => matches!(order("<=")?, Some(Ordering::Less | Ordering::Equal)),
                 Comparison::Gt => order(">")? == Some(Ordering::Greater),

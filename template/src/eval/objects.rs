@@ -44,7 +44,7 @@ pub(crate) enum Object {
     /// dateutil's `isoparser(sep)`.
     IsoParser(Option<u8>),
     /// dateutil's `rrule(…)`.
-    Rule(Rule),
+    Rule(Box<Rule>),
 }
 
 /// Where a loop stands.

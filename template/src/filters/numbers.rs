@@ -10,7 +10,7 @@ use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
 use crate::value::number::{Arith, Num, float_to_int, parse_int};
 use crate::value::undefined::with_article;
-use crate::value::{Decimal, Val, float as floats, operators};
+use crate::value::{Decimal, Val, float as floats, operators, show};
 
 /// `value|abs`.
 pub(super) fn abs(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
@@ -161,7 +161,9 @@ pub(super) fn filesizeformat(rt: &Runtime<'_>, value: &Val, args: Args) -> Outco
         return Ok(Val::str("1 Byte"));
     }
     if bytes < base {
-        return rt.text(format!("{} Bytes", bytes.trunc() + 0.0));
+        // Without a unit the number is an int.
+        let whole = float_to_int(bytes).unwrap_or(Val::Float(bytes));
+        return rt.text(format!("{} Bytes", show::repr(rt, &whole)?));
     }
     let mut unit = base;
     let mut name = units[0];

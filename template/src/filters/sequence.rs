@@ -108,7 +108,17 @@ pub(super) fn reverse(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
     let mut items = rt.items(value)?;
     items.reverse();
-    iter(rt, "reverse", items)
+    // What Python cannot go through backwards becomes a list.
+    if matches!(value, Val::Iter(_) | Val::Object(_)) {
+        return rt.list(items);
+    }
+    let name = match value {
+        Val::List(_) => "list_reverseiterator object",
+        Val::Dict(_) => "dict_reversekeyiterator object",
+        Val::Range(_) => "range_iterator object",
+        _ => "reversed object",
+    };
+    iter(rt, name, items)
 }
 
 /// `value|items`: the pairs of a dict; nothing for undefined.

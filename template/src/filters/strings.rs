@@ -109,6 +109,10 @@ pub(super) fn replace(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         let part = text.part(rt, replaced)?;
         return Ok(Val::Str(if part.is_markup() { Text::plain(Arc::clone(part.shared())) } else { part }));
     }
+    let markup = text.is_markup() || old.is_markup() || new.is_markup();
+    if !markup {
+        return rt.text(replaced(rt, text.as_str(), old.exact(), new.as_str(), count)?);
+    }
     let safe = |text: &Text| {
         if text.is_markup() { Ok(text.as_str().to_owned()) } else { escape(rt, text.as_str()) }
     };

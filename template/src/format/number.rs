@@ -162,8 +162,8 @@ fn with_point(text: String) -> String {
 /// A Decimal, as Python's `Decimal.__format__` writes it.
 fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<String> {
     let mut precision = spec.bounded_precision()?;
-    if spec.grouping == Some('_') {
-        return fail("a Decimal takes no _ between thousands");
+    if spec.grouping == Some('_') || spec.alternate {
+        return fail("a Decimal is formatted without _ and #");
     }
     let kind = match kind {
         None => 'G',
@@ -206,7 +206,7 @@ fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<St
         Ok(place) => (digits[..place].to_owned(), digits[place..].to_owned()),
         Err(_) => ("0".to_owned(), "0".repeat(place.unsigned_abs() as usize) + &digits),
     };
-    let point = if fraction.is_empty() && !spec.alternate { "" } else { "." };
+    let point = if fraction.is_empty() { "" } else { "." };
     let power = left - place;
     let letter = if matches!(kind, 'e' | 'g') { 'e' } else { 'E' };
     let power =

@@ -144,7 +144,7 @@ fn made(rt: &Runtime<'_>, given: Vec<(&'static str, Val)>) -> Outcome {
     }
     rule.clock_of_start()?;
     rule.given = given;
-    Ok(Val::Object(Arc::new(Object::Rule(rule))))
+    Ok(Val::Object(Arc::new(Object::Rule(Box::new(rule)))))
 }
 
 /// The numbers of a parameter: one, or a list.

@@ -90,6 +90,15 @@ fn charge_key(rt: &Runtime<'_>, value: &Val) -> Outcome<()> {
     }
 }
 
+/// `a != b`. dateutil calls nothing but another one unequal to a
+/// relativedelta.
+pub(crate) fn unequal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
+    if matches!(a, Val::Relative(_)) != matches!(b, Val::Relative(_)) {
+        return Ok(false);
+    }
+    Ok(!equal(rt, a, b)?)
+}
+
 fn sequences(rt: &Runtime<'_>, x: &[Val], y: &[Val]) -> Outcome<bool> {
     if x.len() != y.len() {
         return Ok(false);

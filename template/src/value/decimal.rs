@@ -169,17 +169,26 @@ impl Decimal {
 
     /// A whole power; `None` for zero to a negative power.
     pub(crate) fn powi(&self, power: i64) -> Option<Self> {
+        // With digits to spare, so that only the last rounding counts.
+        let times = |a: &Self, b: &Self| {
+            let product = Self { digits: &a.digits * &b.digits, exponent: a.exponent + b.exponent };
+            product.round_digits(PRECISION + 20)
+        };
         let mut result = Self { digits: BigInt::one(), exponent: 0 };
         let mut base = self.clone();
         let mut left = power.unsigned_abs().min(100_000);
         while left > 0 {
             if left & 1 == 1 {
-                result = result.mul(&base);
+                result = times(&result, &base);
             }
-            base = base.mul(&base);
+            base = times(&base, &base);
             left >>= 1;
         }
-        if power < 0 { Self { digits: BigInt::one(), exponent: 0 }.div(&result) } else { Some(result) }
+        if power < 0 {
+            Self { digits: BigInt::one(), exponent: 0 }.div(&result)
+        } else {
+            Some(result.rounded())
+        }
     }
 
     pub(crate) fn neg(&self) -> Self {

@@ -87,6 +87,7 @@ impl<'r, 'c> Shown<'r, 'c> {
                 let step = if range.step == 1 { String::new() } else { format!(", {}", range.step) };
                 self.push(&format!("range({}, {}{step})", range.start, range.stop))
             }
+            Val::Iter(iter) if iter.name.ends_with(" object") => self.push(&format!("<{}>", iter.name)),
             Val::Iter(iter) => self.push(&format!("<generator object {}>", iter.name)),
             Val::Date(date) => self.push(&date.repr()),
             Val::Time(time) => self.push(&time.repr()),

@@ -129,7 +129,7 @@ const TEXT: &[&str] = &[
     "{T}.removeprefix({t})",
     "{T}.removesuffix({t})",
     "{t}.join(ls)",
-    "{t}.join({L}|map('string'))",
+    "{t}.join(({L})|map('string'))",
     "{T}.expandtabs({n})",
     "{T}.partition({t})[0]",
     "{T}.rpartition({t})|last",
