@@ -67,3 +67,16 @@ fn without_addresses(text: &str) -> String {
 pub(super) fn find(template: &str, jinja: &str, pumice: &str) -> Option<&'static Meant> {
     MEANT.iter().find(|meant| (meant.fits)(template, jinja, pumice))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MEANT;
+
+    #[test]
+    fn meant_difference_stands_in_the_guide() {
+        let guide = include_str!("../../../docs/templates.md");
+        for meant in &MEANT {
+            assert!(guide.lines().any(|line| line == format!("- {}", meant.why)), "{}", meant.why);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod generate;
 mod meant;
+mod words;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
