@@ -24,6 +24,7 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
         return Err(rt.undefined(owner));
     }
     refuse_private(owner, name)?;
+    charge_member(rt, owner)?;
     match member(owner, name) {
         Some(member) => member,
         None => Ok(Val::missing_member(owner, Arc::clone(name))),
@@ -40,6 +41,16 @@ fn refuse_private(owner: &Val, name: &str) -> Outcome<()> {
         ));
     }
     Ok(())
+}
+
+/// Charges for members that are found out anew each time.
+fn charge_member(rt: &Runtime<'_>, owner: &Val) -> Outcome<()> {
+    match owner {
+        // Where a match lies is counted in characters.
+        Val::Match(found) => rt.step(found.string().len() as u64 / 32),
+        Val::Pattern(pattern) => rt.look_at(pattern.source()),
+        _ => Ok(()),
+    }
 }
 
 fn member(owner: &Val, name: &str) -> Option<Outcome> {
@@ -181,6 +192,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         }
         // A method that changes its owner is only reached by its plain name:
         // that is how the template is known to need copies.
+        charge_member(rt, owner)?;
         let mutator = matches!(owner, Val::List(_) | Val::Dict(_));
         if let (false, Some(value)) = (mutator, member(owner, name.as_str())) {
             return value;

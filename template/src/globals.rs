@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::call::{Args, int};
 use crate::eval::objects::Object;
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
 use crate::utils;
@@ -110,6 +110,9 @@ fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
     Ok(Val::Object(Arc::new(Object::Joiner { separator, used: AtomicBool::new(false) })))
 }
 
+/// Attributes of a namespace, which are looked for one after the other.
+pub(crate) const MOST_FIELDS: usize = 10_000;
+
 fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     let kw = std::mem::take(&mut args.kw);
     let [source] = args.bind("namespace", ["source"], 0)?;
@@ -120,6 +123,9 @@ fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
         }
     }
     fields.extend(kw);
+    if fields.len() > MOST_FIELDS {
+        return over("a namespace has too many attributes", "10000 of them");
+    }
     rt.alloc_entries(fields.len())?;
     Ok(Val::Object(Arc::new(Object::Namespace(RwLock::new(fields)))))
 }

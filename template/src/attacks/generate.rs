@@ -1,6 +1,7 @@
 //! Attacks made up from the tables of what templates can reach.
 
 use super::{Attack, context};
+use crate::attributes;
 use crate::native::{Kind, Member, Native};
 use crate::value::Val;
 use crate::{Context, Renderer};
@@ -151,6 +152,18 @@ fn operations() -> Vec<Operation> {
         ["v[::2]", "v[-1]", "v[w]", "v[:1000000]", "-v", "v.nope", "{v: 1}", "[v, v]", "(v,)", "v ~ v"]
     {
         add(format!("[{after}, "), "]", Vec::new());
+    }
+    let mut attributes: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for value in VALUES {
+        for name in attributes::member_names(&sample(value)) {
+            match attributes.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => attributes.push((name, vec![value])),
+            }
+        }
+    }
+    for (name, values) in attributes.into_iter().filter(|(name, _)| !name.starts_with(char::is_numeric)) {
+        add(format!("[v.{name}, v['{name}'], "), "]", values);
     }
     let mut found = Vec::new();
     functions(&utils::UTILS, "utils", &mut found);

@@ -200,7 +200,7 @@ impl Run<'_, '_> {
                     };
                     let entries = dict.read();
                     // Names are looked for one after the other.
-                    if entries.len() > MOST_KEYWORDS {
+                    if args.kw.len() + entries.len() > MOST_KEYWORDS {
                         return over("a call has too many keyword arguments", "1000 of them");
                     }
                     self.rt.alloc_entries(entries.len())?;

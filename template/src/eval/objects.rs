@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::call::Args;
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
+use crate::globals::MOST_FIELDS;
 use crate::rrule::Rule;
 use crate::runtime::Runtime;
 use crate::syntax::program::For;
@@ -148,8 +149,12 @@ impl Object {
         };
         rt.alloc_entries(1)?;
         let mut fields = fields.write().unwrap_or_else(PoisonError::into_inner);
+        let full = fields.len() >= MOST_FIELDS;
         match fields.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
+            None if full => {
+                return over("a namespace has too many attributes", "10000 of them");
+            }
             None => fields.push((Arc::clone(name), value)),
         }
         // Names are looked for one after the other.
