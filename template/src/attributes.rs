@@ -229,7 +229,8 @@ fn indexed(owner: &Val, index: i64) -> Option<Val> {
         Val::Tuple(tuple) => tuple.items.get(at(tuple.items.len())?).cloned(),
         Val::Str(text) => {
             let c = text.as_str().chars().nth(at(text.chars())?)?;
-            Some(Val::Str(Text::plain(c.to_string())))
+            let c = c.to_string();
+            Some(Val::Str(if text.is_markup() { Text::markup(c) } else { Text::plain(c) }))
         }
         Val::Bytes(bytes) => Some(Val::Int(i64::from(*bytes.get(at(bytes.len())?)?))),
         Val::Range(range) => range.get(at(range.len())?).map(Val::Int),
@@ -256,8 +257,7 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
             rt.room(text.as_str().len().saturating_mul(12))?;
             let chars: Vec<char> = text.as_str().chars().collect();
             let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
-            let part = text.part(rt, part)?;
-            Val::Str(if part.is_markup() { Text::plain(Arc::clone(part.shared())) } else { part })
+            Val::Str(text.part(rt, part)?)
         }
         Val::List(list) => {
             let items = list.read();

@@ -3,8 +3,9 @@
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
+use crate::value::number::Arith;
 use crate::value::undefined::with_article;
-use crate::value::{Text, Val, show};
+use crate::value::{Text, Val, operators, show};
 
 /// Items of a container.
 fn length_of(value: &Val) -> usize {
@@ -62,8 +63,8 @@ pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [length, kill, end, leeway] = args.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
     let length = call::int_or(rt, "truncate", "length", length.as_ref(), 255)?;
-    let end = end.unwrap_or_else(|| Val::str("..."));
-    let end = call::text(rt, "truncate", "end", &end)?;
+    let ending = end.unwrap_or_else(|| Val::str("..."));
+    let end = call::text(rt, "truncate", "end", &ending)?;
     let leeway = match leeway {
         None | Some(Val::None) => 5,
         Some(leeway) => call::int(rt, "truncate", "leeway", &leeway)?,
@@ -93,7 +94,8 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     } else {
         cut.rsplit_once(' ').map_or(cut.as_str(), |(before, _)| before)
     };
-    rt.text(format!("{kept}{end}"))
+    let kept = if text.is_markup() { Text::markup(kept) } else { Text::plain(kept) };
+    operators::binary(rt, Arith::Add, &Val::Str(kept), &ending)
 }
 
 /// `value|wordwrap(width, break_long_words, wrapstring, break_on_hyphens)`.
@@ -199,7 +201,8 @@ fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
             && at >= 3
             && chars[at - 1] == '-'
             && letter(at - 2)
-            && letter(at - 3)
+            // Two letters before it, or a letter between hyphens.
+            && (letter(at - 3) || (at >= 4 && chars[at - 3] == '-' && letter(at - 4)))
             && letter(at)
             && (letter(at + 1) || (chars.get(at + 1) == Some(&'-') && letter(at + 2)));
         if turns || after_hyphen {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
 use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
@@ -81,7 +82,10 @@ pub(super) fn last(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Tuple(tuple) => tuple.items.last().cloned(),
         Val::Dict(dict) => dict.read().last().map(|(key, _)| key.0.clone()),
         Val::Range(range) => range.len().checked_sub(1).and_then(|at| range.get(at)).map(Val::Int),
-        Val::Str(text) => text.as_str().chars().next_back().map(|c| Val::Str(Text::plain(c.to_string()))),
+        Val::Str(text) => match text.as_str().chars().next_back() {
+            Some(c) => Some(alike(rt, text, c.to_string())?),
+            None => None,
+        },
         other => rt.items(other)?.pop(),
     };
     Ok(last.unwrap_or_else(|| Val::missing(Missing::Reason("there is no last item: the sequence is empty"))))
@@ -104,7 +108,7 @@ pub(super) fn reverse(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if let Val::Str(text) = value {
         rt.rewrite(text.as_str())?;
         rt.alloc(text.as_str().len())?;
-        return rt.text(text.as_str().chars().rev().collect::<String>());
+        return alike(rt, text, text.as_str().chars().rev().collect());
     }
     let mut items = rt.items(value)?;
     items.reverse();

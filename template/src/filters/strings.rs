@@ -68,7 +68,7 @@ pub(super) fn title(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             within = true;
         }
     }
-    alike(rt, &text, out)
+    rt.text(out)
 }
 
 /// `value|trim(chars)`.

@@ -141,7 +141,8 @@ pub(crate) fn format(rt: &Runtime<'_>, value: &Val, spec: &str) -> Outcome<Strin
     match value {
         Val::Str(text) => {
             let spec = Spec::parse(spec)?;
-            if spec.kind.is_some_and(|kind| kind != 's') || spec.sign.is_some() || spec.align == Some('=') {
+            let numeric = spec.sign.is_some() || spec.grouping.is_some() || spec.alternate;
+            if spec.kind.is_some_and(|kind| kind != 's') || numeric || spec.align == Some('=') {
                 return fail(format!("text cannot be formatted as \"{}\"", spec_kind(&spec)));
             }
             let text = text.as_str();
