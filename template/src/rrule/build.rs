@@ -180,6 +180,7 @@ fn weekdays(rt: &Runtime<'_>, rule: &mut Rule, value: Option<&Val>) -> Outcome<(
             Val::Weekday(Weekday { day, n: Some(n) }) if *n != 0 && rule.freq <= Freq::Monthly => {
                 rule.numbered.push(((*day).into(), (*n).into()));
             }
+            Val::Weekday(Weekday { n: Some(0), .. }) => return fail("rrule(): a weekday's n is never 0"),
             Val::Weekday(weekday) => rule.weekdays.push(weekday.day.into()),
             other => rule.weekdays.push(call::int(rt, "rrule", "byweekday", other)?),
         }

@@ -182,7 +182,7 @@ impl Maker {
     }
 
     fn statement(&mut self, nesting: u32) -> String {
-        let choice = if nesting == 0 { self.prng.below(6) } else { self.prng.below(20) };
+        let choice = if nesting == 0 { self.prng.below(6) } else { self.prng.below(22) };
         match choice {
             6 => {
                 let (test, other) = (self.expression(Kind::Bool, 2), self.expression(Kind::Bool, 1));
@@ -212,6 +212,29 @@ impl Maker {
                 let trims = ["{{-", "{{", "{{", "{{+"];
                 let ends = ["-}}", "}}", "}}"];
                 format!(" \n {} {} {}\n ", self.of(&trims[..3]), self.any(), self.of(&ends))
+            }
+            15 => {
+                let list = self.expression(Kind::Dict, 2);
+                let body = self.statement(nesting - 1);
+                format!("{{% for k, v in {list}.items() %}}{{{{ k }}}}={{{{ v }}}};{body}{{% endfor %}}")
+            }
+            16 => {
+                let list = self.expression(Kind::List, 2);
+                format!(
+                    "{{% set a, b = {list} %}}{{{{ a }}}}|{{{{ b }}}}{{% for a, b in {list} %}}{{{{ a }}}}{{% endfor %}}"
+                )
+            }
+            17 => {
+                let (value, body) = (self.any(), self.statement(nesting - 1));
+                format!(
+                    "{{% macro w(n) %}}<{{{{ caller(n) }}}}>{{{{ varargs }}}}{{{{ kwargs }}}}{{% endmacro %}}{{% call(x) w({value}, 1, z=2) %}}{{{{ x }}}}{body}{{% endcall %}}"
+                )
+            }
+            18 => {
+                let list = self.expression(Kind::List, 2);
+                format!(
+                    "{{% for x in [[1, [2, []]], {list}] recursive %}}{{{{ loop.depth }}}}{{% if x is sequence and x is not string %}}({{{{ loop(x) }}}}){{% else %}}{{{{ x }}}}{{% endif %}}{{% endfor %}}"
+                )
             }
             14 => "{# note #}text <&> \"'\\n {% raw %}{{ x }}{% endraw %}\n".to_owned(),
             _ => format!("{{{{ {} }}}}", self.any()),

@@ -9,7 +9,7 @@ pub struct Meant {
 }
 
 /// All of them.
-pub static MEANT: [Meant; 7] = [
+pub static MEANT: [Meant; 9] = [
     Meant {
         why: "names that begin with _ are refused",
         fits: |_, _, pumice| pumice.contains("names that begin with _ are private"),
@@ -28,6 +28,17 @@ pub static MEANT: [Meant; 7] = [
             let bare = |text: &str| text.replace(['-', '*', '+', ' '], "");
             template.contains("dec") && jinja.contains("-0") && bare(jinja) == bare(pumice)
         },
+    },
+    Meant {
+        why: "a loop goes over the list as it was when the loop began",
+        fits: |template, _, _| {
+            let changes = ["[l.", "[ls.", "[lm.", "(l.", "(ls.", "(lm.", " l.", " ls.", " lm."];
+            template.contains("{% for") && changes.iter().any(|change| template.contains(change))
+        },
+    },
+    Meant {
+        why: "bytes have no methods but decode and hex",
+        fits: |_, _, pumice| pumice.contains("a bytes has no method"),
     },
     Meant {
         why: "a zone keeps its rules after 2037, where dateutil has standard time only",

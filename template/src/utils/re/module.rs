@@ -104,7 +104,7 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
 
 fn text_of(rt: &Runtime<'_>, text: Option<Val>) -> Outcome<Text> {
     match text {
-        Some(Val::Str(text)) => Ok(Text::plain(Arc::clone(text.shared()))),
+        Some(Val::Str(text)) => Ok(text),
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
         other => fail(format!(
             "a regular expression looks at text, not at {}",
