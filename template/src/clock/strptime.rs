@@ -200,9 +200,14 @@ fn day(fields: &Fields<'_>) -> Outcome<NaiveDate> {
         let Some(weekday) = weekday else {
             return fail("%G and %V need a weekday too: add %u, %w or %A");
         };
+        if fields.contains_key(&'j') {
+            return fail("%j does not go with %G: use %Y for a calendar year");
+        }
         return from_iso_week(iso_year, week, weekday + 1);
     }
-    if fields.contains_key(&'G') || fields.contains_key(&'V') {
+    // Beside a week of the other kinds, Python passes %V over.
+    let other_week = fields.contains_key(&'U') || fields.contains_key(&'W');
+    if fields.contains_key(&'G') || (fields.contains_key(&'V') && !other_week) {
         return fail("%G and %V go together, with a weekday: use %Y for a calendar year");
     }
     let base = year.unwrap_or(1900);

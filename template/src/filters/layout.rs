@@ -14,6 +14,7 @@ fn length_of(value: &Val) -> usize {
         Val::Tuple(tuple) => tuple.items.len(),
         Val::Dict(dict) => dict.len(),
         Val::Range(range) => range.len(),
+        Val::Bytes(bytes) => bytes.len(),
         _ => 0,
     }
 }
@@ -76,7 +77,7 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let text = match value {
         Val::Undefined(_) => return Ok(Val::str("")),
         // Short enough is short enough, whatever it is.
-        Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_)
+        Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_) | Val::Bytes(_)
             if length_of(value) as i64 <= length.saturating_add(leeway) =>
         {
             return Ok(value.clone());

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use num_traits::Signed;
+use num_bigint::BigInt;
+use num_traits::{Pow, Signed};
 
 use super::attribute::Path;
 use crate::call::{self, Args};
@@ -85,6 +86,25 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     };
     match method {
         "common" => Ok(rounded(&number, places)),
+        "ceil" | "floor" if places >= 0 && !matches!(number, Num::Float(_)) => {
+            // Python computes with integers, up to the division.
+            let places = places.min(400);
+            let scale = BigInt::from(10).pow(places as u32);
+            let whole = match &number {
+                Num::Decimal(exact) => {
+                    let scaled = exact.mul(&Decimal::from_int(&scale));
+                    let whole = scaled.trunc();
+                    let rest = !scaled.is_integer();
+                    match (method, scaled.is_negative()) {
+                        ("ceil", false) if rest => whole + 1,
+                        ("floor", true) if rest => whole - 1,
+                        _ => whole,
+                    }
+                }
+                integer => integer.to_big().unwrap_or_default() * &scale,
+            };
+            operators::binary(rt, Arith::Div, &Val::big(whole), &Val::big(scale))
+        }
         "ceil" | "floor" => {
             let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
             let scaled = number.to_float()? * scale;

@@ -3,6 +3,7 @@
 use crate::call::{self, Args};
 use crate::fault::{Fault, Outcome, fail};
 use crate::methods::text_case::{is_decimal, is_space};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::text::escape;
 use crate::value::{Text, Val, show};
@@ -15,7 +16,19 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             rt.copy_items(2 * dict.len())?;
             dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect()
         }
-        Val::List(_) | Val::Tuple(_) | Val::View(_) | Val::Iter(_) => {
+        Val::Object(_) if rrule::of(value).is_none() => {
+            let text = show::text(rt, value)?;
+            rt.rewrite(text.as_str())?;
+            return rt.text(quote(text.as_str(), "/"));
+        }
+        Val::List(_)
+        | Val::Tuple(_)
+        | Val::View(_)
+        | Val::Iter(_)
+        | Val::Range(_)
+        | Val::Bytes(_)
+        | Val::Undefined(_)
+        | Val::Object(_) => {
             let mut pairs = Vec::new();
             for pair in rt.items(value)? {
                 let Ok([key, value]) = <[Val; 2]>::try_from(rt.items(&pair)?) else {
@@ -91,7 +104,7 @@ pub(super) fn urlize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     rels.sort_unstable();
     rels.dedup();
     let mut attributes = format!(" rel=\"{}\"", escape(rt, &rels.join(" "))?);
-    if let Some(target) = target.filter(|target| !target.is_none()) {
+    if let Some(target) = target.filter(Val::truth) {
         attributes += &format!(" target=\"{}\"", escape(rt, show::text(rt, &target)?.as_str())?);
     }
     let text = show::text(rt, value)?;

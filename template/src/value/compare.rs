@@ -221,6 +221,23 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
         Val::Dict(dict) => Ok(dict.read().contains_key(&key(rt, item)?)),
         Val::View(view) if view.kind == ViewKind::Keys => Ok(view.dict.read().contains_key(&key(rt, item)?)),
         Val::Undefined(_) => Ok(false),
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 16)?;
+            match item {
+                Val::Bytes(part) => {
+                    rt.step((bytes.len() as u64 * part.len() as u64) / 64)?;
+                    Ok(part.is_empty() || bytes.windows(part.len()).any(|window| window == &**part))
+                }
+                Val::Int(byte) => match u8::try_from(*byte) {
+                    Ok(byte) => Ok(bytes.contains(&byte)),
+                    Err(_) => fail("a byte is from 0 to 255"),
+                },
+                other => fail(format!(
+                    "\"in\" looks for bytes in bytes, not for {}",
+                    super::undefined::with_article(other.type_name())
+                )),
+            }
+        }
         Val::Range(range) => match item {
             Val::Int(number) => Ok(range.contains(*number)),
             Val::Bool(truth) => Ok(range.contains(i64::from(*truth))),

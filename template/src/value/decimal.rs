@@ -169,6 +169,9 @@ impl Decimal {
 
     /// A whole power; `None` for zero to a negative power.
     pub(crate) fn powi(&self, power: i64) -> Option<Self> {
+        if self.is_zero() && power > 0 {
+            return Some(Self { digits: BigInt::zero(), exponent: 0 });
+        }
         // With digits to spare, so that only the last rounding counts.
         let times = |a: &Self, b: &Self| {
             let product = Self { digits: &a.digits * &b.digits, exponent: a.exponent + b.exponent };

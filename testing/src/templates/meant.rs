@@ -37,8 +37,10 @@ pub static MEANT: [Meant; 9] = [
         },
     },
     Meant {
-        why: "bytes have no methods but decode and hex",
-        fits: |_, _, pumice| pumice.contains("a bytes has no method"),
+        why: "bytes have no methods but decode and hex, and are no paths",
+        fits: |_, _, pumice| {
+            pumice.contains("a bytes has no method") || pumice.contains("must be text, not a bytes")
+        },
     },
     Meant {
         why: "a zone keeps its rules after 2037, where dateutil has standard time only",

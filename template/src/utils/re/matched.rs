@@ -118,7 +118,8 @@ impl Match {
             "<re.Match object; span=({}, {}), match={}>",
             self.chars_to(start),
             self.chars_to(end),
-            repr_str(self.part(0).unwrap_or(""))
+            // Python shows fifty characters of it.
+            repr_str(self.part(0).unwrap_or("")).chars().take(50).collect::<String>()
         )
     }
 }
