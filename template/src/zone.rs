@@ -53,6 +53,10 @@ impl PosixZone {
         Some(Self(new))
     }
 
+    pub(crate) fn text(&self) -> &'static str {
+        &self.0.text
+    }
+
     pub(crate) fn rules(&self) -> &'static RangeZone {
         &self.0.rules
     }

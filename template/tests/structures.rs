@@ -109,3 +109,37 @@ fn error_in_a_structure_has_the_place_of_its_source() {
     let error = renderer.render_json(&json!([source]), &ctx).unwrap_err();
     assert_eq!((error.line(), error.column()), (Some(2), Some(19)));
 }
+
+/// Texts of tags, quotes, backslashes and line ends, however they follow.
+fn scrambled(mut seed: u64) -> String {
+    const PIECES: [&str; 24] = [
+        "{{", "}}", "{%", "%}", "{#", "#}", "'", "\"", "\\", "\n", "\r\n", "\t", " ", "é", "🌋", "raw",
+        "endraw", "-", "x", "\\'", "\\n", "set q = ", "1, 2", "\u{fdd0}",
+    ];
+    let mut text = String::new();
+    for _ in 0..seed % 14 + 1 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        text.push_str(PIECES[(seed >> 20) as usize % PIECES.len()]);
+    }
+    text
+}
+
+#[test]
+fn scrambled_text_renders_or_is_refused_in_its_place() {
+    let (renderer, ctx) = (Renderer::default(), context());
+    let mut rendered = 0;
+    for seed in 1..40_000 {
+        let text = scrambled(seed * 0x9e37_79b9);
+        match renderer.render_json(&json!({"a": [text]}), &ctx) {
+            Ok(_) => rendered += 1,
+            Err(error) => assert!(error.path().starts_with(".a[0]"), "{text:?}: {}", error.report()),
+        }
+        if !text.contains('{') {
+            let plain = renderer.render_json(&json!([text]), &ctx).unwrap();
+            assert_eq!(plain, json!([text]));
+        }
+    }
+    assert!(rendered > 1_000, "{rendered}");
+}

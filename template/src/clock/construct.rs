@@ -176,7 +176,12 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
     let tz = match file {
         "" => match rt.ctx.zone() {
             Zone::Named(zone) => TzInfo::File { zone, name: zone.name().into() },
-            Zone::Posix(_) | Zone::Utc => local,
+            // dateutil reads the variable TZ as any other name.
+            Zone::Posix(zone) => match tzstr::read(zone.text(), false) {
+                Some(zone) => TzInfo::Range(Arc::new(zone)),
+                None => local,
+            },
+            Zone::Utc => local,
         },
         file => match Tz::from_str(file).or_else(|_| Tz::from_str(&file.replace(' ', "_"))) {
             Ok(zone) => TzInfo::File { zone, name: file.replace(' ', "_").into() },
