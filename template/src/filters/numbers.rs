@@ -43,6 +43,12 @@ pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             rt.step(text.as_str().len() as u64 / 4)?;
             parse_int(text.as_str(), base).or_else(|| float_to_int(floats::parse(text.as_str())?))
         }
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 4)?;
+            let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii());
+            // Jinja2 minds the base of text only.
+            text.and_then(|text| parse_int(text, 10).or_else(|| float_to_int(floats::parse(text)?)))
+        }
         Val::Int(_) | Val::Big(_) => Some(value.clone()),
         Val::Bool(truth) => Some(Val::Int(i64::from(*truth))),
         Val::Float(number) if number.is_infinite() => {
@@ -60,7 +66,14 @@ pub(super) fn float(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [default] = args.bind("float", ["default"], 0)?;
     let parsed = match value {
         Val::Undefined(_) => return Err(rt.undefined(value)),
-        Val::Str(text) => floats::parse(text.as_str()),
+        Val::Str(text) => {
+            rt.step(text.as_str().len() as u64 / 4)?;
+            floats::parse(text.as_str())
+        }
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 4)?;
+            std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).and_then(floats::parse)
+        }
         other => match Num::of(other) {
             Some(number) => Some(number.to_float()?),
             None => None,

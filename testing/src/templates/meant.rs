@@ -9,7 +9,7 @@ pub struct Meant {
 }
 
 /// All of them.
-pub static MEANT: [Meant; 9] = [
+pub static MEANT: [Meant; 11] = [
     Meant {
         why: "names that begin with _ are refused",
         fits: |_, _, pumice| pumice.contains("names that begin with _ are private"),
@@ -43,11 +43,25 @@ pub static MEANT: [Meant; 9] = [
         },
     },
     Meant {
-        why: "a zone keeps its rules after 2037, where dateutil has standard time only",
+        why: "a zone has its rules before 1902 and after 2037, where dateutil has standard time only",
         fits: |_, jinja, _| {
+            if ["1899-", "1900-", "1901-"].iter().any(|year| jinja.contains(year)) {
+                return true;
+            }
             let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
             jinja.match_indices("20").any(|(at, _)| year(&jinja[at..]).is_some_and(|year| year > 2037))
         },
+    },
+    Meant {
+        why: "map, select and their like look at their input at once",
+        fits: |template, _, pumice| {
+            let lazy = ["map(", "select", "reject", "unique", "batch(", "slice(", "items"];
+            pumice.contains("cannot be looped over") && lazy.iter().any(|name| template.contains(name))
+        },
+    },
+    Meant {
+        why: "an unhashable key is an error when it is reached, where Jinja2 computes constants before",
+        fits: |_, jinja, _| jinja.contains("unhashable type"),
     },
     Meant {
         why: "slicing what cannot be sliced is an error, be it a literal or not",

@@ -8,6 +8,7 @@ use super::substitute::Template;
 use super::translate::flags;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
 use crate::value::show::Shown;
@@ -317,5 +318,5 @@ fn escape(rt: &Runtime<'_>, args: Args) -> Outcome {
         }
         out.push(c);
     }
-    rt.text(out)
+    alike(rt, &text, out)
 }
