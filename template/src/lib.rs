@@ -27,13 +27,14 @@
 //!
 //! - `syntax` has minijinja read a template, after a look at its size, and
 //!   lowers the tree into a small program;
-//! - `eval` runs the program; `runtime` counts what it uses up;
+//! - `eval` runs the program; `runtime` charges what it uses up to a
+//!   [`Budget`], one for all strings of a structure;
 //! - `value` has Python's types and operators, `methods` and `attributes`
 //!   what they offer, `format` their formatting;
 //! - `filters`, `predicates` (Jinja2 calls them tests) and `globals` are
 //!   Jinja2's own names;
-//! - `clock`, `dateparse` and `utils` are lava's `utils`: Python's datetime
-//!   and re, os.path, and dateutil.
+//! - `clock`, `dateparse`, `rrule` and `utils` are lava's `utils`: Python's
+//!   datetime and re, os.path, and dateutil.
 //!
 //! Everything a template can reach is in a static table. What is in none does
 //! not exist, so there is nothing to escape into.
