@@ -75,7 +75,7 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return fail(format!("truncate needs a length of at least {end_length} and a leeway of at least 0"));
     }
     let text = match value {
-        Val::Undefined(_) => return Ok(Val::str("")),
+        Val::Undefined(_) => return Ok(value.clone()),
         // Short enough is short enough, whatever it is.
         Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_) | Val::Bytes(_)
             if length_of(value) as i64 <= length.saturating_add(leeway) =>

@@ -206,6 +206,9 @@ fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<St
         Ok(place) => (digits[..place].to_owned(), digits[place..].to_owned()),
         Err(_) => ("0".to_owned(), "0".repeat(place.unsigned_abs() as usize) + &digits),
     };
+    // An exponent comes after as many digits as were asked for.
+    let places = precision.filter(|_| matches!(kind, 'e' | 'E')).unwrap_or(0);
+    let fraction = format!("{fraction:0<places$}");
     let point = if fraction.is_empty() { "" } else { "." };
     let power = left - place;
     let letter = if matches!(kind, 'e' | 'g') { 'e' } else { 'E' };

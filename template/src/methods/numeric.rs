@@ -33,14 +33,22 @@ pub(crate) const DECIMAL_METHODS: Methods = &[
     ("to_integral_value", to_integral),
 ];
 
+/// A bool as the int it is.
+fn whole(this: &Val) -> Val {
+    match this {
+        Val::Bool(truth) => Val::Int((*truth).into()),
+        other => other.clone(),
+    }
+}
+
 fn same(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("conjugate")?;
-    Ok(this.clone())
+    Ok(whole(this))
 }
 
 fn int_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("as_integer_ratio")?;
-    Ok(Val::tuple(vec![this.clone(), Val::Int(1)]))
+    Ok(Val::tuple(vec![whole(this), Val::Int(1)]))
 }
 
 fn float_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
