@@ -125,7 +125,7 @@ impl Realm {
         Ok(Arc::new(Site {
             realm: self.store.names.realm().clone(),
             settings,
-            zone: Zone::system(),
+            zone: Zone::checked_system().map_err(|error| StoreError::new(error.to_string()))?,
             hostname: host.name,
             // Other workers may take what a slow one has.
             alone: false,

@@ -33,6 +33,10 @@ fuzz_target!(|text: &str| {
         ..Limits::default()
     };
     let renderer = Renderer::new(limits);
+    // As a string of a structure it is read otherwise.
+    if let Err(error) = renderer.render_json(&json!([text, {"k": text}]), &CONTEXT) {
+        let _ = error.report();
+    }
     match renderer.render(text, &CONTEXT) {
         // The same template gives the same text.
         Ok(first) => match renderer.render(text, &CONTEXT) {

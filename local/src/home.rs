@@ -284,7 +284,7 @@ impl Home {
         Ok(Arc::new(Site {
             realm: self.realm.clone(),
             settings,
-            zone: Zone::system(),
+            zone: Zone::checked_system().map_err(|error| StoreError::new(error.to_string()))?,
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             alone: true,
             scratch: self.scratch(),

@@ -7,6 +7,7 @@ use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::methods;
 use crate::native::{BoundMethod, Code, Native};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
 use crate::value::{Range, Text, Val, compare, show};
@@ -23,6 +24,7 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
         return Err(rt.undefined(owner));
     }
     refuse_private(owner, name)?;
+    charge_member(rt, owner)?;
     match member(owner, name) {
         Some(member) => member,
         None => Ok(Val::missing_member(owner, Arc::clone(name))),
@@ -39,6 +41,16 @@ fn refuse_private(owner: &Val, name: &str) -> Outcome<()> {
         ));
     }
     Ok(())
+}
+
+/// Charges for members that are found out anew each time.
+fn charge_member(rt: &Runtime<'_>, owner: &Val) -> Outcome<()> {
+    match owner {
+        // Where a match lies is counted in characters.
+        Val::Match(found) => rt.step(found.string().len() as u64 / 32),
+        Val::Pattern(pattern) => rt.look_at(pattern.source()),
+        _ => Ok(()),
+    }
 }
 
 fn member(owner: &Val, name: &str) -> Option<Outcome> {
@@ -73,6 +85,7 @@ fn class_of(value: &Val) -> Option<&'static Native> {
 fn field(owner: &Val, name: &str) -> Option<Val> {
     match owner {
         Val::Tuple(tuple) => tuple.field(name).cloned(),
+        Val::Bool(truth) if matches!(name, "real" | "numerator") => Some(Val::Int((*truth).into())),
         Val::Int(_) | Val::Big(_) | Val::Bool(_) => match name {
             "real" | "numerator" => Some(owner.clone()),
             "imag" => Some(Val::Int(0)),
@@ -154,7 +167,8 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
             Ok(key) => dict.read().get(&key).cloned(),
             Err(_) => None,
         },
-        (Val::Match(found), key) => found.group(key),
+        (Val::Object(_), Val::Int(index)) if rrule::of(owner).is_some() => nth(rt, owner, *index)?,
+        (Val::Match(found), key) => found.charged(rt, key)?,
         (owner, Val::Int(index)) => {
             if let Val::Str(text) = owner {
                 // Characters have to be counted unless all are ASCII.
@@ -178,6 +192,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         }
         // A method that changes its owner is only reached by its plain name:
         // that is how the template is known to need copies.
+        charge_member(rt, owner)?;
         let mutator = matches!(owner, Val::List(_) | Val::Dict(_));
         if let (false, Some(value)) = (mutator, member(owner, name.as_str())) {
             return value;
@@ -185,6 +200,20 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         return Ok(Val::missing_member(owner, Arc::clone(name.shared())));
     }
     Ok(Val::missing_member(owner, show::repr(rt, key)?))
+}
+
+/// The nth time of a rule, from the end if negative.
+fn nth(rt: &Runtime<'_>, owner: &Val, index: i64) -> Outcome<Option<Val>> {
+    let Some(rule) = rrule::of(owner) else {
+        return Ok(None);
+    };
+    Ok(match usize::try_from(index) {
+        Ok(index) => rule.taken(rt, index, index.saturating_add(1), 1)?.pop(),
+        Err(_) => {
+            let all = Val::list(rule.all(rt)?);
+            indexed(&all, index)
+        }
+    })
 }
 
 fn indexed(owner: &Val, index: i64) -> Option<Val> {
@@ -200,7 +229,8 @@ fn indexed(owner: &Val, index: i64) -> Option<Val> {
         Val::Tuple(tuple) => tuple.items.get(at(tuple.items.len())?).cloned(),
         Val::Str(text) => {
             let c = text.as_str().chars().nth(at(text.chars())?)?;
-            Some(Val::Str(Text::plain(c.to_string())))
+            let c = c.to_string();
+            Some(Val::Str(if text.is_markup() { Text::markup(c) } else { Text::plain(c) }))
         }
         Val::Bytes(bytes) => Some(Val::Int(i64::from(*bytes.get(at(bytes.len())?)?))),
         Val::Range(range) => range.get(at(range.len())?).map(Val::Int),
@@ -222,22 +252,29 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
     let picked = |length: usize| slice_indices(numbers, length);
     Ok(match owner {
         Val::Str(text) => {
-            rt.step(text.as_str().len() as u64 / 16)?;
+            rt.rewrite(text.as_str())?;
+            // The characters, and the places that are picked.
+            rt.room(text.as_str().len().saturating_mul(12))?;
             let chars: Vec<char> = text.as_str().chars().collect();
             let part: String = picked(chars.len()).into_iter().map(|at| chars[at]).collect();
-            return rt.text(part);
+            Val::Str(text.part(rt, part)?)
         }
         Val::List(list) => {
-            let items = list.read().clone();
-            rt.step(items.len() as u64 / 8)?;
-            return rt.list(picked(items.len()).into_iter().map(|at| items[at].clone()).collect());
+            let items = list.read();
+            let at = picked(items.len());
+            rt.step(at.len() as u64 / 8)?;
+            rt.alloc_items(at.len())?;
+            Val::list(at.into_iter().map(|at| items[at].clone()).collect())
         }
         Val::Tuple(tuple) => {
             let items = &tuple.items;
+            rt.step(items.len() as u64 / 8)?;
             rt.alloc_items(items.len())?;
             Val::tuple(picked(items.len()).into_iter().map(|at| items[at].clone()).collect())
         }
         Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 8)?;
+            rt.room(bytes.len().saturating_mul(8))?;
             rt.alloc(bytes.len())?;
             Val::Bytes(picked(bytes.len()).into_iter().map(|at| bytes[at]).collect())
         }
@@ -249,6 +286,19 @@ pub(crate) fn slice(rt: &Runtime<'_>, owner: &Val, bounds: &[Val; 3]) -> Outcome
                 stop: at(stop),
                 step: range.step.saturating_mul(step),
             }))
+        }
+        Val::Object(_) if rrule::of(owner).is_some() => {
+            let Some(rule) = rrule::of(owner) else {
+                return Ok(Val::None);
+            };
+            if numbers[2].is_some_and(|step| step < 0) {
+                return slice(rt, &Val::list(rule.all(rt)?), bounds);
+            }
+            let [start, stop, step] = numbers.map(|bound| bound.map(usize::try_from));
+            match (start.unwrap_or(Ok(0)), stop.unwrap_or(Ok(usize::MAX)), step.unwrap_or(Ok(1))) {
+                (Ok(start), Ok(stop), Ok(step)) => Val::list(rule.taken(rt, start, stop, step)?),
+                _ => return fail("a slice of an rrule counts from its first time: make a list of it"),
+            }
         }
         other => {
             let what = with_article(other.type_name());

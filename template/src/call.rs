@@ -89,6 +89,11 @@ pub(crate) fn int_or(
     value.map_or(Ok(default), |value| int(rt, function, name, value))
 }
 
+/// Whether a sort runs backwards: an int or bool, as Python's `sort` wants it.
+pub(crate) fn backwards(rt: &Runtime<'_>, function: &str, value: Option<&Val>) -> Outcome<bool> {
+    value.map_or(Ok(false), |value| int(rt, function, "reverse", value).map(|number| number != 0))
+}
+
 /// An argument that must be text.
 pub(crate) fn text<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v Val) -> Outcome<&'v str> {
     match value {
@@ -98,6 +103,17 @@ pub(crate) fn text<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v 
         }
         Val::Undefined(_) => Err(rt.undefined(value)),
         other => wrong(function, name, "text", other),
+    }
+}
+
+/// An argument that must be text and is looked for in another.
+pub(crate) fn sought<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v Val) -> Outcome<&'v str> {
+    match value {
+        Val::Str(text) if text.is_literal() => {
+            rt.look_at(text.exact())?;
+            Ok(text.exact())
+        }
+        other => text(rt, function, name, other),
     }
 }
 

@@ -17,7 +17,12 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { kind, message: message.into(), hint: None, at: None })
+        let mut message = message.into();
+        if let Some((cut, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+            message.truncate(cut);
+            message.push('…');
+        }
+        Box::new(Self { kind, message, hint: None, at: None })
     }
 
     /// Notes the place, unless a deeper one is known.
@@ -48,15 +53,22 @@ pub(crate) fn over<T>(message: impl Into<String>, limit: &str) -> Outcome<T> {
     Err(Fault::new(ErrorKind::Limit, format!("{message} (limit {limit})")))
 }
 
+/// Characters of a message; what it quotes may be long.
+const LONGEST_MESSAGE: usize = 600;
+/// Bytes of a name that others are compared with.
+const LONGEST_NAME: usize = 100;
 /// How unlike a name may be to be offered as a hint.
 const LIKENESS: f64 = 0.7;
 
 /// The known name most like `name`, if one is like it at all.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     known
         .into_iter()
         .take(1_000)
-        .filter(|candidate| *candidate != name && candidate.len() <= 100)
+        .filter(|candidate| *candidate != name && candidate.len() <= LONGEST_NAME)
         .map(|candidate| {
             let score = strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
             (score, candidate)

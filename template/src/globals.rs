@@ -5,8 +5,8 @@ use std::sync::{Arc, RwLock};
 
 use crate::call::{Args, int};
 use crate::eval::objects::Object;
-use crate::fault::{Outcome, fail};
-use crate::native::Native;
+use crate::fault::{Outcome, fail, over};
+use crate::native::{Member, Native};
 use crate::runtime::Runtime;
 use crate::utils;
 use crate::value::containers::{Dict, Entries, Key, Range};
@@ -16,7 +16,8 @@ use crate::value::{Text, Val, compare, show};
 pub(crate) const NAMES: [&str; 7] = ["utils", "range", "dict", "lipsum", "cycler", "joiner", "namespace"];
 
 static RANGE: Native = Native::class("range", range, &[]);
-static DICT: Native = Native::class("dict", dict, &[]);
+static DICT: Native =
+    Native::class("dict", dict, &[("fromkeys", Member::Function(crate::methods::dict::from_keys))]);
 static LIPSUM: Native = Native::function("lipsum", lipsum);
 static CYCLER: Native = Native::class("cycler", cycler, &[]);
 static JOINER: Native = Native::class("joiner", joiner, &[]);
@@ -70,6 +71,9 @@ pub(crate) fn dict_entries(rt: &Runtime<'_>, source: &Val) -> Outcome<Entries> {
     if let Val::Dict(dict) = source {
         return Ok(dict.read().clone());
     }
+    if source.is_undefined() {
+        return Err(rt.undefined(source));
+    }
     let mut entries = Entries::new();
     for pair in rt.items(source)? {
         let pair = rt.items(&pair)?;
@@ -85,11 +89,16 @@ pub(crate) fn dict_entries(rt: &Runtime<'_>, source: &Val) -> Outcome<Entries> {
     Ok(entries)
 }
 
-fn cycler(_rt: &Runtime<'_>, args: Args) -> Outcome {
+fn cycler(rt: &Runtime<'_>, args: Args) -> Outcome {
     if args.pos.is_empty() {
         return fail("cycler() needs something to cycle through");
     }
-    Ok(Val::Object(Arc::new(Object::Cycler { items: args.pos, at: AtomicUsize::new(0) })))
+    let items = args.pos;
+    rt.alloc_items(items.len())?;
+    let Val::Tuple(items) = Val::tuple(items) else {
+        return Ok(Val::None);
+    };
+    Ok(Val::Object(Arc::new(Object::Cycler { items, at: AtomicUsize::new(0) })))
 }
 
 fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
@@ -101,6 +110,9 @@ fn joiner(rt: &Runtime<'_>, args: Args) -> Outcome {
     Ok(Val::Object(Arc::new(Object::Joiner { separator, used: AtomicBool::new(false) })))
 }
 
+/// Attributes of a namespace, which are looked for one after the other.
+pub(crate) const MOST_FIELDS: usize = 10_000;
+
 fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     let kw = std::mem::take(&mut args.kw);
     let [source] = args.bind("namespace", ["source"], 0)?;
@@ -111,7 +123,10 @@ fn namespace(rt: &Runtime<'_>, mut args: Args) -> Outcome {
         }
     }
     fields.extend(kw);
-    rt.alloc_items(fields.len())?;
+    if fields.len() > MOST_FIELDS {
+        return over("a namespace has too many attributes", "10000 of them");
+    }
+    rt.alloc_entries(fields.len())?;
     Ok(Val::Object(Arc::new(Object::Namespace(RwLock::new(fields)))))
 }
 

@@ -27,18 +27,22 @@
 //!
 //! - `syntax` has minijinja read a template, after a look at its size, and
 //!   lowers the tree into a small program;
-//! - `eval` runs the program; `runtime` counts what it uses up;
+//! - `eval` runs the program; `runtime` charges what it uses up to a
+//!   [`Budget`], one for all strings of a structure;
 //! - `value` has Python's types and operators, `methods` and `attributes`
 //!   what they offer, `format` their formatting;
 //! - `filters`, `predicates` (Jinja2 calls them tests) and `globals` are
 //!   Jinja2's own names;
-//! - `clock`, `dateparse` and `utils` are lava's `utils`: Python's datetime
-//!   and re, os.path, and dateutil.
+//! - `clock`, `dateparse`, `rrule` and `utils` are lava's `utils`: Python's
+//!   datetime and re, os.path, and dateutil.
 //!
 //! Everything a template can reach is in a static table. What is in none does
 //! not exist, so there is nothing to escape into.
 
+#[cfg(all(test, target_os = "linux"))]
+mod attacks;
 mod attributes;
+mod budget;
 mod cache;
 mod call;
 mod clock;
@@ -58,6 +62,7 @@ mod methods;
 mod native;
 mod predicates;
 mod renderer;
+mod rrule;
 mod runtime;
 mod structure;
 mod syntax;
@@ -65,9 +70,10 @@ mod utils;
 mod value;
 mod zone;
 
+pub use budget::Budget;
 pub use context::{Context, Value};
 pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;
 pub use renderer::Renderer;
 pub use syntax::free::Variable;
-pub use zone::Zone;
+pub use zone::{PosixZone, UnknownZone, Zone};

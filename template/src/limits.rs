@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What one template may use up before it is refused.
+/// What the templates of one structure may use up before it is refused.
 ///
 /// The defaults stop every attack that `tests/attacks` lists within a
 /// second and 256 MiB. A template that goes over one of them fails with
@@ -22,12 +22,12 @@ pub struct Limits {
     pub template_parts: usize,
     /// `elif` tags in one template: each is parsed within the one before.
     pub elifs: usize,
-    /// Evaluation steps of one rendering. A step is an expression node, a
+    /// Evaluation steps of all renderings of one structure. A step is an expression node, a
     /// loop pass, or 64 bytes looked at by a method or filter.
     pub steps: u64,
-    /// Bytes that one rendering may allocate in all for strings, lists and
-    /// numbers, whether or not they are dropped again. Containers count 48
-    /// bytes an item.
+    /// Bytes that the renderings of one structure may allocate in all for
+    /// strings, lists and numbers, whether or not they are dropped again.
+    /// Lists count 48 bytes an item, dicts 128 an entry.
     pub memory_bytes: usize,
     /// Bytes of rendered text.
     pub output_bytes: usize,
@@ -35,11 +35,16 @@ pub struct Limits {
     pub depth: usize,
     /// Bits of one integer.
     pub integer_bits: u64,
-    /// Backtracking steps of one regular expression match.
+    /// Backtracking steps of one regular expression at one place of a text;
+    /// fewer for a long text.
     pub regex_backtracks: usize,
+    /// Bytes of text times size of the pattern in one match of a regular
+    /// expression. The size is the count of characters, sets and repeats,
+    /// counted repeats as often as they count.
+    pub regex_work: usize,
     /// Bytes of one compiled regular expression.
     pub regex_bytes: usize,
-    /// Wall-clock time of one rendering.
+    /// Wall-clock time of all renderings of one structure.
     pub deadline: Duration,
     /// Compiled templates that a [`Renderer`](crate::Renderer) keeps.
     pub cached_templates: usize,
@@ -65,6 +70,7 @@ impl Default for Limits {
             depth: 150,
             integer_bits: 64 * 1024,
             regex_backtracks: 200_000,
+            regex_work: 16_000_000,
             regex_bytes: 1024 * 1024,
             deadline: Duration::from_millis(800),
             cached_templates: 512,

@@ -7,6 +7,7 @@ use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::filters;
 use crate::methods::text_case::{is_lower, is_upper};
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::number::{Arith, Num};
 use crate::value::{Val, compare, operators, show};
@@ -54,8 +55,8 @@ tests! {
     "<" => |rt, v, a| ordered(rt, v, a, "<", |o| o == Ordering::Less),
     "lower" => |rt, v, a| { a.none("lower")?; Ok(is_lower(show::text(rt, v)?.as_str())) },
     "mapping" => |_, v, a| plain(a, matches!(v, Val::Dict(_))),
-    "ne" => |rt, v, a| with_other(a, |o| Ok(!compare::equal(rt, v, o)?)),
-    "!=" => |rt, v, a| with_other(a, |o| Ok(!compare::equal(rt, v, o)?)),
+    "ne" => |rt, v, a| with_other(a, |o| compare::unequal(rt, v, o)),
+    "!=" => |rt, v, a| with_other(a, |o| compare::unequal(rt, v, o)),
     "none" => |_, v, a| plain(a, v.is_none()),
     "number" => |_, v, a| plain(a, Num::of(v).is_some()),
     "odd" => |rt, v, a| parity(rt, v, a, false),
@@ -117,7 +118,7 @@ fn divisible_by(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome<bool> {
 }
 
 fn is_iterable(value: &Val) -> bool {
-    is_sequence(value) || matches!(value, Val::Iter(_) | Val::View(_))
+    is_sequence(value) || matches!(value, Val::Iter(_) | Val::View(_)) || rrule::of(value).is_some()
 }
 
 fn is_sequence(value: &Val) -> bool {
@@ -146,6 +147,17 @@ fn is_same(a: &Val, b: &Val) -> bool {
         (Val::DateTime(x), Val::DateTime(y)) => Arc::ptr_eq(x, y),
         (Val::Object(x), Val::Object(y)) => Arc::ptr_eq(x, y),
         (Val::Native(x), Val::Native(y)) => std::ptr::eq(*x, *y),
+        (Val::Decimal(x), Val::Decimal(y)) => Arc::ptr_eq(x, y),
+        (Val::Big(x), Val::Big(y)) => Arc::ptr_eq(x, y),
+        (Val::Time(x), Val::Time(y)) => Arc::ptr_eq(x, y),
+        (Val::Relative(x), Val::Relative(y)) => Arc::ptr_eq(x, y),
+        (Val::Zone(x), Val::Zone(y)) => Arc::ptr_eq(x, y),
+        (Val::Iter(x), Val::Iter(y)) => Arc::ptr_eq(x, y),
+        (Val::Range(x), Val::Range(y)) => Arc::ptr_eq(x, y),
+        (Val::Macro(x), Val::Macro(y)) => Arc::ptr_eq(x, y),
+        (Val::Match(x), Val::Match(y)) => Arc::ptr_eq(x, y),
+        (Val::Pattern(x), Val::Pattern(y)) => Arc::ptr_eq(x, y),
+        (Val::Uuid(x), Val::Uuid(y)) => Arc::ptr_eq(x, y),
         _ => false,
     }
 }

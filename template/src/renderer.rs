@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::cache::Cache;
-use crate::error::TemplateError;
+use crate::error::{ErrorKind, TemplateError};
 use crate::runtime::Runtime;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
-use crate::{Context, Limits, command_line, eval, structure, syntax};
+use crate::{Budget, Context, Limits, command_line, eval, structure, syntax};
 
 /// Renders templates, and keeps compiled ones for the next time. Cheap to
 /// clone: clones share the compiled templates.
@@ -20,6 +20,8 @@ pub struct Renderer(Arc<Shared>);
 struct Shared {
     limits: Limits,
     programs: Cache<Box<str>, Program>,
+    /// Strings of structures, which are read otherwise.
+    structured: Cache<Box<str>, Program>,
     regexes: RegexCache,
 }
 
@@ -28,6 +30,7 @@ impl Renderer {
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Shared {
             programs: Cache::new(limits.cached_templates, limits.cached_bytes),
+            structured: Cache::new(limits.cached_templates, limits.cached_bytes),
             regexes: RegexCache::new(&limits),
             limits,
         }))
@@ -35,13 +38,13 @@ impl Renderer {
 
     /// Reads and compiles a template without rendering it.
     pub fn check(&self, source: &str) -> Result<(), TemplateError> {
-        self.program(source).map(|_| ())
+        self.program(source, false).map(|_| ())
     }
 
     /// The variables that a template reads from its context; Jinja2's own functions and `utils` are not
     /// among them.
     pub fn variables(&self, source: &str) -> Result<Vec<syntax::free::Variable>, TemplateError> {
-        Ok(syntax::free::variables(&*self.program(source)?))
+        Ok(syntax::free::variables(&*self.program(source, false)?))
     }
 
     /// Renders one template to text.
@@ -49,25 +52,84 @@ impl Renderer {
     /// As in lava, a template that is one expression still gives text:
     /// `{{ 1 + 1 }}` is `2`, the string.
     pub fn render(&self, source: &str, ctx: &Context) -> Result<String, TemplateError> {
+        self.render_within(source, ctx, &self.budget())
+    }
+
+    /// A budget of all that this renderer's limits allow.
+    pub fn budget(&self) -> Budget {
+        Budget::new(&self.0.limits)
+    }
+
+    /// As [`render`](Self::render), at the expense of `budget`.
+    pub fn render_within(
+        &self,
+        source: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<String, TemplateError> {
         // Text without a tag is its own rendering, a last newline aside.
-        if !source.contains('{')
-            && !source.contains(['\r', '\n'])
-            && source.len() <= self.0.limits.source_bytes
-        {
+        let changes = source.contains('{') || source.contains(['\r', '\n']);
+        self.rendered(source, changes, false, ctx, budget)
+    }
+
+    fn rendered(
+        &self,
+        source: &str,
+        changes: bool,
+        structured: bool,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<String, TemplateError> {
+        if !changes && source.len() <= self.0.limits.source_bytes {
             return Ok(source.to_owned());
         }
-        let program = self.program(source)?;
-        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, &program.assigned);
+        charge_reading(source, budget)?;
+        let program = self.program(source, structured)?;
+        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program);
         eval::render(&rt, &program)
     }
 
     /// Renders each string leaf and each map key of a structure by itself;
-    /// other leaves stay as they are, and so does the order of keys.
+    /// other leaves stay as they are, and so does the order of keys. A lone
+    /// string is rendered as [`render`](Self::render) does.
+    ///
+    /// lava renders the JSON text of a structure and reads the result as
+    /// JSON. What its users write for that means the same here: in a string
+    /// in single quotes a backslash stands for itself, and the escapes of
+    /// `v|tojson|trim('"')` are read. A value of the context stays what it
+    /// is, and can never break the structure.
     ///
     /// An error carries the JSON path of the template. Two keys that render
-    /// alike are an error.
+    /// alike are an error. All strings together get one budget.
     pub fn render_json(&self, value: &Json, ctx: &Context) -> Result<Json, TemplateError> {
-        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| self.render(source, ctx))
+        self.render_json_within(value, ctx, &self.budget())
+    }
+
+    /// As [`render_json`](Self::render_json), at the expense of `budget`.
+    pub fn render_json_within(
+        &self,
+        value: &Json,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<Json, TemplateError> {
+        match value {
+            Json::String(source) => self.render_within(source, ctx, budget).map(Json::String),
+            structure => self.render_structure_within(structure, ctx, budget),
+        }
+    }
+
+    /// As [`render_json`](Self::render_json) for what lava renders as a
+    /// structure even if it is a lone string, as the `value` of the action
+    /// `state`.
+    pub fn render_structure_within(
+        &self,
+        value: &Json,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<Json, TemplateError> {
+        structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
+            self.rendered(source, source.contains('{'), true, ctx, budget)
+        })
     }
 
     /// Renders an `enabled` template. It holds only if the text, without
@@ -80,6 +142,7 @@ impl Renderer {
     /// Splits a command line by the rules of a POSIX shell, as Python's
     /// `shlex.split` does, and then renders each argument by itself, so that
     /// no value can add an argument. An error carries the argument's index.
+    /// All arguments together get one budget.
     pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = command_line::split(command_line)?;
         self.render_words(&words, 0, ctx)
@@ -99,6 +162,7 @@ impl Renderer {
         plain: usize,
         ctx: &Context,
     ) -> Result<Vec<String>, TemplateError> {
+        let budget = self.budget();
         words
             .iter()
             .enumerate()
@@ -106,26 +170,55 @@ impl Renderer {
                 if index < plain {
                     return Ok(word.clone());
                 }
-                self.render(word, ctx).map_err(|error| error.under(&format!("[{index}]")))
+                self.render_within(word, ctx, &budget).map_err(|error| error.under(&format!("[{index}]")))
             })
             .collect()
     }
 
     /// [`check`](Self::check) for each string leaf and map key of a
     /// structure.
+    ///
+    /// Also refuses a name that one string sets and a later one looks up: in
+    /// lava the strings of a structure are one template, and here each is one
+    /// by itself, so that the later one would find nothing or something else.
     pub fn check_json(&self, value: &Json) -> Result<(), TemplateError> {
-        structure::each_string(value, self.0.limits.structure_depth, &mut |source| self.check(source))
+        if let Json::String(source) = value {
+            return self.check(source);
+        }
+        let mut set = Vec::new();
+        structure::each_string(value, self.0.limits.structure_depth, &mut |source| {
+            let program = self.program(source, true)?;
+            if let Some(name) = program.looks_up(&set) {
+                return Err(TemplateError::new(
+                    ErrorKind::Undefined,
+                    format!(
+                        "\"{name}\" is set in another string of the structure: each string is a template of its own, so set it here too"
+                    ),
+                ));
+            }
+            set.extend(program.leaves_set());
+            Ok(())
+        })
     }
 
-    fn program(&self, source: &str) -> Result<Arc<Program>, TemplateError> {
-        let programs = &self.0.programs;
+    fn program(&self, source: &str, structured: bool) -> Result<Arc<Program>, TemplateError> {
+        let programs = if structured { &self.0.structured } else { &self.0.programs };
         if let Some(program) = programs.get(source) {
             return Ok(program);
         }
-        let program = Arc::new(syntax::compile(source, &self.0.limits)?);
+        let program = Arc::new(syntax::compile(source, structured, &self.0.limits)?);
         programs.put(source.into(), source.len(), Arc::clone(&program));
         Ok(program)
     }
+}
+
+/// Bytes of template text to a step: what reading and compiling it takes.
+const BYTES_A_STEP: u64 = 4;
+
+/// Charges for reading a template, and looks at the clock.
+fn charge_reading(source: &str, budget: &Budget) -> Result<(), TemplateError> {
+    let charged = budget.step(1 + source.len() as u64 / BYTES_A_STEP).and_then(|()| budget.look());
+    charged.map_err(|fault| TemplateError::new(fault.kind, fault.message))
 }
 
 impl Default for Renderer {
@@ -138,4 +231,16 @@ impl fmt::Debug for Renderer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Renderer").field("limits", &self.0.limits).finish_non_exhaustive()
     }
+}
+
+/// The value of an expression, for tests that need one.
+#[cfg(test)]
+pub(crate) fn value_of(expression: &str, ctx: &Context) -> crate::fault::Outcome {
+    let limits = Limits::default();
+    let (regexes, budget) = (RegexCache::new(&limits), Budget::new(&limits));
+    let source = format!("{{{{ {expression} }}}}");
+    let program = syntax::compile(&source, false, &limits)
+        .map_err(|error| crate::fault::Fault::new(error.kind(), error.message()))?;
+    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program);
+    eval::only_value(&rt, &program)
 }

@@ -2,19 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::budget::Budget;
 use crate::context::Context;
 use crate::fault::{Fault, Outcome, fail, over};
 use crate::limits::Limits;
+use crate::rrule;
+use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
 use crate::value::undefined::{undefined_fault, with_article};
-use crate::value::{Text, Val};
+use crate::value::{Text, Val, View, ViewKind};
 
-/// Bytes that a list item or dict entry is charged.
+/// Bytes that a list item is charged.
 const ITEM_BYTES: usize = 48;
-/// Steps between two looks at the clock.
-const STEPS_BETWEEN_LOOKS: u64 = 2_048;
+/// Bytes that a dict entry is charged.
+const ENTRY_BYTES: usize = 128;
+/// Bytes that a text is charged besides its own.
+pub(crate) const TEXT_BYTES: usize = 16;
 /// Stack that must be left before another level of nesting begins.
 const RED_ZONE: usize = 128 * 1024;
 /// Stack that is added when less is left.
@@ -25,15 +29,14 @@ pub(crate) struct Runtime<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) ctx: &'a Context,
     pub(crate) regexes: &'a RegexCache,
+    budget: &'a Budget,
+    /// Whether the template is a string of a structure.
+    pub(crate) structured: bool,
     /// Whether `{% autoescape true %}` is in force.
     pub(crate) escaping: Cell<bool>,
     /// Names the template assigns to, for hints.
     assigned: &'a [Arc<str>],
-    steps: Cell<u64>,
-    next_look: Cell<u64>,
-    memory: Cell<usize>,
     depth: Cell<usize>,
-    started: Instant,
     /// Containers that got another container put into them: emptied at the
     /// end, since they may hold themselves.
     knotted: RefCell<Vec<Val>>,
@@ -44,19 +47,18 @@ impl<'a> Runtime<'a> {
         limits: &'a Limits,
         ctx: &'a Context,
         regexes: &'a RegexCache,
-        assigned: &'a [Arc<str>],
+        budget: &'a Budget,
+        program: &'a Program,
     ) -> Self {
         Self {
             limits,
             ctx,
             regexes,
+            budget,
+            structured: program.structured,
             escaping: Cell::new(false),
-            assigned,
-            steps: Cell::new(0),
-            next_look: Cell::new(STEPS_BETWEEN_LOOKS),
-            memory: Cell::new(0),
+            assigned: &program.assigned,
             depth: Cell::new(0),
-            started: Instant::now(),
             knotted: RefCell::new(Vec::new()),
         }
     }
@@ -64,24 +66,13 @@ impl<'a> Runtime<'a> {
     /// Charges `count` steps, and looks at the clock now and then.
     #[inline]
     pub(crate) fn step(&self, count: u64) -> Outcome<()> {
-        let steps = self.steps.get().saturating_add(count);
-        self.steps.set(steps);
-        if steps < self.next_look.get() {
-            return Ok(());
-        }
-        self.look(steps)
+        self.budget.step(count)
     }
 
-    #[cold]
-    fn look(&self, steps: u64) -> Outcome<()> {
-        self.next_look.set(steps.saturating_add(STEPS_BETWEEN_LOOKS));
-        if steps > self.limits.steps {
-            return over("the template takes too many steps", "steps");
-        }
-        if self.started.elapsed() > self.limits.deadline {
-            return over("the template takes too long", "deadline");
-        }
-        Ok(())
+    /// Looks at the clock, before and after work that counts few steps and
+    /// may take long.
+    pub(crate) fn look(&self) -> Outcome<()> {
+        self.budget.look()
     }
 
     /// Charges for going through a text.
@@ -98,17 +89,34 @@ impl<'a> Runtime<'a> {
     /// Charges memory before it is used.
     #[inline]
     pub(crate) fn alloc(&self, bytes: usize) -> Outcome<()> {
-        let memory = self.memory.get().saturating_add(bytes);
-        self.memory.set(memory);
-        if memory > self.limits.memory_bytes {
-            return over("the template uses too much memory", "memory_bytes");
-        }
-        // Copying is work too.
-        self.step(bytes as u64 / 256)
+        self.budget.alloc(bytes)
     }
 
+    /// Charges a list of so many items.
     pub(crate) fn alloc_items(&self, count: usize) -> Outcome<()> {
         self.alloc(count.saturating_mul(ITEM_BYTES))
+    }
+
+    /// Charges a dict of so many entries, and going through them.
+    pub(crate) fn alloc_entries(&self, count: usize) -> Outcome<()> {
+        self.step(count as u64 / 4)?;
+        self.alloc(count.saturating_mul(ENTRY_BYTES))
+    }
+
+    /// Charges going through `count` items in a copy that is dropped soon.
+    pub(crate) fn copy_items(&self, count: usize) -> Outcome<()> {
+        self.step(count as u64 / 8)?;
+        self.budget.room(count.saturating_mul(ITEM_BYTES))
+    }
+
+    /// Refuses what has no room, without charging it.
+    pub(crate) fn room(&self, bytes: usize) -> Outcome<()> {
+        self.budget.room(bytes)
+    }
+
+    /// Gives back the memory of a list of so many items.
+    pub(crate) fn release_items(&self, count: usize) {
+        self.budget.release(count.saturating_mul(ITEM_BYTES));
     }
 
     pub(crate) fn list(&self, items: Vec<Val>) -> Outcome {
@@ -119,7 +127,7 @@ impl<'a> Runtime<'a> {
     /// A new string, charged.
     pub(crate) fn text(&self, text: impl Into<Arc<str>>) -> Outcome {
         let text = text.into();
-        self.alloc(text.len())?;
+        self.alloc(text.len() + TEXT_BYTES)?;
         Ok(Val::Str(Text::plain(text)))
     }
 
@@ -162,38 +170,61 @@ impl<'a> Runtime<'a> {
         })
     }
 
+    /// What a view of a dict shows, charged.
+    pub(crate) fn view_items(&self, view: &View) -> Outcome<Vec<Val>> {
+        let count = view.dict.len();
+        match view.kind {
+            // Each pair is a tuple of its own.
+            ViewKind::Items => self.alloc_entries(count)?,
+            ViewKind::Keys | ViewKind::Values => self.copy_items(count)?,
+        }
+        Ok(view.items())
+    }
+
     /// Everything a value gives when it is gone through; undefined gives
     /// nothing.
     pub(crate) fn items(&self, value: &Val) -> Outcome<Vec<Val>> {
-        let charged = |items: Vec<Val>| {
-            self.step(items.len() as u64 / 8)?;
-            Ok(items)
-        };
         match value {
-            Val::List(list) => charged(list.read().clone()),
-            Val::Tuple(tuple) => charged(tuple.items.clone()),
-            Val::Dict(dict) => charged(dict.read().keys().map(|key| key.0.clone()).collect()),
-            Val::View(view) => {
-                self.alloc_items(view.dict.len())?;
-                charged(view.items())
+            Val::List(list) => {
+                let items = list.read();
+                self.copy_items(items.len())?;
+                Ok(items.clone())
             }
+            Val::Tuple(tuple) => {
+                self.copy_items(tuple.items.len())?;
+                Ok(tuple.items.clone())
+            }
+            Val::Dict(dict) => {
+                let entries = dict.read();
+                self.copy_items(entries.len())?;
+                Ok(entries.keys().map(|key| key.0.clone()).collect())
+            }
+            Val::View(view) => self.view_items(view),
             Val::Undefined(_) => Ok(Vec::new()),
             Val::Str(text) => {
-                self.alloc_items(text.chars())?;
+                // Each character becomes a text of its own.
+                let count = text.chars();
+                self.step(count as u64 / 4)?;
+                self.alloc_items(count)?;
                 let mut buffer = [0; 4];
-                charged(text.as_str().chars().map(|c| Val::str(c.encode_utf8(&mut buffer))).collect())
+                Ok(text.as_str().chars().map(|c| Val::str(c.encode_utf8(&mut buffer))).collect())
             }
             Val::Bytes(bytes) => {
-                self.alloc_items(bytes.len())?;
-                charged(bytes.iter().map(|byte| Val::Int(i64::from(*byte))).collect())
+                self.copy_items(bytes.len())?;
+                Ok(bytes.iter().map(|byte| Val::Int(i64::from(*byte))).collect())
             }
             Val::Range(range) => {
                 let count = range.len();
-                self.alloc_items(count)?;
-                self.step(count as u64)?;
+                self.copy_items(count)?;
                 Ok((0..count).filter_map(|at| range.get(at)).map(Val::Int).collect())
             }
-            Val::Iter(iter) => charged(iter.drain()),
+            Val::Iter(iter) => {
+                self.step(iter.len() as u64 / 8)?;
+                Ok(iter.drain())
+            }
+            Val::Object(_) if rrule::of(value).is_some() => {
+                rrule::of(value).map_or(Ok(Vec::new()), |rule| rule.all(self))
+            }
             other => fail(format!("{} cannot be looped over", with_article(other.type_name()))),
         }
     }

@@ -7,6 +7,7 @@ jinja_cases.json. Needs jinja2==3.1.6 and python-dateutil==2.9.0.
 """
 
 import datetime
+import functools
 import json
 import os
 import os.path
@@ -18,9 +19,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import dateutil
+import dateutil.easter
 import dateutil.parser
 import dateutil.relativedelta
+import dateutil.rrule
 import dateutil.tz
+import dateutil.utils
 import jinja2
 
 HERE = Path(__file__).resolve().parent
@@ -56,6 +60,17 @@ def s3_split(name):
     return bucket, key.strip("/")
 
 
+def json_default(item):
+    """What json.dumps has no type for, as lava shows it."""
+    if isinstance(item, datetime.datetime):
+        return item.isoformat()
+    if isinstance(item, datetime.timedelta):
+        return str(item.total_seconds())
+    if isinstance(item, Decimal):
+        return float(item) if "." in str(item) else int(item)
+    return str(item)
+
+
 UTILS = {
     "date": datetime.date,
     "datetime": datetime.datetime,
@@ -68,6 +83,7 @@ UTILS = {
     "time": datetime.time,
     "timedelta": datetime.timedelta,
     "uuid": uuid.uuid4,
+    "tojson": functools.partial(json.dumps, default=json_default),
 }
 
 

@@ -26,7 +26,7 @@ fn structures_keep_their_shape() {
         .unwrap();
     assert_eq!(
         rendered.to_string(),
-        r#"{"z":"say \"hi\"\n}, {","42":["42",1.5,null,true,{"k":"43"}],"a":"plain { } text"}"#
+        r#"{"z":"say \"hi\"\n}, {","42":["42",1.5,null,true,{"k":"43"}],"a":"plain { } text\n"}"#
     );
 }
 
@@ -117,6 +117,27 @@ fn a_renderer_is_shared_between_threads() {
 fn zones_are_known_by_name() {
     assert_eq!(Zone::parse(":Australia/Sydney").unwrap().name(), "Australia/Sydney");
     assert_eq!(Zone::parse("UTC"), Some(Zone::Utc));
-    assert_eq!(Zone::parse("EST5EDT4"), None);
+    assert_eq!(Zone::parse("EST5EDT4").unwrap().name(), "EST5EDT4");
     assert_eq!(Zone::parse(""), None);
+}
+
+#[test]
+fn posix_zone_is_the_workers_zone() {
+    let mut ctx = Context::new(Zone::parse("EST5EDT,M3.2.0,M11.1.0").unwrap());
+    ctx.insert("start", Value::local("2026-03-01T15:05:06Z".parse::<DateTime<Utc>>().unwrap()));
+    let cases = [
+        ("{{ start }} {{ start.tzname() }}", "2026-03-01 10:05:06-05:00 EST"),
+        ("{{ utils.dateutil.tz.gettz() }}", "tzstr('EST5EDT,M3.2.0,M11.1.0')"),
+        ("{{ utils.datetime(2026, 11, 1, 1, 30, tzinfo=start.tzinfo) }}", "2026-11-01 01:30:00-04:00"),
+        (
+            "{{ utils.datetime(2026, 11, 1, 1, 30, tzinfo=start.tzinfo, fold=1) }}",
+            "2026-11-01 01:30:00-05:00",
+        ),
+        ("{{ utils.datetime(2026, 7, 1).timestamp() }}", "1782878400.0"),
+        ("{{ utils.datetime(2026, 3, 8, 2, 30).timestamp() }}", "1772955000.0"),
+        ("{{ utils.datetime.fromtimestamp(1783000000) }}", "2026-07-02 09:46:40"),
+    ];
+    for (template, expected) in cases {
+        assert_eq!(Renderer::default().render(template, &ctx).unwrap(), expected, "{template}");
+    }
 }

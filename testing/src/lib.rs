@@ -7,4 +7,5 @@ pub mod prng;
 pub mod sim;
 #[cfg(feature = "standins")]
 pub mod standins;
+pub mod templates;
 pub mod torture;

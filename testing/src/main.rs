@@ -10,6 +10,7 @@ mod cold_start;
 mod commands;
 #[cfg(feature = "standins")]
 mod dispatch_rate;
+mod templates_command;
 mod torture_command;
 
 /// Tests of Pumice that take longer than a test.
@@ -36,6 +37,8 @@ enum Command {
     DispatchRate(dispatch_rate::DispatchRate),
     /// Kills `pumice serve` at random while jobs of every kind run.
     Torture(torture_command::TortureCommand),
+    /// Renders random templates with Jinja2 and with Pumice.
+    Templates(templates_command::Templates),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +51,6 @@ fn main() -> ExitCode {
         #[cfg(feature = "standins")]
         Command::DispatchRate(rate) => rate.run(),
         Command::Torture(torture) => torture.run(),
+        Command::Templates(templates) => templates.run(),
     }
 }

@@ -18,6 +18,8 @@ cargo xtask TASK
   check                formatting, clippy, rustdoc, the arrows between crates
   clone                the README's first command, in a fresh clone
   schema               write examples/job.schema.json anew
+  templates [--seeds N] [--from SEED]
+                       random templates through Jinja2 and through Pumice
   fuzz [--seconds N]   a short run of each fuzz target (needs cargo-fuzz)
 ";
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some("check") => check(),
         Some("clone") => clone::readme_command(),
         Some("schema") => schema(),
+        Some("templates") => templates(&arguments[1..]),
         Some("fuzz") => fuzz(&arguments[1..]),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
@@ -64,6 +67,16 @@ fn schema() -> Outcome {
     let printed =
         process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", "job"])?;
     std::fs::write("examples/job.schema.json", printed).map_err(|error| error.to_string())
+}
+
+/// Prints `templates N, differ D`; the options are those of `pumice-testing templates`.
+fn templates(arguments: &[String]) -> Outcome {
+    let made = standins::make()?;
+    made.tell()?;
+    let python = made.folder.join("lava/bin/python").display().to_string();
+    let mut run = vec!["run", "--quiet", "--release", "--package", "pumice-testing", "--", "templates"];
+    run.extend(arguments.iter().map(String::as_str));
+    cargo(&run, &[("PUMICE_PYTHON", python.as_str())])
 }
 
 fn fuzz(arguments: &[String]) -> Outcome {

@@ -23,7 +23,7 @@ use crate::yaml::Part;
 
 fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
     let zone = match &moment.tz {
-        None => Zone::system(),
+        None => Zone::checked_system().map_err(|error| Failure::Wrong(error.to_string()))?,
         Some(name) => match name.parse::<pumice_core::spec::Timezone>() {
             Ok(zone) => Zone::Named(zone.0),
             Err(error) => return Err(Failure::Wrong(format!("--tz: {error}"))),

@@ -7,13 +7,20 @@ use crate::pumice::{Pumice, shell, wait_until};
 #[test]
 fn attempt_sees_its_own_iteration_and_start() {
     let pumice = Pumice::new();
-    let mut spec = shell("a", "echo {{ start.isoformat() }} {{ start.microsecond }}; test {{ globals.lava.iteration }} -ge 2");
+    let mut spec = shell(
+        "a",
+        "echo {{ start.isoformat() }} {{ start.microsecond }}; test {{ globals.lava.iteration }} -ge 2",
+    );
     spec["iteration_limit"] = 3.into();
     let printed = pumice.run_spec(&spec, "a");
     let run = printed.run_of("a");
     assert_eq!((&run["status"], &run["iteration"]), (&json!("complete"), &json!(2)), "{printed:?}");
     // The record shows what ran.
-    assert!(run["parameters"].to_string().contains("test 2 -ge 2") || run["payload"].to_string().contains("test 2 -ge 2"), "{run:#}");
+    assert!(
+        run["parameters"].to_string().contains("test 2 -ge 2")
+            || run["payload"].to_string().contains("test 2 -ge 2"),
+        "{run:#}"
+    );
     assert!(printed.err.contains(" 0\n"), "whole seconds: {printed:?}");
 }
 

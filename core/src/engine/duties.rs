@@ -90,8 +90,10 @@ impl Engine {
         let name = format!("{}[{index}] {}", when.field(), spec.kind());
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
         let result = with_locations(&run.result, &*self.site.ports.objects);
+        let none = serde_json::Map::new();
+        let given = spec.fields();
         let fields = templates
-            .json(&spec.fields(), &[("result", result)])
+            .fields(given.as_object().unwrap_or(&none), action.structures(), &[("result", result)])
             .map_err(|error| format!("{name}: {error}"))?;
         let label = format!("{}.{index}", when.field());
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));

@@ -28,6 +28,10 @@ pub trait Action: Send + Sync {
     fn name(&self) -> &'static str;
     /// What it does, in a line.
     fn about(&self) -> &'static str;
+    /// The fields that lava renders as structures even if they are texts. None by default.
+    fn structures(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The JSON Schema of its fields, without `action`.
     fn schema(&self) -> Value;
     /// Checks an action's fields as they stand in a spec.

@@ -149,6 +149,32 @@ impl Templates {
         self.renderer.render_json(value, &self.context(others))
     }
 
+    /// Renders the fields of an action, each by itself as lava does: a text is a template, a map or a list a structure, and
+    /// so is a text in one of the fields that `structures` names.
+    ///
+    /// # Errors
+    /// [`TemplateError`] with the place of the template that does not parse or fails.
+    pub fn fields(
+        &self,
+        fields: &Map<String, Value>,
+        structures: &[&str],
+        others: &[(&str, Value)],
+    ) -> Result<Value, TemplateError> {
+        let mut rendered = Map::new();
+        for (name, value) in fields {
+            let value = if all_plain(value) {
+                value.clone()
+            } else if structures.contains(&name.as_str()) {
+                let budget = self.renderer.budget();
+                self.renderer.render_structure_within(value, &self.context(others), &budget)?
+            } else {
+                self.renderer.render_json(value, &self.context(others))?
+            };
+            rendered.insert(name.clone(), value);
+        }
+        Ok(Value::Object(rendered))
+    }
+
     /// Splits a command line as a shell does, then renders each argument by itself.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
     Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, WorkPlace, Worker, calls_next, decide, first_wake,
-    look,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, WorkPlace, Worker, calls_next, decide,
+    first_wake, look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};

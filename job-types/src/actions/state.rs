@@ -46,6 +46,10 @@ impl Action for State {
         "state"
     }
 
+    fn structures(&self) -> &'static [&'static str] {
+        &["value"]
+    }
+
     fn about(&self) -> &'static str {
         "Puts a state item, for other jobs to read."
     }

@@ -113,6 +113,7 @@ fn relative(op: Arith, a: &Val, b: &Val) -> Outcome<Option<Val>> {
         (Arith::Add, Val::Relative(x), date) | (Arith::Add, date, Val::Relative(x)) => {
             return x.added_to(date);
         }
+        (Arith::Sub, Val::Delta(d), Val::Relative(x)) => wrap(x.scaled(-1.0).plus_delta(*d)),
         (Arith::Sub, date, Val::Relative(x)) => return x.scaled(-1.0).added_to(date),
         (Arith::Mul, Val::Relative(x), number) | (Arith::Mul, number, Val::Relative(x)) => {
             match Num::of(number) {

@@ -13,7 +13,7 @@ use super::relative::Weekday;
 use super::relative_build;
 use super::time::Time;
 use super::zone::TzInfo;
-use super::{iso, strptime};
+use super::{iso, range, strptime, tzstr};
 use crate::Zone;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
@@ -126,6 +126,8 @@ pub(crate) static TIMEDELTA: Native = Native::class(
     ],
 );
 
+static WEEKDAY: Native = Native::class("dateutil._common.weekday", Weekday::new_call, &[]);
+
 static RELATIVEDELTA: Native =
     Native::class("dateutil.relativedelta.relativedelta", relative_build::new, &[]);
 
@@ -133,6 +135,7 @@ pub(crate) static RELATIVEDELTA_MODULE: Native = Native::module(
     "dateutil.relativedelta",
     &[
         ("relativedelta", Member::Native(&RELATIVEDELTA)),
+        ("weekday", Member::Native(&WEEKDAY)),
         ("MO", Value(|| Val::Weekday(Weekday::new(0)))),
         ("TU", Value(|| Val::Weekday(Weekday::new(1)))),
         ("WE", Value(|| Val::Weekday(Weekday::new(2)))),
@@ -147,6 +150,12 @@ static TZUTC: Native = Native::class("dateutil.tz.tzutc", construct::tzutc, &[])
 static TZLOCAL: Native = Native::class("dateutil.tz.tzlocal", construct::tzlocal, &[]);
 static TZOFFSET: Native = Native::class("dateutil.tz.tzoffset", construct::tzoffset, &[]);
 
+static TZRANGE: Native = Native::class("dateutil.tz.tzrange", range::tzrange, &[]);
+static TZSTR: Native = Native::class("dateutil.tz.tzstr", tzstr::tzstr, &[]);
+
+const DISK: &str = "it looks at the worker's disk";
+const WINDOWS: &str = "it is for Windows";
+
 pub(crate) static TZ_MODULE: Native = Native::module(
     "dateutil.tz",
     &[
@@ -157,6 +166,14 @@ pub(crate) static TZ_MODULE: Native = Native::module(
         ("gettz", Function(construct::gettz)),
         ("datetime_exists", Function(construct::exists)),
         ("datetime_ambiguous", Function(construct::ambiguous)),
+        ("resolve_imaginary", Function(construct::resolve_imaginary)),
+        ("enfold", Function(construct::enfold)),
+        ("tzrange", Member::Native(&TZRANGE)),
+        ("tzstr", Member::Native(&TZSTR)),
+        ("tzfile", Member::Refused(DISK)),
+        ("tzical", Member::Refused(DISK)),
+        ("tzwin", Member::Refused(WINDOWS)),
+        ("tzwinlocal", Member::Refused(WINDOWS)),
     ],
 );
 

@@ -8,9 +8,10 @@ use chrono_tz::Tz;
 
 use super::date::{Date, ymd};
 use super::datetime::DateTime;
-use super::delta::Parts;
+use super::delta::{Delta, Parts};
 use super::time::{Time, hms};
-use super::zone::TzInfo;
+use super::tzstr;
+use super::zone::{TzInfo, worker_names};
 use crate::Zone;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
@@ -154,21 +155,41 @@ pub(crate) fn tzlocal(rt: &Runtime<'_>, args: Args) -> Outcome {
     Ok(Val::Zone(Arc::new(TzInfo::Local(rt.ctx.zone()))))
 }
 
-/// `gettz(name)`: a zone of the IANA database, or none if there is no such
-/// zone.
+/// Where dateutil finds zones; names of its files are zones too.
+const ZONE_FILES: &str = "/usr/share/zoneinfo/";
+
+/// `gettz(name)`: a zone of the IANA database, else one that the text itself
+/// describes (`EST5EDT4`), else the worker's if that goes by the name, else
+/// none.
 pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [name] = args.bind("gettz", ["name"], 0)?;
     let name = match &name {
         None | Some(Val::None) => "",
         Some(name) => call::text(rt, "gettz", "name", name)?,
     };
-    let tz = match name.trim_start_matches(':') {
+    let name = name.strip_prefix(':').unwrap_or(name);
+    let file = name.strip_prefix(ZONE_FILES).unwrap_or(name);
+    if file.starts_with('/') {
+        return fail("gettz is refused for a path: it looks at the worker's disk");
+    }
+    let local = TzInfo::Local(rt.ctx.zone());
+    let tz = match file {
         "" => match rt.ctx.zone() {
-            Zone::Utc => TzInfo::Local(Zone::Utc),
             Zone::Named(zone) => TzInfo::File { zone, name: zone.name().into() },
+            // dateutil reads the variable TZ as any other name.
+            Zone::Posix(zone) => match tzstr::read(zone.text(), false) {
+                Some(zone) => TzInfo::Range(Arc::new(zone)),
+                None => local,
+            },
+            Zone::Utc => local,
         },
-        name => match Tz::from_str(name) {
-            Ok(zone) => TzInfo::File { zone, name: name.into() },
+        file => match Tz::from_str(file).or_else(|_| Tz::from_str(&file.replace(' ', "_"))) {
+            Ok(zone) => TzInfo::File { zone, name: file.replace(' ', "_").into() },
+            Err(_) if file.contains(|c: char| c.is_ascii_digit()) => match tzstr::read(file, false) {
+                Some(zone) => TzInfo::Range(Arc::new(zone)),
+                None => return Ok(Val::None),
+            },
+            Err(_) if worker_names(rt.ctx.zone(), rt.ctx.now()).iter().any(|known| known == file) => local,
             Err(_) => return Ok(Val::None),
         },
     };
@@ -195,4 +216,33 @@ pub(crate) fn exists(rt: &Runtime<'_>, args: Args) -> Outcome {
 /// dateutil's `datetime_ambiguous(dt, tz)`.
 pub(crate) fn ambiguous(rt: &Runtime<'_>, args: Args) -> Outcome {
     moment(rt, args, TzInfo::is_ambiguous)
+}
+
+/// dateutil's `enfold(dt, fold)`: the first or the second of two equal times.
+pub(crate) fn enfold(rt: &Runtime<'_>, args: Args) -> Outcome {
+    let [value, fold] = args.bind("enfold", ["dt", "fold"], 1)?;
+    let Some(Val::DateTime(datetime)) = value else {
+        return fail("enfold() needs a datetime");
+    };
+    let fold = call::int_or(rt, "enfold", "fold", fold.as_ref(), 1)?;
+    if !matches!(fold, 0 | 1) {
+        return fail("enfold(): \"fold\" must be 0 or 1");
+    }
+    Ok(DateTime { fold: fold == 1, ..(*datetime).clone() }.into_val())
+}
+
+/// dateutil's `resolve_imaginary(dt)`: a time that is skipped, later by what
+/// the clock went forward.
+pub(crate) fn resolve_imaginary(_rt: &Runtime<'_>, args: Args) -> Outcome {
+    let [value] = args.bind("resolve_imaginary", ["dt"], 1)?;
+    let Some(Val::DateTime(datetime)) = value else {
+        return fail("resolve_imaginary() needs a datetime");
+    };
+    if !datetime.tz.as_ref().is_some_and(|tz| tz.is_imaginary(datetime.wall)) {
+        return Ok(Val::DateTime(datetime));
+    }
+    let day = Delta::seconds(86_400);
+    let (before, after) = (datetime.plus(day.negated()?)?.offset(), datetime.plus(day)?.offset());
+    let moved = i64::from(after.unwrap_or(0)) - i64::from(before.unwrap_or(0));
+    Ok(datetime.plus(Delta::seconds(moved))?.into_val())
 }

@@ -10,7 +10,7 @@ use crate::fault::{Outcome, fail};
 pub(crate) const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
 
 /// A day of the Gregorian calendar, in the years 1 to 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Date(pub(crate) NaiveDate);
 
 impl Date {

@@ -88,7 +88,7 @@ impl DateTime {
     pub(crate) fn same_zone(&self, other: &Self) -> bool {
         match (&self.tz, &other.tz) {
             (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (!matches!(**a, TzInfo::Local(_)) && a == b),
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || (!a.is_made_anew() && a == b),
             _ => false,
         }
     }

@@ -14,7 +14,7 @@ const MAX_DAYS: i128 = 999_999_999;
 
 /// A duration, to the microsecond: whole days and the rest of a day, as
 /// Python normalizes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Delta {
     days: i32,
     micros: i64,

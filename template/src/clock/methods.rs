@@ -54,7 +54,10 @@ pub(crate) const DELTA: Methods = &[("total_seconds", total_seconds)];
 
 pub(crate) const RELATIVE: Methods = &[("normalized", |_, this, args| {
     args.none("normalized")?;
-    Ok(this.clone())
+    match this {
+        Val::Relative(relative) => Ok(Val::Relative(Arc::new(relative.normalized()))),
+        other => fail(format!("a {} is not a relativedelta", other.type_name())),
+    }
 })];
 
 pub(crate) const ZONE: Methods = &[
@@ -63,6 +66,7 @@ pub(crate) const ZONE: Methods = &[
             tz.dst(at.wall, at.fold).map_or(Val::None, |dst| Val::Delta(Delta::seconds(dst.into())))
         })
     }),
+    ("is_ambiguous", |rt, this, args| zone_at(rt, this, args, |tz, at| Val::Bool(tz.is_ambiguous(at.wall)))),
     ("tzname", |rt, this, args| {
         zone_at(rt, this, args, |tz, at| tz.name(at.wall, at.fold).map_or(Val::None, |name| Val::str(&name)))
     }),

@@ -1,6 +1,9 @@
 //! Comparing dates and times.
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
+use chrono::Timelike;
 
 use super::datetime::DateTime;
 use super::time::Time;
@@ -28,6 +31,34 @@ pub(crate) fn equal(a: &Val, b: &Val) -> bool {
         }
         _ => false,
     }
+}
+
+/// Hashes what [`equal`] compares; values that are equal hash alike. Whether
+/// the value was one of those.
+pub(crate) fn hash<H: Hasher>(value: &Val, state: &mut H) -> bool {
+    match value {
+        Val::Date(date) => date.hash(state),
+        // Of two equal wall-clock times Python hashes the first for both.
+        Val::DateTime(at) => {
+            DateTime { fold: false, ..(**at).clone() }.aware_utc().unwrap_or(at.wall).hash(state)
+        }
+        Val::Time(time) => {
+            let offset = i64::from(time.offset().unwrap_or(0));
+            (i64::from(time.time.num_seconds_from_midnight()) - offset).hash(state);
+            time.time.nanosecond().hash(state);
+        }
+        Val::Delta(delta) => delta.hash(state),
+        Val::Relative(relative) => {
+            for amount in relative.amounts() {
+                (amount as i64).hash(state);
+            }
+            relative.absolute.hash(state);
+        }
+        Val::Weekday(weekday) => weekday.day.hash(state),
+        Val::Zone(zone) => zone.type_name().hash(state),
+        _ => return false,
+    }
+    true
 }
 
 /// `<` and its kin; `None` for types that have no order.

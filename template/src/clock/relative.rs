@@ -13,7 +13,7 @@ use crate::fault::{Outcome, fail};
 use crate::format::number::float_body;
 use crate::format::spec::Spec;
 use crate::runtime::Runtime;
-use crate::value::Val;
+use crate::value::{Decimal, Val};
 
 /// The names of the relative fields, in the order `repr` shows them.
 pub(crate) const RELATIVE: [&str; 8] =
@@ -31,6 +31,19 @@ pub(crate) struct Weekday {
 impl Weekday {
     pub(crate) const fn new(day: u8) -> Self {
         Self { day, n: None }
+    }
+
+    /// `weekday(day, n)`: 0 is Monday.
+    pub(crate) fn new_call(rt: &Runtime<'_>, args: Args) -> Outcome {
+        let [day, n] = args.bind("weekday", ["weekday", "n"], 1)?;
+        let day = int(rt, "weekday", "weekday", &day.unwrap_or(Val::None))?;
+        let Some(day) = u8::try_from(day).ok().filter(|day| *day < 7) else {
+            return fail(format!("weekday(): {day} is not a day of the week: 0 is Monday, 6 is Sunday"));
+        };
+        match n.filter(|n| !n.is_none()) {
+            Some(n) => Self::new(day).call(rt, Args::of(vec![n])),
+            None => Ok(Val::Weekday(Self::new(day))),
+        }
     }
 
     /// `MO(n)`.
@@ -108,6 +121,27 @@ impl RelativeDelta {
         carry(&mut self.hours, &mut self.days, 24.0);
         carry(&mut self.months, &mut self.years, 12.0);
         self
+    }
+
+    /// The same in whole units: the rest of each goes to the next smaller.
+    pub(crate) fn normalized(&self) -> Self {
+        let round = |number: f64, places| {
+            Decimal::from_float(number).map_or(number, |exact| exact.round_to(places).to_float())
+        };
+        let days = self.days.trunc();
+        let hours = round(self.hours + 24.0 * (self.days - days), 11);
+        let minutes = round(self.minutes + 60.0 * (hours - hours.trunc()), 10);
+        let seconds = round(self.seconds + 60.0 * (minutes - minutes.trunc()), 8);
+        let micros = round(self.microseconds + 1e6 * (seconds - seconds.trunc()), 0);
+        Self {
+            days,
+            hours: hours.trunc(),
+            minutes: minutes.trunc(),
+            seconds: seconds.trunc(),
+            microseconds: micros,
+            ..self.clone()
+        }
+        .fixed()
     }
 
     fn has_time(&self) -> bool {
@@ -208,12 +242,15 @@ impl RelativeDelta {
         let set = |field: Option<i64>, own: i64| field.filter(|value| *value != 0).unwrap_or(own);
         let mut year = set(year, date.year().into()) + self.years as i64;
         let mut month = set(month, date.month().into()) + self.months as i64;
-        if month > 12 {
-            year += 1;
-            month -= 12;
-        } else if month < 1 {
-            year -= 1;
-            month += 12;
+        // Only months that were counted carry over; a month to set must exist.
+        if self.months != 0.0 {
+            if month > 12 {
+                year += 1;
+                month -= 12;
+            } else if month < 1 {
+                year -= 1;
+                month += 12;
+            }
         }
         ymd(year, month, 1)?;
         let last = i64::from(days_in_month(year as i32, month as u32));

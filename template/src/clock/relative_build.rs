@@ -116,7 +116,7 @@ fn weekday(rt: &Runtime<'_>, value: &Val) -> Outcome<Option<Weekday>> {
 /// day to spare.
 const MONTH_ENDS: [i64; 12] = [31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 366];
 
-fn day_of_year(relative: &mut RelativeDelta, yearday: i64, nlyearday: i64) -> Outcome<()> {
+pub(crate) fn day_of_year(relative: &mut RelativeDelta, yearday: i64, nlyearday: i64) -> Outcome<()> {
     let day = if nlyearday != 0 { nlyearday } else { yearday };
     if day == 0 {
         return Ok(());

@@ -3,7 +3,7 @@
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
 use super::time::micros;
-use super::zone::{offset_text, worker_to_utc};
+use super::zone::{TzInfo, offset_text, worker_names, worker_to_utc};
 use crate::fault::{Outcome, fail, over};
 use crate::runtime::Runtime;
 use crate::value::Val;
@@ -16,23 +16,31 @@ struct Moment {
     wall: NaiveDateTime,
     offset: Option<i32>,
     zone: String,
+    /// Whether the clock's own zone says that it saves daylight.
+    saves: Option<bool>,
 }
 
 /// `value.strftime(format)`.
 pub(crate) fn strftime(rt: &Runtime<'_>, value: &Val, format: &str) -> Outcome<String> {
     let moment = match value {
         Val::Date(date) => {
-            Moment { wall: date.0.and_time(NaiveTime::MIN), offset: None, zone: String::new() }
+            Moment { wall: date.0.and_time(NaiveTime::MIN), offset: None, zone: String::new(), saves: None }
         }
         Val::DateTime(datetime) => Moment {
             wall: datetime.wall,
             offset: datetime.offset(),
             zone: datetime.tz_name().unwrap_or_default(),
+            saves: datetime
+                .tz
+                .as_ref()
+                .and_then(|tz| tz.dst(datetime.wall, datetime.fold))
+                .map(|saving| saving != 0),
         },
         Val::Time(time) => Moment {
             // Python dates a time of day 1 January 1900.
             wall: NaiveDate::from_ymd_opt(1900, 1, 1).unwrap_or_default().and_time(time.time),
             offset: time.offset(),
+            saves: None,
             zone: time
                 .tz
                 .as_ref()
@@ -123,7 +131,17 @@ impl Moment {
             'Z' => self.zone.clone(),
             's' => {
                 let utc = worker_to_utc(rt.ctx.zone(), self.wall, false).unwrap_or(self.wall);
-                number(utc.and_utc().timestamp(), 1, '0')
+                // The C library takes the time for the worker's, and believes what is
+                // said of daylight saving time.
+                let worker = TzInfo::Local(rt.ctx.zone()).dst(self.wall, false).unwrap_or(0);
+                let moved = match self.saves {
+                    Some(false) => i64::from(worker),
+                    Some(true) if worker == 0 && worker_names(rt.ctx.zone(), rt.ctx.now()).len() > 1 => {
+                        -3_600
+                    }
+                    _ => 0,
+                };
+                number(utc.and_utc().timestamp() + moved, 1, '0')
             }
             'n' => "\n".to_owned(),
             't' => "\t".to_owned(),

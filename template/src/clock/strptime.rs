@@ -1,5 +1,6 @@
 //! `strptime`: a format becomes a regular expression, as in Python.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,9 +11,13 @@ use super::datetime::DateTime;
 use super::strftime::{DAYS, MONTHS};
 use super::time::hms;
 use super::zone::{TzInfo, worker_names};
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
 use crate::runtime::Runtime;
+use crate::value::digits;
 use crate::value::show::repr_str;
+
+/// Bytes of a text or format.
+const MAX_TEXT: usize = 10_000;
 
 /// The pattern of a directive's numbers.
 fn number_pattern(letter: char) -> Option<&'static str> {
@@ -67,7 +72,7 @@ fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
 fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
     let expanded =
         format.replace("%c", "%a %b %d %H:%M:%S %Y").replace("%x", "%m/%d/%y").replace("%X", "%H:%M:%S");
-    let mut out = String::from("(?i)");
+    let mut out = String::from(r"(?i)\A");
     let mut seen = String::new();
     let mut chars = expanded.chars().peekable();
     while let Some(c) = chars.next() {
@@ -106,13 +111,16 @@ fn pattern(rt: &Runtime<'_>, format: &str) -> Outcome<String> {
 
 /// `datetime.strptime(text, format)`.
 pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<DateTime> {
-    let regex = rt.regexes.raw(&pattern(rt, format)?)?;
-    rt.step(text.len() as u64)?;
+    rt.step((text.len() + format.len()) as u64)?;
+    if text.len().max(format.len()) > MAX_TEXT {
+        return over("the text or its format is too long to be a date", "10000 bytes");
+    }
+    let regex = rt.regexes.raw(rt, &pattern(rt, format)?)?;
     let mismatch = || fail(format!("{} does not match the format {}", repr_str(text), repr_str(format)));
     let Ok(Some(found)) = regex.captures(text) else {
         return mismatch();
     };
-    let Some(all) = found.get(0).filter(|all| all.start() == 0) else {
+    let Some(all) = found.get(0) else {
         return mismatch();
     };
     if all.end() != text.len() {
@@ -122,16 +130,19 @@ pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<Da
             repr_str(format)
         ));
     }
-    let mut fields: HashMap<char, &str> = HashMap::new();
+    let mut fields = HashMap::new();
     for name in regex.capture_names().flatten() {
         if let (Some(letter), Some(part)) = (name.chars().next(), found.name(name)) {
-            fields.insert(letter, part.as_str());
+            fields.insert(letter, digits::ascii(part.as_str()));
         }
     }
     build(&fields)
 }
 
-fn number(fields: &HashMap<char, &str>, letter: char) -> Option<i64> {
+/// What the directives stand for, digits in ASCII.
+type Fields<'t> = HashMap<char, Cow<'t, str>>;
+
+fn number(fields: &Fields<'_>, letter: char) -> Option<i64> {
     fields.get(&letter)?.trim().parse().ok()
 }
 
@@ -140,7 +151,7 @@ fn index_of(names: &[&str], text: &str) -> Option<i64> {
     Some(names.iter().position(same)? as i64)
 }
 
-fn build(fields: &HashMap<char, &str>) -> Outcome<DateTime> {
+fn build(fields: &Fields<'_>) -> Outcome<DateTime> {
     let mut hour = number(fields, 'H').unwrap_or(0);
     if let Some(hour12) = number(fields, 'I') {
         let afternoon = fields.get(&'p').is_some_and(|p| p.eq_ignore_ascii_case("pm"));
@@ -150,7 +161,7 @@ fn build(fields: &HashMap<char, &str>) -> Outcome<DateTime> {
     let second = number(fields, 'S').unwrap_or(0);
     let time = hms(hour, number(fields, 'M').unwrap_or(0), second, micro.unwrap_or(0))?;
     let zone = match fields.get(&'z') {
-        Some(zone) => Some(Arc::new(zone_of(zone, fields.get(&'Z').copied())?)),
+        Some(zone) => Some(Arc::new(zone_of(zone, fields.get(&'Z').map(|name| &**name))?)),
         None => None,
     };
     Ok(DateTime::new(day(fields)?.and_time(time), zone))
@@ -173,7 +184,7 @@ fn zone_of(text: &str, name: Option<&str>) -> Outcome<TzInfo> {
     })
 }
 
-fn day(fields: &HashMap<char, &str>) -> Outcome<NaiveDate> {
+fn day(fields: &Fields<'_>) -> Outcome<NaiveDate> {
     let year = match (number(fields, 'Y'), number(fields, 'y')) {
         (Some(year), _) => Some(year),
         (None, Some(short)) => Some(if short <= 68 { 2000 + short } else { 1900 + short }),
@@ -189,9 +200,14 @@ fn day(fields: &HashMap<char, &str>) -> Outcome<NaiveDate> {
         let Some(weekday) = weekday else {
             return fail("%G and %V need a weekday too: add %u, %w or %A");
         };
+        if fields.contains_key(&'j') {
+            return fail("%j does not go with %G: use %Y for a calendar year");
+        }
         return from_iso_week(iso_year, week, weekday + 1);
     }
-    if fields.contains_key(&'G') || fields.contains_key(&'V') {
+    // Beside a week of the other kinds, Python passes %V over.
+    let other_week = fields.contains_key(&'U') || fields.contains_key(&'W');
+    if fields.contains_key(&'G') || (fields.contains_key(&'V') && !other_week) {
         return fail("%G and %V go together, with a weekday: use %Y for a calendar year");
     }
     let base = year.unwrap_or(1900);

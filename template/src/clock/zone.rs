@@ -8,11 +8,12 @@ use chrono::{Duration, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
 use super::delta::Delta;
+use super::range::RangeZone;
 use crate::Zone;
 use crate::value::show::repr_str;
 
 /// A zone as a datetime carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum TzInfo {
     /// `datetime.timezone.utc`.
     Utc,
@@ -26,9 +27,18 @@ pub(crate) enum TzInfo {
     Local(Zone),
     /// dateutil's `gettz(name)`.
     File { zone: Tz, name: Arc<str> },
+    /// dateutil's `tzrange(…)` or `tzstr(…)`.
+    Range(Arc<RangeZone>),
     /// The zone of the context a value is going to be inserted in; until
     /// then the time is in UTC.
     Worker,
+}
+
+/// Where a zone's offsets come from.
+enum Rules<'a> {
+    Fixed(i32),
+    Iana(Tz),
+    Range(&'a RangeZone),
 }
 
 /// A zone's rules at one moment.
@@ -51,16 +61,26 @@ impl TzInfo {
             Self::Offset { .. } => "tzoffset",
             Self::Local(_) | Self::Worker => "tzlocal",
             Self::File { .. } => "tzfile",
+            Self::Range(zone) if zone.text.is_some() => "tzstr",
+            Self::Range(_) => "tzrange",
         }
     }
 
-    /// The zone's rules by the IANA database, if it has any.
-    fn rules(&self) -> Option<Tz> {
+    fn rules(&self) -> Rules<'_> {
         match self {
-            Self::Local(Zone::Named(zone)) | Self::File { zone, .. } => Some(*zone),
-            Self::Local(Zone::Utc) | Self::Worker => Some(Tz::UTC),
-            _ => None,
+            Self::Utc | Self::TzUtc => Rules::Fixed(0),
+            Self::Fixed { seconds, .. } | Self::Offset { seconds, .. } => Rules::Fixed(*seconds),
+            Self::Local(Zone::Named(zone)) | Self::File { zone, .. } => Rules::Iana(*zone),
+            Self::Local(Zone::Utc) | Self::Worker => Rules::Iana(Tz::UTC),
+            Self::Local(Zone::Posix(zone)) => Rules::Range(zone.rules()),
+            Self::Range(zone) => Rules::Range(zone),
         }
+    }
+
+    /// Whether Python makes another object for each call, even with the same
+    /// arguments.
+    pub(crate) fn is_made_anew(&self) -> bool {
+        matches!(self, Self::Local(_)) || matches!(self, Self::Range(zone) if zone.text.is_none())
     }
 
     /// The offset of a zone that has only one.
@@ -68,16 +88,16 @@ impl TzInfo {
         match self {
             Self::Utc | Self::TzUtc => Some(0),
             Self::Fixed { seconds, .. } | Self::Offset { seconds, .. } => Some(*seconds),
-            Self::Local(_) | Self::File { .. } | Self::Worker => None,
+            Self::Local(_) | Self::File { .. } | Self::Range(_) | Self::Worker => None,
         }
     }
 
     /// Seconds east of UTC at a wall-clock time.
     pub(crate) fn offset(&self, wall: NaiveDateTime, fold: bool) -> i32 {
-        match (self.fixed_offset(), self.rules()) {
-            (Some(seconds), _) => seconds,
-            (None, Some(zone)) => at_wall(zone, wall, fold).offset,
-            (None, None) => 0,
+        match self.rules() {
+            Rules::Fixed(seconds) => seconds,
+            Rules::Iana(zone) => at_wall(zone, wall, fold).offset,
+            Rules::Range(zone) => zone.offset(wall, fold),
         }
     }
 
@@ -88,9 +108,11 @@ impl TzInfo {
             Self::Fixed { name: Some(name), .. } => Some((**name).to_owned()),
             Self::Fixed { seconds, .. } => Some(format!("UTC{}", offset_text(*seconds, ":"))),
             Self::Offset { name, .. } => name.as_ref().map(|name| (**name).to_owned()),
-            Self::Local(_) | Self::File { .. } | Self::Worker => {
-                self.rules().map(|zone| at_wall(zone, wall, fold).name)
-            }
+            Self::Local(_) | Self::File { .. } | Self::Range(_) | Self::Worker => match self.rules() {
+                Rules::Fixed(_) => None,
+                Rules::Iana(zone) => Some(at_wall(zone, wall, fold).name),
+                Rules::Range(zone) => zone.name(wall, fold),
+            },
         }
     }
 
@@ -100,17 +122,22 @@ impl TzInfo {
         match self {
             Self::Utc | Self::Fixed { .. } => None,
             Self::TzUtc | Self::Offset { .. } => Some(0),
-            Self::Local(_) | Self::File { .. } | Self::Worker => {
-                self.rules().map(|zone| at_wall(zone, wall, fold).dst)
-            }
+            Self::Local(_) | Self::File { .. } | Self::Range(_) | Self::Worker => match self.rules() {
+                Rules::Fixed(_) => None,
+                Rules::Iana(zone) => Some(at_wall(zone, wall, fold).dst),
+                Rules::Range(zone) => Some(zone.dst(wall, fold)),
+            },
         }
     }
 
     /// Wall-clock time, and whether it is the second of two, at a UTC time.
     pub(crate) fn wall_at(&self, utc: NaiveDateTime) -> Option<(NaiveDateTime, bool)> {
-        let Some(zone) = self.rules() else {
-            let seconds = self.fixed_offset().unwrap_or(0);
-            return Some((utc.checked_add_signed(Duration::seconds(seconds.into()))?, false));
+        let zone = match self.rules() {
+            Rules::Fixed(seconds) => {
+                return Some((utc.checked_add_signed(Duration::seconds(seconds.into()))?, false));
+            }
+            Rules::Range(zone) => return zone.wall_at(utc),
+            Rules::Iana(zone) => zone,
         };
         let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
         let wall = utc.checked_add_signed(Duration::seconds(offset.into()))?;
@@ -123,13 +150,20 @@ impl TzInfo {
 
     /// Whether a wall-clock time happens twice.
     pub(crate) fn is_ambiguous(&self, wall: NaiveDateTime) -> bool {
-        self.rules()
-            .is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::Ambiguous(..)))
+        match self.rules() {
+            Rules::Fixed(_) => false,
+            Rules::Iana(zone) => {
+                matches!(zone.offset_from_local_datetime(&wall), LocalResult::Ambiguous(..))
+            }
+            Rules::Range(zone) => zone.is_ambiguous(wall),
+        }
     }
 
-    /// Whether a wall-clock time is skipped when clocks go forward.
+    /// Whether a wall-clock time is skipped when clocks go forward: it does
+    /// not come back from UTC.
     pub(crate) fn is_imaginary(&self, wall: NaiveDateTime) -> bool {
-        self.rules().is_some_and(|zone| matches!(zone.offset_from_local_datetime(&wall), LocalResult::None))
+        let utc = wall.checked_sub_signed(Duration::seconds(self.offset(wall, false).into()));
+        utc.and_then(|utc| self.wall_at(utc)).is_some_and(|(back, _)| back != wall)
     }
 
     pub(crate) fn repr(&self) -> String {
@@ -147,6 +181,10 @@ impl TzInfo {
             }
             Self::Offset { name, seconds } => format!("tzoffset({}, {seconds})", shown(name)),
             Self::Local(_) | Self::Worker => "tzlocal()".to_owned(),
+            Self::Range(zone) => match &zone.text {
+                Some(text) => format!("tzstr({})", repr_str(text)),
+                None => "tzrange(...)".to_owned(),
+            },
             Self::File { name, .. } => {
                 format!("tzfile({})", repr_str(&format!("/usr/share/zoneinfo/{name}")))
             }
@@ -166,8 +204,7 @@ impl fmt::Display for TzInfo {
 }
 
 /// The rules at a wall-clock time. Of a time that happens twice, the first
-/// unless `fold`; a skipped time counts by the rules after it, as dateutil
-/// has it.
+/// unless `fold`; of a time that is skipped, those that dateutil takes.
 fn at_wall(zone: Tz, wall: NaiveDateTime, fold: bool) -> Moment {
     let offset = match zone.offset_from_local_datetime(&wall) {
         LocalResult::Single(offset) => offset,
@@ -178,16 +215,54 @@ fn at_wall(zone: Tz, wall: NaiveDateTime, fold: bool) -> Moment {
                 first
             }
         }
-        LocalResult::None => {
-            let before = before_gap(zone, wall);
-            zone.offset_from_utc_datetime(&(wall - Duration::seconds(before.into())))
-        }
+        LocalResult::None => in_gap(zone, wall),
     };
     Moment {
         offset: offset.fix().local_minus_utc(),
-        dst: i32::try_from(offset.dst_offset().num_seconds()).unwrap_or(0),
+        dst: dst_of(&offset),
         name: offset.abbreviation().unwrap_or("").to_owned(),
     }
+}
+
+type TzOffset = <Tz as TimeZone>::Offset;
+
+fn dst_of(offset: &TzOffset) -> i32 {
+    i32::try_from(offset.dst_offset().num_seconds()).unwrap_or(0)
+}
+
+/// The rules for a wall-clock time that never was.
+///
+/// dateutil puts each turn of the clock at its moment by the new standard
+/// time (by the old one, where standard time itself moves as daylight saving
+/// time begins or ends), and what is before that counts by the old rules.
+fn in_gap(zone: Tz, wall: NaiveDateTime) -> TzOffset {
+    let at = |utc: NaiveDateTime| zone.offset_from_utc_datetime(&utc);
+    let seconds = |offset: &TzOffset| offset.fix().local_minus_utc();
+    let before_seconds = before_gap(zone, wall);
+    let mut late = wall - Duration::seconds(before_seconds.into());
+    let after = at(late);
+    let mut early = wall - Duration::seconds(seconds(&after).into());
+    let before = at(early);
+    // The turn is between the two moments: both have rules of their own.
+    while late - early > Duration::seconds(1) {
+        let middle = early + (late - early) / 2;
+        let middle = middle - Duration::nanoseconds(middle.and_utc().timestamp_subsec_nanos().into());
+        if middle <= early {
+            break;
+        }
+        if at(middle) == after { late = middle } else { early = middle }
+    }
+    let turn = late - Duration::nanoseconds(late.and_utc().timestamp_subsec_nanos().into());
+    let (saved_before, saves) = (dst_of(&before) != 0, dst_of(&after) != 0);
+    let saving = match (saved_before, saves) {
+        (_, false) => 0,
+        (false, true) => seconds(&after) - seconds(&before),
+        (true, true) => dst_of(&before),
+    };
+    let standard = seconds(&after) - saving;
+    let standard_before = seconds(&before) - dst_of(&before);
+    let clock = if standard != standard_before && saves != saved_before { standard_before } else { standard };
+    if wall >= turn + Duration::seconds(clock.into()) { after } else { before }
 }
 
 /// The offset in force before the gap that `wall` lies in.
@@ -199,12 +274,18 @@ fn before_gap(zone: Tz, wall: NaiveDateTime) -> i32 {
 /// The UTC time of a wall-clock time of the worker, as the C library has it:
 /// a skipped time counts by the rules before it.
 pub(crate) fn worker_to_utc(zone: Zone, wall: NaiveDateTime, fold: bool) -> Option<NaiveDateTime> {
-    let Zone::Named(zone) = zone else {
-        return Some(wall);
-    };
-    let offset = match zone.offset_from_local_datetime(&wall) {
-        LocalResult::None => before_gap(zone, wall),
-        _ => at_wall(zone, wall, fold).offset,
+    let offset = match zone {
+        Zone::Utc => 0,
+        Zone::Posix(zone) => {
+            let rules = zone.rules();
+            let offset = rules.offset(wall, fold);
+            let skipped = TzInfo::Local(Zone::Posix(zone)).is_imaginary(wall);
+            if skipped { rules.std_offset } else { offset }
+        }
+        Zone::Named(zone) => match zone.offset_from_local_datetime(&wall) {
+            LocalResult::None => before_gap(zone, wall),
+            _ => at_wall(zone, wall, fold).offset,
+        },
     };
     wall.checked_sub_signed(Duration::seconds(offset.into()))
 }
@@ -212,8 +293,17 @@ pub(crate) fn worker_to_utc(zone: Zone, wall: NaiveDateTime, fold: bool) -> Opti
 /// The abbreviations the worker's zone uses this year: standard time, and
 /// daylight saving time if it has that.
 pub(crate) fn worker_names(zone: Zone, now: chrono::DateTime<Utc>) -> Vec<String> {
-    let Zone::Named(zone) = zone else {
-        return vec!["UTC".to_owned()];
+    let zone = match zone {
+        Zone::Utc => return vec!["UTC".to_owned()],
+        Zone::Posix(zone) => {
+            let rules = zone.rules();
+            return [&rules.std_name, &rules.dst_name]
+                .into_iter()
+                .flatten()
+                .map(|name| name.to_string())
+                .collect();
+        }
+        Zone::Named(zone) => zone,
     };
     let mut names = Vec::new();
     for month in 0..12 {

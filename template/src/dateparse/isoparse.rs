@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{Datelike, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 
 use crate::clock::date::{Date, is_leap, ymd};
 use crate::clock::datetime::DateTime;
 use crate::clock::delta::Delta;
-use crate::clock::time::hms;
+use crate::clock::time::{Time, hms};
 use crate::clock::zone::TzInfo;
 use crate::fault::Outcome;
 
@@ -22,15 +22,15 @@ fn digits(text: &[u8], at: usize, count: usize) -> Option<i64> {
 
 /// A datetime; `None` if the text is not in the format, an error if it is
 /// but there is no such time.
-pub(super) fn isoparse(text: &[u8]) -> Outcome<Option<DateTime>> {
-    let Some((date, used)) =
-        common_date(text).map_or_else(|| uncommon_date(text), |found| Ok(Some(found)))?
-    else {
+pub(super) fn isoparse(text: &[u8], separator: Option<u8>) -> Outcome<Option<DateTime>> {
+    let Some((day, used)) = day(text)? else {
         return Ok(None);
     };
-    let day = ymd(date[0], date[1], date[2])?;
     if used >= text.len() {
         return Ok(Some(DateTime::new(day.and_time(NaiveTime::MIN), None)));
+    }
+    if separator.is_some_and(|separator| text[used] != separator) {
+        return Ok(None);
     }
     let Some((mut clock, zone)) = time(&text[used + 1..]) else {
         return Ok(None);
@@ -42,6 +42,28 @@ pub(super) fn isoparse(text: &[u8]) -> Outcome<Option<DateTime>> {
     let time = hms(clock[0], clock[1], clock[2], clock[3])?;
     let datetime = DateTime::new(day.and_time(time), zone.map(Arc::new));
     Ok(Some(if midnight { datetime.plus(Delta::seconds(86_400))? } else { datetime }))
+}
+
+fn day(text: &[u8]) -> Outcome<Option<(NaiveDate, usize)>> {
+    let found = common_date(text).map_or_else(|| uncommon_date(text), |found| Ok(Some(found)))?;
+    Ok(match found {
+        Some((date, used)) => Some((ymd(date[0], date[1], date[2])?, used)),
+        None => None,
+    })
+}
+
+/// A date alone.
+pub(super) fn date(text: &[u8]) -> Outcome<Option<NaiveDate>> {
+    Ok(day(text)?.filter(|(_, used)| *used >= text.len()).map(|(day, _)| day))
+}
+
+/// A time of day alone; 24:00 is 00:00.
+pub(super) fn clock(text: &[u8]) -> Outcome<Option<Time>> {
+    let Some(([hour, minute, second, micro], zone)) = time(text) else {
+        return Ok(None);
+    };
+    let time = hms(hour % 24, minute, second, micro)?;
+    Ok(Some(Time { time, tz: zone.map(Arc::new), fold: false }))
 }
 
 /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYYMMDD`; also how far it goes.
@@ -124,7 +146,7 @@ fn time(text: &[u8]) -> Option<([i64; 4], Option<TzInfo>)> {
     let (mut at, mut part, mut colons) = (0, 0, false);
     while at < text.len() && part < 5 {
         if matches!(text[at], b'-' | b'+' | b'Z' | b'z') {
-            zone = Some(offset(&text[at..])?);
+            zone = Some(offset(&text[at..], true)?);
             at = text.len();
             break;
         }
@@ -157,7 +179,7 @@ fn time(text: &[u8]) -> Option<([i64; 4], Option<TzInfo>)> {
 }
 
 /// `Z`, `+hh`, `+hhmm` or `+hh:mm`.
-fn offset(text: &[u8]) -> Option<TzInfo> {
+pub(super) fn offset(text: &[u8], zero_as_utc: bool) -> Option<TzInfo> {
     if matches!(text, b"Z" | b"z") {
         return Some(TzInfo::TzUtc);
     }
@@ -177,7 +199,7 @@ fn offset(text: &[u8]) -> Option<TzInfo> {
             digits(text, at, text.len() - at)?
         }
     };
-    if hours == 0 && minutes == 0 {
+    if zero_as_utc && hours == 0 && minutes == 0 {
         return Some(TzInfo::TzUtc);
     }
     if minutes > 59 || hours > 23 {

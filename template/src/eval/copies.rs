@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::runtime::on_large_stack;
+use crate::fault::{Fault, Outcome};
+use crate::runtime::{Runtime, on_large_stack};
 use crate::value::Val;
 use crate::value::containers::{Dict, Entries};
 
@@ -14,27 +15,37 @@ pub(crate) struct Copies(HashMap<*const (), Val>);
 
 impl Copies {
     /// The rendering's own copy of a value of the context.
-    pub(crate) fn of(&mut self, value: &Val) -> Val {
+    pub(crate) fn of(&mut self, rt: &Runtime<'_>, value: &Val) -> Outcome {
         let address = match value {
             Val::List(list) => Arc::as_ptr(list).cast::<()>(),
             Val::Dict(dict) => Arc::as_ptr(dict).cast(),
             Val::Tuple(tuple) => Arc::as_ptr(tuple).cast(),
-            other => return other.clone(),
+            other => return Ok(other.clone()),
         };
         if let Some(copy) = self.0.get(&address) {
-            return copy.clone();
+            return Ok(copy.clone());
         }
-        let copy = on_large_stack(|| match value {
-            Val::List(list) => Val::list(list.read().iter().map(|item| self.of(item)).collect()),
-            Val::Dict(dict) => {
-                let entries: Entries =
-                    dict.read().iter().map(|(key, item)| (key.clone(), self.of(item))).collect();
-                Val::Dict(Arc::new(Dict::new(entries)))
-            }
-            Val::Tuple(tuple) => Val::tuple(tuple.items.iter().map(|item| self.of(item)).collect()),
-            other => other.clone(),
-        });
+        let copy = on_large_stack(|| {
+            Ok::<_, Box<Fault>>(match value {
+                Val::List(list) => {
+                    let items = list.read();
+                    rt.alloc_items(items.len())?;
+                    Val::list(items.iter().map(|item| self.of(rt, item)).collect::<Outcome<_>>()?)
+                }
+                Val::Dict(dict) => {
+                    let entries = dict.read();
+                    rt.alloc_entries(entries.len())?;
+                    let copied = entries.iter().map(|(key, item)| Ok((key.clone(), self.of(rt, item)?)));
+                    Val::Dict(Arc::new(Dict::new(copied.collect::<Outcome<Entries>>()?)))
+                }
+                Val::Tuple(tuple) => {
+                    rt.alloc_items(tuple.items.len())?;
+                    Val::tuple(tuple.items.iter().map(|item| self.of(rt, item)).collect::<Outcome<_>>()?)
+                }
+                other => other.clone(),
+            })
+        })?;
         self.0.insert(address, copy.clone());
-        copy
+        Ok(copy)
     }
 }

@@ -7,7 +7,7 @@ use super::Run;
 use super::macros::Call;
 use crate::attributes;
 use crate::call::{Args, call_value};
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
 use crate::methods;
 use crate::native::Kind;
 use crate::runtime::on_large_stack;
@@ -15,12 +15,15 @@ use crate::syntax::program::{Arg, Comparison, Expr, FilterCall, Node};
 use crate::value::containers::{Dict, Entries};
 use crate::value::{Missing, Val, compare, operators};
 
+/// Keyword arguments that `**` may bring.
+const MOST_KEYWORDS: usize = 1_000;
+
 impl Run<'_, '_> {
     /// The value of an expression.
     pub(super) fn eval(&mut self, node: &Node) -> Outcome {
         match &node.expr {
             Expr::Const(value) => Ok(value.clone()),
-            Expr::Var(slot) => Ok(self.lookup(*slot)),
+            Expr::Var(slot) => self.lookup(*slot),
             expr => {
                 let value = self.rt.step(1).and_then(|()| on_large_stack(|| self.compute(expr)));
                 value.map_err(|fault| fault.or_at(node.at))
@@ -32,7 +35,7 @@ impl Run<'_, '_> {
         let rt = self.rt;
         match expr {
             Expr::Const(value) => Ok(value.clone()),
-            Expr::Var(slot) => Ok(self.lookup(*slot)),
+            Expr::Var(slot) => self.lookup(*slot),
             Expr::Attr(owner, name) => {
                 let owner = self.eval(owner)?;
                 attributes::attr(rt, &owner, name)
@@ -133,7 +136,7 @@ impl Run<'_, '_> {
 
     fn dict(&mut self, nodes: &[(Node, Node)]) -> Outcome {
         let mut entries = Entries::with_capacity(nodes.len());
-        self.rt.alloc_items(nodes.len())?;
+        self.rt.alloc_entries(nodes.len())?;
         for (key, value) in nodes {
             let key = compare::key(self.rt, &self.eval(key)?)?;
             let value = self.eval(value)?;
@@ -151,7 +154,7 @@ impl Run<'_, '_> {
             let order = |symbol| compare::order(rt, &left, &right, symbol);
             let holds = match comparison {
                 Comparison::Eq => compare::equal(rt, &left, &right)?,
-                Comparison::Ne => !compare::equal(rt, &left, &right)?,
+                Comparison::Ne => compare::unequal(rt, &left, &right)?,
                 Comparison::Lt => order("<")? == Some(Ordering::Less),
                 Comparison::Le => matches!(order("<=")?, Some(Ordering::Less | Ordering::Equal)),
                 Comparison::Gt => order(">")? == Some(Ordering::Greater),
@@ -195,7 +198,13 @@ impl Run<'_, '_> {
                     let Val::Dict(dict) = self.eval(node)? else {
                         return fail("** needs a dict");
                     };
-                    for (key, value) in dict.read().iter() {
+                    let entries = dict.read();
+                    // Names are looked for one after the other.
+                    if args.kw.len() + entries.len() > MOST_KEYWORDS {
+                        return over("a call has too many keyword arguments", "1000 of them");
+                    }
+                    self.rt.alloc_entries(entries.len())?;
+                    for (key, value) in entries.iter() {
                         let Val::Str(name) = &key.0 else {
                             return fail("** needs a dict whose keys are text");
                         };

@@ -140,6 +140,7 @@ impl Run<'_, '_> {
 
     fn bind_rest(&mut self, def: &MacroDef, extra: Vec<Val>, kw: Vec<(Arc<str>, Val)>) -> Outcome<()> {
         if def.varargs {
+            self.rt.alloc_items(extra.len())?;
             self.assign(self.program.special.varargs, Val::tuple(extra));
         } else if !extra.is_empty() {
             return fail(format!(
@@ -150,6 +151,7 @@ impl Run<'_, '_> {
             ));
         }
         if def.kwargs {
+            self.rt.alloc_entries(kw.len())?;
             let entries: Entries =
                 kw.into_iter().map(|(name, value)| (Key(Val::Str(Text::plain(name))), value)).collect();
             self.assign(self.program.special.kwargs, Val::Dict(Arc::new(Dict::new(entries))));

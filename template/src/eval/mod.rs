@@ -30,6 +30,16 @@ pub(crate) fn render(rt: &Runtime<'_>, program: &Program) -> Result<String, Temp
     }
 }
 
+/// The value of a program that is one expression.
+#[cfg(test)]
+pub(crate) fn only_value(rt: &Runtime<'_>, program: &Program) -> Outcome {
+    let mut run = Run::new(rt, program);
+    match &program.body[..] {
+        [crate::syntax::program::Stmt::Emit(node)] => run.eval(node),
+        _ => crate::fault::fail("not one expression"),
+    }
+}
+
 /// One run of a program.
 ///
 /// Variables live in three places, looked through in this order: `locals`
@@ -66,7 +76,7 @@ impl<'r, 'c> Run<'r, 'c> {
     }
 
     /// The value of a name.
-    pub(super) fn lookup(&mut self, slot: Slot) -> Val {
+    pub(super) fn lookup(&mut self, slot: Slot) -> Outcome {
         let local = self.locals[self.base..]
             .iter()
             .rev()
@@ -74,16 +84,16 @@ impl<'r, 'c> Run<'r, 'c> {
             .chain(&self.root)
             .find(|(known, _)| *known == slot);
         if let Some((_, value)) = local {
-            return value.clone();
+            return Ok(value.clone());
         }
         let name = &self.program.names[slot.0 as usize];
         if let Some(value) = self.rt.ctx.get(name) {
             return match &mut self.copies {
-                Some(copies) => copies.of(value),
-                None => value.clone(),
+                Some(copies) => copies.of(self.rt, value),
+                None => Ok(value.clone()),
             };
         }
-        crate::globals::find(name).unwrap_or_else(|| Val::missing(Missing::Name(Arc::clone(name))))
+        Ok(crate::globals::find(name).unwrap_or_else(|| Val::missing(Missing::Name(Arc::clone(name)))))
     }
 
     /// Sets a name in the innermost scope.
@@ -138,7 +148,7 @@ impl<'r, 'c> Run<'r, 'c> {
             other => {
                 let text = show::text(self.rt, other)?;
                 if self.rt.escaping.get() {
-                    let safe = crate::value::text::escape(text.as_str());
+                    let safe = crate::value::text::escape(self.rt, text.as_str())?;
                     self.write(&safe)
                 } else {
                     self.write(text.as_str())

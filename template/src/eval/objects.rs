@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::call::Args;
-use crate::fault::{Outcome, fail};
+use crate::fault::{Outcome, fail, over};
+use crate::globals::MOST_FIELDS;
+use crate::rrule::Rule;
 use crate::runtime::Runtime;
 use crate::syntax::program::For;
 use crate::value::show::Shown;
-use crate::value::{Missing, Text, Val, compare, teardown};
+use crate::value::{Missing, Text, Tuple, Val, compare, teardown};
 
 /// The attributes of `loop`.
 pub(crate) const LOOP_FIELDS: [&str; 11] = [
@@ -30,14 +32,26 @@ pub(crate) const LOOP_FIELDS: [&str; 11] = [
 pub(crate) enum Object {
     Loop(LoopState),
     Namespace(RwLock<Vec<(Arc<str>, Val)>>),
-    Cycler { items: Vec<Val>, at: AtomicUsize },
-    Joiner { separator: Text, used: AtomicBool },
+    Cycler {
+        items: Arc<Tuple>,
+        at: AtomicUsize,
+    },
+    Joiner {
+        separator: Text,
+        used: AtomicBool,
+    },
+    /// dateutil's `parser()`.
+    Parser,
+    /// dateutil's `isoparser(sep)`.
+    IsoParser(Option<u8>),
+    /// dateutil's `rrule(…)`.
+    Rule(Box<Rule>),
 }
 
 /// Where a loop stands.
 #[derive(Debug)]
 pub(crate) struct LoopState {
-    items: Vec<Val>,
+    items: Arc<Vec<Val>>,
     index: AtomicUsize,
     depth: usize,
     recursion: Option<Arc<For>>,
@@ -45,7 +59,7 @@ pub(crate) struct LoopState {
 }
 
 impl LoopState {
-    pub(crate) fn new(items: Vec<Val>, depth: usize, recursion: Option<Arc<For>>) -> Self {
+    pub(crate) fn new(items: Arc<Vec<Val>>, depth: usize, recursion: Option<Arc<For>>) -> Self {
         Self { items, index: AtomicUsize::new(0), depth, recursion, changed: Mutex::new(None) }
     }
 
@@ -91,6 +105,9 @@ impl Object {
             Self::Namespace(_) => "Namespace",
             Self::Cycler { .. } => "Cycler",
             Self::Joiner { .. } => "Joiner",
+            Self::Parser => "parser",
+            Self::IsoParser(_) => "isoparser",
+            Self::Rule(_) => "rrule",
         }
     }
 
@@ -103,8 +120,10 @@ impl Object {
                 .iter()
                 .find(|(known, _)| &**known == name)
                 .map(|(_, value)| value.clone()),
-            Self::Cycler { items, at } if name == "current" => items.get(at.load(Ordering::Relaxed)).cloned(),
-            Self::Cycler { items, .. } if name == "items" => Some(Val::tuple(items.clone())),
+            Self::Cycler { items, at } if name == "current" => {
+                items.items.get(at.load(Ordering::Relaxed)).cloned()
+            }
+            Self::Cycler { items, .. } if name == "items" => Some(Val::Tuple(Arc::clone(items))),
             _ => None,
         }
     }
@@ -119,7 +138,7 @@ impl Object {
                 .map(|(name, _)| (**name).to_owned())
                 .collect(),
             Self::Cycler { .. } => vec!["current".to_owned()],
-            Self::Joiner { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -128,13 +147,18 @@ impl Object {
         let Self::Namespace(fields) = self else {
             return fail("only a namespace's attributes can be set");
         };
-        rt.alloc_items(1)?;
+        rt.alloc_entries(1)?;
         let mut fields = fields.write().unwrap_or_else(PoisonError::into_inner);
+        let full = fields.len() >= MOST_FIELDS;
         match fields.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
+            None if full => {
+                return over("a namespace has too many attributes", "10000 of them");
+            }
             None => fields.push((Arc::clone(name), value)),
         }
-        Ok(())
+        // Names are looked for one after the other.
+        rt.step(fields.len() as u64 / 16)
     }
 
     /// Drops what was put into the object: it may hold itself.
@@ -152,7 +176,7 @@ impl Object {
                 drop(changed);
                 drop(held);
             }
-            Self::Cycler { .. } | Self::Joiner { .. } => {}
+            _ => {}
         }
     }
 
@@ -160,7 +184,9 @@ impl Object {
     pub(crate) fn give_up(&mut self, pending: &mut Vec<Val>) {
         match self {
             Self::Loop(state) => {
-                pending.append(&mut state.items);
+                if let Some(items) = Arc::get_mut(&mut state.items) {
+                    pending.append(items);
+                }
                 let changed = state.changed.get_mut().unwrap_or_else(PoisonError::into_inner);
                 pending.extend(changed.take().into_iter().flatten());
             }
@@ -168,8 +194,8 @@ impl Object {
                 let fields = fields.get_mut().unwrap_or_else(PoisonError::into_inner);
                 pending.extend(fields.drain(..).map(|(_, value)| value));
             }
-            Self::Cycler { items, .. } => pending.append(items),
-            Self::Joiner { .. } => {}
+            Self::Cycler { items, .. } => pending.push(Val::Tuple(std::mem::take(items))),
+            _ => {}
         }
     }
 
@@ -221,6 +247,9 @@ impl Object {
                 }
                 shown.push("}>")
             }
+            Self::Parser => shown.push("<dateutil.parser._parser.parser object>"),
+            Self::IsoParser(_) => shown.push("<dateutil.parser.isoparser.isoparser object>"),
+            Self::Rule(_) => shown.push("<dateutil.rrule.rrule object>"),
             other => shown.push(&format!("<{}>", other.type_name())),
         }
     }
@@ -256,6 +285,7 @@ pub(crate) fn loop_changed(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome 
     let Object::Loop(state) = &**object else {
         return Ok(Val::None);
     };
+    rt.alloc_items(args.pos.len())?;
     let mut last = state.changed.lock().unwrap_or_else(PoisonError::into_inner);
     let same = match &*last {
         Some(values) if values.len() == args.pos.len() => {
@@ -286,8 +316,8 @@ pub(crate) fn cycler_next(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome 
         return Ok(Val::None);
     };
     let now = at.load(Ordering::Relaxed);
-    at.store((now + 1) % items.len().max(1), Ordering::Relaxed);
-    Ok(items.get(now).cloned().unwrap_or(Val::None))
+    at.store((now + 1) % items.items.len().max(1), Ordering::Relaxed);
+    Ok(items.items.get(now).cloned().unwrap_or(Val::None))
 }
 
 /// `cycler.reset()`.

@@ -130,7 +130,7 @@ impl Run<'_, '_> {
                 Ok(())
             }
             Target::Attr(slot, name, at) => {
-                let owner = self.lookup(*slot);
+                let owner = self.lookup(*slot)?;
                 match &owner {
                     Val::Object(object) => {
                         self.rt.knot(&owner, &value);
@@ -180,7 +180,7 @@ impl Run<'_, '_> {
     fn run_loop(&mut self, stmt: &Arc<For>, list: &Val, depth: usize) -> Outcome<()> {
         let mut items = self.rt.items(list).map_err(|fault| fault.or_at(stmt.iter.at))?;
         if let Some(filter) = &stmt.filter {
-            let mut kept = Vec::with_capacity(items.len());
+            let mut kept = Vec::new();
             for item in items {
                 let keep = self.scoped(|run| {
                     run.store(&stmt.target, item.clone())?;
@@ -195,18 +195,26 @@ impl Run<'_, '_> {
         if items.is_empty() {
             return self.scoped(|run| run.body(&stmt.otherwise));
         }
+        // The loop's own copy is there until it ends, however deep it nests.
+        let count = items.len();
+        self.rt.alloc_items(count)?;
         let recursion = stmt.recursive.then(|| Arc::clone(stmt));
-        let state = Arc::new(Object::Loop(LoopState::new(items.clone(), depth, recursion)));
-        for (index, item) in items.into_iter().enumerate() {
+        let items = Arc::new(items);
+        let state = Arc::new(Object::Loop(LoopState::new(Arc::clone(&items), depth, recursion)));
+        for (index, item) in items.iter().enumerate() {
             self.rt.step(1)?;
             if let Object::Loop(state) = &*state {
                 state.go_to(index);
             }
             self.scoped(|run| {
-                run.store(&stmt.target, item)?;
+                run.store(&stmt.target, item.clone())?;
                 run.assign(run.program.special.loop_, Val::Object(Arc::clone(&state)));
                 run.body(&stmt.body)
             })?;
+        }
+        // A loop that was kept keeps its items.
+        if Arc::strong_count(&state) == 1 {
+            self.rt.release_items(count);
         }
         Ok(())
     }

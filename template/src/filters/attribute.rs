@@ -4,9 +4,10 @@
 use crate::attributes;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text_case::is_decimal;
 use crate::runtime::Runtime;
-use crate::value::Val;
 use crate::value::undefined::with_article;
+use crate::value::{Val, digits};
 
 /// The path an `attribute` parameter names: `a.b.0`, or an index.
 pub(crate) struct Path(Vec<Val>);
@@ -23,7 +24,9 @@ impl Path {
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        let step = |part: &str| part.parse().map_or_else(|_| Val::str(part), Val::Int);
+        // Python's `isdigit` is not what its `int` reads, but for these.
+        let index = |part: &str| digits::ascii(part).parse().ok().filter(|_| part.chars().all(is_decimal));
+        let step = |part: &str| index(part).map_or_else(|| Val::str(part), Val::Int);
         Self(text.split('.').map(step).collect())
     }
 
@@ -31,6 +34,7 @@ impl Path {
     pub(crate) fn get(&self, rt: &Runtime<'_>, value: &Val, default: Option<&Val>) -> Outcome {
         let mut value = value.clone();
         for step in &self.0 {
+            rt.step(1)?;
             value = attributes::item(rt, &value, step)?;
             if let (true, Some(default)) = (value.is_undefined(), default) {
                 value = default.clone();

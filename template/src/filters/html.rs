@@ -3,10 +3,10 @@
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
+use crate::value::undefined::with_article;
 use crate::value::{Text, Val, show, text};
 
-fn markup(rt: &Runtime<'_>, text: String) -> Outcome {
-    rt.alloc(text.len())?;
+fn markup(text: String) -> Outcome {
     Ok(Val::Str(Text::markup(text)))
 }
 
@@ -17,8 +17,7 @@ pub(super) fn escape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Str(text) if text.is_markup() => Ok(value.clone()),
         other => {
             let plain = show::text(rt, other)?;
-            rt.rewrite(plain.as_str())?;
-            markup(rt, text::escape(plain.as_str()))
+            markup(text::escape(rt, plain.as_str())?)
         }
     }
 }
@@ -27,8 +26,7 @@ pub(super) fn escape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn forceescape(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("forceescape")?;
     let plain = show::text(rt, value)?;
-    rt.rewrite(plain.as_str())?;
-    markup(rt, text::escape(plain.as_str()))
+    markup(text::escape(rt, plain.as_str())?)
 }
 
 /// `value|safe`.
@@ -43,6 +41,7 @@ pub(super) fn striptags(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("striptags")?;
     let text = show::text(rt, value)?;
     rt.rewrite(text.as_str())?;
+    rt.room(text.as_str().len().saturating_mul(20))?;
     rt.text(stripped_tags(text.as_str()))
 }
 
@@ -117,22 +116,30 @@ pub(super) fn xmlattr(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return fail("xmlattr needs a dict");
     };
     let mut attributes = Vec::new();
-    for (key, value) in dict.read().clone() {
+    let entries = dict.read();
+    for (key, value) in entries.iter() {
+        rt.step(1)?;
         if value.is_none() || value.is_undefined() {
             continue;
         }
-        let name = show::text(rt, &key.0)?;
+        let Val::Str(name) = &key.0 else {
+            return fail(format!(
+                "an attribute's name must be text, not {}",
+                with_article(key.0.type_name())
+            ));
+        };
         if name.as_str().contains(|c: char| c.is_whitespace() || matches!(c, '/' | '>' | '=')) {
             return fail(format!("\"{}\" cannot be the name of an attribute", name.as_str()));
         }
-        let value = show::text(rt, &value)?;
-        let shown = if value.is_markup() { value.as_str().to_owned() } else { text::escape(value.as_str()) };
+        let value = show::text(rt, value)?;
+        let shown =
+            if value.is_markup() { value.as_str().to_owned() } else { text::escape(rt, value.as_str())? };
         rt.alloc(name.as_str().len() + shown.len())?;
-        attributes.push(format!("{}=\"{shown}\"", text::escape(name.as_str())));
+        attributes.push(format!("{}=\"{shown}\"", text::escape(rt, name.as_str())?));
     }
     let mut out = attributes.join(" ");
     if autospace.is_none_or(|autospace| autospace.truth()) && !out.is_empty() {
         out.insert(0, ' ');
     }
-    if rt.escaping.get() { markup(rt, out) } else { rt.text(out) }
+    if rt.escaping.get() { markup(out) } else { rt.text(out) }
 }

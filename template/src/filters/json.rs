@@ -1,4 +1,5 @@
-//! `tojson`, as Python's `json.dumps` with sorted keys.
+//! `tojson`, as Python's `json.dumps`: the filter of Jinja2 and the function
+//! among lava's utilities.
 
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
@@ -9,23 +10,92 @@ use crate::value::{Text, Val, compare, float, show};
 /// `value|tojson(indent)`: safe to stand in HTML, and markup.
 pub(super) fn tojson(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [indent] = args.bind("tojson", ["indent"], 0)?;
-    let json = dumps(rt, value, indent.as_ref())?;
-    Ok(Val::Str(Text::markup(json)))
+    let style =
+        Style { indent: indent_of(rt, indent.as_ref())?, sorted: true, html: true, ..Style::default() };
+    let json = dumps(rt, value, style)?;
+    Ok(Val::Str(if value.as_str().is_some() { Text::json(json, true) } else { Text::markup(json) }))
 }
 
-/// The JSON text of a value.
-pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>) -> Outcome<String> {
-    let indent = match indent {
+/// `utils.tojson(value, indent=…, sort_keys=…, separators=…, …)`: lava's
+/// `json.dumps`, which also shows what JSON has no type for.
+pub(crate) fn lavas_tojson(rt: &Runtime<'_>, mut args: Args) -> Outcome {
+    if let Some(name) = ["default", "cls"].into_iter().find(|name| args.take_kw(name).is_some()) {
+        return fail(format!("tojson(): \"{name}\" cannot be given in templates"));
+    }
+    let flag = |args: &mut Args, name, default| args.take_kw(name).map_or(default, |value| value.truth());
+    let mut style = Style {
+        sorted: flag(&mut args, "sort_keys", false),
+        ascii: flag(&mut args, "ensure_ascii", true),
+        nan: flag(&mut args, "allow_nan", true),
+        skips_keys: flag(&mut args, "skipkeys", false),
+        lavas: true,
+        ..Style::default()
+    };
+    flag(&mut args, "check_circular", true);
+    style.indent = indent_of(rt, args.take_kw("indent").as_ref())?;
+    if let Some(separators) = args.take_kw("separators").filter(|separators| !separators.is_none()) {
+        let parts = rt.items(&separators)?;
+        let [Val::Str(item), Val::Str(key)] = &parts[..] else {
+            return fail("tojson(): \"separators\" must be two texts");
+        };
+        style.separators = Some((item.clone(), key.clone()));
+    }
+    let [value] = args.bind("tojson", ["obj"], 1)?;
+    let value = value.unwrap_or(Val::None);
+    let json = dumps(rt, &value, style)?;
+    rt.alloc(json.len())?;
+    Ok(Val::Str(if value.as_str().is_some() { Text::json(json, false) } else { Text::plain(json) }))
+}
+
+/// How JSON is written.
+struct Style {
+    indent: Option<String>,
+    /// Between items, and after keys.
+    separators: Option<(Text, Text)>,
+    sorted: bool,
+    /// Whether it is to stand in HTML.
+    html: bool,
+    ascii: bool,
+    nan: bool,
+    skips_keys: bool,
+    /// Whether other values are shown as lava shows them.
+    lavas: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            indent: None,
+            separators: None,
+            sorted: false,
+            html: false,
+            ascii: true,
+            nan: true,
+            skips_keys: false,
+            lavas: false,
+        }
+    }
+}
+
+fn indent_of(rt: &Runtime<'_>, indent: Option<&Val>) -> Outcome<Option<String>> {
+    Ok(match indent {
         None | Some(Val::None) => None,
-        Some(Val::Str(text)) => Some(text.as_str().to_owned()),
+        Some(Val::Str(text)) => {
+            rt.alloc(text.as_str().len())?;
+            Some(text.as_str().to_owned())
+        }
         Some(other) => {
             let width = crate::call::int(rt, "tojson", "indent", other)?;
             let width = usize::try_from(width).unwrap_or(0);
             rt.alloc(width)?;
             Some(" ".repeat(width))
         }
-    };
-    let mut writer = Writer { out: show::Shown::new(rt), rt, indent, level: 0 };
+    })
+}
+
+/// The JSON text of a value.
+fn dumps(rt: &Runtime<'_>, value: &Val, style: Style) -> Outcome<String> {
+    let mut writer = Writer { out: show::Shown::new(rt), rt, style, level: 0 };
     writer.value(value)?;
     Ok(writer.out.text)
 }
@@ -33,7 +103,7 @@ pub(crate) fn dumps(rt: &Runtime<'_>, value: &Val, indent: Option<&Val>) -> Outc
 struct Writer<'r, 'c> {
     out: show::Shown<'r, 'c>,
     rt: &'r Runtime<'c>,
-    indent: Option<String>,
+    style: Style,
     level: usize,
 }
 
@@ -45,22 +115,33 @@ impl Writer<'_, '_> {
             Val::Bool(true) => self.out.push("true"),
             Val::Bool(false) => self.out.push("false"),
             Val::Int(_) | Val::Big(_) => self.out.repr(value),
-            Val::Float(number) => self.out.push(&json_float(*number)),
+            Val::Float(number) => {
+                let shown = self.float(*number)?;
+                self.out.push(&shown)
+            }
             Val::Str(text) => {
-                self.rt.rewrite(text.as_str())?;
-                self.out.push(&quoted(text.as_str()))
+                let quoted = self.quoted(text.as_str())?;
+                self.out.push(&quoted)
             }
             Val::List(list) => {
+                self.rt.copy_items(list.len())?;
                 let items = list.read().clone();
                 self.array(&items)
             }
             Val::Tuple(tuple) => self.array(&tuple.items),
             Val::Dict(dict) => {
+                self.rt.copy_items(2 * dict.len())?;
                 let mut entries: Vec<(Val, Val)> =
                     dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect();
-                compare::sort_by_key(self.rt, &mut entries, false, |(key, _)| key)?;
+                if self.style.skips_keys {
+                    entries.retain(|(key, _)| is_key(key));
+                }
+                if self.style.sorted {
+                    compare::sort_by_key(self.rt, &mut entries, false, |(key, _)| key)?;
+                }
                 self.object(&entries)
             }
+            other if self.style.lavas => self.other(other),
             Val::Undefined(_) => Err(self.rt.undefined(value)),
             other => {
                 fail(format!("tojson cannot show {}: make text of it first", with_article(other.type_name())))
@@ -68,11 +149,39 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// lava's `json_default`.
+    fn other(&mut self, value: &Val) -> Outcome<()> {
+        let text = match value {
+            Val::Decimal(number) => {
+                let text = number.to_string();
+                let shown = if text.contains('.') {
+                    self.float(number.to_float())?
+                } else {
+                    show::repr(self.rt, &Val::big(number.trunc()))?
+                };
+                return self.out.push(&shown);
+            }
+            Val::DateTime(at) => at.isoformat("T", "auto"),
+            Val::Delta(delta) => float::repr(delta.total_seconds()),
+            other => show::text(self.rt, other)?.as_str().to_owned(),
+        };
+        let quoted = self.quoted(&text)?;
+        self.out.push(&quoted)
+    }
+
+    fn float(&self, number: f64) -> Outcome<String> {
+        if !self.style.nan && !number.is_finite() {
+            return fail(format!("tojson(): {} is not in JSON", float::repr(number)));
+        }
+        Ok(json_float(number))
+    }
+
     fn line(&mut self) -> Outcome<()> {
-        if let Some(indent) = &self.indent {
-            let blanks = indent.repeat(self.level);
+        if let Some(indent) = &self.style.indent {
             self.out.push("\n")?;
-            self.out.push(&blanks)?;
+            for _ in 0..self.level {
+                self.out.push(indent)?;
+            }
         }
         Ok(())
     }
@@ -86,7 +195,10 @@ impl Writer<'_, '_> {
             let (key, value) = &entries[at];
             let key = writer.key(key)?;
             writer.out.push(&key)?;
-            writer.out.push(": ")?;
+            match &writer.style.separators {
+                Some((_, colon)) => writer.out.push(colon.as_str())?,
+                None => writer.out.push(": ")?,
+            }
             writer.value(value)
         })
     }
@@ -106,7 +218,10 @@ impl Writer<'_, '_> {
         self.level += 1;
         for at in 0..count {
             if at > 0 {
-                self.out.push(if self.indent.is_some() { "," } else { ", " })?;
+                match &self.style.separators {
+                    Some((comma, _)) => self.out.push(comma.as_str())?,
+                    None => self.out.push(if self.style.indent.is_some() { "," } else { ", " })?,
+                }
             }
             self.line()?;
             rt.deeper(|| each(self, at))?;
@@ -116,18 +231,29 @@ impl Writer<'_, '_> {
         self.out.push(close)
     }
 
+    /// A string in quotes; no character takes more than six for one byte.
+    fn quoted(&self, text: &str) -> Outcome<String> {
+        self.rt.rewrite(text)?;
+        self.rt.room(text.len().saturating_mul(6))?;
+        Ok(quoted(text, self.style.html, self.style.ascii))
+    }
+
     fn key(&self, key: &Val) -> Outcome<String> {
         Ok(match key {
-            Val::Str(text) => quoted(text.as_str()),
+            Val::Str(text) => self.quoted(text.as_str())?,
             Val::None => "\"null\"".to_owned(),
             Val::Bool(truth) => format!("\"{truth}\""),
-            Val::Float(number) => format!("\"{}\"", json_float(*number)),
+            Val::Float(number) => format!("\"{}\"", self.float(*number)?),
             Val::Int(_) | Val::Big(_) => format!("\"{}\"", show::repr(self.rt, key)?),
             other => {
                 return fail(format!("tojson cannot use {} as a key", with_article(other.type_name())));
             }
         })
     }
+}
+
+fn is_key(key: &Val) -> bool {
+    matches!(key, Val::Str(_) | Val::None | Val::Bool(_) | Val::Float(_) | Val::Int(_) | Val::Big(_))
 }
 
 fn json_float(number: f64) -> String {
@@ -140,11 +266,19 @@ fn json_float(number: f64) -> String {
     }
 }
 
-/// A JSON string in ASCII, with `<`, `>`, `&` and `'` written as escapes.
-fn quoted(text: &str) -> String {
+/// A JSON string, perhaps in ASCII, with `<`, `>`, `&` and `'` written as
+/// escapes where it is to stand in HTML.
+fn quoted(text: &str, html: bool, ascii: bool) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     let mut units = [0u16; 2];
+    let escape = |out: &mut String, unit: u16| {
+        out.push_str("\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(char::from(HEX[usize::from(unit >> shift & 15)]));
+        }
+    };
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -154,11 +288,12 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\x08' => out.push_str("\\b"),
             '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\'' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '<' | '>' | '&' | '\'' if html => escape(&mut out, c as u16),
             ' '..='~' => out.push(c),
+            c if !ascii && c >= ' ' => out.push(c),
             c => {
                 for unit in c.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    escape(&mut out, *unit);
                 }
             }
         }

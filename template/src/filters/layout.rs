@@ -3,8 +3,21 @@
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
+use crate::value::number::Arith;
 use crate::value::undefined::with_article;
-use crate::value::{Text, Val, show};
+use crate::value::{Text, Val, operators, show};
+
+/// Items of a container.
+fn length_of(value: &Val) -> usize {
+    match value {
+        Val::List(list) => list.len(),
+        Val::Tuple(tuple) => tuple.items.len(),
+        Val::Dict(dict) => dict.len(),
+        Val::Range(range) => range.len(),
+        Val::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
 
 fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
     match value {
@@ -18,7 +31,10 @@ fn must_be_text(rt: &Runtime<'_>, filter: &str, value: &Val) -> Outcome<Text> {
 pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [width, first, blank] = args.bind("indent", ["width", "first", "blank"], 0)?;
     let indention = match &width {
-        Some(Val::Str(text)) => text.as_str().to_owned(),
+        Some(Val::Str(text)) => {
+            rt.alloc(text.as_str().len())?;
+            text.as_str().to_owned()
+        }
         width => {
             let width = call::int_or(rt, "indent", "width", width.as_ref(), 4)?;
             let width = usize::try_from(width).unwrap_or(0);
@@ -48,8 +64,8 @@ pub(super) fn indent(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [length, kill, end, leeway] = args.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
     let length = call::int_or(rt, "truncate", "length", length.as_ref(), 255)?;
-    let end = end.unwrap_or_else(|| Val::str("..."));
-    let end = call::text(rt, "truncate", "end", &end)?;
+    let ending = end.unwrap_or_else(|| Val::str("..."));
+    let end = call::text(rt, "truncate", "end", &ending)?;
     let leeway = match leeway {
         None | Some(Val::None) => 5,
         Some(leeway) => call::int(rt, "truncate", "leeway", &leeway)?,
@@ -59,10 +75,10 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return fail(format!("truncate needs a length of at least {end_length} and a leeway of at least 0"));
     }
     let text = match value {
-        Val::Undefined(_) => return Ok(Val::str("")),
+        Val::Undefined(_) => return Ok(value.clone()),
         // Short enough is short enough, whatever it is.
-        Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_)
-            if rt.items(value)?.len() as i64 <= length.saturating_add(leeway) =>
+        Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_) | Val::Bytes(_)
+            if length_of(value) as i64 <= length.saturating_add(leeway) =>
         {
             return Ok(value.clone());
         }
@@ -71,13 +87,16 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if text.chars() as i64 <= length.saturating_add(leeway) {
         return Ok(Val::Str(text));
     }
+    rt.rewrite(text.as_str())?;
+    rt.alloc(usize::try_from(length).unwrap_or(usize::MAX).saturating_mul(4).min(text.as_str().len()))?;
     let cut: String = text.as_str().chars().take((length - end_length) as usize).collect();
     let kept = if kill.is_some_and(|kill| kill.truth()) {
         cut.as_str()
     } else {
         cut.rsplit_once(' ').map_or(cut.as_str(), |(before, _)| before)
     };
-    rt.text(format!("{kept}{end}"))
+    let kept = if text.is_markup() { Text::markup(kept) } else { Text::plain(kept) };
+    operators::binary(rt, Arith::Add, &Val::Str(kept), &ending)
 }
 
 /// `value|wordwrap(width, break_long_words, wrapstring, break_on_hyphens)`.
@@ -95,28 +114,36 @@ pub(super) fn wordwrap(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let long = long.is_none_or(|long| long.truth());
     let hyphens = hyphens.is_none_or(|hyphens| hyphens.truth());
     let text = must_be_text(rt, "wordwrap", value)?;
-    rt.step(text.as_str().len() as u64)?;
-    let mut lines = Vec::new();
-    for line in text.as_str().lines() {
-        let wrapped = wrap_line(line, width, long, hyphens);
-        rt.alloc(wrapped.iter().map(|line| line.len() + wrap.len()).sum())?;
-        lines.push(wrapped.join(&wrap));
+    let mut out = show::Shown::new(rt);
+    for (at, line) in text.as_str().lines().enumerate() {
+        if at > 0 {
+            out.push(&wrap)?;
+        }
+        // A word of one letter is a vector of four, and a few more lists.
+        rt.step(line.len() as u64 / 2)?;
+        rt.room(line.len().saturating_mul(8))?;
+        for (at, part) in wrap_line(line, width, long, hyphens).iter().enumerate() {
+            if at > 0 {
+                out.push(&wrap)?;
+            }
+            out.push(part)?;
+        }
     }
-    let all = lines.join(&wrap);
-    rt.text(all)
+    rt.text(out.text)
 }
 
 /// Wraps one line as Python's `textwrap` does: blanks at the ends of lines
 /// are dropped.
 fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
-    let mut chunks: Vec<Vec<char>> = chunks(line, hyphens);
+    let chars: Vec<char> = line.chars().collect();
+    let mut chunks: Vec<&[char]> = chunks(&chars, hyphens);
     chunks.reverse();
     let mut lines = Vec::new();
     while let Some(next) = chunks.last() {
         if !lines.is_empty() && is_blank(next) {
             chunks.pop();
         }
-        let mut current: Vec<Vec<char>> = Vec::new();
+        let mut current: Vec<&[char]> = Vec::new();
         let mut length = 0;
         while let Some(chunk) = chunks.pop() {
             if length + chunk.len() <= width {
@@ -127,9 +154,9 @@ fn wrap_line(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<S
             if chunk.len() > width {
                 let room = width - length;
                 if break_long {
-                    let (head, tail) = chunk.split_at(break_point(&chunk, room, hyphens));
-                    current.push(head.to_vec());
-                    chunks.push(tail.to_vec());
+                    let (head, tail) = chunk.split_at(break_point(chunk, room, hyphens));
+                    current.push(head);
+                    chunks.push(tail);
                 } else if current.is_empty() {
                     current.push(chunk);
                 } else {
@@ -159,28 +186,33 @@ fn break_point(chunk: &[char], room: usize, hyphens: bool) -> usize {
     }
 }
 
+/// Whether a chunk is a run of blanks: its first character tells.
 fn is_blank(chunk: &[char]) -> bool {
-    chunk.iter().all(|c| c.is_ascii_whitespace())
+    chunk.first().is_none_or(char::is_ascii_whitespace)
 }
 
 /// Runs of blanks, and words; hyphenated words in parts.
-fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
-    let chars: Vec<char> = line.chars().collect();
-    let mut chunks: Vec<Vec<char>> = Vec::new();
-    for (at, c) in chars.iter().enumerate() {
-        let blank = c.is_ascii_whitespace();
-        let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
+fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
+    let mut chunks = Vec::new();
+    let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
+    let mut from = 0;
+    for at in 1..chars.len() {
+        let turns = chars[at - 1].is_ascii_whitespace() != chars[at].is_ascii_whitespace();
         let after_hyphen = hyphens
             && at >= 3
             && chars[at - 1] == '-'
             && letter(at - 2)
-            && letter(at - 3)
+            // Two letters before it, or a letter between hyphens.
+            && (letter(at - 3) || (at >= 4 && chars[at - 3] == '-' && letter(at - 4)))
             && letter(at)
             && (letter(at + 1) || (chars.get(at + 1) == Some(&'-') && letter(at + 2)));
-        match chunks.last_mut() {
-            Some(chunk) if is_blank(chunk) == blank && !after_hyphen => chunk.push(*c),
-            _ => chunks.push(vec![*c]),
+        if turns || after_hyphen {
+            chunks.push(&chars[from..at]);
+            from = at;
         }
+    }
+    if from < chars.len() {
+        chunks.push(&chars[from..]);
     }
     if hyphens {
         chunks = chunks.into_iter().flat_map(split_dashes).collect();
@@ -189,7 +221,7 @@ fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
 }
 
 /// Two hyphens or more between words are a dash, and stand for themselves.
-fn split_dashes(chunk: Vec<char>) -> Vec<Vec<char>> {
+fn split_dashes(chunk: &[char]) -> Vec<&[char]> {
     let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let mut parts = Vec::new();
     let (mut from, mut at) = (0, 0);
@@ -197,12 +229,12 @@ fn split_dashes(chunk: Vec<char>) -> Vec<Vec<char>> {
         let dashes = chunk[at..].iter().take_while(|c| **c == '-').count();
         let before = at > 0 && (word(chunk.get(at - 1)) || "!\"'&.,?".contains(chunk[at - 1]));
         if dashes >= 2 && before && word(chunk.get(at + dashes)) {
-            parts.push(chunk[from..at].to_vec());
-            parts.push(chunk[at..at + dashes].to_vec());
+            parts.push(&chunk[from..at]);
+            parts.push(&chunk[at..at + dashes]);
             from = at + dashes;
         }
         at += dashes.max(1);
     }
-    parts.push(chunk[from..].to_vec());
+    parts.push(&chunk[from..]);
     parts
 }

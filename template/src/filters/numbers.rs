@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use num_traits::Signed;
+use num_bigint::BigInt;
+use num_traits::{Pow, Signed};
 
 use super::attribute::Path;
 use crate::call::{self, Args};
@@ -10,7 +11,7 @@ use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
 use crate::value::number::{Arith, Num, float_to_int, parse_int};
 use crate::value::undefined::with_article;
-use crate::value::{Decimal, Val, float as floats, operators};
+use crate::value::{Decimal, Val, float as floats, operators, show};
 
 /// `value|abs`.
 pub(super) fn abs(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
@@ -42,6 +43,12 @@ pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             rt.step(text.as_str().len() as u64 / 4)?;
             parse_int(text.as_str(), base).or_else(|| float_to_int(floats::parse(text.as_str())?))
         }
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 4)?;
+            let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii());
+            // Jinja2 minds the base of text only.
+            text.and_then(|text| parse_int(text, 10).or_else(|| float_to_int(floats::parse(text)?)))
+        }
         Val::Int(_) | Val::Big(_) => Some(value.clone()),
         Val::Bool(truth) => Some(Val::Int(i64::from(*truth))),
         Val::Float(number) if number.is_infinite() => {
@@ -59,7 +66,14 @@ pub(super) fn float(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [default] = args.bind("float", ["default"], 0)?;
     let parsed = match value {
         Val::Undefined(_) => return Err(rt.undefined(value)),
-        Val::Str(text) => floats::parse(text.as_str()),
+        Val::Str(text) => {
+            rt.step(text.as_str().len() as u64 / 4)?;
+            floats::parse(text.as_str())
+        }
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 4)?;
+            std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()).and_then(floats::parse)
+        }
         other => match Num::of(other) {
             Some(number) => Some(number.to_float()?),
             None => None,
@@ -85,6 +99,25 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     };
     match method {
         "common" => Ok(rounded(&number, places)),
+        "ceil" | "floor" if places >= 0 && !matches!(number, Num::Float(_)) => {
+            // Python computes with integers, up to the division.
+            let places = places.min(400);
+            let scale = BigInt::from(10).pow(places as u32);
+            let whole = match &number {
+                Num::Decimal(exact) => {
+                    let scaled = exact.mul(&Decimal::from_int(&scale));
+                    let whole = scaled.trunc();
+                    let rest = !scaled.is_integer();
+                    match (method, scaled.is_negative()) {
+                        ("ceil", false) if rest => whole + 1,
+                        ("floor", true) if rest => whole - 1,
+                        _ => whole,
+                    }
+                }
+                integer => integer.to_big().unwrap_or_default() * &scale,
+            };
+            operators::binary(rt, Arith::Div, &Val::big(whole), &Val::big(scale))
+        }
         "ceil" | "floor" => {
             let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
             let scaled = number.to_float()? * scale;
@@ -161,7 +194,9 @@ pub(super) fn filesizeformat(rt: &Runtime<'_>, value: &Val, args: Args) -> Outco
         return Ok(Val::str("1 Byte"));
     }
     if bytes < base {
-        return rt.text(format!("{} Bytes", bytes.trunc() + 0.0));
+        // Without a unit the number is an int.
+        let whole = float_to_int(bytes).unwrap_or(Val::Float(bytes));
+        return rt.text(format!("{} Bytes", show::repr(rt, &whole)?));
     }
     let mut unit = base;
     let mut name = units[0];

@@ -18,12 +18,15 @@ pub(super) fn pprint(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 /// `value` as it looks from column `at`, with `after` columns to be kept
 /// free behind it.
 fn pretty(rt: &Runtime<'_>, value: &Val, at: usize, after: usize) -> Outcome<String> {
+    // A dict that is nested deep is sorted and shown at each of its levels.
     let flat = show::repr(rt, &sorted(rt, value)?)?;
+    rt.rewrite(&flat)?;
     if flat.chars().count() + at + after <= WIDTH {
         return Ok(flat);
     }
     match value {
         Val::List(list) => {
+            rt.copy_items(list.len())?;
             let items = list.read().clone();
             items_by_line(rt, "[", &items, "]", at, after)
         }
@@ -32,6 +35,7 @@ fn pretty(rt: &Runtime<'_>, value: &Val, at: usize, after: usize) -> Outcome<Str
             items_by_line(rt, "(", &tuple.items, close, at, after)
         }
         Val::Dict(dict) => {
+            rt.copy_items(2 * dict.len())?;
             let mut entries: Vec<(Val, Val)> =
                 dict.read().iter().map(|(key, value)| (key.0.clone(), value.clone())).collect();
             sort_entries(rt, &mut entries);
@@ -77,19 +81,20 @@ fn join_lines(rt: &Runtime<'_>, open: &str, lines: &[String], close: &str, at: u
 fn sorted(rt: &Runtime<'_>, value: &Val) -> Outcome {
     Ok(match value {
         Val::Dict(dict) => {
+            rt.alloc_entries(dict.len())?;
             let mut entries: Vec<(Val, Val)> = Vec::with_capacity(dict.len());
-            for (key, value) in dict.read().clone() {
-                entries.push((key.0, rt.deeper(|| sorted(rt, &value))?));
+            for (key, value) in dict.read().iter() {
+                entries.push((key.0.clone(), rt.deeper(|| sorted(rt, value))?));
             }
-            rt.alloc_items(entries.len())?;
             sort_entries(rt, &mut entries);
             let entries =
                 entries.into_iter().map(|(key, value)| (crate::value::containers::Key(key), value)).collect();
             Val::Dict(std::sync::Arc::new(crate::value::Dict::new(entries)))
         }
         Val::List(list) => {
-            let items = list.read().clone();
-            rt.alloc_items(items.len())?;
+            rt.alloc_items(list.len())?;
+            rt.step(list.len() as u64 / 8)?;
+            let items = list.read();
             let items: Outcome<Vec<Val>> = items.iter().map(|item| rt.deeper(|| sorted(rt, item))).collect();
             Val::list(items?)
         }

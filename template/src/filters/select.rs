@@ -1,7 +1,7 @@
 //! Filters that apply a filter or a test to each item.
 
 use super::attribute::Path;
-use super::sequence::iter;
+use super::sequence::iterator;
 use crate::call::Args;
 use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
@@ -16,14 +16,15 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
         let Some(attribute) = args.take_kw("attribute") else {
             return fail("map needs the name of a filter, or an attribute");
         };
-        let default = args.take_kw("default");
+        let default = args.take_kw("default").filter(|default| !default.is_none());
         args.none("map")?;
         let path = Path::of(&attribute)?;
         for item in items_of(rt, value)? {
             rt.step(1)?;
+            rt.alloc_items(1)?;
             results.push(path.get(rt, &item, default.as_ref())?);
         }
-        return iter(rt, "sync_do_map", results);
+        return Ok(iterator("sync_do_map", results));
     }
     let name = args.pos.remove(0);
     let name = crate::call::text(rt, "map", "name", &name)?;
@@ -32,11 +33,18 @@ pub(super) fn map(rt: &Runtime<'_>, value: &Val, mut args: Args) -> Outcome {
             .nearest(name, super::names()));
     };
     for item in items_of(rt, value)? {
-        rt.step(1)?;
-        let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
+        let args = copied(rt, &args)?;
+        rt.alloc_items(1)?;
         results.push((filter.code)(rt, &item, args)?);
     }
-    iter(rt, "sync_do_map", results)
+    Ok(iterator("sync_do_map", results))
+}
+
+/// The arguments for one item more, charged.
+fn copied(rt: &Runtime<'_>, args: &Args) -> Outcome<Args> {
+    rt.step(1)?;
+    rt.copy_items(args.pos.len() + 2 * args.kw.len())?;
+    Ok(Args { pos: args.pos.clone(), kw: args.kw.clone() })
 }
 
 /// The items; what counts as false has none, be it a list or not.
@@ -77,16 +85,17 @@ fn pick(rt: &Runtime<'_>, value: &Val, mut args: Args, by_attribute: bool, wante
         };
         let holds = match test {
             Some(test) => {
-                let args = Args { pos: args.pos.clone(), kw: args.kw.clone() };
+                let args = copied(rt, &args)?;
                 (test.code)(rt, &subject, args)?
             }
             None => subject.truth(),
         };
         if holds == wanted {
+            rt.alloc_items(1)?;
             kept.push(item);
         }
     }
-    iter(rt, "select_or_reject", kept)
+    Ok(iterator("select_or_reject", kept))
 }
 
 /// `value|select(test, …)`.

@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
+use crate::rrule;
 use crate::runtime::Runtime;
 use crate::value::undefined::with_article;
-use crate::value::{Iter, Missing, Text, Val};
+use crate::value::{Iter, Missing, Text, Val, View, ViewKind};
 
 /// A one-shot iterator over `items`.
 pub(super) fn iter(rt: &Runtime<'_>, name: &'static str, items: Vec<Val>) -> Outcome {
     rt.alloc_items(items.len())?;
-    Ok(Val::Iter(Arc::new(Iter::new(name, items))))
+    Ok(iterator(name, items))
+}
+
+/// A one-shot iterator over items that are charged already.
+pub(super) fn iterator(name: &'static str, items: Vec<Val>) -> Val {
+    Val::Iter(Arc::new(Iter::new(name, items)))
 }
 
 /// `value|length`.
@@ -52,6 +59,12 @@ pub(super) fn first(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             first.map(|c| Val::Str(Text::plain(c.to_string())))
         }
         Val::List(list) => list.read().first().cloned(),
+        Val::Tuple(tuple) => tuple.items.first().cloned(),
+        Val::Dict(dict) => dict.read().first().map(|(key, _)| key.0.clone()),
+        Val::Range(range) => range.get(0).map(Val::Int),
+        Val::Object(_) if rrule::of(value).is_some() => {
+            rrule::of(value).map_or(Ok(Vec::new()), |rule| rule.taken(rt, 0, 1, 1))?.pop()
+        }
         other => rt.items(other)?.into_iter().next(),
     };
     Ok(first
@@ -64,7 +77,17 @@ pub(super) fn last(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if let Val::Iter(_) = value {
         return fail("a generator has no last item: make a list of it with |list");
     }
-    let last = rt.items(value)?.pop();
+    let last = match value {
+        Val::List(list) => list.read().last().cloned(),
+        Val::Tuple(tuple) => tuple.items.last().cloned(),
+        Val::Dict(dict) => dict.read().last().map(|(key, _)| key.0.clone()),
+        Val::Range(range) => range.len().checked_sub(1).and_then(|at| range.get(at)).map(Val::Int),
+        Val::Str(text) => match text.as_str().chars().next_back() {
+            Some(c) => Some(alike(rt, text, c.to_string())?),
+            None => None,
+        },
+        other => rt.items(other)?.pop(),
+    };
     Ok(last.unwrap_or_else(|| Val::missing(Missing::Reason("there is no last item: the sequence is empty"))))
 }
 
@@ -83,11 +106,23 @@ pub(super) fn random(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn reverse(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("reverse")?;
     if let Val::Str(text) = value {
-        return rt.text(text.as_str().chars().rev().collect::<String>());
+        rt.rewrite(text.as_str())?;
+        rt.alloc(text.as_str().len())?;
+        return alike(rt, text, text.as_str().chars().rev().collect());
     }
     let mut items = rt.items(value)?;
     items.reverse();
-    iter(rt, "reverse", items)
+    // What Python cannot go through backwards becomes a list.
+    if matches!(value, Val::Iter(_) | Val::Object(_)) {
+        return rt.list(items);
+    }
+    let name = match value {
+        Val::List(_) => "list_reverseiterator object",
+        Val::Dict(_) => "dict_reversekeyiterator object",
+        Val::Range(_) => "range_iterator object",
+        _ => "reversed object",
+    };
+    iter(rt, name, items)
 }
 
 /// `value|items`: the pairs of a dict; nothing for undefined.
@@ -96,12 +131,8 @@ pub(super) fn items(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     match value {
         Val::Undefined(_) => iter(rt, "items", Vec::new()),
         Val::Dict(dict) => {
-            let pairs = dict
-                .read()
-                .iter()
-                .map(|(key, value)| Val::tuple(vec![key.0.clone(), value.clone()]))
-                .collect();
-            iter(rt, "items", pairs)
+            let view = View { dict: Arc::clone(dict), kind: ViewKind::Items };
+            Ok(iterator("items", rt.view_items(&view)?))
         }
         other => fail(format!("items needs a dict, not {}", with_article(other.type_name()))),
     }
@@ -117,12 +148,13 @@ pub(super) fn batch(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let items = rt.items(value)?;
     let mut batches = Vec::new();
     for chunk in items.chunks(size) {
+        rt.alloc_items(chunk.len() + 1)?;
         let mut batch = chunk.to_vec();
         if let (Some(fill), false) = (&fill, matches!(fill, None | Some(Val::None))) {
             rt.alloc_items(size - batch.len())?;
             batch.resize(size, fill.clone());
         }
-        batches.push(rt.list(batch)?);
+        batches.push(Val::list(batch));
     }
     iter(rt, "do_batch", batches)
 }
@@ -134,20 +166,23 @@ pub(super) fn slice(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let Some(count) = usize::try_from(count).ok().filter(|count| *count > 0) else {
         return fail("slice needs a count of at least 1");
     };
-    rt.alloc_items(count)?;
+    rt.step(count as u64 / 2)?;
+    rt.alloc_items(2 * count)?;
     let items = rt.items(value)?;
+    rt.alloc_items(items.len())?;
     let (each, extra) = (items.len() / count, items.len() % count);
     let mut slices = Vec::with_capacity(count);
     let mut from = 0;
     for at in 0..count {
         let to = from + each + usize::from(at < extra);
         let mut part = items[from..to].to_vec();
-        if let (Some(fill), true) = (&fill, at >= extra && extra > 0)
+        // Jinja2 fills every column that got no extra item, were it all of them.
+        if let (Some(fill), true) = (&fill, at >= extra)
             && !fill.is_none()
         {
             part.push(fill.clone());
         }
-        slices.push(rt.list(part)?);
+        slices.push(Val::list(part));
         from = to;
     }
     iter(rt, "do_slice", slices)

@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 
 use super::attribute::Path;
 use super::sequence::iter;
-use crate::call::Args;
+use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::runtime::Runtime;
 use crate::value::containers::Fields;
@@ -36,15 +36,25 @@ impl By {
             Some(path) => path.get(rt, value, None)?,
             None => value.clone(),
         };
-        Ok(if self.case_sensitive { key } else { folded(key) })
+        if self.case_sensitive { Ok(key) } else { folded(rt, key) }
     }
 }
 
-fn folded(value: Val) -> Val {
-    match value {
-        Val::Str(text) => Val::Str(Text::plain(text.as_str().to_lowercase())),
+fn folded(rt: &Runtime<'_>, value: Val) -> Outcome {
+    Ok(match value {
+        Val::Str(text) => {
+            rt.rewrite(text.as_str())?;
+            rt.room(text.as_str().len().saturating_mul(2))?;
+            // A text that has nothing to fold stays the one it is.
+            if text.as_str().chars().any(char::is_uppercase) {
+                rt.alloc(text.as_str().len())?;
+                Val::Str(Text::plain(text.as_str().to_lowercase()))
+            } else {
+                Val::Str(text)
+            }
+        }
         other => other,
-    }
+    })
 }
 
 /// `value|sort(reverse, case_sensitive, attribute)`.
@@ -54,6 +64,8 @@ pub(super) fn sort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let paths: Vec<Option<Path>> = match &attribute {
         None | Some(Val::None) => vec![None],
         Some(Val::Str(names)) => {
+            rt.step(names.as_str().len() as u64)?;
+            rt.alloc(names.as_str().len().saturating_mul(16))?;
             let names = names.as_str().split(',');
             names.map(|name| Some(Path::parse(name.trim()))).collect()
         }
@@ -67,12 +79,12 @@ pub(super) fn sort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
                 Some(path) => path.get(rt, &item, None)?,
                 None => item.clone(),
             };
-            keys.push(if case { key } else { folded(key) });
+            keys.push(if case { key } else { folded(rt, key)? });
         }
-        rt.alloc_items(keys.len())?;
+        rt.alloc_items(keys.len() + 3)?;
         keyed.push((Val::list(keys), item));
     }
-    let reverse = reverse.is_some_and(|reverse| reverse.truth());
+    let reverse = call::backwards(rt, "sort", reverse.as_ref())?;
     compare::sort_by_key(rt, &mut keyed, reverse, |(key, _)| key)?;
     rt.list(keyed.into_iter().map(|(_, item)| item).collect())
 }
@@ -95,16 +107,14 @@ pub(super) fn dictsort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         return fail("dictsort needs a dict");
     };
     let case = case.is_some_and(|case| case.truth());
-    let mut keyed: Vec<(Val, Val)> = dict
-        .read()
-        .iter()
-        .map(|(key, value)| {
-            let by = if by_value { value } else { &key.0 };
-            let by = if case { by.clone() } else { folded(by.clone()) };
-            (by, Val::tuple(vec![key.0.clone(), value.clone()]))
-        })
-        .collect();
-    let reverse = reverse.is_some_and(|reverse| reverse.truth());
+    rt.alloc_entries(dict.len())?;
+    let mut keyed: Vec<(Val, Val)> = Vec::with_capacity(dict.len());
+    for (key, value) in dict.read().iter() {
+        let by = if by_value { value } else { &key.0 };
+        let by = if case { by.clone() } else { folded(rt, by.clone())? };
+        keyed.push((by, Val::tuple(vec![key.0.clone(), value.clone()])));
+    }
+    let reverse = call::backwards(rt, "dictsort", reverse.as_ref())?;
     compare::sort_by_key(rt, &mut keyed, reverse, |(key, _)| key)?;
     rt.list(keyed.into_iter().map(|(_, pair)| pair).collect())
 }
@@ -114,6 +124,7 @@ fn extreme(rt: &Runtime<'_>, value: &Val, args: Args, wanted: Ordering) -> Outco
     let by = By::new(attribute.as_ref(), case.as_ref())?;
     let mut best: Option<(Val, Val)> = None;
     for item in rt.items(value)? {
+        rt.step(1)?;
         let key = by.key(rt, &item)?;
         let better = match &best {
             None => true,
@@ -147,7 +158,7 @@ pub(super) fn unique(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let mut kept = Vec::new();
     for item in rt.items(value)? {
         let key = compare::key(rt, &by.key(rt, &item)?)?;
-        rt.alloc_items(1)?;
+        rt.alloc_entries(1)?;
         if seen.insert(key) {
             kept.push(item);
         }
@@ -166,10 +177,11 @@ pub(super) fn groupby(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let mut keyed = Vec::new();
     for item in rt.items(value)? {
         let key = path.get(rt, &item, default.as_ref())?;
-        let folded = if case { key.clone() } else { folded(key.clone()) };
+        let folded = if case { key.clone() } else { folded(rt, key.clone())? };
+        rt.alloc_items(3)?;
         keyed.push((folded, key, item));
     }
-    rt.alloc_items(2 * keyed.len())?;
+    rt.alloc_entries(keyed.len())?;
     compare::sort_by_key(rt, &mut keyed, false, |(by, _, _)| by)?;
     let mut groups: Vec<(Val, Val, Vec<Val>)> = Vec::new();
     for (by, key, item) in keyed {

@@ -5,7 +5,8 @@ use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::format::percent;
 use crate::methods::text::replaced;
-use crate::methods::text_case::{capitalized, centered, is_space};
+use crate::methods::text_case::{capitalized, centered, is_space, may_grow};
+use crate::methods::text_split::CharSet;
 use crate::runtime::Runtime;
 use crate::value::containers::{Dict, Entries, Key};
 use crate::value::text::escape;
@@ -29,6 +30,7 @@ pub(super) fn string(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn upper(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("upper")?;
     let text = show::text(rt, value)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_uppercase())
 }
 
@@ -36,6 +38,7 @@ pub(super) fn upper(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn lower(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("lower")?;
     let text = show::text(rt, value)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_lowercase())
 }
 
@@ -43,6 +46,7 @@ pub(super) fn lower(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn capitalize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("capitalize")?;
     let text = show::text(rt, value)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, capitalized(text.as_str()))
 }
 
@@ -50,6 +54,7 @@ pub(super) fn capitalize(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn title(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("title")?;
     let text = show::text(rt, value)?;
+    may_grow(rt, text.as_str())?;
     let mut out = String::with_capacity(text.as_str().len());
     let mut within = false;
     for c in text.as_str().chars() {
@@ -63,22 +68,23 @@ pub(super) fn title(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             within = true;
         }
     }
-    alike(rt, &text, out)
+    rt.text(out)
 }
 
 /// `value|trim(chars)`.
 pub(super) fn trim(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [chars] = args.bind("trim", ["chars"], 0)?;
     let text = show::text(rt, value)?;
+    rt.rewrite(text.as_str())?;
     let trimmed = match &chars {
         None | Some(Val::None) => text.as_str().trim_matches(is_space),
         Some(chars) => {
-            let set: Vec<char> = call::text(rt, "trim", "chars", chars)?.chars().collect();
-            rt.step(set.len() as u64 * text.as_str().len() as u64 / 64)?;
-            text.as_str().trim_matches(|c| set.contains(&c))
+            let set = CharSet::of(rt, call::sought(rt, "trim", "chars", chars)?)?;
+            text.as_str().trim_matches(|c| set.has(c))
         }
     };
-    alike(rt, &text, trimmed.to_owned())
+    rt.room(trimmed.len())?;
+    Ok(Val::Str(text.part(rt, trimmed.to_owned())?))
 }
 
 /// `value|center(width)`.
@@ -99,12 +105,18 @@ pub(super) fn replace(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let old = show::text(rt, &old.unwrap_or(Val::None))?;
     let new = show::text(rt, &new.unwrap_or(Val::None))?;
     if !rt.escaping.get() {
-        return rt.text(replaced(rt, text.as_str(), old.as_str(), new.as_str(), count)?);
+        let replaced = replaced(rt, text.as_str(), old.exact(), new.as_str(), count)?;
+        let part = text.part(rt, replaced)?;
+        return Ok(Val::Str(if part.is_markup() { Text::plain(Arc::clone(part.shared())) } else { part }));
+    }
+    let markup = text.is_markup() || old.is_markup() || new.is_markup();
+    if !markup {
+        return rt.text(replaced(rt, text.as_str(), old.exact(), new.as_str(), count)?);
     }
     let safe = |text: &Text| {
-        if text.is_markup() { text.as_str().to_owned() } else { escape(text.as_str()) }
+        if text.is_markup() { Ok(text.as_str().to_owned()) } else { escape(rt, text.as_str()) }
     };
-    let replaced = replaced(rt, &safe(&text), old.as_str(), &safe(&new), count)?;
+    let replaced = replaced(rt, &safe(&text)?, old.exact(), &safe(&new)?, count)?;
     Ok(Val::Str(Text::markup(replaced)))
 }
 
@@ -122,6 +134,7 @@ pub(super) fn join(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             Some(path) => path.get(rt, &item, None)?,
             None => item,
         };
+        rt.step(1)?;
         parts.push(show::text(rt, &item)?);
     }
     let escaping = rt.escaping.get() && (separator.is_markup() || parts.iter().any(Text::is_markup));
@@ -129,7 +142,7 @@ pub(super) fn join(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     for (at, part) in parts.iter().enumerate() {
         for text in [&separator, part].into_iter().skip(usize::from(at == 0)) {
             if escaping && !text.is_markup() {
-                out.push(&escape(text.as_str()))?;
+                out.push(&escape(rt, text.as_str())?)?;
             } else {
                 out.push(text.as_str())?;
             }
@@ -147,6 +160,7 @@ pub(super) fn format(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     if !args.pos.is_empty() {
         return fail("format takes positional or named values, not both");
     }
+    rt.alloc_entries(args.kw.len())?;
     let entries: Entries =
         args.kw.into_iter().map(|(name, value)| (Key(Val::Str(Text::plain(name))), value)).collect();
     percent::format(rt, &text, &Val::Dict(Arc::new(Dict::new(entries))))
@@ -156,6 +170,7 @@ pub(super) fn format(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 pub(super) fn wordcount(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     args.none("wordcount")?;
     let text = show::text(rt, value)?;
+    rt.rewrite(text.as_str())?;
     let words =
         text.as_str().split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     Ok(Val::Int(words.count() as i64))

@@ -36,6 +36,7 @@ fn expand(rt: &Runtime<'_>, template: &str, fields: &mut Fields<'_>, nesting: us
     let mut out = Shown::new(rt);
     let mut rest = template;
     while let Some(at) = rest.find(['{', '}']) {
+        rt.step(2)?;
         out.push(&rest[..at])?;
         let brace = &rest[at..=at];
         rest = &rest[at + 1..];
@@ -70,6 +71,7 @@ fn field_end(text: &str) -> Outcome<usize> {
 }
 
 fn field(rt: &Runtime<'_>, field: &str, fields: &mut Fields<'_>, nesting: usize) -> Outcome<String> {
+    rt.rewrite(field)?;
     let split = field.find([':', '!']).filter(|at| {
         // A colon within [...] belongs to the key.
         !field[..*at].contains('[') || field[..*at].contains(']')
@@ -100,14 +102,16 @@ fn field(rt: &Runtime<'_>, field: &str, fields: &mut Fields<'_>, nesting: usize)
         if spec.contains(['{', '}']) { expand(rt, spec, fields, nesting - 1)? } else { spec.to_owned() };
     let shown = spec::format(rt, &value, &spec)?;
     let safe = matches!(&value, Val::Str(text) if text.is_markup());
-    Ok(if fields.markup && !safe { escape(&shown) } else { shown })
+    if fields.markup && !safe { escape(rt, &shown) } else { Ok(shown) }
 }
 
 fn look_up(rt: &Runtime<'_>, name: &str, fields: &mut Fields<'_>) -> Outcome {
     let end = name.find(['.', '[']).unwrap_or(name.len());
     let (first, mut rest) = name.split_at(end);
+    rt.step(fields.args.kw.len() as u64 / 16)?;
     let mut value = argument(first, fields)?;
     while !rest.is_empty() {
+        rt.step(1 + rest.len() as u64 / 64)?;
         if let Some(after) = rest.strip_prefix('.') {
             let end = after.find(['.', '[']).unwrap_or(after.len());
             let attr: Arc<str> = after[..end].into();

@@ -9,8 +9,12 @@ use crate::runtime::Runtime;
 use crate::value::number::{MAX_STR_DIGITS, Num};
 use crate::value::{Decimal, float};
 
+/// Columns that zeros with separators may fill.
+const MAX_GROUPED: usize = 10_000;
+
 /// A number as `spec` says.
 pub(crate) fn format(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<String> {
+    charge(rt, number, spec)?;
     let body = match (number, spec.kind) {
         (Num::Decimal(number), kind) => decimal_body(number, kind, spec)?,
         (Num::Float(number), kind) => float_body(*number, kind, spec)?,
@@ -29,7 +33,24 @@ pub(crate) fn format(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<Str
         (false, Some(' ')) => format!(" {body}"),
         _ => body,
     };
+    if spec.grouping.is_some() {
+        rt.step((signed.len() + spec.width.min(MAX_GROUPED)) as u64 / 4)?;
+    }
     spec.pad(rt, &group(&signed, spec), '>')
+}
+
+/// Charges for the digits of a number: their count grows with the
+/// precision, and decimal ones of an integer with its square.
+fn charge(rt: &Runtime<'_>, number: &Num, spec: &Spec) -> Outcome<()> {
+    let bits = match number {
+        Num::Big(number) => number.bits(),
+        _ => 64,
+    };
+    rt.step(bits / 64 + (bits / 64) * (bits / 64) / 16)?;
+    rt.step(spec.precision.unwrap_or(0).min(MAX_GROUPED) as u64 / 4)?;
+    // A Decimal can have ten thousand digits before its point.
+    rt.step(if matches!(number, Num::Decimal(_)) { 100 } else { 2 })?;
+    rt.room((bits as usize).saturating_mul(4))
 }
 
 fn int_body(number: &BigInt, kind: Option<char>, spec: &Spec) -> Outcome<String> {
@@ -138,35 +159,63 @@ fn with_point(text: String) -> String {
     if text.contains(['.', 'e', 'n']) { text } else { text + ".0" }
 }
 
+/// A Decimal, as Python's `Decimal.__format__` writes it.
 fn decimal_body(number: &Decimal, kind: Option<char>, spec: &Spec) -> Outcome<String> {
-    let precision = spec.bounded_precision()?;
-    let plain = |number: &Decimal| {
-        let (digits, exponent) = number.parts();
-        let sign = if digits.is_negative() { "-" } else { "" };
-        let digits = digits.magnitude().to_string();
-        let places = usize::try_from(-exponent).unwrap_or(0);
-        let digits = match usize::try_from(exponent) {
-            Ok(zeros) => digits + &"0".repeat(zeros.min(10_000)),
-            Err(_) => digits,
-        };
-        let digits = format!("{digits:0>width$}", width = places + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - places);
-        let point = if places == 0 { "" } else { "." };
-        format!("{sign}{whole}{point}{fraction}")
+    let mut precision = spec.bounded_precision()?;
+    if spec.grouping == Some('_') || spec.alternate {
+        return fail("a Decimal is formatted without _ and #");
+    }
+    let kind = match kind {
+        None => 'G',
+        Some('n') => 'g',
+        Some('F') => 'f',
+        Some(kind @ ('e' | 'E' | 'f' | 'g' | 'G' | '%')) => kind,
+        Some(kind) => return fail(format!("a Decimal cannot be formatted as \"{kind}\"")),
     };
-    let rounded = |number: &Decimal| match precision {
-        Some(places) => number.round_to(places as i64),
-        None => number.clone(),
+    let general = matches!(kind, 'g' | 'G');
+    if general && precision == Some(0) {
+        precision = Some(1);
+    }
+    let (digits, exponent) = number.parts();
+    let mut number = Decimal::from_parts(digits.clone(), exponent + if kind == '%' { 2 } else { 0 });
+    let length = |number: &Decimal| number.parts().0.magnitude().to_string().len();
+    match precision {
+        Some(places) if matches!(kind, 'e' | 'E') => number = number.round_digits(places + 1),
+        Some(places) if general && length(&number) > places => number = number.round_digits(places),
+        Some(places) if !general => number = number.round_to(places as i64),
+        _ => {}
+    }
+    if number.is_zero() && number.parts().1 > 0 && matches!(kind, 'f' | '%') {
+        number = number.round_to(0);
+    }
+    let (digits, exponent) = number.parts();
+    let sign = if digits.is_negative() { "-" } else { "" };
+    let digits = digits.magnitude().to_string();
+    let left = exponent + digits.len() as i64;
+    let place = match kind {
+        'e' | 'E' if number.is_zero() => precision.map_or(1, |places| 1 - places as i64),
+        'f' | '%' => left,
+        'g' | 'G' if exponent <= 0 && left > -6 => left,
+        _ => 1,
     };
-    Ok(match kind {
-        Some('f' | 'F') => plain(&rounded(number)),
-        Some('%') => {
-            let hundred = Decimal::from_int(&BigInt::from(100));
-            plain(&rounded(&number.mul(&hundred))) + "%"
+    let (whole, fraction) = match usize::try_from(place) {
+        Ok(place) if place > digits.len() => {
+            (digits.clone() + &"0".repeat(place - digits.len()), String::new())
         }
-        None if precision.is_none() => number.to_string(),
-        kind => float_body(number.to_float(), kind, spec)?,
-    })
+        Ok(0) => ("0".to_owned(), digits),
+        Ok(place) => (digits[..place].to_owned(), digits[place..].to_owned()),
+        Err(_) => ("0".to_owned(), "0".repeat(place.unsigned_abs() as usize) + &digits),
+    };
+    // An exponent comes after as many digits as were asked for.
+    let places = precision.filter(|_| matches!(kind, 'e' | 'E')).unwrap_or(0);
+    let fraction = format!("{fraction:0<places$}");
+    let point = if fraction.is_empty() { "" } else { "." };
+    let power = left - place;
+    let letter = if matches!(kind, 'e' | 'g') { 'e' } else { 'E' };
+    let power =
+        if power != 0 || matches!(kind, 'e' | 'E') { format!("{letter}{power:+}") } else { String::new() };
+    let percent = if kind == '%' { "%" } else { "" };
+    Ok(format!("{sign}{whole}{point}{fraction}{power}{percent}"))
 }
 
 /// Separates thousands; with zero padding, the padding too.
@@ -197,11 +246,10 @@ fn group(text: &str, spec: &Spec) -> String {
         out
     };
     if spec.zero && spec.align.is_none() {
-        let room = spec.width.min(10_000).saturating_sub(sign.len() + tail.len());
+        let room = spec.width.min(MAX_GROUPED).saturating_sub(sign.len() + tail.len());
         // A separator never comes first: rather one digit more.
-        while grouped(&whole).len() < room {
-            whole.insert(0, '0');
-        }
+        let digits = room - room / (size + 1) + usize::from(room > 0 && room.is_multiple_of(size + 1));
+        whole.insert_str(0, &"0".repeat(digits.saturating_sub(whole.len())));
     }
     format!("{sign}{}{tail}", grouped(&whole))
 }

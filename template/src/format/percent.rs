@@ -41,6 +41,9 @@ impl Values<'_> {
 
 /// `template % values`.
 pub(crate) fn format(rt: &Runtime<'_>, template: &Text, values: &Val) -> Outcome {
+    if let Val::Tuple(tuple) = values {
+        rt.copy_items(tuple.items.len())?;
+    }
     let list = match values {
         Val::Tuple(tuple) => tuple.items.clone(),
         other => vec![other.clone()],
@@ -49,6 +52,7 @@ pub(crate) fn format(rt: &Runtime<'_>, template: &Text, values: &Val) -> Outcome
     let mut out = show::Shown::new(rt);
     let mut rest = template.as_str();
     while let Some(at) = rest.find('%') {
+        rt.step(1)?;
         out.push(&rest[..at])?;
         rest = conversion(rt, &rest[at + 1..], &mut source, &mut out, template.is_markup())?;
     }
@@ -142,18 +146,24 @@ fn count(rest: &mut &str, source: &mut Values<'_>) -> Outcome<Option<i64>> {
 fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bool) -> Outcome<String> {
     match kind {
         's' | 'r' | 'a' => {
+            if let Val::Str(text) = value {
+                rt.room(text.as_str().len().saturating_mul(4))?;
+            }
             let mut text = match (kind, value) {
                 ('s', Val::Str(text)) if markup && text.is_markup() => text.as_str().to_owned(),
                 ('s', value) => show::text(rt, value)?.as_str().to_owned(),
                 (_, value) => show::repr(rt, value)?,
             };
             if kind == 'a' {
+                rt.rewrite(&text)?;
+                rt.room(text.len().saturating_mul(5))?;
                 text = ascii(&text);
             }
             if markup && !matches!(value, Val::Str(text) if text.is_markup()) {
-                text = escape(&text);
+                text = escape(rt, &text)?;
             }
             if let Some(precision) = spec.precision {
+                rt.rewrite(&text)?;
                 text = text.chars().take(precision).collect();
             }
             spec.zero = false;
@@ -162,6 +172,7 @@ fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bo
         'c' => {
             let text = match value {
                 Val::Str(text) if text.chars() == 1 => text.as_str().to_owned(),
+                Val::Bool(truth) => char::from(u8::from(*truth)).to_string(),
                 Val::Int(code) => match code.to_u32().and_then(char::from_u32) {
                     Some(c) => c.to_string(),
                     None => return fail("%c needs a character or its code"),

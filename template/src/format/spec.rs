@@ -78,6 +78,7 @@ impl Spec {
 
     /// Puts padding around `body`, after its sign where zeros pad.
     pub(crate) fn pad(&self, rt: &Runtime<'_>, body: &str, default: char) -> Outcome<String> {
+        rt.step(body.len() as u64 / 16)?;
         let length = body.chars().count();
         let missing = self.width.saturating_sub(length);
         rt.alloc(missing.saturating_mul(4).saturating_add(body.len()))?;
@@ -125,6 +126,12 @@ fn digits(chars: &[char], at: &mut usize) -> Outcome<Option<usize>> {
 
 /// `format(value, spec)`.
 pub(crate) fn format(rt: &Runtime<'_>, value: &Val, spec: &str) -> Outcome<String> {
+    rt.step(spec.len() as u64 / 4)?;
+    rt.room(spec.len().saturating_mul(4))?;
+    if let Val::Str(text) = value {
+        rt.rewrite(text.as_str())?;
+        rt.room(text.as_str().len())?;
+    }
     if spec.is_empty() {
         return Ok(show::text(rt, value)?.as_str().to_owned());
     }
@@ -134,7 +141,8 @@ pub(crate) fn format(rt: &Runtime<'_>, value: &Val, spec: &str) -> Outcome<Strin
     match value {
         Val::Str(text) => {
             let spec = Spec::parse(spec)?;
-            if spec.kind.is_some_and(|kind| kind != 's') || spec.sign.is_some() || spec.align == Some('=') {
+            let numeric = spec.sign.is_some() || spec.grouping.is_some() || spec.alternate;
+            if spec.kind.is_some_and(|kind| kind != 's') || numeric || spec.align == Some('=') {
                 return fail(format!("text cannot be formatted as \"{}\"", spec_kind(&spec)));
             }
             let text = text.as_str();

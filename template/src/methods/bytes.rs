@@ -20,6 +20,8 @@ fn decode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let encoding = encoding.unwrap_or_else(|| Val::str("utf-8"));
     let name = call::text(rt, "decode", "encoding", &encoding)?.to_lowercase().replace('_', "-");
     let bytes = own(this);
+    rt.step(bytes.len() as u64 / 16)?;
+    rt.alloc(bytes.len().saturating_mul(2))?;
     match name.as_str() {
         "utf-8" | "utf8" | "ascii" | "us-ascii" => match std::str::from_utf8(bytes) {
             Ok(text) => rt.text(text),
@@ -34,6 +36,8 @@ fn decode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn hex(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("hex")?;
+    rt.step(own(this).len() as u64 / 8)?;
     rt.alloc(own(this).len() * 4)?;
-    rt.text(own(this).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    rt.text(own(this).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>())
 }

@@ -66,7 +66,7 @@ fn setdefault(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [key, default] = args.bind("setdefault", ["key", "default"], 1)?;
     let key = compare::key(rt, &key.unwrap_or(Val::None))?;
     let default = default.unwrap_or(Val::None);
-    rt.alloc_items(1)?;
+    rt.alloc_entries(1)?;
     rt.knot(this, &default);
     Ok(own(this)?.write().entry(key).or_insert(default).clone())
 }
@@ -81,7 +81,7 @@ fn update(rt: &Runtime<'_>, this: &Val, mut args: Args) -> Outcome {
     for (name, value) in kw {
         new.insert(Key(Val::Str(Text::plain(name))), value);
     }
-    rt.alloc_items(new.len())?;
+    rt.alloc_entries(new.len())?;
     for value in new.values() {
         rt.knot(this, value);
     }
@@ -98,18 +98,23 @@ fn clear(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn copy(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("copy")?;
+    rt.alloc_entries(own(this)?.len())?;
     let entries = own(this)?.read().clone();
-    rt.alloc_items(entries.len())?;
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }
 
 fn fromkeys(rt: &Runtime<'_>, _this: &Val, args: Args) -> Outcome {
+    from_keys(rt, args)
+}
+
+/// `dict.fromkeys(iterable, value)`.
+pub(crate) fn from_keys(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [keys, value] = args.bind("fromkeys", ["iterable", "value"], 1)?;
     let value = value.unwrap_or(Val::None);
     let mut entries = Entries::new();
     for key in rt.items(&keys.unwrap_or(Val::None))? {
+        rt.alloc_entries(1)?;
         entries.insert(compare::key(rt, &key)?, value.clone());
     }
-    rt.alloc_items(entries.len())?;
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }

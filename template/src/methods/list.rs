@@ -82,6 +82,7 @@ fn remove(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [item] = args.bind("remove", ["value"], 1)?;
     let item = item.unwrap_or(Val::None);
     let list = own(this)?;
+    rt.copy_items(list.len())?;
     let items = list.read().clone();
     for (at, other) in items.iter().enumerate() {
         if compare::equal(rt, other, &item)? {
@@ -102,8 +103,10 @@ fn clear(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn copy(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("copy")?;
+    rt.step(own(this)?.len() as u64 / 8)?;
+    rt.alloc_items(own(this)?.len())?;
     let items = own(this)?.read().clone();
-    rt.list(items)
+    Ok(Val::list(items))
 }
 
 fn reverse(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -115,10 +118,12 @@ fn reverse(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 }
 
 fn sort(rt: &Runtime<'_>, this: &Val, mut args: Args) -> Outcome {
-    let reverse = args.take_kw("reverse").is_some_and(|reverse| reverse.truth());
+    let reverse = call::backwards(rt, "sort", args.take_kw("reverse").as_ref())?;
     let key = args.take_kw("key");
     args.none("sort")?;
     let list = own(this)?;
+    rt.step(list.len() as u64 / 8)?;
+    rt.alloc_items(list.len())?;
     let items = list.read().clone();
     let mut keyed = Vec::with_capacity(items.len());
     for item in items {

@@ -9,8 +9,10 @@ pub(crate) mod text_case;
 pub(crate) mod text_split;
 
 use crate::clock;
+use crate::dateparse;
 use crate::eval::objects::{self, Object};
 use crate::native::{MethodFn, Methods};
+use crate::rrule;
 use crate::utils::re;
 use crate::value::Val;
 
@@ -39,6 +41,9 @@ fn tables(value: &Val) -> [Methods; 3] {
         Val::Object(object) => match &**object {
             Object::Loop(_) => [LOOP, &[], &[]],
             Object::Cycler { .. } => [CYCLER, &[], &[]],
+            Object::Parser => [dateparse::PARSER_METHODS, &[], &[]],
+            Object::IsoParser(_) => [dateparse::ISOPARSER_METHODS, &[], &[]],
+            Object::Rule(_) => [rrule::METHODS, &[], &[]],
             _ => [&[], &[], &[]],
         },
         _ => [&[], &[], &[]],

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_traits::Pow;
+
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
 use crate::native::Methods;
@@ -16,9 +20,11 @@ pub(crate) const INT_METHODS: Methods = &[
     ("conjugate", same),
 ];
 
-pub(crate) const FLOAT_METHODS: Methods = &[("conjugate", same), ("is_integer", is_integer)];
+pub(crate) const FLOAT_METHODS: Methods =
+    &[("as_integer_ratio", float_ratio), ("conjugate", same), ("is_integer", is_integer)];
 
 pub(crate) const DECIMAL_METHODS: Methods = &[
+    ("as_integer_ratio", float_ratio),
     ("conjugate", same),
     ("copy_abs", copy_abs),
     ("is_signed", is_signed),
@@ -27,14 +33,40 @@ pub(crate) const DECIMAL_METHODS: Methods = &[
     ("to_integral_value", to_integral),
 ];
 
+/// A bool as the int it is.
+fn whole(this: &Val) -> Val {
+    match this {
+        Val::Bool(truth) => Val::Int((*truth).into()),
+        other => other.clone(),
+    }
+}
+
 fn same(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("conjugate")?;
-    Ok(this.clone())
+    Ok(whole(this))
 }
 
 fn int_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("as_integer_ratio")?;
-    Ok(Val::tuple(vec![this.clone(), Val::Int(1)]))
+    Ok(Val::tuple(vec![whole(this), Val::Int(1)]))
+}
+
+fn float_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
+    args.none("as_integer_ratio")?;
+    let exact = match this {
+        Val::Float(number) => Decimal::from_float(*number),
+        other => Some(own(other)?.clone()),
+    };
+    let Some(exact) = exact else {
+        return fail("an infinite number is no ratio of integers");
+    };
+    let (digits, exponent) = exact.parts();
+    let power = BigInt::from(10).pow(u32::try_from(exponent.unsigned_abs()).unwrap_or(u32::MAX).min(2_000));
+    if exponent >= 0 {
+        return Ok(Val::tuple(vec![Val::big(digits * power), Val::Int(1)]));
+    }
+    let divisor = digits.gcd(&power);
+    Ok(Val::tuple(vec![Val::big(digits / &divisor), Val::big(power / divisor)]))
 }
 
 fn bit_length(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {

@@ -56,6 +56,10 @@ fn window<'t>(
     start: Option<&Val>,
     end: Option<&Val>,
 ) -> Outcome<Option<(&'t str, usize)>> {
+    if start.is_none() && end.is_none() {
+        return Ok(Some((text, 0)));
+    }
+    rt.rewrite(text)?;
     let length = text.chars().count() as i64;
     let bound = |value: Option<&Val>, default| -> Outcome<i64> {
         match value {
@@ -79,10 +83,11 @@ fn position(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, last: bool
     let text = own(rt, this)?;
     let [part, start, end] = args.bind(function, ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, function, "sub", &part)?;
+    let part = call::sought(rt, function, "sub", &part)?;
     let Some((text, offset)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(None);
     };
+    rt.rewrite(text)?;
     let at = if last { text.rfind(part) } else { text.find(part) };
     Ok(at.map(|at| offset + text[..at].chars().count()))
 }
@@ -118,10 +123,11 @@ fn count(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part, start, end] = args.bind("count", ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "count", "sub", &part)?;
+    let part = call::sought(rt, "count", "sub", &part)?;
     let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
         return Ok(Val::Int(0));
     };
+    rt.rewrite(text)?;
     let count = if part.is_empty() { text.chars().count() + 1 } else { text.matches(part).count() };
     Ok(Val::Int(count as i64))
 }
@@ -135,13 +141,14 @@ fn affix(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, test: fn(&str
     let part = part.unwrap_or(Val::None);
     if let Val::Tuple(parts) = &part {
         for part in &parts.items {
-            if test(text, call::text(rt, function, "prefix", part)?) {
+            rt.step(1)?;
+            if test(text, call::sought(rt, function, "prefix", part)?) {
                 return Ok(Val::Bool(true));
             }
         }
         return Ok(Val::Bool(false));
     }
-    Ok(Val::Bool(test(text, call::text(rt, function, "prefix", &part)?)))
+    Ok(Val::Bool(test(text, call::sought(rt, function, "prefix", &part)?)))
 }
 
 fn startswith(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -156,31 +163,34 @@ fn removeprefix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part] = args.bind("removeprefix", ["prefix"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "removeprefix", "prefix", &part)?;
-    alike(rt, &text, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())
+    let part = call::sought(rt, "removeprefix", "prefix", &part)?;
+    rt.room(text.as_str().len())?;
+    Ok(Val::Str(text.part(rt, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())?))
 }
 
 fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [part] = args.bind("removesuffix", ["suffix"], 1)?;
     let part = part.unwrap_or(Val::None);
-    let part = call::text(rt, "removesuffix", "suffix", &part)?;
-    alike(rt, &text, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())
+    let part = call::sought(rt, "removesuffix", "suffix", &part)?;
+    rt.room(text.as_str().len())?;
+    Ok(Val::Str(text.part(rt, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())?))
 }
 
 fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [old, new, count] = args.bind("replace", ["old", "new", "count"], 2)?;
     let (old, new) = (old.unwrap_or(Val::None), new.unwrap_or(Val::None));
-    let (old, new) = (call::text(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
+    let (old, new) = (call::sought(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
     let count = call::int_or(rt, "replace", "count", count.as_ref(), -1)?;
     let replaced = replaced(rt, text.as_str(), old, new, count)?;
-    alike(rt, &text, replaced)
+    Ok(Val::Str(text.part(rt, replaced)?))
 }
 
 /// `text` with `count` times `old` replaced by `new`; all if negative.
 pub(crate) fn replaced(rt: &Runtime<'_>, text: &str, old: &str, new: &str, count: i64) -> Outcome<String> {
     let most = usize::try_from(count).unwrap_or(usize::MAX);
+    rt.rewrite(text)?;
     let hits = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
     rt.alloc(hits.min(most).saturating_mul(new.len()).saturating_add(text.len()))?;
     Ok(text.replacen(old, new, most))
@@ -203,7 +213,7 @@ fn join(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
         };
         out.push(if at == 0 { "" } else { text.as_str() })?;
         if text.is_markup() && !part.is_markup() {
-            out.push(&escape(part.as_str()))?;
+            out.push(&escape(rt, part.as_str())?)?;
         } else {
             out.push(part.as_str())?;
         }
@@ -220,6 +230,7 @@ fn format_map(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let Some(Val::Dict(dict)) = map else {
         return fail("format_map() needs a dict");
     };
+    rt.alloc_entries(dict.len())?;
     let mut args = Args::default();
     for (key, value) in dict.read().iter() {
         if let Val::Str(name) = &key.0 {
@@ -234,7 +245,8 @@ fn encode(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [encoding, _errors] = args.bind("encode", ["encoding", "errors"], 0)?;
     let encoding = encoding.unwrap_or_else(|| Val::str("utf-8"));
     let name = call::text(rt, "encode", "encoding", &encoding)?.to_lowercase().replace('_', "-");
-    rt.alloc(text.as_str().len())?;
+    rt.rewrite(text.as_str())?;
+    rt.alloc(2 * text.as_str().len())?;
     let narrow = |limit: u32| -> Outcome {
         text.as_str()
             .chars()
@@ -259,6 +271,7 @@ fn maketrans(rt: &Runtime<'_>, _this: &Val, args: Args) -> Outcome {
     let code = |c: char| Key(Val::Int(i64::from(u32::from(c))));
     match (&from, &to) {
         (Some(Val::Dict(dict)), None) => {
+            rt.alloc_entries(dict.len())?;
             for (key, value) in dict.read().iter() {
                 let key = match key.0.as_str().and_then(|text| text.chars().next()) {
                     Some(c) => code(c),
@@ -268,16 +281,17 @@ fn maketrans(rt: &Runtime<'_>, _this: &Val, args: Args) -> Outcome {
             }
         }
         (Some(Val::Str(from)), Some(Val::Str(to))) if from.chars() == to.chars() => {
+            rt.alloc_entries(from.chars())?;
             for (a, b) in from.as_str().chars().zip(to.as_str().chars()) {
                 entries.insert(code(a), Val::Int(i64::from(u32::from(b))));
             }
             if let Some(Val::Str(drop)) = &drop {
+                rt.alloc_entries(drop.chars())?;
                 entries.extend(drop.as_str().chars().map(|c| (code(c), Val::None)));
             }
         }
         _ => return fail("maketrans() needs a dict, or two texts of one length"),
     }
-    rt.alloc_items(entries.len())?;
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }
 
@@ -287,10 +301,11 @@ fn translate(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let Some(Val::Dict(table)) = table else {
         return fail("translate() needs a dict of character codes");
     };
-    let table = table.read().clone();
+    let table = table.read();
     let mut out = show::Shown::new(rt);
     let mut buffer = [0; 4];
     for c in text.as_str().chars() {
+        rt.step(1)?;
         let key = compare::key(rt, &Val::Int(i64::from(u32::from(c))))?;
         match table.get(&key) {
             None => out.push(c.encode_utf8(&mut buffer))?,

@@ -6,7 +6,7 @@ use crate::fault::{Outcome, fail};
 use crate::native::Methods;
 use crate::runtime::Runtime;
 use crate::value::show::is_printable;
-use crate::value::{Text, Val};
+use crate::value::{Text, Val, digits};
 
 pub(crate) const METHODS: Methods = &[
     ("capitalize", capitalize),
@@ -38,29 +38,34 @@ pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
+/// Charges for a text in another case: a few characters become three.
+pub(crate) fn may_grow(rt: &Runtime<'_>, text: &str) -> Outcome<()> {
+    rt.rewrite(text)?;
+    rt.room(text.len().saturating_mul(if text.is_ascii() { 1 } else { 3 }))
+}
+
 fn is_alnum(c: char) -> bool {
     c.is_alphanumeric()
 }
 
-/// A decimal digit of any script: the blocks of ten that Unicode numbers
-/// with `Nd`, by asking for the common ones.
-fn is_decimal(c: char) -> bool {
-    c.is_ascii_digit()
-        || (c.is_numeric()
-            && matches!(c as u32,
-                0x660..=0x669 | 0x6f0..=0x6f9 | 0x7c0..=0x7c9 | 0x966..=0x96f | 0x9e6..=0x9ef
-                | 0xa66..=0xa6f | 0xae6..=0xaef | 0xb66..=0xb6f | 0xbe6..=0xbef | 0xc66..=0xc6f
-                | 0xce6..=0xcef | 0xd66..=0xd6f | 0xe50..=0xe59 | 0xed0..=0xed9 | 0xf20..=0xf29
-                | 0x1040..=0x1049 | 0x17e0..=0x17e9 | 0x1810..=0x1819 | 0xff10..=0xff19))
+/// A decimal digit of any script.
+pub(crate) fn is_decimal(c: char) -> bool {
+    digits::decimal(c).is_some()
 }
 
 fn is_digit(c: char) -> bool {
-    is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉' | '①'..='⑨')
+    is_decimal(c)
+        || matches!(u32::from(c),
+            0xb2..=0xb3 | 0xb9 | 0x1369..=0x1371 | 0x19da | 0x2070 | 0x2074..=0x2079 | 0x2080..=0x2089
+            | 0x2460..=0x2468 | 0x2474..=0x247c | 0x2488..=0x2490 | 0x24ea | 0x24f5..=0x24fd | 0x24ff
+            | 0x2776..=0x277e | 0x2780..=0x2788 | 0x278a..=0x2792 | 0x10a40..=0x10a43 | 0x10e60..=0x10e68
+            | 0x11052..=0x1105a | 0x1f100..=0x1f10a)
 }
 
 fn test(rt: &Runtime<'_>, this: &Val, args: Args, is: fn(char) -> bool) -> Outcome {
     args.none("isalnum")?;
     let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
     Ok(Val::Bool(!text.as_str().is_empty() && text.as_str().chars().all(is)))
 }
 
@@ -71,12 +76,15 @@ fn isascii(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn isprintable(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isprintable")?;
-    Ok(Val::Bool(own(rt, this)?.as_str().chars().all(is_printable)))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(text.as_str().chars().all(is_printable)))
 }
 
 fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isidentifier")?;
     let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
     let mut chars = text.as_str().chars();
     let first = chars.next().is_some_and(|c| c == '_' || c.is_alphabetic());
     Ok(Val::Bool(first && chars.all(|c| c == '_' || c.is_alphanumeric())))
@@ -84,12 +92,16 @@ fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn islower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("islower")?;
-    Ok(Val::Bool(is_lower(own(rt, this)?.as_str())))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(is_lower(text.as_str())))
 }
 
 fn isupper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isupper")?;
-    Ok(Val::Bool(is_upper(own(rt, this)?.as_str())))
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    Ok(Val::Bool(is_upper(text.as_str())))
 }
 
 /// Cased characters, all of them lower case.
@@ -105,7 +117,9 @@ pub(crate) fn is_upper(text: &str) -> bool {
 fn istitle(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("istitle")?;
     let (mut cased, mut before) = (false, false);
-    for c in own(rt, this)?.as_str().chars() {
+    let text = own(rt, this)?;
+    rt.rewrite(text.as_str())?;
+    for c in text.as_str().chars() {
         let (upper, lower) = (c.is_uppercase(), c.is_lowercase());
         if (upper && before) || (lower && !before) {
             return Ok(Val::Bool(false));
@@ -119,24 +133,28 @@ fn istitle(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn upper(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("upper")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_uppercase())
 }
 
 fn lower(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("lower")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_lowercase())
 }
 
 fn casefold(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("casefold")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, text.as_str().to_lowercase().replace('ß', "ss").replace('ς', "σ"))
 }
 
 fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("swapcase")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     let mut out = String::with_capacity(text.as_str().len());
     for c in text.as_str().chars() {
         if c.is_uppercase() {
@@ -151,6 +169,7 @@ fn swapcase(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn capitalize(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("capitalize")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     alike(rt, &text, capitalized(text.as_str()))
 }
 
@@ -177,6 +196,7 @@ fn title_case(c: char) -> String {
 fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("title")?;
     let text = own(rt, this)?;
+    may_grow(rt, text.as_str())?;
     let mut out = String::with_capacity(text.as_str().len());
     let mut before = false;
     for c in text.as_str().chars() {
@@ -194,7 +214,7 @@ fn title(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn padded(rt: &Runtime<'_>, text: &Text, width: i64, fill: char, left: fn(usize, usize) -> usize) -> Outcome {
     let width = usize::try_from(width).unwrap_or(0);
     let missing = width.saturating_sub(text.chars());
-    rt.alloc(missing.saturating_mul(fill.len_utf8()))?;
+    rt.alloc(missing.saturating_mul(fill.len_utf8()).saturating_add(text.as_str().len()))?;
     let before = left(missing, width);
     let pad = |count: usize| fill.to_string().repeat(count);
     alike(rt, text, pad(before) + text.as_str() + &pad(missing - before))
@@ -236,7 +256,7 @@ fn zfill(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let width = call::int(rt, "zfill", "width", &width.unwrap_or(Val::None))?;
     let text = own(rt, this)?;
     let missing = usize::try_from(width).unwrap_or(0).saturating_sub(text.chars());
-    rt.alloc(missing)?;
+    rt.alloc(missing.saturating_add(text.as_str().len()))?;
     let signed = usize::from(text.as_str().starts_with(['+', '-']));
     let (sign, digits) = text.as_str().split_at(signed);
     alike(rt, &text, format!("{sign}{}{digits}", "0".repeat(missing)))

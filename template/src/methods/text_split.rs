@@ -27,14 +27,12 @@ pub(crate) const METHODS: Methods = &[
 fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -> Outcome {
     let text = own(rt, this)?;
     let [chars] = args.bind("strip", ["chars"], 0)?;
-    let set: Option<Vec<char>> = match &chars {
+    let set = match &chars {
         None | Some(Val::None) => None,
-        Some(chars) => Some(call::text(rt, "strip", "chars", chars)?.chars().collect()),
+        Some(chars) => Some(CharSet::of(rt, call::sought(rt, "strip", "chars", chars)?)?),
     };
-    if let Some(set) = &set {
-        rt.step(set.len() as u64 * text.as_str().len() as u64 / 64)?;
-    }
-    let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.contains(&c));
+    rt.rewrite(text.as_str())?;
+    let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.has(c));
     let mut rest = text.as_str();
     if left {
         rest = rest.trim_start_matches(hit);
@@ -42,7 +40,26 @@ fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -
     if right {
         rest = rest.trim_end_matches(hit);
     }
-    alike(rt, &text, rest.to_owned())
+    rt.room(rest.len())?;
+    Ok(Val::Str(text.part(rt, rest.to_owned())?))
+}
+
+/// The characters that `strip` and its kin take away.
+pub(crate) struct CharSet(Vec<char>);
+
+impl CharSet {
+    pub(crate) fn of(rt: &Runtime<'_>, text: &str) -> Outcome<Self> {
+        rt.step(text.len() as u64 / 4)?;
+        rt.room(text.len().saturating_mul(4))?;
+        let mut chars: Vec<char> = text.chars().collect();
+        chars.sort_unstable();
+        chars.dedup();
+        Ok(Self(chars))
+    }
+
+    pub(crate) fn has(&self, c: char) -> bool {
+        self.0.binary_search(&c).is_ok()
+    }
 }
 
 fn strip(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -62,7 +79,7 @@ fn split_args(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Option<S
     let [separator, most] = args.bind(function, ["sep", "maxsplit"], 0)?;
     let separator = match &separator {
         None | Some(Val::None) => None,
-        Some(separator) => Some(call::text(rt, function, "sep", separator)?.to_owned()),
+        Some(separator) => Some(call::sought(rt, function, "sep", separator)?.to_owned()),
     };
     if separator.as_deref() == Some("") {
         return fail(format!("{function}() needs a separator that is not empty"));
@@ -71,71 +88,100 @@ fn split_args(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Option<S
     Ok((separator, usize::try_from(most).unwrap_or(usize::MAX)))
 }
 
-fn parts(rt: &Runtime<'_>, like: &Text, parts: Vec<&str>) -> Outcome {
-    let mut items = Vec::with_capacity(parts.len());
-    for part in parts {
-        items.push(alike(rt, like, part.to_owned())?);
+/// Takes parts one by one, each charged before it is kept.
+struct Parts<'r, 'c> {
+    rt: &'r Runtime<'c>,
+    like: Text,
+    items: Vec<Val>,
+}
+
+impl<'r, 'c> Parts<'r, 'c> {
+    fn new(rt: &'r Runtime<'c>, like: &Text) -> Self {
+        Self { rt, like: like.clone(), items: Vec::new() }
     }
-    rt.list(items)
+
+    fn push(&mut self, part: &str) -> Outcome<()> {
+        self.rt.step(1 + part.len() as u64 / 64)?;
+        self.rt.alloc_items(1)?;
+        self.items.push(alike(self.rt, &self.like, part.to_owned())?);
+        Ok(())
+    }
+
+    fn list(self) -> Val {
+        Val::list(self.items)
+    }
+
+    fn reversed(mut self) -> Val {
+        self.items.reverse();
+        self.list()
+    }
 }
 
 fn split(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let (separator, most) = split_args(rt, args, "split")?;
-    let pieces = match separator {
-        Some(separator) => text.as_str().splitn(most.saturating_add(1), &*separator).collect(),
-        None => split_blanks(text.as_str(), most),
-    };
-    parts(rt, &text, pieces)
+    rt.rewrite(text.as_str())?;
+    let mut parts = Parts::new(rt, &text);
+    match separator {
+        Some(separator) => {
+            for part in text.as_str().splitn(most.saturating_add(1), &*separator) {
+                parts.push(part)?;
+            }
+        }
+        None => split_blanks(text.as_str(), most, &mut parts)?,
+    }
+    Ok(parts.list())
 }
 
 /// Splits at runs of blanks; what is left after the last split keeps its
 /// inner blanks and loses those at its ends.
-fn split_blanks(text: &str, most: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
+fn split_blanks(text: &str, most: usize, parts: &mut Parts<'_, '_>) -> Outcome<()> {
     let mut rest = text.trim_start_matches(is_space);
     while !rest.is_empty() {
-        if pieces.len() == most {
-            pieces.push(rest.trim_end_matches(is_space));
-            break;
+        if parts.items.len() == most {
+            return parts.push(rest.trim_end_matches(is_space));
         }
         let end = rest.find(is_space).unwrap_or(rest.len());
-        pieces.push(&rest[..end]);
+        parts.push(&rest[..end])?;
         rest = rest[end..].trim_start_matches(is_space);
     }
-    pieces
+    Ok(())
 }
 
 fn rsplit(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let (separator, most) = split_args(rt, args, "rsplit")?;
-    let mut pieces: Vec<&str> = match separator {
-        Some(separator) => text.as_str().rsplitn(most.saturating_add(1), &*separator).collect(),
+    rt.rewrite(text.as_str())?;
+    let mut parts = Parts::new(rt, &text);
+    match separator {
+        Some(separator) => {
+            for part in text.as_str().rsplitn(most.saturating_add(1), &*separator) {
+                parts.push(part)?;
+            }
+        }
         None => {
-            let mut pieces = Vec::new();
             let mut rest = text.as_str().trim_end_matches(is_space);
             while !rest.is_empty() {
-                if pieces.len() == most {
-                    pieces.push(rest.trim_start_matches(is_space));
+                if parts.items.len() == most {
+                    parts.push(rest.trim_start_matches(is_space))?;
                     break;
                 }
                 let start =
                     rest.char_indices().rfind(|(_, c)| is_space(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-                pieces.push(&rest[start..]);
+                parts.push(&rest[start..])?;
                 rest = rest[..start].trim_end_matches(is_space);
             }
-            pieces
         }
-    };
-    pieces.reverse();
-    parts(rt, &text, pieces)
+    }
+    Ok(parts.reversed())
 }
 
 fn splitlines(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let [keep] = args.bind("splitlines", ["keepends"], 0)?;
     let keep = keep.is_some_and(|keep| keep.truth());
-    let mut lines = Vec::new();
+    rt.rewrite(text.as_str())?;
+    let mut lines = Parts::new(rt, &text);
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (length, end) = match rest.find(is_line_end) {
@@ -143,10 +189,10 @@ fn splitlines(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
             Some(at) => (at, at + rest[at..].chars().next().map_or(1, char::len_utf8)),
             None => (rest.len(), rest.len()),
         };
-        lines.push(&rest[..if keep { end } else { length }]);
+        lines.push(&rest[..if keep { end } else { length }])?;
         rest = &rest[end..];
     }
-    parts(rt, &text, lines)
+    Ok(lines.list())
 }
 
 fn is_line_end(c: char) -> bool {
@@ -156,6 +202,7 @@ fn is_line_end(c: char) -> bool {
 fn three(rt: &Runtime<'_>, like: &Text, pieces: [&str; 3]) -> Outcome {
     let mut items = Vec::with_capacity(3);
     for piece in pieces {
+        rt.room(piece.len())?;
         items.push(alike(rt, like, piece.to_owned())?);
     }
     Ok(Val::tuple(items))
@@ -182,7 +229,7 @@ fn rpartition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn partition_separator(rt: &Runtime<'_>, args: Args) -> Outcome<String> {
     let [separator] = args.bind("partition", ["sep"], 1)?;
     let separator = separator.unwrap_or(Val::None);
-    match call::text(rt, "partition", "sep", &separator)? {
+    match call::sought(rt, "partition", "sep", &separator)? {
         "" => fail("partition() needs a separator that is not empty"),
         separator => Ok(separator.to_owned()),
     }
@@ -193,6 +240,7 @@ fn expandtabs(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [size] = args.bind("expandtabs", ["tabsize"], 0)?;
     let size = call::int_or(rt, "expandtabs", "tabsize", size.as_ref(), 8)?;
     let size = usize::try_from(size).unwrap_or(0);
+    rt.rewrite(text.as_str())?;
     let tabs = text.as_str().matches('\t').count();
     rt.alloc(tabs.saturating_mul(size))?;
     let mut out = String::with_capacity(text.as_str().len());
@@ -225,12 +273,16 @@ fn only_markup(rt: &Runtime<'_>, this: &Val, name: &str) -> Outcome<Text> {
 fn striptags(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("striptags")?;
     let text = only_markup(rt, this, "striptags")?;
+    rt.rewrite(text.as_str())?;
+    rt.room(text.as_str().len().saturating_mul(20))?;
     rt.text(crate::filters::html::stripped_tags(text.as_str()))
 }
 
 fn unescape(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("unescape")?;
     let text = only_markup(rt, this, "unescape")?;
+    rt.rewrite(text.as_str())?;
+    rt.room(text.as_str().len())?;
     rt.text(crate::filters::html::unescaped(text.as_str()))
 }
 
@@ -238,5 +290,5 @@ fn escaped(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = only_markup(rt, this, "unescape")?;
     let [value] = args.bind("escape", ["s"], 1)?;
     let value = value.map_or_else(|| Ok(text), |value| crate::value::show::text(rt, &value))?;
-    Ok(Val::Str(Text::markup(escape(value.as_str()))))
+    Ok(Val::Str(Text::markup(escape(rt, value.as_str())?)))
 }

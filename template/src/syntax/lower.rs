@@ -7,12 +7,12 @@ use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind, UnaryOpKind};
 use num_bigint::BigInt;
 
 use super::program::{Arg, Comparison, Expr, FilterCall, If, Node, Slot, TestCall};
-use super::{Span, escapes};
+use super::{Span, escapes, structured};
 use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::runtime::on_large_stack;
-use crate::value::Val;
 use crate::value::number::Arith;
+use crate::value::{Text, Val};
 use crate::{filters, predicates};
 
 /// Methods that change the value they are called on.
@@ -43,7 +43,11 @@ pub(super) struct Uses {
 /// The state of lowering one template.
 pub(super) struct Lower<'s> {
     pub(super) source: &'s str,
+    /// Whether the template is a string of a structure.
+    pub(super) structured: bool,
     pub(super) pluses: &'s [u32],
+    /// Names that are looked up.
+    pub(super) used: Vec<Slot>,
     pub(super) names: Vec<Arc<str>>,
     slots: HashMap<Arc<str>, Slot>,
     pub(super) assigned: Vec<Arc<str>>,
@@ -53,10 +57,12 @@ pub(super) struct Lower<'s> {
 }
 
 impl<'s> Lower<'s> {
-    pub(super) fn new(source: &'s str, pluses: &'s [u32]) -> Self {
+    pub(super) fn new(source: &'s str, structured: bool, pluses: &'s [u32]) -> Self {
         Self {
             source,
+            structured,
             pluses,
+            used: Vec::new(),
             names: Vec::new(),
             slots: HashMap::new(),
             assigned: Vec::new(),
@@ -168,7 +174,9 @@ impl<'s> Lower<'s> {
             "caller" => self.uses.caller = true,
             _ => {}
         }
-        Expr::Var(self.slot(name))
+        let slot = self.slot(name);
+        self.used.push(slot);
+        Expr::Var(slot)
     }
 
     fn constant(&self, value: &minijinja::Value, at: Span) -> Outcome<Val> {
@@ -177,9 +185,12 @@ impl<'s> Lower<'s> {
             ValueKind::Bool => Val::Bool(value.is_true()),
             ValueKind::String => {
                 let literals = self.source.get(at.range()).unwrap_or("");
-                match escapes::reread(literals) {
-                    Some(text) => Val::str(&text),
-                    None => Val::str(value.as_str().unwrap_or("")),
+                let reread = escapes::reread(literals);
+                let text = reread.as_deref().or(value.as_str()).unwrap_or("");
+                if self.structured && literals.starts_with('\'') && text.contains('\\') {
+                    Val::Str(Text::literal(structured::read_json(text), text))
+                } else {
+                    Val::str(text)
                 }
             }
             ValueKind::Number if value.is_integer() => match i64::try_from(value.clone()) {

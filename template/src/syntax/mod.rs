@@ -13,6 +13,7 @@ mod guard;
 mod lower;
 mod lower_stmt;
 pub(crate) mod program;
+pub(crate) mod structured;
 
 use std::sync::Arc;
 
@@ -48,8 +49,8 @@ impl From<machinery::Span> for Span {
     }
 }
 
-/// Compiles a template.
-pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, TemplateError> {
+/// Compiles a template; `structured` if it is a string of a structure.
+pub(crate) fn compile(source: &str, structured: bool, limits: &Limits) -> Result<Program, TemplateError> {
     if source.len() > limits.source_bytes {
         return Err(TemplateError::new(
             ErrorKind::Limit,
@@ -60,13 +61,23 @@ pub(crate) fn compile(source: &str, limits: &Limits) -> Result<Program, Template
             ),
         ));
     }
-    let source: Arc<str> = normal_newlines(source).into();
-    let guarded = guard::check(&source, limits)?;
-    let text = guarded.text.as_deref().unwrap_or(&source);
+    let encoded = structured.then(|| structured::encode(source));
+    let (source, text): (Arc<str>, Arc<str>) = match &encoded {
+        Some(encoded) => (source.into(), encoded.text.as_str().into()),
+        None => {
+            let source: Arc<str> = normal_newlines(source).into();
+            (Arc::clone(&source), source)
+        }
+    };
+    let mut guarded = guard::check(&text, limits)?;
+    if let Some(encoded) = &encoded {
+        guarded.inserted = encoded.and_later(&guarded.inserted);
+    }
+    let text = guarded.text.as_deref().unwrap_or(&text);
     let compile = || {
         let tree = machinery::parse(text, "template", SyntaxConfig::default())
             .map_err(|error| syntax_error(&error, &source, &guarded.inserted))?;
-        lower_stmt::template(&tree, &source, text, &guarded).map_err(|fault| {
+        lower_stmt::template(&tree, &source, text, structured, &guarded).map_err(|fault| {
             let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
             match fault.at {
                 Some(at) => error.at(&source, at.original(&guarded.inserted)),

@@ -18,7 +18,11 @@ pub(crate) struct Program {
     pub(crate) source: Arc<str>,
     /// Where the parsed text has characters that `source` has not.
     pub(crate) inserted: Vec<u32>,
+    /// Whether this is a string of a structure.
+    pub(crate) structured: bool,
     pub(crate) body: Vec<Stmt>,
+    /// Names that are looked up, as often as they are.
+    pub(crate) used: Vec<Slot>,
     pub(crate) names: Vec<Arc<str>>,
     /// Names that are assigned to, for hints.
     pub(crate) assigned: Vec<Arc<str>>,
@@ -37,6 +41,46 @@ pub(crate) struct Special {
     pub(crate) caller: Slot,
     pub(crate) varargs: Slot,
     pub(crate) kwargs: Slot,
+}
+
+impl Program {
+    /// The names that a template after this one would see in lava, where the
+    /// strings of a structure are one template: those set outside any scope.
+    pub(crate) fn leaves_set(&self) -> Vec<Arc<str>> {
+        let mut slots = Vec::new();
+        set_by(&self.body, &mut slots);
+        slots.into_iter().map(|slot| Arc::clone(&self.names[slot.0 as usize])).collect()
+    }
+
+    /// A name out of `known` that is looked up here and never assigned to.
+    pub(crate) fn looks_up(&self, known: &[Arc<str>]) -> Option<&Arc<str>> {
+        let used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
+        used.into_iter().find(|name| known.contains(name) && !self.assigned.contains(name))
+    }
+}
+
+fn set_by(stmts: &[Stmt], slots: &mut Vec<Slot>) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::Set(target, _) | Stmt::SetBlock { target, .. } => names_of(target, slots),
+            Stmt::Macro(slot, _) => slots.push(*slot),
+            Stmt::If(branches, otherwise) => {
+                for (_, body) in branches {
+                    set_by(body, slots);
+                }
+                set_by(otherwise, slots);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn names_of(target: &Target, slots: &mut Vec<Slot>) {
+    match target {
+        Target::Name(slot) => slots.push(*slot),
+        Target::Attr(..) => {}
+        Target::Unpack(targets, _) => targets.iter().for_each(|target| names_of(target, slots)),
+    }
 }
 
 #[derive(Debug)]

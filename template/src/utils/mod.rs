@@ -1,6 +1,7 @@
 //! lava's `utils`: `date`, `datetime`, `time`, `timedelta`, `dateutil`,
 //! `parsedate`, `path`, `re`, `s3bucket`, `s3key`, `uuid`, and `tojson`.
 
+pub(crate) mod dateutil;
 pub(crate) mod path;
 pub(crate) mod re;
 mod s3;
@@ -21,7 +22,7 @@ pub(crate) static UTILS: Native = Native::module(
     &[
         ("date", Member::Native(&classes::DATE)),
         ("datetime", Member::Native(&classes::DATETIME)),
-        ("dateutil", Member::Native(&DATEUTIL)),
+        ("dateutil", Member::Native(&dateutil::MODULE)),
         ("parsedate", Member::Native(&dateparse::MODULE)),
         ("path", Member::Native(&path::MODULE)),
         ("re", Member::Native(&re::MODULE)),
@@ -34,18 +35,9 @@ pub(crate) static UTILS: Native = Native::module(
     ],
 );
 
-static DATEUTIL: Native = Native::module(
-    "dateutil",
-    &[
-        ("parser", Member::Native(&dateparse::MODULE)),
-        ("relativedelta", Member::Native(&classes::RELATIVEDELTA_MODULE)),
-        ("tz", Member::Native(&classes::TZ_MODULE)),
-    ],
-);
-
 static S3BUCKET: Native = Native::function("s3bucket", s3::bucket);
 static S3KEY: Native = Native::function("s3key", s3::key);
-static TOJSON: Native = Native::function("tojson", tojson);
+static TOJSON: Native = Native::function("tojson", json::lavas_tojson);
 static UUID: Native = Native::function("uuid4", uuid);
 
 /// `utils.uuid()`: a random UUID (version 4).
@@ -54,11 +46,4 @@ fn uuid(rt: &Runtime<'_>, args: Args) -> Outcome {
     rt.alloc(64)?;
     let uuid = uuid::Builder::from_random_bytes(rt.ctx.random_bytes()).into_uuid();
     Ok(Val::Uuid(Arc::new(uuid)))
-}
-
-/// `utils.tojson(value, indent)`: as the filter.
-fn tojson(rt: &Runtime<'_>, args: Args) -> Outcome {
-    let [value, indent] = args.bind("tojson", ["value", "indent"], 1)?;
-    let json = json::dumps(rt, &value.unwrap_or(Val::None), indent.as_ref())?;
-    rt.text(json)
 }

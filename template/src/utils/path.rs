@@ -2,9 +2,11 @@
 
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
-use crate::value::Val;
+use crate::value::number::Arith;
+use crate::value::{Text, Val, operators};
 
 use Member::{Function, Refused, Value};
 
@@ -61,22 +63,28 @@ pub(crate) static MODULE: Native = Native::module(
 );
 
 fn path_arg(rt: &Runtime<'_>, function: &str, args: Args) -> Outcome<String> {
+    Ok(text_arg(rt, function, args)?.as_str().to_owned())
+}
+
+fn text_arg(rt: &Runtime<'_>, function: &str, args: Args) -> Outcome<Text> {
     let [path] = args.bind(function, ["path"], 1)?;
     let path = path.unwrap_or(Val::None);
-    let path = call::text(rt, function, "path", &path)?;
-    rt.step(path.len() as u64 / 16)?;
-    Ok(path.to_owned())
+    rt.step(call::text(rt, function, "path", &path)?.len() as u64 / 16)?;
+    match path {
+        Val::Str(text) => Ok(text),
+        other => call::wrong(function, "path", "text", &other),
+    }
 }
 
 fn one(rt: &Runtime<'_>, args: Args, function: &str, get: fn(&str) -> &str) -> Outcome {
-    let path = path_arg(rt, function, args)?;
-    rt.text(get(&path))
+    let path = text_arg(rt, function, args)?;
+    alike(rt, &path, get(path.as_str()).to_owned())
 }
 
 fn pair(rt: &Runtime<'_>, args: Args, function: &str, get: fn(&str) -> (&str, &str)) -> Outcome {
-    let path = path_arg(rt, function, args)?;
-    let (first, second) = get(&path);
-    Ok(Val::tuple(vec![rt.text(first)?, rt.text(second)?]))
+    let path = text_arg(rt, function, args)?;
+    let (first, second) = get(path.as_str());
+    Ok(Val::tuple(vec![alike(rt, &path, first.to_owned())?, alike(rt, &path, second.to_owned())?]))
 }
 
 /// Head and tail: slashes at the head's end go, unless it is all slashes.
@@ -100,18 +108,31 @@ fn join(rt: &Runtime<'_>, args: Args) -> Outcome {
     if !args.kw.is_empty() || args.pos.is_empty() {
         return fail("join() needs paths");
     }
-    let mut path = String::new();
+    let mut path = Text::plain("");
     for (at, part) in args.pos.iter().enumerate() {
-        let part = call::text(rt, "join", "path", part)?;
-        rt.alloc(part.len())?;
-        if part.starts_with('/') || at == 0 {
-            path.clear();
-        } else if !path.is_empty() && !path.ends_with('/') {
-            path.push('/');
+        call::text(rt, "join", "path", part)?;
+        let Val::Str(part) = part else {
+            continue;
+        };
+        if part.as_str().starts_with('/') || at == 0 {
+            path = part.clone();
+            continue;
         }
-        path.push_str(part);
+        let slash = !path.as_str().is_empty() && !path.as_str().ends_with('/');
+        if slash {
+            path = joined(rt, &path, &Text::plain("/"))?;
+        }
+        path = joined(rt, &path, part)?;
     }
-    rt.text(path)
+    Ok(Val::Str(path))
+}
+
+/// `a + b`: beside markup, plain text is escaped.
+fn joined(rt: &Runtime<'_>, a: &Text, b: &Text) -> Outcome<Text> {
+    match operators::binary(rt, Arith::Add, &Val::Str(a.clone()), &Val::Str(b.clone()))? {
+        Val::Str(text) => Ok(text),
+        _ => Ok(a.clone()),
+    }
 }
 
 fn normalized(path: &str) -> String {

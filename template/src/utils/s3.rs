@@ -2,6 +2,7 @@
 
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
 use crate::runtime::Runtime;
 use crate::value::Val;
 use crate::value::show::repr_str;
@@ -22,12 +23,20 @@ fn split(name: &str) -> Outcome<(&str, &str)> {
 pub(super) fn bucket(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [name] = args.bind("s3bucket", ["s"], 1)?;
     let name = name.unwrap_or(Val::None);
-    rt.text(split(call::text(rt, "s3bucket", "s", &name)?)?.0)
+    part(rt, &name, split(call::text(rt, "s3bucket", "s", &name)?)?.0)
 }
 
 /// `utils.s3key(name)`.
 pub(super) fn key(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [name] = args.bind("s3key", ["s"], 1)?;
     let name = name.unwrap_or(Val::None);
-    rt.text(split(call::text(rt, "s3key", "s", &name)?)?.1)
+    part(rt, &name, split(call::text(rt, "s3key", "s", &name)?)?.1)
+}
+
+/// A part of a name, markup if the name is.
+fn part(rt: &Runtime<'_>, name: &Val, part: &str) -> Outcome {
+    match name {
+        Val::Str(text) => alike(rt, text, part.to_owned()),
+        _ => rt.text(part),
+    }
 }

@@ -11,6 +11,7 @@ use super::number::{self, Num};
 use super::{Val, ViewKind};
 use crate::clock;
 use crate::fault::{Outcome, fail};
+use crate::rrule;
 use crate::runtime::Runtime;
 
 /// `a == b`.
@@ -18,27 +19,24 @@ pub(crate) fn equal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
     rt.step(1)?;
     Ok(match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
-            if x.as_str().len() == y.as_str().len() {
-                rt.look_at(x.as_str())?;
+            let (x, y) = (x.exact(), y.exact());
+            if x.len() == y.len() {
+                rt.look_at(x)?;
             }
-            x.as_str() == y.as_str()
+            x == y
         }
-        (Val::List(x), Val::List(y)) => {
-            Arc::ptr_eq(x, y) || {
-                let (x, y) = (x.read().clone(), y.read().clone());
-                sequences(rt, &x, &y)?
-            }
-        }
+        (Val::List(x), Val::List(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.read(), &y.read())?,
         (Val::Tuple(x), Val::Tuple(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.items, &y.items)?,
         (Val::Dict(x), Val::Dict(y)) => {
             if Arc::ptr_eq(x, y) {
                 return Ok(true);
             }
-            let (x, y) = (x.read().clone(), y.read().clone());
+            let (x, y) = (x.read(), y.read());
             if x.len() != y.len() {
                 return Ok(false);
             }
-            for (key, value) in &x {
+            for (key, value) in x.iter() {
+                charge_key(rt, &key.0)?;
                 let same = match y.get(key) {
                     Some(other) => rt.deeper(|| equal(rt, value, other))?,
                     None => false,
@@ -50,22 +48,61 @@ pub(crate) fn equal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
             true
         }
         (Val::View(x), Val::View(y)) if x.kind != ViewKind::Values && x.kind == y.kind => {
-            let (x, y) = (x.items(), y.items());
-            let mut same = x.len() == y.len();
-            for item in &x {
-                same = same && contains_item(rt, &y, item)?;
+            // Sets in Python: each item is looked up in the other.
+            if x.dict.len() != y.dict.len() {
+                return Ok(false);
             }
-            same
+            let (kind, x, y) = (x.kind, x.dict.read(), y.dict.read());
+            for (key, value) in x.iter() {
+                charge_key(rt, &key.0)?;
+                let same = match y.get(key) {
+                    Some(_) if kind == ViewKind::Keys => true,
+                    Some(other) => rt.deeper(|| equal(rt, value, other))?,
+                    None => false,
+                };
+                if !same {
+                    return Ok(false);
+                }
+            }
+            true
         }
-        _ => same_key(a, b),
+        _ => {
+            charge_key(rt, a)?;
+            same_key(a, b)
+        }
     })
+}
+
+/// Charges for comparing or hashing a value that can be a key.
+fn charge_key(rt: &Runtime<'_>, value: &Val) -> Outcome<()> {
+    match value {
+        Val::Str(text) => rt.look_at(text.as_str()),
+        Val::Bytes(bytes) => rt.step(bytes.len() as u64 / 64),
+        Val::Big(number) => rt.step(number.bits() / 512),
+        // As large as a Decimal can be.
+        Val::Decimal(_) => rt.step(8),
+        Val::Pattern(pattern) => rt.look_at(pattern.source()),
+        Val::Tuple(tuple) => {
+            rt.step(1 + tuple.items.len() as u64 / 8)?;
+            tuple.items.iter().try_for_each(|item| rt.deeper(|| charge_key(rt, item)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `a != b`. dateutil calls nothing but another one unequal to a
+/// relativedelta.
+pub(crate) fn unequal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
+    if matches!(a, Val::Relative(_)) != matches!(b, Val::Relative(_)) {
+        return Ok(false);
+    }
+    Ok(!equal(rt, a, b)?)
 }
 
 fn sequences(rt: &Runtime<'_>, x: &[Val], y: &[Val]) -> Outcome<bool> {
     if x.len() != y.len() {
         return Ok(false);
     }
-    rt.step(x.len() as u64 / 8)?;
     for (a, b) in x.iter().zip(y) {
         if !rt.deeper(|| equal(rt, a, b))? {
             return Ok(false);
@@ -105,18 +142,19 @@ pub(crate) fn same_key(a: &Val, b: &Val) -> bool {
 pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome<Option<Ordering>> {
     rt.step(1)?;
     if let (Some(x), Some(y)) = (Num::of(a), Num::of(b)) {
+        charge_key(rt, a)?;
         return Ok(number::compare(&x, &y));
     }
     match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
-            rt.look_at(x.as_str())?;
-            Ok(Some(x.as_str().cmp(y.as_str())))
+            rt.step(x.as_str().len().min(y.as_str().len()) as u64 / 64)?;
+            Ok(Some(x.exact().cmp(y.exact())))
         }
-        (Val::Bytes(x), Val::Bytes(y)) => Ok(Some(x.cmp(y))),
-        (Val::List(x), Val::List(y)) => {
-            let (x, y) = (x.read().clone(), y.read().clone());
-            order_items(rt, &x, &y, symbol)
+        (Val::Bytes(x), Val::Bytes(y)) => {
+            rt.step(x.len().min(y.len()) as u64 / 64)?;
+            Ok(Some(x.cmp(y)))
         }
+        (Val::List(x), Val::List(y)) => order_items(rt, &x.read(), &y.read(), symbol),
         (Val::Tuple(x), Val::Tuple(y)) => order_items(rt, &x.items, &y.items, symbol),
         (Val::Undefined(_), _) => Err(rt.undefined(a)),
         (_, Val::Undefined(_)) => Err(rt.undefined(b)),
@@ -129,7 +167,6 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
 }
 
 fn order_items(rt: &Runtime<'_>, x: &[Val], y: &[Val], symbol: &str) -> Outcome<Option<Ordering>> {
-    rt.step(x.len() as u64 / 8)?;
     for (a, b) in x.iter().zip(y) {
         if !rt.deeper(|| equal(rt, a, b))? {
             return rt.deeper(|| order(rt, a, b, symbol));
@@ -147,6 +184,8 @@ pub(crate) fn sort_by_key<T>(
     key: impl Fn(&T) -> &Val,
 ) -> Outcome<()> {
     let mut trouble = None;
+    // Room for the sort's own copy, and its comparisons of equal items.
+    rt.copy_items(items.len())?;
     items.sort_by(|a, b| {
         if trouble.is_some() {
             return Ordering::Equal;
@@ -170,8 +209,8 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
     match container {
         Val::Str(text) => match item {
             Val::Str(part) => {
-                rt.step(text.as_str().len() as u64 / 64)?;
-                Ok(text.as_str().contains(part.as_str()))
+                rt.step((text.as_str().len() + part.as_str().len()) as u64 / 64)?;
+                Ok(text.exact().contains(part.exact()))
             }
             Val::Undefined(_) => Err(rt.undefined(item)),
             other => fail(format!(
@@ -182,11 +221,37 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
         Val::Dict(dict) => Ok(dict.read().contains_key(&key(rt, item)?)),
         Val::View(view) if view.kind == ViewKind::Keys => Ok(view.dict.read().contains_key(&key(rt, item)?)),
         Val::Undefined(_) => Ok(false),
+        Val::Bytes(bytes) => {
+            rt.step(bytes.len() as u64 / 16)?;
+            match item {
+                Val::Bytes(part) => {
+                    rt.step((bytes.len() as u64 * part.len() as u64) / 64)?;
+                    Ok(part.is_empty() || bytes.windows(part.len()).any(|window| window == &**part))
+                }
+                Val::Int(byte) => match u8::try_from(*byte) {
+                    Ok(byte) => Ok(bytes.contains(&byte)),
+                    Err(_) => fail("a byte is from 0 to 255"),
+                },
+                other => fail(format!(
+                    "\"in\" looks for bytes in bytes, not for {}",
+                    super::undefined::with_article(other.type_name())
+                )),
+            }
+        }
         Val::Range(range) => match item {
             Val::Int(number) => Ok(range.contains(*number)),
             Val::Bool(truth) => Ok(range.contains(i64::from(*truth))),
+            Val::Float(number) => {
+                Ok(number.fract() == 0.0 && number.abs() < 9e15 && range.contains(*number as i64))
+            }
+            Val::Decimal(number) => {
+                Ok(number.is_integer() && number.to_i64().is_some_and(|number| range.contains(number)))
+            }
             _ => Ok(false),
         },
+        Val::Object(_) if rrule::of(container).is_some() => {
+            rrule::of(container).map_or(Ok(false), |rule| rule.contains(rt, item))
+        }
         other => {
             let items = rt.items(other).map_err(|_| {
                 crate::fault::Fault::new(
@@ -227,8 +292,7 @@ fn check_hashable(rt: &Runtime<'_>, value: &Val) -> Outcome<()> {
             }
             Ok(())
         }
-        Val::Str(text) => rt.look_at(text.as_str()),
-        _ => Ok(()),
+        _ => charge_key(rt, value),
     }
 }
 
@@ -254,7 +318,23 @@ pub(crate) fn hash_key<H: Hasher>(value: &Val, state: &mut H) {
         }
         Val::Bytes(bytes) => bytes.hash(state),
         Val::Uuid(uuid) => uuid.hash(state),
-        // Rarely keys; equal ones meet in one bucket.
+        Val::Range(range) => {
+            range.len().hash(state);
+            if range.len() > 0 {
+                range.start.hash(state);
+            }
+            if range.len() > 1 {
+                range.step.hash(state);
+            }
+        }
+        Val::Native(native) => std::ptr::from_ref(*native).hash(state),
+        Val::Macro(makro) => Arc::as_ptr(makro).hash(state),
+        Val::Object(object) => Arc::as_ptr(object).hash(state),
+        Val::Match(found) => Arc::as_ptr(found).hash(state),
+        Val::Iter(iter) => Arc::as_ptr(iter).hash(state),
+        Val::Pattern(pattern) => pattern.source().hash(state),
+        other if clock::order::hash(other, state) => {}
+        // None and undefined: each is one value.
         other => other.type_name().len().hash(state),
     }
 }

@@ -45,7 +45,7 @@ impl Drop for List {
 }
 
 /// A tuple; the results of `isocalendar` and `timetuple` also have names.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tuple {
     pub(crate) items: Vec<Val>,
     pub(crate) named: Option<&'static Fields>,
@@ -229,6 +229,11 @@ impl Iter {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Val>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many items are left.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     /// Takes all that is left.

@@ -44,6 +44,20 @@ impl Decimal {
         Some(Self { digits, exponent })
     }
 
+    pub(crate) fn from_parts(digits: BigInt, exponent: i64) -> Self {
+        Self { digits, exponent }
+    }
+
+    /// Rounds to so many significant digits, if there are more.
+    pub(crate) fn round_digits(&self, count: usize) -> Self {
+        let length = |number: &Self| number.digits.magnitude().to_string().len();
+        let rounded = match length(self).checked_sub(count) {
+            None | Some(0) => return self.clone(),
+            Some(extra) => self.drop_digits(extra as i64),
+        };
+        if length(&rounded) > count { rounded.drop_digits(1) } else { rounded }
+    }
+
     pub(crate) fn from_int(number: &BigInt) -> Self {
         Self { digits: number.clone(), exponent: 0 }
     }
@@ -155,17 +169,29 @@ impl Decimal {
 
     /// A whole power; `None` for zero to a negative power.
     pub(crate) fn powi(&self, power: i64) -> Option<Self> {
+        if self.is_zero() && power > 0 {
+            return Some(Self { digits: BigInt::zero(), exponent: 0 });
+        }
+        // With digits to spare, so that only the last rounding counts.
+        let times = |a: &Self, b: &Self| {
+            let product = Self { digits: &a.digits * &b.digits, exponent: a.exponent + b.exponent };
+            product.round_digits(PRECISION + 20)
+        };
         let mut result = Self { digits: BigInt::one(), exponent: 0 };
         let mut base = self.clone();
         let mut left = power.unsigned_abs().min(100_000);
         while left > 0 {
             if left & 1 == 1 {
-                result = result.mul(&base);
+                result = times(&result, &base);
             }
-            base = base.mul(&base);
+            base = times(&base, &base);
             left >>= 1;
         }
-        if power < 0 { Self { digits: BigInt::one(), exponent: 0 }.div(&result) } else { Some(result) }
+        if power < 0 {
+            Self { digits: BigInt::one(), exponent: 0 }.div(&result)
+        } else {
+            Some(result.rounded())
+        }
     }
 
     pub(crate) fn neg(&self) -> Self {

@@ -1,5 +1,8 @@
 //! Floats as Python writes them.
 
+use super::digits;
+use crate::methods::text_case::is_space;
+
 /// `repr(float)`: the shortest digits that read back the same, with an
 /// exponent from 1e16 up and below 1e-4.
 pub(crate) fn repr(number: f64) -> String {
@@ -32,7 +35,7 @@ pub(crate) fn repr(number: f64) -> String {
 
 /// `float(text)`: Python's grammar, or `None`.
 pub(crate) fn parse(text: &str) -> Option<f64> {
-    let text = text.trim();
+    let text = digits::ascii(text.trim_matches(is_space));
     if text.is_empty() || text.starts_with('_') || text.ends_with('_') || text.contains("__") {
         return None;
     }

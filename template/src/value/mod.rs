@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod containers;
 pub(crate) mod convert;
 pub(crate) mod decimal;
+pub(crate) mod digits;
 pub(crate) mod float;
 pub(crate) mod number;
 pub(crate) mod operators;

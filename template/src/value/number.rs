@@ -7,8 +7,9 @@ use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
 
-use super::{Decimal, Val};
+use super::{Decimal, Val, digits};
 use crate::fault::{Outcome, fail, over};
+use crate::methods::text_case::is_space;
 use crate::runtime::Runtime;
 
 /// Decimal digits that an integer may have to be shown or read, Python's
@@ -291,7 +292,8 @@ pub(crate) fn float_to_int(number: f64) -> Option<Val> {
 /// Python's `int(text)`: surrounding blanks, a sign, underscores between
 /// digits.
 pub(crate) fn parse_int(text: &str, radix: u32) -> Option<Val> {
-    let text = text.trim();
+    let text = digits::ascii(text.trim_matches(is_space));
+    let text = &*text;
     let (sign, digits) = match text.strip_prefix(['-', '+']) {
         Some(digits) => (&text[..1], digits),
         None => ("", text),

@@ -28,11 +28,13 @@ pub(crate) fn binary(rt: &Runtime<'_>, op: Arith, a: &Val, b: &Val) -> Outcome {
         (_, _, Val::Undefined(_)) => Err(rt.undefined(b)),
         (Arith::Add, Val::Str(x), Val::Str(y)) => join_text(rt, x, y),
         (Arith::Add, Val::List(x), Val::List(y)) => {
-            let mut items = x.read().clone();
-            items.extend(y.read().iter().cloned());
-            rt.list(items)
+            let (x, y) = (x.read(), y.read());
+            rt.step((x.len() + y.len()) as u64 / 8)?;
+            rt.alloc_items(x.len() + y.len())?;
+            Ok(Val::list(x.iter().chain(y.iter()).cloned().collect()))
         }
         (Arith::Add, Val::Tuple(x), Val::Tuple(y)) => {
+            rt.step((x.items.len() + y.items.len()) as u64 / 8)?;
             rt.alloc_items(x.items.len() + y.items.len())?;
             Ok(Val::tuple(x.items.iter().chain(&y.items).cloned().collect()))
         }
@@ -68,10 +70,9 @@ fn join_text(rt: &Runtime<'_>, x: &Text, y: &Text) -> Outcome {
         return Ok(Val::Str(Text::plain([x.as_str(), y.as_str()].concat())));
     }
     let safe = |text: &Text| {
-        if text.is_markup() { text.as_str().to_owned() } else { escape(text.as_str()) }
+        if text.is_markup() { Ok(text.as_str().to_owned()) } else { escape(rt, text.as_str()) }
     };
-    let joined = safe(x) + &safe(y);
-    rt.alloc(joined.len())?;
+    let joined = safe(x)? + &safe(y)?;
     Ok(Val::Str(Text::markup(joined)))
 }
 
@@ -94,7 +95,7 @@ fn repeat(rt: &Runtime<'_>, sequence: &Val, count: &Val) -> Outcome {
             rt.alloc(bytes.len().saturating_mul(count))?;
             Ok(Val::Bytes(bytes.repeat(if bytes.is_empty() { 0 } else { count }).into()))
         }
-        Val::List(list) => Ok(Val::list(repeat_items(rt, &list.read().clone(), count)?)),
+        Val::List(list) => Ok(Val::list(repeat_items(rt, &list.read(), count)?)),
         Val::Tuple(tuple) => Ok(Val::tuple(repeat_items(rt, &tuple.items, count)?)),
         other => unsupported(Arith::Mul, other, &Val::Int(0)),
     }
@@ -103,7 +104,7 @@ fn repeat(rt: &Runtime<'_>, sequence: &Val, count: &Val) -> Outcome {
 fn repeat_items(rt: &Runtime<'_>, items: &[Val], count: usize) -> Outcome<Vec<Val>> {
     let total = items.len().saturating_mul(count);
     rt.alloc_items(total)?;
-    rt.step(total as u64)?;
+    rt.step(total as u64 / 8)?;
     let mut all = Vec::with_capacity(total);
     if !items.is_empty() {
         for _ in 0..count {
@@ -153,7 +154,7 @@ pub(crate) fn concat(rt: &Runtime<'_>, parts: &[Val], escaping: bool) -> Outcome
         let text = show::text(rt, part)?;
         rt.alloc(text.as_str().len())?;
         if markup && !text.is_markup() {
-            joined.push_str(&escape(text.as_str()));
+            joined.push_str(&escape(rt, text.as_str())?);
         } else {
             joined.push_str(text.as_str());
         }

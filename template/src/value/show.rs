@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Text, Val, float, number::MAX_STR_DIGITS};
 use crate::fault::{Outcome, over};
+use crate::rrule;
 use crate::runtime::Runtime;
 
 /// Text that grows while something is shown, charged to the rendering's
@@ -26,6 +27,11 @@ impl<'r, 'c> Shown<'r, 'c> {
         Ok(())
     }
 
+    /// Charges so many parts that are going to be pushed.
+    pub(crate) fn charge(&self, parts: usize) -> Outcome<()> {
+        self.rt.step(parts as u64)
+    }
+
     /// `str(value)`.
     pub(crate) fn str(&mut self, value: &Val) -> Outcome<()> {
         match value {
@@ -38,6 +44,10 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Delta(delta) => self.push(&delta.to_string()),
             Val::Zone(zone) => self.push(&zone.to_string()),
             Val::Uuid(uuid) => self.push(&uuid.hyphenated().to_string()),
+            Val::Object(_) => match rrule::of(value) {
+                Some(rule) => self.push(&rule.text()),
+                None => self.repr(value),
+            },
             other => self.repr(other),
         }
     }
@@ -61,22 +71,23 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Float(number) => self.push(&float::repr(*number)),
             Val::Decimal(number) => self.push(&format!("Decimal('{number}')")),
             Val::Str(text) if text.is_markup() => {
-                self.rt.rewrite(text.as_str())?;
                 self.push("Markup(")?;
-                self.push(&repr_str(text.as_str()))?;
+                self.quoted(text.as_str())?;
                 self.push(")")
             }
-            Val::Str(text) => {
-                self.rt.rewrite(text.as_str())?;
-                self.push(&repr_str(text.as_str()))
+            Val::Str(text) => self.quoted(text.as_str()),
+            Val::Bytes(bytes) => {
+                self.rt.step(bytes.len() as u64 / 8)?;
+                self.rt.room(bytes.len().saturating_mul(4))?;
+                self.push(&repr_bytes(bytes))
             }
-            Val::Bytes(bytes) => self.push(&repr_bytes(bytes)),
             Val::Uuid(uuid) => self.push(&format!("UUID('{}')", uuid.hyphenated())),
             Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::View(_) => self.container(value),
             Val::Range(range) => {
                 let step = if range.step == 1 { String::new() } else { format!(", {}", range.step) };
                 self.push(&format!("range({}, {}{step})", range.start, range.stop))
             }
+            Val::Iter(iter) if iter.name.ends_with(" object") => self.push(&format!("<{}>", iter.name)),
             Val::Iter(iter) => self.push(&format!("<generator object {}>", iter.name)),
             Val::Date(date) => self.push(&date.repr()),
             Val::Time(time) => self.push(&time.repr()),
@@ -85,13 +96,31 @@ impl<'r, 'c> Shown<'r, 'c> {
             Val::Relative(relative) => self.push(&relative.repr()),
             Val::Weekday(weekday) => self.push(&weekday.to_string()),
             Val::Zone(zone) => self.push(&zone.repr()),
-            Val::Pattern(pattern) => self.push(&pattern.repr()),
-            Val::Match(found) => self.push(&found.repr()),
+            Val::Pattern(pattern) => {
+                self.rt.rewrite(pattern.source())?;
+                self.push(&pattern.repr())
+            }
+            Val::Match(found) => {
+                self.rt.rewrite(found.string())?;
+                self.push(&found.repr())
+            }
             Val::Native(native) => self.push(&native.repr()),
             Val::Method(method) => self.push(&format!("<bound method {}>", method.name)),
             Val::Macro(makro) => self.push(&format!("<Macro {}>", repr_str(&makro.name()))),
             Val::Object(object) => object.clone().show(self),
         }
+    }
+
+    /// A string in quotes: at most ten bytes for one.
+    fn quoted(&mut self, text: &str) -> Outcome<()> {
+        self.rt.rewrite(text)?;
+        if text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !matches!(byte, b'\'' | b'"' | b'\\')) {
+            self.push("'")?;
+            self.push(text)?;
+            return self.push("'");
+        }
+        self.rt.room(text.len().saturating_mul(5))?;
+        self.push(&repr_str(text))
     }
 
     fn container(&mut self, value: &Val) -> Outcome<()> {
@@ -119,6 +148,7 @@ impl<'r, 'c> Shown<'r, 'c> {
     fn members(&mut self, value: &Val) -> Outcome<()> {
         match value {
             Val::List(list) => {
+                self.rt.copy_items(list.len())?;
                 let items = list.read().clone();
                 self.sequence("[", &items, "]")
             }
@@ -140,9 +170,11 @@ impl<'r, 'c> Shown<'r, 'c> {
             },
             Val::View(view) => {
                 self.push(view.type_name())?;
-                self.sequence("([", &view.items(), "])")
+                let items = self.rt.view_items(view)?;
+                self.sequence("([", &items, "])")
             }
             Val::Dict(dict) => {
+                self.rt.copy_items(2 * dict.len())?;
                 let entries = dict.read().clone();
                 self.push("{")?;
                 for (at, (key, item)) in entries.iter().enumerate() {

@@ -99,7 +99,7 @@ fn work_on_long_dates() {
     run(&[
         attack(
             "stripping many characters",
-            Limit,
+            Fine,
             "{% set x = 'a' * 10**6 %}{{ x.strip('b' * 10**6 + 'a') }}",
         ),
         attack("long date", Limit, "{{ utils.parsedate.parse('1 ' * 10**6) }}"),

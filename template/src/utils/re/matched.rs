@@ -38,6 +38,11 @@ impl Match {
         Self { pattern, text, spans }
     }
 
+    /// The text that was looked through.
+    pub(crate) fn string(&self) -> &str {
+        self.text.as_str()
+    }
+
     /// The byte range of the whole match.
     pub(super) fn whole(&self) -> (usize, usize) {
         self.spans.first().copied().flatten().unwrap_or((0, 0))
@@ -70,6 +75,19 @@ impl Match {
         Some(self.value(self.number_of(group)?, &Val::None))
     }
 
+    /// [`group`](Self::group), charged.
+    pub(crate) fn charged(&self, rt: &Runtime<'_>, group: &Val) -> Outcome<Option<Val>> {
+        if let Some(number) = self.number_of(group) {
+            rt.alloc(self.part(number).map_or(0, str::len))?;
+        }
+        Ok(self.group(group))
+    }
+
+    /// The bytes of all groups.
+    fn bytes(&self) -> usize {
+        (1..self.spans.len()).filter_map(|group| self.part(group)).map(str::len).sum()
+    }
+
     /// A byte position counted in characters.
     fn chars_to(&self, at: usize) -> i64 {
         self.text.as_str()[..at].chars().count() as i64
@@ -100,7 +118,8 @@ impl Match {
             "<re.Match object; span=({}, {}), match={}>",
             self.chars_to(start),
             self.chars_to(end),
-            repr_str(self.part(0).unwrap_or(""))
+            // Python shows fifty characters of it.
+            repr_str(self.part(0).unwrap_or("")).chars().take(50).collect::<String>()
         )
     }
 }
@@ -120,7 +139,7 @@ fn no_group(rt: &Runtime<'_>, found: &Match, group: &Val) -> Box<Fault> {
 
 fn group(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let found = own(this)?;
-    let one = |group: &Val| match found.group(group) {
+    let one = |group: &Val| match found.charged(rt, group)? {
         Some(value) => Ok(value),
         None => Err(no_group(rt, found, group)),
     };
@@ -128,6 +147,7 @@ fn group(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
         [] => one(&Val::Int(0)),
         [group] => one(group),
         groups => {
+            rt.alloc_items(groups.len())?;
             let values: Outcome<Vec<Val>> = groups.iter().map(one).collect();
             Ok(Val::tuple(values?))
         }
@@ -139,6 +159,7 @@ fn groups(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let default = default.unwrap_or(Val::None);
     let found = own(this)?;
     rt.alloc_items(found.groups())?;
+    rt.alloc(found.bytes())?;
     Ok(Val::tuple((1..=found.groups()).map(|group| found.value(group, &default)).collect()))
 }
 
@@ -146,12 +167,13 @@ fn groupdict(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [default] = args.bind("groupdict", ["default"], 0)?;
     let default = default.unwrap_or(Val::None);
     let found = own(this)?;
+    rt.alloc_entries(found.groups())?;
+    rt.alloc(found.bytes())?;
     let entries: Entries = found
         .pattern
         .names()
         .map(|(name, group)| (Key(Val::str(name)), found.value(group, &default)))
         .collect();
-    rt.alloc_items(entries.len())?;
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }
 
@@ -162,7 +184,7 @@ fn bound(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, get: fn((i64,
     let Some(number) = found.number_of(&group) else {
         return Err(no_group(rt, found, &group));
     };
-    rt.step(found.text.as_str().len() as u64 / 64)?;
+    rt.step(found.text.as_str().len() as u64 / 32)?;
     Ok(get(match found.spans[number] {
         Some((start, end)) => (found.chars_to(start), found.chars_to(end)),
         None => (-1, -1),
@@ -173,7 +195,10 @@ fn expand(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [template] = args.bind("expand", ["template"], 1)?;
     let template = template.unwrap_or(Val::None);
     let found = own(this)?;
-    let template = Template::parse(&found.pattern, call::text(rt, "expand", "template", &template)?)?;
+    let template = call::text(rt, "expand", "template", &template)?;
+    rt.rewrite(template)?;
+    rt.room(template.len().saturating_mul(32))?;
+    let template = Template::parse(&found.pattern, template)?;
     let mut out = crate::value::show::Shown::new(rt);
     template.expand(found, &mut out)?;
     rt.text(out.text)

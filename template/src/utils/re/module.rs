@@ -8,6 +8,7 @@ use super::substitute::Template;
 use super::translate::flags;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text::alike;
 use crate::native::{Member, Native};
 use crate::runtime::Runtime;
 use crate::value::show::Shown;
@@ -90,7 +91,10 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
     match pattern {
         Some(Val::Pattern(pattern)) if flags == 0 => Ok(pattern),
         Some(Val::Pattern(_)) => fail("a compiled pattern takes no flags"),
-        Some(Val::Str(text)) => rt.regexes.pattern(rt, &text, flags),
+        Some(Val::Str(text)) => {
+            let text = if text.is_literal() { Text::plain(text.exact()) } else { text };
+            rt.regexes.pattern(rt, &text, flags)
+        }
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
         other => fail(format!(
             "a pattern must be text, not {}",
@@ -101,7 +105,7 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
 
 fn text_of(rt: &Runtime<'_>, text: Option<Val>) -> Outcome<Text> {
     match text {
-        Some(Val::Str(text)) => Ok(Text::plain(Arc::clone(text.shared()))),
+        Some(Val::Str(text)) => Ok(text),
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
         other => fail(format!(
             "a regular expression looks at text, not at {}",
@@ -139,6 +143,7 @@ fn positions(
     pos: Option<&Val>,
     endpos: Option<&Val>,
 ) -> Outcome<(Text, usize)> {
+    rt.rewrite(text.as_str())?;
     let byte = |at: i64| {
         let at = usize::try_from(at).unwrap_or(0);
         text.as_str().char_indices().nth(at).map_or(text.as_str().len(), |(byte, _)| byte)
@@ -148,15 +153,13 @@ fn positions(
     if to == text.as_str().len() {
         return Ok((text, from));
     }
+    rt.alloc(to)?;
     Ok((Text::plain(&text.as_str()[..to]), from.min(to)))
 }
 
 fn find_method(rt: &Runtime<'_>, this: &Val, args: Args, anchor: Anchor) -> Outcome {
     let [text, pos, endpos] = args.bind("search", ["string", "pos", "endpos"], 1)?;
     let (text, from) = positions(rt, text_of(rt, text)?, pos.as_ref(), endpos.as_ref())?;
-    if from > 0 && anchor != Anchor::Search {
-        return fail("match() and fullmatch() with a position are not supported: slice the text");
-    }
     Ok(found(own(this)?.find(rt, &text, from, anchor)?))
 }
 
@@ -203,14 +206,17 @@ fn find_all(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
     let mut items = Vec::new();
     let empty = Val::str("");
     for found in pattern.find_all(rt, text, usize::MAX)? {
-        rt.alloc(found.part(0).map_or(0, str::len))?;
+        let groups = 1 + found.groups();
+        rt.step(groups as u64)?;
+        rt.alloc((1..groups.max(2)).map(|group| found.part(group % groups).map_or(0, str::len)).sum())?;
+        rt.alloc_items(groups)?;
         items.push(match found.groups() {
             0 => found.value(0, &empty),
             1 => found.value(1, &empty),
             groups => Val::tuple((1..=groups).map(|group| found.value(group, &empty)).collect()),
         });
     }
-    rt.list(items)
+    Ok(Val::list(items))
 }
 
 fn find_iter(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: &Text) -> Outcome {
@@ -237,14 +243,17 @@ fn split(rt: &Runtime<'_>, pattern: &Arc<Pattern>, text: Option<Val>, most: Opti
     let mut from = 0;
     for found in pattern.find_all(rt, &text, most)? {
         let (start, end) = found.whole();
+        rt.alloc_items(1 + found.groups())?;
         parts.push(rt.text(&text.as_str()[from..start])?);
         for group in 1..=found.groups() {
+            rt.alloc(found.part(group).map_or(0, str::len))?;
             parts.push(found.value(group, &Val::None));
         }
         from = end;
     }
+    rt.alloc_items(1)?;
     parts.push(rt.text(&text.as_str()[from..])?);
-    rt.list(parts)
+    Ok(Val::list(parts))
 }
 
 fn sub_function(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Val, i64)> {
@@ -265,7 +274,12 @@ fn substituted(
     let most = limit(rt, "count", count)?;
     let repl = repl.unwrap_or(Val::None);
     let template = match &repl {
-        Val::Str(template) => Some(Template::parse(pattern, template.as_str())?),
+        Val::Str(template) => {
+            rt.rewrite(template.exact())?;
+            rt.room(template.exact().len().saturating_mul(32))?;
+            let parsed = Template::parse(pattern, template.exact())?;
+            Some(if template.is_literal() { parsed.read_as_json() } else { parsed })
+        }
         value if call::is_callable(value) && !value.is_undefined() => None,
         Val::Undefined(_) => return Err(rt.undefined(&repl)),
         other => return call::wrong("sub", "repl", "text", other),
@@ -295,6 +309,8 @@ fn substituted(
 fn escape(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [text] = args.bind("escape", ["pattern"], 1)?;
     let text = text_of(rt, text)?;
+    rt.rewrite(text.as_str())?;
+    rt.room(text.as_str().len().saturating_mul(2))?;
     let mut out = String::with_capacity(text.as_str().len());
     for c in text.as_str().chars() {
         if "()[]{}?*+-|^$\\.&~# \t\n\r\x0b\x0c".contains(c) {
@@ -302,5 +318,5 @@ fn escape(rt: &Runtime<'_>, args: Args) -> Outcome {
         }
         out.push(c);
     }
-    rt.text(out)
+    alike(rt, &text, out)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{DebugRegex, Regex, RegexBuilder, RegexInput};
 
 use super::matched::Match;
 use super::module;
@@ -34,6 +34,13 @@ const MAX_PATTERN: usize = 20_000;
 const KEPT_PATTERNS: usize = 256;
 /// Steps that compiling a pattern is charged.
 const COMPILE_STEPS: u64 = 10_000;
+/// Backtracking steps of an attempt to match, for texts of any length. Each
+/// step may go through the whole text.
+const BACKTRACKS: [usize; 4] = [200_000, 25_000, 3_000, 400];
+/// Characters that one attempt to match may go through by backtracking.
+const ATTEMPT_WORK: usize = 100_000_000;
+/// Bytes of text from which on each match is followed by a look at the clock.
+const LONG_TEXT: usize = 4_096;
 
 /// Compiled patterns, shared by the renderings of one renderer.
 pub(crate) struct RegexCache {
@@ -41,6 +48,7 @@ pub(crate) struct RegexCache {
     raw: Cache<Box<str>, Regex>,
     backtracks: usize,
     size: usize,
+    work: usize,
 }
 
 impl RegexCache {
@@ -50,12 +58,13 @@ impl RegexCache {
             raw: Cache::new(KEPT_PATTERNS, KEPT_PATTERNS * MAX_PATTERN),
             backtracks: limits.regex_backtracks,
             size: limits.regex_bytes,
+            work: limits.regex_work,
         }
     }
 
-    fn build(&self, regex: &str) -> Outcome<Regex> {
+    fn build(&self, regex: &str, backtracks: usize) -> Outcome<Regex> {
         RegexBuilder::new(regex)
-            .backtrack_limit(self.backtracks)
+            .backtrack_limit(backtracks.min(self.backtracks))
             .delegate_size_limit(self.size)
             .delegate_dfa_size_limit(self.size)
             .build()
@@ -79,12 +88,16 @@ impl RegexCache {
             })
     }
 
-    /// A regular expression of our own making.
-    pub(crate) fn raw(&self, regex: &str) -> Outcome<Arc<Regex>> {
+    /// A regular expression of our own making, which never backtracks.
+    pub(crate) fn raw(&self, rt: &Runtime<'_>, regex: &str) -> Outcome<Arc<Regex>> {
         if let Some(found) = self.raw.get(regex) {
             return Ok(found);
         }
-        let built = Arc::new(self.build(regex)?);
+        if regex.len() > MAX_PATTERN {
+            return over("the pattern is too long", "20000 bytes");
+        }
+        rt.step(COMPILE_STEPS)?;
+        let built = Arc::new(self.build(regex, self.backtracks)?);
         self.raw.put(regex.into(), regex.len(), Arc::clone(&built));
         Ok(built)
     }
@@ -99,7 +112,7 @@ impl RegexCache {
             return over("the pattern is too long", "20000 bytes");
         }
         rt.step(COMPILE_STEPS)?;
-        let Translated { regex, flags } = translate(pattern.as_str(), flags)?;
+        let Translated { regex, flags, size } = translate(pattern.as_str(), flags)?;
         let mut letters = String::new();
         for (letter, _, bit) in flags::ALL {
             if "ims".contains(letter) && flags & bit != 0 {
@@ -107,19 +120,28 @@ impl RegexCache {
             }
         }
         let prefix = if letters.is_empty() { letters } else { format!("(?{letters})") };
-        let search = self.build(&format!("{prefix}{regex}"))?;
+        let search = self.build(&format!("{prefix}{regex}"), self.backtracks)?;
         let built = Arc::new(Pattern {
             pattern: pattern.clone(),
             flags,
+            size: usize::try_from(size).unwrap_or(usize::MAX),
             regex: format!("(?:{regex})"),
             prefix,
+            backtracks: backtracks(&search),
             search,
-            at_start: OnceLock::new(),
-            whole: OnceLock::new(),
+            bounded: Default::default(),
+            whole: Default::default(),
         });
         self.patterns.put(key, pattern.as_str().len(), Arc::clone(&built));
         Ok(built)
     }
+}
+
+/// Whether a regular expression is matched by backtracking: others take a
+/// time that text and pattern together bound.
+fn backtracks(regex: &Regex) -> bool {
+    // The engine tells in no other way.
+    !DebugRegex(regex).to_string().starts_with("wrapped Regex")
 }
 
 /// How a pattern must lie in the text.
@@ -134,11 +156,16 @@ pub(super) enum Anchor {
 pub(crate) struct Pattern {
     pattern: Text,
     flags: i64,
+    size: usize,
     prefix: String,
     regex: String,
+    backtracks: bool,
     search: Regex,
-    at_start: OnceLock<Regex>,
-    whole: OnceLock<Regex>,
+    /// The same with fewer backtracking steps, by their place in
+    /// [`BACKTRACKS`].
+    bounded: [OnceLock<Regex>; BACKTRACKS.len()],
+    /// The same, up to the end of the text.
+    whole: [OnceLock<Regex>; BACKTRACKS.len()],
 }
 
 impl Pattern {
@@ -146,21 +173,36 @@ impl Pattern {
         self.flags == other.flags && self.pattern.as_str() == other.pattern.as_str()
     }
 
-    fn anchored(&self, rt: &Runtime<'_>, anchor: Anchor) -> Outcome<&Regex> {
+    /// The compiled pattern for a text of so many bytes.
+    fn compiled(&self, rt: &Runtime<'_>, anchor: Anchor, length: usize) -> Outcome<&Regex> {
+        let level = if self.backtracks {
+            let work = length.max(1).saturating_mul(1 + self.size / 32);
+            let Some(level) = BACKTRACKS.iter().position(|most| most.saturating_mul(work) <= ATTEMPT_WORK)
+            else {
+                return too_long();
+            };
+            level
+        } else {
+            0
+        };
         let (cell, end) = match anchor {
-            Anchor::Search => return Ok(&self.search),
-            Anchor::Match => (&self.at_start, ""),
-            Anchor::Full => (&self.whole, r"\z"),
+            Anchor::Full => (&self.whole[level], r"\z"),
+            Anchor::Search | Anchor::Match if level == 0 => return Ok(&self.search),
+            Anchor::Search | Anchor::Match => (&self.bounded[level], ""),
         };
         if let Some(regex) = cell.get() {
             return Ok(regex);
         }
         rt.step(COMPILE_STEPS)?;
-        let built = rt.regexes.build(&format!(r"{}\A{}{end}", self.prefix, self.regex))?;
+        let built = rt.regexes.build(&format!("{}{}{end}", self.prefix, self.regex), BACKTRACKS[level])?;
         Ok(cell.get_or_init(|| built))
     }
 
     /// The first match from a byte position on.
+    ///
+    /// Text times pattern bounds a match that does not backtrack. One that
+    /// does is tried at each place by itself: so many steps are allowed at a
+    /// place that they end soon, and in between the clock is looked at.
     pub(super) fn find(
         self: &Arc<Self>,
         rt: &Runtime<'_>,
@@ -168,11 +210,49 @@ impl Pattern {
         from: usize,
         anchor: Anchor,
     ) -> Outcome<Option<Match>> {
-        rt.step(100 + (text.as_str().len() - from.min(text.as_str().len())) as u64 / 8)?;
-        let regex = self.anchored(rt, anchor)?;
-        match regex.captures_from_pos(text.as_str(), from) {
+        let whole = text.as_str();
+        let length = whole.len().saturating_sub(from);
+        if length.saturating_mul(self.size) > rt.regexes.work {
+            return too_long();
+        }
+        rt.step(10)?;
+        let regex = self.compiled(rt, anchor, length)?;
+        let searches = anchor == Anchor::Search;
+        if !self.backtracks || !searches {
+            let found = self.attempt(rt, regex, text, from, !searches)?;
+            let end = found.as_ref().map_or(whole.len(), |found| found.whole().1);
+            rt.step(end.saturating_sub(from) as u64 / 8)?;
+            if length > LONG_TEXT {
+                rt.look()?;
+            }
+            return Ok(found);
+        }
+        let mut at = from;
+        loop {
+            rt.step(1)?;
+            rt.look()?;
+            if let Some(found) = self.attempt(rt, regex, text, at, true)? {
+                return Ok(Some(found));
+            }
+            match whole.get(at..).and_then(|rest| rest.chars().next()) {
+                Some(next) => at += next.len_utf8(),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// One match from a place, or only at that place.
+    fn attempt(
+        self: &Arc<Self>,
+        rt: &Runtime<'_>,
+        regex: &Regex,
+        text: &Text,
+        from: usize,
+        here: bool,
+    ) -> Outcome<Option<Match>> {
+        match regex.captures_input(RegexInput::new(text.as_str()).from_pos(from).anchored(here)) {
             Ok(Some(captures)) => {
-                rt.alloc_items(captures.len())?;
+                rt.alloc_items(captures.len() + 2)?;
                 let spans = (0..captures.len())
                     .map(|group| captures.get(group).map(|part| (part.start(), part.end())))
                     .collect();
@@ -221,6 +301,11 @@ impl Pattern {
         Ok(found)
     }
 
+    /// The pattern's text.
+    pub(crate) fn source(&self) -> &str {
+        self.pattern.as_str()
+    }
+
     pub(super) fn group_count(&self) -> usize {
         self.search.captures_len() - 1
     }
@@ -260,8 +345,29 @@ impl Pattern {
     }
 }
 
+fn too_long<T>() -> Outcome<T> {
+    over("the regular expression is too much work on so long a text: shorten one of them", "regex_work")
+}
+
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.repr())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_tells_which_patterns_backtrack() {
+        let regexes = RegexCache::new(&Limits::default());
+        let hard = |pattern: &str| backtracks(&regexes.build(pattern, 1_000).unwrap());
+        for linear in ["a+b", r"(\d{4})-(\d\d)", "(?i)abc|d", r"^\s+"] {
+            assert!(!hard(linear), "{linear}");
+        }
+        for backtracking in [r"(a)\1", "(?=a*b)a", "(?<!a)b.*(?!c)d", "(?>a+)b"] {
+            assert!(hard(backtracking), "{backtracking}");
+        }
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct Translated {
     pub(super) regex: String,
     /// All flags in force, the pattern's own included.
     pub(super) flags: i64,
+    /// Characters, sets and repeats; what is repeated `n` times counts `n`
+    /// times.
+    pub(super) size: u64,
 }
 
 /// Translates a pattern.
@@ -47,6 +50,7 @@ pub(super) fn translate(pattern: &str, flags: i64) -> Outcome<Translated> {
         open: Vec::new(),
         groups: 0,
         names: Vec::new(),
+        sizes: vec![Size::default()],
     };
     translator.global_flags()?;
     translator.run()?;
@@ -54,7 +58,29 @@ pub(super) fn translate(pattern: &str, flags: i64) -> Outcome<Translated> {
     if flags & flags::ASCII == 0 {
         flags |= flags::UNICODE;
     }
-    Ok(Translated { regex: translator.out, flags })
+    let size = translator.sizes.first().map_or(1, |size| size.all.max(1));
+    Ok(Translated { regex: translator.out, flags, size })
+}
+
+/// How large a group is when compiled, and its last item.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Size {
+    all: u64,
+    last: u64,
+}
+
+impl Size {
+    fn add(&mut self, size: u64) {
+        self.all = self.all.saturating_add(size);
+        self.last = size;
+    }
+
+    /// The last item stands `count` times in all.
+    fn repeat(&mut self, count: u64) {
+        let size = self.last.saturating_mul(count.max(1)).saturating_add(1);
+        self.all = self.all.saturating_sub(self.last);
+        self.add(size);
+    }
 }
 
 pub(super) struct Translator<'p> {
@@ -66,6 +92,8 @@ pub(super) struct Translator<'p> {
     pub(super) open: Vec<usize>,
     pub(super) groups: usize,
     pub(super) names: Vec<(String, usize)>,
+    /// The sizes of the groups that are open, from the outermost.
+    pub(super) sizes: Vec<Size>,
 }
 
 impl Translator<'_> {
@@ -113,15 +141,29 @@ impl Translator<'_> {
         let verbose = self.flags & flags::VERBOSE != 0;
         while let Some(c) = self.next() {
             match c {
-                '\\' => self.escape()?,
-                '[' => self.class()?,
-                '(' => self.group()?,
+                '\\' => {
+                    self.escape()?;
+                    self.sized(1);
+                }
+                '[' => {
+                    self.class()?;
+                    self.sized(2);
+                }
+                '(' => {
+                    let open = self.open.len();
+                    self.group()?;
+                    if self.open.len() > open {
+                        self.sizes.push(Size::default());
+                    }
+                }
                 ')' => {
                     if self.open.pop().is_none() {
                         self.at -= 1;
                         return self.trouble("unbalanced parenthesis");
                     }
                     self.out.push(')');
+                    let group = if self.sizes.len() > 1 { self.sizes.pop() } else { None };
+                    self.sized(1 + group.map_or(0, |group| group.all));
                 }
                 '{' => self.brace()?,
                 '}' => self.out.push_str(r"\}"),
@@ -131,8 +173,14 @@ impl Translator<'_> {
                 '#' if verbose => while self.next().is_some_and(|c| c != '\n') {},
                 c if verbose && c.is_ascii_whitespace() => {}
                 '*' | '+' | '?' => self.quantifier(c)?,
-                c @ ('.' | '^' | '$' | '|') => self.out.push(c),
-                c => self.literal(c),
+                c @ ('.' | '^' | '$' | '|') => {
+                    self.out.push(c);
+                    self.sized(1);
+                }
+                c => {
+                    self.literal(c);
+                    self.sized(1);
+                }
             }
         }
         match self.open.last() {
@@ -141,6 +189,19 @@ impl Translator<'_> {
                 self.trouble("missing ), unterminated subpattern")
             }
             None => Ok(()),
+        }
+    }
+
+    /// Counts an item of the innermost group.
+    fn sized(&mut self, size: u64) {
+        if let Some(group) = self.sizes.last_mut() {
+            group.add(size);
+        }
+    }
+
+    fn repeated(&mut self, count: u64) {
+        if let Some(group) = self.sizes.last_mut() {
+            group.repeat(count);
         }
     }
 
@@ -157,6 +218,7 @@ impl Translator<'_> {
             return self.trouble("nothing to repeat");
         }
         self.out.push(c);
+        self.repeated(1);
         Ok(())
     }
 
@@ -179,6 +241,8 @@ impl Translator<'_> {
         {
             return self.trouble("min repeat greater than max repeat");
         }
+        let count = |part: &str| part.parse::<u64>().unwrap_or(0);
+        self.repeated(count(low).saturating_add(1).max(count(high)));
         let low = if low.is_empty() { "0" } else { low };
         if text.contains(',') {
             self.out.push_str(&format!("{{{low},{high}}}"));
@@ -192,6 +256,15 @@ impl Translator<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counted_repeats_count_in_the_size() {
+        let size = |pattern| translate(pattern, 0).unwrap().size;
+        assert_eq!(size("abc"), 3);
+        assert_eq!(size("(?:ab){10}"), 34);
+        assert!(size("(?:a?){1000}(?:[ab]?){1000}z") > 5_000);
+        assert!(size("((a{1,1000}){1,1000}){1,1000}") > 1_000_000_000);
+    }
 
     #[test]
     fn writes_python_patterns_for_the_engine() {

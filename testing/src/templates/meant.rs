@@ -1,0 +1,109 @@
+//! Differences from Jinja2 that are meant. The guide has them under "What differs from Jinja2".
+
+/// A difference that is meant.
+#[derive(Debug)]
+pub struct Meant {
+    /// Why.
+    pub why: &'static str,
+    fits: fn(template: &str, jinja: &str, pumice: &str) -> bool,
+}
+
+/// All of them.
+pub static MEANT: [Meant; 11] = [
+    Meant {
+        why: "names that begin with _ are refused",
+        fits: |_, _, pumice| pumice.contains("names that begin with _ are private"),
+    },
+    Meant {
+        why: "an unknown filter or test is an error when the spec is read, though it is never reached",
+        fits: |_, _, pumice| pumice.contains("unknown filter") || pumice.contains("unknown test"),
+    },
+    Meant {
+        why: "the addresses in <bound method …> and the like are left out",
+        fits: |_, jinja, pumice| without_addresses(jinja) == without_addresses(pumice),
+    },
+    Meant {
+        why: "a Decimal has no negative zero",
+        fits: |template, jinja, pumice| {
+            let bare = |text: &str| text.replace(['-', '*', '+', ' '], "");
+            template.contains("dec") && jinja.contains("-0") && bare(jinja) == bare(pumice)
+        },
+    },
+    Meant {
+        why: "a loop goes over the list as it was when the loop began",
+        fits: |template, _, _| {
+            let changes = ["[l.", "[ls.", "[lm.", "(l.", "(ls.", "(lm.", " l.", " ls.", " lm."];
+            template.contains("{% for") && changes.iter().any(|change| template.contains(change))
+        },
+    },
+    Meant {
+        why: "bytes have no methods but decode and hex, and are no paths",
+        fits: |_, _, pumice| {
+            pumice.contains("a bytes has no method") || pumice.contains("must be text, not a bytes")
+        },
+    },
+    Meant {
+        why: "a zone has its rules before 1902 and after 2037, where dateutil has standard time only",
+        fits: |_, jinja, _| {
+            if ["1899-", "1900-", "1901-"].iter().any(|year| jinja.contains(year)) {
+                return true;
+            }
+            let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
+            jinja.match_indices("20").any(|(at, _)| year(&jinja[at..]).is_some_and(|year| year > 2037))
+        },
+    },
+    Meant {
+        why: "map, select and their like look at their input at once",
+        fits: |template, _, pumice| {
+            let lazy = ["map(", "select", "reject", "unique", "batch(", "slice(", "items"];
+            pumice.contains("cannot be looped over") && lazy.iter().any(|name| template.contains(name))
+        },
+    },
+    Meant {
+        why: "an unhashable key is an error when it is reached, where Jinja2 computes constants before",
+        fits: |_, jinja, _| jinja.contains("unhashable type"),
+    },
+    Meant {
+        why: "slicing what cannot be sliced is an error, be it a literal or not",
+        fits: |_, _, pumice| pumice.contains("cannot be sliced"),
+    },
+    Meant {
+        why: "str.format gives plain text, though CPython hands on markup that it need not change",
+        fits: |template, jinja, pumice| {
+            template.contains(".format(")
+                && jinja.replace("Markup(", "").replace("')", "'") == pumice.replace("')", "'")
+        },
+    },
+];
+
+/// The text without what is shown of objects that show their address.
+fn without_addresses(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(" object") {
+        // From the `<` that it begins with to the `>` it ends with.
+        let from = rest[..at].rfind('<').unwrap_or(at);
+        let to = rest[at..].find('>').map_or(rest.len(), |end| at + end + 1);
+        out.push_str(&rest[..from]);
+        rest = &rest[to..];
+    }
+    out + rest
+}
+
+/// The entry that a difference falls under.
+pub(super) fn find(template: &str, jinja: &str, pumice: &str) -> Option<&'static Meant> {
+    MEANT.iter().find(|meant| (meant.fits)(template, jinja, pumice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MEANT;
+
+    #[test]
+    fn meant_difference_stands_in_the_guide() {
+        let guide = include_str!("../../../docs/templates.md");
+        for meant in &MEANT {
+            assert!(guide.lines().any(|line| line == format!("- {}", meant.why)), "{}", meant.why);
+        }
+    }
+}
