@@ -1,7 +1,7 @@
 //! A folder of this machine as one object: a tar archive (pax, IEEE 1003.1).
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The most that a folder may hold that goes along from one invocation to the next, in bytes.
@@ -19,7 +19,12 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
     while let Some(below) = open.pop() {
         for entry in std::fs::read_dir(folder.join(&below))? {
             let entry = entry?;
-            let (name, metadata) = (below.join(entry.file_name()), entry.metadata()?);
+            let name = below.join(entry.file_name());
+            let metadata = match entry.metadata() {
+                // A step that runs beside removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             let kind = metadata.file_type();
             files += 1;
             if kind.is_file() {
@@ -33,14 +38,28 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
             if kind.is_dir() {
                 archive.append_dir(&name, entry.path())?;
                 open.push(name);
-            } else if kind.is_file() || kind.is_symlink() {
+            } else if kind.is_symlink() {
                 archive.append_path_with_name(entry.path(), &name)?;
+            } else if kind.is_file() {
+                append_file(&mut archive, &entry.path(), &name)?;
             }
         }
     }
     let mut file = archive.into_inner()?;
     io::Seek::rewind(&mut file)?;
     Ok(file)
+}
+
+/// Adds a file as it is now: one that grows or shrinks meanwhile must not harm the others.
+fn append_file(archive: &mut tar::Builder<File>, path: &Path, name: &Path) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&metadata);
+    archive.append_data(&mut header, name, file.chain(io::repeat(0)).take(metadata.len()))
 }
 
 /// Unpacks such an archive into a folder. Nothing is written outside of it.

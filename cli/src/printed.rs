@@ -126,7 +126,20 @@ impl Outputs {
                     Printed { attempt: run.attempt, stream, location, is_recorded: false }
                 }));
             }
-            _ if run.status.is_end() => all.extend(self.of_last_attempt(run)),
+            _ if run.status.is_end() => {
+                let recorded = self.of_last_attempt(run);
+                if let (true, Some(s3_temp)) = (recorded.is_empty(), s3_temp) {
+                    // The record of one that was cancelled or lost does not tell.
+                    let folder = kept_at(s3_temp, &run.job_id, &run.key, run.attempt);
+                    all.extend(Stream::ALL.into_iter().map(|stream| Printed {
+                        attempt: run.attempt,
+                        stream,
+                        location: format!("{folder}/{}", stream.name()),
+                        is_recorded: false,
+                    }));
+                }
+                all.extend(recorded);
+            }
             _ => {}
         }
         all

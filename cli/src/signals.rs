@@ -21,6 +21,11 @@ pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
             }
         });
     }
+    // Where all are ignored it is asked to stop by none of them, which is not the same as being asked.
+    tokio::spawn(async move {
+        let _told = told;
+        std::future::pending::<()>().await
+    });
     Ok(receiver)
 }
 

@@ -145,8 +145,12 @@ impl Home {
         let folder = |error| HomeError::Folder { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(folder)?;
         let path = path.canonicalize().map_err(folder)?;
-        // SQLite gives its other files the rights of this one.
-        private_file(&file).map_err(folder)?;
+        // SQLite gives its other files the rights of this one. One that is there is not opened: closing it again would
+        // drop the locks that this process may have on it (fcntl(2)).
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(folder(error)),
+            _ => {}
+        }
         let database = Database::open(&file, &path, durability)?;
         let found = database.realm_document().await?;
         if found.is_none() {

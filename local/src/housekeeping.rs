@@ -66,7 +66,7 @@ impl House {
     /// Removes directories that the steps of a run shared which has ended.
     async fn remove_shared(&mut self) -> Result<(), StoreError> {
         let Some(place) = self.shared.clone() else { return Ok(()) };
-        let runs: Vec<RunId> = in_background(move || run_folders(&place, 1)).await.into_keys().collect();
+        let runs: Vec<RunId> = in_background(move || run_folders(&place, 1, &[])).await.into_keys().collect();
         let done = self.database.gone_or_done(runs).await?;
         let Some(place) = self.shared.clone() else { return Ok(()) };
         self.remove(done.iter().map(|run| place.join(run.to_string())).collect(), None).await;
@@ -78,7 +78,8 @@ impl House {
     async fn remove_outputs_without_record(&mut self) -> Result<(), StoreError> {
         let temp = PathBuf::from(self.database.places().0);
         let at = temp.clone();
-        let folders = in_background(move || run_folders(&at, MAX_DEPTH)).await;
+        let jobs = self.database.known_jobs().await?;
+        let folders = in_background(move || run_folders(&at, MAX_DEPTH, &jobs)).await;
         let gone = self.database.without_record(folders.keys().copied().collect()).await?;
         let gone = gone.iter().filter_map(|run| folders.get(run)).flatten().cloned().collect();
         self.remove(gone, Some(temp)).await;
@@ -115,16 +116,24 @@ fn folder_of(temp: &Path, run: &Expired) -> PathBuf {
     temp.join(run.job_id.as_str()).join(run.run_id.to_string())
 }
 
-/// Folders below a place that have a run's id for a name, by run: a run with steps has several.
-fn run_folders(place: &Path, depth: usize) -> std::collections::HashMap<RunId, Vec<PathBuf>> {
+/// Folders below a place that have a run's id for a name, by run: a run with steps has several. A job's id may have such a
+/// name in its path, too.
+fn run_folders(
+    place: &Path,
+    depth: usize,
+    jobs: &[String],
+) -> std::collections::HashMap<RunId, Vec<PathBuf>> {
     let mut found = std::collections::HashMap::<RunId, Vec<PathBuf>>::new();
     let mut open = vec![(place.to_owned(), depth)];
     while let Some((folder, depth)) = open.pop() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            match entry.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()) {
-                Some(run_id) => found.entry(run_id).or_default().push(entry.path()),
-                None if depth > 1 => open.push((entry.path(), depth - 1)),
+            let path = entry.path();
+            let below = path.strip_prefix(place).unwrap_or(&path);
+            let is_of_a_job = jobs.iter().any(|job| Path::new(job).starts_with(below));
+            match entry.file_name().to_str().and_then(run_id).filter(|_| !is_of_a_job) {
+                Some(run_id) => found.entry(run_id).or_default().push(path),
+                None if depth > 1 => open.push((path, depth - 1)),
                 None => {}
             }
         }
@@ -132,7 +141,33 @@ fn run_folders(place: &Path, depth: usize) -> std::collections::HashMap<RunId, V
     found
 }
 
+/// The run that a folder is named after, as ids are written.
+fn run_id(name: &str) -> Option<RunId> {
+    name.parse::<RunId>().ok().filter(|run_id| run_id.to_string() == name)
+}
+
 /// Does what may take long apart from the threads that others wait for.
 async fn in_background<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_of_a_job_is_not_taken_for_one_of_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tenant, run) = ("3f2c1a52-0000-7000-8000-000000000000", "0190a0a0-0000-7000-8000-000000000001");
+        let short = "0190a0a0000070008000000000000002";
+        for path in
+            [format!("tenant/{tenant}/load/{run}/1.0"), format!("{short}/{run}"), format!("plain/{run}")]
+        {
+            std::fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        let jobs = [format!("tenant/{tenant}/load"), short.to_owned()];
+        let found = run_folders(folder.path(), MAX_DEPTH, &jobs);
+        assert_eq!(found.keys().map(ToString::to_string).collect::<Vec<_>>(), [run]);
+        assert_eq!(found.values().next().map(Vec::len), Some(3));
+    }
 }

@@ -42,9 +42,20 @@ impl Folders {
     }
 }
 
+/// Makes a folder and those above it. One above may be removed at the same time because it was empty: then again.
 fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < MAX_TRIES => {}
+            made => return made,
+        }
+    }
 }
+
+/// Most times a folder is tried to be made.
+const MAX_TRIES: usize = 20;
 
 /// Gives an open file another name, or copies it where that cannot be.
 fn keep(file: &File, target: &Path) -> io::Result<()> {

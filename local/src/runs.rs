@@ -371,7 +371,8 @@ impl Database {
     /// [`StoreError`] when the store cannot be reached.
     pub async fn remove_expired(&self, now: Timestamp) -> Result<Vec<Expired>, StoreError> {
         self.run(move |connection| {
-            let oldest = "SELECT id FROM (SELECT id, expires, due_at FROM runs ORDER BY id LIMIT ?2) WHERE expires < ?1 AND due_at IS NULL";
+            // Steps stay as long as the run that they are steps of goes on: their records are its journal.
+            let oldest = "SELECT id FROM (SELECT id, key, expires, due_at FROM runs ORDER BY id LIMIT ?2) AS old WHERE expires < ?1 AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM runs AS top WHERE top.key = substr(old.key, 1, 36) AND top.due_at IS NOT NULL)";
             let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
             connection.prepare_cached(&format!("DELETE FROM long_specs WHERE id IN ({oldest})"))?.execute(parameters)?;
             let sql = format!("DELETE FROM runs WHERE id IN ({oldest}) RETURNING key, job_id");
@@ -401,6 +402,18 @@ impl Database {
                 }
             }
             Ok(gone)
+        })
+        .await
+    }
+
+    /// The ids of all jobs that are there or have runs.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn known_jobs(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT job_id FROM jobs UNION SELECT DISTINCT job_id FROM runs";
+            connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
         })
         .await
     }

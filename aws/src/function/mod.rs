@@ -116,14 +116,14 @@ impl Function {
         cleared().map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
     }
 
-    /// Hides what this process holds, its credentials among it, from the commands that it starts:
-    /// they run as the same user.
+    /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they
+    /// run as the same user; and what loses its parent comes back to it.
     ///
     /// # Errors
     /// [`StoreError`] when the kernel refuses.
-    pub fn hide_from_commands(&self) -> Result<(), StoreError> {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    pub fn prepare_for_commands(&self) -> Result<(), StoreError> {
+        pumice_system::processes::adopt_orphans();
+        pumice_system::processes::hide_from_commands()
             .map_err(|error| StoreError::new(format!("cannot hide the environment from commands: {error}")))
     }
 }

@@ -266,7 +266,12 @@ mod tests {
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
             foreach_index: Some(0),
-            work: Some(WorkPlace { id: "w".to_owned(), not_kept: None }),
+            work: Some(WorkPlace {
+                id: "w".to_owned(),
+                version: 1,
+                after: Some("v.0".to_owned()),
+                not_kept: None,
+            }),
             retry: RetryRule { limit: 2, ..RetryRule::default() },
             overlap: pumice_core::spec::Overlap::Queue,
             keyed: Some(keyed),

@@ -67,6 +67,7 @@ fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize) -> usize
             "fewer jobs run at the same time: the limit of open files (ulimit -Hn) is low"
         );
     }
+    processes::adopt_orphans();
     processes::use_guard(remove);
     if let Err(error) = processes::hide_from_commands() {
         tracing::warn!(%error, "commands may look into this process");

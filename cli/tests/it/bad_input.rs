@@ -54,7 +54,7 @@ fn every_field_is_checked() {
             json!({ "on_retry": [{ "action": "dispatch", "job_id": "b", "delay": "16m" }] }),
             "on_retry[0].delay: a delay of 16m is more than 15m",
         ),
-        (json!({ "render_at": "later" }), "render_at: \"later\" is none of dispatch, run"),
+        (json!({ "render_at": "later" }), "render_at: \"later\" is none of auto, dispatch, run"),
         (json!({ "timezone": "Australia/Sidney" }), "(did you mean \"Australia/Sydney\"?)"),
         (json!({ "overlap": "skp" }), "(did you mean \"skip\"?)"),
         (json!({ "timeout": "x" }), "timeout: \"x\" is not a duration"),

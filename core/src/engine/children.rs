@@ -65,6 +65,9 @@ impl<'a> Place<'a> {
         // One that is to go on in another invocation finds the files there.
         let keep = run.overlap != Overlap::Allow || self.is_deep(&run);
         run.work = engine.work_place(parent, self.invocation, keep).await?;
+        if keep && self.plan.width > 1 {
+            self.invocation.files.kept_while_others_run();
+        }
         Box::pin(self.begin_child(run, job)).await
     }
 

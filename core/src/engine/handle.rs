@@ -106,6 +106,12 @@ impl Engine {
         run.is_child() || self.is_composite(&run.job_type)
     }
 
+    /// By when the files of a run must have been kept: what follows must be recorded while the claim holds.
+    fn keep_until(&self, invocation: &Invocation) -> Timestamp {
+        let now = self.now();
+        invocation.ends.map_or(now + self.limits.lease.delta() / 4, |ends| now + (ends - now) / 2)
+    }
+
     /// Where the files are that the steps of a run share, for a record that is about to be written.
     pub(super) async fn work_place(
         &self,
@@ -114,6 +120,7 @@ impl Engine {
         keep: bool,
     ) -> Result<Option<WorkPlace>, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
+        let keep = keep.then(|| self.keep_until(invocation));
         Ok(invocation.files.place(&invocation.work_dir, &self.site, &realm, run, keep).await)
     }
 
@@ -357,12 +364,10 @@ impl Engine {
             }
         };
         // Another attempt, and what follows a step that ran apart, may have another invocation.
-        let goes_on = match &outcome {
-            Outcome::Failure { retryable, .. } => *retryable || run.is_child(),
-            Outcome::Success(_) | Outcome::Cancelled => run.is_child(),
-        };
-        let is_retried = matches!(&outcome, Outcome::Failure { retryable: true, .. });
-        let keep = goes_on && (parent.is_none() || is_retried && run.attempt < run.retry.limit);
+        let fails = matches!(&outcome, Outcome::Failure { retryable: true, .. });
+        let is_retried = fails && run.attempt < run.retry.limit;
+        let keep = is_retried || parent.is_none() && run.is_child();
+        let keep = keep.then(|| self.keep_until(invocation));
         let work = invocation.files.place(&invocation.work_dir, &self.site, &realm, &run, keep).await;
         let input = Input::Finish {
             worker: invocation.owner.clone(),

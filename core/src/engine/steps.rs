@@ -297,7 +297,13 @@ impl Walk<'_> {
     fn record(&mut self, step: usize, ended: Result<Result<Run, String>, StoreError>) {
         self.here.remove(&step);
         match ended {
-            Ok(Ok(child)) => self.states[step] = state_of(&child),
+            Ok(Ok(child)) => {
+                if !child.status.is_end() && self.place.plan.width > 1 {
+                    // What was kept for its next attempt others may change.
+                    self.place.invocation.files.kept_while_others_run();
+                }
+                self.states[step] = state_of(&child);
+            }
             // How the step stands is not known; those under way come to rest first.
             Err(error) => self.trouble = Some(error),
             Ok(Err(reason)) => {

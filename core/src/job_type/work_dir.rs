@@ -117,9 +117,11 @@ fn made(known: &OnceLock<PathBuf>, path: impl FnOnce() -> PathBuf) -> Result<&Pa
 
 /// Makes a directory that only this user can enter, and those above it.
 fn make(path: &Path) -> Result<(), JobError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        JobError::cannot_begin(format!("cannot make the work directory {}: {error}", path.display()), &error)
-    })
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| JobError::cannot_begin(format!("cannot make a work directory: {error}"), &error))
 }
 
 /// Removes a directory; one with many files on a thread of its own, for the caller has others to see to.

@@ -33,6 +33,12 @@ pub struct Lease {
 pub struct WorkPlace {
     /// The invocation.
     pub id: String,
+    /// How often the files were kept for others before: each time is an object of its own.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub version: u32,
+    /// The place that they came from, as [`name`](Self::name) gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// Why its directory was not kept for others, if it was to be and could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_kept: Option<String>,
@@ -43,13 +49,13 @@ impl WorkPlace {
     #[must_use]
     pub fn of(owner: &Worker) -> Self {
         let id = owner.0.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { id, not_kept: None }
+        Self { id, version: 0, after: None, not_kept: None }
     }
 
-    /// Whether both are one invocation's.
+    /// The name of what was kept there.
     #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        self.id == other.id
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.id, self.version)
     }
 }
 

@@ -115,7 +115,7 @@ fn run_that_is_rejected_has_its_actions_and_one_that_is_skipped_has_none() {
 
 #[test]
 fn where_the_shared_files_are_is_what_was_written_last() {
-    let place = |id: &str| Some(WorkPlace { id: id.to_owned(), not_kept: None });
+    let place = |id: &str| Some(WorkPlace { id: id.to_owned(), version: 0, after: None, not_kept: None });
     let suspend = |work| Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work };
     let waiting = apply(&running(), suspend(place("a")), 10).run;
     assert_eq!(waiting.work, place("a"));

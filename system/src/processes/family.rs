@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,10 @@ const KILL_PATIENCE: Span = Span::from_secs(20);
 const NO_WRAP: Duration = Duration::from_secs(1);
 /// Most times a family is looked through for processes to kill when nothing may wait.
 const MAX_PASSES: usize = 200;
+/// Most looks at the newest process ids before all are looked at.
+const QUICK_LOOKS: usize = 5;
+/// Most looks for processes until none vanished meanwhile.
+const MAX_LOOKS: usize = 20;
 
 /// Processes that could not be killed.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,12 @@ impl Live {
             Some(found) if found.instance() == mark.instance() => false,
             _ => {
                 let own = rustix::process::getpid().as_raw_nonzero().get();
-                let is_orphan = process.parent == own && !self.awaited.contains(&process.id);
+                // A child that this program started for itself stays in its process group; what a command started is in
+                // another.
+                let is_orphan = ADOPTS.load(Ordering::Relaxed)
+                    && process.parent == own
+                    && process.group != own_group()
+                    && !self.awaited.contains(&process.id);
                 let mut owners = self.commands.iter().filter(|(_, began)| **began <= process.began);
                 is_orphan && owners.all(|(owner, _)| *owner == mark)
             }
@@ -115,7 +125,6 @@ pub struct Family {
 /// # Errors
 /// What the system says when it cannot be started.
 pub fn spawn(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family)> {
-    adopt_orphans();
     guard::watch_over(scratch);
     command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
     let mut live = live();
@@ -168,15 +177,18 @@ impl Drop for Marked {
     }
 }
 
-/// Makes this process the parent of all that loses its own below it (PR_SET_CHILD_SUBREAPER).
-fn adopt_orphans() {
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        // Where the kernel refuses, orphans go to process 1 and are found by their mark all the same.
-        if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-            tracing::debug!(%error, "orphans of commands go to process 1");
-        }
-    });
+/// Whether whatever becomes a child of this process, and is not waited for, is an orphan of a command.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// Makes this process the parent of all that loses its own below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that what has
+/// got rid of every mark is found too. Only for a program that starts no children but commands of jobs: others would be
+/// taken for theirs.
+pub fn adopt_orphans() {
+    match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        Ok(()) => ADOPTS.store(true, Ordering::Relaxed),
+        // They go to process 1, and are found by their mark all the same.
+        Err(error) => tracing::debug!(%error, "orphans of commands go to process 1"),
+    }
 }
 
 /// A command's own process.
@@ -218,6 +230,8 @@ impl Family {
             }
             let now = clock.now();
             if now >= giving_up {
+                // To look again would find the same.
+                self.leave();
                 return Err(Survivors(members.iter().map(|id| id.as_raw_nonzero().get()).collect()));
             }
             for member in members {
@@ -235,31 +249,41 @@ impl Family {
 
     /// Whether a look at the newest process ids tells that the command left nothing.
     fn is_surely_gone(&self) -> bool {
+        (0..QUICK_LOOKS).find_map(|_| self.looks_gone()).unwrap_or(false)
+    }
+
+    /// The same at one look; `None` when something vanished meanwhile, which may have started another.
+    fn looks_gone(&self) -> Option<bool> {
         if !self.is_marked || self.started.elapsed() > NO_WRAP {
-            return false;
+            return Some(false);
         }
         let root = self.root.as_raw_nonzero().get();
         let ids = table::ids();
         let live = live();
         if live.awaited.contains(&self.root) {
-            return false;
+            return Some(false);
         }
         // Ids begin anew after the highest: what is far below may be newer too.
         let newer = |id: &Pid| {
             let id = id.as_raw_nonzero().get();
             id > root || root - id > root / 2
         };
-        let mut strangers = ids.into_iter().filter(|id| newer(id) && !live.awaited.contains(id));
+        let strangers: Vec<Pid> =
+            ids.into_iter().filter(|id| newer(id) && !live.awaited.contains(id)).collect();
+        let since = live.commands.get(&self.mark).copied().unwrap_or_default();
+        // Others are not to wait for what is read.
+        drop(live);
         let own = rustix::process::getpid();
-        strangers.all(|id| match table::process(id) {
-            Some(process) => id == own || !live.is_of(&process, self.mark),
-            None => {
-                if table::zombie_parent(id) == Some(own.as_raw_nonzero().get()) {
-                    reap(id);
-                }
-                true
+        for id in strangers.into_iter().filter(|id| *id != own) {
+            match table::process_since(id, since) {
+                Some(process) if process.began < since => {}
+                Some(process) if self::live().is_of(&process, self.mark) => return Some(false),
+                Some(_) => {}
+                None if reap_orphan(id) => {}
+                None => return None,
             }
-        })
+        }
+        Some(true)
     }
 
     /// The ids of all that is alive of it.
@@ -271,9 +295,7 @@ impl Family {
 
     fn leave(&mut self) {
         self.gone = true;
-        let mut live = live();
-        live.awaited.remove(&self.root);
-        live.commands.remove(&self.mark);
+        live().commands.remove(&self.mark);
     }
 }
 
@@ -282,8 +304,10 @@ impl Drop for Family {
         if self.gone {
             return;
         }
-        // The group may have ended by itself.
-        let _ = kill_process_group(self.root, Signal::KILL);
+        if live().awaited.contains(&self.root) {
+            // The group may have ended by itself.
+            let _ = kill_process_group(self.root, Signal::KILL);
+        }
         for _ in 0..MAX_PASSES {
             let members = members_of(self.root, self.mark);
             if members.is_empty() {
@@ -293,12 +317,29 @@ impl Drop for Family {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.leave();
+        live().awaited.remove(&self.root);
     }
 }
 
 /// What is alive of a command: what has its mark, and what stands below any of it.
 fn members_of(root: Pid, mark: Mark) -> Vec<Pid> {
-    let processes = table::processes();
+    for _ in 0..MAX_LOOKS {
+        let (members, is_sure) = look_for_members(root, mark);
+        if is_sure || !members.is_empty() {
+            return members;
+        }
+    }
+    Vec::new()
+}
+
+/// What is alive of a command at one look, and whether all that was there could be looked at: what vanished meanwhile may
+/// have started another.
+fn look_for_members(root: Pid, mark: Mark) -> (Vec<Pid>, bool) {
+    let ids = table::ids();
+    let count = ids.len();
+    let processes: Vec<Process> = ids.iter().copied().filter_map(table::process).collect();
+    let zombies = ids.iter().filter(|id| table::zombie(**id).is_some()).count();
+    let is_sure = processes.len() + zombies >= count;
     reap_orphans(&processes);
     let mut members: HashSet<Pid> = {
         let live = live();
@@ -314,25 +355,37 @@ fn members_of(root: Pid, mark: Mark) -> Vec<Pid> {
         };
         let more: Vec<Pid> = processes.iter().filter(below).map(|process| process.id).collect();
         if more.is_empty() {
-            return members.into_iter().collect();
+            return (members.into_iter().collect(), is_sure);
         }
         members.extend(more);
     }
 }
 
-/// Waits for orphans that have ended: nobody else does.
+/// Waits for orphans that have ended: nothing else does.
 fn reap_orphans(alive: &[Process]) {
     let alive: HashSet<Pid> = alive.iter().map(|process| process.id).collect();
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let ids = table::ids();
-    let live = live();
-    let ended = ids.into_iter().filter(|id| !alive.contains(id) && !live.awaited.contains(id));
-    ended.filter(|id| table::zombie_parent(*id) == Some(own)).for_each(reap);
+    for id in table::ids().into_iter().filter(|id| !alive.contains(id)) {
+        reap_orphan(id);
+    }
 }
 
-fn reap(id: Pid) {
-    // Another thread may have done so.
-    let _ = waitpid(Some(id), WaitOptions::NOHANG);
+/// Waits for a process that has ended, if it is an orphan of a command; tells whether it is a zombie, so that it can start
+/// nothing more.
+fn reap_orphan(id: Pid) -> bool {
+    let Some((parent, group)) = table::zombie(id) else { return false };
+    let live = live();
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let adopts = ADOPTS.load(Ordering::Relaxed);
+    if adopts && parent == own && group != own_group() && !live.awaited.contains(&id) {
+        // Another thread may have done so.
+        let _ = waitpid(Some(id), WaitOptions::NOHANG);
+    }
+    true
+}
+
+/// The process group of this process.
+fn own_group() -> i32 {
+    rustix::process::getpgrp().as_raw_nonzero().get()
 }
 
 fn signal(id: Pid, signal: Signal) {

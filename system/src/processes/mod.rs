@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, spawn};
+pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans, spawn};
 pub use guard::{GUARD, run_guard, use_guard};
 pub use limits::{limit_file_size, raise_limits};
 use mark::Place;

@@ -20,6 +20,8 @@ pub(super) struct Process {
     pub(super) mark: Option<Mark>,
     /// When it began, in the kernel's ticks since the machine started.
     pub(super) began: u64,
+    /// Its process group.
+    pub(super) group: i32,
 }
 
 /// The ids of all processes; none where there is no `/proc`.
@@ -36,8 +38,14 @@ pub(super) fn processes() -> Vec<Process> {
 
 /// The process with this id, unless it is gone or a zombie.
 pub(super) fn process(id: Pid) -> Option<Process> {
-    let Stat { state, parent, began } = stat(id)?;
-    (!matches!(state, 'Z' | 'X')).then(|| Process { id, parent, mark: mark(id), began })
+    process_since(id, 0)
+}
+
+/// The same, unless it began before that: then it is no concern, and its mark is not read.
+pub(super) fn process_since(id: Pid, since: u64) -> Option<Process> {
+    let Stat { state, parent, group, began } = stat(id)?;
+    let mark = if began >= since { mark(id) } else { None };
+    (!matches!(state, 'Z' | 'X')).then_some(Process { id, parent, mark, began, group })
 }
 
 /// When a process began, in the kernel's ticks since the machine started.
@@ -45,9 +53,9 @@ pub(super) fn began(id: Pid) -> Option<u64> {
     stat(id).map(|stat| stat.began)
 }
 
-/// Whether a process has ended and waits for its parent, which is given.
-pub(super) fn zombie_parent(id: Pid) -> Option<i32> {
-    stat(id).filter(|stat| stat.state == 'Z').map(|stat| stat.parent)
+/// Whether a process has ended and waits for its parent; then, its parent and its process group.
+pub(super) fn zombie(id: Pid) -> Option<(i32, i32)> {
+    stat(id).filter(|stat| stat.state == 'Z').map(|stat| (stat.parent, stat.group))
 }
 
 /// The mark of a process; `None` also for one that is gone or a zombie.
@@ -77,11 +85,12 @@ pub(super) fn of(id: Pid) -> PathBuf {
 struct Stat {
     state: char,
     parent: i32,
+    group: i32,
     began: u64,
 }
 
-/// How many fields after the parent's id the time is that a process began.
-const TO_BEGAN: usize = 17;
+/// How many fields after the process group the time is that a process began.
+const TO_BEGAN: usize = 16;
 
 /// Reads the fields behind the name, which stands in brackets and may hold anything.
 fn stat(id: Pid) -> Option<Stat> {
@@ -90,6 +99,6 @@ fn stat(id: Pid) -> Option<Stat> {
     let rest = String::from_utf8_lossy(bytes.get(end + 1..)?).into_owned();
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    let parent = fields.next()?.parse().ok()?;
-    Some(Stat { state, parent, began: fields.nth(TO_BEGAN)?.parse().ok()? })
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Stat { state, parent, group, began: fields.nth(TO_BEGAN)?.parse().ok()? })
 }
