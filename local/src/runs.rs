@@ -392,16 +392,28 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn gone_or_done(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+        self.without(runs, "SELECT 1 FROM runs WHERE key = ? AND due_at IS NOT NULL").await
+    }
+
+    /// Of these runs, the ids of those that have no record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn without_record(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+        self.without(runs, "SELECT 1 FROM runs WHERE key = ?").await
+    }
+
+    /// Of these runs, the ids of those for whose key a query gives nothing.
+    async fn without(&self, runs: Vec<RunId>, query: &'static str) -> Result<Vec<RunId>, StoreError> {
         self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT 1 FROM runs WHERE key = ? AND due_at IS NOT NULL")?;
-            let mut gone = Vec::new();
+            let mut statement = connection.prepare_cached(query)?;
+            let mut without = Vec::new();
             for run_id in runs {
                 if !statement.exists([RunKey::root(run_id).as_str()])? {
-                    gone.push(run_id);
+                    without.push(run_id);
                 }
             }
-            Ok(gone)
+            Ok(without)
         })
         .await
     }
@@ -414,24 +426,6 @@ impl Database {
         self.read(|connection| {
             let sql = "SELECT job_id FROM jobs UNION SELECT DISTINCT job_id FROM runs";
             connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
-        })
-        .await
-    }
-
-    /// Of these runs, the ids of those that have no record.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn without_record(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached("SELECT 1 FROM runs WHERE key = ?")?;
-            let mut gone = Vec::new();
-            for run_id in runs {
-                if !statement.exists([RunKey::root(run_id).as_str()])? {
-                    gone.push(run_id);
-                }
-            }
-            Ok(gone)
         })
         .await
     }

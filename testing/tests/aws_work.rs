@@ -83,7 +83,7 @@ async fn files_that_are_lost_fail_the_step_that_needs_them_unless_the_job_does_w
             .remove_object(&format!(
                 "s3://test-bucket/tmp/.work/{}/{}.tar",
                 key.run_id().expect("an id"),
-                place.id
+                place.name()
             ))
             .await;
         let run = cloud.ended(&key).await;
