@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pumice_core::job_type::{JobContext, JobError, live_output};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -20,17 +20,15 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) struct Capture {
     stream: &'static str,
     path: PathBuf,
-    file: Arc<File>,
+    /// Made when something is printed.
+    file: OnceLock<Arc<File>>,
 }
 
 impl Capture {
-    /// A new file for a stream of this attempt.
-    pub(crate) fn new(context: &JobContext<'_>, stream: &'static str) -> Result<Self, JobError> {
+    /// A stream of this attempt.
+    pub(crate) fn new(context: &JobContext<'_>, stream: &'static str) -> Self {
         let path = live_output(&context.site.scratch, &context.run.key, context.run.attempt, stream);
-        let file = create(&path).map_err(|error| {
-            JobError::cannot_begin(format!("cannot write an output file: {error}"), &error)
-        })?;
-        Ok(Self { stream, path, file: Arc::new(file) })
+        Self { stream, path, file: OnceLock::new() }
     }
 
     /// The name of the stream.
@@ -52,26 +50,37 @@ impl Capture {
             if outcome.is_err() {
                 continue;
             }
-            let file = self.file.clone();
+            let (known, path) = (self.file.get().cloned(), self.path.clone());
             // A disk may take its time, and this thread has others to see to.
             let written = tokio::task::spawn_blocking(move || {
+                let file = match known {
+                    Some(file) => file,
+                    None => match create(&path) {
+                        Ok(file) => Arc::new(file),
+                        Err(error) => return (chunk, Err(error)),
+                    },
+                };
                 let written = io::Write::write_all(&mut &*file, &chunk);
-                (chunk, written)
+                (chunk, written.map(|()| file))
             });
-            let written = written.await.map_err(io::Error::other)?;
-            (chunk, outcome) = written;
+            let (read, written) = written.await.map_err(io::Error::other)?;
+            chunk = read;
+            outcome = written.map(|file| {
+                self.file.get_or_init(|| file);
+            });
         }
     }
 
     /// The last bytes as text.
     pub(crate) fn part(&self, bytes: u64) -> String {
+        let Some(file) = self.file.get() else { return String::new() };
         let read = || -> io::Result<Vec<u8>> {
-            let length = self.file.metadata()?.len();
+            let length = file.metadata()?.len();
             let mut part = vec![0; usize::try_from(bytes.min(length)).unwrap_or_default()];
             let mut at = length.saturating_sub(bytes);
             let mut filled = 0;
             while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-                match self.file.read_at(rest, at) {
+                match file.read_at(rest, at) {
                     Ok(0) => break,
                     Ok(count) => (filled, at) = (filled + count, at + count as u64),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -86,12 +95,11 @@ impl Capture {
 
     /// Stores what was printed, if anything, and says where, as records keep it.
     pub(crate) async fn keep(&self, context: &JobContext<'_>) -> Result<Option<String>, JobError> {
-        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
-        let (true, Some(location)) = (length > 0, context.output_location(self.stream)) else {
+        let (Some(file), Some(location)) = (self.file.get(), context.output_location(self.stream)) else {
             return Ok(None);
         };
         let objects = &context.site.ports.objects;
-        let stored = objects.put_file(&location, &self.file).await;
+        let stored = objects.put_file(&location, file).await;
         stored.map_err(|error| JobError::failed(format!("cannot store {location}: {error}")))?;
         Ok(Some(objects.recorded(&location)))
     }
@@ -99,8 +107,10 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        // A job may have removed it, or put something else there.
-        let _ = std::fs::remove_file(&self.path);
+        if self.file.get().is_some() {
+            // A job may have removed it, or put something else there.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 //! whatever it has started.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError};
 use pumice_system::processes::{self, Family, Survivors};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde_json::json;
 use tokio::process::Child;
 
@@ -46,7 +48,7 @@ enum Exit {
 
 /// Runs a command to its end.
 pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<Ended, JobError> {
-    let (stdout, stderr) = (Capture::new(context, "stdout")?, Capture::new(context, "stderr")?);
+    let (stdout, stderr) = (Capture::new(context, "stdout"), Capture::new(context, "stderr"));
     let place = context.temp_location();
     let objects = &context.site.ports.objects;
     if let Some(place) = &place {
@@ -117,11 +119,16 @@ async fn run_process(
         return Err(JobError::permanent("the command line is empty"));
     };
     let temp = context.work_dir.temp()?;
-    let mut process = tokio::process::Command::new(program);
+    let environment = environment(context, command, temp.path())?;
+    // Looked up here, since a program that the system must look up cannot be started by posix_spawn(3), which copies
+    // nothing of this process.
+    let found = find(program, &environment).map_err(|error| cannot_run(program, &error))?;
+    let mut process = tokio::process::Command::new(found);
     process
+        .arg0(program)
         .args(arguments)
         .env_clear()
-        .envs(environment(context, command, temp.path())?)
+        .envs(environment)
         .current_dir(context.directory().await?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -201,6 +208,28 @@ async fn see_through(
             status.map(|_| why)
         }
     }
+}
+
+/// Where a system looks for programs when nothing says so (confstr(3), `_CS_PATH`).
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// The file of a program: as it is where it has a slash, else the first in the folders of `PATH` that may be run
+/// (execvp(3)).
+fn find(program: &str, environment: &[(OsString, OsString)]) -> std::io::Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(PathBuf::from(program));
+    }
+    let path = environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+    let mut kind = std::io::ErrorKind::NotFound;
+    for folder in std::env::split_paths(path.unwrap_or(DEFAULT_PATH.as_ref())) {
+        let file = folder.join(program);
+        match access(&file, Access::EXEC_OK) {
+            Ok(()) if file.is_file() => return Ok(file),
+            Err(Errno::ACCESS) => kind = std::io::ErrorKind::PermissionDenied,
+            _ => {}
+        }
+    }
+    Err(kind.into())
 }
 
 fn cannot_run(program: &str, error: &std::io::Error) -> JobError {

@@ -4,8 +4,8 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::JobError;
 use crate::ids::RunId;
@@ -14,8 +14,10 @@ use crate::ids::RunId;
 /// until the run has ended, where the site has a place for that; all else is removed with this.
 #[derive(Debug)]
 pub struct WorkDir {
-    /// Removed at the end.
-    own: PathBuf,
+    scratch: PathBuf,
+    name: String,
+    /// Removed at the end, or kept for another invocation where nothing is in it.
+    own: OnceLock<PathBuf>,
     /// Kept for the run's other invocations.
     shared: Option<PathBuf>,
     dir: OnceLock<PathBuf>,
@@ -37,8 +39,47 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        remove_apart(&self.0);
+        // An empty one goes with the directory that it is in.
+        if !is_clean(&self.0) {
+            remove_apart(&self.0);
+        }
     }
+}
+
+/// Directories of invocations that left nothing in them, by scratch folder. To make one and remove it again for each
+/// command takes a file system longer than all else.
+static CLEAN: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
+/// Most such directories.
+const MAX_CLEAN: usize = 64;
+
+/// A clean directory of a scratch folder, if there is one.
+fn take_clean(scratch: &Path) -> Option<PathBuf> {
+    // A list of paths: whole whatever became of another holder.
+    let mut clean = CLEAN.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = clean.iter().position(|(of, _)| of == scratch)?;
+    Some(clean.swap_remove(at).1)
+}
+
+/// Keeps a directory for another invocation, if it holds nothing but empty directories that only this user can enter.
+fn keep_clean(scratch: &Path, path: &Path) -> bool {
+    let is_empty = |entry: io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| is_clean(&entry.path()));
+    if !std::fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_empty)) {
+        return false;
+    }
+    let mut clean = CLEAN.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_room = clean.len() < MAX_CLEAN;
+    if has_room {
+        clean.push((scratch.to_owned(), path.to_owned()));
+    }
+    has_room
+}
+
+/// Whether this is an empty directory as it was made.
+fn is_clean(path: &Path) -> bool {
+    let as_made =
+        |metadata: std::fs::Metadata| metadata.is_dir() && metadata.permissions().mode() & 0o7777 == 0o700;
+    std::fs::symlink_metadata(path).is_ok_and(as_made)
+        && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 impl WorkDir {
@@ -47,7 +88,8 @@ impl WorkDir {
     #[must_use]
     pub fn new(scratch: &Path, name: &str, shared: Option<PathBuf>) -> Self {
         let (dir, home, temps) = (OnceLock::new(), OnceLock::new(), AtomicU32::new(0));
-        Self { own: scratch.join(name), shared, dir, home, temps }
+        let (scratch, name, own) = (scratch.to_owned(), name.to_owned(), OnceLock::new());
+        Self { scratch, name, own, shared, dir, home, temps }
     }
 
     /// Where the steps of a run share their directory, below the site's place for that.
@@ -57,7 +99,11 @@ impl WorkDir {
     }
 
     fn base(&self) -> &Path {
-        self.shared.as_deref().unwrap_or(&self.own)
+        self.shared.as_deref().unwrap_or_else(|| self.own())
+    }
+
+    fn own(&self) -> &Path {
+        self.own.get_or_init(|| take_clean(&self.scratch).unwrap_or_else(|| self.scratch.join(&self.name)))
     }
 
     /// The directory that commands start in.
@@ -88,7 +134,7 @@ impl WorkDir {
     /// [`JobError`] when it cannot be made.
     pub fn temp(&self) -> Result<TempDir, JobError> {
         let number = self.temps.fetch_add(1, Ordering::Relaxed);
-        let path = self.own.join(format!("tmp-{number}"));
+        let path = self.own().join(format!("tmp-{number}"));
         make(&path).map(|()| TempDir(path))
     }
 
@@ -102,7 +148,11 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        remove_apart(&self.own);
+        if let Some(own) = self.own.get()
+            && !keep_clean(&self.scratch, own)
+        {
+            remove_apart(own);
+        }
     }
 }
 
@@ -216,8 +266,22 @@ mod tests {
         assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
         drop((first, second));
+        let kept = dir.to_owned();
         drop(work);
-        assert!(!folder.path().join("one").exists());
+        // It is clean: the next one has it.
+        let next = WorkDir::new(folder.path(), "two", None);
+        assert_eq!(next.path().unwrap(), kept);
+        std::fs::write(kept.join("left"), "x").unwrap();
+        let own = kept.parent().unwrap().to_owned();
+        drop(next);
+        let third = WorkDir::new(folder.path(), "three", None);
+        assert_eq!(third.path().unwrap(), folder.path().join("three/dir"));
+        std::fs::set_permissions(folder.path().join("three/dir"), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
+        drop(third);
+        let fourth = WorkDir::new(folder.path(), "four", None);
+        assert_eq!(fourth.path().unwrap(), folder.path().join("four/dir"));
+        assert_ne!(fourth.path().unwrap().parent().unwrap(), own);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A command and all that it starts.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +34,8 @@ const KILL_PATIENCE: Span = Span::from_secs(20);
 const NO_WRAP: Duration = Duration::from_secs(1);
 /// Most times a family is looked through for processes to kill when nothing may wait.
 const MAX_PASSES: usize = 200;
+/// Most children that were waited for lately which are kept in mind.
+const MAX_ENDED: usize = 128;
 /// Most looks at the newest process ids before all are looked at.
 const QUICK_LOOKS: usize = 5;
 /// Most looks for processes until none vanished meanwhile.
@@ -51,6 +53,8 @@ struct Live {
     started: u32,
     /// Children that a task waits for: they are neither orphans nor to be reaped here.
     awaited: HashSet<Pid>,
+    /// Children that were waited for lately: that they are gone tells nothing of others.
+    ended: VecDeque<Pid>,
     /// The commands that are not gone yet, and when each began, in the kernel's ticks.
     commands: HashMap<Mark, u64>,
 }
@@ -142,6 +146,7 @@ pub fn spawn(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family
         live.commands.remove(&own);
     })?;
     live.awaited.insert(root);
+    live.ended.retain(|id| *id != root);
     live.commands.insert(own, table::began(root).unwrap_or_default());
     drop(live);
     limits::restore(root);
@@ -198,7 +203,12 @@ pub struct Root(Pid);
 impl Root {
     /// It has ended and was waited for: its id may become another process's.
     pub fn was_waited_for(self) {
-        live().awaited.remove(&self.0);
+        let mut live = live();
+        live.awaited.remove(&self.0);
+        if live.ended.len() >= MAX_ENDED {
+            live.ended.pop_front();
+        }
+        live.ended.push_back(self.0);
     }
 }
 
@@ -268,8 +278,10 @@ impl Family {
             let id = id.as_raw_nonzero().get();
             id > root || root - id > root / 2
         };
-        let strangers: Vec<Pid> =
-            ids.into_iter().filter(|id| newer(id) && !live.awaited.contains(id)).collect();
+        let strangers: Vec<Pid> = ids
+            .into_iter()
+            .filter(|id| newer(id) && !live.awaited.contains(id) && !live.ended.contains(id))
+            .collect();
         let since = live.commands.get(&self.mark).copied().unwrap_or_default();
         // Others are not to wait for what is read.
         drop(live);
