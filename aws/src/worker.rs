@@ -8,6 +8,7 @@ use std::time::Duration;
 use pumice_core::engine::{Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
+use pumice_system::drain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -22,8 +23,6 @@ const HIDDEN: Duration = Duration::from_secs(300);
 const AT_FIRST: Duration = Duration::from_secs(30);
 /// How long to wait after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long attempts that were told to stop with their process may take beyond their grace: their records are written.
-const LAST: Duration = Duration::from_secs(15);
 /// Most messages taken at once (SQS: 10).
 const MAX_TAKE: usize = 10;
 
@@ -47,8 +46,8 @@ impl QueueWorker {
         Self { engine, queues: queues.hidden_for(AT_FIRST), name, slots: slots.max(1), drain, halt }
     }
 
-    /// Works until `stop`. From then on no run and no step begins; what runs may end for as long as `drain` says, or until
-    /// `kill`, and is told to stop then: its attempts are made again elsewhere, and do not count.
+    /// Works until `stop`, then drains: no run and no step begins, and running jobs get the time of `drain`, or until
+    /// `kill`, to end. Attempts that are stopped after that run again elsewhere and are not counted.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached at the start.
@@ -64,32 +63,8 @@ impl QueueWorker {
             () = worker.clone().take(first, &mut running) => {}
             () = stop => {}
         }
-        worker.end(&mut running, kill).await;
+        drain(&mut running, &worker.halt, worker.drain, Limits::default().grace.get(), kill).await;
         Ok(())
-    }
-
-    /// Waits for what runs to end, and tells what has not ended in time to stop.
-    async fn end(&self, running: &mut JoinSet<()>, kill: impl Future<Output = ()>) {
-        self.halt.rest();
-        let all = async |running: &mut JoinSet<()>| while running.join_next().await.is_some() {};
-        tokio::select! {
-            () = all(running) => return,
-            () = tokio::time::sleep(self.drain) => {}
-            () = kill => {}
-        }
-        if running.is_empty() {
-            return;
-        }
-        tracing::warn!(
-            running = running.len(),
-            "stopping what still runs; it is made again and does not count"
-        );
-        self.halt.stop();
-        if tokio::time::timeout(Limits::default().grace.get() + LAST, all(running)).await.is_err() {
-            tracing::error!(running = running.len(), "some attempts did not stop; they count as lost");
-            // Dropping the tasks kills the commands that they run.
-            running.shutdown().await;
-        }
     }
 
     async fn take(self: Arc<Self>, first: Vec<Delivery>, running: &mut JoinSet<()>) {

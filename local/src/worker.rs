@@ -9,6 +9,7 @@ use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Consumer, Delivery, StoreError};
+use pumice_system::drain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -30,8 +31,6 @@ pub const SLOTS: usize = 32;
 
 /// How long what runs may go on once the process was asked to stop, unless somebody says otherwise.
 pub const DRAIN: Duration = Duration::from_secs(30);
-/// How long attempts that were told to stop with their process may take beyond their grace: their records are written.
-const LAST: Duration = Duration::from_secs(15);
 
 /// How jobs are run.
 #[derive(Clone, Debug)]
@@ -88,7 +87,8 @@ impl Workers {
             () = self.take(&mut running) => {}
             () = async { stop.await; halt.rest(); std::future::pending().await } => {}
         }
-        drain(&mut running, &self.halt, &self.options, kill).await;
+        let Serve { drain: patience, limits, .. } = &self.options;
+        drain(&mut running, &self.halt, *patience, limits.grace.get(), kill).await;
         sweeper.abort();
         housekeeper.abort();
         Ok(())
@@ -154,28 +154,6 @@ impl Workers {
             });
         }
         Ok(())
-    }
-}
-
-/// Waits for what runs to end, and tells what has not ended in time to stop.
-async fn drain(running: &mut JoinSet<()>, halt: &Halt, options: &Serve, kill: impl Future<Output = ()>) {
-    halt.rest();
-    let all = async |running: &mut JoinSet<()>| while running.join_next().await.is_some() {};
-    tokio::select! {
-        () = all(running) => return,
-        () = tokio::time::sleep(options.drain) => {}
-        () = kill => {}
-    }
-    if running.is_empty() {
-        return;
-    }
-    tracing::warn!(running = running.len(), "stopping what still runs; it is made again and does not count");
-    halt.stop();
-    let grace = options.limits.grace.get() + LAST;
-    if tokio::time::timeout(grace, all(running)).await.is_err() {
-        tracing::error!(running = running.len(), "some attempts did not stop; they count as lost");
-        // Dropping the tasks kills the commands that they run.
-        running.shutdown().await;
     }
 }
 

@@ -2,6 +2,8 @@
 //! jobs start.
 
 mod clock;
+mod drain;
 pub mod processes;
 
 pub use clock::{SystemClock, SystemRandom};
+pub use drain::drain;

@@ -84,7 +84,7 @@ impl Counts {
         self.taken + self.existing + self.refused
     }
 
-    fn told(self) -> String {
+    fn summary(self) -> String {
         let Self { taken, existing, refused } = self;
         let mut parts = vec![format!("{taken} taken")];
         parts.extend((existing > 0).then(|| format!("{existing} there already")));
@@ -143,13 +143,13 @@ impl Taking<'_> {
         }
         self.clear();
         if let Some(message) = broken {
-            return Err(Failure::Wrong(format!("{message} ({})", self.counts.told())));
+            return Err(Failure::Wrong(format!("{message} ({})", self.counts.summary())));
         }
         if self.counts.all() == 0 {
             return Err(Failure::Wrong(format!("{} holds no request", file.display())));
         }
         if self.counts.all() > requests::BATCH || self.counts.existing > 0 {
-            note(self.global, &[self.counts.told()]);
+            note(self.global, &[self.counts.summary()]);
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Taking<'_> {
             true => "repeat the command: what was taken is not taken again",
             false => "requests that were taken are printed above; with --key NAME a file can be given again",
         };
-        Failure::Store(format!("{why} ({}; {how})", self.counts.told()))
+        Failure::Store(format!("{why} ({}; {how})", self.counts.summary()))
     }
 
     fn shows_progress(&self) -> bool {
@@ -248,9 +248,9 @@ impl Taking<'_> {
 
     fn progress(&self) {
         if self.shows_progress() {
-            tell_text(&format!("\r\x1b[K{}", self.counts.told()));
+            tell_text(&format!("\r\x1b[K{}", self.counts.summary()));
         } else if self.counts.all() % TOLD_EVERY < requests::BATCH && self.counts.all() >= TOLD_EVERY {
-            note(self.global, &[format!("so far {}", self.counts.told())]);
+            note(self.global, &[format!("so far {}", self.counts.summary())]);
         }
     }
 

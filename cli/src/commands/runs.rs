@@ -65,8 +65,8 @@ async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
         let job = rest.strip_prefix(':').map(str::to_owned);
         let query = RunQuery { job: job.clone(), limit: 1, ..RunQuery::default() };
         let none = || match &job {
-            Some(job) => Failure::Wrong(format!("there is no run of job {}", quoted(job))),
-            None => Failure::Wrong("there is no run yet".to_owned()),
+            Some(job) => Failure::Wrong(format!("job {} has no runs yet", quoted(job))),
+            None => Failure::Wrong("the realm has no runs yet: `pumice dispatch JOB` makes one".to_owned()),
         };
         return store.list(&query).await?.first().map(|run| run.key.clone()).ok_or_else(none);
     }

@@ -44,8 +44,9 @@ fn output_through_any_path_is_kept_in_order() {
 fn files_that_a_job_puts_in_the_way_of_its_output_are_not_read() {
     let pumice = Pumice::new();
     // The worker's own file is found by what writes to it.
-    let find =
-        "f=$(find \"$PUMICE_SCRATCH\" -name '*.stderr' | head -1); test -n \"$f\" || exit 9; rm -f \"$f\"";
+    // It is made with the first line that the worker reads.
+    let find = "for i in $(seq 500); do f=$(find \"$PUMICE_SCRATCH\" -name '*.stderr' | head -1); \
+        test -n \"$f\" && break; sleep 0.02; done; test -n \"$f\" || exit 9; rm -f \"$f\"";
     for (put, name) in [
         ("mkfifo \"$f\"", "a pipe"),
         ("ln -s /proc/self/environ \"$f\"", "a link"),

@@ -241,7 +241,7 @@ enum Concluded {
 fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
-        (Some(Ok(Err(error))), None) if error.is_hosts => return Concluded::Unbegun(error.message),
+        (Some(Ok(Err(error))), None) if error.host_exhausted => return Concluded::Unbegun(error.message),
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
         (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
             failure(JobError { message: format!("timed out after {limit}"), ..error })

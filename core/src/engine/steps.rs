@@ -176,7 +176,7 @@ impl Engine {
             Err(error) => Err(error),
         };
         match looked_up {
-            Err(error) if error.is_hosts => Ok(Err(Stepped::Unbegun(error.message))),
+            Err(error) if error.host_exhausted => Ok(Err(Stepped::Unbegun(error.message))),
             Err(error) => Ok(Err(Stepped::Ended(failure(error)))),
             Ok((rendered, false)) => Ok(Ok((run.clone(), rendered))),
             Ok((rendered, true)) => {

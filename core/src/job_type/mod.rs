@@ -51,21 +51,21 @@ pub struct JobError {
     pub data: Value,
     /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
     /// not count.
-    pub is_hosts: bool,
+    pub host_exhausted: bool,
 }
 
 impl JobError {
     /// A failure that another attempt may mend.
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { retryable: true, message: message.into(), data: Value::Null, is_hosts: false }
+        Self { retryable: true, message: message.into(), data: Value::Null, host_exhausted: false }
     }
 
     /// An attempt that cannot begin because of what the system says: the host's fault where it has run out of descriptors,
     /// processes, memory or disk.
     #[must_use]
     pub fn cannot_begin(message: impl Into<String>, error: &std::io::Error) -> Self {
-        Self { is_hosts: is_exhausted(error), ..Self::failed(message) }
+        Self { host_exhausted: is_exhausted(error), ..Self::failed(message) }
     }
 
     /// A failure that no attempt can mend.
