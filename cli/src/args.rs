@@ -177,6 +177,9 @@ pub(crate) struct Serve {
     pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) drain: Drain,
+    /// How long a claim holds unless it is extended; for tests, in which a server stands still for longer
+    #[arg(long, value_name = "DURATION", default_value = "5m", hide = true)]
+    pub(crate) lease: Span,
 }
 
 #[derive(Debug, Args)]

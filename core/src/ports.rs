@@ -369,8 +369,8 @@ pub trait ObjectStore: Send + Sync {
     /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be made.
-    async fn make_folder(&self, location: &str) -> Result<(), StoreError> {
+    /// What the system says when it cannot be made.
+    async fn make_folder(&self, location: &str) -> std::io::Result<()> {
         let _ = location;
         Ok(())
     }

@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<En
     let objects = &context.site.ports.objects;
     if let Some(place) = &place {
         let made = objects.make_folder(place).await;
-        made.map_err(|error| JobError::failed(format!("cannot make LAVA_S3_TMP: {error}")))?;
+        made.map_err(|error| JobError::cannot_begin(format!("cannot make LAVA_S3_TMP: {error}"), &error))?;
     }
     let ended = run_and_keep(context, &command, [&stdout, &stderr]).await;
     if let Some(place) = &place {
@@ -133,7 +133,7 @@ async fn run_process(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let started = processes::spawn(&mut process, &context.site.scratch);
+    let started = processes::spawn(process, &context.site.scratch).await;
     let (mut child, mut family) = started.map_err(|error| cannot_run(program, &error))?;
     if let (Some(bytes), Some(id)) = (command.file_size, child.id()) {
         let limited = processes::limit_file_size(id, bytes);

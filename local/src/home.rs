@@ -23,6 +23,8 @@ use crate::presence::{self, Presence};
 
 /// The file of a realm's store, in its folder.
 const STORE: &str = "pumice.db";
+/// The folder for what passes with each command, in a realm's folder.
+pub(crate) const SCRATCH: &str = "scratch";
 /// The name of a realm when none is given.
 const DEFAULT_REALM: &str = "local";
 
@@ -219,7 +221,7 @@ impl Home {
     /// Where work directories are that end with their invocation.
     #[must_use]
     pub fn scratch(&self) -> PathBuf {
-        self.path.join("scratch")
+        self.path.join(SCRATCH)
     }
 
     /// Where the directories that the steps of a run share are kept until it has ended.

@@ -14,6 +14,7 @@ mod queue;
 mod runs;
 mod schema;
 mod scratch;
+mod spare;
 mod state;
 mod stored;
 mod worker;

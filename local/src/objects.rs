@@ -11,10 +11,14 @@ use pumice_core::ids::RunId;
 use pumice_core::ports::{ObjectStore, StoreError};
 use rustix::fs::{AtFlags, CWD, linkat};
 
+use crate::home::SCRATCH;
+use crate::spare::Spare;
+
 /// Keeps objects as files: a location is a path. Records keep those below the realm's folder relative to it.
 #[derive(Clone, Debug)]
 pub struct Folders {
     home: PathBuf,
+    spare: Spare,
 }
 
 /// The path of a location, unless it leads elsewhere.
@@ -38,7 +42,7 @@ impl Folders {
     /// Objects of a realm's folder.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_owned() }
+        Self { home: home.to_owned(), spare: Spare::in_place(home.join(SCRATCH).join("spare")) }
     }
 }
 
@@ -54,12 +58,21 @@ fn make_private(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes links that a command has put in place of its folder, or of those above it that are its run's: through them its
+/// output would go elsewhere.
+fn remove_links(folder: &Path) -> io::Result<()> {
+    let Some(above) = folder.ancestors().position(is_of_a_run) else { return Ok(()) };
+    let links = folder.ancestors().take(above + 1).filter(|folder| folder.is_symlink());
+    links.map(std::fs::remove_file).collect()
+}
+
 /// Most times a folder is tried to be made.
 const MAX_TRIES: usize = 20;
 
 /// Gives an open file another name, or copies it where that cannot be.
 fn keep(file: &File, target: &Path) -> io::Result<()> {
     if let Some(folder) = target.parent() {
+        remove_links(folder)?;
         make_private(folder)?;
     }
     match std::fs::symlink_metadata(target) {
@@ -100,15 +113,17 @@ impl ObjectStore for Folders {
         self.home.join(recorded).display().to_string()
     }
 
-    async fn make_folder(&self, location: &str) -> Result<(), StoreError> {
-        make_private(checked(location)?).map_err(|error| StoreError::new(format!("{location}: {error}")))
+    async fn make_folder(&self, location: &str) -> io::Result<()> {
+        let folder = checked(location).map_err(io::Error::other)?;
+        if self.spare.give(folder) { Ok(()) } else { make_private(folder) }
     }
 
     async fn remove_empty_folder(&self, location: &str) {
         let Ok(folder) = checked(location) else { return };
-        for folder in folder.ancestors() {
+        for (above, folder) in folder.ancestors().enumerate() {
+            let is_taken = above == 0 && self.spare.take(folder);
             // It holds something, or is another user's.
-            if std::fs::remove_dir(folder).is_err() || is_of_a_run(folder) {
+            if !is_taken && std::fs::remove_dir(folder).is_err() || is_of_a_run(folder) {
                 return;
             }
         }
@@ -146,6 +161,19 @@ mod tests {
         for name in ["new/stdout", "dir/stdout", "link"] {
             folders.put_file(&location(name), &file).await.unwrap();
             assert_eq!(std::fs::read_to_string(location(name)).unwrap(), "printed", "{name}");
+        }
+        // Nor does it go elsewhere through a link in place of its folder.
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        let run = "0190a0a0-0000-7000-8000-000000000000";
+        for link in [location(run), location(&format!("{run}/1.0"))] {
+            if let Some(folder) = Path::new(&link).parent() {
+                std::fs::create_dir_all(folder).unwrap();
+            }
+            std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+            folders.put_file(&format!("{link}/stdout"), &file).await.unwrap();
+            assert_eq!(std::fs::read_to_string(format!("{link}/stdout")).unwrap(), "printed", "{link}");
+            assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "{link}");
         }
         std::fs::remove_file(&live).unwrap();
         let named = open();

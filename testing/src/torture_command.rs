@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
+use pumice_testing::torture::edge::Edge;
 use pumice_testing::torture::{Torture, pumice_beside};
 
 /// Kills `pumice serve` at random while jobs of every kind run.
@@ -13,18 +14,32 @@ pub(crate) struct TortureCommand {
     #[arg(long, default_value_t = 200)]
     kills: usize,
     /// How many jobs are asked for.
-    #[arg(long, default_value_t = 5_000)]
-    jobs: usize,
+    #[arg(long)]
+    jobs: Option<usize>,
     /// The seed of what is asked for and when it is killed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Tortures the edge of the engine instead: processes, files, outputs, restarts, hostile jobs.
+    #[arg(long)]
+    edge: bool,
+    /// How many realms are tortured so, one after the other.
+    #[arg(long, default_value_t = 1, requires = "edge")]
+    rounds: usize,
 }
+
+/// How many jobs are asked for unless somebody says otherwise.
+const JOBS: usize = 5_000;
+const EDGE_JOBS: usize = 2_000;
 
 impl TortureCommand {
     /// Does it, and says what came of it.
     pub(crate) fn run(&self) -> ExitCode {
+        if self.edge {
+            return self.edge();
+        }
         let began = Instant::now();
-        let torture = Torture { kills: self.kills, jobs: self.jobs, seed: self.seed };
+        let jobs = self.jobs.unwrap_or(JOBS);
+        let torture = Torture { kills: self.kills, jobs, seed: self.seed };
         let survived = match pumice_beside().and_then(|pumice| torture.run(&pumice)) {
             Ok(survived) => survived,
             Err(error) => {
@@ -38,7 +53,7 @@ impl TortureCommand {
         println!(
             "kills {}, jobs {}, runs {}, commands {}, crashes {}, wrong {}, {:.0} s",
             self.kills,
-            self.jobs,
+            jobs,
             survived.runs,
             survived.commands,
             survived.crashes,
@@ -46,5 +61,35 @@ impl TortureCommand {
             began.elapsed().as_secs_f64()
         );
         if survived.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn edge(&self) -> ExitCode {
+        let began = Instant::now();
+        let jobs = self.jobs.unwrap_or(EDGE_JOBS);
+        let edge = Edge { rounds: self.rounds, jobs, seed: self.seed };
+        let borne = match pumice_beside().and_then(|pumice| edge.run(&pumice)) {
+            Ok(borne) => borne,
+            Err(error) => {
+                eprintln!("torture: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        for wrong in borne.wrong.iter().take(40) {
+            println!("wrong: {wrong}");
+        }
+        if let Some(why) = &borne.left_out {
+            println!("left out: {why}");
+        }
+        let harms: String = borne.harms.iter().map(|(name, count)| format!(", {name} {count}")).collect();
+        println!(
+            "rounds {}, jobs {}, runs {}, commands {}{harms}, wrong {}, {:.0} s",
+            self.rounds,
+            self.rounds * jobs,
+            borne.runs,
+            borne.commands,
+            borne.wrong.len(),
+            began.elapsed().as_secs_f64()
+        );
+        if borne.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

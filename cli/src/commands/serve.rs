@@ -1,5 +1,6 @@
 //! `serve`: the workers of a realm's folder.
 
+use pumice_core::engine::Limits;
 use pumice_core::ports::Clock;
 use pumice_local::{Durability, Home, SystemClock, Workers};
 
@@ -25,6 +26,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         slots,
         workers: options.workers,
         drain: options.drain.drain.get(),
+        limits: Limits { lease: options.lease, ..Limits::default() },
         ..pumice_local::Serve::default()
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);

@@ -3,6 +3,7 @@
 mod action;
 mod advice;
 mod changing;
+mod clean;
 mod context;
 mod plan;
 mod registry;
@@ -14,6 +15,7 @@ mod work_dir;
 pub use action::{Action, ActionContext};
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
+pub use clean::{PRIVATE, is_clean};
 pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, kept_at, live_output};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};

@@ -4,82 +4,98 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::JobError;
+use super::{JobError, PRIVATE, is_clean};
 use crate::ids::RunId;
 
-/// The directories of one invocation, each made when it is first asked for. What the steps of a run share is kept
+/// The directories of one invocation, each made when it is first asked for. What the steps of the run share is kept
 /// until the run has ended, where the site has a place for that; all else is removed with this.
 #[derive(Debug)]
 pub struct WorkDir {
     scratch: PathBuf,
     name: String,
     /// Removed at the end, or kept for another invocation where nothing is in it.
-    own: OnceLock<PathBuf>,
+    own: OnceLock<Own>,
     /// Kept for the run's other invocations.
     shared: Option<PathBuf>,
     dir: OnceLock<PathBuf>,
     home: OnceLock<PathBuf>,
-    temps: AtomicU32,
+    /// Directories for temporary files that no command has now.
+    temps: Arc<Mutex<Vec<PathBuf>>>,
 }
 
-/// A directory of one command's own; removed when dropped.
+/// A directory of one command's own; removed when dropped, or kept for the next command where nothing is in it.
 #[derive(Debug)]
-pub struct TempDir(PathBuf);
+pub struct TempDir {
+    path: PathBuf,
+    clean: Arc<Mutex<Vec<PathBuf>>>,
+}
 
 impl TempDir {
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // An empty one goes with the directory that it is in.
-        if !is_clean(&self.0) {
-            remove_apart(&self.0);
+        if is_clean(&self.path) {
+            lock(&self.clean).push(std::mem::take(&mut self.path));
+        } else {
+            remove_apart(&self.path);
         }
     }
 }
 
+/// An invocation's directory, and the empty ones in it.
+#[derive(Debug)]
+struct Own {
+    path: PathBuf,
+    empty: Vec<PathBuf>,
+}
+
 /// Directories of invocations that left nothing in them, by scratch folder. To make one and remove it again for each
 /// command takes a file system longer than all else.
-static CLEAN: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
-/// Most such directories.
+static CLEAN: Mutex<Vec<(PathBuf, Own)>> = Mutex::new(Vec::new());
+/// Most such directories; those of a folder that is not used any more go first.
 const MAX_CLEAN: usize = 64;
 
+/// Something of which no holder leaves a part undone.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A clean directory of a scratch folder, if there is one.
-fn take_clean(scratch: &Path) -> Option<PathBuf> {
-    // A list of paths: whole whatever became of another holder.
-    let mut clean = CLEAN.lock().unwrap_or_else(PoisonError::into_inner);
-    let at = clean.iter().position(|(of, _)| of == scratch)?;
-    Some(clean.swap_remove(at).1)
+fn take_clean(scratch: &Path) -> Option<Own> {
+    let mut clean = lock(&CLEAN);
+    let at = clean.iter().rposition(|(of, _)| of == scratch)?;
+    Some(clean.remove(at).1)
 }
 
-/// Keeps a directory for another invocation, if it holds nothing but empty directories that only this user can enter.
-fn keep_clean(scratch: &Path, path: &Path) -> bool {
-    let is_empty = |entry: io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| is_clean(&entry.path()));
-    if !std::fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_empty)) {
-        return false;
+/// Keeps a directory for another invocation, if it holds nothing but empty directories as they were made; `known` are
+/// such.
+fn keep_clean(scratch: &Path, path: &Path, known: &[PathBuf]) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    let mut empty = Vec::new();
+    for entry in entries {
+        let Ok(path) = entry.map(|entry| entry.path()) else { return false };
+        if !known.contains(&path) && !is_clean(&path) {
+            return false;
+        }
+        empty.push(path);
     }
-    let mut clean = CLEAN.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_room = clean.len() < MAX_CLEAN;
-    if has_room {
-        clean.push((scratch.to_owned(), path.to_owned()));
+    let mut clean = lock(&CLEAN);
+    if clean.len() >= MAX_CLEAN {
+        // It is in a folder that goes with the process.
+        let Some(at) = clean.iter().position(|(of, _)| of != scratch) else { return false };
+        clean.remove(at);
     }
-    has_room
-}
-
-/// Whether this is an empty directory as it was made.
-fn is_clean(path: &Path) -> bool {
-    let as_made =
-        |metadata: std::fs::Metadata| metadata.is_dir() && metadata.permissions().mode() & 0o7777 == 0o700;
-    std::fs::symlink_metadata(path).is_ok_and(as_made)
-        && std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+    clean.push((scratch.to_owned(), Own { path: path.to_owned(), empty }));
+    true
 }
 
 impl WorkDir {
@@ -87,8 +103,8 @@ impl WorkDir {
     /// where that is given. Nothing is made yet.
     #[must_use]
     pub fn new(scratch: &Path, name: &str, shared: Option<PathBuf>) -> Self {
-        let (dir, home, temps) = (OnceLock::new(), OnceLock::new(), AtomicU32::new(0));
-        let (scratch, name, own) = (scratch.to_owned(), name.to_owned(), OnceLock::new());
+        let (dir, home, own, temps) = <_>::default();
+        let (scratch, name) = (scratch.to_owned(), name.to_owned());
         Self { scratch, name, own, shared, dir, home, temps }
     }
 
@@ -99,11 +115,31 @@ impl WorkDir {
     }
 
     fn base(&self) -> &Path {
-        self.shared.as_deref().unwrap_or_else(|| self.own())
+        self.shared.as_deref().unwrap_or_else(|| &self.own().path)
     }
 
-    fn own(&self) -> &Path {
-        self.own.get_or_init(|| take_clean(&self.scratch).unwrap_or_else(|| self.scratch.join(&self.name)))
+    fn own(&self) -> &Own {
+        self.own.get_or_init(|| {
+            let own = take_clean(&self.scratch);
+            let own = own.unwrap_or_else(|| Own { path: self.scratch.join(&self.name), empty: Vec::new() });
+            let is_temp = |path: &&PathBuf| {
+                path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMP))
+            };
+            lock(&self.temps).extend(own.empty.iter().filter(is_temp).cloned());
+            own
+        })
+    }
+
+    /// One of the directories, made unless it is there.
+    fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> Result<&'a Path, JobError> {
+        if let Some(path) = known.get() {
+            return Ok(path);
+        }
+        let path = self.base().join(name);
+        if self.shared.is_some() || !self.own().empty.contains(&path) {
+            make(&path)?;
+        }
+        Ok(known.get_or_init(|| path))
     }
 
     /// The directory that commands start in.
@@ -111,7 +147,7 @@ impl WorkDir {
     /// # Errors
     /// [`JobError`] when it cannot be made.
     pub fn path(&self) -> Result<&Path, JobError> {
-        made(&self.dir, || self.base().join("dir"))
+        self.made(&self.dir, "dir")
     }
 
     /// The directory that commands start in, if it was asked for before.
@@ -125,17 +161,28 @@ impl WorkDir {
     /// # Errors
     /// [`JobError`] when it cannot be made.
     pub fn home(&self) -> Result<&Path, JobError> {
-        made(&self.home, || self.base().join("home"))
+        self.made(&self.home, "home")
     }
 
-    /// A new directory for the temporary files of one command.
+    /// An empty directory for the temporary files of one command.
     ///
     /// # Errors
     /// [`JobError`] when it cannot be made.
     pub fn temp(&self) -> Result<TempDir, JobError> {
-        let number = self.temps.fetch_add(1, Ordering::Relaxed);
-        let path = self.own().join(format!("tmp-{number}"));
-        make(&path).map(|()| TempDir(path))
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let own = self.own();
+        let known = lock(&self.temps).pop();
+        let path = match known {
+            Some(path) => path,
+            None => {
+                // Numbers are never used again: a directory passes from one invocation to others.
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let path = own.path.join(format!("{TEMP}{number}"));
+                make(&path)?;
+                path
+            }
+        };
+        Ok(TempDir { path, clean: self.temps.clone() })
     }
 
     /// Removes what the steps of the run share: it has ended.
@@ -149,27 +196,21 @@ impl WorkDir {
 impl Drop for WorkDir {
     fn drop(&mut self) {
         if let Some(own) = self.own.get()
-            && !keep_clean(&self.scratch, own)
+            && !keep_clean(&self.scratch, &own.path, &lock(&self.temps))
         {
-            remove_apart(own);
+            remove_apart(&own.path);
         }
     }
 }
 
-fn made(known: &OnceLock<PathBuf>, path: impl FnOnce() -> PathBuf) -> Result<&Path, JobError> {
-    if let Some(path) = known.get() {
-        return Ok(path);
-    }
-    let path = path();
-    make(&path)?;
-    Ok(known.get_or_init(|| path))
-}
+/// How the names of directories for temporary files begin.
+const TEMP: &str = "tmp-";
 
 /// Makes a directory that only this user can enter, and those above it.
 fn make(path: &Path) -> Result<(), JobError> {
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(PRIVATE)
         .create(path)
         .map_err(|error| JobError::cannot_begin(format!("cannot make a work directory: {error}"), &error))
 }

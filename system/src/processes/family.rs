@@ -36,8 +36,8 @@ const NO_WRAP: Duration = Duration::from_secs(1);
 const MAX_PASSES: usize = 200;
 /// Most children that were waited for lately which are kept in mind.
 const MAX_ENDED: usize = 128;
-/// Most looks at the newest process ids before all are looked at.
-const QUICK_LOOKS: usize = 5;
+/// Most ids newer than a command's that are looked at one by one before all processes are looked at.
+const MAX_NEWER: i32 = 512;
 /// Most looks for processes until none vanished meanwhile.
 const MAX_LOOKS: usize = 20;
 
@@ -57,6 +57,8 @@ struct Live {
     ended: VecDeque<Pid>,
     /// The commands that are not gone yet, and when each began, in the kernel's ticks.
     commands: HashMap<Mark, u64>,
+    /// The command that is being started: its process is there before it is awaited.
+    starting: Option<Mark>,
 }
 
 impl Live {
@@ -124,20 +126,25 @@ pub struct Family {
     gone: bool,
 }
 
-/// Starts a command of the jobs of a scratch folder, in a process group of its own.
-///
-/// # Errors
-/// What the system says when it cannot be started.
-pub fn spawn(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family)> {
+/// Starts a command of the jobs of a scratch folder, in a process group of its own. Only one is started at a time: this
+/// process has its mark for so long.
+pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family)> {
     guard::watch_over(scratch);
     command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
-    let mut live = live();
-    let own = live.new_mark(scratch);
+    let own = {
+        // Those who look for processes do not wait until it has started.
+        let mut live = live();
+        let own = live.new_mark(scratch);
+        live.starting = Some(own);
+        own
+    };
     command.env(MARK_VARIABLE, own.to_text());
     let marked = Marked::set(own);
     let spawned = command.spawn();
     let is_marked = marked.is_some();
     drop(marked);
+    let mut live = live();
+    live.starting = None;
     let started = spawned.and_then(|child| {
         let root = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Ok((child, root.ok_or_else(|| io::Error::other("the command has no process id"))?))
@@ -257,45 +264,47 @@ impl Family {
         }
     }
 
-    /// Whether a look at the newest process ids tells that the command left nothing.
+    /// Whether a look at the ids that are newer than the command's tells that it left nothing.
     fn is_surely_gone(&self) -> bool {
-        (0..QUICK_LOOKS).find_map(|_| self.looks_gone()).unwrap_or(false)
-    }
-
-    /// The same at one look; `None` when something vanished meanwhile, which may have started another.
-    fn looks_gone(&self) -> Option<bool> {
-        if !self.is_marked || self.started.elapsed() > NO_WRAP {
-            return Some(false);
+        if !self.is_marked || self.started.elapsed() > NO_WRAP || live().awaited.contains(&self.root) {
+            return false;
         }
         let root = self.root.as_raw_nonzero().get();
-        let ids = table::ids();
-        let live = live();
-        if live.awaited.contains(&self.root) {
-            return Some(false);
+        let mut seen = root;
+        loop {
+            let Some(newest) = table::newest() else { return false };
+            if newest == seen {
+                return true;
+            }
+            // Ids that began anew after the highest, or too many.
+            if newest < seen || newest - root > MAX_NEWER {
+                return false;
+            }
+            // In this order: what has gone by now has started nothing but what comes after it.
+            if (seen + 1..=newest).filter_map(Pid::from_raw).any(|id| self.may_be(id)) {
+                return false;
+            }
+            seen = newest;
         }
-        // Ids begin anew after the highest: what is far below may be newer too.
-        let newer = |id: &Pid| {
-            let id = id.as_raw_nonzero().get();
-            id > root || root - id > root / 2
+    }
+
+    /// Whether something of the command may have this id.
+    fn may_be(&self, id: Pid) -> bool {
+        let since = {
+            let live = live();
+            if live.awaited.contains(&id) || live.ended.contains(&id) {
+                return false;
+            }
+            live.commands.get(&self.mark).copied().unwrap_or_default()
         };
-        let strangers: Vec<Pid> = ids
-            .into_iter()
-            .filter(|id| newer(id) && !live.awaited.contains(id) && !live.ended.contains(id))
-            .collect();
-        let since = live.commands.get(&self.mark).copied().unwrap_or_default();
-        // Others are not to wait for what is read.
-        drop(live);
-        let own = rustix::process::getpid();
-        for id in strangers.into_iter().filter(|id| *id != own) {
-            match table::process_since(id, since) {
-                Some(process) if process.began < since => {}
-                Some(process) if self::live().is_of(&process, self.mark) => return Some(false),
-                Some(_) => {}
-                None if reap_orphan(id) => {}
-                None => return None,
+        match table::process_since(id, since) {
+            Some(process) if process.began < since || table::is_own_thread(id) => false,
+            Some(process) => live().is_of(&process, self.mark),
+            None => {
+                reap_orphan(id);
+                false
             }
         }
-        Some(true)
     }
 
     /// The ids of all that is alive of it.
@@ -381,18 +390,18 @@ fn reap_orphans(alive: &[Process]) {
     }
 }
 
-/// Waits for a process that has ended, if it is an orphan of a command; tells whether it is a zombie, so that it can start
-/// nothing more.
-fn reap_orphan(id: Pid) -> bool {
-    let Some((parent, group)) = table::zombie(id) else { return false };
+/// Waits for a process that has ended, if it is an orphan of a command.
+fn reap_orphan(id: Pid) {
+    let Some((parent, group)) = table::zombie(id) else { return };
+    // The one that is being started is waited for by another thread in a moment.
+    let is_starting = |live: &Live| live.starting.is_some_and(|mark| table::mark(id).is_none_or(|own| own == mark));
     let live = live();
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let adopts = ADOPTS.load(Ordering::Relaxed);
-    if adopts && parent == own && group != own_group() && !live.awaited.contains(&id) {
+    if adopts && parent == own && group != own_group() && !live.awaited.contains(&id) && !is_starting(&live) {
         // Another thread may have done so.
         let _ = waitpid(Some(id), WaitOptions::NOHANG);
     }
-    true
 }
 
 /// The process group of this process.

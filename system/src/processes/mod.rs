@@ -4,16 +4,18 @@ mod family;
 mod guard;
 mod limits;
 mod mark;
+mod starter;
 mod table;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans, spawn};
+pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
 pub use guard::{GUARD, run_guard, use_guard};
 pub use limits::{limit_file_size, raise_limits};
 use mark::Place;
+pub use starter::spawn;
 
 /// Kills what the jobs of a scratch folder left running when their process was killed, and waits until it is gone,
 /// so that no job runs beside its own repetition. Only for a caller that knows that no other process runs jobs in

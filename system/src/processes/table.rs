@@ -1,6 +1,8 @@
 //! The system's processes, as `/proc` shows them (proc(5)).
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
@@ -31,6 +33,17 @@ pub(super) fn ids() -> Vec<Pid> {
     numbers.filter_map(Pid::from_raw).collect()
 }
 
+/// The id that was given last to a process or a thread (proc(5), `/proc/loadavg`).
+pub(super) fn newest() -> Option<i32> {
+    let text = read_short("/proc/loadavg".as_ref())?;
+    text.split_whitespace().last()?.parse().ok()
+}
+
+/// Whether this is the id of a thread of this process.
+pub(super) fn is_own_thread(id: Pid) -> bool {
+    PathBuf::from(format!("/proc/self/task/{}", id.as_raw_nonzero())).exists()
+}
+
 /// All processes that are alive.
 pub(super) fn processes() -> Vec<Process> {
     ids().into_iter().filter_map(process).collect()
@@ -43,9 +56,9 @@ pub(super) fn process(id: Pid) -> Option<Process> {
 
 /// The same, unless it began before that: then it is no concern, and its mark is not read.
 pub(super) fn process_since(id: Pid, since: u64) -> Option<Process> {
-    let Stat { state, parent, group, began } = stat(id)?;
-    let mark = if began >= since { mark(id) } else { None };
-    (!matches!(state, 'Z' | 'X')).then_some(Process { id, parent, mark, began, group })
+    let found = stat(id).filter(|found| !found.has_ended())?;
+    let mark = if found.began >= since { mark(id) } else { None };
+    Some(Process { id, parent: found.parent, mark, began: found.began, group: found.group })
 }
 
 /// When a process began, in the kernel's ticks since the machine started.
@@ -55,7 +68,7 @@ pub(super) fn began(id: Pid) -> Option<u64> {
 
 /// Whether a process has ended and waits for its parent; then, its parent and its process group.
 pub(super) fn zombie(id: Pid) -> Option<(i32, i32)> {
-    stat(id).filter(|stat| stat.state == 'Z').map(|stat| (stat.parent, stat.group))
+    stat(id).filter(Stat::has_ended).map(|stat| (stat.parent, stat.group))
 }
 
 /// The mark of a process; `None` also for one that is gone or a zombie.
@@ -86,19 +99,39 @@ struct Stat {
     state: char,
     parent: i32,
     group: i32,
+    threads: u32,
     began: u64,
 }
 
-/// How many fields after the process group the time is that a process began.
-const TO_BEGAN: usize = 16;
+impl Stat {
+    /// Whether nothing of it runs any more: a process whose first thread has ended looks like a zombie while others go on.
+    fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
+    }
+}
+
+/// What a short file of `/proc` holds, read at once.
+fn read_short(path: &Path) -> Option<String> {
+    let mut bytes = [0; MAX_SHORT];
+    let count = File::open(path).ok()?.read(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
+}
+
+/// Longest short file, in bytes: some 50 numbers and a name.
+const MAX_SHORT: usize = 2048;
+
+/// How many fields lie between the process group and the number of threads, and between that and the time that a process
+/// began.
+const TO_THREADS: usize = 14;
+const TO_BEGAN: usize = 1;
 
 /// Reads the fields behind the name, which stands in brackets and may hold anything.
 fn stat(id: Pid) -> Option<Stat> {
-    let bytes = std::fs::read(of(id).join("stat")).ok()?;
-    let end = bytes.iter().rposition(|byte| *byte == b')')?;
-    let rest = String::from_utf8_lossy(bytes.get(end + 1..)?).into_owned();
+    let text = read_short(&of(id).join("stat"))?;
+    let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(Stat { state, parent, group, began: fields.nth(TO_BEGAN)?.parse().ok()? })
+    let threads = fields.nth(TO_THREADS)?.parse().ok()?;
+    Some(Stat { state, parent, group, threads, began: fields.nth(TO_BEGAN)?.parse().ok()? })
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::prng::Prng;
 
-fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
+pub(super) fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
     let mut job =
         json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload });
     if let (Some(job), Value::Object(more)) = (job.as_object_mut(), more) {

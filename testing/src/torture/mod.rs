@@ -1,12 +1,12 @@
 //! The real thing, killed: `pumice serve` dies by SIGKILL again and again while jobs of every kind
 //! run; then every run must have ended, once.
 
+pub mod edge;
 mod jobs;
 mod marks;
+mod server;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use pumice_core::request::DispatchRequest;
 use pumice_local::{Durability, Home};
 
 use crate::prng::Prng;
+use crate::torture::server::Server;
 
 /// How long the last `serve` may take to finish what is left.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -69,7 +70,7 @@ impl Torture {
         let mut chance = Prng::new(self.seed);
         let mut accepted = Vec::new();
         for kill in 0..self.kills {
-            let server = Server::start(pumice, home.path())?;
+            let server = Server::start(pumice, home.path(), &[])?;
             let until = Instant::now() + Duration::from_millis(20 + chance.below(230));
             let share = self.jobs * (kill + 1) / self.kills;
             while accepted.len() < share {
@@ -78,7 +79,7 @@ impl Torture {
             tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
             server.kill()?;
         }
-        let last = Server::start(pumice, home.path())?;
+        let last = Server::start(pumice, home.path(), &[])?;
         let began = Instant::now();
         let left = || async {
             let database = home.database();
@@ -134,38 +135,6 @@ async fn dispatch(dispatcher: &Dispatcher, chance: &mut Prng) -> Result<RunKey, 
         Some(Ok(accepted)) => Ok(RunKey::root(accepted.run_id)),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("a request had no outcome".to_owned()),
-    }
-}
-
-/// A `serve` in a process of its own.
-struct Server(Child);
-
-impl Server {
-    fn start(pumice: &Path, home: &Path) -> Result<Self, String> {
-        let mut child = Command::new(pumice)
-            .arg("serve")
-            .arg("--home")
-            .arg(home)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", pumice.display()))?;
-        let stderr = child.stderr.take().ok_or("no stderr")?;
-        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-        let mut told = Vec::new();
-        while let Some(line) = lines.next() {
-            if line.contains("serving") {
-                // What it has to say must be read, or it would wait for that.
-                std::thread::spawn(move || lines.count());
-                return Ok(Self(child));
-            }
-            told.push(line);
-        }
-        Err(format!("serve did not come up: {}", told.join("\n")))
-    }
-
-    fn kill(mut self) -> Result<(), String> {
-        self.0.kill().and_then(|()| self.0.wait()).map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -1,0 +1,65 @@
+//! The thread that starts commands.
+//!
+//! Whoever starts a process stands still until that has become its command (vfork(2)): not a thread that has other runs to
+//! see to. One thread, because this process has a command's mark while it starts it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::family::{self, Family};
+
+type Started = io::Result<(Child, Family)>;
+
+/// A command to start.
+struct Order {
+    command: Command,
+    scratch: PathBuf,
+    /// The runtime that is to wait for it.
+    runtime: Handle,
+    done: oneshot::Sender<Started>,
+}
+
+/// Starts a command of the jobs of a scratch folder, in a process group of its own.
+///
+/// # Errors
+/// What the system says when it cannot be started.
+pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Family)> {
+    let (done, started) = oneshot::channel();
+    order(Order { command, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;
+    started.await.map_err(io::Error::other)?
+}
+
+/// Gives an order to the thread, and starts that where there is none.
+fn order(mut order: Order) -> io::Result<()> {
+    static STARTER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
+    // The end of a channel: whole whatever became of another holder.
+    let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(orders) = &*starter {
+        match orders.send(order) {
+            Ok(()) => return Ok(()),
+            // The thread has panicked.
+            Err(mpsc::SendError(unsent)) => order = unsent,
+        }
+    }
+    let (orders, taken) = mpsc::channel();
+    std::thread::Builder::new().name("starter".to_owned()).spawn(move || carry_out(&taken))?;
+    let sent = orders.send(order).map_err(io::Error::other);
+    *starter = Some(orders);
+    sent
+}
+
+fn carry_out(orders: &mpsc::Receiver<Order>) {
+    for Order { mut command, scratch, runtime, done } in orders {
+        let _runtime = runtime.enter();
+        if let Err(Ok((child, family))) = done.send(family::start(&mut command, &scratch)) {
+            // Nobody waits for it any more: all of it is killed, while its process still has its id.
+            drop(family);
+            drop(child);
+        }
+    }
+}

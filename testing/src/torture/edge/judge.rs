@@ -1,0 +1,183 @@
+//! What must hold once all is done.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pumice_core::job_type::kept_at;
+use pumice_core::ports::{RunQuery, RunStore};
+use pumice_core::run::{Run, Status};
+
+use super::harm::Harm;
+use super::{Borne, Round, expected};
+
+/// Most runs whose output is read through the command, too.
+const MAX_READ: usize = 10;
+
+/// Judges a round.
+pub(super) async fn judge(round: &Round, borne: &mut Borne) -> Result<(), String> {
+    let store = |error: pumice_core::ports::StoreError| error.to_string();
+    let query = RunQuery { children: true, limit: usize::MAX, ..RunQuery::default() };
+    let runs = round.home.database().list(&query).await.map_err(store)?;
+    let marks = std::fs::read_to_string(round.marks()).map_err(|error| error.to_string())?;
+    let mut executions = HashMap::<&str, usize>::new();
+    for line in marks.lines() {
+        *executions.entry(line).or_default() += 1;
+    }
+    borne.runs += runs.len();
+    borne.commands += marks.lines().count();
+    let mut wrong = Vec::new();
+    let known: HashMap<_, _> = runs.iter().map(|run| (&run.key, run)).collect();
+    for (key, job) in &round.accepted {
+        if !known.contains_key(key) {
+            wrong.push(format!("run {key} of {job} was accepted and is gone"));
+        }
+    }
+    for run in &runs {
+        wrong.extend(Judged { round, run }.judge(&mut executions));
+    }
+    wrong.extend(executions.iter().map(|(mark, count)| format!("{mark} ran {count} times and is in no record")));
+    wrong.extend(read_back(round, &runs)?);
+    wrong.extend(left_over(round));
+    for letter in round.home.database().dead_letters().await.map_err(store)? {
+        wrong.push(format!("a dead letter: {}", letter.reason));
+    }
+    borne.wrong.extend(wrong.into_iter().map(|wrong| format!("round {}: {wrong}", round.number)));
+    Ok(())
+}
+
+/// A record, held against what its job must have left.
+struct Judged<'a> {
+    round: &'a Round,
+    run: &'a Run,
+}
+
+impl Judged<'_> {
+    fn judge(&self, executions: &mut HashMap<&str, usize>) -> Vec<String> {
+        let run = self.run;
+        let what = format!("{} {}", run.job_id, run.key);
+        if !run.status.is_end() || run.due_at.is_some() || run.lease.is_some() {
+            return vec![format!("{what} is not done with: {}", run.status)];
+        }
+        let mut wrong = Vec::new();
+        if run.crashes as usize > self.round.times(Harm::Kill) {
+            wrong.push(format!("{what} lost {} workers", run.crashes));
+        }
+        let is_command = run.job_type == "cmd";
+        if is_command {
+            wrong.extend(self.executions(executions).into_iter().map(|wrong| format!("{what} {wrong}")));
+        }
+        if run.job_id.as_str().starts_with("bad-") {
+            return wrong;
+        }
+        if run.status != Status::Complete {
+            wrong.push(format!("{what} is {}: {:?}", run.status, run.reason));
+        } else if is_command {
+            wrong.extend(self.kept().into_iter().map(|wrong| format!("{what} {wrong}")));
+        }
+        wrong
+    }
+
+    /// The place of an attempt below the folder for temporary files, and how its script names it.
+    fn id(&self, attempt: u32) -> (String, String) {
+        let place = |attempt| kept_at("", &self.run.job_id, &self.run.key, attempt).trim_start_matches('/').to_owned();
+        let seen = if self.run.job_id.as_str() == "keep" { place(1) } else { place(attempt) };
+        (place(attempt), format!("{seen} {attempt}"))
+    }
+
+    /// No attempt was made more often than it was lost.
+    fn executions(&self, executions: &mut HashMap<&str, usize>) -> Vec<String> {
+        let run = self.run;
+        let allowed = 1 + run.crashes as usize + self.round.times(Harm::Halt);
+        let mut wrong = Vec::new();
+        for attempt in 1..=run.attempt {
+            let (_, id) = self.id(attempt);
+            let count = executions.remove(id.as_str()).unwrap_or(0);
+            if count > allowed {
+                wrong.push(format!("ran {count} times, of which {allowed} are allowed: {id}"));
+            }
+            if count == 0 && run.status == Status::Complete && attempt == run.attempt {
+                wrong.push("is complete and never ran".to_owned());
+            }
+        }
+        wrong
+    }
+
+    /// What is kept of each attempt is what its script printed.
+    fn kept(&self) -> Vec<String> {
+        let run = self.run;
+        let usual = expected::attempts(run.job_id.as_str());
+        let was_full = self.round.times(Harm::Disk) > 0;
+        let mut wrong = Vec::new();
+        if run.attempt != usual && !was_full {
+            wrong.push(format!("took {} attempts", run.attempt));
+        }
+        // What a failed attempt printed while the disk was full is lost.
+        let first = if was_full { run.attempt } else { 1 };
+        for attempt in first..=run.attempt {
+            let (place, id) = self.id(attempt);
+            let left = expected::left(run, attempt, &id);
+            let folder = self.round.home.path().join("temp").join(&place);
+            wrong.extend(differs(&folder.join("stdout"), &left.stdout));
+            wrong.extend(differs(&folder.join("stderr"), &left.stderr));
+            let kept = self.round.home.path().join("temp").join(id.rsplit_once(' ').map_or("", |(kept, _)| kept));
+            let files = left.files.iter().filter(|_| attempt == run.attempt);
+            wrong.extend(files.filter_map(|(name, text)| differs(&kept.join(name), text.as_bytes())));
+        }
+        for output in run.result["output"].as_array().into_iter().flatten() {
+            for stream in ["stdout", "stderr"] {
+                let Some(place) = output[stream].as_str() else { continue };
+                if !self.round.home.path().join(place).is_file() {
+                    wrong.push(format!("promises {place}, which is not there"));
+                }
+            }
+        }
+        wrong
+    }
+}
+
+/// How a file differs from what it must hold; nothing printed makes no file.
+fn differs(path: &Path, expected: &[u8]) -> Option<String> {
+    let found = match std::fs::read(path) {
+        Ok(found) => found,
+        Err(_) if expected.is_empty() => return None,
+        Err(error) => return Some(format!("has no {}: {error}", path.display())),
+    };
+    let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+    (found != expected).then(|| {
+        format!("{} holds {} bytes {:?}, not {} bytes {:?}", path.display(), found.len(), short(&found), expected.len(), short(expected))
+    })
+}
+
+/// `runs output` shows what is kept.
+fn read_back(round: &Round, runs: &[Run]) -> Result<Vec<String>, String> {
+    let mut wrong = Vec::new();
+    let whole = |run: &&Run| run.job_id.as_str() == "print" && !run.is_child() && run.attempt == 1;
+    for run in runs.iter().filter(whole).filter(|run| run.status == Status::Complete).take(MAX_READ) {
+        let printed = Command::new(&round.pumice)
+            .args(["runs", "output", run.key.as_str(), "--home"])
+            .arg(round.home.path())
+            .output()
+            .map_err(|error| error.to_string())?;
+        let id = Judged { round, run }.id(1).1;
+        let left = expected::left(run, 1, &id);
+        if printed.stdout != left.stdout || printed.stderr != left.stderr {
+            wrong.push(format!("runs output of {} does not show what is kept", run.key));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Nothing is left of commands that have ended, and nothing was made elsewhere.
+fn left_over(round: &Round) -> Vec<String> {
+    let home = round.home.path();
+    let held = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path().display().to_string()).collect::<Vec<_>>()
+    };
+    [round.outside(), home.join("work"), home.join("scratch/live")]
+        .into_iter()
+        .flat_map(held)
+        .map(|path| format!("{path} is left"))
+        .collect()
+}
