@@ -108,13 +108,13 @@ impl Objects {
 
 #[async_trait]
 impl ObjectStore for Objects {
-    async fn put_file(&self, location: &str, file: &File) -> Result<(), StoreError> {
+    async fn put_file(&self, location: &str, file: &File) -> std::io::Result<()> {
         // By the descriptor, since the file's name may stand for another file by now; as a path, since what is read
         // from one can be sent again after a failure.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let body = ByteStream::from_path(path).await;
-        let body = body.map_err(|error| StoreError::new(format!("an output file: {error}")))?;
-        self.put(location, body).await
+        let body = body.map_err(|error| std::io::Error::other(format!("an output file: {error}")))?;
+        self.put(location, body).await.map_err(std::io::Error::other)
     }
 
     async fn put_folder(&self, location: &str, folder: &Path) -> Result<(), StoreError> {
@@ -122,7 +122,7 @@ impl ObjectStore for Objects {
             (folder.to_owned(), |error| StoreError::new(format!("{}: {error}", folder.display())));
         let packing = tokio::task::spawn_blocking(move || folders::pack(&from)).await;
         let archive = packing.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
-        self.put_file(location, &archive).await
+        self.put_file(location, &archive).await.map_err(failed)
     }
 
     async fn get_folder(&self, location: &str, folder: &Path) -> Result<bool, StoreError> {

@@ -341,7 +341,10 @@ pub trait Consumer: Send + Sync {
 pub trait ObjectStore: Send + Sync {
     /// Keeps what a local file holds at a location: `s3://bucket/key`, or a path when embedded. The open file counts,
     /// whatever has become of its name.
-    async fn put_file(&self, location: &str, file: &std::fs::File) -> Result<(), StoreError>;
+    ///
+    /// # Errors
+    /// What the system says, where it is to say it: a host that has run out of something may have it again later.
+    async fn put_file(&self, location: &str, file: &std::fs::File) -> std::io::Result<()>;
     /// The location as records keep it: one that is still right when the realm is moved.
     fn recorded(&self, location: &str) -> String {
         location.to_owned()

@@ -8,13 +8,26 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use pumice_core::job_type::{JobContext, JobError, live_output};
+use pumice_core::duration::Span;
+use pumice_core::job_type::{JobContext, JobError, is_exhausted, live_output};
+use pumice_core::ports::Clock;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
+
+/// How long a stream waits for a host that has run out of disk or descriptors, while its command waits too. One that has
+/// filled much of the disk itself gives way to others.
+const PATIENCE: Span = Span::from_mins(1);
+const SHORT_PATIENCE: Span = Span::from_secs(5);
+/// How much is much, in bytes.
+const MUCH: u64 = 1024 * 1024;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One of a command's output streams.
 pub(crate) struct Capture {
@@ -22,18 +35,27 @@ pub(crate) struct Capture {
     path: PathBuf,
     /// Made when something is printed.
     file: OnceLock<Arc<File>>,
+    clock: Arc<dyn Clock>,
+    /// Whether something was read that is not written yet.
+    pending: AtomicBool,
 }
 
 impl Capture {
     /// A stream of this attempt.
     pub(crate) fn new(context: &JobContext<'_>, stream: &'static str) -> Self {
         let path = live_output(&context.site.scratch, &context.run.key, context.run.attempt, stream);
-        Self { stream, path, file: OnceLock::new() }
+        let clock = context.site.ports.clock.clone();
+        Self { stream, path, file: OnceLock::new(), clock, pending: AtomicBool::new(false) }
     }
 
     /// The name of the stream.
     pub(crate) fn stream(&self) -> &'static str {
         self.stream
+    }
+
+    /// Whether something was read that is not written yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Writes down what comes out of the command until no process can write any more. What cannot be written is read
@@ -47,28 +69,46 @@ impl Capture {
             if from.read_buf(&mut chunk).await? == 0 {
                 return outcome;
             }
-            if outcome.is_err() {
-                continue;
+            if outcome.is_ok() {
+                self.pending.store(true, Ordering::Relaxed);
+                outcome = self.write(&mut chunk).await;
+                self.pending.store(false, Ordering::Relaxed);
             }
-            let (known, path) = (self.file.get().cloned(), self.path.clone());
-            // A disk may take its time, and this thread has others to see to.
-            let written = tokio::task::spawn_blocking(move || {
-                let file = match known {
-                    Some(file) => file,
-                    None => match create(&path) {
-                        Ok(file) => Arc::new(file),
-                        Err(error) => return (chunk, Err(error)),
-                    },
-                };
-                let written = io::Write::write_all(&mut &*file, &chunk);
-                (chunk, written.map(|()| file))
-            });
-            let (read, written) = written.await.map_err(io::Error::other)?;
-            chunk = read;
-            outcome = written.map(|file| {
-                self.file.get_or_init(|| file);
-            });
         }
+    }
+
+    /// Writes all of a chunk to the file. While the host has run out of something it is tried again.
+    async fn write(&self, chunk: &mut Vec<u8>) -> io::Result<()> {
+        let began = self.clock.now();
+        loop {
+            let (known, path, mut rest) =
+                (self.file.get().cloned(), self.path.clone(), std::mem::take(chunk));
+            // A disk may take its time, and this thread has others to see to.
+            let writing = tokio::task::spawn_blocking(move || {
+                let file = match known.map_or_else(|| create(&path).map(Arc::new), Ok) {
+                    Ok(file) => file,
+                    Err(error) => return (rest, None, Err(error)),
+                };
+                let written = write_all(&file, &mut rest);
+                (rest, Some(file), written)
+            });
+            let (rest, file, written) = writing.await.map_err(io::Error::other)?;
+            *chunk = rest;
+            if let Some(file) = file {
+                self.file.get_or_init(|| file);
+            }
+            match written {
+                Err(error) if is_exhausted(&error) && self.clock.now() - began < self.patience().delta() => {
+                    self.clock.sleep_until(self.clock.now() + PAUSE).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn patience(&self) -> Span {
+        let length = self.file.get().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len());
+        if length > MUCH { SHORT_PATIENCE } else { PATIENCE }
     }
 
     /// The last bytes as text.
@@ -99,9 +139,16 @@ impl Capture {
             return Ok(None);
         };
         let objects = &context.site.ports.objects;
-        let stored = objects.put_file(&location, file).await;
-        stored.map_err(|error| JobError::failed(format!("cannot store {location}: {error}")))?;
-        Ok(Some(objects.recorded(&location)))
+        let began = self.clock.now();
+        loop {
+            match objects.put_file(&location, file).await {
+                Ok(()) => return Ok(Some(objects.recorded(&location))),
+                Err(error) if is_exhausted(&error) && self.clock.now() - began < self.patience().delta() => {
+                    self.clock.sleep_until(self.clock.now() + PAUSE).await;
+                }
+                Err(error) => return Err(JobError::failed(format!("cannot store {location}: {error}"))),
+            }
+        }
     }
 }
 
@@ -112,6 +159,19 @@ impl Drop for Capture {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Writes bytes to the end of a file, and takes away those that were written.
+fn write_all(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match io::Write::write(&mut file, bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => drop(bytes.drain(..count)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Makes a file that did not exist, which every write goes to the end of.

@@ -52,7 +52,7 @@ fn open(file: &Path) -> Result<Take<File>, JobError> {
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(file);
     let opened = opened.map_err(|error| match error.raw_os_error() {
         Some(ELOOP) => failed("is a link; a foreach reads regular files only".to_owned()),
-        _ => failed(error.to_string()),
+        _ => JobError::cannot_begin(format!("{}: {error}", file.display()), &error),
     })?;
     let metadata = opened.metadata().map_err(|error| failed(error.to_string()))?;
     if !metadata.is_file() || is_kernels(&opened) {

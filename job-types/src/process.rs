@@ -155,7 +155,15 @@ async fn run_process(
         match select(std::pin::pin!(seeing), recording.as_mut()).await {
             Either::Left((exit, recording)) => {
                 // Whatever could write is gone; a process that cannot be killed is not waited for.
-                let late = clock.sleep_until(clock.now() + LAST_OUTPUT.delta());
+                let late = async {
+                    loop {
+                        clock.sleep_until(clock.now() + LAST_OUTPUT.delta()).await;
+                        // What was read is written, or the stream says why not.
+                        if !stdout.is_pending() && !stderr.is_pending() {
+                            return;
+                        }
+                    }
+                };
                 let recorded = match select(recording, std::pin::pin!(late)).await {
                     Either::Left((recorded, _)) => recorded,
                     Either::Right(_) => Ok(()),

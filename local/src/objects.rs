@@ -62,8 +62,8 @@ fn make_private(folder: &Path) -> io::Result<()> {
 /// output would go elsewhere.
 fn remove_links(folder: &Path) -> io::Result<()> {
     let Some(above) = folder.ancestors().position(is_of_a_run) else { return Ok(()) };
-    let links = folder.ancestors().take(above + 1).filter(|folder| folder.is_symlink());
-    links.map(std::fs::remove_file).collect()
+    let mut links = folder.ancestors().take(above + 1).filter(|folder| folder.is_symlink());
+    links.try_for_each(std::fs::remove_file)
 }
 
 /// Most times a folder is tried to be made.
@@ -95,13 +95,12 @@ fn keep(file: &File, target: &Path) -> io::Result<()> {
 
 #[async_trait]
 impl ObjectStore for Folders {
-    async fn put_file(&self, location: &str, file: &File) -> Result<(), StoreError> {
-        let target = checked(location)?.to_owned();
-        let failed = |error: io::Error| StoreError::new(format!("{location}: {error}"));
-        let file = file.try_clone().map_err(failed)?;
+    async fn put_file(&self, location: &str, file: &File) -> io::Result<()> {
+        let target = checked(location).map_err(io::Error::other)?.to_owned();
+        let file = file.try_clone()?;
         // A file that must be copied may be large.
         let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
-        kept.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)
+        kept.map_err(io::Error::other)?
     }
 
     fn recorded(&self, location: &str) -> String {

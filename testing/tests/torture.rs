@@ -1,5 +1,6 @@
-//! A short form of the torture test; the long one is `pumice-testing torture`.
+//! Short forms of the torture tests; the long ones are `pumice-testing torture` and `pumice-testing torture --edge`.
 
+use pumice_testing::torture::edge::Edge;
 use pumice_testing::torture::{Torture, pumice_beside};
 
 #[test]
@@ -8,4 +9,20 @@ fn serve_killed_again_and_again_finishes_everything_once() {
     let survived = Torture { kills: 20, jobs: 400, seed: 1 }.run(&pumice).expect("carried out");
     assert_eq!(survived.wrong, Vec::<String>::new(), "{survived:?}");
     assert!(survived.runs > 400 && survived.commands > 100 && survived.crashes > 0, "{survived:?}");
+}
+
+#[test]
+fn edge_of_the_engine_bears_whatever_is_done_to_it() {
+    let pumice = pumice_beside().expect("the command");
+    let borne = Edge { rounds: 3, jobs: 150, seed: 1 }.run(&pumice).expect("carried out");
+    assert_eq!(borne.wrong, Vec::<String>::new(), "{borne:?}");
+    if let Some(why) = &borne.left_out {
+        eprintln!("left out: {why}");
+    }
+    let done = |name: &str| borne.harms.get(name).copied().unwrap_or(0);
+    for name in ["stops", "halts", "kills", "freezes", "descriptors"] {
+        assert!(done(name) > 0, "no {name}: {borne:?}");
+    }
+    assert!(borne.left_out.is_some() || done("full disks") > 0, "{borne:?}");
+    assert!(borne.runs > 450 && borne.commands > 400, "{borne:?}");
 }

@@ -27,11 +27,11 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         workers: options.workers,
         drain: options.drain.drain.get(),
         limits: Limits { lease: options.lease, ..Limits::default() },
-        ..pumice_local::Serve::default()
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
-    tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
+    // Whoever reads the next line may ask at once.
     let (stop, kill) = asked_to_stop()?;
+    tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
     supervisor::serving();
     let stop = async {
         stop.await;

@@ -29,6 +29,10 @@ fn ways(sleep: &str) -> Vec<(&'static str, String)> {
         ("nohup", format!("nohup setsid {sleep} >/dev/null 2>&1 &")),
         ("stopped", format!("(setsid sh -c 'kill -STOP $$; {sleep}' &)")),
     ];
+    if std::process::Command::new("python3").arg("--version").output().is_ok() {
+        // Its first thread ends, so that it looks like a zombie, and another goes on.
+        ways.push(("thread", format!("setsid python3 -c 'import ctypes, subprocess, threading; threading.Thread(target=lambda: subprocess.run(\"{sleep}\".split())).start(); ctypes.CDLL(None).pthread_exit(None)' &")));
+    }
     if std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
         ways.push(("other user", format!("(setsid su -s /bin/sh nobody -c 'cd /; {sleep}' &)")));
     }
@@ -198,4 +202,52 @@ fn two_commands_at_once_end_only_their_own() {
     wait_until(|| shown(&pumice, &one)["status"] == "complete");
     assert_eq!(pumice.run(&["runs", "output", &one]).out, "there\n");
     assert!(!is_alive(&second));
+}
+
+/// The guard of a server, once it does nothing about a signal that asks it to end.
+fn guard_of(server: &crate::pumice::Server) -> String {
+    const TERM: u64 = 1 << (15 - 1);
+    let parent = server.0.id().to_string();
+    let mut guard = String::new();
+    wait_until(|| {
+        let found = std::process::Command::new("pgrep")
+            .args(["-P", &parent, "-f", "__guard"])
+            .output()
+            .expect("pgrep");
+        guard = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+        let status = std::fs::read_to_string(format!("/proc/{guard}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
+        caught.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & TERM != 0)
+    });
+    guard
+}
+
+#[test]
+fn guard_outlives_signals_and_is_replaced_when_killed() {
+    for (signals, again) in [(&["TERM", "INT", "HUP"][..], false), (&["KILL"], true)] {
+        let pumice = Pumice::new();
+        let sleep = long_sleep();
+        let jobs =
+            json!([shell("a", &format!("(env -i setsid /bin/{sleep} &) ; sleep 100")), shell("b", "true")]);
+        pumice.write("jobs.json", jobs.to_string());
+        assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+        let mut server = pumice.serve();
+        dispatched(&pumice, "a");
+        wait_until(|| is_alive(&sleep));
+        let guard = guard_of(&server);
+        for signal in signals {
+            let sent =
+                std::process::Command::new("kill").args(["-s", signal, &guard]).status().expect("kill");
+            assert!(sent.success());
+        }
+        if again {
+            // The next command brings another.
+            let run = dispatched(&pumice, "b");
+            wait_until(|| shown(&pumice, &run)["status"] == "complete");
+            assert_ne!(guard_of(&server), guard);
+        }
+        server.0.kill().expect("killed");
+        server.0.wait().expect("gone");
+        wait_until(|| !is_alive(&sleep));
+    }
 }

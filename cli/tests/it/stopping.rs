@@ -182,3 +182,13 @@ fn supervisor_is_told_that_the_server_is_up_and_that_it_ends() {
     told("STOPPING=1");
     assert_eq!(server.end(), 0);
 }
+
+#[test]
+fn server_that_is_asked_to_stop_as_soon_as_it_serves_ends_well() {
+    let pumice = Pumice::new();
+    for _ in 0..5 {
+        let server = pumice.serve();
+        server.signal("TERM");
+        assert_eq!(server.end(), 0);
+    }
+}

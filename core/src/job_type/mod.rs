@@ -92,7 +92,8 @@ impl JobError {
 }
 
 /// Whether the system has run out of something (errno(3): EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC, EDQUOT).
-fn is_exhausted(error: &std::io::Error) -> bool {
+#[must_use]
+pub fn is_exhausted(error: &std::io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     use std::io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};

@@ -41,10 +41,16 @@ const MAX_NEWER: i32 = 512;
 /// Most looks for processes until none vanished meanwhile.
 const MAX_LOOKS: usize = 20;
 
-/// Processes that could not be killed.
+/// Processes that could not be killed, or not be looked for.
 #[derive(Debug, thiserror::Error)]
-#[error("processes {0:?} of the command cannot be killed; a dead disk or network may hold them")]
-pub struct Survivors(Vec<i32>);
+pub enum Survivors {
+    /// They are there.
+    #[error("processes {0:?} of the command cannot be killed; a dead disk or network may hold them")]
+    Alive(Vec<i32>),
+    /// They may be there.
+    #[error("cannot look for processes that the command has left: {0}")]
+    Unknown(io::Error),
+}
 
 /// What this process has started.
 #[derive(Default)]
@@ -241,17 +247,21 @@ impl Family {
         let mut asked: HashSet<Pid> = HashSet::new();
         loop {
             let members = self.members().await;
-            if members.is_empty() {
-                self.leave();
-                return Ok(());
-            }
             let now = clock.now();
+            let survivors = match &members {
+                Ok(members) if members.is_empty() => {
+                    self.leave();
+                    return Ok(());
+                }
+                Ok(members) => Survivors::Alive(members.iter().map(|id| id.as_raw_nonzero().get()).collect()),
+                Err(error) => Survivors::Unknown(io::Error::new(error.kind(), error.to_string())),
+            };
             if now >= giving_up {
                 // To look again would find the same.
                 self.leave();
-                return Err(Survivors(members.iter().map(|id| id.as_raw_nonzero().get()).collect()));
+                return Err(survivors);
             }
-            for member in members {
+            for member in members.unwrap_or_default() {
                 if now >= killing {
                     signal(member, Signal::KILL);
                 } else if asked.insert(member) {
@@ -298,20 +308,21 @@ impl Family {
             live.commands.get(&self.mark).copied().unwrap_or_default()
         };
         match table::process_since(id, since) {
-            Some(process) if process.began < since || table::is_own_thread(id) => false,
-            Some(process) => live().is_of(&process, self.mark),
-            None => {
+            Ok(Some(process)) if process.began < since || table::is_own_thread(id) => false,
+            Ok(Some(process)) => live().is_of(&process, self.mark),
+            Ok(None) => {
                 reap_orphan(id);
                 false
             }
+            Err(_) => true,
         }
     }
 
     /// The ids of all that is alive of it.
-    async fn members(&self) -> Vec<Pid> {
+    async fn members(&self) -> io::Result<Vec<Pid>> {
         let (root, mark) = (self.root, self.mark);
         // There may be many processes, and this thread has others to see to.
-        tokio::task::spawn_blocking(move || members_of(root, mark)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || members_of(root, mark)).await.map_err(io::Error::other)?
     }
 
     fn leave(&mut self) {
@@ -330,11 +341,12 @@ impl Drop for Family {
             let _ = kill_process_group(self.root, Signal::KILL);
         }
         for _ in 0..MAX_PASSES {
-            let members = members_of(self.root, self.mark);
-            if members.is_empty() {
-                break;
+            match members_of(self.root, self.mark) {
+                Ok(members) if members.is_empty() => break,
+                Ok(members) => members.into_iter().for_each(|id| signal(id, Signal::KILL)),
+                // The next look may see them.
+                Err(_) => {}
             }
-            members.into_iter().for_each(|id| signal(id, Signal::KILL));
             std::thread::sleep(Duration::from_millis(1));
         }
         self.leave();
@@ -343,25 +355,28 @@ impl Drop for Family {
 }
 
 /// What is alive of a command: what has its mark, and what stands below any of it.
-fn members_of(root: Pid, mark: Mark) -> Vec<Pid> {
+fn members_of(root: Pid, mark: Mark) -> io::Result<Vec<Pid>> {
     for _ in 0..MAX_LOOKS {
-        let (members, is_sure) = look_for_members(root, mark);
+        let (members, is_sure) = look_for_members(root, mark)?;
         if is_sure || !members.is_empty() {
-            return members;
+            return Ok(members);
         }
     }
-    Vec::new()
+    Ok(Vec::new())
 }
 
 /// What is alive of a command at one look, and whether all that was there could be looked at: what vanished meanwhile may
 /// have started another.
-fn look_for_members(root: Pid, mark: Mark) -> (Vec<Pid>, bool) {
-    let ids = table::ids();
-    let count = ids.len();
-    let processes: Vec<Process> = ids.iter().copied().filter_map(table::process).collect();
-    let zombies = ids.iter().filter(|id| table::zombie(**id).is_some()).count();
-    let is_sure = processes.len() + zombies >= count;
-    reap_orphans(&processes);
+fn look_for_members(root: Pid, mark: Mark) -> io::Result<(Vec<Pid>, bool)> {
+    let mut processes = Vec::new();
+    let mut is_sure = true;
+    for id in table::ids()? {
+        match table::process(id)? {
+            Some(process) => processes.push(process),
+            None if table::zombie(id)?.is_some() => reap_orphan(id),
+            None => is_sure = false,
+        }
+    }
     let mut members: HashSet<Pid> = {
         let live = live();
         // Another process may have the id of a command that has ended.
@@ -376,25 +391,19 @@ fn look_for_members(root: Pid, mark: Mark) -> (Vec<Pid>, bool) {
         };
         let more: Vec<Pid> = processes.iter().filter(below).map(|process| process.id).collect();
         if more.is_empty() {
-            return (members.into_iter().collect(), is_sure);
+            return Ok((members.into_iter().collect(), is_sure));
         }
         members.extend(more);
     }
 }
 
-/// Waits for orphans that have ended: nothing else does.
-fn reap_orphans(alive: &[Process]) {
-    let alive: HashSet<Pid> = alive.iter().map(|process| process.id).collect();
-    for id in table::ids().into_iter().filter(|id| !alive.contains(id)) {
-        reap_orphan(id);
-    }
-}
-
-/// Waits for a process that has ended, if it is an orphan of a command.
+/// Waits for a process that has ended, if it is an orphan of a command: nothing else does.
 fn reap_orphan(id: Pid) {
-    let Some((parent, group)) = table::zombie(id) else { return };
+    let Ok(Some((parent, group))) = table::zombie(id) else { return };
     // The one that is being started is waited for by another thread in a moment.
-    let is_starting = |live: &Live| live.starting.is_some_and(|mark| table::mark(id).is_none_or(|own| own == mark));
+    let is_starting = |live: &Live| {
+        live.starting.is_some_and(|mark| !matches!(table::mark(id), Ok(Some(other)) if other != mark))
+    };
     let live = live();
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let adopts = ADOPTS.load(Ordering::Relaxed);
@@ -420,7 +429,11 @@ pub(super) fn kill_all(is_left: &dyn Fn(Pid, Option<Mark>) -> bool) -> usize {
     let own = rustix::process::getpid();
     let mut killed = HashSet::new();
     for _ in 0..MAX_PASSES {
-        let all = table::processes();
+        let Ok(all) = table::processes() else {
+            // This process has run out of something for a moment.
+            std::thread::sleep(POLL);
+            continue;
+        };
         let left: Vec<Pid> =
             all.iter().filter(|p| p.id != own && is_left(p.id, p.mark)).map(|process| process.id).collect();
         if left.is_empty() {

@@ -1,9 +1,10 @@
 //! The system's processes, as `/proc` shows them (proc(5)).
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use pumice_core::job_type::is_exhausted;
 use rustix::process::Pid;
 
 use super::mark::Mark;
@@ -27,15 +28,21 @@ pub(super) struct Process {
 }
 
 /// The ids of all processes; none where there is no `/proc`.
-pub(super) fn ids() -> Vec<Pid> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+///
+/// # Errors
+/// What the system says when `/proc` is there and cannot be read.
+pub(super) fn ids() -> io::Result<Vec<Pid>> {
+    let entries = match std::fs::read_dir("/proc") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(Pid::from_raw).collect()
+    Ok(numbers.filter_map(Pid::from_raw).collect())
 }
 
 /// The id that was given last to a process or a thread (proc(5), `/proc/loadavg`).
 pub(super) fn newest() -> Option<i32> {
-    let text = read_short("/proc/loadavg".as_ref())?;
+    let text = read_short("/proc/loadavg".as_ref()).ok()?;
     text.split_whitespace().last()?.parse().ok()
 }
 
@@ -45,48 +52,67 @@ pub(super) fn is_own_thread(id: Pid) -> bool {
 }
 
 /// All processes that are alive.
-pub(super) fn processes() -> Vec<Process> {
-    ids().into_iter().filter_map(process).collect()
+///
+/// # Errors
+/// What the system says when it cannot let them be looked at.
+pub(super) fn processes() -> io::Result<Vec<Process>> {
+    ids()?.into_iter().filter_map(|id| process(id).transpose()).collect()
 }
 
 /// The process with this id, unless it is gone or a zombie.
-pub(super) fn process(id: Pid) -> Option<Process> {
+///
+/// # Errors
+/// What the system says when it cannot let it be looked at.
+pub(super) fn process(id: Pid) -> io::Result<Option<Process>> {
     process_since(id, 0)
 }
 
 /// The same, unless it began before that: then it is no concern, and its mark is not read.
-pub(super) fn process_since(id: Pid, since: u64) -> Option<Process> {
-    let found = stat(id).filter(|found| !found.has_ended())?;
-    let mark = if found.began >= since { mark(id) } else { None };
-    Some(Process { id, parent: found.parent, mark, began: found.began, group: found.group })
+pub(super) fn process_since(id: Pid, since: u64) -> io::Result<Option<Process>> {
+    let Some(found) = stat(id)?.filter(|found| !found.has_ended()) else { return Ok(None) };
+    let mark = if found.began >= since { mark(id)? } else { None };
+    Ok(Some(Process { id, parent: found.parent, mark, began: found.began, group: found.group }))
 }
 
 /// When a process began, in the kernel's ticks since the machine started.
 pub(super) fn began(id: Pid) -> Option<u64> {
-    stat(id).map(|stat| stat.began)
+    stat(id).ok().flatten().map(|stat| stat.began)
 }
 
 /// Whether a process has ended and waits for its parent; then, its parent and its process group.
-pub(super) fn zombie(id: Pid) -> Option<(i32, i32)> {
-    stat(id).filter(Stat::has_ended).map(|stat| (stat.parent, stat.group))
+pub(super) fn zombie(id: Pid) -> io::Result<Option<(i32, i32)>> {
+    Ok(stat(id)?.filter(Stat::has_ended).map(|stat| (stat.parent, stat.group)))
 }
 
 /// The mark of a process; `None` also for one that is gone or a zombie.
-pub(super) fn mark(id: Pid) -> Option<Mark> {
-    mark_in_limits(id).or_else(|| mark_in_environment(id))
+pub(super) fn mark(id: Pid) -> io::Result<Option<Mark>> {
+    Ok(match mark_in_limits(id)? {
+        None => mark_in_environment(id)?,
+        found => found,
+    })
 }
 
-fn mark_in_limits(id: Pid) -> Option<Mark> {
-    let limits = std::fs::read_to_string(of(id).join("limits")).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
-    Mark::from_limit(line.split_whitespace().next()?.parse().ok()?)
+fn mark_in_limits(id: Pid) -> io::Result<Option<Mark>> {
+    let Some(limits) = unless_gone(std::fs::read_to_string(of(id).join("limits")))? else { return Ok(None) };
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max file locks"));
+    Ok(line.and_then(|line| Mark::from_limit(line.split_whitespace().next()?.parse().ok()?)))
 }
 
-fn mark_in_environment(id: Pid) -> Option<Mark> {
-    let environ = std::fs::read(of(id).join("environ")).ok()?;
+fn mark_in_environment(id: Pid) -> io::Result<Option<Mark>> {
+    let Some(environ) = unless_gone(std::fs::read(of(id).join("environ")))? else { return Ok(None) };
     let mut entries = environ.split(|byte| *byte == 0);
-    let value = entries.find_map(|entry| entry.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    Mark::from_limit(u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()?)
+    let value = entries.find_map(|entry| entry.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="));
+    let number = value.and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
+    Ok(number.and_then(Mark::from_limit))
+}
+
+/// What was read of a process, unless it is gone or another user's. That this process has run out of something says
+/// nothing of the other one, and is an error.
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if is_exhausted(&error) => Err(error),
+        read => Ok(read.ok()),
+    }
 }
 
 /// The folder of a process in `/proc`.
@@ -104,6 +130,16 @@ struct Stat {
 }
 
 impl Stat {
+    /// Reads the fields behind the name, which stands in brackets and may hold anything.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let threads = fields.nth(TO_THREADS)?.parse().ok()?;
+        Some(Self { state, parent, group, threads, began: fields.nth(TO_BEGAN)?.parse().ok()? })
+    }
+
     /// Whether nothing of it runs any more: a process whose first thread has ended looks like a zombie while others go on.
     fn has_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X') && self.threads <= 1
@@ -111,10 +147,10 @@ impl Stat {
 }
 
 /// What a short file of `/proc` holds, read at once.
-fn read_short(path: &Path) -> Option<String> {
+fn read_short(path: &Path) -> io::Result<String> {
     let mut bytes = [0; MAX_SHORT];
-    let count = File::open(path).ok()?.read(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
+    let count = File::open(path)?.read(&mut bytes)?;
+    Ok(String::from_utf8_lossy(bytes.get(..count).unwrap_or_default()).into_owned())
 }
 
 /// Longest short file, in bytes: some 50 numbers and a name.
@@ -125,13 +161,28 @@ const MAX_SHORT: usize = 2048;
 const TO_THREADS: usize = 14;
 const TO_BEGAN: usize = 1;
 
-/// Reads the fields behind the name, which stands in brackets and may hold anything.
-fn stat(id: Pid) -> Option<Stat> {
-    let text = read_short(&of(id).join("stat"))?;
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    let threads = fields.nth(TO_THREADS)?.parse().ok()?;
-    Some(Stat { state, parent, group, threads, began: fields.nth(TO_BEGAN)?.parse().ok()? })
+fn stat(id: Pid) -> io::Result<Option<Stat>> {
+    let text = unless_gone(read_short(&of(id).join("stat")))?;
+    Ok(text.and_then(|text| Stat::parse(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_whose_first_thread_ended_goes_on_while_it_has_others() {
+        let stat = |state: char, threads: u32| {
+            let text = format!(
+                "4711 (a) b) {state} 1 4711 4711 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 {threads} 0 98765 0 0"
+            );
+            Stat::parse(&text).unwrap()
+        };
+        let found = stat('S', 1);
+        assert_eq!((found.parent, found.group, found.threads, found.began), (1, 4711, 1, 98765));
+        let ended = [('S', 1), ('Z', 1), ('Z', 2), ('X', 1), ('Z', 0)]
+            .map(|(state, threads)| stat(state, threads).has_ended());
+        assert_eq!(ended, [false, true, false, true, true]);
+        assert!(Stat::parse("4711 (sh) S 1").is_none());
+    }
 }

@@ -225,10 +225,9 @@ impl Consumer for Memory {
 
 #[async_trait]
 impl ObjectStore for Memory {
-    async fn put_file(&self, location: &str, mut file: &std::fs::File) -> Result<(), StoreError> {
+    async fn put_file(&self, location: &str, mut file: &std::fs::File) -> std::io::Result<()> {
         let mut bytes = Vec::new();
-        let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
-        read.map_err(|error| StoreError::new(format!("{location}: {error}")))?;
+        file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
         self.tables().objects.insert(location.to_owned(), bytes);
         Ok(())
     }

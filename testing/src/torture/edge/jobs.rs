@@ -47,14 +47,16 @@ fn command(id: &str, script: String, more: Value) -> Value {
 fn ways(sleep: &str) -> [String; 8] {
     [
         format!("{sleep} & setsid {sleep} &"),
-        format!("timeout 500 sh -c '{sleep}' & bash -c 'set -m; {sleep} & disown'"),
+        format!("timeout 500 sh -c '{sleep}' 2>/dev/null & bash -c 'set -m; {sleep} & disown'"),
         format!("(setsid sh -c '{sleep} &' &)"),
         format!("(env -i setsid /bin/sh -c 'cd /; {sleep} &' &)"),
         format!("nohup setsid {sleep} >/dev/null 2>&1 & (setsid sh -c 'kill -STOP $$; {sleep}' &)"),
         // As another user, where this is root; else as the same.
         format!("(setsid su -s /bin/sh nobody -c 'cd /; {sleep}' 2>/dev/null || setsid {sleep}) &"),
         format!("i=0; while [ $i -lt 30 ]; do (setsid {sleep} &) ; i=$((i+1)); done"),
-        format!("(setsid sh -c 'trap \"\" TERM HUP INT; cd /; {sleep}; {sleep}' >/dev/null 2>&1 </dev/null &)"),
+        format!(
+            "(setsid sh -c 'trap \"\" TERM HUP INT; cd /; {sleep}; {sleep}' >/dev/null 2>&1 </dev/null &)"
+        ),
     ]
 }
 
@@ -90,11 +92,17 @@ fn honest(place: &Place<'_>) -> Vec<Value> {
         ),
         command(
             "add",
-            own("cp data two.new; echo \"$LAVA_RUN_ID\" >> two.new; mv two.new two; echo \"added $id\"; test \"$TRY\" -ge 2"),
+            own(
+                "cp data two.new; echo \"$LAVA_RUN_ID\" >> two.new; mv two.new two; echo \"added $id\"; test \"$TRY\" -ge 2",
+            ),
             json!({}),
         ),
         command("total", own("cat \"$HOME/note\" two; echo \"total $id\""), json!({})),
-        command("put", own("echo \"$N $LAVA_RUN_ID\" > \"new.$N\"; mv \"new.$N\" \"item.$N\"; echo \"put $id\""), json!({})),
+        command(
+            "put",
+            own("echo \"$N $LAVA_RUN_ID\" > \"new.$N\"; mv \"new.$N\" \"item.$N\"; echo \"put $id\""),
+            json!({}),
+        ),
         command("get", own("cat \"item.$N\"; echo \"got $id\""), json!({})),
         job("flow", "chain", json!(["make", "add", "total"]), json!({})),
         job("pair", "chain", json!(["put", "get"]), json!({})),
@@ -105,7 +113,12 @@ fn honest(place: &Place<'_>) -> Vec<Value> {
             json!({ "parameters": { "workers": 2, "foreach": { "type": "range", "stop": ITEMS, "name": "n" } } }),
         ),
         job("twice", "chain", json!(["print", "print"]), json!({})),
-        job("graph", "dag", json!({ "keep": ["print"], "retry": ["print"] }), json!({ "parameters": { "workers": 2 } })),
+        job(
+            "graph",
+            "dag",
+            json!({ "keep": ["print"], "retry": ["print"] }),
+            json!({ "parameters": { "workers": 2 } }),
+        ),
     ];
     jobs.extend(ways(place.sleep).iter().enumerate().map(|(number, way)| {
         command(&format!("fork-{number}"), own(&format!("{way}\necho \"forked $id\"")), json!({}))

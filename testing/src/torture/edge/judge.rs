@@ -36,7 +36,9 @@ pub(super) async fn judge(round: &Round, borne: &mut Borne) -> Result<(), String
     for run in &runs {
         wrong.extend(Judged { round, run }.judge(&mut executions));
     }
-    wrong.extend(executions.iter().map(|(mark, count)| format!("{mark} ran {count} times and is in no record")));
+    wrong.extend(
+        executions.iter().map(|(mark, count)| format!("{mark} ran {count} times and is in no record")),
+    );
     wrong.extend(read_back(round, &runs)?);
     wrong.extend(left_over(round));
     for letter in round.home.database().dead_letters().await.map_err(store)? {
@@ -64,6 +66,7 @@ impl Judged<'_> {
             wrong.push(format!("{what} lost {} workers", run.crashes));
         }
         let is_command = run.job_type == "cmd";
+        let before = wrong.len();
         if is_command {
             wrong.extend(self.executions(executions).into_iter().map(|wrong| format!("{what} {wrong}")));
         }
@@ -75,12 +78,19 @@ impl Judged<'_> {
         } else if is_command {
             wrong.extend(self.kept().into_iter().map(|wrong| format!("{what} {wrong}")));
         }
+        if wrong.len() > before {
+            let log: Vec<String> =
+                run.log.entries.iter().map(|entry| format!("{} {}", entry.status, entry.info)).collect();
+            wrong.push(format!("{what} has the log {log:?} and the result {}", run.result));
+        }
         wrong
     }
 
     /// The place of an attempt below the folder for temporary files, and how its script names it.
     fn id(&self, attempt: u32) -> (String, String) {
-        let place = |attempt| kept_at("", &self.run.job_id, &self.run.key, attempt).trim_start_matches('/').to_owned();
+        let place = |attempt| {
+            kept_at("", &self.run.job_id, &self.run.key, attempt).trim_start_matches('/').to_owned()
+        };
         let seen = if self.run.job_id.as_str() == "keep" { place(1) } else { place(attempt) };
         (place(attempt), format!("{seen} {attempt}"))
     }
@@ -120,8 +130,14 @@ impl Judged<'_> {
             let folder = self.round.home.path().join("temp").join(&place);
             wrong.extend(differs(&folder.join("stdout"), &left.stdout));
             wrong.extend(differs(&folder.join("stderr"), &left.stderr));
-            let kept = self.round.home.path().join("temp").join(id.rsplit_once(' ').map_or("", |(kept, _)| kept));
-            let files = left.files.iter().filter(|_| attempt == run.attempt);
+            let kept =
+                self.round.home.path().join("temp").join(id.rsplit_once(' ').map_or("", |(kept, _)| kept));
+            let last = format!("{attempt}.txt");
+            // What an attempt that failed for want of room has written is not promised.
+            let is_promised = |name: &str| {
+                attempt == run.attempt && (!was_full || run.job_id.as_str() != "keep" || name == last)
+            };
+            let files = left.files.iter().filter(|(name, _)| is_promised(name));
             wrong.extend(files.filter_map(|(name, text)| differs(&kept.join(name), text.as_bytes())));
         }
         for output in run.result["output"].as_array().into_iter().flatten() {
@@ -145,7 +161,14 @@ fn differs(path: &Path, expected: &[u8]) -> Option<String> {
     };
     let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
     (found != expected).then(|| {
-        format!("{} holds {} bytes {:?}, not {} bytes {:?}", path.display(), found.len(), short(&found), expected.len(), short(expected))
+        format!(
+            "{} holds {} bytes {:?}, not {} bytes {:?}",
+            path.display(),
+            found.len(),
+            short(&found),
+            expected.len(),
+            short(expected)
+        )
     })
 }
 
@@ -168,13 +191,19 @@ fn read_back(round: &Round, runs: &[Run]) -> Result<Vec<String>, String> {
     Ok(wrong)
 }
 
+/// Whether directories that the steps of a run share are there.
+pub(super) fn has_shared(round: &Round) -> bool {
+    !held(round.home.path().join("work")).is_empty()
+}
+
+fn held(folder: PathBuf) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path().display().to_string()).collect()
+}
+
 /// Nothing is left of commands that have ended, and nothing was made elsewhere.
 fn left_over(round: &Round) -> Vec<String> {
     let home = round.home.path();
-    let held = |folder: PathBuf| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path().display().to_string()).collect::<Vec<_>>()
-    };
     [round.outside(), home.join("work"), home.join("scratch/live")]
         .into_iter()
         .flat_map(held)

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(400);
 const LEASE: &str = "3s";
 /// How long a killed server's commands may take to be ended by its guard.
 const GUARDING: Duration = Duration::from_secs(20);
+/// How long a server may take to remove what an earlier one left.
+const CLEARING: Duration = Duration::from_secs(10);
 /// The longest line, where there is a disk for it and in a small form, in bytes.
 const LONG_LINE: u64 = 1_000_000_000;
 const SHORT_LINE: u64 = 10_000_000;
@@ -98,8 +100,9 @@ struct Round {
     chance: Prng,
     /// A name of the program of this round's own: whatever runs under it was started here.
     pumice: PathBuf,
-    folder: tempfile::TempDir,
+    /// In the folder: it goes first.
     disk: Option<SmallDisk>,
+    folder: tempfile::TempDir,
     home: Home,
     dispatcher: Dispatcher,
     harms: Vec<Harm>,
@@ -133,7 +136,8 @@ impl Round {
         let home = Home::open(&place.join("realm"), None, true, Durability::Normal).await;
         let home = home.map_err(|error| error.to_string())?;
         let sleep = format!("sleep 4{}{number:04}", std::process::id());
-        let line = if disk.is_none() && edge.jobs >= FULL && chance.below(4) == 0 { LONG_LINE } else { SHORT_LINE };
+        let line =
+            if disk.is_none() && edge.jobs >= FULL && chance.below(4) == 0 { LONG_LINE } else { SHORT_LINE };
         let marks = folder.path().join("marks");
         let place = jobs::Place { marks: &marks, outside: &outside, sleep: &sleep, line };
         home.database().put_jobs(jobs::all(&place)?, false).await.map_err(|error| error.to_string())?;
@@ -141,7 +145,21 @@ impl Round {
         let dispatcher = Dispatcher::new(home.site().await.map_err(|error| error.to_string())?, registry);
         let harms = harms.into_iter().filter(|harm| *harm != Harm::Disk || disk.is_some()).collect();
         let (accepted, server, done) = (Vec::new(), None, Vec::new());
-        Ok(Self { edge, number, chance, pumice: own, folder, disk, home, dispatcher, harms, sleep, accepted, server, done })
+        Ok(Self {
+            edge,
+            number,
+            chance,
+            pumice: own,
+            disk,
+            folder,
+            home,
+            dispatcher,
+            harms,
+            sleep,
+            accepted,
+            server,
+            done,
+        })
     }
 
     fn marks(&self) -> PathBuf {
@@ -236,7 +254,7 @@ impl Round {
                 self.heard(&server, borne);
                 server.kill()?;
                 if self.chance.below(2) == 0 {
-                    self.guarded(borne).await;
+                    self.guarded("was killed", borne).await;
                 }
                 return Ok(());
             }
@@ -247,7 +265,7 @@ impl Round {
                     pause(Duration::from_millis(50)).await;
                     server.signal(Signal::TERM)?;
                 }
-                self.ended(&mut server, borne);
+                self.ended(&mut server, borne).await;
                 return Ok(());
             }
             Harm::Freeze => {
@@ -279,22 +297,23 @@ impl Round {
     }
 
     /// Waits for the end of a server that was asked to.
-    fn ended(&self, server: &mut Server, borne: &mut Borne) {
+    async fn ended(&self, server: &mut Server, borne: &mut Borne) {
         let status = server.end();
         self.heard(server, borne);
         if status != Some(0) {
             let log = server.log();
             let last = log.iter().rev().take(5).rev().map(String::as_str).collect::<Vec<_>>().join("\n");
-            borne.wrong.push(format!("round {}: a server that was stopped ended with {status:?}: {last}", self.number));
+            borne.wrong.push(format!(
+                "round {}: a server that was stopped ended with {status:?}: {last}",
+                self.number
+            ));
         }
-        let alive = leftovers::alive(&self.pumice, &self.sleep);
-        if !alive.is_empty() {
-            borne.wrong.push(format!("round {}: alive after a clean stop: {alive:?}", self.number));
-        }
+        // Its guard ends a moment later.
+        self.guarded("was stopped", borne).await;
     }
 
     /// A killed server's guard ends its commands, and itself.
-    async fn guarded(&self, borne: &mut Borne) {
+    async fn guarded(&self, after: &str, borne: &mut Borne) {
         let began = Instant::now();
         loop {
             let alive = leftovers::alive(&self.pumice, &self.sleep);
@@ -302,7 +321,7 @@ impl Round {
                 return;
             }
             if began.elapsed() > GUARDING {
-                borne.wrong.push(format!("round {}: alive after the server was killed: {alive:?}", self.number));
+                borne.wrong.push(format!("round {}: alive after the server {after}: {alive:?}", self.number));
                 return;
             }
             pause(Duration::from_millis(20)).await;
@@ -324,9 +343,21 @@ impl Round {
             self.serve(borne)?;
             pause(Duration::from_millis(50)).await;
         }
+        self.end(borne).await?;
+        // What a server could not remove, the next one does when it starts.
+        self.serve(borne)?;
+        let began = Instant::now();
+        while judge::has_shared(self) && began.elapsed() < CLEARING {
+            pause(Duration::from_millis(20)).await;
+        }
+        self.end(borne).await
+    }
+
+    /// Stops the server that is there.
+    async fn end(&mut self, borne: &mut Borne) -> Result<(), String> {
         if let Some(mut server) = self.server.take() {
             server.signal(Signal::TERM)?;
-            self.ended(&mut server, borne);
+            self.ended(&mut server, borne).await;
         }
         Ok(())
     }
