@@ -24,7 +24,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let next = worker_lambda::keys(&event.payload);
         let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
-        function.clear_scratch().map_err(|error| told("Scratch", &error))?;
+        function.clear_scratch().await.map_err(|error| told("Scratch", &error))?;
         let deadline = deadline(event.context.deadline);
         let mut known = known.lock().await;
         let engine = match known.take().filter(|engine| engine.dispatcher().is_on(&site)) {

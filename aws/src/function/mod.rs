@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
-use pumice_core::job_type::Site;
+use pumice_core::job_type::{Site, remove_tree};
 use pumice_core::ports::{Catalog, StoreError};
+use pumice_system::processes;
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -95,25 +96,30 @@ impl Function {
         matches!(self.realm.store().realm_document().await, Ok(None))
     }
 
-    /// Removes what invocations that were cut off left where jobs work: `/tmp` stays from one to the
-    /// next, and when the process is replaced.
+    /// Ends what invocations that were cut off left running, and removes what they left where jobs work: `/tmp` stays
+    /// from one to the next, and when the process is replaced. To be called before an invocation starts commands.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be removed or made anew.
-    pub fn clear_scratch(&self) -> Result<(), StoreError> {
+    pub async fn clear_scratch(&self) -> Result<(), StoreError> {
         let scratch = &self.host.scratch;
-        let cleared = || -> std::io::Result<()> {
+        let cleared = async || -> std::io::Result<()> {
             std::fs::create_dir_all(scratch)?;
             for entry in std::fs::read_dir(SCRATCH)? {
                 let folder = entry?.path();
                 let alive = folder.file_name().is_some_and(|pid| Path::new("/proc").join(pid).exists());
                 if folder == *scratch || !alive {
-                    std::fs::remove_dir_all(&folder)?;
+                    let killed = processes::kill_all_leftovers(&folder).await;
+                    if killed > 0 {
+                        tracing::warn!(killed, "ended what an earlier invocation left running");
+                    }
+                    remove_tree(&folder)?;
                 }
             }
             std::fs::create_dir_all(scratch)
         };
-        cleared().map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
+        let cleared = cleared().await;
+        cleared.map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
     }
 
     /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they
@@ -122,8 +128,8 @@ impl Function {
     /// # Errors
     /// [`StoreError`] when the kernel refuses.
     pub fn prepare_for_commands(&self) -> Result<(), StoreError> {
-        pumice_system::processes::adopt_orphans();
-        pumice_system::processes::hide_from_commands()
+        processes::adopt_orphans();
+        processes::hide_from_commands()
             .map_err(|error| StoreError::new(format!("cannot hide the environment from commands: {error}")))
     }
 }

@@ -71,9 +71,18 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A clean directory of a scratch folder, if there is one.
 fn take_clean(scratch: &Path) -> Option<Own> {
-    let mut clean = lock(&CLEAN);
-    let at = clean.iter().rposition(|(of, _)| of == scratch)?;
-    Some(clean.remove(at).1)
+    loop {
+        let own = {
+            let mut clean = lock(&CLEAN);
+            let at = clean.iter().rposition(|(of, _)| of == scratch)?;
+            clean.remove(at).1
+        };
+        // The folder may have been cleared since, or something put into it.
+        if own.path.is_dir() && own.empty.iter().all(|path| is_clean(path)) {
+            return Some(own);
+        }
+        remove_apart(&own.path);
+    }
 }
 
 /// Keeps a directory for another invocation, if it holds nothing but empty directories as they were made; `known` are
@@ -323,6 +332,38 @@ mod tests {
         let fourth = WorkDir::new(folder.path(), "four", None);
         assert_eq!(fourth.path().unwrap(), folder.path().join("four/dir"));
         assert_ne!(fourth.path().unwrap().parent().unwrap(), own);
+    }
+
+    #[test]
+    fn clean_directory_that_changed_meanwhile_is_not_used_again() {
+        let changes: [fn(&Path); 3] = [
+            |own| std::fs::remove_dir_all(own).unwrap(),
+            |own| std::fs::write(own.join("dir/late"), "x").unwrap(),
+            |own| std::fs::remove_dir(own.join("dir")).unwrap(),
+        ];
+        for change in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let work = WorkDir::new(folder.path(), "one", None);
+            work.path().unwrap();
+            drop((work.temp().unwrap(), work));
+            change(&folder.path().join("one"));
+            let next = WorkDir::new(folder.path(), "two", None);
+            assert_eq!(next.path().unwrap(), folder.path().join("two/dir"));
+            assert!(is_clean(next.path().unwrap()) && is_clean(next.temp().unwrap().path()));
+        }
+    }
+
+    #[test]
+    fn commands_of_an_invocation_have_clean_temporary_directories_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = WorkDir::new(folder.path(), "one", None);
+        let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
+        std::fs::write(first.path().join("left"), "x").unwrap();
+        let (dirty, clean) = (first.path().to_owned(), second.path().to_owned());
+        drop((first, second));
+        let (third, fourth) = (work.temp().unwrap(), work.temp().unwrap());
+        assert_eq!(third.path(), clean);
+        assert!(![&dirty, &clean].contains(&&fourth.path().to_owned()) && is_clean(fourth.path()));
     }
 
     #[test]

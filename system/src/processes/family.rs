@@ -89,17 +89,19 @@ impl Live {
             Some(found) if found == mark => true,
             Some(found) if found.instance() == mark.instance() => false,
             _ => {
-                let own = rustix::process::getpid().as_raw_nonzero().get();
-                // A child that this program started for itself stays in its process group; what a command started is in
-                // another.
-                let is_orphan = ADOPTS.load(Ordering::Relaxed)
-                    && process.parent == own
-                    && process.group != own_group()
-                    && !self.awaited.contains(&process.id);
                 let mut owners = self.commands.iter().filter(|(_, began)| **began <= process.began);
-                is_orphan && owners.all(|(owner, _)| *owner == mark)
+                self.is_orphan(process) && owners.all(|(owner, _)| *owner == mark)
             }
         }
+    }
+
+    /// Whether a process came to this one because it lost its parent. A child that this program started for itself stays
+    /// in its process group; what a command started is in another.
+    fn is_orphan(&self, process: &Process) -> bool {
+        ADOPTS.load(Ordering::Relaxed)
+            && process.parent == rustix::process::getpid().as_raw_nonzero().get()
+            && process.group != own_group()
+            && !self.awaited.contains(&process.id)
     }
 }
 
@@ -423,9 +425,13 @@ fn signal(id: Pid, signal: Signal) {
     let _ = kill_process(id, signal);
 }
 
-/// Kills the processes that `is_left` tells of, by id and mark, and waits until they are gone. Gives how many there
-/// were.
-pub(super) fn kill_all(is_left: &dyn Fn(Pid, Option<Mark>) -> bool) -> usize {
+/// Whether a process came to this one because it lost its parent.
+pub(super) fn is_orphan(process: &Process) -> bool {
+    live().is_orphan(process)
+}
+
+/// Kills the processes that `is_left` tells of, and waits until they are gone. Gives how many there were.
+pub(super) fn kill_all(is_left: &dyn Fn(&Process) -> bool) -> usize {
     let own = rustix::process::getpid();
     let mut killed = HashSet::new();
     for _ in 0..MAX_PASSES {
@@ -434,8 +440,11 @@ pub(super) fn kill_all(is_left: &dyn Fn(Pid, Option<Mark>) -> bool) -> usize {
             std::thread::sleep(POLL);
             continue;
         };
-        let left: Vec<Pid> =
-            all.iter().filter(|p| p.id != own && is_left(p.id, p.mark)).map(|process| process.id).collect();
+        let left: Vec<Pid> = all
+            .iter()
+            .filter(|process| process.id != own && is_left(process))
+            .map(|process| process.id)
+            .collect();
         if left.is_empty() {
             break;
         }
@@ -445,5 +454,6 @@ pub(super) fn kill_all(is_left: &dyn Fn(Pid, Option<Mark>) -> bool) -> usize {
         }
         std::thread::sleep(POLL);
     }
+    killed.iter().copied().for_each(reap_orphan);
     killed.len()
 }

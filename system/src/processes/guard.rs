@@ -84,7 +84,7 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
         tracing::debug!(%error, "a guard cannot wait");
         return 1;
     }
-    kill_all(&|_, mark| mark.is_some_and(|mark| mark.instance() == instance));
+    kill_all(&|process| process.mark.is_some_and(|mark| mark.instance() == instance));
     if let Some(folder) = arguments.get(1) {
         // A process that ended by itself has removed it.
         let _ = std::fs::remove_dir_all(folder);

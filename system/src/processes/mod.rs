@@ -21,6 +21,16 @@ pub use starter::spawn;
 /// so that no job runs beside its own repetition. Only for a caller that knows that no other process runs jobs in
 /// this folder. Gives how many processes there were.
 pub async fn kill_leftovers(scratch: &Path) -> usize {
+    kill(scratch, false).await
+}
+
+/// The same, and with them all that came back to this process because it lost its parent: it may have got rid of every
+/// mark. Only for a caller that knows that this process runs no jobs now.
+pub async fn kill_all_leftovers(scratch: &Path) -> usize {
+    kill(scratch, true).await
+}
+
+async fn kill(scratch: &Path, orphans: bool) -> usize {
     let scratch = scratch.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut entry = OsString::from(format!("{SCRATCH_VARIABLE}="));
@@ -33,7 +43,11 @@ pub async fn kill_leftovers(scratch: &Path) -> usize {
             is_marked || std::fs::read_link(folder.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&scratch))
         };
         let place = Place::of(&scratch);
-        family::kill_all(&|id, mark| mark.is_some_and(|mark| mark.place() == place) || is_known(id))
+        family::kill_all(&|process| {
+            process.mark.is_some_and(|mark| mark.place() == place)
+                || is_known(process.id)
+                || orphans && family::is_orphan(process)
+        })
     })
     .await
     .unwrap_or_default()
@@ -47,4 +61,27 @@ pub async fn kill_leftovers(scratch: &Path) -> usize {
 pub fn hide_from_commands() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn orphan_without_any_mark_is_among_all_leftovers() {
+        adopt_orphans();
+        let scratch = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo $!)"]);
+        let output = command.env_clear().process_group(0).stderr(Stdio::null()).output().unwrap();
+        let orphan = Path::new("/proc").join(String::from_utf8_lossy(&output.stdout).trim());
+        assert!(output.status.success() && orphan.join("stat").exists());
+        assert_eq!(kill_leftovers(scratch.path()).await, 0);
+        assert!(orphan.exists());
+        assert_eq!(kill_all_leftovers(scratch.path()).await, 1);
+        assert!(!orphan.exists());
+    }
 }
