@@ -192,3 +192,80 @@ fn create(path: &Path) -> io::Result<File> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use async_trait::async_trait;
+    use pumice_core::Timestamp;
+
+    use super::*;
+
+    /// A clock whose time passes when somebody sleeps.
+    struct Passing(AtomicU64);
+
+    #[async_trait]
+    impl Clock for Passing {
+        fn now(&self) -> Timestamp {
+            let millis = self.0.load(Ordering::Relaxed);
+            Timestamp::UNIX_EPOCH + Duration::from_millis(millis)
+        }
+
+        async fn sleep_until(&self, until: Timestamp) {
+            let millis = (until - Timestamp::UNIX_EPOCH).num_milliseconds().cast_unsigned();
+            self.0.store(millis, Ordering::Relaxed);
+        }
+    }
+
+    fn capture(path: &Path) -> (Capture, Arc<Passing>) {
+        let clock = Arc::new(Passing(AtomicU64::new(0)));
+        let (path, file, pending) = (path.to_owned(), OnceLock::new(), AtomicBool::new(false));
+        (Capture { stream: "stdout", path, file, clock: clock.clone(), pending }, clock)
+    }
+
+    #[tokio::test]
+    async fn full_disk_is_waited_for_and_then_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (capture, clock) = capture(&folder.path().join("live/out"));
+        // Every write to this device finds no room (full(4)).
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        capture.file.set(Arc::new(full)).unwrap();
+        let error = capture.record(&b"printed"[..]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(clock.0.load(Ordering::Relaxed), 60_000);
+        assert!(!capture.is_pending());
+    }
+
+    #[tokio::test]
+    async fn other_failure_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let (capture, clock) = capture(&folder.path().join("file/out"));
+        let error = capture.record(&b"printed"[..]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotADirectory);
+        assert_eq!(clock.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn file_is_known_and_removed_when_not_all_could_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let (capture, _) = capture(&path);
+        capture.record(&b"printed"[..]).await.unwrap();
+        assert_eq!(capture.part(4), "nted");
+        drop(capture);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn stream_that_fills_the_disk_gives_way_sooner() {
+        let folder = tempfile::tempdir().unwrap();
+        let (capture, _) = capture(&folder.path().join("out"));
+        assert_eq!(capture.patience(), PATIENCE);
+        let file = create(&capture.path).unwrap();
+        file.set_len(MUCH + 1).unwrap();
+        capture.file.set(Arc::new(file)).unwrap();
+        assert_eq!(capture.patience(), SHORT_PATIENCE);
+    }
+}

@@ -258,31 +258,51 @@ fn remove_small(path: &Path) -> io::Result<()> {
 /// removed when it is not there.
 ///
 /// # Errors
-/// What the system says when something cannot be removed.
+/// What the system says when something cannot be removed; all else is removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            std::fs::remove_dir_all(path)
-        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(_) => {
+            open_up(path);
+            remove_rest(path, MAX_DESCENT)
+        }
+        Ok(()) => Ok(()),
     }
 }
 
-/// Gives the owner all rights on a directory and those below it.
-fn open_up(path: &Path) -> io::Result<()> {
+/// How deep below what cannot be removed at once each entry is tried by itself.
+const MAX_DESCENT: u32 = 64;
+
+/// Removes all that can be removed: one file that cannot must not keep the others. Gives the first error.
+fn remove_rest(path: &Path, descent: u32) -> io::Result<()> {
+    let Err(error) = std::fs::remove_dir_all(path) else { return Ok(()) };
+    if descent == 0 {
+        return Err(error);
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let is_dir = entry.file_type()?.is_dir();
+        // What fails is told of by the folder that it is in.
+        let _ =
+            if is_dir { remove_rest(&entry.path(), descent - 1) } else { std::fs::remove_file(entry.path()) };
+    }
+    match std::fs::remove_dir(path) {
+        Err(left) if left.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Gives the owner all rights on a directory and those below it, as far as that can be.
+fn open_up(path: &Path) {
     let mut open = vec![path.to_owned()];
     while let Some(path) = open.pop() {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
-        for entry in std::fs::read_dir(&path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                open.push(entry.path());
-            }
-        }
+        // What stays closed cannot be removed, which is told then.
+        let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700));
+        let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        open.extend(folders.map(|entry| entry.path()));
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -303,6 +323,27 @@ mod tests {
         assert!(!folder.path().join("work").exists());
         remove_tree(&folder.path().join("work")).unwrap();
         assert!(Path::new("/etc").is_dir());
+    }
+
+    #[test]
+    fn file_that_cannot_be_removed_keeps_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        for name in ["a", "b/stuck", "c"] {
+            std::fs::create_dir_all(tree.join(name)).unwrap();
+            std::fs::write(tree.join(name).join("file"), "x").unwrap();
+        }
+        let immutable = |sign: &str| {
+            let file = tree.join("b/stuck/file");
+            let changed = std::process::Command::new("chattr").arg(sign).arg(file).output();
+            changed.is_ok_and(|changed| changed.status.success())
+        };
+        // Only root may, and not on every file system; then all can be removed.
+        let is_stuck = immutable("+i");
+        let removed = remove_tree(&tree);
+        let left = [tree.join("a"), tree.join("b/stuck/file"), tree.join("c")].map(|path| path.exists());
+        immutable("-i");
+        assert_eq!((removed.is_err(), left), (is_stuck, [false, is_stuck, false]));
     }
 
     #[test]
