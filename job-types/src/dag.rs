@@ -132,7 +132,7 @@ impl Composite for Dag {
                 names.join(" after ")
             )));
         }
-        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0 })
+        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None })
     }
 }
 

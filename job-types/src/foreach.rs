@@ -234,6 +234,11 @@ impl Composite for Foreach {
         }
         Ok(plan)
     }
+
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let given = typed::parameters::<Parameters>(&rendered.parameters).ok().and_then(|given| given.limit);
+        Plan { limit: Some(given.unwrap_or(settings.foreach_limit)), ..plan }
+    }
 }
 
 /// The items that need no file, one more than `limit` at most.

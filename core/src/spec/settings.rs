@@ -18,6 +18,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Settings {
     /// `CMD_TIMEOUT`: how long a cmd job may run; 10 minutes.
     pub cmd_timeout: Span,
+    /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
+    pub dispatch_max_depth: u32,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava.
     pub event_ttl: Span,
     /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
@@ -38,14 +40,16 @@ pub struct Settings {
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
     pub state_ttl: Span,
-    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its end; 1,024.
-    pub stderr_size: u64,
+    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
+    /// negative; -1,024.
+    pub stderr_size: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             cmd_timeout: Span::from_mins(10),
+            dispatch_max_depth: 32,
             event_ttl: Span::from_days(30),
             foreign_workers: Vec::new(),
             foreach_limit: 10,
@@ -56,13 +60,14 @@ impl Default for Settings {
             render_at: RenderAt::Auto,
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
-            stderr_size: 1024,
+            stderr_size: -1024,
         }
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "CMD_TIMEOUT",
+    "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
     "FOREACH_LIMIT",
     "FOREACH_MAX_LIMIT",
@@ -189,6 +194,7 @@ impl Settings {
     fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
         match name {
             "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
+            "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?,
             "EVENT_TTL" => self.event_ttl = span(value)?,
             "FOREACH_LIMIT" => self.foreach_limit = count(value)? as usize,
             "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)? as usize,
@@ -199,8 +205,7 @@ impl Settings {
             "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
-            // lava counts from the start when positive; the end of stderr is what tells the reason.
-            "STDERR_SIZE" => self.stderr_size = size(value)?.unsigned_abs(),
+            "STDERR_SIZE" => self.stderr_size = size(value)?,
             _ => {}
         }
         Ok(())
@@ -266,7 +271,7 @@ mod tests {
             json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
         let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
         assert_eq!(settings.event_ttl, Span::from_days(2));
-        assert_eq!(settings.stderr_size, 2000);
+        assert_eq!(settings.stderr_size, -2000);
         assert!(!settings.job_local_tmpdir);
     }
 
