@@ -1,9 +1,9 @@
 //! From a job's JSON to a job type's own types: one definition for the check, the schema and the run.
 
 use pumice_core::job_type::{Composite, JobError, Named, Rendered, Uses, check_template};
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::schema;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,8 @@ pub(crate) fn check_plan<P: JsonSchema, Q: JsonSchema>(
         return problems;
     }
     let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-    match composite.plan(job, &rendered) {
+    // No setting makes a plan impossible.
+    match composite.plan(job, &rendered, &Settings::default()) {
         Ok(_) => Vec::new(),
         Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
     }
@@ -62,7 +63,8 @@ pub(crate) fn rendered_values<'a>(job: &'a JobSpec, names: &[&str]) -> Vec<(&'a 
 pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
     let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
     let mut named: Vec<Named> = Vec::new();
-    for step in composite.plan(job, &rendered).map(|plan| plan.steps).unwrap_or_default() {
+    let planned = composite.plan(job, &rendered, &Settings::default());
+    for step in planned.map(|plan| plan.steps).unwrap_or_default() {
         if named.last().is_none_or(|before| before.job_id != step.job_id) {
             named.push(Named {
                 job_id: step.job_id,
@@ -74,13 +76,23 @@ pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
     named
 }
 
-/// Reads parameters that were checked before.
-pub(crate) fn parameters<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, JobError> {
-    T::deserialize(Value::Object(parameters.clone()))
+/// Reads parameters that were checked before they were rendered.
+pub(crate) fn parameters<T: DeserializeOwned + JsonSchema>(
+    parameters: &Map<String, Value>,
+) -> Result<T, JobError> {
+    read(&Value::Object(parameters.clone()))
         .map_err(|error| JobError::permanent(format!("bad parameters: {error}")))
 }
 
-/// Reads a payload that was checked before.
-pub(crate) fn payload<T: DeserializeOwned>(payload: &Value) -> Result<T, JobError> {
-    T::deserialize(payload.clone()).map_err(|error| JobError::permanent(format!("bad payload: {error}")))
+/// Reads a payload that was checked before it was rendered.
+pub(crate) fn payload<T: DeserializeOwned + JsonSchema>(payload: &Value) -> Result<T, JobError> {
+    read(payload).map_err(|error| JobError::permanent(format!("bad payload: {error}")))
+}
+
+/// Reads a value; what is wrong with one is said as `check` says it.
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, String> {
+    T::deserialize(value.clone()).map_err(|error| {
+        let found = SpecError::check(check_at::<T>(value, &JsonPath::root()));
+        found.err().map_or_else(|| error.to_string(), |found| found.to_string())
+    })
 }

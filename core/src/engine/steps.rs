@@ -90,7 +90,8 @@ impl Engine {
                 Err(ended) => return Ok(ended),
             };
         let run = &run;
-        let planned = composite.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
+        let planned = composite.plan(job, &rendered, &self.site.settings);
+        let planned = planned.and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Ok(Stepped::Ended(failure(error))),

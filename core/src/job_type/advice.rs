@@ -85,7 +85,7 @@ impl Registry {
             advice.extend(unknown(event_log, &root.field("event_log"), &[]));
         }
         let actions = job.actions();
-        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+        for when in ActionsWhen::ALL {
             for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
                 let path = root.field(when.field()).item(index);
                 advice.extend(unknown(&action.fields(), &path, &["result"]));

@@ -141,11 +141,12 @@ pub trait Composite: Send + Sync {
         let _ = (context, rendered);
         Ok(None)
     }
-    /// The steps, made from payload and parameters alone, so that they are the same each time.
+    /// The steps, made from payload and parameters alone, so that they are the same each time; how many run at a time may
+    /// follow the realm's settings.
     ///
     /// # Errors
     /// [`JobError`] when there is no such plan: an empty list, a cycle.
-    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError>;
+    fn plan(&self, job: &JobSpec, rendered: &Rendered, settings: &Settings) -> Result<Plan, JobError>;
 }
 
 /// A job type: a plugin, known by its name.

@@ -200,7 +200,7 @@ impl JobType for Steps {
 }
 
 impl Composite for Steps {
-    fn plan(&self, _: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
+    fn plan(&self, _: &JobSpec, rendered: &Rendered, _: &Settings) -> Result<Plan, JobError> {
         plan_of(Some(&rendered.payload))
     }
 }
