@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use pumice_core::ids::JobId;
 use pumice_core::ports::StoreError;
 use pumice_core::spec::{JobSpec, RealmSpec};
-use serde_json::Value;
 
 use crate::attribute::{Item, object, text};
 use crate::connect::OPERATION;

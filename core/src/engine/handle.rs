@@ -381,7 +381,10 @@ impl Engine {
             work,
         };
         match self.dispatcher.apply(run, input).await {
-            Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
+            Ok(finished) => {
+                self.measure(&finished, job);
+                Box::pin(self.see_to_duties(finished, job, invocation)).await
+            }
             Err(error) => rest(error),
         }
     }

@@ -12,7 +12,7 @@ use pumice_core::job_type::{
 };
 use pumice_core::problem::Problem;
 use pumice_core::request::DispatchRequest;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::Renderer;
 use serde_json::{Map, Value, json};
 
