@@ -153,7 +153,8 @@ impl<const LEAST: i64, const MOST: i64> JsonSchema for Whole<LEAST, MOST> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "type": ["integer", "string"], "format": FORMAT });
+        // The pattern is for editors: here the format sees to texts.
+        let mut schema = json_schema!({ "type": ["integer", "string"], "format": FORMAT, "pattern": r"^\s*[+-]?[0-9]+(_[0-9]+)*\s*$" });
         if LEAST != i64::MIN {
             schema.insert("minimum".to_owned(), LEAST.into());
         }

@@ -63,6 +63,10 @@ fn stored_job_with_mistakes_beside_its_run_runs() {
         (json!({ "tags": ["a"] }), "tags: expected an object"),
         (json!({ "cw_metrics": "yes" }), "cw_metrics: expected true or false"),
         (json!({ "globals": { "lavatory": 1 } }), "globals.lavatory: the global \"lavatory\" is reserved"),
+        (
+            json!({ "globals": { "lava": { "iteration": 9 } }, "payload": "test {{globals.lava.iteration}} = 1" }),
+            "globals.lava: the global \"lava\" is reserved",
+        ),
         (json!({ "state": { "a\u{200b}": 1 } }), "state["),
         (json!({ "on_fail": [{ "action": "slack" }] }), "on_fail[0].action: no such action \"slack\""),
         (json!({ "on_retry": ["slack"] }), "on_retry[0]: expected an object"),

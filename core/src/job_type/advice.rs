@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 21] = [
+pub const WARNINGS: [&str; 22] = [
     "bucket-name",
     "circle",
     "empty-file",
@@ -24,6 +24,7 @@ pub const WARNINGS: [&str; 21] = [
     "shell-sign",
     "timeout-above-command",
     "too-many-items",
+    "too-many-workers",
     "unknown-field",
     "unknown-job",
     "unknown-setting",

@@ -377,3 +377,35 @@ impl Run {
         self.epoch == epoch && self.lease.as_ref().is_some_and(|lease| &lease.owner == owner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn run(keep: Option<Span>) -> Run {
+        let run_id = RunId(Uuid::nil());
+        let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        let now = Timestamp::UNIX_EPOCH;
+        Run::dispatched(RunKey::root(run_id), run_id, about, now, now, keep)
+    }
+
+    #[test]
+    fn warnings_beyond_the_most_are_counted() {
+        let told = |count: usize| {
+            let mut run = run(None);
+            run.warn(&vec!["w".to_owned(); count], Timestamp::UNIX_EPOCH);
+            (run.log.entries.len() - 1, run.log.entries.last().map(|entry| entry.info.clone()))
+        };
+        assert_eq!(told(0), (0, Some(Value::Null)));
+        assert_eq!(told(20), (20, Some("warning: w".into())));
+        assert_eq!(told(23), (21, Some("warning: 3 more, in the worker's log".into())));
+    }
+
+    #[test]
+    fn record_kept_for_good_never_expires() {
+        assert_eq!(run(None).expires.to_rfc3339(), "9999-12-31T23:59:59+00:00");
+        assert_eq!(run(Some(Span::from_days(1))).expires, Timestamp::UNIX_EPOCH + Span::from_days(1).delta());
+    }
+}

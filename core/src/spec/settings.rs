@@ -325,6 +325,70 @@ mod tests {
         assert!(!settings.job_local_tmpdir);
     }
 
+    fn read(config: Value) -> (Settings, Vec<String>) {
+        let (settings, problems) = Settings::from_stored(config.as_object().unwrap());
+        (settings, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn name_in_small_letters_counts() {
+        for name in ["event_ttl", "Event_TTL", "EVENT_TTL"] {
+            let (settings, problems) = read(json!({ name: "3d" }));
+            assert_eq!((settings.event_ttl, problems.len()), (Some(Span::from_days(3)), 0), "{name}");
+            assert!(Settings::is_known(name), "{name}");
+        }
+        for config in
+            [json!({ "event_ttl": "3d", "EVENT_TTL": "5d" }), json!({ "EVENT_TTL": "5d", "event_ttl": "3d" })]
+        {
+            let (settings, problems) = read(config.clone());
+            assert_eq!(settings.event_ttl, Some(Span::from_days(5)), "{config}");
+            assert_eq!(problems, ["event_ttl: EVENT_TTL is given too, and counts"], "{config}");
+            assert!(Settings::from_config(config.as_object().unwrap()).is_err(), "{config}");
+        }
+    }
+
+    #[test]
+    fn names_of_lavas_daemons_are_known() {
+        for name in [
+            "CHECK_FOR_ZOMBIES",
+            "CW_METRICS_PERIOD",
+            "CW_METRICS_WORKER",
+            "HEARTBEAT_FILE",
+            "JUMPSTART_DELAY",
+            "NO_DISPATCH",
+            "S3TRIGGER_CACHE_TTL",
+            "S3TRIGGER_DEDUP_CACHE_SIZE",
+            "S3TRIGGER_DEDUP_TTL",
+            "LOGLEVEL",
+        ] {
+            assert!(Settings::is_known(name) && Settings::is_known(&name.to_lowercase()), "{name}");
+        }
+        assert!(!Settings::is_known("COLOUR"));
+    }
+
+    #[test]
+    fn records_are_kept_for_good_where_lava_sets_no_end() {
+        for value in [json!(null), json!(""), json!(0), json!("0s")] {
+            let (settings, problems) = read(json!({ "EVENT_TTL": value }));
+            assert_eq!((settings.event_ttl, problems.len()), (None, 0), "{value}");
+        }
+        let environment = |name: &str| (name == "LAVA_EVENT_TTL").then(String::new);
+        assert_eq!(Settings::default().with_environment(&environment).unwrap().event_ttl, None);
+    }
+
+    #[test]
+    fn bad_value_of_a_stored_realm_leaves_the_default() {
+        for name in NAMES.into_iter().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
+            for value in [json!(null), json!({}), json!([{}])] {
+                let (settings, problems) = read(json!({ name: value, "STATE_TTL": "1d" }));
+                let rest = Settings { state_ttl: Span::from_days(1), ..Settings::default() };
+                assert_eq!(settings, rest, "{name} {value}");
+                assert_eq!(problems.len(), 1, "{name} {value}: {problems:?}");
+                assert!(problems[0].starts_with(name) && !problems[0].contains("invalid"), "{problems:?}");
+            }
+        }
+    }
+
     #[test]
     fn workers_of_lavas_are_told_by_name_or_pattern() {
         let is_foreign = |value: Value, worker: &str| {
