@@ -267,11 +267,7 @@ impl JobSpec {
     /// # Errors
     /// [`SpecError`] with every mistake in a field that a run depends on.
     pub fn stored(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
-        let (known, mut warnings) = SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE));
-        let known = Value::Object(known);
-        let in_actions = |problem: &Problem| warnings.contains(problem);
-        let problems = SCHEMA.with(|schema| schema::check(schema, &known));
-        SpecError::check(problems.into_iter().filter(|problem| !in_actions(problem)).collect())?;
+        let (known, mut warnings) = SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
         let fields = schema::read_unchecked(&known)?;
         warnings.extend(check_globals(&document));
         warnings.extend(check_state(&document));
@@ -283,12 +279,7 @@ impl JobSpec {
     /// # Errors
     /// [`SpecError`] when the document does not hold after all.
     pub fn from_checked(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
-        let known: Map<String, Value> = document
-            .iter()
-            .filter(|(name, _)| !schema::is_own(name))
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect();
-        match schema::read_unchecked(&Value::Object(known)) {
+        match schema::read_unchecked(&stored::without_own(&document)) {
             Ok(fields) => Ok(Self { fields, document, warnings: Vec::new() }),
             Err(_) => Ok(Self { warnings: Vec::new(), ..Self::stored(document)? }),
         }

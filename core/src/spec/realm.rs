@@ -90,16 +90,14 @@ impl RealmSpec {
     /// # Errors
     /// [`SpecError`] when the name or the key of encryption does not hold.
     pub fn stored(mut document: Map<String, Value>, places: &[(&str, String)]) -> Result<Self, SpecError> {
-        let (mut known, mut warnings) = SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE));
+        let (mut known, mut warnings) =
+            SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
         for (name, place) in places {
             if known.get(*name).is_none_or(Value::is_null) {
-                known.insert((*name).to_owned(), place.as_str().into());
+                known[*name] = place.as_str().into();
                 document.insert((*name).to_owned(), place.as_str().into());
             }
         }
-        let known = Value::Object(known);
-        let problems = SCHEMA.with(|schema| schema::check(schema, &known));
-        SpecError::check(problems.into_iter().filter(|problem| !warnings.contains(problem)).collect())?;
         let fields: RealmFields = schema::read_unchecked(&known)?;
         let (settings, bad) = Settings::from_stored(&fields.config.clone().unwrap_or_default());
         let config = JsonPath::root().field("config");

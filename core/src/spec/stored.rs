@@ -2,41 +2,61 @@
 
 use serde_json::{Map, Value};
 
-use crate::problem::{JsonPath, Problem, did_you_mean};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::schema::{self, is_own};
 
 /// The lists of actions: a malformed action fails when its time comes, and only then.
 const ACTION_LISTS: [&str; 3] = ["on_success", "on_retry", "on_fail"];
 
+/// A document without the fields that are the user's own.
+pub(super) fn without_own(document: &Map<String, Value>) -> Value {
+    let known = document.iter().filter(|(name, _)| !is_own(name));
+    known.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
+}
+
 /// The fields of a stored document that can be read, and warnings about the others: about unknown ones, and about those
-/// of `dispensable` whose values do not hold. What is wrong elsewhere is left in, for the reader to refuse.
+/// of `dispensable` whose values do not hold. Malformed actions are warned of and kept.
+///
+/// # Errors
+/// [`SpecError`] with every mistake elsewhere.
 pub(super) fn sift(
     schema: &Value,
     document: &Map<String, Value>,
     dispensable: &[&str],
-) -> (Map<String, Value>, Vec<Problem>) {
+) -> Result<(Value, Vec<Problem>), SpecError> {
+    let whole = without_own(document);
+    // Nearly every document holds, and is read often.
+    if schema::check(schema, &whole).is_empty() {
+        return Ok((whole, Vec::new()));
+    }
     let (mut kept, mut warnings) = (Map::new(), Vec::new());
-    for (name, value) in document.iter().filter(|(name, _)| !is_own(name)) {
+    for (name, value) in whole.as_object().into_iter().flatten() {
         let Some(problems) = schema::check_field(schema, name, value) else {
             // A schema that lets others pass does so because lava's other parts read them.
             if schema["additionalProperties"] == false {
-                let known = schema["properties"].as_object().into_iter().flat_map(Map::keys);
-                let mut told = Problem::new(JsonPath::root().field(name), "no such field: it is ignored");
-                told.hint = did_you_mean(name, known.map(String::as_str));
-                warnings.push(told);
+                warnings.push(unknown_field(schema, name));
             }
             continue;
         };
-        let is_list = ACTION_LISTS.contains(&name.as_str());
         let is_dropped = !problems.is_empty() && dispensable.contains(&name.as_str());
-        if is_list || is_dropped {
+        if is_dropped || ACTION_LISTS.contains(&name.as_str()) {
             warnings.extend(problems);
         }
         if !is_dropped {
             kept.insert(name.clone(), value.clone());
         }
     }
-    (kept, warnings)
+    let kept = Value::Object(kept);
+    let problems = schema::check(schema, &kept).into_iter();
+    SpecError::check(problems.filter(|problem| !warnings.contains(problem)).collect())?;
+    Ok((kept, warnings))
+}
+
+fn unknown_field(schema: &Value, name: &str) -> Problem {
+    let known = schema["properties"].as_object().into_iter().flat_map(Map::keys);
+    let mut problem = Problem::new(JsonPath::root().field(name), "no such field: it is ignored");
+    problem.hint = did_you_mean(name, known.map(String::as_str));
+    problem
 }
 
 #[cfg(test)]
