@@ -7,7 +7,7 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Kind, Plan, Registry, Rendered};
 use pumice_core::ports::RunStore;
 use pumice_core::run::Run;
-use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::spec::JobSpec;
 use pumice_core::text::shown;
 
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ pub(crate) async fn unstarted(
         else {
             continue;
         };
-        if let Ok(plan) = steps.plan(&job, &rendered, &Settings::default()) {
+        if let Ok(plan) = steps.plan(&job, &rendered) {
             found.extend(of_run(run, &plan, runs));
         }
     }

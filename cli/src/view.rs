@@ -72,7 +72,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "payload": payload,
         "parameters": parameters,
         "result": run.result,
-        "log": run.log.entries.iter().map(event_json).collect::<Vec<_>>(),
+        "log": run.events().map(|event| event_json(&event)).collect::<Vec<_>>(),
     });
     let notes = notes(run);
     if !notes.is_empty() {

@@ -3,7 +3,7 @@
 use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, Rendered, Templates};
 use pumice_core::problem::Problem;
 use pumice_core::schema::schema_of;
-use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ impl JobType for Chain {
 }
 
 impl Composite for Chain {
-    fn plan(&self, job: &JobSpec, rendered: &Rendered, _: &Settings) -> Result<Plan, JobError> {
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let list: JobList = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
         let prefix = parameters.job_prefix.as_deref();

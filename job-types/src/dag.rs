@@ -138,10 +138,10 @@ impl JobType for Dag {
 }
 
 impl Composite for Dag {
-    fn plan(&self, job: &JobSpec, rendered: &Rendered, settings: &Settings) -> Result<Plan, JobError> {
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let Edges(edges) = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let width = width(parameters.workers, settings);
+        let width = parameters.workers.map_or_else(cpus, Count::as_usize);
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
             return Err(JobError::permanent(format!("job {} is a step of itself", job.fields.job_id)));
@@ -153,7 +153,12 @@ impl Composite for Dag {
                 names.join(" after ")
             )));
         }
-        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0 })
+        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None })
+    }
+
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let own = typed::parameters::<Parameters>(&rendered.parameters).ok().and_then(|given| given.workers);
+        Plan { width: width(own, settings), ..plan }
     }
 }
 
@@ -234,7 +239,7 @@ mod tests {
     fn plan(payload: Value) -> Result<Plan, JobError> {
         let spec = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": payload });
         let job = JobSpec::parse(&spec).unwrap();
-        Dag.plan(&job, &Rendered { payload, parameters: Map::new() }, &Settings::default())
+        Dag.plan(&job, &Rendered { payload, parameters: Map::new() })
     }
 
     #[test]
@@ -245,7 +250,7 @@ mod tests {
             let document = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": { "a": null }, "parameters": parameters });
             let job = JobSpec::parse(&document).unwrap();
             let rendered = Rendered { payload: job.fields.payload.clone(), parameters };
-            Dag.plan(&job, &rendered, &settings).unwrap().width
+            Dag.within(Dag.plan(&job, &rendered).unwrap(), &rendered, &settings).width
         };
         for (workers, config, wanted) in [
             (json!(null), json!({}), cpus()),

@@ -114,7 +114,7 @@ impl JobType for Foreach {
         }
         let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
         if !needs_file(&parameters.foreach)
-            && let Err(error) = self.plan(job, &rendered, &Settings::default())
+            && let Err(error) = self.plan(job, &rendered)
         {
             problems.push(Problem::new(path, error.message));
         }
@@ -216,7 +216,7 @@ impl Composite for Foreach {
         Ok(Some(resolved))
     }
 
-    fn plan(&self, job: &JobSpec, rendered: &Rendered, _: &Settings) -> Result<Plan, JobError> {
+    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let Payload(job_id) = typed::payload(&rendered.payload)?;
         if job_id == job.fields.job_id {
             return Err(JobError::permanent(format!("job {job_id} is a step of itself")));
@@ -240,6 +240,11 @@ impl Composite for Foreach {
             *globals = item;
         }
         Ok(plan)
+    }
+
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let given = typed::parameters::<Parameters>(&rendered.parameters).ok();
+        Plan { limit: Some(given.map_or(settings.foreach_limit, |given| given.limit(settings))), ..plan }
     }
 }
 
@@ -291,7 +296,7 @@ mod tests {
             let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
             let job = JobSpec::parse(&document).unwrap();
             let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-            let plan = Foreach.plan(&job, &rendered, &Settings::default()).unwrap();
+            let plan = Foreach.plan(&job, &rendered).unwrap();
             plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
         };
         assert_eq!(next(Value::Null), Next::Start(vec![0]));

@@ -3,7 +3,7 @@
 use pumice_core::job_type::{Composite, JobError, Named, Rendered, Uses, check_template};
 use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::schema;
-use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -27,8 +27,7 @@ pub(crate) fn check_plan<P: JsonSchema, Q: JsonSchema>(
         return problems;
     }
     let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-    // No setting makes a plan impossible.
-    match composite.plan(job, &rendered, &Settings::default()) {
+    match composite.plan(job, &rendered) {
         Ok(_) => Vec::new(),
         Err(error) => vec![Problem::new(JsonPath::root().field("payload"), error.message)],
     }
@@ -63,8 +62,7 @@ pub(crate) fn rendered_values<'a>(job: &'a JobSpec, names: &[&str]) -> Vec<(&'a 
 pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
     let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
     let mut named: Vec<Named> = Vec::new();
-    let planned = composite.plan(job, &rendered, &Settings::default());
-    for step in planned.map(|plan| plan.steps).unwrap_or_default() {
+    for step in composite.plan(job, &rendered).map(|plan| plan.steps).unwrap_or_default() {
         if named.last().is_none_or(|before| before.job_id != step.job_id) {
             named.push(Named {
                 job_id: step.job_id,

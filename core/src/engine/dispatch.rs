@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
-use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
 use super::fresh::{First, not_before, skipped};
 use super::live::Live;
@@ -19,7 +19,7 @@ use crate::job_type::{
 use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::request::DispatchRequest;
-use crate::run::{NewRun, Run, Status};
+use crate::run::{Lineage, NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
@@ -69,6 +69,8 @@ struct Asker<'a> {
     origin: Option<&'a Origin>,
     /// The event that does, if an event does.
     event: Option<&'a str>,
+    /// Whether none is taken where one is refused.
+    together: bool,
 }
 
 /// A run about to be made, with its message.
@@ -105,7 +107,17 @@ impl Dispatcher {
         requests: Vec<DispatchRequest>,
         origin: Option<&Origin>,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.dispatch_for(requests, Asker { origin, event: None }).await
+        self.dispatch_for(requests, Asker { origin, ..Asker::default() }).await
+    }
+
+    /// The same for requests of a run that belong together: where one is refused, none is taken.
+    pub(super) async fn dispatch_together(
+        &self,
+        requests: Vec<DispatchRequest>,
+        origin: &Origin,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        let asker = Asker { origin: Some(origin), together: true, ..Asker::default() };
+        self.dispatch_for(requests, asker).await
     }
 
     /// The same for an event that may be delivered more than once: its requests make one run each,
@@ -115,7 +127,7 @@ impl Dispatcher {
         requests: Vec<DispatchRequest>,
         event: &str,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.dispatch_for(requests, Asker { origin: None, event: Some(event) }).await
+        self.dispatch_for(requests, Asker { event: Some(event), ..Asker::default() }).await
     }
 
     async fn dispatch_for(
@@ -149,6 +161,9 @@ impl Dispatcher {
                 Err(DispatchError::Store(error)) => return Err(error),
                 Err(error) => outcomes.push(Some(Err(error))),
             }
+        }
+        if asker.together && batch.len() < outcomes.len() {
+            return Ok(outcomes.into_iter().map(|o| o.unwrap_or(Err(DispatchError::Withheld))).collect());
         }
         let mut made = self.create(batch).await?.into_iter();
         let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()));
@@ -205,9 +220,6 @@ impl Dispatcher {
             Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }),
             None => return Err(no_such_job(&*self.site.ports.jobs, job_id).await?),
         };
-        if origin.is_some_and(|origin| &origin.job_id == job_id) {
-            return Err(DispatchError::Circular(job_id.to_string()));
-        }
         let now = self.now();
         let Checked { job, warnings } = self.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);
@@ -215,10 +227,11 @@ impl Dispatcher {
         let of_realm: Vec<String> = realm.warnings.iter().map(|told| format!("the realm's {told}")).collect();
         run.warn(&[&*warnings, &*of_realm].concat(), now);
         run.dispatched_by = origin.map(|origin| origin.key.clone());
-        run.lineage = origin.map(|origin| origin.lineage.clone());
-        if let Some(lineage) = run.lineage.as_ref().filter(|lineage| lineage.depth > MAX_DEPTH) {
+        run.lineage = origin.map(|origin| lineage(origin, run.not_before - now));
+        let limit = self.site.settings.dispatch_max_depth;
+        if let Some(lineage) = run.lineage.as_ref().filter(|lineage| lineage.depth > limit) {
             let (job_id, depth) = (job_id.to_string(), lineage.depth);
-            return Err(DispatchError::TooDeep { job_id, depth, limit: MAX_DEPTH });
+            return Err(DispatchError::TooDeep { job_id, depth, limit });
         }
         run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
@@ -356,7 +369,9 @@ impl Dispatcher {
                 format!("run:{}#{}#{index}", origin.key, origin.label)
             }
             (None, Asker { event: Some(event), .. }) => format!("event:{event}#{index}"),
-            (None, Asker { origin: None, event: None }) => return RunId(self.site.ports.random.uuid(now)),
+            (None, Asker { origin: None, event: None, .. }) => {
+                return RunId(self.site.ports.random.uuid(now));
+            }
         };
         RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
@@ -396,6 +411,13 @@ impl Dispatcher {
             other => (other, None),
         }
     }
+}
+
+/// Where a run comes from that starts after a delay. Jobs that start each other with one may do so for ever, as jobs that
+/// poll do; without one they would take up the workers.
+fn lineage(origin: &Origin, delay: TimeDelta) -> Lineage {
+    let lineage = origin.lineage.clone();
+    if delay >= TimeDelta::seconds(1) { Lineage { depth: 0, ..lineage } } else { lineage }
 }
 
 /// What a job's templates name that may change until its run starts, if anything.
@@ -438,4 +460,33 @@ fn remember<T>(jobs: &mut HashMap<JobId, T>, job: T, job_id: &JobId) {
 
 fn lock<T>(known: &Known<T>) -> MutexGuard<'_, HashMap<JobId, T>> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How deep the last of 100 jobs stands that start each other after a delay.
+    fn depth(delay: TimeDelta) -> u32 {
+        let job_id = JobId::new("again").unwrap();
+        let run_id = RunId(uuid::Uuid::nil());
+        let start = Timestamp::UNIX_EPOCH;
+        let (master_job_id, parent_job_id) = (job_id.clone(), job_id.clone());
+        let first =
+            Lineage { master_job_id, master_start: start, parent_job_id, parent_start: start, depth: 1 };
+        let (key, globals, label) = (RunKey::root(run_id), Map::new(), String::new());
+        let mut origin = Origin { key, job_id, lineage: first, globals, label };
+        for _ in 0..100 {
+            let below = lineage(&origin, delay);
+            origin.lineage.depth = below.depth + 1;
+        }
+        origin.lineage.depth
+    }
+
+    #[test]
+    fn jobs_that_start_each_other_after_a_second_never_get_deep() {
+        assert_eq!(depth(TimeDelta::seconds(1)), 1);
+        assert_eq!(depth(TimeDelta::milliseconds(999)), 101);
+        assert_eq!(depth(TimeDelta::zero()), 101);
+    }
 }

@@ -17,7 +17,7 @@ use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Part, Run, reason};
+use crate::run::{Input, Outcome, Part, Run, Why, reason};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
@@ -90,10 +90,9 @@ impl Engine {
                 Err(ended) => return Ok(ended),
             };
         let run = &run;
-        let planned = composite.plan(job, &rendered, &self.site.settings);
-        let planned = planned.and_then(|plan| check_size(&plan, run).map(|()| plan));
+        let planned = composite.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
-            Ok(plan) => plan,
+            Ok(plan) => composite.within(plan, &rendered, &self.site.settings),
             Err(error) => return Ok(Stepped::Ended(failure(error))),
         };
         let cancel = Cancel::default();
@@ -320,7 +319,7 @@ impl Walk<'_> {
             return failure(JobError::failed(reason.clone()));
         }
         match stop {
-            Some(Stop::TimedOut(limit)) => failure(JobError::failed(format!("timed out after {limit}"))),
+            Some(Stop::TimedOut(limit)) => failure(JobError::timed_out(limit)),
             Some(Stop::Cancelled) if !matches!(outcome, Outcome::Success(_)) => Outcome::Cancelled,
             _ => outcome,
         }
@@ -397,9 +396,5 @@ impl Walk<'_> {
 }
 
 fn state_of(child: &Run) -> ChildState {
-    if child.status.is_end() {
-        ChildState::Ended(child.status, child.reason.clone())
-    } else {
-        ChildState::Live
-    }
+    if child.status.is_end() { ChildState::Ended(child.status, Why::of(child)) } else { ChildState::Live }
 }

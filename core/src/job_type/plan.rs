@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::glob::fnmatch;
 use crate::ids::JobId;
-use crate::run::{Outcome, Status, reason};
+use crate::run::{Outcome, Status, Why, failed_result, reason};
 
 /// One step: a job, and what it comes after.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Plan {
     pub width: usize,
     /// Patterns of job ids that may fail without failing the whole.
     pub can_fail: Vec<String>,
+    /// The most items that a foreach may have, for its result.
+    pub limit: Option<usize>,
 }
 
 /// What is known of a step.
@@ -38,7 +40,7 @@ pub enum ChildState {
     /// It has a record, and has not ended.
     Live,
     /// It has ended.
-    Ended(Status, Option<String>),
+    Ended(Status, Option<Why>),
 }
 
 /// What to do next.
@@ -62,7 +64,7 @@ impl Plan {
             foreach_index: None,
             globals: Map::new(),
         };
-        Self { steps: jobs.into_iter().enumerate().map(step).collect(), width: 1, can_fail }
+        Self { steps: jobs.into_iter().enumerate().map(step).collect(), width: 1, can_fail, limit: None }
     }
 
     /// Whether the failure of this step is forgiven (lava guide, Allowing Child Jobs to Fail).
@@ -119,13 +121,19 @@ impl Plan {
 
     fn failure(&self, states: &[ChildState], step: usize) -> Outcome {
         let why = match &states[step] {
-            ChildState::Ended(status, reason) => reason.clone().unwrap_or_else(|| status.to_string()),
-            _ => String::new(),
+            ChildState::Ended(status, why) => why.clone().unwrap_or_else(|| Why::plain(status.to_string())),
+            _ => Why::plain(String::new()),
         };
-        let place =
-            self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
-        let reason = reason::of_step(&format!("{}{place}", self.steps[step].job_id), &why);
-        let result = json!({ "error": reason, "error_data": self.result(states, 1) });
+        let job_id = &self.steps[step].job_id;
+        let (place, index) = match self.steps[step].foreach_index {
+            Some(index) => (format!(" (item {index})"), format!("Index {index}: ")),
+            None => (String::new(), String::new()),
+        };
+        let reason = reason::of_step(&format!("{job_id}{place}"), &why.reason);
+        let error = format!("Job {job_id}: {index}{}", why.error);
+        let mut data = self.result(states, 1);
+        data["error"] = error.as_str().into();
+        let result = failed_result(Some(&error), &reason, data);
         Outcome::Failure { reason, result, retryable: true }
     }
 
@@ -137,6 +145,7 @@ impl Plan {
             let count = (0..self.steps.len()).filter(|step| ended(*step, false)).count();
             return json!({
                 "exit_status": exit_status,
+                "limit": self.limit,
                 "foreach_len": self.steps.len(),
                 "jobs_completed": count,
                 "failed_indexes": (0..self.steps.len()).filter(|step| ended(*step, true)).collect::<Vec<_>>(),
@@ -165,7 +174,7 @@ mod tests {
     }
 
     fn ended(status: Status) -> ChildState {
-        ChildState::Ended(status, Some("it broke".to_owned()))
+        ChildState::Ended(status, Some(Why::plain("it broke".to_owned())))
     }
 
     #[test]
@@ -197,7 +206,9 @@ mod tests {
             panic!("the chain must fail");
         };
         assert_eq!(reason, "job b: it broke");
-        assert_eq!(result["error"], json!("job b: it broke"));
+        assert_eq!(result["error"], json!("Job b: it broke"));
+        assert_eq!(result["reason"], json!("job b: it broke"));
+        assert_eq!(result["error_data"]["error"], json!("Job b: it broke"));
         assert_eq!(result["error_data"]["failed_jobs"], json!(["b"]));
         assert_eq!(chain(&["[b]"]).next(&states, false), Next::Start(vec![2]));
     }

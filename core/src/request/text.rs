@@ -1,5 +1,6 @@
 //! The text form of requests: one a line, as on a command line.
 
+use pumice_template::split_commented_line;
 use serde_json::{Map, Value};
 
 use super::{BadRequest, DispatchRequest, MAX_BATCH, Parsed, check_globals, set_dotted};
@@ -46,7 +47,7 @@ fn at_line(index: usize, message: String) -> BadRequest {
 }
 
 fn parse_line(line: &str) -> Result<DispatchRequest, String> {
-    let words = shlex::split(line).ok_or_else(|| "a quote is not closed".to_owned())?;
+    let words = split_commented_line(line).map_err(|error| error.to_string())?;
     let mut words = words.into_iter();
     let mut job_id = None;
     let mut parameters = Map::new();
@@ -131,6 +132,13 @@ mod tests {
     }
 
     #[test]
+    fn words_are_those_of_shlex_and_a_comment_begins_with_a_word() {
+        let parsed = parse(br#"a -g "x=\$b" -g y=\d#1 -g z='c # d' # of -g old=1 'all"#);
+        let request = parsed[0].as_ref().unwrap();
+        assert_eq!(Value::Object(request.globals.clone()), json!({"x": "\\$b", "y": "d#1", "z": "c # d"}));
+    }
+
+    #[test]
     fn each_bad_line_says_why() {
         for (line, wanted) in [
             ("a b", "too many"),
@@ -140,7 +148,7 @@ mod tests {
             ("a -- b", "no such option --"),
             ("a --dely 5m", "did you mean \"--delay\"?"),
             ("a -g x", "NAME=VALUE"),
-            ("a 'b", "not closed"),
+            ("a 'b", "without a closing one"),
             ("a -d 16m", "\"at\""),
             ("a -g lava.x=1", "reserved"),
         ] {

@@ -74,7 +74,7 @@ pub struct Lineage {
     /// When its run started.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub parent_start: Timestamp,
-    /// How many jobs stand above: 1 for a job that the first one started.
+    /// How many jobs stand above that started each other without a delay: 1 for a job that the first one started.
     pub depth: u32,
 }
 

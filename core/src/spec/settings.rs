@@ -29,6 +29,8 @@ pub struct Settings {
     pub dag_max_workers: Option<usize>,
     /// `DAG_WORKERS`: how many jobs of a dag run at a time that does not say so itself; none: one for each processor.
     pub dag_workers: Option<usize>,
+    /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
+    pub dispatch_max_depth: u32,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
     pub event_ttl: Option<Span>,
     /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
@@ -49,8 +51,9 @@ pub struct Settings {
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
     pub state_ttl: Span,
-    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its end; 1,024.
-    pub stderr_size: u64,
+    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
+    /// negative; -1,024.
+    pub stderr_size: i64,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             cw_namespace: "Lava".to_owned(),
             dag_max_workers: None,
             dag_workers: None,
+            dispatch_max_depth: 32,
             event_ttl: Some(Span::from_days(30)),
             foreign_workers: Vec::new(),
             foreach_limit: 10,
@@ -71,17 +75,18 @@ impl Default for Settings {
             render_at: RenderAt::Auto,
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
-            stderr_size: 1024,
+            stderr_size: -1024,
         }
     }
 }
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
     "DAG_MAX_WORKERS",
     "DAG_WORKERS",
+    "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
     "FOREACH_LIMIT",
     "FOREACH_MAX_LIMIT",
@@ -234,6 +239,7 @@ impl Settings {
             "CW_NAMESPACE" => self.cw_namespace = namespace(value)?,
             "DAG_MAX_WORKERS" => self.dag_max_workers = Some(count(value)?.as_usize()),
             "DAG_WORKERS" => self.dag_workers = Some(count(value)?.as_usize()),
+            "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?.as_u32(),
             // What Python takes for false sets none (lava guide, Lava Worker Configuration).
             "EVENT_TTL" if value.is_null() || value == "" => self.event_ttl = None,
             "EVENT_TTL" => self.event_ttl = Some(span(value)?).filter(|ttl| !ttl.is_zero()),
@@ -246,8 +252,7 @@ impl Settings {
             "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
-            // lava counts from the start when positive; the end of stderr is what tells the reason.
-            "STDERR_SIZE" => self.stderr_size = size(value)?.unsigned_abs(),
+            "STDERR_SIZE" => self.stderr_size = size(value)?,
             _ => {}
         }
         Ok(())
@@ -321,7 +326,7 @@ mod tests {
             json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
         let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
         assert_eq!(settings.event_ttl, Some(Span::from_days(2)));
-        assert_eq!(settings.stderr_size, 2000);
+        assert_eq!(settings.stderr_size, -2000);
         assert!(!settings.job_local_tmpdir);
     }
 
