@@ -12,6 +12,7 @@ pub mod globals;
 pub mod ids;
 pub mod job_type;
 pub mod message;
+pub mod number;
 pub mod ports;
 pub mod problem;
 pub mod request;

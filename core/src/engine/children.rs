@@ -49,9 +49,10 @@ impl<'a> Place<'a> {
             let error = format!("Worker mismatch: Expected {ours} but got {theirs}");
             return Ok(Err(Why::worded(reason, error)));
         }
-        if let Err(error) = engine.dispatcher.check_once(&job) {
-            return Ok(Err(Why::plain(error.to_string())));
-        }
+        let warnings = match engine.dispatcher.check_once(&job) {
+            Ok(warnings) => warnings,
+            Err(error) => return Ok(Err(Why::plain(error.to_string()))),
+        };
         let none = serde_json::Map::new();
         let globals = merge_globals(
             job.fields.globals.as_ref().unwrap_or(&none),
@@ -62,6 +63,7 @@ impl<'a> Place<'a> {
         let step = u32::try_from(step).unwrap_or(u32::MAX);
         let key = parent.key.child(parent.attempt, step);
         let mut run = engine.dispatcher.record(&job, key, parent.run_id, engine.now(), engine.now());
+        run.warn(&warnings, engine.now());
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.foreach_index = planned.foreach_index;

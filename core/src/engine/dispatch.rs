@@ -1,7 +1,7 @@
 //! From requests to runs: read, check, merge, render, record, send.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
@@ -44,14 +44,23 @@ pub struct Dispatcher {
     site: Arc<Site>,
     registry: Arc<Registry>,
     /// Stored jobs that were checked.
-    checked: Jobs,
+    checked: Known<Checked>,
     /// Pinned documents as they were read last.
-    pinned: Jobs,
+    pinned: Known<Arc<JobSpec>>,
     /// The invocations of this process.
     pub(super) live: Live,
 }
 
-type Jobs = Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>;
+type Known<T> = Arc<Mutex<HashMap<JobId, T>>>;
+
+/// A stored job that can run.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    /// The job.
+    pub(super) job: Arc<JobSpec>,
+    /// What is wrong with it all the same, for the log of its runs.
+    pub(super) warnings: Arc<[String]>,
+}
 
 /// Who asks for runs.
 #[derive(Clone, Copy, Default)]
@@ -212,9 +221,11 @@ impl Dispatcher {
             None => return Err(no_such_job(&*self.site.ports.jobs, job_id).await?),
         };
         let now = self.now();
-        let job = self.specialise(&job, request, origin)?;
+        let Checked { job, warnings } = self.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);
         let mut run = self.record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now));
+        let of_realm: Vec<String> = realm.warnings.iter().map(|told| format!("the realm's {told}")).collect();
+        run.warn(&[&*warnings, &*of_realm].concat(), now);
         run.dispatched_by = origin.map(|origin| origin.key.clone());
         run.lineage = origin.map(|origin| lineage(origin, run.not_before - now));
         let limit = self.site.settings.dispatch_max_depth;
@@ -248,7 +259,7 @@ impl Dispatcher {
         let realm = self.site.ports.jobs.realm().await?;
         let job = self.site.ports.jobs.jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();
         let job = match job {
-            Some(Ok(job)) => self.specialise(&job, request, None)?,
+            Some(Ok(job)) => self.specialise(&job, request, None)?.job,
             Some(Err(error)) => {
                 return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error });
             }
@@ -270,8 +281,8 @@ impl Dispatcher {
         job: &Arc<JobSpec>,
         request: &DispatchRequest,
         origin: Option<&Origin>,
-    ) -> Result<Arc<JobSpec>, DispatchError> {
-        self.check_once(job)?;
+    ) -> Result<Checked, DispatchError> {
+        let warnings = self.check_once(job)?;
         let none = Map::new();
         let globals = merge_globals(
             job.fields.globals.as_ref().unwrap_or(&none),
@@ -285,24 +296,45 @@ impl Dispatcher {
             own.set_parameters(merge_parameters(&job.parameters(), &request.parameters));
             self.check(own)?;
         }
-        Ok(with_globals(own, globals))
+        Ok(Checked { job: with_globals(own, globals), warnings })
     }
 
-    /// Checks a stored spec the first time it is seen.
-    pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<(), DispatchError> {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Checks a stored spec the first time it is seen. Gives what is wrong with it and keeps it from nothing.
+    pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<Arc<[String]>, DispatchError> {
+        let mut checked = lock(&self.checked);
         let job_id = &job.fields.job_id;
-        if checked.get(job_id).is_some_and(|known| Arc::ptr_eq(known, job)) {
-            return Ok(());
+        if let Some(known) = checked.get(job_id).filter(|known| Arc::ptr_eq(&known.job, job)) {
+            return Ok(known.warnings.clone());
         }
         self.check(job)?;
-        remember(&mut checked, job);
-        Ok(())
+        let warnings = self.warnings(job);
+        if !warnings.is_empty() {
+            let all = warnings.join("; ");
+            tracing::warn!(%job_id, warnings = %all, "a stored job has mistakes that do not keep it from running");
+        }
+        remember(&mut checked, Checked { job: job.clone(), warnings: warnings.clone() }, job_id);
+        Ok(warnings)
     }
 
-    /// Checks a job's type, payload and actions.
+    /// What is wrong with a job and keeps it from nothing. A worker of lava's own sees to that itself.
+    fn warnings(&self, job: &JobSpec) -> Arc<[String]> {
+        if self.is_foreign(&job.fields.worker) {
+            return Arc::default();
+        }
+        // A malformed list of actions may be told of by the reader and by the registry.
+        let mut warnings: Vec<String> = Vec::new();
+        for told in job.warnings.iter().chain(&self.registry.check_beside(job, &self.site.settings)) {
+            let told = told.to_string();
+            if !warnings.contains(&told) {
+                warnings.push(told);
+            }
+        }
+        warnings.into()
+    }
+
+    /// Checks what a job needs to run: its type, payload and parameters.
     fn check(&self, job: &JobSpec) -> Result<(), DispatchError> {
-        let problems = self.registry.check_job(job, &self.site.settings);
+        let problems = self.registry.check_runnable(job, &self.site.settings);
         SpecError::check(problems)
             .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })
     }
@@ -313,11 +345,10 @@ impl Dispatcher {
         job_id: &JobId,
         document: &Arc<Map<String, Value>>,
     ) -> Result<Arc<JobSpec>, SpecError> {
-        let known = |jobs: &Jobs| {
-            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            jobs.get(job_id).filter(|known| same(&known.document, document)).cloned()
-        };
-        if let Some(known) = known(&self.pinned).or_else(|| known(&self.checked)) {
+        let is_same = |known: &&Arc<JobSpec>| same(&known.document, document);
+        let pinned = lock(&self.pinned).get(job_id).filter(is_same).cloned();
+        let checked = || lock(&self.checked).get(job_id).map(|known| &known.job).filter(is_same).cloned();
+        if let Some(known) = pinned.or_else(checked) {
             return Ok(known);
         }
         let job = Arc::new(JobSpec::from_checked(document.clone())?);
@@ -325,7 +356,7 @@ impl Dispatcher {
         JobId::new(job.fields.job_id.as_str()).map_err(|error| {
             SpecError::one(Problem::new(JsonPath::root().field("job_id"), error.to_string()))
         })?;
-        remember(&mut self.pinned.lock().unwrap_or_else(PoisonError::into_inner), &job);
+        remember(&mut lock(&self.pinned), job.clone(), job_id);
         Ok(job)
     }
 
@@ -420,11 +451,15 @@ pub(super) fn with_globals(mut job: Arc<JobSpec>, globals: Map<String, Value>) -
 }
 
 /// Remembers a job, and forgets all when there are too many.
-fn remember(jobs: &mut HashMap<JobId, Arc<JobSpec>>, job: &Arc<JobSpec>) {
+fn remember<T>(jobs: &mut HashMap<JobId, T>, job: T, job_id: &JobId) {
     if jobs.len() >= MAX_KNOWN {
         jobs.clear();
     }
-    jobs.insert(job.fields.job_id.clone(), job.clone());
+    jobs.insert(job_id.clone(), job);
+}
+
+fn lock<T>(known: &Known<T>) -> MutexGuard<'_, HashMap<JobId, T>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
