@@ -20,7 +20,7 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 #[derive(Clone, Debug)]
 pub struct Cron {
     /// `None` for `@reboot`, which names no time.
-    pattern: Option<croner::Cron>,
+    pattern: Option<Box<croner::Cron>>,
     /// Whether its hour field begins with `*`.
     counts_hours: bool,
 }
@@ -59,7 +59,7 @@ impl Cron {
         };
         let hours = text.split_whitespace().nth(1);
         let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
-        Self { pattern: pattern.parse().ok(), counts_hours }
+        Self { pattern: pattern.parse().ok().map(Box::new), counts_hours }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
