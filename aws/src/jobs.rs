@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{JobStore, StoreError, StoredJob};
 use pumice_core::spec::{JobSpec, RealmSpec};
-use serde_json::Value;
 
 use crate::attribute::{Item, object, text};
 use crate::failure::store_error;
@@ -74,8 +73,8 @@ impl JobStore for Store {
         Ok(ids
             .iter()
             .map(|id| {
-                let document = Value::Object(object(found.get(id.as_str())?.clone()));
-                Some(JobSpec::parse(&document).map(|job| self.same_job(job)))
+                let document = object(found.get(id.as_str())?.clone());
+                Some(JobSpec::stored(Arc::new(document)).map(|job| self.same_job(job)))
             })
             .collect())
     }

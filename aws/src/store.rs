@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use pumice_core::ids::JobId;
 use pumice_core::ports::StoreError;
 use pumice_core::spec::{JobSpec, RealmSpec};
-use serde_json::Value;
 
 use crate::attribute::{Item, object, text};
 use crate::connect::OPERATION;
@@ -108,21 +107,20 @@ impl Store {
 
     /// Reads a realm's item, and remembers it.
     pub(crate) fn take_realm(&self, item: Item) -> Result<Arc<RealmSpec>, StoreError> {
-        let mut document = object(item);
-        if let Some(bucket) = &self.bucket {
-            for (name, folder) in PLACES {
-                let place = document.entry(name).or_insert(Value::Null);
-                if place.is_null() {
-                    *place = format!("s3://{bucket}/{folder}").into();
-                }
-            }
-        }
-        let realm = RealmSpec::parse(&Value::Object(document)).map_err(|error| {
+        let place =
+            |bucket: &Arc<str>| PLACES.map(|(name, folder)| (name, format!("s3://{bucket}/{folder}")));
+        let places: Vec<(&str, String)> = self.bucket.iter().flat_map(place).collect();
+        let realm = RealmSpec::stored(object(item), &places).map_err(|error| {
             let (realm, table) = (self.names.realm(), self.names.realms());
             StoreError::new(format!(
                 "the definition of realm {realm} in table {table} does not hold: {error}"
             ))
         })?;
+        if !realm.warnings.is_empty() {
+            let warnings: Vec<String> = realm.warnings.iter().map(ToString::to_string).collect();
+            let warnings = warnings.join("; ");
+            tracing::warn!(realm = %self.names.realm(), %warnings, "the realm's definition has mistakes; defaults count");
+        }
         let realm = Arc::new(realm);
         self.remembered().realm = Some((Instant::now(), realm.clone()));
         Ok(realm)

@@ -216,7 +216,7 @@ impl Reader<'_> {
             Ok(parts) => parts,
             Err(message) => return self.refuse(file, message),
         };
-        if parts.is_empty() {
+        if parts.iter().all(|part| part.value.is_null()) {
             let told = Problem::warning("empty-file", JsonPath::root(), "holds nothing, or comments alone");
             self.specs.advice.push((file.to_owned(), told));
         }
@@ -226,8 +226,10 @@ impl Reader<'_> {
             let place = |path| Place { file: file.to_owned(), path, allowed: allowed.clone() };
             let root = if several { JsonPath::root().item(number) } else { JsonPath::root() };
             match value {
+                // lava's framework makes one of a job that is not for this environment.
+                Value::Null => {}
                 Value::Array(items) => {
-                    let items = items.into_iter().enumerate();
+                    let items = items.into_iter().enumerate().filter(|(_, item)| !item.is_null());
                     documents.extend(items.map(|(index, item)| (place(root.item(index)), item)));
                 }
                 document => documents.push((place(root), document)),
@@ -242,17 +244,8 @@ impl Reader<'_> {
         }
         match RealmSpec::parse(&without_schema(document)) {
             Ok(realm) => {
-                for when in [
-                    pumice_core::spec::ActionsWhen::OnSuccess,
-                    pumice_core::spec::ActionsWhen::OnRetry,
-                    pumice_core::spec::ActionsWhen::OnFail,
-                ] {
-                    let actions = realm.actions();
-                    let found = self
-                        .registry
-                        .check_actions(actions.get(when).unwrap_or_default(), &path.field(when.field()));
-                    self.mistakes.extend(found.into_iter().map(|problem| (file.to_owned(), problem)));
-                }
+                let found = self.registry.check_realm(&realm).into_iter();
+                self.mistakes.extend(found.map(|problem| (file.to_owned(), problem.below(path))));
                 self.realm = Some(allowing(place.clone(), document));
                 self.specs.realm = Some(realm);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pumice_core::Timestamp;
 use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
-use pumice_core::run::{Run, RunEvent, Status};
+use pumice_core::run::{NEVER, Run, RunEvent, Status};
 use pumice_core::spec::RunSpec;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
@@ -68,11 +68,11 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "ts_end": run.ts_end.map(iso),
         "ts_event": iso(last),
         "tu_event": iso_naive(last),
-        "ttl": run.expires.timestamp(),
+        "ttl": (run.expires != NEVER).then(|| run.expires.timestamp()),
         "payload": payload,
         "parameters": parameters,
         "result": run.result,
-        "log": run.log.entries.iter().map(event_json).collect::<Vec<_>>(),
+        "log": run.events().map(|event| event_json(&event)).collect::<Vec<_>>(),
     });
     let notes = notes(run);
     if !notes.is_empty() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 
 use crate::text::quoted;
 
@@ -194,6 +195,37 @@ impl<'de> Deserialize<'de> for Span {
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Reads a duration that an empty text leaves out: for serde's `deserialize_with`. So lava reads durations that it tests
+/// for being there first (`max_run_delay`, a state item's `ttl`, `EVENT_TTL`).
+///
+/// # Errors
+/// The deserializer's, and [`BadDuration`] in its words.
+pub fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        value => Span::deserialize(value).map(Some).map_err(de::Error::custom),
+    }
+}
+
+/// The schema of what [`unless_empty`] reads.
+#[derive(Debug)]
+pub enum SpanOrEmpty {}
+
+impl JsonSchema for SpanOrEmpty {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DurationOrEmpty".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A duration as elsewhere, or an empty text for none.",
+            "type": ["string", "number"],
+            "format": "duration-or-empty"
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here knows AWS, a database or an async runtime: time, randomness, stores and queues are
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
 
+pub mod clock;
 pub mod document;
 pub mod duration;
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod globals;
 pub mod ids;
 pub mod job_type;
 pub mod message;
+pub mod number;
 pub mod ports;
 pub mod problem;
 pub mod request;

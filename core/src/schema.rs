@@ -5,13 +5,15 @@
 //! are known; another one stops the tests.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
+use crate::number;
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
-use crate::spec::{Crontab, Timezone};
+use crate::spec::{Bound, Crontab, Timezone};
 use crate::text::quoted;
 
 /// Deepest nesting that is followed, in levels.
@@ -32,6 +34,27 @@ pub fn read<T: JsonSchema + DeserializeOwned>(document: &Value) -> Result<T, Spe
     read_unchecked(document)
 }
 
+/// As [`read`], of a document in which fields beginning `x-` are the user's own, and are passed over.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_known<T: JsonSchema + DeserializeOwned>(document: &Value) -> Result<T, SpecError> {
+    SpecError::check(check(&schema_of::<T>(), document))?;
+    match document {
+        Value::Object(fields) if fields.keys().any(|name| is_own(name)) => {
+            let known = fields.iter().filter(|(name, _)| !is_own(name));
+            read_unchecked(&Value::Object(known.map(|(n, v)| (n.clone(), v.clone())).collect()))
+        }
+        document => read_unchecked(document),
+    }
+}
+
+/// Whether a field is the user's own (lava guide, The Jobs Table).
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    name.starts_with("x-") || name.starts_with("X-")
+}
+
 /// Reads a document that has been checked against its schema.
 ///
 /// # Errors
@@ -50,6 +73,16 @@ pub fn check(schema: &Value, document: &Value) -> Vec<Problem> {
     let mut checker = Checker { root: schema, problems: Vec::new() };
     checker.visit(schema, document, &JsonPath::root(), 0);
     checker.problems
+}
+
+/// Every way in which the value of one field of an object breaks the object's schema; `None` when the schema knows no
+/// such field.
+#[must_use]
+pub fn check_field(schema: &Value, name: &str, value: &Value) -> Option<Vec<Problem>> {
+    let property = schema.get("properties")?.get(name)?;
+    let mut checker = Checker { root: schema, problems: Vec::new() };
+    checker.visit(property, value, &JsonPath::root().field(name), 1);
+    Some(checker.problems)
 }
 
 struct Checker<'a> {
@@ -124,11 +157,8 @@ impl<'a> Checker<'a> {
         if let Some(problems) = nearest {
             self.problems.extend(problems);
         } else {
-            let kinds: Vec<String> = branches
-                .iter()
-                .filter_map(|branch| self.resolve(branch))
-                .flat_map(|schema| type_names(schema).into_iter().map(type_in_words))
-                .collect();
+            let kinds: Vec<String> =
+                branches.iter().filter_map(|branch| self.resolve(branch)).flat_map(kinds_of).collect();
             self.add(path, format!("expected {}, got {} {}", either(&kinds), kind(value), show(value)));
         }
     }
@@ -157,7 +187,7 @@ impl<'a> Checker<'a> {
         if type_matches(schema, value) {
             return true;
         }
-        let kinds: Vec<String> = type_names(schema).into_iter().map(type_in_words).collect();
+        let kinds = kinds_of(schema);
         let shown = if value.is_null() { String::new() } else { format!(" {}", show(value)) };
         self.add(path, format!("expected {}, got {}{shown}", either(&kinds), kind(value)));
         false
@@ -186,7 +216,7 @@ impl<'a> Checker<'a> {
         {
             self.add(path, format!("expected {}, got {}", show(wanted), show(value)));
         }
-        if let Some(number) = value.as_f64() {
+        if let Some(number) = number_of(schema, value) {
             let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
             let most = limit("maximum").or_else(|| largest(schema));
             if limit("minimum").is_some_and(|least| number < least) {
@@ -249,8 +279,7 @@ impl<'a> Checker<'a> {
 
 /// Whether the schema lets fields beginning `x-` pass, and this is one.
 fn is_extension(schema: &Map<String, Value>, name: &str) -> bool {
-    schema.get("patternProperties").is_some_and(|patterns| patterns.get(EXTENSION_PATTERN).is_some())
-        && (name.starts_with("x-") || name.starts_with("X-"))
+    is_own(name) && schema.get("patternProperties").is_some_and(|p| p.get(EXTENSION_PATTERN).is_some())
 }
 
 /// The pattern of field names that are the user's own (lava guide, The Jobs Table).
@@ -279,13 +308,32 @@ fn type_matches(schema: &Map<String, Value>, value: &Value) -> bool {
         || names.iter().any(|name| match *name {
             "null" => value.is_null(),
             "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
+            "integer" => number::is_whole(value),
             "number" => value.is_number(),
             "string" => value.is_string(),
             "array" => value.is_array(),
             "object" => value.is_object(),
             _ => false,
         })
+}
+
+/// Whether a schema is one of whole numbers, which may be written as texts.
+fn is_of_numbers(schema: &Map<String, Value>) -> bool {
+    schema.get("format").is_some_and(|format| format == number::FORMAT)
+}
+
+/// The number that a value is, for its bounds.
+fn number_of(schema: &Map<String, Value>, value: &Value) -> Option<f64> {
+    let whole = || number::whole(value).ok().map(|number| number as f64);
+    if is_of_numbers(schema) { whole() } else { value.as_f64() }
+}
+
+/// What a schema takes, in words.
+fn kinds_of(schema: &Map<String, Value>) -> Vec<String> {
+    if is_of_numbers(schema) {
+        return vec![type_in_words("integer")];
+    }
+    type_names(schema).into_iter().map(type_in_words).collect()
 }
 
 fn type_in_words(name: &str) -> String {
@@ -320,8 +368,14 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
     fn parsed<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
         result.map(drop).map_err(|error| error.to_string())
     }
-    if format == "duration" {
-        return parsed(serde_json::from_value::<Span>(value.clone()));
+    match format {
+        "duration-or-empty" if value == "" => return Ok(()),
+        "duration" | "duration-or-empty" => return parsed(Span::deserialize(value)),
+        number::FORMAT if !value.is_null() => return parsed(number::whole(value)),
+        _ => {}
+    }
+    if format == "schedule-time" && !value.is_null() {
+        return parsed(Bound::deserialize(value));
     }
     let Some(text) = value.as_str() else { return Ok(()) };
     match format {

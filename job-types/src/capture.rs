@@ -111,13 +111,14 @@ impl Capture {
         if length > MUCH { SHORT_PATIENCE } else { PATIENCE }
     }
 
-    /// The last bytes as text.
-    pub(crate) fn part(&self, bytes: u64) -> String {
+    /// The first bytes as text, or the last where the number is negative.
+    pub(crate) fn part(&self, bytes: i64) -> String {
         let Some(file) = self.file.get() else { return String::new() };
+        let (bytes, from_end) = (bytes.unsigned_abs(), bytes < 0);
         let read = || -> io::Result<Vec<u8>> {
             let length = file.metadata()?.len();
             let mut part = vec![0; usize::try_from(bytes.min(length)).unwrap_or_default()];
-            let mut at = length.saturating_sub(bytes);
+            let mut at = if from_end { length.saturating_sub(bytes) } else { 0 };
             let mut filled = 0;
             while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
                 match file.read_at(rest, at) {
@@ -253,7 +254,7 @@ mod tests {
         let path = folder.path().join("out");
         let (capture, _) = capture(&path);
         capture.record(&b"printed"[..]).await.unwrap();
-        assert_eq!(capture.part(4), "nted");
+        assert_eq!(capture.part(-4), "nted");
         drop(capture);
         assert!(!path.exists());
     }

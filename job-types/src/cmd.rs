@@ -12,7 +12,7 @@ use pumice_core::schema::schema_of;
 use pumice_core::size::parse_size;
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_core::text::quoted;
-use pumice_template::Renderer;
+use pumice_template::{Renderer, split_command_line};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -136,9 +136,12 @@ impl JobType for Cmd {
         let mut problems = typed::check::<CommandLine, Parameters>(job);
         let Some(line) = job.fields.payload.as_str() else { return problems };
         let root = JsonPath::root();
-        let Some(words) = shlex::split(line) else {
-            problems.push(Problem::new(root.field("payload"), "a quote of the command line is not closed"));
-            return problems;
+        let words = match split_command_line(line) {
+            Ok(words) => words,
+            Err(error) => {
+                problems.push(Problem::new(root.field("payload"), error.to_string()));
+                return problems;
+            }
         };
         if words.is_empty() {
             problems.push(Problem::new(root.field("payload"), "the command line is empty"));
@@ -195,8 +198,7 @@ impl JobType for Cmd {
         let mut argv = if jinja {
             templates.args(&line, &vars).map_err(|error| JobError::template("payload", &error))?
         } else {
-            shlex::split(&line)
-                .ok_or_else(|| JobError::permanent("a quote of the command line is not closed"))?
+            split_command_line(&line).map_err(|error| JobError::permanent(error.to_string()))?
         };
         for (index, argument) in more.enumerate() {
             argv.push(if jinja {
@@ -239,6 +241,7 @@ impl Leaf for Cmd {
         let env =
             parameters.env.unwrap_or_default().into_iter().map(|(name, value)| (name, value.into_text()));
         let command = Command {
+            line: typed::payload(&context.job.fields.payload)?,
             argv,
             env: env.collect(),
             timeout: parameters

@@ -2,17 +2,18 @@
 
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::text::quoted;
+use pumice_template::split_command_line;
 use serde_json::Value;
 
 /// Programs that are shells themselves, and read `$X` in what they are given.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "ash"];
 /// Signs of a shell that stand by themselves.
-const SIGNS: [&str; 7] = ["||", "&&", "&", ">>", "2>", "2>&1", "|&"];
+const SIGNS: [&str; 8] = ["||", "&&", "&", ">>", "2>", "2>&1", "|&", "#"];
 
 /// Warnings about the command line of a payload.
 pub(crate) fn advise(line: &str) -> Vec<Problem> {
     let path = JsonPath::root().field("payload");
-    let words = shlex::split(line).unwrap_or_default();
+    let words = split_command_line(line).unwrap_or_default();
     let program = words.first().map(String::as_str).unwrap_or_default();
     let mut advice = Vec::new();
     if let Some(sign) = shell_sign(line, &words) {
@@ -156,6 +157,7 @@ mod tests {
             ("echo `date`", "`"),
             ("sh x.sh *.csv", "*"),
             ("A=1 env", "A= before the program"),
+            ("echo a # b", "#"),
         ] {
             let told = told(line);
             let wanted = format!("payload: {sign} means nothing here: no shell runs the command");

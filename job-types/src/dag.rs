@@ -5,9 +5,10 @@ use std::thread::available_parallelism;
 
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates};
-use pumice_core::problem::Problem;
+use pumice_core::number::Count;
+use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -23,9 +24,16 @@ fn cpus() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The number of children that may run at once when a job asks for `workers`.
-pub(crate) fn width(workers: usize) -> usize {
-    workers.min(cpus() * MAX_WORKERS_PER_CPU)
+/// The most children at once where no setting says otherwise.
+pub(crate) fn most_workers() -> usize {
+    cpus() * MAX_WORKERS_PER_CPU
+}
+
+/// How many children of a dag run at once: its own `workers`, else the realm's `DAG_WORKERS`, at most `DAG_MAX_WORKERS`
+/// (lava guide, Job type: dag, Parameters).
+fn width(own: Option<Count>, settings: &Settings) -> usize {
+    let workers = own.map(Count::as_usize).or(settings.dag_workers).unwrap_or_else(cpus);
+    workers.min(settings.dag_max_workers.unwrap_or_else(most_workers))
 }
 
 /// Each job and what it comes after (lava guide, Job type: dag, Payload).
@@ -37,6 +45,7 @@ impl<'de> Deserialize<'de> for Edges {
         let edges = Map::deserialize(deserializer)?.into_iter().map(|(job, before)| {
             let before = match before {
                 Value::Null => Vec::new(),
+                Value::String(none) if none.is_empty() => Vec::new(),
                 Value::String(one) => vec![one],
                 list => Vec::deserialize(list).map_err(de::Error::custom)?,
             };
@@ -53,12 +62,12 @@ impl JsonSchema for Edges {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Each job id, with the job ids that it comes after: one, a list, or null for none.",
+            "description": "Each job id, with the job ids that it comes after: one, a list, or null or an empty text for none.",
             "type": "object",
             "additionalProperties": {
                 "anyOf": [
                     { "type": "null" },
-                    { "type": "string", "minLength": 1 },
+                    { "type": "string" },
                     { "type": "array", "items": { "type": "string", "minLength": 1 } }
                 ]
             }
@@ -77,10 +86,10 @@ struct Parameters {
     /// Put before each job id.
     #[serde(default)]
     job_prefix: Option<String>,
-    /// How many jobs run at the same time; default: the number of processors.
+    /// How many jobs run at the same time; default: the realm's `DAG_WORKERS`, else the number of processors; at most the
+    /// realm's `DAG_MAX_WORKERS`.
     #[serde(default)]
-    #[schemars(range(min = 1))]
-    workers: Option<usize>,
+    workers: Option<Count>,
 }
 
 /// The job type `dag`.
@@ -103,6 +112,18 @@ impl JobType for Dag {
         typed::check_plan::<Edges, Parameters>(self, job)
     }
 
+    fn advise(&self, job: &JobSpec, settings: &Settings, _: &Renderer) -> Vec<Problem> {
+        let own = typed::parameters::<Parameters>(&job.parameters()).ok().and_then(|it| it.workers);
+        let Some((own, most)) =
+            own.zip(settings.dag_max_workers).filter(|(own, most)| own.as_usize() > *most)
+        else {
+            return Vec::new();
+        };
+        let path = JsonPath::root().field("parameters").field("workers");
+        let message = format!("{own} is more than the realm's DAG_MAX_WORKERS: {most} jobs run at a time");
+        vec![Problem::warning("too-many-workers", path, message)]
+    }
+
     fn names(&self, job: &JobSpec) -> Vec<Named> {
         typed::steps(self, job)
     }
@@ -120,7 +141,7 @@ impl Composite for Dag {
     fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
         let Edges(edges) = typed::payload(&rendered.payload)?;
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let width = width(parameters.workers.unwrap_or_else(cpus));
+        let width = parameters.workers.map_or_else(cpus, Count::as_usize);
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
             return Err(JobError::permanent(format!("job {} is a step of itself", job.fields.job_id)));
@@ -132,7 +153,12 @@ impl Composite for Dag {
                 names.join(" after ")
             )));
         }
-        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0 })
+        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None })
+    }
+
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let own = typed::parameters::<Parameters>(&rendered.parameters).ok().and_then(|given| given.workers);
+        Plan { width: width(own, settings), ..plan }
     }
 }
 
@@ -214,6 +240,36 @@ mod tests {
         let spec = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": payload });
         let job = JobSpec::parse(&spec).unwrap();
         Dag.plan(&job, &Rendered { payload, parameters: Map::new() })
+    }
+
+    #[test]
+    fn width_is_own_else_the_realms_at_most_the_realms() {
+        let width = |workers: Value, config: Value| {
+            let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
+            let parameters = json!({ "workers": workers }).as_object().cloned().unwrap();
+            let document = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": { "a": null }, "parameters": parameters });
+            let job = JobSpec::parse(&document).unwrap();
+            let rendered = Rendered { payload: job.fields.payload.clone(), parameters };
+            Dag.within(Dag.plan(&job, &rendered).unwrap(), &rendered, &settings).width
+        };
+        for (workers, config, wanted) in [
+            (json!(null), json!({}), cpus()),
+            (json!(100_000), json!({}), cpus() * 4),
+            (json!(null), json!({ "DAG_WORKERS": 3, "DAG_MAX_WORKERS": 50 }), 3),
+            (json!(null), json!({ "dag_workers": "3", "DAG_MAX_WORKERS": 50.0 }), 3),
+            (json!(7), json!({ "DAG_WORKERS": 3, "DAG_MAX_WORKERS": 50 }), 7),
+            (json!("7"), json!({ "DAG_MAX_WORKERS": "5" }), 5),
+            (json!(null), json!({ "DAG_WORKERS": 9, "DAG_MAX_WORKERS": 5 }), 5),
+        ] {
+            assert_eq!(width(workers.clone(), config.clone()), wanted, "{workers} {config}");
+        }
+    }
+
+    #[test]
+    fn empty_predecessor_means_none() {
+        let plan = plan(json!({ "a": "", "b": "a" })).unwrap();
+        assert_eq!(plan.steps.len(), 2);
+        assert_eq!((plan.steps[0].after.clone(), plan.steps[1].after.clone()), (vec![], vec![0]));
     }
 
     #[test]

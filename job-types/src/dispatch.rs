@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{
-    Ended, JobContext, JobError, JobType, Kind, Leaf, Named, Rendered, Templates, Uses, unknown_variables,
+    DispatchError, Ended, JobContext, JobError, JobType, Kind, Leaf, Named, Rendered, Templates, Uses,
+    unknown_variables,
 };
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::request::DispatchRequest;
@@ -65,8 +67,7 @@ impl JobType for Dispatch {
         if let Ok(list) = typed::payload::<JobList>(&job.fields.payload) {
             match list.prefixed(parameters.job_prefix.as_deref()) {
                 Ok(jobs) if jobs.contains(&job.fields.job_id) => {
-                    let message = format!("job {} may not dispatch itself", job.fields.job_id);
-                    problems.push(Problem::new(root.field("payload"), message));
+                    problems.push(Problem::new(root.field("payload"), itself(&job.fields.job_id)));
                 }
                 Ok(_) => {}
                 Err(message) => problems.push(Problem::new(root.field("payload"), message)),
@@ -124,31 +125,49 @@ impl Leaf for Dispatch {
                 ..DispatchRequest::new(job.clone())
             })
             .collect();
-        let outcomes = context.dispatches.dispatch(requests).await;
-        let mut runs = Map::new();
-        let mut failed = Vec::new();
-        let mut errors = Vec::new();
-        for (job, outcome) in jobs.iter().zip(outcomes) {
-            match outcome {
-                Ok(run_id) => {
-                    runs.insert(job.to_string(), run_id.to_string().into());
-                }
-                Err(error) => {
-                    failed.push(job.to_string());
-                    errors.push(error.to_string());
-                }
+        // Parameters of the request may have made it so.
+        if jobs.contains(&context.run.job_id) {
+            return Err(JobError::permanent(itself(&context.run.job_id)));
+        }
+        let outcomes = context.dispatches.dispatch_together(requests).await;
+        result_of(&jobs, outcomes)
+    }
+}
+
+/// Why a job of this type may not be in its own list (lava guide, Job type: dispatch).
+fn itself(job_id: &JobId) -> String {
+    format!("job {job_id} may not dispatch itself")
+}
+
+/// What came of the requests, by lava's names; the run ids and the jobs that failed are ours.
+fn result_of(jobs: &[JobId], outcomes: Vec<Result<RunId, DispatchError>>) -> Result<Ended, JobError> {
+    let (mut sent, mut runs) = (Vec::new(), Map::new());
+    let (mut failed, mut errors, mut worded) = (Vec::new(), Vec::new(), None);
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        match outcome {
+            Ok(run_id) => {
+                sent.push(job);
+                runs.insert(job.to_string(), run_id.to_string().into());
+            }
+            Err(DispatchError::Withheld) => {}
+            Err(error) => {
+                worded.get_or_insert_with(|| match &error {
+                    DispatchError::NoSuchJob { .. } => format!("{job}: No such job"),
+                    other => format!("{job}: {other}"),
+                });
+                failed.push(job);
+                errors.push(error.to_string());
             }
         }
-        let result = json!({
-            "exit_status": i32::from(!errors.is_empty()),
-            "jobs": jobs,
-            "run_ids": runs,
-            "failed_jobs": failed,
-        });
-        if errors.is_empty() {
-            Ok(Ended::Done(result))
-        } else {
-            Err(JobError::failed(errors.join("; ")).with_data(result))
-        }
     }
+    let mut result = json!({
+        "exit_status": i32::from(!errors.is_empty()),
+        "jobs": sent,
+        "run_ids": runs,
+        "failed_jobs": failed,
+    });
+    let Some(worded) = worded else { return Ok(Ended::Done(result)) };
+    result["error"] = worded.as_str().into();
+    let unsent = if sent.is_empty() && jobs.len() > failed.len() { "; nothing was sent" } else { "" };
+    Err(JobError::failed(format!("{}{unsent}", errors.join("; "))).worded(worded).with_data(result))
 }

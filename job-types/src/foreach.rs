@@ -6,6 +6,7 @@ use pumice_core::job_type::{
     Composite, JobContext, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates, Uses,
     unknown_variables,
 };
+use pumice_core::number::{Count, CountOrNone, Integer};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, Settings, is_reserved_global};
@@ -33,12 +34,12 @@ enum Source {
         name: Option<String>,
         /// The first number; default 0.
         #[serde(default)]
-        start: Option<i64>,
+        start: Option<Integer>,
         /// The number before which it ends.
-        stop: i64,
+        stop: Integer,
         /// The step from one number to the next; default 1.
         #[serde(default)]
-        step: Option<i64>,
+        step: Option<Integer>,
     },
     /// The rows of a CSV file, named by its first row.
     Csv {
@@ -68,11 +69,17 @@ struct Parameters {
     jinja: Option<bool>,
     /// The most items; default: the realm's `FOREACH_LIMIT`.
     #[serde(default)]
-    limit: Option<usize>,
+    limit: Option<CountOrNone>,
     /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
     #[serde(default)]
-    #[schemars(range(min = 1))]
-    workers: Option<usize>,
+    workers: Option<Count>,
+}
+
+impl Parameters {
+    /// The most items.
+    fn limit(&self, settings: &Settings) -> usize {
+        self.limit.map_or(settings.foreach_limit, CountOrNone::as_usize)
+    }
 }
 
 /// The payload: a job id.
@@ -117,7 +124,7 @@ impl JobType for Foreach {
     fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem> {
         let path = JsonPath::root().field("parameters");
         let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return Vec::new() };
-        let limit = parameters.limit.unwrap_or(settings.foreach_limit);
+        let limit = parameters.limit(settings);
         if limit > settings.foreach_max_limit {
             let most = settings.foreach_max_limit;
             let message =
@@ -181,7 +188,7 @@ impl Composite for Foreach {
     ) -> Result<Option<Rendered>, JobError> {
         let parameters: Parameters = typed::parameters(&rendered.parameters)?;
         let settings = &context.site.settings;
-        let limit = parameters.limit.unwrap_or(settings.foreach_limit);
+        let limit = parameters.limit(settings);
         if limit > settings.foreach_max_limit {
             let message = format!(
                 "a limit of {limit} is more than the realm's FOREACH_MAX_LIMIT of {}",
@@ -199,7 +206,10 @@ impl Composite for Foreach {
             here => listed(here, limit)?,
         };
         if items.len() > limit {
-            return Err(JobError::permanent(format!("there are more than {limit} items; nothing was run")));
+            let error = format!("foreach value list exceeds limit of {limit}");
+            let data = json!({ "exit_status": 1, "error": error });
+            let failed = JobError::permanent(format!("there are more than {limit} items; nothing was run"));
+            return Err(failed.worded(error).with_data(data));
         }
         if !needs_file(&parameters.foreach) {
             return Ok(None);
@@ -218,8 +228,8 @@ impl Composite for Foreach {
         let items = listed(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
-        if let Some(workers) = parameters.workers.filter(|workers| *workers > 1) {
-            plan.width = dag::width(workers);
+        if let Some(workers) = parameters.workers.map(Count::as_usize).filter(|workers| *workers > 1) {
+            plan.width = workers.min(dag::most_workers());
             plan.steps.iter_mut().for_each(|step| step.after.clear());
         }
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
@@ -234,6 +244,11 @@ impl Composite for Foreach {
         }
         Ok(plan)
     }
+
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let given = typed::parameters::<Parameters>(&rendered.parameters).ok();
+        Plan { limit: Some(given.map_or(settings.foreach_limit, |given| given.limit(settings))), ..plan }
+    }
 }
 
 /// The items that need no file, one more than `limit` at most.
@@ -241,7 +256,8 @@ fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
     match source {
         Source::Inline { values } => Ok(values.clone()),
         Source::Range { name, start, stop, step } => {
-            let (start, step) = (start.unwrap_or(0), step.unwrap_or(1));
+            let (start, step) = (start.map_or(0, Integer::get), step.map_or(1, Integer::get));
+            let stop = &stop.get();
             if step == 0 {
                 return Err(JobError::permanent("the step of a range must not be 0"));
             }
@@ -261,7 +277,8 @@ mod tests {
     use super::*;
 
     fn range(start: Option<i64>, stop: i64, step: Option<i64>) -> Vec<i64> {
-        let source = Source::Range { name: Some("n".to_owned()), start, stop, step };
+        let range = json!({ "type": "range", "name": "n", "start": start, "stop": stop, "step": step });
+        let source = Source::deserialize(range).unwrap();
         listed(&source, 100).unwrap().iter().filter_map(|item| item["n"].as_i64()).collect()
     }
 

@@ -109,10 +109,13 @@ fn read_item(line: &str) -> Result<Item, String> {
 
 fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
-    let mut reader = csv::Reader::from_reader(Limited { inner: open(file)?, line: 0 });
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_reader(Limited { inner: open(file)?, line: 0 });
     let names = reader.headers().map_err(bad)?.clone();
+    // As Python's DictReader: what a short row lacks is null, what a long one has besides is left out.
     let row = |record: csv::StringRecord| -> Item {
-        names.iter().zip(&record).map(|(name, value)| (name.to_owned(), value.into())).collect()
+        let value = |at: usize| record.get(at).map_or(Value::Null, Value::from);
+        names.iter().enumerate().map(|(at, name)| (name.to_owned(), value(at))).collect()
     };
     reader.records().take(limit.saturating_add(1)).map(|record| record.map(row).map_err(bad)).collect()
 }

@@ -8,6 +8,9 @@ use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
 use serde_json::{Map, Value, json};
 
+/// The job with all that templates see of it: `globals.lava`, state as found, times (lava's handler `log`).
+const WHOLE_JOB: &str = "{{ utils.tojson(job, sort_keys=true) }}";
+
 /// The job type `log`.
 pub(crate) struct Log;
 
@@ -43,9 +46,10 @@ impl Leaf for Log {
         let run = context.run;
         // Putting the job together costs more than the rest of the run: only where somebody listens.
         if tracing::enabled!(target: "pumice::job", tracing::Level::INFO) {
-            let job = serde_json::to_string(&context.job.document).unwrap_or_default();
+            let job = context.templates.text(WHOLE_JOB, &[]);
+            let job = job.unwrap_or_else(|error| format!("the job cannot be shown: {error}"));
             tracing::info!(target: "pumice::job", job_id = %run.job_id, run_id = %run.run_id, iteration = run.attempt, spec = %job, "log");
         }
-        Ok(Ended::Done(json!({})))
+        Ok(Ended::Done(json!({ "exit_status": 0 })))
     }
 }

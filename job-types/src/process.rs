@@ -11,7 +11,7 @@ use pumice_core::job_type::{Ended, JobContext, JobError};
 use pumice_system::processes::{self, Family, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Child;
 
 use crate::capture::Capture;
@@ -22,11 +22,15 @@ const TERM_GRACE: Span = Span::from_secs(5);
 const LAST_OUTPUT: Span = Span::from_secs(10);
 /// Longest part of the last line of stderr that goes into a failure's message, in bytes.
 const MAX_REASON: usize = 200;
+/// How much of stderr's end its last line is looked for in, in bytes.
+const LAST_LINE: i64 = 1024;
 /// What lava gives as the exit status of a command that took too long.
-const STATUS_TIMEOUT: i32 = 124;
+const STATUS_TIMEOUT: i32 = 28;
 
 /// A command to run.
 pub(crate) struct Command {
+    /// The payload, as the spec has it.
+    pub(crate) line: String,
     /// The executable and its arguments.
     pub(crate) argv: Vec<String>,
     /// Variables on top of the worker's environment.
@@ -71,29 +75,34 @@ async fn run_and_keep(
     let [stdout, stderr] = captures;
     let exit = run_process(context, command, stdout, stderr).await?;
     let status = match &exit {
-        Exit::Status(status) => status.code().unwrap_or_else(|| 128 + signal_of(*status)),
+        // As Python's subprocess has it.
+        Exit::Status(status) => status.code().unwrap_or_else(|| -signal_of(*status)),
         Exit::TimedOut | Exit::Stopped => STATUS_TIMEOUT,
     };
-    let tail = stderr.part(context.site.settings.stderr_size);
-    let mut output = json!({ "payload": command.argv.join(" "), "exit_status": status });
+    let said = stderr.part(context.site.settings.stderr_size);
+    let mut output = json!({ "payload": command.line, "exit_status": status });
     for capture in captures {
         if let Some(location) = capture.keep(context).await? {
             output[capture.stream()] = location.into();
         }
     }
     let mut result = json!({ "exit_status": status, "output": [output] });
-    let message = match exit {
-        Exit::Status(status) if status.success() => return Ok(Ended::Done(result)),
-        Exit::TimedOut => format!("timed out after {}", command.timeout),
+    let failed = match exit {
+        Exit::Status(ended) if ended.success() => return Ok(Ended::Done(result)),
+        Exit::TimedOut => JobError::timed_out(command.timeout),
         // The engine knows why, and says so instead.
-        Exit::Stopped => "stopped".to_owned(),
-        Exit::Status(ended) => match ended.code() {
-            Some(code) => format!("exit status {code}"),
-            None => format!("killed by signal {}", signal_of(ended)),
-        },
+        Exit::Stopped => JobError::failed("stopped"),
+        Exit::Status(ended) => {
+            let message = match ended.code() {
+                Some(code) => format!("exit status {code}"),
+                None => format!("killed by signal {}", signal_of(ended)),
+            };
+            JobError::failed(message).worded(format!("Failed with exit status {status}"))
+        }
     };
-    result["error"] = tail.clone().into();
-    Err(JobError::failed(with_last_line(message, &tail)).with_data(result))
+    result["error"] = if said.is_empty() { Value::Null } else { said.into() };
+    let message = with_last_line(failed.message.clone(), &stderr.part(-LAST_LINE));
+    Err(JobError { message, ..failed }.with_data(result))
 }
 
 fn signal_of(status: ExitStatus) -> i32 {

@@ -1,7 +1,7 @@
 //! From a job's JSON to a job type's own types: one definition for the check, the schema and the run.
 
 use pumice_core::job_type::{Composite, JobError, Named, Rendered, Uses, check_template};
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::schema;
 use pumice_core::spec::JobSpec;
 use pumice_template::Renderer;
@@ -74,13 +74,23 @@ pub(crate) fn steps(composite: &dyn Composite, job: &JobSpec) -> Vec<Named> {
     named
 }
 
-/// Reads parameters that were checked before.
-pub(crate) fn parameters<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, JobError> {
-    T::deserialize(Value::Object(parameters.clone()))
+/// Reads parameters that were checked before they were rendered.
+pub(crate) fn parameters<T: DeserializeOwned + JsonSchema>(
+    parameters: &Map<String, Value>,
+) -> Result<T, JobError> {
+    read(&Value::Object(parameters.clone()))
         .map_err(|error| JobError::permanent(format!("bad parameters: {error}")))
 }
 
-/// Reads a payload that was checked before.
-pub(crate) fn payload<T: DeserializeOwned>(payload: &Value) -> Result<T, JobError> {
-    T::deserialize(payload.clone()).map_err(|error| JobError::permanent(format!("bad payload: {error}")))
+/// Reads a payload that was checked before it was rendered.
+pub(crate) fn payload<T: DeserializeOwned + JsonSchema>(payload: &Value) -> Result<T, JobError> {
+    read(payload).map_err(|error| JobError::permanent(format!("bad payload: {error}")))
+}
+
+/// Reads a value; what is wrong with one is said as `check` says it.
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(value: &Value) -> Result<T, String> {
+    T::deserialize(value.clone()).map_err(|error| {
+        let found = SpecError::check(check_at::<T>(value, &JsonPath::root()));
+        found.err().map_or_else(|| error.to_string(), |found| found.to_string())
+    })
 }

@@ -8,7 +8,6 @@ use pumice_core::ports::{Doc, JobStore, StoreError, StoredJob};
 use pumice_core::problem::SpecError;
 use pumice_core::spec::{JobSpec, RealmSpec};
 use rusqlite::{Connection, OptionalExtension};
-use serde_json::Value;
 
 use crate::database::Database;
 
@@ -41,12 +40,18 @@ impl Database {
         Ok(())
     }
 
-    fn with_places(&self, mut document: Doc) -> Doc {
+    /// Reads the realm's document, with the places that it does not name.
+    fn realm_of(&self, text: &str) -> Result<RealmSpec, StoreError> {
         let (temp, payloads) = self.places();
-        for (name, place) in [("s3_temp", temp), ("s3_payloads", payloads)] {
-            document.entry(name).or_insert_with(|| place.into());
+        let places = [("s3_temp", temp.into()), ("s3_payloads", payloads.into())];
+        let realm = RealmSpec::stored(parse(text), &places)
+            .map_err(|error| StoreError::new(format!("the realm's definition does not hold: {error}")))?;
+        if !realm.warnings.is_empty() {
+            let warnings: Vec<String> = realm.warnings.iter().map(ToString::to_string).collect();
+            let warnings = warnings.join("; ");
+            tracing::warn!(realm = %realm.fields.realm, %warnings, "the realm's definition has mistakes; defaults count");
         }
-        document
+        Ok(realm)
     }
 }
 
@@ -82,11 +87,7 @@ impl JobStore for Database {
             Ok(realm) => Ok(realm),
             Err(None) => Err(StoreError::new("the store has no realm")),
             Err(Some(text)) => {
-                let document = Value::Object(self.with_places(parse(&text)));
-                let realm = RealmSpec::parse(&document).map_err(|error| {
-                    StoreError::new(format!("the realm's definition does not hold: {error}"))
-                })?;
-                let realm = Arc::new(realm);
+                let realm = Arc::new(self.realm_of(&text)?);
                 self.cache().realm = Some(realm.clone());
                 Ok(realm)
             }
@@ -133,5 +134,5 @@ impl JobStore for Database {
 }
 
 fn read(text: &str) -> Result<Arc<JobSpec>, SpecError> {
-    JobSpec::parse(&Value::Object(parse(text))).map(Arc::new)
+    JobSpec::stored(Arc::new(parse(text))).map(Arc::new)
 }

@@ -1,36 +1,81 @@
 //! Command lines, split as Python's `shlex.split` splits them.
 
+use std::fmt;
+
 use crate::error::{ErrorKind, TemplateError};
 
-/// Splits a command line into arguments by the rules of a POSIX shell,
-/// without expansions and without comments.
-pub(crate) fn split(line: &str) -> Result<Vec<String>, TemplateError> {
+/// Why a text is no command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadCommandLine {
+    /// This quote is opened and not closed.
+    UnclosedQuote(char),
+    /// It ends in a backslash, which has nothing to escape.
+    TrailingBackslash,
+}
+
+impl fmt::Display for BadCommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnclosedQuote(quote) => {
+                write!(f, "the command line has an opening {quote} without a closing one")
+            }
+            Self::TrailingBackslash => {
+                f.write_str("the command line ends in a backslash: remove or double it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BadCommandLine {}
+
+impl From<BadCommandLine> for TemplateError {
+    fn from(bad: BadCommandLine) -> Self {
+        Self::new(ErrorKind::Syntax, bad.to_string())
+    }
+}
+
+/// Splits a command line into words by the rules of a POSIX shell, without expansions and without comments, as Python's
+/// `shlex.split` does, which lava uses (lava guide, Job type: cmd).
+///
+/// # Errors
+/// [`BadCommandLine`] when a quote is not closed, or nothing follows a backslash.
+pub fn split_command_line(line: &str) -> Result<Vec<String>, BadCommandLine> {
+    split(line, false)
+}
+
+/// As [`split_command_line`], but a `#` at the beginning of a word begins a comment, which the rest of its line is.
+///
+/// # Errors
+/// As [`split_command_line`].
+pub fn split_commented_line(line: &str) -> Result<Vec<String>, BadCommandLine> {
+    split(line, true)
+}
+
+fn split(line: &str, comments: bool) -> Result<Vec<String>, BadCommandLine> {
     let mut args = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         match c {
             ' ' | '\t' | '\r' | '\n' => args.extend(word.take()),
+            '#' if comments && word.is_none() => {
+                chars.by_ref().find(|c| *c == '\n');
+            }
             '\'' => {
                 let word = word.get_or_insert_default();
                 loop {
                     match chars.next() {
                         Some('\'') => break,
                         Some(c) => word.push(c),
-                        None => return Err(unclosed('\'')),
+                        None => return Err(BadCommandLine::UnclosedQuote('\'')),
                     }
                 }
             }
             '"' => quoted(&mut chars, word.get_or_insert_default())?,
-            '\\' => match chars.next() {
-                Some(c) => word.get_or_insert_default().push(c),
-                None => {
-                    return Err(TemplateError::new(
-                        ErrorKind::Syntax,
-                        "the command line ends in a backslash: remove or double it",
-                    ));
-                }
-            },
+            '\\' => {
+                let escaped = chars.next().ok_or(BadCommandLine::TrailingBackslash)?;
+                word.get_or_insert_default().push(escaped);
+            }
             c => word.get_or_insert_default().push(c),
         }
     }
@@ -39,31 +84,23 @@ pub(crate) fn split(line: &str) -> Result<Vec<String>, TemplateError> {
 }
 
 /// The rest of a double-quoted part: a backslash only escapes `"` and itself.
-fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), TemplateError> {
+fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), BadCommandLine> {
+    let unclosed = BadCommandLine::UnclosedQuote('"');
     loop {
-        match chars.next() {
-            Some('"') => return Ok(()),
-            Some('\\') => match chars.next() {
-                Some(c @ ('"' | '\\')) => word.push(c),
-                Some(c) => word.extend(['\\', c]),
-                None => return Err(unclosed('"')),
+        match chars.next().ok_or(unclosed)? {
+            '"' => return Ok(()),
+            '\\' => match chars.next().ok_or(unclosed)? {
+                c @ ('"' | '\\') => word.push(c),
+                c => word.extend(['\\', c]),
             },
-            Some(c) => word.push(c),
-            None => return Err(unclosed('"')),
+            c => word.push(c),
         }
     }
 }
 
-fn unclosed(quote: char) -> TemplateError {
-    TemplateError::new(
-        ErrorKind::Syntax,
-        format!("the command line has an opening {quote} without a closing one"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::{split_command_line as split, split_commented_line};
 
     #[test]
     fn splits_as_shlex_does() {
@@ -82,6 +119,18 @@ mod tests {
         }
         for line in ["'a", "\"a", "a\\"] {
             assert!(split(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn comments_begin_with_a_word() {
+        for (line, expected) in [
+            ("a # b 'c", vec!["a"]),
+            ("# a", vec![]),
+            ("a#b x=#c '#' \\#", vec!["a#b", "x=#c", "#", "#"]),
+            ("a #b\nc", vec!["a", "c"]),
+        ] {
+            assert_eq!(split_commented_line(line).unwrap(), expected, "{line}");
         }
     }
 }

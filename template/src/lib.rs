@@ -71,6 +71,7 @@ mod value;
 mod zone;
 
 pub use budget::Budget;
+pub use command_line::{BadCommandLine, split_command_line, split_commented_line};
 pub use context::{Context, Value};
 pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;

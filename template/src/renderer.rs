@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, TemplateError};
 use crate::runtime::Runtime;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
-use crate::{Budget, Context, Limits, command_line, eval, structure, syntax};
+use crate::{Budget, Context, Limits, eval, split_command_line, structure, syntax};
 
 /// Renders templates, and keeps compiled ones for the next time. Cheap to
 /// clone: clones share the compiled templates.
@@ -144,14 +144,14 @@ impl Renderer {
     /// no value can add an argument. An error carries the argument's index.
     /// All arguments together get one budget.
     pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
-        let words = command_line::split(command_line)?;
+        let words = split_command_line(command_line)?;
         self.render_words(&words, 0, ctx)
     }
 
     /// As [`render_args`](Self::render_args), but the first word, the
     /// program of an `exe` or `pkg` job, is left as it is.
     pub fn render_command(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
-        let words = command_line::split(command_line)?;
+        let words = split_command_line(command_line)?;
         self.render_words(&words, 1, ctx)
     }
 

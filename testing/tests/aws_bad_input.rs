@@ -1,10 +1,13 @@
 //! What goes wrong on AWS: each has a clear error, the right retry or dead letter, and loses nothing.
 
+use std::sync::Arc;
+
 use pumice_core::engine::Handled;
 use pumice_core::ids::RunKey;
 use pumice_core::message::Message;
 use pumice_core::ports::{JobStore, RunQuery, RunStore};
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{NEVER, Run, Status};
+use pumice_core::spec::JobSpec;
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
@@ -42,6 +45,37 @@ async fn a_run_whose_record_vanishes_while_it_runs_is_told_of() {
     // The command is stopped, and nothing is written in place of what somebody removed.
     assert_eq!(working.await.expect("it ends"), Handled::Delete);
     assert!(realm.load(&key).await.is_none());
+}
+
+#[tokio::test]
+async fn stored_job_and_realm_with_mistakes_run() {
+    use pumice_core::ports::Catalog;
+    let realm = Faulty::start(&[]).await;
+    let store = realm.cloud.realm.store();
+    let config = json!({ "EVENT_TTL": null, "CMD_TIMEOUT": "soon" });
+    let document =
+        json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "config": config, "on_fail": "slack" });
+    store.put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
+    let odd = json!({ "job_id": "odd", "type": "log", "worker": "core", "enabled": true, "payload": null,
+        "colour": "red", "event_log": "{{ 1 +", "iteration_limit": "2", "on_success": [{ "action": "slack" }, "log"] });
+    let odd = JobSpec::stored(Arc::new(odd.as_object().cloned().expect("an object"))).expect("it can run");
+    store.put_jobs(vec![odd], false).await.expect("it is put");
+    let run = dispatch(&realm.dispatcher().await, request("odd")).await.expect("it is taken");
+    let run = realm.work(&realm.engine().await, &key_of(&run)).await.run;
+    assert_eq!((run.status, run.retry.limit, run.expires), (Status::Complete, 2, NEVER));
+    let told: Vec<String> = run.log.entries.iter().map(|entry| entry.info.to_string()).collect();
+    for part in [
+        "colour: no such field",
+        "event_log: ",
+        "on_success[0].action: no such action",
+        "on_success[1]: ",
+        "config.CMD_TIMEOUT",
+        "bad event_log",
+    ] {
+        assert!(told.iter().any(|entry| entry.contains(part)), "{part}: {told:?}");
+    }
+    let failed = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed);
+    assert_eq!(failed.count(), 2, "{told:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use super::metrics;
 
 /// The target of the events that say that a run ended or is tried again.
 const RUN: &str = "pumice::run";
+/// The target of the events about runs whose jobs ask for metrics.
+const METRICS: &str = "pumice::metrics";
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
 /// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics.
@@ -27,7 +29,7 @@ pub fn start_log(realm: &str) {
 /// What is logged. The metrics are, whatever is asked for: alarms need them where nobody reads the log.
 fn targets(asked: Option<&str>) -> Targets {
     if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
-        return asked.with_target(RUN, Level::INFO);
+        return asked.with_target(RUN, Level::INFO).with_target(METRICS, Level::INFO);
     }
     let ours =
         ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
@@ -57,8 +59,10 @@ fn line(realm: &str, level: Level, target: &str, record: &mut dyn FnMut(&mut Fie
     fields.0.insert("target".to_owned(), target.into());
     fields.0.insert("realm".to_owned(), realm.into());
     record(&mut fields);
-    if target == RUN {
-        metrics::add(&mut fields.0, now.timestamp_millis());
+    match target {
+        RUN => metrics::add(&mut fields.0, now.timestamp_millis()),
+        METRICS => metrics::add_of_job(&mut fields.0, now.timestamp_millis()),
+        _ => {}
     }
     Value::Object(fields.0)
 }
@@ -94,7 +98,9 @@ mod tests {
     #[test]
     fn metrics_are_logged_whatever_is_asked_for() {
         for asked in [None, Some("info"), Some("warn"), Some("error"), Some("off"), Some("no such level")] {
-            assert!(targets(asked).would_enable(RUN, &Level::INFO), "{asked:?}");
+            for target in [RUN, METRICS] {
+                assert!(targets(asked).would_enable(target, &Level::INFO), "{target} {asked:?}");
+            }
         }
         let told = |asked| targets(asked).would_enable("pumice_core::engine", &Level::INFO);
         assert!(told(None) && !told(Some("error")));

@@ -22,9 +22,47 @@ pub(super) fn add(line: &mut Map<String, Value>, timestamp: i64) {
     line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
 }
 
+/// Makes a line about a run whose job asks for metrics one that has lava's: `RunDelay` by realm and worker, `RunTime` and
+/// `JobFailed` by realm and job (lava's `run_job`). Times are in seconds.
+pub(super) fn add_of_job(line: &mut Map<String, Value>, timestamp: i64) {
+    for (field, name) in [("run_time_ms", "RunTime"), ("run_delay_ms", "RunDelay")] {
+        let milliseconds = line.remove(field).and_then(|value| value.as_f64()).unwrap_or_default();
+        line.insert(name.to_owned(), json!(milliseconds / 1_000.0));
+    }
+    let failed = line.remove("failed") == Some(Value::Bool(true));
+    line.insert("JobFailed".to_owned(), json!(u8::from(failed)));
+    for (field, name) in [("realm", "Realm"), ("worker", "Worker"), ("job_id", "Job")] {
+        line.insert(name.to_owned(), line.get(field).cloned().unwrap_or_default());
+    }
+    let namespace = line.remove("namespace").unwrap_or_default();
+    let seconds = |name: &str| json!({ "Name": name, "Unit": "Seconds" });
+    let directive = |dimensions: [&str; 2], metrics: &[Value]| json!({ "Namespace": namespace, "Dimensions": [dimensions], "Metrics": metrics });
+    let directives = [
+        directive(["Realm", "Worker"], &[seconds("RunDelay")]),
+        directive(["Realm", "Job"], &[seconds("RunTime"), json!({ "Name": "JobFailed" })]),
+    ];
+    line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": directives }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn job_that_asks_has_lavas_metrics() {
+        let fields = json!({ "realm": "r", "worker": "w", "job_id": "etl/a", "namespace": "Lava", "run_time_ms": 1_500, "run_delay_ms": 250, "failed": true });
+        let mut line = fields.as_object().cloned().unwrap();
+        add_of_job(&mut line, 1_767_225_600_000);
+        let told =
+            ["RunTime", "RunDelay", "JobFailed", "Realm", "Worker", "Job"].map(|name| line[name].clone());
+        assert_eq!(json!(told), json!([1.5, 0.25, 1, "r", "w", "etl/a"]));
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        let metrics = json!([
+            { "Namespace": "Lava", "Dimensions": [["Realm", "Worker"]], "Metrics": [{ "Name": "RunDelay", "Unit": "Seconds" }] },
+            { "Namespace": "Lava", "Dimensions": [["Realm", "Job"]], "Metrics": [{ "Name": "RunTime", "Unit": "Seconds" }, { "Name": "JobFailed" }] },
+        ]);
+        assert_eq!(json!(directives), metrics);
+    }
 
     #[test]
     fn every_metric_and_dimension_has_its_value() {

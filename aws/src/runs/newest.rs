@@ -8,7 +8,7 @@ use pumice_core::Timestamp;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{JobStore, RunQuery, StoreError};
-use pumice_core::run::Run;
+use pumice_core::run::{NEVER, Run};
 use pumice_core::spec::Settings;
 
 use super::record::{item_key, key_of, micros};
@@ -78,7 +78,7 @@ impl Store {
             .realm()
             .await
             .map_or_else(|_| Settings::default().event_ttl, |realm| realm.settings.event_ttl);
-        let expires = (now + keep.delta()).timestamp();
+        let expires = keep.map_or(NEVER, |keep| now + keep.delta()).timestamp();
         let table = self.names.runs();
         for id in ids {
             let mut item = item_key(DELETED, id.as_str());

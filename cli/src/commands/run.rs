@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pumice_core::engine::Dispatcher;
-use pumice_core::ids::RunKey;
+use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
+use pumice_core::text::escaped;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
     let (jobs, realm, allowed) = if options.jobs.is_empty() {
-        let (jobs, realm) = jobs_of_home(global).await?;
+        let (jobs, realm) = jobs_of_home(global, &options.job).await?;
         (jobs, realm, HashMap::new())
     } else {
         let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
@@ -116,8 +117,10 @@ async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey
     Ok(())
 }
 
+/// The jobs of a realm that is there. One that does not hold is in nobody's way unless it is the one that is `asked` for.
 async fn jobs_of_home(
     global: &Global,
+    asked: &JobId,
 ) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
     if !global.is_aws() && !global.home.join("pumice.db").exists() {
         let message =
@@ -129,11 +132,14 @@ async fn jobs_of_home(
         note(global, &[format!("with the jobs of realm {} on AWS; they run on this machine", realm.name())]);
     }
     let mut jobs = Vec::new();
-    for (_, document) in realm.catalog().all_jobs().await? {
-        jobs.push(
-            pumice_core::spec::JobSpec::from_checked(Arc::new(document))
-                .map_err(|error| Failure::Wrong(error.to_string()))?,
-        );
+    for (job_id, document) in realm.catalog().all_jobs().await? {
+        match pumice_core::spec::JobSpec::from_checked(Arc::new(document)) {
+            Ok(job) => jobs.push(job),
+            Err(error) if job_id == *asked => {
+                return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }.into());
+            }
+            Err(error) => warn(global, &[format!("{}: left out: {error}", escaped(job_id.as_str()))]),
+        }
     }
     Ok((jobs, None))
 }

@@ -3,7 +3,7 @@
 use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::{BadName, RunId, RunKey};
 use pumice_core::ports::{Clock, RunQuery, RunStore};
-use pumice_core::run::{IllegalTransition, Run};
+use pumice_core::run::{IllegalTransition, Run, Status};
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
@@ -275,6 +275,9 @@ fn log_lines(run: &Run) -> Vec<String> {
     for event in &run.log.entries {
         let at = event.at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S%.3f");
         let info = match &event.info {
+            Value::Null if event.status == Status::Failed => {
+                escaped(run.reason.as_deref().unwrap_or_default()).into_owned()
+            }
             Value::Null => String::new(),
             Value::String(text) => escaped(text).into_owned(),
             other => escaped(&other.to_string()).into_owned(),

@@ -86,7 +86,7 @@ async fn surroundings(global: &Global) -> Result<Surroundings, Failure> {
     let realm = Realm::open_to_read(global).await?;
     let stored = realm.catalog().realm_document().await?;
     // One that does not hold is told of where it is used, and may be mended by what is applied.
-    let stored = stored.and_then(|stored| RealmSpec::parse(&Value::Object(stored)).ok());
+    let stored = stored.and_then(|stored| RealmSpec::stored(stored, &[]).ok());
     // A policy may allow to put jobs and not to list them.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_else(|error| {
         note(global, &[format!("looked at without the jobs of the realm that is there: {error}")]);

@@ -65,7 +65,7 @@ fn every_field_is_checked() {
         (json!({ "type": "cmd", "payload": "" }), "payload: must not be empty"),
         (
             json!({ "type": "cmd", "payload": "echo 'x" }),
-            "payload: a quote of the command line is not closed",
+            "payload: the command line has an opening ' without a closing one",
         ),
         (
             json!({ "type": "cmd", "payload": "x", "parameters": { "arg": [] } }),

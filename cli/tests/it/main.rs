@@ -17,4 +17,5 @@ mod run;
 mod serve;
 mod specs;
 mod stopping;
+mod stored;
 mod warnings;

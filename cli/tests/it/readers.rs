@@ -1,6 +1,6 @@
 //! Files from other programs: every reader takes them or names the problem.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::pumice::Pumice;
 
@@ -107,8 +107,13 @@ fn counts_are_whole_numbers_within_their_range() {
     let pumice = Pumice::new();
     for (count, wanted) in [
         ("1e20", "needs more than 64 bits"),
-        ("1e9", "iteration_limit: expected a whole number, got a number 1000000000.0"),
-        ("2.5", "iteration_limit: expected a whole number"),
+        ("1e9", "iteration_limit: 1000000000 is more than 10"),
+        ("2.5", "iteration_limit: expected a whole number, got a number 2.5"),
+        ("'2.5'", "iteration_limit: expected a whole number, got a string \"2.5\""),
+        ("'0'", "iteration_limit: \"0\" is less than 1"),
+        ("0.0", "iteration_limit: 0.0 is less than 1"),
+        ("''", "iteration_limit: expected a whole number, got a string \"\""),
+        ("true", "iteration_limit: expected a whole number, got true or false"),
         ("5000000000", "iteration_limit: 5000000000 is more than 4294967295"),
         ("-1", "iteration_limit: -1 is less than 1"),
     ] {
@@ -116,6 +121,129 @@ fn counts_are_whole_numbers_within_their_range() {
         let printed = pumice.run(&["check", "a.yaml"]);
         assert!(printed.status == 2 && printed.err.contains(wanted), "{count}: {printed:?}");
     }
+}
+
+/// Jobs and a realm that have a whole number at every place where there may be one.
+fn numbered(number: &Value) -> Value {
+    let job = |id: &str, kind: &str, payload: Value, parameters: Value| json!({ "job_id": id, "type": kind, "worker": "w", "enabled": true, "payload": payload, "parameters": parameters, "iteration_limit": number, "max_tries": number });
+    let range = json!({ "type": "range", "name": "n", "start": number, "stop": number, "step": number });
+    json!([
+        { "realm": "local", "config": { "FOREACH_LIMIT": number, "FOREACH_MAX_LIMIT": number, "ITERATION_MAX_LIMIT": number, "DAG_WORKERS": number, "DAG_MAX_WORKERS": number, "STDERR_SIZE": number } },
+        job("log", "log", json!(null), json!({})),
+        job("dag", "dag", json!({ "log": "" }), json!({ "workers": number })),
+        job("each", "foreach", json!("log"), json!({ "foreach": range, "limit": number, "workers": number })),
+        job("cmd", "cmd", json!("true"), json!({ "file_size": number })),
+    ])
+}
+
+#[test]
+fn whole_number_of_every_form_is_taken_at_every_place() {
+    let pumice = Pumice::new();
+    for number in [json!(3), json!(3.0), json!("3")] {
+        pumice.write("all.json", numbered(&number).to_string());
+        let printed = pumice.run(&["check", "all.json"]);
+        assert_eq!(printed.status, 0, "{number}: {printed:?}");
+    }
+    pumice.write("all.json", numbered(&json!(2.5)).to_string());
+    let printed = pumice.run(&["check", "all.json"]);
+    assert_eq!(printed.status, 2, "{printed:?}");
+    for place in [
+        "iteration_limit",
+        "max_tries",
+        "parameters.workers",
+        "parameters.limit",
+        "parameters.foreach.start",
+        "parameters.foreach.stop",
+        "parameters.foreach.step",
+        "config.FOREACH_LIMIT",
+        "config.FOREACH_MAX_LIMIT",
+        "config.ITERATION_MAX_LIMIT",
+        "config.DAG_WORKERS",
+        "config.DAG_MAX_WORKERS",
+    ] {
+        assert!(printed.err.contains(&format!("{place}: expected a whole number")), "{place}: {printed:?}");
+    }
+    assert!(!printed.err.contains("invalid type"), "{printed:?}");
+}
+
+#[test]
+fn whole_number_of_every_form_means_the_same() {
+    let pumice = Pumice::new();
+    for (start, stop, step, limit) in [
+        (json!(1), json!(7), json!(2), json!(3)),
+        (json!("1"), json!("7"), json!(" 2 "), json!("3")),
+        (json!(1.0), json!(7.0), json!(2.0), json!(3.0)),
+    ] {
+        let range = json!({ "type": "range", "name": "n", "start": start, "stop": stop, "step": step });
+        let each = json!({ "job_id": "each", "type": "foreach", "worker": "w", "enabled": true, "payload": "say", "parameters": { "foreach": range, "limit": limit } });
+        let say = json!({ "job_id": "say", "type": "cmd", "worker": "w", "enabled": true, "payload": "test '{{ globals.n % 2 }}' = 1" });
+        pumice.write("jobs.json", json!([each, say]).to_string());
+        let run = pumice.run(&["run", "--jobs", "jobs.json", "each", "-o", "json"]).run_of("each");
+        assert_eq!(
+            (&run["status"], &run["result"]["foreach_len"]),
+            (&json!("complete"), &json!(3)),
+            "{run:#}"
+        );
+    }
+}
+
+#[test]
+fn empty_duration_means_none_where_lava_means_none() {
+    let pumice = Pumice::new();
+    let state = json!([{ "action": "state", "state_id": "s", "value": "kept", "ttl": "" }]);
+    let job = json!({ "job_id": "a", "type": "log", "worker": "w", "enabled": true, "payload": null, "max_run_delay": "", "on_success": state });
+    pumice.write("jobs.json", job.to_string());
+    let run = pumice.run(&["run", "--jobs", "jobs.json", "a", "-o", "json"]).run_of("a");
+    assert_eq!(run["status"], "complete", "{run:#}");
+    assert!(
+        run["log"].as_array().expect("a log").iter().all(|entry| entry["status"] != "action_failed"),
+        "{run:#}"
+    );
+    for field in ["iteration_delay", "timeout"] {
+        let mut job = job.clone();
+        job[field] = "".into();
+        pumice.write("bad.json", job.to_string());
+        let printed = pumice.run(&["check", "bad.json"]);
+        assert!(
+            printed.status == 2 && printed.err.contains("\"\" is not a duration"),
+            "{field}: {printed:?}"
+        );
+    }
+}
+
+#[test]
+fn null_document_is_skipped() {
+    let pumice = Pumice::new();
+    let job = |id: &str| serde_json::from_str::<Value>(&spec(id)).expect("JSON");
+    pumice.write("list.json", json!([null, job("a"), null]).to_string());
+    pumice.write("list.yaml", format!("- null\n- ~\n- {}\n", spec("b")));
+    pumice.write("many.yaml", format!("null\n---\n{}---\n~\n", yaml("c")));
+    let files = ["list.json", "list.yaml", "many.yaml"];
+    let printed = pumice.run(&[&["check", "-o", "json"], &files[..]].concat());
+    assert_eq!(printed.json()["jobs"], json!(["a", "b", "c"]), "{printed:?}");
+    assert_eq!(pumice.run(&[&["apply"], &files[..]].concat()).status, 0);
+    pumice.write("null.json", "null");
+    pumice.write("null.yaml", "null\n");
+    for file in ["null.json", "null.yaml"] {
+        let printed = pumice.run(&["check", "list.json", file]);
+        assert!(printed.status == 0 && printed.err.contains("empty-file"), "{file}: {printed:?}");
+    }
+}
+
+#[test]
+fn own_fields_of_a_request_are_passed_over() {
+    let pumice = Pumice::new();
+    pumice.write("a.json", spec("a"));
+    pumice.run(&["apply", "a.json"]);
+    let request =
+        json!({ "job_id": "a", "x-ticket": 1, "X-Team": { "a": null }, "globals": { "x-kept": 1 } });
+    for body in [request.to_string(), json!([request]).to_string(), format!("{request}\n{request}\n")] {
+        let printed = pumice.feed(&["dispatch", "--file", "-"], &body);
+        assert_eq!(printed.status, 0, "{body}: {printed:?}");
+    }
+    let printed =
+        pumice.feed(&["dispatch", "--file", "-"], json!({ "job_id": "a", "y-ticket": 1 }).to_string());
+    assert!(printed.status == 2 && printed.err.contains("y-ticket: no such field"), "{printed:?}");
 }
 
 #[test]

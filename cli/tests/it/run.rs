@@ -228,17 +228,38 @@ fn a_failing_action_changes_nothing_but_the_log() {
 }
 
 #[test]
-fn a_job_that_dispatches_itself_is_refused_however_it_tries() {
+fn a_dispatch_job_may_not_be_in_its_own_list_however_it_tries() {
     let pumice = Pumice::new();
     let direct = with(log("a"), json!({ "type": "dispatch", "payload": "a" }));
     let printed = pumice.run_spec(&direct, "a");
     assert_eq!(printed.status, 2);
     assert!(printed.err.contains("may not dispatch itself"), "{}", printed.err);
-    let by_action =
-        with(log("a"), json!({ "on_success": [{ "action": "dispatch", "job_id": "{{ job.job_id }}" }] }));
-    let run = pumice.run_spec(&by_action, "a").run_of("a");
-    let log = run["log"].to_string();
-    assert!(log.contains("may not dispatch itself"), "{log}");
+    pumice.write("jobs.json", with(log("ab"), json!({ "type": "dispatch", "payload": "b" })).to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "ab", "-p", "job_prefix=a", "-o", "json"]);
+    assert!(printed.err.contains("job ab may not dispatch itself"), "{}", printed.err);
+}
+
+#[test]
+fn an_action_may_start_its_own_job() {
+    let again = json!([{ "action": "dispatch", "job_id": "{{ job.job_id }}" }]);
+    let printed = Pumice::new().run_spec(&with(log("a"), json!({ "on_success": again })), "a");
+    assert_eq!(printed.out.matches("levels below the job that began it all; the limit is 32").count(), 1);
+}
+
+#[test]
+fn a_dispatch_job_sends_nothing_when_one_of_its_jobs_does_not_exist() {
+    let all = with(
+        log("all"),
+        json!({ "type": "dispatch", "payload": "a, nope, b", "on_fail": [
+        { "action": "log", "message": "saw {{ result.error }} {{ result.error_data.jobs }}" },
+    ] }),
+    );
+    let printed = Pumice::new().run_spec(&json!([all, log("a"), log("b")]), "all");
+    let run = printed.run_of("all");
+    assert_eq!(run["reason"], "no such job nope; nothing was sent");
+    assert_eq!(run["result"]["error_data"]["failed_jobs"], json!(["nope"]));
+    assert!(printed.err.contains("saw nope: No such job []"), "{}", printed.err);
+    assert!(!printed.out.contains("\"job_id\": \"a\""), "{}", printed.out);
 }
 
 #[test]
@@ -388,4 +409,38 @@ fn run_asked_to_end_takes_its_commands_along() {
         .output()
         .expect("pgrep");
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
+#[test]
+fn a_log_job_writes_all_that_templates_see_of_it() {
+    let pumice = Pumice::new();
+    let each = json!({ "type": "foreach", "payload": "a",
+        "parameters": { "foreach": { "type": "inline", "values": [{ "x": 1 }] } } });
+    let jobs = json!([
+        with(log("each"), each),
+        with(log("a"), json!({ "state": { "s": "none" }, "globals": { "own": 2 } }))
+    ]);
+    pumice.write("jobs.json", jobs.to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "each", "-g", "asked=3"]);
+    let line =
+        printed.err.lines().find(|line| line.contains("spec=")).unwrap_or_else(|| panic!("{printed:?}"));
+    let from = line.find('{').expect("it is JSON");
+    let job: Value = serde_json::Deserializer::from_str(&line[from..])
+        .into_iter()
+        .next()
+        .expect("it is there")
+        .expect("JSON");
+    let globals = &job["globals"];
+    assert_eq!(
+        (&globals["x"], &globals["own"], &globals["asked"]),
+        (&json!(1), &json!(2), &json!("3")),
+        "{job:#}"
+    );
+    assert_eq!(globals["lava"]["master_job_id"], "each");
+    assert_eq!((&globals["lava"]["foreach_index"], &globals["lava"]["iteration"]), (&json!(0), &json!(1)));
+    assert_eq!(
+        (&job["state"]["s"], &job["owner"], &job["max_tries"]),
+        (&json!("none"), &json!(""), &json!(0))
+    );
+    assert!(job["ts_start"].is_string() && job["run_id"].is_string() && job["realm"].is_string(), "{job:#}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::dispatch::Dispatcher;
+use super::dispatch::{Checked, Dispatcher};
 use crate::ids::{JobId, RunKey};
 use crate::message::Message;
 use crate::ports::StoreError;
@@ -41,12 +41,13 @@ impl Dispatcher {
             ..DispatchRequest::new(message.job_id.clone())
         };
         let (request, lineage) = adopted_lineage(request);
-        let job = match self.specialise(&job, &request, None) {
-            Ok(job) => job,
+        let Checked { job, warnings } = match self.specialise(&job, &request, None) {
+            Ok(checked) => checked,
             Err(error) => return self.turn_away(message, error.to_string()).await.map(Err),
         };
         let now = self.now();
         let mut run = self.record(&job, RunKey::root(message.run_id), message.run_id, now, now);
+        run.warn(&warnings, now);
         run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
             .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
         run.lineage = lineage;
@@ -113,6 +114,7 @@ fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lin
             parent_job_id: JobId::stored(text("parent_job_id")?).ok()?,
             parent_start: instant("parent_start")?,
             depth: 1,
+            foreach_index: own.get("foreach_index").and_then(Value::as_u64).and_then(|at| at.try_into().ok()),
         })
     });
     (request, lineage)

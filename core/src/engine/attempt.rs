@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use serde_json::json;
 
 use super::apply::{ApplyError, log_gone};
-use super::dispatch::Dispatcher;
+use super::dispatch::{Accepted, Dispatcher};
 use super::told::Told;
 use super::{Engine, Grip, Invocation};
 use crate::Timestamp;
@@ -20,7 +19,7 @@ use crate::job_type::{
 };
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
-use crate::run::{Input, Lineage, Outcome, Run};
+use crate::run::{Input, Lineage, Outcome, Run, failed_result};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// What an attempt came to.
@@ -244,11 +243,11 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
         (Some(Ok(Err(error))), None) if error.host_exhausted => return Concluded::Unbegun(error.message),
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
         (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
-            failure(JobError { message: format!("timed out after {limit}"), ..error })
+            failure(JobError { data: error.data, ..JobError::timed_out(limit) })
         }
         (_, Some(Stop::Halted)) => return Concluded::Halted,
         (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
-        (_, Some(Stop::TimedOut(limit))) => failure(JobError::failed(format!("timed out after {limit}"))),
+        (_, Some(Stop::TimedOut(limit))) => failure(JobError::timed_out(limit)),
         (Some(Ok(Err(error))), _) => failure(error),
         (Some(Err(panic)), _) => {
             failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic))))
@@ -264,7 +263,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// A failure as it is recorded: templates of actions see it as `result` (lava guide, Job Actions).
 pub(super) fn failure(error: JobError) -> Outcome {
-    let result = json!({ "error": error.message, "error_data": error.data });
+    let result = failed_result(error.error.as_deref(), &error.message, error.data);
     Outcome::Failure { reason: error.message, result, retryable: error.retryable }
 }
 
@@ -289,6 +288,7 @@ pub(super) fn child_lineage(run: &Run) -> Lineage {
         parent_job_id: run.job_id.clone(),
         parent_start: start,
         depth: above.map_or(0, |l| l.depth) + 1,
+        foreach_index: run.foreach_index.or(above.and_then(|l| l.foreach_index)),
     }
 }
 
@@ -303,14 +303,25 @@ impl RunDispatches {
     pub(super) fn new(dispatcher: Dispatcher, origin: Origin) -> Self {
         Self { dispatcher, origin, calls: AtomicU32::new(0) }
     }
+
+    /// The origin of the next call: each has a label of its own.
+    fn next(&self) -> Origin {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        Origin { label: format!("{}.{call}", self.origin.label), ..self.origin.clone() }
+    }
 }
 
 #[async_trait]
 impl Dispatches for RunDispatches {
     async fn dispatch(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let origin = Origin { label: format!("{}.{call}", self.origin.label), ..self.origin.clone() };
-        let outcomes = self.dispatcher.dispatch(requests, Some(&origin)).await;
-        outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.run_id)).collect()
+        run_ids(self.dispatcher.dispatch(requests, Some(&self.next())).await)
     }
+
+    async fn dispatch_together(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>> {
+        run_ids(self.dispatcher.dispatch_together(requests, &self.next()).await)
+    }
+}
+
+fn run_ids(outcomes: Vec<Result<Accepted, DispatchError>>) -> Vec<Result<RunId, DispatchError>> {
+    outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.run_id)).collect()
 }

@@ -1,11 +1,11 @@
 //! From requests to runs: read, check, merge, render, record, send.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::TimeDelta;
 use serde_json::{Map, Value};
 
-use super::MAX_DEPTH;
 use super::answer::{answer, keyed};
 use super::fresh::{First, not_before, skipped};
 use super::live::Live;
@@ -19,7 +19,7 @@ use crate::job_type::{
 use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::request::DispatchRequest;
-use crate::run::{NewRun, Run, Status};
+use crate::run::{Lineage, NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
 /// Most specs whose check is remembered.
@@ -44,14 +44,23 @@ pub struct Dispatcher {
     site: Arc<Site>,
     registry: Arc<Registry>,
     /// Stored jobs that were checked.
-    checked: Jobs,
+    checked: Known<Checked>,
     /// Pinned documents as they were read last.
-    pinned: Jobs,
+    pinned: Known<Arc<JobSpec>>,
     /// The invocations of this process.
     pub(super) live: Live,
 }
 
-type Jobs = Arc<Mutex<HashMap<JobId, Arc<JobSpec>>>>;
+type Known<T> = Arc<Mutex<HashMap<JobId, T>>>;
+
+/// A stored job that can run.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    /// The job.
+    pub(super) job: Arc<JobSpec>,
+    /// What is wrong with it all the same, for the log of its runs.
+    pub(super) warnings: Arc<[String]>,
+}
 
 /// Who asks for runs.
 #[derive(Clone, Copy, Default)]
@@ -60,6 +69,8 @@ struct Asker<'a> {
     origin: Option<&'a Origin>,
     /// The event that does, if an event does.
     event: Option<&'a str>,
+    /// Whether none is taken where one is refused.
+    together: bool,
 }
 
 /// A run about to be made, with its message.
@@ -96,7 +107,17 @@ impl Dispatcher {
         requests: Vec<DispatchRequest>,
         origin: Option<&Origin>,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.dispatch_for(requests, Asker { origin, event: None }).await
+        self.dispatch_for(requests, Asker { origin, ..Asker::default() }).await
+    }
+
+    /// The same for requests of a run that belong together: where one is refused, none is taken.
+    pub(super) async fn dispatch_together(
+        &self,
+        requests: Vec<DispatchRequest>,
+        origin: &Origin,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        let asker = Asker { origin: Some(origin), together: true, ..Asker::default() };
+        self.dispatch_for(requests, asker).await
     }
 
     /// The same for an event that may be delivered more than once: its requests make one run each,
@@ -106,7 +127,7 @@ impl Dispatcher {
         requests: Vec<DispatchRequest>,
         event: &str,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.dispatch_for(requests, Asker { origin: None, event: Some(event) }).await
+        self.dispatch_for(requests, Asker { event: Some(event), ..Asker::default() }).await
     }
 
     async fn dispatch_for(
@@ -140,6 +161,9 @@ impl Dispatcher {
                 Err(DispatchError::Store(error)) => return Err(error),
                 Err(error) => outcomes.push(Some(Err(error))),
             }
+        }
+        if asker.together && batch.len() < outcomes.len() {
+            return Ok(outcomes.into_iter().map(|o| o.unwrap_or(Err(DispatchError::Withheld))).collect());
         }
         let mut made = self.create(batch).await?.into_iter();
         let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()));
@@ -196,18 +220,18 @@ impl Dispatcher {
             Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }),
             None => return Err(no_such_job(&*self.site.ports.jobs, job_id).await?),
         };
-        if origin.is_some_and(|origin| &origin.job_id == job_id) {
-            return Err(DispatchError::Circular(job_id.to_string()));
-        }
         let now = self.now();
-        let job = self.specialise(&job, request, origin)?;
+        let Checked { job, warnings } = self.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);
         let mut run = self.record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now));
+        let of_realm: Vec<String> = realm.warnings.iter().map(|told| format!("the realm's {told}")).collect();
+        run.warn(&[&*warnings, &*of_realm].concat(), now);
         run.dispatched_by = origin.map(|origin| origin.key.clone());
-        run.lineage = origin.map(|origin| origin.lineage.clone());
-        if let Some(lineage) = run.lineage.as_ref().filter(|lineage| lineage.depth > MAX_DEPTH) {
+        run.lineage = origin.map(|origin| lineage(origin, run.not_before - now));
+        let limit = self.site.settings.dispatch_max_depth;
+        if let Some(lineage) = run.lineage.as_ref().filter(|lineage| lineage.depth > limit) {
             let (job_id, depth) = (job_id.to_string(), lineage.depth);
-            return Err(DispatchError::TooDeep { job_id, depth, limit: MAX_DEPTH });
+            return Err(DispatchError::TooDeep { job_id, depth, limit });
         }
         run.keyed = keyed(request);
         if job.fields.enabled == Enabled::Static(false) {
@@ -235,7 +259,7 @@ impl Dispatcher {
         let realm = self.site.ports.jobs.realm().await?;
         let job = self.site.ports.jobs.jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();
         let job = match job {
-            Some(Ok(job)) => self.specialise(&job, request, None)?,
+            Some(Ok(job)) => self.specialise(&job, request, None)?.job,
             Some(Err(error)) => {
                 return Err(DispatchError::BadSpec { job_id: request.job_id.to_string(), error });
             }
@@ -257,8 +281,8 @@ impl Dispatcher {
         job: &Arc<JobSpec>,
         request: &DispatchRequest,
         origin: Option<&Origin>,
-    ) -> Result<Arc<JobSpec>, DispatchError> {
-        self.check_once(job)?;
+    ) -> Result<Checked, DispatchError> {
+        let warnings = self.check_once(job)?;
         let none = Map::new();
         let globals = merge_globals(
             job.fields.globals.as_ref().unwrap_or(&none),
@@ -272,24 +296,45 @@ impl Dispatcher {
             own.set_parameters(merge_parameters(&job.parameters(), &request.parameters));
             self.check(own)?;
         }
-        Ok(with_globals(own, globals))
+        Ok(Checked { job: with_globals(own, globals), warnings })
     }
 
-    /// Checks a stored spec the first time it is seen.
-    pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<(), DispatchError> {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Checks a stored spec the first time it is seen. Gives what is wrong with it and keeps it from nothing.
+    pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<Arc<[String]>, DispatchError> {
+        let mut checked = lock(&self.checked);
         let job_id = &job.fields.job_id;
-        if checked.get(job_id).is_some_and(|known| Arc::ptr_eq(known, job)) {
-            return Ok(());
+        if let Some(known) = checked.get(job_id).filter(|known| Arc::ptr_eq(&known.job, job)) {
+            return Ok(known.warnings.clone());
         }
         self.check(job)?;
-        remember(&mut checked, job);
-        Ok(())
+        let warnings = self.warnings(job);
+        if !warnings.is_empty() {
+            let all = warnings.join("; ");
+            tracing::warn!(%job_id, warnings = %all, "a stored job has mistakes that do not keep it from running");
+        }
+        remember(&mut checked, Checked { job: job.clone(), warnings: warnings.clone() }, job_id);
+        Ok(warnings)
     }
 
-    /// Checks a job's type, payload and actions.
+    /// What is wrong with a job and keeps it from nothing. A worker of lava's own sees to that itself.
+    fn warnings(&self, job: &JobSpec) -> Arc<[String]> {
+        if self.is_foreign(&job.fields.worker) {
+            return Arc::default();
+        }
+        // A malformed list of actions may be told of by the reader and by the registry.
+        let mut warnings: Vec<String> = Vec::new();
+        for told in job.warnings.iter().chain(&self.registry.check_beside(job, &self.site.settings)) {
+            let told = told.to_string();
+            if !warnings.contains(&told) {
+                warnings.push(told);
+            }
+        }
+        warnings.into()
+    }
+
+    /// Checks what a job needs to run: its type, payload and parameters.
     fn check(&self, job: &JobSpec) -> Result<(), DispatchError> {
-        let problems = self.registry.check_job(job, &self.site.settings);
+        let problems = self.registry.check_runnable(job, &self.site.settings);
         SpecError::check(problems)
             .map_err(|error| DispatchError::BadSpec { job_id: job.fields.job_id.to_string(), error })
     }
@@ -300,11 +345,10 @@ impl Dispatcher {
         job_id: &JobId,
         document: &Arc<Map<String, Value>>,
     ) -> Result<Arc<JobSpec>, SpecError> {
-        let known = |jobs: &Jobs| {
-            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            jobs.get(job_id).filter(|known| same(&known.document, document)).cloned()
-        };
-        if let Some(known) = known(&self.pinned).or_else(|| known(&self.checked)) {
+        let is_same = |known: &&Arc<JobSpec>| same(&known.document, document);
+        let pinned = lock(&self.pinned).get(job_id).filter(is_same).cloned();
+        let checked = || lock(&self.checked).get(job_id).map(|known| &known.job).filter(is_same).cloned();
+        if let Some(known) = pinned.or_else(checked) {
             return Ok(known);
         }
         let job = Arc::new(JobSpec::from_checked(document.clone())?);
@@ -312,7 +356,7 @@ impl Dispatcher {
         JobId::new(job.fields.job_id.as_str()).map_err(|error| {
             SpecError::one(Problem::new(JsonPath::root().field("job_id"), error.to_string()))
         })?;
-        remember(&mut self.pinned.lock().unwrap_or_else(PoisonError::into_inner), &job);
+        remember(&mut lock(&self.pinned), job.clone(), job_id);
         Ok(job)
     }
 
@@ -325,7 +369,9 @@ impl Dispatcher {
                 format!("run:{}#{}#{index}", origin.key, origin.label)
             }
             (None, Asker { event: Some(event), .. }) => format!("event:{event}#{index}"),
-            (None, Asker { origin: None, event: None }) => return RunId(self.site.ports.random.uuid(now)),
+            (None, Asker { origin: None, event: None, .. }) => {
+                return RunId(self.site.ports.random.uuid(now));
+            }
         };
         RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
@@ -367,6 +413,13 @@ impl Dispatcher {
     }
 }
 
+/// Where a run comes from that starts after a delay. Jobs that start each other with one may do so for ever, as jobs that
+/// poll do; without one they would take up the workers.
+fn lineage(origin: &Origin, delay: TimeDelta) -> Lineage {
+    let lineage = origin.lineage.clone();
+    if delay >= TimeDelta::seconds(1) { Lineage { depth: 0, ..lineage } } else { lineage }
+}
+
 /// What a job's templates name that may change until its run starts, if anything.
 fn rendered_anew_for(job: &JobSpec) -> Option<String> {
     names_what_changes(
@@ -398,9 +451,48 @@ pub(super) fn with_globals(mut job: Arc<JobSpec>, globals: Map<String, Value>) -
 }
 
 /// Remembers a job, and forgets all when there are too many.
-fn remember(jobs: &mut HashMap<JobId, Arc<JobSpec>>, job: &Arc<JobSpec>) {
+fn remember<T>(jobs: &mut HashMap<JobId, T>, job: T, job_id: &JobId) {
     if jobs.len() >= MAX_KNOWN {
         jobs.clear();
     }
-    jobs.insert(job.fields.job_id.clone(), job.clone());
+    jobs.insert(job_id.clone(), job);
+}
+
+fn lock<T>(known: &Known<T>) -> MutexGuard<'_, HashMap<JobId, T>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How deep the last of 100 jobs stands that start each other after a delay.
+    fn depth(delay: TimeDelta) -> u32 {
+        let job_id = JobId::new("again").unwrap();
+        let run_id = RunId(uuid::Uuid::nil());
+        let start = Timestamp::UNIX_EPOCH;
+        let (master_job_id, parent_job_id) = (job_id.clone(), job_id.clone());
+        let first = Lineage {
+            master_job_id,
+            master_start: start,
+            parent_job_id,
+            parent_start: start,
+            depth: 1,
+            foreach_index: None,
+        };
+        let (key, globals, label) = (RunKey::root(run_id), Map::new(), String::new());
+        let mut origin = Origin { key, job_id, lineage: first, globals, label };
+        for _ in 0..100 {
+            let below = lineage(&origin, delay);
+            origin.lineage.depth = below.depth + 1;
+        }
+        origin.lineage.depth
+    }
+
+    #[test]
+    fn jobs_that_start_each_other_after_a_second_never_get_deep() {
+        assert_eq!(depth(TimeDelta::seconds(1)), 1);
+        assert_eq!(depth(TimeDelta::milliseconds(999)), 101);
+        assert_eq!(depth(TimeDelta::zero()), 101);
+    }
 }

@@ -88,6 +88,9 @@ impl Engine {
         templates: &Templates,
     ) -> Result<(), String> {
         let name = format!("{}[{index}] {}", when.field(), spec.kind());
+        if let Some(fault) = spec.fault() {
+            return Err(format!("{}[{index}]: {fault}", when.field()));
+        }
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
         let result = with_locations(&run.result, &*self.site.ports.objects);
         let none = serde_json::Map::new();

@@ -381,7 +381,10 @@ impl Engine {
             work,
         };
         match self.dispatcher.apply(run, input).await {
-            Ok(finished) => Box::pin(self.see_to_duties(finished, job, invocation)).await,
+            Ok(finished) => {
+                self.measure(&finished, job);
+                Box::pin(self.see_to_duties(finished, job, invocation)).await
+            }
             Err(error) => rest(error),
         }
     }
@@ -436,8 +439,7 @@ impl Engine {
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
     fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
         let (own, inherited) = (job.actions(), realm.actions());
-        [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail]
-            .map(|when| !own.or(&inherited, when).is_empty())
+        ActionsWhen::ALL.map(|when| !own.or(&inherited, when).is_empty())
     }
 
     /// Ends a run without running it.

@@ -16,6 +16,7 @@ mod halt;
 mod handle;
 mod line;
 mod live;
+mod measure;
 mod same;
 mod scene;
 mod steps;

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 21] = [
+pub const WARNINGS: [&str; 22] = [
     "bucket-name",
     "circle",
     "empty-file",
@@ -24,6 +24,7 @@ pub const WARNINGS: [&str; 21] = [
     "shell-sign",
     "timeout-above-command",
     "too-many-items",
+    "too-many-workers",
     "unknown-field",
     "unknown-job",
     "unknown-setting",
@@ -85,7 +86,7 @@ impl Registry {
             advice.extend(unknown(event_log, &root.field("event_log"), &[]));
         }
         let actions = job.actions();
-        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+        for when in ActionsWhen::ALL {
             for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
                 let path = root.field(when.field()).item(index);
                 advice.extend(unknown(&action.fields(), &path, &["result"]));

@@ -58,12 +58,12 @@ pub enum DispatchError {
         /// What this one asks.
         ours: String,
     },
-    /// A job may not dispatch itself.
-    #[error("job {} may not dispatch itself", shown(_0))]
-    Circular(String),
-    /// Jobs that start jobs that start jobs, too deep.
+    /// It belongs together with others, one of which is refused.
+    #[error("not sent, for another job of the list cannot be")]
+    Withheld,
+    /// Jobs that start jobs that start jobs without a delay, too deep.
     #[error(
-        "job {} would be {depth} levels below the job that began it all; the limit is {limit}",
+        "job {} would be {depth} levels below the job that began it all; the limit is {limit} (DISPATCH_MAX_DEPTH), but for jobs that start after a delay of a second or more",
         shown(job_id)
     )]
     TooDeep {
@@ -102,6 +102,10 @@ pub struct Origin {
 pub trait Dispatches: Send + Sync {
     /// Takes each request, once however often it is repeated; the outcomes are in the same order.
     async fn dispatch(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>>;
+
+    /// The same for requests that belong together: where one is refused, none is taken, and the others come to
+    /// [`DispatchError::Withheld`].
+    async fn dispatch_together(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>>;
 }
 
 /// Where the engine runs: the realm, its settings and the world.

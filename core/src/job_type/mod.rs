@@ -29,6 +29,7 @@ use pumice_template::TemplateError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::duration::Span;
 use crate::problem::{Problem, template_words};
 use crate::spec::{JobSpec, Settings};
 
@@ -49,6 +50,8 @@ pub struct JobError {
     pub retryable: bool,
     /// Why it failed: a lower-case fragment.
     pub message: String,
+    /// What `result.error` says where lava words it otherwise than the message.
+    pub error: Option<Box<str>>,
     /// What there is to tell besides: `result.error_data` in templates of actions.
     pub data: Value,
     /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
@@ -60,7 +63,16 @@ impl JobError {
     /// A failure that another attempt may mend.
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { retryable: true, message: message.into(), data: Value::Null, host_exhausted: false }
+        let message = message.into();
+        Self { retryable: true, message, error: None, data: Value::Null, host_exhausted: false }
+    }
+
+    /// An attempt whose time was up.
+    #[must_use]
+    pub fn timed_out(limit: Span) -> Self {
+        // As Python writes a number of seconds.
+        let error = format!("Timed out after {:?} seconds", limit.get().as_secs_f64());
+        Self { error: Some(error.into()), ..Self::failed(format!("timed out after {limit}")) }
     }
 
     /// An attempt that cannot begin because of what the system says: the host's fault where it has run out of descriptors,
@@ -82,6 +94,12 @@ impl JobError {
     pub fn template(place: &str, error: &TemplateError) -> Self {
         let message = format!("{place}{}: {}", error.path(), template_words(error));
         Self::failed(message).with_data(json!({ "template": error.snippet() }))
+    }
+
+    /// The same as lava words it.
+    #[must_use]
+    pub fn worded(self, error: impl Into<Box<str>>) -> Self {
+        Self { error: Some(error.into()), ..self }
     }
 
     /// The same with something to tell.
@@ -149,6 +167,12 @@ pub trait Composite: Send + Sync {
     /// # Errors
     /// [`JobError`] when there is no such plan: an empty list, a cycle.
     fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError>;
+    /// The plan with what the realm's settings say about it. Which steps there are does not depend on them, for a realm may
+    /// change while a run is under way. As it is by default.
+    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
+        let _ = (rendered, settings);
+        plan
+    }
 }
 
 /// A job type: a plugin, known by its name.

@@ -1,10 +1,12 @@
 //! The steps of a chain, a dag or a foreach, and which of them is next: pure rules.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::glob::fnmatch;
 use crate::ids::JobId;
-use crate::run::{Outcome, Status, reason};
+use crate::run::{Outcome, Status, Why, failed_result, reason};
 
 /// One step: a job, and what it comes after.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub width: usize,
     /// Patterns of job ids that may fail without failing the whole.
     pub can_fail: Vec<String>,
+    /// The most items that a foreach may have, for its result.
+    pub limit: Option<usize>,
 }
 
 /// What is known of a step.
@@ -38,7 +42,7 @@ pub enum ChildState {
     /// It has a record, and has not ended.
     Live,
     /// It has ended.
-    Ended(Status, Option<String>),
+    Ended(Status, Option<Why>),
 }
 
 /// What to do next.
@@ -62,7 +66,7 @@ impl Plan {
             foreach_index: None,
             globals: Map::new(),
         };
-        Self { steps: jobs.into_iter().enumerate().map(step).collect(), width: 1, can_fail }
+        Self { steps: jobs.into_iter().enumerate().map(step).collect(), width: 1, can_fail, limit: None }
     }
 
     /// Whether the failure of this step is forgiven (lava guide, Allowing Child Jobs to Fail).
@@ -119,14 +123,55 @@ impl Plan {
 
     fn failure(&self, states: &[ChildState], step: usize) -> Outcome {
         let why = match &states[step] {
-            ChildState::Ended(status, reason) => reason.clone().unwrap_or_else(|| status.to_string()),
-            _ => String::new(),
+            ChildState::Ended(status, why) => why.clone().unwrap_or_else(|| Why::plain(status.to_string())),
+            _ => Why::plain(String::new()),
         };
-        let place =
-            self.steps[step].foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
-        let reason = reason::of_step(&format!("{}{place}", self.steps[step].job_id), &why);
-        let result = json!({ "error": reason, "error_data": self.result(states, 1) });
+        self.failure_of(step, &why, true, self.result(states, 1))
+    }
+
+    /// The failure of the whole because there can be no run of a step.
+    #[must_use]
+    pub fn refusal(&self, states: &[ChildState], step: usize, why: &Why) -> Outcome {
+        let mut data = self.result(states, 1);
+        if let Some(Value::Array(failed)) = data.get_mut("failed_jobs") {
+            failed.push(self.steps[step].job_id.as_str().into());
+        }
+        self.failure_of(step, why, false, data)
+    }
+
+    fn failure_of(&self, step: usize, why: &Why, ran: bool, mut data: Value) -> Outcome {
+        let job_id = &self.steps[step].job_id;
+        // Of an item that no run was made for lava does not say which.
+        let (place, index) = match self.steps[step].foreach_index.filter(|_| ran) {
+            Some(index) => (format!(" (item {index})"), format!("Index {index}: ")),
+            None => (String::new(), String::new()),
+        };
+        let reason = reason::of_step(&format!("{job_id}{place}"), &why.reason);
+        let error = format!("Job {job_id}: {index}{}", why.error);
+        data["error"] = error.as_str().into();
+        let result = failed_result(Some(&error), &reason, data);
         Outcome::Failure { reason, result, retryable: true }
+    }
+
+    /// The steps, each after those that it comes after, else in their own order.
+    fn one_after_the_other(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.steps.len());
+        let mut waits: Vec<usize> = self.steps.iter().map(|step| step.after.len()).collect();
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
+        for (step, spec) in self.steps.iter().enumerate() {
+            spec.after.iter().for_each(|before| followers[*before].push(step));
+        }
+        let mut ready: BTreeSet<usize> = (0..waits.len()).filter(|step| waits[*step] == 0).collect();
+        while let Some(step) = ready.pop_first() {
+            order.push(step);
+            for follower in &followers[step] {
+                waits[*follower] -= 1;
+                if waits[*follower] == 0 {
+                    ready.insert(*follower);
+                }
+            }
+        }
+        order
     }
 
     /// What lava gives: of a chain and a dag the jobs that ran and those that failed, of a foreach
@@ -137,15 +182,18 @@ impl Plan {
             let count = (0..self.steps.len()).filter(|step| ended(*step, false)).count();
             return json!({
                 "exit_status": exit_status,
+                "limit": self.limit,
                 "foreach_len": self.steps.len(),
                 "jobs_completed": count,
                 "failed_indexes": (0..self.steps.len()).filter(|step| ended(*step, true)).collect::<Vec<_>>(),
             });
         }
+        let order = self.one_after_the_other();
         let of = |wanted: fn(Status) -> bool| -> Vec<&str> {
             let ended =
                 |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
-            (0..self.steps.len()).filter(ended).map(|step| self.steps[step].job_id.as_str()).collect()
+            let steps = order.iter().copied().filter(ended);
+            steps.map(|step| self.steps[step].job_id.as_str()).collect()
         };
         json!({
             "exit_status": exit_status,
@@ -165,7 +213,7 @@ mod tests {
     }
 
     fn ended(status: Status) -> ChildState {
-        ChildState::Ended(status, Some("it broke".to_owned()))
+        ChildState::Ended(status, Some(Why::plain("it broke".to_owned())))
     }
 
     #[test]
@@ -197,7 +245,9 @@ mod tests {
             panic!("the chain must fail");
         };
         assert_eq!(reason, "job b: it broke");
-        assert_eq!(result["error"], json!("job b: it broke"));
+        assert_eq!(result["error"], json!("Job b: it broke"));
+        assert_eq!(result["reason"], json!("job b: it broke"));
+        assert_eq!(result["error_data"]["error"], json!("Job b: it broke"));
         assert_eq!(result["error_data"]["failed_jobs"], json!(["b"]));
         assert_eq!(chain(&["[b]"]).next(&states, false), Next::Start(vec![2]));
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Action, JobType};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
-use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, Settings};
+use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, RealmSpec, Settings};
 use crate::text::quoted;
 
 /// Two plugins with one name.
@@ -112,6 +112,14 @@ impl Registry {
     /// check where the job is for a worker of lava's own.
     #[must_use]
     pub fn check_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
+        let mut problems = self.check_runnable(job, settings);
+        problems.extend(self.check_beside(job, settings));
+        problems
+    }
+
+    /// Checks what keeps a job from running: its type, payload, parameters, `enabled` and iterations.
+    #[must_use]
+    pub fn check_runnable(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         let fields = &job.fields;
         if settings.is_foreign(&fields.worker) {
             return Vec::new();
@@ -127,9 +135,6 @@ impl Registry {
             problems.extend(check_constant(source, &path));
             problems.extend(check_template(&self.renderer, &Value::String(source.clone()), &path));
         }
-        if let Some(event_log) = &fields.event_log {
-            problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
-        }
         if let Some(limit) = fields.iteration_limit.filter(|limit| *limit > settings.iteration_max_limit) {
             let message = format!("{limit} is more than {}", settings.iteration_max_limit);
             problems.push(Problem::new(root.field("iteration_limit"), message));
@@ -138,12 +143,36 @@ impl Registry {
             let message = format!("{delay} is more than {}", settings.iteration_max_delay);
             problems.push(Problem::new(root.field("iteration_delay"), message));
         }
+        problems
+    }
+
+    /// Checks what is done beside a job's run, and does not keep it from running: `event_log` and actions.
+    #[must_use]
+    pub fn check_beside(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
+        if settings.is_foreign(&job.fields.worker) {
+            return Vec::new();
+        }
+        let root = JsonPath::root();
+        let mut problems = Vec::new();
+        if let Some(event_log) = &job.fields.event_log {
+            problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
+        }
         let actions = job.actions();
-        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+        for when in ActionsWhen::ALL {
             let list = actions.get(when).unwrap_or_default();
             problems.extend(self.check_actions(list, &root.field(when.field())));
         }
         problems
+    }
+
+    /// Checks the actions of a realm.
+    #[must_use]
+    pub fn check_realm(&self, realm: &RealmSpec) -> Vec<Problem> {
+        let actions = realm.actions();
+        let found = ActionsWhen::ALL.into_iter().flat_map(|when| {
+            self.check_actions(actions.get(when).unwrap_or_default(), &JsonPath::root().field(when.field()))
+        });
+        found.collect()
     }
 
     /// Checks a list of actions that stands at `path`.
@@ -152,6 +181,10 @@ impl Registry {
         let mut problems = Vec::new();
         for (index, spec) in actions.iter().enumerate() {
             let path = path.item(index);
+            if let Some(fault) = spec.fault() {
+                problems.push(Problem::new(path, fault));
+                continue;
+            }
             match self.action(spec.kind()) {
                 Some(action) => {
                     let found = action.check(&spec.fields(), &self.renderer);

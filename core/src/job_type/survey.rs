@@ -55,7 +55,7 @@ impl Registry {
     /// The jobs that actions start.
     fn named_by_actions(&self, actions: &Actions) -> Vec<Named> {
         let mut named = Vec::new();
-        for when in [ActionsWhen::OnSuccess, ActionsWhen::OnRetry, ActionsWhen::OnFail] {
+        for when in ActionsWhen::ALL {
             let path = JsonPath::root().field(when.field());
             for (index, spec) in actions.get(when).unwrap_or_default().iter().enumerate() {
                 let found =

@@ -69,6 +69,26 @@ impl Scene {
         TemplateValue::map(given.chain([("lava".to_owned(), TemplateValue::map(own))]))
     }
 
+    /// What a job has that its spec does not give (lava's `get_job_spec`).
+    fn defaults(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
+        let is_empty = |name: &str| match self.job.get(name) {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => text.is_empty(),
+            _ => false,
+        };
+        let absent = |name: &str| !self.job.contains_key(name);
+        [
+            ("owner", "".into(), is_empty("owner")),
+            ("description", "".into(), is_empty("description")),
+            ("parameters", Value::Object(Map::new()), is_empty("parameters")),
+            ("max_tries", 0.into(), absent("max_tries")),
+            ("enabled", false.into(), absent("enabled")),
+        ]
+        .into_iter()
+        .filter(|(_, _, applies)| *applies)
+        .map(|(name, value, _)| (name, value))
+    }
+
     fn context(&self) -> Context {
         let globals = self.globals();
         let state: TemplateValue = Value::Object(self.state.clone()).into();
@@ -76,7 +96,9 @@ impl Scene {
         // lava gives ustart the zone of Python's own library, and job.ts_ustart that of dateutil.
         let ustart = TemplateValue::timezone_utc(self.start);
         let given = self.job.iter().filter(|(name, _)| !matches!(name.as_str(), "globals" | "state"));
-        let job = given.map(|(name, value)| (name.clone(), value.clone().into())).chain([
+        let given = given.map(|(name, value)| (name.clone(), value.clone().into()));
+        let defaults = self.defaults().map(|(name, value)| (name.to_owned(), value.into()));
+        let job = given.chain(defaults).chain([
             ("globals".to_owned(), globals.clone()),
             ("state".to_owned(), state.clone()),
             ("realm".to_owned(), TemplateValue::text(self.realm_name.as_str())),

@@ -79,7 +79,7 @@ impl DispatchRequest {
 /// The JSON form of a request.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "DispatchRequest")]
+#[schemars(rename = "DispatchRequest", extend("patternProperties" = { "^[xX]-": true }))]
 struct RequestFields {
     /// The job to run.
     job_id: JobId,
@@ -170,7 +170,7 @@ fn bad(number: usize, problem: Problem) -> BadRequest {
 /// # Errors
 /// [`SpecError`] with every mistake found.
 pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest, SpecError> {
-    let fields: RequestFields = schema::read(item)?;
+    let fields: RequestFields = schema::read_known(item)?;
     let root = JsonPath::root();
     let mut problems = Vec::new();
     let when = match (fields.delay, &fields.at) {

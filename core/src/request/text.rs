@@ -1,5 +1,6 @@
 //! The text form of requests: one a line, as on a command line.
 
+use pumice_template::split_commented_line;
 use serde_json::{Map, Value};
 
 use super::{BadRequest, DispatchRequest, MAX_BATCH, Parsed, check_globals, set_dotted};
@@ -46,7 +47,7 @@ fn at_line(index: usize, message: String) -> BadRequest {
 }
 
 fn parse_line(line: &str) -> Result<DispatchRequest, String> {
-    let words = shlex::split(line).ok_or_else(|| "a quote is not closed".to_owned())?;
+    let words = split_commented_line(line).map_err(|error| error.to_string())?;
     let mut words = words.into_iter();
     let mut job_id = None;
     let mut parameters = Map::new();
@@ -54,6 +55,7 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
     let mut delay = Span::ZERO;
     while let Some(word) = words.next() {
         let (option, inline) = split_option(&word);
+        let option = long_option(&option).unwrap_or(option);
         let mut value =
             || inline.clone().or_else(|| words.next()).ok_or_else(|| format!("{option} needs a value"));
         match option.as_str() {
@@ -74,6 +76,13 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
     SpecError::check(check_globals(&globals)).map_err(|error| error.to_string())?;
     let when = DispatchRequest::after(delay)?;
     Ok(DispatchRequest { parameters, globals, when, ..DispatchRequest::new(job_id) })
+}
+
+/// The long option that a word begins, where it begins one alone (Python, argparse, Argument abbreviations).
+fn long_option(word: &str) -> Option<String> {
+    let mut begun = OPTIONS.iter().filter(|option| word.len() > 2 && option.starts_with(word));
+    let first = begun.next()?;
+    begun.next().is_none().then(|| (*first).to_owned())
 }
 
 /// Splits `--name=value` and `-nVALUE`, as command lines allow.
@@ -114,14 +123,32 @@ mod tests {
     }
 
     #[test]
+    fn abbreviated_long_option_is_the_option() {
+        let parsed = parse(b"a --para x=1 --glob=y=2 --d 5m\n");
+        let request = parsed[0].as_ref().unwrap();
+        assert_eq!(Value::Object(request.parameters.clone()), json!({ "x": "1" }));
+        assert_eq!(Value::Object(request.globals.clone()), json!({ "y": "2" }));
+        assert_eq!(request.when, When::After(Span::from_mins(5)));
+    }
+
+    #[test]
+    fn words_are_those_of_shlex_and_a_comment_begins_with_a_word() {
+        let parsed = parse(br#"a -g "x=\$b" -g y=\d#1 -g z='c # d' # of -g old=1 'all"#);
+        let request = parsed[0].as_ref().unwrap();
+        assert_eq!(Value::Object(request.globals.clone()), json!({"x": "\\$b", "y": "d#1", "z": "c # d"}));
+    }
+
+    #[test]
     fn each_bad_line_says_why() {
         for (line, wanted) in [
             ("a b", "too many"),
             ("-d 5m", "names no job"),
             ("a -d", "needs a value"),
+            ("a --params x=1", "no such option --params"),
+            ("a -- b", "no such option --"),
             ("a --dely 5m", "did you mean \"--delay\"?"),
             ("a -g x", "NAME=VALUE"),
-            ("a 'b", "not closed"),
+            ("a 'b", "without a closing one"),
             ("a -d 16m", "\"at\""),
             ("a -g lava.x=1", "reserved"),
         ] {

@@ -216,18 +216,19 @@ fn finish(
             next.set_result(result);
             next.reason = Some(reason.clone());
             if retryable && next.attempt < next.retry.limit && !next.cancel {
-                return retry(next, &reason, on_retry, jitter, now);
+                return retry(next, on_retry, jitter, now);
             }
-            next.log.push(Status::Failed, now, json!({ "error": reason }));
+            next.log.push(Status::Failed, now, Value::Null);
             let due = on_fail.then_some(ActionsWhen::OnFail);
             end(next, Status::Failed, due, tell_parent, now)
         }
     }
 }
 
-fn retry(mut next: Run, reason: &str, on_retry: bool, jitter: f64, now: Timestamp) -> Decision {
+fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision {
     let delay = retry_delay(&next, jitter);
-    next.log.push(Status::Retrying, now, json!({ "error": reason, "delay": delay.to_string() }));
+    let info = next.log_retrying(delay);
+    next.log.push(Status::Retrying, now, info);
     next.status = Status::Retrying;
     // Records keep microseconds: what is read must equal what was written.
     next.not_before = (now + delay.delta()).trunc_subsecs(6);

@@ -2,6 +2,52 @@
 //!
 //! A reason is a text, `job mid > low: why`, so that records of other versions are read as well.
 
+use serde_json::{Value, json};
+
+use super::Run;
+
+/// Why a run did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// As its record says it.
+    pub reason: String,
+    /// As lava words it, in `result.error`.
+    pub error: String,
+}
+
+impl Why {
+    /// Of a run that has ended; `None` when it ended well.
+    #[must_use]
+    pub fn of(run: &Run) -> Option<Self> {
+        let reason = run.reason.clone()?;
+        let error =
+            run.result.get("error").and_then(Value::as_str).map_or_else(|| reason.clone(), str::to_owned);
+        Some(Self { reason, error })
+    }
+
+    /// In our words and in lava's.
+    #[must_use]
+    pub fn worded(reason: impl Into<String>, error: impl Into<String>) -> Self {
+        Self { reason: reason.into(), error: error.into() }
+    }
+
+    /// The same in both words.
+    #[must_use]
+    pub fn plain(reason: String) -> Self {
+        Self { error: reason.clone(), reason }
+    }
+}
+
+/// The result of a run that failed, as templates of actions see it (lava guide, Job Actions): what lava has, and our
+/// reason where that says more.
+pub(crate) fn failed_result(error: Option<&str>, reason: &str, data: Value) -> Value {
+    let mut result = json!({ "error": error.unwrap_or(reason), "error_data": data });
+    if error.is_some_and(|error| error != reason) {
+        result["reason"] = reason.into();
+    }
+    result
+}
+
 /// Longest way to a failed step, in bytes; of a longer one the middle is left out. A reason is cut at
 /// its end, and must not be all way and no why.
 const MAX_WAY: usize = 1024;

@@ -74,8 +74,11 @@ pub struct Lineage {
     /// When its run started.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub parent_start: Timestamp,
-    /// How many jobs stand above: 1 for a job that the first one started.
+    /// How many jobs stand above that started each other without a delay: 1 for a job that the first one started.
     pub depth: u32,
+    /// The place in a foreach of the nearest run above that has one, from 0: lava hands it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreach_index: Option<u32>,
 }
 
 /// The idempotency key of a run, and the request that brought it: one key stands for one request.
@@ -243,12 +246,21 @@ pub struct Run {
     /// The host that ran it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// When the record expires.
+    /// When the record expires; [`NEVER`] for one that is kept for good.
     #[serde(with = "chrono::serde::ts_seconds")]
     pub expires: Timestamp,
     /// What happened.
     pub log: RunLog,
 }
+
+/// When a record expires that is kept for good: the end of the year 9999.
+pub const NEVER: Timestamp = match Timestamp::from_timestamp(253_402_300_799, 0) {
+    Some(never) => never,
+    None => Timestamp::MAX_UTC,
+};
+
+/// Most warnings that a record keeps.
+const MAX_WARNINGS: usize = 20;
 
 /// Whether a field has the value that most records have.
 fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
@@ -265,7 +277,8 @@ pub struct NewRun {
 }
 
 impl Run {
-    /// The record of a run that was just dispatched. The caller fills in what is particular.
+    /// The record of a run that was just dispatched, to be kept for so long, or for good. The caller fills in what is
+    /// particular.
     #[must_use]
     pub fn dispatched(
         key: RunKey,
@@ -273,7 +286,7 @@ impl Run {
         job: (JobId, String, WorkerName),
         now: Timestamp,
         not_before: Timestamp,
-        keep: Span,
+        keep: impl Into<Option<Span>>,
     ) -> Self {
         let (job_id, job_type, worker) = job;
         let mut log = RunLog::default();
@@ -313,8 +326,21 @@ impl Run {
             reason: None,
             hostname: None,
             // As it is stored, so that a record that was read equals the one that was written.
-            expires: (now.max(not_before) + keep.delta()).trunc_subsecs(0),
+            expires: match keep.into() {
+                Some(keep) => (now.max(not_before) + keep.delta()).trunc_subsecs(0),
+                None => NEVER,
+            },
             log,
+        }
+    }
+
+    /// Records what is wrong with its job, or its realm, and keeps it from nothing.
+    pub fn warn(&mut self, warnings: &[String], now: Timestamp) {
+        for warning in warnings.iter().take(MAX_WARNINGS) {
+            self.log.push(Status::Logging, now, format!("warning: {warning}").into());
+        }
+        if let Some(more @ 1..) = warnings.len().checked_sub(MAX_WARNINGS) {
+            self.log.push(Status::Logging, now, format!("warning: {more} more, in the worker's log").into());
         }
     }
 
@@ -352,5 +378,37 @@ impl Run {
     #[must_use]
     pub fn is_held(&self, owner: &Worker, epoch: u64) -> bool {
         self.epoch == epoch && self.lease.as_ref().is_some_and(|lease| &lease.owner == owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn run(keep: Option<Span>) -> Run {
+        let run_id = RunId(Uuid::nil());
+        let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
+        let now = Timestamp::UNIX_EPOCH;
+        Run::dispatched(RunKey::root(run_id), run_id, about, now, now, keep)
+    }
+
+    #[test]
+    fn warnings_beyond_the_most_are_counted() {
+        let told = |count: usize| {
+            let mut run = run(None);
+            run.warn(&vec!["w".to_owned(); count], Timestamp::UNIX_EPOCH);
+            (run.log.entries.len() - 1, run.log.entries.last().map(|entry| entry.info.clone()))
+        };
+        assert_eq!(told(0), (0, Some(Value::Null)));
+        assert_eq!(told(20), (20, Some("warning: w".into())));
+        assert_eq!(told(23), (21, Some("warning: 3 more, in the worker's log".into())));
+    }
+
+    #[test]
+    fn record_kept_for_good_never_expires() {
+        assert_eq!(run(None).expires.to_rfc3339(), "9999-12-31T23:59:59+00:00");
+        assert_eq!(run(Some(Span::from_days(1))).expires, Timestamp::UNIX_EPOCH + Span::from_days(1).delta());
     }
 }

@@ -1,32 +1,61 @@
 //! What is done after an attempt ends.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-/// One action: its kind under `action`, and the fields of that kind (lava guide, Job Actions).
+use crate::problem::{kind, show};
+use crate::schema::is_own;
+
+/// One action: its kind under `action`, and the fields of that kind (lava guide, Job Actions). One that a store holds may
+/// be malformed: it fails when its time comes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ActionSpec(pub Map<String, Value>);
+pub struct ActionSpec(Value);
 
 impl ActionSpec {
-    /// The kind of action, as registered.
+    /// The kind of action, as registered; empty when there is none.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.0.get("action").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// What is wrong with an action that names no kind.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        if !self.kind().is_empty() {
+            return None;
+        }
+        Some(match &self.0 {
+            Value::Object(_) => "not an action: the field \"action\" must name its kind".to_owned(),
+            // As `read_list` makes it of a value that is no list.
+            Value::Array(_) => "not a list of actions".to_owned(),
+            other => format!("not an action: expected an object, got {} {}", kind(other), show(other)),
+        })
+    }
+
     /// The fields of the kind, without `action` and without those beginning `x-`.
     #[must_use]
     pub fn fields(&self) -> Value {
-        let own = |name: &str| name != "action" && !name.starts_with("x-") && !name.starts_with("X-");
-        self.0
-            .iter()
-            .filter(|(name, _)| own(name))
+        let fields = self.0.as_object().into_iter().flatten();
+        fields
+            .filter(|(name, _)| *name != "action" && !is_own(name))
             .map(|(n, v)| (n.clone(), v.clone()))
             .collect::<Map<_, _>>()
             .into()
     }
+}
+
+/// Reads a list of actions, whatever stands in it: for serde's `deserialize_with`. A value that is no list is one action
+/// that fails, as lava's do.
+pub(super) fn read_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<ActionSpec>>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        Value::Array(actions) => Some(actions.into_iter().map(ActionSpec).collect()),
+        other => Some(vec![ActionSpec(Value::Array(vec![other]))]),
+    })
 }
 
 impl JsonSchema for ActionSpec {
@@ -58,6 +87,9 @@ pub enum ActionsWhen {
 }
 
 impl ActionsWhen {
+    /// Every moment.
+    pub const ALL: [Self; 3] = [Self::OnSuccess, Self::OnRetry, Self::OnFail];
+
     /// The name of the spec's field.
     #[must_use]
     pub const fn field(self) -> &'static str {

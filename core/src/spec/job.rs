@@ -8,11 +8,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use super::action::{ActionSpec, Actions};
+use super::action::{ActionSpec, Actions, read_list};
 use super::is_reserved_global;
 use super::schedule::{Schedule, Timezone};
-use crate::duration::Span;
+use super::stored;
+use crate::duration::{self, Span};
 use crate::ids::{JobId, StateId, WorkerName};
+use crate::number::{Count, CountOrNone};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
 use crate::text::quoted;
@@ -179,26 +181,28 @@ pub struct JobFields {
     #[serde(default)]
     pub event_log: Option<Value>,
     /// How many attempts are made.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[serde(default, deserialize_with = "Count::optional_u32")]
+    #[schemars(with = "Option<Count>")]
     pub iteration_limit: Option<u32>,
     /// The delay between attempts.
     #[serde(default)]
     pub iteration_delay: Option<Span>,
-    /// The longest time between dispatch and start; a later run is rejected.
-    #[serde(default)]
+    /// The longest time between dispatch and start; a later run is rejected. An empty text sets no limit.
+    #[serde(default, deserialize_with = "duration::unless_empty")]
+    #[schemars(with = "Option<duration::SpanOrEmpty>")]
     pub max_run_delay: Option<Span>,
     /// How often a run may be started over after crashes; 0 sets no limit of its own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "CountOrNone::optional_u32")]
+    #[schemars(with = "Option<CountOrNone>")]
     pub max_tries: Option<u32>,
     /// What is done after success; replaces the realm's list.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_success: Option<Vec<ActionSpec>>,
     /// What is done after a failed attempt that another follows; replaces the realm's list.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_retry: Option<Vec<ActionSpec>>,
     /// What is done after the last failed attempt; replaces the realm's list.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
     /// Whether metrics are made for this job.
     #[serde(default)]
@@ -230,6 +234,15 @@ pub struct JobSpec {
     pub fields: JobFields,
     /// The document as given, `x-` fields and all: what templates see as `job`.
     pub document: Arc<Map<String, Value>>,
+    /// What is wrong with it and keeps nothing from running: of a document that was read from a store.
+    pub warnings: Vec<Problem>,
+}
+
+/// Fields that no run depends on. Where a stored document has one that does not hold, it is left out.
+const DISPENSABLE: [&str; 6] = ["cw_metrics", "description", "dispatcher", "owner", "schedule", "tags"];
+
+thread_local! {
+    static SCHEMA: Value = schema::schema_of::<JobFields>();
 }
 
 impl JobSpec {
@@ -238,9 +251,6 @@ impl JobSpec {
     /// # Errors
     /// [`SpecError`] with every mistake found.
     pub fn parse(document: &Value) -> Result<Self, SpecError> {
-        thread_local! {
-            static SCHEMA: Value = schema::schema_of::<JobFields>();
-        }
         let mut problems = SCHEMA.with(|schema| schema::check(schema, document));
         let Value::Object(fields) = document else {
             return Err(SpecError { problems });
@@ -251,16 +261,28 @@ impl JobSpec {
         Self::from_checked(Arc::new(fields.clone()))
     }
 
-    /// Reads a document that was checked when it was stored.
+    /// Reads a document that a store holds, whoever put it there: lava's users write to the table by themselves. Only what
+    /// could not run is refused; all else that is wrong is kept as [`warnings`](Self::warnings).
+    ///
+    /// # Errors
+    /// [`SpecError`] with every mistake in a field that a run depends on.
+    pub fn stored(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
+        let (known, mut warnings) = SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
+        let fields = schema::read_unchecked(&known)?;
+        warnings.extend(check_globals(&document));
+        warnings.extend(check_state(&document));
+        Ok(Self { fields, document, warnings })
+    }
+
+    /// Reads a document that was checked or read before: as [`stored`](Self::stored), without looking for warnings.
     ///
     /// # Errors
     /// [`SpecError`] when the document does not hold after all.
     pub fn from_checked(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
-        let own = |name: &str| !name.starts_with("x-") && !name.starts_with("X-");
-        let known: Map<String, Value> =
-            document.iter().filter(|(name, _)| own(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
-        let fields = schema::read_unchecked(&Value::Object(known))?;
-        Ok(Self { fields, document })
+        match schema::read_unchecked(&stored::without_own(&document)) {
+            Ok(fields) => Ok(Self { fields, document, warnings: Vec::new() }),
+            Err(_) => Ok(Self { warnings: Vec::new(), ..Self::stored(document)? }),
+        }
     }
 
     /// The three lists of actions.

@@ -5,11 +5,12 @@ mod job;
 mod realm;
 mod schedule;
 mod settings;
+mod stored;
 
 pub use action::{ActionSpec, Actions, ActionsWhen};
 pub use job::{Enabled, JobFields, JobSpec, Keep, Overlap, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use realm::{RealmFields, RealmSpec};
-pub use schedule::{Crontab, Schedule, ScheduleEntry, Timezone};
+pub use schedule::{Bound, Crontab, Schedule, ScheduleEntry, Timezone};
 pub use settings::{Environment, Settings};
 
 /// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).

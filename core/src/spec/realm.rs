@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::action::{ActionSpec, Actions};
+use super::action::{ActionSpec, Actions, read_list};
 use super::settings::Settings;
+use super::stored;
 use crate::ids::RealmName;
-use crate::problem::{JsonPath, SpecError};
+use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
 
 /// A realm: one item of the realms table (lava guide, The Realms Table).
@@ -28,13 +29,13 @@ pub struct RealmFields {
     #[serde(default)]
     pub s3_key: Option<String>,
     /// What is done after a job succeeds that has no list of its own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_success: Option<Vec<ActionSpec>>,
     /// What is done after a failed attempt of a job that has no list of its own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_retry: Option<Vec<ActionSpec>>,
     /// What is done after a job fails that has no list of its own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
     /// Settings, by lava's names.
     #[serde(default)]
@@ -50,6 +51,16 @@ pub struct RealmSpec {
     pub document: Arc<Map<String, Value>>,
     /// The settings that its `config` gives.
     pub settings: Settings,
+    /// What is wrong with it and keeps nothing from running: of a document that was read from a store.
+    pub warnings: Vec<Problem>,
+}
+
+/// Fields without which jobs run all the same. Where a stored document has one that does not hold, it is left out. The
+/// key of encryption is none of these: outputs would be kept without it.
+const DISPENSABLE: [&str; 3] = ["config", "s3_payloads", "s3_temp"];
+
+thread_local! {
+    static SCHEMA: Value = schema::schema_of::<RealmFields>();
 }
 
 impl RealmSpec {
@@ -69,7 +80,29 @@ impl RealmSpec {
                 .collect(),
         })?;
         let document = Arc::new(document.as_object().cloned().unwrap_or_default());
-        Ok(Self { fields, document, settings })
+        Ok(Self { fields, document, settings, warnings: Vec::new() })
+    }
+
+    /// Reads the document that a store holds, whoever put it there: lava's users write to the table by themselves. One bad
+    /// value stops no job: the default counts, and [`warnings`](Self::warnings) say what is wrong. `places` has what
+    /// `s3_temp` and `s3_payloads` are where the document does not say.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the name or the key of encryption does not hold.
+    pub fn stored(mut document: Map<String, Value>, places: &[(&str, String)]) -> Result<Self, SpecError> {
+        let (mut known, mut warnings) =
+            SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
+        for (name, place) in places {
+            if known.get(*name).is_none_or(Value::is_null) {
+                known[*name] = place.as_str().into();
+                document.insert((*name).to_owned(), place.as_str().into());
+            }
+        }
+        let fields: RealmFields = schema::read_unchecked(&known)?;
+        let (settings, bad) = Settings::from_stored(&fields.config.clone().unwrap_or_default());
+        let config = JsonPath::root().field("config");
+        warnings.extend(bad.into_iter().map(|problem| problem.below(&config)));
+        Ok(Self { fields, document: Arc::new(document), settings, warnings })
     }
 
     /// The realm's default actions.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono_tz::Tz;
+use pumice_template::{Context, Renderer, Zone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use crate::problem::did_you_mean;
+use crate::request::parse_instant;
 use crate::text::quoted;
 
 /// An IANA time zone, such as `Australia/Sydney`.
@@ -34,7 +36,7 @@ impl FromStr for Timezone {
     }
 }
 
-/// A crontab of five fields, or an `@` form such as `@daily` (lava guide, Schedule Specifications).
+/// A crontab of five fields, or an `@` form such as `@daily` (lava guide, Schedule Specifications; crontab(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crontab(String);
 
@@ -60,13 +62,40 @@ impl FromStr for Crontab {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |reason: String| BadCrontab { text: text.to_owned(), reason };
         let trimmed = text.trim();
-        let fields = trimmed.split_whitespace().count();
-        if !trimmed.starts_with('@') && fields != 5 {
-            return Err(bad(format!("expected 5 fields (minute hour day month weekday), got {fields}")));
+        if trimmed.starts_with('@') {
+            let known = AT_FORMS.iter().any(|form| form.eq_ignore_ascii_case(trimmed));
+            let hint = || {
+                did_you_mean(trimmed, AT_FORMS).unwrap_or_else(|| format!("known: {}", AT_FORMS.join(", ")))
+            };
+            return if known { Ok(Self(trimmed.to_owned())) } else { Err(bad(hint())) };
         }
-        trimmed.parse::<croner::Cron>().map_err(|error| bad(error.to_string()))?;
+        let fields: Vec<&str> = trimmed.split_whitespace().collect();
+        if fields.len() != 5 {
+            let count = fields.len();
+            return Err(bad(format!("expected 5 fields (minute hour day month weekday), got {count}")));
+        }
+        for (index, field) in fields.iter().enumerate() {
+            check_field(index, field).map_err(bad)?;
+        }
         Ok(Self(trimmed.to_owned()))
     }
+}
+
+/// The forms that stand for five fields, and `@reboot`, which names an event and no time (crontab(5)).
+const AT_FORMS: [&str; 8] =
+    ["@annually", "@daily", "@hourly", "@midnight", "@monthly", "@reboot", "@weekly", "@yearly"];
+
+/// Checks each item of a field by itself: in a list with others croner refuses `*`, and passes over an item that is empty.
+fn check_field(index: usize, field: &str) -> Result<(), String> {
+    for item in field.split(',') {
+        if item.is_empty() {
+            return Err(format!("the list {} has an empty item", quoted(field)));
+        }
+        let mut alone = ["*"; 5];
+        alone[index] = item;
+        alone.join(" ").parse::<croner::Cron>().map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 macro_rules! text_type {
@@ -115,14 +144,91 @@ text_type!(Crontab, "Crontab", "crontab", |crontab| &crontab.0);
 pub struct ScheduleEntry {
     /// When the job is dispatched.
     pub crontab: Crontab,
-    /// The ISO 8601 instant from which the entry holds.
+    /// The time from which the entry holds: ISO 8601, or a text that dateutil reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "instant"))]
-    pub from: Option<String>,
-    /// The ISO 8601 instant until which the entry holds.
+    pub from: Option<Bound>,
+    /// The time until which the entry holds: ISO 8601, or a text that dateutil reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "instant"))]
-    pub to: Option<String>,
+    pub to: Option<Bound>,
+}
+
+/// A time at which a schedule begins or ends to hold: ISO 8601, else what Python's dateutil reads, as `1 March 2019`
+/// (lava guide, Lava Scheduling Objects).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound(String);
+
+/// A text that is no time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is not a time: write it as 2026-03-01T15:05:00+11:00, or as dateutil reads it: 1 March 2026",
+    quoted(_0)
+)]
+pub struct BadBound(String);
+
+impl Bound {
+    /// The time as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads a text, or a number of eight digits, which a day of the basic form is in YAML.
+    fn from_value(value: &Value) -> Result<Self, BadBound> {
+        let text = match value {
+            Value::String(text) => return text.parse(),
+            other => other.to_string(),
+        };
+        if parse_instant(&text).is_ok() { Ok(Self(text)) } else { Err(BadBound(text)) }
+    }
+}
+
+impl FromStr for Bound {
+    type Err = BadBound;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_dateutils = || {
+            let mut context = Context::new(Zone::Named(Tz::UTC));
+            context.insert("text", pumice_template::Value::text(text));
+            Renderer::default().render("{{ utils.parsedate.parse(text) }}", &context).is_ok()
+        };
+        if parse_instant(text).is_ok() || is_dateutils() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadBound(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_value(&Value::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Bound {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ScheduleTime".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "format": "schedule-time" })
+    }
 }
 
 /// A job's schedule: any number of entries.
@@ -206,6 +312,70 @@ mod tests {
         assert!(schedule(json!("0 12 * *")).unwrap_err().contains("got 4"));
         assert!(schedule(json!("99 12 * * *")).is_err());
         assert!(schedule(json!({"cron": "0 12 * * *"})).is_err());
+    }
+
+    #[test]
+    fn crontab_is_crons() {
+        for text in [
+            "@reboot",
+            "@midnight",
+            "@annually",
+            "*,5 * * * *",
+            "5,* * * * *",
+            "*/15,7 * * * *",
+            "0 0 1,15 * *",
+            "0 12 * Jan-Mar,Jun Mon,Wed-Fri",
+            "0 12 * * 7",
+            "0 22-23/1,0-6 * * *",
+        ] {
+            assert!(schedule(json!(text)).is_ok(), "{text}: {:?}", schedule(json!(text)));
+        }
+        for (text, wanted) in [
+            ("1,,2 * * * *", "the list \"1,,2\" has an empty item"),
+            (",1 * * * *", "has an empty item"),
+            ("1, * * * *", "has an empty item"),
+            ("* * * 1,,2 *", "has an empty item"),
+            (", * * * *", "has an empty item"),
+            ("*,60 * * * *", "is no crontab"),
+            ("* * * * Mon,Fry", "is no crontab"),
+            ("@midnigth", "did you mean \"@midnight\"?"),
+            ("@nonsense", "known: @annually"),
+            ("@", "known: @annually"),
+        ] {
+            let error = schedule(json!(text)).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+            let error = schedule(json!([{ "crontab": text }])).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn bound_is_iso_8601_or_dateutils() {
+        let bounds = |value: Value| schedule(json!({ "crontab": "@daily", "from": value, "to": value }));
+        for value in [
+            json!("20190301"),
+            json!(20_190_301),
+            json!("2019-03-01"),
+            json!("20190301T120000Z"),
+            json!("1 March 2019"),
+            json!("Mar 1, 2019 10:00 +1100"),
+            json!("1/3/2019"),
+            json!("2019-03-01 10:00 PM"),
+        ] {
+            assert!(bounds(value.clone()).is_ok(), "{value}: {:?}", bounds(value.clone()));
+        }
+        for value in [
+            json!("soon"),
+            json!(""),
+            json!("31 February 2019"),
+            json!(2019),
+            json!(1.5),
+            json!(true),
+            json!("{{ start }}"),
+        ] {
+            let error = bounds(value.clone()).unwrap_err();
+            assert!(error.contains("is not a time"), "{value}: {error}");
+        }
     }
 
     #[test]

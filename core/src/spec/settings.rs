@@ -1,12 +1,15 @@
 //! A realm's settings, by lava's names.
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::job::RenderAt;
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::WorkerName;
+use crate::number::{Count, whole};
 use crate::problem::{JsonPath, Problem, SpecError, show};
+use crate::schema::is_own;
 use crate::size::parse_size;
 
 /// Reads an environment variable. A realm's settings give way to `LAVA_<NAME>`.
@@ -18,8 +21,18 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Settings {
     /// `CMD_TIMEOUT`: how long a cmd job may run; 10 minutes.
     pub cmd_timeout: Span,
-    /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava.
-    pub event_ttl: Span,
+    /// `CW_METRICS_JOB`: whether metrics are made for jobs that do not say so themselves; no.
+    pub cw_metrics_job: bool,
+    /// `CW_NAMESPACE`: the namespace of the metrics of jobs; `Lava`.
+    pub cw_namespace: String,
+    /// `DAG_MAX_WORKERS`: the most jobs of a dag that run at a time; none: four for each processor.
+    pub dag_max_workers: Option<usize>,
+    /// `DAG_WORKERS`: how many jobs of a dag run at a time that does not say so itself; none: one for each processor.
+    pub dag_workers: Option<usize>,
+    /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
+    pub dispatch_max_depth: u32,
+    /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
+    pub event_ttl: Option<Span>,
     /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
     pub foreign_workers: Vec<String>,
     /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
@@ -38,15 +51,21 @@ pub struct Settings {
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
     pub state_ttl: Span,
-    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its end; 1,024.
-    pub stderr_size: u64,
+    /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
+    /// negative; -1,024.
+    pub stderr_size: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             cmd_timeout: Span::from_mins(10),
-            event_ttl: Span::from_days(30),
+            cw_metrics_job: false,
+            cw_namespace: "Lava".to_owned(),
+            dag_max_workers: None,
+            dag_workers: None,
+            dispatch_max_depth: 32,
+            event_ttl: Some(Span::from_days(30)),
             foreign_workers: Vec::new(),
             foreach_limit: 10,
             foreach_max_limit: 25,
@@ -56,13 +75,18 @@ impl Default for Settings {
             render_at: RenderAt::Auto,
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
-            stderr_size: 1024,
+            stderr_size: -1024,
         }
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 17] = [
     "CMD_TIMEOUT",
+    "CW_METRICS_JOB",
+    "CW_NAMESPACE",
+    "DAG_MAX_WORKERS",
+    "DAG_WORKERS",
+    "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
     "FOREACH_LIMIT",
     "FOREACH_MAX_LIMIT",
@@ -77,15 +101,14 @@ const NAMES: [&str; 12] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 52] = [
+const NAMES_OF_LAVA: [&str; 58] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
+    "CHECK_FOR_ZOMBIES",
     "CONN_APP_NAME",
-    "CW_METRICS_JOB",
-    "CW_NAMESPACE",
-    "DAG_MAX_WORKERS",
-    "DAG_WORKERS",
+    "CW_METRICS_PERIOD",
+    "CW_METRICS_WORKER",
     "DEBUG",
     "DISPATCHER",
     "DOCKER_TIMEOUT",
@@ -95,6 +118,10 @@ const NAMES_OF_LAVA: [&str; 52] = [
     "EMAIL_MSGID_DOMAIN",
     "EXE_MAX_PAYLOAD_SIZE",
     "EXE_TIMEOUT",
+    "HEARTBEAT_FILE",
+    "JUMPSTART_DELAY",
+    "LOGLEVEL",
+    "NO_DISPATCH",
     "ORACLE_CONNECTION_MODE",
     "ORACLE_LIB_DIR",
     "PARAM_CACHE_SIZE",
@@ -106,6 +133,9 @@ const NAMES_OF_LAVA: [&str; 52] = [
     "PKG_TIMEOUT",
     "PKG_UNPACK_TIMEOUT",
     "RS_PASSWORD_DURATION",
+    "S3TRIGGER_CACHE_TTL",
+    "S3TRIGGER_DEDUP_CACHE_SIZE",
+    "S3TRIGGER_DEDUP_TTL",
     "SES_CONFIGURATION_SET",
     "SES_FROM",
     "SES_REGION",
@@ -138,28 +168,44 @@ impl Settings {
         NAMES.into_iter()
     }
 
-    /// Whether somebody reads a setting of this name: Pumice, or another part of lava. Names that begin
-    /// with `x-` are the user's own.
+    /// Whether somebody reads a setting of this name, in capitals or small letters: Pumice, or another part of lava. Names
+    /// that begin with `x-` are the user's own.
     #[must_use]
     pub fn is_known(name: &str) -> bool {
-        let own = name.starts_with("x-") || name.starts_with("X-");
-        own || NAMES.contains(&name) || NAMES_OF_LAVA.contains(&name)
+        let own = is_own(name);
+        let name = name.to_ascii_uppercase();
+        own || NAMES.contains(&name.as_str()) || NAMES_OF_LAVA.contains(&name.as_str())
     }
 
-    /// The settings of a realm's `config`, defaults for the rest.
+    /// The settings of a realm's `config`, defaults for the rest. Small letters do as well as capitals.
     ///
     /// # Errors
-    /// [`SpecError`] naming each setting whose value cannot be read.
+    /// [`SpecError`] naming each setting whose value cannot be read, or that is given twice.
     pub fn from_config(config: &Map<String, Value>) -> Result<Self, SpecError> {
-        let mut settings = Self::default();
-        let mut problems = Vec::new();
-        for (name, value) in config.iter().filter(|(name, _)| NAMES.contains(&name.as_str())) {
-            if let Err(message) = settings.set(name, value) {
-                problems.push(Problem::new(JsonPath::root().field(name), message));
-            }
-        }
+        let (settings, problems) = Self::from_stored(config);
         SpecError::check(problems)?;
         Ok(settings)
+    }
+
+    /// The settings of a `config` that is stored already: the default counts where a value cannot be read. Also gives what
+    /// is wrong.
+    #[must_use]
+    pub fn from_stored(config: &Map<String, Value>) -> (Self, Vec<Problem>) {
+        let mut settings = Self::default();
+        let mut problems = Vec::new();
+        for (given, value) in config {
+            let name = given.to_ascii_uppercase();
+            if !NAMES.contains(&name.as_str()) {
+                continue;
+            }
+            let path = JsonPath::root().field(given);
+            if *given != name && config.contains_key(&name) {
+                problems.push(Problem::new(path, format!("{name} is given too, and counts")));
+            } else if let Err(message) = settings.set(&name, value) {
+                problems.push(Problem::new(path, message));
+            }
+        }
+        (settings, problems)
     }
 
     /// The same with what the environment says, under `LAVA_<NAME>`.
@@ -189,18 +235,24 @@ impl Settings {
     fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
         match name {
             "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
-            "EVENT_TTL" => self.event_ttl = span(value)?,
-            "FOREACH_LIMIT" => self.foreach_limit = count(value)? as usize,
-            "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)? as usize,
+            "CW_METRICS_JOB" => self.cw_metrics_job = flag(value)?,
+            "CW_NAMESPACE" => self.cw_namespace = namespace(value)?,
+            "DAG_MAX_WORKERS" => self.dag_max_workers = Some(count(value)?.as_usize()),
+            "DAG_WORKERS" => self.dag_workers = Some(count(value)?.as_usize()),
+            "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?.as_u32(),
+            // What Python takes for false sets none (lava guide, Lava Worker Configuration).
+            "EVENT_TTL" if value.is_null() || value == "" => self.event_ttl = None,
+            "EVENT_TTL" => self.event_ttl = Some(span(value)?).filter(|ttl| !ttl.is_zero()),
+            "FOREACH_LIMIT" => self.foreach_limit = count(value)?.as_usize(),
+            "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)?.as_usize(),
             "FOREIGN_WORKERS" => self.foreign_workers = names(value)?,
             "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
-            "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?,
+            "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?.as_u32(),
             "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
             "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
-            // lava counts from the start when positive; the end of stderr is what tells the reason.
-            "STDERR_SIZE" => self.stderr_size = size(value)?.unsigned_abs(),
+            "STDERR_SIZE" => self.stderr_size = size(value)?,
             _ => {}
         }
         Ok(())
@@ -208,7 +260,19 @@ impl Settings {
 }
 
 fn span(value: &Value) -> Result<Span, String> {
-    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+    if !value.is_string() && !value.is_number() {
+        return Err(format!("expected a duration such as 90s or 1.5h, got {}", show(value)));
+    }
+    Span::deserialize(value).map_err(|error| error.to_string())
+}
+
+/// CloudWatch, `PutMetricData`: 1 to 255 of these characters.
+fn namespace(value: &Value) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._/#:-".contains(c);
+    let text = value.as_str().filter(|text| (1..=255).contains(&text.len()) && text.chars().all(allowed));
+    text.map(str::to_owned).ok_or_else(|| {
+        format!("expected a namespace of CloudWatch: letters, digits and . - _ / # :, got {}", show(value))
+    })
 }
 
 fn render_at(value: &Value) -> Result<RenderAt, String> {
@@ -216,12 +280,8 @@ fn render_at(value: &Value) -> Result<RenderAt, String> {
         .map_err(|_| format!("expected auto, dispatch or run, got {}", show(value)))
 }
 
-fn count(value: &Value) -> Result<u32, String> {
-    let number = match value {
-        Value::String(text) => text.trim().parse().ok(),
-        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
-    };
-    number.filter(|n| *n > 0).ok_or_else(|| format!("expected a whole number above 0, got {}", show(value)))
+fn count(value: &Value) -> Result<Count, String> {
+    Count::read(value).map_err(|_| format!("expected a whole number above 0, got {}", show(value)))
 }
 
 /// A list of names, or a text that has them with commas between.
@@ -251,7 +311,7 @@ fn flag(value: &Value) -> Result<bool, String> {
 fn size(value: &Value) -> Result<i64, String> {
     match value {
         Value::String(text) => parse_size(text).map_err(|error| error.to_string()),
-        other => other.as_i64().ok_or_else(|| format!("expected a size, got {}", show(other))),
+        other => whole(other).map_err(|_| format!("expected a size, got {}", show(other))),
     }
 }
 
@@ -265,9 +325,73 @@ mod tests {
         let config =
             json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
         let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
-        assert_eq!(settings.event_ttl, Span::from_days(2));
-        assert_eq!(settings.stderr_size, 2000);
+        assert_eq!(settings.event_ttl, Some(Span::from_days(2)));
+        assert_eq!(settings.stderr_size, -2000);
         assert!(!settings.job_local_tmpdir);
+    }
+
+    fn read(config: Value) -> (Settings, Vec<String>) {
+        let (settings, problems) = Settings::from_stored(config.as_object().unwrap());
+        (settings, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn name_in_small_letters_counts() {
+        for name in ["event_ttl", "Event_TTL", "EVENT_TTL"] {
+            let (settings, problems) = read(json!({ name: "3d" }));
+            assert_eq!((settings.event_ttl, problems.len()), (Some(Span::from_days(3)), 0), "{name}");
+            assert!(Settings::is_known(name), "{name}");
+        }
+        for config in
+            [json!({ "event_ttl": "3d", "EVENT_TTL": "5d" }), json!({ "EVENT_TTL": "5d", "event_ttl": "3d" })]
+        {
+            let (settings, problems) = read(config.clone());
+            assert_eq!(settings.event_ttl, Some(Span::from_days(5)), "{config}");
+            assert_eq!(problems, ["event_ttl: EVENT_TTL is given too, and counts"], "{config}");
+            assert!(Settings::from_config(config.as_object().unwrap()).is_err(), "{config}");
+        }
+    }
+
+    #[test]
+    fn names_of_lavas_daemons_are_known() {
+        for name in [
+            "CHECK_FOR_ZOMBIES",
+            "CW_METRICS_PERIOD",
+            "CW_METRICS_WORKER",
+            "HEARTBEAT_FILE",
+            "JUMPSTART_DELAY",
+            "NO_DISPATCH",
+            "S3TRIGGER_CACHE_TTL",
+            "S3TRIGGER_DEDUP_CACHE_SIZE",
+            "S3TRIGGER_DEDUP_TTL",
+            "LOGLEVEL",
+        ] {
+            assert!(Settings::is_known(name) && Settings::is_known(&name.to_lowercase()), "{name}");
+        }
+        assert!(!Settings::is_known("COLOUR"));
+    }
+
+    #[test]
+    fn records_are_kept_for_good_where_lava_sets_no_end() {
+        for value in [json!(null), json!(""), json!(0), json!("0s")] {
+            let (settings, problems) = read(json!({ "EVENT_TTL": value }));
+            assert_eq!((settings.event_ttl, problems.len()), (None, 0), "{value}");
+        }
+        let environment = |name: &str| (name == "LAVA_EVENT_TTL").then(String::new);
+        assert_eq!(Settings::default().with_environment(&environment).unwrap().event_ttl, None);
+    }
+
+    #[test]
+    fn bad_value_of_a_stored_realm_leaves_the_default() {
+        for name in NAMES.into_iter().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
+            for value in [json!(null), json!({}), json!([{}])] {
+                let (settings, problems) = read(json!({ name: value, "STATE_TTL": "1d" }));
+                let rest = Settings { state_ttl: Span::from_days(1), ..Settings::default() };
+                assert_eq!(settings, rest, "{name} {value}");
+                assert_eq!(problems.len(), 1, "{name} {value}: {problems:?}");
+                assert!(problems[0].starts_with(name) && !problems[0].contains("invalid"), "{problems:?}");
+            }
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Action for Dispatch {
     }
 
     async fn perform(&self, context: &ActionContext<'_>, fields: &Value) -> Result<(), String> {
-        let fields: Fields = super::read(fields)?;
+        let fields: Fields = super::read_known(fields)?;
         let request = DispatchRequest {
             parameters: fields.parameters.unwrap_or_default(),
             when: DispatchRequest::after(fields.delay.unwrap_or_default())?,

@@ -40,7 +40,7 @@ impl Action for Log {
     }
 
     async fn perform(&self, context: &ActionContext<'_>, fields: &Value) -> Result<(), String> {
-        let fields: Fields = super::read(fields)?;
+        let fields: Fields = super::read_known(fields)?;
         tracing::info!(target: "pumice::job", job_id = %context.job_id, run_id = %context.run_id, "{}", fields.message);
         Ok(())
     }

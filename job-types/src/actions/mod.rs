@@ -6,6 +6,7 @@ pub(crate) mod state;
 
 use pumice_core::job_type::check_template;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::schema::schema_of;
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,16 @@ fn check<T: JsonSchema>(fields: &Value, renderer: &Renderer) -> Vec<Problem> {
 }
 
 /// Reads an action's fields after they were rendered.
-fn read<T: DeserializeOwned>(fields: &Value) -> Result<T, String> {
-    T::deserialize(fields.clone()).map_err(|error| error.to_string())
+fn read<T: DeserializeOwned + JsonSchema>(fields: &Value) -> Result<T, String> {
+    typed::read(fields)
+}
+
+/// As [`read`], of an action whose unknown fields lava passes over, as a stored job may have them.
+fn read_known<T: DeserializeOwned + JsonSchema>(fields: &Value) -> Result<T, String> {
+    let mut fields = fields.clone();
+    let schema = schema_of::<T>();
+    if let (Some(fields), Some(known)) = (fields.as_object_mut(), schema["properties"].as_object()) {
+        fields.retain(|name, _| known.contains_key(name));
+    }
+    typed::read(&fields)
 }

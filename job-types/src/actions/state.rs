@@ -1,7 +1,7 @@
 //! Action `state`: puts a state item (lava guide, Action type: state).
 
 use async_trait::async_trait;
-use pumice_core::duration::Span;
+use pumice_core::duration::{self, Span};
 use pumice_core::ids::StateId;
 use pumice_core::job_type::{Action, ActionContext};
 use pumice_core::ports::{StateItem, StateType};
@@ -26,7 +26,8 @@ struct Fields {
     #[serde(default)]
     r#type: Option<StateType>,
     /// How long it lives; the realm sets the default and the longest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "duration::unless_empty")]
+    #[schemars(with = "Option<duration::SpanOrEmpty>")]
     ttl: Option<Span>,
     /// Who put it there; default the job's id.
     #[serde(default)]

@@ -2,9 +2,10 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::ports::Doc;
+use pumice_core::spec::Settings;
 use serde_json::Value;
 
-use super::{Adapters, job, realm, stored_jobs};
+use super::{Adapters, job, odd_job, realm, stored_jobs};
 
 pub async fn come_in_the_order_asked_for(on: &Adapters) {
     let ids = [job("report"), job("no/such"), job("etl/load")];
@@ -17,7 +18,19 @@ pub async fn come_in_the_order_asked_for(on: &Adapters) {
     assert_eq!(documents, [Some(stored[2].clone()), None, Some(stored[0].clone())]);
     let ids = on.jobs.job_ids().await.expect("the store answers");
     // A store may find it too costly to name them.
-    assert!(ids.as_ref().is_none_or(|ids| ids.len() == stored.len()), "{ids:?}");
+    assert!(ids.as_ref().is_none_or(|ids| ids.len() == stored.len() + 1), "{ids:?}");
+}
+
+pub async fn stored_with_mistakes_come_with_warnings(on: &Adapters) {
+    let found = on.jobs.jobs(&[job("odd")]).await.expect("the store answers").pop().flatten();
+    let odd = found.expect("it is there").expect("it can run");
+    assert_eq!(Value::Object(Doc::clone(&odd.document)), odd_job());
+    let warned: Vec<&str> = odd.warnings.iter().map(|told| told.path.as_str()).collect();
+    for field in [".colour", ".owner", ".schedule", ".on_fail[0]"] {
+        assert!(warned.contains(&field), "{field}: {warned:?}");
+    }
+    assert_eq!(odd.fields.iteration_limit, Some(2));
+    assert_eq!(odd.fields.on_fail.as_ref().map(Vec::len), Some(2));
 }
 
 pub async fn the_realm_is_whole(on: &Adapters) {
@@ -25,4 +38,8 @@ pub async fn the_realm_is_whole(on: &Adapters) {
     for (name, value) in realm().as_object().expect("an object") {
         assert_eq!(found.document.get(name), Some(value));
     }
+    let defaults = Settings { event_ttl: None, foreach_limit: 7, ..Settings::default() };
+    assert_eq!(found.settings, defaults);
+    let warned: Vec<&str> = found.warnings.iter().map(|told| told.path.as_str()).collect();
+    assert_eq!(warned, [".on_fail", ".config.cmd_timeout"]);
 }

@@ -49,13 +49,21 @@ pub struct Adapters {
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// The realm that the stores hold.
+/// The realm that the stores hold, as lava's users may have written it: with values that do not hold.
 #[must_use]
 pub fn realm() -> Value {
-    json!({ "realm": "conformance", "x-note": "kept" })
+    let config = json!({ "EVENT_TTL": null, "cmd_timeout": "soon", "foreach_limit": "7" });
+    json!({ "realm": "conformance", "x-note": "kept", "config": config, "on_fail": "nothing" })
 }
 
-/// The jobs that the stores hold.
+/// A job of the stores, as lava's users may have written it: with mistakes that do not keep it from running.
+#[must_use]
+pub fn odd_job() -> Value {
+    json!({ "job_id": "odd", "type": "log", "worker": "core", "payload": null, "colour": "red", "owner": 7,
+        "schedule": "1,,2 * * * *", "iteration_limit": "2", "on_fail": ["slack", { "action": "slack" }], "x-note": "kept" })
+}
+
+/// The jobs without mistakes that the stores hold.
 #[must_use]
 pub fn stored_jobs() -> Vec<Value> {
     let job = |id: &str| json!({ "job_id": id, "type": "log", "worker": "core", "payload": { "message": id }, "x-note": "kept" });
@@ -68,16 +76,18 @@ pub fn stored_jobs() -> Vec<Value> {
 /// Never: the document is a constant that holds.
 #[must_use]
 pub fn realm_spec() -> RealmSpec {
-    RealmSpec::parse(&realm()).expect("the realm holds")
+    RealmSpec::stored(realm().as_object().cloned().unwrap_or_default(), &[]).expect("the realm holds")
 }
 
-/// [`stored_jobs`], read.
+/// [`stored_jobs`], read, and [`odd_job`].
 ///
 /// # Panics
 /// Never: the documents are constants that hold.
 #[must_use]
 pub fn job_specs() -> Vec<JobSpec> {
-    stored_jobs().iter().map(|job| JobSpec::parse(job).expect("the job holds")).collect()
+    let odd = odd_job().as_object().cloned().unwrap_or_default();
+    let odd = JobSpec::stored(Arc::new(odd)).expect("it can run");
+    stored_jobs().iter().map(|job| JobSpec::parse(job).expect("the job holds")).chain([odd]).collect()
 }
 
 fn job(id: &str) -> JobId {
@@ -162,6 +172,7 @@ macro_rules! conformance_cases {
     ($then:ident, $run:path) => {
         $crate::$then! { $run;
             jobs::come_in_the_order_asked_for,
+            jobs::stored_with_mistakes_come_with_warnings,
             jobs::the_realm_is_whole,
             queue::a_message_comes_as_it_was_sent,
             queue::a_message_for_later_stays_hidden,

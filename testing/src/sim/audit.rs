@@ -11,7 +11,7 @@ use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::job_type::ChildState;
 use pumice_core::ports::Change;
-use pumice_core::run::{EARLY, Run, Status, Worker};
+use pumice_core::run::{EARLY, Run, Status, Why, Worker};
 use pumice_core::spec::Overlap;
 
 use super::world::{TaskId, task_of};
@@ -338,5 +338,5 @@ impl Audit {
 
 /// The state of a child, as a plan sees it.
 pub(crate) fn state_of(run: &Run) -> ChildState {
-    if run.status.is_end() { ChildState::Ended(run.status, run.reason.clone()) } else { ChildState::Live }
+    if run.status.is_end() { ChildState::Ended(run.status, Why::of(run)) } else { ChildState::Live }
 }

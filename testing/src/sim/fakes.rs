@@ -170,7 +170,8 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
     let width =
         payload.get("width").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let can_fail = payload.get("can_fail").and_then(Value::as_array).into_iter().flatten();
-    Ok(Plan { steps, width, can_fail: can_fail.filter_map(Value::as_str).map(str::to_owned).collect() })
+    let can_fail = can_fail.filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(Plan { steps, width, can_fail, limit: None })
 }
 
 impl JobType for Steps {
