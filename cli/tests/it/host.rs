@@ -148,3 +148,49 @@ fn hostile_files_of_a_foreach_hold_up_nothing() {
         assert!(!run.to_string().contains("PATH="), "{run:#}");
     }
 }
+
+/// A disk in memory with room for so many files; unmounted when dropped. Nothing where only root may mount one.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, files: usize) -> Option<Self> {
+        std::fs::create_dir(&at).expect("a folder");
+        let options = format!("size=64m,nr_inodes={files},mode=700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A server that is still there may use it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn disk_without_room_for_folders_costs_no_attempt() {
+    let pumice = Pumice::new();
+    let Some(disk) = SmallDisk::mount(pumice.path().join(".pumice"), 60) else {
+        eprintln!("left out: only root may mount a disk");
+        return;
+    };
+    apply(&pumice, &json!([shell("a", "echo done"), shell("b", "echo done")]));
+    let server = pumice.serve();
+    let fillers = (0..100).map(|number| disk.0.join(format!("filler-{number}")));
+    let fillers: Vec<_> = fillers.take_while(|filler| std::fs::write(filler, "").is_ok()).collect();
+    assert!(!fillers.is_empty() && fillers.len() < 100);
+    let accepted = pumice.run(&["dispatch", "a", "b", "-o", "json"]).json();
+    let ids: Vec<&str> =
+        (0..2).map(|index| accepted["accepted"][index]["run_id"].as_str().expect("an id")).collect();
+    let shown = |id: &str| pumice.run(&["runs", "show", id, "-o", "json"]).json()["runs"][0].clone();
+    wait_until(|| ids.iter().all(|id| shown(id)["status"] == "waiting"));
+    fillers.iter().for_each(|filler| std::fs::remove_file(filler).expect("removed"));
+    wait_until(|| ids.iter().all(|id| shown(id)["status"] == "complete"));
+    for id in ids {
+        assert_eq!(shown(id)["iteration"], 1);
+        assert_eq!(pumice.run(&["runs", "output", id]).out, "done\n");
+    }
+    server.signal("TERM");
+    assert_eq!(server.end(), 0);
+}
