@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// How long a stream waits for a host that has run out of disk or descriptors, while its command waits too. One that has
-/// filled much of the disk itself gives way to others.
+/// How long a stream waits while the host has no disk space or descriptors; its command waits at the pipe meanwhile. A
+/// stream that has written much waits for less, so that its file is removed and others get the space.
 const PATIENCE: Span = Span::from_mins(1);
 const SHORT_PATIENCE: Span = Span::from_secs(5);
 /// How much is much, in bytes.

@@ -1,5 +1,5 @@
-//! Folders that commands left as they were made, kept for the next that need one: to make a folder and to remove it again
-//! takes a file system longer than the rest of what a short command costs.
+//! A pool of clean folders for commands. On ext4, making and removing a folder takes longer than everything else that a
+//! short command costs; a rename takes a fraction of that.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,7 +12,7 @@ use pumice_core::job_type::{PRIVATE, is_clean};
 /// Most folders that are kept.
 const MAX_SPARE: usize = 64;
 
-/// Folders for later, in a place that goes with the process.
+/// A pool of clean folders, kept in a place that is removed with the process's scratch folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Spare {
     place: PathBuf,
@@ -20,30 +20,30 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// None yet; they are to be kept in `place`.
+    /// An empty pool that keeps its folders in `place`.
     pub(crate) fn in_place(place: PathBuf) -> Self {
         Self { place, folders: Arc::default() }
     }
 
-    /// Moves one to where a folder is wanted, if there is one, the place is free and its parent is there; tells whether it
-    /// did.
+    /// Moves a folder of the pool to `wanted`, whose parent must exist. Returns false when the pool is empty or the folder
+    /// cannot be moved there.
     pub(crate) fn give(&self, wanted: &Path) -> bool {
         loop {
             let Some(folder) = self.lock().pop() else { return false };
-            // Something may have been put there by a process that held it open.
+            // A process that held the folder open may have written into it since.
             if !is_clean(&folder) {
                 continue;
             }
             if std::fs::rename(&folder, wanted).is_ok() {
                 return true;
             }
-            // It is still good; what stands in the way is at the other end.
+            // The fault is at the target; the folder is still clean.
             self.lock().push(folder);
             return false;
         }
     }
 
-    /// Takes a folder away, if it is as it was made and there is room; tells whether it did.
+    /// Moves a clean folder into the pool. Returns false when it is not clean, the pool is full or it cannot be moved.
     pub(crate) fn take(&self, folder: &Path) -> bool {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         if self.lock().len() >= MAX_SPARE || !is_clean(folder) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_folder_is_given_again_and_another_is_not_taken() {
+    fn clean_folder_is_reused_and_used_one_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let spare = Spare::in_place(at("scratch/spare"));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_that_something_was_put_into_meanwhile_is_given_to_nobody() {
+    fn folder_written_to_in_the_pool_is_not_given() {
         let folder = tempfile::tempdir().unwrap();
         let spare = Spare::in_place(folder.path().join("spare"));
         assert!(spare.take(&made(folder.path().join("clean"))));

@@ -29,7 +29,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         limits: Limits { lease: options.lease, ..Limits::default() },
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
-    // Whoever reads the next line may ask at once.
+    // A supervisor may send SIGTERM as soon as it reads the next line.
     let (stop, kill) = asked_to_stop()?;
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
     supervisor::serving();

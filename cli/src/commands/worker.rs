@@ -32,7 +32,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
     let worker = QueueWorker::new(engine, queues, options.name.clone(), slots, options.drain.drain.get());
-    // Whoever reads the next line may ask at once.
+    // A supervisor may send SIGTERM as soon as it reads the next line.
     let (stop, kill) = asked_to_stop()?;
     tracing::info!(realm = %remote.name(), worker = %options.name, slots, "working; Ctrl-C stops");
     supervisor::serving();

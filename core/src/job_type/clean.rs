@@ -1,4 +1,4 @@
-//! Folders that are as this process made them, so that another command can have them.
+//! Clean folders: as this process made them, so that another command can use them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;

@@ -49,7 +49,7 @@ pub(super) fn watch_over(scratch: &Path) {
         if !ended {
             return;
         }
-        // Somebody killed it.
+        // It was killed.
         post.guards.swap_remove(known);
     }
     let mut command = Command::new("/proc/self/exe");
@@ -93,8 +93,8 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
     0
 }
 
-/// Does nothing about signals that ask for an end, until it is dropped: a supervisor sends them to all processes of a
-/// service, and the guard is to outlive the others.
+/// Ignores the signals that ask a process to end, until it is dropped: a supervisor sends them to every process of a
+/// service, and the guard must outlive the worker.
 fn turn_deaf() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
     let deaf = || -> io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -105,6 +105,6 @@ fn turn_deaf() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
         drop(entered);
         Ok((runtime, signals))
     };
-    // Without it the guard works all the same, until it is asked to end.
+    // Without handlers the guard still works until such a signal arrives.
     deaf().ok()
 }

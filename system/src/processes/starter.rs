@@ -1,7 +1,7 @@
 //! The thread that starts commands.
 //!
-//! Whoever starts a process stands still until that has become its command (vfork(2)): not a thread that has other runs to
-//! see to. One thread, because this process has a command's mark while it starts it.
+//! A thread that starts a process is suspended until the process has executed its program (vfork(2)), so the threads that
+//! run the engine start none. There is one such thread, because this process carries a command's mark while it starts it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Famil
     started.await.map_err(io::Error::other)?
 }
 
-/// Gives an order to the thread, and starts that where there is none.
+/// Sends an order to the thread, which is started when there is none.
 fn order(mut order: Order) -> io::Result<()> {
     static STARTER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
     // The end of a channel: whole whatever became of another holder.
@@ -57,7 +57,7 @@ fn carry_out(orders: &mpsc::Receiver<Order>) {
     for Order { mut command, scratch, runtime, done } in orders {
         let _runtime = runtime.enter();
         if let Err(Ok((child, family))) = done.send(family::start(&mut command, &scratch)) {
-            // Nobody waits for it any more: all of it is killed, while its process still has its id.
+            // The attempt was dropped meanwhile. The family is killed first, while the root still has its process id.
             drop(family);
             drop(child);
         }
