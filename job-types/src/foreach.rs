@@ -206,7 +206,10 @@ impl Composite for Foreach {
             here => listed(here, limit)?,
         };
         if items.len() > limit {
-            return Err(JobError::permanent(format!("there are more than {limit} items; nothing was run")));
+            let error = format!("foreach value list exceeds limit of {limit}");
+            let data = json!({ "exit_status": 1, "error": error });
+            let failed = JobError::permanent(format!("there are more than {limit} items; nothing was run"));
+            return Err(failed.worded(error).with_data(data));
         }
         if !needs_file(&parameters.foreach) {
             return Ok(None);

@@ -241,6 +241,7 @@ mod tests {
             parent_job_id: run().job_id,
             parent_start: at,
             depth: 1,
+            foreach_index: Some(2),
         };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
         Run {

@@ -410,3 +410,37 @@ fn run_asked_to_end_takes_its_commands_along() {
         .expect("pgrep");
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
+
+#[test]
+fn a_log_job_writes_all_that_templates_see_of_it() {
+    let pumice = Pumice::new();
+    let each = json!({ "type": "foreach", "payload": "a",
+        "parameters": { "foreach": { "type": "inline", "values": [{ "x": 1 }] } } });
+    let jobs = json!([
+        with(log("each"), each),
+        with(log("a"), json!({ "state": { "s": "none" }, "globals": { "own": 2 } }))
+    ]);
+    pumice.write("jobs.json", jobs.to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "each", "-g", "asked=3"]);
+    let line =
+        printed.err.lines().find(|line| line.contains("spec=")).unwrap_or_else(|| panic!("{printed:?}"));
+    let from = line.find('{').expect("it is JSON");
+    let job: Value = serde_json::Deserializer::from_str(&line[from..])
+        .into_iter()
+        .next()
+        .expect("it is there")
+        .expect("JSON");
+    let globals = &job["globals"];
+    assert_eq!(
+        (&globals["x"], &globals["own"], &globals["asked"]),
+        (&json!(1), &json!(2), &json!("3")),
+        "{job:#}"
+    );
+    assert_eq!(globals["lava"]["master_job_id"], "each");
+    assert_eq!((&globals["lava"]["foreach_index"], &globals["lava"]["iteration"]), (&json!(0), &json!(1)));
+    assert_eq!(
+        (&job["state"]["s"], &job["owner"], &job["max_tries"]),
+        (&json!("none"), &json!(""), &json!(0))
+    );
+    assert!(job["ts_start"].is_string() && job["run_id"].is_string() && job["realm"].is_string(), "{job:#}");
+}

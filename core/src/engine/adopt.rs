@@ -114,6 +114,7 @@ fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lin
             parent_job_id: JobId::stored(text("parent_job_id")?).ok()?,
             parent_start: instant("parent_start")?,
             depth: 1,
+            foreach_index: own.get("foreach_index").and_then(Value::as_u64).and_then(|at| at.try_into().ok()),
         })
     });
     (request, lineage)

@@ -288,6 +288,7 @@ pub(super) fn child_lineage(run: &Run) -> Lineage {
         parent_job_id: run.job_id.clone(),
         parent_start: start,
         depth: above.map_or(0, |l| l.depth) + 1,
+        foreach_index: run.foreach_index.or(above.and_then(|l| l.foreach_index)),
     }
 }
 

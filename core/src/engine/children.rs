@@ -15,7 +15,7 @@ use crate::globals::merge_globals;
 use crate::job_type::Stop;
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreError};
-use crate::run::{Input, NewRun, Run, Status, first_wake};
+use crate::run::{Input, NewRun, Run, Status, Why, first_wake};
 use crate::spec::{JobSpec, Overlap, RunSpec};
 
 /// How often a child is tried to be made when the store does not answer.
@@ -30,25 +30,28 @@ const PAUSE: Span = Span::from_secs(1);
 impl<'a> Place<'a> {
     /// Makes a child and takes it as far as it goes in this invocation. Boxed, because a child may
     /// have children.
-    pub(super) fn run_child(self, step: usize) -> BoxFuture<'a, Result<Result<Run, String>, StoreError>> {
+    pub(super) fn run_child(self, step: usize) -> BoxFuture<'a, Result<Result<Run, Why>, StoreError>> {
         Box::pin(self.make_child(step))
     }
 
-    async fn make_child(self, step: usize) -> Result<Result<Run, String>, StoreError> {
+    async fn make_child(self, step: usize) -> Result<Result<Run, Why>, StoreError> {
         let Place { engine, run: parent, .. } = self;
         let planned = &self.plan.steps[step];
         let job_ids = [planned.job_id.clone()];
         let job = match engine.site.ports.jobs.jobs(&job_ids).await?.pop().flatten() {
-            None => return Ok(Err("no such job".to_owned())),
-            Some(Err(error)) => return Ok(Err(format!("its spec does not hold: {error}"))),
+            None => return Ok(Err(Why::worded("no such job", "No such job"))),
+            Some(Err(error)) => return Ok(Err(Why::plain(format!("its spec does not hold: {error}")))),
             Some(Ok(job)) => job,
         };
         if job.fields.worker != parent.worker {
-            return Ok(Err(format!("it is for worker {}, not {}", job.fields.worker, parent.worker)));
+            let (theirs, ours) = (&job.fields.worker, &parent.worker);
+            let reason = format!("it is for worker {theirs}, not {ours}");
+            let error = format!("Worker mismatch: Expected {ours} but got {theirs}");
+            return Ok(Err(Why::worded(reason, error)));
         }
         let warnings = match engine.dispatcher.check_once(&job) {
             Ok(warnings) => warnings,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(Why::plain(error.to_string()))),
         };
         let none = serde_json::Map::new();
         let globals = merge_globals(
@@ -73,7 +76,7 @@ impl<'a> Place<'a> {
         Box::pin(self.begin_child(run, job)).await
     }
 
-    async fn begin_child(self, run: Run, job: Arc<JobSpec>) -> Result<Result<Run, String>, StoreError> {
+    async fn begin_child(self, run: Run, job: Arc<JobSpec>) -> Result<Result<Run, Why>, StoreError> {
         let Place { engine, invocation, cancel, grip, .. } = self;
         let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
@@ -97,7 +100,7 @@ impl<'a> Place<'a> {
         }
         let (run, spec) = match self.create_begun(NewRun { run, spec }, first).await? {
             Ok(made) => made,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Why::plain(why))),
         };
         if !run.is_held(&invocation.owner, run.epoch) {
             return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(above))).await.map(Ok);
@@ -142,11 +145,11 @@ impl<'a> Place<'a> {
     }
 
     /// Makes a child that runs in an invocation of its own, and reports when it has ended.
-    async fn leave_to_another(self, mut new: NewRun) -> Result<Result<Run, String>, StoreError> {
+    async fn leave_to_another(self, mut new: NewRun) -> Result<Result<Run, Why>, StoreError> {
         let wake = first_wake(&mut new.run, self.engine.now());
         let message = Message::about(&self.engine.site.realm, &new.run);
         let outgoing = wake.map(|wake| Outgoing { message, at: wake.at });
-        Ok(self.create(new, outgoing).await?.map(|(run, _)| run))
+        Ok(self.create(new, outgoing).await?.map(|(run, _)| run).map_err(Why::plain))
     }
 
     /// Makes the record, or finds the one that was made before: its key follows from its place. The

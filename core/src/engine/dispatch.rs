@@ -474,8 +474,14 @@ mod tests {
         let run_id = RunId(uuid::Uuid::nil());
         let start = Timestamp::UNIX_EPOCH;
         let (master_job_id, parent_job_id) = (job_id.clone(), job_id.clone());
-        let first =
-            Lineage { master_job_id, master_start: start, parent_job_id, parent_start: start, depth: 1 };
+        let first = Lineage {
+            master_job_id,
+            master_start: start,
+            parent_job_id,
+            parent_start: start,
+            depth: 1,
+            foreach_index: None,
+        };
         let (key, globals, label) = (RunKey::root(run_id), Map::new(), String::new());
         let mut origin = Origin { key, job_id, lineage: first, globals, label };
         for _ in 0..100 {

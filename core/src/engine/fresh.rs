@@ -97,14 +97,18 @@ fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<Str
 
 /// What lava keeps under `globals.lava` in a message (lava guide, Globals Owned by Lava).
 pub(super) fn own_globals(lineage: &Lineage) -> Value {
-    json!({
+    let mut own = json!({
         "master_job_id": lineage.master_job_id,
         "master_start": iso(lineage.master_start),
         "master_ustart": iso(lineage.master_start),
         "parent_job_id": lineage.parent_job_id,
         "parent_start": iso(lineage.parent_start),
         "parent_ustart": iso(lineage.parent_start),
-    })
+    });
+    if let Some(index) = lineage.foreach_index {
+        own["foreach_index"] = index.into();
+    }
+    own
 }
 
 pub(super) fn not_before(when: When, now: Timestamp) -> Timestamp {

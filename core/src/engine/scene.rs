@@ -31,7 +31,7 @@ impl Dispatcher {
             parent_job_id: lineage.map_or_else(itself, |l| l.parent_job_id.clone()),
             parent_start: lineage.map_or(start, |l| l.parent_start.trunc_subsecs(0)),
             iteration: run.attempt,
-            foreach_index: run.foreach_index,
+            foreach_index: run.foreach_index.or(lineage.and_then(|l| l.foreach_index)),
         };
         let zone = job.fields.timezone.map_or(self.site().zone, |zone| pumice_template::Zone::Named(zone.0));
         let scene = Scene {

@@ -17,7 +17,7 @@ use crate::job_type::{
     Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Part, Run, Why, reason};
+use crate::run::{Input, Outcome, Part, Run, Why};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// Where a composite run got to.
@@ -34,12 +34,12 @@ pub(super) enum Stepped {
 }
 
 /// A child at rest, or why there can be none: then the whole fails, whatever may fail.
-type ChildEnd = (usize, Result<Result<Run, String>, StoreError>);
+type ChildEnd = (usize, Result<Result<Run, Why>, StoreError>);
 
 /// What a walk that waits hears first.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 enum Heard {
-    Ended(usize, Result<Result<Run, String>, StoreError>),
+    Ended(usize, Result<Result<Run, Why>, StoreError>),
     Told,
     Stopped,
 }
@@ -53,7 +53,8 @@ struct Walk<'a> {
     told: &'a Told,
     /// When the time of the attempt is up, if it has a limit.
     ends: Option<Timestamp>,
-    refused: Option<String>,
+    /// The step that there can be no run of, and why.
+    refused: Option<(usize, Why)>,
     told_children: bool,
     /// Why no further step is begun, and the run is left to another invocation.
     trouble: Option<StoreError>,
@@ -294,7 +295,7 @@ impl Walk<'_> {
         }
     }
 
-    fn record(&mut self, step: usize, ended: Result<Result<Run, String>, StoreError>) {
+    fn record(&mut self, step: usize, ended: Result<Result<Run, Why>, StoreError>) {
         self.here.remove(&step);
         match ended {
             Ok(Ok(child)) => {
@@ -306,17 +307,16 @@ impl Walk<'_> {
             }
             // How the step stands is not known; those under way come to rest first.
             Err(error) => self.trouble = Some(error),
-            Ok(Err(reason)) => {
-                let job_id = &self.place.plan.steps[step].job_id;
+            Ok(Err(why)) => {
                 self.states[step] = ChildState::Missing;
-                self.refused.get_or_insert_with(|| reason::of_step(job_id.as_str(), &reason));
+                self.refused.get_or_insert((step, why));
             }
         }
     }
 
     fn conclude(&self, outcome: Outcome, stop: Option<Stop>) -> Outcome {
-        if let Some(reason) = &self.refused {
-            return failure(JobError::failed(reason.clone()));
+        if let Some((step, why)) = &self.refused {
+            return self.place.plan.refusal(&self.states, *step, why);
         }
         match stop {
             Some(Stop::TimedOut(limit)) => failure(JobError::timed_out(limit)),

@@ -1,5 +1,7 @@
 //! The steps of a chain, a dag or a foreach, and which of them is next: pure rules.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::glob::fnmatch;
@@ -124,17 +126,52 @@ impl Plan {
             ChildState::Ended(status, why) => why.clone().unwrap_or_else(|| Why::plain(status.to_string())),
             _ => Why::plain(String::new()),
         };
+        self.failure_of(step, &why, true, self.result(states, 1))
+    }
+
+    /// The failure of the whole because there can be no run of a step.
+    #[must_use]
+    pub fn refusal(&self, states: &[ChildState], step: usize, why: &Why) -> Outcome {
+        let mut data = self.result(states, 1);
+        if let Some(Value::Array(failed)) = data.get_mut("failed_jobs") {
+            failed.push(self.steps[step].job_id.as_str().into());
+        }
+        self.failure_of(step, why, false, data)
+    }
+
+    fn failure_of(&self, step: usize, why: &Why, ran: bool, mut data: Value) -> Outcome {
         let job_id = &self.steps[step].job_id;
-        let (place, index) = match self.steps[step].foreach_index {
+        // Of an item that no run was made for lava does not say which.
+        let (place, index) = match self.steps[step].foreach_index.filter(|_| ran) {
             Some(index) => (format!(" (item {index})"), format!("Index {index}: ")),
             None => (String::new(), String::new()),
         };
         let reason = reason::of_step(&format!("{job_id}{place}"), &why.reason);
         let error = format!("Job {job_id}: {index}{}", why.error);
-        let mut data = self.result(states, 1);
         data["error"] = error.as_str().into();
         let result = failed_result(Some(&error), &reason, data);
         Outcome::Failure { reason, result, retryable: true }
+    }
+
+    /// The steps, each after those that it comes after, else in their own order.
+    fn one_after_the_other(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.steps.len());
+        let mut waits: Vec<usize> = self.steps.iter().map(|step| step.after.len()).collect();
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
+        for (step, spec) in self.steps.iter().enumerate() {
+            spec.after.iter().for_each(|before| followers[*before].push(step));
+        }
+        let mut ready: BTreeSet<usize> = (0..waits.len()).filter(|step| waits[*step] == 0).collect();
+        while let Some(step) = ready.pop_first() {
+            order.push(step);
+            for follower in &followers[step] {
+                waits[*follower] -= 1;
+                if waits[*follower] == 0 {
+                    ready.insert(*follower);
+                }
+            }
+        }
+        order
     }
 
     /// What lava gives: of a chain and a dag the jobs that ran and those that failed, of a foreach
@@ -151,10 +188,12 @@ impl Plan {
                 "failed_indexes": (0..self.steps.len()).filter(|step| ended(*step, true)).collect::<Vec<_>>(),
             });
         }
+        let order = self.one_after_the_other();
         let of = |wanted: fn(Status) -> bool| -> Vec<&str> {
             let ended =
                 |step: &usize| matches!(&states[*step], ChildState::Ended(status, _) if wanted(*status));
-            (0..self.steps.len()).filter(ended).map(|step| self.steps[step].job_id.as_str()).collect()
+            let steps = order.iter().copied().filter(ended);
+            steps.map(|step| self.steps[step].job_id.as_str()).collect()
         };
         json!({
             "exit_status": exit_status,

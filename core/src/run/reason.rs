@@ -25,6 +25,12 @@ impl Why {
         Some(Self { reason, error })
     }
 
+    /// In our words and in lava's.
+    #[must_use]
+    pub fn worded(reason: impl Into<String>, error: impl Into<String>) -> Self {
+        Self { reason: reason.into(), error: error.into() }
+    }
+
     /// The same in both words.
     #[must_use]
     pub fn plain(reason: String) -> Self {

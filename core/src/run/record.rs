@@ -76,6 +76,9 @@ pub struct Lineage {
     pub parent_start: Timestamp,
     /// How many jobs stand above that started each other without a delay: 1 for a job that the first one started.
     pub depth: u32,
+    /// The place in a foreach of the nearest run above that has one, from 0: lava hands it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreach_index: Option<u32>,
 }
 
 /// The idempotency key of a run, and the request that brought it: one key stands for one request.

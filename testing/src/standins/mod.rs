@@ -16,4 +16,4 @@ pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
 pub use proxy::{Fault, Proxy, Units};
 pub use realm::{make_queue, make_realm, make_schedule_group};
-pub use server::{Server, config, folder, free_port};
+pub use server::{Server, command, config, folder, free_port};

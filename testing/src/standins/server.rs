@@ -45,8 +45,9 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-/// A command of this folder that sees nothing of this process's environment but what it needs.
-pub(crate) fn command(program: &Path) -> Command {
+/// A program that sees nothing of this process's environment but what it needs.
+#[must_use]
+pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "TMPDIR"] {

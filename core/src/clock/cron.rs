@@ -1,0 +1,195 @@
+//! When a crontab is due in a zone, through its changes of clock (crontab(5), and cron(8) on changes of clock).
+//!
+//! croner knows crontabs; what it is asked is free of zones, as a day with 24 hours has every time once. Which instant a
+//! local time is, is decided here.
+
+use chrono::{DateTime, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use crate::Timestamp;
+use crate::spec::Crontab;
+
+/// How far ahead is looked for a change of clock, and how far one can move it: a zone that changes sides of the date line
+/// moves by a day.
+const REACH: TimeDelta = TimeDelta::hours(27);
+/// The step in which a change is looked for: no two are that close.
+const STEP: TimeDelta = TimeDelta::hours(1);
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+/// A crontab that can be asked when it is due.
+#[derive(Clone, Debug)]
+pub struct Cron {
+    /// `None` for `@reboot`, which names no time.
+    pattern: Option<Box<croner::Cron>>,
+    /// Whether its hour field begins with `*`.
+    counts_hours: bool,
+}
+
+/// A time at which a crontab is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The instant.
+    pub at: Timestamp,
+    /// The local time that the crontab names.
+    pub local: NaiveDateTime,
+    /// What a change of clock has to do with it, if anything.
+    pub change: Option<ClockChange>,
+}
+
+/// What a change of clock has to do with a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockChange {
+    /// The local time does not exist on that day: it is the first instant after it. So many slots fall on it.
+    Skipped(u32),
+    /// The local time comes twice on that day: it is the first.
+    First,
+    /// The local time comes twice on that day, and this is the second: the crontab counts hours.
+    Second,
+}
+
+impl Cron {
+    /// A crontab as a spec has it.
+    #[must_use]
+    pub fn new(crontab: &Crontab) -> Self {
+        let text = crontab.as_str();
+        // A form that a spec may not have names no time either.
+        let pattern = match text {
+            "@midnight" => "@daily",
+            other => other,
+        };
+        let hours = text.split_whitespace().nth(1);
+        let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
+        Self { pattern: pattern.parse().ok().map(Box::new), counts_hours }
+    }
+
+    /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
+    /// instant whose local time it names, twice where a time comes twice, and not where one is skipped. Any other is a
+    /// time of day: where that is skipped, it is the first instant after it, once for all that are skipped together;
+    /// where it comes twice, the first. `None` when there is none within the years that crontabs know.
+    #[must_use]
+    pub fn next(&self, after: Timestamp, zone: Tz) -> Option<Slot> {
+        let after = after.trunc_subsecs(0);
+        if self.counts_hours { self.next_hour(after, zone) } else { self.next_time_of_day(after, zone) }
+    }
+
+    /// The slots after an instant.
+    pub fn slots(&self, after: Timestamp, zone: Tz) -> impl Iterator<Item = Slot> + '_ {
+        std::iter::successors(self.next(after, zone), move |slot| self.next(slot.at, zone))
+    }
+
+    fn next_time_of_day(&self, after: Timestamp, zone: Tz) -> Option<Slot> {
+        let mut local = local(after, zone);
+        loop {
+            local = self.local_after(local)?;
+            let slot = time_of_day(local, zone)?;
+            if slot.at > after {
+                return Some(self.with_skipped(slot, zone));
+            }
+        }
+    }
+
+    /// The slot with the number of those that were skipped together with it.
+    fn with_skipped(&self, slot: Slot, zone: Tz) -> Slot {
+        if !matches!(slot.change, Some(ClockChange::Skipped(_))) {
+            return slot;
+        }
+        let others = std::iter::successors(self.local_after(slot.local), |local| self.local_after(*local));
+        let same = others.map_while(|local| time_of_day(local, zone)).take_while(|other| other.at == slot.at);
+        let count = 1 + u32::try_from(same.count()).unwrap_or(u32::MAX - 1);
+        Slot { change: Some(ClockChange::Skipped(count)), ..slot }
+    }
+
+    fn next_hour(&self, after: Timestamp, zone: Tz) -> Option<Slot> {
+        let mut from = after;
+        loop {
+            let wall = local(from, zone);
+            let mut local = self.local_after(wall)?;
+            let at = (local - (wall - from.naive_utc())).and_utc();
+            if let Some(change) = next_change(from, zone).filter(|change| at >= *change) {
+                // Nothing is due before it; then its clock counts, which may name the very instant of it.
+                match self.at(change, zone) {
+                    Some(slot) => return Some(slot),
+                    None => from = change,
+                }
+                continue;
+            }
+            if at - from <= REACH {
+                return Some(hour(at, local, zone));
+            }
+            loop {
+                // The first instant with that local time: one that is skipped has none.
+                if let Some(at) = zone.from_local_datetime(&local).earliest() {
+                    return Some(hour(at.to_utc(), local, zone));
+                }
+                local = self.local_after(local)?;
+            }
+        }
+    }
+
+    /// The slot at an instant, if it is one.
+    fn at(&self, at: Timestamp, zone: Tz) -> Option<Slot> {
+        let wall = local(at, zone);
+        let next = self.local_after(wall - SECOND)?;
+        (next == wall).then(|| hour(at, wall, zone))
+    }
+
+    /// The first local time after another that the crontab names, as if no clock ever changed.
+    fn local_after(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        let next = self.pattern.as_ref()?.find_next_occurrence(&local.and_utc(), false);
+        next.ok().map(|next: DateTime<Utc>| next.naive_utc())
+    }
+}
+
+fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {
+    at.with_timezone(&zone).naive_local()
+}
+
+fn offset(at: Timestamp, zone: Tz) -> i32 {
+    zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
+}
+
+/// A time of day as a slot.
+fn time_of_day(local: NaiveDateTime, zone: Tz) -> Option<Slot> {
+    use chrono::LocalResult::{Ambiguous, None as Skipped, Single};
+    let (at, change) = match zone.from_local_datetime(&local) {
+        Single(at) => (at.to_utc(), None),
+        Ambiguous(one, other) => (one.min(other).to_utc(), Some(ClockChange::First)),
+        Skipped => (first_after_gap(local, zone)?, Some(ClockChange::Skipped(1))),
+    };
+    Some(Slot { at, local, change })
+}
+
+/// A slot that counts hours.
+fn hour(at: Timestamp, local: NaiveDateTime, zone: Tz) -> Slot {
+    let change = match zone.from_local_datetime(&local) {
+        chrono::LocalResult::Ambiguous(one, other) => {
+            Some(if at == one.min(other).to_utc() { ClockChange::First } else { ClockChange::Second })
+        }
+        _ => None,
+    };
+    Slot { at, local, change }
+}
+
+/// The first instant whose local time is after one that is skipped.
+fn first_after_gap(skipped: NaiveDateTime, zone: Tz) -> Option<Timestamp> {
+    let around = skipped.and_utc();
+    let (mut before, mut after) = (around.checked_sub_signed(REACH)?, around.checked_add_signed(REACH)?);
+    while after - before > SECOND {
+        let middle = (before + (after - before) / 2).trunc_subsecs(0);
+        if local(middle, zone) > skipped { after = middle } else { before = middle }
+    }
+    Some(after)
+}
+
+/// The first instant after another, within reach, at which the zone's clock is changed.
+fn next_change(after: Timestamp, zone: Tz) -> Option<Timestamp> {
+    let known = offset(after, zone);
+    let steps = std::iter::successors(Some(after), |at| at.checked_add_signed(STEP));
+    let first = steps.take_while(|at| *at - after <= REACH).find(|at| offset(*at, zone) != known)?;
+    let (mut before, mut changed) = (first - STEP, first);
+    while changed - before > SECOND {
+        let middle = (before + (changed - before) / 2).trunc_subsecs(0);
+        if offset(middle, zone) == known { before = middle } else { changed = middle }
+    }
+    Some(changed)
+}

@@ -1,0 +1,219 @@
+//! Crontabs beside a calendar that looks at every minute.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Datelike, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+use pumice_core::clock::{ClockChange, Cron};
+use pumice_core::spec::Crontab;
+
+/// How many crontabs are tried.
+const CRONTABS: u32 = 5_000;
+/// How far around a change of clock is looked.
+const AROUND: TimeDelta = TimeDelta::hours(14);
+/// How much further the calendar looks: no clock changes by more in these years.
+const MARGIN: TimeDelta = TimeDelta::hours(3);
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
+
+type Instant = DateTime<Utc>;
+
+fn cron(text: &str) -> Cron {
+    Cron::new(&text.parse::<Crontab>().expect("a crontab"))
+}
+
+fn instant(text: &str) -> Instant {
+    text.parse().expect("a time")
+}
+
+/// The next slots, as instants.
+fn next(crontab: &str, zone: Tz, after: &str, count: usize) -> Vec<String> {
+    let slots = cron(crontab).slots(instant(after), zone).take(count).collect::<Vec<_>>();
+    slots.iter().map(|slot| slot.at.with_timezone(&zone).format("%m-%d %H:%M %z").to_string()).collect()
+}
+
+/// The changes of clock of all zones in the years that are tried.
+fn changes() -> Vec<(Tz, Instant)> {
+    let (from, to) = (instant("2024-01-01T00:00:00Z"), instant("2029-01-01T00:00:00Z"));
+    let offset = |zone: Tz, at: Instant| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+    let mut found = Vec::new();
+    for zone in TZ_VARIANTS {
+        let mut at = from;
+        while at < to {
+            let next = at + TimeDelta::hours(12);
+            if offset(zone, at) != offset(zone, next) {
+                found.push((zone, at));
+            }
+            at = next;
+        }
+    }
+    found
+}
+
+/// A field of a crontab: its text, and the values that it has.
+fn field(low: u32, high: u32) -> impl Strategy<Value = (String, BTreeSet<u32>)> {
+    let all: BTreeSet<u32> = (low..=high).collect();
+    let one = (low..=high).prop_map(|value| (value.to_string(), BTreeSet::from([value])));
+    let range = (low..=high, low..=high).prop_map(|(a, b)| {
+        let (first, last) = (a.min(b), a.max(b));
+        (format!("{first}-{last}"), (first..=last).collect())
+    });
+    let step = (2..=high.max(3) / 2 + 1).prop_map(move |step| {
+        let count = usize::try_from(step).expect("small");
+        (format!("*/{step}"), (low..=high).step_by(count).collect())
+    });
+    let list = prop::collection::btree_set(low..=high, 2..5)
+        .prop_map(|values| (values.iter().map(u32::to_string).collect::<Vec<_>>().join(","), values));
+    prop_oneof![2 => Just(("*".to_owned(), all)), 2 => one, 1 => range, 1 => step, 2 => list]
+}
+
+#[derive(Clone, Debug)]
+struct Fields {
+    text: String,
+    values: Vec<BTreeSet<u32>>,
+    counts_hours: bool,
+    any_day: bool,
+}
+
+fn fields() -> impl Strategy<Value = Fields> {
+    let day = prop_oneof![3 => Just(("*".to_owned(), (1..=31).collect::<BTreeSet<u32>>())), 1 => (1..=31_u32).prop_map(|day| (day.to_string(), BTreeSet::from([day])))];
+    let weekday = prop_oneof![3 => Just(("*".to_owned(), (0..=6).collect::<BTreeSet<u32>>())), 1 => (0..=6_u32).prop_map(|day| (day.to_string(), BTreeSet::from([day])))];
+    (field(0, 59), field(0, 23), day, field(1, 12), weekday).prop_map(
+        |(minute, hour, day, month, weekday)| Fields {
+            text: [&*minute.0, &*hour.0, &*day.0, &*month.0, &*weekday.0].join(" "),
+            counts_hours: hour.0.starts_with('*'),
+            // Where both are given, either will do.
+            any_day: day.0 != "*" && weekday.0 != "*",
+            values: vec![minute.1, hour.1, day.1, month.1, weekday.1],
+        },
+    )
+}
+
+impl Fields {
+    fn names(&self, local: NaiveDateTime) -> bool {
+        let has = |field: usize, value: u32| self.values[field].contains(&value);
+        // The most telling first: this looks at millions of minutes.
+        if !has(0, local.minute()) || !has(1, local.hour()) || local.second() != 0 {
+            return false;
+        }
+        let day = has(2, local.day());
+        let weekday = has(4, local.weekday().num_days_from_sunday());
+        let days = if self.any_day { day || weekday } else { day && weekday };
+        days && has(3, local.month())
+    }
+}
+
+/// Every slot in a time, found by looking at each minute.
+fn looked_at(fields: &Fields, zone: Tz, from: Instant, to: Instant) -> Vec<Instant> {
+    let minutes = |from: Instant, to: Instant| {
+        std::iter::successors(Some(from), |at| Some(*at + MINUTE)).take_while(move |at| *at <= to)
+    };
+    let local = |at: Instant| at.with_timezone(&zone).naive_local();
+    let mut slots = BTreeSet::new();
+    if fields.counts_hours {
+        slots.extend(minutes(from, to).filter(|at| fields.names(local(*at))));
+    } else {
+        let mut first: BTreeMap<NaiveDateTime, Instant> = BTreeMap::new();
+        for at in minutes(from - MARGIN, to + MARGIN) {
+            first.entry(local(at)).or_insert(at);
+        }
+        let (begin, end) = (local(from - MARGIN), local(to + MARGIN));
+        let named =
+            std::iter::successors(Some(begin), |wall| Some(*wall + MINUTE)).take_while(|wall| *wall <= end);
+        // One that is skipped is at the first minute whose time is later.
+        let named = named.filter(|wall| fields.names(*wall));
+        slots.extend(named.filter_map(|wall| first.range(wall..).next()).map(|(_, at)| *at));
+    }
+    slots.into_iter().filter(|at| *at > from && *at <= to).collect()
+}
+
+#[test]
+fn crontabs_are_due_when_a_calendar_says_so_at_every_change_of_clock() {
+    let changes = changes();
+    assert!(changes.len() > 1_000, "{} changes", changes.len());
+    let mut runner =
+        TestRunner::new(Config { cases: CRONTABS, failure_persistence: None, ..Config::default() });
+    let strategy = (fields(), select(changes), 0..840_i64);
+    runner
+        .run(&strategy, |(fields, (zone, change), shift)| {
+            let from = change - AROUND + TimeDelta::minutes(shift);
+            let to = change + AROUND;
+            let found: Vec<Instant> =
+                cron(&fields.text).slots(from, zone).map(|slot| slot.at).take_while(|at| *at <= to).collect();
+            prop_assert_eq!(
+                found,
+                looked_at(&fields, zone, from, to),
+                "{} in {} from {}",
+                fields.text,
+                zone,
+                from
+            );
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_time_of_day_that_is_skipped_is_due_once_at_the_first_instant_after_it() {
+    use chrono_tz::America::{New_York, Santiago};
+    use chrono_tz::Australia::Lord_Howe;
+    let before = "2026-03-08T05:00:00Z";
+    for crontab in ["30 2 * * *", "15,45 2 * * *", "0 2,14 * * *", "30 2-2 * * *"] {
+        assert_eq!(next(crontab, New_York, before, 1), ["03-08 03:00 -0400"], "{crontab}");
+    }
+    assert_eq!(next("0 2,3 * * *", New_York, before, 2), ["03-08 03:00 -0400", "03-09 02:00 -0400"]);
+    let slot = cron("15,45 2 * * *").next(instant(before), New_York).unwrap();
+    assert_eq!(slot.change, Some(ClockChange::Skipped(2)));
+    assert_eq!(slot.local.to_string(), "2026-03-08 02:15:00");
+    assert_eq!(next("0 0 * * *", Santiago, "2026-09-06T03:00:00Z", 1), ["09-06 01:00 -0300"]);
+    assert_eq!(next("15 2 * * *", Lord_Howe, "2026-10-03T12:00:00Z", 1), ["10-04 02:30 +1100"]);
+}
+
+#[test]
+fn a_time_of_day_that_comes_twice_is_due_the_first_time() {
+    use chrono_tz::America::New_York;
+    let before = "2026-11-01T04:00:00Z";
+    for crontab in ["30 1 * * *", "30 1,13 * * *", "30 0-1 * * *"] {
+        let due = next(crontab, New_York, before, 3);
+        assert_eq!(due.iter().filter(|at| at.starts_with("11-01 01:30")).count(), 1, "{crontab}: {due:?}");
+        assert!(due.contains(&"11-01 01:30 -0400".to_owned()), "{crontab}: {due:?}");
+    }
+    // Asked from between the two, it is the next day's.
+    assert_eq!(next("30 1 * * *", New_York, "2026-11-01T05:40:00Z", 1), ["11-02 01:30 -0500"]);
+    let slot = cron("30 1 * * *").next(instant(before), New_York).unwrap();
+    assert_eq!(slot.change, Some(ClockChange::First));
+}
+
+#[test]
+fn a_crontab_that_counts_hours_goes_through_a_change_evenly() {
+    use chrono_tz::America::New_York;
+    let fold = next("*/30 * * * *", New_York, "2026-11-01T04:59:00Z", 5);
+    let wanted = ["01:00 -0400", "01:30 -0400", "01:00 -0500", "01:30 -0500", "02:00 -0500"];
+    assert_eq!(fold, wanted.map(|at| format!("11-01 {at}")));
+    let gap = next("*/30 * * * *", New_York, "2026-03-08T06:29:00Z", 3);
+    assert_eq!(gap, ["01:30 -0500", "03:00 -0400", "03:30 -0400"].map(|at| format!("03-08 {at}")));
+}
+
+#[test]
+fn a_day_that_is_lost_stops_nothing() {
+    use chrono_tz::Pacific::Apia;
+    let due = next("0 9 * * *", Apia, "2011-12-29T10:00:00Z", 3);
+    // The thirtieth was left out: its slot falls on the first instant of the thirty-first.
+    assert_eq!(due, ["12-29 09:00 -1000", "12-31 00:00 +1400", "12-31 09:00 +1400"]);
+}
+
+#[test]
+fn what_names_no_time_is_never_due() {
+    for crontab in ["@reboot", "0 0 30 2 *", "0 0 31 4 *"] {
+        assert_eq!(cron(crontab).next(instant("2026-01-01T00:00:00Z"), chrono_tz::UTC), None, "{crontab}");
+    }
+    let utc = chrono_tz::UTC;
+    assert_eq!(next("@daily", utc, "2026-01-01T00:00:00Z", 1), ["01-02 00:00 +0000"]);
+    assert_eq!(next("@hourly", utc, "2026-01-01T00:30:00Z", 1), ["01-01 01:00 +0000"]);
+    assert_eq!(
+        next("0 0 13 * 5", utc, "2026-01-09T12:00:00Z", 2),
+        ["01-13 00:00 +0000", "01-16 00:00 +0000"]
+    );
+}
