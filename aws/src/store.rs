@@ -116,7 +116,9 @@ impl Store {
                 "the definition of realm {realm} in table {table} does not hold: {error}"
             ))
         })?;
-        if !realm.warnings.is_empty() {
+        let known =
+            self.remembered().realm.as_ref().is_some_and(|(_, known)| known.warnings == realm.warnings);
+        if !known && !realm.warnings.is_empty() {
             let warnings: Vec<String> = realm.warnings.iter().map(ToString::to_string).collect();
             let warnings = warnings.join("; ");
             tracing::warn!(realm = %self.names.realm(), %warnings, "the realm's definition has mistakes; defaults count");

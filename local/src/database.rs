@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
+use pumice_core::problem::Problem;
 use pumice_core::spec::RealmSpec;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -88,6 +89,8 @@ pub(crate) struct Cache {
     pub(crate) looked: Option<Instant>,
     pub(crate) jobs: HashMap<JobId, Option<StoredJob>>,
     pub(crate) realm: Option<Arc<RealmSpec>>,
+    /// The warnings about the realm that the log has.
+    pub(crate) warned: Vec<Problem>,
 }
 
 impl Cache {

@@ -41,16 +41,21 @@ impl Database {
     }
 
     /// Reads the realm's document, with the places that it does not name.
-    fn realm_of(&self, text: &str) -> Result<RealmSpec, StoreError> {
+    fn take_realm(&self, text: &str) -> Result<Arc<RealmSpec>, StoreError> {
         let (temp, payloads) = self.places();
         let places = [("s3_temp", temp.into()), ("s3_payloads", payloads.into())];
         let realm = RealmSpec::stored(parse(text), &places)
             .map_err(|error| StoreError::new(format!("the realm's definition does not hold: {error}")))?;
-        if !realm.warnings.is_empty() {
+        let realm = Arc::new(realm);
+        let mut cache = self.cache();
+        // Said once: the file is read anew whenever another process has written to it.
+        if !realm.warnings.is_empty() && cache.warned != realm.warnings {
             let warnings: Vec<String> = realm.warnings.iter().map(ToString::to_string).collect();
             let warnings = warnings.join("; ");
             tracing::warn!(realm = %realm.fields.realm, %warnings, "the realm's definition has mistakes; defaults count");
+            cache.warned.clone_from(&realm.warnings);
         }
+        cache.realm = Some(realm.clone());
         Ok(realm)
     }
 }
@@ -86,11 +91,7 @@ impl JobStore for Database {
         match found {
             Ok(realm) => Ok(realm),
             Err(None) => Err(StoreError::new("the store has no realm")),
-            Err(Some(text)) => {
-                let realm = Arc::new(self.realm_of(&text)?);
-                self.cache().realm = Some(realm.clone());
-                Ok(realm)
-            }
+            Err(Some(text)) => self.take_realm(&text),
         }
     }
 

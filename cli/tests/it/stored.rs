@@ -75,6 +75,8 @@ fn stored_job_with_mistakes_beside_its_run_runs() {
     for (number, (more, _)) in cases.iter().enumerate() {
         store(&pumice, &job(&format!("odd{number}"), more));
     }
+    let printed = pumice.run(&["dispatch", "odd0"]);
+    assert!(printed.status == 0 && printed.err.contains("colour: no such field"), "{printed:?}");
     let _server = pumice.serve();
     for (number, (more, wanted)) in cases.iter().enumerate() {
         let run = run_of(&pumice, &format!("odd{number}"));

@@ -52,14 +52,11 @@ impl Cron {
     #[must_use]
     pub fn new(crontab: &Crontab) -> Self {
         let text = crontab.as_str();
-        // A form that a spec may not have names no time either.
-        let pattern = match text {
-            "@midnight" => "@daily",
-            other => other,
-        };
         let hours = text.split_whitespace().nth(1);
         let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
-        Self { pattern: pattern.parse().ok().map(Box::new), counts_hours }
+        // A crontab was read in these words before.
+        let pattern = crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
+        Self { pattern, counts_hours }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each

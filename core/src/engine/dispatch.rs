@@ -308,7 +308,9 @@ impl Dispatcher {
         }
         self.check(job)?;
         let warnings = self.warnings(job);
-        if !warnings.is_empty() {
+        // Said once: a store hands out a new spec whenever anything in it has changed.
+        let is_known = checked.get(job_id).is_some_and(|known| known.warnings == warnings);
+        if !warnings.is_empty() && !is_known {
             let all = warnings.join("; ");
             tracing::warn!(%job_id, warnings = %all, "a stored job has mistakes that do not keep it from running");
         }

@@ -56,6 +56,37 @@ impl Crontab {
     }
 }
 
+impl Crontab {
+    /// The crontab in the words that croner reads, which knows no `@midnight` and no `*` in a list. `None` for `@reboot`,
+    /// which names no time.
+    #[must_use]
+    pub fn pattern(&self) -> Option<String> {
+        let lower = self.0.to_ascii_lowercase();
+        match lower.as_str() {
+            "@reboot" => None,
+            "@midnight" => Some("@daily".to_owned()),
+            form if form.starts_with('@') => Some(lower),
+            _ => Some(in_croners_words(&self.0)),
+        }
+    }
+}
+
+/// The whole range of each field (crontab(5)).
+const RANGES: [&str; 5] = ["0-59", "0-23", "1-31", "1-12", "0-6"];
+
+/// A list that begins with `*` is `*`, as cron takes it; elsewhere in a list `*` is the whole range.
+fn in_croners_words(text: &str) -> String {
+    let field = |(field, range): (&str, &str)| {
+        if field.starts_with("*,") {
+            return "*".to_owned();
+        }
+        let whole = field.contains(',');
+        let items = field.split(',').map(|item| if whole && item == "*" { range } else { item });
+        items.collect::<Vec<_>>().join(",")
+    };
+    text.split_whitespace().zip(RANGES).map(field).collect::<Vec<_>>().join(" ")
+}
+
 impl FromStr for Crontab {
     type Err = BadCrontab;
 
@@ -77,6 +108,8 @@ impl FromStr for Crontab {
         for (index, field) in fields.iter().enumerate() {
             check_field(index, field).map_err(bad)?;
         }
+        let whole = in_croners_words(trimmed).parse::<croner::Cron>();
+        whole.map_err(|error| bad(error.to_string()))?;
         Ok(Self(trimmed.to_owned()))
     }
 }
@@ -328,7 +361,19 @@ mod tests {
             "0 12 * * 7",
             "0 22-23/1,0-6 * * *",
         ] {
-            assert!(schedule(json!(text)).is_ok(), "{text}: {:?}", schedule(json!(text)));
+            let crontab: Crontab = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            let pattern = crontab.pattern();
+            let is_read = |pattern: &String| pattern.parse::<croner::Cron>().is_ok();
+            assert!(pattern.as_ref().map_or(text == "@reboot", is_read), "{text}: {pattern:?}");
+        }
+        for (text, pattern) in [
+            ("*,5 * * * *", "* * * * *"),
+            ("5,* 3,* * * Mon", "5,0-59 3,0-23 * * Mon"),
+            ("*/15,7 * * * *", "*/15,7 * * * *"),
+            ("@Midnight", "@daily"),
+            ("@HOURLY", "@hourly"),
+        ] {
+            assert_eq!(text.parse::<Crontab>().unwrap().pattern().as_deref(), Some(pattern), "{text}");
         }
         for (text, wanted) in [
             ("1,,2 * * * *", "the list \"1,,2\" has an empty item"),
