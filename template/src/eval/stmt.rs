@@ -60,8 +60,11 @@ impl Run<'_, '_> {
             }
             Stmt::FilterBlock(filters, body) => {
                 let text = self.block_text(body)?;
-                let value = self.filtered(text, filters)?;
-                self.emit(&value)
+                // As it is: what is between the two was escaped before.
+                match self.filtered(text, filters)? {
+                    Val::Str(text) => self.write(text.as_str()),
+                    other => fail(format!("a filter block must give text, not {}", other.type_name())),
+                }
             }
             Stmt::Block(body) => self.nested(|run| run.body(body)),
             Stmt::Macro(slot, def) => {

@@ -182,17 +182,27 @@ fn splitlines(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let keep = keep.is_some_and(|keep| keep.truth());
     rt.rewrite(text.as_str())?;
     let mut lines = Parts::new(rt, &text);
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (length, end) = match rest.find(is_line_end) {
-            Some(at) if rest[at..].starts_with("\r\n") => (at, at + 2),
-            Some(at) => (at, at + rest[at..].chars().next().map_or(1, char::len_utf8)),
-            None => (rest.len(), rest.len()),
-        };
-        lines.push(&rest[..if keep { end } else { length }])?;
-        rest = &rest[end..];
+    for line in lines_with_ends(text.as_str()) {
+        let bare = line.strip_suffix("\r\n").or_else(|| line.strip_suffix(is_line_end)).unwrap_or(line);
+        lines.push(if keep { line } else { bare })?;
     }
     Ok(lines.list())
+}
+
+/// The lines of a text as Python's `splitlines` sees them, each with its end.
+pub(crate) fn lines_with_ends(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = match rest.find(is_line_end) {
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + rest[at..].chars().next().map_or(1, char::len_utf8),
+            None => rest.len(),
+        };
+        lines.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    lines
 }
 
 fn is_line_end(c: char) -> bool {

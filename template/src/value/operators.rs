@@ -81,8 +81,8 @@ fn repeat(rt: &Runtime<'_>, sequence: &Val, count: &Val) -> Outcome {
     let count = match count {
         Val::Int(count) => usize::try_from(*count).unwrap_or(0),
         Val::Bool(truth) => usize::from(*truth),
-        Val::Big(number) if number.sign() == num_bigint::Sign::Minus => 0,
-        Val::Big(_) => usize::MAX,
+        // Python's OverflowError, be there anything to repeat or not.
+        Val::Big(_) => return fail("the number of repetitions does not fit into 64 bits"),
         other => return unsupported(Arith::Mul, sequence, other),
     };
     match sequence {

@@ -9,7 +9,7 @@ pub struct Meant {
 }
 
 /// All of them.
-pub static MEANT: [Meant; 11] = [
+pub static MEANT: [Meant; 12] = [
     Meant {
         why: "names that begin with _ are refused",
         fits: |_, _, pumice| pumice.contains("names that begin with _ are private"),
@@ -39,7 +39,8 @@ pub static MEANT: [Meant; 11] = [
     Meant {
         why: "bytes have no methods but decode and hex, and are no paths",
         fits: |_, _, pumice| {
-            pumice.contains("a bytes has no method") || pumice.contains("must be text, not a bytes")
+            let not_text = ["a bytes has no method", "must be text, not a bytes", "needs text, not a bytes"];
+            not_text.iter().any(|told| pumice.contains(told))
         },
     },
     Meant {
@@ -66,6 +67,13 @@ pub static MEANT: [Meant; 11] = [
     Meant {
         why: "slicing what cannot be sliced is an error, be it a literal or not",
         fits: |_, _, pumice| pumice.contains("cannot be sliced"),
+    },
+    Meant {
+        why: "a key of a map is plain text, though Jinja2 keeps markup as a key",
+        fits: |template, jinja, pumice| {
+            let plain = |text: &str| text.replace("&#34;", "\"").replace("&quot;", "\"");
+            template.contains("xmlattr") && template.contains("fromkeys") && plain(jinja) == plain(pumice)
+        },
     },
     Meant {
         why: "str.format gives plain text, though CPython hands on markup that it need not change",
