@@ -1,7 +1,7 @@
 //! `runs`: looks at runs, and cancels them.
 
-use pumice_core::engine::{ApplyError, Dispatcher};
-use pumice_core::ids::{BadName, RunId, RunKey};
+use pumice_core::engine::{ApplyError, Dispatcher, no_such_job};
+use pumice_core::ids::{BadName, JobId, RunId, RunKey};
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{IllegalTransition, Run, Status};
 use pumice_core::text::{escaped, quoted};
@@ -25,7 +25,6 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         Runs::Cancel { .. } => Realm::open(global, false).await?,
         _ => Realm::open_to_read(global).await?,
     };
-    let store = realm.runs();
     match command {
         Runs::List { job, statuses, since, limit, children } => {
             let now = SystemClock.now();
@@ -33,12 +32,12 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             let query = RunQuery { job, statuses, since, tree_of: None, children, limit };
             list(global, &realm, &query).await
         }
-        Runs::Show { run } => show(global, &realm, &find(store, &run).await?).await,
-        Runs::Output { run } => output(global, &realm, &find(store, &run).await?).await,
+        Runs::Show { run } => show(global, &realm, &find(&realm, &run).await?).await,
+        Runs::Output { run } => output(global, &realm, &find(&realm, &run).await?).await,
         Runs::Cancel { runs } => {
             let mut keys = Vec::with_capacity(runs.len());
             for run in &runs {
-                keys.push(find(store, run).await?);
+                keys.push(find(&realm, run).await?);
             }
             let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
             cancel(global, &dispatcher, &keys).await
@@ -58,17 +57,27 @@ const MIN_SHOWN_UNSEEN: usize = 18;
 const MAX_LOOKED: usize = 1_000;
 
 /// The run that an argument names: an id or a prefix of one, `latest`, `latest:JOB`.
-async fn find(store: &dyn RunStore, text: &str) -> Result<RunKey, Failure> {
+async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
+    let store = realm.runs();
     if let Some(rest) = text.strip_prefix(LATEST)
         && (rest.is_empty() || rest.starts_with(':'))
     {
         let job = rest.strip_prefix(':').map(str::to_owned);
         let query = RunQuery { job: job.clone(), limit: 1, ..RunQuery::default() };
-        let none = || match &job {
-            Some(job) => Failure::Wrong(format!("job {} has no runs yet", quoted(job))),
-            None => Failure::Wrong("the realm has no runs yet: `pumice dispatch JOB` makes one".to_owned()),
+        if let Some(run) = store.list(&query).await?.first() {
+            return Ok(run.key.clone());
+        }
+        let Some(job) = job else {
+            let message = "the realm has no runs yet: `pumice dispatch JOB` makes one";
+            return Err(Failure::Wrong(message.to_owned()));
         };
-        return store.list(&query).await?.first().map(|run| run.key.clone()).ok_or_else(none);
+        // Runs of a job that was deleted are found above.
+        if let Ok(job_id) = JobId::new(&job)
+            && realm.jobs().jobs(std::slice::from_ref(&job_id)).await?.iter().all(Option::is_none)
+        {
+            return Err(no_such_job(realm.jobs(), &job_id).await?.into());
+        }
+        return Err(Failure::Wrong(format!("job {} has no runs yet", quoted(&job))));
     }
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::Wrong(format!("{error}: `pumice runs list` shows the ids of runs"))

@@ -57,7 +57,7 @@ fn lists_fit_eighty_columns_and_say_how_many_there_are() {
 #[test]
 fn ids_may_be_shortened_and_latest_is_one() {
     let pumice = Pumice::new();
-    apply(&pumice, &json!([log("a"), log("b")]));
+    apply(&pumice, &json!([log("a"), log("b"), log("c")]));
     assert!(pumice.run(&["runs", "show", "latest"]).err.contains("the realm has no runs yet"));
     let first = dispatch(&pumice, "a");
     for _ in 0..3 {
@@ -70,6 +70,7 @@ fn ids_may_be_shortened_and_latest_is_one() {
     assert_ne!(run_id("latest:a"), Some(first.clone()));
     assert_eq!(run_id("latest:b"), Some(last.clone()));
     assert!(shown("latest:c").err.contains("job \"c\" has no runs yet"));
+    assert!(shown("latest:nope").err.contains("no such job nope"));
     assert_eq!(run_id(&first.to_uppercase()), Some(first.clone()));
     // Every id as the list shows it stands for its run alone.
     let listed = pumice.run(&["runs", "list"]).out;
