@@ -234,7 +234,13 @@ fn isoformat(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [tz] = args.bind("astimezone", ["tz"], 0)?;
     let at = datetime_of(this)?;
-    let utc = at.utc(rt.ctx.zone())?;
+    let mut utc = at.utc(rt.ctx.zone())?;
+    if at.tz.is_none() {
+        // Python takes the offset that the worker's zone has then: not that of before a gap, for a time within it.
+        let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
+        let own = DateTime { tz: Some(Arc::new(fixed(&local))), ..DateTime::clone(at) };
+        utc = own.utc(rt.ctx.zone())?;
+    }
     if let Some(tz) = zone_arg(rt, "astimezone", tz.as_ref())? {
         if at.tz.as_ref().is_some_and(|own| Arc::ptr_eq(own, &tz)) {
             return Ok(this.clone());
@@ -243,8 +249,12 @@ fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     }
     // Without a zone, Python gives the worker's as a fixed offset.
     let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
-    let fixed = TzInfo::Fixed { seconds: local.offset().unwrap_or(0), name: local.tz_name().map(Into::into) };
-    Ok(DateTime { tz: Some(Arc::new(fixed)), ..local }.into_val())
+    Ok(DateTime { tz: Some(Arc::new(fixed(&local))), ..local }.into_val())
+}
+
+/// The zone of a time as a fixed offset.
+fn fixed(at: &DateTime) -> TzInfo {
+    TzInfo::Fixed { seconds: at.offset().unwrap_or(0), name: at.tz_name().map(Into::into) }
 }
 
 fn replace_date(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {

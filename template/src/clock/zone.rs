@@ -238,7 +238,7 @@ fn dst_of(offset: &TzOffset) -> i32 {
 fn in_gap(zone: Tz, wall: NaiveDateTime) -> TzOffset {
     let at = |utc: NaiveDateTime| zone.offset_from_utc_datetime(&utc);
     let seconds = |offset: &TzOffset| offset.fix().local_minus_utc();
-    let before_seconds = before_gap(zone, wall);
+    let before_seconds = around_gap(zone, wall, false);
     let mut late = wall - Duration::seconds(before_seconds.into());
     let after = at(late);
     let mut early = wall - Duration::seconds(seconds(&after).into());
@@ -265,14 +265,15 @@ fn in_gap(zone: Tz, wall: NaiveDateTime) -> TzOffset {
     if wall >= turn + Duration::seconds(clock.into()) { after } else { before }
 }
 
-/// The offset in force before the gap that `wall` lies in.
-fn before_gap(zone: Tz, wall: NaiveDateTime) -> i32 {
-    let earlier = wall.checked_sub_signed(Duration::days(1)).unwrap_or(wall);
-    zone.offset_from_utc_datetime(&earlier).fix().local_minus_utc()
+/// The offset in force before the gap that `wall` lies in; with `fold` the one after it (PEP 495).
+fn around_gap(zone: Tz, wall: NaiveDateTime, fold: bool) -> i32 {
+    let day = Duration::days(1);
+    let other = if fold { wall.checked_add_signed(day) } else { wall.checked_sub_signed(day) };
+    zone.offset_from_utc_datetime(&other.unwrap_or(wall)).fix().local_minus_utc()
 }
 
 /// The UTC time of a wall-clock time of the worker, as the C library has it:
-/// a skipped time counts by the rules before it.
+/// a skipped time counts by the rules before it, with `fold` by those after it.
 pub(crate) fn worker_to_utc(zone: Zone, wall: NaiveDateTime, fold: bool) -> Option<NaiveDateTime> {
     let offset = match zone {
         Zone::Utc => 0,
@@ -280,10 +281,14 @@ pub(crate) fn worker_to_utc(zone: Zone, wall: NaiveDateTime, fold: bool) -> Opti
             let rules = zone.rules();
             let offset = rules.offset(wall, fold);
             let skipped = TzInfo::Local(Zone::Posix(zone)).is_imaginary(wall);
-            if skipped { rules.std_offset } else { offset }
+            match (skipped, fold) {
+                (true, false) => rules.std_offset,
+                (true, true) => rules.dst_offset,
+                (false, _) => offset,
+            }
         }
         Zone::Named(zone) => match zone.offset_from_local_datetime(&wall) {
-            LocalResult::None => before_gap(zone, wall),
+            LocalResult::None => around_gap(zone, wall, fold),
             _ => at_wall(zone, wall, fold).offset,
         },
     };
