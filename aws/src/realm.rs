@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError};
-use pumice_system::{SystemClock, SystemRandom};
+use pumice_system::{Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 
 use crate::connect::Clients;
@@ -143,6 +143,7 @@ impl Realm {
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
+                pool: Arc::new(Pool::default()),
             },
         }))
     }

@@ -400,6 +400,28 @@ pub trait Random: Send + Sync {
     fn unit(&self) -> f64;
 }
 
+/// Threads for what may take long, apart from those that look after runs.
+#[async_trait]
+pub trait BlockingPool: Send + Sync {
+    /// Does a piece of work, and returns when it is done.
+    ///
+    /// # Errors
+    /// What became of it instead, as in "took longer than 30s".
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
+}
+
+/// Does everything at once, on the thread that asks.
+#[derive(Clone, Copy, Debug)]
+pub struct AtOnce;
+
+#[async_trait]
+impl BlockingPool for AtOnce {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        work();
+        Ok(())
+    }
+}
+
 /// Everything the engine asks of the world.
 #[derive(Clone)]
 pub struct Ports {
@@ -422,6 +444,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub random: Arc<dyn Random>,
+    /// Threads for what may take long.
+    pub pool: Arc<dyn BlockingPool>,
 }
 
 impl std::fmt::Debug for Ports {

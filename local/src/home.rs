@@ -13,7 +13,7 @@ use pumice_core::ids::RealmName;
 use pumice_core::job_type::{Site, remove_tree};
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
 use pumice_system::processes::kill_leftovers;
-use pumice_system::{SystemClock, SystemRandom};
+use pumice_system::{Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 use serde_json::json;
 
@@ -309,6 +309,7 @@ impl Home {
                 objects: Arc::new(Folders::new(&self.path)),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
+                pool: Arc::new(Pool::default()),
             },
         }))
     }

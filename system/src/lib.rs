@@ -3,7 +3,9 @@
 
 mod clock;
 mod drain;
+mod pool;
 pub mod processes;
 
 pub use clock::{SystemClock, SystemRandom};
 pub use drain::drain;
+pub use pool::Pool;

@@ -47,7 +47,7 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<Attempted, StoreError> {
         let templates = self.templates(run, job, realm).await?;
-        let rendered = match self.rendered(spec, job, &templates) {
+        let rendered = match self.rendered(spec, job, &templates).await {
             Ok(rendered) => rendered,
             Err(error) => return Ok(Attempted::Ended(failure(error), None)),
         };
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Payload and parameters: as the dispatcher rendered them, else rendered now.
-    pub(super) fn rendered(
+    pub(super) async fn rendered(
         &self,
         spec: &RunSpec,
         job: &JobSpec,
@@ -123,10 +123,7 @@ impl Engine {
         if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
-        match self.registry.job_type(&job.fields.r#type) {
-            Some(job_type) => job_type.render(job, templates),
-            None => Err(JobError::permanent(format!("no such job type {:?}", job.fields.r#type))),
-        }
+        self.dispatcher.render(job, templates).await
     }
 
     /// Returns when the attempt is to stop, and why. `limit` is when its time is up, and how long

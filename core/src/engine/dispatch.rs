@@ -96,6 +96,10 @@ impl Dispatcher {
         &self.site
     }
 
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.site.ports.clock.now()
     }
@@ -269,10 +273,7 @@ impl Dispatcher {
         let run = self.record(&job, RunKey::root(run_id), run_id, start, start);
         let (scene, _) = self.scene(&run, &job, &realm, start).await?;
         let templates = Templates::new(self.registry.renderer().clone(), scene);
-        Ok(match self.registry.job_type(&job.fields.r#type) {
-            Some(job_type) => job_type.render(&job, &templates),
-            None => Err(JobError::permanent(format!("no such job type {:?}", job.fields.r#type))),
-        })
+        Ok(self.render(&job, &templates).await)
     }
 
     /// The job with the request's parameters and globals in it, checked.
@@ -386,7 +387,9 @@ impl Dispatcher {
         job: &JobSpec,
         realm: &RealmSpec,
     ) -> Result<(Option<Rendered>, bool), StoreError> {
-        let Some(job_type) = self.registry.job_type(&job.fields.r#type) else { return Ok((None, false)) };
+        if self.registry.job_type(&job.fields.r#type).is_none() {
+            return Ok((None, false));
+        }
         let render_at = self.render_at(job);
         if render_at == RenderAt::Run || self.is_foreign(&job.fields.worker) {
             return Ok((None, false));
@@ -395,7 +398,8 @@ impl Dispatcher {
         if secret {
             return Ok((None, false));
         }
-        let rendered = job_type.render(job, &Templates::new(self.registry.renderer().clone(), scene)).ok();
+        let templates = Templates::new(self.registry.renderer().clone(), scene);
+        let rendered = self.render(job, &templates).await.ok();
         let anew = rendered.is_some() && render_at == RenderAt::Auto && rendered_anew_for(job).is_some();
         Ok((rendered, anew))
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::apply::rest;
 use super::attempt::{RunDispatches, origin};
+use super::rendering::action_fields;
 use super::{Engine, Grip, Invocation};
 use crate::job_type::{ActionContext, Templates};
 use crate::ports::{ObjectStore, StoreError};
@@ -93,11 +94,12 @@ impl Engine {
         }
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
         let result = with_locations(&run.result, &*self.site.ports.objects);
-        let none = serde_json::Map::new();
-        let given = spec.fields();
-        let fields = templates
-            .fields(given.as_object().unwrap_or(&none), action.structures(), &[("result", result)])
-            .map_err(|error| format!("{name}: {error}"))?;
+        let given = match spec.fields() {
+            Value::Object(given) => given,
+            _ => serde_json::Map::new(),
+        };
+        let fields = action_fields(&self.dispatcher, templates, given, action.structures(), result).await;
+        let fields = fields.map_err(|error| format!("{name}: {error}"))?;
         let label = format!("{}.{index}", when.field());
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
         let context = ActionContext {

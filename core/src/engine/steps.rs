@@ -169,7 +169,7 @@ impl Engine {
             files: &invocation.files,
             cancel: &Cancel::default(),
         };
-        let looked_up = match self.rendered(spec, job, templates) {
+        let looked_up = match self.rendered(spec, job, templates).await {
             Ok(rendered) => composite.resolve(&context, &rendered).await.map(|resolved| {
                 let keep = resolved.is_some() || spec.rendered_for_good().is_none();
                 (resolved.unwrap_or(rendered), keep)

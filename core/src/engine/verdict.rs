@@ -1,7 +1,7 @@
 //! Whether a run that nobody has started yet may start at all.
 
 use super::Engine;
-use crate::job_type::{Scene, Templates};
+use crate::job_type::{Templates, has_templates};
 use crate::ports::StoreError;
 use crate::run::{Run, Status, too_late};
 use crate::spec::{Enabled, JobSpec};
@@ -31,32 +31,35 @@ impl Engine {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
         }
         let dynamic = matches!(fields.enabled, Enabled::Template(_));
-        if !dynamic && fields.event_log.is_none() {
-            return Ok(Verdict::Start(None));
+        if !dynamic && !fields.event_log.as_ref().is_some_and(has_templates) {
+            return Ok(Verdict::Start(fields.event_log.clone()));
         }
         let realm = self.site.ports.jobs.realm().await?;
         let (scene, _) = self.dispatcher.scene(run, job, &realm, now).await?;
-        Ok(self.rendered_verdict(job, scene))
+        let (job, templates) = (job.clone(), Templates::new(self.registry.renderer().clone(), scene));
+        let verdict = self.dispatcher.apart(move || Verdict::rendered(&job, &templates)).await;
+        Ok(verdict.unwrap_or_else(|error| Verdict::End(Status::Failed, error.message)))
     }
+}
 
-    fn rendered_verdict(&self, job: &JobSpec, scene: Scene) -> Verdict {
-        let templates = Templates::new(self.registry.renderer().clone(), scene);
+impl Verdict {
+    fn rendered(job: &JobSpec, templates: &Templates) -> Self {
         if let Enabled::Template(source) = &job.fields.enabled {
             match templates.condition(source) {
                 Ok((true, _)) => {}
                 Ok((false, text)) => {
-                    return Verdict::End(
+                    return Self::End(
                         Status::Skipped,
                         format!("the job is not enabled: its template gave {:?}", text.trim()),
                     );
                 }
-                Err(error) => return Verdict::End(Status::Failed, format!("enabled: {error}")),
+                Err(error) => return Self::End(Status::Failed, format!("enabled: {error}")),
             }
         }
         let event_log = job.fields.event_log.as_ref().map(|event_log| {
             // What cannot be logged does not stop the job (lava guide, The event_log Field).
             templates.json(event_log, &[]).unwrap_or_else(|error| format!("bad event_log: {error}").into())
         });
-        Verdict::Start(event_log)
+        Self::Start(event_log)
     }
 }

@@ -20,7 +20,7 @@ pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, S
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, check_template, job_schema};
 pub use survey::{Named, Surveyed, Uses};
-pub use templates::{LavaGlobals, Scene, Templates};
+pub use templates::{LavaGlobals, Scene, Templates, has_templates};
 pub use variables::unknown_variables;
 pub use work_dir::{TempDir, WorkDir, remove_tree};
 

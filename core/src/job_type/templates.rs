@@ -119,7 +119,7 @@ impl Scene {
 }
 
 /// Renders one run's templates. The variables are put together when the first template needs them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Templates {
     renderer: Renderer,
     scene: Scene,
@@ -218,6 +218,12 @@ impl Templates {
 /// Jinja would drop or rewrite.
 fn is_plain(text: &str) -> bool {
     !text.contains("{{") && !text.contains("{%") && !text.contains("{#") && !text.contains(['\r', '\n'])
+}
+
+/// Whether a value has anything that a template engine would change.
+#[must_use]
+pub fn has_templates(value: &Value) -> bool {
+    !all_plain(value)
 }
 
 fn all_plain(value: &Value) -> bool {

@@ -10,8 +10,8 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey, StateId};
 use pumice_core::ports::{
-    Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore, Outgoing, Ports, Queue,
-    Random, RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    AtOnce, Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore, Outgoing, Ports,
+    Queue, Random, RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -97,6 +97,7 @@ impl Hand {
             objects: hand.clone(),
             clock: hand.clone(),
             random: hand,
+            pool: Arc::new(AtOnce),
         }
     }
 

@@ -1,0 +1,72 @@
+//! Threads for what may take long.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pumice_core::ports::BlockingPool;
+use tokio::sync::Semaphore;
+
+/// How many pieces of work may be under way at once, for each processor.
+const PER_CPU: usize = 2;
+/// How long a piece may take, the wait for its turn included. Each has bounds of its own that are far below.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Work on the runtime's blocking threads: so many pieces at once, each within a time.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { turns: Arc::new(Semaphore::new(cpus * PER_CPU)) }
+    }
+}
+
+#[async_trait]
+impl BlockingPool for Pool {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        let turns = self.turns.clone();
+        let done = async move {
+            // The pool is never closed. A piece that is given up keeps its turn until it ends.
+            let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
+            let working = tokio::task::spawn_blocking(move || {
+                work();
+                drop(turn);
+            });
+            working
+                .await
+                .map_err(|error| if error.is_panic() { "panicked" } else { "was stopped" }.to_owned())
+        };
+        let late = |_| Err(format!("took longer than {}s", LONGEST.as_secs()));
+        tokio::time::timeout(LONGEST, done).await.unwrap_or_else(late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn work_that_waits_holds_up_nothing_but_its_own_turn() {
+        let pool = Pool::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let waiting = pool.run(Box::new(move || {
+            let _ = wait.recv();
+        }));
+        let mut waiting = std::pin::pin!(waiting);
+        let other = pool.run(Box::new(|| {}));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("it waits"),
+            other = other => assert_eq!(other, Ok(())),
+        }
+        go.send(()).expect("it waits");
+        assert_eq!(waiting.await, Ok(()));
+        assert_eq!(pool.run(Box::new(|| panic!("oh"))).await, Err("panicked".to_owned()));
+    }
+}
