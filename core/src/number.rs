@@ -14,7 +14,7 @@ pub(crate) const FORMAT: &str = "whole-number";
 /// The floats below 2^63 in size are those that fit into 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
-/// A whole number within bounds: an integer, a float without a fraction, or a text that Python's `int()` reads, as lava
+/// A whole number within bounds: an integer, a float without a fraction, or a text of ASCII digits that Python's `int()` reads, as lava
 /// reads it (`iteration_limit`, `workers`, `limit`, `start`, `stop`, `step`). A fraction is refused where `int()` cuts
 /// it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

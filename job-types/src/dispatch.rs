@@ -88,7 +88,9 @@ impl JobType for Dispatch {
         let prefix = job.parameters().get("job_prefix").and_then(Value::as_str).map(str::to_owned);
         let list = typed::payload::<JobList>(&job.fields.payload).ok();
         let jobs = list.and_then(|list| list.prefixed(prefix.as_deref()).ok()).unwrap_or_default();
-        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Start };
+        let parameters = typed::parameters::<Parameters>(&job.parameters()).ok();
+        let uses = Uses::after(parameters.and_then(|parameters| parameters.delay).unwrap_or_default());
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses };
         jobs.into_iter().map(named).collect()
     }
 
@@ -141,13 +143,13 @@ fn itself(job_id: &JobId) -> String {
 
 /// What came of the requests, by lava's names; the run ids and the jobs that failed are ours.
 fn result_of(jobs: &[JobId], outcomes: Vec<Result<RunId, DispatchError>>) -> Result<Ended, JobError> {
-    let (mut sent, mut runs) = (Vec::new(), Map::new());
+    let (mut sent, mut runs) = (Vec::new(), Vec::new());
     let (mut failed, mut errors, mut worded) = (Vec::new(), Vec::new(), None);
     for (job, outcome) in jobs.iter().zip(outcomes) {
         match outcome {
             Ok(run_id) => {
                 sent.push(job);
-                runs.insert(job.to_string(), run_id.to_string().into());
+                runs.push(run_id.to_string());
             }
             Err(DispatchError::Withheld) => {}
             Err(error) => {
@@ -168,6 +170,6 @@ fn result_of(jobs: &[JobId], outcomes: Vec<Result<RunId, DispatchError>>) -> Res
     });
     let Some(worded) = worded else { return Ok(Ended::Done(result)) };
     result["error"] = worded.as_str().into();
-    let unsent = if sent.is_empty() && jobs.len() > failed.len() { "; nothing was sent" } else { "" };
+    let unsent = if sent.is_empty() && jobs.len() > failed.len() { "; the others are left out" } else { "" };
     Err(JobError::failed(format!("{}{unsent}", errors.join("; "))).worded(worded).with_data(result))
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Doc, JobStore, StoreError, StoredJob};
-use pumice_core::problem::SpecError;
+use pumice_core::problem::{JsonPath, Problem, SpecError, kind};
 use pumice_core::spec::{JobSpec, RealmSpec};
+use pumice_core::text::quoted;
 use rusqlite::{Connection, OptionalExtension};
+use serde_json::Value;
 
 use crate::database::Database;
 
@@ -44,8 +47,9 @@ impl Database {
     fn take_realm(&self, text: &str) -> Result<Arc<RealmSpec>, StoreError> {
         let (temp, payloads) = self.places();
         let places = [("s3_temp", temp.into()), ("s3_payloads", payloads.into())];
-        let realm = RealmSpec::stored(parse(text), &places)
-            .map_err(|error| StoreError::new(format!("the realm's definition does not hold: {error}")))?;
+        let bad = |why: String| StoreError::new(format!("the realm's definition does not hold: {why}"));
+        let document = object(text).map_err(bad)?;
+        let realm = RealmSpec::stored(document, &places).map_err(|error| bad(error.to_string()))?;
         let realm = Arc::new(realm);
         let mut cache = self.cache();
         // Said once: the file is read anew whenever another process has written to it.
@@ -114,7 +118,7 @@ impl JobStore for Database {
                     if let Some(known) = cache.jobs.get(&id) {
                         return Ok(known.clone());
                     }
-                    let job: Option<StoredJob> = job_text(connection, &id)?.map(|text| read(&text));
+                    let job: Option<StoredJob> = job_text(connection, &id)?.map(|text| read(&id, &text));
                     cache.jobs.insert(id, job.clone());
                     Ok(job)
                 })
@@ -134,6 +138,23 @@ impl JobStore for Database {
     }
 }
 
-fn read(text: &str) -> Result<Arc<JobSpec>, SpecError> {
-    JobSpec::stored(Arc::new(parse(text))).map(Arc::new)
+/// Reads a stored job, which any tool may have put there.
+fn read(id: &JobId, text: &str) -> Result<Arc<JobSpec>, SpecError> {
+    let bad = |path: JsonPath, why: String| SpecError::one(Problem::new(path, why));
+    let document = object(text).map_err(|why| bad(JsonPath::root(), why))?;
+    let path = JsonPath::root().field("job_id");
+    match document.get("job_id") {
+        Some(Value::String(named)) if named != id.as_str() => {
+            Err(bad(path, format!("{} stands where job {} is kept", quoted(named), quoted(id.as_str()))))
+        }
+        _ => JobSpec::stored(Arc::new(document)).map(Arc::new),
+    }
+}
+
+/// The object that a stored text is.
+fn object(text: &str) -> Result<Doc, String> {
+    match parse_json(text)? {
+        Value::Object(document) => Ok(document),
+        other => Err(format!("expected an object, got {}", kind(&other))),
+    }
 }

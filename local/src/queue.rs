@@ -321,14 +321,20 @@ impl Database {
                      SELECT min(queue) FROM messages
                      UNION ALL SELECT (SELECT min(queue) FROM messages WHERE queue > name) FROM queues WHERE name IS NOT NULL
                  )
-                 SELECT spec ->> 'worker' FROM jobs UNION SELECT name FROM queues WHERE name IS NOT NULL"
+                 SELECT CASE WHEN json_valid(spec) THEN spec ->> 'worker' END FROM jobs
+                 UNION SELECT name FROM queues WHERE name IS NOT NULL"
             } else {
-                "SELECT DISTINCT spec ->> 'worker' FROM jobs"
+                "SELECT DISTINCT CASE WHEN json_valid(spec) THEN spec ->> 'worker' END FROM jobs"
             };
             let mut statement = connection.prepare_cached(sql)?;
-            let names =
-                statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(names.into_iter().filter_map(|name| WorkerName::new(name).ok()).collect())
+            let names = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0))?;
+            // A stored job may name none, or what is no name: its runs are refused, and nobody works for it.
+            let names = names.filter_map(|name| match name {
+                Ok(rusqlite::types::Value::Text(name)) => WorkerName::new(name).ok().map(Ok),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            });
+            names.collect()
         })
         .await
     }

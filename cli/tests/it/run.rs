@@ -256,7 +256,7 @@ fn a_dispatch_job_sends_nothing_when_one_of_its_jobs_does_not_exist() {
     );
     let printed = Pumice::new().run_spec(&json!([all, log("a"), log("b")]), "all");
     let run = printed.run_of("all");
-    assert_eq!(run["reason"], "no such job nope; nothing was sent");
+    assert_eq!(run["reason"], "no such job nope; the others are left out");
     assert_eq!(run["result"]["error_data"]["failed_jobs"], json!(["nope"]));
     assert!(printed.err.contains("saw nope: No such job []"), "{}", printed.err);
     assert!(!printed.out.contains("\"job_id\": \"a\""), "{}", printed.out);

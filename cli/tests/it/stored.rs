@@ -49,6 +49,31 @@ fn entries(run: &Value, status: &str) -> Vec<String> {
 }
 
 #[test]
+fn stored_job_that_is_none_stops_itself_alone() {
+    let pumice = home();
+    let texts = [
+        ("no-worker", json!({ "job_id": "no-worker", "type": "log", "payload": null }).to_string(), "worker"),
+        ("bad-worker", job("bad-worker", &json!({ "worker": 5 })).to_string(), "worker"),
+        ("broken", "{\"job_id\": \"broken\",".to_owned(), "not JSON"),
+        ("list", "[]".to_owned(), "expected an object"),
+        ("twice", job("twice", &json!({})).to_string().replacen('{', "{\"type\":\"log\",", 1), "type"),
+        ("other", job("elsewhere", &json!({})).to_string(), "stands where job \"other\" is kept"),
+    ];
+    {
+        let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
+        for (id, text, _) in &texts {
+            assert_eq!(store.execute("INSERT INTO jobs VALUES (?1, ?2)", [*id, text]), Ok(1));
+        }
+    }
+    let _server = pumice.serve();
+    assert_eq!(run_of(&pumice, "right")["status"], "complete");
+    for (id, _, told) in &texts {
+        let refused = pumice.run(&["dispatch", id]);
+        assert!(refused.status == 2 && refused.err.contains(told), "{id}: {refused:?}");
+    }
+}
+
+#[test]
 fn stored_job_with_mistakes_beside_its_run_runs() {
     let pumice = home();
     let cases = [

@@ -324,15 +324,10 @@ impl Dispatcher {
         if self.is_foreign(&job.fields.worker) {
             return Arc::default();
         }
-        // A malformed list of actions may be told of by the reader and by the registry.
-        let mut warnings: Vec<String> = Vec::new();
-        for told in job.warnings.iter().chain(&self.registry.check_beside(job, &self.site.settings)) {
-            let told = told.to_string();
-            if !warnings.contains(&told) {
-                warnings.push(told);
-            }
-        }
-        warnings.into()
+        // The reader and the registry may both find fault with an action: once is enough.
+        let mut others = self.registry.check_beside(job, &self.site.settings);
+        others.retain(|other| job.warnings.iter().all(|warning| warning.path != other.path));
+        job.warnings.iter().chain(&others).map(ToString::to_string).collect()
     }
 
     /// Checks what a job needs to run: its type, payload and parameters.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, RawDir, flistxattr, fstat};
+use rustix::fs::{IFlags, Mode, OFlags, RawDir, flistxattr, fstat, ioctl_getflags};
 use rustix::process::{getegid, geteuid};
 
 /// The rights of folders that this process makes for commands.
@@ -24,6 +24,7 @@ pub fn is_clean(path: &Path) -> bool {
         rights == PRIVATE
             && (found.st_uid, found.st_gid) == (geteuid().as_raw(), getegid().as_raw())
             && has_no_attributes(folder.as_fd())
+            && has_no_flags(folder.as_fd())
             && holds_nothing(folder.as_fd())
     })
 }
@@ -38,6 +39,25 @@ fn has_no_attributes(folder: BorrowedFd<'_>) -> bool {
         }
         // A file system that knows none.
         Err(error) => error == rustix::io::Errno::NOTSUP,
+    }
+}
+
+/// Flags that file systems give folders by themselves (FS_IOC_GETFLAGS(2const)).
+const OF_FILE_SYSTEMS: [u32; 5] = [
+    0x0000_1000, // FS_INDEX_FL
+    0x0008_0000, // FS_EXTENT_FL
+    0x1000_0000, // FS_INLINE_DATA_FL
+    0x0000_0800, // FS_ENCRYPT_FL
+    0x4000_0000, // FS_CASEFOLD_FL
+];
+
+/// Whether a folder has no flags but those of its file system: nobody could write into one that is immutable.
+fn has_no_flags(folder: BorrowedFd<'_>) -> bool {
+    let known = OF_FILE_SYSTEMS.iter().fold(0, |all, flag| all | flag);
+    match ioctl_getflags(folder) {
+        Ok(flags) => IFlags::from_bits_retain(known).contains(flags),
+        // A file system that knows none.
+        Err(error) => matches!(error, rustix::io::Errno::NOTTY | rustix::io::Errno::NOTSUP),
     }
 }
 
@@ -84,6 +104,18 @@ mod tests {
         if rustix::fs::setxattr(&folder, "user.note", b"x", named).is_ok() {
             assert!(!is_clean(&folder));
             rustix::fs::removexattr(&folder, "user.note").unwrap();
+            assert!(is_clean(&folder));
+        }
+        let open = std::fs::File::open(&folder).unwrap();
+        if let Ok(flags) = ioctl_getflags(&open) {
+            for more in [IFlags::IMMUTABLE, IFlags::APPEND, IFlags::NODUMP] {
+                // Those who are not root may not set all of them.
+                if rustix::fs::ioctl_setflags(&open, flags | more).is_ok() {
+                    let clean = is_clean(&folder);
+                    rustix::fs::ioctl_setflags(&open, flags).unwrap();
+                    assert!(!clean, "{more:?}");
+                }
+            }
             assert!(is_clean(&folder));
         }
         if geteuid().is_root() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Registry;
+use crate::duration::Span;
 use crate::engine::MAX_DEPTH;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, did_you_mean};
@@ -17,8 +18,18 @@ const MAX_NAMED: usize = 8;
 pub enum Uses {
     /// As a step, under its own run id and on its own worker.
     Step,
-    /// It starts it as a run of its own.
+    /// It starts it as a run of its own, at once.
     Start,
+    /// The same after a delay of a second or more: jobs may start each other so for ever.
+    StartLater,
+}
+
+impl Uses {
+    /// How a job starts another one after a delay.
+    #[must_use]
+    pub fn after(delay: Span) -> Self {
+        if delay >= Span::from_secs(1) { Self::StartLater } else { Self::Start }
+    }
 }
 
 /// A job that another one names.
@@ -148,7 +159,8 @@ impl Survey<'_> {
             let from = circle.iter().position(|index| *index == at).unwrap_or(0);
             let way: Vec<usize> = circle[from..].iter().chain(&circle[..=from]).copied().collect();
             let link = |pair: &[usize]| {
-                self.named[pair[0]].iter().find(|one| one.job_id.as_str() == self.id(pair[1]))
+                let at_once = self.named[pair[0]].iter().filter(|one| one.uses != Uses::StartLater);
+                at_once.into_iter().find(|one| one.job_id.as_str() == self.id(pair[1]))
             };
             let path = link(&way[..2]).map(|one| one.path.clone()).unwrap_or_default();
             let steps = way.windows(2).all(|pair| link(pair).is_some_and(|one| one.uses == Uses::Step));
@@ -156,12 +168,16 @@ impl Survey<'_> {
                 matches!(self.jobs[*index].job.fields.overlap, Some(Overlap::Queue | Overlap::Skip))
             });
             let what = match (steps, locks) {
-                _ if circle.len() == 1 => "a job may not start itself: that is always refused".to_owned(),
+                (true, _) if circle.len() == 1 => "a job may not be a step of itself".to_owned(),
                 (true, true) => {
                     "with overlap, the last one meets the lock that a run above it holds".to_owned()
                 }
                 (true, false) => format!("it fails {MAX_DEPTH} levels down at the latest"),
-                (false, _) => format!("it is stopped after {MAX_DEPTH} levels"),
+                (false, _) => {
+                    format!(
+                        "it is stopped after {MAX_DEPTH} levels, but for starts after a delay of a second or more"
+                    )
+                }
             };
             let mut names: Vec<String> =
                 way.iter().map(|index| escaped(self.id(*index)).into_owned()).collect();
@@ -186,7 +202,8 @@ impl Survey<'_> {
             .named
             .iter()
             .map(|named| {
-                named.iter().filter_map(|one| self.by_id.get(one.job_id.as_str()).copied()).collect()
+                let at_once = named.iter().filter(|one| one.uses != Uses::StartLater);
+                at_once.filter_map(|one| self.by_id.get(one.job_id.as_str()).copied()).collect()
             })
             .collect();
         let mut marks = vec![Mark::New; next.len()];

@@ -10,14 +10,31 @@ use crate::schema::is_own;
 /// One action: its kind under `action`, and the fields of that kind (lava guide, Job Actions). One that a store holds may
 /// be malformed: it fails when its time comes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ActionSpec(Value);
+#[serde(from = "Value", into = "Value")]
+pub struct ActionSpec {
+    value: Value,
+    /// Whether it stands in a list; a value in place of one is one action that fails.
+    in_list: bool,
+}
+
+impl From<Value> for ActionSpec {
+    fn from(value: Value) -> Self {
+        Self { value, in_list: true }
+    }
+}
+
+impl From<ActionSpec> for Value {
+    fn from(action: ActionSpec) -> Self {
+        action.value
+    }
+}
 
 impl ActionSpec {
     /// The kind of action, as registered; empty when there is none.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.0.get("action").and_then(Value::as_str).unwrap_or_default()
+        let named = self.value.get("action").filter(|_| self.in_list);
+        named.and_then(Value::as_str).unwrap_or_default()
     }
 
     /// What is wrong with an action that names no kind.
@@ -26,18 +43,21 @@ impl ActionSpec {
         if !self.kind().is_empty() {
             return None;
         }
-        Some(match &self.0 {
+        let got = |value: &Value| match value {
+            Value::Null => "null".to_owned(),
+            other => format!("{} {}", kind(other), show(other)),
+        };
+        Some(match &self.value {
+            value if !self.in_list => format!("not a list of actions: got {}", got(value)),
             Value::Object(_) => "not an action: the field \"action\" must name its kind".to_owned(),
-            // As `read_list` makes it of a value that is no list.
-            Value::Array(_) => "not a list of actions".to_owned(),
-            other => format!("not an action: expected an object, got {} {}", kind(other), show(other)),
+            other => format!("not an action: expected an object, got {}", got(other)),
         })
     }
 
     /// The fields of the kind, without `action` and without those beginning `x-`.
     #[must_use]
     pub fn fields(&self) -> Value {
-        let fields = self.0.as_object().into_iter().flatten();
+        let fields = self.value.as_object().into_iter().flatten();
         fields
             .filter(|(name, _)| *name != "action" && !is_own(name))
             .map(|(n, v)| (n.clone(), v.clone()))
@@ -53,8 +73,8 @@ pub(super) fn read_list<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Vec<ActionSpec>>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => None,
-        Value::Array(actions) => Some(actions.into_iter().map(ActionSpec).collect()),
-        other => Some(vec![ActionSpec(Value::Array(vec![other]))]),
+        Value::Array(actions) => Some(actions.into_iter().map(ActionSpec::from).collect()),
+        value => Some(vec![ActionSpec { value, in_list: false }]),
     })
 }
 

@@ -1,6 +1,8 @@
 //! A realm's settings, by lava's names.
 
 use serde::Deserialize as _;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::job::RenderAt;
@@ -193,14 +195,19 @@ impl Settings {
     pub fn from_stored(config: &Map<String, Value>) -> (Self, Vec<Problem>) {
         let mut settings = Self::default();
         let mut problems = Vec::new();
+        let mut set: HashMap<String, &str> = HashMap::new();
+        // Capitals first: of several spellings they count.
+        let capitals = |given: &str| given.chars().any(|c| c.is_ascii_lowercase());
+        let mut config: Vec<(&String, &Value)> = config.iter().collect();
+        config.sort_by_key(|(given, _)| capitals(given));
         for (given, value) in config {
             let name = given.to_ascii_uppercase();
             if !NAMES.contains(&name.as_str()) {
                 continue;
             }
             let path = JsonPath::root().field(given);
-            if *given != name && config.contains_key(&name) {
-                problems.push(Problem::new(path, format!("{name} is given too, and counts")));
+            if let Some(other) = set.insert(name.clone(), given) {
+                problems.push(Problem::new(path, format!("{other} is given too, and counts")));
             } else if let Err(message) = settings.set(&name, value) {
                 problems.push(Problem::new(path, message));
             }
@@ -350,6 +357,8 @@ mod tests {
             assert_eq!(problems, ["event_ttl: EVENT_TTL is given too, and counts"], "{config}");
             assert!(Settings::from_config(config.as_object().unwrap()).is_err(), "{config}");
         }
+        let (_, problems) = read(json!({ "event_ttl": "3d", "Event_Ttl": "5d" }));
+        assert_eq!(problems.len(), 1, "{problems:?}");
     }
 
     #[test]

@@ -56,7 +56,9 @@ impl Action for Dispatch {
 
     fn names(&self, fields: &Value) -> Vec<Named> {
         let job_id = fields.get("job_id").and_then(Value::as_str).and_then(|id| JobId::new(id).ok());
-        let named = |job_id| Named { job_id, path: JsonPath::root().field("job_id"), uses: Uses::Start };
+        let delay = fields.get("delay").and_then(|delay| Span::deserialize(delay).ok()).unwrap_or_default();
+        let uses = Uses::after(delay);
+        let named = |job_id| Named { job_id, path: JsonPath::root().field("job_id"), uses };
         job_id.into_iter().map(named).collect()
     }
 

@@ -188,6 +188,12 @@ fn sorted(rt: &Runtime<'_>, value: &Val) -> Outcome {
             let items: Outcome<Vec<Val>> = items.iter().map(|item| rt.deeper(|| sorted(rt, item))).collect();
             Val::list(items?)
         }
+        Val::Tuple(tuple) if tuple.named.is_none() => {
+            rt.alloc_items(tuple.items.len())?;
+            let items: Outcome<Vec<Val>> =
+                tuple.items.iter().map(|item| rt.deeper(|| sorted(rt, item))).collect();
+            Val::tuple(items?)
+        }
         other => other.clone(),
     })
 }

@@ -39,7 +39,12 @@ pub static MEANT: [Meant; 12] = [
     Meant {
         why: "bytes have no methods but decode and hex, and are no paths",
         fits: |_, _, pumice| {
-            let not_text = ["a bytes has no method", "must be text, not a bytes", "needs text, not a bytes"];
+            let not_text = [
+                "a bytes has no method",
+                "must be text, not a bytes",
+                "needs text, not a bytes",
+                "looks at text, not at a bytes",
+            ];
             not_text.iter().any(|told| pumice.contains(told))
         },
     },

@@ -51,7 +51,13 @@ pub(crate) static MEANT: [Meant; 12] = [
         id: "decimals",
         why: "A number of a spec is an ordinary number. In lava it is a Decimal: `tojson`, a product with a fraction, `event_log` and the action `state` fail on it.",
         everywhere: false,
-        fits: |_| true,
+        fits: |difference| {
+            let lava = difference.lava.to_string();
+            let fails = lava.contains("Decimal") || lava.contains("failed") || difference.lava.is_null();
+            let digits = |text: &str| text.chars().any(|c| c.is_ascii_digit());
+            // Or it prints the number otherwise.
+            fails || (difference.place.ends_with(".stdout") && digits(&lava))
+        },
     },
     Meant {
         id: "attempt-directory",
@@ -81,7 +87,7 @@ pub(crate) static MEANT: [Meant; 12] = [
         id: "structures",
         why: "No value can break a structure: quotes, backslashes and line ends in it stay as they are. In lava the structure is no JSON any more, and the job or the action fails.",
         everywhere: false,
-        fits: |_| true,
+        fits: |difference| difference.lava.to_string().contains("failed") || difference.lava.is_null(),
     },
     Meant {
         id: "null-actions",
