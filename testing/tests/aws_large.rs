@@ -241,7 +241,7 @@ async fn retrying_with(realm: &Faulty, line: &str) -> Run {
 async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = retrying(&realm).await;
-    assert_eq!((run.status, &run.result["error"]), (Status::Retrying, &json!("exit status 3")));
+    assert_eq!((run.status, &run.result["error"]), (Status::Retrying, &json!("Failed with exit status 3")));
     expire(&realm, "result").await;
     let run = realm.load(&run.key).await.expect("it is readable");
     assert!(run.result.is_null() && run.gone(Part::Result).is_some(), "{:?}", run.apart);

@@ -249,7 +249,7 @@ fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     }
     // Without a zone, Python gives the worker's as a fixed offset.
     let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
-    Ok(DateTime { tz: Some(Arc::new(fixed(&local))), ..local }.into_val())
+    Ok(DateTime { tz: Some(Arc::new(fixed(&local))), fold: false, ..local }.into_val())
 }
 
 /// The zone of a time as a fixed offset.

@@ -55,7 +55,8 @@ pub static MEANT: [Meant; 12] = [
                 return true;
             }
             let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
-            jinja.match_indices("20").any(|(at, _)| year(&jinja[at..]).is_some_and(|year| year > 2037))
+            let years = jinja.match_indices("20").chain(jinja.match_indices("21"));
+            years.into_iter().any(|(at, _)| year(&jinja[at..]).is_some_and(|year| year > 2037))
         },
     },
     Meant {
