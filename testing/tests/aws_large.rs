@@ -253,7 +253,7 @@ async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
     assert_eq!(realm.dispatcher_at(later.clone()).sweep().await.expect("it answers"), 1);
     let ended = realm.work(&realm.engine_at(later), &run.key).await.run;
     assert_eq!((ended.status, ended.attempt, ended.crashes), (Status::Failed, 2, 0));
-    assert_eq!(ended.result["error"], "exit status 3", "it has the result of its last attempt");
+    assert_eq!(ended.result["error"], "Failed with exit status 3", "it has the result of its last attempt");
 }
 
 #[tokio::test]
