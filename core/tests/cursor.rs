@@ -99,7 +99,7 @@ fn more_than_it_may_make_up_for_halts_it_and_takes_no_time() {
     let missing = Missing { catch_up: CatchUp::All, window: Some(TimeDelta::days(9_000)), max: Some(100) };
     let halted = due(&cursor, &every, missing, years).expect("it is seen to");
     assert_eq!((halted.start.len(), &halted.cursor.state), (0, &State::Halted));
-    assert_eq!(due(&halted.cursor, &every, missing, years), None, "somebody must say how it goes on");
+    assert_eq!(due(&halted.cursor, &every, missing, years), None, "it waits to be resumed");
     let resumed = halted.cursor.resumed(&every, false, years);
     assert_eq!((resumed.next, &resumed.state), (Some(years + TimeDelta::seconds(1)), &State::Active));
     let last = due(&cursor, &every, catching_up(CatchUp::Last), years).expect("it is seen to");
@@ -190,7 +190,7 @@ fn an_interval_goes_evenly_through_a_change_of_clock() {
 }
 
 proptest! {
-    /// Whoever looks when, however often and late: no slot is started twice, those that are in time are all started, and a
+    /// However often and late the looks come: no slot is started twice, those that are in time are all started, and a
     /// look's work is bounded.
     #[test]
     fn every_slot_is_started_once_however_looks_come(

@@ -27,7 +27,7 @@ pub(crate) struct TortureCommand {
     rounds: usize,
 }
 
-/// How many jobs are asked for unless somebody says otherwise.
+/// How many jobs are asked for by default.
 const JOBS: usize = 5_000;
 const EDGE_JOBS: usize = 2_000;
 

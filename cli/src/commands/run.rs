@@ -117,7 +117,7 @@ async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey
     Ok(())
 }
 
-/// The jobs of a realm that is there. One that does not hold is in nobody's way unless it is the one that is `asked` for.
+/// The jobs of a realm that is there. An invalid one is left out, unless it is the one that is `asked` for.
 async fn jobs_of_home(
     global: &Global,
     asked: &JobId,

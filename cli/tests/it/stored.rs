@@ -1,4 +1,4 @@
-//! Jobs and realms that are stored already, whoever put them there: what is wrong with them stops only what cannot run.
+//! Jobs and realms that are in the store already: a mistake stops only what cannot run.
 
 use serde_json::{Value, json};
 
@@ -67,9 +67,9 @@ fn stored_job_that_is_none_stops_itself_alone() {
     }
     let _server = pumice.serve();
     assert_eq!(run_of(&pumice, "right")["status"], "complete");
-    for (id, _, told) in &texts {
+    for (id, _, reason) in &texts {
         let refused = pumice.run(&["dispatch", id]);
-        assert!(refused.status == 2 && refused.err.contains(told), "{id}: {refused:?}");
+        assert!(refused.status == 2 && refused.err.contains(reason), "{id}: {refused:?}");
     }
 }
 

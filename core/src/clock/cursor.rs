@@ -1,6 +1,6 @@
 //! How far an entry of a schedule has come, and what is due: pure rules.
 //!
-//! A cursor is kept for each entry. Whoever finds it due makes the runs of the slots that [`Cursor::due`] names, each under
+//! A cursor is kept for each entry. The sweeper that finds it due makes the runs of the slots that [`Cursor::due`] names, each under
 //! the key of its slot, and only then moves the cursor on. A crash in between repeats the same slots, whose runs are there.
 
 use chrono::TimeDelta;
@@ -10,7 +10,7 @@ use super::cron::Slot;
 use super::entry::Entry;
 use crate::Timestamp;
 
-/// How late a start may be and still be one in time: whoever looks does so each minute.
+/// How late a start may be and still be on time: the sweeper looks each minute.
 pub const IN_TIME: TimeDelta = TimeDelta::seconds(90);
 /// The longest time, unless an entry says so, for which a slot that was missed is made up for.
 pub const WINDOW: TimeDelta = TimeDelta::hours(1);
@@ -47,16 +47,16 @@ pub struct Missing {
 pub enum State {
     /// It does.
     Active,
-    /// Somebody paused it.
+    /// It was paused.
     Paused {
-        /// Until when; until somebody resumes it where `None`.
+        /// Until when; until it is resumed where `None`.
         until: Option<Timestamp>,
         /// Who did.
         by: String,
         /// Why.
         why: String,
     },
-    /// It missed more than it may make up for: somebody must say how it goes on.
+    /// It missed more than it may make up for: an operator must resume it.
     Halted,
 }
 

@@ -40,7 +40,7 @@ impl<'a> Place<'a> {
         let job_ids = [planned.job_id.clone()];
         let job = match engine.site.ports.jobs.jobs(&job_ids).await?.pop().flatten() {
             None => return Ok(Err(Why::worded("no such job", "No such job"))),
-            Some(Err(error)) => return Ok(Err(Why::plain(format!("its spec does not hold: {error}")))),
+            Some(Err(error)) => return Ok(Err(Why::plain(format!("its spec is invalid: {error}")))),
             Some(Ok(job)) => job,
         };
         if job.fields.worker != parent.worker {

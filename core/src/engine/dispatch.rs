@@ -228,7 +228,8 @@ impl Dispatcher {
         let Checked { job, warnings } = self.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);
         let mut run = self.record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now));
-        let of_realm: Vec<String> = realm.warnings.iter().map(|told| format!("the realm's {told}")).collect();
+        let of_realm: Vec<String> =
+            realm.warnings.iter().map(|warning| format!("the realm's {warning}")).collect();
         run.warn(&[&*warnings, &*of_realm].concat(), now);
         run.dispatched_by = origin.map(|origin| origin.key.clone());
         run.lineage = origin.map(|origin| lineage(origin, run.not_before - now));
@@ -300,7 +301,7 @@ impl Dispatcher {
         Ok(Checked { job: with_globals(own, globals), warnings })
     }
 
-    /// Checks a stored spec the first time it is seen. Gives what is wrong with it and keeps it from nothing.
+    /// Checks a stored spec the first time it is seen. Gives the mistakes that do not keep it from running.
     pub(super) fn check_once(&self, job: &Arc<JobSpec>) -> Result<Arc<[String]>, DispatchError> {
         let mut checked = lock(&self.checked);
         let job_id = &job.fields.job_id;
@@ -319,7 +320,7 @@ impl Dispatcher {
         Ok(warnings)
     }
 
-    /// What is wrong with a job and keeps it from nothing. A worker of lava's own sees to that itself.
+    /// The mistakes of a job that do not keep it from running. A worker of lava's own checks its jobs itself.
     fn warnings(&self, job: &JobSpec) -> Arc<[String]> {
         if self.is_foreign(&job.fields.worker) {
             return Arc::default();

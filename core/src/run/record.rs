@@ -334,7 +334,7 @@ impl Run {
         }
     }
 
-    /// Records what is wrong with its job, or its realm, and keeps it from nothing.
+    /// Records the mistakes of its job and its realm that do not keep it from running.
     pub fn warn(&mut self, warnings: &[String], now: Timestamp) {
         for warning in warnings.iter().take(MAX_WARNINGS) {
             self.log.push(Status::Logging, now, format!("warning: {warning}").into());

@@ -234,11 +234,11 @@ pub struct JobSpec {
     pub fields: JobFields,
     /// The document as given, `x-` fields and all: what templates see as `job`.
     pub document: Arc<Map<String, Value>>,
-    /// What is wrong with it and keeps nothing from running: of a document that was read from a store.
+    /// Mistakes of a stored document that keep no job from running.
     pub warnings: Vec<Problem>,
 }
 
-/// Fields that no run depends on. Where a stored document has one that does not hold, it is left out.
+/// Fields that no run depends on. An invalid one of a stored document is left out.
 const DISPENSABLE: [&str; 6] = ["cw_metrics", "description", "dispatcher", "owner", "schedule", "tags"];
 
 thread_local! {
@@ -261,7 +261,7 @@ impl JobSpec {
         Self::from_checked(Arc::new(fields.clone()))
     }
 
-    /// Reads a document that a store holds, whoever put it there: lava's users write to the table by themselves. Only what
+    /// Reads a stored document. lava's users write to the table with tools of their own. Only what
     /// could not run is refused; all else that is wrong is kept as [`warnings`](Self::warnings).
     ///
     /// # Errors

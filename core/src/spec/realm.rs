@@ -51,11 +51,11 @@ pub struct RealmSpec {
     pub document: Arc<Map<String, Value>>,
     /// The settings that its `config` gives.
     pub settings: Settings,
-    /// What is wrong with it and keeps nothing from running: of a document that was read from a store.
+    /// Mistakes of a stored document that keep no job from running.
     pub warnings: Vec<Problem>,
 }
 
-/// Fields without which jobs run all the same. Where a stored document has one that does not hold, it is left out. The
+/// Fields without which jobs run all the same. An invalid one of a stored document is left out. The
 /// key of encryption is none of these: outputs would be kept without it.
 const DISPENSABLE: [&str; 3] = ["config", "s3_payloads", "s3_temp"];
 
@@ -83,12 +83,12 @@ impl RealmSpec {
         Ok(Self { fields, document, settings, warnings: Vec::new() })
     }
 
-    /// Reads the document that a store holds, whoever put it there: lava's users write to the table by themselves. One bad
+    /// Reads the stored document. lava's users write to the table with tools of their own. One bad
     /// value stops no job: the default counts, and [`warnings`](Self::warnings) say what is wrong. `places` has what
     /// `s3_temp` and `s3_payloads` are where the document does not say.
     ///
     /// # Errors
-    /// [`SpecError`] when the name or the key of encryption does not hold.
+    /// [`SpecError`] when the name or the encryption key is invalid.
     pub fn stored(mut document: Map<String, Value>, places: &[(&str, String)]) -> Result<Self, SpecError> {
         let (mut known, mut warnings) =
             SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;

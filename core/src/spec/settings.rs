@@ -170,7 +170,7 @@ impl Settings {
         NAMES.into_iter()
     }
 
-    /// Whether somebody reads a setting of this name, in capitals or small letters: Pumice, or another part of lava. Names
+    /// Whether a setting of this name is read, in capitals or small letters: Pumice, or another part of lava. Names
     /// that begin with `x-` are the user's own.
     #[must_use]
     pub fn is_known(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What a store holds, whoever put it there: a warning for all that keeps nothing from running.
+//! Reads stored documents: a mistake that keeps no job from running is a warning.
 
 use serde_json::{Map, Value};
 

@@ -77,7 +77,7 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
     let Some(instance) = arguments.first().and_then(|text| Instance::from_text(text.to_str()?)) else {
         return 2;
     };
-    let deaf = turn_deaf();
+    let ignored = ignore_signals();
     // Nothing is ever written, so this returns when the other end is closed.
     if let Err(error) = std::io::stdin().read_to_end(&mut Vec::new()) {
         // The process may live: its commands must.
@@ -89,14 +89,14 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
         // A process that ended by itself has removed it.
         let _ = std::fs::remove_dir_all(folder);
     }
-    drop(deaf);
+    drop(ignored);
     0
 }
 
 /// Ignores the signals that ask a process to end, until it is dropped: a supervisor sends them to every process of a
 /// service, and the guard must outlive the worker.
-fn turn_deaf() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
-    let deaf = || -> io::Result<_> {
+fn ignore_signals() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
+    let listen = || -> io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let entered = runtime.enter();
         let kinds =
@@ -106,5 +106,5 @@ fn turn_deaf() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
         Ok((runtime, signals))
     };
     // Without handlers the guard still works until such a signal arrives.
-    deaf().ok()
+    listen().ok()
 }

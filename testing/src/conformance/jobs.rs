@@ -25,7 +25,7 @@ pub async fn stored_with_mistakes_come_with_warnings(on: &Adapters) {
     let found = on.jobs.jobs(&[job("odd")]).await.expect("the store answers").pop().flatten();
     let odd = found.expect("it is there").expect("it can run");
     assert_eq!(Value::Object(Doc::clone(&odd.document)), odd_job());
-    let warned: Vec<&str> = odd.warnings.iter().map(|told| told.path.as_str()).collect();
+    let warned: Vec<&str> = odd.warnings.iter().map(|warning| warning.path.as_str()).collect();
     for field in [".colour", ".owner", ".schedule", ".on_fail[0]"] {
         assert!(warned.contains(&field), "{field}: {warned:?}");
     }
@@ -40,6 +40,6 @@ pub async fn the_realm_is_whole(on: &Adapters) {
     }
     let defaults = Settings { event_ttl: None, foreach_limit: 7, ..Settings::default() };
     assert_eq!(found.settings, defaults);
-    let warned: Vec<&str> = found.warnings.iter().map(|told| told.path.as_str()).collect();
+    let warned: Vec<&str> = found.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(warned, [".on_fail", ".config.cmd_timeout"]);
 }
