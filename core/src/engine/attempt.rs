@@ -66,8 +66,16 @@ impl Engine {
         };
         let grip = Grip::of(run, self.limits.lease, self.site.alone);
         if !grip.is_firm(self.now()) {
-            // This host stood still; somebody else may have the run by now.
+            // This host stood still; another may have the run by now.
             return Ok(Attempted::Lost);
+        }
+        if grip.is_outdated(self.now()) {
+            // Nobody has taken the run, but its parent may have gone on without it meanwhile.
+            match self.look_after(run, &grip, invocation, None).await {
+                Some(Stop::Cancelled) => return Ok(Attempted::Ended(Outcome::Cancelled, None)),
+                Some(_) => return Ok(Attempted::Lost),
+                None => {}
+            }
         }
         if self.halt.is_stopping() {
             return Ok(Attempted::Halted);

@@ -45,6 +45,11 @@ impl Grip {
         self.alone || now + self.margin <= self.until()
     }
 
+    /// Whether its time has run out, although nobody else can have the run: what its record says may be news.
+    pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
+        now >= self.until()
+    }
+
     /// Whether it may have run out, so that others can have the run.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         !self.alone && now >= self.until()
