@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 use pumice_core::Timestamp;
+use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StoreError};
+use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, ScheduleStore, StateItem, StoreError};
 use pumice_core::spec::JobSpec;
 use pumice_system::SystemClock;
 
@@ -52,8 +53,14 @@ impl Catalog for Store {
 
     async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {
         let table = self.names.realms();
+        let before = self.realm_document().await?.unwrap_or_default();
+        let is_changed = is_clock_changed(&before, &document);
         self.put(&table, &format!("writing the realm to table {table}"), document).await?;
         self.forget_realm();
+        if is_changed {
+            let ids: Vec<JobId> = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id).collect();
+            self.touch(&ids, SystemClock.now()).await?;
+        }
         Ok(())
     }
 
@@ -78,7 +85,11 @@ impl Catalog for Store {
             let before = there.remove(job_id.as_str()).map(object);
             let change = JobChange::between(before.as_ref(), &as_kept(document.clone()));
             if !dry_run && change != JobChange::Unchanged {
+                let has_schedule = is_scheduled(&document) || before.as_ref().is_some_and(is_scheduled);
                 self.put(&table, &format!("writing job {job_id} to table {table}"), document).await?;
+                if has_schedule {
+                    self.touch(std::slice::from_ref(&job_id), SystemClock.now()).await?;
+                }
             }
             applied.push(Applied { job_id, change, before });
         }
@@ -97,6 +108,9 @@ impl Catalog for Store {
         for id in ids {
             let key = Item::from([("job_id".to_owned(), text(id.as_str()))]);
             deleted.push(self.delete(&table, key).await?);
+            if there.get(id.as_str()).is_some_and(|job| is_scheduled(&object(job.clone()))) {
+                self.touch(std::slice::from_ref(&id), SystemClock.now()).await?;
+            }
         }
         Ok(deleted)
     }

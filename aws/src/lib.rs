@@ -19,6 +19,7 @@ mod runs;
 mod schedules;
 mod state;
 mod store;
+mod timetables;
 mod worker;
 
 pub use connect::{Clients, config, config_with};

@@ -136,6 +136,7 @@ impl Realm {
             ports: Ports {
                 jobs: store.clone(),
                 runs: store.clone(),
+                schedules: store.clone(),
                 state: store.clone(),
                 queue: Arc::new(self.queues.clone()),
                 scheduler: self.scheduler.clone(),

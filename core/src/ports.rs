@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::clock::Timetable;
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
@@ -237,6 +238,25 @@ pub trait RunStore: Send + Sync {
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError>;
 }
 
+/// How far the schedules of jobs have come.
+#[async_trait]
+pub trait ScheduleStore: Send + Sync {
+    /// The timetables of jobs, in this order.
+    async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError>;
+    /// Timetables that are due by a time, the longest due first.
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError>;
+    /// When the next one is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// All timetables, by job.
+    async fn all(&self) -> Result<Vec<Timetable>, StoreError>;
+    /// Writes each on the condition that its `rev` is one more than the stored one; one without cursors is removed
+    /// instead. The outcomes are in the same order. An error says that none is known to be written.
+    async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError>;
+    /// Has the timetables of jobs looked at, as their specs were changed at a time, as
+    /// [`Timetable::touched`](crate::clock::Timetable::touched) says; makes those that are not there.
+    async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError>;
+}
+
 /// A state item's form (lava guide, State Item Types).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -429,6 +449,8 @@ pub struct Ports {
     pub jobs: Arc<dyn JobStore>,
     /// Records of runs.
     pub runs: Arc<dyn RunStore>,
+    /// How far schedules have come.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
     /// The workers' queues.

@@ -13,7 +13,7 @@ use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
 use crate::number;
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
-use crate::spec::{Bound, Crontab, Timezone};
+use crate::spec::{Bound, Crontab, Days, MAX_ENTRIES, Timezone, Weekdays, broken_rule, too_many};
 use crate::text::quoted;
 
 /// Deepest nesting that is followed, in levels.
@@ -372,6 +372,11 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "duration-or-empty" if value == "" => return Ok(()),
         "duration" | "duration-or-empty" => return parsed(Span::deserialize(value)),
         number::FORMAT if !value.is_null() => return parsed(number::whole(value)),
+        "schedule-entry" => return broken_rule(value).map_or(Ok(()), Err),
+        "schedule-entries" => {
+            let count = value.as_array().map_or(0, Vec::len);
+            return if count > MAX_ENTRIES { Err(too_many(count)) } else { Ok(()) };
+        }
         _ => {}
     }
     if format == "schedule-time" && !value.is_null() {
@@ -384,6 +389,8 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "realm-name" => parsed(RealmName::new(text)),
         "state-id" => parsed(StateId::new(text)),
         "timezone" => parsed(text.parse::<Timezone>()),
+        "days" => parsed(text.parse::<Days>()),
+        "weekdays" => parsed(text.parse::<Weekdays>()),
         // What lava users write for no schedule at all passes too.
         "schedule" if matches!(text, "" | "--") => Ok(()),
         "crontab" | "schedule" => parsed(text.parse::<Crontab>()),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use pumice_core::clock::{CatchUp, Cron, Cursor, Due, Entry, IN_TIME, Missing, State, When};
-use pumice_core::spec::Crontab;
+use pumice_core::clock::{Cron, Cursor, Due, Entry, IN_TIME, Missing, State, When};
+use pumice_core::spec::{CatchUp, Crontab};
 
 type Instant = DateTime<Utc>;
 
@@ -22,7 +22,7 @@ fn at(time: &str) -> Instant {
 
 fn entry(crontab: &str) -> Entry {
     let cron = Cron::new(&crontab.parse::<Crontab>().expect("a crontab"));
-    Entry { when: When::Cron(cron), zone: chrono_tz::UTC, from: None, to: None }
+    Entry { when: When::Cron(cron), zone: chrono_tz::UTC, from: None, to: None, calendars: None }
 }
 
 fn catching_up(catch_up: CatchUp) -> Missing {
@@ -30,7 +30,7 @@ fn catching_up(catch_up: CatchUp) -> Missing {
 }
 
 fn due(cursor: &Cursor, entry: &Entry, missing: Missing, now: Instant) -> Option<Due> {
-    cursor.due(entry, missing, true, now, NO_WAIT)
+    cursor.awake(entry, now).due(entry, missing, now, NO_WAIT)
 }
 
 /// The times of day that are started.
@@ -67,13 +67,13 @@ fn after_a_day_down_it_catches_up_as_it_says() {
     let of = |missing: Missing| {
         let due = due(&cursor, &hourly, missing, now).expect("it is due");
         assert_eq!(due.cursor.next, Some(at("11:00:00")));
-        (due.start.len(), due.passed_over)
+        (due.start.len(), due.missed.map_or(0, |missed| missed.count))
     };
     assert_eq!(of(catching_up(CatchUp::None)), (0, 24));
-    assert_eq!(of(catching_up(CatchUp::Last)), (1, 23));
-    assert_eq!(of(catching_up(CatchUp::All)), (1, 23), "its window is an hour");
+    assert_eq!(of(catching_up(CatchUp::Last)), (1, 24));
+    assert_eq!(of(catching_up(CatchUp::All)), (1, 24), "its window is an hour");
     let window = Some(TimeDelta::hours(5));
-    assert_eq!(of(Missing { catch_up: CatchUp::All, window, max: None }), (5, 19));
+    assert_eq!(of(Missing { catch_up: CatchUp::All, window, max: None }), (5, 24));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_night_job_that_is_too_late_does_not_run_by_day() {
     let missing = Missing { window, ..Missing::default() };
     assert_eq!(started(due(&cursor, &nightly, missing, at("03:59:00"))), ["02:00"]);
     let late = due(&cursor, &nightly, missing, at("10:00:00")).expect("it is seen to");
-    assert_eq!((late.start.len(), late.passed_over), (0, 1));
+    assert_eq!((late.start.len(), late.missed.map(|missed| missed.count)), (0, Some(1)));
     assert_eq!(late.cursor.next, Some(instant("2026-03-02T02:00:00Z")));
 }
 
@@ -131,17 +131,6 @@ fn a_pause_starts_nothing_and_its_end_waits_for_the_next_slot() {
 }
 
 #[test]
-fn a_job_that_is_not_enabled_passes_its_slots_over() {
-    let hourly = entry("0 * * * *");
-    let cursor = Cursor::new(&hourly, "a".to_owned(), at("08:30:00"));
-    let off = cursor.due(&hourly, Missing::default(), false, at("09:00:10"), NO_WAIT).expect("it is seen to");
-    assert_eq!((off.start.len(), off.passed_over), (0, 1));
-    assert_eq!(due(&off.cursor, &hourly, Missing::default(), at("09:30:00")), None);
-    // Enabled again before the slot, the slot counts.
-    assert_eq!(started(due(&cursor, &hourly, Missing::default(), at("09:00:00"))), ["09:00"]);
-}
-
-#[test]
 fn a_clock_that_is_set_back_starts_nothing_twice() {
     let hourly = entry("0 * * * *");
     let cursor = Cursor::new(&hourly, "a".to_owned(), at("11:30:00"));
@@ -159,9 +148,9 @@ fn a_start_is_made_ahead_of_its_time_once() {
     let minutely = entry("* * * * *");
     let cursor = Cursor::new(&minutely, "a".to_owned(), at("08:59:30"));
     let ahead = TimeDelta::seconds(90);
-    let first = cursor.due(&minutely, Missing::default(), true, at("08:59:30"), ahead).expect("it is due");
+    let first = cursor.due(&minutely, Missing::default(), at("08:59:30"), ahead).expect("it is due");
     assert_eq!(started(Some(first.clone())), ["09:00", "09:01"]);
-    let next = first.cursor.due(&minutely, Missing::default(), true, at("09:00:30"), ahead);
+    let next = first.cursor.due(&minutely, Missing::default(), at("09:00:30"), ahead);
     assert_eq!(started(next), ["09:02"]);
 }
 
@@ -180,8 +169,13 @@ fn windows_hold_within_and_inverted_outside() {
 fn an_interval_goes_evenly_through_a_change_of_clock() {
     let zone = chrono_tz::America::New_York;
     let from = instant("2026-10-31T04:00:00Z");
-    let every =
-        Entry { when: When::Every { interval: TimeDelta::minutes(15), from }, zone, from: None, to: None };
+    let every = Entry {
+        when: When::Every { interval: TimeDelta::minutes(15), from },
+        zone,
+        from: None,
+        to: None,
+        calendars: None,
+    };
     // The two hours that are both called one o'clock.
     let (begin, end) = (instant("2026-11-01T05:00:00Z"), instant("2026-11-01T07:00:00Z"));
     let slots: Vec<Instant> = every.slots(begin).map(|slot| slot.at).take_while(|at| *at <= end).collect();
@@ -207,7 +201,7 @@ proptest! {
         for (seconds, long) in looks {
             let before = now;
             now += TimeDelta::seconds(if long { seconds } else { seconds % 80 });
-            let looked = cursor.due(&entry, catching_up(catch_up), true, now, ahead);
+            let looked = cursor.due(&entry, catching_up(catch_up), now, ahead);
             let Some(looked) = looked else { continue };
             if looked.cursor.state == State::Halted {
                 cursor = looked.cursor.resumed(&entry, false, now);

@@ -3,7 +3,7 @@
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_lambda_events::sns::SnsEvent;
 use aws_lambda_events::sqs::SqsEvent;
-use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value};
+use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value, schedule_key};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -137,22 +137,13 @@ fn scheduled(event: &Value, at: &Value, zone: chrono_tz::Tz) -> Result<Event, Ba
     })?;
     fields.remove("scheduled_at");
     let schedule = fields.remove("schedule");
-    let when = at.in_zone(zone).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let at = at.in_zone(zone);
     if !fields.contains_key("idempotency_key") {
-        let mut told = json!([schedule, fields.get("parameters"), fields.get("globals")]);
-        told.sort_all_objects();
-        let digest =
-            if told == json!([null, null, null]) { String::new() } else { format!(":{}", digest(&told)) };
-        fields.insert("idempotency_key".to_owned(), format!("schedule:{when}{digest}").into());
+        let key = schedule_key(at, schedule.as_ref(), fields.get("parameters"), fields.get("globals"));
+        fields.insert("idempotency_key".to_owned(), key.into());
     }
-    let id = format!("schedule:{when}");
+    let id = schedule_key(at, None, None, None);
     Ok(Event::Delivered(vec![Record { id, requests: parse_value(&request, zone) }]))
-}
-
-/// A few letters that follow from a value.
-fn digest(value: &Value) -> String {
-    let uuid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, value.to_string().as_bytes());
-    uuid.simple().to_string()[..12].to_owned()
 }
 
 #[cfg(test)]

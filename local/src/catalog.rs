@@ -2,14 +2,17 @@
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Doc, JobChange, StateItem, StoreError};
+use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StoreError};
 use pumice_core::spec::JobSpec;
+use pumice_system::SystemClock;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use crate::database::Database;
 use crate::jobs::{job_text, parse, realm_text};
+use crate::schedules::{touch, touch_all, touch_if_there};
 use crate::state::{COLUMNS, item};
 use crate::stored::broken;
 
@@ -20,6 +23,9 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
     if !dry_run && change != JobChange::Unchanged {
         let text = serde_json::to_string(&job.document).map_err(broken)?;
         connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", params![job_id.as_str(), text])?;
+        if is_scheduled(&job.document) || before.as_ref().is_some_and(is_scheduled) {
+            touch(connection, &job_id, SystemClock.now())?;
+        }
     }
     Ok(Applied { job_id, change, before })
 }
@@ -60,7 +66,12 @@ impl Catalog for Database {
         let deleted = self
             .run(move |connection| {
                 let mut statement = connection.prepare_cached("DELETE FROM jobs WHERE job_id = ?")?;
-                ids.iter().map(|id| statement.execute([id.as_str()]).map(|count| count > 0)).collect()
+                let deleted = ids.iter().map(|id| {
+                    // What was made ahead of its time is withdrawn by whoever looks at the clock.
+                    touch_if_there(connection, id, SystemClock.now())?;
+                    statement.execute([id.as_str()]).map(|count| count > 0)
+                });
+                deleted.collect()
             })
             .await;
         self.forget();
@@ -70,7 +81,12 @@ impl Catalog for Database {
     async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {
         let text = Value::Object(document).to_string();
         self.run(move |connection| {
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('realm', ?)", [text]).map(drop)
+            let before = realm_text(connection)?.map(|text| parse(&text)).unwrap_or_default();
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('realm', ?)", [&text])?;
+            if is_clock_changed(&before, &parse(&text)) {
+                touch_all(connection, SystemClock.now())?;
+            }
+            Ok(())
         })
         .await?;
         self.forget();

@@ -301,6 +301,7 @@ impl Home {
             ports: Ports {
                 jobs: database.clone(),
                 runs: database.clone(),
+                schedules: database.clone(),
                 state: database.clone(),
                 queue: database,
                 // The sweeper comes every second: no run needs another way.

@@ -12,6 +12,7 @@ mod objects;
 mod presence;
 mod queue;
 mod runs;
+mod schedules;
 mod schema;
 mod scratch;
 mod spare;

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -57,6 +57,20 @@ const STEPS: [&str; 3] = [
     "ALTER TABLE runs ADD COLUMN spec TEXT; ALTER TABLE specs RENAME TO long_specs",
     // Records leave out what has its usual value, which a version before this one cannot read.
     "",
+    // Schedules that were put before anything acted on them begin now.
+    "
+    CREATE TABLE schedules (
+        job_id TEXT PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        due_at INTEGER,
+        changed INTEGER,
+        cursors TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX schedules_due ON schedules (due_at) WHERE due_at IS NOT NULL;
+    INSERT INTO schedules
+        SELECT job_id, 1, unixepoch() * 1000000, unixepoch() * 1000000, '[]' FROM jobs
+        WHERE json_valid(spec) AND json_extract(spec, '$.schedule') IS NOT NULL;
+",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

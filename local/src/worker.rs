@@ -5,11 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Consumer, Delivery, StoreError};
-use pumice_system::drain;
+use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
+use pumice_system::{SystemClock, drain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -80,6 +81,8 @@ impl Workers {
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
         let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone())));
+        let clock = Dispatcher::new(self.site.clone(), self.registry.clone());
+        let clock = tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()));
         let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
         let mut running = JoinSet::new();
         let halt = self.halt.clone();
@@ -90,6 +93,7 @@ impl Workers {
         let Serve { drain: patience, limits, .. } = &self.options;
         drain(&mut running, &self.halt, *patience, limits.grace.get(), kill).await;
         sweeper.abort();
+        clock.abort();
         housekeeper.abort();
         Ok(())
     }
@@ -173,6 +177,30 @@ async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
         // It comes again when its time of being hidden is over, and does nothing then.
         tracing::warn!(%error, "a message could not be put away");
     }
+}
+
+/// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
+/// process may have put one, or the clock been set.
+async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
+    let mut is_new = true;
+    loop {
+        if let Err(error) = strike(&dispatcher, &mut is_new).await {
+            tracing::warn!(%error, "cannot look for what schedules have due");
+        }
+        let next = schedules.next_due().await.ok().flatten();
+        let now = SystemClock.now();
+        let latest = now + SWEEP;
+        // What is due still could not be done: it is not tried again without a pause.
+        SystemClock.sleep_until(next.filter(|next| *next > now).unwrap_or(latest).min(latest)).await;
+    }
+}
+
+async fn strike(dispatcher: &Dispatcher, is_new: &mut bool) -> Result<(), StoreError> {
+    dispatcher.strike(TimeDelta::zero()).await?;
+    if std::mem::take(is_new) {
+        dispatcher.strike_at_start().await?;
+    }
+    Ok(())
 }
 
 async fn sweep(dispatcher: Dispatcher) {

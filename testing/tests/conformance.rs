@@ -20,6 +20,7 @@ mod memory {
         Adapters {
             jobs: memory.clone(),
             runs: memory.clone(),
+            schedules: memory.clone(),
             state: memory.clone(),
             queue: memory.clone(),
             consumer: memory.clone(),
@@ -58,6 +59,7 @@ mod sqlite {
         Adapters {
             jobs: database.clone(),
             runs: database.clone(),
+            schedules: database.clone(),
             state: database.clone(),
             queue: database.clone(),
             consumer: database,

@@ -19,19 +19,19 @@ use crate::attribute::{Item, item, json as to_json, text, whole};
 use crate::store::text_of;
 
 /// How many partitions the index on what is due is spread over.
-pub(super) const DUE_SHARDS: u8 = 8;
+pub(crate) const DUE_SHARDS: u8 = 8;
 /// Largest pinned spec, in bytes of JSON, that stands in the record itself.
 pub(super) const MAX_EMBEDDED: usize = 1024;
 /// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
 pub(super) const SPEC: &str = "spec";
 /// The attributes of the index on what is due.
-pub(super) const DUE_SHARD: &str = "due_shard";
-pub(super) const DUE_AT: &str = "due_at";
+pub(crate) const DUE_SHARD: &str = "due_shard";
+pub(crate) const DUE_AT: &str = "due_at";
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 26] = [
+pub(super) const OPTIONAL: [&str; 27] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -54,6 +54,7 @@ pub(super) const OPTIONAL: [&str; 26] = [
     "result",
     "result_at",
     "retry",
+    "scheduled",
     "ts_attempt",
     "ts_end",
     "ts_start",
@@ -180,10 +181,12 @@ fn value_size(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, SubsecRound};
+    use pumice_core::clock::Missed;
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
-    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, WorkPlace, Worker};
+    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
+    use pumice_core::spec::CatchUp;
 
     use super::super::large::MAX_INLINE;
     use super::*;
@@ -243,6 +246,9 @@ mod tests {
             depth: 1,
             foreach_index: Some(2),
         };
+        let missed = Some(Missed { kind: CatchUp::Last, from: at, to: at, count: 2 });
+        let zone = "Europe/Berlin".parse().unwrap();
+        let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
         Run {
             key: run().key,
@@ -266,6 +272,7 @@ mod tests {
             ts_end: Some(at),
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
+            scheduled: Some(scheduled),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),

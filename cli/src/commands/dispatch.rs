@@ -277,11 +277,11 @@ fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<D
         check_key(key).map_err(|error| Failure::Wrong(format!("--key: {error}")))?;
     }
     let request = |job: &JobId| DispatchRequest {
-        job_id: job.clone(),
         parameters: parameters.clone(),
         globals: globals.clone(),
         when,
         idempotency_key: options.key.clone(),
+        ..DispatchRequest::new(job.clone())
     };
     Ok(options.jobs.iter().map(request).collect())
 }

@@ -3,7 +3,7 @@
 //! croner knows crontabs; what it is asked is free of zones, as a day with 24 hours has every time once. Which instant a
 //! local time is, is decided here.
 
-use chrono::{DateTime, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::Timestamp;
@@ -34,6 +34,8 @@ pub struct Slot {
     pub local: NaiveDateTime,
     /// What a change of clock has to do with it, if anything.
     pub change: Option<ClockChange>,
+    /// The day that it was on before calendars shifted it.
+    pub moved_from: Option<NaiveDate>,
 }
 
 /// What a change of clock has to do with a slot.
@@ -48,6 +50,12 @@ pub enum ClockChange {
 }
 
 impl Cron {
+    /// Whether it names no time, but the start of the service (crontab(5), @reboot).
+    #[must_use]
+    pub fn is_reboot(&self) -> bool {
+        self.pattern.is_none()
+    }
+
     /// A crontab as a spec has it.
     #[must_use]
     pub fn new(crontab: &Crontab) -> Self {
@@ -146,14 +154,14 @@ fn offset(at: Timestamp, zone: Tz) -> i32 {
 }
 
 /// A time of day as a slot.
-fn time_of_day(local: NaiveDateTime, zone: Tz) -> Option<Slot> {
+pub(super) fn time_of_day(local: NaiveDateTime, zone: Tz) -> Option<Slot> {
     use chrono::LocalResult::{Ambiguous, None as Skipped, Single};
     let (at, change) = match zone.from_local_datetime(&local) {
         Single(at) => (at.to_utc(), None),
         Ambiguous(one, other) => (one.min(other).to_utc(), Some(ClockChange::First)),
         Skipped => (first_after_gap(local, zone)?, Some(ClockChange::Skipped(1))),
     };
-    Some(Slot { at, local, change })
+    Some(Slot { at, local, change, moved_from: None })
 }
 
 /// A slot that counts hours.
@@ -164,7 +172,7 @@ fn hour(at: Timestamp, local: NaiveDateTime, zone: Tz) -> Slot {
         }
         _ => None,
     };
-    Slot { at, local, change }
+    Slot { at, local, change, moved_from: None }
 }
 
 /// The first instant whose local time is after one that is skipped.

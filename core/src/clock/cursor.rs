@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cron::Slot;
 use super::entry::Entry;
 use crate::Timestamp;
+use crate::spec::CatchUp;
 
 /// How late a start may be and still be on time: the sweeper looks each minute.
 pub const IN_TIME: TimeDelta = TimeDelta::seconds(90);
@@ -16,19 +17,8 @@ pub const IN_TIME: TimeDelta = TimeDelta::seconds(90);
 pub const WINDOW: TimeDelta = TimeDelta::hours(1);
 /// The most slots that are made up for at once, unless an entry says so.
 pub const MAX_MISSED: u32 = 20;
-
-/// What becomes of slots that were missed, as nothing looked at the clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CatchUp {
-    /// They are passed over.
-    None,
-    /// The last one is made up for.
-    #[default]
-    Last,
-    /// All are made up for.
-    All,
-}
+/// How far slots that were missed are counted.
+pub const MAX_COUNTED: u32 = 1_000;
 
 /// How an entry makes up for what it missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,22 +32,28 @@ pub struct Missing {
 }
 
 /// Whether an entry starts anything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum State {
     /// It does.
+    #[default]
     Active,
     /// It was paused.
     Paused {
         /// Until when; until it is resumed where `None`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// Who did.
+        /// Who paused it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         by: String,
         /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         why: String,
     },
     /// It missed more than it may make up for: an operator must resume it.
     Halted,
+    /// Its job is not enabled.
+    Disabled,
 }
 
 /// How far an entry has come.
@@ -65,12 +61,62 @@ pub enum State {
 pub struct Cursor {
     /// What decides when it is due, as a digest: with another one it begins anew.
     pub fingerprint: String,
+    /// When the entry was first seen as it is.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub since: Timestamp,
     /// The last slot that was started or passed over.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub last: Option<Timestamp>,
     /// The next slot, as far as there is one.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub next: Option<Timestamp>,
     /// Whether it starts anything.
+    #[serde(default, flatten)]
     pub state: State,
+    /// How many starts were made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub started: u32,
+    /// Runs that were made ahead of their time, which is still to come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Ahead>,
+    /// Why nothing could be started at the last slot, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A run that was made ahead of its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// When it is to start.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub at: Timestamp,
+    /// Its idempotency key.
+    pub key: String,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Slots that nothing was started for in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// What becomes of them.
+    pub kind: CatchUp,
+    /// The first.
+    pub from: Timestamp,
+    /// The last.
+    pub to: Timestamp,
+    /// How many, as far as they were counted: [`MAX_COUNTED`] at most.
+    pub count: u32,
 }
 
 /// What is due.
@@ -78,21 +124,26 @@ pub struct Cursor {
 pub struct Due {
     /// The slots to start, in order.
     pub start: Vec<Slot>,
-    /// How many others were passed over, as far as they were counted: [`MAX_COUNTED`] at most.
-    pub passed_over: u32,
+    /// Those that were missed, made up for or not.
+    pub missed: Option<Missed>,
     /// The cursor when that is done.
     pub cursor: Cursor,
 }
-
-/// How far slots that were missed are counted.
-pub const MAX_COUNTED: u32 = 1_000;
 
 impl Cursor {
     /// The cursor of an entry that is seen for the first time: nothing before that is due.
     #[must_use]
     pub fn new(entry: &Entry, fingerprint: String, now: Timestamp) -> Self {
         let next = entry.next(now).map(|slot| slot.at);
-        Self { fingerprint, last: None, next, state: State::Active }
+        let (state, started, ahead) = (State::Active, 0, Vec::new());
+        Self { fingerprint, since: now, last: None, next, state, started, ahead, trouble: None }
+    }
+
+    /// The cursor of an entry that cannot be used, and never could.
+    #[must_use]
+    pub fn unusable(now: Timestamp) -> Self {
+        let (fingerprint, state, ahead) = (String::new(), State::Active, Vec::new());
+        Self { fingerprint, since: now, last: None, next: None, state, started: 0, ahead, trouble: None }
     }
 
     /// The cursor of an entry as its spec has it now: itself where nothing changed that decides when it is due; else it
@@ -104,7 +155,8 @@ impl Cursor {
         }
         let from = self.last.map_or(now, |last| last.max(now));
         let next = entry.next(from).map(|slot| slot.at);
-        Self { fingerprint: fingerprint.to_owned(), next, ..self.clone() }
+        let (fingerprint, ahead) = (fingerprint.to_owned(), Vec::new());
+        Self { fingerprint, since: now, next, started: 0, ahead, trouble: None, ..self.clone() }
     }
 
     /// Starts nothing until it is resumed, or until a time.
@@ -116,62 +168,58 @@ impl Cursor {
     /// Goes on with the next slot in the future; with `catch_up` as if nothing had looked at the clock meanwhile.
     #[must_use]
     pub fn resumed(&self, entry: &Entry, catch_up: bool, now: Timestamp) -> Self {
-        let state = State::Active;
         if catch_up {
-            return Self { state, ..self.clone() };
+            return Self { state: State::Active, ..self.clone() };
         }
-        self.beginning(entry, now, state)
+        self.beginning(entry, now)
     }
 
-    /// The same, with its next slot after an instant; it never goes back.
-    fn beginning(&self, entry: &Entry, after: Timestamp, state: State) -> Self {
+    /// The same where its pause is over: it goes on with what comes after that.
+    #[must_use]
+    pub fn awake(&self, entry: &Entry, now: Timestamp) -> Self {
+        match self.state {
+            State::Paused { until: Some(until), .. } if until <= now => self.beginning(entry, until),
+            _ => self.clone(),
+        }
+    }
+
+    /// Active, with its next slot after an instant; it never goes back.
+    #[must_use]
+    pub fn beginning(&self, entry: &Entry, after: Timestamp) -> Self {
         let after = self.last.map_or(after, |last| last.max(after));
         let next = entry.next(after).map(|slot| slot.at);
         let next = match (self.next, next) {
             (Some(known), Some(next)) => Some(next.max(known)),
             (_, next) => next,
         };
-        Self { next, state, ..self.clone() }
+        Self { next, state: State::Active, ..self.clone() }
+    }
+
+    /// When somebody must look at it again; `None` when nothing comes of that.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Active => self.next,
+            State::Paused { until, .. } => until.filter(|_| self.next.is_some()),
+            State::Halted | State::Disabled => None,
+        }
     }
 
     /// What is due at a time, and at the times up to `ahead` after it: a start is made before its time, and waits. `None`
-    /// when nothing is, and the cursor stays. With `enabled` false all slots are passed over.
+    /// when nothing is, and the cursor stays.
     ///
     /// A slot of the last [`IN_TIME`] is in time, and is started whatever the entry says of missed ones. Of those before,
     /// the entry says which are made up for.
     #[must_use]
-    pub fn due(
-        &self,
-        entry: &Entry,
-        missing: Missing,
-        enabled: bool,
-        now: Timestamp,
-        ahead: TimeDelta,
-    ) -> Option<Due> {
-        let active = match &self.state {
-            State::Active => self.clone(),
-            State::Paused { until: Some(until), .. } if *until <= now => {
-                self.beginning(entry, *until, State::Active)
-            }
-            State::Paused { .. } | State::Halted => return None,
-        };
-        let until = now + ahead;
-        let first = active.next.filter(|next| *next <= until)?;
-        let last = entry.last(first, until).map_or(first, |slot| slot.at);
-        let moved = |state: State| Cursor {
-            last: Some(last),
-            next: entry.next(last).map(|slot| slot.at),
-            state,
-            ..active.clone()
-        };
-        let passed = |started: usize| {
-            let all = count(entry, first, last);
-            all.saturating_sub(u32::try_from(started).unwrap_or(u32::MAX))
-        };
-        if !enabled {
-            return Some(Due { start: Vec::new(), passed_over: passed(0), cursor: moved(State::Active) });
+    pub fn due(&self, entry: &Entry, missing: Missing, now: Timestamp, ahead: TimeDelta) -> Option<Due> {
+        if self.state != State::Active {
+            return None;
         }
+        let until = now + ahead;
+        let first = self.next.filter(|next| *next <= until)?;
+        let last = entry.last(first, until).map_or(first, |slot| slot.at);
         let late = now - IN_TIME;
+        let missed = missed(entry, missing.catch_up, first, late.min(last + TimeDelta::microseconds(1)));
         let in_time: Vec<Slot> = from(entry, first.max(late), last).collect();
         let made_up_for = first.max(now - missing.window.unwrap_or_else(|| period(entry, last).min(WINDOW)));
         let start = match missing.catch_up {
@@ -179,27 +227,35 @@ impl Cursor {
             CatchUp::None | CatchUp::Last => in_time,
             CatchUp::All => {
                 let max = missing.max.unwrap_or(MAX_MISSED) as usize;
-                let missed = from(entry, made_up_for, last).take_while(|slot| slot.at < late);
-                let missed: Vec<Slot> = missed.take(max + 1).collect();
-                if missed.len() > max {
-                    let cursor = Cursor { state: State::Halted, ..active };
-                    return Some(Due { start: Vec::new(), passed_over: 0, cursor });
+                let late = from(entry, made_up_for, last).take_while(|slot| slot.at < late);
+                let late: Vec<Slot> = late.take(max + 1).collect();
+                if late.len() > max {
+                    let cursor = Self { state: State::Halted, ..self.clone() };
+                    return Some(Due { start: Vec::new(), missed, cursor });
                 }
-                missed.into_iter().chain(in_time).collect()
+                late.into_iter().chain(in_time).collect()
             }
         };
-        Some(Due { passed_over: passed(start.len()), start, cursor: moved(State::Active) })
+        let next = entry.next(last).map(|slot| slot.at);
+        let cursor = Self { last: Some(last), next, ..self.clone() };
+        Some(Due { start, missed, cursor })
     }
+}
+
+/// The slots from the first that is due to the last that is too late to be in time.
+fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Option<Missed> {
+    if first >= late {
+        return None;
+    }
+    let to = entry.last(first, late - TimeDelta::microseconds(1))?.at;
+    let count = from(entry, first, to).take(MAX_COUNTED as usize).count();
+    Some(Missed { kind, from: first, to, count: u32::try_from(count).unwrap_or(MAX_COUNTED) })
 }
 
 /// The slots from one instant to another, both included.
 fn from(entry: &Entry, first: Timestamp, last: Timestamp) -> impl Iterator<Item = Slot> + '_ {
-    entry.slots(first - TimeDelta::seconds(1)).take_while(move |slot| slot.at <= last)
-}
-
-/// How many slots there are from one instant to another, as far as they are counted.
-fn count(entry: &Entry, first: Timestamp, last: Timestamp) -> u32 {
-    from(entry, first, last).take(MAX_COUNTED as usize).count().try_into().unwrap_or(MAX_COUNTED)
+    let slots = entry.slots(first - TimeDelta::seconds(1)).skip_while(move |slot| slot.at < first);
+    slots.take_while(move |slot| slot.at <= last)
 }
 
 /// The time from a slot to the next.

@@ -1,10 +1,45 @@
 //! One entry of a schedule: when it is due, and within which time it holds.
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
-use super::cron::{Cron, Slot};
+use super::cron::{Cron, Slot, time_of_day};
 use crate::Timestamp;
+use crate::spec::{Calendar, Shift};
+
+/// How far ahead a day is looked for that the calendars leave: what leaves none within ten years has no slot.
+const HORIZON: Days = Days::new(3_660);
+/// How far a slot is shifted, at most.
+const MAX_SHIFT: u64 = 31;
+
+/// The calendars that an entry keeps to.
+#[derive(Clone, Debug, Default)]
+pub struct Calendars {
+    /// On none of whose days it is due.
+    pub skip: Vec<Calendar>,
+    /// On whose days alone it is due, where there are any.
+    pub only: Vec<Calendar>,
+    /// Where a slot goes that they leave out.
+    pub shift: Option<Shift>,
+}
+
+impl Calendars {
+    /// Whether they leave a day.
+    #[must_use]
+    pub fn leave(&self, day: NaiveDate) -> bool {
+        let is_in = |calendars: &[Calendar]| calendars.iter().any(|calendar| calendar.has(day));
+        !is_in(&self.skip) && (self.only.is_empty() || is_in(&self.only))
+    }
+
+    /// The nearest day that they leave, in the direction in which slots are shifted.
+    fn nearest(&self, day: NaiveDate, shift: Shift) -> Option<NaiveDate> {
+        let moved = |by: u64| match shift {
+            Shift::Next => day.checked_add_days(Days::new(by)),
+            Shift::Previous => day.checked_sub_days(Days::new(by)),
+        };
+        (1..=MAX_SHIFT).filter_map(moved).find(|day| self.leave(*day))
+    }
+}
 
 /// What makes an entry due.
 #[derive(Clone, Debug)]
@@ -33,6 +68,8 @@ pub struct Entry {
     pub from: Option<Timestamp>,
     /// Until when it holds, that instant included.
     pub to: Option<Timestamp>,
+    /// The calendars that it keeps to; `None` where there are none.
+    pub calendars: Option<Calendars>,
 }
 
 impl Entry {
@@ -42,16 +79,16 @@ impl Entry {
         let before = |from: Timestamp| from.checked_sub_signed(TimeDelta::seconds(1)).unwrap_or(from);
         match (self.from, self.to) {
             (Some(from), Some(to)) if from > to => {
-                let slot = self.due_after(after)?;
+                let slot = self.fitting_after(after)?;
                 if slot.at <= to || slot.at >= from {
                     Some(slot)
                 } else {
-                    self.due_after(after.max(before(from)))
+                    self.fitting_after(after.max(before(from)))
                 }
             }
             (from, to) => {
                 let begin = from.map_or(after, |from| after.max(before(from)));
-                self.due_after(begin).filter(|slot| to.is_none_or(|to| slot.at <= to))
+                self.fitting_after(begin).filter(|slot| to.is_none_or(|to| slot.at <= to))
             }
         }
     }
@@ -82,6 +119,41 @@ impl Entry {
         Some(found)
     }
 
+    /// The first slot after an instant that the calendars leave, or that is shifted there.
+    fn fitting_after(&self, after: Timestamp) -> Option<Slot> {
+        let Some(calendars) = &self.calendars else { return self.due_after(after) };
+        let horizon = after.naive_utc().date().checked_add_days(HORIZON)?;
+        // What stands before may be shifted to after it.
+        let reach =
+            TimeDelta::days(if calendars.shift == Some(Shift::Next) { MAX_SHIFT as i64 + 2 } else { 0 });
+        let mut at = after.checked_sub_signed(reach)?;
+        loop {
+            let slot = self.due_after(at).filter(|slot| slot.local.date() <= horizon)?;
+            at = slot.at;
+            let day = slot.local.date();
+            let fitting = match calendars.shift {
+                _ if calendars.leave(day) => Some(slot),
+                Some(shift) => calendars.nearest(day, shift).and_then(|to| self.moved(slot, to)),
+                None => {
+                    // Not one by one: a crontab may name each minute of the day.
+                    let midnight = day.succ_opt()?.and_time(NaiveTime::MIN);
+                    at = time_of_day(midnight, self.zone)?.at.max(at + TimeDelta::seconds(1))
+                        - TimeDelta::seconds(1);
+                    None
+                }
+            };
+            if let Some(slot) = fitting.filter(|slot| slot.at > after) {
+                return Some(slot);
+            }
+        }
+    }
+
+    /// A slot on another day, at the same time of it.
+    fn moved(&self, slot: Slot, day: NaiveDate) -> Option<Slot> {
+        let moved = time_of_day(day.and_time(slot.local.time()), self.zone)?;
+        Some(Slot { moved_from: Some(slot.local.date()), ..moved })
+    }
+
     fn due_after(&self, after: Timestamp) -> Option<Slot> {
         match &self.when {
             When::Cron(cron) => cron.next(after, self.zone),
@@ -101,6 +173,6 @@ impl Entry {
 
     fn plain(&self, at: Timestamp) -> Slot {
         let local: NaiveDateTime = at.with_timezone(&self.zone).naive_local();
-        Slot { at, local, change: None }
+        Slot { at, local, change: None, moved_from: None }
     }
 }

@@ -46,6 +46,8 @@ const MAX_ASKED_BYTES: usize = 512;
 pub(super) fn keyed(request: &DispatchRequest) -> Option<Keyed> {
     let key = request.idempotency_key.clone()?;
     let when = match request.when {
+        // The key says when, whichever clock it was that struck.
+        _ if request.scheduled.is_some() => json!("now"),
         When::Now => json!("now"),
         When::After(delay) => json!(delay),
         When::At(at) => json!(crate::message::iso(at)),

@@ -66,6 +66,7 @@ impl<'a> Place<'a> {
         run.warn(&warnings, engine.now());
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
+        run.scheduled = parent.scheduled.clone();
         run.foreach_index = planned.foreach_index;
         // One that is to go on in another invocation finds the files there.
         let keep = run.overlap != Overlap::Allow || self.is_deep(&run);

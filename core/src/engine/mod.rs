@@ -21,6 +21,7 @@ mod rendering;
 mod same;
 mod scene;
 mod steps;
+mod strike;
 mod sweep;
 mod told;
 mod trouble;
@@ -32,6 +33,7 @@ pub use apply::ApplyError;
 pub use dispatch::{Accepted, Dispatcher, no_such_job};
 pub use halt::Halt;
 pub use handle::Handled;
+pub use strike::Struck;
 
 use crate::Timestamp;
 use crate::duration::Span;

@@ -43,6 +43,7 @@ impl Dispatcher {
             ts_dispatch: run.ts_dispatch.trunc_subsecs(0),
             start,
             lava,
+            scheduled: run.scheduled.clone(),
             zone,
         };
         Ok((scene, secret))

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::Timestamp;
 use crate::ids::{JobId, RunId};
+use crate::run::Scheduled;
 
 /// What the engine itself tells templates under `globals.lava` (lava guide, Globals Owned by Lava).
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Scene {
     pub start: Timestamp,
     /// The engine's own globals.
     pub lava: LavaGlobals,
+    /// The slot that the run was started for, when a schedule started it.
+    pub scheduled: Option<Scheduled>,
     /// The zone of `start`: the job's, else the worker's.
     pub zone: Zone,
 }
@@ -67,6 +70,30 @@ impl Scene {
         let given = self.job.get("globals").and_then(Value::as_object);
         let given = given.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone().into()));
         TemplateValue::map(given.chain([("lava".to_owned(), TemplateValue::map(own))]))
+    }
+
+    /// The slot of a schedule; empty for a run that none started.
+    fn schedule(&self) -> TemplateValue {
+        let Some(scheduled) = &self.scheduled else { return TemplateValue::map([]) };
+        let or_none = |value: Option<TemplateValue>| value.unwrap_or_else(|| Value::Null.into());
+        let missed = scheduled.missed.as_ref().map(|missed| {
+            TemplateValue::map([
+                ("kind".to_owned(), serde_json::to_value(missed.kind).unwrap_or_default().into()),
+                ("from".to_owned(), TemplateValue::utc(missed.from)),
+                ("to".to_owned(), TemplateValue::utc(missed.to)),
+                ("count".to_owned(), Value::from(missed.count).into()),
+            ])
+        });
+        TemplateValue::map([
+            ("entry".to_owned(), Value::from(scheduled.entry).into()),
+            ("slot".to_owned(), TemplateValue::utc(scheduled.slot)),
+            (
+                "local".to_owned(),
+                TemplateValue::offset(scheduled.slot.with_timezone(&scheduled.zone.0).fixed_offset()),
+            ),
+            ("previous".to_owned(), or_none(scheduled.previous.map(TemplateValue::utc))),
+            ("missed".to_owned(), or_none(missed)),
+        ])
     }
 
     /// What a job has that its spec does not give (lava's `get_job_spec`).
@@ -111,6 +138,7 @@ impl Scene {
         context.insert("job", TemplateValue::map(job));
         context.insert("globals", globals);
         context.insert("realm", Value::Object(Map::clone(&self.realm)).into());
+        context.insert("schedule", self.schedule());
         context.insert("state", state);
         context.insert("start", start);
         context.insert("ustart", ustart);

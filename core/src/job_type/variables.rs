@@ -9,7 +9,9 @@ use crate::spec::{JobFields, JobSpec};
 use crate::text::quoted;
 
 /// What every template sees.
-const ROOTS: [&str; 6] = ["globals", "job", "realm", "state", "start", "ustart"];
+const ROOTS: [&str; 7] = ["globals", "job", "realm", "schedule", "state", "start", "ustart"];
+/// What templates see of the slot that a schedule started the run for.
+const OF_SCHEDULE: [&str; 5] = ["entry", "local", "missed", "previous", "slot"];
 /// What templates see of the job besides its document.
 const OF_JOB: [&str; 7] = ["globals", "realm", "run_id", "state", "ts_dispatch", "ts_start", "ts_ustart"];
 /// The engine's own globals.
@@ -103,6 +105,9 @@ fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Op
             };
             (!known().any(|known| known == member)).then(|| warning(&whole(), hint()))?
         }
+        "schedule" => {
+            (!OF_SCHEDULE.contains(&member)).then(|| warning(&whole(), did_you_mean(member, OF_SCHEDULE)))?
+        }
         "globals" if member == "lava" => {
             let own = used.members.get(1)?;
             (!OF_LAVA.contains(&own.as_str())).then(|| warning(&whole(), did_you_mean(own, OF_LAVA)))?
@@ -151,7 +156,7 @@ mod tests {
     fn variables_that_nothing_gives_are_told() {
         for (text, wanted) in [
             ("{{ globls.region }}", "payload[0]: unknown variable \"globls\" (did you mean \"globals\"?)"),
-            ("{{ nowhere }}", "(known: globals, job, realm, state, start, ustart, vars, utils)"),
+            ("{{ nowhere }}", "(known: globals, job, realm, schedule, state, start, ustart, vars, utils)"),
             ("{{ result.error }}", "\"result\""),
             ("{{ job.jobid }}", "\"job.jobid\" (did you mean \"job_id\"?)"),
             ("{{ state['etl/lst'] }}", "(did you mean \"etl/last\"?)"),

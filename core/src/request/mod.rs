@@ -14,8 +14,9 @@ use crate::document::{bytes_without_mark, parse_json, text_of};
 use crate::duration::Span;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, SpecError};
+use crate::run::Scheduled;
 use crate::schema;
-use crate::spec::is_reserved_global;
+use crate::spec::{Overlap, is_reserved_global};
 use crate::text::quoted;
 
 /// Longest delay that a queue holds a message for (SQS, DelaySeconds: 900 s).
@@ -50,13 +51,39 @@ pub struct DispatchRequest {
     pub when: When,
     /// Requests of one job with one key make one run.
     pub idempotency_key: Option<String>,
+    /// The slot of a schedule that it is for.
+    pub scheduled: Option<Box<Scheduled>>,
+    /// What happens when the job is already running, over the job's own.
+    pub overlap: Option<Overlap>,
+}
+
+/// The idempotency key of a start by the clock: it follows from the time that the start is for, and from what is given to
+/// the run, so that a schedule which is delivered twice runs once, and two that start one job at one time with different
+/// things make two runs. `name` is one of the caller's for telling apart two that give the same.
+#[must_use]
+pub fn schedule_key(
+    slot: Timestamp,
+    name: Option<&Value>,
+    parameters: Option<&Value>,
+    globals: Option<&Value>,
+) -> String {
+    let when = slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let mut told = serde_json::json!([name, parameters, globals]);
+    if told == serde_json::json!([null, null, null]) {
+        return format!("schedule:{when}");
+    }
+    told.sort_all_objects();
+    let uuid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, told.to_string().as_bytes());
+    format!("schedule:{when}:{}", &uuid.simple().to_string()[..12])
 }
 
 impl DispatchRequest {
     /// A request for a job, now, with nothing else.
     #[must_use]
     pub fn new(job_id: JobId) -> Self {
-        Self { job_id, parameters: Map::new(), globals: Map::new(), when: When::Now, idempotency_key: None }
+        let (parameters, globals) = (Map::new(), Map::new());
+        let (when, idempotency_key, scheduled, overlap) = (When::Now, None, None, None);
+        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap }
     }
 
     /// Checks a delay against [`MAX_DELAY`].
@@ -204,6 +231,8 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
         globals,
         when,
         idempotency_key: fields.idempotency_key,
+        scheduled: None,
+        overlap: None,
     })
 }
 

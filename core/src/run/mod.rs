@@ -20,6 +20,8 @@ pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, W
 pub use look::{Drop, EARLY, Look, MAX_CRASHES, calls_next, look, too_late};
 pub use reason::Why;
 pub(crate) use reason::failed_result;
-pub use record::{Duties, Keyed, Lease, Lineage, NEVER, NewRun, RetryRule, Run, WorkPlace, Worker};
+pub use record::{
+    Duties, Keyed, Lease, Lineage, NEVER, NewRun, RetryRule, Run, Scheduled, WorkPlace, Worker,
+};
 pub use status::{Status, UnknownStatus};
 pub use wake::first_wake;

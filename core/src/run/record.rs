@@ -8,10 +8,11 @@ use super::apart::Apart;
 use super::event::RunLog;
 use super::{Status, WAKE_GRACE};
 use crate::Timestamp;
+use crate::clock::Missed;
 use crate::duration::Span;
 use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
-use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
+use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec, Timezone};
 
 /// Who is running something: one invocation of a worker, or one process. A new name each time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +80,28 @@ pub struct Lineage {
     /// The place in a foreach of the nearest run above that has one, from 0: lava hands it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
+}
+
+/// The slot of a schedule that a run was started for: what its templates see as `schedule`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// The place of its entry in the schedule, from 0.
+    pub entry: u32,
+    /// The slot, whenever the run starts.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub slot: Timestamp,
+    /// The zone of the entry.
+    pub zone: Timezone,
+    /// The slot before.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub previous: Option<Timestamp>,
+    /// Slots that were missed before, as nothing was there to start them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
 }
 
 /// The idempotency key of a run, and the request that brought it: one key stands for one request.
@@ -210,6 +233,9 @@ pub struct Run {
     /// Where it comes from, when a job started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,
+    /// The slot that it was started for, when a schedule started it; a step has its parent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
     /// Its place in a foreach, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
@@ -313,6 +339,7 @@ impl Run {
             ts_end: None,
             dispatched_by: None,
             lineage: None,
+            scheduled: None,
             foreach_index: None,
             work: None,
             retry: RetryRule::default(),

@@ -10,7 +10,11 @@ mod stored;
 pub use action::{ActionSpec, Actions, ActionsWhen};
 pub use job::{Enabled, JobFields, JobSpec, Keep, Overlap, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use realm::{RealmFields, RealmSpec};
-pub use schedule::{Bound, Crontab, Schedule, ScheduleEntry, Timezone};
+pub use schedule::{
+    Bound, Calendar, CatchUp, Crontab, Days, OneOrMany, Schedule, ScheduleEntry, Shift, Starts, Timezone,
+    Weekdays,
+};
+pub(crate) use schedule::{MAX_ENTRIES, broken_rule, too_many};
 pub use settings::{Environment, Settings};
 
 /// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).

@@ -1,5 +1,6 @@
 //! A realm's definition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::action::{ActionSpec, Actions, read_list};
+use super::schedule::Calendar;
 use super::settings::Settings;
 use super::stored;
 use crate::ids::RealmName;
@@ -37,6 +39,9 @@ pub struct RealmFields {
     /// What is done after a job fails that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
+    /// Sets of days by name, for schedules to skip or to start on.
+    #[serde(default)]
+    pub calendars: Option<BTreeMap<String, Calendar>>,
     /// Settings, by lava's names.
     #[serde(default)]
     pub config: Option<Map<String, Value>>,
@@ -57,7 +62,7 @@ pub struct RealmSpec {
 
 /// Fields without which jobs run all the same. An invalid one of a stored document is left out. The
 /// key of encryption is none of these: outputs would be kept without it.
-const DISPENSABLE: [&str; 3] = ["config", "s3_payloads", "s3_temp"];
+const DISPENSABLE: [&str; 4] = ["calendars", "config", "s3_payloads", "s3_temp"];
 
 thread_local! {
     static SCHEMA: Value = schema::schema_of::<RealmFields>();

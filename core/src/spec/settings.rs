@@ -1,11 +1,12 @@
 //! A realm's settings, by lava's names.
 
 use serde::Deserialize as _;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
 use super::job::RenderAt;
+use super::schedule::{BadTimezone, Timezone};
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::WorkerName;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub dag_max_workers: Option<usize>,
     /// `DAG_WORKERS`: how many jobs of a dag run at a time that does not say so itself; none: one for each processor.
     pub dag_workers: Option<usize>,
+    /// `DISPATCHER_ZONES`: the zones of lava's dispatchers by name, their `CRON_TZ`, for the schedules of their jobs; none.
+    pub dispatcher_zones: BTreeMap<String, Timezone>,
     /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
     pub dispatch_max_depth: u32,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
@@ -56,6 +59,8 @@ pub struct Settings {
     /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
     /// negative; -1,024.
     pub stderr_size: i64,
+    /// `TIMEZONE`: the zone of schedules of jobs that name none; none: their dispatcher's, else UTC.
+    pub timezone: Option<Timezone>,
 }
 
 impl Default for Settings {
@@ -66,6 +71,7 @@ impl Default for Settings {
             cw_namespace: "Lava".to_owned(),
             dag_max_workers: None,
             dag_workers: None,
+            dispatcher_zones: BTreeMap::new(),
             dispatch_max_depth: 32,
             event_ttl: Some(Span::from_days(30)),
             foreign_workers: Vec::new(),
@@ -78,16 +84,18 @@ impl Default for Settings {
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
+            timezone: None,
         }
     }
 }
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
     "DAG_MAX_WORKERS",
     "DAG_WORKERS",
+    "DISPATCHER_ZONES",
     "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
     "FOREACH_LIMIT",
@@ -100,6 +108,7 @@ const NAMES: [&str; 17] = [
     "STATE_MAX_TTL",
     "STATE_TTL",
     "STDERR_SIZE",
+    "TIMEZONE",
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
@@ -246,6 +255,7 @@ impl Settings {
             "CW_NAMESPACE" => self.cw_namespace = namespace(value)?,
             "DAG_MAX_WORKERS" => self.dag_max_workers = Some(count(value)?.as_usize()),
             "DAG_WORKERS" => self.dag_workers = Some(count(value)?.as_usize()),
+            "DISPATCHER_ZONES" => self.dispatcher_zones = zones(value)?,
             "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?.as_u32(),
             // What Python takes for false sets none (lava guide, Lava Worker Configuration).
             "EVENT_TTL" if value.is_null() || value == "" => self.event_ttl = None,
@@ -260,6 +270,7 @@ impl Settings {
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
             "STDERR_SIZE" => self.stderr_size = size(value)?,
+            "TIMEZONE" => self.timezone = Some(zone(value)?),
             _ => {}
         }
         Ok(())
@@ -289,6 +300,20 @@ fn render_at(value: &Value) -> Result<RenderAt, String> {
 
 fn count(value: &Value) -> Result<Count, String> {
     Count::read(value).map_err(|_| format!("expected a whole number above 0, got {}", show(value)))
+}
+
+fn zone(value: &Value) -> Result<Timezone, String> {
+    let name = value.as_str().ok_or_else(|| format!("expected an IANA time zone, got {}", show(value)))?;
+    name.parse().map_err(|error: BadTimezone| error.to_string())
+}
+
+/// Zones by name: an object, or its JSON where the environment gives it.
+fn zones(value: &Value) -> Result<BTreeMap<String, Timezone>, String> {
+    let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let Some(zones) = parsed.as_ref().unwrap_or(value).as_object() else {
+        return Err(format!("expected an object with a zone for each dispatcher, got {}", show(value)));
+    };
+    zones.iter().map(|(name, value)| Ok((name.clone(), zone(value)?))).collect()
 }
 
 /// A list of names, or a text that has them with commas between.
@@ -394,6 +419,9 @@ mod tests {
     fn bad_value_of_a_stored_realm_leaves_the_default() {
         for name in NAMES.into_iter().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
             for value in [json!(null), json!({}), json!([{}])] {
+                if name == "DISPATCHER_ZONES" && value == json!({}) {
+                    continue;
+                }
                 let (settings, problems) = read(json!({ name: value, "STATE_TTL": "1d" }));
                 let rest = Settings { state_ttl: Span::from_days(1), ..Settings::default() };
                 assert_eq!(settings, rest, "{name} {value}");

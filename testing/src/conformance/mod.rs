@@ -10,6 +10,7 @@ pub mod runs_found;
 pub mod runs_locks;
 pub mod schedules;
 pub mod state;
+pub mod timetables;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, Scheduler,
-    StateStore,
+    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, ScheduleStore,
+    Scheduler, StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -33,6 +34,8 @@ pub struct Adapters {
     pub jobs: Arc<dyn JobStore>,
     /// Records of runs.
     pub runs: Arc<dyn RunStore>,
+    /// How far schedules have come.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
     /// The sending end of the queues.
@@ -215,6 +218,11 @@ macro_rules! conformance_cases {
             state::an_item_is_read_as_it_was_put,
             state::an_item_is_put_over_another,
             state::an_expired_item_does_not_exist,
+            timetables::a_timetable_is_made_by_a_touch_and_read_as_it_was_put,
+            timetables::a_touch_keeps_how_far_it_has_come,
+            timetables::a_timetable_of_an_old_revision_is_a_conflict,
+            timetables::a_timetable_without_cursors_is_removed,
+            timetables::timetables_that_are_due_come_longest_due_first,
         }
     };
 }

@@ -3,6 +3,7 @@
 mod clock;
 mod queue;
 mod runs;
+mod timetables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::clock::Timetable;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
     Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue,
-    RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -23,6 +25,7 @@ use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 pub use clock::{ManualClock, SeededRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
+pub use timetables::TimetableTable;
 
 /// Every store and queue of a realm, in memory. Cheap to clone; clones share what they hold.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ struct Tables {
     queues: QueueTable,
     /// The runs that have a schedule.
     schedules: BTreeSet<RunKey>,
+    timetables: TimetableTable,
     state: BTreeMap<StateId, StateItem>,
     objects: BTreeMap<String, Vec<u8>>,
 }
@@ -52,6 +56,7 @@ impl Memory {
             runs: RunTable::default(),
             queues: QueueTable::default(),
             schedules: BTreeSet::new(),
+            timetables: TimetableTable::default(),
             state: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
@@ -156,6 +161,37 @@ impl StateStore for Memory {
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         self.tables().state.insert(item.state_id.clone(), item);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for Memory {
+    async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError> {
+        let tables = self.tables();
+        Ok(job_ids.iter().map(|id| tables.timetables.get(id).cloned()).collect())
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+        Ok(self.tables().timetables.due(until, limit))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.tables().timetables.next_due())
+    }
+
+    async fn all(&self) -> Result<Vec<Timetable>, StoreError> {
+        Ok(self.tables().timetables.all())
+    }
+
+    async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        let mut tables = self.tables();
+        Ok(timetables.into_iter().map(|timetable| tables.timetables.put(timetable)).collect())
+    }
+
+    async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        job_ids.iter().for_each(|id| tables.timetables.touch(id, at));
         Ok(())
     }
 }

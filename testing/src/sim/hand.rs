@@ -8,10 +8,12 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
+use pumice_core::clock::Timetable;
 use pumice_core::ids::{JobId, RunId, RunKey, StateId};
 use pumice_core::ports::{
     AtOnce, Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore, Outgoing, Ports,
-    Queue, Random, RunQuery, RunStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    Queue, Random, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError,
+    StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -90,6 +92,7 @@ impl Hand {
         Ports {
             jobs: hand.clone(),
             runs: hand.clone(),
+            schedules: hand.clone(),
             state: hand.clone(),
             queue: hand.clone(),
             scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
@@ -300,6 +303,47 @@ impl StateStore for Hand {
 
     async fn put(&self, _: StateItem) -> Result<(), StoreError> {
         self.read("put_state", &"", |_| ()).await
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for Hand {
+    async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError> {
+        let find = |world: &mut World| job_ids.iter().map(|id| world.timetables.get(id).cloned()).collect();
+        self.read("timetables", &job_ids.len(), find).await
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+        self.read("due timetables", &limit, |world| world.timetables.due(until, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("next due", &"", |world| world.timetables.next_due()).await
+    }
+
+    async fn all(&self) -> Result<Vec<Timetable>, StoreError> {
+        self.read("all timetables", &"", |world| world.timetables.all()).await
+    }
+
+    async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(timetables.len());
+        for timetable in timetables {
+            let job_id = timetable.job_id.clone();
+            let written =
+                self.call(Port::Commit, "put timetable", &job_id, |world| world.put_timetable(timetable));
+            outcomes.push(match written.await {
+                Answer::Good(outcome) => outcome,
+                Answer::Refused => Err(StoreError::new("throttled").into()),
+                Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
+                Answer::FalseConflict => Err(CommitError::Conflict),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        let touch = |world: &mut World| job_ids.iter().for_each(|id| world.timetables.touch(id, at));
+        self.call(Port::Commit, "touch", &job_ids.len(), touch).await.or_store_error()
     }
 }
 

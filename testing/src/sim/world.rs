@@ -7,9 +7,10 @@ use std::task::Waker;
 
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
+use pumice_core::clock::Timetable;
 use pumice_core::engine::Halt;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
-use pumice_core::ports::{Outgoing, StoredJob};
+use pumice_core::ports::{CommitError, Outgoing, StoredJob};
 use pumice_core::run::{Run, Worker};
 use pumice_core::spec::RealmSpec;
 
@@ -19,7 +20,7 @@ use super::lava::Lava;
 use super::mutants::Mutant;
 use super::process::Outage;
 use super::scenario::Letter;
-use crate::memory::{QueueTable, RunTable};
+use crate::memory::{QueueTable, RunTable, TimetableTable};
 use crate::prng::Prng;
 
 /// The moment at which every simulation begins.
@@ -133,6 +134,7 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<JobId, StoredJob>,
     pub(crate) runs: RunTable,
     pub(crate) queues: QueueTable,
+    pub(crate) timetables: TimetableTable,
     /// The runs that have a schedule, in a realm that makes schedules.
     pub(crate) schedules: Option<BTreeSet<RunKey>>,
     /// The sweeper is out until then.
@@ -189,6 +191,7 @@ impl World {
             jobs: BTreeMap::new(),
             runs: RunTable::default(),
             queues: QueueTable::default(),
+            timetables: TimetableTable::default(),
             schedules: None,
             sweeper_from: BEGIN,
             stale: BTreeMap::new(),
@@ -232,6 +235,11 @@ impl World {
         let Some(task) = self.tasks.get(&self.current) else { return self.now };
         let lost = if self.is(Mutant::SkipLeaseCheck) { task.lost_time } else { TimeDelta::zero() };
         self.now + task.skew - lost
+    }
+
+    /// Writes how far a schedule has come.
+    pub(crate) fn put_timetable(&mut self, timetable: Timetable) -> Result<(), CommitError> {
+        self.timetables.put(timetable)
     }
 
     /// Puts a message on the queue, with what may go wrong on the way.

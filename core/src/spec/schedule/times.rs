@@ -1,4 +1,4 @@
-//! Schedules: crontabs with a beginning and an end.
+//! What schedules are written with: zones, crontabs, times.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
+use crate::Timestamp;
 use crate::problem::did_you_mean;
 use crate::request::parse_instant;
 use crate::text::quoted;
@@ -170,21 +171,6 @@ macro_rules! text_type {
 text_type!(Timezone, "Timezone", "timezone", |zone| zone.0.name());
 text_type!(Crontab, "Crontab", "crontab", |crontab| &crontab.0);
 
-/// A crontab with the time in which it holds. With `from` after `to` it holds outside the two
-/// (lava guide, Lava Scheduling Objects).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScheduleEntry {
-    /// When the job is dispatched.
-    pub crontab: Crontab,
-    /// The time from which the entry holds: ISO 8601, or a text that dateutil reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Bound>,
-    /// The time until which the entry holds: ISO 8601, or a text that dateutil reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Bound>,
-}
-
 /// A time at which a schedule begins or ends to hold: ISO 8601, else what Python's dateutil reads, as `1 March 2019`
 /// (lava guide, Lava Scheduling Objects).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +191,13 @@ impl Bound {
         &self.0
     }
 
+    /// The instant, in `zone` where the text names none. `None` where dateutil no longer reads it.
+    #[must_use]
+    pub fn instant(&self, zone: Tz) -> Option<Timestamp> {
+        let iso = parse_instant(&self.0).ok().or_else(|| parse_instant(&dateutils(&self.0)?).ok())?;
+        Some(iso.in_zone(zone))
+    }
+
     /// Reads a text, or a number of eight digits, which a day of the basic form is in YAML.
     fn from_value(value: &Value) -> Result<Self, BadBound> {
         let text = match value {
@@ -215,16 +208,18 @@ impl Bound {
     }
 }
 
+/// A time that dateutil reads, in ISO 8601.
+fn dateutils(text: &str) -> Option<String> {
+    let mut context = Context::new(Zone::Named(Tz::UTC));
+    context.insert("text", pumice_template::Value::text(text));
+    Renderer::default().render("{{ utils.parsedate.parse(text).isoformat() }}", &context).ok()
+}
+
 impl FromStr for Bound {
     type Err = BadBound;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_dateutils = || {
-            let mut context = Context::new(Zone::Named(Tz::UTC));
-            context.insert("text", pumice_template::Value::text(text));
-            Renderer::default().render("{{ utils.parsedate.parse(text) }}", &context).is_ok()
-        };
-        if parse_instant(text).is_ok() || is_dateutils() {
+        if parse_instant(text).is_ok() || dateutils(text).is_some() {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadBound(text.to_owned()))
@@ -261,172 +256,5 @@ impl JsonSchema for Bound {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "integer"], "format": "schedule-time" })
-    }
-}
-
-/// A job's schedule: any number of entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule(pub Vec<ScheduleEntry>);
-
-impl Schedule {
-    /// Takes a crontab, an object, a list of both; null, an empty text and `--` mean none, as lava
-    /// users write them.
-    fn from_value(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Null => Ok(Self::default()),
-            Value::String(text) if text.is_empty() || text == "--" => Ok(Self::default()),
-            Value::Array(items) => items.iter().map(Self::entry).collect::<Result<_, _>>().map(Self),
-            one => Ok(Self(vec![Self::entry(one)?])),
-        }
-    }
-
-    fn entry(value: &Value) -> Result<ScheduleEntry, String> {
-        match value {
-            Value::String(text) => {
-                let crontab = text.parse().map_err(|error: BadCrontab| error.to_string())?;
-                Ok(ScheduleEntry { crontab, from: None, to: None })
-            }
-            object => ScheduleEntry::deserialize(object).map_err(|error| error.to_string()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Schedule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        Self::from_value(&value).map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Schedule {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Schedule".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let entry = generator.subschema_for::<ScheduleEntry>();
-        json_schema!({
-            "anyOf": [
-                { "type": "null" },
-                { "type": "string", "format": "schedule" },
-                entry,
-                { "type": "array", "items": { "anyOf": [{ "type": "string", "format": "crontab" }, entry] } }
-            ]
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn schedule(value: Value) -> Result<Schedule, String> {
-        Schedule::from_value(&value)
-    }
-
-    #[test]
-    fn takes_every_form_of_lava() {
-        assert_eq!(schedule(json!("--")).unwrap().0.len(), 0);
-        assert_eq!(schedule(json!(null)).unwrap().0.len(), 0);
-        assert_eq!(schedule(json!("0 12 * * Mon")).unwrap().0.len(), 1);
-        assert_eq!(
-            schedule(json!(["0 12 * * 1-5", {"crontab": "0 14 * * 0,6", "to": "2019-06-30T00:00:00Z"}]))
-                .unwrap()
-                .0
-                .len(),
-            2
-        );
-        assert_eq!(schedule(json!("@daily")).unwrap().0.len(), 1);
-    }
-
-    #[test]
-    fn refuses_what_is_no_crontab() {
-        assert!(schedule(json!("0 12 * *")).unwrap_err().contains("got 4"));
-        assert!(schedule(json!("99 12 * * *")).is_err());
-        assert!(schedule(json!({"cron": "0 12 * * *"})).is_err());
-    }
-
-    #[test]
-    fn crontab_is_crons() {
-        for text in [
-            "@reboot",
-            "@midnight",
-            "@annually",
-            "*,5 * * * *",
-            "5,* * * * *",
-            "*/15,7 * * * *",
-            "0 0 1,15 * *",
-            "0 12 * Jan-Mar,Jun Mon,Wed-Fri",
-            "0 12 * * 7",
-            "0 22-23/1,0-6 * * *",
-        ] {
-            let crontab: Crontab = text.parse().unwrap_or_else(|error| panic!("{error}"));
-            let pattern = crontab.pattern();
-            let is_read = |pattern: &String| pattern.parse::<croner::Cron>().is_ok();
-            assert!(pattern.as_ref().map_or(text == "@reboot", is_read), "{text}: {pattern:?}");
-        }
-        for (text, pattern) in [
-            ("*,5 * * * *", "* * * * *"),
-            ("5,* 3,* * * Mon", "5,0-59 3,0-23 * * Mon"),
-            ("*/15,7 * * * *", "*/15,7 * * * *"),
-            ("@Midnight", "@daily"),
-            ("@HOURLY", "@hourly"),
-        ] {
-            assert_eq!(text.parse::<Crontab>().unwrap().pattern().as_deref(), Some(pattern), "{text}");
-        }
-        for (text, wanted) in [
-            ("1,,2 * * * *", "the list \"1,,2\" has an empty item"),
-            (",1 * * * *", "has an empty item"),
-            ("1, * * * *", "has an empty item"),
-            ("* * * 1,,2 *", "has an empty item"),
-            (", * * * *", "has an empty item"),
-            ("*,60 * * * *", "is no crontab"),
-            ("* * * * Mon,Fry", "is no crontab"),
-            ("@midnigth", "did you mean \"@midnight\"?"),
-            ("@nonsense", "known: @annually"),
-            ("@", "known: @annually"),
-        ] {
-            let error = schedule(json!(text)).unwrap_err();
-            assert!(error.contains(wanted), "{text}: {error}");
-            let error = schedule(json!([{ "crontab": text }])).unwrap_err();
-            assert!(error.contains(wanted), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn bound_is_iso_8601_or_dateutils() {
-        let bounds = |value: Value| schedule(json!({ "crontab": "@daily", "from": value, "to": value }));
-        for value in [
-            json!("20190301"),
-            json!(20_190_301),
-            json!("2019-03-01"),
-            json!("20190301T120000Z"),
-            json!("1 March 2019"),
-            json!("Mar 1, 2019 10:00 +1100"),
-            json!("1/3/2019"),
-            json!("2019-03-01 10:00 PM"),
-        ] {
-            assert!(bounds(value.clone()).is_ok(), "{value}: {:?}", bounds(value.clone()));
-        }
-        for value in [
-            json!("soon"),
-            json!(""),
-            json!("31 February 2019"),
-            json!(2019),
-            json!(1.5),
-            json!(true),
-            json!("{{ start }}"),
-        ] {
-            let error = bounds(value.clone()).unwrap_err();
-            assert!(error.contains("is not a time"), "{value}: {error}");
-        }
-    }
-
-    #[test]
-    fn zones_are_known_by_name() {
-        assert!("Australia/Sydney".parse::<Timezone>().is_ok());
-        let error = "Australia/Sidney".parse::<Timezone>().unwrap_err().to_string();
-        assert!(error.contains("Australia/Sydney"), "{error}");
     }
 }

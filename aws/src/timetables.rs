@@ -1,0 +1,239 @@
+//! How far schedules have come, in the table of runs.
+//!
+//! A timetable is an item of its own. They stand together in a few partitions, so that all are found without a look at the
+//! runs; what is due is found by the index on what is due.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::{join_all, try_join_all};
+use pumice_core::Timestamp;
+use pumice_core::clock::{Cursor, Timetable};
+use pumice_core::ids::JobId;
+use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
+
+use crate::attribute::{Item, json, text, whole};
+use crate::failure::{store_error, write_error};
+use crate::runs::{DUE_AT, DUE_SHARD};
+use crate::store::{Store, text_of};
+
+/// How many partitions timetables are spread over; never to be changed.
+const SHARDS: u32 = 8;
+/// What the keys of the partitions begin with, and those of timetables within them.
+const PARTITION: &str = "schedules#";
+const PATH: &str = "schedule/";
+/// Most writes at the same time.
+const AT_ONCE: usize = 16;
+
+/// The partition of a job's timetable: the same on every machine.
+fn shard(job_id: &JobId) -> String {
+    // FNV-1a (Fowler, Noll, Vo).
+    let hash = job_id
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{PARTITION}{}", hash % SHARDS)
+}
+
+fn shards() -> impl Iterator<Item = String> {
+    (0..SHARDS).map(|shard| format!("{PARTITION}{shard}"))
+}
+
+fn key(job_id: &JobId) -> Item {
+    Item::from([
+        ("run_id".to_owned(), text(shard(job_id))),
+        ("path".to_owned(), text(format!("{PATH}{job_id}"))),
+    ])
+}
+
+fn micros(at: Timestamp) -> AttributeValue {
+    whole(at.timestamp_micros())
+}
+
+/// A timetable as an item; `None` when it cannot be written.
+fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
+    let cursors = serde_json::to_string(&timetable.cursors)
+        .map_err(|error| StoreError::new(format!("a schedule cannot be written: {error}")))?;
+    let mut item = key(&timetable.job_id);
+    item.insert("rev".to_owned(), whole(timetable.rev));
+    item.insert("cursors".to_owned(), text(cursors));
+    if let Some(due) = timetable.due_at {
+        item.insert(DUE_SHARD.to_owned(), text(shard(&timetable.job_id)));
+        item.insert(DUE_AT.to_owned(), micros(due));
+    }
+    if let Some(changed) = timetable.changed {
+        item.insert("changed".to_owned(), micros(changed));
+    }
+    Ok(item)
+}
+
+/// Reads an item; `None` for one of another kind. Cursors that cannot be read begin anew, and start nothing that is past:
+/// they must not be in the way of others.
+fn timetable_of(item: &Item) -> Option<Timetable> {
+    let job_id = JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()?;
+    let number = |name: &str| json(item.get(name)?.clone()).as_i64();
+    let instant = |name: &str| number(name).and_then(Timestamp::from_timestamp_micros);
+    let cursors: Vec<Cursor> = serde_json::from_str(text_of(item, "cursors").unwrap_or("[]")).unwrap_or_else(|error| {
+        tracing::error!(%job_id, %error, "how far the schedule of a job has come cannot be read: it begins anew");
+        Vec::new()
+    });
+    let rev = number("rev")?.cast_unsigned();
+    Some(Timetable { job_id, rev, due_at: instant(DUE_AT), changed: instant("changed"), cursors })
+}
+
+impl Store {
+    /// All items that a query of one partition, or of one part of the index, gives.
+    async fn timetables_of(
+        &self,
+        shard: String,
+        until: Option<(Timestamp, usize)>,
+    ) -> Result<Vec<Timetable>, StoreError> {
+        let table = self.names.runs();
+        let request =
+            self.client.query().table_name(&table).expression_attribute_values(":shard", text(shard));
+        let (request, limit) = match until {
+            None => (request.key_condition_expression("run_id = :shard").consistent_read(true), usize::MAX),
+            Some((until, limit)) => (
+                request
+                    .index_name("due")
+                    .key_condition_expression("#shard = :shard AND #due <= :until")
+                    .expression_attribute_names("#shard", DUE_SHARD)
+                    .expression_attribute_names("#due", DUE_AT)
+                    .expression_attribute_values(":until", micros(until))
+                    .limit(i32::try_from(limit).unwrap_or(i32::MAX)),
+                limit,
+            ),
+        };
+        let mut items = request.into_paginator().items().send();
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(item) = items.next().await
+        {
+            let item =
+                item.map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
+            match until {
+                // The index has the keys alone.
+                Some(_) => found.extend(named(&item)),
+                None => found.extend(timetable_of(&item)),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn put_timetable(&self, timetable: &Timetable) -> Result<(), CommitError> {
+        let table = self.names.runs();
+        let what = format!("writing the schedule of job {} to table {table}", timetable.job_id);
+        let expected = whole(timetable.rev - 1);
+        if timetable.cursors.is_empty() {
+            let request = self.client.delete_item().table_name(&table).set_key(Some(key(&timetable.job_id)));
+            let request = request
+                .condition_expression("rev = :expected")
+                .expression_attribute_values(":expected", expected);
+            return request.send().await.map(drop).map_err(|error| match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => CommitError::Conflict,
+                _ => write_error(&what, &error),
+            });
+        }
+        let request = self.client.put_item().table_name(&table).set_item(Some(item_of(timetable)?));
+        let request = request
+            .condition_expression("rev = :expected")
+            .expression_attribute_values(":expected", expected);
+        request.send().await.map(drop).map_err(|error| match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(_)) => CommitError::Conflict,
+            _ => write_error(&what, &error),
+        })
+    }
+
+    async fn touch_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        let table = self.names.runs();
+        let request = self
+            .client
+            .update_item()
+            .table_name(&table)
+            .set_key(Some(key(job_id)))
+            .update_expression("SET #due = :at, changed = :at, #shard = :shard ADD rev :one")
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_values(":at", micros(at))
+            .expression_attribute_values(":shard", text(shard(job_id)))
+            .expression_attribute_values(":one", whole(1));
+        let what = || format!("writing the schedule of job {job_id} to table {table}");
+        request.send().await.map(drop).map_err(|error| store_error(&what(), &error))
+    }
+}
+
+/// A timetable of which only the name, and when it is due, are known.
+fn named(item: &Item) -> Option<Timetable> {
+    let job_id = JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()?;
+    let due = Timestamp::from_timestamp_micros(json(item.get(DUE_AT)?.clone()).as_i64()?)?;
+    Some(Timetable { due_at: Some(due), ..Timetable::new(job_id, due) })
+}
+
+#[async_trait]
+impl ScheduleStore for Store {
+    async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError> {
+        let table = self.names.runs();
+        let wanted = job_ids.iter().map(|id| (table.clone(), key(id))).collect();
+        let items = self.get_all(&format!("reading schedules in table {table}"), wanted).await?;
+        let found: Vec<Timetable> = items.iter().filter_map(|(_, item)| timetable_of(item)).collect();
+        Ok(job_ids.iter().map(|id| found.iter().find(|one| one.job_id == *id).cloned()).collect())
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+        let parts = shards().map(|shard| self.timetables_of(shard, Some((until, limit))));
+        let mut due: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
+        due.sort_by_key(|one| one.due_at);
+        due.truncate(limit);
+        // The index lags: what it shows may have been looked at meanwhile.
+        let ids: Vec<JobId> = due.into_iter().map(|one| one.job_id).collect();
+        let found = self.load(&ids).await?;
+        let mut due: Vec<Timetable> =
+            found.into_iter().flatten().filter(|one| one.due_at.is_some_and(|due| due <= until)).collect();
+        due.sort_by_key(|one| one.due_at);
+        Ok(due)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        // The index gives the first of each part first.
+        let parts = shards().map(|shard| self.timetables_of(shard, Some((Timestamp::MAX_UTC, 1))));
+        let firsts = try_join_all(parts).await?;
+        Ok(firsts.into_iter().flatten().filter_map(|one| one.due_at).min())
+    }
+
+    async fn all(&self) -> Result<Vec<Timetable>, StoreError> {
+        let parts = shards().map(|shard| self.timetables_of(shard, None));
+        let mut all: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
+        all.sort_by(|a, b| a.job_id.cmp(&b.job_id));
+        Ok(all)
+    }
+
+    async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(timetables.len());
+        for part in timetables.chunks(AT_ONCE) {
+            outcomes.extend(join_all(part.iter().map(|timetable| self.put_timetable(timetable))).await);
+        }
+        Ok(outcomes)
+    }
+
+    async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        for part in job_ids.chunks(AT_ONCE) {
+            try_join_all(part.iter().map(|id| self.touch_timetable(id, at))).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partition_of_a_job_stays() {
+        let shard = |id: &str| super::shard(&JobId::new(id).unwrap());
+        assert_eq!(
+            [shard("a"), shard("etl/load"), shard("b")],
+            ["schedules#4", "schedules#5", "schedules#5"]
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! A job's schedule made ready to be asked when it is due: zones, calendars and limits looked up.
+
+use std::collections::BTreeMap;
+
+use chrono::{SubsecRound, TimeDelta};
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::cron::Cron;
+use super::cursor::Missing;
+use super::entry::{Calendars, Entry, When};
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::JobId;
+use crate::ports::Doc;
+use crate::spec::{
+    Bound, Calendar, Enabled, JobSpec, OneOrMany, RealmSpec, Schedule, ScheduleEntry, Settings, Starts,
+};
+use crate::text::quoted;
+
+/// Namespace of what follows from an entry or a job's id; never to be changed.
+const ENTRIES: Uuid = Uuid::from_u128(0x1c9a_7f52_64be_4e0f_8a37_55d3_0be1_92c6);
+
+/// An entry of a job's schedule with all that decides when it starts.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// As the spec has it.
+    pub spec: ScheduleEntry,
+    /// The zone of its times.
+    pub zone: Tz,
+    /// Whether nothing named a zone, so that it is UTC.
+    pub zone_is_default: bool,
+    /// What decides when it is due, as a digest.
+    pub fingerprint: String,
+    /// How it makes up for what it missed.
+    pub missing: Missing,
+    /// How much later than its slots its starts are.
+    pub jitter: TimeDelta,
+    when: Timing,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    calendars: Option<Calendars>,
+}
+
+/// What makes an entry due, as far as its spec says.
+#[derive(Clone, Debug)]
+enum Timing {
+    Cron(Cron),
+    Every(TimeDelta),
+    At(Vec<Timestamp>),
+}
+
+/// Why an entry cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadEntry(pub String);
+
+/// The schedule of a job.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its entries, in order. One that cannot be used is not in the way of the others.
+    pub entries: Vec<Result<Planned, BadEntry>>,
+    /// Whether the job may be started: one that is not enabled, or does not say so, starts nothing. A template is
+    /// looked at when a run starts.
+    pub enabled: bool,
+}
+
+impl Plan {
+    /// The schedule of a job.
+    #[must_use]
+    pub fn of(job: &JobSpec, realm: &RealmSpec, settings: &Settings) -> Self {
+        let none = BTreeMap::new();
+        let calendars = realm.fields.calendars.as_ref().unwrap_or(&none);
+        let schedule = job.document.get("schedule").unwrap_or(&Value::Null);
+        let entries = Schedule::entries(schedule).into_iter().map(|entry| {
+            let entry = entry.map_err(BadEntry)?;
+            Planned::new(entry, job, calendars, settings)
+        });
+        Self { entries: entries.collect(), enabled: job.fields.enabled != Enabled::Static(false) }
+    }
+
+    /// Whether it has no entries at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl Planned {
+    fn new(
+        spec: ScheduleEntry,
+        job: &JobSpec,
+        calendars: &BTreeMap<String, Calendar>,
+        settings: &Settings,
+    ) -> Result<Self, BadEntry> {
+        let dispatchers = || settings.dispatcher_zones.get(job.fields.dispatcher.as_ref()?).copied();
+        let named = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
+        let zone = named.map_or(Tz::UTC, |zone| zone.0);
+        let instant = |bound: &Bound| {
+            let unread = || BadEntry(format!("{} is not a time", quoted(bound.as_str())));
+            bound.instant(zone).ok_or_else(unread)
+        };
+        let when = match spec.starts() {
+            Some(Starts::Crontab(crontab)) => Timing::Cron(Cron::new(crontab)),
+            Some(Starts::Every(every)) => Timing::Every(every.delta()),
+            Some(Starts::At(at)) => {
+                let mut at: Vec<Timestamp> = at.iter().map(instant).collect::<Result<_, _>>()?;
+                at.sort_unstable();
+                at.dedup();
+                Timing::At(at)
+            }
+            None => return Err(BadEntry("neither crontab, every nor at is given".to_owned())),
+        };
+        let from = spec.from.as_ref().map(instant).transpose()?;
+        let to = spec.to.as_ref().map(instant).transpose()?;
+        let kept = kept_to(&spec, calendars)?;
+        let window = spec.window.map(Span::delta);
+        let catch_up = spec.catch_up.unwrap_or_default();
+        let missing = Missing { catch_up, window, max: spec.max.map(|max| max.as_u32()) };
+        let jitter = spec.jitter.map_or(TimeDelta::zero(), |most| jitter(&job.fields.job_id, most));
+        let fingerprint = fingerprint(&spec, zone, kept.as_ref());
+        let zone_is_default = named.is_none();
+        Ok(Self {
+            zone,
+            zone_is_default,
+            fingerprint,
+            missing,
+            jitter,
+            when,
+            from,
+            to,
+            calendars: kept,
+            spec,
+        })
+    }
+
+    /// The entry as it can be asked; `since` is when it was first seen, from which intervals without `from` count.
+    #[must_use]
+    pub fn entry(&self, since: Timestamp) -> Entry {
+        let when = match &self.when {
+            Timing::Cron(cron) => When::Cron(cron.clone()),
+            Timing::Every(interval) => {
+                let from = self.from.unwrap_or_else(|| since.trunc_subsecs(0));
+                When::Every { interval: *interval, from }
+            }
+            Timing::At(instants) => When::At(instants.clone()),
+        };
+        let (from, to, calendars) = (self.from, self.to, self.calendars.clone());
+        Entry { when, zone: self.zone, from, to, calendars }
+    }
+
+    /// Whether it is due when the service starts, and at no time.
+    #[must_use]
+    pub fn is_reboot(&self) -> bool {
+        matches!(&self.when, Timing::Cron(cron) if cron.is_reboot())
+    }
+}
+
+/// The calendars of an entry.
+fn kept_to(spec: &ScheduleEntry, known: &BTreeMap<String, Calendar>) -> Result<Option<Calendars>, BadEntry> {
+    let named = |names: Option<&OneOrMany<String>>| {
+        let names = names.into_iter().flat_map(OneOrMany::iter);
+        let find = |name: &String| {
+            let missing = || BadEntry(format!("the realm has no calendar {}", quoted(name)));
+            let calendar = known.get(name).ok_or_else(missing)?;
+            let unusable = |why| BadEntry(format!("the calendar {} cannot be used: {why}", quoted(name)));
+            calendar.mistake().map_or_else(|| Ok(calendar.clone()), |why| Err(unusable(why)))
+        };
+        names.map(find).collect::<Result<Vec<_>, _>>()
+    };
+    let (skip, only) = (named(spec.skip.as_ref())?, named(spec.only.as_ref())?);
+    Ok((!skip.is_empty() || !only.is_empty()).then_some(Calendars { skip, only, shift: spec.shift }))
+}
+
+/// What decides when an entry is due, as a digest. What its runs are given does not.
+fn fingerprint(spec: &ScheduleEntry, zone: Tz, calendars: Option<&Calendars>) -> String {
+    let days = calendars.map(|calendars| json!([calendars.skip, calendars.only, calendars.shift]));
+    let told = json!([spec.crontab, spec.every, spec.at, spec.from, spec.to, zone.name(), days, spec.jitter]);
+    let digest = Uuid::new_v5(&ENTRIES, told.to_string().as_bytes());
+    digest.simple().to_string()[..16].to_owned()
+}
+
+/// By how much the starts of a job are later than their slots: the same each time, and spread evenly, most evenly for
+/// jobs whose ids differ by a number at the end.
+fn jitter(job_id: &JobId, most: Span) -> TimeDelta {
+    /// The golden ratio's part of 2^64: its multiples are never close to each other.
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let id = job_id.as_str();
+    let stem = id.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = id[stem.len()..].parse::<u64>().unwrap_or(0);
+    let hash = Uuid::new_v5(&ENTRIES, stem.as_bytes()).as_u64_pair().0;
+    let part = u128::from(hash.wrapping_add(number.wrapping_mul(GOLDEN)));
+    let seconds = u128::from(most.get().as_secs()) * part >> 64;
+    TimeDelta::seconds(i64::try_from(seconds).unwrap_or(0))
+}
+
+/// Whether a job's document has a schedule, readable or not.
+#[must_use]
+pub fn is_scheduled(job: &Doc) -> bool {
+    !Schedule::entries(job.get("schedule").unwrap_or(&Value::Null)).is_empty()
+}
+
+/// Whether two documents of a realm differ in what decides when schedules are due.
+#[must_use]
+pub fn is_clock_changed(before: &Doc, after: &Doc) -> bool {
+    let zones = |realm: &Doc| {
+        let (settings, _) =
+            Settings::from_stored(realm.get("config").and_then(Value::as_object).unwrap_or(&Doc::new()));
+        (settings.timezone, settings.dispatcher_zones)
+    };
+    before.get("calendars") != after.get("calendars") || zones(before) != zones(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_of_numbered_jobs_is_spread_evenly() {
+        let mut by_second = BTreeMap::new();
+        for number in 0..300 {
+            let id = JobId::new(format!("etl/hourly-{number}")).unwrap();
+            *by_second.entry(jitter(&id, Span::from_mins(5))).or_insert(0) += 1;
+        }
+        assert!(by_second.values().all(|count| *count <= 3), "{by_second:?}");
+        assert!(by_second.keys().all(|jitter| *jitter < TimeDelta::minutes(5)));
+    }
+}

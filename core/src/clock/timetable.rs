@@ -1,0 +1,308 @@
+//! The record of a job's schedule, and what one look at it comes to: pure rules.
+
+use chrono::{SubsecRound, TimeDelta};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::cron::Slot;
+use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
+use super::planned::{Plan, Planned};
+use crate::Timestamp;
+use crate::ids::JobId;
+use crate::request::schedule_key;
+
+/// An entry that starts its job as soon as it is seen does not where its first slot comes within so much time.
+const SOON: TimeDelta = TimeDelta::seconds(2);
+
+/// How far a job's schedule has come: a cursor for each entry. One record for a job, so that an edit of the schedule, a
+/// pause and a start are each one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timetable {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// How often the record was written; the store raises it by one with each change.
+    pub rev: u64,
+    /// When somebody must look at it; `None` when there is nothing to come.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub due_at: Option<Timestamp>,
+    /// When the job's spec was changed last, while nobody has looked at it since.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub changed: Option<Timestamp>,
+    /// One for each entry, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cursors: Vec<Cursor>,
+}
+
+/// A run that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The place of its entry in the schedule.
+    pub entry: usize,
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot before.
+    pub previous: Option<Timestamp>,
+    /// When it is to start: its slot, and the entry's jitter.
+    pub at: Timestamp,
+    /// Slots that were missed before.
+    pub missed: Option<Missed>,
+    /// The idempotency key of its request.
+    pub key: String,
+}
+
+/// What one look at a timetable comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The record once that is done; without cursors it is to be removed.
+    pub next: Timetable,
+    /// The runs to make.
+    pub starts: Vec<Start>,
+    /// Keys of runs that were made ahead of their time and are no longer wanted.
+    pub withdrawn: Vec<String>,
+    /// Entries that missed too much and start nothing until they are resumed.
+    pub halted: Vec<usize>,
+}
+
+impl Timetable {
+    /// A timetable that nobody has looked at yet, of a job whose spec was put at a time.
+    #[must_use]
+    pub fn new(job_id: JobId, changed: Timestamp) -> Self {
+        Self { job_id, rev: 1, due_at: Some(changed), changed: Some(changed), cursors: Vec::new() }
+    }
+
+    /// To be looked at, as the job's spec was changed.
+    #[must_use]
+    pub fn touched(&self, at: Timestamp) -> Self {
+        Self { rev: self.rev + 1, due_at: Some(at), changed: Some(at), ..self.clone() }
+    }
+
+    /// What there is to do at a time, and at the times up to `ahead` after it.
+    #[must_use]
+    pub fn look(&self, plan: &Plan, now: Timestamp, ahead: TimeDelta) -> Looked {
+        let mut looked = Looked {
+            next: Self {
+                rev: self.rev + 1,
+                due_at: None,
+                changed: None,
+                cursors: Vec::new(),
+                ..self.clone()
+            },
+            starts: Vec::new(),
+            withdrawn: Vec::new(),
+            halted: Vec::new(),
+        };
+        let changed = self.changed.map_or(now, |changed| changed.min(now));
+        let mut before = self.matched(plan);
+        for (index, planned) in plan.entries.iter().enumerate() {
+            let known = before.get_mut(index).and_then(Option::take);
+            let (cursor, jitter) = match planned {
+                Ok(planned) => {
+                    let entry = OneEntry { index, planned, enabled: plan.enabled, now, ahead };
+                    (entry.look(known, changed, &mut looked), planned.jitter)
+                }
+                Err(error) => {
+                    let cursor = known.unwrap_or_else(|| Cursor::unusable(changed));
+                    (Cursor { trouble: Some(error.to_string()), next: None, ..cursor }, TimeDelta::zero())
+                }
+            };
+            let due = cursor.due_at().map(|due| due + jitter);
+            looked.next.due_at = looked.next.due_at.into_iter().chain(due).min();
+            looked.next.cursors.push(cursor);
+        }
+        // What is left belongs to entries that are no more.
+        for gone in before.into_iter().flatten() {
+            looked.withdraw(gone.ahead, now);
+        }
+        looked
+    }
+
+    /// What there is to do about a job that has no schedule any more, or is gone.
+    #[must_use]
+    pub fn ended(&self, now: Timestamp) -> Looked {
+        self.look(&Plan { entries: Vec::new(), enabled: false }, now, TimeDelta::zero())
+    }
+
+    /// What there is to do about a job whose spec cannot be read: nothing, until it can.
+    #[must_use]
+    pub fn unreadable(&self, why: &str, again: Timestamp) -> Self {
+        let cursors =
+            self.cursors.iter().map(|cursor| Cursor { trouble: Some(why.to_owned()), ..cursor.clone() });
+        let mut cursors: Vec<Cursor> = cursors.collect();
+        if cursors.is_empty() {
+            let fresh = Cursor::unusable(self.changed.unwrap_or(again));
+            cursors.push(Cursor { trouble: Some(why.to_owned()), ..fresh });
+        }
+        Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() }
+    }
+
+    /// The cursor that each entry had: the one that was due as it is, else the one in its place.
+    fn matched(&self, plan: &Plan) -> Vec<Option<Cursor>> {
+        let mut free: Vec<Option<&Cursor>> = self.cursors.iter().map(Some).collect();
+        let mut matched: Vec<Option<Cursor>> = vec![None; plan.entries.len()];
+        for (index, planned) in plan.entries.iter().enumerate() {
+            let Ok(planned) = planned else { continue };
+            let is_same =
+                |cursor: &Option<&Cursor>| cursor.is_some_and(|c| c.fingerprint == planned.fingerprint);
+            let place = free
+                .get(index)
+                .filter(|c| is_same(c))
+                .map(|_| index)
+                .or_else(|| free.iter().position(is_same));
+            matched[index] = place.and_then(|place| free[place].take()).cloned();
+        }
+        for (index, slot) in matched.iter_mut().enumerate().filter(|(_, slot)| slot.is_none()) {
+            *slot = free.get_mut(index).and_then(Option::take).cloned();
+        }
+        matched.extend(free.into_iter().flatten().cloned().map(Some));
+        matched
+    }
+}
+
+impl Looked {
+    /// Has runs cancelled that were made ahead, as far as their time is still to come.
+    fn withdraw(&mut self, made: Vec<Ahead>, now: Timestamp) {
+        self.withdrawn.extend(made.into_iter().filter(|made| made.at > now).map(|made| made.key));
+    }
+}
+
+/// One entry as it is looked at.
+struct OneEntry<'a> {
+    index: usize,
+    planned: &'a Planned,
+    enabled: bool,
+    now: Timestamp,
+    ahead: TimeDelta,
+}
+
+impl OneEntry<'_> {
+    /// Its cursor afterwards, with what is due of it. Its clock is late by its jitter.
+    fn look(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> Cursor {
+        let now = self.now - self.planned.jitter;
+        let (mut cursor, is_new) = self.seen(known, changed, looked);
+        let entry = self.planned.entry(cursor.since);
+        let mut starts = Vec::new();
+        if is_new && self.planned.spec.run_now && cursor.state == State::Active {
+            starts.extend(self.start_at_once(&cursor, changed));
+        }
+        if let Some(due) = cursor.due(&entry, self.planned.missing, now, self.ahead) {
+            if due.cursor.state == State::Halted {
+                looked.halted.push(self.index);
+            }
+            starts.extend(self.starts(&cursor, due.start, due.missed));
+            cursor = due.cursor;
+        }
+        let cursor = self.counted(cursor, &mut starts);
+        looked.starts.extend(starts);
+        cursor
+    }
+
+    /// The cursor as the spec has the entry now, and whether it is new.
+    fn seen(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> (Cursor, bool) {
+        let seen = changed - self.planned.jitter;
+        let fingerprint = &self.planned.fingerprint;
+        let Some(mut cursor) = known.filter(|known| !known.fingerprint.is_empty()) else {
+            let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
+            let state = if self.enabled { State::Active } else { State::Disabled };
+            return (Cursor { state, ..cursor }, true);
+        };
+        if cursor.fingerprint != *fingerprint {
+            looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
+            cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
+        }
+        let entry = self.planned.entry(cursor.since);
+        if cursor.trouble.take().is_some() && cursor.next.is_none() && !self.is_over(&cursor) {
+            // It could not be used for a while.
+            cursor.next = entry.next(cursor.last.map_or(seen, |last| last.max(seen))).map(|slot| slot.at);
+        }
+        cursor = match (&cursor.state, self.enabled) {
+            (State::Active, false) => Cursor { state: State::Disabled, ..cursor },
+            (State::Disabled, true) => cursor.beginning(&entry, seen),
+            _ => cursor.awake(&entry, self.now - self.planned.jitter),
+        };
+        if self.is_over(&cursor) {
+            cursor.next = None;
+        }
+        if cursor.state != State::Active {
+            looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
+        }
+        (cursor, false)
+    }
+
+    /// Whether it has made all the starts that it may.
+    fn is_over(&self, cursor: &Cursor) -> bool {
+        self.planned.spec.max_runs.is_some_and(|max| cursor.started >= max.as_u32())
+    }
+
+    /// The cursor with the starts counted, as many as the entry may have, and those that are still to come.
+    fn counted(&self, mut cursor: Cursor, starts: &mut Vec<Start>) -> Cursor {
+        if let Some(max) = self.planned.spec.max_runs {
+            starts.truncate(max.as_u32().saturating_sub(cursor.started) as usize);
+        }
+        let count = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        cursor.started = cursor.started.saturating_add(count);
+        if self.is_over(&cursor) {
+            cursor.next = None;
+        }
+        let made = starts.iter().map(|start| Ahead { at: start.at, key: start.key.clone() });
+        cursor.ahead.extend(made);
+        cursor.ahead.retain(|made| made.at > self.now);
+        cursor
+    }
+
+    fn starts(&self, before: &Cursor, slots: Vec<Slot>, missed: Option<Missed>) -> Vec<Start> {
+        let mut previous = before.last;
+        let mut missed = missed;
+        let in_time = self.now - self.planned.jitter - IN_TIME;
+        let start = |slot: Slot| {
+            let start = Start::new(self.planned, self.index, slot, previous, missed.clone());
+            previous = Some(slot.at);
+            if slot.at >= in_time {
+                // In time again: what was missed is told once.
+                missed = None;
+            }
+            start
+        };
+        slots.into_iter().map(start).collect()
+    }
+
+    /// The one start of an entry that is seen for the first time, unless one comes in a moment anyway.
+    fn start_at_once(&self, cursor: &Cursor, changed: Timestamp) -> Option<Start> {
+        let is_soon = cursor.next.is_some_and(|next| next <= changed + SOON);
+        (!is_soon).then(|| Start::at_once(self.planned, self.index, changed))
+    }
+}
+
+impl Start {
+    fn new(
+        planned: &Planned,
+        entry: usize,
+        slot: Slot,
+        previous: Option<Timestamp>,
+        missed: Option<Missed>,
+    ) -> Self {
+        let given = |given: &Option<Map<String, Value>>| given.clone().map(Value::Object);
+        let (parameters, globals) = (given(&planned.spec.parameters), given(&planned.spec.globals));
+        let key = schedule_key(slot.at, None, parameters.as_ref(), globals.as_ref());
+        Self { entry, at: slot.at + planned.jitter, slot, previous, missed, key }
+    }
+
+    /// A start of an entry at a time that it does not name.
+    #[must_use]
+    pub fn at_once(planned: &Planned, entry: usize, now: Timestamp) -> Self {
+        let at = now.trunc_subsecs(0);
+        let local = at.with_timezone(&planned.zone).naive_local();
+        Self {
+            at,
+            ..Self::new(planned, entry, Slot { at, local, change: None, moved_from: None }, None, None)
+        }
+    }
+}

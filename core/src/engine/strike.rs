@@ -1,0 +1,227 @@
+//! Makes the runs whose time has come by a schedule.
+//!
+//! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
+//! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+
+use super::dispatch::Dispatcher;
+use crate::Timestamp;
+use crate::clock::{Looked, Plan, Planned, Start, State, Timetable};
+use crate::ids::{JobId, RunId, RunKey};
+use crate::job_type::DispatchError;
+use crate::ports::{CommitError, StoreError, StoredJob};
+use crate::request::{DispatchRequest, When};
+use crate::run::Scheduled;
+use crate::spec::{RealmSpec, Timezone};
+
+/// Most timetables that are looked at together.
+const TOGETHER: usize = 500;
+/// Most of these rounds of one call: what is left is due in the next.
+const MAX_ROUNDS: usize = 200;
+/// How long a job whose spec cannot be read is left alone: a change of it is looked at at once.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// What one look at the clock came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Struck {
+    /// How many timetables were written.
+    pub moved: usize,
+    /// How many runs were made that were not there.
+    pub started: usize,
+}
+
+/// A timetable with what there is to do about it.
+struct Looking {
+    looked: Looked,
+    plan: Plan,
+    /// Whether all that is to be done first is done.
+    is_done: bool,
+}
+
+impl Dispatcher {
+    /// Makes the runs that schedules have due, and those of the time up to `ahead` from now, which wait in their queue
+    /// until then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached. What was not done is still due.
+    pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        let mut struck = Struck::default();
+        for _ in 0..MAX_ROUNDS {
+            let due = self.site().ports.schedules.due(self.now() + ahead, TOGETHER).await?;
+            let count = due.len();
+            if count == 0 {
+                break;
+            }
+            let round = self.strike_these(due, ahead).await?;
+            struck.moved += round.moved;
+            struck.started += round.started;
+            // What did not move would be found again at once.
+            if count < TOGETHER || round.moved == 0 {
+                break;
+            }
+        }
+        Ok(struck)
+    }
+
+    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let realm = self.site().ports.jobs.realm().await?;
+        let jobs = self.site().ports.jobs.jobs(&ids).await?;
+        let now = self.now();
+        let looking =
+            due.iter().zip(jobs).map(|(timetable, job)| self.look_up(timetable, job, &realm, now, ahead));
+        let mut looking: Vec<Looking> = looking.collect();
+        let started = self.start_all(&mut looking, now).await;
+        self.withdraw(&looking).await;
+        let done: Vec<Timetable> =
+            looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let mut moved = 0;
+        for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
+            match outcome {
+                // Another sweeper, or an operator, was first: what it left is found by the next look.
+                Ok(()) | Err(CommitError::Conflict) => moved += 1,
+                Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
+            }
+        }
+        Ok(Struck { moved, started })
+    }
+
+    /// What there is to do about a timetable.
+    fn look_up(
+        &self,
+        timetable: &Timetable,
+        job: Option<StoredJob>,
+        realm: &RealmSpec,
+        now: Timestamp,
+        ahead: TimeDelta,
+    ) -> Looking {
+        let none = Plan { entries: Vec::new(), enabled: false };
+        let (looked, plan) = match job {
+            None => (timetable.ended(now), none),
+            Some(Ok(job)) => {
+                let plan = Plan::of(&job, realm, &self.site().settings);
+                (timetable.look(&plan, now, ahead), plan)
+            }
+            Some(Err(error)) => {
+                let why = format!("the job cannot be read: {error}");
+                tracing::error!(job_id = %timetable.job_id, error = %why, "a schedule starts nothing");
+                let next = timetable.unreadable(&why, now + UNREADABLE_PAUSE);
+                (Looked { next, ..timetable.ended(now) }, none)
+            }
+        };
+        for halted in &looked.halted {
+            tracing::error!(job_id = %timetable.job_id, entry = halted, "an entry of a schedule missed more starts than it may make up for, and is halted");
+        }
+        Looking { looked, plan, is_done: true }
+    }
+
+    /// Makes all runs that are due. Gives how many were not there.
+    async fn start_all(&self, looking: &mut [Looking], now: Timestamp) -> usize {
+        let (mut requests, mut places) = (Vec::new(), Vec::new());
+        for (place, one) in looking.iter().enumerate() {
+            for start in &one.looked.starts {
+                let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
+                requests.push(request(&one.looked.next.job_id, planned, start, now));
+                places.push((place, start.entry));
+            }
+        }
+        if requests.is_empty() {
+            return 0;
+        }
+        let mut started = 0;
+        for ((place, entry), outcome) in places.into_iter().zip(self.dispatch(requests, None).await) {
+            let one = &mut looking[place];
+            match outcome {
+                Ok(accepted) => started += usize::from(!accepted.existing),
+                Err(DispatchError::Store(error)) => {
+                    tracing::warn!(job_id = %one.looked.next.job_id, %error, "a start by the clock is made later");
+                    one.is_done = false;
+                }
+                Err(error) => {
+                    tracing::error!(job_id = %one.looked.next.job_id, entry, %error, "a start by the clock is refused");
+                    one.looked.next.cursors[entry].trouble = Some(error.to_string());
+                }
+            }
+        }
+        started
+    }
+
+    /// Cancels the runs that were made ahead and are no longer wanted.
+    async fn withdraw(&self, looking: &[Looking]) {
+        let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
+            one.looked.withdrawn.iter().map(|key| {
+                let run_id =
+                    RunId::from_key(&self.site().realm, &one.looked.next.job_id, &format!("key:{key}"));
+                RunKey::root(run_id)
+            })
+        });
+        let cancelling = keys.map(|key| async move {
+            // It has ended, or was cancelled: that is as well.
+            if let Err(error) = self.cancel(&key).await {
+                tracing::debug!(%key, %error, "a start that is no longer wanted is not there");
+            }
+        });
+        join_all(cancelling).await;
+    }
+
+    /// Starts the jobs whose schedules say `@reboot`: the service has been started.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached.
+    pub async fn strike_at_start(&self) -> Result<usize, StoreError> {
+        let timetables = self.site().ports.schedules.all().await?;
+        // Such an entry has no next slot.
+        let is_candidate = |one: &Timetable| one.cursors.iter().any(|cursor| cursor.next.is_none());
+        let candidates: Vec<Timetable> = timetables.into_iter().filter(is_candidate).collect();
+        let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let realm = self.site().ports.jobs.realm().await?;
+        let jobs = self.site().ports.jobs.jobs(&ids).await?;
+        let now = self.now();
+        let mut requests = Vec::new();
+        for (timetable, job) in candidates.iter().zip(jobs) {
+            let Some(Ok(job)) = job else { continue };
+            let plan = Plan::of(&job, &realm, &self.site().settings);
+            for (entry, planned) in plan.entries.iter().enumerate() {
+                let Ok(planned) = planned else { continue };
+                let cursor = timetable.cursors.get(entry);
+                let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
+                if plan.enabled && planned.is_reboot() && is_active {
+                    let start = Start::at_once(planned, entry, now);
+                    requests.push(request(&timetable.job_id, planned, &start, now));
+                }
+            }
+        }
+        let outcomes = self.dispatch(requests, None).await;
+        let mut started = 0;
+        for outcome in outcomes {
+            match outcome {
+                Ok(_) => started += 1,
+                Err(error) => tracing::error!(%error, "a start with the service is refused"),
+            }
+        }
+        Ok(started)
+    }
+}
+
+/// The request for a start.
+fn request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
+    let scheduled = Scheduled {
+        entry: u32::try_from(start.entry).unwrap_or(u32::MAX),
+        slot: start.slot.at,
+        zone: Timezone(planned.zone),
+        previous: start.previous,
+        missed: start.missed.clone(),
+    };
+    DispatchRequest {
+        parameters: planned.spec.parameters.clone().unwrap_or_default(),
+        globals: planned.spec.globals.clone().unwrap_or_default(),
+        when: if start.at > now { When::At(start.at) } else { When::Now },
+        idempotency_key: Some(start.key.clone()),
+        scheduled: Some(Box::new(scheduled)),
+        overlap: planned.spec.overlap,
+        ..DispatchRequest::new(job_id.clone())
+    }
+}

@@ -1,0 +1,193 @@
+//! A job's schedule: any number of entries, each with its crontab, interval or instants.
+
+mod calendar;
+mod entry;
+mod times;
+
+pub use calendar::{Calendar, Days, Weekdays};
+pub use entry::{CatchUp, OneOrMany, ScheduleEntry, Shift, Starts};
+pub(super) use times::BadTimezone;
+pub use times::{Bound, Crontab, Timezone};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+pub(crate) use entry::broken_rule;
+
+/// Most entries of a schedule.
+pub(crate) const MAX_ENTRIES: usize = 1_000;
+
+/// A job's schedule: any number of entries.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Schedule(pub Vec<ScheduleEntry>);
+
+impl Schedule {
+    /// Takes a crontab, an object, a list of both; null, an empty text, `--` and an empty list mean none, as lava's
+    /// users write them.
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Self::entries(value).into_iter().collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Each entry of a schedule as it is written, or what is wrong with it: one that does not hold is not in the way of
+    /// the others.
+    #[must_use]
+    pub fn entries(value: &Value) -> Vec<Result<ScheduleEntry, String>> {
+        match value {
+            Value::Null => Vec::new(),
+            Value::String(text) if text.is_empty() || text == "--" => Vec::new(),
+            Value::Array(items) if items.len() > MAX_ENTRIES => vec![Err(too_many(items.len()))],
+            Value::Array(items) => items.iter().map(ScheduleEntry::from_value).collect(),
+            one => vec![ScheduleEntry::from_value(one)],
+        }
+    }
+}
+
+/// What is said of a schedule with too many entries.
+pub(crate) fn too_many(count: usize) -> String {
+    format!("{count} entries are more than {MAX_ENTRIES}")
+}
+
+impl<'de> Deserialize<'de> for Schedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::from_value(&value).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Schedule {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Schedule".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let entry = generator.subschema_for::<ScheduleEntry>();
+        json_schema!({
+            "anyOf": [
+                { "type": "null" },
+                { "type": "string", "format": "schedule" },
+                entry,
+                {
+                    "type": "array",
+                    "format": "schedule-entries",
+                    "items": { "anyOf": [{ "type": "string", "format": "crontab" }, entry] }
+                }
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schedule(value: Value) -> Result<Schedule, String> {
+        Schedule::from_value(&value)
+    }
+
+    #[test]
+    fn takes_every_form_of_lava() {
+        assert_eq!(schedule(json!("--")).unwrap().0.len(), 0);
+        assert_eq!(schedule(json!(null)).unwrap().0.len(), 0);
+        assert_eq!(schedule(json!("0 12 * * Mon")).unwrap().0.len(), 1);
+        assert_eq!(
+            schedule(json!(["0 12 * * 1-5", {"crontab": "0 14 * * 0,6", "to": "2019-06-30T00:00:00Z"}]))
+                .unwrap()
+                .0
+                .len(),
+            2
+        );
+        assert_eq!(schedule(json!("@daily")).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn refuses_what_is_no_crontab() {
+        assert!(schedule(json!("0 12 * *")).unwrap_err().contains("got 4"));
+        assert!(schedule(json!("99 12 * * *")).is_err());
+        assert!(schedule(json!({"cron": "0 12 * * *"})).is_err());
+    }
+
+    #[test]
+    fn crontab_is_crons() {
+        for text in [
+            "@reboot",
+            "@midnight",
+            "@annually",
+            "*,5 * * * *",
+            "5,* * * * *",
+            "*/15,7 * * * *",
+            "0 0 1,15 * *",
+            "0 12 * Jan-Mar,Jun Mon,Wed-Fri",
+            "0 12 * * 7",
+            "0 22-23/1,0-6 * * *",
+        ] {
+            let crontab: Crontab = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            let pattern = crontab.pattern();
+            let is_read = |pattern: &String| pattern.parse::<croner::Cron>().is_ok();
+            assert!(pattern.as_ref().map_or(text == "@reboot", is_read), "{text}: {pattern:?}");
+        }
+        for (text, pattern) in [
+            ("*,5 * * * *", "* * * * *"),
+            ("5,* 3,* * * Mon", "5,0-59 3,0-23 * * Mon"),
+            ("*/15,7 * * * *", "*/15,7 * * * *"),
+            ("@Midnight", "@daily"),
+            ("@HOURLY", "@hourly"),
+        ] {
+            assert_eq!(text.parse::<Crontab>().unwrap().pattern().as_deref(), Some(pattern), "{text}");
+        }
+        for (text, wanted) in [
+            ("1,,2 * * * *", "the list \"1,,2\" has an empty item"),
+            (",1 * * * *", "has an empty item"),
+            ("1, * * * *", "has an empty item"),
+            ("* * * 1,,2 *", "has an empty item"),
+            (", * * * *", "has an empty item"),
+            ("*,60 * * * *", "is no crontab"),
+            ("* * * * Mon,Fry", "is no crontab"),
+            ("@midnigth", "did you mean \"@midnight\"?"),
+            ("@nonsense", "known: @annually"),
+            ("@", "known: @annually"),
+        ] {
+            let error = schedule(json!(text)).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+            let error = schedule(json!([{ "crontab": text }])).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn bound_is_iso_8601_or_dateutils() {
+        let bounds = |value: Value| schedule(json!({ "crontab": "@daily", "from": value, "to": value }));
+        for value in [
+            json!("20190301"),
+            json!(20_190_301),
+            json!("2019-03-01"),
+            json!("20190301T120000Z"),
+            json!("1 March 2019"),
+            json!("Mar 1, 2019 10:00 +1100"),
+            json!("1/3/2019"),
+            json!("2019-03-01 10:00 PM"),
+        ] {
+            assert!(bounds(value.clone()).is_ok(), "{value}: {:?}", bounds(value.clone()));
+        }
+        for value in [
+            json!("soon"),
+            json!(""),
+            json!("31 February 2019"),
+            json!(2019),
+            json!(1.5),
+            json!(true),
+            json!("{{ start }}"),
+        ] {
+            let error = bounds(value.clone()).unwrap_err();
+            assert!(error.contains("is not a time"), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn zones_are_known_by_name() {
+        assert!("Australia/Sydney".parse::<Timezone>().is_ok());
+        let error = "Australia/Sidney".parse::<Timezone>().unwrap_err().to_string();
+        assert!(error.contains("Australia/Sydney"), "{error}");
+    }
+}

@@ -1,0 +1,131 @@
+//! How far schedules have come, in SQLite.
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::clock::{Cursor, Timetable};
+use pumice_core::ids::JobId;
+use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::database::Database;
+use crate::stored::broken;
+
+const COLUMNS: &str = "job_id, rev, due_at, changed, cursors";
+
+fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
+}
+
+fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
+    let unread = |error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
+    };
+    let instant = |micros: Option<i64>| micros.and_then(Timestamp::from_timestamp_micros);
+    Ok(Timetable {
+        job_id: JobId::stored(row.get::<_, String>(0)?).map_err(|error| unread(error.into()))?,
+        rev: row.get::<_, i64>(1)?.cast_unsigned(),
+        due_at: instant(row.get(2)?),
+        changed: instant(row.get(3)?),
+        cursors: cursors(row.get_ref(0)?.as_str()?, row.get_ref(4)?.as_str()?),
+    })
+}
+
+/// The cursors of a timetable. What cannot be read begins anew, and starts nothing that is past: it must not be in the way
+/// of others.
+fn cursors(job_id: &str, text: &str) -> Vec<Cursor> {
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::error!(%job_id, %error, "how far the schedule of a job has come cannot be read: it begins anew");
+        Vec::new()
+    })
+}
+
+/// Has the timetable of a job looked at, as its spec was changed; makes it where there is none.
+pub(crate) fn touch(connection: &Connection, job_id: &JobId, at: Timestamp) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO schedules VALUES (?1, 1, ?2, ?2, '[]')
+        ON CONFLICT (job_id) DO UPDATE SET rev = rev + 1, due_at = ?2, changed = ?2";
+    connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
+}
+
+/// The same of a job that may have none.
+pub(crate) fn touch_if_there(
+    connection: &Connection,
+    job_id: &JobId,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?2, changed = ?2 WHERE job_id = ?1";
+    connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
+}
+
+/// The same of all that there are.
+pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), rusqlite::Error> {
+    let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1";
+    connection.execute(sql, [micros(at)]).map(drop)
+}
+
+/// Writes or removes a timetable; tells whether it was as it should be.
+fn put(connection: &Connection, timetable: &Timetable) -> Result<bool, rusqlite::Error> {
+    let (job_id, before) = (timetable.job_id.as_str(), (timetable.rev - 1).cast_signed());
+    if timetable.cursors.is_empty() {
+        let sql = "DELETE FROM schedules WHERE job_id = ? AND rev = ?";
+        return Ok(connection.prepare_cached(sql)?.execute(params![job_id, before])? > 0);
+    }
+    let cursors = serde_json::to_string(&timetable.cursors).map_err(broken)?;
+    let sql =
+        "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ? WHERE job_id = ? AND rev = ?";
+    let (due_at, changed) = (timetable.due_at.map(micros), timetable.changed.map(micros));
+    let values = params![timetable.rev.cast_signed(), due_at, changed, cursors, job_id, before];
+    Ok(connection.prepare_cached(sql)?.execute(values)? > 0)
+}
+
+#[async_trait]
+impl ScheduleStore for Database {
+    async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError> {
+        let ids = job_ids.to_vec();
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM schedules WHERE job_id = ?");
+            let mut statement = connection.prepare_cached(&sql)?;
+            ids.iter().map(|id| statement.query_row([id.as_str()], timetable).optional()).collect()
+        })
+        .await
+    }
+
+    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM schedules WHERE due_at <= ? ORDER BY due_at LIMIT ?");
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_map(params![micros(until), limit.cast_signed()], timetable)?.collect()
+        })
+        .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT min(due_at) FROM schedules WHERE due_at IS NOT NULL";
+            let found: Option<i64> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            Ok(found.and_then(Timestamp::from_timestamp_micros))
+        })
+        .await
+    }
+
+    async fn all(&self) -> Result<Vec<Timetable>, StoreError> {
+        self.read(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM schedules ORDER BY job_id");
+            connection.prepare_cached(&sql)?.query_map([], timetable)?.collect()
+        })
+        .await
+    }
+
+    async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        let written = self
+            .run(move |connection| {
+                timetables.iter().map(|timetable| put(connection, timetable)).collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        Ok(written.into_iter().map(|written| written.then_some(()).ok_or(CommitError::Conflict)).collect())
+    }
+
+    async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        let ids = job_ids.to_vec();
+        self.run(move |connection| ids.iter().try_for_each(|id| touch(connection, id, at))).await
+    }
+}

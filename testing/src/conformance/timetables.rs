@@ -1,0 +1,97 @@
+//! How far schedules have come.
+#![expect(missing_docs, reason = "a case's name says what it is about")]
+
+use pumice_core::Timestamp;
+use pumice_core::clock::{Ahead, Cursor, State, Timetable};
+use pumice_core::ids::JobId;
+use pumice_core::ports::CommitError;
+
+use super::{Adapters, at};
+
+fn job(id: &str) -> JobId {
+    JobId::new(id).expect("an id")
+}
+
+fn cursor(next: Timestamp) -> Cursor {
+    let paused = State::Paused { until: Some(at(50)), by: "ann".to_owned(), why: "ü \"quoted\"".to_owned() };
+    Cursor {
+        fingerprint: "f00d".to_owned(),
+        since: at(1),
+        last: Some(at(2)),
+        next: Some(next),
+        state: paused,
+        started: 3,
+        ahead: vec![Ahead { at: at(60), key: "schedule:x".to_owned() }],
+        trouble: Some("refused".to_owned()),
+    }
+}
+
+async fn touched(on: &Adapters, ids: &[&str], when: Timestamp) -> Vec<Timetable> {
+    let ids: Vec<JobId> = ids.iter().map(|id| job(id)).collect();
+    on.schedules.touch(&ids, when).await.expect("the store answers");
+    let found = on.schedules.load(&ids).await.expect("the store answers");
+    found.into_iter().map(|one| one.expect("it is there")).collect()
+}
+
+/// One after a look, due at a time.
+fn looked_at(before: &Timetable, due: Timestamp) -> Timetable {
+    let (rev, cursors) = (before.rev + 1, vec![cursor(due), Cursor { state: State::Active, ..cursor(due) }]);
+    Timetable { rev, due_at: Some(due), changed: None, cursors, ..before.clone() }
+}
+
+async fn put(on: &Adapters, timetable: Timetable) -> Result<(), CommitError> {
+    on.schedules.put(vec![timetable]).await.expect("the store answers").remove(0)
+}
+
+pub async fn a_timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters) {
+    let made = touched(on, &["etl/load"], at(5)).await.remove(0);
+    assert_eq!(made, Timetable::new(job("etl/load"), at(5)));
+    let next = looked_at(&made, at(100));
+    put(on, next.clone()).await.expect("it is written");
+    let found = on.schedules.load(&[job("none"), job("etl/load")]).await.expect("the store answers");
+    assert_eq!(found, [None, Some(next.clone())]);
+    let all = on.schedules.all().await.expect("the store answers");
+    // A job of the stores may have one of its own.
+    assert!(all.contains(&next) && all.iter().filter(|one| one.job_id == next.job_id).count() == 1);
+}
+
+pub async fn a_touch_keeps_how_far_it_has_come(on: &Adapters) {
+    let made = touched(on, &["a"], at(5)).await.remove(0);
+    let next = looked_at(&made, at(100));
+    put(on, next.clone()).await.expect("it is written");
+    assert_eq!(touched(on, &["a"], at(7)).await, [next.touched(at(7))]);
+}
+
+pub async fn a_timetable_of_an_old_revision_is_a_conflict(on: &Adapters) {
+    let made = touched(on, &["a"], at(5)).await.remove(0);
+    touched(on, &["a"], at(6)).await;
+    assert!(matches!(put(on, looked_at(&made, at(9))).await, Err(CommitError::Conflict)));
+    let none = Timetable { rev: 2, ..Timetable::new(job("none"), at(1)) };
+    assert!(matches!(put(on, looked_at(&none, at(9))).await, Err(CommitError::Conflict)));
+    let removed = Timetable { rev: made.rev + 1, ..made };
+    assert!(matches!(put(on, removed).await, Err(CommitError::Conflict)));
+}
+
+pub async fn a_timetable_without_cursors_is_removed(on: &Adapters) {
+    let made = touched(on, &["a"], at(5)).await.remove(0);
+    put(on, Timetable { rev: made.rev + 1, ..made }).await.expect("it is removed");
+    assert_eq!(on.schedules.load(&[job("a")]).await.expect("the store answers"), [None]);
+    assert_eq!(touched(on, &["a"], at(6)).await[0].rev, 1);
+}
+
+pub async fn timetables_that_are_due_come_longest_due_first(on: &Adapters) {
+    let made = touched(on, &["a", "b", "c", "d"], at(5)).await;
+    for (timetable, due) in made.iter().zip([Some(30), Some(10), None, Some(20)]) {
+        let next = looked_at(timetable, at(due.unwrap_or(0)));
+        put(on, Timetable { due_at: due.map(at), ..next }).await.expect("it is written");
+    }
+    let due = async |until: i64, limit: usize| {
+        let due = on.schedules.due(at(until), limit).await.expect("the store answers");
+        due.iter().map(|one| one.job_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(due(20, 10).await, ["b", "d"]);
+    assert_eq!(due(100, 10).await, ["b", "d", "a"]);
+    assert_eq!(due(100, 1).await, ["b"]);
+    assert_eq!(due(9, 10).await, Vec::<String>::new());
+    assert_eq!(on.schedules.next_due().await.expect("the store answers"), Some(at(10)));
+}
