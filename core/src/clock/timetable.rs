@@ -102,11 +102,13 @@ impl Timetable {
         };
         let changed = self.changed.map_or(now, |changed| changed.min(now));
         let mut before = self.matched(plan);
+        let paused = self.paused_as_a_whole();
         for (index, planned) in plan.entries.iter().enumerate() {
             let known = before.get_mut(index).and_then(Option::take);
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
-                    let entry = OneEntry { index, planned, enabled: plan.enabled, now, ahead };
+                    let entry =
+                        OneEntry { index, planned, enabled: plan.enabled, paused: &paused, now, ahead };
                     (entry.look(known, changed, &mut looked), planned.jitter)
                 }
                 Err(error) => {
@@ -144,6 +146,13 @@ impl Timetable {
         Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() }
     }
 
+    /// The pause of a job all of whose entries are paused.
+    fn paused_as_a_whole(&self) -> State {
+        let is_paused = |cursor: &Cursor| matches!(cursor.state, State::Paused { .. });
+        let first = self.cursors.first().filter(|_| self.cursors.iter().all(is_paused));
+        first.map_or(State::Active, |first| first.state.clone())
+    }
+
     /// The cursor that each entry had: the one that was due as it is, else the one in its place.
     fn matched(&self, plan: &Plan) -> Vec<Option<Cursor>> {
         let mut free: Vec<Option<&Cursor>> = self.cursors.iter().map(Some).collect();
@@ -179,6 +188,8 @@ struct OneEntry<'a> {
     index: usize,
     planned: &'a Planned,
     enabled: bool,
+    /// Paused, where all the entries are that the job had; else active.
+    paused: &'a State,
     now: Timestamp,
     ahead: TimeDelta,
 }
@@ -211,7 +222,8 @@ impl OneEntry<'_> {
         let fingerprint = &self.planned.fingerprint;
         let Some(mut cursor) = known.filter(|known| !known.fingerprint.is_empty()) else {
             let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
-            let state = if self.enabled { State::Active } else { State::Disabled };
+            // A job that is paused as a whole stays so.
+            let state = if self.enabled { self.paused.clone() } else { State::Disabled };
             return (Cursor { state, ..cursor }, true);
         };
         if cursor.fingerprint != *fingerprint {
@@ -219,14 +231,16 @@ impl OneEntry<'_> {
             cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
         }
         let entry = self.planned.entry(cursor.since);
-        if cursor.trouble.take().is_some() && cursor.next.is_none() && !self.is_over(&cursor) {
-            // It could not be used for a while.
+        cursor.trouble = None;
+        if cursor.next.is_none() && !self.is_over(&cursor) {
+            // It could not be used for a while, or may make more starts than before.
             cursor.next = entry.next(cursor.last.map_or(seen, |last| last.max(seen))).map(|slot| slot.at);
         }
+        cursor = cursor.awake(&entry, self.now - self.planned.jitter);
         cursor = match (&cursor.state, self.enabled) {
             (State::Active, false) => Cursor { state: State::Disabled, ..cursor },
             (State::Disabled, true) => cursor.beginning(&entry, seen),
-            _ => cursor.awake(&entry, self.now - self.planned.jitter),
+            _ => cursor,
         };
         if self.is_over(&cursor) {
             cursor.next = None;

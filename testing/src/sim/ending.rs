@@ -35,6 +35,7 @@ pub(crate) fn check(world: &mut World) {
     if let Some(letter) = world.queues.dead().first().filter(|_| world.audit.prompt) {
         found.push(("no message is buried", format!("{letter:?}")));
     }
+    world.clock_ends();
     if let Some((invariant, detail)) = found.into_iter().next() {
         world.audit.fail(invariant, detail);
     }

@@ -314,7 +314,12 @@ impl ScheduleStore for Hand {
     }
 
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
-        self.read("due timetables", &limit, |world| world.timetables.due(until, limit)).await
+        self.read("due timetables", &limit, |world| {
+            let due = world.timetables.due(until, limit);
+            super::mutants::on_due_timetables(world, &due);
+            due
+        })
+        .await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

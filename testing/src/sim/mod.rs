@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod clock;
 mod ending;
 mod fakes;
 mod faults;
@@ -96,7 +97,7 @@ fn run(
     world.alone = setup.alone && mutant != Some(Mutant::OwnTakenForLost);
     world.audit.alone = setup.alone;
     world.outage = setup.outage;
-    world.audit.prompt &= setup.outage.is_none();
+    world.audit.prompt &= setup.outage.is_none() && setup.clock.is_none();
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none() && setup.stops.is_empty();
     if setup.schedules {
         world.schedules = Some(BTreeSet::new());

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use pumice_core::clock::{Plan, Timetable};
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Rendered;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
-use pumice_core::spec::RunSpec;
+use pumice_core::spec::{RunSpec, Settings};
 
 use super::world::{Role, World, task_of};
 
@@ -82,11 +83,31 @@ pub enum Mutant {
     OwnTakenForLost,
     /// A stop of a process counts as a lost worker.
     StopCountsAsCrash,
+    /// A start by the clock is no other's, although they are for the same slot.
+    StartedTwice,
+    /// A slot is passed over.
+    SlotLost,
+    /// What a changed schedule names before the change is started.
+    EditStartsThePast,
+    /// What was due during a pause is started when it is over.
+    ResumeStartsThePast,
+    /// All that was missed is made up for.
+    CaughtUpWithoutLimit,
+    /// How far a schedule has come is written before the runs are made.
+    MovedFirst,
+    /// A time that comes twice on a day is taken twice.
+    FoldTwice,
+    /// What spreads starts changes what they are for.
+    JitterMovesSlots,
+    /// A pause is not kept.
+    PauseLost,
+    /// A sweeper writes how far a schedule has come whoever wrote last.
+    StaleSweeper,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 44] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -121,6 +142,16 @@ impl Mutant {
         Self::EndNotRead,
         Self::OwnTakenForLost,
         Self::StopCountsAsCrash,
+        Self::StartedTwice,
+        Self::SlotLost,
+        Self::EditStartsThePast,
+        Self::ResumeStartsThePast,
+        Self::CaughtUpWithoutLimit,
+        Self::MovedFirst,
+        Self::FoldTwice,
+        Self::JitterMovesSlots,
+        Self::PauseLost,
+        Self::StaleSweeper,
     ];
 }
 
@@ -211,10 +242,62 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
         new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 125 | number));
         new.run.key = RunKey::root(new.run.run_id);
     }
+    on_start(world, &mut new.run);
     if world.is(Mutant::KeyIgnored) && new.run.keyed.is_some() && world.runs.get(&new.run.key).is_some() {
         let number = u128::from(world.number());
         new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 127 | number));
         new.run.key = RunKey::root(new.run.run_id);
+    }
+}
+
+/// A run that a schedule starts is about to be made.
+fn on_start(world: &mut World, run: &mut Run) {
+    let Some(scheduled) = run.scheduled.as_mut() else { return };
+    if world.is(Mutant::JitterMovesSlots) {
+        scheduled.slot = run.not_before.max(scheduled.slot);
+    }
+    if world.is(Mutant::StartedTwice) && world.runs.get(&run.key).is_some() {
+        let number = u128::from(world.number());
+        run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 127 | number));
+        run.key = RunKey::root(run.run_id);
+    }
+}
+
+/// A job with a schedule as the engine is to see it.
+pub(crate) fn on_schedule(world: &World, job: &mut serde_json::Value) {
+    let entries = job["schedule"].as_array_mut().into_iter().flatten();
+    let mut more = Vec::new();
+    for entry in entries {
+        if world.is(Mutant::CaughtUpWithoutLimit) {
+            entry["catch_up"] = "all".into();
+            entry["max"] = 1_000_000.into();
+            entry["window"] = (30 * 86_400).into();
+        }
+        if world.is(Mutant::FoldTwice) && entry["crontab"] == "30 1 * * *" {
+            // In both the hours that are called one o'clock.
+            entry["timezone"] = "UTC".into();
+            entry["crontab"] = "30 5 * * *".into();
+            let mut second = entry.clone();
+            second["crontab"] = "30 6 * * *".into();
+            more.push(second);
+        }
+    }
+    if let Some(entries) = job["schedule"].as_array_mut() {
+        entries.extend(more);
+    }
+}
+
+/// Timetables that are due are read.
+pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
+    if !world.is(Mutant::MovedFirst) {
+        return;
+    }
+    let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
+    for timetable in due {
+        let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
+        let plan = Plan::of(job, &world.realm, &Settings::default());
+        let next = timetable.look(&plan, world.now, ahead).next;
+        let _ = world.timetables.put(next);
     }
 }
 

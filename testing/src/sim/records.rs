@@ -15,6 +15,7 @@ pub(super) fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoi
     }
     let World { audit, runs, now, current, .. } = world;
     audit.created(&run, runs, *now, *current);
+    world.is_started(&run);
     world.note(|| format!("  made {} as {}", run.key, run.status));
     let sent = world.faults.transactional();
     if let Some(outgoing) = message.filter(|_| sent) {

@@ -109,7 +109,7 @@ impl Runner {
         };
         let halt = Halt::default();
         let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits).halted_by(halt.clone());
-        let to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
+        let mut to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
         {
             let mut world = lock(&world);
             for (index, ask) in setup.asks.iter().enumerate() {
@@ -124,6 +124,9 @@ impl Runner {
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
+            }
+            if let Some(clock) = setup.clock {
+                to_come += Self::begin_clock(&mut world, clock);
             }
             world.schedule(BEGIN + SWEEP, What::Sweep);
             world.schedule(BEGIN + CALM, What::Calm);
@@ -179,7 +182,8 @@ impl Runner {
         let settled = self.running.is_empty()
             && self.to_come == 0
             && world.queues.is_empty()
-            && world.runs.next_due().is_none();
+            && world.runs.next_due().is_none()
+            && world.timetables.all().is_empty();
         settled || world.audit.violation.is_some()
     }
 
@@ -213,6 +217,8 @@ impl Runner {
             What::Letter(letter) => self.letter(letter),
             What::LavaEnds(run_id) => lock(&self.world).lava_ends(run_id),
             What::Cancel => self.cancel(),
+            What::Act(index) => self.act(index),
+            What::Strike => self.strike(),
             What::Calm => lock(&self.world).faults.calm(),
             What::Kill(id) => self.time_is_up(id),
             What::Stop(drain) => self.stop(drain),
@@ -245,7 +251,8 @@ impl Runner {
             let id = world.number();
             let World { faults, prng, .. } = &mut *world;
             let (skew, version) = (faults.skew(prng), faults.version(prng));
-            let task = Task { role, skew, frozen: None, lost_time: TimeDelta::zero(), version };
+            let task =
+                Task { role, began: world.now, skew, frozen: None, lost_time: TimeDelta::zero(), version };
             world.note(|| format!("begins task {id}: {:?}", task.role));
             world.tasks.insert(id, task);
             id

@@ -5,6 +5,7 @@ use pumice_core::ids::{JobId, RunId};
 use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
+use super::clock::{self, Clock};
 use super::process::{self, Outage};
 use super::starts;
 use crate::prng::Prng;
@@ -50,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) alone: bool,
     /// When nothing is answered.
     pub(crate) outage: Option<Outage>,
+    /// Jobs that the clock starts.
+    pub(crate) clock: Option<Clock>,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
     pub(crate) stops: Vec<(u64, u64)>,
 }
@@ -64,7 +67,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 27] = [
+pub const SCENARIOS: [Scenario; 28] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -92,6 +95,7 @@ pub const SCENARIOS: [Scenario; 27] = [
     Scenario { name: "alone", build: process::alone, small: false },
     Scenario { name: "stopped", build: process::stopped, small: false },
     Scenario { name: "circle", build: circle, small: false },
+    Scenario { name: "clock", build: clock::clock, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

@@ -7,14 +7,14 @@ use std::task::Waker;
 
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
-use pumice_core::clock::Timetable;
 use pumice_core::engine::Halt;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
-use pumice_core::ports::{CommitError, Outgoing, StoredJob};
+use pumice_core::ports::{Outgoing, StoredJob};
 use pumice_core::run::{Run, Worker};
 use pumice_core::spec::RealmSpec;
 
 use super::audit::Audit;
+use super::clock::Clocks;
 use super::faults::Faults;
 use super::lava::Lava;
 use super::mutants::Mutant;
@@ -23,8 +23,8 @@ use super::scenario::Letter;
 use crate::memory::{QueueTable, RunTable, TimetableTable};
 use crate::prng::Prng;
 
-/// The moment at which every simulation begins.
-pub(crate) const BEGIN: Timestamp = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+/// The moment at which every simulation begins: two hours before clocks are set back in New York.
+pub(crate) const BEGIN: Timestamp = DateTime::from_timestamp(1_793_505_600, 0).unwrap();
 
 /// How late a schedule's message may come.
 pub(crate) const LATE: TimeDelta = TimeDelta::minutes(1);
@@ -43,12 +43,15 @@ pub(crate) enum Role {
     Canceller,
     /// The sweeper.
     Sweeper,
+    /// One that looks at the clock.
+    Striker,
 }
 
 /// What is known of a task besides its future.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) role: Role,
+    pub(crate) began: Timestamp,
     /// How much its clock is ahead.
     pub(crate) skew: TimeDelta,
     /// Until when it stands still.
@@ -84,6 +87,10 @@ pub(crate) enum What {
     Letter(Letter),
     /// Somebody cancels a run.
     Cancel,
+    /// Somebody does something about a schedule.
+    Act(usize),
+    /// The clock is looked at.
+    Strike,
     /// From now on nothing goes wrong any more.
     Calm,
     /// A worker of lava's own ends a run.
@@ -153,6 +160,8 @@ pub(crate) struct World {
     pub(crate) letters: Vec<Letter>,
     /// The worker that is lava's own.
     pub(crate) lava: Lava,
+    /// What the clock starts.
+    pub(crate) clocks: Clocks,
     /// Whether no other process can run the realm's jobs.
     pub(crate) alone: bool,
     pub(crate) outage: Option<Outage>,
@@ -202,6 +211,7 @@ impl World {
             audit: Audit::default(),
             letters: Vec::new(),
             lava: Lava::default(),
+            clocks: Clocks::default(),
             alone: false,
             outage: None,
             trace: traced.then(Vec::new),
@@ -235,11 +245,6 @@ impl World {
         let Some(task) = self.tasks.get(&self.current) else { return self.now };
         let lost = if self.is(Mutant::SkipLeaseCheck) { task.lost_time } else { TimeDelta::zero() };
         self.now + task.skew - lost
-    }
-
-    /// Writes how far a schedule has come.
-    pub(crate) fn put_timetable(&mut self, timetable: Timetable) -> Result<(), CommitError> {
-        self.timetables.put(timetable)
     }
 
     /// Puts a message on the queue, with what may go wrong on the way.

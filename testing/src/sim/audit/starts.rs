@@ -16,6 +16,11 @@ use crate::memory::RunTable;
 
 impl Audit {
     /// A task stood still for so long.
+    /// How long a task stood still so far.
+    pub(crate) fn stood_still_for(&self, task: TaskId) -> TimeDelta {
+        self.still.get(&task).copied().unwrap_or_default()
+    }
+
     pub(crate) fn stood_still(&mut self, task: TaskId, pause: TimeDelta) {
         *self.still.entry(task).or_default() += pause;
     }

@@ -1,0 +1,134 @@
+//! When entries are due, as the judge counts it: by calculation or by looking at a clock on the wall, and not as the
+//! engine finds it.
+
+use chrono::{NaiveTime, TimeDelta, Timelike};
+use chrono_tz::America::New_York;
+use pumice_core::Timestamp;
+use pumice_core::clock::Plan;
+use pumice_core::request::schedule_key;
+use pumice_core::spec::{JobSpec, RealmSpec, Settings};
+use serde_json::Value;
+
+/// When an entry is due.
+#[derive(Clone, Debug, PartialEq)]
+enum Times {
+    /// Each so many seconds from a time on.
+    Every(i64, Timestamp),
+    /// Each so many minutes of each hour.
+    Minutes(u32),
+    /// At these minutes of an hour of each day in New York, the first time that the clock shows them.
+    Daily(u32, Vec<u32>),
+    /// At these times.
+    At(Vec<Timestamp>),
+}
+
+/// An entry as the judge knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    times: Times,
+    pub(crate) jitter: TimeDelta,
+    /// For how long a slot that was missed is made up for; none is where there is none.
+    pub(crate) made_up_for: Option<TimeDelta>,
+    /// Whether each slot must be started, however late.
+    pub(crate) is_full: bool,
+    pub(crate) max_runs: Option<u64>,
+    /// Nothing before is due: when the entry was first seen as it is, or resumed without catching up.
+    pub(crate) anchor: Timestamp,
+    globals: Option<Value>,
+}
+
+fn instant(value: &Value) -> Timestamp {
+    value.as_str().and_then(|text| text.parse().ok()).expect("times of scenarios hold")
+}
+
+impl Entry {
+    /// The entries of a job's document, put at a time over others.
+    pub(crate) fn all(job: &JobSpec, realm: &RealmSpec, now: Timestamp, before: &[Self]) -> Vec<Self> {
+        let plan = Plan::of(job, realm, &Settings::default());
+        let given = job.document["schedule"].as_array().cloned().unwrap_or_default();
+        let planned =
+            plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold").jitter);
+        let entries = given.iter().zip(planned).map(|(given, jitter)| {
+            let entry = Self::read(given, jitter, now);
+            let known =
+                before.iter().find(|known| known.times == entry.times && known.jitter == entry.jitter);
+            Self { anchor: known.map_or(now, |known| known.anchor), ..entry }
+        });
+        entries.collect()
+    }
+
+    fn read(given: &Value, jitter: TimeDelta, anchor: Timestamp) -> Self {
+        let times = match (given["every"].as_i64(), given["crontab"].as_str()) {
+            (Some(every), _) => Times::Every(every, instant(&given["from"])),
+            (None, Some(crontab)) => {
+                let fields: Vec<&str> = crontab.split(' ').collect();
+                match fields[0].strip_prefix("*/") {
+                    Some(minutes) => Times::Minutes(minutes.parse().expect("a number")),
+                    None => {
+                        let minutes = fields[0].split(',').map(|minute| minute.parse().expect("a number"));
+                        Times::Daily(fields[1].parse().expect("a number"), minutes.collect())
+                    }
+                }
+            }
+            _ => Times::At(given["at"].as_array().into_iter().flatten().map(instant).collect()),
+        };
+        let policy = given["catch_up"].as_str().unwrap_or("last");
+        let window = given["window"].as_i64().map_or(TimeDelta::hours(1), TimeDelta::seconds);
+        let is_full = policy == "all" && given["max"].as_u64().is_some_and(|max| max > 10_000);
+        let made_up_for = (policy != "none").then_some(window);
+        let (max_runs, globals) = (given["max_runs"].as_u64(), given.get("globals").cloned());
+        Self { times, jitter, made_up_for, is_full: is_full && max_runs.is_none(), max_runs, anchor, globals }
+    }
+
+    /// The same, with nothing due before a time.
+    pub(crate) fn anchored(&self, anchor: Timestamp) -> Self {
+        Self { anchor, ..self.clone() }
+    }
+
+    /// Whether it is due at a time.
+    pub(crate) fn is_due(&self, at: Timestamp) -> bool {
+        let on_the_wall = |at: Timestamp| at.with_timezone(&New_York).time();
+        match &self.times {
+            Times::Every(seconds, from) => {
+                at >= *from && (at - *from).num_milliseconds() % (seconds * 1_000) == 0
+            }
+            Times::Minutes(minutes) => at.second() == 0 && at.minute().is_multiple_of(*minutes),
+            Times::Daily(hour, minutes) => minutes.iter().any(|minute| {
+                let wanted = NaiveTime::from_hms_opt(*hour, *minute, 0).expect("a time");
+                on_the_wall(at) == wanted && on_the_wall(at - TimeDelta::hours(1)) != wanted
+            }),
+            Times::At(times) => times.contains(&at),
+        }
+    }
+
+    /// The first time after another at which it is due.
+    pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        match &self.times {
+            Times::Every(seconds, from) if after >= *from => {
+                let turns = (after - *from).num_seconds() / seconds + 1;
+                Some(*from + TimeDelta::seconds(turns * seconds))
+            }
+            Times::Every(_, from) => Some(*from),
+            Times::At(times) => times.iter().copied().filter(|at| *at > after).min(),
+            Times::Minutes(minutes) => {
+                let seconds = i64::from(*minutes) * 60;
+                Timestamp::from_timestamp((after.timestamp().div_euclid(seconds) + 1) * seconds, 0)
+            }
+            Times::Daily(hour, minutes) => {
+                // Whatever the clock is set to, it is four or five hours behind.
+                let days = (-1..3).map(|days| (after + TimeDelta::days(days)).date_naive());
+                let times = days.flat_map(|day| {
+                    minutes.iter().filter_map(move |minute| day.and_hms_opt(*hour, *minute, 0))
+                });
+                let instants =
+                    times.flat_map(|time| [4, 5].map(|behind| time.and_utc() + TimeDelta::hours(behind)));
+                instants.filter(|at| *at > after && self.is_due(*at)).min()
+            }
+        }
+    }
+
+    /// The idempotency key of a slot.
+    pub(crate) fn key(&self, slot: Timestamp) -> String {
+        schedule_key(slot, None, None, self.globals.as_ref())
+    }
+}

@@ -1,0 +1,250 @@
+//! What must hold of what the clock starts.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::clock::{Cursor, IN_TIME, State, Timetable};
+use pumice_core::ids::{JobId, RunId, RunKey};
+use pumice_core::ports::CommitError;
+use pumice_core::run::Run;
+use pumice_core::spec::{Enabled, JobSpec};
+
+use super::super::mutants::Mutant;
+use super::super::world::{BEGIN, World};
+use super::calendar::Entry;
+use super::{LASTS, began};
+
+/// How far clocks are apart, at most, and how long calls take.
+const SLACK: TimeDelta = TimeDelta::seconds(60);
+/// From then on nothing goes wrong.
+const CALM: TimeDelta = TimeDelta::hours(2);
+
+/// What a job's schedule was from a time on.
+#[derive(Clone, Debug)]
+pub(crate) struct Phase {
+    from: Timestamp,
+    entries: Arc<Vec<Entry>>,
+    is_enabled: bool,
+    is_paused: bool,
+}
+
+impl World {
+    fn phase(&mut self, job_id: &JobId, next: impl FnOnce(Option<&Phase>) -> Phase) {
+        let phases = self.clocks.phases.entry(job_id.clone()).or_default();
+        let next = next(phases.last());
+        phases.push(next);
+    }
+
+    pub(super) fn is_put(&mut self, job: &JobSpec) {
+        let (from, realm) = (self.now, self.realm.clone());
+        let is_enabled = job.fields.enabled != Enabled::Static(false);
+        // What was put and replaced while nobody looked was never there.
+        let looked = self.clocks.looked.get(&job.fields.job_id).copied().unwrap_or(BEGIN);
+        let before = self.phases_within(&job.fields.job_id, looked, from);
+        let before: Vec<Entry> =
+            before.iter().rev().flat_map(|phase| phase.entries.iter().cloned()).collect();
+        self.phase(&job.fields.job_id, |last| {
+            let entries = Arc::new(Entry::all(job, &realm, from, &before));
+            // A pause outlives an edit.
+            let is_paused = last.is_some_and(|last| last.is_paused);
+            Phase { from, entries, is_enabled, is_paused }
+        });
+    }
+
+    pub(super) fn is_deleted(&mut self, job_id: &JobId) {
+        let from = self.now;
+        let ended = Phase { from, entries: Arc::default(), is_enabled: false, is_paused: false };
+        self.phase(job_id, |_| ended);
+    }
+
+    pub(super) fn is_paused(&mut self, job_id: &JobId, until: Option<Timestamp>) {
+        let from = self.now;
+        let paused =
+            |last: Option<&Phase>| Phase { from, is_paused: true, ..last.expect("it was put").clone() };
+        self.phase(job_id, paused);
+        // The end of a pause is no act of anybody: whoever is judged then is judged by it.
+        self.clocks.pauses.insert(job_id.clone(), until);
+    }
+
+    pub(super) fn is_resumed(&mut self, job_id: &JobId, catch_up: bool) {
+        let from = self.now;
+        self.clocks.pauses.remove(job_id);
+        self.phase(job_id, |last| {
+            let last = last.expect("it was put").clone();
+            let resumed = last.entries.iter().map(|entry| entry.anchored(from));
+            let entries = if catch_up { last.entries.clone() } else { Arc::new(resumed.collect()) };
+            Phase { from, entries, is_paused: false, ..last }
+        });
+    }
+
+    /// The phases of a job that held at some time from one instant to another.
+    fn phases_within(&self, job_id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Phase> {
+        let phases = self.clocks.phases.get(job_id).map_or(&[][..], Vec::as_slice);
+        let ends = phases.iter().skip(1).map(|next| next.from).chain([Timestamp::MAX_UTC]);
+        let within = phases.iter().zip(ends).filter(|(phase, end)| phase.from <= to && *end >= from);
+        within.map(|(phase, _)| phase.clone()).collect()
+    }
+
+    /// A run is made that a schedule started.
+    pub(crate) fn is_started(&mut self, run: &Run) {
+        let Some(scheduled) = run.scheduled.as_ref().filter(|_| !run.is_child()) else { return };
+        let (task, now) = (self.current, self.now);
+        if self.audit.stood_still_for(task) > TimeDelta::zero() {
+            // It may have looked long ago: a host that stands still in the middle of a call notices nothing.
+            return;
+        }
+        let from = began(self, task) - SLACK;
+        let ahead = TimeDelta::seconds(self.clocks.setup.ahead.cast_signed());
+        let paused_until = self.clocks.pauses.get(&run.job_id).copied().flatten();
+        let phases = self.phases_within(&run.job_id, from, now);
+        let slot = scheduled.slot;
+        let is_wanted = |phase: &Phase, entry: &Entry| {
+            let due = slot + entry.jitter;
+            let is_over = paused_until.is_some_and(|until| until <= now + SLACK && due >= until - SLACK);
+            let lateness = now - due;
+            let made_up_for = entry.made_up_for.is_some_and(|window| lateness <= window + SLACK);
+            entry.is_due(slot)
+                && entry.key(slot) == run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
+                && due > entry.anchor - SLACK
+                && due <= now + ahead + SLACK
+                && (lateness <= IN_TIME + SLACK || made_up_for)
+                && phase.is_enabled
+                && (!phase.is_paused || is_over)
+        };
+        let is_wanted = phases.iter().any(|phase| phase.entries.iter().any(|entry| is_wanted(phase, entry)));
+        if !is_wanted {
+            let detail = format!("{} of {} for {slot} at {now}: {phases:?}", run.key, run.job_id);
+            self.audit.fail("only what a schedule wants is started", detail);
+        }
+        let made = self.clocks.made.entry((task, run.job_id.clone())).or_default();
+        *made += 1;
+        let is_full = |phase: &Phase| phase.entries.iter().any(|entry| entry.is_full);
+        if *made > 2 * (20 + 4) && !phases.iter().any(is_full) {
+            self.audit
+                .fail("what is made up for at once is bounded", format!("{made} runs of {}", run.job_id));
+        }
+    }
+
+    fn has_run(&self, job_id: &JobId, entry: &Entry, slot: Timestamp) -> bool {
+        let realm = self.realm.fields.realm.clone();
+        let run_id = RunId::from_key(&realm, job_id, &format!("key:{}", entry.key(slot)));
+        self.runs.get(&RunKey::root(run_id)).is_some()
+    }
+
+    /// Writes how far a schedule has come.
+    pub(crate) fn put_timetable(&mut self, mut timetable: Timetable) -> Result<(), CommitError> {
+        let before = self.timetables.get(&timetable.job_id).cloned();
+        if self.is(Mutant::StaleSweeper)
+            && let Some(before) = &before
+        {
+            timetable.rev = before.rev + 1;
+        }
+        if self.is(Mutant::SlotLost) {
+            let active = timetable.cursors.iter_mut().find(|cursor| cursor.state == State::Active);
+            if let Some(cursor) = active.filter(|cursor| cursor.last.is_some()) {
+                cursor.next = cursor.next.map(|next| next + TimeDelta::hours(1));
+            }
+        }
+        let next = timetable.clone();
+        self.timetables.put(timetable)?;
+        self.clocks.looked.insert(next.job_id.clone(), self.now);
+        self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
+        let known = before.map_or_else(Vec::new, |before| before.cursors);
+        for (index, cursor) in next.cursors.iter().enumerate() {
+            let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;
+            // Of two entries that are due at the same times, which is which?
+            let mut others = known.iter().filter(is_same);
+            let is_one = next.cursors.iter().filter(is_same).count() == 1;
+            if let (Some(known), None, true) = (others.next(), others.next(), is_one) {
+                self.moved(&next.job_id, index, known, cursor);
+            }
+        }
+        Ok(())
+    }
+
+    /// A cursor was moved.
+    fn moved(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
+        let goes_back = after.last < before.last || (after.next.is_some() && after.next < before.next);
+        if goes_back {
+            self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
+        }
+        let Some(last) = after.last.filter(|last| Some(*last) > before.last) else { return };
+        let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
+        let first = before.next.unwrap_or(last);
+        let fits = |entry: &&Entry| entry.is_due(first) && entry.is_due(last);
+        let entries: Vec<Entry> =
+            phases.iter().filter_map(|phase| phase.entries.get(index).filter(fits).cloned()).collect();
+        let is_right = |entry: &Entry| {
+            let over = entry.max_runs.is_some_and(|max| u64::from(after.started) >= max);
+            over || after.next == entry.next(last)
+        };
+        if !entries.iter().any(is_right) {
+            let detail =
+                format!("{job_id}: {after:?} after {last}; {:?}", entries.first().and_then(|e| e.next(last)));
+            self.audit.fail("the next slot is the next", detail);
+        }
+        let in_time = self.now - IN_TIME + SLACK;
+        // What was due during a pause that is over is not made up for.
+        let paused = match before.state {
+            State::Paused { until: Some(until), .. } => until + SLACK,
+            _ => BEGIN - TimeDelta::days(1),
+        };
+        for entry in entries.iter().take(1).filter(|_| entries.iter().all(|entry| entry.max_runs.is_none())) {
+            let mut slot = Some(first);
+            while let Some(at) = slot.filter(|at| *at <= last) {
+                let wanted = |entry: &Entry| {
+                    let due = at + entry.jitter;
+                    due > paused && (entry.is_full || due > in_time)
+                };
+                let wanted = entries.iter().all(wanted);
+                if wanted && !entries.iter().any(|entry| self.has_run(job_id, entry, at)) {
+                    let detail = format!("{job_id} has no run for {at}, but {after:?}");
+                    self.audit.fail("a cursor passes no slot that is not started", detail);
+                    return;
+                }
+                slot = entry.next(at);
+            }
+        }
+    }
+
+    /// What must hold when all is over: from when nothing goes wrong on, what was due is there.
+    pub(crate) fn clock_ends(&mut self) {
+        let slack = TimeDelta::minutes(4);
+        let all: Vec<(JobId, Vec<Phase>)> = self.clocks.phases.clone().into_iter().collect();
+        for (job_id, phases) in all {
+            let ends = phases
+                .iter()
+                .skip(1)
+                .map(|next| next.from)
+                .chain([BEGIN + TimeDelta::seconds(LASTS.cast_signed())]);
+            for (phase, end) in phases.iter().zip(ends.collect::<Vec<_>>()) {
+                let (from, end) = (phase.from.max(BEGIN + CALM) + slack, end - slack);
+                let halts =
+                    |entry: &Entry| entry.max_runs.is_some() || !entry.is_full && entry.made_up_for.is_some();
+                if !phase.is_enabled || phase.is_paused || self.in_gap(from, end) {
+                    continue;
+                }
+                for entry in phase.entries.iter().filter(|entry| !halts(entry)) {
+                    let mut slot = entry.next(from.max(entry.anchor));
+                    while let Some(at) = slot.filter(|at| *at + entry.jitter <= end) {
+                        if !self.has_run(&job_id, entry, at) {
+                            self.audit
+                                .fail("each slot that is wanted is started", format!("{job_id} at {at}"));
+                            return;
+                        }
+                        slot = entry.next(at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn in_gap(&self, from: Timestamp, to: Timestamp) -> bool {
+        let at = |seconds: u64| BEGIN + TimeDelta::seconds(seconds.cast_signed());
+        self.clocks
+            .setup
+            .gap
+            .is_some_and(|(begin, end)| at(begin) <= to && from <= at(end) + TimeDelta::minutes(4))
+    }
+}

@@ -1,0 +1,294 @@
+//! Jobs that the clock starts: their schedules are edited, paused and deleted while sweepers race, stop for hours and
+//! have clocks that differ.
+
+mod calendar;
+mod judge;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::clock::{Cursor, Plan, State, Timetable};
+use pumice_core::ids::JobId;
+use pumice_core::spec::{JobSpec, Settings};
+use serde_json::{Value, json};
+
+use self::judge::Phase;
+use super::mutants::Mutant;
+use super::runner::{Done, Runner};
+use super::scenario::{Setup, short_nap};
+use super::world::{BEGIN, Role, TaskId, What, World, lock};
+use crate::prng::Prng;
+
+/// For how long jobs are started by the clock, in seconds.
+const LASTS: u64 = 3 * 3_600 + 1_800;
+
+/// What somebody does about a schedule.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// Puts a job, over one that may be there.
+    Put(Value),
+    /// Deletes a job.
+    Delete(String),
+    /// Pauses all entries of a job, for so many seconds or until they are resumed.
+    Pause(String, Option<u64>),
+    /// Resumes them; makes up for what was missed, or does not.
+    Resume(String, bool),
+}
+
+/// How the clock is looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock {
+    /// What is done about schedules, and when, in milliseconds.
+    pub(crate) acts: Vec<(u64, Act)>,
+    /// How far ahead runs are made, in seconds.
+    pub(crate) ahead: u64,
+    /// How often sweepers come, in seconds.
+    pub(crate) period: u64,
+    /// How many at the same time, at most.
+    pub(crate) racing: u64,
+    /// When none comes, in seconds.
+    pub(crate) gap: Option<(u64, u64)>,
+}
+
+/// What is known of schedules besides their timetables.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks {
+    pub(crate) setup: Clock,
+    /// What each job's schedule was, phase by phase.
+    phases: BTreeMap<JobId, Vec<Phase>>,
+    /// Until when each job that was paused last is.
+    pauses: BTreeMap<JobId, Option<Timestamp>>,
+    /// When each timetable was written last.
+    looked: BTreeMap<JobId, Timestamp>,
+    /// How many starts each sweep made of each job.
+    made: BTreeMap<(TaskId, JobId), u32>,
+}
+
+/// An entry of a schedule.
+fn entry(prng: &mut Prng) -> Value {
+    let mut entry = match prng.below(6) {
+        0 => json!({ "every": prng.pick(&[290, 420, 3_600]), "from": "2026-11-01T00:00:00Z" }),
+        1 => json!({ "crontab": prng.pick(&["*/10 * * * *", "*/20 * * * *"]) }),
+        2 => json!({ "crontab": "*/20 * * * *", "timezone": "America/New_York" }),
+        3 => json!({ "crontab": "30 1 * * *", "timezone": "America/New_York" }),
+        4 => json!({ "crontab": "15,45 1 * * *", "timezone": "America/New_York" }),
+        _ => json!({ "at": ["2026-11-01T05:00:00Z", "2026-11-01T05:00:01Z", "2026-11-01T07:30:10Z"] }),
+    };
+    match prng.below(5) {
+        0 => entry["catch_up"] = json!("none"),
+        1 => entry["catch_up"] = json!("all"),
+        2 => {
+            entry["catch_up"] = json!("all");
+            entry["max"] = json!(100_000);
+        }
+        _ => {}
+    }
+    if prng.below(2) == 0 || entry["max"] == json!(100_000) {
+        let days = if entry["max"] == json!(100_000) { 30 } else { prng.pick(&[0, 0, 30]) };
+        entry["window"] = json!(if days > 0 { days * 86_400 } else { prng.pick(&[600, 7_200]) });
+    }
+    match prng.below(8) {
+        0 | 1 => entry["jitter"] = json!(300),
+        2 => entry["max_runs"] = json!(3),
+        3 => entry["globals"] = json!({ "n": prng.below(2) }),
+        _ => {}
+    }
+    entry
+}
+
+fn schedule(prng: &mut Prng) -> Value {
+    let count = prng.within(1, 2);
+    Value::Array((0..count).map(|_| entry(prng)).collect())
+}
+
+/// Jobs with schedules, which are edited, disabled, paused and deleted.
+pub(crate) fn clock(prng: &mut Prng) -> Setup {
+    let mut setup = Setup::default();
+    let (ahead, period) = prng.pick(&[(0, 1), (0, 20), (90, 60)]);
+    let mut clock = Clock { ahead, period, racing: prng.within(1, 3), ..Clock::default() };
+    if prng.below(2) == 0 {
+        let from = prng.within(0, 7_000);
+        clock.gap = Some((from, from + prng.pick(&[70, 200, 3_000, 9_000])));
+    }
+    for _ in 0..prng.within(1, 2) {
+        let mut document = short_nap(prng);
+        document["payload"] = json!({ "from": 0, "to": 500, "fail": 0, "panic": 0, "permanent": 0 });
+        let id = setup.job(document);
+        let mut document = setup.jobs.pop().unwrap_or_default();
+        document["schedule"] = schedule(prng);
+        let mut at = prng.within(0, 60_000);
+        clock.acts.push((at, Act::Put(document.clone())));
+        for _ in 0..prng.below(6) {
+            at += prng.pick(&[1_000, 100_000, 1_000_000, 3_000_000]) + prng.below(60_000);
+            if at >= (LASTS - 600) * 1_000 {
+                break;
+            }
+            clock.acts.push((at, act(prng, &id, &mut document)));
+        }
+        // Only its place is kept: jobs have ids by their number.
+        setup.jobs.push(Value::Null);
+        clock.acts.push((LASTS * 1_000, Act::Delete(id)));
+    }
+    setup.jobs.clear();
+    setup.clock = Some(clock);
+    setup
+}
+
+fn act(prng: &mut Prng, id: &str, document: &mut Value) -> Act {
+    match prng.below(6) {
+        0 => Act::Pause(id.to_owned(), prng.pick(&[None, Some(300), Some(3_000)])),
+        1 | 2 => Act::Resume(id.to_owned(), prng.below(3) == 0),
+        3 => {
+            document["enabled"] = json!(prng.below(2) == 0);
+            Act::Put(document.clone())
+        }
+        _ => {
+            document["schedule"] = schedule(prng);
+            Act::Put(document.clone())
+        }
+    }
+}
+
+impl Runner {
+    /// Has the acts about schedules, and the sweeps, happen at their times. Gives how many acts there are.
+    pub(super) fn begin_clock(world: &mut World, clock: Clock) -> usize {
+        let count = clock.acts.len();
+        for (index, (at, _)) in clock.acts.iter().enumerate() {
+            world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Act(index));
+        }
+        world.schedule(BEGIN, What::Strike);
+        world.clocks.setup = clock;
+        count
+    }
+
+    /// Somebody does something about a schedule.
+    pub(super) fn act(&mut self, index: usize) {
+        self.to_come -= 1;
+        let mut world = lock(&self.world);
+        let act = world.clocks.setup.acts[index].1.clone();
+        world.note(|| format!("{act:?}"));
+        match act {
+            Act::Put(document) => world.put_scheduled(document),
+            Act::Delete(id) => world.delete_scheduled(&id),
+            Act::Pause(id, seconds) => world.pause(&id, seconds),
+            Act::Resume(id, catch_up) => world.resume(&id, catch_up),
+        }
+    }
+
+    /// Sweepers look at the clock.
+    pub(super) fn strike(&mut self) {
+        let (count, ahead) = {
+            let mut world = lock(&self.world);
+            let now = world.now;
+            let Clock { period, racing, ahead, gap, .. } = world.clocks.setup.clone();
+            let ahead = TimeDelta::seconds(ahead.cast_signed());
+            let (acts, at) = (world.clocks.setup.acts.len(), |seconds: u64| {
+                BEGIN + TimeDelta::seconds(seconds.cast_signed())
+            });
+            if acts == 0 || (self.to_come == 0 && world.timetables.all().is_empty()) {
+                return;
+            }
+            let latest = now + TimeDelta::seconds(period.cast_signed());
+            // What is due later than that is not looked for again and again.
+            let next = world.timetables.next_due().map_or(now + TimeDelta::seconds(20), |due| due - ahead);
+            world.schedule(latest.max(next.min(now + TimeDelta::seconds(20))), What::Strike);
+            let is_out = gap.is_some_and(|(from, to)| at(from) <= now && now < at(to));
+            let World { faults, prng, .. } = &mut *world;
+            let is_out = is_out || faults.sweeper_is_out(prng);
+            let due =
+                world.timetables.next_due().is_some_and(|due| due <= now + ahead + TimeDelta::seconds(20));
+            (if due && !is_out { world.prng.within(1, racing) } else { 0 }, ahead)
+        };
+        for _ in 0..count {
+            let dispatcher = self.engine.dispatcher().clone();
+            self.spawn(Role::Striker, |_| {
+                Box::pin(async move {
+                    // What could not be done now is done next time.
+                    let _ = dispatcher.strike(ahead).await;
+                    Done::Nothing
+                })
+            });
+        }
+    }
+}
+
+impl World {
+    fn put_scheduled(&mut self, document: Value) {
+        let mut given = document.clone();
+        super::mutants::on_schedule(self, &mut given);
+        let read = |document: Value| {
+            let Value::Object(document) = document else { unreachable!("documents are objects") };
+            JobSpec::from_checked(Arc::new(document)).expect("jobs of scenarios hold")
+        };
+        let (own, given) = (read(document), read(given));
+        let job_id = own.fields.job_id.clone();
+        self.jobs.insert(job_id.clone(), Ok(Arc::new(given)));
+        let at = if self.is(Mutant::EditStartsThePast) { self.now - TimeDelta::hours(2) } else { self.now };
+        self.timetables.touch(&job_id, at);
+        self.is_put(&own);
+    }
+
+    fn delete_scheduled(&mut self, id: &str) {
+        let job_id = JobId::new(id).expect("an id");
+        self.jobs.remove(&job_id);
+        let now = self.now;
+        self.timetables.touch(&job_id, now);
+        self.is_deleted(&job_id);
+    }
+
+    /// The timetable of a job that was looked at, with its plan.
+    fn looked_at(&self, job_id: &JobId) -> Option<(Timetable, Plan)> {
+        let timetable =
+            self.timetables.get(job_id).filter(|one| !one.cursors.is_empty() && one.changed.is_none())?;
+        let job = self.jobs.get(job_id)?.as_ref().ok()?;
+        Some((timetable.clone(), Plan::of(job, &self.realm, &Settings::default())))
+    }
+
+    fn pause(&mut self, id: &str, seconds: Option<u64>) {
+        let job_id = JobId::new(id).expect("an id");
+        let Some((timetable, _)) = self.looked_at(&job_id) else { return };
+        if timetable.cursors.iter().any(|cursor| cursor.state != State::Active) {
+            return;
+        }
+        let until = seconds.map(|seconds| self.now + TimeDelta::seconds(seconds.cast_signed()));
+        let paused = |cursor: &Cursor| cursor.paused(until, "ann".to_owned(), String::new());
+        let cursors = timetable.cursors.iter().map(paused).collect();
+        if !self.is(Mutant::PauseLost) {
+            self.write(timetable, cursors);
+        }
+        self.is_paused(&job_id, until);
+    }
+
+    fn resume(&mut self, id: &str, catch_up: bool) {
+        let job_id = JobId::new(id).expect("an id");
+        let Some((timetable, plan)) = self.looked_at(&job_id) else { return };
+        let is_stopped = |cursor: &Cursor| matches!(cursor.state, State::Paused { .. } | State::Halted);
+        if !timetable.cursors.iter().any(is_stopped) {
+            return;
+        }
+        let all = catch_up || self.is(Mutant::ResumeStartsThePast);
+        let now = self.now;
+        let cursors = timetable.cursors.iter().zip(&plan.entries).map(|(cursor, planned)| match planned {
+            Ok(planned) if is_stopped(cursor) => {
+                cursor.resumed(&planned.entry(cursor.since), all, now - planned.jitter)
+            }
+            _ => cursor.clone(),
+        });
+        let cursors = cursors.collect();
+        self.write(timetable, cursors);
+        self.is_resumed(&job_id, catch_up);
+    }
+
+    fn write(&mut self, timetable: Timetable, cursors: Vec<Cursor>) {
+        let now = self.now;
+        let next = Timetable { rev: timetable.rev + 1, due_at: Some(now), cursors, ..timetable };
+        let _ = self.timetables.put(next);
+    }
+}
+
+/// When a task began.
+pub(super) fn began(world: &World, task: TaskId) -> Timestamp {
+    world.tasks.get(&task).map_or(world.now, |task| task.began)
+}
