@@ -79,7 +79,7 @@ impl Catalog for Store {
         let table = self.names.jobs();
         let ids: Vec<JobId> = jobs.iter().map(|job| job.fields.job_id.clone()).collect();
         let mut there = self.job_items(&ids).await?;
-        let mut applied = Vec::with_capacity(jobs.len());
+        let (mut applied, mut unchanged) = (Vec::with_capacity(jobs.len()), Vec::new());
         for job in jobs {
             let (job_id, document) = (job.fields.job_id, indexable(Arc::unwrap_or_clone(job.document)));
             let before = there.remove(job_id.as_str()).map(object);
@@ -90,9 +90,15 @@ impl Catalog for Store {
                 if has_schedule {
                     self.touch(std::slice::from_ref(&job_id), SystemClock.now()).await?;
                 }
+            } else if !dry_run && is_scheduled(&document) {
+                unchanged.push(job_id.clone());
             }
             applied.push(Applied { job_id, change, before });
         }
+        // Those that were there before anything acted on schedules.
+        let known = ScheduleStore::load(self, &unchanged).await?;
+        let unseen = unchanged.into_iter().zip(known).filter(|(_, known)| known.is_none()).map(|(id, _)| id);
+        self.touch(&unseen.collect::<Vec<_>>(), SystemClock.now()).await?;
         Ok(applied)
     }
 

@@ -3,9 +3,11 @@
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_lambda_events::sns::SnsEvent;
 use aws_lambda_events::sqs::SqsEvent;
+use pumice_core::Timestamp;
+use pumice_core::ids::JobId;
 use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value, schedule_key};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// An event that holds no request: of no shape that the function knows, or broken.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +24,22 @@ pub struct Record {
     pub requests: Vec<Parsed>,
 }
 
+/// A job whose spec was put, changed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The job.
+    pub job_id: JobId,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What is asked of the function.
 #[derive(Debug)]
 pub enum Event {
-    /// To look at runs whose time has passed.
+    /// To look at runs whose time has passed, and at the clock.
     Sweep,
+    /// To look at the schedules of jobs whose specs were changed.
+    Changed(Vec<Change>),
     /// Requests by a caller, who gets the outcome of each.
     Direct(Vec<Parsed>),
     /// Requests by EventBridge, a schedule or SNS: nobody sees their outcomes, so that a failure must
@@ -109,6 +122,9 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
         });
         return Ok(Event::Queued(records.collect()));
     }
+    if source("eventSource") == Some("aws:dynamodb") {
+        return Ok(Event::Changed(changes(records)));
+    }
     if source("EventSource") == Some("aws:sns") {
         let event: SnsEvent = shape(event, "SNS event")?;
         let records = event.records.into_iter().map(|record| Record {
@@ -118,6 +134,28 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
         return Ok(Event::Delivered(records.collect()));
     }
     Err(unknown(event))
+}
+
+/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is no job
+/// is passed over: it would come again and again.
+fn changes(records: &Value) -> Vec<Change> {
+    let scheduled = |image: &Value| match &image["schedule"] {
+        Value::Null => false,
+        schedule => schedule["NULL"] != true && schedule["S"] != "" && schedule["S"] != "--",
+    };
+    let change = |record: &Value| {
+        let told = &record["dynamodb"];
+        let images = ["OldImage", "NewImage"].map(|name| &told[name]);
+        // A stream of keys alone tells nothing of schedules.
+        let is_bare = images.iter().all(|image| image.is_null());
+        if !is_bare && !images.into_iter().any(scheduled) {
+            return None;
+        }
+        let job_id = JobId::stored(told["Keys"]["job_id"]["S"].as_str()?).ok()?;
+        let millis = told["ApproximateCreationDateTime"].as_f64()? * 1_000.0;
+        Some(Change { job_id, at: Timestamp::from_timestamp_millis(millis as i64)? })
+    };
+    records.as_array().into_iter().flatten().filter_map(change).collect()
 }
 
 /// A schedule's request: the time it is for makes its idempotency key, so that a schedule that is
@@ -149,6 +187,7 @@ fn scheduled(event: &Value, at: &Value, zone: chrono_tz::Tz) -> Result<Event, Ba
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const UTC: chrono_tz::Tz = chrono_tz::UTC;
 
@@ -200,6 +239,28 @@ mod tests {
             let event = json!({ "job_id": "a", "scheduled_at": bad });
             assert!(Event::read(&event, UTC).unwrap_err().to_string().starts_with("scheduled_at: "), "{bad}");
         }
+    }
+
+    #[test]
+    fn stream_of_jobs_tells_whose_schedules_changed() {
+        let record = |id: &str, images: Value| {
+            let mut told =
+                json!({ "ApproximateCreationDateTime": 1_798_761_600, "Keys": { "job_id": { "S": id } } });
+            told.as_object_mut().unwrap().extend(images.as_object().unwrap().clone());
+            json!({ "eventSource": "aws:dynamodb", "eventName": "MODIFY", "dynamodb": told })
+        };
+        let with = |schedule: Value| json!({ "schedule": schedule });
+        let event = json!({ "Records": [
+            record("put", json!({ "NewImage": with(json!({ "S": "@daily" })) })),
+            record("ended", json!({ "OldImage": with(json!({ "L": [] })), "NewImage": with(json!({ "S": "" })) })),
+            record("never", json!({ "OldImage": {}, "NewImage": with(json!({ "NULL": true })) })),
+            record("keys alone", json!({})),
+            record("..", json!({ "NewImage": with(json!({ "S": "@daily" })) })),
+        ] });
+        let Event::Changed(changes) = read(event) else { panic!("a stream") };
+        let ids: Vec<&str> = changes.iter().map(|change| change.job_id.as_str()).collect();
+        assert_eq!(ids, ["put", "ended", "keys alone", ".."]);
+        assert_eq!(changes[0].at.to_rfc3339(), "2027-01-01T00:00:00+00:00");
     }
 
     #[test]

@@ -2,13 +2,18 @@
 
 mod event;
 
-pub use event::{BadEvent, Event, Record};
+pub use event::{BadEvent, Change, Event, Record};
 
+use chrono::TimeDelta;
 use pumice_core::engine::{Accepted, Dispatcher};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{DispatchRequest, Parsed};
 use serde_json::{Value, json};
+
+/// How far ahead of their time runs are made that a schedule starts, so that they begin to the second though the sweeper
+/// comes each minute.
+const AHEAD: TimeDelta = TimeDelta::seconds(90);
 
 /// Why an invocation fails, so that whoever delivered the event tries again, or puts it aside.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +83,25 @@ pub async fn handle(
 ) -> Result<Value, Failed> {
     match Event::read(event, zone)? {
         Event::Sweep => {
-            let swept = dispatcher.sweep().await?;
-            tracing::info!(swept, "looked at what was due");
-            Ok(json!({ "swept": swept }))
+            // Each by itself: one that fails is not in the way of the other.
+            let (swept, struck) = (dispatcher.sweep().await, dispatcher.strike(AHEAD).await);
+            let (swept, struck) = (swept?, struck?);
+            tracing::info!(swept, started = struck.started, "looked at what was due");
+            Ok(json!({ "swept": swept, "started": struck.started }))
+        }
+        Event::Changed(changes) => {
+            let count = changes.len();
+            for Change { job_id, at } in changes {
+                dispatcher.touch(&[job_id], at).await?;
+            }
+            // At once: what is due within the minute would else begin late.
+            let struck = dispatcher.strike(AHEAD).await?;
+            tracing::info!(
+                changed = count,
+                started = struck.started,
+                "looked at schedules that were changed"
+            );
+            Ok(json!({ "changed": count, "started": struck.started }))
         }
         Event::Direct(requests) => {
             let outcomes = take(dispatcher, requests, &format!("invocation:{invocation}")).await;

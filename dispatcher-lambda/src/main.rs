@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
             Ok(site) => site,
             // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.
             Err(_) if is_sweep(&payload) && function.is_untouched().await => {
-                return Ok(json!({ "swept": 0 }));
+                return Ok(json!({ "swept": 0, "started": 0 }));
             }
             Err(error) => return Err(told(&error.into())),
         };

@@ -133,7 +133,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     let cloud = &realm.cloud;
     assert_eq!(
         cloud.invoke(DISPATCHER, &json!({ "sweep": true })),
-        json!({ "swept": 0 }),
+        json!({ "swept": 0, "started": 0 }),
         "before the first apply"
     );
     apply(&realm);

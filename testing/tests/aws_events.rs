@@ -64,7 +64,7 @@ async fn the_dispatcher_takes_its_events() {
             assert!(cloud.realm.store().load(&key).await.expect("it answers").is_some(), "{name}: {run}");
         }
     }
-    assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0 }));
+    assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0, "started": 0 }));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_realm_that_nobody_has_given_anything_yet_is_swept() {
     let key = aws_sdk_dynamodb::types::AttributeValue::S("test".to_owned());
     realms.key("realm", key).send().await.expect("it is removed");
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
-    assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0 }));
+    assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0, "started": 0 }));
     let refused = dispatcher.invoke(&event("dispatcher-object.json")).to_string();
     assert!(refused.contains("`pumice --aws apply` makes it"), "{refused}");
 }

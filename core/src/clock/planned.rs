@@ -73,11 +73,20 @@ impl Plan {
         let none = BTreeMap::new();
         let calendars = realm.fields.calendars.as_ref().unwrap_or(&none);
         let schedule = job.document.get("schedule").unwrap_or(&Value::Null);
+        if !settings.starts(job.fields.dispatcher.as_deref()) {
+            return Self::none();
+        }
         let entries = Schedule::entries(schedule).into_iter().map(|entry| {
             let entry = entry.map_err(BadEntry)?;
             Planned::new(entry, job, calendars, settings)
         });
         Self { entries: entries.collect(), enabled: job.fields.enabled != Enabled::Static(false) }
+    }
+
+    /// That of a job that has none, or is started by others.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { entries: Vec::new(), enabled: false }
     }
 
     /// Whether it has no entries at all.
@@ -201,15 +210,15 @@ pub fn is_scheduled(job: &Doc) -> bool {
     !Schedule::entries(job.get("schedule").unwrap_or(&Value::Null)).is_empty()
 }
 
-/// Whether two documents of a realm differ in what decides when schedules are due.
+/// Whether two documents of a realm differ in what decides which schedules are due, and when.
 #[must_use]
 pub fn is_clock_changed(before: &Doc, after: &Doc) -> bool {
-    let zones = |realm: &Doc| {
+    let settings = |realm: &Doc| {
         let (settings, _) =
             Settings::from_stored(realm.get("config").and_then(Value::as_object).unwrap_or(&Doc::new()));
-        (settings.timezone, settings.dispatcher_zones)
+        (settings.timezone, settings.dispatcher_zones, settings.dispatchers, settings.foreign_workers)
     };
-    before.get("calendars") != after.get("calendars") || zones(before) != zones(after)
+    before.get("calendars") != after.get("calendars") || settings(before) != settings(after)
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Timetable {
     /// What there is to do about a job that has no schedule any more, or is gone.
     #[must_use]
     pub fn ended(&self, now: Timestamp) -> Looked {
-        self.look(&Plan { entries: Vec::new(), enabled: false }, now, TimeDelta::zero())
+        self.look(&Plan::none(), now, TimeDelta::zero())
     }
 
     /// What there is to do about a job whose spec cannot be read: nothing, until it can.

@@ -65,6 +65,14 @@ impl Dispatcher {
         Ok(struck)
     }
 
+    /// Has the schedules of jobs looked at, as their specs were changed at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        self.site().ports.schedules.touch(job_ids, at).await
+    }
+
     async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Struck, StoreError> {
         let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
@@ -98,7 +106,7 @@ impl Dispatcher {
         now: Timestamp,
         ahead: TimeDelta,
     ) -> Looking {
-        let none = Plan { entries: Vec::new(), enabled: false };
+        let none = Plan::none();
         let (looked, plan) = match job {
             None => (timetable.ended(now), none),
             Some(Ok(job)) => {

@@ -32,6 +32,9 @@ pub struct Settings {
     pub dag_max_workers: Option<usize>,
     /// `DAG_WORKERS`: how many jobs of a dag run at a time that does not say so itself; none: one for each processor.
     pub dag_workers: Option<usize>,
+    /// `DISPATCHERS`: the dispatchers of lava's whose jobs start by the clock here, and no others; none: see
+    /// [`starts`](Self::starts).
+    pub dispatchers: Option<Vec<String>>,
     /// `DISPATCHER_ZONES`: the zones of lava's dispatchers by name, their `CRON_TZ`, for the schedules of their jobs; none.
     pub dispatcher_zones: BTreeMap<String, Timezone>,
     /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
@@ -71,6 +74,7 @@ impl Default for Settings {
             cw_namespace: "Lava".to_owned(),
             dag_max_workers: None,
             dag_workers: None,
+            dispatchers: None,
             dispatcher_zones: BTreeMap::new(),
             dispatch_max_depth: 32,
             event_ttl: Some(Span::from_days(30)),
@@ -89,12 +93,13 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
     "DAG_MAX_WORKERS",
     "DAG_WORKERS",
+    "DISPATCHERS",
     "DISPATCHER_ZONES",
     "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
@@ -248,6 +253,19 @@ impl Settings {
         self.foreign_workers.iter().any(|pattern| fnmatch(pattern, worker.as_str()))
     }
 
+    /// Whether jobs of a dispatcher of lava's are started by the clock here. Where `DISPATCHERS` names some, theirs are, and
+    /// no others; else those that name none, as lava's dispatchers start none of these. Those that name one are where no
+    /// worker of the realm is lava's own: beside lava, lava's dispatcher starts them.
+    #[must_use]
+    pub fn starts(&self, dispatcher: Option<&str>) -> bool {
+        let named = dispatcher.filter(|name| !name.is_empty() && *name != "--");
+        match (&self.dispatchers, named) {
+            (Some(ours), named) => named.is_some_and(|named| ours.iter().any(|own| own == named)),
+            (None, None) => true,
+            (None, Some(_)) => self.foreign_workers.is_empty(),
+        }
+    }
+
     fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
         match name {
             "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
@@ -255,6 +273,7 @@ impl Settings {
             "CW_NAMESPACE" => self.cw_namespace = namespace(value)?,
             "DAG_MAX_WORKERS" => self.dag_max_workers = Some(count(value)?.as_usize()),
             "DAG_WORKERS" => self.dag_workers = Some(count(value)?.as_usize()),
+            "DISPATCHERS" => self.dispatchers = Some(names(value)?),
             "DISPATCHER_ZONES" => self.dispatcher_zones = zones(value)?,
             "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?.as_u32(),
             // What Python takes for false sets none (lava guide, Lava Worker Configuration).
@@ -442,6 +461,17 @@ mod tests {
         assert!(!Settings::default().is_foreign(&WorkerName::new("core").unwrap()));
         let bad = Settings::from_config(json!({ "FOREIGN_WORKERS": 3 }).as_object().unwrap()).unwrap_err();
         assert!(bad.to_string().contains("FOREIGN_WORKERS: expected names, with commas between"), "{bad}");
+    }
+
+    #[test]
+    fn beside_lava_a_job_is_started_by_one_of_both() {
+        let of = |config: Value| read(config).0;
+        let alone = of(json!({}));
+        assert!(alone.starts(None) && alone.starts(Some("--")) && alone.starts(Some("Sydney")));
+        let beside = of(json!({ "FOREIGN_WORKERS": "core" }));
+        assert!(beside.starts(None) && beside.starts(Some("")) && !beside.starts(Some("Sydney")));
+        let instead = of(json!({ "FOREIGN_WORKERS": "core", "DISPATCHERS": ["Sydney"] }));
+        assert!(instead.starts(Some("Sydney")) && !instead.starts(Some("Perth")) && !instead.starts(None));
     }
 
     #[test]
