@@ -51,6 +51,18 @@ pub(super) fn is_own_thread(id: Pid) -> bool {
     PathBuf::from(format!("/proc/self/task/{}", id.as_raw_nonzero())).exists()
 }
 
+/// The process of a thread; `None` when it is gone.
+///
+/// # Errors
+/// What the system says when it cannot let it be looked at.
+pub(super) fn process_of(thread: Pid) -> io::Result<Option<Pid>> {
+    let Some(status) = unless_gone(std::fs::read_to_string(of(thread).join("status")))? else {
+        return Ok(None);
+    };
+    let id = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    Ok(id.and_then(|id| Pid::from_raw(id.trim().parse().ok()?)))
+}
+
 /// All processes that are alive.
 ///
 /// # Errors
