@@ -26,8 +26,10 @@ use super::{guard, limits};
 /// The variable that names the scratch folder of a command's jobs.
 pub const SCRATCH_VARIABLE: &str = "PUMICE_SCRATCH";
 
-/// How often to look whether processes that were told to end have ended.
+/// How long until the first look whether processes that were told to end have ended; each later one takes twice as
+/// long to come, up to a limit: a look goes through all processes of the machine.
 const POLL: Duration = Duration::from_millis(10);
+const MAX_POLL: Duration = Duration::from_millis(160);
 /// How long processes may take to go away once they were killed: one that waits for a dead disk may take
 /// for ever.
 const KILL_PATIENCE: Span = Span::from_secs(20);
@@ -100,7 +102,7 @@ impl Live {
     /// in its process group; what a command started is in another.
     fn is_orphan(&self, process: &Process) -> bool {
         ADOPTS.load(Ordering::Relaxed)
-            && process.parent == rustix::process::getpid().as_raw_nonzero().get()
+            && process.parent == own_id()
             && process.group != own_group()
             && !self.awaited.contains(&process.id)
     }
@@ -275,7 +277,8 @@ impl Family {
         }
         let (killing, patience) = (clock.now() + grace.delta(), grace.delta() + KILL_PATIENCE.delta());
         let giving_up = clock.now() + patience;
-        let mut asked: HashSet<Pid> = HashSet::new();
+        let (mut asked, mut killed) = (HashSet::new(), HashSet::new());
+        let mut pause = POLL;
         loop {
             let members = self.members().await;
             let now = clock.now();
@@ -296,15 +299,22 @@ impl Family {
                 cgroup.freeze(true);
             }
             for member in members.unwrap_or_default() {
+                let is_new = if now >= killing { killed.insert(member) } else { asked.insert(member) };
+                if is_new {
+                    // It may go at once.
+                    pause = POLL;
+                }
                 if now >= killing {
                     signal(member, Signal::KILL);
-                } else if asked.insert(member) {
+                } else if is_new {
                     signal(member, Signal::TERM);
                     // One that was stopped would not hear of it.
                     signal(member, Signal::CONT);
                 }
             }
-            clock.sleep_until(now + POLL).await;
+            let next = now + pause;
+            clock.sleep_until(if now < killing { next.min(killing) } else { next }).await;
+            pause = (pause * 2).min(MAX_POLL);
         }
     }
 
@@ -344,7 +354,7 @@ impl Family {
             }
             live.commands.get(&self.mark).copied().unwrap_or_default()
         };
-        match table::process_since(id, since) {
+        match table::process_where(id, |process| process.began >= since) {
             Ok(Some(process)) if process.began < since || table::is_own_thread(id) => false,
             Ok(Some(process)) => live().is_of(&process, self.mark),
             Ok(None) => {
@@ -415,8 +425,11 @@ fn members_of(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<Vec<
 fn look_for_members(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<(Vec<Pid>, bool)> {
     let mut processes = Vec::new();
     let mut is_sure = true;
+    let since = live().commands.get(&mark).copied().unwrap_or_default();
+    let own = own_id();
     for id in table::ids()? {
-        match table::process(id)? {
+        // What began before the command is none of its own, unless it is an orphan that no other command owns.
+        match table::process_where(id, |process| process.began >= since || process.parent == own)? {
             Some(process) => processes.push(process),
             None if table::zombie(id)?.is_some() => reap_orphan(id),
             None => is_sure = false,
@@ -453,12 +466,21 @@ pub(super) fn reap_orphan(id: Pid) {
         live.starting.is_some_and(|mark| !matches!(table::mark(id), Ok(Some(other)) if other != mark))
     };
     let live = live();
-    let own = rustix::process::getpid().as_raw_nonzero().get();
     let adopts = ADOPTS.load(Ordering::Relaxed);
-    if adopts && parent == own && group != own_group() && !live.awaited.contains(&id) && !is_starting(&live) {
+    if adopts
+        && parent == own_id()
+        && group != own_group()
+        && !live.awaited.contains(&id)
+        && !is_starting(&live)
+    {
         // Another thread may have done so.
         let _ = waitpid(Some(id), WaitOptions::NOHANG);
     }
+}
+
+/// The id of this process.
+fn own_id() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 /// The process group of this process.
