@@ -190,9 +190,7 @@ impl Store {
         // Which is the newest is only known when one of each job is.
         let unknown = all.iter_mut().filter(|runs| runs.read.is_empty() && runs.more);
         let reads: Vec<_> = unknown.map(|runs| self.read_on(runs)).collect();
-        if !reads.is_empty() {
-            stream::iter(reads).buffer_unordered(MAX_AT_ONCE).try_collect::<()>().await?;
-        }
+        stream::iter(reads).buffer_unordered(MAX_AT_ONCE).try_collect::<()>().await?;
         let newest = all.iter_mut().filter(|runs| !runs.read.is_empty());
         let newest = newest.max_by_key(|runs| runs.read.front().map(|(at, _)| *at));
         Ok(newest.and_then(|runs| runs.read.pop_front()).map(|(_, key)| key))
