@@ -9,8 +9,9 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const PREFIX: &str = "pumice-";
 const MAX_SPARE: usize = 64;
 /// Most cgroups that a command may make in its own.
 const MAX_NESTED: usize = 1000;
+/// How many links a directory has that holds no other.
+const LINKS_OF_NONE: u64 = 2;
 /// Most looks for processes to kill, and the time between two.
 const MAX_PASSES: usize = 200;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -142,6 +145,8 @@ pub(super) struct Cgroup {
     dir: PathBuf,
     threads: File,
     events: File,
+    /// Whether it is frozen.
+    held: AtomicBool,
     subtree: Arc<Subtree>,
 }
 
@@ -181,8 +186,13 @@ pub(super) fn take(instance: Instance) -> Option<Arc<Cgroup>> {
 
 /// Keeps a command's cgroup for a later one if nothing is in it. Removes it otherwise, unless something is alive in it.
 pub(super) fn give_back(cgroup: Arc<Cgroup>) {
-    cgroup.freeze(false);
-    remove_nested(&cgroup.dir);
+    if cgroup.held.load(Ordering::Relaxed) {
+        cgroup.freeze(false);
+    }
+    // A directory of the kernel's has a link for each one in it.
+    if std::fs::metadata(&cgroup.dir).is_ok_and(|found| found.nlink() > LINKS_OF_NONE) {
+        remove_nested(&cgroup.dir);
+    }
     let mut pool = pool();
     if pool.enabled && pool.spare.len() < MAX_SPARE && cgroup.is_unpopulated() {
         pool.spare.push(cgroup);
@@ -202,7 +212,14 @@ impl Cgroup {
             std::fs::metadata(dir.join("cgroup.freeze"))?;
             let threads = OpenOptions::new().write(true).open(dir.join("cgroup.threads"))?;
             let events = File::open(dir.join("cgroup.events"))?;
-            Ok(Self { instance: name.instance, dir: dir.clone(), threads, events, subtree })
+            Ok(Self {
+                instance: name.instance,
+                dir: dir.clone(),
+                threads,
+                events,
+                held: AtomicBool::new(false),
+                subtree,
+            })
         };
         made().inspect_err(|_| {
             // It is empty.
@@ -238,6 +255,7 @@ impl Cgroup {
 
     /// Holds up whatever is in it, or lets it go on. What is held up can be killed, and starts nothing.
     pub(super) fn freeze(&self, hold: bool) {
+        self.held.store(hold, Ordering::Relaxed);
         freeze(&self.dir, hold);
     }
 }
