@@ -106,6 +106,30 @@ impl Objects {
     }
 }
 
+/// Writes what comes into a file, and gives the file at its beginning.
+///
+/// # Errors
+/// When not all of it comes, or can be written.
+async fn write_down(mut body: ByteStream, file: File) -> std::io::Result<File> {
+    let mut file = tokio::fs::File::from_std(file);
+    while let Some(bytes) = body.next().await {
+        file.write_all(&bytes.map_err(std::io::Error::other)?).await?;
+    }
+    // A write goes on after its call, and neither a seek nor the end of the file's life tells of its failure.
+    file.flush().await?;
+    file.rewind().await?;
+    Ok(file.into_std().await)
+}
+
+/// The error of the system behind one of the client's, if there is one: a host that has run out of something may have
+/// it again later.
+fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<std::io::Error> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut found = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let found = found.find_map(std::io::Error::raw_os_error);
+    found.map(std::io::Error::from_raw_os_error)
+}
+
 #[async_trait]
 impl ObjectStore for Objects {
     async fn put_file(&self, location: &str, file: &File) -> std::io::Result<()> {
@@ -113,7 +137,10 @@ impl ObjectStore for Objects {
         // from one can be sent again after a failure.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let body = ByteStream::from_path(path).await;
-        let body = body.map_err(|error| std::io::Error::other(format!("an output file: {error}")))?;
+        let body = body.map_err(|error| {
+            let unknown = || std::io::Error::other(format!("an output file: {error}"));
+            system_error(&error).unwrap_or_else(unknown)
+        })?;
         self.put(location, body).await.map_err(std::io::Error::other)
     }
 
@@ -128,14 +155,9 @@ impl ObjectStore for Objects {
     async fn get_folder(&self, location: &str, folder: &Path) -> Result<bool, StoreError> {
         let failed = |error: std::io::Error| StoreError::new(format!("reading {location}: {error}"));
         let Some(object) = self.get(location).await? else { return Ok(false) };
-        let mut body = object.body;
-        let mut archive = tokio::fs::File::from_std(tempfile::tempfile().map_err(failed)?);
-        while let Some(bytes) = body.next().await {
-            let bytes = bytes.map_err(|error| StoreError::new(format!("reading {location}: {error}")))?;
-            archive.write_all(&bytes).await.map_err(failed)?;
-        }
-        archive.rewind().await.map_err(failed)?;
-        let (archive, to) = (archive.into_std().await, folder.to_owned());
+        let archive = tempfile::tempfile().map_err(failed)?;
+        let archive = write_down(object.body, archive).await.map_err(failed)?;
+        let to = folder.to_owned();
         let unpacking = tokio::task::spawn_blocking(move || folders::unpack(archive, &to)).await;
         unpacking.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
         Ok(true)
@@ -145,6 +167,26 @@ impl ObjectStore for Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn object_that_the_disk_has_no_room_for_is_an_error() {
+        // Every write to this device finds no room (full(4)).
+        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let error = write_down(ByteStream::from_static(b"an archive"), full).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        let mut kept =
+            write_down(ByteStream::from_static(b"an archive"), tempfile::tempfile().unwrap()).await.unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut kept, &mut text).unwrap();
+        assert_eq!(text, "an archive");
+    }
+
+    #[tokio::test]
+    async fn error_of_the_system_is_told_from_the_clients() {
+        let missing = ByteStream::from_path("/nowhere/at/all").await.unwrap_err();
+        assert_eq!(system_error(&missing).unwrap().kind(), std::io::ErrorKind::NotFound);
+        assert!(system_error(&StoreError::new("none of the system's")).is_none());
+    }
 
     #[test]
     fn locations_have_a_bucket_and_a_key() {

@@ -136,6 +136,29 @@ pub(crate) enum SchemaOf {
     Realm,
 }
 
+/// Where the commands of jobs get cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cgroups {
+    /// Where this process's own cgroup is delegated to it, or is the root of all that it can see
+    Auto,
+    /// Nowhere
+    Off,
+}
+
+/// How commands of jobs are held together.
+#[derive(Debug, Args)]
+pub(crate) struct Containment {
+    /// Whether each command runs in a cgroup of its own, by which all that it started is found
+    #[arg(
+        long,
+        value_name = "WHERE",
+        env = "PUMICE_CGROUPS",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    pub(crate) cgroups: Cgroups,
+}
+
 /// What is given to a job besides its spec.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Given {
@@ -162,6 +185,8 @@ pub(crate) struct Run {
     /// How many jobs run at the same time
     #[arg(long, value_name = "N", default_value_t = pumice_local::SLOTS)]
     pub(crate) slots: usize,
+    #[command(flatten)]
+    pub(crate) containment: Containment,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +197,8 @@ pub(crate) struct Serve {
     /// How many jobs run at the same time
     #[arg(long, value_name = "N", default_value_t = pumice_local::SLOTS)]
     pub(crate) slots: usize,
+    #[command(flatten)]
+    pub(crate) containment: Containment,
     /// What survives a power failure too: everything, at the cost of speed
     #[arg(long)]
     pub(crate) durable: bool,
@@ -197,6 +224,8 @@ pub(crate) struct Worker {
     /// How many jobs run at the same time
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) slots: usize,
+    #[command(flatten)]
+    pub(crate) containment: Containment,
     #[command(flatten)]
     pub(crate) drain: Drain,
 }

@@ -224,11 +224,17 @@ pub trait RunStore: Send + Sync {
         let _ = query;
         Ok(None)
     }
-    /// The keys of runs of their own that begin with a text, up to `limit`; `None` where they cannot be looked
-    /// up.
-    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
-        let _ = (prefix, limit);
-        Ok(None)
+    /// Runs of their own whose keys begin with a text, up to `limit`.
+    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
+        let query = RunQuery { limit: MAX_LOOKED, ..RunQuery::default() };
+        let runs = self.list(&query).await?;
+        let looked_at = (runs.len() == MAX_LOOKED).then_some(MAX_LOOKED);
+        let keys = runs.into_iter().map(|run| run.key).filter(|key| key.as_str().starts_with(prefix));
+        Ok(Beginning { keys: keys.take(limit).collect(), looked_at })
+    }
+    /// Whether [`RunStore::beginning`] costs no more than to read a record.
+    fn looks_up_beginnings(&self) -> bool {
+        false
     }
     /// How long after it was made a run may be missing from lists.
     fn lag(&self) -> Duration {
@@ -255,6 +261,18 @@ pub trait ScheduleStore: Send + Sync {
     /// Has the timetables of jobs looked at, as their specs were changed at a time, as
     /// [`Timetable::touched`](crate::clock::Timetable::touched) says; makes those that are not there.
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Most runs that a store looks at for the beginning of an id, unless it says otherwise.
+const MAX_LOOKED: usize = 1_000;
+
+/// Runs of their own whose keys begin with a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Their keys.
+    pub keys: Vec<RunKey>,
+    /// Of how many of the newest runs, steps included, this is true; `None` when of all.
+    pub looked_at: Option<usize>,
 }
 
 /// A state item's form (lava guide, State Item Types).

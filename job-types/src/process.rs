@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError};
+use pumice_core::job_type::{Ended, JobContext, JobError, Stop};
 use pumice_system::processes::{self, Family, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -79,6 +79,10 @@ async fn run_and_keep(
         Exit::Status(status) => status.code().unwrap_or_else(|| -signal_of(*status)),
         Exit::TimedOut | Exit::Stopped => STATUS_TIMEOUT,
     };
+    if context.cancel.is_stopped() == Some(Stop::Lost) {
+        // Another worker makes this attempt again, and keeps its output in the same place.
+        return Err(JobError::failed("stopped"));
+    }
     let said = stderr.part(context.site.settings.stderr_size);
     let mut output = json!({ "payload": command.line, "exit_status": status });
     for capture in captures {

@@ -1,5 +1,6 @@
 //! Files that outlive a run, in folders.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
@@ -69,28 +70,62 @@ fn remove_links(folder: &Path) -> io::Result<()> {
 /// Most times a folder is tried to be made.
 const MAX_TRIES: usize = 20;
 
-/// Gives an open file another name, or copies it where that cannot be.
+/// Gives an open file another name, or copies it where that cannot be. What has the name already stays as it is until
+/// all of the file is there: another execution of the same attempt may have put it there, and its record may promise it.
 fn keep(file: &File, target: &Path) -> io::Result<()> {
     if let Some(folder) = target.parent() {
         remove_links(folder)?;
         make_private(folder)?;
     }
-    match std::fs::symlink_metadata(target) {
-        // Of an execution whose worker was lost, or a command's own that has the name of an output.
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(target)?,
-        Ok(_) => std::fs::remove_file(target)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    // By the descriptor, since the file's name may stand for another file by now (linkat(2)).
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    if linkat(CWD, own.as_str(), CWD, target, AtFlags::SYMLINK_FOLLOW).is_ok() {
+    if link(file, target).is_ok() {
         return Ok(());
     }
+    let fresh = beside(target)?;
+    remove_any(&fresh)?;
+    let kept = link(file, &fresh).or_else(|_| copy(file, &fresh)).and_then(|()| replace(&fresh, target));
+    // After a failure, or when both were the same file already (rename(2)).
+    remove_any(&fresh).and(kept)
+}
+
+/// By the descriptor, since the file's name may stand for another file by now (linkat(2)). Replaces nothing.
+fn link(file: &File, target: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, own.as_str(), CWD, target, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+fn copy(file: &File, target: &Path) -> io::Result<()> {
     let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
     let mut from = file;
     io::Seek::rewind(&mut from)?;
     io::copy(&mut from, &mut copy).map(drop)
+}
+
+/// Where a file is until all of it is there.
+fn beside(target: &Path) -> io::Result<PathBuf> {
+    let name = target.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let mut fresh = OsString::from(".");
+    fresh.push(name);
+    fresh.push(".new");
+    Ok(target.with_file_name(fresh))
+}
+
+/// Gives a file the name of another, which goes. A folder that a command has put there goes too.
+fn replace(fresh: &Path, target: &Path) -> io::Result<()> {
+    match std::fs::rename(fresh, target) {
+        Err(error) if error.kind() == ErrorKind::IsADirectory => {
+            std::fs::remove_dir_all(target)?;
+            std::fs::rename(fresh, target)
+        }
+        other => other,
+    }
+}
+
+fn remove_any(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::IsADirectory => std::fs::remove_dir_all(path),
+        other => other,
+    }
 }
 
 #[async_trait]
@@ -181,6 +216,35 @@ mod tests {
         for bad in ["s3://bucket/x", "temp/../../x"] {
             assert!(folders.put_file(bad, &named).await.is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn failed_replacement_leaves_the_output_that_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::new(folder.path());
+        let at = folder.path().join("temp/run/stdout");
+        let location = at.display().to_string();
+        let first = folder.path().join("first");
+        std::fs::write(&first, "all of it").unwrap();
+        folders.put_file(&location, &File::open(&first).unwrap()).await.unwrap();
+        // Files of another file system, which can neither be linked nor be read from their beginning.
+        for unreadable in ["/proc/self/mem", "/proc"] {
+            let file = File::open(unreadable).unwrap();
+            folders.put_file(&location, &file).await.unwrap_err();
+            assert_eq!(std::fs::read_to_string(&at).unwrap(), "all of it", "{unreadable}");
+            let names: Vec<_> = std::fs::read_dir(at.parent().unwrap()).unwrap().flatten().collect();
+            assert_eq!(names.len(), 1, "{unreadable}: {names:?}");
+            folders.put_file(&folder.path().join("new").display().to_string(), &file).await.unwrap_err();
+            assert!(!folder.path().join("new").exists(), "{unreadable}");
+        }
+        // The same file again, and another one in its place.
+        folders.put_file(&location, &File::open(&first).unwrap()).await.unwrap();
+        std::fs::write(folder.path().join("second"), "other").unwrap();
+        std::fs::create_dir_all(at.with_file_name(".stdout.new")).unwrap();
+        let second = File::open(folder.path().join("second")).unwrap();
+        folders.put_file(&location, &second).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&at).unwrap(), "other");
+        assert_eq!(std::fs::read_dir(at.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[tokio::test]

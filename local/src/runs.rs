@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
-use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{Beginning, Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -297,10 +297,14 @@ impl RunStore for Database {
         self.read(move |connection| count(connection, &query)).await.map(Some)
     }
 
-    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
         let prefix = prefix.to_owned();
         let found = self.read(move |connection| beginning(connection, &prefix, limit)).await?;
-        Ok(Some(found.iter().filter_map(|key| key.parse().ok()).collect()))
+        Ok(Beginning { keys: found.iter().filter_map(|key| key.parse().ok()).collect(), looked_at: None })
+    }
+
+    fn looks_up_beginnings(&self) -> bool {
+        true
     }
 
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {

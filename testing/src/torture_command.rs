@@ -22,9 +22,12 @@ pub(crate) struct TortureCommand {
     /// Tortures the edge of the engine instead: processes, files, outputs, restarts, hostile jobs.
     #[arg(long)]
     edge: bool,
-    /// How many realms are tortured so, one after the other.
+    /// How many realms are tortured so.
     #[arg(long, default_value_t = 1, requires = "edge")]
     rounds: usize,
+    /// How many of them at the same time.
+    #[arg(long, default_value_t = 3, requires = "edge")]
+    at_once: usize,
 }
 
 /// How many jobs are asked for by default.
@@ -66,7 +69,7 @@ impl TortureCommand {
     fn edge(&self) -> ExitCode {
         let began = Instant::now();
         let jobs = self.jobs.unwrap_or(EDGE_JOBS);
-        let edge = Edge { rounds: self.rounds, jobs, seed: self.seed };
+        let edge = Edge { rounds: self.rounds, jobs, at_once: self.at_once, seed: self.seed };
         let borne = match pumice_beside().and_then(|pumice| edge.run(&pumice)) {
             Ok(borne) => borne,
             Err(error) => {

@@ -90,6 +90,60 @@ async fn runs_of_deleted_jobs_are_listed() {
     assert_eq!(listed.matches("etl/load").count(), 1, "{listed}");
 }
 
+/// Puts `count` runs of a job into the index that are newer than all others, with nothing but what it holds.
+async fn fill_index(cloud: &Cloud, job: &str, count: usize) {
+    use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+    let text = |value: String| AttributeValue::S(value);
+    let later = chrono::Utc::now().timestamp_micros() + 3_600_000_000;
+    let numbers: Vec<usize> = (0..count).collect();
+    for numbers in numbers.chunks(25) {
+        let writes = numbers.iter().map(|number| {
+            let put = PutRequest::builder()
+                .item("run_id", text(format!("ffffffff-0000-4000-8000-{number:012}")))
+                .item("path", text("/".to_owned()))
+                .item("job_id", text(job.to_owned()))
+                .item("ts_dispatch", AttributeValue::N((later + *number as i64).to_string()));
+            WriteRequest::builder().put_request(put.build().expect("an item")).build()
+        });
+        let request = cloud.clients.dynamodb.batch_write_item();
+        let written = request.request_items(cloud.names().runs(), writes.collect()).send().await;
+        assert!(written.expect("written").unprocessed_items.is_none_or(|left| left.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn run_older_than_a_thousand_others_is_found_by_the_beginning_of_its_id() {
+    let cloud = Cloud::start(&["old", "busy"].map(pumice_testing::standins::log_job)).await;
+    let id_of = |printed: String| {
+        let answer: Value = serde_json::from_str(&printed).expect("JSON");
+        answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{printed}")).to_owned()
+    };
+    let timed = id_of(cloud.pumice(&["dispatch", "old", "-o", "json"]));
+    let keyed = id_of(cloud.pumice(&["dispatch", "old", "--key", "once", "-o", "json"]));
+    assert_eq!((&timed[14..15], &keyed[14..15]), ("7", "5"));
+    fill_index(&cloud, "busy", 1_200).await;
+    for (id, characters) in [(&timed, 8), (&timed, 18), (&keyed, 8), (&keyed, 18), (&keyed, 35)] {
+        let shown = cloud.pumice(&["runs", "show", &id[..characters], "-o", "json"]);
+        assert!(shown.contains(id.as_str()), "{id} by {characters} characters: {shown}");
+    }
+    let store = cloud.realm.store();
+    let look = async |prefix: &str, most| store.runs_beginning(prefix, 4, most).await.expect("it answers");
+    // An id with a time is found among no more than the runs of its time.
+    let found = look(&timed[..15], 10).await;
+    assert_eq!(
+        (found.keys.iter().map(ToString::to_string).collect(), found.looked_at),
+        (vec![timed.clone()], None)
+    );
+    // Any other is found only among so many of the newest.
+    let found = look(&keyed[..15], 1_200).await;
+    assert_eq!((found.keys.len(), found.looked_at), (0, Some(1_200)));
+    assert_eq!(look(&keyed[..15], 1_202).await.looked_at, None);
+    assert_eq!(look("ffffffff", 10).await.keys.len(), 4);
+    let none = cloud.pumice_command(&["runs", "show", "0123"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(none.status.code() == Some(2) && told.contains("no such run 0123"), "{told}");
+}
+
 #[tokio::test]
 async fn what_a_killed_worker_leaves_running_is_stopped_by_the_next() {
     let folder = tempfile::tempdir().expect("a folder");

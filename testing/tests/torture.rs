@@ -14,7 +14,7 @@ fn serve_killed_again_and_again_finishes_everything_once() {
 #[test]
 fn edge_of_the_engine_bears_whatever_is_done_to_it() {
     let pumice = pumice_beside().expect("the command");
-    let borne = Edge { rounds: 3, jobs: 150, seed: 1 }.run(&pumice).expect("carried out");
+    let borne = Edge { rounds: 3, jobs: 150, at_once: 1, seed: 1 }.run(&pumice).expect("carried out");
     assert_eq!(borne.wrong, Vec::<String>::new(), "{borne:?}");
     if let Some(why) = &borne.left_out {
         eprintln!("left out: {why}");

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{Beginning, Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
 
@@ -144,6 +144,10 @@ impl RunStore for Store {
             Some(root) => self.tree(root).await,
             None => self.newest(query).await,
         }
+    }
+
+    async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
+        self.beginning_of(prefix, limit).await
     }
 
     fn lag(&self) -> Duration {

@@ -21,7 +21,7 @@ use pumice_system::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
-use crate::args::{Cli, Command, Given};
+use crate::args::{Cgroups, Cli, Command, Containment, Given};
 use crate::failure::Failure;
 use crate::output::write_raw;
 
@@ -57,7 +57,7 @@ const FILES_OF_A_COMMAND: u64 = 12;
 
 /// Prepares this process for starting commands; `remove` is a folder that goes with it should it be killed. Gives how many
 /// of the `slots` commands its limits allow at the same time.
-fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize) -> usize {
+fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize, containment: &Containment) -> usize {
     let files = processes::raise_limits();
     let most = files.map(|files| (files.saturating_sub(OWN_FILES) / FILES_OF_A_COMMAND).max(1));
     let held = most.and_then(|most| usize::try_from(most).ok()).map_or(slots, |most| slots.min(most));
@@ -68,6 +68,9 @@ fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize) -> usize
         );
     }
     processes::adopt_orphans();
+    if containment.cgroups == Cgroups::Auto {
+        processes::use_cgroups();
+    }
     processes::use_guard(remove);
     if let Err(error) = processes::hide_from_commands() {
         tracing::warn!(%error, "commands may look into this process");

@@ -54,7 +54,8 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
-    let slots = prepare_for_commands(options.keep.is_none().then(|| temporary.path()), options.slots);
+    let remove = options.keep.is_none().then(|| temporary.path());
+    let slots = prepare_for_commands(remove, options.slots, &options.containment);
     let site = home.site().await?;
 
     let dispatcher = Dispatcher::new(site.clone(), registry.clone());

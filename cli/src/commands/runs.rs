@@ -2,7 +2,7 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher, no_such_job};
 use pumice_core::ids::{BadName, JobId, RunId, RunKey};
-use pumice_core::ports::{Clock, RunQuery, RunStore};
+use pumice_core::ports::{Beginning, Clock, RunQuery, RunStore};
 use pumice_core::run::{IllegalTransition, Run, Status};
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
@@ -51,10 +51,10 @@ const LATEST: &str = "latest";
 const MIN_PREFIX: usize = 4;
 /// Fewest characters of an id in a list, where ids can be looked up by them.
 const MIN_SHOWN: usize = 8;
-/// The same where they cannot: the time and some of the chance that ids are made of.
+/// The same where a look costs more: the time and some of the chance that ids are made of.
 const MIN_SHOWN_UNSEEN: usize = 18;
-/// Most runs among which an id is looked for where the store cannot look it up.
-const MAX_LOOKED: usize = 1_000;
+/// Most runs that an error names.
+const FEW: usize = 4;
 
 /// The run that an argument names: an id or a prefix of one, `latest`, `latest:JOB`.
 async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
@@ -97,26 +97,29 @@ async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
     if !hex || small.len() > 36 {
         return Err(wrong(&text.parse::<RunId>().err().map_or_else(String::new, |error| error.to_string())));
     }
-    let found = beginning(store, &small).await?;
-    match found.as_slice() {
-        [] => Err(Failure::Wrong(format!("no such run {small}"))),
-        [one] => format!("{one}{steps}").parse().map_err(|error: BadName| wrong(&error)),
-        more => {
-            let names: Vec<&str> = more.iter().map(RunKey::as_str).collect();
-            Err(Failure::Wrong(format!("{small} begins the ids of several runs: {}", names.join(", "))))
-        }
-    }
+    let found = store.beginning(&small, FEW).await?;
+    format!("{}{steps}", the_one(&small, &found)?).parse().map_err(|error: BadName| wrong(&error))
 }
 
-/// The first few root runs whose ids have this prefix.
-async fn beginning(store: &dyn RunStore, prefix: &str) -> Result<Vec<RunKey>, Failure> {
-    const FEW: usize = 4;
-    if let Some(found) = store.beginning(prefix, FEW).await? {
-        return Ok(found);
-    }
-    let query = RunQuery { limit: MAX_LOOKED, ..RunQuery::default() };
-    let runs = store.list(&query).await?.into_iter();
-    Ok(runs.map(|run| run.key).filter(|key| key.as_str().starts_with(prefix)).take(FEW).collect())
+/// The one run whose id begins so.
+fn the_one<'a>(prefix: &str, found: &'a Beginning) -> Result<&'a RunKey, Failure> {
+    let limit = found.looked_at.map(|most| {
+        format!(
+            "only the newest {most} runs and steps were looked at for ids without a time; \
+             give 15 characters of an id with a time, or the whole id"
+        )
+    });
+    let message = match (found.keys.as_slice(), limit) {
+        ([one], None) => return Ok(one),
+        ([], None) => format!("no such run {prefix}"),
+        ([], Some(limit)) => format!("no run found whose id begins with {prefix}: {limit}"),
+        ([one], Some(limit)) => format!("{prefix} begins the id of {one} and perhaps of others: {limit}"),
+        (more, _) => {
+            let names: Vec<&str> = more.iter().map(RunKey::as_str).collect();
+            format!("{prefix} begins the ids of several runs: {}", names.join(", "))
+        }
+    };
+    Err(Failure::Wrong(message))
 }
 
 /// The length of the id prefixes in a list: each prefix is unique in the store.
@@ -124,7 +127,7 @@ async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, F
     let mut ids: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let looked_up = store.beginning("-", 1).await?.is_some();
+    let looked_up = store.looks_up_beginnings();
     let mut shown = if looked_up { MIN_SHOWN } else { MIN_SHOWN_UNSEEN };
     let same = |one: &str, other: &str| one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     for pair in ids.windows(2) {
@@ -133,9 +136,7 @@ async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, F
     if looked_up {
         // Others that are not listed may begin the same.
         for id in &ids {
-            while shown < id.len()
-                && store.beginning(&id[..shown], 2).await?.is_some_and(|found| found.len() > 1)
-            {
+            while shown < id.len() && store.beginning(&id[..shown], 2).await?.keys.len() > 1 {
                 shown += 1;
             }
         }
@@ -320,4 +321,37 @@ async fn cancel(global: &Global, dispatcher: &Dispatcher, keys: &[RunKey]) -> Re
     let value = json!({ "runs": told.iter().map(|(key, what)| json!({ "run": key, "outcome": what })).collect::<Vec<_>>() });
     print(global.output, &value, || told.iter().map(|(key, what)| format!("{what} {key}")).collect())?;
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Wrong(wrong.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginning_of_an_id_names_a_run_only_when_no_other_can_have_it() {
+        let key = |last: u8| RunKey::root(RunId(uuid::Uuid::from_u128(0xabcd << 112 | u128::from(last))));
+        let told = |keys: Vec<RunKey>, looked_at| match the_one("abcd", &Beginning { keys, looked_at }) {
+            Ok(one) => one.to_string(),
+            Err(Failure::Wrong(message)) => message,
+            Err(other) => panic!("{other:?}"),
+        };
+        let one = "abcd0000-0000-0000-0000-000000000001";
+        assert_eq!(told(vec![key(1)], None), one);
+        assert_eq!(told(vec![], None), "no such run abcd");
+        let several = told(vec![key(1), key(2)], None);
+        assert!(
+            several.starts_with("abcd begins the ids of several runs: ") && several.contains(one),
+            "{several}"
+        );
+        for (keys, begins) in [
+            (vec![], "no run found whose id begins with abcd: only the newest 100000 runs and steps"),
+            (
+                vec![key(1)],
+                "abcd begins the id of abcd0000-0000-0000-0000-000000000001 and perhaps of others: only",
+            ),
+        ] {
+            let told = told(keys, Some(100_000));
+            assert!(told.starts_with(begins) && told.ends_with("or the whole id"), "{told}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
-    let slots = prepare_for_commands(None, options.slots);
+    let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
         slots,

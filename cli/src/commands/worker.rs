@@ -27,7 +27,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
         warn(global, &[told.to_owned()]);
     }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
-    let slots = prepare_for_commands(None, options.slots);
+    let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = remote.site_in(scratch.path().to_owned()).await?;
     let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();

@@ -211,3 +211,36 @@ fn file_size_that_a_job_sets_is_the_largest_it_may_write() {
     spec["parameters"]["file_size"] = "0".into();
     assert_eq!(pumice.run_spec(&spec, "a").status, 2);
 }
+
+#[test]
+fn attempt_that_another_worker_has_claimed_keeps_no_output() {
+    let pumice = Pumice::new();
+    let folder = pumice.path().display().to_string();
+    let script = format!("echo part; echo \"$LAVA_S3_TMP\" > {folder}/place; exec sleep 1000");
+    pumice.write("jobs.json", shell("a", &script).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let server = pumice.serve();
+    assert_eq!(pumice.run(&["dispatch", "a"]).status, 0);
+    let place = || std::fs::read_to_string(pumice.path().join("place")).unwrap_or_default();
+    wait_until(|| place().ends_with('\n'));
+    let kept = std::path::PathBuf::from(place().trim()).join("stdout");
+    std::fs::write(&kept, "all of it").expect("the output of the other worker's attempt");
+    // The claim has another owner and another epoch.
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
+    store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
+    let claimed = store
+        .execute(
+            "UPDATE runs SET rev = rev + 1, record = json_set(record, '$.rev', rev + 1, \
+             '$.epoch', json_extract(record, '$.epoch') + 1) WHERE json_extract(record, '$.lease') IS NOT NULL",
+            [],
+        )
+        .expect("written");
+    assert_eq!(claimed, 1);
+    // What the command printed goes with the end of its attempt.
+    let live = pumice.path().join(".pumice/scratch/live");
+    let printed = || std::fs::read_dir(&live).into_iter().flatten().flatten().count();
+    assert_eq!(printed(), 1);
+    wait_until(|| printed() == 0);
+    assert_eq!(std::fs::read_to_string(&kept).expect("the output"), "all of it");
+    drop(server);
+}

@@ -57,24 +57,37 @@ fn shown(pumice: &Pumice, run: &str) -> Value {
     pumice.run(&["runs", "show", run, "-o", "json"]).json()["runs"][0].clone()
 }
 
+/// Tries each way out with and without cgroups, both at once.
+fn try_each_way(attempt: impl Fn(&Pumice, &str, usize) + Sync) {
+    let each = Pumice::with_and_without_cgroups();
+    std::thread::scope(|scope| {
+        for pumice in &each {
+            let attempt = &attempt;
+            scope.spawn(move || {
+                for (index, (name, _)) in ways("").into_iter().enumerate() {
+                    attempt(pumice, name, index);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn escapee_of_a_command_that_ends_is_gone_at_its_end() {
-    let pumice = Pumice::new();
-    for (name, way) in ways(&long_sleep()) {
+    try_each_way(|pumice, name, index| {
         let sleep = long_sleep();
-        let (_, way) = ways(&sleep).into_iter().find(|(other, _)| *other == name).expect(&way);
+        let way = &ways(&sleep)[index].1;
         let printed = pumice.run_spec(&shell("a", &format!("{way}\nsleep 0.2; exit 3")), "a");
         assert_eq!(printed.run_of("a")["result"]["error_data"]["exit_status"], 3, "{name}: {printed:?}");
         assert!(!is_alive(&sleep), "{name} is alive after the end");
-    }
+    });
 }
 
 #[test]
 fn escapee_of_a_command_that_times_out_is_gone_before_the_next_attempt() {
-    let pumice = Pumice::new();
-    for (name, _) in ways("") {
+    try_each_way(|pumice, name, index| {
         let sleep = long_sleep();
-        let (_, way) = ways(&sleep).into_iter().find(|(other, _)| *other == name).expect(name);
+        let way = &ways(&sleep)[index].1;
         let script = format!("pgrep -f -x '.*[3]{}' && exit 9; {way}\nsleep 100", &sleep["sleep 3".len()..]);
         let mut spec = shell("a", &script);
         spec["iteration_limit"] = 2.into();
@@ -84,7 +97,7 @@ fn escapee_of_a_command_that_times_out_is_gone_before_the_next_attempt() {
         assert!(run["reason"].as_str().is_some_and(|why| why.starts_with("timed out")), "{name}: {run:#}");
         assert_eq!(run["log"].to_string().matches("timed out").count(), 2, "{name}: {run:#}");
         assert!(!is_alive(&sleep), "{name} is alive after the timeout");
-    }
+    });
 }
 
 /// A job for each way, whose command goes on, and one that dispatches them all.
@@ -119,8 +132,9 @@ fn ready(folder: &std::path::Path, sleep: &str) -> bool {
 
 #[test]
 fn cancelled_run_and_stopped_service_leave_nothing_running() {
-    for ending in ["cancel", "stop", "kill"] {
-        let pumice = Pumice::new();
+    let endings = ["cancel", "stop", "kill"].into_iter();
+    let each = endings.flat_map(|ending| Pumice::with_and_without_cgroups().map(|pumice| (ending, pumice)));
+    for (ending, pumice) in each {
         let sleep = long_sleep();
         pumice.write("jobs.json", escapees(&sleep).to_string());
         assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
@@ -155,23 +169,24 @@ fn cancelled_run_and_stopped_service_leave_nothing_running() {
 
 #[test]
 fn killed_run_leaves_neither_processes_nor_its_folder() {
-    let pumice = Pumice::new();
-    let sleep = long_sleep();
-    pumice.write("jobs.json", escapees(&sleep).to_string());
-    let temp = pumice.path().join("temp");
-    std::fs::create_dir(&temp).expect("a folder");
-    let mut run = pumice
-        .command(&["run", "--jobs", "jobs.json", "all"])
-        .env("TMPDIR", &temp)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("run");
-    wait_until(|| ready(&temp, &sleep));
-    run.kill().expect("killed");
-    run.wait().expect("gone");
-    wait_until(|| !is_alive(&sleep));
-    wait_until(|| std::fs::read_dir(&temp).expect("a folder").next().is_none());
+    for pumice in Pumice::with_and_without_cgroups() {
+        let sleep = long_sleep();
+        pumice.write("jobs.json", escapees(&sleep).to_string());
+        let temp = pumice.path().join("temp");
+        std::fs::create_dir(&temp).expect("a folder");
+        let mut run = pumice
+            .command(&["run", "--jobs", "jobs.json", "all"])
+            .env("TMPDIR", &temp)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("run");
+        wait_until(|| ready(&temp, &sleep));
+        run.kill().expect("killed");
+        run.wait().expect("gone");
+        wait_until(|| !is_alive(&sleep));
+        wait_until(|| std::fs::read_dir(&temp).expect("a folder").next().is_none());
+    }
 }
 
 #[test]
@@ -249,5 +264,77 @@ fn guard_outlives_signals_and_is_replaced_when_killed() {
         server.0.kill().expect("killed");
         server.0.wait().expect("gone");
         wait_until(|| !is_alive(&sleep));
+    }
+}
+
+/// The cgroup that a command printed as its own, as a directory; `None` where it has none of its own, which is printed.
+fn cgroup_of(printed: &str, left_out: &str) -> Option<std::path::PathBuf> {
+    let own =
+        printed.lines().find_map(|line| line.strip_prefix("0::")).filter(|own| own.contains("/pumice-"));
+    if own.is_none() {
+        eprintln!("left out: {left_out}: commands get no cgroups here: {printed:?}");
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    Some(std::path::Path::new(mount.split(' ').nth(4)?).join(own?.trim_start_matches('/')))
+}
+
+#[test]
+fn cgroup_of_a_command_is_gone_after_every_end_of_its_server() {
+    for ending in ["TERM", "KILL", "KILL both"] {
+        let [pumice, _] = Pumice::with_and_without_cgroups();
+        let sleep = long_sleep();
+        let jobs = json!([
+            shell("a", "cat /proc/self/cgroup"),
+            shell("b", &format!("touch begun; (setsid {sleep} &); exec {sleep}"))
+        ]);
+        pumice.write("jobs.json", jobs.to_string());
+        assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+        let mut server = pumice.serve();
+        let run = dispatched(&pumice, "a");
+        wait_until(|| shown(&pumice, &run)["status"] == "complete");
+        let Some(cgroup) = cgroup_of(&pumice.run(&["runs", "output", &run]).out, ending) else { return };
+        assert!(cgroup.exists());
+        dispatched(&pumice, "b");
+        wait_until(|| is_alive(&sleep));
+        if ending == "TERM" {
+            assert_eq!(server.end_by("TERM"), 0);
+        } else {
+            if ending == "KILL both" {
+                let guard = guard_of(&server);
+                let killed = std::process::Command::new("kill").args(["-s", "KILL", &guard]).status();
+                assert!(killed.expect("kill").success());
+            }
+            server.0.kill().expect("killed");
+            server.0.wait().expect("gone");
+            if ending == "KILL both" {
+                assert!(cgroup.exists() && is_alive(&sleep));
+                // The next server takes over.
+                assert_eq!(pumice.serve().end_by("TERM"), 0);
+            }
+        }
+        wait_until(|| !is_alive(&sleep) && !cgroup.exists());
+    }
+}
+
+#[test]
+fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
+    let [pumice, _] = Pumice::with_and_without_cgroups();
+    let (sleep, other) = (long_sleep(), long_sleep());
+    let unmarked = format!("(prlimit --locks=unlimited env -i setsid /bin/sh -c '/bin/{sleep} &' &)");
+    let jobs = json!([
+        shell("first", &format!("cat /proc/self/cgroup; {unmarked}; sleep 0.3")),
+        shell("second", &format!("exec {other}")),
+    ]);
+    pumice.write("jobs.json", jobs.to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let _server = pumice.serve();
+    dispatched(&pumice, "second");
+    wait_until(|| is_alive(&other));
+    let run = dispatched(&pumice, "first");
+    wait_until(|| shown(&pumice, &run)["status"] == "complete");
+    let printed = pumice.run(&["runs", "output", &run]).out;
+    if cgroup_of(&printed, "an escapee without any mark").is_some() {
+        assert!(!is_alive(&sleep) && is_alive(&other));
     }
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 /// A folder, and the command run in it.
 pub(crate) struct Pumice {
     folder: tempfile::TempDir,
+    /// Where commands get cgroups of their own; as a user has it when `None`.
+    cgroups: Option<&'static str>,
 }
 
 /// What a command printed, and its exit status.
@@ -46,7 +48,12 @@ impl From<Output> for Printed {
 
 impl Pumice {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self { folder: tempfile::tempdir().expect("a folder"), cgroups: None }
+    }
+
+    /// Each way in which commands are held together: in cgroups where there may be any, and by their marks alone.
+    pub(crate) fn with_and_without_cgroups() -> [Self; 2] {
+        ["auto", "off"].map(|cgroups| Self { cgroups: Some(cgroups), ..Self::new() })
     }
 
     /// The folder.
@@ -67,6 +74,7 @@ impl Pumice {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pumice"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env_remove("PUMICE_HOME").env_remove("PUMICE_LOG").env("TZ", "Australia/Sydney");
+        command.env_remove("PUMICE_CGROUPS").envs(self.cgroups.map(|cgroups| ("PUMICE_CGROUPS", cgroups)));
         command
     }
 

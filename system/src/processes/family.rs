@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use pumice_core::duration::Span;
@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 
 use uuid::Uuid;
 
+use super::cgroup::{self, Cgroup};
 use super::mark::{Instance, Mark, Place};
 use super::table::{self, MARK_VARIABLE, Process};
 use super::{guard, limits};
@@ -25,8 +26,10 @@ use super::{guard, limits};
 /// The variable that names the scratch folder of a command's jobs.
 pub const SCRATCH_VARIABLE: &str = "PUMICE_SCRATCH";
 
-/// How often to look whether processes that were told to end have ended.
+/// How long until the first look whether processes that were told to end have ended; each later one takes twice as
+/// long to come, up to a limit: a look goes through all processes of the machine.
 const POLL: Duration = Duration::from_millis(10);
+const MAX_POLL: Duration = Duration::from_millis(160);
 /// How long processes may take to go away once they were killed: one that waits for a dead disk may take
 /// for ever.
 const KILL_PATIENCE: Span = Span::from_secs(20);
@@ -99,7 +102,7 @@ impl Live {
     /// in its process group; what a command started is in another.
     fn is_orphan(&self, process: &Process) -> bool {
         ADOPTS.load(Ordering::Relaxed)
-            && process.parent == rustix::process::getpid().as_raw_nonzero().get()
+            && process.parent == own_id()
             && process.group != own_group()
             && !self.awaited.contains(&process.id)
     }
@@ -129,6 +132,8 @@ pub struct Family {
     mark: Mark,
     /// Whether its limits carry the mark: else its environment alone does.
     is_marked: bool,
+    /// Where there may be one.
+    cgroup: Option<Arc<Cgroup>>,
     started: Instant,
     /// Whether nothing of it is left.
     gone: bool,
@@ -147,25 +152,51 @@ pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child,
         own
     };
     command.env(MARK_VARIABLE, own.to_text());
-    let marked = Marked::set(own);
-    let spawned = command.spawn();
-    let is_marked = marked.is_some();
-    drop(marked);
+    let cgroup = cgroup::take(instance(scratch));
+    let (spawned, is_marked, cgroup) = spawn_in(command, own, cgroup);
     let mut live = live();
     live.starting = None;
     let started = spawned.and_then(|child| {
         let root = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Ok((child, root.ok_or_else(|| io::Error::other("the command has no process id"))?))
     });
-    let (child, root) = started.inspect_err(|_| {
-        live.commands.remove(&own);
-    })?;
+    let (child, root) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            live.commands.remove(&own);
+            drop(live);
+            if let Some(unused) = cgroup {
+                cgroup::give_back(unused);
+            }
+            return Err(error);
+        }
+    };
     live.awaited.insert(root);
     live.ended.retain(|id| *id != root);
     live.commands.insert(own, table::began(root).unwrap_or_default());
     drop(live);
     limits::restore(root);
-    Ok((child, Family { root, mark: own, is_marked, started: Instant::now(), gone: false }))
+    Ok((child, Family { root, mark: own, is_marked, cgroup, started: Instant::now(), gone: false }))
+}
+
+/// Starts a command with a mark and in a cgroup. Gives also whether it has the mark, and its cgroup.
+fn spawn_in(
+    command: &mut Command,
+    mark: Mark,
+    cgroup: Option<Arc<Cgroup>>,
+) -> (io::Result<Child>, bool, Option<Arc<Cgroup>>) {
+    let inside = cgroup.as_deref().and_then(|cgroup| {
+        let entered = cgroup.enter();
+        // Another program has removed it.
+        entered.inspect_err(|error| tracing::debug!(%error, "a command starts without a cgroup")).ok()
+    });
+    let marked = Marked::set(mark);
+    let spawned = command.spawn();
+    let is_marked = marked.is_some();
+    drop(marked);
+    let is_inside = inside.is_some();
+    drop(inside);
+    (spawned, is_marked, cgroup.filter(|_| is_inside))
 }
 
 /// Starts a process of the program's own, which outlives no command and is not one.
@@ -246,7 +277,8 @@ impl Family {
         }
         let (killing, patience) = (clock.now() + grace.delta(), grace.delta() + KILL_PATIENCE.delta());
         let giving_up = clock.now() + patience;
-        let mut asked: HashSet<Pid> = HashSet::new();
+        let (mut asked, mut killed) = (HashSet::new(), HashSet::new());
+        let mut pause = POLL;
         loop {
             let members = self.members().await;
             let now = clock.now();
@@ -263,21 +295,34 @@ impl Family {
                 self.leave();
                 return Err(survivors);
             }
+            if let Some(cgroup) = self.cgroup.as_ref().filter(|_| now >= killing) {
+                cgroup.freeze(true);
+            }
             for member in members.unwrap_or_default() {
+                let is_new = if now >= killing { killed.insert(member) } else { asked.insert(member) };
+                if is_new {
+                    // It may go at once.
+                    pause = POLL;
+                }
                 if now >= killing {
                     signal(member, Signal::KILL);
-                } else if asked.insert(member) {
+                } else if is_new {
                     signal(member, Signal::TERM);
                     // One that was stopped would not hear of it.
                     signal(member, Signal::CONT);
                 }
             }
-            clock.sleep_until(now + POLL).await;
+            let next = now + pause;
+            clock.sleep_until(if now < killing { next.min(killing) } else { next }).await;
+            pause = (pause * 2).min(MAX_POLL);
         }
     }
 
     /// Whether a look at the ids that are newer than the command's tells that it left nothing.
     fn is_surely_gone(&self) -> bool {
+        if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.is_unpopulated()) {
+            return false;
+        }
         if !self.is_marked || self.started.elapsed() > NO_WRAP || live().awaited.contains(&self.root) {
             return false;
         }
@@ -309,7 +354,7 @@ impl Family {
             }
             live.commands.get(&self.mark).copied().unwrap_or_default()
         };
-        match table::process_since(id, since) {
+        match table::process_where(id, |process| process.began >= since) {
             Ok(Some(process)) if process.began < since || table::is_own_thread(id) => false,
             Ok(Some(process)) => live().is_of(&process, self.mark),
             Ok(None) => {
@@ -322,14 +367,19 @@ impl Family {
 
     /// The ids of all that is alive of it.
     async fn members(&self) -> io::Result<Vec<Pid>> {
-        let (root, mark) = (self.root, self.mark);
+        let (root, mark, cgroup) = (self.root, self.mark, self.cgroup.clone());
         // There may be many processes, and this thread has others to see to.
-        tokio::task::spawn_blocking(move || members_of(root, mark)).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || members_of(root, mark, cgroup.as_deref()))
+            .await
+            .map_err(io::Error::other)?
     }
 
     fn leave(&mut self) {
         self.gone = true;
         live().commands.remove(&self.mark);
+        if let Some(left) = self.cgroup.take() {
+            cgroup::give_back(left);
+        }
     }
 }
 
@@ -342,8 +392,11 @@ impl Drop for Family {
             // The group may have ended by itself.
             let _ = kill_process_group(self.root, Signal::KILL);
         }
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.freeze(true);
+        }
         for _ in 0..MAX_PASSES {
-            match members_of(self.root, self.mark) {
+            match members_of(self.root, self.mark, self.cgroup.as_deref()) {
                 Ok(members) if members.is_empty() => break,
                 Ok(members) => members.into_iter().for_each(|id| signal(id, Signal::KILL)),
                 // The next look may see them.
@@ -356,10 +409,10 @@ impl Drop for Family {
     }
 }
 
-/// What is alive of a command: what has its mark, and what stands below any of it.
-fn members_of(root: Pid, mark: Mark) -> io::Result<Vec<Pid>> {
+/// What is alive of a command: what is in its cgroup, what has its mark, and what stands below any of it.
+fn members_of(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<Vec<Pid>> {
     for _ in 0..MAX_LOOKS {
-        let (members, is_sure) = look_for_members(root, mark)?;
+        let (members, is_sure) = look_for_members(root, mark, cgroup)?;
         if is_sure || !members.is_empty() {
             return Ok(members);
         }
@@ -369,11 +422,14 @@ fn members_of(root: Pid, mark: Mark) -> io::Result<Vec<Pid>> {
 
 /// What is alive of a command at one look, and whether all that was there could be looked at: what vanished meanwhile may
 /// have started another.
-fn look_for_members(root: Pid, mark: Mark) -> io::Result<(Vec<Pid>, bool)> {
+fn look_for_members(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<(Vec<Pid>, bool)> {
     let mut processes = Vec::new();
     let mut is_sure = true;
+    let since = live().commands.get(&mark).copied().unwrap_or_default();
+    let own = own_id();
     for id in table::ids()? {
-        match table::process(id)? {
+        // What began before the command is none of its own, unless it is an orphan that no other command owns.
+        match table::process_where(id, |process| process.began >= since || process.parent == own)? {
             Some(process) => processes.push(process),
             None if table::zombie(id)?.is_some() => reap_orphan(id),
             None => is_sure = false,
@@ -386,6 +442,9 @@ fn look_for_members(root: Pid, mark: Mark) -> io::Result<(Vec<Pid>, bool)> {
         let belongs = |process: &&Process| is_root(process) || live.is_of(process, mark);
         processes.iter().filter(belongs).map(|process| process.id).collect()
     };
+    if let Some(cgroup) = cgroup {
+        members.extend(cgroup.processes()?);
+    }
     loop {
         let below = |process: &&Process| {
             !members.contains(&process.id)
@@ -400,19 +459,28 @@ fn look_for_members(root: Pid, mark: Mark) -> io::Result<(Vec<Pid>, bool)> {
 }
 
 /// Waits for a process that has ended, if it is an orphan of a command: nothing else does.
-fn reap_orphan(id: Pid) {
+pub(super) fn reap_orphan(id: Pid) {
     let Ok(Some((parent, group))) = table::zombie(id) else { return };
     // The one that is being started is waited for by another thread in a moment.
     let is_starting = |live: &Live| {
         live.starting.is_some_and(|mark| !matches!(table::mark(id), Ok(Some(other)) if other != mark))
     };
     let live = live();
-    let own = rustix::process::getpid().as_raw_nonzero().get();
     let adopts = ADOPTS.load(Ordering::Relaxed);
-    if adopts && parent == own && group != own_group() && !live.awaited.contains(&id) && !is_starting(&live) {
+    if adopts
+        && parent == own_id()
+        && group != own_group()
+        && !live.awaited.contains(&id)
+        && !is_starting(&live)
+    {
         // Another thread may have done so.
         let _ = waitpid(Some(id), WaitOptions::NOHANG);
     }
+}
+
+/// The id of this process.
+fn own_id() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 /// The process group of this process.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use pumice_core::job_type::is_exhausted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::cgroup;
 use super::family::{instance, kill_all, spawn_apart};
 use super::mark::Instance;
 
@@ -84,6 +85,7 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
         tracing::debug!(%error, "a guard cannot wait");
         return 1;
     }
+    cgroup::kill_left(&|other| other == instance);
     kill_all(&|process| process.mark.is_some_and(|mark| mark.instance() == instance));
     if let Some(folder) = arguments.get(1) {
         // A process that ended by itself has removed it.

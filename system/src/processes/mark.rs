@@ -45,6 +45,11 @@ impl Instance {
         Self { place, number: random & ((1 << INSTANCE_BITS) - 1) }
     }
 
+    /// The folder.
+    pub(super) fn place(self) -> Place {
+        self.place
+    }
+
     /// The instance as a command line names it.
     pub(super) fn to_text(self) -> String {
         format!("{:x}.{:x}", self.place.0, self.number)
@@ -96,7 +101,7 @@ impl Mark {
 
     /// The folder of its command.
     pub(super) fn place(self) -> Place {
-        self.instance().place
+        self.instance().place()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Processes that jobs start: how they are started, found again wherever they went, and ended.
 
+mod cgroup;
 mod family;
 mod guard;
 mod limits;
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+pub use cgroup::use_cgroups;
 pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
 pub use guard::{GUARD, run_guard, use_guard};
 pub use limits::{limit_file_size, raise_limits};
@@ -43,11 +45,14 @@ async fn kill(scratch: &Path, orphans: bool) -> usize {
             is_marked || std::fs::read_link(folder.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&scratch))
         };
         let place = Place::of(&scratch);
-        family::kill_all(&|process| {
-            process.mark.is_some_and(|mark| mark.place() == place)
-                || is_known(process.id)
-                || orphans && family::is_orphan(process)
-        })
+        let in_cgroups = cgroup::kill_left(&|instance| instance.place() == place);
+        in_cgroups.iter().copied().for_each(family::reap_orphan);
+        in_cgroups.len()
+            + family::kill_all(&|process| {
+                process.mark.is_some_and(|mark| mark.place() == place)
+                    || is_known(process.id)
+                    || orphans && family::is_orphan(process)
+            })
     })
     .await
     .unwrap_or_default()

@@ -51,6 +51,18 @@ pub(super) fn is_own_thread(id: Pid) -> bool {
     PathBuf::from(format!("/proc/self/task/{}", id.as_raw_nonzero())).exists()
 }
 
+/// The process of a thread; `None` when it is gone.
+///
+/// # Errors
+/// What the system says when it cannot let it be looked at.
+pub(super) fn process_of(thread: Pid) -> io::Result<Option<Pid>> {
+    let Some(status) = unless_gone(std::fs::read_to_string(of(thread).join("status")))? else {
+        return Ok(None);
+    };
+    let id = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    Ok(id.and_then(|id| Pid::from_raw(id.trim().parse().ok()?)))
+}
+
 /// All processes that are alive.
 ///
 /// # Errors
@@ -64,14 +76,21 @@ pub(super) fn processes() -> io::Result<Vec<Process>> {
 /// # Errors
 /// What the system says when it cannot let it be looked at.
 pub(super) fn process(id: Pid) -> io::Result<Option<Process>> {
-    process_since(id, 0)
+    process_where(id, |_| true)
 }
 
-/// The same, unless it began before that: then it is no concern, and its mark is not read.
-pub(super) fn process_since(id: Pid, since: u64) -> io::Result<Option<Process>> {
+/// The same; the mark is read only of a process that is wanted, for that costs more than all else.
+pub(super) fn process_where(
+    id: Pid,
+    is_wanted: impl FnOnce(&Process) -> bool,
+) -> io::Result<Option<Process>> {
     let Some(found) = stat(id)?.filter(|found| !found.has_ended()) else { return Ok(None) };
-    let mark = if found.began >= since { mark(id)? } else { None };
-    Ok(Some(Process { id, parent: found.parent, mark, began: found.began, group: found.group }))
+    let mut process =
+        Process { id, parent: found.parent, mark: None, began: found.began, group: found.group };
+    if is_wanted(&process) {
+        process.mark = mark(id)?;
+    }
+    Ok(Some(process))
 }
 
 /// When a process began, in the kernel's ticks since the machine started.

@@ -25,6 +25,9 @@ pub(crate) struct Bench {
     /// Measure only figures whose name begins so.
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
+    /// Start each command in a cgroup of its own, where there may be one.
+    #[arg(long)]
+    cgroups: bool,
     /// Measure how speed changes with the number of waiting runs instead.
     #[arg(long)]
     curve: bool,
@@ -55,6 +58,9 @@ impl Bench {
     /// Measures and prints.
     pub(crate) fn run(&self) -> ExitCode {
         let durability = if self.durable { Durability::Full } else { Durability::Normal };
+        if self.cgroups {
+            pumice_system::processes::use_cgroups();
+        }
         let outcome = if self.curve { Self::curve(durability) } else { self.measure(durability) };
         match outcome {
             Ok(figures) => {

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pumice_core::job_type::kept_at;
-use pumice_core::ports::{RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 
 use super::harm::Harm;
+use super::lost::{self, Executions};
 use super::{Borne, Round, expected};
 
 /// Most runs whose output is read through the command, too.
@@ -17,15 +16,10 @@ const MAX_READ: usize = 10;
 /// Judges a round.
 pub(super) async fn judge(round: &Round, borne: &mut Borne) -> Result<(), String> {
     let store = |error: pumice_core::ports::StoreError| error.to_string();
-    let query = RunQuery { children: true, limit: usize::MAX, ..RunQuery::default() };
-    let runs = round.home.database().list(&query).await.map_err(store)?;
-    let marks = std::fs::read_to_string(round.marks()).map_err(|error| error.to_string())?;
-    let mut executions = HashMap::<&str, usize>::new();
-    for line in marks.lines() {
-        *executions.entry(line).or_default() += 1;
-    }
+    let runs = round.runs().await?;
+    let mut executions = lost::executions(&round.marks())?;
     borne.runs += runs.len();
-    borne.commands += marks.lines().count();
+    borne.commands += executions.values().sum::<usize>();
     let mut wrong = Vec::new();
     let known: HashMap<_, _> = runs.iter().map(|run| (&run.key, run)).collect();
     for (key, job) in &round.accepted {
@@ -55,15 +49,16 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    fn judge(&self, executions: &mut HashMap<&str, usize>) -> Vec<String> {
+    fn judge(&self, executions: &mut Executions) -> Vec<String> {
         let run = self.run;
         let what = format!("{} {}", run.job_id, run.key);
         if !run.status.is_end() || run.due_at.is_some() || run.lease.is_some() {
             return vec![format!("{what} is not done with: {}", run.status)];
         }
         let mut wrong = Vec::new();
-        if run.crashes as usize > self.round.times(Harm::Kill) {
-            wrong.push(format!("{what} lost {} workers", run.crashes));
+        let claims = self.round.lost.claims(&run.key);
+        if run.crashes as usize != claims {
+            wrong.push(format!("{what} counts {} lost workers; {claims} were killed", run.crashes));
         }
         let is_command = run.job_type == "cmd";
         let before = wrong.len();
@@ -86,23 +81,14 @@ impl Judged<'_> {
         wrong
     }
 
-    /// The place of an attempt below the folder for temporary files, and how its script names it.
-    fn id(&self, attempt: u32) -> (String, String) {
-        let place = |attempt| {
-            kept_at("", &self.run.job_id, &self.run.key, attempt).trim_start_matches('/').to_owned()
-        };
-        let seen = if self.run.job_id.as_str() == "keep" { place(1) } else { place(attempt) };
-        (place(attempt), format!("{seen} {attempt}"))
-    }
-
     /// No attempt was made more often than it was lost.
-    fn executions(&self, executions: &mut HashMap<&str, usize>) -> Vec<String> {
+    fn executions(&self, executions: &mut Executions) -> Vec<String> {
         let run = self.run;
-        let allowed = 1 + run.crashes as usize + self.round.times(Harm::Halt);
         let mut wrong = Vec::new();
         for attempt in 1..=run.attempt {
-            let (_, id) = self.id(attempt);
-            let count = executions.remove(id.as_str()).unwrap_or(0);
+            let (_, id) = lost::id(run, attempt);
+            let count = executions.remove(&id).unwrap_or(0);
+            let allowed = self.round.lost.allowed(&id);
             if count > allowed {
                 wrong.push(format!("ran {count} times, of which {allowed} are allowed: {id}"));
             }
@@ -125,7 +111,7 @@ impl Judged<'_> {
         // What a failed attempt printed while the disk was full is lost.
         let first = if was_full { run.attempt } else { 1 };
         for attempt in first..=run.attempt {
-            let (place, id) = self.id(attempt);
+            let (place, id) = lost::id(run, attempt);
             let left = expected::left(run, attempt, &id);
             let folder = self.round.home.path().join("temp").join(&place);
             wrong.extend(differs(&folder.join("stdout"), &left.stdout));
@@ -182,7 +168,7 @@ fn read_back(round: &Round, runs: &[Run]) -> Result<Vec<String>, String> {
             .arg(round.home.path())
             .output()
             .map_err(|error| error.to_string())?;
-        let id = Judged { round, run }.id(1).1;
+        let id = lost::id(run, 1).1;
         let left = expected::left(run, 1, &id);
         if printed.stdout != left.stdout || printed.stderr != left.stderr {
             wrong.push(format!("runs output of {} does not show what is kept", run.key));

@@ -7,26 +7,32 @@ mod harm;
 mod jobs;
 mod judge;
 mod leftovers;
+mod lost;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::Catalog;
+use pumice_core::ports::{Catalog, RunQuery, RunStore};
 use pumice_core::request::DispatchRequest;
+use pumice_core::run::Run;
 use pumice_local::{Durability, Home};
 use rustix::process::Signal;
 
 use super::server::Server;
 use crate::prng::Prng;
 use harm::{Harm, SmallDisk};
+use lost::Lost;
 
 /// How long the last server may take to finish what is left.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// How long the lease of a server is; it stands still for longer.
-const LEASE: &str = "3s";
+const LEASE: &str = "2s";
+/// For how long a server stands still.
+const FREEZE: Duration = Duration::from_millis(2_300);
 /// How long a killed server's commands may take to be ended by its guard.
 const GUARDING: Duration = Duration::from_secs(20);
 /// How long a server may take to remove what an earlier one left.
@@ -44,6 +50,9 @@ pub struct Edge {
     pub rounds: usize,
     /// How many jobs are asked for in each.
     pub jobs: usize,
+    /// How many of them at the same time: a round mostly waits, for commands that must be killed and servers that stand
+    /// still.
+    pub at_once: usize,
     /// The seed of what is asked for, what is done, and when.
     pub seed: u64,
 }
@@ -63,23 +72,59 @@ pub struct Borne {
     pub wrong: Vec<String>,
 }
 
+impl Borne {
+    fn add(&mut self, round: Self) {
+        self.runs += round.runs;
+        self.commands += round.commands;
+        for (name, count) in round.harms {
+            *self.harms.entry(name).or_default() += count;
+        }
+        self.left_out = self.left_out.take().or(round.left_out);
+        self.wrong.extend(round.wrong);
+    }
+}
+
 impl Edge {
     /// Does it, with the given `pumice` command.
     ///
     /// # Errors
     /// A message when the test itself cannot be carried out.
     pub fn run(self, pumice: &Path) -> Result<Borne, String> {
+        let (next, all) = (AtomicUsize::new(0), Mutex::new(Borne::default()));
+        std::thread::scope(|scope| {
+            let at_once = self.at_once.clamp(1, self.rounds.max(1));
+            let workers: Vec<_> =
+                (0..at_once).map(|_| scope.spawn(|| self.some_rounds(pumice, &next, &all))).collect();
+            let ended =
+                workers.into_iter().map(|worker| worker.join().map_err(|_| "a round panicked".to_owned())?);
+            ended.collect::<Result<(), String>>()
+        })?;
+        Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One round after the other, until all have begun.
+    fn some_rounds(self, pumice: &Path, next: &AtomicUsize, all: &Mutex<Borne>) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let mut borne = Borne::default();
-        for round in 0..self.rounds {
-            let began = Instant::now();
-            let before = borne.wrong.len();
-            runtime.block_on(self.round(pumice, round, &mut borne))?;
-            let wrong = borne.wrong.len() - before;
-            eprintln!("round {round}: {} runs so far, {wrong} wrong, {:.0?}", borne.runs, began.elapsed());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.rounds {
+                return Ok(());
+            }
+            let (began, mut borne) = (Instant::now(), Borne::default());
+            runtime.block_on(self.round(pumice, number, &mut borne)).inspect_err(|_| {
+                // The other rounds would be for nothing.
+                next.store(self.rounds, Ordering::Relaxed);
+            })?;
+            eprintln!(
+                "round {number}: {} runs, {} wrong, {:.0?}",
+                borne.runs,
+                borne.wrong.len(),
+                began.elapsed()
+            );
+            borne.wrong.iter().for_each(|wrong| eprintln!("{wrong}"));
+            all.lock().unwrap_or_else(PoisonError::into_inner).add(borne);
         }
-        Ok(borne)
     }
 
     async fn round(self, pumice: &Path, number: usize, borne: &mut Borne) -> Result<(), String> {
@@ -110,6 +155,7 @@ struct Round {
     accepted: Vec<(RunKey, &'static str)>,
     server: Option<Server>,
     done: Vec<Harm>,
+    lost: Lost,
 }
 
 impl Round {
@@ -159,11 +205,18 @@ impl Round {
             accepted,
             server,
             done,
+            lost: Lost::default(),
         })
     }
 
     fn marks(&self) -> PathBuf {
         self.folder.path().join("marks")
+    }
+
+    /// All records.
+    async fn runs(&self) -> Result<Vec<Run>, String> {
+        let query = RunQuery { children: true, limit: usize::MAX, ..RunQuery::default() };
+        self.home.database().list(&query).await.map_err(|error| error.to_string())
     }
 
     fn outside(&self) -> PathBuf {
@@ -253,6 +306,7 @@ impl Round {
             Harm::Kill => {
                 self.heard(&server, borne);
                 server.kill()?;
+                self.lost.killed(&self.runs().await?);
                 if self.chance.below(2) == 0 {
                     self.guarded("was killed", borne).await;
                 }
@@ -266,11 +320,14 @@ impl Round {
                     server.signal(Signal::TERM)?;
                 }
                 self.ended(&mut server, borne).await;
+                if harm == Harm::Halt {
+                    self.lost.halted(&self.runs().await?, &lost::executions(&self.marks())?);
+                }
                 return Ok(());
             }
             Harm::Freeze => {
                 server.signal(Signal::STOP)?;
-                pause(Duration::from_millis(3_300)).await;
+                pause(FREEZE).await;
                 server.signal(Signal::CONT)?;
             }
             Harm::Disk => {
