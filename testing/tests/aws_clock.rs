@@ -1,0 +1,135 @@
+//! Jobs that the clock starts, with the functions that would be deployed.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use pumice_core::clock::{Cursor, State, Timetable};
+use pumice_core::ids::JobId;
+use pumice_core::ports::{RunQuery, RunStore, ScheduleStore};
+use pumice_core::run::{Run, Status};
+use pumice_testing::standins::{Cloud, DISPATCHER, log_job};
+use serde_json::{Value, json};
+
+const SWEEP: &str = r#"{"sweep": true}"#;
+
+/// Puts a job into the table as any tool would, past everything of Pumice's.
+async fn put_straight(cloud: &Cloud, id: &str, schedule: &str) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let item = HashMap::from([
+        ("job_id".to_owned(), text(id)),
+        ("type".to_owned(), text("log")),
+        ("worker".to_owned(), text("core")),
+        ("payload".to_owned(), AttributeValue::Null(true)),
+        ("enabled".to_owned(), AttributeValue::Bool(true)),
+        ("schedule".to_owned(), AttributeValue::M(HashMap::from([("every".to_owned(), text(schedule))]))),
+    ]);
+    let put = cloud.clients.dynamodb.put_item().table_name(cloud.names().jobs()).set_item(Some(item));
+    put.send().await.expect("it is put");
+}
+
+/// What the stream of the jobs table tells of a job that was put now.
+fn told_of(id: &str) -> Value {
+    let image = json!({ "job_id": { "S": id }, "schedule": { "M": { "every": { "S": "15s" } } } });
+    json!({ "Records": [{
+        "eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "awsRegion": "eu-west-1",
+        "dynamodb": {
+            "ApproximateCreationDateTime": Utc::now().timestamp(), "Keys": { "job_id": { "S": id } },
+            "NewImage": image, "SequenceNumber": "1", "SizeBytes": 26, "StreamViewType": "NEW_AND_OLD_IMAGES",
+        },
+    }] })
+}
+
+async fn runs_of(cloud: &Cloud, job: &str) -> Vec<Run> {
+    let query = RunQuery { job: Some(job.to_owned()), limit: 1_000, ..RunQuery::default() };
+    let mut runs = RunStore::list(cloud.realm.store(), &query).await.expect("it answers");
+    runs.sort_by_key(|run| run.not_before);
+    runs
+}
+
+async fn timetable(cloud: &Cloud, job: &str) -> Option<Timetable> {
+    let ids = [JobId::new(job).expect("an id")];
+    ScheduleStore::load(cloud.realm.store(), &ids).await.expect("it answers").remove(0)
+}
+
+fn sweep(cloud: &Cloud) -> Value {
+    cloud.invoke(DISPATCHER, &serde_json::from_str(SWEEP).expect("an event"))
+}
+
+#[tokio::test]
+async fn schedule_put_straight_into_the_table_starts_its_job_to_the_second() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    put_straight(&cloud, "etl/often", "15s").await;
+    let began = Utc::now();
+    let answer = cloud.invoke(DISPATCHER, &told_of("etl/often"));
+    assert_eq!(answer["changed"], 1, "{answer}");
+    // A sweep, and the stream telling once more, add only what has come into sight since.
+    sweep(&cloud);
+    let mut told = told_of("etl/often");
+    told["Records"][0]["eventName"] = "MODIFY".into();
+    cloud.invoke(DISPATCHER, &told);
+    let runs = runs_of(&cloud, "etl/often").await;
+    assert!((5..=9).contains(&runs.len()), "{runs:?}");
+    for pair in runs.windows(2) {
+        assert_eq!(pair[1].not_before - pair[0].not_before, TimeDelta::seconds(15), "{runs:?}");
+    }
+    for run in &runs {
+        let slot = run.scheduled.as_ref().expect("a slot").slot;
+        assert_eq!(run.not_before, slot.max(run.not_before.trunc_subsecs(0)), "it begins to the second");
+        assert!(slot > began - TimeDelta::seconds(2) && slot <= Utc::now() + TimeDelta::seconds(91), "{slot}");
+    }
+    let known = timetable(&cloud, "etl/often").await.expect("it is there");
+    assert_eq!(known.cursors[0].ahead.len(), runs.iter().filter(|run| run.not_before > Utc::now()).count());
+}
+
+#[tokio::test]
+async fn rule_for_the_same_slot_adds_no_run_and_two_sweeps_at_once_make_one() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let slot = (Utc::now() + TimeDelta::seconds(60)).trunc_subsecs(0);
+    let mut job = log_job("once");
+    job["schedule"] = json!({ "at": slot.to_rfc3339() });
+    cloud.put_jobs(&[job]).await;
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| sweep(&cloud));
+        }
+    });
+    let runs = runs_of(&cloud, "once").await;
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(runs[0].not_before, slot);
+    let rule = json!({ "job_id": "once", "scheduled_at": slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true) });
+    let answer = cloud.invoke(DISPATCHER, &rule);
+    assert_eq!(answer["accepted"][0]["existing"], true, "{answer}");
+    assert_eq!(answer["accepted"][0]["run_id"], runs[0].run_id.to_string());
+}
+
+#[tokio::test]
+async fn pause_withdraws_what_was_made_ahead_and_a_deleted_job_leaves_nothing() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let slot = |seconds: i64| (Utc::now() + TimeDelta::seconds(seconds)).trunc_subsecs(0);
+    let at = |at: DateTime<Utc>| json!({ "at": at.to_rfc3339() });
+    let job = |id: &str| {
+        let mut job = log_job(id);
+        job["schedule"] = at(slot(75));
+        job
+    };
+    cloud.put_jobs(&[job("paused"), job("deleted")]).await;
+    assert_eq!(sweep(&cloud)["started"], 2);
+    let known = timetable(&cloud, "paused").await.expect("it is there");
+    let paused = |cursor: &Cursor| cursor.paused(None, "ann".to_owned(), "audit".to_owned());
+    let cursors = known.cursors.iter().map(paused).collect();
+    let next = Timetable { rev: known.rev + 1, due_at: Some(Utc::now()), cursors, ..known };
+    let store = cloud.realm.store();
+    ScheduleStore::put(store, vec![next]).await.expect("it answers").remove(0).expect("it is written");
+    pumice_core::ports::Catalog::delete_jobs(store, vec![JobId::new("deleted").expect("an id")]).await.expect("it is");
+    assert_eq!(sweep(&cloud)["started"], 0);
+    for id in ["paused", "deleted"] {
+        assert_eq!(runs_of(&cloud, id).await[0].status, Status::Cancelled, "{id}");
+    }
+    let kept = timetable(&cloud, "paused").await.expect("it is there");
+    assert!(matches!(kept.cursors[0].state, State::Paused { .. }) && kept.cursors[0].ahead.is_empty(), "{kept:?}");
+    assert_eq!(timetable(&cloud, "deleted").await, None);
+}
