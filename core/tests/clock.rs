@@ -217,3 +217,26 @@ fn what_names_no_time_is_never_due() {
         ["01-13 00:00 +0000", "01-16 00:00 +0000"]
     );
 }
+
+#[test]
+fn day_that_never_comes_has_no_slot_and_takes_no_time_to_tell() {
+    let after = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let next = |text: &str| Cron::new(&text.parse().expect(text)).next(after, chrono_tz::UTC);
+    for text in
+        ["0 0 30 2 *", "0 0 31 4,6,9,Nov *", "0 0 30,31 Feb ?", "0 0 31 2-2 *", "0 0 30/1 2 *", "0 0 30 2 +1"]
+    {
+        let Ok(crontab) = text.parse() else { continue };
+        let cron = Cron::new(&crontab);
+        // Each would take a while if it were looked for.
+        assert!((0..1_000).all(|_| cron.next(after, chrono_tz::UTC).is_none()), "{text}");
+        assert!(!cron.is_reboot());
+    }
+    for (text, day) in [
+        ("0 0 29 2 *", "2028-02-29"),
+        ("0 0 30 2 Mon", "2026-02-02"),
+        ("0 0 31 4,5 *", "2026-05-31"),
+        ("0 0 L 2 *", "2026-02-28"),
+    ] {
+        assert_eq!(next(text).expect(text).local.date().to_string(), day, "{text}");
+    }
+}

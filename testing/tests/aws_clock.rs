@@ -77,7 +77,10 @@ async fn schedule_put_straight_into_the_table_starts_its_job_to_the_second() {
     for run in &runs {
         let slot = run.scheduled.as_ref().expect("a slot").slot;
         assert_eq!(run.not_before, slot.max(run.not_before.trunc_subsecs(0)), "it begins to the second");
-        assert!(slot > began - TimeDelta::seconds(2) && slot <= Utc::now() + TimeDelta::seconds(91), "{slot}");
+        assert!(
+            slot > began - TimeDelta::seconds(2) && slot <= Utc::now() + TimeDelta::seconds(91),
+            "{slot}"
+        );
     }
     let known = timetable(&cloud, "etl/often").await.expect("it is there");
     assert_eq!(known.cursors[0].ahead.len(), runs.iter().filter(|run| run.not_before > Utc::now()).count());
@@ -99,7 +102,8 @@ async fn rule_for_the_same_slot_adds_no_run_and_two_sweeps_at_once_make_one() {
     let runs = runs_of(&cloud, "once").await;
     assert_eq!(runs.len(), 1, "{runs:?}");
     assert_eq!(runs[0].not_before, slot);
-    let rule = json!({ "job_id": "once", "scheduled_at": slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true) });
+    let rule =
+        json!({ "job_id": "once", "scheduled_at": slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true) });
     let answer = cloud.invoke(DISPATCHER, &rule);
     assert_eq!(answer["accepted"][0]["existing"], true, "{answer}");
     assert_eq!(answer["accepted"][0]["run_id"], runs[0].run_id.to_string());
@@ -124,12 +128,17 @@ async fn pause_withdraws_what_was_made_ahead_and_a_deleted_job_leaves_nothing() 
     let next = Timetable { rev: known.rev + 1, due_at: Some(Utc::now()), cursors, ..known };
     let store = cloud.realm.store();
     ScheduleStore::put(store, vec![next]).await.expect("it answers").remove(0).expect("it is written");
-    pumice_core::ports::Catalog::delete_jobs(store, vec![JobId::new("deleted").expect("an id")]).await.expect("it is");
+    pumice_core::ports::Catalog::delete_jobs(store, vec![JobId::new("deleted").expect("an id")])
+        .await
+        .expect("it is");
     assert_eq!(sweep(&cloud)["started"], 0);
     for id in ["paused", "deleted"] {
         assert_eq!(runs_of(&cloud, id).await[0].status, Status::Cancelled, "{id}");
     }
     let kept = timetable(&cloud, "paused").await.expect("it is there");
-    assert!(matches!(kept.cursors[0].state, State::Paused { .. }) && kept.cursors[0].ahead.is_empty(), "{kept:?}");
+    assert!(
+        matches!(kept.cursors[0].state, State::Paused { .. }) && kept.cursors[0].ahead.is_empty(),
+        "{kept:?}"
+    );
     assert_eq!(timetable(&cloud, "deleted").await, None);
 }

@@ -19,8 +19,9 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 /// A crontab that can be asked when it is due.
 #[derive(Clone, Debug)]
 pub struct Cron {
-    /// `None` for `@reboot`, which names no time.
+    /// `None` for `@reboot`, which names no time, and for a day that never comes.
     pattern: Option<Box<croner::Cron>>,
+    is_reboot: bool,
     /// Whether its hour field begins with `*`.
     counts_hours: bool,
 }
@@ -53,7 +54,7 @@ impl Cron {
     /// Whether it names no time, but the start of the service (crontab(5), @reboot).
     #[must_use]
     pub fn is_reboot(&self) -> bool {
-        self.pattern.is_none()
+        self.is_reboot
     }
 
     /// A crontab as a spec has it.
@@ -63,8 +64,12 @@ impl Cron {
         let hours = text.split_whitespace().nth(1);
         let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
         // A crontab was read in these words before.
-        let pattern = crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
-        Self { pattern, counts_hours }
+        let named = crontab.pattern();
+        let is_reboot = named.is_none();
+        // croner would look for a day that never comes through thousands of years.
+        let named = named.filter(|pattern| !names_no_day(pattern));
+        let pattern = named.and_then(|pattern| pattern.parse().ok()).map(Box::new);
+        Self { pattern, is_reboot, counts_hours }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
@@ -143,6 +148,46 @@ impl Cron {
         let next = self.pattern.as_ref()?.find_next_occurrence(&local.and_utc(), false);
         next.ok().map(|next: DateTime<Utc>| next.naive_utc())
     }
+}
+
+/// Whether a crontab names days of months that have no such day, and no weekday in their place.
+fn names_no_day(pattern: &str) -> bool {
+    let fields: Vec<&str> = pattern.split_whitespace().collect();
+    let [_, _, days, months, weekdays] = fields[..] else { return false };
+    let by_weekday = !matches!(weekdays, "*" | "?") && !weekdays.starts_with('+');
+    if by_weekday {
+        return false;
+    }
+    let (Some(days), Some(months)) = (numbers(days, 1, 31), numbers(months, 1, 12)) else { return false };
+    let longest = |month: u32| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    !months.iter().any(|month| days.iter().any(|day| *day <= longest(*month)))
+}
+
+/// The numbers that a field names; `None` where it holds anything but numbers and names of months.
+fn numbers(field: &str, least: u32, most: u32) -> Option<Vec<u32>> {
+    let number = |text: &str| {
+        let named = || text.parse::<chrono::Month>().ok().map(|month| month.number_from_month());
+        text.parse::<u32>().ok().or_else(named).filter(|number| (least..=most).contains(number))
+    };
+    let mut found = Vec::new();
+    for item in field.split(',') {
+        let (span, step) = match item.split_once('/') {
+            Some((span, step)) => (span, step.parse::<usize>().ok().filter(|step| *step > 0)?),
+            None => (item, 1),
+        };
+        let (first, last) = match span.split_once('-') {
+            _ if span == "*" => (least, most),
+            Some((first, last)) => (number(first)?, number(last)?),
+            None if item.contains('/') => (number(span)?, most),
+            None => (number(span)?, number(span)?),
+        };
+        found.extend((first..=last).step_by(step));
+    }
+    Some(found)
 }
 
 fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {
