@@ -1,5 +1,6 @@
 //! Short forms of the torture tests; the long ones are `pumice-testing torture` and `pumice-testing torture --edge`.
 
+use pumice_testing::torture::clock::ClockTorture;
 use pumice_testing::torture::edge::Edge;
 use pumice_testing::torture::{Torture, pumice_beside};
 
@@ -25,4 +26,12 @@ fn edge_of_the_engine_bears_whatever_is_done_to_it() {
     }
     assert!(borne.left_out.is_some() || done("full disks") > 0, "{borne:?}");
     assert!(borne.runs > 450 && borne.commands > 400, "{borne:?}");
+}
+
+#[test]
+fn clock_of_a_server_that_is_killed_starts_each_slot_once() {
+    let pumice = pumice_beside().expect("the command");
+    let struck = ClockTorture { kills: 12, starts: 200, seed: 1 }.run(&pumice).expect("carried out");
+    assert_eq!(struck.wrong, Vec::<String>::new(), "{struck:?}");
+    assert!(struck.runs >= 200, "{} runs", struck.runs);
 }

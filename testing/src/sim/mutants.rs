@@ -297,7 +297,7 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
         let plan = Plan::of(job, &world.realm, &Settings::default());
         let next = timetable.look(&plan, world.now, ahead).next;
-        let _ = world.timetables.put(next);
+        let _ = world.put_timetable(next);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real thing, killed: `pumice serve` dies by SIGKILL again and again while jobs of every kind
 //! run; then every run must have ended, once.
 
+pub mod clock;
 pub mod edge;
 mod jobs;
 mod marks;

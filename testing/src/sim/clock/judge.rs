@@ -195,7 +195,7 @@ impl World {
             while let Some(at) = slot.filter(|at| *at <= last) {
                 let wanted = |entry: &Entry| {
                     let due = at + entry.jitter;
-                    due > paused && (entry.is_full || due > in_time)
+                    at > paused && (entry.is_full || due > in_time)
                 };
                 let wanted = entries.iter().all(wanted);
                 if wanted && !entries.iter().any(|entry| self.has_run(job_id, entry, at)) {
