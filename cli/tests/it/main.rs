@@ -14,6 +14,7 @@ mod readers;
 mod reasons;
 mod rendering;
 mod run;
+mod schedules;
 mod serve;
 mod specs;
 mod stopping;
