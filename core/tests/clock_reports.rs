@@ -548,7 +548,8 @@ fn report_41_huge_ranges_and_lists_are_refused_at_once() {
         (instants.clone(), "100000 instants are more than 1000"),
         (json!([instants]), "100000 instants are more than 1000"),
         (json!(vec!["* * * * *"; 10_000]), "10000 entries are more than 1000"),
-        (json!({ "every": "1000000d" }), "every is whole seconds"),
+        (json!({ "every": "1000000d" }), "is longer than a hundred years"),
+        (json!({ "every": "36000d" }), "every is whole seconds"),
         (json!({ "every": 0 }), "every is whole seconds"),
         (json!({ "crontab": "@daily", "globals": { "Lava": 1 } }), "the global \"Lava\" is reserved"),
     ] {
