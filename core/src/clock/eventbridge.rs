@@ -178,7 +178,7 @@ fn changes_clock(zone: Tz, now: Timestamp) -> bool {
 
 /// An interval. Scheduler counts in whole minutes.
 fn rate(seconds: u64) -> Result<String, String> {
-    if seconds == 0 || seconds % 60 != 0 {
+    if seconds == 0 || !seconds.is_multiple_of(60) {
         return Err("Scheduler has intervals of whole minutes only".to_owned());
     }
     let (value, unit) = match seconds {
