@@ -412,3 +412,31 @@ pub(crate) fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reboot_on_aws_is_refused_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jobs.json");
+        let job = |schedule: Value| json!({ "job_id": "a", "type": "log", "worker": "w", "payload": null, "enabled": true, "schedule": schedule });
+        let registry = pumice_job_types::registry().unwrap();
+        for (schedule, path) in [
+            (json!("@reboot"), "schedule: "),
+            (json!({ "crontab": "@Reboot" }), "schedule: "),
+            (json!(["@hourly", "@reboot"]), "schedule[1]: "),
+        ] {
+            std::fs::write(&file, job(schedule.clone()).to_string()).unwrap();
+            let aws = Surroundings { is_aws: true, ..Surroundings::default() };
+            let paths = [file.clone()];
+            let told = load(&paths, &registry, &aws).unwrap_err();
+            let told = told.message().unwrap_or_default();
+            let wanted =
+                format!("{path}@reboot is the start of `pumice serve`, and on AWS no service starts");
+            assert!(told.contains(&wanted), "{schedule}: {told}");
+            assert!(load(&paths, &registry, &Surroundings::default()).is_ok(), "{schedule}");
+        }
+    }
+}

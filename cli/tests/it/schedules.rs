@@ -168,6 +168,7 @@ fn next_and_others_refuse_what_makes_no_sense() {
         (&["schedules", "pause", "etl/two", "--until", "2020-01-01"], "is past"),
         (&["schedules", "pause", "none"], "has no schedule"),
         (&["schedules", "resume", "nowhere"], "no such job"),
+        (&["schedules", "run", "etl/dail?"], "no such job"),
         (&["schedules", "run", "etl/two"], "has 2 entries: which one?"),
         (
             &["schedules", "run", "etl/daily", "--at", "2027-01-01T02:30:01+01:00"],
@@ -362,7 +363,7 @@ fn export_is_cloudformation_that_starts_the_same_runs() {
         job("either", &json!("0 0 13 * 5")),
         job(
             "odd",
-            &json!(["0 0 L * *", { "every": "90s" }, { "every": "6h" }, { "at": ["2100-01-01T00:00Z", "2020-01-01"] }])
+            &json!(["0 0 L * *", { "every": "90s" }, { "every": "6h", "from": "2026-01-01" }, { "every": "6h", "from": "2026-01-01T00:00:30" }, { "at": ["2100-01-01T00:00Z", "2100-01-01T00:00:30Z", "2020-01-01"] }])
         ),
         with(job("off", &json!("0 * * * *")), &json!({ "enabled": false })),
     ]));
@@ -392,6 +393,8 @@ fn export_is_cloudformation_that_starts_the_same_runs() {
     for part in [
         "# - L is not said in the same way",
         "# - Scheduler has intervals of whole minutes only",
+        "# - its starts are not on whole minutes",
+        "# - instants that are not on a whole minute are left out",
         "# - several schedules together",
     ] {
         assert!(printed.out.contains(part), "{part}: {}", printed.out);
@@ -436,7 +439,7 @@ fn check_warns_of_schedules_that_are_probably_unintended() {
 #[test]
 fn report_39_check_says_that_days_and_weekdays_mean_either() {
     let told = warned(&job("a", &json!("0 0 13 * 5")));
-    assert!(told.out.contains("a: at 00:00, on day 13 or Friday Europe/Berlin; next 2"), "{told:?}");
+    assert!(told.out.contains("a: at 00:00, on day 13 or Friday, Europe/Berlin; next 2"), "{told:?}");
     assert!(told.err.contains("day of month 13 and weekday 5 together mean either of them (for days that are both say `+5`) [both-days]"), "{told:?}");
     assert_eq!(warned(&job("a", &json!("0 0 13 * +5"))).err, "");
     assert_eq!(warned(&job("a", &json!("0 0 * * 5"))).err, "");

@@ -1,7 +1,7 @@
 //! Entries as schedules of Amazon EventBridge Scheduler, as far as it can express them (EventBridge Scheduler User Guide,
 //! Schedule types).
 
-use chrono::{Offset, TimeDelta, TimeZone};
+use chrono::{Offset, TimeDelta, TimeZone, Timelike};
 use chrono_tz::Tz;
 
 use super::planned::Planned;
@@ -62,7 +62,16 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
         }
     };
     let is_interval = matches!(planned.spec.starts(), Some(Starts::Every(_)));
-    for (from, to) in spans(planned) {
+    if is_interval && planned.entry(since).next(now).is_some_and(|slot| slot.at.second() != 0) {
+        let why =
+            "its starts are not on whole minutes, as Scheduler's are: count it from a whole minute with from";
+        native.remarks.push(why.to_owned());
+        return native;
+    }
+    // Instants are what is left of a list within its window.
+    let is_list = matches!(planned.spec.starts(), Some(Starts::At(_)));
+    let spans = if is_list { vec![(None, None)] } else { spans(planned) };
+    for (from, to) in spans {
         let span = |(expression, zone): &(String, Tz)| {
             within(planned, since, now, (from, to), is_interval).map(|(start, end)| Expression {
                 expression: expression.clone(),
@@ -74,8 +83,19 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
         native.schedules.extend(written.iter().filter_map(span));
     }
     if native.schedules.is_empty() {
-        native.remarks.push("no slot comes any more".to_owned());
+        let odd = has_odd_seconds(planned, since, now);
+        let why = if odd {
+            "none of its instants is on a whole minute, as Scheduler's are"
+        } else {
+            "no slot comes any more"
+        };
+        native.remarks.push(why.to_owned());
         return native;
+    }
+    if has_odd_seconds(planned, since, now) {
+        native
+            .remarks
+            .push("instants that are not on a whole minute are left out, as Scheduler has none".to_owned());
     }
     native.remarks.extend(differences(planned, now));
     native
@@ -192,8 +212,14 @@ fn rate(seconds: u64) -> Result<String, String> {
 /// Instants, in UTC: a local time may come twice.
 fn at(planned: &Planned, since: Timestamp, now: Timestamp) -> Vec<(String, Tz)> {
     let entry = planned.entry(since);
-    let slots = entry.slots(now);
+    let slots = entry.slots(now).filter(|slot| slot.at.second() == 0);
     slots.map(|slot| (format!("at({})", slot.at.format("%Y-%m-%dT%H:%M:%S")), Tz::UTC)).collect()
+}
+
+/// Whether an entry has instants to come that are not on a whole minute.
+fn has_odd_seconds(planned: &Planned, since: Timestamp, now: Timestamp) -> bool {
+    let is_list = matches!(planned.spec.starts(), Some(Starts::At(_)));
+    is_list && planned.entry(since).slots(now).any(|slot| slot.at.second() != 0)
 }
 
 /// A crontab as one expression, or two where day of month and weekday are given: either makes it due, and Scheduler takes

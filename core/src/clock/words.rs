@@ -10,8 +10,9 @@ const WEEKDAYS: &str = "Monday, Tuesday, Wednesday, Thursday, and Friday";
 /// An entry in words, with its zone: `each day at 02:30 Europe/Berlin`.
 #[must_use]
 pub fn describe(planned: &Planned) -> String {
-    let limits = limits_in_words(&planned.spec);
-    format!("{} {}{limits}", starts_in_words(&planned.spec), planned.zone.name())
+    let (starts, limits) = (starts_in_words(&planned.spec), limits_in_words(&planned.spec));
+    let comma = if starts.contains(", ") { "," } else { "" };
+    format!("{starts}{comma} {}{limits}", planned.zone.name())
 }
 
 /// What makes an entry due, in words and without its zone: `each day at 02:30`.

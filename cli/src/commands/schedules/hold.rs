@@ -1,14 +1,14 @@
 //! `schedules pause` and `schedules resume`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Held, Outcome, Standing, Timetable, standings, utc};
+use pumice_core::clock::{Held, Outcome, Standing, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Clock, CommitError};
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
-use super::{Found, Scheduled, Which, find};
+use super::{Found, Scheduled, Which, find, read};
 use crate::args::{Entries, Global, Pause, Resume};
 use crate::commands::instant;
 use crate::failure::Failure;
@@ -62,17 +62,34 @@ async fn hold(
     entries: &Entries,
     change: impl Fn(&Scheduled, Timestamp) -> Held,
 ) -> Result<(), Failure> {
-    let mut jobs: Vec<JobId> = Vec::new();
-    for asked in &entries.jobs {
-        let found = find(realm, Which::Named(asked)).await?;
-        check(&found, asked, entries.entry)?;
-        let ids = found.scheduled.into_iter().map(|one| one.job_id);
-        jobs.extend(ids.filter(|id| !jobs.contains(id)).collect::<Vec<_>>());
+    let mut asked: Vec<Scheduled> = Vec::new();
+    let mut now = SystemClock.now();
+    for text in &entries.jobs {
+        let found = find(realm, Which::Named(text)).await?;
+        check(&found, text, entries.entry)?;
+        now = found.now;
+        for one in found.scheduled {
+            if asked.iter().all(|other| other.job_id != one.job_id) {
+                asked.push(one);
+            }
+        }
     }
     let mut done = Vec::new();
-    for job in &jobs {
-        done.extend(hold_one(realm, job, entries.dry_run, &change).await?);
+    for _ in 0..MAX_TRIES {
+        if asked.is_empty() {
+            break;
+        }
+        let again = hold_once(realm, &asked, now, entries.dry_run, &change, &mut done).await?;
+        let found = read(realm, &again).await?;
+        (asked, now) = (found.scheduled, found.now);
     }
+    if let Some(one) = asked.first() {
+        let job = quoted(one.job_id.as_str());
+        return Err(Failure::Store(format!(
+            "the schedule of job {job} is written by others all the time: try again"
+        )));
+    }
+    done.sort_by(|one, other| (&one.job_id, one.entry).cmp(&(&other.job_id, other.entry)));
     let value =
         json!({ "entries": done.iter().map(done_json).collect::<Vec<_>>(), "dry_run": entries.dry_run });
     print(global.output, &value, || {
@@ -111,49 +128,47 @@ fn check(found: &Found, asked: &str, entry: Option<usize>) -> Result<(), Failure
     }
 }
 
-/// Changes the timetable of a job; reads it again when another process was first.
-async fn hold_one(
+/// Changes the timetables of jobs. Gives the jobs of which another process wrote one first, or which have none yet: it is
+/// made, and they are to be read again.
+async fn hold_once(
     realm: &Realm,
-    job: &JobId,
+    asked: &[Scheduled],
+    now: Timestamp,
     dry_run: bool,
     change: &impl Fn(&Scheduled, Timestamp) -> Held,
-) -> Result<Vec<Done>, Failure> {
-    for _ in 0..MAX_TRIES {
-        let found = find(realm, Which::Named(job.as_str())).await?;
-        let Some(one) = found.scheduled.first() else {
-            return Err(Failure::Wrong(format!("job {} is gone", quoted(job.as_str()))));
-        };
-        let held = change(one, found.now);
-        let after = held.next.clone().unwrap_or_else(|| one.timetable.clone());
-        let standings = standings(&one.plan, &after, found.now);
-        let done = held
-            .outcomes
-            .iter()
-            .map(|(entry, outcome)| outcome_of(job, *outcome, &standings[*entry], found.now));
-        let done = done.collect();
-        let Some(next) = held.next.filter(|_| !dry_run) else { return Ok(done) };
-        if write(realm, job, next, found.now).await? {
-            return Ok(done);
+    done: &mut Vec<Done>,
+) -> Result<Vec<JobId>, Failure> {
+    let store = realm.schedules();
+    let (mut absent, mut writes, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for one in asked {
+        let held = change(one, now);
+        let after = held.next.as_ref().unwrap_or(&one.timetable);
+        let standings = standings(&one.plan, after, now);
+        let outcome =
+            |(entry, outcome): &(usize, Outcome)| outcome_of(&one.job_id, *outcome, &standings[*entry], now);
+        let outcomes: Vec<Done> = held.outcomes.iter().map(outcome).collect();
+        match held.next.filter(|_| !dry_run) {
+            None => done.extend(outcomes),
+            Some(_) if !one.is_stored => absent.push(one.job_id.clone()),
+            Some(next) => {
+                writes.push(next);
+                written.push(outcomes);
+            }
         }
     }
-    let message =
-        format!("the schedule of job {} is written by others all the time: try again", quoted(job.as_str()));
-    Err(Failure::Store(message))
-}
-
-/// Writes a timetable; tells whether nothing was written meanwhile. One that is not there yet is made first.
-async fn write(realm: &Realm, job: &JobId, next: Timetable, now: Timestamp) -> Result<bool, Failure> {
-    let store = realm.schedules();
-    let ids = std::slice::from_ref(job);
-    if store.load(ids).await?.iter().all(Option::is_none) {
-        store.touch(ids, now).await?;
-        return Ok(false);
+    if !absent.is_empty() {
+        store.touch(&absent, now).await?;
     }
-    match store.put(vec![next]).await?.pop() {
-        Some(Ok(())) => Ok(true),
-        Some(Err(CommitError::Conflict)) | None => Ok(false),
-        Some(Err(error)) => Err(Failure::Store(error.to_string())),
+    let mut again = absent;
+    let ids: Vec<JobId> = writes.iter().map(|next| next.job_id.clone()).collect();
+    for ((job, outcomes), put) in ids.into_iter().zip(written).zip(store.put(writes).await?) {
+        match put {
+            Ok(()) => done.extend(outcomes),
+            Err(CommitError::Conflict) => again.push(job),
+            Err(error) => return Err(Failure::Store(error.to_string())),
+        }
     }
+    Ok(again)
 }
 
 fn outcome_of(job: &JobId, outcome: Outcome, standing: &Standing<'_>, now: Timestamp) -> Done {

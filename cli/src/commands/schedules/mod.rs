@@ -45,6 +45,8 @@ struct Scheduled {
     plan: Plan,
     /// How far its schedule has come: a new one where the store has none.
     timetable: Timetable,
+    /// Whether the store has one.
+    is_stored: bool,
 }
 
 /// Which jobs are asked for.
@@ -75,16 +77,15 @@ impl Found {
     }
 }
 
-/// Reads schedules as the engine reads them: specs as they are stored, settings of the realm and its environment.
+/// Finds the schedules that are asked for.
 async fn find(realm: &Realm, which: Which<'_>) -> Result<Found, Failure> {
-    let settings = realm.site().await?.settings.clone();
-    let definition = realm.jobs().realm().await?;
     let documents = realm.catalog().all_jobs().await?;
     let all = documents.iter().filter(|(_, document)| is_scheduled(document)).count();
     let exact = |asked: &str| documents.iter().any(|(id, _)| id.as_str() == asked);
+    let is_exact = matches!(which, Which::Named(asked) if exact(asked));
     let is_asked = |id: &JobId| match which {
         Which::Matching(pattern) => pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())),
-        Which::Named(asked) if exact(asked) => id.as_str() == asked,
+        Which::Named(asked) if is_exact => id.as_str() == asked,
         Which::Named(asked) => fnmatch(asked, id.as_str()),
     };
     let asked = documents.iter().filter(|(id, _)| is_asked(id));
@@ -100,19 +101,29 @@ async fn find(realm: &Realm, which: Which<'_>) -> Result<Found, Failure> {
         });
     }
     ids.sort();
+    let found = read(realm, &ids).await?;
+    Ok(Found { all, ..found })
+}
+
+/// Reads the schedules of jobs as the engine reads them: specs as they are stored, settings of the realm and its
+/// environment.
+async fn read(realm: &Realm, ids: &[JobId]) -> Result<Found, Failure> {
+    let settings = realm.site().await?.settings.clone();
+    let definition = realm.jobs().realm().await?;
+    let jobs = realm.jobs().jobs(ids).await?;
+    let timetables = realm.schedules().load(ids).await?;
     let now = SystemClock.now();
-    let jobs = realm.jobs().jobs(&ids).await?;
-    let timetables = realm.schedules().load(&ids).await?;
-    let mut found = Found { scheduled: Vec::new(), unread: Vec::new(), all, now };
-    for ((job_id, job), timetable) in ids.into_iter().zip(jobs).zip(timetables) {
+    let mut found = Found { scheduled: Vec::new(), unread: Vec::new(), all: ids.len(), now };
+    for ((job_id, job), timetable) in ids.iter().cloned().zip(jobs).zip(timetables) {
         match job {
             // It was deleted meanwhile.
             None => {}
             Some(Err(error)) => found.unread.push((job_id, error.to_string())),
             Some(Ok(job)) => {
                 let plan = Plan::of(&job, &definition, &settings);
+                let is_stored = timetable.is_some();
                 let timetable = timetable.unwrap_or_else(|| Timetable::new(job_id.clone(), now));
-                found.scheduled.push(Scheduled { job_id, plan, timetable });
+                found.scheduled.push(Scheduled { job_id, plan, timetable, is_stored });
             }
         }
     }

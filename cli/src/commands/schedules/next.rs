@@ -15,7 +15,7 @@ use super::{Scheduled, Which, find};
 use crate::args::{Global, NextStarts};
 use crate::commands::instant;
 use crate::failure::Failure;
-use crate::output::{Column, columns, note, print, warn};
+use crate::output::{Column, columns, note, print};
 use crate::realm::Realm;
 
 /// How many slots are shown, where nothing else is said.
@@ -95,7 +95,7 @@ pub(super) async fn next(global: &Global, realm: &Realm, options: &NextStarts) -
             let why = row.standing.silence().unwrap_or_default();
             format!("{} entry {}: {}", escaped(row.job.job_id.as_str()), row.standing.entry, escaped(&why))
         };
-        warn(global, &silent.iter().map(told).collect::<Vec<_>>());
+        note(global, &silent.iter().map(told).collect::<Vec<_>>());
         let notes: Vec<String> =
             lines.iter().filter_map(|line| line.last().filter(|note| !note.is_empty())).cloned().collect();
         if !notes.is_empty() && global.output != crate::args::Format::Wide {

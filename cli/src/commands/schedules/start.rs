@@ -29,8 +29,8 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
     if let Some((job, why)) = found.unread.first() {
         return Err(Failure::Wrong(format!("job {} cannot be read: {why}", escaped(job.as_str()))));
     }
-    let Some(one) = found.scheduled.first() else {
-        return Err(Failure::Wrong(format!("{} has no schedule", quoted(options.job.as_str()))));
+    let Some(one) = found.scheduled.iter().find(|one| one.job_id == options.job) else {
+        return Err(crate::commands::specs::no_such_job(realm.jobs(), &options.job).await?);
     };
     let request = request(one, options.entry, at, found.now)?;
     let mut outcomes = Dispatcher::new(site, registry()?).dispatch(vec![request], None).await;
