@@ -23,6 +23,8 @@ pub struct Cron {
     pattern: Option<Box<croner::Cron>>,
     /// Whether its hour field begins with `*`.
     counts_hours: bool,
+    /// Whether no month has any of its days, as with the 30th of February: a search would go through all years.
+    never: bool,
 }
 
 /// A time at which a crontab is due.
@@ -63,8 +65,10 @@ impl Cron {
         let hours = text.split_whitespace().nth(1);
         let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
         // A crontab was read in these words before.
-        let pattern = crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
-        Self { pattern, counts_hours }
+        let pattern: Option<Box<croner::Cron>> =
+            crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
+        let never = pattern.as_ref().is_some_and(|pattern| !names_a_day(pattern));
+        Self { pattern, counts_hours, never }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
@@ -140,9 +144,28 @@ impl Cron {
 
     /// The first local time after another that the crontab names, as if no clock ever changed.
     fn local_after(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        if self.never {
+            return None;
+        }
         let next = self.pattern.as_ref()?.find_next_occurrence(&local.and_utc(), false);
         next.ok().map(|next: DateTime<Utc>| next.naive_utc())
     }
+}
+
+/// Whether some month has a day that a crontab names.
+fn names_a_day(cron: &croner::Cron) -> bool {
+    /// How many days months have at most.
+    const LONGEST: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let fields = &cron.pattern;
+    let by_weekday = !fields.is_dow_wildcard() && !fields.matches_dom_and_dow();
+    if by_weekday || fields.is_dom_wildcard() || fields.days.has_modifiers() {
+        return true;
+    }
+    let Some(first) = fields.days.values().first().copied() else { return true };
+    let months = fields.months.values();
+    months.iter().any(|month| {
+        LONGEST.get(usize::from(month.saturating_sub(1))).is_none_or(|longest| first <= *longest)
+    })
 }
 
 fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {

@@ -18,7 +18,7 @@ use crate::text::escaped;
 const MAX_TOGETHER: usize = 50;
 /// How far ahead starts are counted, and how many of them are.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
-const MAX_COUNTED: usize = 50_000;
+const MAX_COUNTED: usize = 30_000;
 /// Most jobs of a busy second that are named.
 const MAX_NAMED: usize = 3;
 /// The units of a crontab's fields, in order: what it is called, how many there are before it begins anew (days of months:
