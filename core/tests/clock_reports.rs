@@ -1,5 +1,6 @@
-//! Reports of other job runners' users as tests of the pure rules, each under its number. `cli/tests/it/schedules.rs` has those
-//! that belong to commands, the simulation and the tests of stores those that need more than one process.
+//! Reports of other job runners' users as tests of the pure rules, each under its number. Those that belong to commands are
+//! in `cli/tests/it/schedules.rs` and `schedule_checks.rs`; those that need more than one process in the simulation and the
+//! tests of stores.
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::{America, Europe, Pacific, TZ_VARIANTS, Tz};

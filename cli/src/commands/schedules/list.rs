@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Standing, State, limits_in_words, standings, starts_in_words, utc};
+use pumice_core::ids::JobId;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
 
@@ -25,15 +26,21 @@ pub(super) async fn list(global: &Global, realm: &Realm, pattern: Option<&str>) 
             if let Some(trouble) = &standing.trouble {
                 let job = escaped(one.job_id.as_str());
                 let (what, why) = (
-                    if standing.planned.is_none() { "cannot be used" } else { "was refused" },
+                    if standing.planned.is_none() { "cannot be used" } else { "had its last start refused" },
                     escaped(trouble),
                 );
                 troubles.push(format!("{job}: entry {} {what}: {why}", standing.entry));
             }
         }
     }
-    let unread = |(job, why): &(pumice_core::ids::JobId, String)| json!({ "job_id": job, "entry": null, "state": "broken", "trouble": why });
+    let unread = |(job, why): &(JobId, String)| json!({ "job_id": job, "entry": null, "state": "broken", "trouble": why });
     shown.extend(found.unread.iter().map(unread));
+    let broken = |(job, why): &(JobId, String)| {
+        let (job, why) = (escaped(job.as_str()).into_owned(), escaped(why).into_owned());
+        let none = String::new();
+        vec![job, none.clone(), why, none.clone(), none.clone(), "broken".to_owned(), none.clone(), none]
+    };
+    rows.extend(found.unread.iter().map(broken));
     let heading = [
         Column::Path("JOB", 10),
         Column::Whole("#"),
