@@ -324,6 +324,19 @@ fn run_starts_a_slot_once_and_now_each_time() {
 }
 
 #[test]
+fn run_of_one_job_starts_no_other_by_the_clock() {
+    let pumice = Pumice::new();
+    let fast = with(job("fast", &json!({ "every": "1s", "run_now": true })), &json!({ "payload": "true" }));
+    // It takes three seconds of the clock.
+    let slow = with(job("slow", &json!("@reboot")), &json!({ "payload": "sleep 3" }));
+    pumice.write("jobs.json", json!([fast, slow]).to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "slow", "--keep", "kept", "-o", "json"]);
+    assert_eq!((printed.status, printed.run_of("slow")["status"].as_str()), (0, Some("complete")));
+    let runs = json_of(&pumice, &["--home", "kept", "runs", "list"]);
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1), "{runs}");
+}
+
+#[test]
 fn simulate_tells_what_catch_up_would_do() {
     let pumice = applied(&json!([
         job("all", &json!({ "crontab": "0 * * * *", "catch_up": "all", "window": "3h" })),
