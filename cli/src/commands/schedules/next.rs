@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use chrono::Timelike;
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Slot, Standing, Upcoming, local, notes, standings, utc};
@@ -175,11 +176,12 @@ fn silent_json(row: &Row<'_>) -> Value {
 
 fn line(row: &Row<'_>, slot: &Slot, asked: &Asked) -> Vec<String> {
     let zone = zone_of(row, asked);
+    let pattern = if slot.at.second() == 0 { "%m-%d %H:%M %z" } else { "%m-%d %H:%M:%S %z" };
     vec![
         escaped(row.job.job_id.as_str()).into_owned(),
         row.standing.entry.to_string(),
         slot.at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-        slot.at.with_timezone(&zone).format("%m-%d %H:%M %z").to_string(),
+        slot.at.with_timezone(&zone).format(pattern).to_string(),
         zone.name().to_owned(),
         escaped(&all_notes(row, slot, asked).join("; ")).into_owned(),
     ]
