@@ -109,6 +109,9 @@ pub(crate) enum Command {
     /// Look at runs, and cancel them
     #[command(subcommand)]
     Runs(Runs),
+    /// Look at what the clock starts, and pause it
+    #[command(subcommand)]
+    Schedules(Schedules),
     /// Look at state items, and change them
     #[command(subcommand)]
     State(State),
@@ -350,6 +353,117 @@ pub(crate) enum Runs {
         #[arg(required = true, value_name = "RUN_ID")]
         runs: Vec<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schedules {
+    /// List the entries of schedules: what they say, their next and last start, their state
+    List {
+        /// Only jobs whose id matches: * any text, ? one character
+        #[arg(long, value_name = "PATTERN")]
+        job: Option<String>,
+    },
+    /// Show the next starts, each in UTC and in its zone
+    Next(NextStarts),
+    /// Pause entries: they start nothing until they are resumed
+    Pause(Pause),
+    /// Resume entries that are paused or halted; they wait for their next slot
+    Resume(Resume),
+    /// Start a job now, as an entry of its schedule would
+    Run(RunEntry),
+    /// Show what catch-up would do if nothing looked at the clock for a while
+    Simulate {
+        /// Only this job, by id or pattern
+        job: Option<String>,
+        /// From when until when nothing looks at the clock: ISO 8601, local time unless it names a zone
+        #[arg(long, num_args = 2, value_names = ["FROM", "TO"], required = true)]
+        down: Vec<String>,
+    },
+    /// Print schedules for another service that start the same runs
+    Export {
+        /// Only jobs whose id matches: * any text, ? one character
+        #[arg(long, value_name = "PATTERN")]
+        job: Option<String>,
+        /// For which service
+        #[arg(long)]
+        format: ExportFormat,
+    },
+}
+
+/// What schedules can be exported for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// CloudFormation with schedules of Amazon EventBridge Scheduler
+    Eventbridge,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NextStarts {
+    /// Only this job, by id or pattern: * any text, ? one character
+    pub(crate) job: Option<String>,
+    /// At most so many; default: 10, or all of a time that ends
+    #[arg(short, value_name = "N")]
+    pub(crate) number: Option<usize>,
+    /// What the entries name from this time on, whatever their state is: ISO 8601; default: what starts from now on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only up to this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Show local times in this zone instead of the entry's, and read --from and --to in it: an IANA name
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+}
+
+/// Entries of schedules.
+#[derive(Debug, Args)]
+pub(crate) struct Entries {
+    /// The jobs, by id or pattern: * any text, ? one character
+    #[arg(required = true, value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// Only this entry of each, counted from 0 as in `schedules list`
+    #[arg(long, value_name = "N")]
+    pub(crate) entry: Option<usize>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    #[command(flatten)]
+    pub(crate) entries: Entries,
+    /// Until when: ISO 8601, local time unless it names a zone; default: until they are resumed
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Why, for others to read
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) entries: Entries,
+    /// Make up for what was missed meanwhile, as the entries' `catch_up` says
+    #[arg(long)]
+    pub(crate) catch_up: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunEntry {
+    /// The job
+    pub(crate) job: JobId,
+    /// Which entry, counted from 0 as in `schedules list`; may be left out where there is one
+    #[arg(long, value_name = "N")]
+    pub(crate) entry: Option<usize>,
+    /// As the start of this slot, which makes one run however often it is asked for: ISO 8601, local time unless it names
+    /// a zone
+    #[arg(long, value_name = "SLOT")]
+    pub(crate) at: Option<String>,
+    /// Wait for the run, and everything it starts, to end; the exit status is 1 unless all complete
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use pumice_core::document::{parse_json, text_of};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
+use pumice_core::ports::Clock;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_core::text::{escaped, quoted};
+use pumice_local::SystemClock;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -45,6 +47,8 @@ pub(crate) struct Surroundings {
     pub(crate) realm: Option<RealmSpec>,
     /// Its jobs.
     pub(crate) jobs: Vec<JobSpec>,
+    /// Whether it is on AWS.
+    pub(crate) is_aws: bool,
 }
 
 /// One mistake: in which file, and what.
@@ -89,7 +93,7 @@ pub(crate) fn load(paths: &[PathBuf], registry: &Registry, there: &Surroundings)
     for (place, document) in documents.into_iter().filter(|(_, document)| !is_realm(document)) {
         reader.take_job(place, &document, &settings);
     }
-    reader.survey(&there.jobs, realm.as_ref(), &settings);
+    reader.survey(there, realm.as_ref(), &settings);
     if reader.mistakes.is_empty() { Ok(reader.specs) } else { Err(report(&reader.mistakes)) }
 }
 
@@ -274,10 +278,10 @@ impl Reader<'_> {
     }
 
     /// Warnings about the jobs, each by itself and all together, with those of the realm that is there.
-    fn survey(&mut self, there: &[JobSpec], realm: Option<&RealmSpec>, settings: &Settings) {
+    fn survey(&mut self, there: &Surroundings, realm: Option<&RealmSpec>, settings: &Settings) {
         let jobs = std::mem::take(&mut self.specs.jobs);
         let places = std::mem::take(&mut self.places);
-        let others = there.iter().filter(|job| !self.jobs.contains_key(&job.fields.job_id));
+        let others = there.jobs.iter().filter(|job| !self.jobs.contains_key(&job.fields.job_id));
         let surveyed: Vec<Surveyed<'_>> = jobs
             .iter()
             .map(|job| Surveyed { job, given: true })
@@ -287,8 +291,14 @@ impl Reader<'_> {
             let advice = [realm.advice(), self.registry.survey_realm(realm, &surveyed)].concat();
             self.advise(&place, advice);
         }
-        let mut together = self.registry.survey(&surveyed, realm).into_iter().peekable();
+        let mut together = self.registry.survey(&surveyed, realm);
+        together.extend(self.registry.survey_clock(&surveyed, realm, settings, SystemClock.now()));
+        together.sort_by_key(|(index, _)| *index);
+        let mut together = together.into_iter().peekable();
         for (index, (job, place)) in jobs.iter().zip(&places).enumerate() {
+            if there.is_aws {
+                self.refuse_reboot(job, place);
+            }
             let mut advice = self.registry.advise_job(job, settings);
             while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
                 advice.push(told);
@@ -297,6 +307,22 @@ impl Reader<'_> {
             self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
         }
         (self.specs.jobs, self.places) = (jobs, places);
+    }
+
+    /// Refuses entries that start with a service: on AWS there is none that starts.
+    fn refuse_reboot(&mut self, job: &JobSpec, place: &Place) {
+        let is_list = job.document.get("schedule").is_some_and(Value::is_array);
+        let schedule = place.path.field("schedule");
+        for (index, entry) in job.fields.schedule.0.iter().enumerate() {
+            if entry.crontab.as_ref().is_some_and(|crontab| crontab.pattern().is_none()) {
+                let path = if is_list { schedule.item(index) } else { schedule.clone() };
+                let message = "@reboot is the start of `pumice serve`, and on AWS no service starts";
+                self.add(
+                    &place.file,
+                    Problem::new(path, message).with_hint("give a time, or dispatch it by hand"),
+                );
+            }
+        }
     }
 
     /// Keeps the warnings about a document that are not silenced there.
@@ -385,4 +411,32 @@ pub(crate) fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("larger than {} MiB, the most that is read", MAX_FILE_BYTES / 1024 / 1024));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reboot_on_aws_is_refused_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jobs.json");
+        let job = |schedule: Value| json!({ "job_id": "a", "type": "log", "worker": "w", "payload": null, "enabled": true, "schedule": schedule });
+        let registry = pumice_job_types::registry().unwrap();
+        for (schedule, path) in [
+            (json!("@reboot"), "schedule: "),
+            (json!({ "crontab": "@Reboot" }), "schedule: "),
+            (json!(["@hourly", "@reboot"]), "schedule[1]: "),
+        ] {
+            std::fs::write(&file, job(schedule.clone()).to_string()).unwrap();
+            let aws = Surroundings { is_aws: true, ..Surroundings::default() };
+            let paths = [file.clone()];
+            let told = load(&paths, &registry, &aws).unwrap_err();
+            let told = told.message().unwrap_or_default();
+            let wanted =
+                format!("{path}@reboot is the start of `pumice serve`, and on AWS no service starts");
+            assert!(told.contains(&wanted), "{schedule}: {told}");
+            assert!(load(&paths, &registry, &Surroundings::default()).is_ok(), "{schedule}");
+        }
+    }
 }

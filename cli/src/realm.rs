@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, JobStore, RunStore, StateStore};
+use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
 use pumice_local::{Durability, Home};
 
 use crate::args::Global;
@@ -90,6 +90,15 @@ impl Realm {
 
     /// Its runs.
     pub(crate) fn runs(&self) -> &dyn RunStore {
+        match self {
+            Self::Folder(home) => home.database(),
+            #[cfg(feature = "aws")]
+            Self::Aws(remote) => remote.store(),
+        }
+    }
+
+    /// How far its schedules have come.
+    pub(crate) fn schedules(&self) -> &dyn ScheduleStore {
         match self {
             Self::Folder(home) => home.database(),
             #[cfg(feature = "aws")]

@@ -13,7 +13,9 @@ use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
 use crate::number;
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
-use crate::spec::{Bound, Crontab, Days, MAX_ENTRIES, Timezone, Weekdays, broken_rule, too_many};
+use crate::spec::{
+    Bound, Crontab, Days, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
+};
 use crate::text::quoted;
 
 /// Deepest nesting that is followed, in levels.
@@ -110,6 +112,8 @@ impl<'a> Checker<'a> {
         self.visit_scalar(schema, value, path);
         match value {
             Value::Object(fields) => self.visit_object(schema, fields, path, depth),
+            // Why not is told already.
+            Value::Array(items) if items.len() > most_items(schema) => {}
             Value::Array(items) => {
                 if let Some(item_schema) = schema.get("items") {
                     for (index, item) in items.iter().enumerate() {
@@ -274,6 +278,17 @@ impl<'a> Checker<'a> {
 
     fn add(&mut self, path: &JsonPath, message: String) {
         self.problems.push(Problem::new(path.clone(), message));
+    }
+}
+
+/// How many items of a list are looked at: each of a schedule's takes its time.
+fn most_items(schema: &Map<String, Value>) -> usize {
+    let format = |schema: Option<&Value>| schema?.get("format")?.as_str().map(str::to_owned);
+    let own = schema.get("format").and_then(Value::as_str);
+    match (own, format(schema.get("items")).as_deref()) {
+        (Some("schedule-entries"), _) => MAX_ENTRIES,
+        (_, Some("schedule-time")) => MAX_INSTANTS,
+        _ => usize::MAX,
     }
 }
 

@@ -206,8 +206,16 @@ fn a_day_that_is_lost_stops_nothing() {
 
 #[test]
 fn what_names_no_time_is_never_due() {
-    for crontab in ["@reboot", "0 0 30 2 *", "0 0 31 4 *"] {
-        assert_eq!(cron(crontab).next(instant("2026-01-01T00:00:00Z"), chrono_tz::UTC), None, "{crontab}");
+    let first = |crontab: &str| cron(crontab).next(instant("2026-01-01T00:00:00Z"), chrono_tz::UTC);
+    for crontab in
+        ["@reboot", "0 0 30 2 *", "0 0 31 4 *", "0 * 30,31 2 *", "*/5 0 31 4,6,9,11 *", "0 0 30 2 +1"]
+    {
+        assert_eq!(first(crontab), None, "{crontab}");
+    }
+    for crontab in
+        ["0 0 29 2 *", "0 0 30 2 5", "0 0 30 2,3 *", "0 0 L 2 *", "0 0 31 * *", "0 0 * 2 *", "0 0 29 2 +1"]
+    {
+        assert!(first(crontab).is_some(), "{crontab}");
     }
     let utc = chrono_tz::UTC;
     assert_eq!(next("@daily", utc, "2026-01-01T00:00:00Z", 1), ["01-02 00:00 +0000"]);

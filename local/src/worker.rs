@@ -12,7 +12,7 @@ use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
 use pumice_system::{SystemClock, drain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::database::Database;
 use crate::housekeeping::keep_house;
@@ -44,11 +44,13 @@ pub struct Serve {
     pub limits: Limits,
     /// How long what runs may go on once the process was asked to stop.
     pub drain: Duration,
+    /// Whether schedules start jobs.
+    pub clock: bool,
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { slots: SLOTS, workers: Vec::new(), limits: Limits::default(), drain: DRAIN }
+        Self { slots: SLOTS, workers: Vec::new(), limits: Limits::default(), drain: DRAIN, clock: true }
     }
 }
 
@@ -81,8 +83,10 @@ impl Workers {
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
         let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone())));
-        let clock = Dispatcher::new(self.site.clone(), self.registry.clone());
-        let clock = tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()));
+        let clock = self.options.clock.then(|| {
+            let clock = Dispatcher::new(self.site.clone(), self.registry.clone());
+            tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()))
+        });
         let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
         let mut running = JoinSet::new();
         let halt = self.halt.clone();
@@ -93,7 +97,7 @@ impl Workers {
         let Serve { drain: patience, limits, .. } = &self.options;
         drain(&mut running, &self.halt, *patience, limits.grace.get(), kill).await;
         sweeper.abort();
-        clock.abort();
+        clock.iter().for_each(JoinHandle::abort);
         housekeeper.abort();
         Ok(())
     }

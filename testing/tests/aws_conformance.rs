@@ -39,6 +39,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
     Adapters {
         jobs: store.clone(),
         runs: store.clone(),
+        schedules: store.clone(),
         state: store,
         queue: queues.clone(),
         consumer: queues,

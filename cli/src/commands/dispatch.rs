@@ -261,7 +261,7 @@ impl Taking<'_> {
     }
 }
 
-fn accepted_json(run: &Accepted) -> Value {
+pub(super) fn accepted_json(run: &Accepted) -> Value {
     json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing })
 }
 

@@ -4,6 +4,7 @@ mod dispatch;
 mod render;
 mod run;
 mod runs;
+mod schedules;
 mod serve;
 mod specs;
 mod state;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
+        Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::State(command) => state::state(global, command).await,
         Command::Render(options) => render::render(global, options).await,
         Command::Template(options) => render::template(global, &options),

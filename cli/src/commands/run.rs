@@ -75,7 +75,9 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (ended, on_end) = tokio::sync::oneshot::channel::<()>();
     let mut first = requests_to_stop()?;
     let mut second = first.clone();
-    let workers = Workers::new(database.clone(), site, registry, Serve { slots, ..Serve::default() });
+    // Jobs that are looked up are not meant to start by themselves.
+    let serve = Serve { slots, clock: false, ..Serve::default() };
+    let workers = Workers::new(database.clone(), site, registry, serve);
     let stop = async move {
         // The followed runs have ended, or following failed: either way nothing is left to run.
         let _ = on_end.await;

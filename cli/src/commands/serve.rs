@@ -27,6 +27,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         workers: options.workers,
         drain: options.drain.drain.get(),
         limits: Limits { lease: options.lease, ..Limits::default() },
+        clock: true,
     };
     let workers = Workers::new(home.database().clone(), site, registry()?, serve);
     // A supervisor may send SIGTERM as soon as it reads the next line.

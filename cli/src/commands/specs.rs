@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use pumice_core::Timestamp;
+use pumice_core::clock::{Plan, describe, utc};
 use pumice_core::engine;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::job_schema;
-use pumice_core::ports::{Applied, Catalog, Doc, JobChange, JobStore};
+use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, JobStore};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, RealmFields, RealmSpec};
 use pumice_core::text::escaped;
+use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
 use super::registry;
@@ -81,7 +84,7 @@ fn is_there(global: &Global) -> bool {
 async fn surroundings(global: &Global) -> Result<Surroundings, Failure> {
     let named = global.realm.is_some() || std::env::var_os("LAVA_REALM").is_some();
     if global.is_aws() && !named {
-        return Ok(Surroundings::default());
+        return Ok(Surroundings { is_aws: true, ..Surroundings::default() });
     }
     let realm = Realm::open_to_read(global).await?;
     let stored = realm.catalog().realm_document().await?;
@@ -93,7 +96,7 @@ async fn surroundings(global: &Global) -> Result<Surroundings, Failure> {
         Vec::new()
     });
     let jobs = jobs.into_iter().filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()).collect();
-    Ok(Surroundings { realm: stored, jobs })
+    Ok(Surroundings { realm: stored, jobs, is_aws: global.is_aws() })
 }
 
 /// Tells the warnings about specs; with `strict` there must be none.
@@ -213,15 +216,81 @@ pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failur
     let specs = files::load(&options.paths, &*registry()?, &around)?;
     advise(global, &specs, options.strict)?;
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
-    let value = json!({ "jobs": ids, "files": specs.files, "warnings": files::advice_json(&specs.advice) });
+    let entries = entries(&specs, &around);
+    let value = json!({
+        "jobs": ids,
+        "files": specs.files,
+        "schedules": entries.iter().map(Entry::json).collect::<Vec<_>>(),
+        "warnings": files::advice_json(&specs.advice),
+    });
     print(global.output, &value, || {
+        let shown = if global.output == Format::Wide { usize::MAX } else { MAX_ENTRIES };
+        let mut lines: Vec<String> = entries.iter().take(shown).map(Entry::line).collect();
+        if entries.len() > shown {
+            lines.push(format!("… and {} more: -o wide shows all", entries.len() - shown));
+        }
         let (jobs, files) = (counted(ids.len(), "job"), counted(specs.files, "file"));
         let found = match specs.advice.len() {
             0 => "all right".to_owned(),
             count => counted(count, "warning"),
         };
-        vec![format!("{jobs} in {files}, {found}")]
+        lines.push(format!("{jobs} in {files}, {found}"));
+        lines
     })
+}
+
+/// Most entries of schedules that `check` says in words, unless it is asked for all.
+const MAX_ENTRIES: usize = 50;
+
+/// An entry of a schedule as it was understood.
+struct Entry {
+    job_id: JobId,
+    entry: usize,
+    /// Whether its job has others.
+    is_one_of_many: bool,
+    what: String,
+    next: Option<Timestamp>,
+    enabled: bool,
+}
+
+/// The entries of the jobs that were given, in the realm that was given or is there. One that cannot be used has a warning.
+fn entries(specs: &Specs, around: &Surroundings) -> Vec<Entry> {
+    let none = RealmSpec::parse(&json!({ "realm": "none" }));
+    let Some(realm) = specs.realm.as_ref().or(around.realm.as_ref()).or(none.as_ref().ok()) else {
+        return Vec::new();
+    };
+    let now = SystemClock.now();
+    let mut entries = Vec::new();
+    for job in &specs.jobs {
+        let plan = Plan::of(job, realm, &realm.settings);
+        for (entry, planned) in plan.entries.iter().enumerate() {
+            let Ok(planned) = planned else { continue };
+            entries.push(Entry {
+                job_id: job.fields.job_id.clone(),
+                entry,
+                is_one_of_many: plan.entries.len() > 1,
+                what: describe(planned),
+                next: planned.entry(now).next(now).map(|slot| slot.at),
+                enabled: plan.enabled,
+            });
+        }
+    }
+    entries
+}
+
+impl Entry {
+    fn line(&self) -> String {
+        let number = if self.is_one_of_many { format!(" {}", self.entry) } else { String::new() };
+        let next =
+            self.next.map(|next| format!("; next {}", next.format("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
+        let enabled = if self.enabled { "" } else { "; the job is not enabled" };
+        escaped(&format!("{}{number}: {}{next}{enabled}", self.job_id, self.what)).into_owned()
+    }
+
+    fn json(&self) -> Value {
+        let next = self.next.map(utc);
+        json!({ "job_id": self.job_id, "entry": self.entry, "what": self.what, "next": next, "enabled": self.enabled })
+    }
 }
 
 /// Lists, shows and deletes jobs.

@@ -14,6 +14,8 @@ mod readers;
 mod reasons;
 mod rendering;
 mod run;
+mod schedule_checks;
+mod schedules;
 mod serve;
 mod specs;
 mod stopping;

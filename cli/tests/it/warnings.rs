@@ -40,7 +40,11 @@ fn one_job_is_warned_of_by_name() {
             json!([{ "job_id": "a", "type": "log", "worker": "w", "payload": null }]),
             "enabled: not given",
         ),
-        ("unused-schedule", json!([job("a", &json!({ "schedule": "0 3 * * *" }))]), "schedule: "),
+        (
+            "default-zone",
+            json!([job("a", &json!({ "schedule": "0 3 * * *" }))]),
+            "schedule: no timezone is given, so that its times are in UTC",
+        ),
         ("zero-timeout", json!([job("a", &json!({ "timeout": 0 }))]), "timeout: a timeout of 0"),
         (
             "zero-timeout",

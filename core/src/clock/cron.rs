@@ -19,11 +19,12 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 /// A crontab that can be asked when it is due.
 #[derive(Clone, Debug)]
 pub struct Cron {
-    /// `None` for `@reboot`, which names no time, and for a day that never comes.
+    /// `None` for `@reboot`, which names no time.
     pattern: Option<Box<croner::Cron>>,
-    is_reboot: bool,
     /// Whether its hour field begins with `*`.
     counts_hours: bool,
+    /// Whether no month has any of its days, as with the 30th of February: a search would go through all years.
+    never: bool,
 }
 
 /// A time at which a crontab is due.
@@ -54,7 +55,7 @@ impl Cron {
     /// Whether it names no time, but the start of the service (crontab(5), @reboot).
     #[must_use]
     pub fn is_reboot(&self) -> bool {
-        self.is_reboot
+        self.pattern.is_none()
     }
 
     /// A crontab as a spec has it.
@@ -64,12 +65,10 @@ impl Cron {
         let hours = text.split_whitespace().nth(1);
         let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
         // A crontab was read in these words before.
-        let named = crontab.pattern();
-        let is_reboot = named.is_none();
-        // croner would look for a day that never comes through thousands of years.
-        let named = named.filter(|pattern| !names_no_day(pattern));
-        let pattern = named.and_then(|pattern| pattern.parse().ok()).map(Box::new);
-        Self { pattern, is_reboot, counts_hours }
+        let pattern: Option<Box<croner::Cron>> =
+            crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
+        let never = pattern.as_ref().is_some_and(|pattern| !names_a_day(pattern));
+        Self { pattern, counts_hours, never }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
@@ -145,49 +144,28 @@ impl Cron {
 
     /// The first local time after another that the crontab names, as if no clock ever changed.
     fn local_after(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        if self.never {
+            return None;
+        }
         let next = self.pattern.as_ref()?.find_next_occurrence(&local.and_utc(), false);
         next.ok().map(|next: DateTime<Utc>| next.naive_utc())
     }
 }
 
-/// Whether a crontab names days of months that have no such day, and no weekday in their place.
-fn names_no_day(pattern: &str) -> bool {
-    let fields: Vec<&str> = pattern.split_whitespace().collect();
-    let [_, _, days, months, weekdays] = fields[..] else { return false };
-    let by_weekday = !matches!(weekdays, "*" | "?") && !weekdays.starts_with('+');
-    if by_weekday {
-        return false;
+/// Whether some month has a day that a crontab names.
+fn names_a_day(cron: &croner::Cron) -> bool {
+    /// How many days months have at most.
+    const LONGEST: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let fields = &cron.pattern;
+    let by_weekday = !fields.is_dow_wildcard() && !fields.matches_dom_and_dow();
+    if by_weekday || fields.is_dom_wildcard() || fields.days.has_modifiers() {
+        return true;
     }
-    let (Some(days), Some(months)) = (numbers(days, 1, 31), numbers(months, 1, 12)) else { return false };
-    let longest = |month: u32| match month {
-        2 => 29,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    !months.iter().any(|month| days.iter().any(|day| *day <= longest(*month)))
-}
-
-/// The numbers that a field names; `None` where it holds anything but numbers and names of months.
-fn numbers(field: &str, least: u32, most: u32) -> Option<Vec<u32>> {
-    let number = |text: &str| {
-        let named = || text.parse::<chrono::Month>().ok().map(|month| month.number_from_month());
-        text.parse::<u32>().ok().or_else(named).filter(|number| (least..=most).contains(number))
-    };
-    let mut found = Vec::new();
-    for item in field.split(',') {
-        let (span, step) = match item.split_once('/') {
-            Some((span, step)) => (span, step.parse::<usize>().ok().filter(|step| *step > 0)?),
-            None => (item, 1),
-        };
-        let (first, last) = match span.split_once('-') {
-            _ if span == "*" => (least, most),
-            Some((first, last)) => (number(first)?, number(last)?),
-            None if item.contains('/') => (number(span)?, most),
-            None => (number(span)?, number(span)?),
-        };
-        found.extend((first..=last).step_by(step));
-    }
-    Some(found)
+    let Some(first) = fields.days.values().first().copied() else { return true };
+    let months = fields.months.values();
+    months.iter().any(|month| {
+        LONGEST.get(usize::from(month.saturating_sub(1))).is_none_or(|longest| first <= *longest)
+    })
 }
 
 fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {

@@ -4,11 +4,21 @@
 mod cron;
 mod cursor;
 mod entry;
+mod eventbridge;
+mod hold;
+mod outage;
 mod planned;
+mod preview;
 mod timetable;
+mod words;
 
 pub use cron::{ClockChange, Cron, Slot};
 pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing, State, WINDOW};
 pub use entry::{Calendars, Entry, When};
+pub use eventbridge::{Expression, Native, native};
+pub use hold::{Held, Outcome, Pause};
+pub use outage::{Recovery, after_outage};
 pub use planned::{BadEntry, Plan, Planned, is_clock_changed, is_scheduled};
+pub use preview::{Standing, Upcoming, local, notes, standings, utc};
 pub use timetable::{Looked, Start, Timetable};
+pub use words::{describe, limits_in_words, starts_in_words};

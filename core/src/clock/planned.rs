@@ -200,7 +200,7 @@ fn jitter(job_id: &JobId, most: Span) -> TimeDelta {
     let number = id[stem.len()..].parse::<u64>().unwrap_or(0);
     let hash = Uuid::new_v5(&ENTRIES, stem.as_bytes()).as_u64_pair().0;
     let part = u128::from(hash.wrapping_add(number.wrapping_mul(GOLDEN)));
-    let seconds = u128::from(most.get().as_secs()) * part >> 64;
+    let seconds = (u128::from(most.get().as_secs()) * part) >> 64;
     TimeDelta::seconds(i64::try_from(seconds).unwrap_or(0))
 }
 

@@ -154,7 +154,7 @@ impl Timetable {
     }
 
     /// The cursor that each entry had: the one that was due as it is, else the one in its place.
-    fn matched(&self, plan: &Plan) -> Vec<Option<Cursor>> {
+    pub(super) fn matched(&self, plan: &Plan) -> Vec<Option<Cursor>> {
         let mut free: Vec<Option<&Cursor>> = self.cursors.iter().map(Some).collect();
         let mut matched: Vec<Option<Cursor>> = vec![None; plan.entries.len()];
         for (index, planned) in plan.entries.iter().enumerate() {

@@ -33,7 +33,7 @@ pub use apply::ApplyError;
 pub use dispatch::{Accepted, Dispatcher, no_such_job};
 pub use halt::Halt;
 pub use handle::Handled;
-pub use strike::Struck;
+pub use strike::{Struck, start_request};
 
 use crate::Timestamp;
 use crate::duration::Span;

@@ -132,7 +132,7 @@ impl Dispatcher {
         for (place, one) in looking.iter().enumerate() {
             for start in &one.looked.starts {
                 let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
-                requests.push(request(&one.looked.next.job_id, planned, start, now));
+                requests.push(start_request(&one.looked.next.job_id, planned, start, now));
                 places.push((place, start.entry));
             }
         }
@@ -198,7 +198,7 @@ impl Dispatcher {
                 let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
                 if plan.enabled && planned.is_reboot() && is_active {
                     let start = Start::at_once(planned, entry, now);
-                    requests.push(request(&timetable.job_id, planned, &start, now));
+                    requests.push(start_request(&timetable.job_id, planned, &start, now));
                 }
             }
         }
@@ -214,8 +214,9 @@ impl Dispatcher {
     }
 }
 
-/// The request for a start.
-fn request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
+/// The request for a start, as the clock makes it.
+#[must_use]
+pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
     let scheduled = Scheduled {
         entry: u32::try_from(start.entry).unwrap_or(u32::MAX),
         slot: start.slot.at,

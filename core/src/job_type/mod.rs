@@ -4,6 +4,7 @@ mod action;
 mod advice;
 mod changing;
 mod clean;
+mod clock_advice;
 mod context;
 mod plan;
 mod registry;

@@ -14,7 +14,7 @@ pub use schedule::{
     Bound, Calendar, CatchUp, Crontab, Days, OneOrMany, Schedule, ScheduleEntry, Shift, Starts, Timezone,
     Weekdays,
 };
-pub(crate) use schedule::{MAX_ENTRIES, broken_rule, too_many};
+pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, too_many};
 pub use settings::{Environment, Settings};
 
 /// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).

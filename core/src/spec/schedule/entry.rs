@@ -8,14 +8,15 @@ use super::times::{BadCrontab, Bound, Crontab, Timezone};
 use crate::duration::Span;
 use crate::number::Count;
 use crate::problem::show;
-use crate::spec::Overlap;
+use crate::spec::{Overlap, is_reserved_global};
+use crate::text::quoted;
 
 /// The longest interval: ten years.
 const MAX_EVERY: Span = Span::from_days(3_660);
 /// The longest time by which starts are spread.
 const MAX_JITTER: Span = Span::from_days(1);
 /// Most instants of an entry.
-const MAX_INSTANTS: usize = 1_000;
+pub(crate) const MAX_INSTANTS: usize = 1_000;
 /// What makes an entry due: exactly one of these is given.
 const TIMES: [&str; 3] = ["crontab", "every", "at"];
 
@@ -146,6 +147,10 @@ impl ScheduleEntry {
             let crontab = text.parse().map_err(|error: BadCrontab| error.to_string())?;
             return Ok(Self { crontab: Some(crontab), ..Self::default() });
         }
+        // Each instant of a list takes its time to read.
+        if let Some(many) = too_many_instants(value) {
+            return Err(many);
+        }
         let entry = Self::deserialize(value).map_err(|error| error.to_string())?;
         broken_rule(value).map_or(Ok(entry), Err)
     }
@@ -156,6 +161,12 @@ impl ScheduleEntry {
         let crontab = self.crontab.as_ref().map(Starts::Crontab);
         crontab.or_else(|| self.every.map(Starts::Every)).or_else(|| self.at.as_ref().map(Starts::At))
     }
+}
+
+/// What is said of an entry with more instants than it may have.
+fn too_many_instants(value: &Value) -> Option<String> {
+    let count = value.get("at").and_then(Value::as_array).map_or(0, Vec::len);
+    (count > MAX_INSTANTS).then(|| format!("{count} instants are more than {MAX_INSTANTS}"))
 }
 
 /// The rule that an entry breaks, of those that one field by itself does not show.
@@ -181,12 +192,20 @@ pub(crate) fn broken_rule(value: &Value) -> Option<String> {
     if let Some(jitter) = span("jitter").filter(|jitter| *jitter > MAX_JITTER) {
         return Some(format!("a jitter of {jitter} is more than {MAX_JITTER}"));
     }
+    for name in given("globals").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+        if is_reserved_global(name) {
+            return Some(format!(
+                "the global {} is reserved: names beginning with lava are the engine's own",
+                quoted(name)
+            ));
+        }
+    }
     let instants = given("at").and_then(Value::as_array).map_or(1, Vec::len);
     if instants == 0 {
         return Some("at has no instant".to_owned());
     }
-    if instants > MAX_INSTANTS {
-        return Some(format!("{instants} instants are more than {MAX_INSTANTS}"));
+    if let Some(many) = too_many_instants(value) {
+        return Some(many);
     }
     if let Some(shift) = given("shift") {
         let plain = given("crontab").and_then(Value::as_str).is_some_and(names_one_time_a_day);

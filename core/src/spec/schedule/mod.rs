@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-pub(crate) use entry::broken_rule;
+pub(crate) use entry::{MAX_INSTANTS, broken_rule};
 
 /// Most entries of a schedule.
 pub(crate) const MAX_ENTRIES: usize = 1_000;

@@ -72,6 +72,9 @@ impl Crontab {
     }
 }
 
+/// The longest crontab, in characters: all values of all fields, one by one, are shorter.
+const MAX_CRONTAB: usize = 1_000;
+
 /// The whole range of each field (crontab(5)).
 const RANGES: [&str; 5] = ["0-59", "0-23", "1-31", "1-12", "0-6"];
 
@@ -94,6 +97,9 @@ impl FromStr for Crontab {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |reason: String| BadCrontab { text: text.to_owned(), reason };
         let trimmed = text.trim();
+        if trimmed.len() > MAX_CRONTAB {
+            return Err(bad(format!("{} characters are more than {MAX_CRONTAB}", trimmed.chars().count())));
+        }
         if trimmed.starts_with('@') {
             let known = AT_FORMS.iter().any(|form| form.eq_ignore_ascii_case(trimmed));
             let hint = || {

@@ -1,0 +1,132 @@
+//! What `check` says of schedules. The reports of other job runners' users have their numbers in their names.
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Printed, Pumice};
+use crate::schedules::{job, refused};
+
+/// What `check` warns of in jobs and a realm.
+fn warned(documents: &Value) -> Printed {
+    let pumice = Pumice::new();
+    pumice.write("specs.json", documents.to_string());
+    let printed = pumice.run(&["check", "specs.json"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    printed
+}
+
+#[test]
+fn check_warns_of_schedules_that_are_probably_unintended() {
+    let realm = json!({ "realm": "r", "calendars": { "week": { "weekdays": "mon-sun" } } });
+    for (schedule, wanted) in [
+        (json!("0 0 30 2 *"), "schedule: 0 0 30 2 * never comes: no date matches [never-due]"),
+        (json!({ "at": ["2020-01-01", "2021-01-01"] }), "schedule: all its instants are past [never-due]"),
+        (
+            json!({ "crontab": "@daily", "to": "2020-01-01" }),
+            "schedule: its time is over: it holds until 2020-01-01 [never-due]",
+        ),
+        (
+            json!(["@daily", { "crontab": "@daily", "skip": "week" }]),
+            "schedule[1]: its calendars leave no day for it [never-due]",
+        ),
+        (
+            json!({ "crontab": "@daily", "skip": "moon" }),
+            "schedule: the realm has no calendar \"moon\" (until that is mended",
+        ),
+    ] {
+        let told = warned(&json!([realm, job("a", &schedule)])).err;
+        assert!(told.contains(wanted) && told.lines().count() == 1, "{schedule}: {told}");
+    }
+}
+
+#[test]
+fn report_39_check_says_that_days_and_weekdays_mean_either() {
+    let told = warned(&job("a", &json!("0 0 13 * 5")));
+    assert!(told.out.contains("a: at 00:00, on day 13 or Friday, Europe/Berlin; next 2"), "{told:?}");
+    assert!(told.err.contains("day of month 13 and weekday 5 together mean either of them (for days that are both say `+5`) [both-days]"), "{told:?}");
+    assert_eq!(warned(&job("a", &json!("0 0 13 * +5"))).err, "");
+    assert_eq!(warned(&job("a", &json!("0 0 * * 5"))).err, "");
+}
+
+#[test]
+fn report_40_check_advises_an_interval_for_an_uneven_step() {
+    for (crontab, wanted) in [
+        (
+            "*/40 * * * *",
+            "*/40 in the field minute is not every 40: it begins anew each time (for a true interval say `every: 40m`)",
+        ),
+        ("0 */7 * * *", "`every: 7h`"),
+        ("0 0 */2 * *", "`every: 2d`"),
+        ("0,*/45 * * * *", "`every: 45m`"),
+    ] {
+        let told = warned(&job("a", &json!(crontab))).err;
+        assert!(told.contains(wanted) && told.contains("[uneven-step]"), "{crontab}: {told}");
+    }
+    for crontab in ["*/15 * * * *", "0 */6 * * *", "0 0 1 */3 *", "8-18/2 * * * *"] {
+        assert_eq!(warned(&job("a", &json!(crontab))).err, "", "{crontab}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_zone_that_nobody_named() {
+    let bare = |schedule: Value| {
+        let mut job = job("a", &schedule);
+        job.as_object_mut().expect("an object").remove("timezone");
+        job
+    };
+    for schedule in [
+        json!("0 3 * * *"),
+        json!("@daily"),
+        json!({ "at": "2100-01-01" }),
+        json!({ "every": "1h", "from": "2100-01-01" }),
+    ] {
+        assert!(warned(&bare(schedule.clone())).err.contains("[default-zone]"), "{schedule}");
+        let realm = json!({ "realm": "r", "config": { "TIMEZONE": "Asia/Tokyo" } });
+        assert_eq!(warned(&json!([realm, bare(schedule)])).err, "");
+    }
+    for schedule in [
+        json!("*/5 * * * *"),
+        json!("@hourly"),
+        json!("@reboot"),
+        json!({ "every": "1h" }),
+        json!({ "at": "2100-01-01T00:00Z" }),
+    ] {
+        assert_eq!(warned(&bare(schedule.clone())).err, "", "{schedule}");
+    }
+}
+
+#[test]
+fn check_warns_of_many_starts_in_one_second() {
+    let jobs = |count: usize| {
+        json!((0..count).map(|n| job(&format!("j{n:02}"), &json!("0 5 * * *"))).collect::<Vec<_>>())
+    };
+    let told = warned(&jobs(51));
+    assert!(
+        told.err.contains("schedule: 51 starts come together at ")
+            && told.err.contains("of j00, j01, j02 and 48 more (`jitter: 5m` spreads them) [busy-second]"),
+        "{told:?}"
+    );
+    assert_eq!(warned(&jobs(50)).err, "");
+    assert!(told.out.contains("… and 1 more: -o wide shows all"), "{}", told.out);
+}
+
+#[test]
+fn report_41_check_refuses_huge_ranges_and_lists() {
+    let pumice = Pumice::new();
+    let instants = json!({ "at": vec!["1 March 2100"; 100_000] });
+    for (schedule, wanted) in [
+        (json!("1-100000000 * * * *"), "is no crontab"),
+        (json!(format!("{} * * * *", vec!["1"; 100_000].join(","))), "characters are more than 1000"),
+        (instants, "100000 instants are more than 1000"),
+        (json!(vec!["* * * * *"; 10_000]), "10000 entries are more than 1000"),
+        (json!({ "crontab": "@daily", "globals": { "lava_x": 1 } }), "the global \"lava_x\" is reserved"),
+        (json!({ "crontab": "@daily", "timezone": "Mars/Base" }), "is no IANA time zone"),
+    ] {
+        pumice.write("job.json", job("a", &schedule).to_string());
+        let told = refused(&pumice, &["check", "job.json"]);
+        assert!(
+            told.contains(wanted) && told.len() < 2_000,
+            "{wanted}: {}",
+            told.get(..2_000).unwrap_or(&told)
+        );
+    }
+}

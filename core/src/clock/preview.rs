@@ -1,0 +1,219 @@
+//! What a schedule will start, before it does: pure rules, over the functions that fire.
+
+use chrono::{SecondsFormat, TimeDelta};
+use chrono_tz::Tz;
+
+use super::cron::{ClockChange, Slot};
+use super::cursor::{Cursor, State};
+use super::entry::Entry;
+use super::planned::{Plan, Planned};
+use super::timetable::Timetable;
+use crate::Timestamp;
+
+/// Most starts that are counted to learn when the last one of an entry with `max_runs` comes.
+const MAX_COUNTED: u32 = 100_000;
+
+/// An entry as it stands at a time.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
+    /// The entry; `None` where its spec cannot be used.
+    pub planned: Option<&'a Planned>,
+    /// How far it has come: as stored, else as it is when it is first seen.
+    pub cursor: Cursor,
+    /// Slots that are due and wait for a server to start them.
+    pub overdue: Vec<Slot>,
+    /// The last slot that was started or passed over, as far as that is known.
+    pub last: Option<Timestamp>,
+    /// Why its spec cannot be used, or why its last start was refused.
+    pub trouble: Option<String>,
+}
+
+/// Each entry of a job as it stands at a time, in order. Nothing is started by this.
+#[must_use]
+pub fn standings<'a>(plan: &'a Plan, timetable: &Timetable, now: Timestamp) -> Vec<Standing<'a>> {
+    let looked = timetable.look(plan, now, TimeDelta::zero());
+    let entries = plan.entries.iter().zip(looked.next.cursors).enumerate();
+    let standing = |(entry, (planned, cursor)): (usize, (&'a Result<Planned, _>, Cursor))| {
+        let overdue = looked.starts.iter().filter(|start| start.entry == entry).map(|start| start.slot);
+        // The look says what it would start as the last; the record says what was started.
+        let known = || timetable.cursors.iter().filter(|known| known.fingerprint == cursor.fingerprint);
+        let at_place = timetable.cursors.get(entry).filter(|known| known.fingerprint == cursor.fingerprint);
+        let last = at_place.or_else(|| known().next()).map_or(cursor.last, |known| known.last);
+        let trouble = match planned {
+            Ok(_) => {
+                let stored = at_place.and_then(|known| known.trouble.clone());
+                cursor.trouble.clone().or(stored)
+            }
+            Err(error) => Some(error_text(error)),
+        };
+        Standing { entry, planned: planned.as_ref().ok(), overdue: overdue.collect(), last, trouble, cursor }
+    };
+    entries.map(standing).collect()
+}
+
+fn error_text(error: &super::planned::BadEntry) -> String {
+    error.0.clone()
+}
+
+impl<'a> Standing<'a> {
+    /// The state in one word: that of its cursor, else `broken` where the spec cannot be used, `over` where no slot comes
+    /// any more, and `reboot` where it waits for the start of the service.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match &self.cursor.state {
+            State::Paused { .. } => "paused",
+            State::Halted => "halted",
+            _ if self.planned.is_none() => "broken",
+            State::Disabled => "disabled",
+            State::Active if self.planned.is_some_and(Planned::is_reboot) => "reboot",
+            State::Active if self.cursor.next.is_none() && self.overdue.is_empty() => "over",
+            State::Active => "active",
+        }
+    }
+
+    /// Why nothing is started by it, in a sentence; `None` where something is.
+    #[must_use]
+    pub fn silence(&self) -> Option<String> {
+        let told = match &self.cursor.state {
+            _ if self.planned.is_none() => {
+                format!("cannot be used: {}", self.trouble.as_deref().unwrap_or("its spec is invalid"))
+            }
+            State::Paused { until, by, why } => {
+                let until = until.map(|until| format!(" until {}", utc(until))).unwrap_or_default();
+                let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                format!("paused{until}{by}{why}")
+            }
+            State::Halted => "halted: it missed more starts than it may make up for".to_owned(),
+            State::Disabled => "the job is not enabled: nothing starts it".to_owned(),
+            State::Active => match self.word() {
+                "reboot" => "starts when the service starts, at no time".to_owned(),
+                "over" => "no slot comes any more".to_owned(),
+                _ => return None,
+            },
+        };
+        Some(told)
+    }
+
+    /// The entry as it is asked when it is due; `None` where its spec cannot be used.
+    #[must_use]
+    pub fn asked(&self) -> Option<Entry> {
+        self.planned.map(|planned| planned.entry(self.cursor.since))
+    }
+
+    /// The slots that will be started after a time, in order: those that are overdue, then those to come. A pause without
+    /// an end, a halt and a job that is not enabled leave none; what `max_runs` cuts off is not among them.
+    #[must_use]
+    pub fn upcoming(&self, now: Timestamp) -> Upcoming {
+        let none = Upcoming { overdue: Vec::new().into_iter(), entry: None, next: None, left: None };
+        let (Some(planned), Some(entry)) = (self.planned, self.asked()) else { return none };
+        let local_now = now - planned.jitter;
+        let cursor = match &self.cursor.state {
+            State::Active => self.cursor.clone(),
+            State::Paused { until: Some(until), .. } => self.cursor.awake(&entry, (*until).max(local_now)),
+            _ => return none,
+        };
+        // What was made ahead of its time is still to come.
+        let ahead = cursor.ahead.iter().filter(|made| made.at > now).map(|made| made.at - planned.jitter);
+        let first = ahead.chain(cursor.next).min();
+        let next = first.and_then(|first| entry.next(first - TimeDelta::seconds(1)));
+        let max = planned.spec.max_runs.map(|max| max.as_u32());
+        let waiting = u32::try_from(cursor.ahead.iter().filter(|made| made.at > now).count()).unwrap_or(0);
+        // The cursor counts what is overdue and what was made ahead as started.
+        let left = max.map(|max| max.saturating_sub(cursor.started).saturating_add(waiting));
+        Upcoming { overdue: self.overdue.clone().into_iter(), entry: Some(entry), next, left }
+    }
+
+    /// The slots that the entry names after an instant, whatever its state is.
+    #[must_use]
+    pub fn named_after(&self, after: Timestamp) -> Upcoming {
+        let entry = self.asked();
+        let next = entry.as_ref().and_then(|entry| entry.next(after));
+        Upcoming { overdue: Vec::new().into_iter(), entry, next, left: None }
+    }
+}
+
+/// The slots of an entry, in order.
+#[derive(Clone, Debug)]
+pub struct Upcoming {
+    overdue: std::vec::IntoIter<Slot>,
+    entry: Option<Entry>,
+    next: Option<Slot>,
+    /// How many starts are left, where `max_runs` says so.
+    left: Option<u32>,
+}
+
+impl Iterator for Upcoming {
+    type Item = Slot;
+
+    fn next(&mut self) -> Option<Slot> {
+        if let Some(overdue) = self.overdue.next() {
+            return Some(overdue);
+        }
+        if self.left == Some(0) {
+            return None;
+        }
+        let slot = self.next?;
+        self.next = self.entry.as_ref()?.next(slot.at);
+        self.left = self.left.map(|left| left - 1);
+        Some(slot)
+    }
+}
+
+impl Upcoming {
+    /// The same without what comes before an instant; what is left out counts for `max_runs`.
+    #[must_use]
+    pub fn from(mut self, from: Timestamp) -> Self {
+        self.overdue = self.overdue.filter(|slot| slot.at >= from).collect::<Vec<_>>().into_iter();
+        let mut counted = 0;
+        while self.left.is_some() && counted < MAX_COUNTED && self.next.is_some_and(|slot| slot.at < from) {
+            if Iterator::next(&mut self).is_none() {
+                return self;
+            }
+            counted += 1;
+        }
+        if self.next.is_some_and(|slot| slot.at < from) {
+            self.next = self.entry.as_ref().and_then(|entry| entry.next(from - TimeDelta::seconds(1)));
+        }
+        self
+    }
+}
+
+/// What is to be known of a slot: a change of clock, a move by calendars, jitter.
+#[must_use]
+pub fn notes(slot: &Slot, planned: &Planned) -> Vec<String> {
+    let mut notes = Vec::new();
+    let local =
+        slot.local.format(if slot.local.format("%S").to_string() == "00" { "%H:%M" } else { "%H:%M:%S" });
+    match slot.change {
+        Some(ClockChange::Skipped(1)) => {
+            notes.push(format!("{local} does not exist: first instant after it"));
+        }
+        Some(ClockChange::Skipped(count)) => {
+            notes.push(format!("{local} does not exist: first instant after it, for {count} slots"));
+        }
+        Some(ClockChange::First) => notes.push(format!("{local} comes twice: the first")),
+        Some(ClockChange::Second) => notes.push(format!("{local} comes twice: the second")),
+        None => {}
+    }
+    notes.extend(slot.moved_from.map(|from| format!("moved from {from} by its calendars")));
+    if planned.jitter > TimeDelta::zero() {
+        let later = planned.jitter.num_seconds();
+        notes.push(format!("starts {later}s later (jitter)"));
+    }
+    notes
+}
+
+/// An instant in UTC: `2026-11-29T01:30:00Z`.
+#[must_use]
+pub fn utc(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// An instant in a zone, with its offset: `2026-11-29T02:30:00+01:00`.
+#[must_use]
+pub fn local(at: Timestamp, zone: Tz) -> String {
+    at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false)
+}

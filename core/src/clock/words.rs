@@ -1,0 +1,161 @@
+//! What an entry of a schedule says, in words.
+
+use super::planned::Planned;
+use crate::spec::{Crontab, OneOrMany, ScheduleEntry, Shift, Starts};
+
+/// Most instants of an entry that are written out.
+const MAX_INSTANTS: usize = 3;
+const WEEKDAYS: &str = "Monday, Tuesday, Wednesday, Thursday, and Friday";
+
+/// An entry in words, with its zone: `each day at 02:30 Europe/Berlin`.
+#[must_use]
+pub fn describe(planned: &Planned) -> String {
+    let (starts, limits) = (starts_in_words(&planned.spec), limits_in_words(&planned.spec));
+    let comma = if starts.contains(", ") { "," } else { "" };
+    format!("{starts}{comma} {}{limits}", planned.zone.name())
+}
+
+/// What makes an entry due, in words and without its zone: `each day at 02:30`.
+#[must_use]
+pub fn starts_in_words(spec: &ScheduleEntry) -> String {
+    match spec.starts() {
+        None => "never".to_owned(),
+        Some(Starts::Crontab(crontab)) => crontab_in_words(crontab),
+        Some(Starts::Every(every)) => format!("every {every}"),
+        Some(Starts::At(OneOrMany::One(at))) => format!("once at {at}"),
+        Some(Starts::At(OneOrMany::Many(many))) => {
+            let shown: Vec<&str> = many.iter().take(MAX_INSTANTS).map(|at| at.as_str()).collect();
+            let rest = many.len().saturating_sub(MAX_INSTANTS);
+            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            format!("at {}{more}", shown.join(", "))
+        }
+    }
+}
+
+/// The time in which an entry holds, its calendars, jitter and number of starts, each after a comma.
+#[must_use]
+pub fn limits_in_words(spec: &ScheduleEntry) -> String {
+    let mut parts = Vec::new();
+    match (&spec.from, &spec.to) {
+        (Some(from), Some(to)) => parts.push(format!("from {from} to {to}")),
+        (Some(from), None) => parts.push(format!("from {from}")),
+        (None, Some(to)) => parts.push(format!("until {to}")),
+        (None, None) => {}
+    }
+    let names = |names: &OneOrMany<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    parts.extend(spec.only.as_ref().map(|only| format!("only on {}", names(only))));
+    parts.extend(spec.skip.as_ref().map(|skip| format!("not on {}", names(skip))));
+    parts.extend(spec.shift.map(|shift| match shift {
+        Shift::Next => "else on the next day".to_owned(),
+        Shift::Previous => "else on the day before".to_owned(),
+    }));
+    parts.extend(spec.jitter.map(|jitter| format!("up to {jitter} later")));
+    parts.extend(spec.max_runs.map(|max| match max.as_u32() {
+        1 => "one time".to_owned(),
+        max => format!("{max} times"),
+    }));
+    parts.iter().map(|part| format!(", {part}")).collect()
+}
+
+/// A crontab as croner has it, to look at its fields; `None` for `@reboot`.
+pub(super) fn pattern(crontab: &Crontab) -> Option<croner::Cron> {
+    crontab.pattern()?.parse().ok()
+}
+
+/// A crontab in croner's words, which take a step as an interval where it is none: `*/40` is at 0 and 40.
+fn crontab_in_words(crontab: &Crontab) -> String {
+    let Some(mut cron) = pattern(crontab) else {
+        return "when the service starts".to_owned();
+    };
+    let fields = &mut cron.pattern;
+    for (field, size) in [(&mut fields.minutes, 60), (&mut fields.hours, 24), (&mut fields.months, 12)] {
+        let (step, values) = (field.step, field.values());
+        let is_even = step > 1
+            && size % step == 0
+            && values.first() == Some(&field.min)
+            && values.len() == usize::from(size / step);
+        if !is_even {
+            field.step = 1;
+        }
+    }
+    let fields = &cron.pattern;
+    let every_day =
+        fields.is_dom_wildcard() && fields.is_dow_wildcard() && fields.months.values().len() == 12;
+    let one_time = fields.minutes.values().len() == 1 && fields.hours.values().len() == 1;
+    let text = cron.describe();
+    let text = text.trim_end_matches('.');
+    let mut words = format!("{}{}", text[..1].to_ascii_lowercase(), &text[1..]);
+    words =
+        words.replace("at every ", "every ").replace(", of ", " of ").replace(WEEKDAYS, "Monday to Friday");
+    if every_day && one_time { format!("each day {words}") } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn words(entry: Value) -> String {
+        let entry = match entry {
+            Value::String(text) => json!({ "crontab": text }),
+            other => other,
+        };
+        let spec: ScheduleEntry = serde_json::from_value(entry).unwrap();
+        format!("{}{}", starts_in_words(&spec), limits_in_words(&spec))
+    }
+
+    #[test]
+    fn crontab_is_said_as_it_fires() {
+        for (crontab, wanted) in [
+            ("30 2 * * *", "each day at 02:30"),
+            ("@daily", "each day at 00:00"),
+            ("@midnight", "each day at 00:00"),
+            ("@hourly", "at minute 0 past every hour"),
+            ("@weekly", "at 00:00, on Sunday"),
+            ("@yearly", "at 00:00, on day 1, in January"),
+            ("@reboot", "when the service starts"),
+            ("* * * * *", "every minute"),
+            ("*/15 * * * *", "every 15 minutes"),
+            ("*/40 * * * *", "at minute 0 and 40 past every hour"),
+            ("0-30/10 * * * *", "at minute 0, 10, 20, and 30 past every hour"),
+            ("0 */6 * * *", "at minute 0 of every 6 hours"),
+            ("0 */7 * * *", "at minute 0 of hour 0, 7, 14, and 21"),
+            ("0 9 * * 1-5", "at 09:00, on Monday to Friday"),
+            ("30 2 * * 1", "at 02:30, on Monday"),
+            ("0 0 13 * 5", "at 00:00, on day 13 or Friday"),
+            ("0 0 13 * +5", "at 00:00, on day 13 (if it is also Friday)"),
+            ("0 0 L * *", "at 00:00, on the last day of the month"),
+            ("0 0 15W * *", "at 00:00, on the weekday nearest day 15"),
+            ("0 0 * * 5#2", "at 00:00, on the 2nd Friday of the month"),
+            ("0 0 * * 5L", "at 00:00, on the last Friday of the month"),
+            ("0 0 1 */3 *", "at 00:00, on day 1, in every 3 months"),
+            ("0 0 1 */5 *", "at 00:00, on day 1, in January, June, and November"),
+            ("0 0 1 2-12/5 *", "at 00:00, on day 1, in February, July, and December"),
+        ] {
+            assert_eq!(words(json!(crontab)), wanted, "{crontab}");
+        }
+    }
+
+    #[test]
+    fn other_entries_and_limits_are_said() {
+        for (entry, wanted) in [
+            (json!({ "every": "6h" }), "every 6h"),
+            (json!({ "at": "2027-01-01" }), "once at 2027-01-01"),
+            (json!({ "at": ["2027-01-01", "2027-01-02"] }), "at 2027-01-01, 2027-01-02"),
+            (
+                json!({ "at": ["2027-01-01", "2027-01-02", "2027-01-03", "2027-01-04"] }),
+                "at 2027-01-01, 2027-01-02, 2027-01-03 and 1 more",
+            ),
+            (
+                json!({ "crontab": "0 9 * * *", "from": "2027-01-01", "to": "2027-02-01", "jitter": "5m" }),
+                "each day at 09:00, from 2027-01-01 to 2027-02-01, up to 5m later",
+            ),
+            (
+                json!({ "crontab": "0 9 * * *", "skip": "nyse", "shift": "next", "max_runs": 3 }),
+                "each day at 09:00, not on nyse, else on the next day, 3 times",
+            ),
+        ] {
+            assert_eq!(words(entry), wanted);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Warnings about schedules: valid but probably unintended.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::Registry;
+use super::survey::Surveyed;
+use crate::Timestamp;
+use crate::clock::{Entry, Plan, Planned, Slot, utc};
+use crate::problem::{JsonPath, Problem};
+use crate::spec::{Bound, Crontab, JobSpec, RealmSpec, Settings, Starts};
+use crate::text::escaped;
+
+/// Most starts in one second without a warning.
+const MAX_TOGETHER: usize = 50;
+/// How far ahead starts are counted, and how many of them are.
+const AHEAD: TimeDelta = TimeDelta::hours(24);
+const MAX_COUNTED: usize = 30_000;
+/// Most jobs of a busy second that are named.
+const MAX_NAMED: usize = 3;
+/// The units of a crontab's fields, in order: what it is called, how many there are before it begins anew (days of months:
+/// no fixed number), and the unit of the interval that may be meant.
+const FIELDS: [(&str, u64, &str); 5] = [
+    ("minute", 60, "m"),
+    ("hour", 24, "h"),
+    ("day of month", 0, "d"),
+    ("month", 12, ""),
+    ("weekday", 7, "d"),
+];
+
+impl Registry {
+    /// Warnings about the schedules of jobs, by their place: entries that cannot be used or never start, steps and days
+    /// that are seldom meant, zones that nobody named, and too many starts in one second over all jobs.
+    #[must_use]
+    pub fn survey_clock(
+        &self,
+        jobs: &[Surveyed<'_>],
+        realm: Option<&RealmSpec>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Vec<(usize, Problem)> {
+        let none = RealmSpec::parse(&json!({ "realm": "none" }));
+        let Some(realm) = realm.or(none.as_ref().ok()) else { return Vec::new() };
+        let scheduled = jobs.iter().enumerate().filter(|(_, one)| !one.job.fields.schedule.0.is_empty());
+        let scheduled = scheduled.filter(|(_, one)| !settings.is_foreign(&one.job.fields.worker));
+        let plans: Vec<(usize, Plan)> =
+            scheduled.map(|(index, one)| (index, Plan::of(one.job, realm, settings))).collect();
+        let mut told = Vec::new();
+        for (index, plan) in plans.iter().filter(|(index, _)| jobs[*index].given) {
+            told.extend(
+                advise_plan(jobs[*index].job, plan, now).into_iter().map(|problem| (*index, problem)),
+            );
+        }
+        told.extend(busy_second(jobs, &plans, now));
+        told.sort_by_key(|(index, _)| *index);
+        told
+    }
+}
+
+/// Warnings about the entries of a job.
+fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
+    let root = JsonPath::root().field("schedule");
+    let is_list = job.document.get("schedule").is_some_and(Value::is_array);
+    let mut advice = Vec::new();
+    let mut is_default = false;
+    for (index, planned) in plan.entries.iter().enumerate() {
+        let path = if is_list { root.item(index) } else { root.clone() };
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(error) => {
+                let told = Problem::warning("unusable-entry", path, error.to_string());
+                advice.push(told.with_hint("until that is mended the entry starts nothing"));
+                continue;
+            }
+        };
+        advice.extend(never_due(planned, &path, now));
+        if let Some(Starts::Crontab(crontab)) = planned.spec.starts() {
+            advice.extend(uneven_step(crontab, &path));
+            advice.extend(both_days(crontab, &path));
+        }
+        is_default |= planned.zone_is_default && needs_zone(planned);
+    }
+    if is_default {
+        let told =
+            Problem::warning("default-zone", root, "no timezone is given, so that its times are in UTC");
+        advice.push(told.with_hint("say `timezone: Europe/Berlin`, or `timezone: UTC` if that is meant"));
+    }
+    advice
+}
+
+/// Whether the zone makes a difference to when an entry is due.
+fn needs_zone(planned: &Planned) -> bool {
+    let is_wall =
+        |bound: &Bound| bound.instant(chrono_tz::UTC) != bound.instant(chrono_tz::Pacific::Kiritimati);
+    let spec = &planned.spec;
+    let by_window = [&spec.from, &spec.to].into_iter().flatten().any(is_wall);
+    by_window
+        || match spec.starts() {
+            // Of a crontab that names minutes alone it makes none.
+            Some(Starts::Crontab(crontab)) => {
+                let five = crontab.pattern().filter(|pattern| !pattern.starts_with('@'));
+                let rest =
+                    five.as_deref().map(|five| five.split_whitespace().skip(1).any(|field| field != "*"));
+                !planned.is_reboot() && rest.unwrap_or(!crontab.as_str().eq_ignore_ascii_case("@hourly"))
+            }
+            Some(Starts::At(at)) => at.iter().any(is_wall),
+            Some(Starts::Every(_)) | None => false,
+        }
+}
+
+/// A warning about an entry that starts nothing from now on.
+fn never_due(planned: &Planned, path: &JsonPath, now: Timestamp) -> Option<Problem> {
+    if planned.is_reboot() || planned.entry(now).next(now).is_some() {
+        return None;
+    }
+    let bare = Entry { from: None, to: None, calendars: None, ..planned.entry(now) };
+    let without_calendars = Entry { calendars: None, ..planned.entry(now) };
+    let message = match planned.spec.starts() {
+        Some(Starts::At(_)) if bare.next(now).is_none() => "all its instants are past".to_owned(),
+        Some(Starts::Crontab(crontab)) if bare.next(now).is_none() => {
+            format!("{crontab} never comes: no date matches")
+        }
+        _ if without_calendars.next(now).is_some() => "its calendars leave no day for it".to_owned(),
+        _ => match &planned.spec.to {
+            Some(to) if to.instant(planned.zone).is_some_and(|to| to < now) => {
+                format!("its time is over: it holds until {to}")
+            }
+            _ => "no start of it is within the time in which it holds".to_owned(),
+        },
+    };
+    Some(Problem::warning("never-due", path.clone(), message))
+}
+
+/// A warning about a step that is no interval, as it begins anew with each hour, day or month.
+fn uneven_step(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
+    let uneven = |(field, (name, size, unit)): (&str, (&'static str, u64, &'static str))| {
+        let steps = field.split(',').filter_map(|item| item.strip_prefix("*/")?.parse::<u64>().ok());
+        let step = steps.into_iter().find(|step| *step > 1 && (size == 0 || size % step != 0))?;
+        Some((field.to_owned(), name, step, unit))
+    };
+    let (field, name, step, unit) = crontab.as_str().split_whitespace().zip(FIELDS).find_map(uneven)?;
+    let message = format!("{field} in the field {name} is not every {step}: it begins anew each time");
+    let told = Problem::warning("uneven-step", path.clone(), message);
+    Some(if unit.is_empty() {
+        told
+    } else {
+        told.with_hint(format!("for a true interval say `every: {step}{unit}`"))
+    })
+}
+
+/// A warning about a crontab with day of month and weekday, of which either makes it due (crontab(5)).
+fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
+    let fields: Vec<&str> = crontab.as_str().split_whitespace().collect();
+    let is_given = |field: &&str| !matches!(*field, "*" | "?") && !field.starts_with("*,");
+    let (days, weekdays) = (fields.get(2).filter(|f| is_given(f))?, fields.get(4).filter(|f| is_given(f))?);
+    if weekdays.starts_with('+') {
+        return None;
+    }
+    let message = format!("day of month {days} and weekday {weekdays} together mean either of them");
+    let told = Problem::warning("both-days", path.clone(), message);
+    Some(told.with_hint(format!("for days that are both say `+{weekdays}`")))
+}
+
+/// The next start of an entry, the earliest first.
+struct Coming {
+    at: Timestamp,
+    slot: Slot,
+    /// The place of its job, and of its entry among all.
+    job: usize,
+    place: usize,
+}
+
+impl PartialEq for Coming {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Coming {}
+
+impl PartialOrd for Coming {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Coming {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.place).cmp(&(other.at, other.place))
+    }
+}
+
+/// A warning about the first second in which too many starts come together, at the first job of it that was given. It looks
+/// at the starts of a day in their order, and at no more than [`MAX_COUNTED`].
+fn busy_second(jobs: &[Surveyed<'_>], plans: &[(usize, Plan)], now: Timestamp) -> Option<(usize, Problem)> {
+    let mut entries = Vec::new();
+    for (job, plan) in plans.iter().filter(|(_, plan)| plan.enabled) {
+        entries.extend(plan.entries.iter().flatten().map(|planned| (*job, planned, planned.entry(now))));
+    }
+    let mut heap = BinaryHeap::new();
+    let come = |place: usize, after: Timestamp| {
+        let (job, planned, entry): &(usize, &Planned, Entry) = &entries[place];
+        let slot = entry.next(after)?;
+        let at = slot.at + planned.jitter;
+        (at <= now + AHEAD).then_some(Reverse(Coming { at, slot, job: *job, place }))
+    };
+    heap.extend((0..entries.len()).filter_map(|place| come(place, now)));
+    let mut together: HashMap<usize, usize> = HashMap::new();
+    let (mut second, mut count) = (now, 0);
+    for _ in 0..MAX_COUNTED {
+        let next = heap.pop();
+        let at = next.as_ref().map(|Reverse(coming)| coming.at);
+        if at != Some(second) {
+            if count > MAX_TOGETHER
+                && let Some(told) = too_many(jobs, &together, second, count)
+            {
+                return Some(told);
+            }
+            together.clear();
+            count = 0;
+        }
+        let Reverse(coming) = next?;
+        second = coming.at;
+        count += 1;
+        *together.entry(coming.job).or_insert(0) += 1;
+        heap.extend(come(coming.place, coming.slot.at));
+    }
+    None
+}
+
+/// The warning about a second; `None` when none of its jobs was given.
+fn too_many(
+    jobs: &[Surveyed<'_>],
+    together: &HashMap<usize, usize>,
+    second: Timestamp,
+    count: usize,
+) -> Option<(usize, Problem)> {
+    let mut places: Vec<usize> = together.keys().copied().collect();
+    places.sort_unstable();
+    let first = places.iter().copied().find(|place| jobs[*place].given)?;
+    let names = places.iter().take(MAX_NAMED).map(|place| escaped(jobs[*place].job.fields.job_id.as_str()));
+    let names = names.map(|name| name.into_owned()).collect::<Vec<_>>().join(", ");
+    let more = places.len().saturating_sub(MAX_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let message = format!("{count} starts come together at {}: of {names}{more}", utc(second));
+    let told = Problem::warning("busy-second", JsonPath::root().field("schedule"), message);
+    Some((first, told.with_hint("`jitter: 5m` spreads them")))
+}
