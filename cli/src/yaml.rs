@@ -1,12 +1,16 @@
 //! YAML files: one document or several, with merge keys, and comments that mean something.
 
-use pumice_core::document::Document;
+use pumice_core::document::{Document, too_large};
 use pumice_core::text::shown;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 /// Deepest nesting of brackets that is read: the parser takes time with the square of it.
 const MAX_BRACKETS: usize = 1_000;
+/// From here on the parser takes integers for floats: 2^128.
+const BEYOND_INTEGERS: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
+/// Digits of the least such integer.
+const LONG_DIGITS: usize = 39;
 /// The key of YAML 1.1 that puts another mapping's entries into this one.
 const MERGE: &str = "<<";
 /// The tags that say what a value is already, or what it is to be read as.
@@ -31,6 +35,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let Document(mut value) =
             Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        check_numbers(&value, text)?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
     }
@@ -76,6 +81,31 @@ fn check_tags(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Refuses an integer beyond 128 bits, which the parser takes for a float: a float that large of which the text has the
+/// digits without a point or an exponent.
+fn check_numbers(value: &Value, text: &str) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| check_numbers(item, text)),
+        Value::Object(fields) => fields.values().try_for_each(|item| check_numbers(item, text)),
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|float| number.is_f64() && float.abs() >= BEYOND_INTEGERS);
+            let same = |digits: &&str| digits.parse() == Ok(float.unwrap_or_default().abs());
+            match float.and_then(|_| long_integers(text).find(same)) {
+                Some(digits) => Err(format!("not YAML: {}", too_large(digits))),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The runs of digits that would be integers beyond 128 bits if they were values.
+fn long_integers(text: &str) -> impl Iterator<Item = &str> {
+    let of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    text.split(move |c| !of_number(c))
+        .filter(|word| word.len() >= LONG_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Puts what merge keys name into their mappings; what a mapping says itself wins.
@@ -188,7 +218,9 @@ mod tests {
             ("a: [x, !!foo y]\n", "the tag !!foo"),
             ("a: 18446744073709551616\n", "more than 64 bits"),
             ("a: 1234567890123456789012345678901234567890123\n", "more than 64 bits"),
-            ("a: 1e20\n", "more than 64 bits"),
+            ("a: -9223372036854775809\n", "more than 64 bits"),
+            ("a: -1234567890123456789012345678901234567890123\n", "more than 64 bits"),
+            ("- {a: [1, 1000000000000000000000000000000000000000000]}\n", "more than 64 bits"),
             ("a: .inf\n", "no JSON number"),
             ("<<: 1\n", "<< takes a mapping"),
             ("a: {<<: [1]}\n", "<< takes a mapping"),
@@ -200,6 +232,30 @@ mod tests {
             values("a: 18446744073709551615\nb: -9223372036854775808\n"),
             [json!({ "a": u64::MAX, "b": i64::MIN })]
         );
+    }
+
+    #[test]
+    fn number_with_fraction_or_exponent_is_a_float() {
+        for (text, wanted) in [
+            ("1e20", json!(1e20)),
+            ("-1E+20", json!(-1e20)),
+            ("1e40", json!(1e40)),
+            ("1234567890123456789012345678901234567890123.0", json!(1.234_567_890_123_456_8e42)),
+            ("1e16", json!(1e16)),
+            ("2e0", json!(2.0)),
+            ("1.5e3", json!(1500.0)),
+            ("0.1e1", json!(1.0)),
+            ("-0", json!(0)),
+            ("12345678901234567890", json!(12_345_678_901_234_567_890_u64)),
+            // Beyond floats it is no number of YAML's, as PyYAML has it too.
+            ("1E400", json!("1E400")),
+        ] {
+            assert_eq!(values(&format!("a: {text}\n")), [json!({ "a": wanted })], "{text}");
+        }
+        // Equality does not tell the zeros apart.
+        assert_eq!(values("[-0, -0.0]")[0].to_string(), "[0,-0.0]");
+        let text = "a: '1234567890123456789012345678901234567890123'\nb: 1e50 # 1234567890123456789012345678901234567890123\n";
+        assert_eq!(values(text)[0]["b"], json!(1e50));
     }
 
     #[test]

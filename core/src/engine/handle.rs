@@ -9,6 +9,7 @@ use super::steps::Stepped;
 use super::verdict::Verdict;
 use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
+use crate::document::parse_json;
 use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
@@ -37,7 +38,11 @@ impl Engine {
     /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
     /// if it has one.
     pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
-        let message = match serde_json::from_str::<Message>(body) {
+        let read = || {
+            let document = parse_json(body)?;
+            serde_json::from_value::<Message>(document).map_err(|error| error.to_string())
+        };
+        let message = match read() {
             Ok(message) => message,
             Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
         };
