@@ -1,5 +1,7 @@
 //! YAML files: one document or several, with merge keys, and comments that mean something.
 
+use std::collections::HashMap;
+
 use pumice_core::document::{Document, too_large};
 use pumice_core::text::shown;
 use serde::Deserialize as _;
@@ -7,8 +9,8 @@ use serde_json::{Map, Value};
 
 /// Deepest nesting of brackets that is read: the parser takes time with the square of it.
 const MAX_BRACKETS: usize = 1_000;
-/// From here on the parser takes integers for floats: 2^128.
-const BEYOND_INTEGERS: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
+/// From here on the parser takes negative integers for floats: 2^127. Others are integers to it up to 2^128.
+const BEYOND_INTEGERS: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
 /// Digits of the least such integer.
 const LONG_DIGITS: usize = 39;
 /// The key of YAML 1.1 that puts another mapping's entries into this one.
@@ -31,11 +33,12 @@ pub(crate) struct Part {
 pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
     check_nesting(text)?;
     check_tags(text)?;
+    let long = long_integers(text);
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let Document(mut value) =
             Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
-        check_numbers(&value, text)?;
+        check_numbers(&value, &long)?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
     }
@@ -83,29 +86,30 @@ fn check_tags(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses an integer beyond 128 bits, which the parser takes for a float: a float that large of which the text has the
-/// digits without a point or an exponent.
-fn check_numbers(value: &Value, text: &str) -> Result<(), String> {
+/// Refuses an integer beyond 128 bits, which the parser takes for a float: a float of which the text has the digits
+/// without a point or an exponent. `long` is what [`long_integers`] found.
+fn check_numbers(value: &Value, long: &HashMap<u64, &str>) -> Result<(), String> {
     match value {
-        Value::Array(items) => items.iter().try_for_each(|item| check_numbers(item, text)),
-        Value::Object(fields) => fields.values().try_for_each(|item| check_numbers(item, text)),
+        Value::Array(items) => items.iter().try_for_each(|item| check_numbers(item, long)),
+        Value::Object(fields) => fields.values().try_for_each(|item| check_numbers(item, long)),
         Value::Number(number) => {
-            let float = number.as_f64().filter(|float| number.is_f64() && float.abs() >= BEYOND_INTEGERS);
-            let same = |digits: &&str| digits.parse() == Ok(float.unwrap_or_default().abs());
-            match float.and_then(|_| long_integers(text).find(same)) {
-                Some(digits) => Err(format!("not YAML: {}", too_large(digits))),
-                None => Ok(()),
-            }
+            let float = number.as_f64().filter(|_| number.is_f64());
+            let digits = float.and_then(|float| long.get(&float.abs().to_bits()));
+            digits.map_or(Ok(()), |digits| Err(format!("not YAML: {}", too_large(digits))))
         }
         _ => Ok(()),
     }
 }
 
-/// The runs of digits that would be integers beyond 128 bits if they were values.
-fn long_integers(text: &str) -> impl Iterator<Item = &str> {
+/// The runs of digits that would be integers beyond 128 bits if they were values, by the bits of the nearest float.
+fn long_integers(text: &str) -> HashMap<u64, &str> {
     let of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
-    text.split(move |c| !of_number(c))
-        .filter(|word| word.len() >= LONG_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit()))
+    let digits = |word: &&str| word.len() >= LONG_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit());
+    let float = |word: &str| word.parse().ok().filter(|float: &f64| *float >= BEYOND_INTEGERS);
+    text.split(|c| !of_number(c))
+        .filter(digits)
+        .filter_map(|word| Some((float(word)?.to_bits(), word)))
+        .collect()
 }
 
 /// Puts what merge keys name into their mappings; what a mapping says itself wins.
@@ -220,6 +224,9 @@ mod tests {
             ("a: 1234567890123456789012345678901234567890123\n", "more than 64 bits"),
             ("a: -9223372036854775809\n", "more than 64 bits"),
             ("a: -1234567890123456789012345678901234567890123\n", "more than 64 bits"),
+            ("a: 200000000000000000000000000000000000000\n", "more than 64 bits"),
+            ("a: -200000000000000000000000000000000000000\n", "more than 64 bits"),
+            ("a: 1e40\nb: +1234567890123456789012345678901234567890123\n", "more than 64 bits"),
             ("- {a: [1, 1000000000000000000000000000000000000000000]}\n", "more than 64 bits"),
             ("a: .inf\n", "no JSON number"),
             ("<<: 1\n", "<< takes a mapping"),

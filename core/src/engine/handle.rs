@@ -9,7 +9,6 @@ use super::steps::Stepped;
 use super::verdict::Verdict;
 use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
-use crate::document::parse_json;
 use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Kind, Rendered, WorkDir};
@@ -38,11 +37,7 @@ impl Engine {
     /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
     /// if it has one.
     pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
-        let read = || {
-            let document = parse_json(body)?;
-            serde_json::from_value::<Message>(document).map_err(|error| error.to_string())
-        };
-        let message = match read() {
+        let message = match Message::read(body) {
             Ok(message) => message,
             Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
         };
