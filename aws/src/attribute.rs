@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_core::document::too_large;
 use serde_json::{Map, Number, Value};
 
 /// An item of a table.
@@ -69,12 +70,42 @@ pub(crate) fn as_kept(document: Map<String, Value>) -> Map<String, Value> {
     object(item(document))
 }
 
+/// A number as JSON has it: an integer within 64 bits, else a float. A longer integer than either holds exactly becomes a
+/// text with all its digits.
 fn number(text: &str) -> Value {
     let whole = text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from));
-    whole
-        .ok()
-        .or_else(|| Number::from_f64(text.parse().ok()?))
-        .map_or_else(|| Value::String(text.to_owned()), Value::Number)
+    whole.ok().or_else(|| float(text)).map_or_else(|| Value::String(text.to_owned()), Value::Number)
+}
+
+/// The float of a text, unless the text is an integer that the float would round. DynamoDB gives a whole float back as
+/// its shortest digits, with zeros behind.
+fn float(text: &str) -> Option<Number> {
+    let float: f64 = text.parse().ok()?;
+    let is_integer = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+    let is_exact = !is_integer || text == float.to_string() || text == format!("{float:.0}");
+    is_exact.then(|| Number::from_f64(float)).flatten()
+}
+
+/// Refuses an item with an integer that JSON cannot hold exactly: a text in its place would change what a template
+/// computes.
+///
+/// # Errors
+/// A message with the first such number.
+pub(crate) fn check_numbers(item: &Item) -> Result<(), String> {
+    item.values().try_for_each(check_number)
+}
+
+fn check_number(value: &AttributeValue) -> Result<(), String> {
+    let is_rounded = |text: &&String| number(text).is_string();
+    match value {
+        AttributeValue::N(text) if is_rounded(&text) => Err(too_large(text)),
+        AttributeValue::Ns(texts) => {
+            texts.iter().find(is_rounded).map_or(Ok(()), |text| Err(too_large(text)))
+        }
+        AttributeValue::L(items) => items.iter().try_for_each(check_number),
+        AttributeValue::M(fields) => check_numbers(fields),
+        _ => Ok(()),
+    }
 }
 
 /// A text attribute.
@@ -129,6 +160,34 @@ mod tests {
             let AttributeValue::N(kept) = attribute(document["n"].clone()) else { panic!("{text}") };
             let back = super::json(AttributeValue::N(given_back(&kept)));
             assert_eq!(back, as_kept(document.clone())["n"], "{text}");
+        }
+    }
+
+    #[test]
+    fn integer_beyond_64_bits_is_refused_or_shown_exactly() {
+        for text in ["12345678901234567890123", "-9223372036854775809", "18446744073709551617"] {
+            assert_eq!(json(AttributeValue::N(text.to_owned())), json!(text));
+            for value in [
+                AttributeValue::N(text.to_owned()),
+                AttributeValue::Ns(vec!["1".to_owned(), text.to_owned()]),
+                AttributeValue::L(vec![AttributeValue::M(Item::from([(
+                    "n".to_owned(),
+                    AttributeValue::N(text.to_owned()),
+                )]))]),
+            ] {
+                let error = check_numbers(&Item::from([("a".to_owned(), value)])).unwrap_err();
+                assert!(error.contains(text) && error.contains("more than 64 bits"), "{error}");
+            }
+        }
+        for number in [json!(1e20), json!(2.5e30), json!(1e16), json!(-1e38), json!(u64::MAX), json!(0.1)] {
+            let AttributeValue::N(kept) = attribute(number.clone()) else { panic!("{number}") };
+            let back = AttributeValue::N(given_back(&kept));
+            assert_eq!(check_numbers(&Item::from([("a".to_owned(), back)])), Ok(()), "{number}");
+        }
+        for text in ["18446744073709551616", "36893488147419103232", "12345678901234567890", "1E+20", "2.50"]
+        {
+            let item = Item::from([("a".to_owned(), AttributeValue::N(text.to_owned()))]);
+            assert_eq!(check_numbers(&item), Ok(()), "{text}");
         }
     }
 

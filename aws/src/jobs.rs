@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{JobStore, StoreError, StoredJob};
+use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::spec::{JobSpec, RealmSpec};
 
-use crate::attribute::{Item, object, text};
+use crate::attribute::{Item, check_numbers, object, text};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 
@@ -73,8 +74,11 @@ impl JobStore for Store {
         Ok(ids
             .iter()
             .map(|id| {
-                let document = object(found.get(id.as_str())?.clone());
-                Some(JobSpec::stored(Arc::new(document)).map(|job| self.same_job(job)))
+                let item = found.get(id.as_str())?;
+                let exact =
+                    check_numbers(item).map_err(|why| SpecError::one(Problem::new(JsonPath::root(), why)));
+                let read = || JobSpec::stored(Arc::new(object(item.clone())));
+                Some(exact.and_then(|()| read()).map(|job| self.same_job(job)))
             })
             .collect())
     }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::document::parse_json;
 use pumice_core::ids::StateId;
 use pumice_core::message::iso;
 use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
 use pumice_core::request::parse_instant;
 use serde_json::Value;
 
-use crate::attribute::{Item, attribute, json, text, whole};
+use crate::attribute::{Item, attribute, check_numbers, json, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 
@@ -42,13 +43,13 @@ pub(crate) fn read_state(mut item: Item, now: Timestamp) -> Result<Option<StateI
     if expires <= now {
         return Ok(None);
     }
+    check_numbers(&item).map_err(bad)?;
     let value = item.remove("value").map(json).unwrap_or_default();
     let form = text_of(&item, "type").unwrap_or("json").to_owned();
     let (r#type, value) = match (form.as_str(), value) {
         ("raw", value) => (StateType::Raw, value),
         ("json", Value::String(text)) => {
-            let value = serde_json::from_str(&text)
-                .map_err(|error| bad(format!("its value is not JSON: {error}")))?;
+            let value = parse_json(&text).map_err(|error| bad(format!("its value is {error}")))?;
             (StateType::Json, value)
         }
         ("secure", _) => {

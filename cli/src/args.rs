@@ -190,6 +190,9 @@ pub(crate) struct Run {
     pub(crate) slots: usize,
     #[command(flatten)]
     pub(crate) containment: Containment,
+    /// A skipped run counts as complete
+    #[arg(long)]
+    pub(crate) allow_skipped: bool,
 }
 
 #[derive(Debug, Args)]
@@ -310,7 +313,7 @@ pub(crate) struct Dispatch {
     /// Wait for the runs, and everything they start, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,
-    /// With --wait: a run that is skipped is as good as one that completes
+    /// With --wait: a skipped run counts as complete
     #[arg(long, requires = "wait")]
     pub(crate) allow_skipped: bool,
 }

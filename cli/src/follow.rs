@@ -151,11 +151,6 @@ pub(crate) fn all_complete(runs: &[Run], roots: &[RunKey], skipped: bool) -> boo
     runs.iter().filter(|run| !run.is_child()).all(well)
 }
 
-/// Whether any run failed that nobody forgave: a child's failure is its parent's to judge.
-pub(crate) fn any_failed(runs: &[Run]) -> bool {
-    runs.iter().any(|run| !run.is_child() && run.status.is_failure())
-}
-
 struct Teller<'a> {
     tell: Tell,
     outputs: &'a Outputs,

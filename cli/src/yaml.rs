@@ -1,12 +1,18 @@
 //! YAML files: one document or several, with merge keys, and comments that mean something.
 
-use pumice_core::document::Document;
+use std::collections::HashMap;
+
+use pumice_core::document::{Document, too_large};
 use pumice_core::text::shown;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 /// Deepest nesting of brackets that is read: the parser takes time with the square of it.
 const MAX_BRACKETS: usize = 1_000;
+/// From here on the parser takes negative integers for floats: 2^127. Others are integers to it up to 2^128.
+const BEYOND_INTEGERS: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
+/// Digits of the least such integer.
+const LONG_DIGITS: usize = 39;
 /// The key of YAML 1.1 that puts another mapping's entries into this one.
 const MERGE: &str = "<<";
 /// The tags that say what a value is already, or what it is to be read as.
@@ -27,10 +33,12 @@ pub(crate) struct Part {
 pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
     check_nesting(text)?;
     check_tags(text)?;
+    let long = long_integers(text);
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let Document(mut value) =
             Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        check_numbers(&value, &long)?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
     }
@@ -76,6 +84,32 @@ fn check_tags(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Refuses an integer beyond 128 bits, which the parser takes for a float: a float of which the text has the digits
+/// without a point or an exponent. `long` is what [`long_integers`] found.
+fn check_numbers(value: &Value, long: &HashMap<u64, &str>) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| check_numbers(item, long)),
+        Value::Object(fields) => fields.values().try_for_each(|item| check_numbers(item, long)),
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            let digits = float.and_then(|float| long.get(&float.abs().to_bits()));
+            digits.map_or(Ok(()), |digits| Err(format!("not YAML: {}", too_large(digits))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The runs of digits that would be integers beyond 128 bits if they were values, by the bits of the nearest float.
+fn long_integers(text: &str) -> HashMap<u64, &str> {
+    let of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let digits = |word: &&str| word.len() >= LONG_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit());
+    let float = |word: &str| word.parse().ok().filter(|float: &f64| *float >= BEYOND_INTEGERS);
+    text.split(|c| !of_number(c))
+        .filter(digits)
+        .filter_map(|word| Some((float(word)?.to_bits(), word)))
+        .collect()
 }
 
 /// Puts what merge keys name into their mappings; what a mapping says itself wins.
@@ -188,7 +222,12 @@ mod tests {
             ("a: [x, !!foo y]\n", "the tag !!foo"),
             ("a: 18446744073709551616\n", "more than 64 bits"),
             ("a: 1234567890123456789012345678901234567890123\n", "more than 64 bits"),
-            ("a: 1e20\n", "more than 64 bits"),
+            ("a: -9223372036854775809\n", "more than 64 bits"),
+            ("a: -1234567890123456789012345678901234567890123\n", "more than 64 bits"),
+            ("a: 200000000000000000000000000000000000000\n", "more than 64 bits"),
+            ("a: -200000000000000000000000000000000000000\n", "more than 64 bits"),
+            ("a: 1e40\nb: +1234567890123456789012345678901234567890123\n", "more than 64 bits"),
+            ("- {a: [1, 1000000000000000000000000000000000000000000]}\n", "more than 64 bits"),
             ("a: .inf\n", "no JSON number"),
             ("<<: 1\n", "<< takes a mapping"),
             ("a: {<<: [1]}\n", "<< takes a mapping"),
@@ -200,6 +239,30 @@ mod tests {
             values("a: 18446744073709551615\nb: -9223372036854775808\n"),
             [json!({ "a": u64::MAX, "b": i64::MIN })]
         );
+    }
+
+    #[test]
+    fn number_with_fraction_or_exponent_is_a_float() {
+        for (text, wanted) in [
+            ("1e20", json!(1e20)),
+            ("-1E+20", json!(-1e20)),
+            ("1e40", json!(1e40)),
+            ("1234567890123456789012345678901234567890123.0", json!(1.234_567_890_123_456_8e42)),
+            ("1e16", json!(1e16)),
+            ("2e0", json!(2.0)),
+            ("1.5e3", json!(1500.0)),
+            ("0.1e1", json!(1.0)),
+            ("-0", json!(0)),
+            ("12345678901234567890", json!(12_345_678_901_234_567_890_u64)),
+            // Beyond floats it is no number of YAML's, as PyYAML has it too.
+            ("1E400", json!("1E400")),
+        ] {
+            assert_eq!(values(&format!("a: {text}\n")), [json!({ "a": wanted })], "{text}");
+        }
+        // Equality does not tell the zeros apart.
+        assert_eq!(values("[-0, -0.0]")[0].to_string(), "[0,-0.0]");
+        let text = "a: '1234567890123456789012345678901234567890123'\nb: 1e50 # 1234567890123456789012345678901234567890123\n";
+        assert_eq!(values(text)[0]["b"], json!(1e50));
     }
 
     #[test]

@@ -1,15 +1,14 @@
-//! Lossless reading of JSON and YAML: duplicate keys and numbers beyond 64 bits are errors, where the parsers
+//! Lossless reading of JSON and YAML: duplicate keys and integers beyond 64 bits are errors, where the parsers
 //! drop a key or round the number.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::text::quoted;
+use crate::text::{quoted, shown};
 
-/// Above this a number needs more than 64 bits, and would be rounded.
-const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
 /// The first character of UTF-8 files by Excel, Notepad and PowerShell.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -38,16 +37,109 @@ pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
         .map_err(|error| format!("not UTF-8: byte {} is not part of a character", error.valid_up_to() + 1))
 }
 
-/// Reads a JSON text.
+/// Reads a JSON text. A number with a fraction or an exponent is a float, the nearest there is, as Python's `json` reads
+/// it; any other is an integer, and `-0` is 0.
 ///
 /// # Errors
 /// A message with the line and column of what is not JSON, given twice or too large a number.
 pub fn parse_json(text: &str) -> Result<Value, String> {
-    let parsed = serde_json::from_str(without_mark(text));
-    parsed.map(|Document(value)| value).map_err(|error| format!("not JSON: {error}"))
+    let text = without_mark(text);
+    let text = with_plain_zeros(text);
+    match serde_json::from_str(&text) {
+        Ok(Document(value)) => check_numbers(&text).map(|()| value),
+        Err(error) if error.is_syntax() => Err(beyond_floats(&text).unwrap_or(format!("not JSON: {error}"))),
+        Err(error) => Err(format!("not JSON: {error}")),
+    }
 }
 
-/// A JSON value that refuses duplicate keys and numbers beyond 64 bits when it is deserialised.
+/// Refuses a JSON text with an integer that serde_json would round to a float, as it does with all beyond 64 bits.
+///
+/// # Errors
+/// A message with the line and column of the first such number.
+fn check_numbers(text: &str) -> Result<(), String> {
+    let rounded = |number: &&str| {
+        is_integer(number) && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
+    };
+    match numbers(text).find(|(_, number)| rounded(number)) {
+        Some((at, number)) => Err(format!("not JSON: {} at {}", too_large(number), place(text, at))),
+        None => Ok(()),
+    }
+}
+
+/// The message for the first number that is too large for a float, if there is one.
+fn beyond_floats(text: &str) -> Option<String> {
+    let infinite = |number: &str| number.parse::<f64>().is_ok_and(f64::is_infinite);
+    let (at, number) = numbers(text).find(|(_, number)| !is_integer(number) && infinite(number))?;
+    let number = shown(number);
+    Some(format!(
+        "not JSON: the number {number} is larger than any float: write it as a text, in quotes at {}",
+        place(text, at)
+    ))
+}
+
+/// The text with its integers `-0` as ` 0`: serde_json would read the float -0.0.
+fn with_plain_zeros(text: &str) -> Cow<'_, str> {
+    let signs: Vec<usize> = numbers(text).filter(|(_, number)| *number == "-0").map(|(at, _)| at).collect();
+    if signs.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = text.to_owned();
+    for at in signs {
+        plain.replace_range(at..=at, " ");
+    }
+    Cow::Owned(plain)
+}
+
+fn is_integer(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The numbers of a JSON text, and where they begin.
+fn numbers(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => at = after_string(bytes, at),
+                b'-' | b'0'..=b'9' => {
+                    let from = at;
+                    let of_number =
+                        |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                    at += bytes[at..].iter().take_while(|byte| of_number(byte)).count();
+                    return Some((from, &text[from..at]));
+                }
+                _ => at += 1,
+            }
+        }
+        None
+    })
+}
+
+/// Where the string that begins at a quote ends.
+fn after_string(bytes: &[u8], quote: usize) -> usize {
+    let mut at = quote + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// A place as serde_json names it.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..at];
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = at - before.rfind('\n').map_or(0, |end| end + 1) + 1;
+    format!("line {line} column {column}")
+}
+
+/// A JSON value that refuses duplicate keys when it is deserialised, and numbers that the deserializer says are beyond
+/// 64 bits. serde_json does not say it: its texts are read with [`parse_json`].
 #[derive(Debug)]
 pub struct Document(pub Value);
 
@@ -79,18 +171,14 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
-        Err(too_large(value))
+        Err(E::custom(too_large(&value.to_string())))
     }
 
     fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
-        Err(too_large(value))
+        Err(E::custom(too_large(&value.to_string())))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        // A whole number that is too long comes as a float, and was rounded.
-        if value.abs() >= TOO_LARGE && value.is_finite() {
-            return Err(too_large(value));
-        }
         let number =
             Number::from_f64(value).ok_or_else(|| E::custom(format!("{value} is no JSON number")))?;
         Ok(Value::Number(number))
@@ -148,8 +236,10 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-fn too_large<E: de::Error>(value: impl fmt::Display) -> E {
-    E::custom(format!("the number {value} needs more than 64 bits: write it as a text, in quotes"))
+/// What is said of an integer that would be rounded.
+#[must_use]
+pub fn too_large(number: &str) -> String {
+    format!("the number {} needs more than 64 bits: write it as a text, in quotes", shown(number))
 }
 
 #[cfg(test)]
@@ -165,8 +255,12 @@ mod tests {
             ("18446744073709551616", "more than 64 bits"),
             ("[-99999999999999999999]", "more than 64 bits"),
             (r#"{"n": 123456789012345678901234567890}"#, "more than 64 bits"),
-            ("1e20", "more than 64 bits"),
-            ("1e400", "out of range"),
+            ("[\n1, 123456789012345678901]", "line 2 column 4"),
+            ("{\"a\": \"\\\"\", \"b\": -9223372036854775809}", "more than 64 bits"),
+            ("1e400", "the number 1e400 is larger than any float"),
+            ("[1E400]", "line 1 column 2"),
+            ("-1.5e999", "larger than any float"),
+            ("1e", "line 1 column 2"),
             ("{", "line 1 column 1"),
         ] {
             let error = parse_json(text).unwrap_err();
@@ -174,6 +268,31 @@ mod tests {
         }
         let exact = "[18446744073709551615,-9223372036854775808,1.5,0.1,12345678.25]";
         assert_eq!(parse_json(exact).unwrap().to_string(), exact);
+    }
+
+    #[test]
+    fn number_with_fraction_or_exponent_is_a_float() {
+        for (text, wanted) in [
+            ("1e20", json!(1e20)),
+            ("-1E+20", json!(-1e20)),
+            ("1e16", json!(1e16)),
+            ("2e0", json!(2.0)),
+            ("1.5e3", json!(1500.0)),
+            ("0.1e1", json!(1.0)),
+            ("123456789012345678901.0", json!(123_456_789_012_345_678_901.0)),
+            ("1e308", json!(1e308)),
+            ("1e-400", json!(0.0)),
+            ("0", json!(0)),
+            ("12345678901234567890", json!(12_345_678_901_234_567_890_u64)),
+            ("\"12345678901234567890123 -0 1e400\"", json!("12345678901234567890123 -0 1e400")),
+        ] {
+            assert_eq!(parse_json(text), Ok(wanted), "{text}");
+        }
+        // Equality does not tell the zeros apart.
+        assert_eq!(
+            parse_json("[-0, -0.0, -0e0, {\"a\":-0}]").unwrap().to_string(),
+            r#"[0,-0.0,-0.0,{"a":0}]"#
+        );
     }
 
     #[test]

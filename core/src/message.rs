@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
+use crate::document::parse_json;
 use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use crate::run::Run;
 
@@ -39,6 +40,14 @@ pub struct Message {
 }
 
 impl Message {
+    /// Reads the body of a message, as strictly as every other document: lava's own dispatch may have sent it.
+    ///
+    /// # Errors
+    /// What is not JSON, given twice, too large a number, or missing.
+    pub(crate) fn read(body: &str) -> Result<Self, String> {
+        serde_json::from_value(parse_json(body)?).map_err(|error| error.to_string())
+    }
+
     /// The message about a run.
     #[must_use]
     pub fn about(realm: &RealmName, run: &Run) -> Self {
@@ -90,4 +99,37 @@ pub fn iso(at: Timestamp) -> String {
 #[must_use]
 pub fn iso_naive(at: Timestamp) -> String {
     at.naive_utc().format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_with_float_in_exponent_form_is_read() {
+        let body = r#"{"realm":"r","worker":"w","job_id":"a","run_id":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55","ts_dispatch":"2026-01-01T00:00:00+00:00","parameters":{"x":[1e20,2.0]},"globals":{"y":-0},"run_key":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55/1.0"}"#;
+        let message = Message::read(body).unwrap();
+        let written = message.body();
+        assert_eq!(Message::read(&written), Ok(message));
+        assert!(written.contains(r#"{"x":[1e+20,2.0]},"globals":{"y":0}"#), "{written}");
+    }
+
+    #[test]
+    fn message_that_would_lose_something_is_refused() {
+        let with = |globals: &str| {
+            format!(
+                r#"{{"realm":"r","worker":"w","job_id":"a","run_id":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55","ts_dispatch":"2026-01-01T00:00:00+00:00","globals":{globals}}}"#
+            )
+        };
+        assert!(Message::read(&with("{}")).is_ok());
+        for (body, wanted) in [
+            (with(r#"{"x":18446744073709551616}"#), "more than 64 bits"),
+            (with(r#"{"x":1e400}"#), "larger than any float"),
+            (with(r#"{"x":1,"x":2}"#), "given twice"),
+            (r#"{"realm":"r"}"#.to_owned(), "missing field"),
+        ] {
+            let error = Message::read(&body).unwrap_err();
+            assert!(error.contains(wanted), "{body}: {error}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Number, Value};
 
 use crate::problem::{kind, show};
+use crate::text::shown;
 
 /// The `format` of whole numbers in schemas: a text of this format is held to `minimum` and `maximum` as a number is.
 pub(crate) const FORMAT: &str = "whole-number";
@@ -35,23 +36,33 @@ pub enum BadNumber {
     NotWhole(String),
     /// Below the least.
     #[error("{0} is less than {1}")]
-    TooSmall(i64, i64),
+    TooSmall(String, i64),
     /// Above the most.
     #[error("{0} is more than {1}")]
-    TooLarge(i64, i64),
+    TooLarge(String, i64),
 }
 
 /// The whole number that a value is, whatever its size within 64 bits.
 ///
 /// # Errors
-/// [`BadNumber::NotWhole`] when it is none.
+/// [`BadNumber::NotWhole`] when it is none, or a float beyond 64 bits; [`BadNumber::TooSmall`] and
+/// [`BadNumber::TooLarge`] when it is an integer beyond 64 bits.
 pub fn whole(value: &Value) -> Result<i64, BadNumber> {
     let found = match value {
-        Value::Number(number) => number.as_i64().or_else(|| whole_float(number)),
+        Value::Number(number) if number.is_u64() => Some(within_64_bits(&number.to_string())),
+        Value::Number(number) => number.as_i64().or_else(|| whole_float(number)).map(Ok),
         Value::String(text) => of_text(text),
         _ => None,
     };
-    found.ok_or_else(|| BadNumber::NotWhole(described(value)))
+    found.unwrap_or_else(|| Err(BadNumber::NotWhole(described(value))))
+}
+
+/// An integer of an optional sign and ASCII digits.
+fn within_64_bits(digits: &str) -> Result<i64, BadNumber> {
+    digits.parse().map_err(|_| match digits.starts_with('-') {
+        true => BadNumber::TooSmall(shown(digits), i64::MIN),
+        false => BadNumber::TooLarge(shown(digits), i64::MAX),
+    })
 }
 
 fn described(value: &Value) -> String {
@@ -70,13 +81,13 @@ pub(crate) fn is_whole(value: &Value) -> bool {
     value.is_u64() || value.as_number().is_some_and(|number| number.is_i64() || whole_float(number).is_some())
 }
 
-/// Reads ` +1_000 ` (Python, Integer literals and `int()`).
-fn of_text(text: &str) -> Option<i64> {
+/// Reads ` +1_000 ` (Python, Integer literals and `int()`); none when the text is no integer.
+fn of_text(text: &str) -> Option<Result<i64, BadNumber>> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let well_formed =
         digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
-    if well_formed { text.replace('_', "").parse().ok() } else { None }
+    well_formed.then(|| within_64_bits(&text.replace('_', "")))
 }
 
 impl<const LEAST: i64, const MOST: i64> Whole<LEAST, MOST> {
@@ -90,9 +101,9 @@ impl<const LEAST: i64, const MOST: i64> Whole<LEAST, MOST> {
 
     fn bounded(number: i64) -> Result<Self, BadNumber> {
         if number < LEAST {
-            Err(BadNumber::TooSmall(number, LEAST))
+            Err(BadNumber::TooSmall(number.to_string(), LEAST))
         } else if number > MOST {
-            Err(BadNumber::TooLarge(number, MOST))
+            Err(BadNumber::TooLarge(number.to_string(), MOST))
         } else {
             Ok(Self(number))
         }
@@ -200,8 +211,6 @@ mod tests {
             (json!("+ 1"), "a string \"+ 1\""),
             (json!("0x10"), "a string \"0x10\""),
             (json!("９"), "a string \"９\""),
-            (json!("9223372036854775808"), "a string \"9223372036854775808\""),
-            (json!(u64::MAX), "a number 18446744073709551615"),
             (json!(1e300), "a number 1e300"),
             (json!(true), "true or false true"),
             (json!(null), "null"),
@@ -216,11 +225,24 @@ mod tests {
     #[test]
     fn number_out_of_bounds_is_refused_in_every_form() {
         for value in [json!(0), json!(0.0), json!("0")] {
-            assert_eq!(Count::read(&value), Err(BadNumber::TooSmall(0, 1)), "{value}");
+            assert_eq!(Count::read(&value), Err(BadNumber::TooSmall("0".to_owned(), 1)), "{value}");
             assert_eq!(CountOrNone::read(&value).map(CountOrNone::get), Ok(0), "{value}");
         }
         for value in [json!(4_294_967_296_i64), json!(4_294_967_296.0), json!("4294967296")] {
             assert!(matches!(Count::read(&value), Err(BadNumber::TooLarge(..))), "{value}");
+        }
+        let long = "1".repeat(50);
+        for (value, told) in [
+            (json!(u64::MAX), "18446744073709551615 is more than 9223372036854775807".to_owned()),
+            (json!("9223372036854775808"), "9223372036854775808 is more than 9223372036854775807".to_owned()),
+            (
+                json!("-9_223_372_036_854_775_809"),
+                "-9223372036854775809 is less than -9223372036854775808".to_owned(),
+            ),
+            (json!(long), format!("{long} is more than 9223372036854775807")),
+        ] {
+            assert_eq!(Integer::read(&value).unwrap_err().to_string(), told);
+            assert!(!matches!(Count::read(&value), Err(BadNumber::NotWhole(_))), "{value}");
         }
     }
 }

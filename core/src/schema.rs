@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, StateId, WorkerName};
-use crate::number;
+use crate::number::{self, BadNumber};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{
     Bound, Crontab, Days, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
@@ -220,6 +220,7 @@ impl<'a> Checker<'a> {
         {
             self.add(path, format!("expected {}, got {}", show(wanted), show(value)));
         }
+        let told = self.problems.len();
         if let Some(number) = number_of(schema, value) {
             let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
             let most = limit("maximum").or_else(|| largest(schema));
@@ -229,8 +230,9 @@ impl<'a> Checker<'a> {
                 self.add(path, format!("{} is more than {most}", show(value)));
             }
         }
-        let told = self.problems.len();
-        if let Some(format) = schema.get("format").and_then(Value::as_str)
+        // A number that is out of its bounds needs no second message.
+        if self.problems.len() == told
+            && let Some(format) = schema.get("format").and_then(Value::as_str)
             && let Err(message) = format_holds(format, value)
         {
             self.add(path, message);
@@ -339,7 +341,12 @@ fn is_of_numbers(schema: &Map<String, Value>) -> bool {
 
 /// The number that a value is, for its bounds.
 fn number_of(schema: &Map<String, Value>, value: &Value) -> Option<f64> {
-    let whole = || number::whole(value).ok().map(|number| number as f64);
+    let whole = || match number::whole(value) {
+        Ok(number) => Some(number as f64),
+        Err(BadNumber::TooSmall(..)) => Some(f64::NEG_INFINITY),
+        Err(BadNumber::TooLarge(..)) => Some(f64::INFINITY),
+        Err(BadNumber::NotWhole(_)) => None,
+    };
     if is_of_numbers(schema) { whole() } else { value.as_f64() }
 }
 

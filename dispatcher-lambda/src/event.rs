@@ -4,6 +4,7 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_lambda_events::sns::SnsEvent;
 use aws_lambda_events::sqs::SqsEvent;
 use pumice_core::Timestamp;
+use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value, schedule_key};
 use serde::de::DeserializeOwned;
@@ -13,6 +14,15 @@ use serde_json::Value;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadEvent(String);
+
+/// Reads the payload of an invocation. A key that is given twice and an integer beyond 64 bits are refused, as in every
+/// other reader.
+///
+/// # Errors
+/// [`BadEvent`] with the place in the text.
+pub fn payload(text: &str) -> Result<Value, BadEvent> {
+    parse_json(text).map_err(BadEvent)
+}
 
 /// Requests that came together, under the name that they have among all events: the same when AWS
 /// delivers them again.
@@ -208,6 +218,28 @@ mod tests {
     fn key(event: Value) -> String {
         let Event::Delivered(mut records) = read(event) else { panic!("it is delivered") };
         records.remove(0).requests.remove(0).unwrap().idempotency_key.unwrap()
+    }
+
+    #[test]
+    fn payload_that_would_lose_something_is_refused() {
+        for (text, wanted) in [
+            (r#"{"job_id": "a", "globals": {"x": 18446744073709551616}}"#, "more than 64 bits"),
+            (r#"{"job_id": "a", "job_id": "b"}"#, "given twice"),
+            (r#"[{"job_id": "a", "globals": {"x": 1e400}}]"#, "larger than any float"),
+        ] {
+            let error = payload(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        assert_eq!(payload(r#"{"x": [1e20, -0]}"#).unwrap().to_string(), r#"{"x":[1e+20,0]}"#);
+    }
+
+    /// The runtime of Lambda reads payloads this way.
+    #[test]
+    fn payload_reaches_the_function_as_it_was_sent() {
+        let text = r#"{"x": 1e20, "y": 18446744073709551616}"#;
+        let mut reader = serde_json::Deserializer::from_slice(text.as_bytes());
+        let raw: Box<serde_json::value::RawValue> = serde_path_to_error::deserialize(&mut reader).unwrap();
+        assert_eq!(raw.get(), text);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod event;
 
-pub use event::{BadEvent, Change, Event, Record};
+pub use event::{BadEvent, Change, Event, Record, payload};
 
 use chrono::TimeDelta;
 use pumice_core::engine::{Accepted, Dispatcher};

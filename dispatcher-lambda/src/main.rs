@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dispatcher_lambda::{Failed, is_sweep};
+use dispatcher_lambda::{Failed, is_sweep, payload};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
-use pumice_core::document::Document;
 use pumice_core::engine::Dispatcher;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,9 +19,8 @@ async fn main() -> Result<(), Error> {
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Document>| {
-        // A key that is given twice is refused as in every other reader.
-        let Document(payload) = event.payload;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let payload = payload(event.payload.get()).map_err(|error| told(&error.into()))?;
         let site = match function.site(&[]).await {
             Ok(site) => site,
             // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.

@@ -23,12 +23,17 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));
     }
-    refuse_private(owner, name)?;
-    charge_member(rt, owner)?;
-    match member(owner, name) {
-        Some(member) => member,
+    match attribute(rt, owner, name)? {
+        Some(value) => Ok(value),
         None => Ok(Val::missing_member(owner, Arc::clone(name))),
     }
+}
+
+/// Python's `getattr`: the attribute, which may have an undefined value, and `None` where there is none.
+pub(crate) fn attribute(rt: &Runtime<'_>, owner: &Val, name: &str) -> Outcome<Option<Val>> {
+    refuse_private(owner, name)?;
+    charge_member(rt, owner)?;
+    member(owner, name).transpose()
 }
 
 /// Names that begin with `_` lead into Python's machinery; there is none
@@ -155,10 +160,31 @@ pub(crate) fn missing_method(rt: &Runtime<'_>, owner: &Val, name: &str) -> Box<F
 
 /// `owner[key]`: the item, else the attribute of that name, else undefined.
 pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
+    if let Some(value) = subscript(rt, owner, key)? {
+        return Ok(value);
+    }
+    if let Val::Str(name) = key {
+        if !matches!(owner, Val::Dict(_)) {
+            refuse_private(owner, name.as_str())?;
+        }
+        // A method that changes its owner is only reached by its plain name:
+        // that is how the template is known to need copies.
+        charge_member(rt, owner)?;
+        let mutator = matches!(owner, Val::List(_) | Val::Dict(_));
+        if let (false, Some(value)) = (mutator, member(owner, name.as_str())) {
+            return value;
+        }
+        return Ok(Val::missing_member(owner, Arc::clone(name.shared())));
+    }
+    Ok(Val::missing_member(owner, show::repr(rt, key)?))
+}
+
+/// Python's `owner[key]`: the item, which may have an undefined value, and `None` where there is none.
+pub(crate) fn subscript(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome<Option<Val>> {
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));
     }
-    let found = match (owner, key) {
+    Ok(match (owner, key) {
         (Val::Dict(dict), Val::Str(name)) => {
             rt.look_at(name.as_str())?;
             dict.get_str(name.as_str())
@@ -182,24 +208,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
         }
         (owner, Val::Bool(index)) => indexed(owner, i64::from(*index)),
         _ => None,
-    };
-    if let Some(value) = found {
-        return Ok(value);
-    }
-    if let Val::Str(name) = key {
-        if !matches!(owner, Val::Dict(_)) {
-            refuse_private(owner, name.as_str())?;
-        }
-        // A method that changes its owner is only reached by its plain name:
-        // that is how the template is known to need copies.
-        charge_member(rt, owner)?;
-        let mutator = matches!(owner, Val::List(_) | Val::Dict(_));
-        if let (false, Some(value)) = (mutator, member(owner, name.as_str())) {
-            return value;
-        }
-        return Ok(Val::missing_member(owner, Arc::clone(name.shared())));
-    }
-    Ok(Val::missing_member(owner, show::repr(rt, key)?))
+    })
 }
 
 /// The nth time of a rule, from the end if negative.

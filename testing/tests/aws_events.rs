@@ -101,6 +101,15 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
             "{answer}"
         );
     }
+    for (event, wanted) in [
+        (r#"{"job_id": "demo/hello", "globals": {"x": 18446744073709551616}}"#, "more than 64 bits"),
+        (r#"{"job_id": "demo/hello", "globals": {"x": 1e400}}"#, "larger than any float"),
+        (r#"{"job_id": "demo/hello", "job_id": "demo/hello"}"#, "given twice"),
+    ] {
+        let answer = dispatcher.invoke(event);
+        let told = answer["errorMessage"].as_str().unwrap_or_default();
+        assert!(told.contains(wanted) && answer["errorType"] == "BadEvent", "{event}: {answer}");
+    }
     let answer = dispatcher.invoke(r#"{"job_id": "demo/hello", "delay": "1h"}"#);
     assert!(answer["refused"][0]["error"].as_str().is_some_and(|error| error.contains("\"at\"")), "{answer}");
 }

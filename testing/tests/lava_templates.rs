@@ -16,3 +16,20 @@ fn templates_render_as_lava_renders_them() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn address_taken_apart_is_a_meant_difference() {
+    let mut beside = Beside::start(&folder().join("lava/bin/python")).expect("Jinja2 starts");
+    let mut meant = |template: &str| {
+        let difference = beside.compare_text(0, template.to_owned()).expect("Jinja2 answers");
+        difference.expect("the two differ").meant.map(|meant| meant.why)
+    };
+    for template in [
+        "{{ dict.fromkeys('%s' % (l|map('upper')))|list }}",
+        "{{ ('%s' % (l|map('upper')))|reverse }}",
+        "{{ s.upper|string|upper|urlencode }}",
+    ] {
+        assert!(meant(template).is_some_and(|why| why.starts_with("the addresses")), "{template}");
+    }
+    assert_eq!(meant("{{ utils.path.exists('/') }}"), None);
+}

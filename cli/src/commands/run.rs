@@ -18,7 +18,7 @@ use super::{given, prepare_for_commands, registry};
 use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
-use crate::follow::{Tell, any_failed, follow};
+use crate::follow::{Tell, all_complete, follow};
 use crate::output::{note, print, tell_line, warn};
 use crate::printed::{Kept, Outputs};
 use crate::realm::Realm;
@@ -108,7 +108,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     {
         tell_line(&format!("kept in {}", kept.display()));
     }
-    if any_failed(&runs) { Err(Failure::RunFailed) } else { Ok(()) }
+    if all_complete(&runs, &roots, options.allow_skipped) { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
 /// Ctrl-C: what waits never starts, what runs is stopped.

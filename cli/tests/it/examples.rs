@@ -32,7 +32,7 @@ fn every_example_runs() {
         let printed = pumice.run(&["run", "--jobs", &examples(), id, "-o", "json"]);
         let status = otherwise.get(id.as_str()).unwrap_or(&"complete");
         assert_eq!(printed.run_of(id)["status"], *status, "{id}: {printed:#?}");
-        assert_eq!(printed.status, i32::from(*status == "failed"), "{id}");
+        assert_eq!(printed.status, i32::from(*status != "complete"), "{id}");
     }
 }
 

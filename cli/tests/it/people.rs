@@ -193,10 +193,16 @@ fn waiting_for_runs_is_well_only_when_all_complete() {
         (&["off"], 1),
         (&["ok", "off"], 1),
         (&["ok", "off", "--allow-skipped"], 0),
+        (&["off", "--allow-skipped"], 0),
         (&["bad", "--allow-skipped"], 1),
     ] {
         let printed = pumice.run(&[&["dispatch", "--wait"], arguments].concat());
         assert_eq!(printed.status, status, "{arguments:?}: {printed:?}");
+        // `run` takes one job, and ends as `dispatch --wait` does.
+        if !arguments.contains(&"ok") || arguments.len() == 1 {
+            let printed = pumice.run(&[&["run"], arguments].concat());
+            assert_eq!(printed.status, status, "run {arguments:?}: {printed:?}");
+        }
     }
 }
 

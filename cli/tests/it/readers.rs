@@ -29,7 +29,7 @@ fn byte_order_mark_is_skipped_by_every_reader() {
     pumice.write("vars.json", format!("{MARK}{{\"x\": 1}}"));
     assert_eq!(pumice.run(&["template", "--context", "vars.json", "{{ x }}"]).out, "1\n");
     let each = json!({ "job_id": "each", "type": "foreach", "worker": "w", "enabled": true, "payload": "b",
-        "parameters": { "foreach": { "type": "jsonl", "filename": pumice.path().join("items.jsonl") } } });
+        "parameters": { "foreach": { "type": "jsonl", "filename": pumice.path().join("items.jsonl") }, "limit": NUMBERS.len() } });
     pumice.write("items.jsonl", format!("{MARK}{{\"x\": 1}}\n{{\"x\": 2}}\n"));
     pumice.write(
         "each.json",
@@ -102,11 +102,103 @@ fn what_would_lose_something_is_refused_by_every_reader() {
     assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"], json!([]));
 }
 
+/// Numbers as they are written, and as Python's `json` and `str` have them.
+const NUMBERS: [(&str, &str); 11] = [
+    ("1e20", "1e+20"),
+    ("-1E+20", "-1e+20"),
+    ("1e16", "1e+16"),
+    ("2e0", "2.0"),
+    ("1.5e3", "1500.0"),
+    ("0.1e1", "1.0"),
+    ("1e-7", "1e-07"),
+    ("-0.0", "-0.0"),
+    ("-0", "0"),
+    ("123456789012345678901.0", "1.2345678901234568e+20"),
+    ("12345678901234567890", "12345678901234567890"),
+];
+
+#[test]
+fn number_reaches_templates_as_written_from_every_reader() {
+    let pumice = Pumice::new();
+    let written = format!("[{}]", NUMBERS.map(|(text, _)| text).join(", "));
+    let wanted = NUMBERS.map(|(_, shown)| shown).join(" ");
+    let payload = json!(["echo", wanted]);
+    let job = |globals: &str| {
+        format!(
+            r#"{{"job_id": "a", "type": "cmd", "worker": "w", "enabled": true, "payload": "echo \"{{{{ globals.x|join(' ') }}}}\"", "globals": {globals}}}"#
+        )
+    };
+    let given = format!(r#"{{"x": {written}}}"#);
+    // As variables.
+    pumice.write("vars.json", &given);
+    pumice.write("vars.yaml", format!("x: {written}\n"));
+    for file in ["vars.json", "vars.yaml"] {
+        let printed = pumice.run(&["template", "--context", file, "{{ x|join(' ') }}"]);
+        assert_eq!(printed.out.trim_end(), wanted, "{file}: {printed:?}");
+    }
+    // In a job, before and after it is stored.
+    pumice.write("a.json", job(&given));
+    pumice.write("a.yaml", format!("# YAML\n{}", job(&given)));
+    for file in ["a.json", "a.yaml"] {
+        let printed = pumice.run(&["render", "--jobs", file, "a"]);
+        assert_eq!(printed.json()["payload"], payload, "{file}: {printed:?}");
+        pumice.run(&["apply", file]);
+        let printed = pumice.run(&["render", "a"]);
+        assert_eq!(printed.json()["payload"], payload, "{file}, stored: {printed:?}");
+    }
+    // In requests.
+    pumice.write("plain.json", job("{}"));
+    pumice.run(&["apply", "plain.json"]);
+    for body in [
+        format!(r#"{{"job_id": "a", "globals": {given}}}"#),
+        format!(r#"[{{"job_id": "a", "globals": {given}}}]"#),
+    ] {
+        assert_eq!(pumice.feed(&["dispatch", "--file", "-"], &body).status, 0, "{body}");
+        let printed = pumice.run(&["runs", "show", "latest", "-o", "json"]);
+        assert_eq!(printed.run_of("a")["payload"], payload, "{body}: {printed:?}");
+    }
+    // In a state item.
+    pumice.run(&["state", "put", "x", &written]);
+    pumice.write(
+        "s.json",
+        job("{}")
+            .replace("globals.x", "state.x")
+            .replace("\"globals\"", "\"state\": {\"x\": null}, \"globals\""),
+    );
+    pumice.run(&["apply", "s.json"]);
+    let printed = pumice.run(&["render", "a"]);
+    assert_eq!(printed.json()["payload"], payload, "{printed:?}");
+}
+
+#[test]
+fn number_of_an_item_reaches_its_child_as_written() {
+    let pumice = Pumice::new();
+    let each = json!({ "job_id": "each", "type": "foreach", "worker": "w", "enabled": true, "payload": "a",
+        "parameters": { "foreach": { "type": "jsonl", "filename": pumice.path().join("items.jsonl") }, "limit": NUMBERS.len() } });
+    let child = json!({ "job_id": "a", "type": "cmd", "worker": "w", "enabled": true, "payload": "echo {{globals.x}}" });
+    pumice.write("jobs.json", json!([each, child]).to_string());
+    pumice.write("items.jsonl", NUMBERS.map(|(text, _)| format!("{{\"x\": {text}}}\n")).concat());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "each", "-o", "json"]);
+    let runs = printed.json();
+    let shown: Vec<Value> = runs["runs"]
+        .as_array()
+        .expect("runs")
+        .iter()
+        .filter(|run| run["job_id"] == "a")
+        .map(|run| run["payload"].clone())
+        .collect();
+    assert_eq!(shown, NUMBERS.map(|(_, shown)| json!(["echo", shown])), "{printed:?}");
+}
+
 #[test]
 fn counts_are_whole_numbers_within_their_range() {
     let pumice = Pumice::new();
     for (count, wanted) in [
-        ("1e20", "needs more than 64 bits"),
+        ("1e20", "iteration_limit: expected a whole number, got a number 1e+20"),
+        ("-1e20", "iteration_limit: expected a whole number, got a number -1e+20"),
+        ("1e16", "iteration_limit: 1e+16 is more than 4294967295"),
+        ("12345678901234567890", "iteration_limit: 12345678901234567890 is more than 4294967295"),
+        ("18446744073709551616", "needs more than 64 bits"),
         ("1e9", "iteration_limit: 1000000000 is more than 10"),
         ("2.5", "iteration_limit: expected a whole number, got a number 2.5"),
         ("'2.5'", "iteration_limit: expected a whole number, got a string \"2.5\""),

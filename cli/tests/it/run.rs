@@ -209,7 +209,7 @@ fn disabled_jobs_are_skipped_in_both_forms() {
     for (enabled, reason) in [(json!(false), "not enabled"), (json!("{{ 1 == 2 }}"), "gave \"False\"")] {
         let printed = pumice.run_spec(&with(log("a"), json!({ "enabled": enabled })), "a");
         let run = printed.run_of("a");
-        assert_eq!((printed.status, run["status"].as_str()), (0, Some("skipped")));
+        assert_eq!((printed.status, run["status"].as_str()), (1, Some("skipped")));
         assert!(run["reason"].as_str().expect("a reason").contains(reason), "{run:#}");
     }
     let printed = pumice.run_spec(&with(log("a"), json!({ "enabled": " {{ 'TRUE' }} " })), "a");

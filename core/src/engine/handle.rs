@@ -37,7 +37,7 @@ impl Engine {
     /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
     /// if it has one.
     pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
-        let message = match serde_json::from_str::<Message>(body) {
+        let message = match Message::read(body) {
             Ok(message) => message,
             Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
         };

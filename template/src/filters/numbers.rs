@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use num_bigint::BigInt;
-use num_traits::{Pow, Signed};
+use num_traits::Signed;
 
 use super::attribute::Path;
 use crate::call::{self, Args};
@@ -88,7 +87,6 @@ pub(super) fn float(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
 /// `value|round(precision, method)`: half to even, as Python rounds.
 pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [precision, method] = args.bind("round", ["precision", "method"], 0)?;
-    let places = call::int_or(rt, "round", "precision", precision.as_ref(), 0)?;
     let method = method.unwrap_or_else(|| Val::str("common"));
     let method = call::text(rt, "round", "method", &method)?;
     if value.is_undefined() {
@@ -97,35 +95,47 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let Some(number) = Num::of(value) else {
         return fail(format!("round needs a number, not {}", with_article(value.type_name())));
     };
-    match method {
-        "common" => Ok(rounded(&number, places)),
-        "ceil" | "floor" if places >= 0 && !matches!(number, Num::Float(_)) => {
-            // Python computes with integers, up to the division.
-            let places = places.min(400);
-            let scale = BigInt::from(10).pow(places as u32);
-            let whole = match &number {
-                Num::Decimal(exact) => {
-                    let scaled = exact.mul(&Decimal::from_int(&scale));
-                    let whole = scaled.trunc();
-                    let rest = !scaled.is_integer();
-                    match (method, scaled.is_negative()) {
-                        ("ceil", false) if rest => whole + 1,
-                        ("floor", true) if rest => whole - 1,
-                        _ => whole,
-                    }
-                }
-                integer => integer.to_big().unwrap_or_default() * &scale,
-            };
-            operators::binary(rt, Arith::Div, &Val::big(whole), &Val::big(scale))
+    let direction = match method {
+        "common" => {
+            let places = call::int_or(rt, "round", "precision", precision.as_ref(), 0)?;
+            return Ok(rounded(&number, places));
         }
-        "ceil" | "floor" => {
-            let scale = 10f64.powi(i32::try_from(places.clamp(-400, 400)).unwrap_or(0));
-            let scaled = number.to_float()? * scale;
-            let whole = if method == "ceil" { scaled.ceil() } else { scaled.floor() };
-            // Python rounds to an int first, which has no negative zero.
-            Ok(Val::Float((whole + 0.0) / scale))
+        "ceil" => Direction::Up,
+        "floor" => Direction::Down,
+        _ => return fail("round knows the methods common, ceil and floor"),
+    };
+    // As Jinja2 computes it: `math.floor(value * 10**precision) / 10**precision`, with the types that follow.
+    let scale = operators::binary(rt, Arith::Pow, &Val::Int(10), &precision.unwrap_or(Val::Int(0)))?;
+    let whole = whole(&operators::binary(rt, Arith::Mul, value, &scale)?, direction)?;
+    operators::binary(rt, Arith::Div, &whole, &scale)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// Python's `math.ceil` and `math.floor`.
+fn whole(value: &Val, direction: Direction) -> Outcome {
+    match value {
+        Val::Float(number) => {
+            let whole = if direction == Direction::Up { number.ceil() } else { number.floor() };
+            match float_to_int(whole) {
+                Some(whole) => Ok(whole),
+                None => fail(format!("round cannot convert {} to an int", floats::repr(*number))),
+            }
         }
-        _ => fail("round knows the methods common, ceil and floor"),
+        Val::Decimal(number) => {
+            let whole = number.trunc();
+            Ok(Val::big(match direction {
+                _ if number.is_integer() => whole,
+                Direction::Up if !number.is_negative() => whole + 1,
+                Direction::Down if number.is_negative() => whole - 1,
+                _ => whole,
+            }))
+        }
+        other => Ok(other.clone()),
     }
 }
 

@@ -6,10 +6,11 @@ use super::spec;
 use crate::attributes;
 use crate::call::Args;
 use crate::fault::{Outcome, fail};
+use crate::methods::text_case::is_decimal;
 use crate::runtime::Runtime;
 use crate::value::show::{self, Shown};
 use crate::value::text::escape;
-use crate::value::{Text, Val};
+use crate::value::{Text, Val, digits};
 
 /// How deep a format may stand within a format: Python's bound.
 const MAX_NESTING: usize = 2;
@@ -18,8 +19,19 @@ const MAX_NESTING: usize = 2;
 struct Fields<'a> {
     args: &'a Args,
     automatic: Option<bool>,
-    next: usize,
+    next: i64,
     markup: bool,
+}
+
+/// A name of decimal digits alone, which is an index; a sign makes it a name.
+fn index(name: &str) -> Outcome<Option<i64>> {
+    if name.is_empty() || !name.chars().all(is_decimal) {
+        return Ok(None);
+    }
+    match digits::ascii(name).parse() {
+        Ok(index) => Ok(Some(index)),
+        Err(_) => fail("the format has an index of too many digits"),
+    }
 }
 
 /// `template.format(*args, **kwargs)`.
@@ -118,24 +130,24 @@ fn look_up(rt: &Runtime<'_>, name: &str, fields: &mut Fields<'_>) -> Outcome {
             if attr.is_empty() {
                 return fail("the format has an empty attribute name");
             }
-            let private = attr.starts_with('_') || matches!(value, Val::Dict(_));
-            let next = attributes::attr(rt, &value, &attr)?;
-            if next.is_undefined() || private {
-                return Err(attributes::missing_method(rt, &value, &attr));
+            if value.is_undefined() {
+                return Err(rt.undefined(&value));
             }
-            value = next;
+            match attributes::attribute(rt, &value, &attr)? {
+                Some(next) => value = next,
+                None => return Err(attributes::missing_method(rt, &value, &attr)),
+            }
             rest = &after[end..];
         } else {
             let Some(close) = rest.find(']') else {
                 return fail("the format has a [ without its ]");
             };
             let key = &rest[1..close];
-            let key = key.parse().map_or_else(|_| Val::str(key), Val::Int);
-            let next = attributes::item(rt, &value, &key)?;
-            if next.is_undefined() {
-                return Err(rt.undefined(&next));
+            let key = index(key)?.map_or_else(|| Val::str(key), Val::Int);
+            match attributes::subscript(rt, &value, &key)? {
+                Some(next) => value = next,
+                None => return Err(rt.undefined(&Val::missing_member(&value, show::repr(rt, &key)?))),
             }
-            value = next;
             rest = &rest[close + 1..];
             if !rest.is_empty() && !rest.starts_with(['.', '[']) {
                 return fail("the format expects . or [ after ]");
@@ -151,7 +163,7 @@ fn argument(name: &str, fields: &mut Fields<'_>) -> Outcome {
         fields.next += 1;
         Some(fields.next - 1)
     } else {
-        name.parse::<usize>().ok()
+        index(name)?
     };
     let Some(index) = index else {
         let found = fields.args.kw.iter().find(|(known, _)| &**known == name);
@@ -164,7 +176,7 @@ fn argument(name: &str, fields: &mut Fields<'_>) -> Outcome {
         return fail("the format mixes {} and {0}: number all fields or none");
     }
     fields.automatic = Some(automatic);
-    match fields.args.pos.get(index) {
+    match usize::try_from(index).ok().and_then(|index| fields.args.pos.get(index)) {
         Some(value) => Ok(value.clone()),
         None => fail(format!("the format has no argument {index}")),
     }

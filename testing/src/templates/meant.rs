@@ -8,6 +8,8 @@ pub struct Meant {
     fits: fn(template: &str, jinja: &str, pumice: &str) -> bool,
 }
 
+const ADDRESSES: &str = "the addresses in <bound method …> and the like are left out";
+
 /// All of them.
 pub static MEANT: [Meant; 12] = [
     Meant {
@@ -18,10 +20,7 @@ pub static MEANT: [Meant; 12] = [
         why: "an unknown filter or test is an error when the spec is read, though it is never reached",
         fits: |_, _, pumice| pumice.contains("unknown filter") || pumice.contains("unknown test"),
     },
-    Meant {
-        why: "the addresses in <bound method …> and the like are left out",
-        fits: |_, jinja, pumice| without_addresses(jinja) == without_addresses(pumice),
-    },
+    Meant { why: ADDRESSES, fits: |_, jinja, pumice| without_addresses(jinja) == without_addresses(pumice) },
     Meant {
         why: "a Decimal has no negative zero",
         fits: |template, jinja, pumice| {
@@ -107,6 +106,11 @@ fn without_addresses(text: &str) -> String {
 /// The entry that a difference falls under.
 pub(super) fn find(template: &str, jinja: &str, pumice: &str) -> Option<&'static Meant> {
     MEANT.iter().find(|meant| (meant.fits)(template, jinja, pumice))
+}
+
+/// The entry for what depends on the addresses of Jinja2's objects.
+pub(super) fn addresses() -> &'static Meant {
+    MEANT.iter().find(|meant| meant.why == ADDRESSES).expect("the list has it")
 }
 
 #[cfg(test)]

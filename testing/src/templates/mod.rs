@@ -5,7 +5,7 @@ mod meant;
 mod words;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use chrono::DateTime;
@@ -17,6 +17,8 @@ pub use meant::{MEANT, Meant};
 
 /// The zone of both.
 const ZONE: &str = "Australia/Sydney";
+/// In how many other processes Jinja2 renders a template that differs.
+const OTHER_PROCESSES: usize = 4;
 /// The program that renders with Jinja2.
 const PROGRAM: &str = include_str!("../../standins/jinja_beside.py");
 
@@ -106,9 +108,8 @@ fn value(item: &Json) -> Value {
 /// Jinja2 in a process of its own, and Pumice.
 #[derive(Debug)]
 pub struct Beside {
-    python: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    program: PathBuf,
+    jinja: Jinja,
     renderer: Renderer,
     context: Context,
 }
@@ -119,23 +120,12 @@ impl Beside {
     /// # Errors
     /// When it cannot be started.
     pub fn start(python: &Path) -> std::io::Result<Self> {
-        let mut child = Command::new(python)
-            .args(["-c", PROGRAM])
-            .env("TZ", ZONE)
-            .env("PYTHONUTF8", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let missing = || std::io::Error::other("Python has no pipes");
-        let mut input = child.stdin.take().ok_or_else(missing)?;
-        let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let variables = variables();
-        writeln!(input, "{variables}")?;
         let mut context = Context::new(Zone::parse(ZONE).expect("a zone"));
-        for (name, item) in variables.as_object().into_iter().flatten() {
+        for (name, item) in variables().as_object().into_iter().flatten() {
             context.insert(name.as_str(), value(item));
         }
-        Ok(Self { python: child, input, output, renderer: Renderer::default(), context })
+        let jinja = Jinja::start(python)?;
+        Ok(Self { program: python.to_owned(), jinja, renderer: Renderer::default(), context })
     }
 
     /// Renders the template of a seed with both; gives what differs.
@@ -151,31 +141,82 @@ impl Beside {
     /// # Errors
     /// When Jinja2's process is gone.
     pub fn compare_text(&mut self, seed: u64, template: String) -> std::io::Result<Option<Difference>> {
-        writeln!(self.input, "{}", Json::from(template.as_str()))?;
+        let jinja = self.jinja.render(&template)?;
+        let pumice = self.renderer.render(&template, &self.context);
+        match (&jinja, &pumice) {
+            (Ok(text), Ok(same)) if text == same => return Ok(None),
+            (Err(_), Err(_)) => return Ok(None),
+            // What Pumice bounds, Jinja2 may render.
+            (_, Err(error)) if error.kind() == ErrorKind::Limit => return Ok(None),
+            _ => {}
+        }
+        let shown = jinja.clone().unwrap_or_else(|error| format!("an error: {error}"));
+        let pumice = pumice.unwrap_or_else(|error| format!("an error: {error}"));
+        let mut meant = meant::find(&template, &shown, &pumice);
+        if meant.is_none() && self.depends_on_addresses(&template, &jinja)? {
+            meant = Some(meant::addresses());
+        }
+        Ok(Some(Difference { seed, template, jinja: shown, pumice, meant }))
+    }
+
+    /// Whether Jinja2 renders the template otherwise in another process: there its objects have other addresses, and
+    /// nothing else is different.
+    fn depends_on_addresses(&self, template: &str, first: &Rendered) -> std::io::Result<bool> {
+        for _ in 0..OTHER_PROCESSES {
+            if Jinja::start(&self.program)?.render(template)? != *first {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What Jinja2 makes of a template: its text, or its error.
+type Rendered = Result<String, String>;
+
+/// A process that renders templates with Jinja2.
+#[derive(Debug)]
+struct Jinja {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Jinja {
+    fn start(python: &Path) -> std::io::Result<Self> {
+        let mut process = Command::new(python)
+            .args(["-c", PROGRAM])
+            .env("TZ", ZONE)
+            .env("PYTHONUTF8", "1")
+            .env("PYTHONHASHSEED", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let missing = || std::io::Error::other("Python has no pipes");
+        let mut input = process.stdin.take().ok_or_else(missing)?;
+        let output = BufReader::new(process.stdout.take().ok_or_else(missing)?);
+        writeln!(input, "{}", variables())?;
+        Ok(Self { process, input, output })
+    }
+
+    fn render(&mut self, template: &str) -> std::io::Result<Rendered> {
+        writeln!(self.input, "{}", Json::from(template))?;
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
             return Err(std::io::Error::other("Jinja2's process has ended"));
         }
-        let jinja: Json = serde_json::from_str(&line).map_err(std::io::Error::other)?;
-        let pumice = self.renderer.render(&template, &self.context);
-        let told = match (jinja.get("text").and_then(Json::as_str), &pumice) {
-            (Some(text), Ok(same)) if text == same => return Ok(None),
-            (None, Err(_)) => return Ok(None),
-            // What Pumice bounds, Jinja2 may render.
-            (_, Err(error)) if error.kind() == ErrorKind::Limit => return Ok(None),
-            (Some(text), _) => text.to_owned(),
-            (None, _) => format!("an error: {}", jinja["error"].as_str().unwrap_or("")),
-        };
-        let pumice = pumice.unwrap_or_else(|error| format!("an error: {error}"));
-        let meant = meant::find(&template, &told, &pumice);
-        Ok(Some(Difference { seed, template, jinja: told, pumice, meant }))
+        let answer: Json = serde_json::from_str(&line).map_err(std::io::Error::other)?;
+        Ok(match answer["text"].as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(answer["error"].as_str().unwrap_or("").to_owned()),
+        })
     }
 }
 
-impl Drop for Beside {
+impl Drop for Jinja {
     fn drop(&mut self) {
-        // It ends when its input does; nothing is left to be told.
-        let _ = self.python.kill();
-        let _ = self.python.wait();
+        // A process that cannot be killed has ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
