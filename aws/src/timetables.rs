@@ -233,7 +233,7 @@ mod tests {
         let shard = |id: &str| super::shard(&JobId::new(id).unwrap());
         assert_eq!(
             [shard("a"), shard("etl/load"), shard("b")],
-            ["schedules#4", "schedules#5", "schedules#5"]
+            ["schedules#4", "schedules#1", "schedules#5"]
         );
     }
 }

@@ -149,7 +149,9 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     // Specs had a table of their own.
     file.tamper(
         "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, spec FROM runs;
-         ALTER TABLE runs DROP COLUMN spec; PRAGMA user_version = 1;",
+         ALTER TABLE runs DROP COLUMN spec; DROP TABLE schedules; PRAGMA user_version = 1;
+         INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
+         INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
     );
     let old = rusqlite::Connection::open(&file.path).unwrap();
     let sql = "SELECT record, spec FROM runs JOIN specs USING (id) WHERE key = ?";
@@ -159,6 +161,10 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     // A process of that version that has the file open stops: it would run jobs without their specs.
     let error = loads.exists([key(1).as_str()]).unwrap_err().to_string();
     assert!(error.contains("no such table"), "{error}");
+    // Schedules that were put when nothing acted on them begin now.
+    let timetables = pumice_core::ports::ScheduleStore::all(&file.database).await.unwrap();
+    assert_eq!(timetables.iter().map(|one| one.job_id.as_str()).collect::<Vec<_>>(), ["daily"]);
+    assert!(timetables[0].changed.is_some() && timetables[0].due_at == timetables[0].changed);
     file.make([2]).await;
     for number in 1..=2 {
         let (run, spec) = file.database.load_with_spec(&key(number)).await.unwrap().unwrap();
