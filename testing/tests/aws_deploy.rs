@@ -1,6 +1,9 @@
 //! docs/deploy.md on a stand-in that holds everybody to the policies of their role: `sam build`, `sam deploy`,
 //! jobs, and every way to run them.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
 use chrono::{TimeDelta, Utc};
 use pumice_core::ids::{RunKey, WorkerName};
@@ -89,6 +92,23 @@ async fn schedule(realm: &Deployed, job: &str) {
     made.send().await.expect("it is made");
 }
 
+/// Puts a job with a schedule into the table, past everything of Pumice's.
+async fn put_straight(realm: &Deployed, id: &str) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let every = AttributeValue::M(HashMap::from([("every".to_owned(), text("5s"))]));
+    let item = HashMap::from([
+        ("job_id".to_owned(), text(id)),
+        ("type".to_owned(), text("log")),
+        ("worker".to_owned(), text("core")),
+        ("payload".to_owned(), AttributeValue::Null(true)),
+        ("enabled".to_owned(), AttributeValue::Bool(true)),
+        ("schedule".to_owned(), every),
+    ]);
+    let table = realm.cloud.names().jobs();
+    let put = realm.cloud.clients.dynamodb.put_item().table_name(table).set_item(Some(item));
+    put.send().await.expect("it is put");
+}
+
 /// What people do, with the rights of the stack's policy for them.
 fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
     let folder = tempfile::tempdir().expect("a folder is made");
@@ -97,8 +117,19 @@ fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
     std::fs::write(&document, settings.to_string()).expect("it is written");
     let failed = &*failed.to_string();
     let document = &*document.to_string_lossy();
-    let asked: [(&[&str], &str); 11] = [
+    let clock = folder.path().join("clock.json");
+    let job = json!({ "job_id": "clock", "type": "log", "worker": "core", "enabled": true, "payload": null,
+        "schedule": "@yearly" });
+    std::fs::write(&clock, job.to_string()).expect("it is written");
+    let clock = &*clock.to_string_lossy();
+    let asked: [(&[&str], &str); 17] = [
         (&["apply", document], "CMD_TIMEOUT"),
+        (&["apply", clock], "clock"),
+        (&["schedules", "list"], "clock"),
+        (&["schedules", "next", "clock"], "-01-01"),
+        (&["schedules", "pause", "clock", "--why", "audit"], "clock"),
+        (&["schedules", "resume", "clock"], "clock"),
+        (&["jobs", "delete", "clock"], "clock"),
         (&["jobs", "list"], "fragile"),
         (&["jobs", "show", "hello"], "echo hello"),
         (&["render", "weekly"], "good week"),
@@ -182,6 +213,10 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     assert_eq!(cancelled.status, Status::Cancelled);
 
     a_person_looks_after_the_realm(&realm, &failed.key);
+
+    // A schedule that any tool put into the table.
+    put_straight(&realm, "ticker").await;
+    assert_eq!(cloud.ended_run_of("ticker").await.status, Status::Complete);
 
     // What is no run ends in the dead letters.
     cloud.send("core", "{ not json").await;

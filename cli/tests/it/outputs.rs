@@ -225,6 +225,10 @@ fn attempt_that_another_worker_has_claimed_keeps_no_output() {
     wait_until(|| place().ends_with('\n'));
     let kept = std::path::PathBuf::from(place().trim()).join("stdout");
     std::fs::write(&kept, "all of it").expect("the output of the other worker's attempt");
+    // What the command printed goes with the end of its attempt.
+    let live = pumice.path().join(".pumice/scratch/live");
+    let printed = || std::fs::read_dir(&live).into_iter().flatten().flatten().count();
+    assert_eq!(printed(), 1);
     // The claim has another owner and another epoch.
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
@@ -236,10 +240,6 @@ fn attempt_that_another_worker_has_claimed_keeps_no_output() {
         )
         .expect("written");
     assert_eq!(claimed, 1);
-    // What the command printed goes with the end of its attempt.
-    let live = pumice.path().join(".pumice/scratch/live");
-    let printed = || std::fs::read_dir(&live).into_iter().flatten().flatten().count();
-    assert_eq!(printed(), 1);
     wait_until(|| printed() == 0);
     assert_eq!(std::fs::read_to_string(&kept).expect("the output"), "all of it");
     drop(server);

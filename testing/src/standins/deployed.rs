@@ -101,9 +101,12 @@ impl Cloud {
     /// compare it.
     fn mend_mapping(&self) {
         let mappings = self.call("lambda", "GET", "/2015-03-31/event-source-mappings", None);
-        let mapping = &mappings["EventSourceMappings"][0];
-        let most = &mapping["ScalingConfig"]["MaximumConcurrency"];
-        let most: u32 = most.as_str().and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("{mappings}"));
+        // That of the jobs table's stream has none.
+        let most =
+            |mapping: &Value| mapping["ScalingConfig"]["MaximumConcurrency"].as_str()?.parse::<u32>().ok();
+        let all = mappings["EventSourceMappings"].as_array().into_iter().flatten();
+        let found = all.filter_map(|mapping| Some((mapping, most(mapping)?))).next();
+        let (mapping, most) = found.unwrap_or_else(|| panic!("{mappings}"));
         let path = format!("/2015-03-31/event-source-mappings/{}", mapping["UUID"].as_str().expect("an id"));
         let mended = json!({ "ScalingConfig": { "MaximumConcurrency": most } });
         self.call("lambda", "PUT", &path, Some(&mended));

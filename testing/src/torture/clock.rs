@@ -84,8 +84,10 @@ impl ClockTorture {
         let home = Home::open(&folder.path().join("realm"), None, true, Durability::Normal).await;
         let home = home.map_err(|error| error.to_string())?;
         let jobs = (0..JOBS).map(job).collect::<Result<Vec<_>, _>>()?;
-        let began = Utc::now();
+        // Slots between the two belong to some of the jobs.
+        let before = Utc::now();
         home.database().put_jobs(jobs, false).await.map_err(store)?;
+        let began = Utc::now();
         let mut chance = Prng::new(self.seed);
         for _ in 0..self.kills {
             let server = Server::start(pumice, home.path(), &[])?;
@@ -110,12 +112,12 @@ impl ClockTorture {
         last.kill()?;
         let query = RunQuery { limit: usize::MAX, ..RunQuery::default() };
         let runs = home.database().list(&query).await.map_err(store)?;
-        Ok(judge(&runs, began, ended))
+        Ok(judge(&runs, (before, began), ended))
     }
 }
 
-/// Each slot from one time to another has one run, and there is no other.
-fn judge(runs: &[Run], began: Timestamp, ended: Timestamp) -> Struck {
+/// Each slot from when all jobs were put to the end has one run, and there is no other after the first was put.
+fn judge(runs: &[Run], (before, began): (Timestamp, Timestamp), ended: Timestamp) -> Struck {
     let mut struck = Struck { runs: runs.len(), ..Struck::default() };
     let mut slots: BTreeMap<&JobId, BTreeMap<Timestamp, usize>> = BTreeMap::new();
     for run in runs {
@@ -145,7 +147,8 @@ fn judge(runs: &[Run], began: Timestamp, ended: Timestamp) -> Struck {
                 struck.wrong.push(format!("{job_id} has {count} runs for {slot}"));
             }
         }
-        let stray = found.keys().filter(|slot| slot.timestamp() % every != 0 || slot.timestamp() < first);
+        let stray =
+            found.keys().filter(|slot: &&Timestamp| slot.timestamp() % every != 0 || **slot <= before);
         struck.wrong.extend(stray.map(|slot| format!("{job_id} has a run for {slot}")));
     }
     struck
@@ -180,7 +183,7 @@ mod tests {
                 |number: u64| (101..=107).filter(move |second| second % (1 + number.cast_signed() % 2) == 0);
             (0..JOBS).flat_map(|number| slots(number).map(move |second| run(number, second))).collect()
         };
-        let wrong = |runs: &[Run]| judge(runs, at(100), at(110)).wrong;
+        let wrong = |runs: &[Run]| judge(runs, (at(100), at(100)), at(110)).wrong;
         assert_eq!(wrong(&whole()), Vec::<String>::new());
         assert_eq!(wrong(&whole()[1..]), ["clock/0 has 0 runs for 1970-01-01 00:01:41 UTC"]);
         let doubled = [whole(), vec![run(1, 104)]].concat();

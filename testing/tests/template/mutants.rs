@@ -58,7 +58,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/4/Resource",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/5/Resource",
         r#"{"Fn::Sub": "${RunsTable.Arn}/index/*"}"#,
         "roles name",
     ),
@@ -113,25 +113,25 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/8/Fn::If/1/Resource/Fn::Sub",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Resource/Fn::Sub",
         r#""arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/*""#,
         "one-off",
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/8/Fn::If/1/Resource/Fn::Sub",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Resource/Fn::Sub",
         r#""arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/*""#,
         "roles name",
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Condition",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/10/Fn::If/1/Condition",
         "null",
         "one-off",
     ),
     (
         "realm",
-        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/9/Fn::If/1/Resource",
+        "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/10/Fn::If/1/Resource",
         r#"{"Fn::GetAtt": "ScheduleRole.Arn"}"#,
         "one-off",
     ),

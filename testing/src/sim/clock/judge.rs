@@ -185,9 +185,10 @@ impl World {
             self.audit.fail("the next slot is the next", detail);
         }
         let in_time = self.now - IN_TIME + SLACK;
-        // What was due during a pause that is over is not made up for.
+        // What was due during a pause that is over, or before the job was enabled, is not made up for.
         let paused = match before.state {
             State::Paused { until: Some(until), .. } => until + SLACK,
+            State::Disabled => phases.last().map_or(self.now, |phase| phase.from + SLACK),
             _ => BEGIN - TimeDelta::days(1),
         };
         for entry in entries.iter().take(1).filter(|_| entries.iter().all(|entry| entry.max_runs.is_none())) {
