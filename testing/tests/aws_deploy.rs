@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
 use chrono::{TimeDelta, Utc};
 use pumice_core::ids::{RunKey, WorkerName};
-use pumice_core::ports::RunStore;
+use pumice_core::ports::{RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 use pumice_testing::standins::{ACCOUNT, DISPATCHER, Deployed, make_queue, until};
 use serde_json::{Value, json};
@@ -214,9 +214,17 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
 
     a_person_looks_after_the_realm(&realm, &failed.key);
 
-    // A schedule that any tool put into the table.
+    // A schedule that any tool put into the table. Its later runs wait for their time.
     put_straight(&realm, "ticker").await;
-    assert_eq!(cloud.ended_run_of("ticker").await.status, Status::Complete);
+    let query = RunQuery {
+        job: Some("ticker".to_owned()),
+        statuses: vec![Status::Complete],
+        limit: 1,
+        ..RunQuery::default()
+    };
+    let started = until(async || cloud.realm.store().list(&query).await.expect("it answers").pop());
+    assert!(started.await.is_some_and(|run| run.scheduled.is_some()), "{}", cloud.logs());
+    cloud.pumice(&["jobs", "delete", "ticker"]);
 
     // What is no run ends in the dead letters.
     cloud.send("core", "{ not json").await;
