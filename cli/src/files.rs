@@ -431,11 +431,11 @@ mod tests {
             std::fs::write(&file, job(schedule.clone()).to_string()).unwrap();
             let aws = Surroundings { is_aws: true, ..Surroundings::default() };
             let paths = [file.clone()];
-            let told = load(&paths, &registry, &aws).unwrap_err();
-            let told = told.message().unwrap_or_default();
+            let message = load(&paths, &registry, &aws).unwrap_err();
+            let message = message.message().unwrap_or_default();
             let wanted =
                 format!("{path}@reboot is the start of `pumice serve`, and on AWS no service starts");
-            assert!(told.contains(&wanted), "{schedule}: {told}");
+            assert!(message.contains(&wanted), "{schedule}: {message}");
             assert!(load(&paths, &registry, &Surroundings::default()).is_ok(), "{schedule}");
         }
     }

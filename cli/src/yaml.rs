@@ -254,7 +254,7 @@ mod tests {
             ("0.1e1", json!(1.0)),
             ("-0", json!(0)),
             ("12345678901234567890", json!(12_345_678_901_234_567_890_u64)),
-            // Beyond floats it is no number of YAML's, as PyYAML has it too.
+            // YAML has no such number: a text, as PyYAML reads it.
             ("1E400", json!("1E400")),
         ] {
             assert_eq!(values(&format!("a: {text}\n")), [json!({ "a": wanted })], "{text}");

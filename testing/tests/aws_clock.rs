@@ -1,8 +1,5 @@
 //! Jobs that the clock starts, with the functions that would be deployed.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use pumice_core::clock::{Cursor, State, Timetable};
 use pumice_core::ids::JobId;
@@ -12,21 +9,6 @@ use pumice_testing::standins::{Cloud, DISPATCHER, log_job};
 use serde_json::{Value, json};
 
 const SWEEP: &str = r#"{"sweep": true}"#;
-
-/// Puts a job into the table as any tool would, past everything of Pumice's.
-async fn put_straight(cloud: &Cloud, id: &str, schedule: &str) {
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let item = HashMap::from([
-        ("job_id".to_owned(), text(id)),
-        ("type".to_owned(), text("log")),
-        ("worker".to_owned(), text("core")),
-        ("payload".to_owned(), AttributeValue::Null(true)),
-        ("enabled".to_owned(), AttributeValue::Bool(true)),
-        ("schedule".to_owned(), AttributeValue::M(HashMap::from([("every".to_owned(), text(schedule))]))),
-    ]);
-    let put = cloud.clients.dynamodb.put_item().table_name(cloud.names().jobs()).set_item(Some(item));
-    put.send().await.expect("it is put");
-}
 
 /// What the stream of the jobs table tells of a job that was put now.
 fn told_of(id: &str) -> Value {
@@ -60,7 +42,7 @@ fn sweep(cloud: &Cloud) -> Value {
 async fn schedule_put_straight_into_the_table_starts_its_job_to_the_second() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_dispatcher();
-    put_straight(&cloud, "etl/often", "15s").await;
+    cloud.put_straight("etl/often", "15s").await;
     let began = Utc::now();
     let answer = cloud.invoke(DISPATCHER, &told_of("etl/often"));
     assert_eq!(answer["changed"], 1, "{answer}");

@@ -1,9 +1,6 @@
 //! docs/deploy.md on a stand-in that holds everybody to the policies of their role: `sam build`, `sam deploy`,
 //! jobs, and every way to run them.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
 use chrono::{TimeDelta, Utc};
 use pumice_core::ids::{RunKey, WorkerName};
@@ -90,23 +87,6 @@ async fn schedule(realm: &Deployed, job: &str) {
         )
         .target(target.input(input.to_string()).build().expect("a target"));
     made.send().await.expect("it is made");
-}
-
-/// Puts a job with a schedule into the table, past everything of Pumice's.
-async fn put_straight(realm: &Deployed, id: &str) {
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let every = AttributeValue::M(HashMap::from([("every".to_owned(), text("5s"))]));
-    let item = HashMap::from([
-        ("job_id".to_owned(), text(id)),
-        ("type".to_owned(), text("log")),
-        ("worker".to_owned(), text("core")),
-        ("payload".to_owned(), AttributeValue::Null(true)),
-        ("enabled".to_owned(), AttributeValue::Bool(true)),
-        ("schedule".to_owned(), every),
-    ]);
-    let table = realm.cloud.names().jobs();
-    let put = realm.cloud.clients.dynamodb.put_item().table_name(table).set_item(Some(item));
-    put.send().await.expect("it is put");
 }
 
 /// What people do, with the rights of the stack's policy for them.
@@ -215,7 +195,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     a_person_looks_after_the_realm(&realm, &failed.key);
 
     // A schedule that any tool put into the table. Its later runs wait for their time.
-    put_straight(&realm, "ticker").await;
+    cloud.put_straight("ticker", "5s").await;
     let query = RunQuery {
         job: Some("ticker".to_owned()),
         statuses: vec![Status::Complete],

@@ -330,15 +330,15 @@ mod tests {
     #[test]
     fn beginning_of_an_id_names_a_run_only_when_no_other_can_have_it() {
         let key = |last: u8| RunKey::root(RunId(uuid::Uuid::from_u128(0xabcd << 112 | u128::from(last))));
-        let told = |keys: Vec<RunKey>, looked_at| match the_one("abcd", &Beginning { keys, looked_at }) {
+        let answer = |keys: Vec<RunKey>, looked_at| match the_one("abcd", &Beginning { keys, looked_at }) {
             Ok(one) => one.to_string(),
             Err(Failure::Wrong(message)) => message,
             Err(other) => panic!("{other:?}"),
         };
         let one = "abcd0000-0000-0000-0000-000000000001";
-        assert_eq!(told(vec![key(1)], None), one);
-        assert_eq!(told(vec![], None), "no such run abcd");
-        let several = told(vec![key(1), key(2)], None);
+        assert_eq!(answer(vec![key(1)], None), one);
+        assert_eq!(answer(vec![], None), "no such run abcd");
+        let several = answer(vec![key(1), key(2)], None);
         assert!(
             several.starts_with("abcd begins the ids of several runs: ") && several.contains(one),
             "{several}"
@@ -350,8 +350,8 @@ mod tests {
                 "abcd begins the id of abcd0000-0000-0000-0000-000000000001 and perhaps of others: only",
             ),
         ] {
-            let told = told(keys, Some(100_000));
-            assert!(told.starts_with(begins) && told.ends_with("or the whole id"), "{told}");
+            let answer = answer(keys, Some(100_000));
+            assert!(answer.starts_with(begins) && answer.ends_with("or the whole id"), "{answer}");
         }
     }
 }

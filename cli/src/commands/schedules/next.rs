@@ -92,11 +92,11 @@ pub(super) async fn next(global: &Global, realm: &Realm, options: &NextStarts) -
     ];
     print(global.output, &value, || columns(global.output, &heading, &lines))?;
     if global.output.is_table() {
-        let told = |row: &&Row<'_>| {
+        let line = |row: &&Row<'_>| {
             let why = row.standing.silence().unwrap_or_default();
             format!("{} entry {}: {}", escaped(row.job.job_id.as_str()), row.standing.entry, escaped(&why))
         };
-        note(global, &silent.iter().map(told).collect::<Vec<_>>());
+        note(global, &silent.iter().map(line).collect::<Vec<_>>());
         let notes: Vec<String> =
             lines.iter().filter_map(|line| line.last().filter(|note| !note.is_empty())).cloned().collect();
         if !notes.is_empty() && global.output != crate::args::Format::Wide {
