@@ -278,7 +278,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn next_in_line(&self, _: &JobId) -> Result<Option<Run>, StoreError> {
+        async fn in_line(&self, _: &JobId, _: usize) -> Result<Vec<Run>, StoreError> {
             unreachable!()
         }
     }

@@ -240,8 +240,8 @@ pub trait RunStore: Send + Sync {
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
-    /// The longest waiting run of a job that waits for the job's lock.
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError>;
+    /// Runs of a job that wait for its lock, the longest waiting first.
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
 }
 
 /// How far the schedules of jobs have come.

@@ -307,20 +307,20 @@ impl RunStore for Database {
         true
     }
 
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         let job_id = job_id.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT key, record FROM runs WHERE job_id = ? AND status = 'waiting' ORDER BY id",
             )?;
             let mut rows = statement.query([job_id.as_str()])?;
-            while let Some(row) = rows.next()? {
-                let run = run_of(row)?;
-                if run.as_ref().is_some_and(|run| run.ts_start.is_none()) {
-                    return Ok(run);
-                }
+            let mut line = Vec::new();
+            while line.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                line.extend(run_of(row)?.filter(Run::is_in_line));
             }
-            Ok(None)
+            Ok(line)
         })
         .await
     }

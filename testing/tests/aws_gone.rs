@@ -56,8 +56,8 @@ impl RunStore for Vanishing {
         self.inner.list(query).await
     }
 
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
-        self.inner.next_in_line(job_id).await
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.inner.in_line(job_id, limit).await
     }
 }
 

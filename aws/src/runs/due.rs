@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::StoreError;
-use pumice_core::run::{Run, Status};
+use pumice_core::run::Run;
 
 use super::record::{DUE_AT, DUE_SHARD, DUE_SHARDS, LINE, key_of, micros};
 use crate::attribute::{Item, json, text, whole};
@@ -13,6 +13,8 @@ use crate::store::Store;
 
 /// How many of those in line are looked at: an index lags, and the first may have left it.
 const LOOKED_AT: i32 = 20;
+/// Most items of an index that are read at once.
+const MAX_PAGE: i32 = 1_000;
 
 impl Store {
     /// Runs whose time to be looked at has passed. The index may say so too early, see `update`: it is
@@ -66,9 +68,12 @@ impl Store {
         Ok(found)
     }
 
-    /// The longest waiting run that waits for its job's lock.
-    pub(super) async fn first_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
+    /// Runs that wait for their job's lock, the longest waiting first.
+    pub(super) async fn waiting_in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         let table = self.names.runs();
+        let what = format!("reading index line of table {table}");
+        // One more than is wanted or two: a record may have changed since the index was written.
+        let page = i32::try_from(limit).unwrap_or(i32::MAX).clamp(LOOKED_AT, MAX_PAGE);
         let request = self
             .client
             .query()
@@ -77,13 +82,18 @@ impl Store {
             .key_condition_expression("#line = :job")
             .expression_attribute_names("#line", LINE)
             .expression_attribute_values(":job", text(job_id.as_str()))
-            .limit(LOOKED_AT);
-        let answer = request.send().await;
-        let answer =
-            answer.map_err(|error| store_error(&format!("reading index line of table {table}"), &error))?;
-        let keys: Vec<RunKey> = answer.items().iter().filter_map(key_of).collect();
-        let runs = self.records(&keys).await?;
-        Ok(runs.into_iter().find(|run| run.status == Status::Waiting && run.ts_start.is_none()))
+            .limit(page);
+        let mut pages = request.into_paginator().send();
+        let mut line = Vec::new();
+        while line.len() < limit
+            && let Some(page) = pages.next().await
+        {
+            let page = page.map_err(|error| store_error(&what, &error))?;
+            let keys: Vec<RunKey> = page.items().iter().filter_map(key_of).collect();
+            line.extend(self.records(&keys).await?.into_iter().filter(Run::is_in_line));
+        }
+        line.truncate(limit);
+        Ok(line)
     }
 }
 

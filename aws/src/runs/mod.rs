@@ -154,7 +154,7 @@ impl RunStore for Store {
         INDEX_LAG
     }
 
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
-        self.first_in_line(job_id).await
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.waiting_in_line(job_id, limit).await
     }
 }

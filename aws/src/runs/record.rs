@@ -31,7 +31,7 @@ pub(crate) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 27] = [
+pub(super) const OPTIONAL: [&str; 29] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -51,6 +51,7 @@ pub(super) const OPTIONAL: [&str; 27] = [
     "reason",
     "rendered",
     "rendered_at",
+    "replaced_by",
     "result",
     "result_at",
     "retry",
@@ -58,6 +59,7 @@ pub(super) const OPTIONAL: [&str; 27] = [
     "ts_attempt",
     "ts_end",
     "ts_start",
+    "turn",
     "work",
 ];
 

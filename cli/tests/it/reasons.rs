@@ -54,3 +54,49 @@ fn a_run_that_waited_too_long_for_another_of_its_job_is_rejected() {
     let why = "was due more than its max_run_delay of 2s ago, and waited for another run of its job";
     assert_eq!(ends, [("complete", ""), ("rejected", why)], "{printed:#}");
 }
+
+/// A job of which three runs are asked for, a second after each other: the id of each, its status and its reason.
+fn three_in_turn(overlap: &str, script: &str) -> Vec<(String, String, String)> {
+    let mut job = shell("one", script);
+    job["overlap"] = json!(overlap);
+    let start = |name: &str, delay: u32| json!({ "action": "dispatch", "job_id": "one", "delay": delay, "parameters": { "env": { "NAME": name } } });
+    let jobs = json!([
+        {
+            "job_id": "top", "type": "log", "worker": "core", "enabled": true, "payload": "starts three",
+            "on_success": [start("a", 0), start("b", 1), start("c", 2)]
+        },
+        job
+    ]);
+    let printed = Pumice::new().run_spec(&jobs, "top").json();
+    let runs = printed["runs"].as_array().expect("runs").iter().filter(|run| run["job_id"] == "one");
+    let text = |run: &Value, name: &str| run[name].as_str().unwrap_or_default().to_owned();
+    let told: Vec<(String, String, String)> =
+        runs.map(|run| (text(run, "run_id"), text(run, "status"), text(run, "reason"))).collect();
+    assert_eq!(told.len(), 3, "{printed:#}");
+    told
+}
+
+#[test]
+fn of_runs_that_wait_the_newest_alone_is_run() {
+    let told = three_in_turn("latest", "sleep 4");
+    let mut statuses: Vec<&str> = told.iter().map(|(_, status, _)| status.as_str()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["complete", "complete", "skipped"], "{told:?}");
+    let (_, _, why) = told.iter().find(|(_, status, _)| status == "skipped").expect("one");
+    let newer =
+        told.iter().find(|(run_id, ..)| why.contains(run_id.as_str())).expect("the one that is named");
+    assert!(newer.1 == "complete" && why.ends_with("of the same job came after it"), "{told:?}");
+}
+
+#[test]
+fn a_run_that_takes_the_place_of_another_has_it_cancelled() {
+    let told = three_in_turn("cancel_running", r#"test "$NAME" = c || sleep 100"#);
+    let mut statuses: Vec<&str> = told.iter().map(|(_, status, _)| status.as_str()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["cancelled", "cancelled", "complete"], "{told:?}");
+    let cancelled = told.iter().filter(|(_, status, _)| status == "cancelled");
+    for (_, _, why) in cancelled {
+        assert!(why.ends_with("of the same job takes its place"), "{told:?}");
+        assert!(told.iter().any(|(run_id, ..)| why.contains(run_id.as_str())), "{told:?}");
+    }
+}

@@ -267,6 +267,7 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.duties == wanted.duties
         && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
+        && stored.replaced_by.is_some() >= wanted.replaced_by.is_some()
         && stored.handed_over == wanted.handed_over
 }
 

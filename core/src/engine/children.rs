@@ -90,7 +90,7 @@ impl<'a> Place<'a> {
                 Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
                 Verdict::TooLate(reason) => Some(self.end_unstarted(run.epoch, Status::Rejected, reason)),
             },
-            Overlap::Skip | Overlap::Queue => None,
+            Overlap::Skip | Overlap::Queue | Overlap::Latest | Overlap::CancelRunning => None,
         };
         if !above.may_begin(engine.now()) {
             // Whoever has the parent now makes its children.

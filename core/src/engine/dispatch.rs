@@ -240,7 +240,7 @@ impl Dispatcher {
         }
         run.keyed = keyed(request);
         run.scheduled = request.scheduled.as_deref().cloned();
-        run.overlap = request.overlap.unwrap_or(run.overlap);
+        run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
             return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });

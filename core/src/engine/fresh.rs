@@ -13,7 +13,7 @@ use crate::message::{MAX_MESSAGE_BYTES, Message, iso};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
 use crate::run::{Input, Lineage, RetryRule, Run, Status, Worker, decide, first_wake};
-use crate::spec::{JobSpec, Overlap};
+use crate::spec::JobSpec;
 
 /// The first message of a run.
 pub(super) enum First {
@@ -45,7 +45,7 @@ impl Dispatcher {
             backoff: fields.retry_backoff.unwrap_or_default(),
             max_tries: fields.max_tries.unwrap_or(0),
         };
-        run.overlap = fields.overlap.unwrap_or(Overlap::Allow);
+        run.set_overlap(fields.overlap.unwrap_or_default());
         run
     }
 

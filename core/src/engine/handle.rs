@@ -241,6 +241,9 @@ impl Engine {
             let closed = self.close(run, Status::Cancelled, reason, None, invocation, parent).await?;
             return Ok(Started::Rest(closed));
         }
+        if let Some(left) = self.dispatcher.pass_over_for_newer(&run).await? {
+            return Ok(Started::Rest(left));
+        }
         let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
         let event_log = match verdict {
             Verdict::Start(event_log) => event_log,
@@ -306,7 +309,13 @@ impl Engine {
             let reason = format!("run {by} of the same job is not done");
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
+        if run.overlap.newest_wins()
+            && let Some(passed_over) = self.dispatcher.pass_over_for_holder(&run, &by).await?
+        {
+            return Ok(passed_over);
+        }
         match self.dispatcher.apply(run.clone(), Input::Hold { by: by.clone() }).await {
+            Ok(held) if held.overlap.newest_wins() => Ok(self.dispatcher.take_turn(held, &by).await),
             Ok(held) => Ok(self.dispatcher.look_back(held, &by).await),
             Err(ApplyError::Unrecordable(why)) => {
                 self.end_unrecordable(run, &why, job, invocation, parent).await

@@ -164,9 +164,9 @@ impl Survey<'_> {
             };
             let path = link(&way[..2]).map(|one| one.path.clone()).unwrap_or_default();
             let steps = way.windows(2).all(|pair| link(pair).is_some_and(|one| one.uses == Uses::Step));
-            let locks = way.iter().any(|index| {
-                matches!(self.jobs[*index].job.fields.overlap, Some(Overlap::Queue | Overlap::Skip))
-            });
+            let locks = way
+                .iter()
+                .any(|index| self.jobs[*index].job.fields.overlap.unwrap_or_default() != Overlap::Allow);
             let what = match (steps, locks) {
                 (true, _) if circle.len() == 1 => "a job may not be a step of itself".to_owned(),
                 (true, true) => {

@@ -10,7 +10,7 @@ use super::event::bounded_text;
 use super::fits::{held, not_ended, not_held, running, startable, without_duties};
 use super::foreign::{foreign_end, giving, hand_over};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
-use super::look::{crashes_so_far, is_suspended};
+use super::look::{cancelled_because, crashes_so_far, is_suspended};
 use super::record::{Duties, Lease, Run};
 use super::retry::{begin_next, retry_delay};
 use super::status::Status;
@@ -115,6 +115,12 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
+        Input::PassOver { by } => pass_over(run, by, now),
+        Input::Replace { by } => {
+            let mut next = run.clone();
+            next.replaced_by.get_or_insert(by);
+            cancel(&next, now)
+        }
         Input::Sweep => sweep(run, now),
     }
 }
@@ -206,7 +212,7 @@ fn finish(
             end(next, Status::Complete, due, tell_parent, now)
         }
         Outcome::Cancelled => {
-            next.reason = Some("cancelled while it ran".to_owned());
+            next.reason = Some(cancelled_because(&next, "cancelled while it ran"));
             next.set_result(json!({ "error": "cancelled" }));
             next.log.push(Status::Cancelled, now, Value::Null);
             end(next, Status::Cancelled, None, tell_parent, now)
@@ -361,7 +367,6 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         let wake = wake(&mut next, now);
         return Ok(Decision { run: next, wake, lock: None });
     }
-    next.epoch += 1;
     let reason = if run.handed_over.is_some() {
         "cancelled; the worker of lava's own that it was given to may run it all the same"
     } else if run.ts_start.is_some() {
@@ -369,13 +374,33 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     } else {
         "cancelled before it ran"
     };
-    next.reason = Some(reason.to_owned());
+    next.reason = Some(cancelled_because(run, reason));
     next.set_result(json!({ "error": "cancelled" }));
-    next.log.push(Status::Cancelled, now, Value::Null);
-    let mut decision = end(next, Status::Cancelled, None, true, now);
+    Ok(left(next, Status::Cancelled, now))
+}
+
+/// Leaves out a run that waits, for a newer one of its job.
+fn pass_over(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    if run.ts_start.is_some() || run.lease.is_some() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    let reason = format!("run {by} of the same job came after it");
+    next.set_result(json!({ "error": reason }));
+    next.reason = Some(reason);
+    next.replaced_by = Some(by);
+    Ok(left(next, Status::Skipped, now))
+}
+
+/// The end of a run that nobody has.
+fn left(mut next: Run, status: Status, now: Timestamp) -> Decision {
+    next.epoch += 1;
+    next.log.push(status, now, Value::Null);
+    let mut decision = end(next, status, None, true, now);
     if decision.run.duties.is_some() {
         decision.run.due_at = Some(now + WAKE_GRACE.delta());
         decision.wake = Some(Wake { at: now });
     }
-    Ok(decision)
+    decision
 }

@@ -152,6 +152,16 @@ pub enum Input {
     Freed,
     /// Somebody asks for it to stop.
     Cancel,
+    /// It has not started, and a newer run of its job is to be run in its place.
+    PassOver {
+        /// The newer run.
+        by: RunKey,
+    },
+    /// It is to stop, as a newer run of its job takes its place.
+    Replace {
+        /// The newer run.
+        by: RunKey,
+    },
     /// Its time to be looked at has passed.
     Sweep,
 }

@@ -4,6 +4,7 @@ use super::record::Run;
 use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::ids::RunKey;
 use crate::spec::Overlap;
 
 /// How often a worker may be lost while it runs the same run.
@@ -63,7 +64,7 @@ pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
         } else {
             "cancelled while it waited to go on"
         };
-        return Look::Close(Status::Cancelled, reason.to_owned());
+        return Look::Close(Status::Cancelled, cancelled_because(run, reason));
     }
     let lost = crashes_so_far(run);
     if lost > MAX_CRASHES {
@@ -95,7 +96,13 @@ pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String
 #[must_use]
 pub fn calls_next(run: &Run, now: Timestamp) -> bool {
     let called = run.first_due.is_some() && !is_early(run, now);
-    run.overlap == Overlap::Queue && run.is_done() && (run.ts_start.is_some() || called)
+    run.overlap != Overlap::Allow && run.is_done() && (run.ts_start.is_some() || called)
+}
+
+/// Why a run was cancelled: for a newer one that takes its place, or else for this reason.
+pub(super) fn cancelled_because(run: &Run, reason: &str) -> String {
+    let replaced = |by: &RunKey| format!("cancelled: run {by} of the same job takes its place");
+    run.replaced_by.as_ref().map_or_else(|| reason.to_owned(), replaced)
 }
 
 /// A run that was started and gave way, rather than one that never started.

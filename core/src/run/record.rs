@@ -248,6 +248,16 @@ pub struct Run {
     /// What it does when its job already runs.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub overlap: Overlap,
+    /// When it was due at first, where it makes way for newer runs of its job.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub turn: Option<Timestamp>,
+    /// The newer run of its job that takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<RunKey>,
     /// Its idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyed: Option<Keyed>,
@@ -344,6 +354,8 @@ impl Run {
             work: None,
             retry: RetryRule::default(),
             overlap: Overlap::Allow,
+            turn: None,
+            replaced_by: None,
             keyed: None,
             cancel: false,
             duties: None,
@@ -399,6 +411,25 @@ impl Run {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.status.is_end() && self.due_at.is_none()
+    }
+
+    /// What it does when its job already runs; said before it is stored.
+    pub fn set_overlap(&mut self, overlap: Overlap) {
+        self.overlap = overlap;
+        self.turn = overlap.newest_wins().then_some(self.not_before);
+    }
+
+    /// Whether it is newer than another run of its job: it was due later at first.
+    #[must_use]
+    pub fn came_after(&self, other: &Self) -> bool {
+        let place = |run: &Self| (run.turn.unwrap_or(run.ts_dispatch), run.ts_dispatch);
+        (place(self), &self.key) > (place(other), &other.key)
+    }
+
+    /// Whether it waits for its job's lock, and never had it.
+    #[must_use]
+    pub fn is_in_line(&self) -> bool {
+        self.status == Status::Waiting && self.ts_start.is_none()
     }
 
     /// Whether `owner` holds the run at this epoch.

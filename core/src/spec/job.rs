@@ -89,7 +89,7 @@ pub enum RenderAt {
 
 /// What happens to a run whose job is already running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Overlap {
     /// Both run.
@@ -99,6 +99,18 @@ pub enum Overlap {
     Skip,
     /// The later one waits for the earlier one to end.
     Queue,
+    /// The later one waits; of those that wait the newest alone is run.
+    Latest,
+    /// The earlier one is cancelled, and the later one takes its place.
+    CancelRunning,
+}
+
+impl Overlap {
+    /// Whether a run makes way for a newer one before it has started.
+    #[must_use]
+    pub const fn newest_wins(self) -> bool {
+        matches!(self, Self::Latest | Self::CancelRunning)
+    }
 }
 
 /// How the delay before a further attempt grows.

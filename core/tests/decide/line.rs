@@ -42,6 +42,56 @@ fn who_leaves_the_line_calls_the_next() {
     ] {
         assert_eq!(calls_next(&run, at(11)), expected, "{what}: {run:?}");
     }
+    let skipping = Run { overlap: Overlap::Skip, ..complete() };
+    assert!(calls_next(&skipping, at(11)), "others may wait for one that would not have waited");
     // One that looked by itself has called itself.
     assert!(calls_next(&Run { status: Status::Rejected, due_at: None, ..held() }, at(28)));
+}
+
+#[test]
+fn a_run_that_has_not_started_is_left_out_for_a_newer_one() {
+    let newer = RunKey::root(RunId(Uuid::max()));
+    let pass_over = |run: &Run| decide(run, Input::PassOver { by: newer.clone() }, at(12));
+    let held = apply(&dispatched(), Input::Hold { by: newer.clone() }, 5).run;
+    for run in [dispatched(), held.clone(), apply(&held, Input::Freed, 7).run] {
+        let left = pass_over(&run).unwrap().run;
+        assert_eq!((left.status, left.replaced_by.as_ref()), (Status::Skipped, Some(&newer)), "{run:?}");
+        assert!(left.is_done() && left.reason.unwrap().contains("came after it"));
+    }
+    for run in [running(), retrying(), suspended(), complete(), with_duties()] {
+        assert!(pass_over(&run).is_err(), "{run:?}");
+    }
+}
+
+#[test]
+fn a_run_in_whose_place_another_is_run_says_so() {
+    let newer = RunKey::root(RunId(Uuid::max()));
+    let replace = Input::Replace { by: newer.clone() };
+    let why = format!("cancelled: run {newer} of the same job takes its place");
+    let between = apply(&retrying(), replace.clone(), 12).run;
+    assert_eq!((between.status, between.reason), (Status::Cancelled, Some(why.clone())));
+    let asked = apply(&running(), replace.clone(), 12).run;
+    assert!(asked.cancel && asked.status == Status::Running);
+    let stopped = apply(&asked, finish(Outcome::Cancelled, [false; 3]), 13).run;
+    assert_eq!((stopped.status, stopped.reason), (Status::Cancelled, Some(why)));
+    // The first reason holds.
+    let cancelled = Run { cancel: true, ..running() };
+    assert_eq!(decide(&cancelled, replace, at(12)).unwrap_err(), IllegalTransition::Nothing);
+}
+
+#[test]
+fn the_newer_run_is_the_one_that_was_due_later() {
+    let run = |number: u128, due: i64| {
+        let mut run = Run { not_before: at(due), ..dispatched() };
+        run.key = RunKey::root(RunId(Uuid::from_u128(number)));
+        run.set_overlap(Overlap::Latest);
+        run
+    };
+    // It was asked for before, and with a delay.
+    assert!(run(1, 60).came_after(&run(2, 30)) && !run(2, 30).came_after(&run(1, 60)));
+    // Of two that are due at once one is the newer, whoever asks.
+    assert!(run(2, 30).came_after(&run(1, 30)) && !run(1, 30).came_after(&run(2, 30)));
+    // Waiting and starting do not make it newer.
+    let later = Run { not_before: at(500), ..run(2, 30) };
+    assert!(run(1, 60).came_after(&later));
 }

@@ -207,7 +207,7 @@ macro_rules! conformance_cases {
             runs_locks::the_lock_of_a_run_that_is_done_can_be_taken,
             runs_locks::a_run_with_duties_keeps_its_lock,
             runs_locks::a_conflict_changes_no_lock,
-            runs_locks::the_longest_waiting_is_next_in_line,
+            runs_locks::the_longest_waiting_is_first_in_line,
             runs_found::children_come_by_step,
             runs_found::children_are_of_one_attempt_and_one_level,
             runs_found::what_is_due_comes_longest_due_first,

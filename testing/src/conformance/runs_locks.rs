@@ -83,8 +83,12 @@ pub async fn a_conflict_changes_no_lock(on: &Adapters) {
     assert!(on.lock(&key(2), Take).await.is_ok());
 }
 
-pub async fn the_longest_waiting_is_next_in_line(on: &Adapters) {
-    assert!(on.runs.next_in_line(&job("report")).await.expect("the store answers").is_none());
+pub async fn the_longest_waiting_is_first_in_line(on: &Adapters) {
+    let line = async |job_id: &str, limit: usize| {
+        let line = on.runs.in_line(&job(job_id), limit).await.expect("the store answers");
+        line.into_iter().map(|run| run.key).collect::<Vec<_>>()
+    };
+    assert_eq!(line("report", 1).await, []);
     on.make([run_of(1, "report"), run_of(2, "report"), run_of(3, "report"), run_of(4, "report")]).await;
     // The first runs, the second was started and gave way, the others wait for the lock.
     on.change(&key(1), |run| run.status = Status::Running).await;
@@ -95,7 +99,7 @@ pub async fn the_longest_waiting_is_next_in_line(on: &Adapters) {
     .await;
     on.change(&key(4), |run| run.status = Status::Waiting).await;
     on.change(&key(3), |run| run.status = Status::Waiting).await;
-    let next = on.runs.next_in_line(&job("report")).await.expect("the store answers");
-    assert_eq!(next.map(|run| run.key), Some(key(3)));
-    assert!(on.runs.next_in_line(&job("etl/load")).await.expect("the store answers").is_none());
+    assert_eq!(line("report", 1).await, [key(3)]);
+    assert_eq!(line("report", 1_000).await, [key(3), key(4)]);
+    assert_eq!(line("etl/load", 1).await, []);
 }

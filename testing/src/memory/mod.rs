@@ -146,8 +146,8 @@ impl RunStore for Memory {
         Ok(self.tables().runs.list(query))
     }
 
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
-        Ok(self.tables().runs.next_in_line(job_id))
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        Ok(self.tables().runs.in_line(job_id, limit))
     }
 }
 

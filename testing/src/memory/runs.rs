@@ -6,7 +6,7 @@ use pumice_core::Timestamp;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Change, CommitError, RunQuery};
-use pumice_core::run::{LockChange, NewRun, Run, Status};
+use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::RunSpec;
 
 /// The tables of runs and locks: what an adapter's database holds.
@@ -186,11 +186,11 @@ impl RunTable {
 
     /// The longest waiting run of a job that waits for the job's lock.
     #[must_use]
-    pub fn next_in_line(&self, job_id: &JobId) -> Option<Run> {
-        let waits = |row: &&Row| {
-            row.run.job_id == *job_id && row.run.status == Status::Waiting && row.run.ts_start.is_none()
-        };
-        self.rows.values().filter(waits).min_by_key(|row| row.number).map(|row| row.run.clone())
+    pub fn in_line(&self, job_id: &JobId, limit: usize) -> Vec<Run> {
+        let waits = |row: &&Row| row.run.job_id == *job_id && row.run.is_in_line();
+        let mut rows: Vec<&Row> = self.rows.values().filter(waits).collect();
+        rows.sort_by_key(|row| row.number);
+        rows.into_iter().take(limit).map(|row| row.run.clone()).collect()
     }
 }
 

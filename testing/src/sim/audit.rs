@@ -3,6 +3,7 @@
 mod line;
 mod starts;
 mod steps;
+mod turns;
 
 use std::collections::BTreeMap;
 
@@ -152,6 +153,7 @@ impl Audit {
         self.starts(before, after, runs, now);
         self.in_time(before, after, runs, now, task);
         self.line(before, after, runs, now);
+        self.turns(before, after, runs, now);
         if after.status.is_end() && !before.status.is_end() {
             self.ended(after, runs, now);
         }
@@ -174,6 +176,7 @@ impl Audit {
             let mut touched = before.clone();
             (touched.cancel, touched.due_at, touched.rev) = (after.cancel, after.due_at, after.rev);
             touched.hostname.clone_from(&after.hostname);
+            touched.replaced_by.clone_from(&after.replaced_by);
             (touched.foreach_index, touched.ts_attempt) = (after.foreach_index, after.ts_attempt);
             touched.rendered.clone_from(&after.rendered);
             self.expect(touched == *after, "only the holder writes", || {

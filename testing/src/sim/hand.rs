@@ -287,9 +287,11 @@ impl RunStore for Hand {
         self.read("list", &"", |world| world.runs.list(query)).await
     }
 
-    async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
-        self.read("next_in_line", job_id, |world| {
-            world.runs.next_in_line(job_id).map(|run| maybe_stale(world, run))
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.read("in_line", job_id, |world| {
+            let line = world.runs.in_line(job_id, limit);
+            let line = line.into_iter().map(|run| maybe_stale(world, run)).collect();
+            super::mutants::on_line(world, line)
         })
         .await
     }

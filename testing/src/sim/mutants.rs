@@ -101,13 +101,19 @@ pub enum Mutant {
     JitterMovesSlots,
     /// A pause is not kept.
     PauseLost,
+    /// An older run counts as the newer one.
+    TurnsMixedUp,
+    /// Of those in line only the first is looked at.
+    LineCutShort,
+    /// A run in whose place a newer one is to be run goes on.
+    ReplacedGoesOn,
     /// A sweeper writes how far a schedule has come whoever wrote last.
     StaleSweeper,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -151,6 +157,9 @@ impl Mutant {
         Self::FoldTwice,
         Self::JitterMovesSlots,
         Self::PauseLost,
+        Self::TurnsMixedUp,
+        Self::LineCutShort,
+        Self::ReplacedGoesOn,
         Self::StaleSweeper,
     ];
 }
@@ -208,6 +217,19 @@ pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
     if world.is(Mutant::GivenBare) {
         Arc::make_mut(&mut spec.job).shift_remove("globals");
     }
+}
+
+/// Those who stand in line for a job's lock.
+pub(crate) fn on_line(world: &World, mut line: Vec<Run>) -> Vec<Run> {
+    if world.is(Mutant::LineCutShort) {
+        line.truncate(1);
+    }
+    if world.is(Mutant::TurnsMixedUp) {
+        for (run, days) in line.iter_mut().rev().zip(1..) {
+            run.turn = Some(world.now + TimeDelta::days(days));
+        }
+    }
+    line
 }
 
 /// A child that its parent looks at.
@@ -320,6 +342,9 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
         (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,
         (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
+        (Mutant::ReplacedGoesOn, Some(stored)) if run.cancel && run.replaced_by != stored.replaced_by => {
+            change.run = Run { rev: run.rev, ..stored };
+        }
         (Mutant::DutiesForgotten, _) => {
             if let Some(duties) = &mut run.duties {
                 duties.actions = None;

@@ -67,7 +67,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 28] = [
+pub const SCENARIOS: [Scenario; 31] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -96,6 +96,9 @@ pub const SCENARIOS: [Scenario; 28] = [
     Scenario { name: "stopped", build: process::stopped, small: false },
     Scenario { name: "circle", build: circle, small: false },
     Scenario { name: "clock", build: clock::clock, small: false },
+    Scenario { name: "latest", build: |prng| overlapping(prng, "latest"), small: true },
+    Scenario { name: "replaced", build: |prng| overlapping(prng, "cancel_running"), small: true },
+    Scenario { name: "turns", build: starts::turns, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -295,7 +298,7 @@ pub(super) fn overlapping(prng: &mut Prng, overlap: &str) -> Setup {
 /// Jobs that are steps of themselves by way of others, with a lock.
 fn circle(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
-    let overlap = prng.pick(&["queue", "skip"]);
+    let overlap = prng.pick(&["queue", "skip", "latest", "cancel_running"]);
     let between = prng.below(4);
     let count = between + 1;
     for index in 0..count {

@@ -1,8 +1,10 @@
 //! Scenarios about when runs start, and with what.
 
 use chrono::TimeDelta;
+use pumice_core::duration::Span;
 use pumice_core::ids::RunId;
 use pumice_core::request::When;
+use pumice_core::spec::Overlap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -87,6 +89,26 @@ pub(super) fn line(prng: &mut Prng) -> Setup {
         }
     }
     for _ in 0..prng.below(4) {
+        setup.cancels.push(prng.pick(&[10, 1_000, 40_000]) + prng.below(1_000));
+    }
+    setup
+}
+
+/// Runs of a job, each with its own say in what becomes of it when others are there, at once and later.
+pub(super) fn turns(prng: &mut Prng) -> Setup {
+    let mut setup = overlapping(prng, "latest");
+    let ids: Vec<String> = setup.asks.iter().map(|ask| ask.request.job_id.to_string()).collect();
+    for id in ids {
+        let at = prng.pick(&[0, 10, 5_000, 40_000]) + prng.below(200);
+        let request = setup.ask(at, &id);
+        let delay = prng.pick(&[0, 0, 5, 60]);
+        request.when = if delay == 0 { When::Now } else { When::After(Span::from_secs(delay)) };
+    }
+    for ask in &mut setup.asks {
+        use Overlap::{CancelRunning, Latest, Queue, Skip};
+        ask.request.overlap = prng.pick(&[None, Some(Latest), Some(CancelRunning), Some(Queue), Some(Skip)]);
+    }
+    for _ in 0..prng.below(3) {
         setup.cancels.push(prng.pick(&[10, 1_000, 40_000]) + prng.below(1_000));
     }
     setup

@@ -13,14 +13,14 @@ impl Audit {
         if after.overlap == Overlap::Allow {
             return;
         }
-        if is_in_line(before) && after.status == Status::Running && self.prompt {
+        if before.is_in_line() && after.status == Status::Running && self.prompt {
             let free = self.free.get(&after.job_id).copied().unwrap_or(now);
             let since = self.in_line.get(&after.key).map_or(free, |since| free.max(*since));
             self.expect(now - since <= PROMPT, "who is next in line starts promptly", || {
                 format!("{} waited {} s for a lock that was free", after.key, (now - since).num_seconds())
             });
         }
-        if is_in_line(after) {
+        if after.is_in_line() {
             self.in_line.entry(after.key.clone()).or_insert(now);
         }
         let holder = runs.locks().get(&after.job_id).and_then(|holder| runs.get(holder));
@@ -30,8 +30,4 @@ impl Audit {
             self.free.entry(after.job_id.clone()).or_insert(now);
         }
     }
-}
-
-fn is_in_line(run: &Run) -> bool {
-    run.status == Status::Waiting && run.ts_start.is_none()
 }
