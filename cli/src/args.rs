@@ -436,7 +436,7 @@ pub(crate) struct Entries {
 pub(crate) struct Pause {
     #[command(flatten)]
     pub(crate) entries: Entries,
-    /// Until when: ISO 8601, local time unless it names a zone; default: until they are resumed
+    /// Until when: ISO 8601, local time unless it names a zone, or for how long, as in 2h; default: until they are resumed
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// Why, for others to read

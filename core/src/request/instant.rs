@@ -1,6 +1,6 @@
 //! Instants as people write them: ISO 8601, with or without a zone.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 
 use crate::Timestamp;
 use crate::text::quoted;
@@ -15,21 +15,26 @@ pub enum Instant {
 }
 
 impl Instant {
-    /// The instant, in `zone` when the text named none. A time that a clock change leaves out is
-    /// taken as the first one after it, one that it repeats as the first of the two.
+    /// The instant, in `zone` when the text named none. A time that a change of clock leaves out counts on from the time
+    /// before it, one that comes twice is the first of the two (Python, PEP 495).
     #[must_use]
     pub fn in_zone(self, zone: chrono_tz::Tz) -> Timestamp {
         match self {
             Self::Absolute(instant) => instant,
             Self::Wall(wall) => {
-                let skipped = || zone.from_local_datetime(&(wall + chrono::TimeDelta::hours(1))).earliest();
-                zone.from_local_datetime(&wall)
-                    .earliest()
-                    .or_else(skipped)
-                    .map_or_else(|| wall.and_utc(), |found| found.with_timezone(&Utc))
+                let found = zone.from_local_datetime(&wall).earliest();
+                found.map_or_else(|| left_out(wall, zone), |found| found.with_timezone(&Utc))
             }
         }
     }
+}
+
+/// A time that a change of clock leaves out.
+fn left_out(wall: NaiveDateTime, zone: chrono_tz::Tz) -> Timestamp {
+    // No zone is further from UTC, so that this is before the change.
+    let before = wall - TimeDelta::hours(27);
+    let offset = zone.offset_from_utc_datetime(&before).fix().local_minus_utc();
+    (wall - TimeDelta::seconds(offset.into())).and_utc()
 }
 
 /// A text that is no instant.
@@ -155,6 +160,22 @@ fn offset(text: &str) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_a_change_of_clock_leaves_out_counts_on_from_before_it() {
+        for (zone, wall, wanted) in [
+            ("Australia/Sydney", "2026-10-04T02:30", "2026-10-03T16:30:00+00:00"),
+            // Half an hour is left out.
+            ("Australia/Lord_Howe", "2026-10-04T02:15", "2026-10-03T15:45:00+00:00"),
+            // A whole day is.
+            ("Pacific/Apia", "2011-12-30T12:00", "2011-12-30T22:00:00+00:00"),
+            ("Africa/Cairo", "2026-04-24T00:30", "2026-04-23T22:30:00+00:00"),
+            ("Europe/Berlin", "2026-10-25T02:30", "2026-10-25T00:30:00+00:00"),
+        ] {
+            let read = parse_instant(wall).unwrap().in_zone(zone.parse().unwrap());
+            assert_eq!(read.to_rfc3339(), wanted, "{zone} {wall}");
+        }
+    }
 
     #[test]
     fn reads_iso_forms() {

@@ -2,6 +2,7 @@
 
 use pumice_core::Timestamp;
 use pumice_core::clock::{Held, Outcome, Standing, standings, utc};
+use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Clock, CommitError};
 use pumice_core::text::{escaped, quoted};
@@ -31,6 +32,11 @@ struct Done {
 /// Pauses entries.
 pub(super) async fn pause(global: &Global, realm: &Realm, options: Pause) -> Result<(), Failure> {
     let until = match &options.until {
+        // Digits alone are a day of the basic form: 20270301.
+        Some(text) if text.ends_with(|c: char| "smhdw".contains(c)) => {
+            let wrong = |error| Failure::Wrong(format!("--until: {error}"));
+            Some(SystemClock.now() + Span::parse(text).map_err(wrong)?.delta())
+        }
         Some(text) => Some(instant("--until", text, realm.site().await?.zone)?),
         None => None,
     };

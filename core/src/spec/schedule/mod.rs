@@ -187,6 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_field_of_a_crontab_is_named_with_what_it_takes() {
+        for (text, wanted) in [
+            ("99 * * * *", "its minute is \"99\": number out of bounds (minutes are 0 to 59)"),
+            ("0 1,24 * * *", "its hour is \"24\": number out of bounds (hours are 0 to 23)"),
+            ("0 0 31-1 * *", "its day is \"31-1\": range out of bounds (days are 1 to 31)"),
+            ("0 0 * Foo *", "its month is \"Foo\": illegal character 'f' in part 'foo' (months are"),
+            (
+                "0 0 * * Mon,8",
+                "its weekday is \"8\": number out of bounds (weekdays are 0 to 7 or Sun to Sat)",
+            ),
+            ("*/0 * * * *", "its minute is \"*/0\": step cannot be zero"),
+            ("1-100000000 * * * *", "its minute is \"1-100000000\": invalid end of range"),
+        ] {
+            let error = schedule(json!(text)).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn bound_is_iso_8601_or_dateutils() {
         let bounds = |value: Value| schedule(json!({ "crontab": "@daily", "from": value, "to": value }));
         for value in [

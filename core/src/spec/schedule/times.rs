@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono_tz::Tz;
+use croner::errors::CronError;
 use pumice_template::{Context, Renderer, Zone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -32,7 +33,8 @@ impl FromStr for Timezone {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         name.parse::<Tz>().map(Self).map_err(|_| {
             let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-            BadTimezone { name: name.to_owned(), hint: did_you_mean(name, known) }
+            let hint = did_you_mean(name, known).or_else(|| Some("as in Europe/Berlin".to_owned()));
+            BadTimezone { name: name.to_owned(), hint }
         })
     }
 }
@@ -77,6 +79,15 @@ const MAX_CRONTAB: usize = 1_000;
 
 /// The whole range of each field (crontab(5)).
 const RANGES: [&str; 5] = ["0-59", "0-23", "1-31", "1-12", "0-6"];
+
+/// The name of each field, and what it takes.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day", "1 to 31"),
+    ("month", "1 to 12 or Jan to Dec"),
+    ("weekday", "0 to 7 or Sun to Sat"),
+];
 
 /// A list that begins with `*` is `*`, as cron takes it; elsewhere in a list `*` is the whole range.
 fn in_croners_words(text: &str) -> String {
@@ -133,7 +144,14 @@ fn check_field(index: usize, field: &str) -> Result<(), String> {
         }
         let mut alone = ["*"; 5];
         alone[index] = item;
-        alone.join(" ").parse::<croner::Cron>().map_err(|error| error.to_string())?;
+        let names = |error: CronError| {
+            let why = error.to_string().to_lowercase();
+            // What comes before tells the kind of error, which helps nobody.
+            let why = why.rsplit(": ").next().unwrap_or_default().trim_start_matches("cronpattern contains ");
+            let (name, values) = FIELDS[index];
+            format!("its {name} is {}: {} ({name}s are {values})", quoted(item), why.trim_end_matches('.'))
+        };
+        alone.join(" ").parse::<croner::Cron>().map_err(names)?;
     }
     Ok(())
 }
