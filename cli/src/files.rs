@@ -15,6 +15,7 @@ use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 use serde_json::{Map, Value, json};
 
+use crate::calendar_files;
 use crate::failure::Failure;
 use crate::yaml::{self, Part};
 
@@ -246,7 +247,12 @@ impl Reader<'_> {
         if self.specs.realm.is_some() {
             return self.add(file, Problem::new(path.clone(), "a second definition of the realm"));
         }
-        match RealmSpec::parse(&without_schema(document)) {
+        let mut whole = without_schema(document);
+        let unread = calendar_files::put_in_place(&mut whole, file);
+        if !unread.is_empty() {
+            return self.mistakes.extend(unread.into_iter().map(|told| (file.clone(), told.below(path))));
+        }
+        match RealmSpec::parse(&whole) {
             Ok(realm) => {
                 let found = self.registry.check_realm(&realm).into_iter();
                 self.mistakes.extend(found.map(|problem| (file.to_owned(), problem.below(path))));

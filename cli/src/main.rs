@@ -3,6 +3,7 @@
 mod args;
 #[cfg(feature = "aws")]
 mod aws;
+mod calendar_files;
 mod commands;
 mod failure;
 mod files;

@@ -130,3 +130,45 @@ fn report_41_check_refuses_huge_ranges_and_lists() {
         );
     }
 }
+
+#[test]
+fn days_of_a_calendar_may_stand_in_a_file() {
+    let pumice = Pumice::new();
+    let realm =
+        json!({ "realm": "r", "calendars": { "free": { "days": ["2027-05-03"], "file": "days/free.txt" } } });
+    pumice.write(
+        "specs.json",
+        json!([realm, job("a", &json!({ "crontab": "0 9 * * *", "skip": "free" }))]).to_string(),
+    );
+    let refused = |wanted: &str| {
+        let printed = pumice.run(&["check", "specs.json"]);
+        assert!(printed.status != 0 && printed.err.contains(wanted), "{wanted}: {printed:?}");
+    };
+    refused("[0].calendars.free.file: \"days/free.txt\": cannot be read");
+    std::fs::create_dir(pumice.path().join("days")).expect("a folder");
+    for (text, wanted) in [
+        ("# nothing\n\n", "it has no day"),
+        ("2027-05-01\n1 May 2027\n", "line 2: \"1\" is no day: write it as 2026-12-25"),
+        ("2027-05-09/2027-05-01", "line 1: \"2027-05-09/2027-05-01\" ends before it begins"),
+    ] {
+        pumice.write("days/free.txt", text);
+        refused(wanted);
+    }
+    pumice.write(
+        "days/free.txt",
+        "\u{feff}# public holidays\r\n2027-05-01 Labour Day\r\n\r\n2027-05-05/2027-05-06,a bridge\r\n",
+    );
+    assert_eq!(pumice.run(&["apply", "specs.json"]).status, 0);
+    let next =
+        pumice.run(&["schedules", "next", "a", "--from", "2027-05-01", "--to", "2027-05-08", "-o", "json"]);
+    let slots = next.json()["slots"].clone();
+    let days: Vec<&str> =
+        slots.as_array().expect("slots").iter().filter_map(|slot| slot["slot"].as_str()?.get(..10)).collect();
+    assert_eq!(days, ["2027-05-02", "2027-05-04", "2027-05-07"]);
+    // What is stored has the days; who stores a file's name is shown why nothing starts.
+    pumice.write("days/free.txt", "2027-05-02");
+    let again = pumice
+        .run(&["schedules", "next", "a", "--from", "2027-05-01", "--to", "2027-05-03", "-o", "json"])
+        .json();
+    assert_eq!(again["slots"][0]["slot"].as_str().and_then(|slot| slot.get(..10)), Some("2027-05-02"));
+}

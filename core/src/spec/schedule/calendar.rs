@@ -21,6 +21,10 @@ pub struct Calendar {
     /// Weekdays, as `mon-fri` or `sat,sun`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weekdays: Option<Weekdays>,
+    /// A file of days beside the realm's document: one a line, or a span of them, and what follows is a remark.
+    /// `pumice apply` puts its days in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Calendar {
@@ -34,6 +38,12 @@ impl Calendar {
     /// What keeps it from being used, if anything.
     #[must_use]
     pub fn mistake(&self) -> Option<String> {
+        if let Some(file) = &self.file {
+            return Some(format!(
+                "its file {} was not read, as `pumice apply` does: put the days in its place",
+                quoted(file)
+            ));
+        }
         if self.days.len() > MAX_DAYS {
             return Some(format!("{} days are more than {MAX_DAYS}", self.days.len()));
         }

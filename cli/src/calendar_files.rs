@@ -1,0 +1,51 @@
+//! Days of a realm's calendars that stand in files beside its document: they are put in their place, so that the realm that
+//! is stored has them all.
+
+use std::path::Path;
+
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::Days;
+use pumice_core::text::quoted;
+use serde_json::Value;
+
+use crate::files::read_text;
+
+/// Puts the days of each calendar's `file` among its `days`. Gives what is wrong with the files.
+pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> {
+    let mut mistakes = Vec::new();
+    let calendars = document.get_mut("calendars").and_then(Value::as_object_mut);
+    for (name, calendar) in calendars.into_iter().flatten() {
+        let Some(calendar) = calendar.as_object_mut() else { continue };
+        // What is no text is left for the reader of the realm to refuse.
+        let Some(file) = calendar.get("file").and_then(Value::as_str).map(str::to_owned) else { continue };
+        let place = JsonPath::root().field("calendars").field(name).field("file");
+        let folder = beside.parent().unwrap_or_else(|| Path::new(""));
+        match days(&folder.join(&file)) {
+            Ok(read) => {
+                calendar.shift_remove("file");
+                let days = calendar.entry("days").or_insert_with(|| Value::Array(Vec::new()));
+                if let Some(days) = days.as_array_mut() {
+                    days.extend(read.into_iter().map(Value::String));
+                }
+            }
+            Err(why) => mistakes.push(Problem::new(place, format!("{}: {why}", quoted(&file)))),
+        }
+    }
+    mistakes
+}
+
+/// The days of a file: one a line, or a span of them; what stands behind a blank or a comma is a remark, and so is a line
+/// that begins with `#`.
+fn days(file: &Path) -> Result<Vec<String>, String> {
+    let mut days = Vec::new();
+    for (number, line) in read_text(file)?.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let day = line.split([' ', '\t', ',', ';']).next().unwrap_or_default();
+        let read: Days = day.parse().map_err(|why| format!("line {}: {why}", number + 1))?;
+        days.push(read.to_string());
+    }
+    if days.is_empty() { Err("it has no day".to_owned()) } else { Ok(days) }
+}
