@@ -73,6 +73,8 @@ impl Realm {
         if let Some(schedules) = Schedules::from_environment(config, &self.store.names, variable)? {
             self.scheduler = Some(Arc::new(schedules));
         }
+        let unwatched = variable("PUMICE_JOBS_UNWATCHED").is_some_and(|text| text == "true");
+        self.store = self.store.with_unwatched_jobs(unwatched);
         Ok(self)
     }
 

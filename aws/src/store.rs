@@ -40,6 +40,8 @@ pub struct Store {
     ahead: Arc<Mutex<Ahead>>,
     hints: bool,
     bucket: Option<Arc<str>>,
+    /// Whether nothing tells of jobs that other tools put.
+    pub(crate) jobs_are_unwatched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl Store {
             ahead: Arc::default(),
             hints: false,
             bucket: None,
+            jobs_are_unwatched: false,
         }
     }
 
@@ -78,6 +81,13 @@ impl Store {
     #[must_use]
     pub fn with_bucket(mut self, bucket: Option<String>) -> Self {
         self.bucket = bucket.filter(|bucket| !bucket.is_empty()).map(Arc::from);
+        self
+    }
+
+    /// The same for a realm whose table of jobs has no stream that the dispatcher hears, as lava's has none.
+    #[must_use]
+    pub fn with_unwatched_jobs(mut self, unwatched: bool) -> Self {
+        self.jobs_are_unwatched = unwatched;
         self
     }
 

@@ -9,9 +9,10 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::{join_all, try_join_all};
 use pumice_core::Timestamp;
-use pumice_core::clock::{Cursor, Timetable};
+use pumice_core::clock::{Cursor, Timetable, is_schedule};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
+use serde_json::Value;
 
 use crate::attribute::{Item, json, text, whole};
 use crate::failure::{store_error, write_error};
@@ -65,6 +66,9 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     if let Some(changed) = timetable.changed {
         item.insert("changed".to_owned(), micros(changed));
     }
+    if let Some(spec) = &timetable.spec {
+        item.insert("spec_digest".to_owned(), text(spec));
+    }
     Ok(item)
 }
 
@@ -79,7 +83,8 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
         Vec::new()
     });
     let rev = number("rev")?.cast_unsigned();
-    Some(Timetable { job_id, rev, due_at: instant(DUE_AT), changed: instant("changed"), cursors })
+    let spec = text_of(item, "spec_digest").map(str::to_owned);
+    Some(Timetable { job_id, rev, due_at: instant(DUE_AT), changed: instant("changed"), spec, cursors })
 }
 
 impl Store {
@@ -119,6 +124,30 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// What lava's index on its dispatchers shows of the jobs of one (lava guide, The Jobs Table).
+    async fn shown_of(&self, dispatcher: &str) -> Result<Vec<(JobId, Value)>, StoreError> {
+        let table = self.names.jobs();
+        let request = self
+            .client
+            .query()
+            .table_name(&table)
+            .index_name("dispatcher-index")
+            .key_condition_expression("dispatcher = :dispatcher")
+            .expression_attribute_values(":dispatcher", text(dispatcher));
+        let mut items = request.into_paginator().items().send();
+        let mut shown = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| {
+                store_error(&format!("reading index dispatcher-index of table {table}"), &error)
+            })?;
+            let schedule = item.get("schedule").cloned().map_or(Value::Null, json);
+            let job_id = text_of(&item, "job_id").and_then(|id| JobId::stored(id).ok());
+            // One without a schedule is none of the clock's.
+            shown.extend(job_id.filter(|_| is_schedule(&schedule)).map(|job_id| (job_id, schedule)));
+        }
+        Ok(shown)
     }
 
     async fn put_timetable(&self, timetable: &Timetable) -> Result<(), CommitError> {
@@ -206,6 +235,14 @@ impl ScheduleStore for Store {
         let mut all: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
         all.sort_by(|a, b| a.job_id.cmp(&b.job_id));
         Ok(all)
+    }
+
+    async fn shown(&self, dispatchers: &[String]) -> Result<Option<Vec<(JobId, Value)>>, StoreError> {
+        if !self.jobs_are_unwatched {
+            return Ok(None);
+        }
+        let shown = dispatchers.iter().map(|dispatcher| self.shown_of(dispatcher));
+        Ok(Some(try_join_all(shown).await?.into_iter().flatten().collect()))
     }
 
     async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {

@@ -251,6 +251,12 @@ pub trait ScheduleStore: Send + Sync {
     async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError>;
     /// Timetables that are due by a time, the longest due first.
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError>;
+    /// The schedules of the jobs that name one of these dispatchers of lava's, where nothing tells of jobs that other tools
+    /// put; `None` where something does.
+    async fn shown(&self, dispatchers: &[String]) -> Result<Option<Vec<(JobId, Value)>>, StoreError> {
+        let _ = dispatchers;
+        Ok(None)
+    }
     /// When the next one is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
     /// All timetables, by job.

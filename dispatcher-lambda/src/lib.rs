@@ -83,9 +83,10 @@ pub async fn handle(
 ) -> Result<Value, Failed> {
     match Event::read(event, zone)? {
         Event::Sweep => {
-            // Each by itself: one that fails is not in the way of the other.
-            let (swept, struck) = (dispatcher.sweep().await, dispatcher.strike(AHEAD).await);
-            let (swept, struck) = (swept?, struck?);
+            // Each by itself: one that fails is not in the way of the others.
+            let (swept, noticed) = (dispatcher.sweep().await, dispatcher.notice().await);
+            let struck = dispatcher.strike(AHEAD).await;
+            let (swept, _, struck) = (swept?, noticed?, struck?);
             tracing::info!(swept, started = struck.started, "looked at what was due");
             Ok(json!({ "swept": swept, "started": struck.started }))
         }

@@ -21,7 +21,9 @@ fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
     };
     let instant = |micros: Option<i64>| micros.and_then(Timestamp::from_timestamp_micros);
+    // Nothing puts jobs into a folder but what tells of them.
     Ok(Timetable {
+        spec: None,
         job_id: JobId::stored(row.get::<_, String>(0)?).map_err(|error| unread(error.into()))?,
         rev: row.get::<_, i64>(1)?.cast_unsigned(),
         due_at: instant(row.get(2)?),

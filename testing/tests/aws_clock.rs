@@ -3,9 +3,9 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use pumice_core::clock::{Cursor, State, Timetable};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{RunQuery, RunStore, ScheduleStore};
+use pumice_core::ports::{Catalog, RunQuery, RunStore, ScheduleStore};
 use pumice_core::run::{Run, Status};
-use pumice_testing::standins::{Cloud, DISPATCHER, log_job};
+use pumice_testing::standins::{Cloud, DISPATCHER, FunctionSpec, log_job};
 use serde_json::{Value, json};
 
 const SWEEP: &str = r#"{"sweep": true}"#;
@@ -123,4 +123,41 @@ async fn pause_withdraws_what_was_made_ahead_and_a_deleted_job_leaves_nothing() 
         "{kept:?}"
     );
     assert_eq!(timetable(&cloud, "deleted").await, None);
+}
+
+#[tokio::test]
+async fn beside_lava_a_sweep_finds_what_was_put_changed_and_deleted() {
+    let cloud = Cloud::start(&[]).await;
+    let document =
+        json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "config": { "DISPATCHERS": ["main"] } });
+    let store = cloud.realm.store();
+    store.put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
+    let unwatched = |name| FunctionSpec {
+        name,
+        binary: "dispatcher-lambda",
+        timeout: 60,
+        environment: &[("PUMICE_JOBS_UNWATCHED", "true")],
+    };
+    cloud.deploy(&unwatched(DISPATCHER));
+    cloud.put_straight_of("ours", "40s", Some("main")).await;
+    cloud.put_straight_of("lavas", "40s", Some("other")).await;
+    cloud.put_straight("nobodys", "40s").await;
+    assert_eq!(sweep(&cloud)["started"], 2, "those of the next 90 seconds");
+    assert!(runs_of(&cloud, "lavas").await.is_empty() && runs_of(&cloud, "nobodys").await.is_empty());
+    let known = timetable(&cloud, "ours").await.expect("it is there");
+    // As long as nothing changes nothing is written.
+    sweep(&cloud);
+    assert_eq!(timetable(&cloud, "ours").await.expect("it is there").rev, known.rev);
+    cloud.put_straight_of("ours", "1h", Some("main")).await;
+    sweep(&cloud);
+    let changed = timetable(&cloud, "ours").await.expect("it is there");
+    assert_ne!(changed.cursors[0].fingerprint, known.cursors[0].fingerprint);
+    // A function that has just begun knows what was looked at from the records.
+    cloud.deploy(&unwatched("fresh"));
+    let again = cloud.invoke("fresh", &serde_json::from_str(SWEEP).expect("an event"));
+    assert_eq!(again["started"], 0, "{again}");
+    assert_eq!(timetable(&cloud, "ours").await.expect("it is there").rev, changed.rev);
+    Catalog::delete_jobs(store, vec![JobId::new("ours").expect("an id")]).await.expect("it is");
+    sweep(&cloud);
+    assert_eq!(timetable(&cloud, "ours").await, None);
 }

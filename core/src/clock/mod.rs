@@ -18,7 +18,7 @@ pub use entry::{Calendars, Entry, When};
 pub use eventbridge::{Expression, Native, native};
 pub use hold::{Held, Outcome, Pause};
 pub use outage::{Recovery, after_outage};
-pub use planned::{BadEntry, Plan, Planned, is_clock_changed, is_scheduled};
+pub use planned::{BadEntry, Plan, Planned, digest, is_clock_changed, is_schedule, is_scheduled};
 pub use preview::{Standing, Upcoming, local, notes, standings, utc};
 pub use timetable::{Looked, Start, Timetable};
 pub use words::{describe, limits_in_words, starts_in_words};

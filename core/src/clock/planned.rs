@@ -64,6 +64,8 @@ pub struct Plan {
     /// Whether the job may be started: one that is not enabled, or does not say so, starts nothing. A template is
     /// looked at when a run starts.
     pub enabled: bool,
+    /// The schedule as the spec has it, as a [`digest`]; none where the job has none that is ours.
+    pub spec: Option<String>,
 }
 
 impl Plan {
@@ -80,13 +82,15 @@ impl Plan {
             let entry = entry.map_err(BadEntry)?;
             Planned::new(entry, job, calendars, settings)
         });
-        Self { entries: entries.collect(), enabled: job.fields.enabled != Enabled::Static(false) }
+        let entries: Vec<_> = entries.collect();
+        let spec = (!entries.is_empty()).then(|| digest(schedule));
+        Self { entries, enabled: job.fields.enabled != Enabled::Static(false), spec }
     }
 
     /// That of a job that has none, or is started by others.
     #[must_use]
     pub const fn none() -> Self {
-        Self { entries: Vec::new(), enabled: false }
+        Self { entries: Vec::new(), enabled: false, spec: None }
     }
 
     /// Whether it has no entries at all.
@@ -182,12 +186,24 @@ fn kept_to(spec: &ScheduleEntry, known: &BTreeMap<String, Calendar>) -> Result<O
     Ok((!skip.is_empty() || !only.is_empty()).then_some(Calendars { skip, only, shift: spec.shift }))
 }
 
+/// A schedule as a spec has it, as a digest, whatever the order of its fields.
+#[must_use]
+pub fn digest(schedule: &Value) -> String {
+    let mut schedule = schedule.clone();
+    schedule.sort_all_objects();
+    digest_of(&schedule)
+}
+
+fn digest_of(value: &Value) -> String {
+    let digest = Uuid::new_v5(&ENTRIES, value.to_string().as_bytes());
+    digest.simple().to_string()[..16].to_owned()
+}
+
 /// What decides when an entry is due, as a digest. What its runs are given does not.
 fn fingerprint(spec: &ScheduleEntry, zone: Tz, calendars: Option<&Calendars>) -> String {
     let days = calendars.map(|calendars| json!([calendars.skip, calendars.only, calendars.shift]));
     let told = json!([spec.crontab, spec.every, spec.at, spec.from, spec.to, zone.name(), days, spec.jitter]);
-    let digest = Uuid::new_v5(&ENTRIES, told.to_string().as_bytes());
-    digest.simple().to_string()[..16].to_owned()
+    digest_of(&told)
 }
 
 /// By how much the starts of a job are later than their slots: the same each time, and spread evenly, most evenly for
@@ -207,7 +223,13 @@ fn jitter(job_id: &JobId, most: Span) -> TimeDelta {
 /// Whether a job's document has a schedule, readable or not.
 #[must_use]
 pub fn is_scheduled(job: &Doc) -> bool {
-    !Schedule::entries(job.get("schedule").unwrap_or(&Value::Null)).is_empty()
+    is_schedule(job.get("schedule").unwrap_or(&Value::Null))
+}
+
+/// Whether a job's field `schedule` says more than that there is none.
+#[must_use]
+pub fn is_schedule(schedule: &Value) -> bool {
+    !Schedule::entries(schedule).is_empty()
 }
 
 /// Whether two documents of a realm differ in what decides which schedules are due, and when.

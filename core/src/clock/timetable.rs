@@ -37,6 +37,9 @@ pub struct Timetable {
         skip_serializing_if = "Option::is_none"
     )]
     pub changed: Option<Timestamp>,
+    /// The schedule as the spec had it when it was looked at last, as a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<String>,
     /// One for each entry, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cursors: Vec<Cursor>,
@@ -76,7 +79,14 @@ impl Timetable {
     /// A timetable that nobody has looked at yet, of a job whose spec was put at a time.
     #[must_use]
     pub fn new(job_id: JobId, changed: Timestamp) -> Self {
-        Self { job_id, rev: 1, due_at: Some(changed), changed: Some(changed), cursors: Vec::new() }
+        Self {
+            job_id,
+            rev: 1,
+            due_at: Some(changed),
+            changed: Some(changed),
+            spec: None,
+            cursors: Vec::new(),
+        }
     }
 
     /// To be looked at, as the job's spec was changed.
@@ -93,6 +103,7 @@ impl Timetable {
                 rev: self.rev + 1,
                 due_at: None,
                 changed: None,
+                spec: plan.spec.clone(),
                 cursors: Vec::new(),
                 ..self.clone()
             },

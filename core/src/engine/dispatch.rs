@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::answer::{answer, keyed};
 use super::fresh::{First, not_before, skipped};
 use super::live::Live;
+use super::notice::Noticed;
 use super::same::same;
 use crate::Timestamp;
 use crate::globals::{merge_globals, merge_parameters};
@@ -49,6 +50,8 @@ pub struct Dispatcher {
     pinned: Known<Arc<JobSpec>>,
     /// The invocations of this process.
     pub(super) live: Live,
+    /// The schedules that an index showed last.
+    pub(super) noticed: Arc<Noticed>,
 }
 
 type Known<T> = Arc<Mutex<HashMap<JobId, T>>>;
@@ -83,7 +86,8 @@ impl Dispatcher {
     /// A dispatcher for a realm.
     #[must_use]
     pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
-        Self { site, registry, checked: Arc::default(), pinned: Arc::default(), live: Live::default() }
+        let (checked, pinned, live, noticed) = Default::default();
+        Self { site, registry, checked, pinned, live, noticed }
     }
 
     /// Whether it works on this very site.

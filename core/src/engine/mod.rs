@@ -17,6 +17,7 @@ mod handle;
 mod line;
 mod live;
 mod measure;
+mod notice;
 mod rendering;
 mod same;
 mod scene;

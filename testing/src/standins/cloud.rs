@@ -140,8 +140,16 @@ impl Cloud {
     /// # Panics
     /// When the stand-in refuses.
     pub async fn put_straight(&self, id: &str, every: &str) {
+        self.put_straight_of(id, every, None).await;
+    }
+
+    /// The same with the name of a dispatcher of lava's, if one is given.
+    ///
+    /// # Panics
+    /// When the stand-in refuses.
+    pub async fn put_straight_of(&self, id: &str, every: &str, dispatcher: Option<&str>) {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let item = HashMap::from([
+        let mut item = HashMap::from([
             ("job_id".to_owned(), text(id)),
             ("type".to_owned(), text("log")),
             ("worker".to_owned(), text("core")),
@@ -149,6 +157,7 @@ impl Cloud {
             ("enabled".to_owned(), AttributeValue::Bool(true)),
             ("schedule".to_owned(), AttributeValue::M(HashMap::from([("every".to_owned(), text(every))]))),
         ]);
+        item.extend(dispatcher.map(|name| ("dispatcher".to_owned(), text(name))));
         let put = self.clients.dynamodb.put_item().table_name(self.names.jobs()).set_item(Some(item));
         put.send().await.expect("it is put");
     }

@@ -19,7 +19,9 @@ type Key<'a> = &'a [(&'a str, ScalarAttributeType)];
 /// When the stand-in refuses.
 pub async fn make_realm(clients: &Clients, names: &Names) {
     table(clients, &names.realms(), &[("realm", S)], &[]).await;
-    table(clients, &names.jobs(), &[("job_id", S)], &[]).await;
+    // As lava has it too.
+    let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
+    table(clients, &names.jobs(), &[("job_id", S)], &dispatchers).await;
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
     let indexes: [(&str, Key); 4] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
@@ -45,9 +47,16 @@ async fn table(clients: &Clients, name: &str, key: Key<'_>, indexes: &[(&str, Ke
     let mut attributes: Vec<(&str, ScalarAttributeType)> = key.to_vec();
     for (index, key) in indexes {
         attributes.extend(key.iter().cloned());
-        let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+        let projection = Projection::builder();
+        let projection = match *index {
+            "dispatcher-index" => projection
+                .projection_type(ProjectionType::Include)
+                .set_non_key_attributes(Some(vec!["worker".to_owned(), "schedule".to_owned()])),
+            _ => projection.projection_type(ProjectionType::KeysOnly),
+        };
         let index = GlobalSecondaryIndex::builder().index_name(*index).set_key_schema(Some(schema(key)));
-        request = request.global_secondary_indexes(index.projection(projection).build().expect("an index"));
+        request =
+            request.global_secondary_indexes(index.projection(projection.build()).build().expect("an index"));
     }
     attributes.sort_by_key(|(name, _)| *name);
     attributes.dedup_by_key(|(name, _)| *name);
