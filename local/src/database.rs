@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pumice_core::Timestamp;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
@@ -54,6 +55,9 @@ pub enum OpenError {
         /// The newest known one.
         known: i64,
     },
+    /// Another program wrote it.
+    #[error("{0} is a store of another program's: name another folder with --home")]
+    Foreign(PathBuf),
     /// SQLite says no.
     #[error("cannot open the store {path}: {}", explain(error))]
     Sqlite {
@@ -123,6 +127,7 @@ impl Database {
             Migration::Newer(found) => {
                 OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION }
             }
+            Migration::Foreign => OpenError::Foreign(path.to_owned()),
             Migration::Sqlite(error) => failed(error),
         })?;
         Ok(Self::on(connection, path, folder))
@@ -158,6 +163,22 @@ impl Database {
             payloads: inside("payloads"),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Puts the write-ahead log into the file, as far as nobody reads it.
+    pub(crate) async fn put_log_away(&self) -> Result<(), StoreError> {
+        self.read(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
+    }
+
+    /// Writes when the realm was served last, so that there is a write-ahead log.
+    pub(crate) async fn begin_log(&self, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO meta VALUES ('served', ?)";
+        self.run(move |connection| connection.execute(sql, [now.to_rfc3339()]).map(drop)).await
+    }
+
+    /// What SQLite said when it found the file damaged, if it did.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.inner.line.damage()
     }
 
     pub(crate) fn arrived(&self) -> &Notify {

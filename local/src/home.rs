@@ -17,12 +17,15 @@ use pumice_system::{Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 use serde_json::json;
 
+use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
 
 /// The file of a realm's store, in its folder.
 const STORE: &str = "pumice.db";
+/// The file that whoever serves the folder has locked.
+const LOCK: &str = "lock";
 /// The folder for what passes with each command, in a realm's folder.
 pub(crate) const SCRATCH: &str = "scratch";
 /// The name of a realm when none is given.
@@ -51,6 +54,17 @@ pub enum HomeError {
         "{0} is empty: it was a realm's store, or was to become one; put a copy of it in its place, or remove it to begin anew"
     )]
     Empty(PathBuf),
+    /// The log of the store is gone.
+    #[error(
+        "{log} is gone, and with it what was written last, since the process that served {} ended by force; put it back, or a copy of the folder, or remove {} to go on without it",
+        path.display(), path.join(LOCK).display()
+    )]
+    LogGone {
+        /// The folder.
+        path: PathBuf,
+        /// The log's file.
+        log: PathBuf,
+    },
     /// The folder holds another realm.
     #[error("{path} holds realm {found}, not {wanted}")]
     OtherRealm {
@@ -106,20 +120,55 @@ pub struct ServeLock {
     after_unclean_end: bool,
 }
 
-/// What the lock's file holds while a process serves the folder.
+/// What the lock's file holds while a process serves the folder, and once another has opened it after an unclean end.
 const SERVED: &[u8] = b"served";
+const LEFT: &[u8] = b"left";
+
+/// The lock's file of a folder, locked, where the process that served it last ended by force.
+fn after_force(path: &Path) -> Option<File> {
+    // Most ended otherwise: they need not be locked out for a moment.
+    let is_marked = || std::fs::read(path.join(LOCK)).is_ok_and(|mark| mark == SERVED);
+    is_marked().then_some(())?;
+    let file = OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok()?;
+    file.try_lock().ok()?;
+    is_marked().then_some(file)
+}
+
+/// Looks after an unclean end whether the log of the store is there, which SQLite would not miss.
+fn check_log(path: &Path, store: &Path) -> Result<(), HomeError> {
+    let Some(_locked) = after_force(path) else { return Ok(()) };
+    match aftermath::log_of(store) {
+        Ok(Log::Gone) => {
+            Err(HomeError::LogGone { path: path.to_owned(), log: store.with_extension("db-wal") })
+        }
+        Ok(Log::Torn(pages)) => {
+            tracing::error!(pages, "the end of the store's log cannot be read: what was written last is lost");
+            Ok(())
+        }
+        Ok(Log::Whole) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "the store's log could not be looked through");
+            Ok(())
+        }
+    }
+}
+
+fn write_mark(file: &mut File, mark: &[u8]) -> std::io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all(mark)
+}
 
 impl ServeLock {
     fn new(mut file: File) -> std::io::Result<Self> {
         let mut before = Vec::new();
         file.read_to_end(&mut before)?;
-        file.rewind()?;
-        file.write_all(SERVED)?;
-        Ok(Self { file, after_unclean_end: before == SERVED })
+        write_mark(&mut file, SERVED)?;
+        Ok(Self { file, after_unclean_end: before == SERVED || before == LEFT })
     }
 
     /// Gives it up at the end of a process that put everything in order.
-    pub fn end(self) {
+    fn end(self) {
         if let Err(error) = self.file.set_len(0) {
             tracing::debug!(%error, "the next start takes this end for an unclean one");
         }
@@ -153,12 +202,18 @@ impl Home {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(folder(error)),
             _ => {}
         }
+        check_log(&path, &file)?;
         let database = Database::open(&file, &path, durability)?;
+        if let Some(mut lock) = after_force(&path) {
+            // SQLite puts the log into the store when the last one closes it, and removes it.
+            write_mark(&mut lock, LEFT).map_err(folder)?;
+        }
         let found = database.realm_document().await?;
         if found.is_none() {
             let name = realm.map_or(DEFAULT_REALM, RealmName::as_str);
             let document = json!({ "realm": name });
             database.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
+            database.put_log_away().await?;
         }
         Self::holding(path, realm, database).await
     }
@@ -176,6 +231,7 @@ impl Home {
             Ok(_) => {}
         }
         let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
+        check_log(&path, &file)?;
         let database = Database::open_to_read(&file, &path)?;
         Self::holding(path, realm, database).await
     }
@@ -195,7 +251,7 @@ impl Home {
     /// Whether a process serves the folder, as far as this one may see.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        let Ok(file) = File::open(self.path.join("lock")) else { return false };
+        let Ok(file) = File::open(self.path.join(LOCK)) else { return false };
         // It is let go at once; one that starts to serve meanwhile tries again.
         matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
     }
@@ -236,7 +292,7 @@ impl Home {
     /// The inner error is [`InUse`] when another process has it.
     pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
-        let file = private_file(&self.path.join("lock")).map_err(folder)?;
+        let file = private_file(&self.path.join(LOCK)).map_err(folder)?;
         let began = std::time::Instant::now();
         loop {
             match file.try_lock() {
@@ -250,6 +306,8 @@ impl Home {
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
         }
+        // While it is served there is a log with something in it.
+        self.database.begin_log(now).await?;
         let killed = kill_leftovers(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
@@ -263,14 +321,18 @@ impl Home {
         ServeLock::new(file).map(Ok).map_err(folder)
     }
 
-    /// Returns what is wrong with the realm's files as soon as something is, while this process serves them.
-    pub async fn fault(&self, lock: &ServeLock) -> StoreError {
-        let check = lock.after_unclean_end.then(|| self.file());
-        StoreError::new(presence::fault(Presence::of(&self.path), self.database.clone(), check).await)
+    /// Ends serving the folder, once everything is in order.
+    pub async fn end(&self, lock: ServeLock) {
+        lock.end();
+        if let Err(error) = self.database.put_log_away().await {
+            tracing::debug!(%error, "the store's log is put into it by the next one");
+        }
     }
 
-    fn file(&self) -> PathBuf {
-        self.path.join(STORE)
+    /// Returns what is wrong with the realm's files as soon as something is, while this process serves them.
+    pub async fn fault(&self, lock: &ServeLock) -> StoreError {
+        let (presence, check) = (Presence::of(&self.path), lock.after_unclean_end);
+        StoreError::new(presence::fault(presence, self.database.clone(), check).await)
     }
 
     /// Where an engine on this folder runs.

@@ -1,5 +1,6 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
+mod aftermath;
 mod catalog;
 mod checkpoint;
 mod database;

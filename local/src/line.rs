@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use pumice_core::ports::StoreError;
 use rusqlite::Connection;
@@ -74,12 +74,14 @@ pub(crate) struct Line {
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
     log: Arc<WriteAheadLog>,
+    /// What SQLite said when it found the file damaged.
+    damage: OnceLock<String>,
 }
 
 impl Line {
     pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>) -> Self {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
-        Self { connection, waiting, helped: AtomicBool::new(false), log }
+        Self { connection, waiting, helped: AtomicBool::new(false), log, damage: OnceLock::new() }
     }
 
     /// Carries out an operation; its result is given once it is committed.
@@ -101,6 +103,11 @@ impl Line {
             self.leave_to_a_task();
         }
         answered.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
+    }
+
+    /// What SQLite said when it found the file damaged, if it did.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
     }
 
     /// Carries out an operation that writes with the next one that somebody waits for.
@@ -135,7 +142,14 @@ impl Line {
             waiting.drain(..count).collect()
         };
         if !batch.is_empty() {
-            let outcome = commit(&connection, &mut batch);
+            let outcome = commit(&connection, &mut batch).map_err(|failed| {
+                if let Failed::Sqlite(error) = &failed
+                    && is_damage(error)
+                {
+                    self.damage.get_or_init(|| error.to_string());
+                }
+                failed.to_string()
+            });
             if let Err(error) = &outcome {
                 tracing::error!(error, "the store failed");
             }
@@ -173,8 +187,23 @@ impl Line {
     }
 }
 
+/// Why operations were not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{}", explain(.0))]
+    Sqlite(rusqlite::Error),
+    #[error("an operation panicked")]
+    Panicked,
+}
+
+/// Whether the file is not what SQLite wrote.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
 /// Carries out operations in one transaction. When one fails or panics, none took place.
-fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(), String> {
+fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(), Failed> {
     // Else rolling back failed the last time.
     roll_back(connection)?;
     let begin = match (batch.len(), batch.iter().any(|operation| operation.writes())) {
@@ -195,8 +224,8 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(
         Ok(())
     }));
     let outcome = match carried_out {
-        Ok(outcome) => outcome.map_err(|error| explain(&error)),
-        Err(_) => Err("an operation panicked".to_owned()),
+        Ok(outcome) => outcome.map_err(Failed::Sqlite),
+        Err(_) => Err(Failed::Panicked),
     };
     if outcome.is_err() {
         roll_back(connection)?;
@@ -205,11 +234,11 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(
 }
 
 /// Leaves a transaction that was not ended.
-fn roll_back(connection: &Connection) -> Result<(), String> {
+fn roll_back(connection: &Connection) -> Result<(), Failed> {
     if connection.is_autocommit() {
         return Ok(());
     }
-    connection.execute_batch("ROLLBACK").map_err(|error| explain(&error))
+    connection.execute_batch("ROLLBACK").map_err(Failed::Sqlite)
 }
 
 #[cfg(test)]

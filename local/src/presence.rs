@@ -1,5 +1,6 @@
 //! Whether a realm's files are still those that were opened, and whole.
 
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,30 +17,53 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The files of a realm that a process serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Presence {
-    files: Vec<(PathBuf, Option<Id>)>,
+    files: Vec<(PathBuf, Option<Seen>)>,
 }
 
-/// A file, whatever its name.
-type Id = (u64, u64);
+/// A file as it was seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Which one it is, whatever its name.
+    id: (u64, u64),
+    /// How long it is, in bytes.
+    length: u64,
+}
 
-fn id(path: &Path) -> Option<Id> {
-    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+fn seen(path: &Path) -> Option<Seen> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some(Seen { id: (found.dev(), found.ino()), length: found.len() })
+}
+
+/// What the file of each store of SQLite's begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Whether a file begins as a store does. One that cannot be read is another look's.
+fn is_store(path: &Path) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin)) {
+        Ok(()) => begin == MAGIC,
+        Err(error) => error.kind() != std::io::ErrorKind::UnexpectedEof,
+    }
 }
 
 impl Presence {
     /// The files of a realm's folder as they are now.
     pub(crate) fn of(home: &Path) -> Self {
         let files = ["pumice.db", "lock", "pumice.db-wal"].map(|name| home.join(name));
-        Self { files: files.into_iter().map(|path| (path.clone(), id(&path))).collect() }
+        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect() }
     }
 
     /// What is wrong with the files, if anything is. One that appears counts from then on.
     pub(crate) fn fault(&mut self) -> Option<String> {
         for (path, known) in &mut self.files {
-            let found = id(path);
+            let found = seen(path);
             match (*known, found) {
-                (None, _) => *known = found,
-                (Some(known), Some(found)) if known == found => {}
+                (None, _) => {}
+                // Neither the store nor its log ever gets shorter while it is open.
+                (Some(known), Some(found)) if known.id == found.id && found.length < known.length => {
+                    return Some(format!("{} was cut short while it was served", path.display()));
+                }
+                (Some(known), Some(found)) if known.id == found.id => {}
                 (Some(_), None) => {
                     return Some(format!("{} was removed while it was served", path.display()));
                 }
@@ -47,16 +71,20 @@ impl Presence {
                     return Some(format!("{} was replaced while it was served", path.display()));
                 }
             }
+            *known = found;
         }
-        None
+        let (store, _) = &self.files[0];
+        (!is_store(store)).then(|| format!("{} was overwritten while it was served", store.display()))
     }
 }
 
 /// Returns what is wrong with a realm as soon as something is: its files are not those that were opened, or a program of
 /// another version changed their form, or, after an unclean end, they are damaged.
-pub(crate) async fn fault(mut presence: Presence, database: Database, check: Option<PathBuf>) -> String {
-    if let Some(file) = check
-        && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&file)).await
+pub(crate) async fn fault(mut presence: Presence, database: Database, check: bool) -> String {
+    let file = presence.files[0].0.clone();
+    let looked_through = file.clone();
+    if check
+        && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await
     {
         return damage;
     }
@@ -64,6 +92,9 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: Opt
         tokio::time::sleep(EVERY).await;
         if let Some(fault) = presence.fault() {
             return fault;
+        }
+        if let Some(damage) = database.damage() {
+            return format!("the store {} is damaged: {damage}; put a copy of it in its place", file.display());
         }
         if let Ok(found) = version(&database).await
             && found != schema::VERSION
@@ -107,9 +138,8 @@ mod tests {
     fn file_that_is_removed_or_replaced_is_a_fault() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
-        for name in ["pumice.db", "lock"] {
-            std::fs::write(file(name), "x").unwrap();
-        }
+        std::fs::write(file("pumice.db"), [MAGIC, b"and more"].concat()).unwrap();
+        std::fs::write(file("lock"), "x").unwrap();
         let mut presence = Presence::of(folder.path());
         assert_eq!(presence.fault(), None);
         // It is made with the first write.
@@ -123,6 +153,31 @@ mod tests {
             std::fs::rename(file("kept"), file(name)).unwrap();
             assert_eq!(presence.fault(), None);
         }
+    }
+
+    #[test]
+    fn file_that_is_emptied_cut_short_or_overwritten_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let store = [MAGIC, b"and more"].concat();
+        for name in ["pumice.db", "pumice.db-wal"] {
+            std::fs::write(file("pumice.db"), &store).unwrap();
+            std::fs::write(file("pumice.db-wal"), "a log").unwrap();
+            let whole = Presence::of(folder.path());
+            assert_eq!(whole.clone().fault(), None);
+            let mut grown = whole.clone();
+            std::fs::write(file(name), [&*std::fs::read(file(name)).unwrap(), b"more"].concat()).unwrap();
+            assert_eq!(grown.fault(), None);
+            for length in [0, 3] {
+                let opened = std::fs::OpenOptions::new().write(true).open(file(name)).unwrap();
+                opened.set_len(length).unwrap();
+                let told = grown.clone().fault().unwrap();
+                assert!(told.ends_with(&format!("{name} was cut short while it was served")), "{told}");
+            }
+        }
+        let mut presence = Presence::of(folder.path());
+        std::fs::write(file("pumice.db"), [7; 24]).unwrap();
+        assert!(presence.fault().unwrap().ends_with("pumice.db was overwritten while it was served"));
     }
 
     #[test]

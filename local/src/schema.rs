@@ -83,6 +83,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Migration> {
     if found > VERSION {
         return Err(Migration::Newer(found));
     }
+    let is_new = found == 0;
+    if is_new && transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? > 0 {
+        return Err(Migration::Foreign);
+    }
     let done = usize::try_from(found).unwrap_or(0);
     for step in &STEPS[done..] {
         transaction.execute_batch(step)?;
@@ -91,6 +95,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Migration> {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()?;
+    if found < VERSION {
+        // Else they would be in the write-ahead log alone, and without that a realm would be taken for a new one.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
     Ok(())
 }
 
@@ -99,6 +107,8 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Migration> {
 pub(crate) enum Migration {
     /// A newer program wrote them.
     Newer(i64),
+    /// Another program did.
+    Foreign,
     /// SQLite failed.
     Sqlite(rusqlite::Error),
 }

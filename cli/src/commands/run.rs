@@ -100,7 +100,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     drop(ended);
     // The workers end by themselves; what they have to say was logged.
     let _ = serving.await;
-    lock.end();
+    home.end(lock).await;
     let runs = followed?;
     show(global, &database, &runs).await?;
     if let Some(kept) = &options.keep

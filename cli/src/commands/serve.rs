@@ -41,7 +41,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let fault = tokio::select! {
         served = workers.serve(stop, kill) => {
             served?;
-            lock.end();
+            home.end(lock).await;
             return Ok(());
         }
         fault = home.fault(&lock) => fault,
