@@ -187,6 +187,10 @@ impl Reader<'_> {
             Err(error) => return self.refuse(path, format!("cannot be read: {error}")),
         };
         if !real.is_dir() {
+            if depth > 0 && !real.is_file() {
+                // To open a pipe that nobody writes to would be to wait for ever.
+                return self.refuse(path, "it is no regular file");
+            }
             if files.len() < MAX_FILES {
                 files.push(path.to_owned());
             } else if files.len() == MAX_FILES {

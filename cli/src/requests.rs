@@ -28,8 +28,11 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// Longest name of a batch, in bytes: the keys of its requests have a digest and a number after it.
 const MAX_NAME_BYTES: usize = MAX_KEY_BYTES - 64;
 
+/// A request with its place in the file, or what is wrong with it.
+pub(crate) type Placed = Result<(String, DispatchRequest), BadRequest>;
+
 /// Reads a file, or standard input for `-`, on a thread of its own.
-pub(crate) fn read(file: &Path, zone: chrono_tz::Tz) -> Receiver<Result<Vec<Parsed>, String>> {
+pub(crate) fn read(file: &Path, zone: chrono_tz::Tz) -> Receiver<Result<Vec<Placed>, String>> {
     let (batches, receiver) = channel(AHEAD);
     let file: PathBuf = file.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -58,13 +61,13 @@ fn open(file: &Path) -> Result<Reader, String> {
 
 /// Puts requests together to batches.
 struct Sending {
-    batches: Sender<Result<Vec<Parsed>, String>>,
-    batch: Vec<Parsed>,
+    batches: Sender<Result<Vec<Placed>, String>>,
+    batch: Vec<Placed>,
 }
 
 impl Sending {
     /// Adds a request to the batch. Returns false when the receiver is gone.
-    fn take(&mut self, parsed: Parsed) -> bool {
+    fn take(&mut self, parsed: Placed) -> bool {
         self.batch.push(parsed);
         self.batch.len() < BATCH || self.flush()
     }
@@ -76,8 +79,11 @@ impl Sending {
 }
 
 /// The requests of one text or one JSON document, under the name of its place.
-fn parse(text: &[u8], place: &str, zone: chrono_tz::Tz) -> Vec<Parsed> {
-    let named = |parsed: Parsed| parsed.map_err(|bad| BadRequest { place: place.to_owned(), ..bad });
+fn parse(text: &[u8], place: &str, zone: chrono_tz::Tz) -> Vec<Placed> {
+    let named = |parsed: Parsed| match parsed {
+        Ok(request) => Ok((place.to_owned(), request)),
+        Err(bad) => Err(BadRequest { place: place.to_owned(), ..bad }),
+    };
     parse_bytes(text, zone).into_iter().map(named).collect()
 }
 
@@ -290,7 +296,7 @@ mod tests {
             match batch {
                 Ok(batch) => {
                     assert!(batch.len() <= BATCH);
-                    found.extend(batch);
+                    found.extend(batch.into_iter().map(|one| one.map(|(_, request)| request)));
                 }
                 Err(message) => failed = Some(message),
             }

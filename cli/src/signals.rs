@@ -10,7 +10,8 @@ use tokio::sync::watch;
 pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
     let (told, receiver) = watch::channel(0_u8);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        if is_ignored(kind) {
+        // A shell without job control has what it starts in the background ignore SIGINT, which says nothing about it.
+        if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
         let mut signals = signal(kind)?;
@@ -21,11 +22,6 @@ pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
             }
         });
     }
-    // Where all are ignored it is asked to stop by none of them, which is not the same as being asked.
-    tokio::spawn(async move {
-        let _told = told;
-        std::future::pending::<()>().await
-    });
     Ok(receiver)
 }
 

@@ -386,6 +386,7 @@ mod tests {
             ("a\u{200f}b", "direction-changing"),
             ("a\u{2028}b", "zero-width"),
             ("a\u{3164}b", "zero-width"),
+            ("a\u{2800}b", "zero-width"),
             ("a\u{a0}b", "blanks other than the plain space, such as U+00A0"),
             ("a\u{3000}b", "blanks other than"),
         ] {

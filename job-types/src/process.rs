@@ -101,7 +101,8 @@ async fn run_and_keep(
                 Some(code) => format!("exit status {code}"),
                 None => format!("killed by signal {}", signal_of(ended)),
             };
-            JobError::failed(message).worded(format!("Failed with exit status {status}"))
+            let failed = JobError::failed(message).worded(format!("Failed with exit status {status}"));
+            JobError { settled: true, ..failed }
         }
     };
     result["error"] = if said.is_empty() { Value::Null } else { said.into() };
@@ -136,10 +137,15 @@ async fn run_process(
     // Looked up here, since a program that the system must look up cannot be started by posix_spawn(3), which copies
     // nothing of this process.
     let found = find(program, &environment).map_err(|error| cannot_run(program, &error))?;
-    let mut process = tokio::process::Command::new(found);
+    let mut process = match command.file_size {
+        None => {
+            let mut process = tokio::process::Command::new(found);
+            process.arg0(program).args(arguments);
+            process
+        }
+        Some(bytes) => limited(bytes, &command.argv),
+    };
     process
-        .arg0(program)
-        .args(arguments)
         .env_clear()
         .envs(environment)
         .current_dir(context.directory().await?)
@@ -148,10 +154,6 @@ async fn run_process(
         .stderr(Stdio::piped());
     let started = processes::spawn(process, &context.site.scratch).await;
     let (mut child, mut family) = started.map_err(|error| cannot_run(program, &error))?;
-    if let (Some(bytes), Some(id)) = (command.file_size, child.id()) {
-        let limited = processes::limit_file_size(id, bytes);
-        limited.map_err(|error| JobError::failed(format!("cannot limit the size of files: {error}")))?;
-    }
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let recording = async {
         let (out, err) = join(
@@ -193,6 +195,14 @@ async fn run_process(
     exit
 }
 
+/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too late
+/// for what the program does first. POSIX's shell counts in blocks of 512 bytes.
+fn limited(bytes: u64, argv: &[String]) -> tokio::process::Command {
+    let mut process = tokio::process::Command::new("/bin/sh");
+    process.args(["-c", "ulimit -f \"$0\" && exec \"$@\""]).arg(bytes.div_ceil(512).to_string()).args(argv);
+    process
+}
+
 /// Waits for a command's end, or brings it about when its time is up. Nothing that it started is left after that.
 async fn see_through(
     context: &JobContext<'_>,
@@ -220,6 +230,12 @@ async fn see_through(
     let survived = |survivors: Survivors| JobError::permanent(survivors.to_string());
     match select(waiting.as_mut(), std::pin::pin!(stopped)).await {
         Either::Left((status, _)) => {
+            family.end(clock, TERM_GRACE).await.map_err(survived)?;
+            Ok(Exit::Status(status?))
+        }
+        // This process may have stood still, and the command ended meanwhile: that counts.
+        Either::Right(_) if root.has_ended() => {
+            let status = waiting.await;
             family.end(clock, TERM_GRACE).await.map_err(survived)?;
             Ok(Exit::Status(status?))
         }

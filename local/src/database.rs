@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pumice_core::Timestamp;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
 use pumice_core::spec::RealmSpec;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Notify;
 
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
@@ -171,9 +170,15 @@ impl Database {
     }
 
     /// Writes when the realm was served last, so that there is a write-ahead log.
-    pub(crate) async fn begin_log(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) async fn begin_log(&self, since: String) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO meta VALUES ('served', ?)";
-        self.run(move |connection| connection.execute(sql, [now.to_rfc3339()]).map(drop)).await
+        self.run(move |connection| connection.execute(sql, [since]).map(drop)).await
+    }
+
+    /// When the realm was served last, as the file has it.
+    pub(crate) async fn served_since(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT value FROM meta WHERE name = 'served'";
+        self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).optional()).await
     }
 
     /// What SQLite said when it found the file damaged, if it did.
@@ -308,6 +313,23 @@ mod tests {
         assert_eq!(reader.read(count).await.unwrap(), 1);
         let error = reader.run(|connection| connection.execute("DELETE FROM meta", [])).await.unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn damage_that_sqlite_finds_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("realm.db");
+        open(&folder);
+        let database = Database::open_to_read(&path, folder.path()).unwrap();
+        assert_eq!(database.damage(), None);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[2048..].fill(0x55);
+        std::fs::write(&path, bytes).unwrap();
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0))
+        };
+        assert!(database.read(count).await.is_err());
+        assert!(database.damage().unwrap().contains("malformed"), "{:?}", database.damage());
     }
 
     #[test]

@@ -120,51 +120,67 @@ pub struct ServeLock {
     after_unclean_end: bool,
 }
 
-/// What the lock's file holds while a process serves the folder, and once another has opened it after an unclean end.
+/// What the lock's file begins with while a process serves the folder, and once another has opened it after an unclean end.
 const SERVED: &[u8] = b"served";
 const LEFT: &[u8] = b"left";
 
-/// The lock's file of a folder, locked, where the process that served it last ended by force.
-fn after_force(path: &Path) -> Option<File> {
-    // Most ended otherwise: they need not be locked out for a moment.
-    let is_marked = || std::fs::read(path.join(LOCK)).is_ok_and(|mark| mark == SERVED);
-    is_marked().then_some(())?;
-    let file = OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok()?;
-    file.try_lock().ok()?;
-    is_marked().then_some(file)
+/// The lock of a folder that a process served which ended by force.
+struct LeftByForce {
+    file: File,
+    /// When that process began to serve it.
+    since: String,
 }
 
-/// Looks after an unclean end whether the log of the store is there, which SQLite would not miss.
-fn check_log(path: &Path, store: &Path) -> Result<(), HomeError> {
-    let Some(_locked) = after_force(path) else { return Ok(()) };
+/// The lock's file of a folder, locked, where the process that served it last ended by force.
+fn after_force(path: &Path) -> Option<LeftByForce> {
+    // Most ended otherwise: they need not be locked out for a moment.
+    let mark = || std::fs::read(path.join(LOCK)).ok().filter(|mark| mark.starts_with(SERVED));
+    mark()?;
+    let file = OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok()?;
+    file.try_lock().ok()?;
+    let since = String::from_utf8_lossy(&mark()?[SERVED.len()..]).trim().to_owned();
+    Some(LeftByForce { file, since })
+}
+
+/// Looks after an unclean end at the log of the store, which SQLite would not miss. Tells whether it is gone.
+fn is_log_gone(store: &Path) -> bool {
     match aftermath::log_of(store) {
-        Ok(Log::Gone) => {
-            Err(HomeError::LogGone { path: path.to_owned(), log: store.with_extension("db-wal") })
+        Ok(log) => {
+            if let Log::Torn(pages) = log {
+                tracing::error!(pages, "the end of the store's log cannot be read: what was written last is lost");
+            }
+            log == Log::Gone
         }
-        Ok(Log::Torn(pages)) => {
-            tracing::error!(pages, "the end of the store's log cannot be read: what was written last is lost");
-            Ok(())
-        }
-        Ok(Log::Whole) => Ok(()),
         Err(error) => {
             tracing::warn!(%error, "the store's log could not be looked through");
-            Ok(())
+            false
         }
     }
 }
 
-fn write_mark(file: &mut File, mark: &[u8]) -> std::io::Result<()> {
+/// What a log that is gone means: its beginning is in the store where somebody put it there, as whoever closes the store
+/// last does.
+async fn check_log_gone(path: &Path, store: &Path, since: &str, database: &Database) -> Result<(), HomeError> {
+    let log = store.with_extension("db-wal");
+    if !since.is_empty() && database.served_since().await?.as_deref() != Some(since) {
+        return Err(HomeError::LogGone { path: path.to_owned(), log });
+    }
+    tracing::warn!(log = %log.display(), "the store's log is gone since the process that served it ended by force: what was written last is lost, unless another program put it into the store");
+    Ok(())
+}
+
+fn write_mark(file: &mut File, mark: &[u8], since: &str) -> std::io::Result<()> {
     file.rewind()?;
     file.set_len(0)?;
-    file.write_all(mark)
+    file.write_all(&[mark, b" ", since.as_bytes()].concat())
 }
 
 impl ServeLock {
-    fn new(mut file: File) -> std::io::Result<Self> {
+    fn new(mut file: File, since: &str) -> std::io::Result<Self> {
         let mut before = Vec::new();
         file.read_to_end(&mut before)?;
-        write_mark(&mut file, SERVED)?;
-        Ok(Self { file, after_unclean_end: before == SERVED || before == LEFT })
+        write_mark(&mut file, SERVED, since)?;
+        Ok(Self { file, after_unclean_end: before.starts_with(SERVED) || before.starts_with(LEFT) })
     }
 
     /// Gives it up at the end of a process that put everything in order.
@@ -202,11 +218,15 @@ impl Home {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(folder(error)),
             _ => {}
         }
-        check_log(&path, &file)?;
+        let left = after_force(&path);
+        let gone = left.is_some() && is_log_gone(&file);
         let database = Database::open(&file, &path, durability)?;
-        if let Some(mut lock) = after_force(&path) {
+        if let Some(mut left) = left {
+            if gone {
+                check_log_gone(&path, &file, &left.since, &database).await?;
+            }
             // SQLite puts the log into the store when the last one closes it, and removes it.
-            write_mark(&mut lock, LEFT).map_err(folder)?;
+            write_mark(&mut left.file, LEFT, "").map_err(folder)?;
         }
         let found = database.realm_document().await?;
         if found.is_none() {
@@ -231,8 +251,12 @@ impl Home {
             Ok(_) => {}
         }
         let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
-        check_log(&path, &file)?;
+        // Who may not lock the folder cannot tell.
+        let gone = after_force(&path).filter(|_| is_log_gone(&file));
         let database = Database::open_to_read(&file, &path)?;
+        if let Some(left) = gone {
+            check_log_gone(&path, &file, &left.since, &database).await?;
+        }
         Self::holding(path, realm, database).await
     }
 
@@ -307,7 +331,8 @@ impl Home {
             }
         }
         // While it is served there is a log with something in it.
-        self.database.begin_log(now).await?;
+        let since = now.to_rfc3339();
+        self.database.begin_log(since.clone()).await?;
         let killed = kill_leftovers(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
@@ -318,7 +343,7 @@ impl Home {
             tracing::warn!(%error, "cannot remove old work directories");
         }
         DirBuilder::new().recursive(true).mode(0o700).create(self.scratch()).map_err(folder)?;
-        ServeLock::new(file).map(Ok).map_err(folder)
+        ServeLock::new(file, &since).map(Ok).map_err(folder)
     }
 
     /// Ends serving the folder, once everything is in order.

@@ -83,9 +83,7 @@ impl Presence {
 pub(crate) async fn fault(mut presence: Presence, database: Database, check: bool) -> String {
     let file = presence.files[0].0.clone();
     let looked_through = file.clone();
-    if check
-        && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await
-    {
+    if check && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await {
         return damage;
     }
     loop {
@@ -94,7 +92,10 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
             return fault;
         }
         if let Some(damage) = database.damage() {
-            return format!("the store {} is damaged: {damage}; put a copy of it in its place", file.display());
+            return format!(
+                "the store {} is damaged: {damage}; put a copy of it in its place",
+                file.display()
+            );
         }
         if let Ok(found) = version(&database).await
             && found != schema::VERSION

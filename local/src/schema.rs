@@ -84,7 +84,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Migration> {
         return Err(Migration::Newer(found));
     }
     let is_new = found == 0;
-    if is_new && transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? > 0 {
+    if is_new
+        && transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? > 0
+    {
         return Err(Migration::Foreign);
     }
     let done = usize::try_from(found).unwrap_or(0);

@@ -126,11 +126,11 @@ impl Taking<'_> {
             let mut named = Vec::with_capacity(batch.len());
             for parsed in batch {
                 match parsed {
-                    Ok(mut request) => {
+                    Ok((place, mut request)) => {
                         if let Some(keys) = &mut keys {
                             keys.give(&mut request);
                         }
-                        named.push((request.job_id.to_string(), request));
+                        named.push((place, request));
                     }
                     Err(bad) => self.refuse(&bad.place, &bad.error.to_string()),
                 }

@@ -59,6 +59,14 @@ const FEW: usize = 4;
 /// The run that an argument names: an id or a prefix of one, `latest`, `latest:JOB`.
 async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
     let store = realm.runs();
+    let (named, steps) = without_steps(text);
+    if named != text
+        && (named == LATEST || named.strip_prefix(LATEST).is_some_and(|rest| rest.starts_with(':')))
+        && !is_job_of_latest(realm, text).await?
+    {
+        let root = Box::pin(find(realm, named)).await?;
+        return format!("{root}{steps}").parse().map_err(|error: BadName| Failure::Wrong(error.to_string()));
+    }
     if let Some(rest) = text.strip_prefix(LATEST)
         && (rest.is_empty() || rest.starts_with(':'))
     {
@@ -99,6 +107,24 @@ async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
     }
     let found = store.beginning(&small, FEW).await?;
     format!("{}{steps}", the_one(&small, &found)?).parse().map_err(|error: BadName| wrong(&error))
+}
+
+/// A text that names a run, and the way to a step behind it: `/1.0/1.2`.
+fn without_steps(text: &str) -> (&str, &str) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_step =
+        |part: &str| part.split_once('.').is_some_and(|(one, two)| is_number(one) && is_number(two));
+    let mut end = text.len();
+    while let Some(at) = text[..end].rfind('/').filter(|at| is_step(&text[at + 1..end])) {
+        end = at;
+    }
+    text.split_at(end)
+}
+
+/// Whether a text with `latest:` names a job whose id ends as the way to a step does.
+async fn is_job_of_latest(realm: &Realm, text: &str) -> Result<bool, Failure> {
+    let Some(Ok(job_id)) = text.split_once(':').map(|(_, job)| JobId::new(job)) else { return Ok(false) };
+    Ok(realm.jobs().jobs(&[job_id]).await?.iter().any(Option::is_some))
 }
 
 /// The one run whose id begins so.
@@ -260,14 +286,22 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
         return print(global.output, &Value::from(shown), Vec::new);
     }
     let (mut notes, mut shown) = (Vec::new(), 0);
+    let mut unread = None;
     for (_, Printed { stream, location, is_recorded, .. }) in &all {
-        let there = match stream {
-            Stream::Stdout => outputs.copy(location, &mut *foreign_stdout()).await?,
-            Stream::Stderr => outputs.copy(location, &mut *foreign_stderr()).await?,
+        let copied = match stream {
+            Stream::Stdout => outputs.copy(location, &mut *foreign_stdout()).await,
+            Stream::Stderr => outputs.copy(location, &mut *foreign_stderr()).await,
         };
-        shown += usize::from(there);
-        if !there && *is_recorded {
-            notes.push(format!("it is gone from {location}"));
+        match copied {
+            Ok(there) => {
+                shown += usize::from(there);
+                if !there && *is_recorded {
+                    notes.push(format!("it is gone from {location}"));
+                }
+            }
+            // A step may have put something else in the place of what it printed; what others printed is there.
+            Err(error) if unread.is_none() => unread = Some(error),
+            Err(error) => notes.push(error.to_string()),
         }
     }
     if !root.status.is_end() {
@@ -276,7 +310,7 @@ async fn output(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Fail
         notes.push("nothing that its commands printed is kept".to_owned());
     }
     note(global, &notes);
-    Ok(())
+    unread.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn log_lines(run: &Run) -> Vec<String> {

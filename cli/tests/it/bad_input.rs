@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::pumice::{Printed, Pumice};
+use crate::pumice::{Printed, Pumice, shell};
 
 fn check(spec: &Value) -> Printed {
     let pumice = Pumice::new();
@@ -390,4 +390,17 @@ fn a_file_in_place_of_a_job_is_told_from_one() {
 fn a_folder_is_served_and_no_realm_on_aws() {
     let printed = Pumice::new().run(&["--aws", "serve"]);
     assert!(printed.status == 2 && printed.err.contains("worker NAME"), "{printed:?}");
+}
+
+#[test]
+fn folder_with_something_else_than_files_is_told_and_not_waited_for() {
+    let pumice = Pumice::new();
+    std::fs::create_dir(pumice.path().join("specs")).expect("a folder");
+    pumice.write("specs/a.yaml", shell("a", "true").to_string());
+    let pipe = pumice.path().join("specs/e.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for command in [&["check", "specs"][..], &["apply", "specs"], &["run", "--jobs", "specs", "a"]] {
+        let printed = pumice.run(command);
+        assert!(printed.status == 2 && printed.err.contains("e.yaml: it is no regular file"), "{printed:?}");
+    }
 }

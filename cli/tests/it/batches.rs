@@ -29,7 +29,7 @@ fn more_requests_than_any_batch_are_taken() {
     assert_eq!(printed.status, 2, "{}", printed.err);
     assert_eq!((count(&pumice), printed.out.lines().count()), (10_510, 10_510));
     for wanted in [
-        "refused: nowhere: no such job",
+        "refused: line 10501: no such job nowhere",
         "refused: line 10502: ",
         "2 of 10512 requests refused",
         "10510 taken, 2 refused",
@@ -88,7 +88,7 @@ fn results_for_programs_are_one_document() {
     let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "nowhere\n");
     assert_eq!(
         (accepted(&printed), printed.json()["refused"][0]["request"].as_str()),
-        (Some(0), Some("nowhere"))
+        (Some(0), Some("line 1"))
     );
     let printed = pumice.feed(&["dispatch", "--file", "-", "-o", "json"], "[{\"job_id\": \"a\"}, ");
     assert_eq!((printed.status, accepted(&printed)), (2, Some(1)), "{printed:?}");

@@ -43,9 +43,9 @@ fn few_descriptors_fail_no_job() {
 }
 
 #[test]
-fn realm_that_is_removed_or_replaced_is_not_served_any_more() {
+fn realm_whose_files_are_harmed_is_not_served_any_more() {
     type Harm = fn(&std::path::Path);
-    let harms: [(Harm, &str); 4] = [
+    let harms: [(Harm, &str); 8] = [
         (|home| std::fs::remove_dir_all(home).expect("removed"), "was removed"),
         (|home| std::fs::rename(home, home.with_extension("old")).expect("moved"), "was removed"),
         (
@@ -63,6 +63,18 @@ fn realm_that_is_removed_or_replaced_is_not_served_any_more() {
             },
             "to version 999",
         ),
+        (|home| std::fs::write(home.join("pumice.db"), "").expect("emptied"), "was cut short"),
+        (|home| std::fs::write(home.join("pumice.db-wal"), "").expect("emptied"), "was cut short"),
+        (
+            |home| {
+                let store = std::fs::OpenOptions::new().write(true).open(home.join("pumice.db"));
+                let store = store.expect("the store");
+                let length = store.metadata().expect("a length").len();
+                store.set_len(length - 4096).expect("cut");
+            },
+            "was cut short",
+        ),
+        (|home| overwrite(&home.join("pumice.db"), 0, 100), "was overwritten"),
     ];
     for (harm, why) in harms {
         let pumice = Pumice::new();
@@ -72,11 +84,87 @@ fn realm_that_is_removed_or_replaced_is_not_served_any_more() {
         let home = pumice.path().join(".pumice");
         wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).json()["runs"][0]["status"] == "complete");
         harm(&home);
+        // Something to do, for what is seen only then.
+        let mut asks = pumice.command(&["dispatch", "a"]).stderr(Stdio::null()).spawn().expect("dispatch");
+        asks.wait().expect("an end");
         let ended = child.wait_with_output().expect("an end");
         let told = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(3), "{told}");
         assert!(told.contains("stopped serving: ") && told.contains(why), "{told}");
     }
+}
+
+/// Puts other bytes into a file in the place of those that are there.
+fn overwrite(file: &std::path::Path, from: u64, count: u64) {
+    use std::os::unix::fs::FileExt;
+    let opened = std::fs::OpenOptions::new().write(true).open(file).expect("the file");
+    let end = opened.metadata().expect("a length").len().min(from + count);
+    let bytes = vec![0x55; usize::try_from(end - from).expect("a length")];
+    opened.write_all_at(&bytes, from).expect("overwritten");
+}
+
+/// What `serve` says when it does not come up.
+fn refused_to_serve(pumice: &Pumice) -> String {
+    let printed = pumice.run(&["serve"]);
+    assert_eq!(printed.status, 3, "{printed:?}");
+    printed.err
+}
+
+#[test]
+fn store_whose_log_is_gone_or_torn_after_an_unclean_end_is_not_taken_as_it_is() {
+    let killed = || {
+        let pumice = Pumice::new();
+        apply(&pumice, &shell("a", "true"));
+        let mut server = pumice.serve();
+        for _ in 0..5 {
+            assert_eq!(pumice.run(&["dispatch", "a", "-d", "15m"]).status, 0);
+        }
+        server.0.kill().expect("killed");
+        server.0.wait().expect("gone");
+        pumice
+    };
+    let log = |pumice: &Pumice| pumice.path().join(".pumice/pumice.db-wal");
+    let pumice = killed();
+    std::fs::write(log(&pumice), "").expect("emptied");
+    assert!(refused_to_serve(&pumice).contains("pumice.db-wal is gone, and with it what was written last"));
+    // The one that was refused may have removed what was left of it.
+    let _ = std::fs::remove_file(log(&pumice));
+    for command in [&["serve"][..], &["runs", "list"], &["apply", "jobs.json"]] {
+        let printed = pumice.run(command);
+        assert!(printed.status == 3 && printed.err.contains("pumice.db-wal is gone"), "{printed:?}");
+    }
+    std::fs::remove_file(pumice.path().join(".pumice/lock")).expect("removed");
+    assert_eq!(pumice.run(&["runs", "list"]).status, 0);
+
+    let pumice = killed();
+    let length = std::fs::metadata(log(&pumice)).expect("a log").len();
+    overwrite(&log(&pumice), length / 2, 3000);
+    let listed = pumice.run(&["apply", "jobs.json"]);
+    assert!(listed.err.contains("the end of the store's log cannot be read"), "{listed:?}");
+
+    // As it was left it is served, whoever opened it meanwhile.
+    let pumice = killed();
+    assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"].as_array().map(Vec::len), Some(5));
+    assert_eq!(pumice.run(&["dispatch", "a", "-d", "15m"]).status, 0);
+    let server = pumice.serve();
+    assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"].as_array().map(Vec::len), Some(6));
+    server.signal("TERM");
+    assert_eq!(server.end(), 0);
+    // After a clean end all is in the store.
+    assert!(std::fs::metadata(log(&pumice)).map_or(true, |log| log.len() == 0));
+}
+
+#[test]
+fn store_of_another_program_is_left_alone() {
+    let pumice = Pumice::new();
+    std::fs::create_dir(pumice.path().join(".pumice")).expect("a folder");
+    let path = pumice.path().join(".pumice/pumice.db");
+    rusqlite::Connection::open(&path).expect("a store").execute_batch("CREATE TABLE x (a)").expect("a table");
+    assert!(refused_to_serve(&pumice).contains("is a store of another program's"));
+    let store = rusqlite::Connection::open(&path).expect("the store");
+    let tables: i64 =
+        store.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).expect("a count");
+    assert_eq!(tables, 1);
 }
 
 #[test]

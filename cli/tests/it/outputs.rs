@@ -104,6 +104,32 @@ fn job_that_keeps_attempts_has_one_folder_and_output_for_each() {
 }
 
 #[test]
+fn outputs_that_cannot_be_read_are_in_the_way_of_no_other() {
+    let pumice = Pumice::new();
+    let bad = with(
+        shell(
+            "bad",
+            "echo bad; rm -f \"$LAVA_S3_TMP/stdout\"; mkfifo \"$LAVA_S3_TMP/stdout\"; test -e ../{{ globals.lava.iteration }}.txt",
+        ),
+        json!({ "iteration_limit": 2, "render_at": "run", "keep": "attempts" }),
+    );
+    let chain = json!({
+        "job_id": "c", "type": "chain", "worker": "core", "enabled": true,
+        "payload": ["good", "bad", "good"], "parameters": { "can_fail": "*" },
+    });
+    let run = serve_and_run(&pumice, &json!([chain, bad, shell("good", "echo good")]), "c");
+    let printed = pumice.run(&["runs", "output", &run]);
+    assert_eq!(printed.out.lines().filter(|line| *line == "good").count(), 2, "{printed:?}");
+    assert!(printed.status == 3 && printed.err.contains("it is not a regular file"), "{printed:?}");
+    // A step of the newest run, and of the newest of a job.
+    for step in ["latest/1.2", "latest:c/1.2"] {
+        assert_eq!(pumice.run(&["runs", "output", step]).out, "good\n", "{step}");
+    }
+    let none = pumice.run(&["runs", "output", "latest:c/1.9"]);
+    assert!(none.status == 2 && none.err.contains("no such run"), "{none:?}");
+}
+
+#[test]
 fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
@@ -202,7 +228,8 @@ fn output_of_a_command_that_runs_can_be_read() {
 #[test]
 fn file_size_that_a_job_sets_is_the_largest_it_may_write() {
     let pumice = Pumice::new();
-    let mut spec = shell("a", "sleep 0.1; head -c 300000 /dev/zero > big");
+    // What it does first is limited too.
+    let mut spec = shell("a", "head -c 300000 /dev/zero > big");
     spec["parameters"]["file_size"] = "100K".into();
     let printed = pumice.run_spec(&spec, "a");
     assert_eq!(printed.status, 1, "{printed:?}");
@@ -210,6 +237,14 @@ fn file_size_that_a_job_sets_is_the_largest_it_may_write() {
     assert_eq!(pumice.run_spec(&spec, "a").status, 0);
     spec["parameters"]["file_size"] = "0".into();
     assert_eq!(pumice.run_spec(&spec, "a").status, 2);
+    // The command is the one that was asked for, with its arguments as they are.
+    let words = json!({ "file_size": 512, "args": ["%s|", "a b", "$HOME", ""] });
+    let spec = json!({ "job_id": "b", "type": "cmd", "worker": "core", "enabled": true, "payload": "printf", "parameters": words });
+    let run = serve_and_run(&pumice, &spec, "b");
+    assert_eq!(pumice.run(&["runs", "output", &run]).out, "a b|$HOME||");
+    let none = json!({ "job_id": "c", "type": "cmd", "worker": "core", "enabled": true, "payload": "no-such-program", "parameters": { "file_size": 512 } });
+    let pumice = Pumice::new();
+    assert!(pumice.run_spec(&none, "c").run_of("c")["reason"] == "no such command: no-such-program");
 }
 
 #[test]

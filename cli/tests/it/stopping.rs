@@ -192,3 +192,34 @@ fn server_that_is_asked_to_stop_as_soon_as_it_serves_ends_well() {
         assert_eq!(server.end(), 0);
     }
 }
+
+#[test]
+fn command_that_ended_while_its_server_stood_still_has_ended() {
+    let pumice = Pumice::new();
+    let folder = pumice.path().display().to_string();
+    let job = |id: &str, end: &str| {
+        let mut job =
+            shell(id, &format!("echo x >> {folder}/{id}; sleep 1.5; echo y >> {folder}/{id}; exit {end}"));
+        job["timeout"] = "3s".into();
+        job
+    };
+    apply(&pumice, &json!([job("well", "0"), job("badly", "3")]));
+    let server = pumice.serve();
+    let asked = [dispatched(&pumice, "well"), dispatched(&pumice, "badly")];
+    let lines =
+        |id: &str| std::fs::read_to_string(pumice.path().join(id)).unwrap_or_default().lines().count();
+    wait_until(|| lines("well") == 1 && lines("badly") == 1);
+    server.signal("STOP");
+    wait_until(|| lines("well") == 2 && lines("badly") == 2);
+    // Until their time is up, as far as the server can tell.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    server.signal("CONT");
+    let ended = |run: &str| {
+        wait_until(|| runs(&pumice, run)[0]["status"] != "running");
+        runs(&pumice, run)[0].clone()
+    };
+    let [well, badly] = asked.map(|run| ended(&run));
+    assert_eq!(well["status"], "complete", "{well:#}");
+    assert_eq!(badly["reason"], "exit status 3", "{badly:#}");
+    assert_eq!((lines("well"), lines("badly")), (2, 2));
+}

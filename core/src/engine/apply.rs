@@ -303,5 +303,13 @@ fn log_change(before: &Run, after: &Run) {
     let first = before.attempt == 1 && after.status.is_end();
     let delay_ms =
         started.filter(|_| first).map(|start| (start - after.not_before.min(start)).num_milliseconds());
-    tracing::info!(target: "pumice::run", job_id = %after.job_id, run_id = %after.run_id, worker = %after.worker, status = %after.status, iteration = before.attempt, took_ms, delay_ms, reason, "run");
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(target: "pumice::run", job_id = %after.job_id, run_id = %after.run_id, worker = %after.worker, status = %after.status, iteration = before.attempt, took_ms, delay_ms, reason, "run")
+        };
+    }
+    match after.status {
+        Status::Failed | Status::Rejected => tell!(warn),
+        _ => tell!(info),
+    }
 }

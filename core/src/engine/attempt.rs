@@ -247,6 +247,7 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
         (Some(Ok(Err(error))), None) if error.host_exhausted => return Concluded::Unbegun(error.message),
         (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
+        (Some(Ok(Err(error))), Some(Stop::TimedOut(_))) if error.settled => failure(error),
         (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
             failure(JobError { data: error.data, ..JobError::timed_out(limit) })
         }

@@ -58,6 +58,8 @@ pub struct JobError {
     /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
     /// not count.
     pub host_exhausted: bool,
+    /// Whether the attempt ended like this by itself: that its time was up, as was seen only then, does not change it.
+    pub settled: bool,
 }
 
 impl JobError {
@@ -65,7 +67,14 @@ impl JobError {
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { retryable: true, message, error: None, data: Value::Null, host_exhausted: false }
+        Self {
+            retryable: true,
+            message,
+            error: None,
+            data: Value::Null,
+            host_exhausted: false,
+            settled: false,
+        }
     }
 
     /// An attempt whose time was up.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use pumice_core::duration::Span;
 use pumice_core::ports::Clock;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, kill_process_group, setrlimit,
-    waitpid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, getrlimit, kill_process,
+    kill_process_group, setrlimit, waitid, waitpid,
 };
 use tokio::process::{Child, Command};
 
@@ -255,6 +255,13 @@ impl Root {
             live.ended.pop_front();
         }
         live.ended.push_back(self.0);
+    }
+
+    /// Whether it has ended, and was not waited for yet.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(self.0), options), Ok(Some(_)))
     }
 }
 

@@ -29,16 +29,3 @@ pub(super) fn restore(command: Pid) {
         let _ = prlimit(Some(command), Resource::Nofile, *before);
     }
 }
-
-/// Limits the size of files that a process and what it starts from now on may write, in bytes.
-///
-/// # Errors
-/// What the system says; nothing when the process has ended.
-pub fn limit_file_size(process: u32, bytes: u64) -> std::io::Result<()> {
-    let Some(id) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return Ok(()) };
-    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    match prlimit(Some(id), Resource::Fsize, limit) {
-        Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}

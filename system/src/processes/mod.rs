@@ -15,7 +15,7 @@ use std::path::Path;
 pub use cgroup::use_cgroups;
 pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
 pub use guard::{GUARD, run_guard, use_guard};
-pub use limits::{limit_file_size, raise_limits};
+pub use limits::raise_limits;
 use mark::Place;
 pub use starter::spawn;
 
