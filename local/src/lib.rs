@@ -1,5 +1,6 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
+mod backfills;
 mod catalog;
 mod checkpoint;
 mod database;
