@@ -355,7 +355,8 @@ impl Dispatcher {
     }
 
     /// The run that a request of a backfill's job with this key makes.
-    fn run_of(&self, backfill: &Backfill, key: &str) -> RunKey {
+    #[must_use]
+    pub fn run_of(&self, backfill: &Backfill, key: &str) -> RunKey {
         RunKey::root(RunId::from_key(&self.site().realm, &backfill.job_id, &format!("key:{key}")))
     }
 }
