@@ -1,7 +1,7 @@
 //! `schedules backfill`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::backfill::{Asked, Found, Only, Wanted};
+use pumice_core::clock::backfill::{Asked, Found, Only, Progress, Wanted};
 use pumice_core::clock::{Backfill, local, standings, utc};
 use pumice_core::engine::{Begun, Dispatcher};
 use pumice_core::job_type::Site;
@@ -58,9 +58,17 @@ pub(super) async fn begin(global: &Global, realm: &Realm, options: NewBackfill) 
         vec![format!("{}{there}", line(&backfill))]
     })?;
     if existing {
-        let again =
-            "nothing is begun anew: `pumice schedules backfills resume` has one go on, --key begins another";
-        note(global, &[again.to_owned()]);
+        let id = &backfill.id;
+        let again = match backfill.progress {
+            Progress::Active => "it goes on, and nothing is begun anew".to_owned(),
+            Progress::Complete => "it is complete: with another --key another one is begun".to_owned(),
+            Progress::Cancelled { .. } | Progress::Stopped { .. } => {
+                format!(
+                    "`pumice schedules backfills resume {id}` has it go on; with another --key another one is begun"
+                )
+            }
+        };
+        note(global, &[again]);
         return Ok(());
     }
     note(global, &notes);

@@ -125,7 +125,7 @@ async fn list(
             one.id.clone(),
             escaped(one.job_id.as_str()).into_owned(),
             one.progress.word().to_owned(),
-            format!("{}/{}", one.planned - one.left(), one.planned),
+            format!("{}/{}", one.completed + one.failed + one.skipped, one.planned),
             one.active.len().to_string(),
             one.failed.to_string(),
             one.begun.format("%Y-%m-%d %H:%MZ").to_string(),
@@ -150,9 +150,16 @@ async fn list(
 fn why(backfill: &Backfill) -> String {
     match &backfill.progress {
         Progress::Stopped { why } => why.clone(),
-        Progress::Cancelled { by, why } => [by.as_str(), why].map(str::to_owned).join(": "),
+        Progress::Cancelled { by, why } if why.is_empty() => format!("cancelled by {by}"),
+        Progress::Cancelled { by, why } => format!("cancelled by {by}: {why}"),
         Progress::Active | Progress::Complete => backfill.why.clone(),
     }
+}
+
+/// The same after what it is about.
+fn because(backfill: &Backfill) -> String {
+    let why = why(backfill);
+    if why.is_empty() { why } else { format!(": {why}") }
 }
 
 fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result<(), Failure> {
@@ -163,10 +170,10 @@ fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result
         let mut lines = vec![
             line(backfill),
             format!(
-                "begun {} by {}: {}",
+                "begun {} by {}{}",
                 utc(backfill.begun),
                 escaped(&backfill.by),
-                escaped(&why(backfill))
+                escaped(&because(backfill))
             ),
             format!("only {}{entry}{order}; at most {max_active} at the same time", word(backfill.only)),
             format!(
