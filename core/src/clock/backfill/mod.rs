@@ -148,7 +148,6 @@ pub struct Backfill {
     )]
     pub due_at: Option<Timestamp>,
     /// Whether it goes on.
-    #[serde(flatten)]
     pub progress: Progress,
     /// The entry that was asked for, as it was counted then; all where `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
