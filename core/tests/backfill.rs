@@ -423,6 +423,8 @@ struct World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Of processes that look at the same record, each at a time of its own while the clock makes runs too, all together
     /// make no more runs than there may be.
     #[test]

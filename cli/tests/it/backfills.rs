@@ -7,7 +7,7 @@ use crate::pumice::{Pumice, wait_until};
 use crate::schedules::{applied, apply, job, json_of, refused};
 
 /// Nine slots, each at 01:30 UTC.
-const NINE: [&str; 4] = ["--from", "2025-11-01T00:00Z", "--to", "2025-11-10T00:00Z"];
+const NINE: [&str; 4] = ["--from", "2025-01-01T00:00Z", "--to", "2025-01-10T00:00Z"];
 
 /// A daily job that prints what its templates see of the schedule.
 fn daily(id: &str) -> Value {
@@ -58,7 +58,7 @@ fn slots_of(pumice: &Pumice, id: &Value) -> Vec<String> {
 
 /// The nine slots.
 fn nine() -> Vec<String> {
-    (1..10).map(|day| format!("2025-11-{day:02}T01:30")).collect()
+    (1..10).map(|day| format!("2025-01-{day:02}T01:30")).collect()
 }
 
 fn counts(backfill: &Value) -> Value {
@@ -78,14 +78,14 @@ fn report_35_templates_of_a_backfill_see_the_slot_and_never_now() {
     for run in runs(&pumice) {
         let printed = pumice.run(&["runs", "output", run["run_id"].as_str().expect("an id")]).out;
         let day: u32 = run["schedule"]["slot"].as_str().expect("a slot")[8..10].parse().expect("a day");
-        let previous = if day == 1 { "2025-10-31".to_owned() } else { format!("2025-11-{:02}", day - 1) };
+        let previous = if day == 1 { "2024-12-31".to_owned() } else { format!("2025-01-{:02}", day - 1) };
         let wanted = format!(
-            "slot=2025-11-{day:02} 01:30:00+00:00|local=2025-11-{day:02} 02:30:00+01:00|previous={previous} 01:30:00+00:00|entry=0|missed=None|backfill={id}"
+            "slot=2025-01-{day:02} 01:30:00+00:00|local=2025-01-{day:02} 02:30:00+01:00|previous={previous} 01:30:00+00:00|entry=0|missed=None|backfill={id}"
         );
         assert_eq!(printed.trim(), wanted);
         let told = pumice.run(&["runs", "show", run["run_id"].as_str().expect("an id")]).out;
         assert!(
-            told.contains(&format!("for the slot 2025-11-{day:02}T01:30:00Z of entry 0, by backfill {id}")),
+            told.contains(&format!("for the slot 2025-01-{day:02}T01:30:00Z of entry 0, by backfill {id}")),
             "{told}"
         );
     }
@@ -178,7 +178,7 @@ fn backfill_skipped_by_the_jobs_overlap_never_happens_with_one_at_a_time() {
 fn backfill_of_what_is_missing_leaves_what_there_is() {
     let pumice = applied(&daily("a"));
     for day in ["03", "07"] {
-        let at = format!("2025-11-{day}T01:30:00Z");
+        let at = format!("2025-01-{day}T01:30:00Z");
         assert_eq!(pumice.run(&["schedules", "run", "a", "--at", &at]).status, 0);
     }
     let dry = json_of(&pumice, &[&["schedules", "backfill", "a", "--dry-run"], &NINE[..]].concat());
@@ -195,7 +195,7 @@ fn backfill_of_what_is_missing_leaves_what_there_is() {
     wanted.reverse();
     assert_eq!(slots_of(&pumice, &over["id"]), wanted, "the newest first");
     // The run of a slot is one, however it is asked for.
-    let at = ["schedules", "run", "a", "--at", "2025-11-01T01:30:00Z", "-o", "json"];
+    let at = ["schedules", "run", "a", "--at", "2025-01-01T01:30:00Z", "-o", "json"];
     assert_eq!(pumice.run(&at).json()["existing"], true);
 }
 
@@ -210,11 +210,11 @@ fn backfill_of_what_failed_runs_that_alone_and_anew() {
     assert_eq!((counts(&over), over["bad"].as_array().map(Vec::len)), (json!([9, 9, 0, 9, 0, 0]), Some(9)));
     assert_eq!(over["bad"][0]["status"], "failed");
     std::fs::remove_file(pumice.path().join("broken")).expect("removed");
-    let one = ["--from", "2025-11-01T00:00Z", "--to", "2025-11-02T00:00Z", "--only", "failed"];
+    let one = ["--from", "2025-01-01T00:00Z", "--to", "2025-01-02T00:00Z", "--only", "failed"];
     let one = json_of(&pumice, &[&["schedules", "backfill", "a"], &one[..]].concat());
     assert_eq!(counts(&wait_for(&pumice, &one, "complete")), json!([1, 1, 1, 0, 0, 0]));
     // That slot's newest run completed, and the others failed. A slot without a run is not among them.
-    let longer = ["--from", "2025-10-31T00:00Z", "--to", "2025-11-10T00:00Z", "--only", "failed"];
+    let longer = ["--from", "2024-12-31T00:00Z", "--to", "2025-01-10T00:00Z", "--only", "failed"];
     let rest = json_of(&pumice, &[&["schedules", "backfill", "a"], &longer[..]].concat());
     let over = wait_for(&pumice, &rest, "complete");
     assert_eq!(counts(&over), json!([10, 8, 8, 0, 2, 0]));
@@ -334,23 +334,23 @@ fn backfill_refuses_what_makes_no_sense() {
         job("often", &json!("* * * * *")),
     ]);
     let pumice = applied(&jobs);
-    let short = ["--from", "2025-11-01T02:00Z", "--to", "2025-11-01T03:00Z"];
+    let short = ["--from", "2025-01-01T02:00Z", "--to", "2025-01-01T03:00Z"];
     for (arguments, wanted) in [
-        (&["a", "--from", "2025-11-02", "--to", "2025-11-01"][..], "before it begins at"),
+        (&["a", "--from", "2025-01-02", "--to", "2025-01-01"][..], "before it begins at"),
         (
-            &["a", "--from", "2025-11-01", "--to", "2100-01-01"],
+            &["a", "--from", "2025-01-01", "--to", "2100-01-01"],
             "which is in the future: what is due then the clock starts",
         ),
-        (&["a", "--from", "soon", "--to", "2025-11-01"], "--from: "),
-        (&["a", "--from", "2025-11-01", "--to", "later"], "--to: "),
-        (&["a", "--from", "2025-11-01", "--to", "2025-11-02", "--tz", "Europe/Berln"], "Europe/Berlin"),
-        (&["a", "--from", "2025-11-01"], "--to <TIME>"),
+        (&["a", "--from", "soon", "--to", "2025-01-01"], "--from: "),
+        (&["a", "--from", "2025-01-01", "--to", "later"], "--to: "),
+        (&["a", "--from", "2025-01-01", "--to", "2025-01-02", "--tz", "Europe/Berln"], "Europe/Berlin"),
+        (&["a", "--from", "2025-01-01"], "--to <TIME>"),
         (&["b", NINE[0], NINE[1], NINE[2], NINE[3]], "no such job"),
         (&["a*", NINE[0], NINE[1], NINE[2], NINE[3]], "no "),
         (&["none", NINE[0], NINE[1], NINE[2], NINE[3]], "has no schedule"),
         (&["off", NINE[0], NINE[1], NINE[2], NINE[3]], "the job is not enabled: nothing starts it"),
         (&["boot", NINE[0], NINE[1], NINE[2], NINE[3]], "no slot lies between"),
-        (&["a", short[0], short[1], short[2], short[3]], "the first after that is 2025-11-02T01:30:00Z"),
+        (&["a", short[0], short[1], short[2], short[3]], "the first after that is 2025-01-02T01:30:00Z"),
         (
             &["two", NINE[0], NINE[1], NINE[2], NINE[3], "--entry", "2"],
             "no entry 2: the schedule has 2, counted from 0",
@@ -385,15 +385,15 @@ fn times_without_a_zone_are_local_and_shown_in_utc() {
             "backfill",
             "a",
             "--from",
-            "2025-11-01T02:00",
+            "2025-01-01T02:00",
             "--to",
-            "2025-11-01T10:00",
+            "2025-01-01T10:00",
             "--dry-run",
             "-o",
             "json",
         ];
         let printed = pumice.command(&arguments).env("TZ", zone).output().expect("it runs");
-        (printed.status.code(), String::from_utf8_lossy(&printed.stdout).contains("2025-11-01T01:30:00Z"))
+        (printed.status.code(), String::from_utf8_lossy(&printed.stdout).contains("2025-01-01T01:30:00Z"))
     };
     // 02:00 in Berlin is 01:00 in UTC, and in London 02:00.
     assert_eq!(ask("Europe/Berlin"), (Some(0), true));

@@ -17,7 +17,7 @@ use crate::request::When;
 use crate::run::Run;
 
 /// Most backfills that one sweep looks at.
-const MAX_DUE: usize = 100;
+const MAX_DUE: usize = 1_000;
 /// Most steps that one look takes: as long as runs end at once there is a further one.
 const MAX_STEPS: usize = 8;
 /// Most slots that one step deals with, and how many of them are looked at at the same time.
@@ -67,6 +67,7 @@ impl Dispatcher {
     /// reached.
     pub async fn begin_backfill(&self, backfill: Backfill) -> Result<Begun, BackfillError> {
         let store = &self.site().ports.schedules;
+        let backfill = self.with_others(backfill).await?;
         match store.create_backfill(&backfill).await {
             Ok(()) => {}
             Err(CommitError::Conflict | CommitError::Unknown(_)) => {
@@ -147,9 +148,9 @@ impl Dispatcher {
         backfill: &Backfill,
         plan: &Plan,
     ) -> Result<Vec<(Wanted, Found)>, StoreError> {
-        let others = self.others(backfill).await?;
+        let backfill = self.with_others(backfill.clone()).await?;
         let slots: Vec<Wanted> = backfill.coming(plan).map_or_else(|_| Vec::new(), Iterator::collect);
-        self.look_for(backfill, slots, &others).await
+        self.look_for(&backfill, slots).await
     }
 
     /// Makes the runs of a backfill that come next, as far as it may have so many. Gives how many were made.
@@ -229,7 +230,6 @@ impl Dispatcher {
             Ok(plan) => plan,
             Err(why) => return Ok((next.stopped(why), 0)),
         };
-        let others = self.others(&next).await?;
         let before = next.clone();
         let mut coming = match before.coming(&plan) {
             Ok(coming) => coming,
@@ -241,7 +241,7 @@ impl Dispatcher {
             let slots: Vec<Wanted> = coming.by_ref().take(most).collect();
             let is_all = slots.len() < most;
             examined += slots.len();
-            let slots = self.look_for(&before, slots, &others).await?;
+            let slots = self.look_for(&before, slots).await?;
             let Taken { next: taken, starts } = next.taken(&slots, is_all);
             for wanted in starts {
                 match self.make(&before, &plan, &wanted).await {
@@ -295,11 +295,10 @@ impl Dispatcher {
         &self,
         backfill: &Backfill,
         slots: Vec<Wanted>,
-        others: &[Backfill],
     ) -> Result<Vec<(Wanted, Found)>, StoreError> {
         let mut looked = Vec::with_capacity(slots.len());
         for part in slots.chunks(AT_ONCE) {
-            let found = join_all(part.iter().map(|wanted| self.find(backfill, wanted, others))).await;
+            let found = join_all(part.iter().map(|wanted| self.find(backfill, wanted))).await;
             for (wanted, found) in part.iter().zip(found) {
                 looked.push((wanted.clone(), found?));
             }
@@ -307,12 +306,7 @@ impl Dispatcher {
         Ok(looked)
     }
 
-    async fn find(
-        &self,
-        backfill: &Backfill,
-        wanted: &Wanted,
-        others: &[Backfill],
-    ) -> Result<Found, StoreError> {
+    async fn find(&self, backfill: &Backfill, wanted: &Wanted) -> Result<Found, StoreError> {
         let own = match backfill.only {
             // A run that is there is found when it is to be made.
             Only::All => None,
@@ -324,15 +318,15 @@ impl Dispatcher {
             return Ok(backfill.found(own.as_ref(), &[]));
         }
         let mut keys = vec![self.run_of(backfill, &wanted.clocks)];
-        keys.extend(others.iter().map(|other| self.run_of(other, &wanted.key_of(other))));
+        keys.extend(backfill.others.iter().map(|other| self.run_of(backfill, &wanted.key_of(other))));
         let runs: Vec<Run> = self.peek_all(keys).await?.into_iter().flatten().collect();
         Ok(backfill.found(None, &runs))
     }
 
-    /// Other backfills of the job that made runs under keys of their own, before this one began.
-    async fn others(&self, backfill: &Backfill) -> Result<Vec<Backfill>, StoreError> {
+    /// The backfill with the others of its job that made runs under keys of their own before.
+    async fn with_others(&self, backfill: Backfill) -> Result<Backfill, StoreError> {
         if backfill.only != Only::Failed {
-            return Ok(Vec::new());
+            return Ok(backfill);
         }
         let all = self.site().ports.schedules.all_backfills().await?;
         let is_other = |one: &Backfill| {
@@ -341,7 +335,8 @@ impl Dispatcher {
                 && one.id != backfill.id
                 && one.begun <= backfill.begun
         };
-        Ok(all.into_iter().filter(is_other).take(MAX_OTHERS).collect())
+        let others = all.into_iter().filter(is_other).take(MAX_OTHERS).map(|one| one.id).collect();
+        Ok(Backfill { others, ..backfill })
     }
 
     async fn peek_all(&self, keys: Vec<RunKey>) -> Result<Vec<Option<Run>>, StoreError> {

@@ -25,6 +25,7 @@ fn backfill(id: &str) -> Backfill {
         only: Only::Failed,
         max_active: 3,
         reverse: true,
+        others: vec!["other".to_owned()],
         key: Some("a \"key\"".to_owned()),
         by: "ann".to_owned(),
         why: "ü \"quoted\"".to_owned(),
@@ -99,12 +100,13 @@ pub async fn backfills_that_are_due_come_longest_due_first(on: &Adapters) {
     assert_eq!(due(100, 1).await, ["b"]);
     assert_eq!(due(9, 10).await, Vec::<String>::new());
     // One that is over is not found any more.
-    let over = Backfill { rev: 2, due_at: None, progress: Progress::Complete, ..backfill("b") };
+    let over =
+        Backfill { rev: 2, due_at: None, progress: Progress::Complete, begun: at(10), ..backfill("b") };
     on.schedules.put_backfill(&over).await.expect("it is written");
     assert_eq!(due(100, 10).await, ["d", "a"]);
     let all = on.schedules.all_backfills().await.expect("the store answers");
     let all: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
-    assert_eq!(all, ["a", "b", "d", "c"], "the newest first");
+    assert_eq!(all, ["a", "d", "b", "c"], "the newest first");
     // Nothing of this is taken for a timetable, or for a run.
     assert!(
         on.schedules

@@ -145,6 +145,7 @@ impl Backfill {
             only,
             max_active,
             reverse: false,
+            others: Vec::new(),
             key,
             by,
             why,

@@ -168,6 +168,10 @@ pub struct Backfill {
     /// Whether the newest slot comes first.
     #[serde(default)]
     pub reverse: bool,
+    /// Other backfills of the job that were begun before and gave their runs keys of their own: where failures are looked
+    /// for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// The caller's key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

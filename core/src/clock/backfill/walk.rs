@@ -43,10 +43,10 @@ impl Wanted {
         Underway { slot: slot.at, entry: *entry, key: key.clone() }
     }
 
-    /// The key that another backfill gives to a run of the slot.
+    /// The key that another backfill, with this id, gives to a run of the slot where it does not give it the clock's.
     #[must_use]
-    pub fn key_of(&self, other: &Backfill) -> String {
-        other.own_key(&self.clocks)
+    pub fn key_of(&self, other: &str) -> String {
+        format!("backfill:{other}:{}", self.clocks)
     }
 }
 
