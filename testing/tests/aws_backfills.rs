@@ -61,7 +61,7 @@ async fn backfill_goes_on_with_the_worker_that_ran_the_slot_before() {
 }
 
 #[tokio::test]
-async fn sweeps_at_once_hold_the_limit_and_find_a_run_that_was_cancelled() {
+async fn sweeps_at_once_hold_the_limit_and_find_a_cancelled_run() {
     let cloud = cloud().await;
     let begun = backfill(&cloud, &["--max-active", "2", "--reverse"]);
     let id = begun["backfill"]["id"].as_str().expect("an id").to_owned();

@@ -66,7 +66,7 @@ fn counts(backfill: &Value) -> Value {
 }
 
 #[test]
-fn report_35_templates_of_a_backfill_see_the_slot_and_never_now() {
+fn report_35_templates_of_a_backfill_see_the_slot_not_now() {
     let pumice = applied(&daily("a"));
     let begun = begin(&pumice, "a", &["--max-active", "3", "--why", "the source was late"]);
     assert_eq!((&begun["existing"], &begun["backfill"]["planned"]), (&json!(false), &json!(9)));
@@ -92,7 +92,7 @@ fn report_35_templates_of_a_backfill_see_the_slot_and_never_now() {
 }
 
 #[test]
-fn report_34_schedule_with_a_zone_makes_three_runs_for_three_months() {
+fn report_34_zoned_schedule_makes_three_runs_for_three_months() {
     let monthly = job("monthly", &json!({ "crontab": "0 0 1 * *", "timezone": "America/Sao_Paulo" }));
     let pumice = applied(&monthly);
     let range = ["--from", "2025-01-01", "--to", "2025-03-31", "--tz", "America/Sao_Paulo"];
@@ -108,7 +108,7 @@ fn report_34_schedule_with_a_zone_makes_three_runs_for_three_months() {
 }
 
 #[test]
-fn report_36_cancelled_backfill_starts_no_more_and_goes_on_when_resumed() {
+fn report_36_cancelled_backfill_stops_and_goes_on_when_resumed() {
     let pumice = applied(&daily("a"));
     let begun = begin(&pumice, "a", &["--max-active", "2"]);
     let id = begun["backfill"]["id"].as_str().expect("an id");
@@ -165,7 +165,7 @@ fn report_37_max_active_counts_apart_from_overlap_and_is_shown() {
 }
 
 #[test]
-fn backfill_skipped_by_the_jobs_overlap_never_happens_with_one_at_a_time() {
+fn backfill_one_at_a_time_is_never_skipped_by_overlap() {
     let mut skipped = daily("a");
     skipped["overlap"] = json!("skip");
     let pumice = applied(&skipped);
@@ -310,7 +310,7 @@ fn backfill_outlives_its_server() {
 }
 
 #[test]
-fn entries_that_are_due_together_are_one_run_where_they_give_the_same() {
+fn entries_due_together_that_give_the_same_are_one_run() {
     let entries = json!(["30 2 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }, "30 2 * * sat", "30 3 30 2 *"]);
     let pumice = applied(&job("a", &entries));
     let _server = pumice.serve();
@@ -398,4 +398,29 @@ fn times_without_a_zone_are_local_and_shown_in_utc() {
     // 02:00 in Berlin is 01:00 in UTC, and in London 02:00.
     assert_eq!(ask("Europe/Berlin"), (Some(0), true));
     assert_eq!(ask("UTC").0, Some(2));
+}
+
+#[test]
+fn guide_names_each_option_and_state_of_backfills() {
+    let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    let begin = guide.find("### Backfills").expect("the chapter");
+    let end = guide[begin..].find("\n## ").expect("its end");
+    let chapter = &guide[begin..begin + end];
+    let pumice = Pumice::new();
+    for command in [&["schedules", "backfill"][..], &["schedules", "backfills", "cancel"]] {
+        let help = pumice.run(&[command, &["--help"]].concat()).out;
+        let own = help.split("Options of every command").next().unwrap_or_default();
+        let options = own.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+        let options: Vec<&str> = options.filter(|word| *word != "--help").collect();
+        assert!(options.len() > 2, "{help}");
+        for option in options {
+            assert!(chapter.contains(&format!("`{option}")), "{command:?}: {option}");
+        }
+    }
+    for word in
+        ["active", "complete", "cancelled", "stopped", "--only missing", "--only failed", "--only all"]
+    {
+        assert!(chapter.contains(&format!("| `{word}`")), "{word}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Carries backfills out: makes the runs that come next, and writes how far each has come.
 //!
 //! As with the clock, the runs are made first and the record is written then, on its `rev`. A crash in between repeats the
-//! look, which finds the runs; of several processes one writes, and all make the same runs. Who looks: the sweeps that look
-//! at the clock, and whoever has just brought a run of a backfill to its end.
+//! look, which finds the runs; of several processes one writes, and all make the same runs. The sweeps that look at the clock
+//! look at backfills, too, and so does a worker that has brought a run of one to its end.
 
 use futures_util::future::join_all;
 
@@ -123,7 +123,7 @@ impl Dispatcher {
     /// Asks the runs of a backfill that are under way to stop. Gives how many were asked.
     ///
     /// # Errors
-    /// None but of the store; a run that has ended meanwhile is none.
+    /// [`StoreError`] when the store cannot be reached. A run that ends meanwhile is no error.
     pub async fn cancel_runs_of(&self, backfill: &Backfill) -> Result<usize, StoreError> {
         let mut asked = 0;
         for one in &backfill.active {
@@ -204,7 +204,7 @@ impl Dispatcher {
                     tell(&backfill, &next);
                     backfill = next;
                 }
-                // Another process was first, or this one without knowing: what is there now counts.
+                // Another process was first, or this one and the answer was lost: the stored record counts.
                 Err(CommitError::Conflict | CommitError::Unknown(_)) => {
                     let Some(stored) = store.load_backfill(&backfill.id).await? else { break };
                     backfill = stored;
