@@ -4,6 +4,7 @@
 //! Names and items are lava's; the table of runs is Pumice's own. See docs/ARCHITECTURE.md.
 
 mod attribute;
+mod backfills;
 mod catalog;
 mod connect;
 mod failure;

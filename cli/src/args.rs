@@ -1,11 +1,15 @@
 //! What the command line takes.
 
+mod backfills;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 use pumice_core::run::Status;
+
+pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -374,6 +378,11 @@ pub(crate) enum Schedules {
     Resume(Resume),
     /// Start a job now, as an entry of its schedule would
     Run(RunEntry),
+    /// Start the slots between two times after the fact, a few at a time
+    Backfill(NewBackfill),
+    /// Look at backfills, cancel them, have them go on
+    #[command(subcommand)]
+    Backfills(Backfills),
     /// Show what catch-up would do if nothing looked at the clock for a while
     Simulate {
         /// Only this job, by id or pattern

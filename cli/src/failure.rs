@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well.
 
-use pumice_core::engine::ApplyError;
+use pumice_core::engine::{ApplyError, BackfillError};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_local::HomeError;
@@ -63,6 +63,15 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Store(error) => error.into(),
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+impl From<BackfillError> for Failure {
+    fn from(error: BackfillError) -> Self {
+        match error {
+            BackfillError::Store(error) => error.into(),
             other => Self::Wrong(other.to_string()),
         }
     }

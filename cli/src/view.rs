@@ -74,11 +74,27 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "result": run.result,
         "log": run.events().map(|event| event_json(&event)).collect::<Vec<_>>(),
     });
+    if let Some(scheduled) = &run.scheduled {
+        shown["schedule"] = json!({
+            "entry": scheduled.entry,
+            "slot": iso(scheduled.slot),
+            "zone": scheduled.zone,
+            "previous": scheduled.previous.map(iso),
+            "backfill": scheduled.backfill,
+        });
+    }
     let notes = notes(run);
     if !notes.is_empty() {
         shown["notes"] = json!(notes);
     }
     shown
+}
+
+/// The slot that a run was started for, if a schedule started it, and the backfill that did.
+pub(crate) fn slot_line(run: &Run) -> Option<String> {
+    let scheduled = run.scheduled.as_ref()?;
+    let by = scheduled.backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
+    Some(format!("for the slot {} of entry {}{by}", pumice_core::clock::utc(scheduled.slot), scheduled.entry))
 }
 
 /// What is missing of a run.

@@ -3,6 +3,8 @@
 //! Each port is a trait that adapters fill in. An adapter holds no rules: it does what it is told
 //! and says what became of it.
 
+mod backfills;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+pub use backfills::BackfillStore;
 
 use crate::Timestamp;
 use crate::clock::Timetable;
@@ -246,7 +250,7 @@ pub trait RunStore: Send + Sync {
 
 /// How far the schedules of jobs have come.
 #[async_trait]
-pub trait ScheduleStore: Send + Sync {
+pub trait ScheduleStore: BackfillStore {
     /// The timetables of jobs, in this order.
     async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError>;
     /// Timetables that are due by a time, the longest due first.

@@ -1,6 +1,7 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
 mod aftermath;
+mod backfills;
 mod catalog;
 mod checkpoint;
 mod database;

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -70,6 +70,17 @@ const STEPS: [&str; 4] = [
     INSERT INTO schedules
         SELECT job_id, 1, unixepoch() * 1000000, unixepoch() * 1000000, '[]' FROM jobs
         WHERE json_valid(spec) AND json_extract(spec, '$.schedule') IS NOT NULL;
+",
+    "
+    CREATE TABLE backfills (
+        id TEXT PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        begun INTEGER NOT NULL,
+        due_at INTEGER,
+        expires INTEGER,
+        record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
 ",
 ];
 

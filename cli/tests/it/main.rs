@@ -1,5 +1,6 @@
 //! The command as a user meets it: real processes, real folders.
 
+mod backfills;
 mod bad_input;
 mod batches;
 mod examples;

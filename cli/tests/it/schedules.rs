@@ -18,20 +18,20 @@ fn with(mut job: Value, more: &Value) -> Value {
 }
 
 /// A realm's folder with these jobs, which nothing serves.
-fn applied(jobs: &Value) -> Pumice {
+pub(crate) fn applied(jobs: &Value) -> Pumice {
     let pumice = Pumice::new();
     apply(&pumice, jobs);
     pumice
 }
 
-fn apply(pumice: &Pumice, jobs: &Value) {
+pub(crate) fn apply(pumice: &Pumice, jobs: &Value) {
     pumice.write("jobs.json", jobs.to_string());
     let printed = pumice.run(&["apply", "jobs.json"]);
     assert_eq!(printed.status, 0, "{printed:?}");
 }
 
 /// The JSON of a command that went well.
-fn json_of(pumice: &Pumice, arguments: &[&str]) -> Value {
+pub(crate) fn json_of(pumice: &Pumice, arguments: &[&str]) -> Value {
     let printed = pumice.run(&[arguments, &["-o", "json"]].concat());
     assert_eq!(printed.status, 0, "{arguments:?}: {printed:?}");
     printed.json()

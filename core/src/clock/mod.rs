@@ -1,6 +1,7 @@
 //! When a schedule is due, and what becomes of times that were missed: pure rules, which know nothing of stores or of the
 //! time it is.
 
+pub mod backfill;
 mod cron;
 mod cursor;
 mod entry;
@@ -12,6 +13,7 @@ mod preview;
 mod timetable;
 mod words;
 
+pub use backfill::Backfill;
 pub use cron::{ClockChange, Cron, Slot};
 pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing, State, WINDOW};
 pub use entry::{Calendars, Entry, When};

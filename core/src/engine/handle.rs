@@ -90,6 +90,7 @@ impl Engine {
         let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         if run.is_done() && !run.is_child() {
             invocation.work_dir.remove_shared();
+            Box::pin(self.dispatcher.advance_after(&run)).await;
         }
         Ok(Handled::Delete)
     }

@@ -5,6 +5,7 @@ mod adopt;
 mod answer;
 mod apply;
 mod attempt;
+mod backfill;
 mod children;
 mod dispatch;
 mod duties;
@@ -31,6 +32,7 @@ mod verdict;
 use std::sync::Arc;
 
 pub use apply::ApplyError;
+pub use backfill::{BackfillError, Begun};
 pub use dispatch::{Accepted, Dispatcher, no_such_job};
 pub use halt::Halt;
 pub use handle::Handled;

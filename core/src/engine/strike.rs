@@ -42,11 +42,18 @@ struct Looking {
 
 impl Dispatcher {
     /// Makes the runs that schedules have due, and those of the time up to `ahead` from now, which wait in their queue
-    /// until then.
+    /// until then. Makes those of backfills that come next, too.
     ///
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. What was not done is still due.
     pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        // Each by itself: one that fails is not in the way of the other.
+        let (struck, filled) = (self.strike_schedules(ahead).await, self.advance_backfills().await);
+        let struck = struck?;
+        Ok(Struck { started: struck.started + filled?, ..struck })
+    }
+
+    async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
         let mut struck = Struck::default();
         for _ in 0..MAX_ROUNDS {
             let due = self.site().ports.schedules.due(self.now() + ahead, TOGETHER).await?;
@@ -223,6 +230,7 @@ pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Time
         zone: Timezone(planned.zone),
         previous: start.previous,
         missed: start.missed.clone(),
+        backfill: None,
     };
     DispatchRequest {
         parameters: planned.spec.parameters.clone().unwrap_or_default(),

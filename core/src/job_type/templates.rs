@@ -93,6 +93,7 @@ impl Scene {
             ),
             ("previous".to_owned(), or_none(scheduled.previous.map(TemplateValue::utc))),
             ("missed".to_owned(), or_none(missed)),
+            ("backfill".to_owned(), or_none(scheduled.backfill.as_deref().map(|id| Value::from(id).into()))),
         ])
     }
 

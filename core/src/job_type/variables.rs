@@ -11,7 +11,7 @@ use crate::text::quoted;
 /// What every template sees.
 const ROOTS: [&str; 7] = ["globals", "job", "realm", "schedule", "state", "start", "ustart"];
 /// What templates see of the slot that a schedule started the run for.
-const OF_SCHEDULE: [&str; 5] = ["entry", "local", "missed", "previous", "slot"];
+const OF_SCHEDULE: [&str; 6] = ["backfill", "entry", "local", "missed", "previous", "slot"];
 /// What templates see of the job besides its document.
 const OF_JOB: [&str; 7] = ["globals", "realm", "run_id", "state", "ts_dispatch", "ts_start", "ts_ustart"];
 /// The engine's own globals.

@@ -102,6 +102,9 @@ pub struct Scheduled {
     /// Slots that were missed before, as nothing was there to start them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<Missed>,
+    /// The id of the backfill that started it after the fact, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<String>,
 }
 
 /// The idempotency key of a run, and the request that brought it: one key stands for one request.

@@ -3,6 +3,7 @@
 //! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
 //! those of schedules wait, for what is due in a few seconds.
 
+pub mod backfills;
 pub mod jobs;
 pub mod queue;
 pub mod runs;
@@ -223,6 +224,10 @@ macro_rules! conformance_cases {
             timetables::a_timetable_of_an_old_revision_is_a_conflict,
             timetables::a_timetable_without_cursors_is_removed,
             timetables::timetables_that_are_due_come_longest_due_first,
+            backfills::a_backfill_is_read_as_it_was_written,
+            backfills::a_backfill_that_is_there_is_not_made_again,
+            backfills::a_backfill_of_an_old_revision_is_a_conflict,
+            backfills::backfills_that_are_due_come_longest_due_first,
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Adapters in memory: the reference that shows what each port means, in the fewest words.
 
+mod backfills;
 mod clock;
 mod queue;
 mod runs;
@@ -12,16 +13,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::clock::Timetable;
+use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing, Queue,
-    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    BackfillStore, Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing,
+    Queue, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 
+pub use backfills::BackfillTable;
 pub use clock::{ManualClock, SeededRandom};
 pub use queue::{DeadLetter, MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
@@ -42,6 +44,7 @@ struct Tables {
     /// The runs that have a schedule.
     schedules: BTreeSet<RunKey>,
     timetables: TimetableTable,
+    backfills: BackfillTable,
     state: BTreeMap<StateId, StateItem>,
     objects: BTreeMap<String, Vec<u8>>,
 }
@@ -57,6 +60,7 @@ impl Memory {
             queues: QueueTable::default(),
             schedules: BTreeSet::new(),
             timetables: TimetableTable::default(),
+            backfills: BackfillTable::default(),
             state: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
@@ -162,6 +166,29 @@ impl StateStore for Memory {
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         self.tables().state.insert(item.state_id.clone(), item);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl BackfillStore for Memory {
+    async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError> {
+        Ok(self.tables().backfills.get(id).cloned())
+    }
+
+    async fn all_backfills(&self) -> Result<Vec<Backfill>, StoreError> {
+        Ok(self.tables().backfills.all())
+    }
+
+    async fn due_backfills(&self, until: Timestamp, limit: usize) -> Result<Vec<Backfill>, StoreError> {
+        Ok(self.tables().backfills.due(until, limit))
+    }
+
+    async fn create_backfill(&self, backfill: &Backfill) -> Result<(), CommitError> {
+        self.tables().backfills.create(backfill)
+    }
+
+    async fn put_backfill(&self, backfill: &Backfill) -> Result<(), CommitError> {
+        self.tables().backfills.put(backfill)
     }
 }
 

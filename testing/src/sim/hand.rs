@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::clock::Timetable;
+use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey, StateId};
 use pumice_core::ports::{
-    AtOnce, Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore, Outgoing, Ports,
-    Queue, Random, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError,
-    StoredJob,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore,
+    Outgoing, Ports, Queue, Random, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore,
+    StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -52,6 +52,17 @@ impl<T> Answer<T> {
             Self::Good(value) => Ok(value),
             Self::Refused => Err(StoreError::new("throttled")),
             Self::Unknown | Self::FalseConflict => Err(StoreError::new("no answer")),
+        }
+    }
+}
+
+impl Answer<Result<(), CommitError>> {
+    fn or_commit_error(self) -> Result<(), CommitError> {
+        match self {
+            Self::Good(outcome) => outcome,
+            Self::Refused => Err(StoreError::new("throttled").into()),
+            Self::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
+            Self::FalseConflict => Err(CommitError::Conflict),
         }
     }
 }
@@ -309,6 +320,32 @@ impl StateStore for Hand {
 }
 
 #[async_trait]
+impl BackfillStore for Hand {
+    async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError> {
+        self.read("backfill", &id, |world| world.read_backfill(id)).await
+    }
+
+    async fn all_backfills(&self) -> Result<Vec<Backfill>, StoreError> {
+        self.read("all backfills", &"", |world| world.backfills.all()).await
+    }
+
+    async fn due_backfills(&self, until: Timestamp, limit: usize) -> Result<Vec<Backfill>, StoreError> {
+        self.read("due backfills", &limit, |world| world.due_backfills(until, limit)).await
+    }
+
+    async fn create_backfill(&self, backfill: &Backfill) -> Result<(), CommitError> {
+        let made =
+            self.call(Port::Commit, "create backfill", &backfill.id, |world| world.create_backfill(backfill));
+        made.await.or_commit_error()
+    }
+
+    async fn put_backfill(&self, backfill: &Backfill) -> Result<(), CommitError> {
+        let put = self.call(Port::Commit, "put backfill", &backfill.id, |world| world.put_backfill(backfill));
+        put.await.or_commit_error()
+    }
+}
+
+#[async_trait]
 impl ScheduleStore for Hand {
     async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError> {
         let find = |world: &mut World| job_ids.iter().map(|id| world.timetables.get(id).cloned()).collect();
@@ -338,12 +375,7 @@ impl ScheduleStore for Hand {
             let job_id = timetable.job_id.clone();
             let written =
                 self.call(Port::Commit, "put timetable", &job_id, |world| world.put_timetable(timetable));
-            outcomes.push(match written.await {
-                Answer::Good(outcome) => outcome,
-                Answer::Refused => Err(StoreError::new("throttled").into()),
-                Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
-                Answer::FalseConflict => Err(CommitError::Conflict),
-            });
+            outcomes.push(written.await.or_commit_error());
         }
         Ok(outcomes)
     }

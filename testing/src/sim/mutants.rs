@@ -109,11 +109,19 @@ pub enum Mutant {
     ReplacedGoesOn,
     /// A sweeper writes how far a schedule has come whoever wrote last.
     StaleSweeper,
+    /// How far a backfill has come is written before its runs are made.
+    BackfillMovedFirst,
+    /// A backfill has more runs under way than it may.
+    BackfillUnbounded,
+    /// A slot that is missing is not run under the key that the clock gives it.
+    BackfillDoubled,
+    /// A backfill goes on although it was cancelled.
+    BackfillCancelLost,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 51] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -161,6 +169,10 @@ impl Mutant {
         Self::LineCutShort,
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
+        Self::BackfillMovedFirst,
+        Self::BackfillUnbounded,
+        Self::BackfillDoubled,
+        Self::BackfillCancelLost,
     ];
 }
 
@@ -275,6 +287,15 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
 /// A run that a schedule starts is about to be made.
 fn on_start(world: &mut World, run: &mut Run) {
     let Some(scheduled) = run.scheduled.as_mut() else { return };
+    if world.is(Mutant::BackfillDoubled)
+        && scheduled.backfill.is_some()
+        && let Some(keyed) = run.keyed.as_mut().filter(|keyed| keyed.key.starts_with("schedule:"))
+    {
+        keyed.key = format!("missing:{}", keyed.key);
+        let realm = world.realm.fields.realm.clone();
+        run.run_id = pumice_core::ids::RunId::from_key(&realm, &run.job_id, &keyed.key);
+        run.key = RunKey::root(run.run_id);
+    }
     if world.is(Mutant::JitterMovesSlots) {
         scheduled.slot = run.not_before.max(scheduled.slot);
     }

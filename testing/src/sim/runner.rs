@@ -183,7 +183,8 @@ impl Runner {
             && self.to_come == 0
             && world.queues.is_empty()
             && world.runs.next_due().is_none()
-            && world.timetables.all().is_empty();
+            && world.timetables.all().is_empty()
+            && world.backfills.due(Timestamp::MAX_UTC, 1).is_empty();
         settled || world.audit.violation.is_some()
     }
 

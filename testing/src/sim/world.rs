@@ -20,7 +20,7 @@ use super::lava::Lava;
 use super::mutants::Mutant;
 use super::process::Outage;
 use super::scenario::Letter;
-use crate::memory::{QueueTable, RunTable, TimetableTable};
+use crate::memory::{BackfillTable, QueueTable, RunTable, TimetableTable};
 use crate::prng::Prng;
 
 /// The moment at which every simulation begins: two hours before clocks are set back in New York.
@@ -142,6 +142,7 @@ pub(crate) struct World {
     pub(crate) runs: RunTable,
     pub(crate) queues: QueueTable,
     pub(crate) timetables: TimetableTable,
+    pub(crate) backfills: BackfillTable,
     /// The runs that have a schedule, in a realm that makes schedules.
     pub(crate) schedules: Option<BTreeSet<RunKey>>,
     /// The sweeper is out until then.
@@ -201,6 +202,7 @@ impl World {
             runs: RunTable::default(),
             queues: QueueTable::default(),
             timetables: TimetableTable::default(),
+            backfills: BackfillTable::default(),
             schedules: None,
             sweeper_from: BEGIN,
             stale: BTreeMap::new(),

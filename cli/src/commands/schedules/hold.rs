@@ -57,7 +57,7 @@ pub(super) async fn resume(global: &Global, realm: &Realm, options: Resume) -> R
 }
 
 /// The name of who asks.
-fn user() -> String {
+pub(super) fn user() -> String {
     let named = std::env::var("USER").ok().filter(|name| !name.is_empty());
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }

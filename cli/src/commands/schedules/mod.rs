@@ -1,5 +1,7 @@
 //! `schedules`: looks at what the clock starts, and pauses it. Entries are counted from 0, as in the records of runs.
 
+mod backfill;
+mod backfills;
 mod export;
 mod hold;
 mod list;
@@ -15,7 +17,7 @@ use pumice_core::ports::Clock;
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 
-use crate::args::{ExportFormat, Global, Schedules};
+use crate::args::{Backfills, ExportFormat, Global, NewBackfill, Schedules};
 use crate::failure::Failure;
 use crate::output::warn;
 use crate::realm::Realm;
@@ -23,7 +25,15 @@ use crate::realm::Realm;
 /// Carries out a command.
 pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(), Failure> {
     let realm = match command {
-        Schedules::Pause(_) | Schedules::Resume(_) | Schedules::Run(_) => Realm::open(global, false).await?,
+        Schedules::Backfill(NewBackfill { dry_run: true, .. })
+        | Schedules::Backfills(Backfills::List { .. } | Backfills::Show { .. }) => {
+            Realm::open_to_read(global).await?
+        }
+        Schedules::Pause(_)
+        | Schedules::Resume(_)
+        | Schedules::Run(_)
+        | Schedules::Backfill(_)
+        | Schedules::Backfills(_) => Realm::open(global, false).await?,
         _ => Realm::open_to_read(global).await?,
     };
     match command {
@@ -32,6 +42,8 @@ pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(),
         Schedules::Pause(options) => hold::pause(global, &realm, options).await,
         Schedules::Resume(options) => hold::resume(global, &realm, options).await,
         Schedules::Run(options) => start::start(global, &realm, options).await,
+        Schedules::Backfill(options) => backfill::begin(global, &realm, options).await,
+        Schedules::Backfills(command) => backfills::backfills(global, &realm, command).await,
         Schedules::Simulate { job, down } => simulate::simulate(global, &realm, job.as_deref(), &down).await,
         Schedules::Export { job, format: ExportFormat::Eventbridge } => {
             export::export(global, &realm, job.as_deref()).await

@@ -85,6 +85,11 @@ impl Entry {
         Self { anchor, ..self.clone() }
     }
 
+    /// Whether it is due at the same times as another one.
+    pub(crate) fn is_due_with(&self, other: &Self) -> bool {
+        self.times == other.times && self.jitter == other.jitter
+    }
+
     /// Whether it is due at a time.
     pub(crate) fn is_due(&self, at: Timestamp) -> bool {
         let on_the_wall = |at: Timestamp| at.with_timezone(&New_York).time();

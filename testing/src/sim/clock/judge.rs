@@ -16,7 +16,7 @@ use super::calendar::Entry;
 use super::{LASTS, began};
 
 /// How far clocks are apart, at most, and how long calls take.
-const SLACK: TimeDelta = TimeDelta::seconds(60);
+pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
 /// From then on nothing goes wrong.
 const CALM: TimeDelta = TimeDelta::hours(2);
 
@@ -89,6 +89,10 @@ impl World {
     /// A run is made that a schedule started.
     pub(crate) fn is_started(&mut self, run: &Run) {
         let Some(scheduled) = run.scheduled.as_ref().filter(|_| !run.is_child()) else { return };
+        if let Some(id) = &scheduled.backfill {
+            self.is_filled(run, id, scheduled.slot);
+            return;
+        }
         let (task, now) = (self.current, self.now);
         if self.audit.stood_still_for(task) > TimeDelta::zero() {
             // It may have looked long ago: a host that stands still in the middle of a call notices nothing.
@@ -124,6 +128,18 @@ impl World {
             self.audit
                 .fail("what is made up for at once is bounded", format!("{made} runs of {}", run.job_id));
         }
+    }
+
+    /// The entries of a job now.
+    pub(super) fn entries_now(&self, job_id: &JobId) -> Vec<Entry> {
+        let last = self.clocks.phases.get(job_id).and_then(|phases| phases.last());
+        last.map_or_else(Vec::new, |phase| phase.entries.to_vec())
+    }
+
+    /// All entries that a job has had since a time.
+    pub(super) fn entries_since(&self, job_id: &JobId, from: Timestamp) -> Vec<Entry> {
+        let phases = self.phases_within(job_id, from, self.now);
+        phases.iter().flat_map(|phase| phase.entries.iter().cloned()).collect()
     }
 
     fn has_run(&self, job_id: &JobId, entry: &Entry, slot: Timestamp) -> bool {
@@ -211,6 +227,7 @@ impl World {
 
     /// What must hold when all is over: from when nothing goes wrong on, what was due is there.
     pub(crate) fn clock_ends(&mut self) {
+        self.fills_end();
         let slack = TimeDelta::minutes(4);
         let all: Vec<(JobId, Vec<Phase>)> = self.clocks.phases.clone().into_iter().collect();
         for (job_id, phases) in all {

@@ -2,6 +2,7 @@
 //! have clocks that differ.
 
 mod calendar;
+mod fill;
 mod judge;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use pumice_core::ids::JobId;
 use pumice_core::spec::{JobSpec, Settings};
 use serde_json::{Value, json};
 
+use self::fill::{Fill, Fills};
 use self::judge::Phase;
 use super::mutants::Mutant;
 use super::runner::{Done, Runner};
@@ -35,6 +37,10 @@ pub(crate) enum Act {
     Pause(String, Option<u64>),
     /// Resumes them; makes up for what was missed, or does not.
     Resume(String, bool),
+    /// Asks for a backfill.
+    Fill(Fill),
+    /// Cancels the backfills of a job, or has them go on.
+    ChangeFills(String, bool),
 }
 
 /// How the clock is looked at.
@@ -64,6 +70,8 @@ pub(crate) struct Clocks {
     looked: BTreeMap<JobId, Timestamp>,
     /// How many starts each sweep made of each job.
     made: BTreeMap<(TaskId, JobId), u32>,
+    /// What is known of backfills.
+    fills: Fills,
 }
 
 /// An entry of a schedule.
@@ -114,7 +122,8 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
     }
     for _ in 0..prng.within(1, 2) {
         let mut document = short_nap(prng);
-        document["payload"] = json!({ "from": 0, "to": 500, "fail": 0, "panic": 0, "permanent": 0 });
+        let fail = prng.pick(&[0, 0, 40]);
+        document["payload"] = json!({ "from": 0, "to": 500, "fail": fail, "panic": 0, "permanent": 0 });
         let id = setup.job(document);
         let mut document = setup.jobs.pop().unwrap_or_default();
         document["schedule"] = schedule(prng);
@@ -127,6 +136,7 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
             }
             clock.acts.push((at, act(prng, &id, &mut document)));
         }
+        fills(prng, &id, &mut clock);
         // Only its place is kept: jobs have ids by their number.
         setup.jobs.push(Value::Null);
         clock.acts.push((LASTS * 1_000, Act::Delete(id)));
@@ -134,6 +144,21 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
     setup.jobs.clear();
     setup.clock = Some(clock);
     setup
+}
+
+/// Backfills of a job, which are cancelled and go on.
+fn fills(prng: &mut Prng, id: &str, clock: &mut Clock) {
+    for _ in 0..prng.below(3) {
+        let at = prng.within(60_000, (LASTS - 1_800) * 1_000);
+        clock.acts.push((at, Act::Fill(fill::fill(prng, id))));
+        if prng.below(3) == 0 {
+            let at = at + prng.pick(&[100, 3_000, 60_000]);
+            clock.acts.push((at, Act::ChangeFills(id.to_owned(), false)));
+            if prng.below(2) == 0 {
+                clock.acts.push((at + 600_000, Act::ChangeFills(id.to_owned(), true)));
+            }
+        }
+    }
 }
 
 fn act(prng: &mut Prng, id: &str, document: &mut Value) -> Act {
@@ -169,11 +194,23 @@ impl Runner {
         let mut world = lock(&self.world);
         let act = world.clocks.setup.acts[index].1.clone();
         world.note(|| format!("{act:?}"));
+        match &act {
+            Act::Fill(fill) => {
+                drop(world);
+                return self.begin_fill(fill);
+            }
+            Act::ChangeFills(id, resume) => {
+                drop(world);
+                return self.change_fills(id, *resume);
+            }
+            _ => {}
+        }
         match act {
             Act::Put(document) => world.put_scheduled(document),
             Act::Delete(id) => world.delete_scheduled(&id),
             Act::Pause(id, seconds) => world.pause(&id, seconds),
             Act::Resume(id, catch_up) => world.resume(&id, catch_up),
+            Act::Fill(_) | Act::ChangeFills(..) => {}
         }
     }
 
@@ -187,7 +224,8 @@ impl Runner {
             let (acts, at) = (world.clocks.setup.acts.len(), |seconds: u64| {
                 BEGIN + TimeDelta::seconds(seconds.cast_signed())
             });
-            if acts == 0 || (self.to_come == 0 && world.timetables.all().is_empty()) {
+            let filling = !world.backfills.due(Timestamp::MAX_UTC, 1).is_empty();
+            if acts == 0 || (self.to_come == 0 && world.timetables.all().is_empty() && !filling) {
                 return;
             }
             let latest = now + TimeDelta::seconds(period.cast_signed());
@@ -199,7 +237,7 @@ impl Runner {
             let is_out = is_out || faults.sweeper_is_out(prng);
             let due =
                 world.timetables.next_due().is_some_and(|due| due <= now + ahead + TimeDelta::seconds(20));
-            (if due && !is_out { world.prng.within(1, racing) } else { 0 }, ahead)
+            (if (due || filling) && !is_out { world.prng.within(1, racing) } else { 0 }, ahead)
         };
         for _ in 0..count {
             let dispatcher = self.engine.dispatcher().clone();
