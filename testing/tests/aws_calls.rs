@@ -158,3 +158,28 @@ async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
         ])
     );
 }
+
+#[tokio::test]
+async fn a_start_by_the_clock_costs_three_calls_besides_its_run_and_a_sweep_without_one_only_queries() {
+    let ahead = chrono::TimeDelta::seconds(90);
+    let (realm, dispatcher, _) = warm(&[log_job("note")], "note").await;
+    let sweep = async || {
+        dispatcher.sweep().await.expect("it is swept");
+        dispatcher.strike(ahead).await.expect("it strikes").started
+    };
+    assert_eq!(sweep().await, 0);
+    let idle = realm.proxy.calls();
+    // One for each part of the index on what is due, for runs and for schedules; one for backfills.
+    assert_eq!((idle["Query"], idle.len()), (17, 1), "docs/cost.md: {idle:?}");
+    let mut job = log_job("daily");
+    let due = |seconds: i64| (chrono::Utc::now() + chrono::TimeDelta::seconds(seconds)).to_rfc3339();
+    job["schedule"] = serde_json::json!({ "at": [due(60), due(86_400)] });
+    realm.cloud.put_jobs(&[job]).await;
+    realm.proxy.units();
+    realm.proxy.calls();
+    assert_eq!(sweep().await, 1);
+    // The timetable, and the job, to look at it; the job, to dispatch it; the run, and the timetable again.
+    let wanted = [("BatchGetItem", 3), ("PutItem", 2), ("Query", 17), ("SendMessageBatch", 1)];
+    assert_eq!(realm.proxy.calls(), calls(&wanted));
+    assert_eq!(realm.proxy.units(), Units { read: 3, written: 6.0 }, "docs/cost.md");
+}
