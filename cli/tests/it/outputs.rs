@@ -263,7 +263,7 @@ fn attempt_that_another_worker_has_claimed_keeps_no_output() {
     // What the command printed goes with the end of its attempt.
     let live = pumice.path().join(".pumice/scratch/live");
     let printed = || std::fs::read_dir(&live).into_iter().flatten().flatten().count();
-    assert_eq!(printed(), 1);
+    wait_until(|| printed() == 1);
     // The claim has another owner and another epoch.
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
