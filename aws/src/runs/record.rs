@@ -31,7 +31,7 @@ pub(crate) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 27] = [
+pub(super) const OPTIONAL: [&str; 28] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -44,6 +44,7 @@ pub(super) const OPTIONAL: [&str; 27] = [
     "handed_over",
     "hostname",
     "keyed",
+    "late",
     "lease",
     LINE,
     "lineage",

@@ -6,6 +6,7 @@ mod cursor;
 mod entry;
 mod eventbridge;
 mod hold;
+mod limits;
 mod outage;
 mod planned;
 mod preview;
@@ -17,6 +18,7 @@ pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, M
 pub use entry::{Calendars, Entry, When};
 pub use eventbridge::{Expression, Native, native};
 pub use hold::{Held, Outcome, Pause};
+pub use limits::{Alert, Broken, LimitKind, MAX_OPEN, Open, PAUSED_BY, Runs, Silence, Watch, Watched};
 pub use outage::{Recovery, after_outage};
 pub use planned::{BadEntry, Plan, Planned, is_clock_changed, is_scheduled};
 pub use preview::{Standing, Upcoming, local, notes, standings, utc};

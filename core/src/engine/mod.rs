@@ -14,6 +14,7 @@ mod fresh;
 mod grip;
 mod halt;
 mod handle;
+mod late;
 mod line;
 mod live;
 mod measure;

@@ -87,7 +87,8 @@ impl Registry {
         for when in ActionsWhen::ALL {
             for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
                 let path = root.field(when.field()).item(index);
-                advice.extend(unknown(&action.fields(), &path, &["result"]));
+                let more: &[&str] = if when == ActionsWhen::OnLate { &["late"] } else { &["result"] };
+                advice.extend(unknown(&action.fields(), &path, more));
             }
         }
         advice

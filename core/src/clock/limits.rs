@@ -1,0 +1,540 @@
+//! Dead-man limits of an entry's runs: pure rules.
+//!
+//! A slot that was started is kept open until its limits are judged, by the record of its run and by no clock but the one
+//! that wrote it: whoever looks, and however late, comes to the same. What is broken is an [`Alert`], whose key follows from
+//! what was broken, so that it is made once however often it is found.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{Days, TimeDelta, TimeZone};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::cron::time_of_day;
+use super::cursor::{Cursor, State};
+use super::planned::Planned;
+use super::preview::utc;
+use super::timetable::Start;
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::run::Status;
+use crate::spec::Limit;
+
+/// Most slots of an entry whose limits are still to be judged.
+pub const MAX_OPEN: usize = 50;
+/// The same of all entries of a job together: its timetable is one record.
+const MAX_OPEN_OF_ALL: usize = 1_000;
+/// With more than so many open slots all their runs are looked at, so that those which have ended leave.
+const MANY: usize = 25;
+/// How long after its time a limit is judged, for a write of that very moment.
+const GRACE: TimeDelta = TimeDelta::seconds(1);
+/// Who pauses an entry that failed too often.
+pub const PAUSED_BY: &str = "pumice";
+
+/// Which limit of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// The run of a slot must have begun.
+    MustStart,
+    /// The run of a slot must have ended.
+    FinishBy,
+    /// A run must have ended well.
+    MaxSilence,
+    /// Not so many runs in a row may end badly.
+    PauseAfter,
+}
+
+impl LimitKind {
+    /// The name of the entry's field.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::MustStart => "must_start",
+            Self::FinishBy => "finish_by",
+            Self::MaxSilence => "max_silence",
+            Self::PauseAfter => "pause_after",
+        }
+    }
+}
+
+/// What is kept of an entry for its limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Slots whose limits are still to be judged, the oldest first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub open: VecDeque<Open>,
+    /// How many runs in a row ended badly, where that counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// Since when no run ended well, where that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+    /// Limits that were broken when they were judged last, one of a kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<Broken>,
+    /// How many open slots were given up, as there were too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_up: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A slot that was started, or should have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The slot.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub slot: Timestamp,
+    /// The slot before it.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub previous: Option<Timestamp>,
+    /// The idempotency key of its run.
+    pub key: String,
+    /// By when its run must have begun.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub must_start: Option<Timestamp>,
+    /// By when its run must have ended.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub finish_by: Option<Timestamp>,
+    /// Whether it is to be seen how its run ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_counts: bool,
+    /// Why it has no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_run: Option<String>,
+}
+
+/// How long an entry is without a run that ended well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// The limit that it is held to: with another one it begins anew.
+    pub max: Span,
+    /// When a run ended well last, else when the entry was first seen, edited or resumed.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub since: Timestamp,
+    /// The alert that was given last since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Broken>,
+}
+
+/// A limit that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Which one.
+    pub limit: LimitKind,
+    /// When it was up.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub by: Timestamp,
+    /// The slot that it was broken at; `None` for a silence before the first slot.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub slot: Option<Timestamp>,
+}
+
+/// A run as limits see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Where it stands.
+    pub status: Status,
+    /// When its first attempt started.
+    pub ts_start: Option<Timestamp>,
+    /// When it ended.
+    pub ts_end: Option<Timestamp>,
+    /// Why it did not end well.
+    pub reason: Option<String>,
+}
+
+impl Watched {
+    fn is_over(&self) -> bool {
+        self.status.is_end()
+    }
+
+    /// Whether it was cancelled by then: it is owed no more.
+    fn is_called_off(&self, by: Timestamp) -> bool {
+        self.status == Status::Cancelled && self.ts_end.is_none_or(|end| end <= by)
+    }
+
+    fn has_begun(&self, by: Timestamp) -> bool {
+        self.ts_start.is_some_and(|start| start <= by)
+    }
+
+    /// Whether it had begun and ended by then, whichever way. One that was skipped or rejected never began.
+    fn has_ended(&self, by: Timestamp) -> bool {
+        self.is_over() && self.ts_start.is_some() && self.ts_end.is_some_and(|end| end <= by)
+    }
+}
+
+/// Runs by their idempotency keys; `None` where there is no such run. What was not looked for is not there.
+pub type Runs = BTreeMap<String, Option<Watched>>;
+
+/// A limit that was broken, to be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The place of its entry in the schedule.
+    pub entry: usize,
+    /// What was broken.
+    pub broken: Broken,
+    /// The slot before that one.
+    pub previous: Option<Timestamp>,
+    /// The idempotency key of the run that it is about, where there is one.
+    pub run: Option<String>,
+    /// Where that run stands.
+    pub status: Option<Status>,
+    /// What happened, in a sentence.
+    pub why: String,
+    /// What names the alert among all of the job.
+    pub key: String,
+}
+
+impl Limit {
+    /// When the limit of a slot is up. A duration counts from when the start was `meant`, which jitter makes later than
+    /// the slot; a time of day is the first such time after the slot. Where the clock skips that time it is the first
+    /// instant after the gap. `None` beyond the calendar.
+    #[must_use]
+    pub fn by(self, slot: Timestamp, meant: Timestamp, zone: Tz) -> Option<Timestamp> {
+        let time = match self {
+            Self::After(span) => return meant.checked_add_signed(span.delta()),
+            Self::At(time) => time,
+        };
+        let today = slot.with_timezone(&zone).date_naive();
+        let days = (0..=2).filter_map(|day| today.checked_add_days(Days::new(day)));
+        let instants = days.flat_map(|day| {
+            let local = day.and_time(time);
+            match zone.from_local_datetime(&local) {
+                chrono::LocalResult::Ambiguous(one, other) => {
+                    let (one, other) = (one.to_utc(), other.to_utc());
+                    [Some(one.min(other)), Some(one.max(other))]
+                }
+                _ => [time_of_day(local, zone).map(|found| found.at), None],
+            }
+        });
+        instants.flatten().find(|at| *at > slot)
+    }
+}
+
+impl Watch {
+    /// As it is when its entry was edited or resumed, or is paused: slots that were started keep their limits.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        Self { failures: 0, silence: None, ..self.clone() }
+    }
+
+    /// Opens the slot of a start.
+    pub(super) fn begin(&mut self, planned: &Planned, start: &Start, no_run: Option<String>) {
+        let (spec, slot) = (&planned.spec, start.slot.at);
+        let by = |limit: Option<Limit>| limit.and_then(|limit| limit.by(slot, start.at, planned.zone));
+        let open = Open {
+            slot,
+            previous: start.previous,
+            key: start.key.clone(),
+            must_start: by(spec.must_start),
+            finish_by: by(spec.finish_by),
+            end_counts: no_run.is_none() && (spec.max_silence.is_some() || spec.pause_after.is_some()),
+            no_run,
+        };
+        let is_known = self.open.iter().any(|known| known.key == open.key && known.slot == open.slot);
+        if !open.is_judged() && !is_known {
+            self.open.push_back(open);
+        }
+    }
+
+    /// The run of a slot was refused.
+    pub fn refuse(&mut self, key: &str, why: &str) {
+        for open in self.open.iter_mut().filter(|open| open.key == key) {
+            open.no_run = Some(format!("its start was refused: {why}"));
+            open.end_counts = false;
+        }
+        self.open.retain(|open| !open.is_judged());
+    }
+
+    /// Gives up the oldest open slots where there are too many. Gives how many were.
+    pub(super) fn bound(&mut self, entries: usize) -> u32 {
+        let most = (MAX_OPEN_OF_ALL / entries.max(1)).clamp(1, MAX_OPEN);
+        let mut count = 0;
+        while self.open.len() > most {
+            self.open.pop_front();
+            count += 1;
+        }
+        self.given_up = self.given_up.saturating_add(count);
+        count
+    }
+
+    /// The keys of runs that are to be looked at for a judgement at a time.
+    pub(super) fn asks_for(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let all = self.open.len() > MANY;
+        let is_due = move |open: &&Open| all || open.end_counts || open.is_up(now);
+        self.open.iter().filter(is_due).map(|open| open.key.as_str())
+    }
+
+    /// When somebody must judge the next limit.
+    pub(super) fn due_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
+        let open = self.open.iter().flat_map(|open| [open.must_start, open.finish_by]).flatten();
+        let silence = self.silence.as_ref().and_then(|silence| silence.up_at(cursor, planned));
+        open.chain(silence).min().map(|by| by + GRACE)
+    }
+
+    fn mend(&mut self, limit: LimitKind) {
+        self.broken.retain(|broken| broken.limit != limit);
+    }
+
+    fn note(&mut self, broken: Broken) {
+        self.mend(broken.limit);
+        self.broken.push(broken);
+    }
+}
+
+impl Open {
+    fn is_up(&self, now: Timestamp) -> bool {
+        [self.must_start, self.finish_by].into_iter().flatten().any(|by| now >= by + GRACE)
+    }
+
+    fn is_judged(&self) -> bool {
+        self.must_start.is_none() && self.finish_by.is_none() && !self.end_counts
+    }
+
+    /// Judges a limit by its run. Gives what became of it; `None` while it is still to be seen.
+    fn judge(&self, limit: LimitKind, by: Timestamp, run: Option<&Watched>, now: Timestamp) -> Option<Verdict> {
+        let holds = |run: &Watched| {
+            let is_met = match limit {
+                LimitKind::MustStart => run.has_begun(by),
+                _ => run.has_ended(by),
+            };
+            is_met.then_some(Verdict::Kept).or_else(|| run.is_called_off(by).then_some(Verdict::CalledOff))
+        };
+        let up = now >= by + GRACE;
+        run.and_then(holds).or_else(|| up.then_some(Verdict::Broken))
+    }
+
+    /// The alert of a limit that its run broke.
+    fn alert(&self, entry: usize, limit: LimitKind, by: Timestamp, run: Option<&Watched>) -> Alert {
+        let what = if limit == LimitKind::MustStart { "begun" } else { "ended" };
+        let when = match (limit, run) {
+            (_, None) => match &self.no_run {
+                Some(why) => why.clone(),
+                None => "it has no run".to_owned(),
+            },
+            (LimitKind::MustStart, Some(run)) => match (run.ts_start, &run.reason) {
+                (Some(start), _) => format!("it began at {}", utc(start)),
+                (None, Some(reason)) => format!("it is {}: {reason}", run.status),
+                (None, None) => format!("it is {}", run.status),
+            },
+            (_, Some(run)) => match (run.ts_start.and(run.ts_end), &run.reason) {
+                (Some(end), _) => format!("it ended at {}", utc(end)),
+                (None, Some(reason)) => format!("it is {}: {reason}", run.status),
+                (None, None) => format!("it is {}", run.status),
+            },
+        };
+        let (slot, up) = (utc(self.slot), utc(by));
+        Alert {
+            entry,
+            broken: Broken { limit, by, slot: Some(self.slot) },
+            previous: self.previous,
+            run: run.map(|_| self.key.clone()),
+            status: run.map(|run| run.status),
+            why: format!("the run of {slot} had not {what} by {up}: {when}"),
+            key: format!("{}:{}:{}", limit.field(), by.timestamp_micros(), self.key),
+        }
+    }
+}
+
+/// What became of a limit of a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    CalledOff,
+    Broken,
+}
+
+impl Silence {
+    /// When it is up the next time. An alert is repeated once as much time has passed again, and a further slot.
+    fn up_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
+        let since = match &self.told {
+            None => self.since,
+            Some(told) if cursor.last > told.slot => told.by,
+            Some(_) => return None,
+        };
+        let after = |since: Timestamp| since.checked_add_signed(self.max.delta());
+        let up = after(since)?;
+        // Outside of the time in which the entry holds nothing is owed.
+        match planned.window() {
+            (Some(from), Some(to)) if from > to => {
+                if since < from && up > to {
+                    after(from)
+                } else {
+                    Some(up)
+                }
+            }
+            (from, to) => {
+                let up = from.map_or(Some(up), |from| after(since.max(from)))?;
+                to.is_none_or(|to| up <= to).then_some(up)
+            }
+        }
+    }
+}
+
+/// One entry that is judged.
+pub(super) struct Judge<'a> {
+    /// Its place in the schedule.
+    pub(super) entry: usize,
+    /// The entry.
+    pub(super) planned: &'a Planned,
+    /// What was looked at.
+    pub(super) runs: &'a Runs,
+    /// From when a silence counts that begins now.
+    pub(super) since: Timestamp,
+    /// Now.
+    pub(super) now: Timestamp,
+}
+
+/// The end of a run.
+struct End {
+    at: Timestamp,
+    open: Open,
+    run: Watched,
+}
+
+impl Judge<'_> {
+    /// Judges what is up; a run that failed once too often pauses the entry.
+    pub(super) fn look(&self, cursor: &mut Cursor) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        let mut ends = Vec::new();
+        for mut open in std::mem::take(&mut cursor.watch.open) {
+            if let Some(run) = self.runs.get(&open.key) {
+                self.judge(&mut open, run.as_ref(), &mut cursor.watch, &mut alerts, &mut ends);
+            }
+            if !open.is_judged() {
+                cursor.watch.open.push_back(open);
+            }
+        }
+        ends.sort_by_key(|end| (end.at, end.open.slot));
+        for end in &ends {
+            alerts.extend(self.count(cursor, end));
+        }
+        alerts.extend(self.listen(cursor, &ends));
+        alerts
+    }
+
+    fn judge(
+        &self,
+        open: &mut Open,
+        run: Option<&Watched>,
+        watch: &mut Watch,
+        alerts: &mut Vec<Alert>,
+        ends: &mut Vec<End>,
+    ) {
+        let limits = [(LimitKind::MustStart, open.must_start), (LimitKind::FinishBy, open.finish_by)];
+        for (limit, by) in limits {
+            let Some(by) = by else { continue };
+            let Some(verdict) = open.judge(limit, by, run, self.now) else { continue };
+            match limit {
+                LimitKind::MustStart => open.must_start = None,
+                _ => open.finish_by = None,
+            }
+            match verdict {
+                Verdict::Kept => watch.mend(limit),
+                Verdict::CalledOff => {}
+                Verdict::Broken => {
+                    let alert = open.alert(self.entry, limit, by, run);
+                    watch.note(alert.broken.clone());
+                    alerts.push(alert);
+                }
+            }
+        }
+        if let Some(run) = run.filter(|run| open.end_counts && run.is_over()) {
+            open.end_counts = false;
+            let at = run.ts_end.unwrap_or(self.now);
+            ends.push(End { at, open: open.clone(), run: run.clone() });
+        } else if run.is_none() && open.must_start.is_none() && open.finish_by.is_none() {
+            // Its record is gone, and nobody can tell any more how it ended.
+            open.end_counts = false;
+        }
+    }
+
+    /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does what ends in a pause.
+    fn count(&self, cursor: &mut Cursor, end: &End) -> Option<Alert> {
+        let most = self.planned.spec.pause_after.map(|most| most.as_u32());
+        match end.run.status {
+            Status::Complete => cursor.watch.failures = 0,
+            Status::Failed | Status::Rejected if most.is_some() => {
+                if !matches!(cursor.state, State::Paused { .. }) {
+                    cursor.watch.failures += 1;
+                }
+            }
+            _ => {}
+        }
+        let failures = cursor.watch.failures;
+        let most = most.filter(|most| failures >= *most && cursor.state == State::Active)?;
+        let reason = end.run.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let runs = if most == 1 { "a run".to_owned() } else { format!("{failures} runs in a row") };
+        let why = format!("{runs} ended badly, the last for {}{reason}", utc(end.open.slot));
+        *cursor = cursor.paused(None, PAUSED_BY.to_owned(), why.clone());
+        let slot = end.open.slot;
+        Some(Alert {
+            entry: self.entry,
+            broken: Broken { limit: LimitKind::PauseAfter, by: end.at, slot: Some(slot) },
+            previous: end.open.previous,
+            run: Some(end.open.key.clone()),
+            status: Some(end.run.status),
+            why,
+            key: format!("{}:{}", LimitKind::PauseAfter.field(), end.open.key),
+        })
+    }
+
+    /// Whether the entry was without a success for too long.
+    fn listen(&self, cursor: &mut Cursor, ends: &[End]) -> Option<Alert> {
+        let is_expected = match cursor.state {
+            State::Active => cursor.next.is_some(),
+            State::Halted => true,
+            State::Paused { .. } | State::Disabled => false,
+        };
+        let Some(max) = self.planned.spec.max_silence.filter(|_| is_expected) else {
+            cursor.watch.silence = None;
+            cursor.watch.mend(LimitKind::MaxSilence);
+            return None;
+        };
+        let known = cursor.watch.silence.take().filter(|silence| silence.max == max);
+        let mut silence = known.unwrap_or(Silence { max, since: self.since, told: None });
+        let good = ends.iter().filter(|end| end.run.status == Status::Complete).map(|end| end.at).max();
+        if let Some(good) = good.filter(|good| *good > silence.since) {
+            silence = Silence { max, since: good, told: None };
+            cursor.watch.mend(LimitKind::MaxSilence);
+        }
+        let up = silence.up_at(cursor, self.planned).filter(|by| self.now >= *by + GRACE);
+        let alert = up.map(|by| {
+            let broken = Broken { limit: LimitKind::MaxSilence, by, slot: cursor.last };
+            cursor.watch.note(broken.clone());
+            let since = silence.since;
+            silence.told = Some(broken.clone());
+            let halted = if cursor.state == State::Halted { "; the entry is halted" } else { "" };
+            Alert {
+                entry: self.entry,
+                broken,
+                previous: None,
+                run: None,
+                status: None,
+                why: format!("no run has ended well for {max}, since {}{halted}", utc(since)),
+                key: format!("max_silence:{}:{}", by.timestamp_micros(), cursor.fingerprint),
+            }
+        });
+        cursor.watch.silence = Some(silence);
+        alert
+    }
+}
