@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
+use pumice_core::clock::utc;
 use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
 use pumice_core::run::{NEVER, Run, RunEvent, Status};
@@ -74,6 +75,12 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "result": run.result,
         "log": run.events().map(|event| event_json(&event)).collect::<Vec<_>>(),
     });
+    if let Some(late) = &run.late {
+        shown["late"] = json!({
+            "limit": late.limit, "entry": late.entry, "by": utc(late.by), "slot": late.slot.map(utc),
+            "run_id": late.run_id, "status": late.status, "why": late.why,
+        });
+    }
     let notes = notes(run);
     if !notes.is_empty() {
         shown["notes"] = json!(notes);
@@ -154,6 +161,7 @@ fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
     }
     parts.extend(starts(run, seen.now).map(|at| format!("starts {}", local_time(at))));
     parts.extend(reason.map(|reason| escaped(&reason).into_owned()));
+    parts.extend(run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))));
     parts.extend(waits(run));
     if is_orphan(run, seen) {
         parts.push("its server is gone".to_owned());

@@ -220,6 +220,7 @@ macro_rules! conformance_cases {
             state::an_expired_item_does_not_exist,
             timetables::a_timetable_is_made_by_a_touch_and_read_as_it_was_put,
             timetables::a_touch_keeps_how_far_it_has_come,
+            timetables::a_hurry_makes_it_due_and_other_revisions_history,
             timetables::a_timetable_of_an_old_revision_is_a_conflict,
             timetables::a_timetable_without_cursors_is_removed,
             timetables::timetables_that_are_due_come_longest_due_first,

@@ -95,6 +95,13 @@ impl JsonSchema for Limit {
 /// The rule of limits that an entry breaks. What does not parse is reported elsewhere.
 pub(super) fn broken_limit(fields: &Map<String, Value>) -> Option<String> {
     let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
+    let names = ["must_start", "finish_by", "max_silence", "pause_after"];
+    let is_reboot = given("crontab").and_then(Value::as_str).is_some_and(|crontab| {
+        crontab.trim().eq_ignore_ascii_case("@reboot")
+    });
+    if let Some(name) = names.into_iter().find(|name| is_reboot && given(name).is_some()) {
+        return Some(format!("{name} is for an entry with times, and @reboot names none"));
+    }
     let is_out = |span: Span| span < MIN || span > MAX;
     for name in ["must_start", "finish_by"] {
         if let Some(Ok(Limit::After(span))) = given(name).map(Limit::deserialize)
@@ -153,5 +160,16 @@ mod tests {
         let good = json!({ "must_start": "1s", "finish_by": "366d", "max_silence": "26h" });
         assert_eq!(broken_limit(good.as_object().unwrap()), None);
         assert_eq!(broken_limit(json!({ "must_start": "00:00" }).as_object().unwrap()), None);
+    }
+
+    #[test]
+    fn limit_of_an_entry_without_times_is_refused() {
+        for (field, value) in
+            [("must_start", json!("5m")), ("finish_by", json!("06:00")), ("max_silence", json!("1d")), ("pause_after", json!(3))]
+        {
+            let fields = json!({ "crontab": "@Reboot", field: value });
+            let told = broken_limit(fields.as_object().unwrap()).unwrap_or_default();
+            assert!(told.starts_with(field) && told.contains("@reboot"), "{field}: {told}");
+        }
     }
 }

@@ -13,18 +13,19 @@ use pumice_core::spec::{Enabled, JobSpec};
 use super::super::mutants::Mutant;
 use super::super::world::{BEGIN, World};
 use super::calendar::Entry;
-use super::{LASTS, began};
+use super::began;
+use super::limits::over;
 
 /// How far clocks are apart, at most, and how long calls take.
-const SLACK: TimeDelta = TimeDelta::seconds(60);
+pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
 /// From then on nothing goes wrong.
-const CALM: TimeDelta = TimeDelta::hours(2);
+pub(super) const CALM: TimeDelta = TimeDelta::hours(2);
 
 /// What a job's schedule was from a time on.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
-    from: Timestamp,
-    entries: Arc<Vec<Entry>>,
+    pub(super) from: Timestamp,
+    pub(super) entries: Arc<Vec<Entry>>,
     is_enabled: bool,
     is_paused: bool,
 }
@@ -79,7 +80,7 @@ impl World {
     }
 
     /// The phases of a job that held at some time from one instant to another.
-    fn phases_within(&self, job_id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Phase> {
+    pub(super) fn phases_within(&self, job_id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Phase> {
         let phases = self.clocks.phases.get(job_id).map_or(&[][..], Vec::as_slice);
         let ends = phases.iter().skip(1).map(|next| next.from).chain([Timestamp::MAX_UTC]);
         let within = phases.iter().zip(ends).filter(|(phase, end)| phase.from <= to && *end >= from);
@@ -169,6 +170,7 @@ impl World {
         if goes_back {
             self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
         }
+        self.pauses_rightly(job_id, before, after);
         let Some(last) = after.last.filter(|last| Some(*last) > before.last) else { return };
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let first = before.next.unwrap_or(last);
@@ -214,15 +216,15 @@ impl World {
         let slack = TimeDelta::minutes(4);
         let all: Vec<(JobId, Vec<Phase>)> = self.clocks.phases.clone().into_iter().collect();
         for (job_id, phases) in all {
-            let ends = phases
-                .iter()
-                .skip(1)
-                .map(|next| next.from)
-                .chain([BEGIN + TimeDelta::seconds(LASTS.cast_signed())]);
-            for (phase, end) in phases.iter().zip(ends.collect::<Vec<_>>()) {
+            let ends: Vec<Timestamp> = phases.iter().skip(1).map(|next| next.from).chain([over()]).collect();
+            let phases: Vec<(Phase, Timestamp)> = phases.into_iter().zip(ends).collect();
+            self.limits_end(&job_id, &phases);
+            for (phase, end) in phases {
                 let (from, end) = (phase.from.max(BEGIN + CALM) + slack, end - slack);
-                let halts =
-                    |entry: &Entry| entry.max_runs.is_some() || !entry.is_full && entry.made_up_for.is_some();
+                let halts = |entry: &Entry| {
+                    let is_stopped = entry.max_runs.is_some() || entry.limits.pause_after.is_some();
+                    is_stopped || !entry.is_full && entry.made_up_for.is_some()
+                };
                 if !phase.is_enabled || phase.is_paused || self.in_gap(from, end) {
                     continue;
                 }
@@ -241,7 +243,7 @@ impl World {
         }
     }
 
-    fn in_gap(&self, from: Timestamp, to: Timestamp) -> bool {
+    pub(super) fn in_gap(&self, from: Timestamp, to: Timestamp) -> bool {
         let at = |seconds: u64| BEGIN + TimeDelta::seconds(seconds.cast_signed());
         self.clocks
             .setup

@@ -3,6 +3,7 @@
 
 mod calendar;
 mod judge;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Plan, State, Timetable};
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RunKey};
 use pumice_core::spec::{JobSpec, Settings};
 use serde_json::{Value, json};
 
 use self::judge::Phase;
+use self::limits::Told;
 use super::mutants::Mutant;
 use super::runner::{Done, Runner};
 use super::scenario::{Setup, short_nap};
@@ -64,6 +66,8 @@ pub(crate) struct Clocks {
     looked: BTreeMap<JobId, Timestamp>,
     /// How many starts each sweep made of each job.
     made: BTreeMap<(TaskId, JobId), u32>,
+    /// The alerts that were given.
+    told: BTreeMap<Told, RunKey>,
 }
 
 /// An entry of a schedule.
@@ -118,6 +122,9 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
         let id = setup.job(document);
         let mut document = setup.jobs.pop().unwrap_or_default();
         document["schedule"] = schedule(prng);
+        if prng.below(2) == 0 {
+            limits::give_limits(prng, &mut document);
+        }
         let mut at = prng.within(0, 60_000);
         clock.acts.push((at, Act::Put(document.clone())));
         for _ in 0..prng.below(6) {
@@ -146,6 +153,7 @@ fn act(prng: &mut Prng, id: &str, document: &mut Value) -> Act {
         }
         _ => {
             document["schedule"] = schedule(prng);
+            limits::limit_entries(prng, document);
             Act::Put(document.clone())
         }
     }
