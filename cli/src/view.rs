@@ -161,7 +161,9 @@ fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
     }
     parts.extend(starts(run, seen.now).map(|at| format!("starts {}", local_time(at))));
     parts.extend(reason.map(|reason| escaped(&reason).into_owned()));
-    parts.extend(run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))));
+    parts.extend(
+        run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))),
+    );
     parts.extend(waits(run));
     if is_orphan(run, seen) {
         parts.push("its server is gone".to_owned());

@@ -161,7 +161,10 @@ fn report_airflow_50481_limit_that_was_told_is_not_told_again() {
 
 #[test]
 fn report_airflow_32138_silence_is_told_though_nothing_is_started() {
-    let mut clock = Clock::new(&hourly(&json!({ "max_silence": "90m", "catch_up": "all", "max": 1, "window": "1d" })), "00:30");
+    let mut clock = Clock::new(
+        &hourly(&json!({ "max_silence": "90m", "catch_up": "all", "max": 1, "window": "1d" })),
+        "00:30",
+    );
     assert_eq!(clock.told("01:59"), NONE);
     // Nothing looked for hours: more was missed than may be made up for.
     let looked = clock.look("09:30");
@@ -190,11 +193,15 @@ fn report_kestra_17618_failures_in_a_row_pause_the_entry_once() {
     let looked = clock.look("06:10");
     assert_eq!(looked.alerts.iter().map(shown).collect::<Vec<_>>(), one(LimitKind::PauseAfter, "06:00"));
     let State::Paused { until: None, by, why } = clock.state() else { panic!("{:?}", clock.state()) };
-    assert_eq!((by.as_str(), why.as_str()), ("pumice", "2 runs in a row ended badly, the last for 2026-07-01T06:00:00Z"));
+    assert_eq!(
+        (by.as_str(), why.as_str()),
+        ("pumice", "2 runs in a row ended badly, the last for 2026-07-01T06:00:00Z")
+    );
     assert_eq!(clock.look("07:00").starts, []);
     assert_eq!(clock.told("07:00"), NONE);
     // Resumed, it may fail anew.
-    clock.timetable = clock.timetable.resumed(&clock.plan, None, false, instant("08:30")).next.expect("it changes");
+    clock.timetable =
+        clock.timetable.resumed(&clock.plan, None, false, instant("08:30")).next.expect("it changes");
     clock.look("09:00");
     clock.ends("09:00", Status::Failed, "09:01");
     assert_eq!(clock.told("09:02"), NONE);
@@ -293,8 +300,10 @@ fn slot_that_is_made_up_for_too_late_is_told_of() {
 
 #[test]
 fn limit_counts_from_the_start_that_jitter_makes_later() {
-    let mut clock =
-        Clock::new(&json!({ "crontab": "0 * * * *", "jitter": "10m", "must_start": "5m", "finish_by": "01:30" }), "00:30");
+    let mut clock = Clock::new(
+        &json!({ "crontab": "0 * * * *", "jitter": "10m", "must_start": "5m", "finish_by": "01:30" }),
+        "00:30",
+    );
     let jitter = clock.plan.entries[0].as_ref().expect("an entry").jitter;
     assert!(jitter > TimeDelta::zero());
     clock.look("01:11");
@@ -351,7 +360,8 @@ fn silence_is_not_owed_while_paused_and_begins_anew_after() {
     clock.timetable = held.next.expect("it changes");
     assert_eq!(clock.told("00:40"), NONE);
     assert_eq!(clock.told("09:00"), NONE);
-    clock.timetable = clock.timetable.resumed(&clock.plan, None, false, instant("09:10")).next.expect("it changes");
+    clock.timetable =
+        clock.timetable.resumed(&clock.plan, None, false, instant("09:10")).next.expect("it changes");
     assert_eq!(clock.told("09:10"), NONE);
     assert_eq!(clock.told("10:39"), NONE);
     assert_eq!(clock.told("10:40"), one(LimitKind::MaxSilence, "10:00"));
@@ -369,7 +379,8 @@ fn silence_is_owed_only_within_the_window() {
     for at in ["01:00", "02:00", "09:00"] {
         assert_eq!(clock.told(at), NONE, "{at}");
     }
-    let outside = json!({ "max_silence": "90m", "from": "2026-07-01T06:00:00Z", "to": "2026-07-01T01:30:00Z" });
+    let outside =
+        json!({ "max_silence": "90m", "from": "2026-07-01T06:00:00Z", "to": "2026-07-01T01:30:00Z" });
     let mut clock = Clock::new(&hourly(&outside), "00:30");
     for (at, wanted) in [("01:00", 0), ("02:00", 0), ("06:00", 0), ("07:29", 0), ("07:30", 1)] {
         assert_eq!(clock.told(at).len(), wanted, "{at}");
@@ -425,7 +436,8 @@ fn preview_judges_nothing() {
 fn sweeper_that_makes_runs_ahead_is_due_for_a_limit_after_it_is_up() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     clock.look("01:00");
-    let looked = clock.timetable.look_with(&clock.plan, Some(&Runs::new()), instant("01:01"), TimeDelta::seconds(90));
+    let looked =
+        clock.timetable.look_with(&clock.plan, Some(&Runs::new()), instant("01:01"), TimeDelta::seconds(90));
     // Such a sweeper finds what is due within the next 90 seconds.
     assert_eq!(looked.next.due_at, Some(instant("01:06") + TimeDelta::seconds(31)));
 }
@@ -441,7 +453,10 @@ fn cursors_without_limits_are_written_as_before() {
 
 #[test]
 fn watch_comes_back_as_it_was_written() {
-    let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "finish_by": "20m", "max_silence": "90m", "pause_after": 3 })), "00:30");
+    let mut clock = Clock::new(
+        &hourly(&json!({ "must_start": "5m", "finish_by": "20m", "max_silence": "90m", "pause_after": 3 })),
+        "00:30",
+    );
     clock.look("01:00");
     clock.look("02:00");
     let written = serde_json::to_string(&clock.timetable).expect("it is written");

@@ -5,6 +5,7 @@ mod batches;
 mod examples;
 mod host;
 mod ids;
+mod late;
 mod limits;
 mod outputs;
 mod people;

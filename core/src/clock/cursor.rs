@@ -149,9 +149,18 @@ impl Cursor {
     /// The cursor of an entry that cannot be used, and never could.
     #[must_use]
     pub fn unusable(now: Timestamp) -> Self {
-        let (fingerprint, state, ahead, watch) =
-            (String::new(), State::Active, Vec::new(), Watch::default());
-        Self { fingerprint, since: now, last: None, next: None, state, started: 0, ahead, trouble: None, watch }
+        let (fingerprint, state, ahead, watch) = (String::new(), State::Active, Vec::new(), Watch::default());
+        Self {
+            fingerprint,
+            since: now,
+            last: None,
+            next: None,
+            state,
+            started: 0,
+            ahead,
+            trouble: None,
+            watch,
+        }
     }
 
     /// The cursor of an entry as its spec has it now: itself where nothing changed that decides when it is due; else it

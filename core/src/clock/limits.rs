@@ -311,7 +311,13 @@ impl Open {
     }
 
     /// Judges a limit by its run. Gives what became of it; `None` while it is still to be seen.
-    fn judge(&self, limit: LimitKind, by: Timestamp, run: Option<&Watched>, now: Timestamp) -> Option<Verdict> {
+    fn judge(
+        &self,
+        limit: LimitKind,
+        by: Timestamp,
+        run: Option<&Watched>,
+        now: Timestamp,
+    ) -> Option<Verdict> {
         let holds = |run: &Watched| {
             let is_met = match limit {
                 LimitKind::MustStart => run.has_begun(by),
@@ -471,13 +477,10 @@ impl Judge<'_> {
     /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does what ends in a pause.
     fn count(&self, cursor: &mut Cursor, end: &End) -> Option<Alert> {
         let most = self.planned.spec.pause_after.map(|most| most.as_u32());
+        let counts = most.is_some() && !matches!(cursor.state, State::Paused { .. });
         match end.run.status {
             Status::Complete => cursor.watch.failures = 0,
-            Status::Failed | Status::Rejected if most.is_some() => {
-                if !matches!(cursor.state, State::Paused { .. }) {
-                    cursor.watch.failures += 1;
-                }
-            }
+            Status::Failed | Status::Rejected if counts => cursor.watch.failures += 1,
             _ => {}
         }
         let failures = cursor.watch.failures;

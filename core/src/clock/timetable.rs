@@ -307,7 +307,8 @@ impl OneEntry<'_> {
             let local = missed.to.with_timezone(&self.planned.zone).naive_local();
             let slot = Slot { at: missed.to, local, change: None, moved_from: None };
             let start = Start::new(self.planned, self.index, slot, None, None);
-            let more = if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
+            let more =
+                if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
             let why = format!("it was missed, as nothing looked at the clock then{more}");
             cursor.watch.begin(self.planned, &start, Some(why));
         }

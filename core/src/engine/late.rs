@@ -37,9 +37,9 @@ impl Dispatcher {
         let mut asked: Vec<(usize, String, RunKey)> = Vec::new();
         for (place, timetable) in timetables.iter().enumerate() {
             let keys = timetable.asks_for(now).into_iter();
-            asked.extend(keys.map(|key| {
-                (place, key.to_owned(), RunKey::root(self.keyed_run(&timetable.job_id, key)))
-            }));
+            asked.extend(
+                keys.map(|key| (place, key.to_owned(), RunKey::root(self.keyed_run(&timetable.job_id, key)))),
+            );
         }
         let mut found = vec![Runs::new(); timetables.len()];
         for part in asked.chunks(AT_ONCE) {
@@ -74,10 +74,9 @@ impl Dispatcher {
         }
         let created = match self.site().ports.runs.create(&making).await {
             Ok(created) => created,
-            Err(error) => making
-                .iter()
-                .map(|_| Created { failed: Some(error.clone()), ..Created::default() })
-                .collect(),
+            Err(error) => {
+                making.iter().map(|_| Created { failed: Some(error.clone()), ..Created::default() }).collect()
+            }
         };
         let mut unsent = Vec::new();
         for (((_, message), (place, alert)), created) in making.into_iter().zip(places).zip(created) {

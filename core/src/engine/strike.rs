@@ -176,9 +176,7 @@ impl Dispatcher {
     /// Cancels the runs that were made ahead and are no longer wanted.
     async fn withdraw(&self, looking: &[Looking]) {
         let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
-            one.looked.withdrawn.iter().map(|key| {
-                RunKey::root(self.keyed_run(&one.looked.next.job_id, key))
-            })
+            one.looked.withdrawn.iter().map(|key| RunKey::root(self.keyed_run(&one.looked.next.job_id, key)))
         });
         let cancelling = keys.map(|key| async move {
             // It has ended, or was cancelled: that is as well.

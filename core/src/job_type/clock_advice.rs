@@ -95,15 +95,11 @@ fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
 }
 
 /// Warnings about the limits of a job's entries.
-fn advise_all_limits(
-    job: &JobSpec,
-    realm: &RealmSpec,
-    plan: &Plan,
-    now: Timestamp,
-) -> Vec<Problem> {
+fn advise_all_limits(job: &JobSpec, realm: &RealmSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
     let root = JsonPath::root().field("schedule");
     let is_list = job.document.get("schedule").is_some_and(Value::is_array);
-    let entries = plan.entries.iter().enumerate().filter_map(|(index, planned)| Some((index, planned.as_ref().ok()?)));
+    let entries =
+        plan.entries.iter().enumerate().filter_map(|(index, planned)| Some((index, planned.as_ref().ok()?)));
     let limits = entries.flat_map(|(index, planned)| {
         let path = if is_list { root.item(index) } else { root.clone() };
         advise_limits(job, realm, planned, &path, now)

@@ -51,10 +51,20 @@ fn limit_order(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Optio
         let meant = *slot + planned.jitter;
         let message = match (start, end) {
             (Some(start), Some(end)) if end < start => {
-                format!("the run of {} must have ended by {}, and begun by {}", utc(*slot), utc(end), utc(start))
+                format!(
+                    "the run of {} must have ended by {}, and begun by {}",
+                    utc(*slot),
+                    utc(end),
+                    utc(start)
+                )
             }
             (Some(by), _) | (_, Some(by)) if by <= meant => {
-                format!("the limit of {} is up at {}, and its jitter starts it at {}", utc(*slot), utc(by), utc(meant))
+                format!(
+                    "the limit of {} is up at {}, and its jitter starts it at {}",
+                    utc(*slot),
+                    utc(by),
+                    utc(meant)
+                )
             }
             _ => return None,
         };
@@ -66,10 +76,12 @@ fn limit_order(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Optio
 fn short_silence(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
     let max = planned.spec.max_silence?;
     let gaps = slots.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
-    let (gap, from): (TimeDelta, Timestamp) = gaps.max_by_key(|(gap, from)| (*gap, std::cmp::Reverse(*from)))?;
+    let (gap, from): (TimeDelta, Timestamp) =
+        gaps.max_by_key(|(gap, from)| (*gap, std::cmp::Reverse(*from)))?;
     (gap > max.delta()).then(|| {
         let gap = crate::duration::Span::from(gap.to_std().unwrap_or_default());
-        let message = format!("max_silence: {max} is shorter than the {gap} from {} to the next slot", utc(from));
+        let message =
+            format!("max_silence: {max} is shorter than the {gap} from {} to the next slot", utc(from));
         let told = Problem::warning("short-silence", path.clone(), message);
         told.with_hint("it is broken though every run ends well")
     })

@@ -2,9 +2,7 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{
-    Ahead, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch,
-};
+use pumice_core::clock::{Ahead, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch};
 use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;

@@ -89,7 +89,8 @@ fn row(format: Format, one: &Scheduled, standing: &Standing<'_>, now: Timestamp)
         time(standing.last),
         standing.word().to_owned(),
         standing.planned.map(|planned| planned.zone.name().to_owned()).unwrap_or_default(),
-        escaped(&late(standing).into_iter().chain(remark(standing)).collect::<Vec<_>>().join("; ")).into_owned(),
+        escaped(&late(standing).into_iter().chain(remark(standing)).collect::<Vec<_>>().join("; "))
+            .into_owned(),
     ]
 }
 
@@ -134,9 +135,8 @@ fn late(standing: &Standing<'_>) -> Option<String> {
 
 fn late_json(standing: &Standing<'_>) -> Vec<Value> {
     let broken = standing.cursor.watch.broken.iter();
-    let shown = broken.map(|broken| {
-        json!({ "limit": broken.limit, "slot": broken.slot.map(utc), "by": utc(broken.by) })
-    });
+    let shown = broken
+        .map(|broken| json!({ "limit": broken.limit, "slot": broken.slot.map(utc), "by": utc(broken.by) }));
     shown.collect()
 }
 

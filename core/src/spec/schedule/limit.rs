@@ -69,7 +69,9 @@ impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(text) => text.parse().map_err(de::Error::custom),
-            number @ Value::Number(_) => Span::deserialize(number).map(Self::After).map_err(de::Error::custom),
+            number @ Value::Number(_) => {
+                Span::deserialize(number).map(Self::After).map_err(de::Error::custom)
+            }
             other => Err(de::Error::custom(format!(
                 "expected a duration or a time of day, got {}",
                 crate::problem::kind(&other)
@@ -96,9 +98,9 @@ impl JsonSchema for Limit {
 pub(super) fn broken_limit(fields: &Map<String, Value>) -> Option<String> {
     let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
     let names = ["must_start", "finish_by", "max_silence", "pause_after"];
-    let is_reboot = given("crontab").and_then(Value::as_str).is_some_and(|crontab| {
-        crontab.trim().eq_ignore_ascii_case("@reboot")
-    });
+    let is_reboot = given("crontab")
+        .and_then(Value::as_str)
+        .is_some_and(|crontab| crontab.trim().eq_ignore_ascii_case("@reboot"));
     if let Some(name) = names.into_iter().find(|name| is_reboot && given(name).is_some()) {
         return Some(format!("{name} is for an entry with times, and @reboot names none"));
     }
@@ -114,9 +116,9 @@ pub(super) fn broken_limit(fields: &Map<String, Value>) -> Option<String> {
         }
     }
     let silence = given("max_silence").and_then(|value| Span::deserialize(value).ok());
-    silence.filter(|span| is_out(*span)).map(|_| {
-        format!("max_silence is from {MIN} to {MAX}, not {}", show(&fields["max_silence"]))
-    })
+    silence
+        .filter(|span| is_out(*span))
+        .map(|_| format!("max_silence is from {MIN} to {MAX}, not {}", show(&fields["max_silence"])))
 }
 
 #[cfg(test)]
@@ -130,9 +132,14 @@ mod tests {
 
     #[test]
     fn limit_is_a_duration_or_a_time_of_day() {
-        for (text, shown) in
-            [("10m", "10m"), ("90", "90s"), ("1h30m", "90m"), ("06:00", "06:00"), ("6:00", "06:00"), ("23:59:59", "23:59:59")]
-        {
+        for (text, shown) in [
+            ("10m", "10m"),
+            ("90", "90s"),
+            ("1h30m", "90m"),
+            ("06:00", "06:00"),
+            ("6:00", "06:00"),
+            ("23:59:59", "23:59:59"),
+        ] {
             assert_eq!(limit(text).to_string(), shown, "{text}");
             assert_eq!(limit(&limit(text).to_string()), limit(text));
         }
@@ -164,9 +171,12 @@ mod tests {
 
     #[test]
     fn limit_of_an_entry_without_times_is_refused() {
-        for (field, value) in
-            [("must_start", json!("5m")), ("finish_by", json!("06:00")), ("max_silence", json!("1d")), ("pause_after", json!(3))]
-        {
+        for (field, value) in [
+            ("must_start", json!("5m")),
+            ("finish_by", json!("06:00")),
+            ("max_silence", json!("1d")),
+            ("pause_after", json!(3)),
+        ] {
             let fields = json!({ "crontab": "@Reboot", field: value });
             let told = broken_limit(fields.as_object().unwrap()).unwrap_or_default();
             assert!(told.starts_with(field) && told.contains("@reboot"), "{field}: {told}");

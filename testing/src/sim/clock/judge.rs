@@ -12,8 +12,8 @@ use pumice_core::spec::{Enabled, JobSpec};
 
 use super::super::mutants::Mutant;
 use super::super::world::{BEGIN, World};
-use super::calendar::Entry;
 use super::began;
+use super::calendar::Entry;
 use super::limits::over;
 
 /// How far clocks are apart, at most, and how long calls take.

@@ -54,9 +54,11 @@ pub(super) fn limit_entries(prng: &mut Prng, document: &mut Value) {
         return;
     }
     for entry in document["schedule"].as_array_mut().into_iter().flatten() {
-        for (name, values) in
-            [("must_start", [5, 20, 300]), ("finish_by", [60, 300, 1_200]), ("max_silence", [900, 2_400, 5_400])]
-        {
+        for (name, values) in [
+            ("must_start", [5, 20, 300]),
+            ("finish_by", [60, 300, 1_200]),
+            ("max_silence", [900, 2_400, 5_400]),
+        ] {
             if prng.below(2) == 0 {
                 entry[name] = json!(prng.pick(&values));
             }
@@ -78,7 +80,8 @@ impl World {
         let entry = if late.limit == LimitKind::MaxSilence { late.entry } else { 0 };
         let place = (job_id.clone(), late.limit, late.by, late.slot, entry);
         if let Some(other) = self.clocks.told.insert(place, run.key.clone()) {
-            self.audit.fail("an alert is given once", format!("{} and {other} of {job_id}: {late:?}", run.key));
+            self.audit
+                .fail("an alert is given once", format!("{} and {other} of {job_id}: {late:?}", run.key));
         }
         if self.now + SLACK < late.by {
             self.audit.fail("no alert comes before its time", format!("{job_id} at {}: {late:?}", self.now));
@@ -119,7 +122,9 @@ impl World {
         // Of several entries that come and go, whose run was it?
         let Some(max) = one_entry(&phases).and_then(|entry| entry.limits.max_silence) else { return false };
         let within = (late.by - max + SLACK)..(late.by - SLACK);
-        let heard = |run: &&Run| run.status == Status::Complete && run.ts_end.is_some_and(|end| within.contains(&end));
+        let heard = |run: &&Run| {
+            run.status == Status::Complete && run.ts_end.is_some_and(|end| within.contains(&end))
+        };
         self.starts_of(job_id).iter().any(heard)
     }
 
@@ -136,18 +141,26 @@ impl World {
             return;
         }
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
-        let least = phases.iter().flat_map(|phase| phase.entries.iter()).filter_map(|entry| entry.limits.pause_after);
+        let least =
+            phases.iter().flat_map(|phase| phase.entries.iter()).filter_map(|entry| entry.limits.pause_after);
         let Some(least) = least.min() else {
             return self.audit.fail("an entry is paused for its failures", format!("{job_id}: {after:?}"));
         };
-        let mut ends: Vec<(Timestamp, bool)> = self.starts_of(job_id).into_iter().filter_map(end_of).collect();
+        let mut ends: Vec<(Timestamp, bool)> =
+            self.starts_of(job_id).into_iter().filter_map(end_of).collect();
         ends.sort_unstable();
         // Of ends that are close to each other, which was first?
         let is_sure = |at: Timestamp| !ends.iter().any(|(other, bad)| *bad && (*other - at).abs() < SLACK);
         let mut streak = 0;
         let mut longest = 0;
         for (at, bad) in &ends {
-            streak = if *bad { streak + 1 } else if is_sure(*at) { 0 } else { streak };
+            streak = if *bad {
+                streak + 1
+            } else if is_sure(*at) {
+                0
+            } else {
+                streak
+            };
             longest = longest.max(streak);
         }
         if longest < least {
@@ -162,9 +175,9 @@ impl World {
         let mut missing = None;
         for run in self.starts_of(job_id) {
             let Some((slot, key)) = slot_of(run) else { continue };
-            let mut of = phases.iter().filter(|(phase, end)| {
-                phase.from <= run.ts_dispatch && run.ts_dispatch - SLACK * 2 <= *end
-            });
+            let mut of = phases
+                .iter()
+                .filter(|(phase, end)| phase.from <= run.ts_dispatch && run.ts_dispatch - SLACK * 2 <= *end);
             // Which entry had it made?
             let (Some((phase, end)), None) = (of.next(), of.next()) else { continue };
             let mut entries = phase.entries.iter().filter(|entry| {
@@ -172,7 +185,10 @@ impl World {
             });
             let (Some(entry), None) = (entries.next(), entries.next()) else { continue };
             let meant = slot + entry.jitter;
-            let limits = [(LimitKind::MustStart, entry.limits.must_start), (LimitKind::FinishBy, entry.limits.finish_by)];
+            let limits = [
+                (LimitKind::MustStart, entry.limits.must_start),
+                (LimitKind::FinishBy, entry.limits.finish_by),
+            ];
             for (limit, by) in limits.into_iter().filter_map(|(limit, span)| Some((limit, meant + span?))) {
                 let by_then = by.max(calm).max(run.ts_dispatch) + SOON;
                 let is_kept = match limit {
@@ -206,10 +222,14 @@ impl World {
         let runs: Vec<&Run> = self
             .starts_of(job_id)
             .into_iter()
-            .filter(|run| slot_of(run).is_some_and(|(slot, key)| entry.is_due(slot) && entry.key(slot) == key))
+            .filter(|run| {
+                slot_of(run).is_some_and(|(slot, key)| entry.is_due(slot) && entry.key(slot) == key)
+            })
             .collect();
         let ends: Vec<(Timestamp, bool)> = {
-            let counted = runs.iter().filter(|run| run.ts_dispatch >= from && slot_of(run).is_some_and(|(slot, _)| slot > entry.anchor));
+            let counted = runs.iter().filter(|run| {
+                run.ts_dispatch >= from && slot_of(run).is_some_and(|(slot, _)| slot > entry.anchor)
+            });
             let mut ends: Vec<_> = counted.filter_map(|run| end_of(run)).collect();
             ends.sort_unstable();
             ends
@@ -224,7 +244,8 @@ impl World {
         let Some(paused) = paused.filter(|paused| !self.in_gap(from, *paused)) else { return };
         let started = runs.iter().find(|run| run.ts_dispatch > paused && run.ts_dispatch < end - SOON);
         if let Some(run) = started {
-            let detail = format!("{job_id}: {} is started, though it failed {most} times by {paused}", run.key);
+            let detail =
+                format!("{job_id}: {} is started, though it failed {most} times by {paused}", run.key);
             self.audit.fail("an entry that failed too often is paused", detail);
         }
     }
