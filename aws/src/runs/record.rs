@@ -182,11 +182,11 @@ fn value_size(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, SubsecRound};
-    use pumice_core::clock::Missed;
+    use pumice_core::clock::{LimitKind, Missed};
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
-    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
+    use pumice_core::run::{Duties, Keyed, Late, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
     use pumice_core::spec::CatchUp;
 
     use super::super::large::MAX_INLINE;
@@ -251,6 +251,17 @@ mod tests {
         let zone = "Europe/Berlin".parse().unwrap();
         let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
+        let late = Late {
+            limit: LimitKind::FinishBy,
+            entry: 1,
+            by: at,
+            slot: Some(at),
+            previous: Some(at),
+            zone,
+            run_id: Some(run().run_id),
+            status: Some(Status::Running),
+            why: "w".to_owned(),
+        };
         Run {
             key: run().key,
             run_id: run().run_id,
@@ -274,6 +285,7 @@ mod tests {
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
             scheduled: Some(scheduled),
+            late: Some(Box::new(late)),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),

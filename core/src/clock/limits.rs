@@ -1,8 +1,9 @@
 //! Dead-man limits of an entry's runs: pure rules.
 //!
 //! A slot that was started is kept open until its limits are judged, by the record of its run and by no clock but the one
-//! that wrote it: whoever looks, and however late, comes to the same. What is broken is an [`Alert`], whose key follows from
-//! what was broken, so that it is made once however often it is found.
+//! that wrote it: whoever looks, and however late, comes to the same. What is broken is an [`Alert`]. It is written into the
+//! timetable first, on its `rev`, so that a sweeper which knows only history tells nothing; the next look has it made, under a
+//! key that follows from what was broken.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +24,11 @@ use crate::spec::Limit;
 /// Most slots of an entry whose limits are still to be judged.
 pub const MAX_OPEN: usize = 50;
 /// The same of all entries of a job together: its timetable is one record.
-const MAX_OPEN_OF_ALL: usize = 1_000;
+const MAX_OPEN_OF_ALL: usize = 500;
+/// With more than so many alerts of a job to be made, further limits are judged at the next look.
+pub(super) const MAX_ALERTS: usize = 50;
+/// Most bytes of a run's reason in an alert.
+const MAX_REASON: usize = 300;
 /// With more than so many open slots all their runs are looked at, so that those which have ended leave.
 const MANY: usize = 25;
 /// How long after its time a limit is judged, for a write of that very moment.
@@ -73,6 +78,9 @@ pub struct Watch {
     /// Limits that were broken when they were judged last, one of a kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Broken>,
+    /// Alerts that are to be made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
     /// How many open slots were given up, as there were too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_up: u32,
@@ -176,6 +184,13 @@ impl Watched {
         self.ts_start.is_some_and(|start| start <= by)
     }
 
+    /// Why it did not end well, in few words.
+    fn reason(&self) -> Option<String> {
+        let reason = self.reason.as_deref()?;
+        let short = &reason[..reason.floor_char_boundary(MAX_REASON)];
+        Some(if short.len() < reason.len() { format!("{short}…") } else { short.to_owned() })
+    }
+
     /// Whether it had begun and ended by then, whichever way. One that was skipped or rejected never began.
     fn has_ended(&self, by: Timestamp) -> bool {
         self.is_over() && self.ts_start.is_some() && self.ts_end.is_some_and(|end| end <= by)
@@ -186,17 +201,24 @@ impl Watched {
 pub type Runs = BTreeMap<String, Option<Watched>>;
 
 /// A limit that was broken, to be told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The place of its entry in the schedule.
     pub entry: usize,
     /// What was broken.
     pub broken: Broken,
     /// The slot before that one.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub previous: Option<Timestamp>,
     /// The idempotency key of the run that it is about, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Where that run stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// What happened, in a sentence.
     pub why: String,
@@ -259,6 +281,7 @@ impl Watch {
     /// The run of a slot was refused.
     pub fn refuse(&mut self, key: &str, why: &str) {
         for open in self.open.iter_mut().filter(|open| open.key == key) {
+            let why = &why[..why.floor_char_boundary(MAX_REASON)];
             open.no_run = Some(format!("its start was refused: {why}"));
             open.end_counts = false;
         }
@@ -288,7 +311,8 @@ impl Watch {
     pub(super) fn due_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
         let open = self.open.iter().flat_map(|open| [open.must_start, open.finish_by]).flatten();
         let silence = self.silence.as_ref().and_then(|silence| silence.up_at(cursor, planned));
-        open.chain(silence).min().map(|by| by + GRACE)
+        let up = open.chain(silence).min().map(|by| by + GRACE);
+        self.alerts.first().map(|alert| alert.broken.by).into_iter().chain(up).min()
     }
 
     fn mend(&mut self, limit: LimitKind) {
@@ -337,12 +361,12 @@ impl Open {
                 Some(why) => why.clone(),
                 None => "it has no run".to_owned(),
             },
-            (LimitKind::MustStart, Some(run)) => match (run.ts_start, &run.reason) {
+            (LimitKind::MustStart, Some(run)) => match (run.ts_start, run.reason()) {
                 (Some(start), _) => format!("it began at {}", utc(start)),
                 (None, Some(reason)) => format!("it is {}: {reason}", run.status),
                 (None, None) => format!("it is {}", run.status),
             },
-            (_, Some(run)) => match (run.ts_start.and(run.ts_end), &run.reason) {
+            (_, Some(run)) => match (run.ts_start.and(run.ts_end), run.reason()) {
                 (Some(end), _) => format!("it ended at {}", utc(end)),
                 (None, Some(reason)) => format!("it is {}: {reason}", run.status),
                 (None, None) => format!("it is {}", run.status),
@@ -485,7 +509,7 @@ impl Judge<'_> {
         }
         let failures = cursor.watch.failures;
         let most = most.filter(|most| failures >= *most && cursor.state == State::Active)?;
-        let reason = end.run.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = end.run.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let runs = if most == 1 { "a run".to_owned() } else { format!("{failures} runs in a row") };
         let why = format!("{runs} ended badly, the last for {}{reason}", utc(end.open.slot));
         *cursor = cursor.paused(None, PAUSED_BY.to_owned(), why.clone());

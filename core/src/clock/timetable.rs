@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
-use super::limits::{Alert, Judge, Runs};
+use super::limits::{Alert, Judge, MAX_ALERTS, Runs};
 use super::planned::{Plan, Planned};
 use crate::Timestamp;
 use crate::ids::JobId;
@@ -71,7 +71,7 @@ pub struct Looked {
     pub withdrawn: Vec<String>,
     /// Entries that missed too much and start nothing until they are resumed.
     pub halted: Vec<usize>,
-    /// Limits that were broken.
+    /// Limits that were broken, as the record had it: their alerts are to be made before the next one is written.
     pub alerts: Vec<Alert>,
     /// Entries with more open slots than are kept, and how many were given up.
     pub given_up: Vec<(usize, u32)>,
@@ -95,6 +95,12 @@ impl Timetable {
     pub fn hurried(&self, at: Timestamp) -> Self {
         let due_at = self.due_at.map_or(at, |due| due.min(at));
         Self { rev: self.rev + 1, due_at: Some(due_at), ..self.clone() }
+    }
+
+    /// How many alerts the next look has made.
+    #[must_use]
+    pub fn alerts(&self) -> usize {
+        self.cursors.iter().map(|cursor| cursor.watch.alerts.len()).sum()
     }
 
     /// The idempotency keys of the runs by which limits are judged at a time.
@@ -240,7 +246,11 @@ impl OneEntry<'_> {
         if let Some(runs) = self.runs {
             let (planned, since) = (self.planned, changed);
             let judge = Judge { entry: self.index, planned, runs, since, now: self.now };
-            looked.alerts.extend(judge.look(&mut cursor));
+            let known = std::mem::take(&mut cursor.watch.alerts);
+            looked.alerts.extend(known.into_iter().map(|alert| Alert { entry: self.index, ..alert }));
+            if looked.next.alerts() < MAX_ALERTS {
+                cursor.watch.alerts = judge.look(&mut cursor);
+            }
             if matches!(cursor.state, State::Paused { .. }) {
                 looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
             }

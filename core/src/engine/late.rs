@@ -2,8 +2,8 @@
 //!
 //! An alert is a run of its own that is made with its end recorded: what is left of it are its `on_late` actions, which are
 //! done as those of every other run, again after a crash and with `action_failed` where one fails. Its id follows from what
-//! was broken, so that it is made once, whoever finds it. It is made before the timetable is written: a sweeper that stops
-//! in between leaves it to the next one, which finds it.
+//! was broken, so that it is made once, whoever does. That it is to be made is written into the timetable first, and taken
+//! out when it is: a sweeper that stops in between leaves it to the next one, which finds it.
 
 use std::sync::Arc;
 

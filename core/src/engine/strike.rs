@@ -34,6 +34,14 @@ pub struct Struck {
     pub started: usize,
 }
 
+/// What one round of a look came to.
+struct Round {
+    moved: usize,
+    started: usize,
+    /// Whether alerts are to be made at once.
+    has_alerts: bool,
+}
+
 /// A timetable with what there is to do about it.
 pub(super) struct Looking {
     pub(super) looked: Looked,
@@ -70,7 +78,7 @@ impl Dispatcher {
             struck.moved += round.moved;
             struck.started += round.started;
             // What did not move would be found again at once.
-            if count < TOGETHER || round.moved == 0 {
+            if round.moved == 0 || (count < TOGETHER && !round.has_alerts) {
                 break;
             }
         }
@@ -85,7 +93,7 @@ impl Dispatcher {
         self.site().ports.schedules.touch(job_ids, at).await
     }
 
-    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Struck, StoreError> {
+    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
         let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
@@ -100,6 +108,7 @@ impl Dispatcher {
         self.withdraw(&looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
         let mut moved = 0;
         for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
@@ -109,7 +118,7 @@ impl Dispatcher {
                 Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
             }
         }
-        Ok(Struck { moved, started })
+        Ok(Round { moved, started, has_alerts })
     }
 
     /// What there is to do about a timetable.

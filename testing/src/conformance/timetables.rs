@@ -2,10 +2,11 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Ahead, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch};
+use pumice_core::clock::{Ahead, Alert, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch};
 use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
+use pumice_core::run::Status;
 
 use super::{Adapters, at};
 
@@ -40,7 +41,17 @@ fn watch() -> Watch {
         no_run: Some("ü".to_owned()),
     };
     let silence = Silence { max: Span::from_mins(90), since: at(3), told: Some(broken.clone()) };
-    Watch { open: [open].into(), failures: 2, silence: Some(silence), broken: vec![broken], given_up: 7 }
+    let alert = Alert {
+        entry: 1,
+        broken: broken.clone(),
+        previous: Some(at(20)),
+        run: Some("schedule:x".to_owned()),
+        status: Some(Status::Running),
+        why: "ü".to_owned(),
+        key: "k".to_owned(),
+    };
+    let (open, broken, alerts) = ([open].into(), vec![broken], vec![alert]);
+    Watch { open, failures: 2, silence: Some(silence), broken, alerts, given_up: 7 }
 }
 
 async fn touched(on: &Adapters, ids: &[&str], when: Timestamp) -> Vec<Timetable> {

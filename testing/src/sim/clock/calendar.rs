@@ -53,8 +53,7 @@ impl Entry {
             plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold").jitter);
         let entries = given.iter().zip(planned).map(|(given, jitter)| {
             let entry = Self::read(given, jitter, now);
-            let known =
-                before.iter().find(|known| known.times == entry.times && known.jitter == entry.jitter);
+            let known = before.iter().find(|known| known.is_timed_as(&entry));
             Self { anchor: known.map_or(now, |known| known.anchor), ..entry }
         });
         entries.collect()
@@ -87,6 +86,11 @@ impl Entry {
     /// The same, with nothing due before a time.
     pub(crate) fn anchored(&self, anchor: Timestamp) -> Self {
         Self { anchor, ..self.clone() }
+    }
+
+    /// Whether another one is due at the same times.
+    pub(crate) fn is_timed_as(&self, other: &Self) -> bool {
+        self.times == other.times && self.jitter == other.jitter
     }
 
     /// Whether it is due at a time.

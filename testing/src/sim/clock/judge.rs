@@ -170,7 +170,7 @@ impl World {
         if goes_back {
             self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
         }
-        self.pauses_rightly(job_id, before, after);
+        self.is_watched(job_id, index, before, after);
         let Some(last) = after.last.filter(|last| Some(*last) > before.last) else { return };
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let first = before.next.unwrap_or(last);
@@ -225,7 +225,9 @@ impl World {
                     let is_stopped = entry.max_runs.is_some() || entry.limits.pause_after.is_some();
                     is_stopped || !entry.is_full && entry.made_up_for.is_some()
                 };
-                if !phase.is_enabled || phase.is_paused || self.in_gap(from, end) {
+                // A pause outlives an edit of what it is for.
+                let is_paused = self.clocks.own_pauses.get(&job_id).is_some_and(|paused| *paused < end);
+                if !phase.is_enabled || phase.is_paused || is_paused || self.in_gap(from, end) {
                     continue;
                 }
                 for entry in phase.entries.iter().filter(|entry| !halts(entry)) {

@@ -69,8 +69,8 @@ pub(super) fn limit_entries(prng: &mut Prng, document: &mut Value) {
     }
 }
 
-/// What names an alert among all: two entries may have the same limit of a slot, and it is one.
-pub(crate) type Told = (JobId, LimitKind, Timestamp, Option<Timestamp>, u32);
+/// What names an alert among all: two entries may have the same limit of a run, and it is one.
+pub(crate) type Told = (JobId, LimitKind, Timestamp, Option<RunId>, u32);
 
 impl World {
     /// An alert is made.
@@ -78,7 +78,7 @@ impl World {
         let Some(late) = run.late.as_deref() else { return };
         let job_id = run.job_id.clone();
         let entry = if late.limit == LimitKind::MaxSilence { late.entry } else { 0 };
-        let place = (job_id.clone(), late.limit, late.by, late.slot, entry);
+        let place = (job_id.clone(), late.limit, late.by, late.run_id, entry);
         if let Some(other) = self.clocks.told.insert(place, run.key.clone()) {
             self.audit
                 .fail("an alert is given once", format!("{} and {other} of {job_id}: {late:?}", run.key));
@@ -134,32 +134,53 @@ impl World {
         self.runs.all().filter(is_start).collect()
     }
 
-    /// A cursor was written: whoever failed too seldom is not paused.
-    pub(super) fn pauses_rightly(&mut self, job_id: &JobId, before: &Cursor, after: &Cursor) {
+    /// A cursor was written: slots that were started are kept in mind, and whoever failed too seldom is not paused.
+    pub(super) fn is_watched(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
+        let opened = after.watch.open.iter().map(|open| (job_id.clone(), open.key.clone()));
+        self.clocks.opened.extend(opened);
+        let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
+        let entries: Vec<&Entry> = phases.iter().filter_map(|phase| phase.entries.get(index)).collect();
+        let is_limited =
+            |entry: &&Entry| entry.limits.must_start.is_some() || entry.limits.finish_by.is_some();
+        let is_new = |slot: Timestamp| Some(slot) > before.last && Some(slot) <= after.last;
+        let is_open = after.watch.open.iter().any(|open| is_new(open.slot));
+        if after.started > before.started && entries.iter().all(is_limited) && !is_open {
+            self.audit
+                .fail("a slot that is started is watched", format!("{job_id}: {before:?}, then {after:?}"));
+        }
+        self.pauses_rightly(job_id, &entries, before, after);
+    }
+
+    fn pauses_rightly(&mut self, job_id: &JobId, entries: &[&Entry], before: &Cursor, after: &Cursor) {
         let is_own = |state: &State| matches!(state, State::Paused { by, .. } if by == PAUSED_BY);
         if is_own(&before.state) || !is_own(&after.state) {
             return;
         }
-        let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
-        let least =
-            phases.iter().flat_map(|phase| phase.entries.iter()).filter_map(|entry| entry.limits.pause_after);
-        let Some(least) = least.min() else {
+        self.clocks.own_pauses.entry(job_id.clone()).or_insert(self.now);
+        let Some(least) = entries.iter().filter_map(|entry| entry.limits.pause_after).min() else {
             return self.audit.fail("an entry is paused for its failures", format!("{job_id}: {after:?}"));
         };
-        let mut ends: Vec<(Timestamp, bool)> =
-            self.starts_of(job_id).into_iter().filter_map(end_of).collect();
+        let all = self.phases_within(job_id, BEGIN - SLACK, self.now);
+        let same = |other: &&Entry| entries.iter().any(|entry| entry.is_timed_as(other));
+        if all.iter().any(|phase| phase.entries.iter().filter(same).count() > 1) {
+            // Of two entries that are due at the same times, whose runs are these?
+            return;
+        }
+        let same: Vec<&Entry> = all.iter().flat_map(|phase| phase.entries.iter().filter(same)).collect();
+        let is_of_it = |run: &&Run| {
+            slot_of(run).is_some_and(|(slot, key)| same.iter().any(|e| e.is_due(slot) && e.key(slot) == key))
+        };
+        let runs = self.starts_of(job_id).into_iter().filter(is_of_it);
+        let mut ends: Vec<(Timestamp, bool)> = runs.filter_map(end_of).collect();
         ends.sort_unstable();
         // Of ends that are close to each other, which was first?
         let is_sure = |at: Timestamp| !ends.iter().any(|(other, bad)| *bad && (*other - at).abs() < SLACK);
-        let mut streak = 0;
-        let mut longest = 0;
+        let (mut streak, mut longest) = (0, 0);
         for (at, bad) in &ends {
-            streak = if *bad {
-                streak + 1
-            } else if is_sure(*at) {
-                0
-            } else {
-                streak
+            streak = match *bad {
+                true => streak + 1,
+                false if is_sure(*at) => 0,
+                false => streak,
             };
             longest = longest.max(streak);
         }
@@ -175,6 +196,10 @@ impl World {
         let mut missing = None;
         for run in self.starts_of(job_id) {
             let Some((slot, key)) = slot_of(run) else { continue };
+            if !self.clocks.opened.contains(&(job_id.clone(), key.to_owned())) {
+                // A sweeper that stood still or stopped made it, when others had passed its slot.
+                continue;
+            }
             let mut of = phases
                 .iter()
                 .filter(|(phase, end)| phase.from <= run.ts_dispatch && run.ts_dispatch - SLACK * 2 <= *end);

@@ -5,7 +5,7 @@ mod calendar;
 mod judge;
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -68,6 +68,10 @@ pub(crate) struct Clocks {
     made: BTreeMap<(TaskId, JobId), u32>,
     /// The alerts that were given.
     told: BTreeMap<Told, RunKey>,
+    /// The keys of slots that timetables had as started.
+    opened: BTreeSet<(JobId, String)>,
+    /// When each job was first paused for its failures.
+    own_pauses: BTreeMap<JobId, Timestamp>,
 }
 
 /// An entry of a schedule.
