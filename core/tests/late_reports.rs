@@ -299,6 +299,38 @@ fn missed_slots_are_told_of_though_one_is_in_time_again() {
 }
 
 #[test]
+fn run_of_a_sweeper_that_stopped_before_it_wrote_is_watched() {
+    let limits = json!({ "finish_by": "5m", "max_silence": "4h", "pause_after": 1 });
+    let mut clock = Clock::new(&hourly(&limits), "00:30");
+    // It made the run of 01:00 and stopped; the next look makes up for the last slot alone.
+    let made = clock.peek("01:00").starts.remove(0);
+    let run =
+        Watched { status: Status::Running, ts_start: Some(instant("01:00")), ts_end: None, reason: None };
+    clock.runs.insert(made.key, run);
+    let looked = clock.look("03:10");
+    assert_eq!(
+        looked.starts.iter().map(|start| utc(start.slot.at)).collect::<Vec<_>>(),
+        ["2026-07-01T03:00:00Z"]
+    );
+    clock.begins("03:00", "03:10");
+    let told = clock.told("03:11");
+    assert_eq!(told, [(LimitKind::FinishBy, "01:00".to_owned()), (LimitKind::FinishBy, "03:00".to_owned())]);
+    clock.ends("01:00", Status::Failed, "03:20");
+    assert_eq!(clock.told("03:21"), one(LimitKind::PauseAfter, "01:00"));
+}
+
+#[test]
+fn run_from_before_an_edit_counts_for_no_limit_of_the_edited_entry() {
+    let mut clock = Clock::new(&hourly(&json!({ "pause_after": 1 })), "00:30");
+    clock.look("01:00");
+    clock.plan = plan(&json!({ "crontab": "30 * * * *", "pause_after": 1 }));
+    clock.timetable = clock.timetable.touched(instant("01:10"));
+    clock.ends("01:00", Status::Failed, "01:20");
+    assert_eq!(clock.told("01:25"), NONE);
+    assert_eq!(clock.state(), &State::Active);
+}
+
+#[test]
 fn slot_that_is_made_up_for_too_late_is_told_of() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     assert_eq!(clock.look("01:30").starts.len(), 1);

@@ -31,6 +31,8 @@ pub(super) const MAX_ALERTS: usize = 50;
 const MAX_REASON: usize = 300;
 /// With more than so many open slots all their runs are looked at, so that those which have ended leave.
 const MANY: usize = 25;
+/// Most slots that were passed over of which it is looked whether a sweeper made their runs before it stopped.
+pub(super) const MAX_PASSED: usize = 20;
 /// How long after its time a limit is judged, for a write of that very moment.
 const GRACE: TimeDelta = TimeDelta::seconds(1);
 /// Who pauses an entry that failed too often.
@@ -119,6 +121,9 @@ pub struct Open {
         skip_serializing_if = "Option::is_none"
     )]
     pub finish_by: Option<Timestamp>,
+    /// Whether it was passed over: it has a run only where a sweeper stopped after it made one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passed: bool,
     /// Whether it is to be seen how its run ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub end_counts: bool,
@@ -256,11 +261,21 @@ impl Watch {
     /// As it is when its entry was edited or resumed, or is paused: slots that were started keep their limits.
     #[must_use]
     pub fn restarted(&self) -> Self {
-        Self { failures: 0, silence: None, ..self.clone() }
+        let mut watch = Self { failures: 0, silence: None, ..self.clone() };
+        for open in &mut watch.open {
+            open.end_counts = false;
+        }
+        watch.open.retain(|open| !open.is_judged());
+        watch
     }
 
-    /// Opens the slot of a start.
-    pub(super) fn begin(&mut self, planned: &Planned, start: &Start, no_run: Option<String>) {
+    /// Opens a slot.
+    pub(super) fn begin(&mut self, planned: &Planned, start: &Start, slot_of: Begun) {
+        let (passed, no_run) = match slot_of {
+            Begun::Started => (false, None),
+            Begun::Passed => (true, None),
+            Begun::Missed(why) => (false, Some(why)),
+        };
         let (spec, slot) = (&planned.spec, start.slot.at);
         let by = |limit: Option<Limit>| limit.and_then(|limit| limit.by(slot, start.at, planned.zone));
         let open = Open {
@@ -269,7 +284,8 @@ impl Watch {
             key: start.key.clone(),
             must_start: by(spec.must_start),
             finish_by: by(spec.finish_by),
-            end_counts: no_run.is_none() && (spec.max_silence.is_some() || spec.pause_after.is_some()),
+            passed,
+            end_counts: spec.max_silence.is_some() || spec.pause_after.is_some(),
             no_run,
         };
         let is_known = self.open.iter().any(|known| known.key == open.key && known.slot == open.slot);
@@ -303,7 +319,7 @@ impl Watch {
     /// The keys of runs that are to be looked at for a judgement at a time.
     pub(super) fn asks_for(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         let all = self.open.len() > MANY;
-        let is_due = move |open: &&Open| all || open.end_counts || open.is_up(now);
+        let is_due = move |open: &&Open| all || open.passed || open.end_counts || open.is_up(now);
         self.open.iter().filter(is_due).map(|open| open.key.as_str())
     }
 
@@ -385,6 +401,16 @@ impl Open {
     }
 }
 
+/// How a slot is opened.
+pub(super) enum Begun {
+    /// Its run is made.
+    Started,
+    /// None is; there may be one all the same.
+    Passed,
+    /// None is, for a reason that is to be told.
+    Missed(String),
+}
+
 /// What became of a limit of a slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -448,6 +474,9 @@ impl Judge<'_> {
         let mut ends = Vec::new();
         for mut open in std::mem::take(&mut cursor.watch.open) {
             if let Some(run) = self.runs.get(&open.key) {
+                if open.passed && run.is_none() {
+                    continue;
+                }
                 self.judge(&mut open, run.as_ref(), &mut cursor.watch, &mut alerts, &mut ends);
             }
             if !open.is_judged() {

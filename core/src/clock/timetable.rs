@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
-use super::limits::{Alert, Judge, MAX_ALERTS, Runs};
+use super::limits::{Alert, Begun, Judge, MAX_ALERTS, MAX_PASSED, Runs};
 use super::planned::{Plan, Planned};
 use crate::Timestamp;
 use crate::ids::JobId;
@@ -312,22 +312,34 @@ impl OneEntry<'_> {
 
     /// Opens the slots that are started, and the last that was missed for good: of many one tells enough.
     fn open(&self, cursor: &mut Cursor, starts: &[Start], missed: Option<Missed>, looked: &mut Looked) {
-        let is_started = |missed: &Missed| starts.iter().any(|start| start.slot.at == missed.to);
-        if let Some(missed) = missed.filter(|missed| !is_started(missed) && !self.is_over(cursor)) {
-            let local = missed.to.with_timezone(&self.planned.zone).naive_local();
-            let slot = Slot { at: missed.to, local, change: None, moved_from: None };
-            let start = Start::new(self.planned, self.index, slot, None, None);
-            let more =
-                if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
-            let why = format!("it was missed, as nothing looked at the clock then{more}");
-            cursor.watch.begin(self.planned, &start, Some(why));
+        if let Some(missed) = missed.filter(|_| !self.is_over(cursor)) {
+            self.open_missed(cursor, starts, &missed);
         }
         for start in starts {
-            cursor.watch.begin(self.planned, start, None);
+            cursor.watch.begin(self.planned, start, Begun::Started);
         }
         let given_up = cursor.watch.bound(self.of);
         if given_up > 0 {
             looked.given_up.push((self.index, given_up));
+        }
+    }
+
+    fn open_missed(&self, cursor: &mut Cursor, starts: &[Start], missed: &Missed) {
+        let is_started = |slot: Timestamp| starts.iter().any(|start| start.slot.at == slot);
+        let start = |slot: Slot| Start::new(self.planned, self.index, slot, None, None);
+        let entry = self.planned.entry(cursor.since);
+        let early = (missed.count as usize).saturating_sub(MAX_PASSED + 1);
+        let passed = entry.slots(missed.from - TimeDelta::seconds(1)).skip(early).take(MAX_PASSED);
+        for slot in passed.filter(|slot| slot.at < missed.to && !is_started(slot.at)) {
+            cursor.watch.begin(self.planned, &start(slot), Begun::Passed);
+        }
+        if !is_started(missed.to) {
+            let local = missed.to.with_timezone(&self.planned.zone).naive_local();
+            let slot = Slot { at: missed.to, local, change: None, moved_from: None };
+            let more =
+                if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
+            let why = format!("it was missed, as nothing looked at the clock then{more}");
+            cursor.watch.begin(self.planned, &start(slot), Begun::Missed(why));
         }
     }
 

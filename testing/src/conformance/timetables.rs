@@ -37,6 +37,7 @@ fn watch() -> Watch {
         key: "schedule:x".to_owned(),
         must_start: Some(at(31)),
         finish_by: None,
+        passed: true,
         end_counts: true,
         no_run: Some("ü".to_owned()),
     };
