@@ -514,3 +514,15 @@ fn watch_comes_back_as_it_was_written() {
         "{watch:?}"
     );
 }
+
+#[test]
+fn limit_that_an_edit_takes_away_is_late_no_more() {
+    let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
+    clock.look("01:00");
+    clock.look("01:05");
+    assert_eq!(clock.timetable.cursors[0].watch.broken.len(), 1);
+    clock.plan = plan(&hourly(&json!({ "finish_by": "5m" })));
+    clock.timetable = clock.timetable.touched(instant("01:10"));
+    clock.look("01:10");
+    assert_eq!(clock.timetable.cursors[0].watch.broken, []);
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::Slot;
 use super::entry::Entry;
-use super::limits::Watch;
+use super::watch::Watch;
 use crate::Timestamp;
 use crate::spec::CatchUp;
 

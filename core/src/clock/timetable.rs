@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
-use super::limits::{Alert, Begun, Judge, MAX_ALERTS, MAX_PASSED, Runs};
+use super::limits::{Judge, Runs};
 use super::planned::{Plan, Planned};
+use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
 use crate::Timestamp;
 use crate::ids::JobId;
 use crate::request::schedule_key;

@@ -214,6 +214,7 @@ macro_rules! conformance_cases {
             runs_found::what_is_done_is_not_due,
             runs_found::lists_are_newest_first_and_bounded,
             runs_found::lists_are_filtered,
+            runs_found::an_alert_is_made_with_its_duties_and_left_out_where_asked,
             runs_found::a_tree_has_parents_first_and_what_they_dispatched,
             state::an_item_is_read_as_it_was_put,
             state::an_item_is_put_over_another,
