@@ -14,7 +14,7 @@ use super::super::mutants::Mutant;
 use super::super::world::{BEGIN, World};
 use super::began;
 use super::calendar::Entry;
-use super::limits::over;
+use super::limits::{is_own, over};
 
 /// How far clocks are apart, at most, and how long calls take.
 pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
@@ -68,12 +68,15 @@ impl World {
         self.clocks.pauses.insert(job_id.clone(), until);
     }
 
-    pub(super) fn is_resumed(&mut self, job_id: &JobId, catch_up: bool) {
+    /// Those of its entries that were paused or halted are resumed.
+    pub(super) fn is_resumed(&mut self, job_id: &JobId, catch_up: bool, stopped: &[bool]) {
         let from = self.now;
         self.clocks.pauses.remove(job_id);
         self.phase(job_id, |last| {
             let last = last.expect("it was put").clone();
-            let resumed = last.entries.iter().map(|entry| entry.anchored(from));
+            let resumed = last.entries.iter().enumerate().map(|(index, entry)| {
+                if stopped.get(index) == Some(&false) { entry.clone() } else { entry.anchored(from) }
+            });
             let entries = if catch_up { last.entries.clone() } else { Arc::new(resumed.collect()) };
             Phase { from, entries, is_paused: false, ..last }
         });
@@ -151,6 +154,9 @@ impl World {
         self.timetables.put(timetable)?;
         self.clocks.looked.insert(next.job_id.clone(), self.now);
         self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
+        if next.cursors.iter().any(is_own) {
+            self.clocks.own_pauses.entry(next.job_id.clone()).or_insert(self.now);
+        }
         let known = before.map_or_else(Vec::new, |before| before.cursors);
         for (index, cursor) in next.cursors.iter().enumerate() {
             let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;

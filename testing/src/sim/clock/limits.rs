@@ -138,6 +138,9 @@ impl World {
     pub(super) fn is_watched(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
         let opened = after.watch.open.iter().map(|open| (job_id.clone(), open.key.clone()));
         self.clocks.opened.extend(opened);
+        let by =
+            after.watch.open.iter().map(|open| (job_id.clone(), after.fingerprint.clone(), open.key.clone()));
+        self.clocks.opened_by.extend(by);
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let entries: Vec<&Entry> = phases.iter().filter_map(|phase| phase.entries.get(index)).collect();
         let is_limited =
@@ -152,23 +155,16 @@ impl World {
     }
 
     fn pauses_rightly(&mut self, job_id: &JobId, entries: &[&Entry], before: &Cursor, after: &Cursor) {
-        let is_own = |state: &State| matches!(state, State::Paused { by, .. } if by == PAUSED_BY);
-        if is_own(&before.state) || !is_own(&after.state) {
+        if is_own(before) || !is_own(after) {
             return;
         }
-        self.clocks.own_pauses.entry(job_id.clone()).or_insert(self.now);
         let Some(least) = entries.iter().filter_map(|entry| entry.limits.pause_after).min() else {
             return self.audit.fail("an entry is paused for its failures", format!("{job_id}: {after:?}"));
         };
-        let all = self.phases_within(job_id, BEGIN - SLACK, self.now);
-        let same = |other: &&Entry| entries.iter().any(|entry| entry.is_timed_as(other));
-        if all.iter().any(|phase| phase.entries.iter().filter(same).count() > 1) {
-            // Of two entries that are due at the same times, whose runs are these?
-            return;
-        }
-        let same: Vec<&Entry> = all.iter().flat_map(|phase| phase.entries.iter().filter(same)).collect();
+        // Entries may share a run, and a sweeper that stood still may make one of a slot that others have passed.
         let is_of_it = |run: &&Run| {
-            slot_of(run).is_some_and(|(slot, key)| same.iter().any(|e| e.is_due(slot) && e.key(slot) == key))
+            let key = run.keyed.as_ref().map(|keyed| keyed.key.clone()).unwrap_or_default();
+            self.clocks.opened_by.contains(&(job_id.clone(), after.fingerprint.clone(), key))
         };
         let runs = self.starts_of(job_id).into_iter().filter(is_of_it);
         let mut ends: Vec<(Timestamp, bool)> = runs.filter_map(end_of).collect();
@@ -274,6 +270,11 @@ impl World {
             self.audit.fail("an entry that failed too often is paused", detail);
         }
     }
+}
+
+/// Whether a cursor was paused for its failures.
+pub(super) fn is_own(cursor: &Cursor) -> bool {
+    matches!(&cursor.state, State::Paused { by, .. } if by == PAUSED_BY)
 }
 
 /// The one entry that a job always had, if so.

@@ -70,6 +70,8 @@ pub(crate) struct Clocks {
     told: BTreeMap<Told, RunKey>,
     /// The keys of slots that timetables had as started.
     opened: BTreeSet<(JobId, String)>,
+    /// The same with the fingerprints of their entries.
+    opened_by: BTreeSet<(JobId, String, String)>,
     /// When each job was first paused for its failures.
     own_pauses: BTreeMap<JobId, Timestamp>,
 }
@@ -288,9 +290,10 @@ impl World {
             }
             _ => cursor.clone(),
         });
-        let cursors = cursors.collect();
+        let (cursors, stopped) =
+            (cursors.collect(), timetable.cursors.iter().map(is_stopped).collect::<Vec<_>>());
         self.write(timetable, cursors);
-        self.is_resumed(&job_id, catch_up);
+        self.is_resumed(&job_id, catch_up, &stopped);
     }
 
     fn write(&mut self, timetable: Timetable, cursors: Vec<Cursor>) {
