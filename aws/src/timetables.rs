@@ -4,8 +4,10 @@
 //! runs; what is due is found by the index on what is due.
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::{join_all, try_join_all};
 use pumice_core::Timestamp;
@@ -174,6 +176,35 @@ impl Store {
         })
     }
 
+    /// What is due before that stays as it is, but for its `rev`.
+    async fn hurry_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        let table = self.names.runs();
+        let request = || {
+            let request = self.client.update_item().table_name(&table).set_key(Some(key(job_id)));
+            request.expression_attribute_values(":one", whole(1))
+        };
+        let sooner = request()
+            .update_expression("SET #due = :at, #shard = :shard ADD rev :one")
+            .condition_expression("attribute_exists(rev) AND (attribute_not_exists(#due) OR #due > :at)")
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_values(":at", micros(at))
+            .expression_attribute_values(":shard", text(shard(job_id)));
+        let what = format!("writing the schedule of job {job_id} to table {table}");
+        let is_refused = |error: &SdkError<UpdateItemError>| {
+            matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_)))
+        };
+        match sooner.send().await {
+            Err(error) if is_refused(&error) => {}
+            other => return other.map(drop).map_err(|error| store_error(&what, &error)),
+        }
+        let known = request().update_expression("ADD rev :one").condition_expression("attribute_exists(rev)");
+        match known.send().await {
+            Err(error) if is_refused(&error) => Ok(()),
+            other => other.map(drop).map_err(|error| store_error(&what, &error)),
+        }
+    }
+
     async fn touch_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
         let table = self.names.runs();
         let request = self
@@ -251,6 +282,10 @@ impl ScheduleStore for Store {
             outcomes.extend(join_all(part.iter().map(|timetable| self.put_timetable(timetable))).await);
         }
         Ok(outcomes)
+    }
+
+    async fn hurry(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        self.hurry_timetable(job_id, at).await
     }
 
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
+use pumice_core::clock::utc;
 use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
 use pumice_core::run::{NEVER, Run, RunEvent, Status};
@@ -81,6 +82,12 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
             "zone": scheduled.zone,
             "previous": scheduled.previous.map(iso),
             "backfill": scheduled.backfill,
+        });
+    }
+    if let Some(late) = &run.late {
+        shown["late"] = json!({
+            "limit": late.limit, "entry": late.entry, "by": utc(late.by), "slot": late.slot.map(utc),
+            "run_id": late.run_id, "status": late.status, "why": late.why,
         });
     }
     let notes = notes(run);
@@ -170,6 +177,9 @@ fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
     }
     parts.extend(starts(run, seen.now).map(|at| format!("starts {}", local_time(at))));
     parts.extend(reason.map(|reason| escaped(&reason).into_owned()));
+    parts.extend(
+        run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))),
+    );
     parts.extend(waits(run));
     if is_orphan(run, seen) {
         parts.push("its server is gone".to_owned());

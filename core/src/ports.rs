@@ -123,6 +123,8 @@ pub struct RunQuery {
     pub tree_of: Option<RunKey>,
     /// Whether children of chains and the like are listed too.
     pub children: bool,
+    /// Whether alerts of broken limits are left out: they stand under a job's name and are no runs of it.
+    pub without_alerts: bool,
     /// At most so many, the newest.
     pub limit: usize,
 }
@@ -268,6 +270,9 @@ pub trait ScheduleStore: BackfillStore {
     /// Writes each on the condition that its `rev` is one more than the stored one; one without cursors is removed
     /// instead. The outcomes are in the same order. An error says that none is known to be written.
     async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError>;
+    /// Has the timetable of a job looked at, as a run of it ended at a time, as
+    /// [`Timetable::hurried`](crate::clock::Timetable::hurried) says; does nothing where there is none.
+    async fn hurry(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError>;
     /// Has the timetables of jobs looked at, as their specs were changed at a time, as
     /// [`Timetable::touched`](crate::clock::Timetable::touched) says; makes those that are not there.
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError>;

@@ -14,7 +14,7 @@ use crate::ids::{JobId, RealmName, StateId, WorkerName};
 use crate::number::{self, BadNumber};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{
-    Bound, Crontab, Days, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
+    Bound, Crontab, Days, Limit, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
 };
 use crate::text::quoted;
 
@@ -393,6 +393,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
     match format {
         "duration-or-empty" if value == "" => return Ok(()),
         "duration" | "duration-or-empty" => return parsed(Span::deserialize(value)),
+        "limit" if !value.is_null() => return parsed(Limit::deserialize(value)),
         number::FORMAT if !value.is_null() => return parsed(number::whole(value)),
         "schedule-entry" => return broken_rule(value).map_or(Ok(()), Err),
         "schedule-entries" => {

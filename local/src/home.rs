@@ -147,7 +147,10 @@ fn is_log_gone(store: &Path) -> bool {
     match aftermath::log_of(store) {
         Ok(log) => {
             if let Log::Torn(pages) = log {
-                tracing::error!(pages, "the end of the store's log cannot be read: what was written last is lost");
+                tracing::error!(
+                    pages,
+                    "the end of the store's log cannot be read: what was written last is lost"
+                );
             }
             log == Log::Gone
         }
@@ -160,7 +163,12 @@ fn is_log_gone(store: &Path) -> bool {
 
 /// What a log that is gone means: its beginning is in the store where somebody put it there, as whoever closes the store
 /// last does.
-async fn check_log_gone(path: &Path, store: &Path, since: &str, database: &Database) -> Result<(), HomeError> {
+async fn check_log_gone(
+    path: &Path,
+    store: &Path,
+    since: &str,
+    database: &Database,
+) -> Result<(), HomeError> {
     let log = store.with_extension("db-wal");
     if !since.is_empty() && database.served_since().await?.as_deref() != Some(since) {
         return Err(HomeError::LogGone { path: path.to_owned(), log });

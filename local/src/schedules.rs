@@ -126,6 +126,15 @@ impl ScheduleStore for Database {
         Ok(written.into_iter().map(|written| written.then_some(()).ok_or(CommitError::Conflict)).collect())
     }
 
+    async fn hurry(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        let job_id = job_id.clone();
+        self.run(move |connection| {
+            let sql = "UPDATE schedules SET rev = rev + 1, due_at = min(coalesce(due_at, ?2), ?2) WHERE job_id = ?1";
+            connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
+        })
+        .await
+    }
+
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
         let ids = job_ids.to_vec();
         self.run(move |connection| ids.iter().try_for_each(|id| touch(connection, id, at))).await

@@ -72,7 +72,7 @@ pub(crate) fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Ru
     Ok(found)
 }
 
-/// How many runs a query asks for. Records are read only where what it asks for stands in them alone.
+/// How many runs a query asks for, alerts among them. Records are read only where what it asks for stands in them alone.
 pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Result<usize, rusqlite::Error> {
     let sql = match query.since {
         None => "SELECT key, status, job_id, 0 FROM runs",
@@ -110,6 +110,7 @@ pub(crate) fn beginning(
 
 fn holds(run: &Run, query: &RunQuery) -> bool {
     (query.children || !run.is_child())
+        && !(query.without_alerts && run.late.is_some())
         && (query.statuses.is_empty() || query.statuses.contains(&run.status))
         && query.since.is_none_or(|since| run.ts_dispatch >= since)
         && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, run.job_id.as_str()))

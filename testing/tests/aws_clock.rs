@@ -161,3 +161,36 @@ async fn beside_lava_a_sweep_finds_what_was_put_changed_and_deleted() {
     sweep(&cloud);
     assert_eq!(timetable(&cloud, "ours").await, None);
 }
+
+#[tokio::test]
+async fn limit_that_is_broken_has_one_alert_though_sweeps_race() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let mut job = log_job("quiet");
+    job["schedule"] = json!({ "at": "2100-01-01", "max_silence": "2s" });
+    job["on_late"] = json!([{ "action": "log", "message": "{{ late.why }}" }]);
+    cloud.put_jobs(&[job]).await;
+    let alerts = async || {
+        let runs = runs_of(&cloud, "quiet").await;
+        runs.into_iter().filter(|run| run.late.is_some()).collect::<Vec<_>>()
+    };
+    let began = std::time::Instant::now();
+    while alerts().await.is_empty() {
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(60),
+            "{:?}",
+            timetable(&cloud, "quiet").await
+        );
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| sweep(&cloud));
+            }
+        });
+    }
+    sweep(&cloud);
+    let found = alerts().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(runs_of(&cloud, "quiet").await.len(), 1, "nothing is started");
+    let known = timetable(&cloud, "quiet").await.expect("it is there");
+    assert_eq!((known.cursors[0].watch.broken.len(), known.alerts()), (1, 0));
+}

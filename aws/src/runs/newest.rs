@@ -244,7 +244,8 @@ fn at_and_key(item: &Item) -> Option<(i64, RunKey)> {
 }
 
 fn holds(run: &Run, query: &RunQuery) -> bool {
-    query.statuses.is_empty() || query.statuses.contains(&run.status)
+    (query.statuses.is_empty() || query.statuses.contains(&run.status))
+        && !(query.without_alerts && run.late.is_some())
 }
 
 #[cfg(test)]

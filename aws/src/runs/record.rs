@@ -31,7 +31,7 @@ pub(crate) const DUE_AT: &str = "due_at";
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 29] = [
+pub(super) const OPTIONAL: [&str; 30] = [
     "cancel",
     "crashes",
     "dispatched_by",
@@ -44,6 +44,7 @@ pub(super) const OPTIONAL: [&str; 29] = [
     "handed_over",
     "hostname",
     "keyed",
+    "late",
     "lease",
     LINE,
     "lineage",
@@ -183,11 +184,11 @@ fn value_size(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, SubsecRound};
-    use pumice_core::clock::Missed;
+    use pumice_core::clock::{LimitKind, Missed};
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
-    use pumice_core::run::{Duties, Keyed, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
+    use pumice_core::run::{Duties, Keyed, Late, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
     use pumice_core::spec::CatchUp;
 
     use super::super::large::MAX_INLINE;
@@ -253,6 +254,17 @@ mod tests {
         let backfill = Some("b2".to_owned());
         let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed, backfill };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
+        let late = Late {
+            limit: LimitKind::FinishBy,
+            entry: 1,
+            by: at,
+            slot: Some(at),
+            previous: Some(at),
+            zone,
+            run_id: Some(run().run_id),
+            status: Some(Status::Running),
+            why: "w".to_owned(),
+        };
         Run {
             key: run().key,
             run_id: run().run_id,
@@ -276,6 +288,7 @@ mod tests {
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
             scheduled: Some(scheduled),
+            late: Some(Box::new(late)),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),
@@ -284,7 +297,9 @@ mod tests {
                 not_kept: None,
             }),
             retry: RetryRule { limit: 2, ..RetryRule::default() },
-            overlap: pumice_core::spec::Overlap::Queue,
+            overlap: pumice_core::spec::Overlap::Latest,
+            turn: Some(at),
+            replaced_by: Some(RunKey::root(run().run_id)),
             keyed: Some(keyed),
             cancel: true,
             duties: Some(Duties { actions: None, done: 0, wake_parent: true }),

@@ -29,7 +29,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         Runs::List { job, statuses, since, limit, children } => {
             let now = SystemClock.now();
             let since = since.map(|span| now - span.delta());
-            let query = RunQuery { job, statuses, since, tree_of: None, children, limit };
+            let query = RunQuery { job, statuses, since, children, limit, ..RunQuery::default() };
             list(global, &realm, &query).await
         }
         Runs::Show { run } => show(global, &realm, &find(&realm, &run).await?).await,
@@ -71,7 +71,8 @@ async fn find(realm: &Realm, text: &str) -> Result<RunKey, Failure> {
         && (rest.is_empty() || rest.starts_with(':'))
     {
         let job = rest.strip_prefix(':').map(str::to_owned);
-        let query = RunQuery { job: job.clone(), limit: 1, ..RunQuery::default() };
+        // An alert stands under its job's name, and is no run of it.
+        let query = RunQuery { job: job.clone(), without_alerts: true, limit: 1, ..RunQuery::default() };
         if let Some(run) = store.list(&query).await?.first() {
             return Ok(run.key.clone());
         }

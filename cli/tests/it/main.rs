@@ -6,6 +6,7 @@ mod batches;
 mod examples;
 mod host;
 mod ids;
+mod late;
 mod limits;
 mod outputs;
 mod people;

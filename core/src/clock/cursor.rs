@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::Slot;
 use super::entry::Entry;
+use super::watch::Watch;
 use crate::Timestamp;
 use crate::spec::CatchUp;
 
@@ -90,6 +91,9 @@ pub struct Cursor {
     /// Why nothing could be started at the last slot, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What its limits need.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub watch: Watch,
 }
 
 /// A run that was made ahead of its time.
@@ -104,6 +108,10 @@ pub struct Ahead {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Slots that nothing was started for in time.
@@ -135,15 +143,24 @@ impl Cursor {
     #[must_use]
     pub fn new(entry: &Entry, fingerprint: String, now: Timestamp) -> Self {
         let next = entry.next(now).map(|slot| slot.at);
-        let (state, started, ahead) = (State::Active, 0, Vec::new());
-        Self { fingerprint, since: now, last: None, next, state, started, ahead, trouble: None }
+        Self { fingerprint, next, ..Self::unusable(now) }
     }
 
     /// The cursor of an entry that cannot be used, and never could.
     #[must_use]
     pub fn unusable(now: Timestamp) -> Self {
-        let (fingerprint, state, ahead) = (String::new(), State::Active, Vec::new());
-        Self { fingerprint, since: now, last: None, next: None, state, started: 0, ahead, trouble: None }
+        let (fingerprint, state, ahead, watch) = (String::new(), State::Active, Vec::new(), Watch::default());
+        Self {
+            fingerprint,
+            since: now,
+            last: None,
+            next: None,
+            state,
+            started: 0,
+            ahead,
+            trouble: None,
+            watch,
+        }
     }
 
     /// The cursor of an entry as its spec has it now: itself where nothing changed that decides when it is due; else it
@@ -155,21 +172,21 @@ impl Cursor {
         }
         let from = self.last.map_or(now, |last| last.max(now));
         let next = entry.next(from).map(|slot| slot.at);
-        let (fingerprint, ahead) = (fingerprint.to_owned(), Vec::new());
-        Self { fingerprint, since: now, next, started: 0, ahead, trouble: None, ..self.clone() }
+        let (fingerprint, ahead, watch) = (fingerprint.to_owned(), Vec::new(), self.watch.restarted());
+        Self { fingerprint, since: now, next, started: 0, ahead, trouble: None, watch, ..self.clone() }
     }
 
     /// Starts nothing until it is resumed, or until a time.
     #[must_use]
     pub fn paused(&self, until: Option<Timestamp>, by: String, why: String) -> Self {
-        Self { state: State::Paused { until, by, why }, ..self.clone() }
+        Self { state: State::Paused { until, by, why }, watch: self.watch.restarted(), ..self.clone() }
     }
 
     /// Goes on with the next slot in the future; with `catch_up` as if nothing had looked at the clock meanwhile.
     #[must_use]
     pub fn resumed(&self, entry: &Entry, catch_up: bool, now: Timestamp) -> Self {
         if catch_up {
-            return Self { state: State::Active, ..self.clone() };
+            return Self { state: State::Active, watch: self.watch.restarted(), ..self.clone() };
         }
         self.beginning(entry, now)
     }
@@ -192,7 +209,7 @@ impl Cursor {
             (Some(known), Some(next)) => Some(next.max(known)),
             (_, next) => next,
         };
-        Self { next, state: State::Active, ..self.clone() }
+        Self { next, state: State::Active, watch: self.watch.restarted(), ..self.clone() }
     }
 
     /// When somebody must look at it again; `None` when nothing comes of that.

@@ -68,7 +68,8 @@ impl Timetable {
                 return (cursor, Outcome::Unchanged);
             }
             let Some(planned) = planned else {
-                return (Cursor { state: State::Active, ..cursor }, Outcome::Resumed);
+                let watch = cursor.watch.restarted();
+                return (Cursor { state: State::Active, watch, ..cursor }, Outcome::Resumed);
             };
             let (entry, local) = (planned.entry(cursor.since), now - planned.jitter);
             if catch_up {

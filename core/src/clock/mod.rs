@@ -7,10 +7,12 @@ mod cursor;
 mod entry;
 mod eventbridge;
 mod hold;
+mod limits;
 mod outage;
 mod planned;
 mod preview;
 mod timetable;
+mod watch;
 mod words;
 
 pub use backfill::Backfill;
@@ -19,8 +21,10 @@ pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, M
 pub use entry::{Calendars, Entry, When};
 pub use eventbridge::{Expression, Native, native};
 pub use hold::{Held, Outcome, Pause};
+pub use limits::{LimitKind, PAUSED_BY, Runs, Watched};
 pub use outage::{Recovery, after_outage};
 pub use planned::{BadEntry, Plan, Planned, digest, is_clock_changed, is_schedule, is_scheduled};
 pub use preview::{Standing, Upcoming, local, notes, standings, utc};
 pub use timetable::{Looked, Start, Timetable};
+pub use watch::{Alert, Broken, MAX_OPEN, Open, Silence, Watch};
 pub use words::{describe, limits_in_words, starts_in_words};

@@ -163,6 +163,11 @@ impl Planned {
         Entry { when, zone: self.zone, from, to, calendars }
     }
 
+    /// The time in which it holds; with the first after the second, outside the two.
+    pub(super) const fn window(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.from, self.to)
+    }
+
     /// Whether it is due when the service starts, and at no time.
     #[must_use]
     pub fn is_reboot(&self) -> bool {

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
+use super::limits::{Judge, Runs};
 use super::planned::{Plan, Planned};
+use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
 use crate::Timestamp;
 use crate::ids::JobId;
 use crate::request::schedule_key;
@@ -73,6 +75,10 @@ pub struct Looked {
     pub withdrawn: Vec<String>,
     /// Entries that missed too much and start nothing until they are resumed.
     pub halted: Vec<usize>,
+    /// Limits that were broken, as the record had it: their alerts are to be made before the next one is written.
+    pub alerts: Vec<Alert>,
+    /// Entries with more open slots than are kept, and how many were given up.
+    pub given_up: Vec<(usize, u32)>,
 }
 
 impl Timetable {
@@ -95,9 +101,37 @@ impl Timetable {
         Self { rev: self.rev + 1, due_at: Some(at), changed: Some(at), ..self.clone() }
     }
 
-    /// What there is to do at a time, and at the times up to `ahead` after it.
+    /// To be looked at, as a run of the job ended. What a sweeper has read of it before is history.
+    #[must_use]
+    pub fn hurried(&self, at: Timestamp) -> Self {
+        let due_at = self.due_at.map_or(at, |due| due.min(at));
+        Self { rev: self.rev + 1, due_at: Some(due_at), ..self.clone() }
+    }
+
+    /// How many alerts the next look has made.
+    #[must_use]
+    pub fn alerts(&self) -> usize {
+        self.cursors.iter().map(|cursor| cursor.watch.alerts.len()).sum()
+    }
+
+    /// The idempotency keys of the runs by which limits are judged at a time.
+    #[must_use]
+    pub fn asks_for(&self, now: Timestamp) -> Vec<&str> {
+        let mut keys: Vec<&str> = self.cursors.iter().flat_map(|cursor| cursor.watch.asks_for(now)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// What there is to do at a time, and at the times up to `ahead` after it. Limits are left as they are.
     #[must_use]
     pub fn look(&self, plan: &Plan, now: Timestamp, ahead: TimeDelta) -> Looked {
+        self.look_with(plan, None, now, ahead)
+    }
+
+    /// The same, with limits judged by the runs that [`asks_for`](Self::asks_for) named.
+    #[must_use]
+    pub fn look_with(&self, plan: &Plan, runs: Option<&Runs>, now: Timestamp, ahead: TimeDelta) -> Looked {
         let mut looked = Looked {
             next: Self {
                 rev: self.rev + 1,
@@ -110,6 +144,8 @@ impl Timetable {
             starts: Vec::new(),
             withdrawn: Vec::new(),
             halted: Vec::new(),
+            alerts: Vec::new(),
+            given_up: Vec::new(),
         };
         let changed = self.changed.map_or(now, |changed| changed.min(now));
         let mut before = self.matched(plan);
@@ -118,9 +154,14 @@ impl Timetable {
             let known = before.get_mut(index).and_then(Option::take);
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
-                    let entry =
-                        OneEntry { index, planned, enabled: plan.enabled, paused: &paused, now, ahead };
-                    (entry.look(known, changed, &mut looked), planned.jitter)
+                    let (enabled, of) = (plan.enabled, plan.entries.len());
+                    let entry = OneEntry { index, of, planned, enabled, paused: &paused, runs, now, ahead };
+                    let cursor = entry.look(known, changed, &mut looked);
+                    let limit = cursor.watch.due_at(&cursor, planned);
+                    // Runs are made ahead of their time, and limits judged after it.
+                    let limit = limit.map(|limit| limit + ahead);
+                    looked.next.due_at = looked.next.due_at.into_iter().chain(limit).min();
+                    (cursor, planned.jitter)
                 }
                 Err(error) => {
                     let cursor = known.unwrap_or_else(|| Cursor::unusable(changed));
@@ -197,10 +238,14 @@ impl Looked {
 /// One entry as it is looked at.
 struct OneEntry<'a> {
     index: usize,
+    /// How many entries there are.
+    of: usize,
     planned: &'a Planned,
     enabled: bool,
     /// Paused, where all the entries are that the job had; else active.
     paused: &'a State,
+    /// The runs by which limits are judged; `None` where they are not.
+    runs: Option<&'a Runs>,
     now: Timestamp,
     ahead: TimeDelta,
 }
@@ -210,19 +255,34 @@ impl OneEntry<'_> {
     fn look(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> Cursor {
         let now = self.now - self.planned.jitter;
         let (mut cursor, is_new) = self.seen(known, changed, looked);
+        if let Some(runs) = self.runs {
+            let (planned, since) = (self.planned, changed);
+            let judge = Judge { entry: self.index, planned, runs, since, now: self.now };
+            let known = std::mem::take(&mut cursor.watch.alerts);
+            looked.alerts.extend(known.into_iter().map(|alert| Alert { entry: self.index, ..alert }));
+            if looked.next.alerts() < MAX_ALERTS {
+                cursor.watch.alerts = judge.look(&mut cursor);
+            }
+            if matches!(cursor.state, State::Paused { .. }) {
+                looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
+            }
+        }
         let entry = self.planned.entry(cursor.since);
         let mut starts = Vec::new();
         if is_new && self.planned.spec.run_now && cursor.state == State::Active {
             starts.extend(self.start_at_once(&cursor, changed));
         }
+        let mut missed = None;
         if let Some(due) = cursor.due(&entry, self.planned.missing, now, self.ahead) {
             if due.cursor.state == State::Halted {
                 looked.halted.push(self.index);
             }
-            starts.extend(self.starts(&cursor, due.start, due.missed));
+            starts.extend(self.starts(&cursor, due.start, due.missed.clone()));
             cursor = due.cursor;
+            missed = due.missed;
         }
-        let cursor = self.counted(cursor, &mut starts);
+        let mut cursor = self.counted(cursor, &mut starts);
+        self.open(&mut cursor, &starts, missed, looked);
         looked.starts.extend(starts);
         cursor
     }
@@ -260,6 +320,39 @@ impl OneEntry<'_> {
             looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
         }
         (cursor, false)
+    }
+
+    /// Opens the slots that are started, and the last that was missed for good: of many one tells enough.
+    fn open(&self, cursor: &mut Cursor, starts: &[Start], missed: Option<Missed>, looked: &mut Looked) {
+        if let Some(missed) = missed.filter(|_| !self.is_over(cursor)) {
+            self.open_missed(cursor, starts, &missed);
+        }
+        for start in starts {
+            cursor.watch.begin(self.planned, start, Begun::Started);
+        }
+        let given_up = cursor.watch.bound(self.of);
+        if given_up > 0 {
+            looked.given_up.push((self.index, given_up));
+        }
+    }
+
+    fn open_missed(&self, cursor: &mut Cursor, starts: &[Start], missed: &Missed) {
+        let is_started = |slot: Timestamp| starts.iter().any(|start| start.slot.at == slot);
+        let start = |slot: Slot| Start::new(self.planned, self.index, slot, None, None);
+        let entry = self.planned.entry(cursor.since);
+        let early = (missed.count as usize).saturating_sub(MAX_PASSED + 1);
+        let passed = entry.slots(missed.from - TimeDelta::seconds(1)).skip(early).take(MAX_PASSED);
+        for slot in passed.filter(|slot| slot.at < missed.to && !is_started(slot.at)) {
+            cursor.watch.begin(self.planned, &start(slot), Begun::Passed);
+        }
+        if !is_started(missed.to) {
+            let local = missed.to.with_timezone(&self.planned.zone).naive_local();
+            let slot = Slot { at: missed.to, local, change: None, moved_from: None };
+            let more =
+                if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
+            let why = format!("it was missed, as nothing looked at the clock then{more}");
+            cursor.watch.begin(self.planned, &start(slot), Begun::Missed(why));
+        }
     }
 
     /// Whether it has made all the starts that it may.

@@ -1,7 +1,7 @@
 //! What an entry of a schedule says, in words.
 
 use super::planned::Planned;
-use crate::spec::{Crontab, OneOrMany, ScheduleEntry, Shift, Starts};
+use crate::spec::{Crontab, Limit, OneOrMany, ScheduleEntry, Shift, Starts};
 
 /// Most instants of an entry that are written out.
 const MAX_INSTANTS: usize = 3;
@@ -32,7 +32,8 @@ pub fn starts_in_words(spec: &ScheduleEntry) -> String {
     }
 }
 
-/// The time in which an entry holds, its calendars, jitter and number of starts, each after a comma.
+/// The time in which an entry holds, its calendars, jitter, number of starts and dead-man limits, each after a
+/// comma.
 #[must_use]
 pub fn limits_in_words(spec: &ScheduleEntry) -> String {
     let mut parts = Vec::new();
@@ -53,6 +54,17 @@ pub fn limits_in_words(spec: &ScheduleEntry) -> String {
     parts.extend(spec.max_runs.map(|max| match max.as_u32() {
         1 => "one time".to_owned(),
         max => format!("{max} times"),
+    }));
+    let within = |limit: Limit| match limit {
+        Limit::After(span) => format!("within {span}"),
+        Limit::At(_) => format!("by {limit}"),
+    };
+    parts.extend(spec.must_start.map(|limit| format!("must start {}", within(limit))));
+    parts.extend(spec.finish_by.map(|limit| format!("must end {}", within(limit))));
+    parts.extend(spec.max_silence.map(|max| format!("must end well each {max}")));
+    parts.extend(spec.pause_after.map(|most| match most.as_u32() {
+        1 => "paused after a failure".to_owned(),
+        most => format!("paused after {most} failures"),
     }));
     parts.iter().map(|part| format!(", {part}")).collect()
 }
@@ -153,6 +165,10 @@ mod tests {
             (
                 json!({ "crontab": "0 9 * * *", "skip": "nyse", "shift": "next", "max_runs": 3 }),
                 "each day at 09:00, not on nyse, else on the next day, 3 times",
+            ),
+            (
+                json!({ "every": "1h", "must_start": "10m", "finish_by": "6:00", "max_silence": "26h", "pause_after": 3 }),
+                "every 1h, must start within 10m, must end by 06:00, must end well each 26h, paused after 3 failures",
             ),
         ] {
             assert_eq!(words(entry), wanted);

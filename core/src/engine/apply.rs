@@ -138,6 +138,7 @@ impl Dispatcher {
         match self.site().ports.runs.commit(change).await {
             Ok(sent) => {
                 log_change(run, &decision.run);
+                self.hurry_clock(run, &decision.run).await;
                 if !sent {
                     self.send(&decision).await;
                 }

@@ -449,7 +449,7 @@ impl Engine {
     /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
     fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
         let (own, inherited) = (job.actions(), realm.actions());
-        ActionsWhen::ALL.map(|when| !own.or(&inherited, when).is_empty())
+        ActionsWhen::ENDS.map(|when| !own.or(&inherited, when).is_empty())
     }
 
     /// Ends a run without running it.

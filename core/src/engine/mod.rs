@@ -15,6 +15,7 @@ mod fresh;
 mod grip;
 mod halt;
 mod handle;
+mod late;
 mod line;
 mod live;
 mod measure;

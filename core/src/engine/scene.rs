@@ -8,7 +8,7 @@ use crate::Timestamp;
 use crate::ids::StateId;
 use crate::job_type::{LavaGlobals, Scene};
 use crate::ports::{StateType, StoreError};
-use crate::run::Run;
+use crate::run::{Late, Run, Scheduled};
 use crate::spec::{JobSpec, RealmSpec};
 
 impl Dispatcher {
@@ -43,7 +43,8 @@ impl Dispatcher {
             ts_dispatch: run.ts_dispatch.trunc_subsecs(0),
             start,
             lava,
-            scheduled: run.scheduled.clone(),
+            scheduled: run.scheduled.clone().or_else(|| run.late.as_deref().and_then(slot_of)),
+            late: run.late.as_deref().cloned(),
             zone,
         };
         Ok((scene, secret))
@@ -64,4 +65,10 @@ impl Dispatcher {
         }
         Ok((state, secret))
     }
+}
+
+/// The slot at which a limit was broken.
+fn slot_of(late: &Late) -> Option<Scheduled> {
+    let (entry, zone, previous) = (late.entry, late.zone, late.previous);
+    late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
 }

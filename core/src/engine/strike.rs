@@ -3,18 +3,20 @@
 //! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
 //! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
-use crate::clock::{Looked, Plan, Planned, Start, State, Timetable};
-use crate::ids::{JobId, RunId, RunKey};
+use crate::clock::{Looked, Plan, Planned, Runs, Start, State, Timetable};
+use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoredJob};
 use crate::request::{DispatchRequest, When};
 use crate::run::Scheduled;
-use crate::spec::{RealmSpec, Timezone};
+use crate::spec::{JobSpec, RealmSpec, Timezone};
 
 /// Most timetables that are looked at together.
 const TOGETHER: usize = 500;
@@ -32,12 +34,30 @@ pub struct Struck {
     pub started: usize,
 }
 
+/// What one round of a look came to.
+struct Round {
+    moved: usize,
+    started: usize,
+    /// Whether alerts are to be made at once.
+    has_alerts: bool,
+}
+
 /// A timetable with what there is to do about it.
-struct Looking {
-    looked: Looked,
-    plan: Plan,
+pub(super) struct Looking {
+    pub(super) looked: Looked,
+    pub(super) plan: Plan,
+    /// The job; `None` where it is gone or cannot be read.
+    pub(super) job: Option<Arc<JobSpec>>,
     /// Whether all that is to be done first is done.
-    is_done: bool,
+    pub(super) is_done: bool,
+}
+
+/// What a timetable is looked at with.
+#[derive(Clone, Copy)]
+struct Lookout<'a> {
+    realm: &'a RealmSpec,
+    now: Timestamp,
+    ahead: TimeDelta,
 }
 
 impl Dispatcher {
@@ -65,7 +85,7 @@ impl Dispatcher {
             struck.moved += round.moved;
             struck.started += round.started;
             // What did not move would be found again at once.
-            if count < TOGETHER || round.moved == 0 {
+            if round.moved == 0 || (count < TOGETHER && !round.has_alerts) {
                 break;
             }
         }
@@ -80,18 +100,22 @@ impl Dispatcher {
         self.site().ports.schedules.touch(job_ids, at).await
     }
 
-    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Struck, StoreError> {
+    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
         let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let now = self.now();
-        let looking =
-            due.iter().zip(jobs).map(|(timetable, job)| self.look_up(timetable, job, &realm, now, ahead));
-        let mut looking: Vec<Looking> = looking.collect();
+        let runs = self.watched(&due, now).await?;
+        let lookout = Lookout { realm: &realm, now, ahead };
+        let looking = due.iter().zip(jobs).zip(&runs);
+        let mut looking: Vec<Looking> =
+            looking.map(|((timetable, job), runs)| self.look_up(timetable, job, runs, &lookout)).collect();
         let started = self.start_all(&mut looking, now).await;
+        self.tell_late(&mut looking, &realm, now).await;
         self.withdraw(&looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
         let mut moved = 0;
         for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
@@ -101,7 +125,7 @@ impl Dispatcher {
                 Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
             }
         }
-        Ok(Struck { moved, started })
+        Ok(Round { moved, started, has_alerts })
     }
 
     /// What there is to do about a timetable.
@@ -109,28 +133,27 @@ impl Dispatcher {
         &self,
         timetable: &Timetable,
         job: Option<StoredJob>,
-        realm: &RealmSpec,
-        now: Timestamp,
-        ahead: TimeDelta,
+        runs: &Runs,
+        lookout: &Lookout<'_>,
     ) -> Looking {
-        let none = Plan::none();
-        let (looked, plan) = match job {
-            None => (timetable.ended(now), none),
+        let (none, Lookout { realm, now, ahead }) = (Plan::none(), *lookout);
+        let (looked, plan, job) = match job {
+            None => (timetable.ended(now), none, None),
             Some(Ok(job)) => {
                 let plan = Plan::of(&job, realm, &self.site().settings);
-                (timetable.look(&plan, now, ahead), plan)
+                (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
             }
             Some(Err(error)) => {
                 let why = format!("the job cannot be read: {error}");
                 tracing::error!(job_id = %timetable.job_id, error = %why, "a schedule starts nothing");
                 let next = timetable.unreadable(&why, now + UNREADABLE_PAUSE);
-                (Looked { next, ..timetable.ended(now) }, none)
+                (Looked { next, ..timetable.ended(now) }, none, None)
             }
         };
         for halted in &looked.halted {
             tracing::error!(job_id = %timetable.job_id, entry = halted, "an entry of a schedule missed more starts than it may make up for, and is halted");
         }
-        Looking { looked, plan, is_done: true }
+        Looking { looked, plan, job, is_done: true }
     }
 
     /// Makes all runs that are due. Gives how many were not there.
@@ -140,14 +163,14 @@ impl Dispatcher {
             for start in &one.looked.starts {
                 let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
                 requests.push(start_request(&one.looked.next.job_id, planned, start, now));
-                places.push((place, start.entry));
+                places.push((place, start.entry, start.key.clone()));
             }
         }
         if requests.is_empty() {
             return 0;
         }
         let mut started = 0;
-        for ((place, entry), outcome) in places.into_iter().zip(self.dispatch(requests, None).await) {
+        for ((place, entry, key), outcome) in places.into_iter().zip(self.dispatch(requests, None).await) {
             let one = &mut looking[place];
             match outcome {
                 Ok(accepted) => started += usize::from(!accepted.existing),
@@ -157,7 +180,9 @@ impl Dispatcher {
                 }
                 Err(error) => {
                     tracing::error!(job_id = %one.looked.next.job_id, entry, %error, "a start by the clock is refused");
-                    one.looked.next.cursors[entry].trouble = Some(error.to_string());
+                    let cursor = &mut one.looked.next.cursors[entry];
+                    cursor.watch.refuse(&key, &error.to_string());
+                    cursor.trouble = Some(error.to_string());
                 }
             }
         }
@@ -167,11 +192,7 @@ impl Dispatcher {
     /// Cancels the runs that were made ahead and are no longer wanted.
     async fn withdraw(&self, looking: &[Looking]) {
         let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
-            one.looked.withdrawn.iter().map(|key| {
-                let run_id =
-                    RunId::from_key(&self.site().realm, &one.looked.next.job_id, &format!("key:{key}"));
-                RunKey::root(run_id)
-            })
+            one.looked.withdrawn.iter().map(|key| RunKey::root(self.keyed_run(&one.looked.next.job_id, key)))
         });
         let cancelling = keys.map(|key| async move {
             // It has ended, or was cancelled: that is as well.

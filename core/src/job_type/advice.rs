@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 27] = [
+pub const WARNINGS: [&str; 30] = [
     "both-days",
     "bucket-name",
     "busy-second",
@@ -18,14 +18,17 @@ pub const WARNINGS: [&str; 27] = [
     "empty-file",
     "environment-name",
     "globals-not-rendered",
+    "limit-order",
     "look-alike",
     "never-due",
     "never-started",
     "not-enabled",
+    "only-logged",
     "other-worker",
     "relative-program",
     "shell-comment",
     "shell-sign",
+    "short-silence",
     "timeout-above-command",
     "too-many-items",
     "too-many-workers",
@@ -87,7 +90,8 @@ impl Registry {
         for when in ActionsWhen::ALL {
             for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
                 let path = root.field(when.field()).item(index);
-                advice.extend(unknown(&action.fields(), &path, &["result"]));
+                let more: &[&str] = if when == ActionsWhen::OnLate { &["late"] } else { &["result"] };
+                advice.extend(unknown(&action.fields(), &path, more));
             }
         }
         advice

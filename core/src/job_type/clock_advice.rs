@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::late_advice::advise_limits;
 use super::survey::Surveyed;
 use crate::Timestamp;
 use crate::clock::{Entry, Plan, Planned, Slot, utc};
@@ -53,6 +54,8 @@ impl Registry {
             told.extend(
                 advise_plan(jobs[*index].job, plan, now).into_iter().map(|problem| (*index, problem)),
             );
+            let limits = advise_all_limits(jobs[*index].job, realm, plan, now);
+            told.extend(limits.into_iter().map(|problem| (*index, problem)));
         }
         told.extend(busy_second(jobs, &plans, now));
         told.sort_by_key(|(index, _)| *index);
@@ -89,6 +92,19 @@ fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
         advice.push(told.with_hint("say `timezone: Europe/Berlin`, or `timezone: UTC` if that is meant"));
     }
     advice
+}
+
+/// Warnings about the limits of a job's entries.
+fn advise_all_limits(job: &JobSpec, realm: &RealmSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
+    let root = JsonPath::root().field("schedule");
+    let is_list = job.document.get("schedule").is_some_and(Value::is_array);
+    let entries =
+        plan.entries.iter().enumerate().filter_map(|(index, planned)| Some((index, planned.as_ref().ok()?)));
+    let limits = entries.flat_map(|(index, planned)| {
+        let path = if is_list { root.item(index) } else { root.clone() };
+        advise_limits(job, realm, planned, &path, now)
+    });
+    limits.collect()
 }
 
 /// Whether the zone makes a difference to when an entry is due.

@@ -6,6 +6,7 @@ mod changing;
 mod clean;
 mod clock_advice;
 mod context;
+mod late_advice;
 mod plan;
 mod registry;
 mod survey;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::Timestamp;
 use crate::ids::{JobId, RunId};
-use crate::run::Scheduled;
+use crate::run::{Late, Scheduled};
 
 /// What the engine itself tells templates under `globals.lava` (lava guide, Globals Owned by Lava).
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Scene {
     pub lava: LavaGlobals,
     /// The slot that the run was started for, when a schedule started it.
     pub scheduled: Option<Scheduled>,
+    /// The limit that was broken, for `on_late` actions.
+    pub late: Option<Late>,
     /// The zone of `start`: the job's, else the worker's.
     pub zone: Zone,
 }
@@ -97,6 +99,20 @@ impl Scene {
         ])
     }
 
+    /// The limit that was broken.
+    fn late(late: &Late) -> TemplateValue {
+        let or_none = |value: Option<TemplateValue>| value.unwrap_or_else(|| Value::Null.into());
+        TemplateValue::map([
+            ("limit".to_owned(), TemplateValue::text(late.limit.field())),
+            ("entry".to_owned(), Value::from(late.entry).into()),
+            ("by".to_owned(), TemplateValue::utc(late.by)),
+            ("slot".to_owned(), or_none(late.slot.map(TemplateValue::utc))),
+            ("run_id".to_owned(), or_none(late.run_id.map(|id| TemplateValue::text(id.to_string())))),
+            ("status".to_owned(), or_none(late.status.map(|status| TemplateValue::text(status.as_str())))),
+            ("why".to_owned(), TemplateValue::text(late.why.as_str())),
+        ])
+    }
+
     /// What a job has that its spec does not give (lava's `get_job_spec`).
     fn defaults(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
         let is_empty = |name: &str| match self.job.get(name) {
@@ -140,6 +156,9 @@ impl Scene {
         context.insert("globals", globals);
         context.insert("realm", Value::Object(Map::clone(&self.realm)).into());
         context.insert("schedule", self.schedule());
+        if let Some(late) = &self.late {
+            context.insert("late", Self::late(late));
+        }
         context.insert("state", state);
         context.insert("start", start);
         context.insert("ustart", ustart);

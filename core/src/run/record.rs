@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::apart::Apart;
 use super::event::RunLog;
-use super::{Status, WAKE_GRACE};
+use super::{Late, Status, WAKE_GRACE};
 use crate::Timestamp;
 use crate::clock::Missed;
 use crate::duration::Span;
@@ -239,6 +239,9 @@ pub struct Run {
     /// The slot that it was started for, when a schedule started it; a step has its parent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<Scheduled>,
+    /// The broken limit that it tells of, where it is an alert rather than a run of its job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Box<Late>>,
     /// Its place in a foreach, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
@@ -353,6 +356,7 @@ impl Run {
             dispatched_by: None,
             lineage: None,
             scheduled: None,
+            late: None,
             foreach_index: None,
             work: None,
             retry: RetryRule::default(),

@@ -1,4 +1,4 @@
-//! What is done after an attempt ends.
+//! What is done after an attempt ends, or when a limit of a schedule is broken.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -104,11 +104,15 @@ pub enum ActionsWhen {
     OnRetry,
     /// The last attempt failed.
     OnFail,
+    /// A limit of a schedule's entry was broken.
+    OnLate,
 }
 
 impl ActionsWhen {
     /// Every moment.
-    pub const ALL: [Self; 3] = [Self::OnSuccess, Self::OnRetry, Self::OnFail];
+    pub const ALL: [Self; 4] = [Self::OnSuccess, Self::OnRetry, Self::OnFail, Self::OnLate];
+    /// Those at which an attempt ends.
+    pub const ENDS: [Self; 3] = [Self::OnSuccess, Self::OnRetry, Self::OnFail];
 
     /// The name of the spec's field.
     #[must_use]
@@ -117,11 +121,12 @@ impl ActionsWhen {
             Self::OnSuccess => "on_success",
             Self::OnRetry => "on_retry",
             Self::OnFail => "on_fail",
+            Self::OnLate => "on_late",
         }
     }
 }
 
-/// The three lists of a job or a realm; `None` where the list is not given at all.
+/// The lists of a job or a realm; `None` where the list is not given at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Actions {
     /// After success.
@@ -130,6 +135,8 @@ pub struct Actions {
     pub on_retry: Option<Vec<ActionSpec>>,
     /// After the last failed attempt.
     pub on_fail: Option<Vec<ActionSpec>>,
+    /// After a limit of a schedule's entry was broken.
+    pub on_late: Option<Vec<ActionSpec>>,
 }
 
 impl Actions {
@@ -140,6 +147,7 @@ impl Actions {
             ActionsWhen::OnSuccess => self.on_success.as_deref(),
             ActionsWhen::OnRetry => self.on_retry.as_deref(),
             ActionsWhen::OnFail => self.on_fail.as_deref(),
+            ActionsWhen::OnLate => self.on_late.as_deref(),
         }
     }
 

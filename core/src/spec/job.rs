@@ -216,6 +216,9 @@ pub struct JobFields {
     /// What is done after the last failed attempt; replaces the realm's list.
     #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
+    /// What is done when a limit of a schedule's entry is broken; replaces the realm's list.
+    #[serde(default, deserialize_with = "read_list")]
+    pub on_late: Option<Vec<ActionSpec>>,
     /// Whether metrics are made for this job.
     #[serde(default)]
     pub cw_metrics: Option<bool>,
@@ -297,13 +300,14 @@ impl JobSpec {
         }
     }
 
-    /// The three lists of actions.
+    /// The lists of actions.
     #[must_use]
     pub fn actions(&self) -> Actions {
         Actions {
             on_success: self.fields.on_success.clone(),
             on_retry: self.fields.on_retry.clone(),
             on_fail: self.fields.on_fail.clone(),
+            on_late: self.fields.on_late.clone(),
         }
     }
 

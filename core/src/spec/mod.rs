@@ -11,8 +11,8 @@ pub use action::{ActionSpec, Actions, ActionsWhen};
 pub use job::{Enabled, JobFields, JobSpec, Keep, Overlap, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use realm::{RealmFields, RealmSpec};
 pub use schedule::{
-    Bound, Calendar, CatchUp, Crontab, Days, OneOrMany, Schedule, ScheduleEntry, Shift, Starts, Timezone,
-    Weekdays,
+    Bound, Calendar, CatchUp, Crontab, Days, Limit, OneOrMany, Schedule, ScheduleEntry, Shift, Starts,
+    Timezone, Weekdays,
 };
 pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, too_many};
 pub use settings::{Environment, Settings};

@@ -39,6 +39,9 @@ pub struct RealmFields {
     /// What is done after a job fails that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
+    /// What is done when a limit of a schedule's entry is broken, of a job that has no list of its own.
+    #[serde(default, deserialize_with = "read_list")]
+    pub on_late: Option<Vec<ActionSpec>>,
     /// Sets of days by name, for schedules to skip or to start on.
     #[serde(default)]
     pub calendars: Option<BTreeMap<String, Calendar>>,
@@ -117,6 +120,7 @@ impl RealmSpec {
             on_success: self.fields.on_success.clone(),
             on_retry: self.fields.on_retry.clone(),
             on_fail: self.fields.on_fail.clone(),
+            on_late: self.fields.on_late.clone(),
         }
     }
 }

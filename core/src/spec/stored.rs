@@ -6,7 +6,7 @@ use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::schema::{self, is_own};
 
 /// The lists of actions: a malformed action fails when its time comes, and only then.
-const ACTION_LISTS: [&str; 3] = ["on_success", "on_retry", "on_fail"];
+const ACTION_LISTS: [&str; 4] = ["on_success", "on_retry", "on_fail", "on_late"];
 
 /// A document without the fields that are the user's own.
 pub(super) fn without_own(document: &Map<String, Value>) -> Value {

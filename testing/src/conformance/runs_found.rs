@@ -1,9 +1,11 @@
 //! Records of runs: found by what they are about.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
+use pumice_core::clock::LimitKind;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::RunQuery;
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{Duties, Late, Run, Status};
+use pumice_core::spec::{ActionsWhen, Timezone};
 
 use super::{Adapters, at, child_of, key, run_of};
 
@@ -102,6 +104,37 @@ pub async fn lists_are_filtered(on: &Adapters) {
         let found = on.runs.list(&query).await.expect("the store answers");
         assert_eq!(keys(&found), names(&expected), "{query:?}");
     }
+}
+
+pub async fn an_alert_is_made_with_its_duties_and_left_out_where_asked(on: &Adapters) {
+    let late = Late {
+        limit: LimitKind::FinishBy,
+        entry: 1,
+        by: at(5),
+        slot: Some(at(1)),
+        previous: None,
+        zone: Timezone(chrono_tz::Europe::Berlin),
+        run_id: Some(run_of(1, "etl/load").run_id),
+        status: Some(Status::Running),
+        why: "ü".to_owned(),
+    };
+    let mut alert = Run { late: Some(Box::new(late)), status: Status::Complete, ..run_of(2, "etl/load") };
+    alert.ts_end = Some(at(6));
+    alert.due_at = Some(at(7));
+    alert.duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
+    on.make([run_of(1, "etl/load")]).await;
+    on.make([alert.clone()]).await;
+    assert_eq!(on.get(&key(2)).await, alert);
+    let due = on.runs.due(at(7), 10).await.expect("the store answers");
+    assert_eq!(keys(&due), names(&[key(2)]));
+    for job in [None, Some("etl/load".to_owned())] {
+        let all = RunQuery { job, limit: 1, ..RunQuery::default() };
+        let list = async |query: RunQuery| on.runs.list(&query).await.expect("the store answers");
+        assert_eq!(keys(&list(all.clone()).await), names(&[key(2)]));
+        assert_eq!(keys(&list(RunQuery { without_alerts: true, ..all }).await), names(&[key(1)]));
+    }
+    let done = on.change(&key(2), |run| (run.duties, run.due_at) = (None, None)).await;
+    assert_eq!(on.get(&key(2)).await, done);
 }
 
 pub async fn a_tree_has_parents_first_and_what_they_dispatched(on: &Adapters) {

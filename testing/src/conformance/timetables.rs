@@ -2,9 +2,11 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Ahead, Cursor, State, Timetable};
+use pumice_core::clock::{Ahead, Alert, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch};
+use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
+use pumice_core::run::Status;
 
 use super::{Adapters, at};
 
@@ -23,7 +25,34 @@ fn cursor(next: Timestamp) -> Cursor {
         started: 3,
         ahead: vec![Ahead { at: at(60), key: "schedule:x".to_owned() }],
         trouble: Some("refused".to_owned()),
+        watch: watch(),
     }
+}
+
+fn watch() -> Watch {
+    let broken = Broken { limit: LimitKind::MaxSilence, by: at(40), slot: Some(at(30)) };
+    let open = Open {
+        slot: at(30),
+        previous: None,
+        key: "schedule:x".to_owned(),
+        must_start: Some(at(31)),
+        finish_by: None,
+        passed: true,
+        end_counts: true,
+        no_run: Some("ü".to_owned()),
+    };
+    let silence = Silence { max: Span::from_mins(90), since: at(3), told: Some(broken.clone()) };
+    let alert = Alert {
+        entry: 1,
+        broken: broken.clone(),
+        previous: Some(at(20)),
+        run: Some("schedule:x".to_owned()),
+        status: Some(Status::Running),
+        why: "ü".to_owned(),
+        key: "k".to_owned(),
+    };
+    let (open, broken, alerts) = ([open].into(), vec![broken], vec![alert]);
+    Watch { open, failures: 2, silence: Some(silence), broken, alerts, given_up: 7 }
 }
 
 async fn touched(on: &Adapters, ids: &[&str], when: Timestamp) -> Vec<Timetable> {
@@ -60,6 +89,29 @@ pub async fn a_touch_keeps_how_far_it_has_come(on: &Adapters) {
     let next = looked_at(&made, at(100));
     put(on, next.clone()).await.expect("it is written");
     assert_eq!(touched(on, &["a"], at(7)).await, [next.touched(at(7))]);
+}
+
+pub async fn a_hurry_makes_it_due_and_other_revisions_history(on: &Adapters) {
+    let made = touched(on, &["a", "b"], at(5)).await;
+    let next = looked_at(&made[0], at(100));
+    put(on, next.clone()).await.expect("it is written");
+    let idle = Timetable { due_at: None, ..looked_at(&made[1], at(100)) };
+    put(on, idle.clone()).await.expect("it is written");
+    let found = async |id: &str| on.schedules.load(&[job(id)]).await.expect("the store answers").remove(0);
+    for id in ["a", "b", "none"] {
+        on.schedules.hurry(&job(id), at(50)).await.expect("the store answers");
+    }
+    assert_eq!(found("a").await, Some(next.hurried(at(50))));
+    assert_eq!(found("b").await, Some(idle.hurried(at(50))));
+    assert_eq!(found("none").await, None);
+    assert!(matches!(put(on, looked_at(&next, at(200))).await, Err(CommitError::Conflict)));
+    on.schedules.hurry(&job("a"), at(60)).await.expect("the store answers");
+    let again = found("a").await.expect("it is there");
+    assert_eq!((again.due_at, again.rev), (Some(at(50)), next.rev + 2));
+    let due = on.schedules.due(at(50), 10).await.expect("the store answers");
+    let mut due: Vec<String> = due.iter().map(|one| one.job_id.to_string()).collect();
+    due.sort_unstable();
+    assert_eq!(due, ["a", "b"]);
 }
 
 pub async fn a_timetable_of_an_old_revision_is_a_conflict(on: &Adapters) {

@@ -216,6 +216,11 @@ impl ScheduleStore for Memory {
         Ok(timetables.into_iter().map(|timetable| tables.timetables.put(timetable)).collect())
     }
 
+    async fn hurry(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        self.tables().timetables.hurry(job_id, at);
+        Ok(())
+    }
+
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
         let mut tables = self.tables();
         job_ids.iter().for_each(|id| tables.timetables.touch(id, at));

@@ -196,6 +196,7 @@ impl RunTable {
 
 fn holds(run: &Run, query: &RunQuery) -> bool {
     (query.children || !run.is_child())
+        && !(query.without_alerts && run.late.is_some())
         && (query.statuses.is_empty() || query.statuses.contains(&run.status))
         && query.since.is_none_or(|since| run.ts_dispatch >= since)
         && query.job.as_deref().is_none_or(|glob| fnmatch(glob, run.job_id.as_str()))

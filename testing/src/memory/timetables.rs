@@ -55,6 +55,13 @@ impl TimetableTable {
         Ok(())
     }
 
+    /// Has the timetable of a job looked at, as a run of it ended.
+    pub fn hurry(&mut self, job_id: &JobId, at: Timestamp) {
+        if let Some(timetable) = self.0.get_mut(job_id) {
+            *timetable = timetable.hurried(at);
+        }
+    }
+
     /// Has the timetable of a job looked at.
     pub fn touch(&mut self, job_id: &JobId, at: Timestamp) {
         let touched =

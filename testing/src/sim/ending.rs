@@ -79,6 +79,7 @@ fn undone(world: &World, run: &Run) -> Option<String> {
         return None;
     }
     let when = match run.status {
+        _ if run.late.is_some() => "on_late",
         Status::Complete => "on_success",
         Status::Failed => "on_fail",
         _ => return None,

@@ -380,6 +380,11 @@ impl ScheduleStore for Hand {
         Ok(outcomes)
     }
 
+    async fn hurry(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+        let hurry = |world: &mut World| world.timetables.hurry(job_id, at);
+        self.call(Port::Commit, "hurry", job_id, hurry).await.or_store_error()
+    }
+
     async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
         let touch = |world: &mut World| job_ids.iter().for_each(|id| world.timetables.touch(id, at));
         self.call(Port::Commit, "touch", &job_ids.len(), touch).await.or_store_error()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use pumice_core::clock::{Plan, Timetable};
-use pumice_core::ids::RunKey;
+use pumice_core::clock::{Plan, Timetable, Watched};
+use pumice_core::ids::{RunId, RunKey};
 use pumice_core::job_type::Rendered;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
@@ -117,11 +117,19 @@ pub enum Mutant {
     BackfillDoubled,
     /// A backfill goes on although it was cancelled.
     BackfillCancelLost,
+    /// An alert is no other's, although it is of the same limit and slot.
+    AlertTwice,
+    /// That a limit was broken is written before its alert is made.
+    AlertMovedFirst,
+    /// A limit is told only once the run has ended.
+    ToldAfterTheEnd,
+    /// Failures are counted in a row over runs that ended well.
+    SuccessPassedOver,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 55] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -173,6 +181,10 @@ impl Mutant {
         Self::BackfillUnbounded,
         Self::BackfillDoubled,
         Self::BackfillCancelLost,
+        Self::AlertTwice,
+        Self::AlertMovedFirst,
+        Self::ToldAfterTheEnd,
+        Self::SuccessPassedOver,
     ];
 }
 
@@ -191,6 +203,10 @@ fn as_claimed(world: &World, run: &mut Run) {
 pub(crate) fn on_load(world: &World, mut run: Run) -> Run {
     if world.is(Mutant::NoFence) || world.is(Mutant::AdoptEpoch) {
         as_claimed(world, &mut run);
+    }
+    let by_the_clock = matches!(world.tasks.get(&world.current).map(|task| &task.role), Some(Role::Striker));
+    if world.is(Mutant::SuccessPassedOver) && by_the_clock && run.status == Status::Complete {
+        run.status = Status::Skipped;
     }
     run
 }
@@ -284,8 +300,20 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
     }
 }
 
-/// A run that a schedule starts is about to be made.
+/// Whether an alert is lost that is about to be made.
+pub(crate) fn is_swallowed(world: &World, run: &Run) -> bool {
+    let about = run.late.as_ref().and_then(|late| late.run_id);
+    let about = about.and_then(|id| world.runs.get(&RunKey::root(id)));
+    world.is(Mutant::ToldAfterTheEnd) && about.is_some_and(|run| !run.status.is_end())
+}
+
+/// A run that a schedule starts, or that tells of one, is about to be made.
 fn on_start(world: &mut World, run: &mut Run) {
+    if world.is(Mutant::AlertTwice) && run.late.is_some() && world.runs.get(&run.key).is_some() {
+        let number = u128::from(world.number());
+        run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 127 | number));
+        run.key = RunKey::root(run.run_id);
+    }
     let Some(scheduled) = run.scheduled.as_mut() else { return };
     if world.is(Mutant::BackfillDoubled)
         && scheduled.backfill.is_some()
@@ -332,6 +360,9 @@ pub(crate) fn on_schedule(world: &World, job: &mut serde_json::Value) {
 
 /// Timetables that are due are read.
 pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
+    if world.is(Mutant::AlertMovedFirst) {
+        return alert_moved_first(world, due);
+    }
     if !world.is(Mutant::MovedFirst) {
         return;
     }
@@ -341,6 +372,28 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
         let plan = Plan::of(job, &world.realm, &Settings::default());
         let next = timetable.look(&plan, world.now, ahead).next;
         let _ = world.put_timetable(next);
+    }
+}
+
+/// What the limits of timetables come to is written, before anything is told of it.
+fn alert_moved_first(world: &mut World, due: &[Timetable]) {
+    let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
+    for timetable in due {
+        let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
+        let plan = Plan::of(job, &world.realm, &Settings::default());
+        let watched = |key: &str| {
+            let id = RunId::from_key(&world.realm.fields.realm, &timetable.job_id, &format!("key:{key}"));
+            let run = world.runs.get(&RunKey::root(id))?;
+            let (status, reason) = (run.status, run.reason.clone());
+            Some(Watched { status, ts_start: run.ts_start, ts_end: run.ts_end, reason })
+        };
+        let asked = timetable.asks_for(world.now).into_iter();
+        let runs = asked.map(|key| (key.to_owned(), watched(key))).collect();
+        let looked = timetable.look_with(&plan, Some(&runs), world.now, ahead);
+        // Starts are none of its business.
+        if !looked.alerts.is_empty() && looked.starts.is_empty() {
+            let _ = world.put_timetable(looked.next);
+        }
     }
 }
 

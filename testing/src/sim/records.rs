@@ -9,6 +9,9 @@ use super::world::World;
 /// Makes a run, unless there is one under its key.
 pub(super) fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoing>) -> Created {
     super::mutants::on_create(world, &mut new);
+    if super::mutants::is_swallowed(world, &new.run) {
+        return Created { sent: true, ..Created::default() };
+    }
     let run = new.run.clone();
     if let Some(existing) = world.runs.create(new) {
         return Created { existing: Some(Box::new(existing)), ..Created::default() };
@@ -16,6 +19,7 @@ pub(super) fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoi
     let World { audit, runs, now, current, .. } = world;
     audit.created(&run, runs, *now, *current);
     world.is_started(&run);
+    world.is_told(&run);
     world.note(|| format!("  made {} as {}", run.key, run.status));
     let sent = world.faults.transactional();
     if let Some(outgoing) = message.filter(|_| sent) {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
-use pumice_core::clock::{Standing, State, limits_in_words, standings, starts_in_words, utc};
+use pumice_core::clock::{Broken, Standing, State, limits_in_words, standings, starts_in_words, utc};
 use pumice_core::ids::JobId;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
@@ -89,7 +89,8 @@ fn row(format: Format, one: &Scheduled, standing: &Standing<'_>, now: Timestamp)
         time(standing.last),
         standing.word().to_owned(),
         standing.planned.map(|planned| planned.zone.name().to_owned()).unwrap_or_default(),
-        remark(standing).map(|remark| escaped(&remark).into_owned()).unwrap_or_default(),
+        escaped(&late(standing).into_iter().chain(remark(standing)).collect::<Vec<_>>().join("; "))
+            .into_owned(),
     ]
 }
 
@@ -122,6 +123,23 @@ fn remark(standing: &Standing<'_>) -> Option<String> {
     }
 }
 
+/// What is late: limits that were broken when they were judged last.
+fn late(standing: &Standing<'_>) -> Option<String> {
+    let zone = standing.planned.map_or(Tz::UTC, |planned| planned.zone);
+    let told = |broken: &Broken| {
+        format!("{} {}", broken.limit.field(), broken.by.with_timezone(&zone).format("%m-%d %H:%M"))
+    };
+    let late: Vec<String> = standing.cursor.watch.broken.iter().map(told).collect();
+    (!late.is_empty()).then(|| format!("late: {}", late.join(", ")))
+}
+
+fn late_json(standing: &Standing<'_>) -> Vec<Value> {
+    let broken = standing.cursor.watch.broken.iter();
+    let shown = broken
+        .map(|broken| json!({ "limit": broken.limit, "slot": broken.slot.map(utc), "by": utc(broken.by) }));
+    shown.collect()
+}
+
 fn entry_json(one: &Scheduled, standing: &Standing<'_>) -> Value {
     let mut shown = json!({
         "job_id": one.job_id,
@@ -134,6 +152,7 @@ fn entry_json(one: &Scheduled, standing: &Standing<'_>) -> Value {
         "overdue": standing.overdue.len(),
         "started": standing.cursor.started,
         "trouble": standing.trouble,
+        "late": late_json(standing),
     });
     if let State::Paused { until, by, why } = &standing.cursor.state {
         shown["paused"] = json!({ "until": until.map(utc), "by": by, "why": why });

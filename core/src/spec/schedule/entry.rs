@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::limit::{Limit, broken_limit};
 use super::times::{BadCrontab, Bound, Crontab, Timezone};
 use crate::duration::Span;
 use crate::number::Count;
@@ -132,6 +133,18 @@ pub struct ScheduleEntry {
     /// Whether it starts the job once as soon as the entry is first seen.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub run_now: bool,
+    /// How long after its slot, or by which time of day, the run of a slot must have begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub must_start: Option<Limit>,
+    /// How long after its slot, or by which time of day, the run of a slot must have ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_by: Option<Limit>,
+    /// How long the entry may be without a run that ended well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_silence: Option<Span>,
+    /// After so many runs in a row that ended badly the entry is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_after: Option<Count>,
     /// Globals of the runs of this entry, over the job's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub globals: Option<Map<String, Value>>,
@@ -219,7 +232,7 @@ pub(crate) fn broken_rule(value: &Value) -> Option<String> {
     if given("max").is_some() && fields.get("catch_up") != Some(&Value::from("all")) {
         return Some("max is for catch_up: all".to_owned());
     }
-    None
+    broken_limit(fields)
 }
 
 /// Whether a crontab names one time of the days that it names.

@@ -33,10 +33,12 @@ macro_rules! written_as_text {
 
 mod calendar;
 mod entry;
+mod limit;
 mod times;
 
 pub use calendar::{Calendar, Days, Weekdays};
 pub use entry::{CatchUp, OneOrMany, ScheduleEntry, Shift, Starts};
+pub use limit::Limit;
 pub(super) use times::BadTimezone;
 pub use times::{Bound, Crontab, Timezone};
 

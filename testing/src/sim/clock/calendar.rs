@@ -9,6 +9,8 @@ use pumice_core::request::schedule_key;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use serde_json::Value;
 
+use super::limits::Limits;
+
 /// When an entry is due.
 #[derive(Clone, Debug, PartialEq)]
 enum Times {
@@ -35,6 +37,7 @@ pub(crate) struct Entry {
     /// Nothing before is due: when the entry was first seen as it is, or resumed without catching up.
     pub(crate) anchor: Timestamp,
     globals: Option<Value>,
+    pub(crate) limits: Limits,
 }
 
 fn instant(value: &Value) -> Timestamp {
@@ -50,8 +53,7 @@ impl Entry {
             plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold").jitter);
         let entries = given.iter().zip(planned).map(|(given, jitter)| {
             let entry = Self::read(given, jitter, now);
-            let known =
-                before.iter().find(|known| known.times == entry.times && known.jitter == entry.jitter);
+            let known = before.iter().find(|known| known.is_due_with(&entry));
             Self { anchor: known.map_or(now, |known| known.anchor), ..entry }
         });
         entries.collect()
@@ -77,7 +79,8 @@ impl Entry {
         let is_full = policy == "all" && given["max"].as_u64().is_some_and(|max| max > 10_000);
         let made_up_for = (policy != "none").then_some(window);
         let (max_runs, globals) = (given["max_runs"].as_u64(), given.get("globals").cloned());
-        Self { times, jitter, made_up_for, is_full: is_full && max_runs.is_none(), max_runs, anchor, globals }
+        let (is_full, limits) = (is_full && max_runs.is_none(), Limits::read(given));
+        Self { times, jitter, made_up_for, is_full, max_runs, anchor, globals, limits }
     }
 
     /// The same, with nothing due before a time.

@@ -12,19 +12,20 @@ use pumice_core::spec::{Enabled, JobSpec};
 
 use super::super::mutants::Mutant;
 use super::super::world::{BEGIN, World};
+use super::began;
 use super::calendar::Entry;
-use super::{LASTS, began};
+use super::limits::{is_own, over};
 
 /// How far clocks are apart, at most, and how long calls take.
 pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
 /// From then on nothing goes wrong.
-const CALM: TimeDelta = TimeDelta::hours(2);
+pub(super) const CALM: TimeDelta = TimeDelta::hours(2);
 
 /// What a job's schedule was from a time on.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
-    from: Timestamp,
-    entries: Arc<Vec<Entry>>,
+    pub(super) from: Timestamp,
+    pub(super) entries: Arc<Vec<Entry>>,
     is_enabled: bool,
     is_paused: bool,
 }
@@ -67,19 +68,22 @@ impl World {
         self.clocks.pauses.insert(job_id.clone(), until);
     }
 
-    pub(super) fn is_resumed(&mut self, job_id: &JobId, catch_up: bool) {
+    /// Those of its entries that were paused or halted are resumed.
+    pub(super) fn is_resumed(&mut self, job_id: &JobId, catch_up: bool, stopped: &[bool]) {
         let from = self.now;
         self.clocks.pauses.remove(job_id);
         self.phase(job_id, |last| {
             let last = last.expect("it was put").clone();
-            let resumed = last.entries.iter().map(|entry| entry.anchored(from));
+            let resumed = last.entries.iter().enumerate().map(|(index, entry)| {
+                if stopped.get(index) == Some(&false) { entry.clone() } else { entry.anchored(from) }
+            });
             let entries = if catch_up { last.entries.clone() } else { Arc::new(resumed.collect()) };
             Phase { from, entries, is_paused: false, ..last }
         });
     }
 
     /// The phases of a job that held at some time from one instant to another.
-    fn phases_within(&self, job_id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Phase> {
+    pub(super) fn phases_within(&self, job_id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Phase> {
         let phases = self.clocks.phases.get(job_id).map_or(&[][..], Vec::as_slice);
         let ends = phases.iter().skip(1).map(|next| next.from).chain([Timestamp::MAX_UTC]);
         let within = phases.iter().zip(ends).filter(|(phase, end)| phase.from <= to && *end >= from);
@@ -166,6 +170,9 @@ impl World {
         self.timetables.put(timetable)?;
         self.clocks.looked.insert(next.job_id.clone(), self.now);
         self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
+        if next.cursors.iter().any(is_own) {
+            self.clocks.own_pauses.entry(next.job_id.clone()).or_insert(self.now);
+        }
         let known = before.map_or_else(Vec::new, |before| before.cursors);
         for (index, cursor) in next.cursors.iter().enumerate() {
             let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;
@@ -185,6 +192,7 @@ impl World {
         if goes_back {
             self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
         }
+        self.is_watched(job_id, index, before, after);
         let Some(last) = after.last.filter(|last| Some(*last) > before.last) else { return };
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let first = before.next.unwrap_or(last);
@@ -231,16 +239,18 @@ impl World {
         let slack = TimeDelta::minutes(4);
         let all: Vec<(JobId, Vec<Phase>)> = self.clocks.phases.clone().into_iter().collect();
         for (job_id, phases) in all {
-            let ends = phases
-                .iter()
-                .skip(1)
-                .map(|next| next.from)
-                .chain([BEGIN + TimeDelta::seconds(LASTS.cast_signed())]);
-            for (phase, end) in phases.iter().zip(ends.collect::<Vec<_>>()) {
+            let ends: Vec<Timestamp> = phases.iter().skip(1).map(|next| next.from).chain([over()]).collect();
+            let phases: Vec<(Phase, Timestamp)> = phases.into_iter().zip(ends).collect();
+            self.limits_end(&job_id, &phases);
+            for (phase, end) in phases {
                 let (from, end) = (phase.from.max(BEGIN + CALM) + slack, end - slack);
-                let halts =
-                    |entry: &Entry| entry.max_runs.is_some() || !entry.is_full && entry.made_up_for.is_some();
-                if !phase.is_enabled || phase.is_paused || self.in_gap(from, end) {
+                let halts = |entry: &Entry| {
+                    let is_stopped = entry.max_runs.is_some() || entry.limits.pause_after.is_some();
+                    is_stopped || !entry.is_full && entry.made_up_for.is_some()
+                };
+                // A pause outlives an edit of what it is for.
+                let is_paused = self.clocks.own_pauses.get(&job_id).is_some_and(|paused| *paused < end);
+                if !phase.is_enabled || phase.is_paused || is_paused || self.in_gap(from, end) {
                     continue;
                 }
                 for entry in phase.entries.iter().filter(|entry| !halts(entry)) {
@@ -258,7 +268,7 @@ impl World {
         }
     }
 
-    fn in_gap(&self, from: Timestamp, to: Timestamp) -> bool {
+    pub(super) fn in_gap(&self, from: Timestamp, to: Timestamp) -> bool {
         let at = |seconds: u64| BEGIN + TimeDelta::seconds(seconds.cast_signed());
         self.clocks
             .setup

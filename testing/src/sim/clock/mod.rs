@@ -4,19 +4,21 @@
 mod calendar;
 mod fill;
 mod judge;
+mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Plan, State, Timetable};
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RunKey};
 use pumice_core::spec::{JobSpec, Settings};
 use serde_json::{Value, json};
 
 use self::fill::{Fill, Fills};
 use self::judge::Phase;
+use self::limits::Told;
 use super::mutants::Mutant;
 use super::runner::{Done, Runner};
 use super::scenario::{Setup, short_nap};
@@ -72,6 +74,14 @@ pub(crate) struct Clocks {
     made: BTreeMap<(TaskId, JobId), u32>,
     /// What is known of backfills.
     fills: Fills,
+    /// The alerts that were given.
+    told: BTreeMap<Told, RunKey>,
+    /// The keys of slots that timetables had as started.
+    opened: BTreeSet<(JobId, String)>,
+    /// The same with the fingerprints of their entries.
+    opened_by: BTreeSet<(JobId, String, String)>,
+    /// When each job was first paused for its failures.
+    own_pauses: BTreeMap<JobId, Timestamp>,
 }
 
 /// An entry of a schedule.
@@ -127,6 +137,9 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
         let id = setup.job(document);
         let mut document = setup.jobs.pop().unwrap_or_default();
         document["schedule"] = schedule(prng);
+        if prng.below(2) == 0 {
+            limits::give_limits(prng, &mut document);
+        }
         let mut at = prng.within(0, 60_000);
         clock.acts.push((at, Act::Put(document.clone())));
         for _ in 0..prng.below(6) {
@@ -171,6 +184,7 @@ fn act(prng: &mut Prng, id: &str, document: &mut Value) -> Act {
         }
         _ => {
             document["schedule"] = schedule(prng);
+            limits::limit_entries(prng, document);
             Act::Put(document.clone())
         }
     }
@@ -314,9 +328,10 @@ impl World {
             }
             _ => cursor.clone(),
         });
-        let cursors = cursors.collect();
+        let (cursors, stopped) =
+            (cursors.collect(), timetable.cursors.iter().map(is_stopped).collect::<Vec<_>>());
         self.write(timetable, cursors);
-        self.is_resumed(&job_id, catch_up);
+        self.is_resumed(&job_id, catch_up, &stopped);
     }
 
     fn write(&mut self, timetable: Timetable, cursors: Vec<Cursor>) {
