@@ -527,6 +527,22 @@ fn report_38_preview_equals_what_fires() {
 }
 
 #[test]
+fn report_14_entry_added_to_a_paused_disabled_job_stays_paused() {
+    let one = plan(json!("0 9 * * *"));
+    let paused = seen(&one, "2026-03-01T00:00:00Z")
+        .paused(&one, None, &pause(None), instant("2026-03-01T00:00:01Z"))
+        .next
+        .expect("a change");
+    let mut timetable = paused;
+    for (at, enabled) in [("2026-03-01T00:01:00Z", false), ("2026-03-01T00:02:00Z", true)] {
+        let two = plan_with(&json!(["0 9 * * *", "0 10 * * *"]), &json!({ "enabled": enabled }));
+        timetable = look(&timetable.touched(instant(at)), &two, at).next;
+        let is_paused = |cursor: &pumice_core::clock::Cursor| matches!(cursor.state, State::Paused { .. });
+        assert!(timetable.cursors.len() == 2 && timetable.cursors.iter().all(is_paused), "{timetable:?}");
+    }
+}
+
+#[test]
 fn report_39_days_and_weekdays_mean_either_and_plus_means_both() {
     let days = |crontab: &str| {
         let crontab = cron(crontab);

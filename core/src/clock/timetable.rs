@@ -293,8 +293,9 @@ impl OneEntry<'_> {
         let fingerprint = &self.planned.fingerprint;
         let Some(mut cursor) = known.filter(|known| !known.fingerprint.is_empty()) else {
             let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
-            // A job that is paused as a whole stays so.
-            let state = if self.enabled { self.paused.clone() } else { State::Disabled };
+            // A job that is paused as a whole stays so, be it enabled or not.
+            let is_paused = *self.paused != State::Active;
+            let state = if self.enabled || is_paused { self.paused.clone() } else { State::Disabled };
             return (Cursor { state, ..cursor }, true);
         };
         if cursor.fingerprint != *fingerprint {

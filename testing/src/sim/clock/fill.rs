@@ -1,7 +1,7 @@
 //! Backfills: begun by one operator or two, cancelled and resumed, while sweepers race, stop and thaw; and what must hold
 //! of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
@@ -39,6 +39,9 @@ pub(crate) struct Fills {
     known: BTreeMap<String, (Backfill, Vec<Entry>)>,
     /// Since when each is cancelled.
     cancelled: BTreeMap<String, Timestamp>,
+    /// Runs that were made while their jobs were edited: what an entry gives to its runs tells them apart, so that one
+    /// process may make the run of a slot as it was before, and another as it is since.
+    excused: BTreeSet<RunKey>,
 }
 
 pub(super) fn fill(prng: &mut Prng, job: &str) -> Fill {
@@ -225,7 +228,11 @@ impl World {
         let of_it = |other: &&Run| {
             !other.is_child() && other.scheduled.as_ref().is_some_and(|s| s.backfill.as_deref() == Some(id))
         };
-        let under_way = self.runs.all().filter(of_it).filter(|run| !run.status.is_end()).count();
+        if self.is_edited_since(&run.job_id, began(self, self.current) - super::judge::SLACK) {
+            self.clocks.fills.excused.insert(run.key.clone());
+        }
+        let counts = |run: &&Run| !run.status.is_end() && !self.clocks.fills.excused.contains(&run.key);
+        let under_way = self.runs.all().filter(of_it).filter(counts).count();
         if under_way > backfill.max_active as usize {
             let detail = format!("{under_way} of {id}, which may have {}", backfill.max_active);
             self.audit.fail("a backfill has no more runs under way than it may", detail);

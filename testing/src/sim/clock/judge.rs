@@ -140,6 +140,11 @@ impl World {
         last.map_or_else(Vec::new, |phase| phase.entries.to_vec())
     }
 
+    /// Whether a job was edited, or paused, since a time.
+    pub(super) fn is_edited_since(&self, job_id: &JobId, from: Timestamp) -> bool {
+        self.phases_within(job_id, from, self.now).len() > 1
+    }
+
     /// All entries that a job has had since a time.
     pub(super) fn entries_since(&self, job_id: &JobId, from: Timestamp) -> Vec<Entry> {
         let phases = self.phases_within(job_id, from, self.now);
