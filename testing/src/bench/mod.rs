@@ -2,6 +2,7 @@
 
 mod figures;
 mod realm;
+mod schedules;
 mod serve;
 
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ pub(crate) struct Bench {
     /// Measure how speed changes with the number of waiting runs instead.
     #[arg(long)]
     curve: bool,
+    /// Measure the clock instead.
+    #[arg(long)]
+    schedules: bool,
 }
 
 /// How many runs wait, at the points of the curve.
@@ -52,6 +56,12 @@ const FIGURES: [Figure; 11] = [
     (&["chain_child_ms"], figures::chain_child),
     (&["dag_child_ms", "foreach_child_ms"], figures::other_children),
     (&["rss_mb", "startup_ms"], serve::measure),
+];
+
+/// What is measured of the clock.
+const SCHEDULES: [Figure; 2] = [
+    (&["1000_at_once_p50_ms", "1000_at_once_p99_ms", "1000_at_once_last_ms"], schedules::together),
+    (&["100000_daily_look_cpu_ms", "100000_daily_first_look_s", "100000_daily_more_mb"], schedules::daily),
 ];
 
 impl Bench {
@@ -76,7 +86,8 @@ impl Bench {
 
     fn measure(&self, durability: Durability) -> Result<Map<String, Value>, String> {
         let mut told = Map::new();
-        for (names, figure) in FIGURES {
+        let figures: &[Figure] = if self.schedules { &SCHEDULES } else { &FIGURES };
+        for (names, figure) in figures {
             if names.iter().any(|name| name.starts_with(&self.only)) {
                 let rounds = (0..ROUNDS).map(|_| figure(durability)).collect::<Result<Vec<_>, _>>()?;
                 told.extend(medians(names, &rounds));

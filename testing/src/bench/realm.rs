@@ -1,5 +1,6 @@
 //! A realm in a folder of its own, with the jobs that are measured.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,16 @@ impl Realm {
     /// The store.
     pub(super) fn database(&self) -> &Database {
         self.home.database()
+    }
+
+    /// Its folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Its dispatcher.
+    pub(super) const fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
     }
 
     /// Asks for `count` runs of a job in one batch.

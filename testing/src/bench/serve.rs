@@ -1,9 +1,9 @@
 //! What is measured of the program as a user starts it.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pumice_local::Durability;
 
@@ -25,16 +25,30 @@ fn pumice() -> Result<PathBuf, String> {
 /// The memory of an idle `serve` in MB, and the time from its start until it serves in ms.
 pub(super) fn measure(_: Durability) -> Result<Vec<f64>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    served(folder.path(), Duration::ZERO)
+}
+
+/// The memory of a `serve` of a copy of a folder, in MB, once it has looked at its clock.
+pub(super) fn resident(folder: &Path) -> Result<f64, String> {
+    let copy = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let store = rusqlite::Connection::open(folder.join("pumice.db")).map_err(|error| error.to_string())?;
+    let into = copy.path().join("pumice.db").display().to_string();
+    store.execute("VACUUM INTO ?", [into]).map_err(|error| error.to_string())?;
+    Ok(served(copy.path(), Duration::from_secs(2))?[0])
+}
+
+fn served(folder: &Path, pause: Duration) -> Result<Vec<f64>, String> {
     let began = Instant::now();
     let mut child = Command::new(pumice()?)
         .args(["serve", "--home"])
-        .arg(folder.path())
+        .arg(folder)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| error.to_string())?;
     let stderr = child.stderr.take().ok_or("no stderr")?;
     let serves = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line.contains("serving"));
     let startup = began.elapsed().as_secs_f64() * 1_000.0;
+    std::thread::sleep(pause);
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", child.id())).map_err(|error| error.to_string());
     child.kill().map_err(|error| error.to_string())?;
