@@ -14,7 +14,7 @@ use super::super::mutants::Mutant;
 use super::super::world::{BEGIN, World};
 use super::began;
 use super::calendar::Entry;
-use super::limits::{is_own, over};
+use super::limits::over;
 
 /// How far clocks are apart, at most, and how long calls take.
 pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
@@ -175,9 +175,7 @@ impl World {
         self.timetables.put(timetable)?;
         self.clocks.looked.insert(next.job_id.clone(), self.now);
         self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
-        if next.cursors.iter().any(is_own) {
-            self.clocks.own_pauses.entry(next.job_id.clone()).or_insert(self.now);
-        }
+        next.cursors.iter().for_each(|cursor| self.opens(&next.job_id, cursor));
         let known = before.map_or_else(Vec::new, |before| before.cursors);
         for (index, cursor) in next.cursors.iter().enumerate() {
             let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;

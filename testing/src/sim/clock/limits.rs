@@ -134,13 +134,19 @@ impl World {
         self.runs.all().filter(is_start).collect()
     }
 
-    /// A cursor was written: slots that were started are kept in mind, and whoever failed too seldom is not paused.
+    /// A cursor is written: slots that were started are kept in mind.
+    pub(super) fn opens(&mut self, job_id: &JobId, cursor: &Cursor) {
+        for open in &cursor.watch.open {
+            self.clocks.opened.insert((job_id.clone(), open.key.clone()));
+            self.clocks.opened_by.insert((job_id.clone(), cursor.fingerprint.clone(), open.key.clone()));
+        }
+        if is_own(cursor) {
+            self.clocks.own_pauses.entry(job_id.clone()).or_insert(self.now);
+        }
+    }
+
+    /// A cursor was written: a slot that was started is open, and whoever failed too seldom is not paused.
     pub(super) fn is_watched(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
-        let opened = after.watch.open.iter().map(|open| (job_id.clone(), open.key.clone()));
-        self.clocks.opened.extend(opened);
-        let by =
-            after.watch.open.iter().map(|open| (job_id.clone(), after.fingerprint.clone(), open.key.clone()));
-        self.clocks.opened_by.extend(by);
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let entries: Vec<&Entry> = phases.iter().filter_map(|phase| phase.entries.get(index)).collect();
         let is_limited =
@@ -273,7 +279,7 @@ impl World {
 }
 
 /// Whether a cursor was paused for its failures.
-pub(super) fn is_own(cursor: &Cursor) -> bool {
+fn is_own(cursor: &Cursor) -> bool {
     matches!(&cursor.state, State::Paused { by, .. } if by == PAUSED_BY)
 }
 
