@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
 use serde_json::Value as Json;
@@ -27,12 +28,20 @@ pub struct Context {
     zone: Zone,
     now: Option<DateTime<Utc>>,
     random: Option<Arc<Fill>>,
+    /// Set when a template asks for the time or for chance.
+    asked: Option<Arc<AtomicBool>>,
 }
+
+/// The functions and filters whose value depends on the moment they are
+/// called, or on chance. Those in the text of a template tell before it is
+/// rendered what [`Context::with_asked`] tells afterwards.
+pub const OF_THE_MOMENT: [&str; 10] =
+    ["lipsum", "now", "parse", "random", "rrule", "today", "utcnow", "uuid", "uuid1", "uuid4"];
 
 impl Context {
     /// A context without variables, for a worker in `zone`.
     pub fn new(zone: Zone) -> Self {
-        Self { vars: Arc::default(), zone, now: None, random: None }
+        Self { vars: Arc::default(), zone, now: None, random: None, asked: None }
     }
 
     /// The same context in which it is always `now`: what
@@ -50,6 +59,20 @@ impl Context {
     pub fn with_random(mut self, fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         self.random = Some(Arc::new(fill));
         self
+    }
+
+    /// The same context, which sets `asked` when a template asks for the time
+    /// or for random bytes: rendered later, it may have another value.
+    #[must_use]
+    pub fn with_asked(mut self, asked: Arc<AtomicBool>) -> Self {
+        self.asked = Some(asked);
+        self
+    }
+
+    fn note_asked(&self) {
+        if let Some(asked) = &self.asked {
+            asked.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Sets a variable. Local times in `value` are given this context's
@@ -74,10 +97,18 @@ impl Context {
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.note_asked();
+        self.about_now()
+    }
+
+    /// The time, for what is the same all year: the names of the worker's
+    /// zone.
+    pub(crate) fn about_now(&self) -> DateTime<Utc> {
         self.now.unwrap_or_else(Utc::now)
     }
 
     pub(crate) fn random_bytes(&self) -> [u8; 16] {
+        self.note_asked();
         match &self.random {
             Some(fill) => {
                 let mut bytes = [0; 16];

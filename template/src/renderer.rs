@@ -83,6 +83,7 @@ impl Renderer {
         if !changes && source.len() <= self.0.limits.source_bytes {
             return Ok(source.to_owned());
         }
+        let _running = budget.run();
         charge_reading(source, budget)?;
         let program = self.program(source, structured)?;
         let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program);
@@ -135,7 +136,18 @@ impl Renderer {
     /// Renders an `enabled` template. It holds only if the text, without
     /// surrounding white space, is `true` in any case. Also gives the text.
     pub fn render_condition(&self, source: &str, ctx: &Context) -> Result<(bool, String), TemplateError> {
-        let text = self.render(source, ctx)?;
+        self.render_condition_within(source, ctx, &self.budget())
+    }
+
+    /// As [`render_condition`](Self::render_condition), at the expense of
+    /// `budget`.
+    pub fn render_condition_within(
+        &self,
+        source: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<(bool, String), TemplateError> {
+        let text = self.render_within(source, ctx, budget)?;
         Ok((text.trim().eq_ignore_ascii_case("true"), text))
     }
 
@@ -144,15 +156,25 @@ impl Renderer {
     /// no value can add an argument. An error carries the argument's index.
     /// All arguments together get one budget.
     pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
+        self.render_args_within(command_line, ctx, &self.budget())
+    }
+
+    /// As [`render_args`](Self::render_args), at the expense of `budget`.
+    pub fn render_args_within(
+        &self,
+        command_line: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<Vec<String>, TemplateError> {
         let words = split_command_line(command_line)?;
-        self.render_words(&words, 0, ctx)
+        self.render_words(&words, 0, ctx, budget)
     }
 
     /// As [`render_args`](Self::render_args), but the first word, the
     /// program of an `exe` or `pkg` job, is left as it is.
     pub fn render_command(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = split_command_line(command_line)?;
-        self.render_words(&words, 1, ctx)
+        self.render_words(&words, 1, ctx, &self.budget())
     }
 
     /// Renders all words but the first `plain` ones.
@@ -161,8 +183,8 @@ impl Renderer {
         words: &[String],
         plain: usize,
         ctx: &Context,
+        budget: &Budget,
     ) -> Result<Vec<String>, TemplateError> {
-        let budget = self.budget();
         words
             .iter()
             .enumerate()
@@ -170,7 +192,7 @@ impl Renderer {
                 if index < plain {
                     return Ok(word.clone());
                 }
-                self.render_within(word, ctx, &budget).map_err(|error| error.under(&format!("[{index}]")))
+                self.render_within(word, ctx, budget).map_err(|error| error.under(&format!("[{index}]")))
             })
             .collect()
     }

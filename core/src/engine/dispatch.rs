@@ -402,7 +402,8 @@ impl Dispatcher {
         }
         let templates = Templates::new(self.registry.renderer().clone(), scene);
         let rendered = self.render(job, &templates).await.ok();
-        let anew = rendered.is_some() && render_at == RenderAt::Auto && rendered_anew_for(job).is_some();
+        let changes = templates.asked_for_the_moment() || rendered_anew_for(job).is_some();
+        let anew = rendered.is_some() && render_at == RenderAt::Auto && changes;
         Ok((rendered, anew))
     }
 

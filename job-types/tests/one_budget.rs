@@ -1,0 +1,119 @@
+//! All that one attempt renders of one job shares one budget, through every job type and the lists of actions.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use pumice_core::ids::{JobId, RunId};
+use pumice_core::job_type::{LavaGlobals, Registry, Scene, Templates};
+use pumice_core::spec::JobSpec;
+use pumice_template::Zone;
+use serde_json::{Map, Value, json};
+
+const LARGE: &str = "{{ 'a' * 8000000 }}";
+const LARGE_FOR_A_WHILE: &str = "{{ ('a' * 8000000)|length }}";
+const MANY_STEPS: &str = "{% for i in range(100000) %}{% endfor %}";
+
+fn registry() -> Registry {
+    pumice_job_types::registry().unwrap()
+}
+
+fn templates(registry: &Registry, job: &JobSpec) -> Templates {
+    let start: DateTime<Utc> = "2026-03-01T04:05:06Z".parse().unwrap();
+    let job_id = JobId::new("top").unwrap();
+    let scene = Scene {
+        job: job.document.clone(),
+        realm: Arc::default(),
+        realm_name: "test".to_owned(),
+        state: Map::new(),
+        run_id: RunId(uuid::Uuid::nil()),
+        ts_dispatch: start,
+        start,
+        lava: LavaGlobals {
+            master_job_id: job_id.clone(),
+            master_start: start,
+            parent_job_id: job_id,
+            parent_start: start,
+            iteration: 1,
+            foreach_index: None,
+        },
+        scheduled: None,
+        zone: Zone::Utc,
+    };
+    Templates::new(registry.renderer().clone(), scene)
+}
+
+fn render(job_type: &str, payload: &Value, parameters: &Value) -> Result<(), String> {
+    let document = json!({ "job_id": "top", "type": job_type, "worker": "w", "payload": payload, "parameters": parameters });
+    let job = JobSpec::parse(&document).unwrap();
+    let registry = registry();
+    let templates = templates(&registry, &job);
+    let rendered = registry.job_type(job_type).unwrap().render(&job, &templates);
+    rendered.map(|_| ()).map_err(|error| error.message)
+}
+
+fn many(template: &str, count: usize) -> Vec<String> {
+    vec![template.to_owned(); count]
+}
+
+#[test]
+fn many_large_parts_of_a_job_are_refused_together() {
+    for (template, limit) in
+        [(LARGE, "memory_bytes"), (LARGE_FOR_A_WHILE, "memory_bytes"), (MANY_STEPS, "steps")]
+    {
+        let env: Map<String, Value> = (0..400).map(|n| (format!("N{n}"), template.into())).collect();
+        let quoted = format!("\"{template}\"");
+        let half: Map<String, Value> = (0..10).map(|n| (format!("N{n}"), template.into())).collect();
+        for (job_type, payload, parameters) in [
+            ("cmd", json!("x"), json!({ "args": many(template, 400) })),
+            ("cmd", json!("x"), json!({ "env": env })),
+            ("cmd", json!(format!("x {}", many(&quoted, 400).join(" "))), json!({})),
+            (
+                "cmd",
+                json!(format!("x {quoted} {quoted}")),
+                json!({ "args": many(template, 10), "env": half }),
+            ),
+            ("dispatch", json!("y"), json!({ "parameters": { "args": many(template, 400) } })),
+        ] {
+            let error = render(job_type, &payload, &parameters).unwrap_err();
+            assert!(error.contains(&format!("(limit {limit})")), "{job_type} {template}: {error}");
+        }
+        render("cmd", &json!("x"), &json!({ "args": [template] })).unwrap();
+    }
+}
+
+#[test]
+fn many_large_actions_are_refused_together() {
+    let registry = registry();
+    let document = json!({ "job_id": "top", "type": "log", "worker": "w", "payload": "" });
+    let job = JobSpec::parse(&document).unwrap();
+    let templates = templates(&registry, &job);
+    let action = json!({ "message": LARGE }).as_object().cloned().unwrap();
+    let mut done = 0;
+    let error = loop {
+        // The engine gives each action a clone.
+        match templates.clone().fields(&action, &[], &[]) {
+            Ok(_) => done += 1,
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!((1..4).contains(&done), "{done}");
+    assert!(error.contains("(limit memory_bytes)"), "{error}");
+}
+
+#[test]
+fn rendering_that_asks_for_the_moment_is_noticed_in_every_clone() {
+    let registry = registry();
+    for (argument, wanted) in [
+        ("{{ utils.parsedate.parse('10:00') }}", true),
+        ("{{ utils['parse' ~ 'date']['par' ~ 'se']('10:00') }}", true),
+        ("{{ lipsum(1) }}", true),
+        ("{{ globals.x }}", false),
+    ] {
+        let document = json!({ "job_id": "top", "type": "cmd", "worker": "w", "payload": "x",
+            "parameters": { "args": [argument] } });
+        let job = JobSpec::parse(&document).unwrap();
+        let templates = templates(&registry, &job);
+        registry.job_type("cmd").unwrap().render(&job, &templates.clone()).unwrap();
+        assert_eq!(templates.asked_for_the_moment(), wanted, "{argument}");
+    }
+}
