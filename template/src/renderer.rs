@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, TemplateError};
 use crate::runtime::Runtime;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
+use crate::value::marks::Marks;
 use crate::{Budget, Context, Limits, eval, split_command_line, structure, syntax};
 
 /// Renders templates, and keeps compiled ones for the next time. Cheap to
@@ -85,8 +86,12 @@ impl Renderer {
         }
         let _running = budget.run();
         charge_reading(source, budget)?;
-        let program = self.program(source, structured)?;
-        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program);
+        let mut program = self.program(source, structured)?;
+        let marks = if structured { Some(marks_for(&program, ctx)?) } else { None };
+        if program.marks != marks {
+            program = Arc::new(syntax::compile(source, marks, &self.0.limits)?);
+        }
+        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program, marks);
         eval::render(&rt, &program)
     }
 
@@ -228,10 +233,20 @@ impl Renderer {
         if let Some(program) = programs.get(source) {
             return Ok(program);
         }
-        let program = Arc::new(syntax::compile(source, structured, &self.0.limits)?);
+        let marks = structured.then_some(Marks::USUAL);
+        let program = Arc::new(syntax::compile(source, marks, &self.0.limits)?);
         programs.put(source.into(), source.len(), Arc::clone(&program));
         Ok(program)
     }
+}
+
+/// Marks that neither the template nor a variable it names has in its texts.
+fn marks_for(program: &Program, ctx: &Context) -> Result<Marks, TemplateError> {
+    let taken = program.names.iter().fold(program.controls, |taken, name| taken.and(ctx.controls(name)));
+    Marks::other_than(taken).ok_or_else(|| {
+        let message = "the texts of this structure have too many different control characters";
+        TemplateError::new(ErrorKind::Runtime, message.to_owned())
+    })
 }
 
 /// Bytes of template text to a step: what reading and compiling it takes.
@@ -261,8 +276,8 @@ pub(crate) fn value_of(expression: &str, ctx: &Context) -> crate::fault::Outcome
     let limits = Limits::default();
     let (regexes, budget) = (RegexCache::new(&limits), Budget::new(&limits));
     let source = format!("{{{{ {expression} }}}}");
-    let program = syntax::compile(&source, false, &limits)
+    let program = syntax::compile(&source, None, &limits)
         .map_err(|error| crate::fault::Fault::new(error.kind(), error.message()))?;
-    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program);
+    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program, None);
     eval::only_value(&rt, &program)
 }

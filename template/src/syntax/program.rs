@@ -6,6 +6,7 @@ use super::Span;
 use crate::filters::Filter;
 use crate::predicates::Test;
 use crate::value::Val;
+use crate::value::marks::{Controls, Marks};
 use crate::value::number::Arith;
 
 /// A name the template uses, as an index into [`Program::names`].
@@ -18,8 +19,10 @@ pub(crate) struct Program {
     pub(crate) source: Arc<str>,
     /// Where the parsed text has characters that `source` has not.
     pub(crate) inserted: Vec<u32>,
-    /// Whether this is a string of a structure.
-    pub(crate) structured: bool,
+    /// For a string of a structure, what stands for characters of values.
+    pub(crate) marks: Option<Marks>,
+    /// The control characters of its literals.
+    pub(crate) controls: Controls,
     pub(crate) body: Vec<Stmt>,
     /// Names that are looked up, as often as they are.
     pub(crate) used: Vec<Slot>,
