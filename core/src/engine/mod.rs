@@ -31,7 +31,7 @@ mod verdict;
 use std::sync::Arc;
 
 pub use apply::ApplyError;
-pub use dispatch::{Accepted, Dispatcher, no_such_job};
+pub use dispatch::{Accepted, Dispatcher, no_such_job, rendering};
 pub use halt::Halt;
 pub use handle::Handled;
 pub use strike::{Struck, start_request};

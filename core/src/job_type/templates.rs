@@ -212,6 +212,17 @@ impl Templates {
         self.renderer.render_json_within(value, &self.context(others), &self.budget)
     }
 
+    /// As [`json`](Self::json), for what lava renders as a structure even if it is a lone text.
+    ///
+    /// # Errors
+    /// [`TemplateError`] with the place of the template that does not parse or fails.
+    pub fn structure(&self, value: &Value, others: &[(&str, Value)]) -> Result<Value, TemplateError> {
+        if all_plain(value) {
+            return Ok(value.clone());
+        }
+        self.renderer.render_structure_within(value, &self.context(others), &self.budget)
+    }
+
     /// Renders the fields of an action, each by itself as lava does: a text is a template, a map or a list a structure, and
     /// so is a text in one of the fields that `structures` names.
     ///
@@ -228,9 +239,9 @@ impl Templates {
             let value = if all_plain(value) {
                 value.clone()
             } else if structures.contains(&name.as_str()) {
-                self.renderer.render_structure_within(value, &self.context(others), &self.budget)?
+                self.structure(value, others)?
             } else {
-                self.renderer.render_json_within(value, &self.context(others), &self.budget)?
+                self.json(value, others)?
             };
             rendered.insert(name.clone(), value);
         }
