@@ -79,4 +79,5 @@ pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;
 pub use renderer::Renderer;
 pub use syntax::free::Variable;
+pub use value::digits::ascii as ascii_digits;
 pub use zone::{PosixZone, UnknownZone, Zone};

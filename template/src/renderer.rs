@@ -1,5 +1,6 @@
 //! The door to this crate: templates in, text out.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,12 +40,18 @@ impl Renderer {
 
     /// Reads and compiles a template without rendering it.
     pub fn check(&self, source: &str) -> Result<(), TemplateError> {
+        if self.is_plain(source) {
+            return Ok(());
+        }
         self.program(source, false).map(|_| ())
     }
 
     /// The variables that a template reads from its context; Jinja2's own functions and `utils` are not
     /// among them.
     pub fn variables(&self, source: &str) -> Result<Vec<syntax::free::Variable>, TemplateError> {
+        if self.is_plain(source) {
+            return Ok(Vec::new());
+        }
         Ok(syntax::free::variables(&*self.program(source, false)?))
     }
 
@@ -70,14 +77,14 @@ impl Renderer {
     ) -> Result<String, TemplateError> {
         // Text without a tag is its own rendering, a last newline aside.
         let changes = source.contains('{') || source.contains(['\r', '\n']);
-        self.rendered(source, changes, false, ctx, budget)
+        self.rendered(source, changes, None, ctx, budget)
     }
 
     fn rendered(
         &self,
         source: &str,
         changes: bool,
-        structured: bool,
+        set: Option<&mut HashSet<Arc<str>>>,
         ctx: &Context,
         budget: &Budget,
     ) -> Result<String, TemplateError> {
@@ -86,8 +93,14 @@ impl Renderer {
         }
         let _running = budget.run();
         charge_reading(source, budget)?;
-        let mut program = self.program(source, structured)?;
-        let marks = if structured { Some(marks_for(&program, ctx)?) } else { None };
+        let mut program = self.program(source, set.is_some())?;
+        let marks = match set {
+            Some(set) => {
+                look_up_alone(&program, set)?;
+                Some(marks_for(&program, ctx)?)
+            }
+            None => None,
+        };
         if program.marks != marks {
             program = Arc::new(syntax::compile(source, marks, &self.0.limits)?);
         }
@@ -103,7 +116,9 @@ impl Renderer {
     /// JSON. What its users write for that means the same here: in a string
     /// in single quotes a backslash stands for itself, and the escapes of
     /// `v|tojson|trim('"')` are read. A value of the context stays what it
-    /// is, and can never break the structure.
+    /// is, and can never break the structure. A name that one string sets and
+    /// a later one looks up is an error, as in
+    /// [`check_json`](Self::check_json).
     ///
     /// An error carries the JSON path of the template. Two keys that render
     /// alike are an error. All strings together get one budget.
@@ -133,8 +148,9 @@ impl Renderer {
         ctx: &Context,
         budget: &Budget,
     ) -> Result<Json, TemplateError> {
+        let mut set = HashSet::new();
         structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
-            self.rendered(source, source.contains('{'), true, ctx, budget)
+            self.rendered(source, source.contains('{'), Some(&mut set), ctx, budget)
         })
     }
 
@@ -212,20 +228,19 @@ impl Renderer {
         if let Json::String(source) = value {
             return self.check(source);
         }
-        let mut set = Vec::new();
+        let mut set = HashSet::new();
         structure::each_string(value, self.0.limits.structure_depth, &mut |source| {
-            let program = self.program(source, true)?;
-            if let Some(name) = program.looks_up(&set) {
-                return Err(TemplateError::new(
-                    ErrorKind::Undefined,
-                    format!(
-                        "\"{name}\" is set in another string of the structure: each string is a template of its own, so set it here too"
-                    ),
-                ));
+            if self.is_plain(source) {
+                return Ok(());
             }
-            set.extend(program.leaves_set());
-            Ok(())
+            let program = self.program(source, true)?;
+            look_up_alone(&program, &mut set)
         })
+    }
+
+    /// Whether a text has no tag, and is not too long for a template.
+    fn is_plain(&self, source: &str) -> bool {
+        !source.contains('{') && source.len() <= self.0.limits.source_bytes
     }
 
     fn program(&self, source: &str, structured: bool) -> Result<Arc<Program>, TemplateError> {
@@ -238,6 +253,21 @@ impl Renderer {
         programs.put(source.into(), source.len(), Arc::clone(&program));
         Ok(program)
     }
+}
+
+/// Refuses a program of a structure that looks up what one before it `set`,
+/// and notes what it sets itself.
+fn look_up_alone(program: &Program, set: &mut HashSet<Arc<str>>) -> Result<(), TemplateError> {
+    if let Some(name) = program.looks_up(set) {
+        return Err(TemplateError::new(
+            ErrorKind::Undefined,
+            format!(
+                "\"{name}\" is set in another string of the structure: each string is a template of its own, so set it here too"
+            ),
+        ));
+    }
+    set.extend(program.leaves_set());
+    Ok(())
 }
 
 /// Marks that neither the template nor a variable it names has in its texts.

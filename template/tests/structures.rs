@@ -138,6 +138,8 @@ fn name_set_in_another_string_is_refused() {
             "{structure}: {error}"
         );
         assert!(!error.path().is_empty());
+        let rendered = renderer.render_json(&structure, &context()).unwrap_err();
+        assert_eq!((rendered.message(), rendered.path()), (error.message(), error.path()));
     }
     let fine = [
         json!({"a": "{{ q }}", "b": "{% set q = 5 %}"}),

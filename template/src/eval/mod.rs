@@ -124,8 +124,11 @@ impl<'r, 'c> Run<'r, 'c> {
     /// Reads what a structure's string came to as lava reads it: as JSON.
     fn finish(&mut self) -> Outcome<()> {
         if let Some(marks) = self.rt.marks {
-            self.rt.rewrite(&self.out)?;
-            self.out = marks.read_json(&self.out)?;
+            self.rt.look_at(&self.out)?;
+            if marks.is_json(&self.out) {
+                self.rt.rewrite(&self.out)?;
+                self.out = marks.read_json(&self.out)?;
+            }
         }
         Ok(())
     }
@@ -173,6 +176,7 @@ impl<'r, 'c> Run<'r, 'c> {
         match self.rt.marks {
             Some(marks) if self.capturing == 0 && has_bare_quote(text) => {
                 self.rt.rewrite(text)?;
+                self.rt.room(text.len())?;
                 self.write(&marks.protect(text))
             }
             _ => self.write(text),

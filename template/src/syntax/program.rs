@@ -1,5 +1,6 @@
 //! A compiled template.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Span;
@@ -56,9 +57,13 @@ impl Program {
     }
 
     /// A name out of `known` that is looked up here and never assigned to.
-    pub(crate) fn looks_up(&self, known: &[Arc<str>]) -> Option<&Arc<str>> {
-        let used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
-        used.into_iter().find(|name| known.contains(name) && !self.assigned.contains(name))
+    pub(crate) fn looks_up(&self, known: &HashSet<Arc<str>>) -> Option<&Arc<str>> {
+        if known.is_empty() {
+            return None;
+        }
+        let assigned: HashSet<&str> = self.assigned.iter().map(|name| &**name).collect();
+        let mut used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
+        used.find(|name| known.contains(*name) && !assigned.contains(&***name))
     }
 }
 

@@ -118,11 +118,13 @@ impl Marks {
         })
     }
 
+    /// Whether a text is another one when JSON is read.
+    pub(crate) fn is_json(self, text: &str) -> bool {
+        text.contains(['\\', char::from(self.slash), char::from(self.quote)])
+    }
+
     /// What a rendering wrote, read as the inside of a JSON string.
     pub(crate) fn read_json(self, text: &str) -> Outcome<String> {
-        if !text.bytes().any(|byte| byte == b'\\' || byte == self.slash || byte == self.quote) {
-            return Ok(text.to_owned());
-        }
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -172,6 +174,9 @@ impl Marks {
 /// Whether a text that is rendered has a quote that ends a JSON string, as
 /// JSON itself has: lava's structure is broken then.
 pub(crate) fn has_bare_quote(text: &str) -> bool {
+    if !text.contains('"') {
+        return false;
+    }
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
