@@ -1,4 +1,5 @@
-//! All that one attempt renders of one job shares one budget, through every job type and the lists of actions.
+//! What one attempt renders of one job: within one budget, through every job type and the lists of actions, and text by
+//! text or as a structure, as lava does.
 
 use std::sync::Arc;
 
@@ -115,5 +116,65 @@ fn rendering_that_asks_for_the_moment_is_noticed_in_every_clone() {
         let templates = templates(&registry, &job);
         registry.job_type("cmd").unwrap().render(&job, &templates.clone()).unwrap();
         assert_eq!(templates.asked_for_the_moment(), wanted, "{argument}");
+    }
+}
+
+#[test]
+fn name_set_in_another_argument_is_not_there() {
+    let registry = registry();
+    let parameters = json!({ "args": ["{% set q = 5 %}x", "{{ q|default(7) }}"],
+        "env": { "A": "{% set q = 5 %}x", "B": "{{ q|default(7) }}" } });
+    let document =
+        json!({ "job_id": "top", "type": "cmd", "worker": "w", "payload": "x", "parameters": parameters });
+    let job = JobSpec::parse(&document).unwrap();
+    let cmd = registry.job_type("cmd").unwrap();
+    assert_eq!(cmd.check(&job, registry.renderer()), []);
+    let rendered = cmd.render(&job, &templates(&registry, &job)).unwrap();
+    assert_eq!(rendered.payload, json!(["x", "x", "7"]));
+    assert_eq!(rendered.parameters["env"], json!({ "A": "x", "B": "7" }));
+}
+
+#[test]
+fn name_set_in_another_string_of_a_structure_is_refused_when_it_is_rendered() {
+    let registry = registry();
+    let structure = json!({ "a": "{% set q = 5 %}x", "b": "{{ q }}" });
+    let document = json!({ "job_id": "top", "type": "dispatch", "worker": "w", "payload": "y",
+        "parameters": { "parameters": structure } });
+    let job = JobSpec::parse(&document).unwrap();
+    let templates = templates(&registry, &job);
+    let fields = json!({ "value": structure, "parameters": structure }).as_object().cloned().unwrap();
+    let one = |name: &str| [(name.to_owned(), fields[name].clone())].into_iter().collect();
+    let errors = [
+        registry.job_type("dispatch").unwrap().render(&job, &templates).unwrap_err().message,
+        templates.json(&structure, &[]).unwrap_err().to_string(),
+        templates.structure(&structure, &[]).unwrap_err().to_string(),
+        templates.fields(&one("value"), &["value"], &[]).unwrap_err().to_string(),
+        templates.fields(&one("parameters"), &[], &[]).unwrap_err().to_string(),
+    ];
+    for error in errors {
+        assert!(error.contains("is set in another string of the structure"), "{error}");
+    }
+}
+
+#[test]
+fn argument_that_is_no_text_is_refused_by_check_and_runs_as_lava_runs_it() {
+    let registry = registry();
+    for (argument, shown) in [
+        (json!(null), "None"),
+        (json!([1, null, "a"]), "[1, None, 'a']"),
+        (json!({ "a": true }), "{'a': True}"),
+    ] {
+        for jinja in [true, false] {
+            let parameters = json!({ "args": ["a", argument], "jinja": jinja });
+            let document = json!({ "job_id": "top", "type": "cmd", "worker": "w", "payload": "x", "parameters": parameters });
+            let job = JobSpec::parse(&document).unwrap();
+            let settings = pumice_core::spec::Settings::default();
+            assert_eq!(registry.check_runnable(&job, &settings), []);
+            let told = registry.check_job(&job, &settings);
+            assert!(told.len() == 1 && told[0].to_string().contains("args[1]"), "{told:?}");
+            let cmd = registry.job_type("cmd").unwrap();
+            let rendered = cmd.render(&job, &templates(&registry, &job)).unwrap();
+            assert_eq!(rendered.payload, json!(["x", "a", shown]), "{argument}");
+        }
     }
 }
