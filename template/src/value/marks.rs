@@ -49,6 +49,11 @@ impl Marks {
         }
     }
 
+    // One character at a time is looked for the fastest.
+    fn is_in(self, text: &str) -> bool {
+        text.contains(char::from(self.slash)) || text.contains(char::from(self.quote))
+    }
+
     /// The character as it is read.
     pub(crate) fn readable_char(self, c: char) -> char {
         if c == char::from(self.slash) {
@@ -62,7 +67,7 @@ impl Marks {
 
     /// The text as it is read: as long as the one with marks.
     pub(crate) fn readable(self, text: &str) -> Cow<'_, str> {
-        if text.bytes().any(|byte| byte == self.slash || byte == self.quote) {
+        if self.is_in(text) {
             text.chars().map(|c| self.readable_char(c)).collect::<String>().into()
         } else {
             text.into()
@@ -83,7 +88,7 @@ impl Marks {
 
     /// A text of a value, with marks.
     pub(crate) fn protect(self, text: &str) -> Cow<'_, str> {
-        if text.contains(['\\', '"']) {
+        if needs_marks(text) {
             text.chars().map(|c| self.of(c).unwrap_or(c)).collect::<String>().into()
         } else {
             text.into()
@@ -120,7 +125,7 @@ impl Marks {
 
     /// Whether a text is another one when JSON is read.
     pub(crate) fn is_json(self, text: &str) -> bool {
-        text.contains(['\\', char::from(self.slash), char::from(self.quote)])
+        text.contains('\\') || self.is_in(text)
     }
 
     /// What a rendering wrote, read as the inside of a JSON string.
@@ -169,6 +174,10 @@ impl Marks {
         };
         Some((c, 2))
     }
+}
+
+fn needs_marks(text: &str) -> bool {
+    text.contains('\\') || text.contains('"')
 }
 
 /// Whether a text that is rendered has a quote that ends a JSON string, as
@@ -247,7 +256,7 @@ impl Looks {
 
     fn see_text(&mut self, text: &str) {
         self.controls.add(text);
-        self.needs_marks |= text.contains(['\\', '"']);
+        self.needs_marks |= needs_marks(text);
     }
 }
 
