@@ -15,12 +15,12 @@ const LARGE_FOR_A_WHILE: &str = "{{ ('a' * 8000000)|length }}";
 const MANY_STEPS: &str = "{% for i in range(100000) %}{% endfor %}";
 
 fn registry() -> Registry {
-    pumice_job_types::registry().unwrap()
+    pumice_job_types::registry().expect("a registry")
 }
 
 fn templates(registry: &Registry, job: &JobSpec) -> Templates {
-    let start: DateTime<Utc> = "2026-03-01T04:05:06Z".parse().unwrap();
-    let job_id = JobId::new("top").unwrap();
+    let start: DateTime<Utc> = "2026-03-01T04:05:06Z".parse().expect("a time");
+    let job_id = JobId::new("top").expect("an id");
     let scene = Scene {
         job: job.document.clone(),
         realm: Arc::default(),
@@ -45,10 +45,10 @@ fn templates(registry: &Registry, job: &JobSpec) -> Templates {
 
 fn render(job_type: &str, payload: &Value, parameters: &Value) -> Result<(), String> {
     let document = json!({ "job_id": "top", "type": job_type, "worker": "w", "payload": payload, "parameters": parameters });
-    let job = JobSpec::parse(&document).unwrap();
+    let job = JobSpec::parse(&document).expect("a job");
     let registry = registry();
     let templates = templates(&registry, &job);
-    let rendered = registry.job_type(job_type).unwrap().render(&job, &templates);
+    let rendered = registry.job_type(job_type).expect("a job type").render(&job, &templates);
     rendered.map(|_| ()).map_err(|error| error.message)
 }
 
