@@ -298,7 +298,8 @@ impl Reader<'_> {
             .chain(others.map(|job| Surveyed { job, given: false }))
             .collect();
         if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
-            let advice = [realm.advice(), self.registry.survey_realm(realm, &surveyed)].concat();
+            let in_folder = if there.is_aws { Vec::new() } else { realm.advice_in_folder() };
+            let advice = [realm.advice(), in_folder, self.registry.survey_realm(realm, &surveyed)].concat();
             self.advise(&place, advice);
         }
         let mut together = self.registry.survey(&surveyed, realm);

@@ -15,8 +15,8 @@ pub(crate) const FORMAT: &str = "whole-number";
 /// The floats below 2^63 in size are those that fit into 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
-/// A whole number within bounds: an integer, a float without a fraction, or a text of ASCII digits that Python's `int()` reads, as lava
-/// reads it (`iteration_limit`, `workers`, `limit`, `start`, `stop`, `step`). A fraction is refused where `int()` cuts
+/// A whole number within bounds: an integer, a float without a fraction, or a text of digits that Python's `int()` reads, of
+/// any script, as lava reads it (`iteration_limit`, `workers`, `limit`, `start`, `stop`, `step`). A fraction is refused where `int()` cuts
 /// it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<const LEAST: i64, const MOST: i64>(i64);
@@ -83,7 +83,7 @@ pub(crate) fn is_whole(value: &Value) -> bool {
 
 /// Reads ` +1_000 ` (Python, Integer literals and `int()`); none when the text is no integer.
 fn of_text(text: &str) -> Option<Result<i64, BadNumber>> {
-    let text = text.trim();
+    let text = &*pumice_template::ascii_digits(text.trim());
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let well_formed =
         digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
@@ -191,6 +191,8 @@ mod tests {
             (json!(" +3\n"), 3),
             (json!("-3"), -3),
             (json!("1_000"), 1000),
+            (json!("２"), 2),
+            (json!("-１_0٠"), -100),
             (json!("007"), 7),
             (json!("9223372036854775807"), i64::MAX),
             (json!(i64::MIN), i64::MIN),
@@ -210,7 +212,7 @@ mod tests {
             (json!("1__0"), "a string \"1__0\""),
             (json!("+ 1"), "a string \"+ 1\""),
             (json!("0x10"), "a string \"0x10\""),
-            (json!("９"), "a string \"９\""),
+            (json!("²"), "a string \"²\""),
             (json!(1e300), "a number 1e300"),
             (json!(true), "true or false true"),
             (json!(null), "null"),

@@ -54,7 +54,12 @@ struct Outcomes {
 impl Outcomes {
     fn json(&self) -> Value {
         let accepted = self.accepted.iter().map(|run| {
-            json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing })
+            let mut value =
+                json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing });
+            if let Some(warning) = &run.warning {
+                value["warning"] = warning.as_str().into();
+            }
+            value
         });
         let refused = self.refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
         json!({ "accepted": accepted.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>() })
@@ -154,6 +159,9 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Ou
         match outcome {
             Ok(run) => {
                 tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing.then_some(true), "dispatched");
+                if let Some(warning) = &run.warning {
+                    tracing::warn!(event, %job_id, run_id = %run.run_id, warning, "dispatched with a warning");
+                }
                 outcomes.accepted.push(run);
             }
             Err(error) => {

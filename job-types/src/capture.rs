@@ -29,6 +29,16 @@ const MUCH: u64 = 1024 * 1024;
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of the longest character in UTF-8.
+const LONGEST_CHARACTER: u64 = 4;
+
+/// The bytes without those at the beginning that are the rest of a character.
+fn after_torn(bytes: &[u8]) -> &[u8] {
+    let torn =
+        bytes.iter().take(LONGEST_CHARACTER as usize - 1).take_while(|byte| **byte & 0xc0 == 0x80).count();
+    bytes.get(torn..).unwrap_or_default()
+}
+
 /// One of a command's output streams.
 pub(crate) struct Capture {
     stream: &'static str,
@@ -111,10 +121,12 @@ impl Capture {
         if length > MUCH { SHORT_PATIENCE } else { PATIENCE }
     }
 
-    /// The first bytes as text, or the last where the number is negative.
-    pub(crate) fn part(&self, bytes: i64) -> String {
+    /// The first characters, or the last bytes where the number is negative, as Python reads text (lava's
+    /// `read_head_or_tail`).
+    pub(crate) fn part(&self, size: i64) -> String {
         let Some(file) = self.file.get() else { return String::new() };
-        let (bytes, from_end) = (bytes.unsigned_abs(), bytes < 0);
+        let (count, from_end) = (size.unsigned_abs(), size < 0);
+        let bytes = if from_end { count } else { count.saturating_mul(LONGEST_CHARACTER) };
         let read = || -> io::Result<Vec<u8>> {
             let length = file.metadata()?.len();
             let mut part = vec![0; usize::try_from(bytes.min(length)).unwrap_or_default()];
@@ -131,7 +143,11 @@ impl Capture {
             part.truncate(filled);
             Ok(part)
         };
-        String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+        let part = read().unwrap_or_default();
+        let part = if from_end { after_torn(&part) } else { &part };
+        let text = String::from_utf8_lossy(part).replace("\r\n", "\n").replace('\r', "\n");
+        let end = usize::try_from(count).ok().and_then(|count| text.char_indices().nth(count));
+        text.get(..end.map_or(text.len(), |(at, _)| at)).unwrap_or(&text).trim().to_owned()
     }
 
     /// Stores what was printed, if anything, and says where, as records keep it.
@@ -257,6 +273,33 @@ mod tests {
         assert_eq!(capture.part(-4), "nted");
         drop(capture);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn part_is_counted_in_characters_from_the_start_and_in_bytes_from_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for (printed, size, wanted) in [
+            ("é€🌋x", 3, "é€🌋"),
+            ("é€🌋x", 1, "é"),
+            ("é€🌋x", 4, "é€🌋x"),
+            ("é€🌋x", 1_000, "é€🌋x"),
+            ("é€🌋x", 0, ""),
+            ("é€🌋x", i64::MAX, "é€🌋x"),
+            ("é€🌋x", i64::MIN, "é€🌋x"),
+            ("a\r\nb\r\nc", 4, "a\nb"),
+            ("a\rb\r\r\nc", 6, "a\nb\n\nc"),
+            ("a\r\nbc", 3, "a\nb"),
+            ("xé€", -3, "€"),
+            ("xé€", -2, ""),
+            ("xé€", -4, "€"),
+            ("xé€", -5, "é€"),
+            ("x🌋y", -4, "y"),
+            ("a\r\nb", -3, "b"),
+        ] {
+            let (capture, _) = capture(&folder.path().join("out"));
+            capture.record(printed.as_bytes()).await.unwrap();
+            assert_eq!(capture.part(size), wanted, "{printed:?} {size}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use pumice_core::duration::Span;
 use pumice_core::job_type::{
     Ended, JobContext, JobError, JobType, Kind, Leaf, Rendered, Templates, unknown_variables, zero_timeout,
 };
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::{JsonPath, Problem, show};
 use pumice_core::schema::schema_of;
 use pumice_core::size::parse_size;
 use pumice_core::spec::{JobSpec, Settings};
@@ -35,6 +35,21 @@ impl Text {
             other => other.to_string(),
         }
     }
+}
+
+/// Whether a value is a text as it is; lava takes any for an argument.
+fn is_scalar(argument: &Value) -> bool {
+    matches!(argument, Value::String(_) | Value::Number(_) | Value::Bool(_))
+}
+
+/// The parameters with a text in place of each argument that is none.
+fn with_scalar_args(mut parameters: Map<String, Value>) -> Map<String, Value> {
+    for argument in parameters.get_mut("args").and_then(Value::as_array_mut).into_iter().flatten() {
+        if !is_scalar(argument) {
+            *argument = Value::from("");
+        }
+    }
+    parameters
 }
 
 impl JsonSchema for Text {
@@ -133,9 +148,11 @@ impl JobType for Cmd {
     }
 
     fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
-        let mut problems = typed::check::<CommandLine, Parameters>(job);
-        let Some(line) = job.fields.payload.as_str() else { return problems };
         let root = JsonPath::root();
+        let mut problems = typed::check_at::<CommandLine>(&job.fields.payload, &root.field("payload"));
+        let scalar = Value::Object(with_scalar_args(job.parameters()));
+        problems.extend(typed::check_at::<Parameters>(&scalar, &root.field("parameters")));
+        let Some(line) = job.fields.payload.as_str() else { return problems };
         let words = match split_command_line(line) {
             Ok(words) => words,
             Err(error) => {
@@ -158,9 +175,22 @@ impl JobType for Cmd {
                 }
                 problems.push(problem);
             }
-            problems.extend(typed::check_templates(job, &["args", "env"], renderer));
+            problems.extend(typed::check_texts(job, &["args", "env"], renderer));
         }
         problems
+    }
+
+    /// Arguments that lava makes a text of by Python's `str`, as `None`.
+    fn check_beside(&self, job: &JobSpec) -> Vec<Problem> {
+        let parameters = job.parameters();
+        let args = parameters.get("args").and_then(Value::as_array).into_iter().flatten();
+        let path = JsonPath::root().field("parameters").field("args");
+        let odd = args.enumerate().filter(|(_, argument)| !is_scalar(argument));
+        odd.map(|(index, argument)| {
+            let message = format!("{} is no text, number or boolean", show(argument));
+            Problem::new(path.item(index), message)
+        })
+        .collect()
     }
 
     fn advise(&self, job: &JobSpec, _: &Settings, renderer: &Renderer) -> Vec<Problem> {
@@ -194,13 +224,22 @@ impl JobType for Cmd {
         let typed: Parameters = typed::parameters(&parameters)?;
         let jinja = typed.jinja.unwrap_or(true);
         let vars = [("vars", Value::Object(typed.vars.unwrap_or_default()))];
-        let more = typed.args.unwrap_or_default().into_iter().map(Text::into_text);
+        let more: Vec<String> = typed
+            .args
+            .unwrap_or_default()
+            .into_iter()
+            .map(|Text(argument)| match is_scalar(&argument) {
+                true => Ok(Text(argument).into_text()),
+                false => templates.text("{{ argument }}", &[("argument", argument)]),
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|error| JobError::template("parameters.args", &error))?;
         let mut argv = if jinja {
             templates.args(&line, &vars).map_err(|error| JobError::template("payload", &error))?
         } else {
             split_command_line(&line).map_err(|error| JobError::permanent(error.to_string()))?
         };
-        for (index, argument) in more.enumerate() {
+        for (index, argument) in more.into_iter().enumerate() {
             argv.push(if jinja {
                 templates
                     .text(&argument, &vars)

@@ -112,6 +112,11 @@ impl JobType for Foreach {
         {
             problems.push(Problem::template(&path.field("filename"), &error));
         }
+        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
+            && let Some(why) = items::unreadable(filename)
+        {
+            problems.push(Problem::new(path.field("filename"), why));
+        }
         let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
         if !needs_file(&parameters.foreach)
             && let Err(error) = self.plan(job, &rendered)
@@ -195,6 +200,11 @@ impl Composite for Foreach {
                 settings.foreach_max_limit
             );
             return Err(JobError::permanent(message));
+        }
+        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
+            && let Some(why) = items::unreadable(filename)
+        {
+            return Err(JobError::permanent(why));
         }
         let items = match &parameters.foreach {
             Source::Csv { filename } => {

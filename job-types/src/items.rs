@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pumice_core::document::parse_json;
 use pumice_core::job_type::JobError;
 use pumice_core::problem::kind;
+use pumice_core::text::quoted;
 use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
 use serde_json::{Map, Value};
 
@@ -107,6 +108,21 @@ fn read_item(line: &str) -> Result<Item, String> {
     }
 }
 
+/// Why a file of this name is not read, though lava reads it (with `smart_open`): it is in S3, or compressed.
+pub(crate) fn unreadable(filename: &str) -> Option<String> {
+    let what = if filename.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("s3://")) {
+        "is in S3: have a step before copy it into the work directory"
+    } else if COMPRESSED.iter().any(|end| filename.to_ascii_lowercase().ends_with(end)) {
+        "is compressed: have a step before unpack it"
+    } else {
+        return None;
+    };
+    Some(format!("{} {what}", quoted(filename)))
+}
+
+/// How the names of compressed files end.
+const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
+
 fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
     let mut reader =
@@ -160,6 +176,16 @@ mod tests {
 
     fn folder() -> Folder {
         Folder(tempfile::tempdir().unwrap())
+    }
+
+    #[test]
+    fn file_that_only_lava_reads_is_refused_with_the_reason() {
+        for name in ["s3://b/x.csv", "S3://b/x.csv", "x.csv.gz", "d/X.CSV.GZ", "x.bz2", "x.jsonl.zst"] {
+            assert!(unreadable(name).is_some_and(|why| why.contains("have a step before")), "{name}");
+        }
+        for name in ["x.csv", "{{ globals.file }}", "gz", "a/s3:/x.csv", "é€"] {
+            assert_eq!(unreadable(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -44,6 +44,28 @@ pub(crate) fn check_templates(job: &JobSpec, names: &[&str], renderer: &Renderer
     found.flat_map(|(value, path)| check_template(renderer, value, &path)).collect()
 }
 
+/// The same for parameters whose texts lava renders one by one, and not as a structure: those in lists, and the values of
+/// maps.
+pub(crate) fn check_texts(job: &JobSpec, names: &[&str], renderer: &Renderer) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (value, path) in rendered_values(job, names) {
+        match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    problems.extend(check_template(renderer, item, &path.item(index)));
+                }
+            }
+            Value::Object(fields) => {
+                for (name, item) in fields {
+                    problems.extend(check_template(renderer, item, &path.field(name)));
+                }
+            }
+            other => problems.extend(check_template(renderer, other, &path)),
+        }
+    }
+    problems
+}
+
 /// A job's payload and those of its parameters that have these names, as far as they are given, and where they
 /// stand.
 pub(crate) fn rendered_values<'a>(job: &'a JobSpec, names: &[&str]) -> Vec<(&'a Value, JsonPath)> {

@@ -187,7 +187,7 @@ pub(crate) fn subscript(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome<Opt
     Ok(match (owner, key) {
         (Val::Dict(dict), Val::Str(name)) => {
             rt.look_at(name.as_str())?;
-            dict.get_str(name.as_str())
+            dict.get_str(&rt.readable(name.as_str()))
         }
         (Val::Dict(dict), key) => match compare::key(rt, key) {
             Ok(key) => dict.read().get(&key).cloned(),

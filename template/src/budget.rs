@@ -1,6 +1,7 @@
 //! What the renderings of one structure may use up together.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::fault::{Outcome, over};
@@ -9,19 +10,41 @@ use crate::limits::Limits;
 /// Steps between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: u64 = 2_048;
 
+/// How long renderings have taken.
+#[derive(Debug, Default)]
+struct Clock {
+    /// Those that are over.
+    spent: Duration,
+    /// Since when one runs.
+    running: Option<Instant>,
+}
+
+/// Stops the clock of a budget when it is dropped.
+pub(crate) struct Running<'a>(&'a Budget);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut clock = self.0.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = clock.running.take() {
+            clock.spent += since.elapsed();
+        }
+    }
+}
+
 /// Steps, memory and time, counted over every rendering that is given the
 /// same budget.
 ///
 /// [`Renderer`](crate::Renderer) makes one for each text, command line or
 /// structure it is asked for. A caller that renders several of them on behalf
 /// of one request makes one budget and passes it to the methods that end in
-/// `_within`. The clock runs from the moment the budget is made.
+/// `_within`. The clock runs while a rendering does, so a budget may be kept
+/// for as long as the request takes.
 #[derive(Debug)]
 pub struct Budget {
     most_steps: u64,
     most_memory: usize,
     time: Duration,
-    started: Instant,
+    clock: Mutex<Clock>,
     // Only one rendering at a time counts, so plain loads and stores do.
     steps: AtomicU64,
     next_look: AtomicU64,
@@ -36,19 +59,32 @@ impl Budget {
             most_steps: limits.steps,
             most_memory: limits.memory_bytes,
             time: limits.deadline,
-            started: Instant::now(),
+            clock: Mutex::default(),
             steps: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             memory: AtomicUsize::new(0),
         }
     }
 
-    /// The same budget with at most `time` from its making, for callers that
-    /// have less left than the limits allow.
+    /// The same budget with at most `time` for all renderings together, for
+    /// callers that have less left than the limits allow.
     #[must_use]
     pub fn with_time(mut self, time: Duration) -> Self {
         self.time = self.time.min(time);
         self
+    }
+
+    /// Lets the clock run until what is given back is dropped.
+    pub(crate) fn run(&self) -> Running<'_> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.running = Some(Instant::now());
+        Running(self)
+    }
+
+    /// How long renderings have taken until now.
+    fn taken(&self) -> Duration {
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.spent + clock.running.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Charges `count` steps, and looks at the clock now and then.
@@ -70,7 +106,7 @@ impl Budget {
         if steps > self.most_steps {
             return over("the template takes too many steps", "steps");
         }
-        if self.started.elapsed() >= self.time {
+        if self.taken() >= self.time {
             return over("the template takes too long", "deadline");
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Calls: arguments, and what can be called.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::ErrorKind;
@@ -107,14 +108,13 @@ pub(crate) fn text<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v 
 }
 
 /// An argument that must be text and is looked for in another.
-pub(crate) fn sought<'v>(rt: &Runtime<'_>, function: &str, name: &str, value: &'v Val) -> Outcome<&'v str> {
-    match value {
-        Val::Str(text) if text.is_literal() => {
-            rt.look_at(text.exact())?;
-            Ok(text.exact())
-        }
-        other => text(rt, function, name, other),
-    }
+pub(crate) fn sought<'v>(
+    rt: &Runtime<'_>,
+    function: &str,
+    name: &str,
+    value: &'v Val,
+) -> Outcome<Cow<'v, str>> {
+    Ok(rt.readable(text(rt, function, name, value)?))
 }
 
 /// The error for an argument of a wrong type.

@@ -1,8 +1,10 @@
 //! The variables of a rendering, and where it gets time and chance from.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
 use serde_json::Value as Json;
@@ -11,6 +13,7 @@ use crate::Zone;
 use crate::clock::datetime;
 use crate::clock::zone::TzInfo;
 use crate::value::containers::{Dict, Entries, Key};
+use crate::value::marks::{Controls, Looks, Marks};
 use crate::value::{Decimal, Text, Val, convert};
 
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
@@ -23,16 +26,38 @@ type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 /// that change a list work on a copy.
 #[derive(Clone)]
 pub struct Context {
-    vars: Arc<HashMap<Arc<str>, Val>>,
+    vars: Arc<HashMap<Arc<str>, Var>>,
     zone: Zone,
     now: Option<DateTime<Utc>>,
     random: Option<Arc<Fill>>,
+    /// Set when a template asks for the time or for chance.
+    asked: Option<Arc<AtomicBool>>,
 }
+
+/// A variable, and what structures need of it, found out once.
+#[derive(Clone)]
+struct Var {
+    value: Val,
+    looks: Arc<OnceLock<Looks>>,
+    marked: Arc<OnceLock<Val>>,
+}
+
+impl Var {
+    fn looks(&self) -> Looks {
+        *self.looks.get_or_init(|| Looks::of(&self.value))
+    }
+}
+
+/// The functions and filters whose value depends on the moment they are
+/// called, or on chance. Those in the text of a template tell before it is
+/// rendered what [`Context::with_asked`] tells afterwards.
+pub const OF_THE_MOMENT: [&str; 10] =
+    ["lipsum", "now", "parse", "random", "rrule", "today", "utcnow", "uuid", "uuid1", "uuid4"];
 
 impl Context {
     /// A context without variables, for a worker in `zone`.
     pub fn new(zone: Zone) -> Self {
-        Self { vars: Arc::default(), zone, now: None, random: None }
+        Self { vars: Arc::default(), zone, now: None, random: None, asked: None }
     }
 
     /// The same context in which it is always `now`: what
@@ -52,11 +77,26 @@ impl Context {
         self
     }
 
+    /// The same context, which sets `asked` when a template asks for the time
+    /// or for random bytes: rendered later, it may have another value.
+    #[must_use]
+    pub fn with_asked(mut self, asked: Arc<AtomicBool>) -> Self {
+        self.asked = Some(asked);
+        self
+    }
+
+    fn note_asked(&self) {
+        if let Some(asked) = &self.asked {
+            asked.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Sets a variable. Local times in `value` are given this context's
     /// zone.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) {
         let value = datetime::settle(value.0, self.zone);
-        Arc::make_mut(&mut self.vars).insert(name.into().into(), value);
+        let var = Var { value, looks: Arc::default(), marked: Arc::default() };
+        Arc::make_mut(&mut self.vars).insert(name.into().into(), var);
     }
 
     /// The worker's zone.
@@ -65,7 +105,24 @@ impl Context {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Val> {
-        self.vars.get(name)
+        self.vars.get(name).map(|var| &var.value)
+    }
+
+    /// The control characters in the texts of a variable, if there is one.
+    pub(crate) fn controls(&self, name: &str) -> Controls {
+        self.vars.get(name).map(|var| var.looks().controls).unwrap_or_default()
+    }
+
+    /// A variable with these marks in its texts.
+    pub(crate) fn get_marked(&self, name: &str, marks: Marks) -> Option<Cow<'_, Val>> {
+        let var = self.vars.get(name)?;
+        Some(if !var.looks().needs_marks {
+            Cow::Borrowed(&var.value)
+        } else if marks == Marks::USUAL {
+            Cow::Borrowed(var.marked.get_or_init(|| marks.protect_value(&var.value)))
+        } else {
+            Cow::Owned(marks.protect_value(&var.value))
+        })
     }
 
     /// The names of the variables, in no order.
@@ -74,10 +131,18 @@ impl Context {
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.note_asked();
+        self.about_now()
+    }
+
+    /// The time, for what is the same all year: the names of the worker's
+    /// zone.
+    pub(crate) fn about_now(&self) -> DateTime<Utc> {
         self.now.unwrap_or_else(Utc::now)
     }
 
     pub(crate) fn random_bytes(&self) -> [u8; 16] {
+        self.note_asked();
         match &self.random {
             Some(fill) => {
                 let mut bytes = [0; 16];

@@ -59,6 +59,8 @@ mod globals;
 mod guide;
 mod limits;
 mod methods;
+#[cfg(test)]
+mod moment;
 mod native;
 mod predicates;
 mod renderer;
@@ -72,9 +74,10 @@ mod zone;
 
 pub use budget::Budget;
 pub use command_line::{BadCommandLine, split_command_line, split_commented_line};
-pub use context::{Context, Value};
+pub use context::{Context, OF_THE_MOMENT, Value};
 pub use error::{ErrorKind, TemplateError};
 pub use limits::Limits;
 pub use renderer::Renderer;
 pub use syntax::free::Variable;
+pub use value::digits::ascii as ascii_digits;
 pub use zone::{PosixZone, UnknownZone, Zone};

@@ -1,5 +1,6 @@
 //! The door to this crate: templates in, text out.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::error::{ErrorKind, TemplateError};
 use crate::runtime::Runtime;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
+use crate::value::marks::Marks;
 use crate::{Budget, Context, Limits, eval, split_command_line, structure, syntax};
 
 /// Renders templates, and keeps compiled ones for the next time. Cheap to
@@ -38,12 +40,18 @@ impl Renderer {
 
     /// Reads and compiles a template without rendering it.
     pub fn check(&self, source: &str) -> Result<(), TemplateError> {
+        if self.is_plain(source) {
+            return Ok(());
+        }
         self.program(source, false).map(|_| ())
     }
 
     /// The variables that a template reads from its context; Jinja2's own functions and `utils` are not
     /// among them.
     pub fn variables(&self, source: &str) -> Result<Vec<syntax::free::Variable>, TemplateError> {
+        if self.is_plain(source) {
+            return Ok(Vec::new());
+        }
         Ok(syntax::free::variables(&*self.program(source, false)?))
     }
 
@@ -69,23 +77,34 @@ impl Renderer {
     ) -> Result<String, TemplateError> {
         // Text without a tag is its own rendering, a last newline aside.
         let changes = source.contains('{') || source.contains(['\r', '\n']);
-        self.rendered(source, changes, false, ctx, budget)
+        self.rendered(source, changes, None, ctx, budget)
     }
 
     fn rendered(
         &self,
         source: &str,
         changes: bool,
-        structured: bool,
+        set: Option<&mut HashSet<Arc<str>>>,
         ctx: &Context,
         budget: &Budget,
     ) -> Result<String, TemplateError> {
         if !changes && source.len() <= self.0.limits.source_bytes {
             return Ok(source.to_owned());
         }
+        let _running = budget.run();
         charge_reading(source, budget)?;
-        let program = self.program(source, structured)?;
-        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program);
+        let mut program = self.program(source, set.is_some())?;
+        let marks = match set {
+            Some(set) => {
+                look_up_alone(&program, set)?;
+                Some(marks_for(&program, ctx)?)
+            }
+            None => None,
+        };
+        if program.marks != marks {
+            program = Arc::new(syntax::compile(source, marks, &self.0.limits)?);
+        }
+        let rt = Runtime::new(&self.0.limits, ctx, &self.0.regexes, budget, &program, marks);
         eval::render(&rt, &program)
     }
 
@@ -97,7 +116,9 @@ impl Renderer {
     /// JSON. What its users write for that means the same here: in a string
     /// in single quotes a backslash stands for itself, and the escapes of
     /// `v|tojson|trim('"')` are read. A value of the context stays what it
-    /// is, and can never break the structure.
+    /// is, and can never break the structure. A name that one string sets and
+    /// a later one looks up is an error, as in
+    /// [`check_json`](Self::check_json).
     ///
     /// An error carries the JSON path of the template. Two keys that render
     /// alike are an error. All strings together get one budget.
@@ -127,15 +148,27 @@ impl Renderer {
         ctx: &Context,
         budget: &Budget,
     ) -> Result<Json, TemplateError> {
+        let mut set = HashSet::new();
         structure::map_strings(value, self.0.limits.structure_depth, &mut |source| {
-            self.rendered(source, source.contains('{'), true, ctx, budget)
+            self.rendered(source, source.contains('{'), Some(&mut set), ctx, budget)
         })
     }
 
     /// Renders an `enabled` template. It holds only if the text, without
     /// surrounding white space, is `true` in any case. Also gives the text.
     pub fn render_condition(&self, source: &str, ctx: &Context) -> Result<(bool, String), TemplateError> {
-        let text = self.render(source, ctx)?;
+        self.render_condition_within(source, ctx, &self.budget())
+    }
+
+    /// As [`render_condition`](Self::render_condition), at the expense of
+    /// `budget`.
+    pub fn render_condition_within(
+        &self,
+        source: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<(bool, String), TemplateError> {
+        let text = self.render_within(source, ctx, budget)?;
         Ok((text.trim().eq_ignore_ascii_case("true"), text))
     }
 
@@ -144,15 +177,25 @@ impl Renderer {
     /// no value can add an argument. An error carries the argument's index.
     /// All arguments together get one budget.
     pub fn render_args(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
+        self.render_args_within(command_line, ctx, &self.budget())
+    }
+
+    /// As [`render_args`](Self::render_args), at the expense of `budget`.
+    pub fn render_args_within(
+        &self,
+        command_line: &str,
+        ctx: &Context,
+        budget: &Budget,
+    ) -> Result<Vec<String>, TemplateError> {
         let words = split_command_line(command_line)?;
-        self.render_words(&words, 0, ctx)
+        self.render_words(&words, 0, ctx, budget)
     }
 
     /// As [`render_args`](Self::render_args), but the first word, the
     /// program of an `exe` or `pkg` job, is left as it is.
     pub fn render_command(&self, command_line: &str, ctx: &Context) -> Result<Vec<String>, TemplateError> {
         let words = split_command_line(command_line)?;
-        self.render_words(&words, 1, ctx)
+        self.render_words(&words, 1, ctx, &self.budget())
     }
 
     /// Renders all words but the first `plain` ones.
@@ -161,8 +204,8 @@ impl Renderer {
         words: &[String],
         plain: usize,
         ctx: &Context,
+        budget: &Budget,
     ) -> Result<Vec<String>, TemplateError> {
-        let budget = self.budget();
         words
             .iter()
             .enumerate()
@@ -170,7 +213,7 @@ impl Renderer {
                 if index < plain {
                     return Ok(word.clone());
                 }
-                self.render_within(word, ctx, &budget).map_err(|error| error.under(&format!("[{index}]")))
+                self.render_within(word, ctx, budget).map_err(|error| error.under(&format!("[{index}]")))
             })
             .collect()
     }
@@ -185,20 +228,19 @@ impl Renderer {
         if let Json::String(source) = value {
             return self.check(source);
         }
-        let mut set = Vec::new();
+        let mut set = HashSet::new();
         structure::each_string(value, self.0.limits.structure_depth, &mut |source| {
-            let program = self.program(source, true)?;
-            if let Some(name) = program.looks_up(&set) {
-                return Err(TemplateError::new(
-                    ErrorKind::Undefined,
-                    format!(
-                        "\"{name}\" is set in another string of the structure: each string is a template of its own, so set it here too"
-                    ),
-                ));
+            if self.is_plain(source) {
+                return Ok(());
             }
-            set.extend(program.leaves_set());
-            Ok(())
+            let program = self.program(source, true)?;
+            look_up_alone(&program, &mut set)
         })
+    }
+
+    /// Whether a text has no tag, and is not too long for a template.
+    fn is_plain(&self, source: &str) -> bool {
+        !source.contains('{') && source.len() <= self.0.limits.source_bytes
     }
 
     fn program(&self, source: &str, structured: bool) -> Result<Arc<Program>, TemplateError> {
@@ -206,10 +248,35 @@ impl Renderer {
         if let Some(program) = programs.get(source) {
             return Ok(program);
         }
-        let program = Arc::new(syntax::compile(source, structured, &self.0.limits)?);
+        let marks = structured.then_some(Marks::USUAL);
+        let program = Arc::new(syntax::compile(source, marks, &self.0.limits)?);
         programs.put(source.into(), source.len(), Arc::clone(&program));
         Ok(program)
     }
+}
+
+/// Refuses a program of a structure that looks up what one before it `set`,
+/// and notes what it sets itself.
+fn look_up_alone(program: &Program, set: &mut HashSet<Arc<str>>) -> Result<(), TemplateError> {
+    if let Some(name) = program.looks_up(set) {
+        return Err(TemplateError::new(
+            ErrorKind::Undefined,
+            format!(
+                "\"{name}\" is set in another string of the structure: each string is a template of its own, so set it here too"
+            ),
+        ));
+    }
+    set.extend(program.leaves_set());
+    Ok(())
+}
+
+/// Marks that neither the template nor a variable it names has in its texts.
+fn marks_for(program: &Program, ctx: &Context) -> Result<Marks, TemplateError> {
+    let taken = program.names.iter().fold(program.controls, |taken, name| taken.and(ctx.controls(name)));
+    Marks::other_than(taken).ok_or_else(|| {
+        let message = "the texts of this structure have too many different control characters";
+        TemplateError::new(ErrorKind::Runtime, message.to_owned())
+    })
 }
 
 /// Bytes of template text to a step: what reading and compiling it takes.
@@ -239,8 +306,8 @@ pub(crate) fn value_of(expression: &str, ctx: &Context) -> crate::fault::Outcome
     let limits = Limits::default();
     let (regexes, budget) = (RegexCache::new(&limits), Budget::new(&limits));
     let source = format!("{{{{ {expression} }}}}");
-    let program = syntax::compile(&source, false, &limits)
+    let program = syntax::compile(&source, None, &limits)
         .map_err(|error| crate::fault::Fault::new(error.kind(), error.message()))?;
-    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program);
+    let rt = Runtime::new(&limits, ctx, &regexes, &budget, &program, None);
     eval::only_value(&rt, &program)
 }

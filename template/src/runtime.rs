@@ -1,5 +1,6 @@
 //! What one rendering has at hand, and what it may still use up.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::limits::Limits;
 use crate::rrule;
 use crate::syntax::program::Program;
 use crate::utils::re::RegexCache;
+use crate::value::marks::{self, Marks};
 use crate::value::undefined::{undefined_fault, with_article};
 use crate::value::{Text, Val, View, ViewKind};
 
@@ -30,8 +32,8 @@ pub(crate) struct Runtime<'a> {
     pub(crate) ctx: &'a Context,
     pub(crate) regexes: &'a RegexCache,
     budget: &'a Budget,
-    /// Whether the template is a string of a structure.
-    pub(crate) structured: bool,
+    /// For a string of a structure, what stands for characters of values.
+    pub(crate) marks: Option<Marks>,
     /// Whether `{% autoescape true %}` is in force.
     pub(crate) escaping: Cell<bool>,
     /// Names the template assigns to, for hints.
@@ -49,13 +51,14 @@ impl<'a> Runtime<'a> {
         regexes: &'a RegexCache,
         budget: &'a Budget,
         program: &'a Program,
+        marks: Option<Marks>,
     ) -> Self {
         Self {
             limits,
             ctx,
             regexes,
             budget,
-            structured: program.structured,
+            marks,
             escaping: Cell::new(false),
             assigned: &program.assigned,
             depth: Cell::new(0),
@@ -160,6 +163,37 @@ impl<'a> Runtime<'a> {
         }
     }
 
+    /// The text without marks, where others are looked for, compared or
+    /// quoted: as long as the text.
+    pub(crate) fn readable<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.marks.map_or(Cow::Borrowed(text), |marks| marks.readable(text))
+    }
+
+    /// The character without its mark.
+    pub(crate) fn readable_char(&self, c: char) -> char {
+        self.marks.map_or(c, |marks| marks.readable_char(c))
+    }
+
+    /// The text with quotes in place of their marks, backslashes as they are.
+    pub(crate) fn readable_quotes<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.marks.map_or(Cow::Borrowed(text), |marks| marks.readable_quotes(text))
+    }
+
+    /// The text with backslashes in place of their marks, quotes as they are.
+    pub(crate) fn readable_slashes<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.marks.map_or(Cow::Borrowed(text), |marks| marks.readable_slashes(text))
+    }
+
+    /// The end of a text behind which characters are stripped.
+    pub(crate) fn end_of_escape(&self, text: &str, end: usize) -> usize {
+        if self.marks.is_some() { marks::end_of_escape(text, end) } else { end }
+    }
+
+    /// A key of a dict as a value; keys have no marks.
+    pub(crate) fn key_value(&self, key: &Val) -> Val {
+        self.marks.map_or_else(|| key.clone(), |marks| marks.protect_value(key))
+    }
+
     /// The error for using an undefined value.
     pub(crate) fn undefined(&self, value: &Val) -> Box<Fault> {
         undefined_fault(value, &|| {
@@ -178,7 +212,16 @@ impl<'a> Runtime<'a> {
             ViewKind::Items => self.alloc_entries(count)?,
             ViewKind::Keys | ViewKind::Values => self.copy_items(count)?,
         }
-        Ok(view.items())
+        Ok(match (self.marks, view.kind) {
+            (None, _) | (_, ViewKind::Values) => view.items(),
+            (Some(_), ViewKind::Keys) => view.items().iter().map(|key| self.key_value(key)).collect(),
+            (Some(_), ViewKind::Items) => {
+                let pairs = view.dict.read();
+                let pairs =
+                    pairs.iter().map(|(key, item)| Val::tuple(vec![self.key_value(&key.0), item.clone()]));
+                pairs.collect()
+            }
+        })
     }
 
     /// Everything a value gives when it is gone through; undefined gives
@@ -197,7 +240,7 @@ impl<'a> Runtime<'a> {
             Val::Dict(dict) => {
                 let entries = dict.read();
                 self.copy_items(entries.len())?;
-                Ok(entries.keys().map(|key| key.0.clone()).collect())
+                Ok(entries.keys().map(|key| self.key_value(&key.0)).collect())
             }
             Val::View(view) => self.view_items(view),
             Val::Undefined(_) => Ok(Vec::new()),

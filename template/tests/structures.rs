@@ -34,15 +34,24 @@ fn structures_render_as_lava_renders_them() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(cases.len() > 30);
+    assert!(cases.len() > 250);
 }
 
 #[test]
 fn value_of_the_context_stays_verbatim() {
     let renderer = Renderer::default();
-    for value in
-        ["C:\\temp\\new", "a\"b", "a\\", "\\\"", "line\nend\r\n", "\\u0041", "{\"a\": 1}", "é\u{fdd0}"]
-    {
+    for value in [
+        "C:\\temp\\new",
+        "a\"b",
+        "a\\",
+        "\\\"",
+        "line\nend\r\n",
+        "\\u0041",
+        "{\"a\": 1}",
+        "é\u{fdd0}\u{fdd1}\u{fdd2}",
+        "\\\"\u{16}\u{15}",
+        "\\\"\u{14}\u{12}\u{16}\u{1}\u{0}\u{7f}",
+    ] {
         let mut ctx = context();
         ctx.insert("x", Value::text(value));
         let got = renderer.render_json(&json!({"{{ x }}": ["{{ x }}", "-{{ x }}-"]}), &ctx).unwrap();
@@ -56,6 +65,46 @@ fn value_of_the_context_stays_verbatim() {
             renderer.render_json(&json!(["{{ [x]|tojson }}"]), &ctx).unwrap()[0],
             json!(renderer.render("{{ [x]|tojson }}", &ctx).unwrap())
         );
+    }
+}
+
+#[test]
+fn text_around_tags_stays_verbatim() {
+    let (renderer, ctx) = (Renderer::default(), context());
+    let controls: String = (0..=0x20)
+        .chain([0x7f, 0x85, 0x2028, 0xfdd0, 0xfdd1, 0xfdd2, 0xffff])
+        .filter_map(char::from_u32)
+        .collect();
+    for text in
+        [controls.as_str(), "\\", "\\n", "\"", "\\\"", "a\\u0041", "p\u{fdd0}q\u{fdd1}", "\u{16}\u{15}"]
+    {
+        let source = format!("{text}{{{{ globals.v }}}}{text}{{{{ globals.path }}}}{text}");
+        let wanted = format!("{text}a\"b c{text}C:\\temp\\new{text}");
+        assert_eq!(renderer.render_json(&json!([source]), &ctx).unwrap(), json!([wanted]));
+    }
+}
+
+#[test]
+fn control_characters_are_refused_when_none_is_left() {
+    let renderer = Renderer::default();
+    let mut ctx = context();
+    let all: String = (0..0x20u8).map(char::from).collect();
+    ctx.insert("x", Value::text(all + "\\"));
+    let error = renderer.render_json(&json!(["{{ x }}"]), &ctx).unwrap_err();
+    assert!(error.message().contains("too many different control characters"), "{error}");
+    // Literals count too, and make other marks necessary.
+    let literal = "{{ '\u{16}\u{15}' ~ globals.path }}";
+    assert_eq!(renderer.render_json(&json!([literal]), &ctx).unwrap(), json!(["\u{16}\u{15}C:\\temp\\new"]));
+}
+
+#[test]
+fn text_that_json_cannot_read_is_refused() {
+    let (renderer, ctx) = (Renderer::default(), context());
+    for source in
+        [r"{{ '\d' }}", r"{{ 'a\' }}", r"{{ (globals.w|tojson)[1:6] ~ 'x' }}", r"{{ 'a\nb'|upper }}"]
+    {
+        let error = renderer.render_json(&json!([source]), &ctx).unwrap_err();
+        assert!(error.message().contains("no string of JSON"), "{source}: {error}");
     }
 }
 
@@ -89,6 +138,8 @@ fn name_set_in_another_string_is_refused() {
             "{structure}: {error}"
         );
         assert!(!error.path().is_empty());
+        let rendered = renderer.render_json(&structure, &context()).unwrap_err();
+        assert_eq!((rendered.message(), rendered.path()), (error.message(), error.path()));
     }
     let fine = [
         json!({"a": "{{ q }}", "b": "{% set q = 5 %}"}),

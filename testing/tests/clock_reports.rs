@@ -47,8 +47,11 @@ async fn runs(home: &Home) -> Vec<Run> {
 async fn report_22_sweepers_that_race_make_one_run_for_a_slot() {
     let (_folder, opened) = realms(3).await;
     let racing = opened.iter().map(|(_, dispatcher)| dispatcher.strike(AHEAD));
-    let started: usize =
-        futures_util::future::join_all(racing).await.into_iter().map(|struck| struck.expect("it strikes").started).sum();
+    let started: usize = futures_util::future::join_all(racing)
+        .await
+        .into_iter()
+        .map(|struck| struck.expect("it strikes").started)
+        .sum();
     assert_eq!((started, runs(&opened[0].0).await.len()), (1, 1));
 }
 
@@ -57,7 +60,8 @@ async fn report_23_sweeper_with_an_old_record_is_refused() {
     let (_folder, opened) = realms(2).await;
     let ids = [JobId::new("once").expect("an id")];
     let [(home, first), (other, second)] = &opened[..] else { panic!("two") };
-    let old = ScheduleStore::load(home.database(), &ids).await.expect("it answers").remove(0).expect("it is there");
+    let old =
+        ScheduleStore::load(home.database(), &ids).await.expect("it answers").remove(0).expect("it is there");
     first.strike(AHEAD).await.expect("it strikes");
     // The other stood still since it read the record.
     let stale = pumice_core::clock::Timetable { rev: old.rev + 1, ..old };

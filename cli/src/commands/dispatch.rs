@@ -15,7 +15,7 @@ use super::{given, instant, registry};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::Failure;
 use crate::follow::{Tell, all_complete, follow};
-use crate::output::{note, print, tell_line, tell_text, write_out};
+use crate::output::{note, print, tell_line, tell_text, warn, write_out};
 use crate::realm::Realm;
 use crate::requests::{self, Keys};
 
@@ -179,6 +179,10 @@ impl Taking<'_> {
 
     /// Keeps an accepted request for later, or returns the line to print for it.
     fn accept(&mut self, accepted: Accepted) -> String {
+        if let Some(warning) = &accepted.warning {
+            self.clear();
+            warn(self.global, &[format!("{}: {warning}", escaped(accepted.job_id.as_str()))]);
+        }
         let line = match self.global.output {
             Format::Table | Format::Wide => {
                 let note = if accepted.existing { "  (was there already)" } else { "" };
@@ -262,7 +266,12 @@ impl Taking<'_> {
 }
 
 pub(super) fn accepted_json(run: &Accepted) -> Value {
-    json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing })
+    let mut value =
+        json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing });
+    if let Some(warning) = &run.warning {
+        value["warning"] = warning.as_str().into();
+    }
+    value
 }
 
 fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<DispatchRequest>, Failure> {

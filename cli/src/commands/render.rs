@@ -70,7 +70,7 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
 }
 
 /// When a job is rendered, and why then.
-fn about((at, named): &(RenderAt, Option<String>)) -> String {
+pub(super) fn about((at, named): &(RenderAt, Option<String>)) -> String {
     match (at, named) {
         (RenderAt::Dispatch, _) => "rendered at dispatch".to_owned(),
         (RenderAt::Run, _) => "rendered at the start of each attempt".to_owned(),

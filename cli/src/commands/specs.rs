@@ -217,15 +217,26 @@ pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failur
     advise(global, &specs, options.strict)?;
     let ids: Vec<&JobId> = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let entries = entries(&specs, &around);
+    let realm = specs.realm.as_ref().or(around.realm.as_ref());
+    let render_at = realm.map(|realm| realm.settings.render_at).unwrap_or_default();
+    let rendering: Vec<(&JobId, String)> = specs
+        .jobs
+        .iter()
+        .map(|job| (&job.fields.job_id, super::render::about(&engine::rendering(job, render_at))))
+        .collect();
     let value = json!({
         "jobs": ids,
         "files": specs.files,
+        "rendering": rendering.iter().map(|(id, when)| json!({ "job_id": id, "when": when })).collect::<Vec<_>>(),
         "schedules": entries.iter().map(Entry::json).collect::<Vec<_>>(),
         "warnings": files::advice_json(&specs.advice),
     });
     print(global.output, &value, || {
         let shown = if global.output == Format::Wide { usize::MAX } else { MAX_ENTRIES };
         let mut lines: Vec<String> = entries.iter().take(shown).map(Entry::line).collect();
+        if global.output == Format::Wide {
+            lines.extend(rendering.iter().map(|(id, when)| format!("{}: {when}", escaped(id.as_str()))));
+        }
         if entries.len() > shown {
             lines.push(format!("… and {} more: -o wide shows all", entries.len() - shown));
         }

@@ -73,5 +73,86 @@ fn render_tells_when_a_job_is_rendered_and_why() {
         assert!(printed.status == 0 && printed.err.contains(wanted), "{printed:?}");
         // What is rendered is alone in what programs read.
         printed.json();
+        let wide = pumice.run(&["check", "-o", "wide", "jobs.json"]);
+        assert!(wide.status == 0 && wide.out.contains(&format!("{job}: {wanted}")), "{wide:?}");
+        let told = pumice.run(&["check", "-o", "json", "jobs.json"]).json()["rendering"].clone();
+        let told = told.as_array().expect("a list").iter().find(|one| one["job_id"] == job).cloned();
+        assert!(told.is_some_and(|one| one["when"].as_str().is_some_and(|when| when.contains(wanted))));
+    }
+}
+
+#[test]
+fn check_tells_when_jobs_are_rendered_by_the_setting_of_their_realm() {
+    let pumice = Pumice::new();
+    let realm = json!({ "realm": "pumice", "config": { "RENDER_AT": "run" } });
+    pumice.write("jobs.json", json!([realm, shell("a", "true")]).to_string());
+    let wide = pumice.run(&["check", "-o", "wide", "jobs.json"]);
+    assert!(wide.out.contains("a: rendered at the start of each attempt"), "{wide:?}");
+}
+
+#[test]
+fn template_that_fails_at_dispatch_is_told_at_once_and_tried_again() {
+    let pumice = Pumice::new();
+    let mut dispatched = shell("dispatched", "echo {{ state.s + 1 }}");
+    dispatched["state"] = json!({ "s": "none" });
+    dispatched["render_at"] = "dispatch".into();
+    let mut auto = dispatched.clone();
+    (auto["job_id"], auto["render_at"]) = ("auto".into(), "auto".into());
+    let mut late = auto.clone();
+    (late["job_id"], late["render_at"]) = ("late".into(), "run".into());
+    pumice.write("jobs.json", json!([dispatched, auto, late]).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let wanted = "; each attempt renders it anew";
+    for job in ["dispatched", "auto"] {
+        let printed = pumice.run(&["dispatch", job]);
+        assert!(printed.status == 0 && printed.err.contains(wanted), "{printed:?}");
+        let accepted = pumice.run(&["dispatch", job, "-o", "json"]).json()["accepted"][0].clone();
+        assert!(accepted["warning"].as_str().is_some_and(|warning| warning.contains(wanted)), "{accepted}");
+        let run = pumice.run(&["runs", "show", "latest", "-o", "json"]);
+        let log = run.json().to_string();
+        assert!(log.contains("warning: ") && log.contains("each attempt renders it anew"), "{log}");
+    }
+    let printed = pumice.run(&["dispatch", "late"]);
+    assert!(printed.status == 0 && printed.err.is_empty(), "{printed:?}");
+    // By then there is what the template asks for.
+    assert_eq!(pumice.run(&["state", "put", "s", "1"]).status, 0);
+    let _server = pumice.serve();
+    let all = || pumice.run(&["runs", "list", "-o", "json"]).json()["runs"].as_array().expect("runs").clone();
+    wait_until(|| all().iter().all(|run| run["status"] == "complete"));
+}
+
+#[test]
+fn actions_of_a_success_see_no_error_and_the_record_has_none() {
+    let pumice = Pumice::new();
+    let mut spec = shell("a", "true");
+    spec["on_success"] = json!([{ "action": "dispatch", "job_id": "next",
+        "parameters": { "args": ["echo {{ result.error|default('undefined') }} {{ 'error' in result }}"] } }]);
+    pumice.write("jobs.json", json!([spec, shell("next", "true")]).to_string());
+    let printed = pumice.run(&["run", "--jobs", "jobs.json", "a", "-o", "json"]);
+    let next = printed.run_of("next");
+    assert!(
+        next["payload"].to_string().contains("undefined False")
+            || next["parameters"].to_string().contains("undefined False"),
+        "{next:#}"
+    );
+    let first = printed.run_of("a");
+    assert!(
+        first["result"].as_object().is_some_and(|result| result.get("error") == Some(&Value::Null)),
+        "{first:#}"
+    );
+}
+
+#[test]
+fn event_log_of_nothing_adds_no_entry() {
+    let pumice = Pumice::new();
+    for (nothing, entries) in
+        [(json!(""), 0), (json!({}), 0), (json!([]), 0), (json!("x"), 1), (json!("{{ 1 }}"), 1)]
+    {
+        let mut spec = shell("a", "true");
+        spec["event_log"] = nothing.clone();
+        let run = pumice.run_spec(&spec, "a").run_of("a").clone();
+        let log = run["log"].as_array().expect("a log");
+        let told = log.iter().filter(|entry| entry["status"] == "logging").count();
+        assert_eq!(told, entries, "{nothing}: {log:?}");
     }
 }

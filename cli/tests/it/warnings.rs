@@ -313,3 +313,16 @@ fn examples_have_no_warnings() {
     let printed = Pumice::new().run(&["check", "--strict", &examples.display().to_string()]);
     assert_eq!(printed.status, 0, "{}", printed.err);
 }
+
+#[test]
+fn realm_in_a_folder_with_places_in_s3_is_warned_of_and_runs() {
+    let pumice = Pumice::new();
+    let realm =
+        json!({ "realm": "pumice", "s3_temp": "s3://bucket/tmp", "s3_payloads": "s3://bucket/payloads" });
+    let told = warnings(&pumice, &json!([realm, job("a", &json!({}))]));
+    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["bucket-in-folder", "bucket-in-folder"], "{told:?}");
+    assert_eq!(pumice.run(&["apply", "jobs.json", "-q"]).status, 0);
+    let printed = pumice.run(&["run", "a"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+}

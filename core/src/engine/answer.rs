@@ -18,7 +18,7 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
     }
     let Some(existing) = created.existing else {
         let (job_id, run_id) = (run.job_id.clone(), run.run_id);
-        return Ok(Accepted { job_id, run_id, status: run.status, existing: false });
+        return Ok(Accepted { job_id, run_id, status: run.status, existing: false, warning: None });
     };
     if let (Some(theirs), Some(ours)) = (&existing.keyed, &run.keyed)
         && theirs.fingerprint != ours.fingerprint
@@ -36,6 +36,7 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
         run_id: existing.run_id,
         status: existing.status,
         existing: true,
+        warning: None,
     })
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::apply::{ApplyError, rest};
 use super::attempt::child_lineage;
-use super::dispatch::with_globals;
+use super::dispatch::{AtDispatch, with_globals};
 use super::steps::Place;
 use super::verdict::Verdict;
 use super::{Above, Engine};
@@ -81,7 +81,7 @@ impl<'a> Place<'a> {
         let Place { engine, invocation, cancel, grip, .. } = self;
         let above = Above { cancel, grip };
         let realm = engine.site.ports.jobs.realm().await?;
-        let (rendered, anew) = engine.dispatcher.render_now(&run, &job, &realm).await?;
+        let AtDispatch { rendered, anew, .. } = engine.dispatcher.render_now(&run, &job, &realm).await?;
         let spec = RunSpec { job: job.document.clone(), rendered, anew };
         // A child that must have its job's lock is made first and claimed then, as any other run.
         let first = match run.overlap {

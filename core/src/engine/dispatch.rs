@@ -37,6 +37,8 @@ pub struct Accepted {
     pub status: Status,
     /// Whether the run was there already, under the same idempotency key.
     pub existing: bool,
+    /// What its caller should know, as why its templates could not be rendered yet.
+    pub warning: Option<String>,
 }
 
 /// Takes requests for runs.
@@ -80,6 +82,18 @@ struct Asker<'a> {
 struct Prepared {
     new: NewRun,
     first: First,
+    warning: Option<String>,
+}
+
+/// What came of rendering a job at dispatch.
+#[derive(Debug, Default)]
+pub(super) struct AtDispatch {
+    /// Payload and parameters, unless that is left to the worker.
+    pub(super) rendered: Option<Rendered>,
+    /// Whether each attempt renders them anew all the same.
+    pub(super) anew: bool,
+    /// Why a template failed.
+    pub(super) error: Option<String>,
 }
 
 impl Dispatcher {
@@ -184,7 +198,9 @@ impl Dispatcher {
     /// Makes the runs, and sends their messages or has them sent at their time.
     async fn create(&self, batch: Vec<Prepared>) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
         let (mut runs, mut reminders) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for Prepared { new, first } in batch {
+        let mut warnings = Vec::with_capacity(batch.len());
+        for Prepared { new, first, warning } in batch {
+            warnings.push(warning);
             let (message, reminder) = match first {
                 First::None => (None, None),
                 First::Now(message) => (Some(message), None),
@@ -196,7 +212,9 @@ impl Dispatcher {
         let created = self.site.ports.runs.create(&runs).await?;
         let (mut unsent, mut later, mut given) = (Vec::new(), Vec::new(), Vec::new());
         let mut outcomes = Vec::with_capacity(runs.len());
-        for (((new, message), reminder), created) in runs.into_iter().zip(reminders).zip(created) {
+        for ((((new, message), reminder), created), warning) in
+            runs.into_iter().zip(reminders).zip(created).zip(warnings)
+        {
             let foreign = message.is_some() && created.is_new() && self.is_foreign(&new.run.worker);
             let message = message.filter(|_| created.is_unsent() && (!foreign || self.may_give(&new.run)));
             if foreign && (created.sent || message.is_some()) {
@@ -204,7 +222,10 @@ impl Dispatcher {
             }
             unsent.extend(message);
             later.extend(reminder.filter(|_| created.is_new()));
-            outcomes.push(answer(&new.run, created));
+            outcomes.push(answer(&new.run, created).map(|accepted| match accepted.existing {
+                false => Accepted { warning, ..accepted },
+                true => accepted,
+            }));
         }
         let sent = self.send_all(unsent).await;
         self.schedule_all(later).await;
@@ -247,13 +268,20 @@ impl Dispatcher {
         run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
-            return Ok(Prepared { new: NewRun { run: skipped(&run, now), spec }, first: First::None });
+            return Ok(Prepared {
+                new: NewRun { run: skipped(&run, now), spec },
+                first: First::None,
+                warning: None,
+            });
         }
-        let (rendered, anew) = self.render_now(&run, &job, realm).await?;
+        let AtDispatch { rendered, anew, error } = self.render_now(&run, &job, realm).await?;
+        let warning = error.map(|error| format!("{error}; each attempt renders it anew"));
+        run.warn(warning.as_slice(), now);
         let first = self.first_message(&mut run, &job, request, origin, now)?;
         Ok(Prepared {
             new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered, anew } },
             first,
+            warning,
         })
     }
 
@@ -381,29 +409,33 @@ impl Dispatcher {
         RunId::from_key(&self.site.realm, &request.job_id, &follows)
     }
 
-    /// Renders at dispatch, unless the job is to be rendered at its start alone; tells whether it is rendered anew then. A
-    /// template that fails is left to the worker: its attempt fails, is recorded and has its actions.
+    /// Renders at dispatch, unless the job is to be rendered at its start alone. A template that fails is left to the worker:
+    /// its attempt may render well, else it fails, is recorded and has its actions.
     pub(super) async fn render_now(
         &self,
         run: &Run,
         job: &JobSpec,
         realm: &RealmSpec,
-    ) -> Result<(Option<Rendered>, bool), StoreError> {
+    ) -> Result<AtDispatch, StoreError> {
         if self.registry.job_type(&job.fields.r#type).is_none() {
-            return Ok((None, false));
+            return Ok(AtDispatch::default());
         }
         let render_at = self.render_at(job);
         if render_at == RenderAt::Run || self.is_foreign(&job.fields.worker) {
-            return Ok((None, false));
+            return Ok(AtDispatch::default());
         }
         let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
         if secret {
-            return Ok((None, false));
+            return Ok(AtDispatch::default());
         }
         let templates = Templates::new(self.registry.renderer().clone(), scene);
-        let rendered = self.render(job, &templates).await.ok();
-        let anew = rendered.is_some() && render_at == RenderAt::Auto && rendered_anew_for(job).is_some();
-        Ok((rendered, anew))
+        let rendered = match self.render(job, &templates).await {
+            Ok(rendered) => Some(rendered),
+            Err(error) => return Ok(AtDispatch { error: Some(error.message), ..AtDispatch::default() }),
+        };
+        let changes = templates.asked_for_the_moment() || rendered_anew_for(job).is_some();
+        let anew = rendered.is_some() && render_at == RenderAt::Auto && changes;
+        Ok(AtDispatch { rendered, anew, error: None })
     }
 
     /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
@@ -414,10 +446,7 @@ impl Dispatcher {
     /// When a job is rendered, and what it names, if anything, for which it is rendered anew at each start.
     #[must_use]
     pub fn rendering(&self, job: &JobSpec) -> (RenderAt, Option<String>) {
-        match self.render_at(job) {
-            RenderAt::Auto => (RenderAt::Auto, rendered_anew_for(job)),
-            other => (other, None),
-        }
+        rendering(job, self.site.settings.render_at)
     }
 }
 
@@ -426,6 +455,16 @@ impl Dispatcher {
 fn lineage(origin: &Origin, delay: TimeDelta) -> Lineage {
     let lineage = origin.lineage.clone();
     if delay >= TimeDelta::seconds(1) { Lineage { depth: 0, ..lineage } } else { lineage }
+}
+
+/// When a job is rendered in a realm whose setting `RENDER_AT` is `default`, and what it names, if anything, for which it is
+/// rendered anew at each start.
+#[must_use]
+pub fn rendering(job: &JobSpec, default: RenderAt) -> (RenderAt, Option<String>) {
+    match job.fields.render_at.unwrap_or(default) {
+        RenderAt::Auto => (RenderAt::Auto, rendered_anew_for(job)),
+        other => (other, None),
+    }
 }
 
 /// What a job's templates name that may change until its run starts, if anything.

@@ -93,7 +93,14 @@ impl Engine {
             return Err(format!("{}[{index}]: {fault}", when.field()));
         }
         let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
-        let result = with_locations(&run.result, &*self.site.ports.objects);
+        let mut result = with_locations(&run.result, &*self.site.ports.objects);
+        if when == ActionsWhen::OnSuccess
+            && let Some(fields) = result.as_object_mut()
+            && fields.get("error").is_some_and(Value::is_null)
+        {
+            // lava adds it when the actions are done (lava's run_job).
+            fields.remove("error");
+        }
         let given = match spec.fields() {
             Value::Object(given) => given,
             _ => serde_json::Map::new(),

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 pub use apply::ApplyError;
 pub use backfill::{BackfillError, Begun};
-pub use dispatch::{Accepted, Dispatcher, no_such_job};
+pub use dispatch::{Accepted, Dispatcher, no_such_job, rendering};
 pub use halt::Halt;
 pub use handle::Handled;
 pub use strike::{Struck, start_request};

@@ -1,5 +1,7 @@
 //! Whether a run that nobody has started yet may start at all.
 
+use serde_json::Value;
+
 use super::Engine;
 use crate::job_type::{Templates, has_templates};
 use crate::ports::StoreError;
@@ -9,7 +11,7 @@ use crate::spec::{Enabled, JobSpec};
 /// How a run that has not been started before is to begin.
 pub(super) enum Verdict {
     /// With its first attempt, and with what its `event_log` gives.
-    Start(Option<serde_json::Value>),
+    Start(Option<Value>),
     /// Not at all.
     End(Status, String),
     /// Not any more, which is a failure that actions are told of.
@@ -31,14 +33,27 @@ impl Engine {
             return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
         }
         let dynamic = matches!(fields.enabled, Enabled::Template(_));
-        if !dynamic && !fields.event_log.as_ref().is_some_and(has_templates) {
-            return Ok(Verdict::Start(fields.event_log.clone()));
+        let event_log = fields.event_log.as_ref().filter(|value| !is_empty(value));
+        if !dynamic && !event_log.is_some_and(has_templates) {
+            return Ok(Verdict::Start(event_log.cloned()));
         }
         let realm = self.site.ports.jobs.realm().await?;
         let (scene, _) = self.dispatcher.scene(run, job, &realm, now).await?;
         let (job, templates) = (job.clone(), Templates::new(self.registry.renderer().clone(), scene));
         let verdict = self.dispatcher.apart(move || Verdict::rendered(&job, &templates)).await;
         Ok(verdict.unwrap_or_else(|error| Verdict::End(Status::Failed, error.message)))
+    }
+}
+
+/// Whether an `event_log` is what Python takes for false: lava logs nothing then (lava's run_job).
+fn is_empty(event_log: &Value) -> bool {
+    match event_log {
+        Value::Null => true,
+        Value::Bool(truth) => !truth,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
@@ -56,9 +71,11 @@ impl Verdict {
                 Err(error) => return Self::End(Status::Failed, format!("enabled: {error}")),
             }
         }
-        let event_log = job.fields.event_log.as_ref().map(|event_log| {
+        let event_log = job.fields.event_log.as_ref().filter(|value| !is_empty(value)).map(|event_log| {
             // What cannot be logged does not stop the job (lava guide, The event_log Field).
-            templates.json(event_log, &[]).unwrap_or_else(|error| format!("bad event_log: {error}").into())
+            templates
+                .structure(event_log, &[])
+                .unwrap_or_else(|error| format!("bad event_log: {error}").into())
         });
         Self::Start(event_log)
     }

@@ -9,8 +9,9 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 30] = [
+pub const WARNINGS: [&str; 31] = [
     "both-days",
+    "bucket-in-folder",
     "bucket-name",
     "busy-second",
     "circle",

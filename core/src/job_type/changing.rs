@@ -1,11 +1,12 @@
 //! Whether a job's templates name something that may be different when its run starts from what it was when the run was
 //! dispatched: then they are rendered anew at each start, as lava renders all.
 
+use pumice_template::OF_THE_MOMENT;
 use serde_json::Value;
 
-/// Names that stand for something that changes: times, state, and what is new with each use.
-const CHANGING: [&str; 11] =
-    ["start", "ustart", "state", "lava", "uuid", "uuid1", "uuid4", "now", "utcnow", "today", "random"];
+/// Variables that stand for something that changes; functions and filters that do are the template engine's
+/// [`OF_THE_MOMENT`].
+const CHANGING: [&str; 4] = ["start", "ustart", "state", "lava"];
 /// How names of changing fields of `job` begin.
 const CHANGING_FIELD: &str = "ts_";
 /// What holds both changing and unchanging things, so that it matters which is asked for.
@@ -41,7 +42,7 @@ fn in_text(text: &str) -> Option<String> {
         let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
         rest = after;
-        if CHANGING.contains(&name) || name.starts_with(CHANGING_FIELD) {
+        if CHANGING.contains(&name) || OF_THE_MOMENT.contains(&name) || name.starts_with(CHANGING_FIELD) {
             return Some(name.to_owned());
         }
         if MIXED.contains(&name) && !asks_for_one(after) {
@@ -88,6 +89,9 @@ mod tests {
             ("{{ utils.uuid() }}", Some("uuid")),
             ("{{ utils.datetime.now() }}", Some("now")),
             ("{{ [1, 2] | random }}", Some("random")),
+            ("{{ utils.parsedate.parse('10:00') }}", Some("parse")),
+            ("{{ utils.dateutil.rrule.rrule(3, count=1)[0] }}", Some("rrule")),
+            ("{{ lipsum(1) }}", Some("lipsum")),
             ("{{ job | tojson }}", Some("job")),
             ("{{ globals[name] }}", Some("globals")),
             ("{{ globals['la' ~ 'va'] }}", Some("globals")),

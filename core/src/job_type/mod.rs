@@ -196,6 +196,11 @@ pub trait JobType: Send + Sync {
     fn schemas(&self) -> (Value, Value);
     /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
     fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
+    /// Checks what `check` refuses and a stored job runs with all the same, as lava's does. None by default.
+    fn check_beside(&self, job: &JobSpec) -> Vec<Problem> {
+        let _ = job;
+        Vec::new()
+    }
     /// Warnings about a valid job of this type: valid but probably unintended. None by default.
     fn advise(
         &self,

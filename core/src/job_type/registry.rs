@@ -146,7 +146,7 @@ impl Registry {
         problems
     }
 
-    /// Checks what is done beside a job's run, and does not keep it from running: `event_log` and actions.
+    /// Checks what does not keep a job from running: `event_log`, actions, and what its type finds.
     #[must_use]
     pub fn check_beside(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         if settings.is_foreign(&job.fields.worker) {
@@ -154,6 +154,9 @@ impl Registry {
         }
         let root = JsonPath::root();
         let mut problems = Vec::new();
+        if let Some(job_type) = self.job_type(&job.fields.r#type) {
+            problems.extend(job_type.check_beside(job));
+        }
         if let Some(event_log) = &job.fields.event_log {
             problems.extend(check_template(&self.renderer, event_log, &root.field("event_log")));
         }

@@ -1,8 +1,9 @@
 //! The variables that templates see, and their rendering.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pumice_template::{Context, Renderer, TemplateError, Value as TemplateValue, Zone};
+use pumice_template::{Budget, Context, Renderer, TemplateError, Value as TemplateValue, Zone};
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
@@ -166,19 +167,23 @@ impl Scene {
     }
 }
 
-/// Renders one run's templates. The variables are put together when the first template needs them.
+/// Renders one run's templates, all at the expense of one budget: clones share it. The variables are put together when
+/// the first template needs them.
 #[derive(Clone, Debug)]
 pub struct Templates {
     renderer: Renderer,
     scene: Scene,
     context: OnceLock<Context>,
+    budget: Arc<Budget>,
+    asked: Arc<AtomicBool>,
 }
 
 impl Templates {
     /// Templates of a run.
     #[must_use]
     pub fn new(renderer: Renderer, scene: Scene) -> Self {
-        Self { renderer, scene, context: OnceLock::new() }
+        let budget = Arc::new(renderer.budget());
+        Self { renderer, scene, context: OnceLock::new(), budget, asked: Arc::default() }
     }
 
     /// What the templates see.
@@ -187,10 +192,18 @@ impl Templates {
         &self.scene
     }
 
+    /// Whether anything that was rendered asked for the time or for chance, by whatever name: it may have another value
+    /// when it is rendered again.
+    #[must_use]
+    pub fn asked_for_the_moment(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// The variables, with others besides.
     #[must_use]
     pub fn context(&self, others: &[(&str, Value)]) -> Context {
-        let mut context = self.context.get_or_init(|| self.scene.context()).clone();
+        let of_scene = || self.scene.context().with_asked(self.asked.clone());
+        let mut context = self.context.get_or_init(of_scene).clone();
         for (name, value) in others {
             context.insert(*name, value.clone().into());
         }
@@ -205,7 +218,7 @@ impl Templates {
         if is_plain(source) {
             return Ok(source.to_owned());
         }
-        self.renderer.render(source, &self.context(others))
+        self.renderer.render_within(source, &self.context(others), &self.budget)
     }
 
     /// Renders every text and key of a structure, each by itself.
@@ -216,7 +229,18 @@ impl Templates {
         if all_plain(value) {
             return Ok(value.clone());
         }
-        self.renderer.render_json(value, &self.context(others))
+        self.renderer.render_json_within(value, &self.context(others), &self.budget)
+    }
+
+    /// As [`json`](Self::json), for what lava renders as a structure even if it is a lone text.
+    ///
+    /// # Errors
+    /// [`TemplateError`] with the place of the template that does not parse or fails.
+    pub fn structure(&self, value: &Value, others: &[(&str, Value)]) -> Result<Value, TemplateError> {
+        if all_plain(value) {
+            return Ok(value.clone());
+        }
+        self.renderer.render_structure_within(value, &self.context(others), &self.budget)
     }
 
     /// Renders the fields of an action, each by itself as lava does: a text is a template, a map or a list a structure, and
@@ -235,10 +259,9 @@ impl Templates {
             let value = if all_plain(value) {
                 value.clone()
             } else if structures.contains(&name.as_str()) {
-                let budget = self.renderer.budget();
-                self.renderer.render_structure_within(value, &self.context(others), &budget)?
+                self.structure(value, others)?
             } else {
-                self.renderer.render_json(value, &self.context(others))?
+                self.json(value, others)?
             };
             rendered.insert(name.clone(), value);
         }
@@ -250,7 +273,7 @@ impl Templates {
     /// # Errors
     /// [`TemplateError`] when a quote is not closed, or a template does not parse or fails.
     pub fn args(&self, command_line: &str, others: &[(&str, Value)]) -> Result<Vec<String>, TemplateError> {
-        self.renderer.render_args(command_line, &self.context(others))
+        self.renderer.render_args_within(command_line, &self.context(others), &self.budget)
     }
 
     /// Whether an `enabled` template says true, and the text it rendered to.
@@ -258,7 +281,7 @@ impl Templates {
     /// # Errors
     /// [`TemplateError`] when the template does not parse or fails.
     pub fn condition(&self, source: &str) -> Result<(bool, String), TemplateError> {
-        self.renderer.render_condition(source, &self.context(&[]))
+        self.renderer.render_condition_within(source, &self.context(&[]), &self.budget)
     }
 }
 

@@ -46,8 +46,9 @@ fn left_out(wall: NaiveDateTime, zone: chrono_tz::Tz) -> Timestamp {
 pub struct BadInstant(String);
 
 /// Reads a time in any form of ISO 8601 that names a day: `2026-03-01T15:05:06+11:00`, `2026-03-01 15:05Z`, `2026-03-01`,
-/// the basic form `20260301T150506Z`, weeks (`2026-W09-7`) and ordinal days (`2026-060`), a comma for the fraction, and
-/// `T24:00` for the end of a day. Years are 0001 to 9999.
+/// the basic form `20260301T150506Z`, weeks (`2026-W09-7`) and ordinal days (`2026-060`), a month or a year alone, a fraction
+/// of the last part of a time, with a comma or a dot, the minus sign U+2212, and `T24:00` for the end of a day. Years are
+/// 0001 to 9999.
 ///
 /// # Errors
 /// [`BadInstant`] when the text is none of these.
@@ -60,8 +61,13 @@ fn instant(text: &str) -> Option<Instant> {
         Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
         None => (text, None),
     };
+    if rest.is_some() && date.len() == YEAR {
+        return None;
+    }
     let date = day(date)?;
     let Some(rest) = rest else { return Some(Instant::Wall(date.and_hms_opt(0, 0, 0)?)) };
+    // ISO 8601 allows the minus sign of typesetters.
+    let rest = &*rest.replace('\u{2212}', "-");
     let (clock, offset) = match rest.find(['Z', 'z', '+', '-']) {
         Some(at) => (rest.get(..at)?, Some(offset(rest.get(at..)?)?)),
         None => (rest, None),
@@ -95,6 +101,7 @@ fn day(text: &str) -> Option<NaiveDate> {
             .filter(|date| (1..=9999).contains(&date.year()));
     }
     match (rest.len(), dashed) {
+        (0, false) => NaiveDate::from_ymd_opt(year, 1, 1),
         (3, _) => NaiveDate::from_yo_opt(year, digits(rest, 3)?),
         (4, false) => NaiveDate::from_ymd_opt(year, digits(rest.get(..2)?, 2)?, digits(rest.get(2..)?, 2)?),
         (2, true) => NaiveDate::from_ymd_opt(year, digits(rest, 2)?, 1),
@@ -105,6 +112,12 @@ fn day(text: &str) -> Option<NaiveDate> {
         _ => None,
     }
 }
+
+/// Length of a year: one alone has no time.
+const YEAR: usize = 4;
+
+/// What fifteen digits of a fraction count to.
+const FRACTIONS: i128 = 1_000_000_000_000_000;
 
 /// A time of a day: hours, and where wanted minutes, seconds and their fraction.
 fn at_clock(date: NaiveDate, text: &str) -> Option<NaiveDateTime> {
@@ -118,24 +131,24 @@ fn at_clock(date: NaiveDate, text: &str) -> Option<NaiveDateTime> {
         let pairs = (0..whole.len()).step_by(2).map(|at| digits(whole.get(at..at + 2)?, 2));
         pairs.collect::<Option<_>>()?
     };
-    let (hour, minute, second) = match parts[..] {
-        [hour] => (hour, 0, 0),
-        [hour, minute] => (hour, minute, 0),
-        [hour, minute, second] => (hour, minute, second),
+    // The fraction is one of the last part.
+    let ((hour, minute, second), unit) = match parts[..] {
+        [hour] => ((hour, 0, 0), TimeDelta::hours(1)),
+        [hour, minute] => ((hour, minute, 0), TimeDelta::minutes(1)),
+        [hour, minute, second] => ((hour, minute, second), TimeDelta::seconds(1)),
         _ => return None,
     };
     let has_fraction = text.len() > whole.len();
-    // Of minutes and hours a fraction is allowed too, and nobody writes it.
-    if has_fraction
-        && (parts.len() < 3 || fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()))
-    {
+    if has_fraction && (fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
-    let nanos: u32 = format!("{fraction:0<9.9}").parse().ok()?;
-    if (hour, minute, second, nanos) == (24, 0, 0, 0) {
+    let fraction: i128 = format!("{fraction:0<15.15}").parse().ok()?;
+    let nanos = i128::from(unit.num_nanoseconds()?) * fraction / FRACTIONS;
+    let more = TimeDelta::nanoseconds(i64::try_from(nanos).ok()?);
+    if (hour, minute, second) == (24, 0, 0) && more.is_zero() {
         return date.succ_opt().filter(|date| date.year() <= 9999)?.and_hms_opt(0, 0, 0);
     }
-    date.and_hms_nano_opt(hour, minute, second, nanos)
+    date.and_hms_opt(hour, minute, second)?.checked_add_signed(more)
 }
 
 /// What is added to UTC: `Z`, `+11`, `+1100` or `+11:00`.
@@ -199,6 +212,17 @@ mod tests {
             ("2026060T12Z", "2026-03-01T12:00:00+00:00"),
             ("20190301", "2019-02-28T13:00:00+00:00"),
             ("2026-03", "2026-02-28T13:00:00+00:00"),
+            ("2026", "2025-12-31T13:00:00+00:00"),
+            ("2026-03-01T15:30.5Z", "2026-03-01T15:30:30+00:00"),
+            ("2026-03-01T15:30,25Z", "2026-03-01T15:30:15+00:00"),
+            ("2026-03-01T15.25Z", "2026-03-01T15:15:00+00:00"),
+            ("20260301T1530.5Z", "2026-03-01T15:30:30+00:00"),
+            ("20260301T15.5+01", "2026-03-01T14:30:00+00:00"),
+            ("2026-03-01T23.999999999999999Z", "2026-03-01T23:59:59.999999999+00:00"),
+            ("2026-03-01T15:05:06.1234567891Z", "2026-03-01T15:05:06.123456789+00:00"),
+            ("2026-03-01T24:00.0Z", "2026-03-02T00:00:00+00:00"),
+            ("2026-03-01T15:05\u{2212}05:00", "2026-03-01T20:05:00+00:00"),
+            ("2026-03-01T15\u{2212}0530", "2026-03-01T20:30:00+00:00"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"),
         ] {
             assert_eq!(utc(text), wanted, "{text}");
@@ -209,7 +233,13 @@ mod tests {
             "0000-01-01",
             "9999-12-31T23:00-05:00",
             "9999-12-31T24:00Z",
-            "2026",
+            "202",
+            "2026T12Z",
+            "2026-",
+            "2026\u{2212}03\u{2212}01",
+            "2026-03-01T24.5Z",
+            "2026-03-01T24:00.5Z",
+            "2026-03-01T15:.5Z",
             "2026-03-01T24:01Z",
             "2026-03-01T15:05:60Z",
             "2026-03-01T15:05+24:00",
@@ -220,7 +250,8 @@ mod tests {
             "2026-W54-1",
             "2026-02-29",
             "２０２６-03-01",
-            "2026-03-01T15.5Z",
+            "2026-03-01T15.Z",
+            "2026-03-01T15.5.5Z",
         ] {
             assert!(parse_instant(text).is_err(), "{text}");
         }

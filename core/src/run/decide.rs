@@ -201,7 +201,7 @@ fn finish(
     let [on_success, on_retry, on_fail] = actions;
     match outcome {
         Outcome::Success(mut result) => {
-            // Templates of actions may ask for the error of a run that had none (lava's run_job).
+            // As lava's run_job does, for the record; actions do not see it.
             if let Some(fields) = result.as_object_mut() {
                 fields.entry("error").or_insert(Value::Null);
             }

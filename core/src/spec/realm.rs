@@ -14,6 +14,7 @@ use super::stored;
 use crate::ids::RealmName;
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
+use crate::text::quoted;
 
 /// A realm: one item of the realms table (lava guide, The Realms Table).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -67,6 +68,17 @@ pub struct RealmSpec {
 /// key of encryption is none of these: outputs would be kept without it.
 const DISPENSABLE: [&str; 4] = ["calendars", "config", "s3_payloads", "s3_temp"];
 
+fn is_bucket(place: &str) -> bool {
+    place.starts_with("s3://")
+}
+
+/// Why a place in S3 is not used in a folder.
+fn in_folder(name: &str, place: &str) -> Problem {
+    let message = format!("{} is in S3, and this realm is a folder: the usual folder is used", quoted(place));
+    let told = Problem::warning("bucket-in-folder", JsonPath::root().field(name), message);
+    told.with_hint("leave it out, or name a folder; with --aws the realm is one of AWS")
+}
+
 thread_local! {
     static SCHEMA: Value = schema::schema_of::<RealmFields>();
 }
@@ -101,6 +113,12 @@ impl RealmSpec {
         let (mut known, mut warnings) =
             SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
         for (name, place) in places {
+            // A realm that lava made, and that was put in a folder.
+            let bucket = known.get(*name).and_then(Value::as_str).filter(|given| is_bucket(given));
+            if let Some(bucket) = bucket.filter(|_| !is_bucket(place)) {
+                warnings.push(in_folder(name, bucket));
+                known[*name] = Value::Null;
+            }
             if known.get(*name).is_none_or(Value::is_null) {
                 known[*name] = place.as_str().into();
                 document.insert((*name).to_owned(), place.as_str().into());
@@ -111,6 +129,14 @@ impl RealmSpec {
         let config = JsonPath::root().field("config");
         warnings.extend(bad.into_iter().map(|problem| problem.below(&config)));
         Ok(Self { fields, document: Arc::new(document), settings, warnings })
+    }
+
+    /// Warnings of what a realm in a folder cannot have: places in S3.
+    #[must_use]
+    pub fn advice_in_folder(&self) -> Vec<Problem> {
+        let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
+        let places = places.into_iter().filter_map(|(name, place)| Some((name, place.as_deref()?)));
+        places.filter(|(_, place)| is_bucket(place)).map(|(name, place)| in_folder(name, place)).collect()
     }
 
     /// The realm's default actions.

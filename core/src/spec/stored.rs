@@ -137,6 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn realm_in_a_folder_takes_its_places_for_those_in_s3() {
+        let document = json!({ "realm": "r", "s3_temp": "s3://b/tmp", "s3_payloads": "s3://b/payloads" });
+        let document = document.as_object().cloned().unwrap();
+        let folder = [("s3_temp", "/t".to_owned()), ("s3_payloads", "/p".to_owned())];
+        let read = RealmSpec::stored(document.clone(), &folder).unwrap();
+        assert_eq!(read.fields.s3_temp.as_deref(), Some("/t"));
+        assert_eq!(read.fields.s3_payloads.as_deref(), Some("/p"));
+        assert_eq!((&read.document["s3_temp"], &read.document["s3_payloads"]), (&json!("/t"), &json!("/p")));
+        let told: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 2 && told.iter().all(|told| told.contains("is in S3")), "{told:?}");
+        let bucket = [("s3_temp", "s3://c/t".to_owned()), ("s3_payloads", "s3://c/p".to_owned())];
+        for places in [&bucket[..], &[]] {
+            let read = RealmSpec::stored(document.clone(), places).unwrap();
+            assert_eq!((read.fields.s3_temp.as_deref(), read.warnings.len()), (Some("s3://b/tmp"), 0));
+        }
+    }
+
+    #[test]
     fn realm_takes_places_for_what_does_not_hold() {
         let places = [("s3_temp", "/t".to_owned()), ("s3_payloads", "/p".to_owned())];
         let realm = |document: Value| RealmSpec::stored(document.as_object().cloned().unwrap(), &places);

@@ -143,8 +143,14 @@ pub(crate) static RELATIVEDELTA_MODULE: Native = Native::module(
         ("FR", Value(|| Val::Weekday(Weekday::new(4)))),
         ("SA", Value(|| Val::Weekday(Weekday::new(5)))),
         ("SU", Value(|| Val::Weekday(Weekday::new(6)))),
+        ("weekdays", Value(weekdays)),
     ],
 );
+
+/// Monday to Sunday.
+pub(crate) fn weekdays() -> Val {
+    Val::tuple((0..7).map(|day| Val::Weekday(Weekday::new(day))).collect())
+}
 
 static TZUTC: Native = Native::class("dateutil.tz.tzutc", construct::tzutc, &[]);
 static TZLOCAL: Native = Native::class("dateutil.tz.tzlocal", construct::tzlocal, &[]);

@@ -189,7 +189,9 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
                 Some(zone) => TzInfo::Range(Arc::new(zone)),
                 None => return Ok(Val::None),
             },
-            Err(_) if worker_names(rt.ctx.zone(), rt.ctx.now()).iter().any(|known| known == file) => local,
+            Err(_) if worker_names(rt.ctx.zone(), rt.ctx.about_now()).iter().any(|known| known == file) => {
+                local
+            }
             Err(_) => return Ok(Val::None),
         },
     };

@@ -7,6 +7,7 @@ use chrono::Timelike;
 
 use super::datetime::DateTime;
 use super::time::Time;
+use super::zone::TzInfo;
 use crate::fault::{Outcome, fail};
 use crate::value::Val;
 
@@ -27,10 +28,15 @@ pub(crate) fn equal(a: &Val, b: &Val) -> bool {
             x == y
                 || (x.fixed_offset().is_some()
                     && x.fixed_offset() == y.fixed_offset()
-                    && x.type_name() == y.type_name())
+                    && (x.type_name() == y.type_name() || (is_dateutils(x) && is_dateutils(y))))
         }
         _ => false,
     }
+}
+
+/// Whether a zone is one of those that dateutil compares by their offset: `tzutc` and `tzoffset`.
+fn is_dateutils(zone: &TzInfo) -> bool {
+    matches!(zone, TzInfo::TzUtc | TzInfo::Offset { .. })
 }
 
 /// Hashes what [`equal`] compares; values that are equal hash alike. Whether
@@ -55,7 +61,7 @@ pub(crate) fn hash<H: Hasher>(value: &Val, state: &mut H) -> bool {
             relative.absolute.hash(state);
         }
         Val::Weekday(weekday) => weekday.day.hash(state),
-        Val::Zone(zone) => zone.type_name().hash(state),
+        Val::Zone(_) => "zone".hash(state),
         _ => return false,
     }
     true

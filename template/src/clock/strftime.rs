@@ -136,7 +136,9 @@ impl Moment {
                 let worker = TzInfo::Local(rt.ctx.zone()).dst(self.wall, false).unwrap_or(0);
                 let moved = match self.saves {
                     Some(false) => i64::from(worker),
-                    Some(true) if worker == 0 && worker_names(rt.ctx.zone(), rt.ctx.now()).len() > 1 => {
+                    Some(true)
+                        if worker == 0 && worker_names(rt.ctx.zone(), rt.ctx.about_now()).len() > 1 =>
+                    {
                         -3_600
                     }
                     _ => 0,

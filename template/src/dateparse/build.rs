@@ -71,7 +71,7 @@ pub(super) fn with_zone(
         return Ok(named(DateTime { tz: zone, ..naive }, name));
     }
     if let Some(name) = name
-        && worker_names(rt.ctx.zone(), rt.ctx.now()).iter().any(|known| known == name)
+        && worker_names(rt.ctx.zone(), rt.ctx.about_now()).iter().any(|known| known == name)
     {
         let local = Arc::new(TzInfo::Local(rt.ctx.zone()));
         let aware = named(DateTime { tz: Some(local), ..naive.clone() }, Some(name));

@@ -33,6 +33,7 @@ pub(crate) static MODULE: Native = Native::module(
         ("parserinfo", Member::Refused("name dayfirst, yearfirst or tzinfos in parse()")),
         ("ParserError", Member::Refused(ERRORS)),
         ("UnknownTimezoneWarning", Member::Refused(ERRORS)),
+        ("DEFAULTTZPARSER", Member::Refused("use tz.tzstr")),
         ("DEFAULTPARSER", Member::Value(|| Val::Object(Arc::new(Object::Parser)))),
     ],
 );

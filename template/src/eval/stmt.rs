@@ -62,7 +62,7 @@ impl Run<'_, '_> {
                 let text = self.block_text(body)?;
                 // As it is: what is between the two was escaped before.
                 match self.filtered(text, filters)? {
-                    Val::Str(text) => self.write(text.as_str()),
+                    Val::Str(text) => self.put(text.as_str()),
                     other => fail(format!("a filter block must give text, not {}", other.type_name())),
                 }
             }

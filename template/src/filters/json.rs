@@ -13,7 +13,7 @@ pub(super) fn tojson(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let style =
         Style { indent: indent_of(rt, indent.as_ref())?, sorted: true, html: true, ..Style::default() };
     let json = dumps(rt, value, style)?;
-    Ok(Val::Str(if value.as_str().is_some() { Text::json(json, true) } else { Text::markup(json) }))
+    Ok(Val::Str(Text::markup(json)))
 }
 
 /// `utils.tojson(value, indent=…, sort_keys=…, separators=…, …)`: lava's
@@ -44,7 +44,7 @@ pub(crate) fn lavas_tojson(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     let value = value.unwrap_or(Val::None);
     let json = dumps(rt, &value, style)?;
     rt.alloc(json.len())?;
-    Ok(Val::Str(if value.as_str().is_some() { Text::json(json, false) } else { Text::plain(json) }))
+    Ok(Val::Str(Text::plain(json)))
 }
 
 /// How JSON is written.
@@ -235,7 +235,7 @@ impl Writer<'_, '_> {
     fn quoted(&self, text: &str) -> Outcome<String> {
         self.rt.rewrite(text)?;
         self.rt.room(text.len().saturating_mul(6))?;
-        Ok(quoted(text, self.style.html, self.style.ascii))
+        Ok(quoted(&self.rt.readable(text), self.style.html, self.style.ascii))
     }
 
     fn key(&self, key: &Val) -> Outcome<String> {

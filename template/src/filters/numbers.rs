@@ -7,6 +7,7 @@ use num_traits::Signed;
 use super::attribute::Path;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
+use crate::methods::text_case::is_space;
 use crate::runtime::Runtime;
 use crate::value::number::{Arith, Num, float_to_int, parse_int};
 use crate::value::undefined::with_article;
@@ -33,14 +34,13 @@ pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [default, base] = args.bind("int", ["default", "base"], 0)?;
     let default = default.unwrap_or(Val::Int(0));
     let base = call::int_or(rt, "int", "base", base.as_ref(), 10)?;
-    let Some(base) = u32::try_from(base).ok().filter(|base| (2..=36).contains(base)) else {
-        return fail("int needs a base from 2 to 36");
-    };
     let parsed = match value {
         Val::Undefined(_) => return Err(rt.undefined(value)),
         Val::Str(text) => {
             rt.step(text.as_str().len() as u64 / 4)?;
-            parse_int(text.as_str(), base).or_else(|| float_to_int(floats::parse(text.as_str())?))
+            // Where Python's int() refuses the base, Jinja2 goes on with float().
+            let whole = base_of(text.as_str(), base).and_then(|base| parse_int(text.as_str(), base));
+            whole.or_else(|| float_to_int(floats::parse(text.as_str())?))
         }
         Val::Bytes(bytes) => {
             rt.step(bytes.len() as u64 / 4)?;
@@ -58,6 +58,23 @@ pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         _ => None,
     };
     Ok(parsed.unwrap_or(default))
+}
+
+/// The base that Python's `int(text, base)` reads a text in; `None` where it refuses.
+fn base_of(text: &str, base: i64) -> Option<u32> {
+    if base != 0 {
+        return u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
+    }
+    let digits = text.trim_matches(is_space);
+    let digits = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+    match digits.get(..2).unwrap_or(digits) {
+        "0x" | "0X" => Some(16),
+        "0o" | "0O" => Some(8),
+        "0b" | "0B" => Some(2),
+        // A zero at the beginning may stand before other zeros alone.
+        _ if digits.starts_with('0') && digits.contains(|c: char| !matches!(c, '0' | '_')) => None,
+        _ => Some(10),
+    }
 }
 
 /// `value|float(default)`.

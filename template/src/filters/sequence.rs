@@ -60,7 +60,7 @@ pub(super) fn first(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         }
         Val::List(list) => list.read().first().cloned(),
         Val::Tuple(tuple) => tuple.items.first().cloned(),
-        Val::Dict(dict) => dict.read().first().map(|(key, _)| key.0.clone()),
+        Val::Dict(dict) => dict.read().first().map(|(key, _)| rt.key_value(&key.0)),
         Val::Range(range) => range.get(0).map(Val::Int),
         Val::Object(_) if rrule::of(value).is_some() => {
             rrule::of(value).map_or(Ok(Vec::new()), |rule| rule.taken(rt, 0, 1, 1))?.pop()
@@ -80,7 +80,7 @@ pub(super) fn last(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let last = match value {
         Val::List(list) => list.read().last().cloned(),
         Val::Tuple(tuple) => tuple.items.last().cloned(),
-        Val::Dict(dict) => dict.read().last().map(|(key, _)| key.0.clone()),
+        Val::Dict(dict) => dict.read().last().map(|(key, _)| rt.key_value(&key.0)),
         Val::Range(range) => range.len().checked_sub(1).and_then(|at| range.get(at)).map(Val::Int),
         Val::Str(text) => match text.as_str().chars().next_back() {
             Some(c) => Some(alike(rt, text, c.to_string())?),

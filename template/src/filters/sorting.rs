@@ -112,7 +112,7 @@ pub(super) fn dictsort(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     for (key, value) in dict.read().iter() {
         let by = if by_value { value } else { &key.0 };
         let by = if case { by.clone() } else { folded(rt, by.clone())? };
-        keyed.push((by, Val::tuple(vec![key.0.clone(), value.clone()])));
+        keyed.push((by, Val::tuple(vec![rt.key_value(&key.0), value.clone()])));
     }
     let reverse = call::backwards(rt, "dictsort", reverse.as_ref())?;
     compare::sort_by_key(rt, &mut keyed, reverse, |(key, _)| key)?;

@@ -79,8 +79,10 @@ pub(super) fn trim(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let trimmed = match &chars {
         None | Some(Val::None) => text.as_str().trim_matches(is_space),
         Some(chars) => {
-            let set = CharSet::of(rt, call::sought(rt, "trim", "chars", chars)?)?;
-            text.as_str().trim_matches(|c| set.has(c))
+            let set = CharSet::of(rt, &call::sought(rt, "trim", "chars", chars)?)?;
+            let hit = |c| set.has(rt.readable_char(c));
+            let rest = text.as_str().trim_start_matches(hit);
+            rest.get(..rt.end_of_escape(rest, rest.trim_end_matches(hit).len())).unwrap_or(rest)
         }
     };
     rt.room(trimmed.len())?;
@@ -105,18 +107,18 @@ pub(super) fn replace(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let old = show::text(rt, &old.unwrap_or(Val::None))?;
     let new = show::text(rt, &new.unwrap_or(Val::None))?;
     if !rt.escaping.get() {
-        let replaced = replaced(rt, text.as_str(), old.exact(), new.as_str(), count)?;
+        let replaced = replaced(rt, text.as_str(), old.as_str(), new.as_str(), count)?;
         let part = text.part(rt, replaced)?;
         return Ok(Val::Str(if part.is_markup() { Text::plain(Arc::clone(part.shared())) } else { part }));
     }
     let markup = text.is_markup() || old.is_markup() || new.is_markup();
     if !markup {
-        return rt.text(replaced(rt, text.as_str(), old.exact(), new.as_str(), count)?);
+        return rt.text(replaced(rt, text.as_str(), old.as_str(), new.as_str(), count)?);
     }
     let safe = |text: &Text| {
         if text.is_markup() { Ok(text.as_str().to_owned()) } else { escape(rt, text.as_str()) }
     };
-    let replaced = replaced(rt, &safe(&text)?, old.exact(), &safe(&new)?, count)?;
+    let replaced = replaced(rt, &safe(&text)?, old.as_str(), &safe(&new)?, count)?;
     Ok(Val::Str(Text::markup(replaced)))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         Val::Object(_) if rrule::of(value).is_none() => {
             let text = show::text(rt, value)?;
             rt.rewrite(text.as_str())?;
-            return rt.text(quote(text.as_str(), "/"));
+            return rt.text(quote(&rt.readable(text.as_str()), "/"));
         }
         Val::List(_)
         | Val::Tuple(_)
@@ -43,7 +43,7 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
             let text = show::text(rt, other)?;
             rt.rewrite(text.as_str())?;
             rt.room(text.as_str().len().saturating_mul(3))?;
-            return rt.text(quote(text.as_str(), "/"));
+            return rt.text(quote(&rt.readable(text.as_str()), "/"));
         }
     };
     let mut out = show::Shown::new(rt);
@@ -54,9 +54,9 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
         rt.rewrite(value.as_str())?;
         rt.rewrite(name.as_str())?;
         rt.room(name.as_str().len().max(value.as_str().len()).saturating_mul(6))?;
-        out.push(&quote(name.as_str(), "").replace("%20", "+"))?;
+        out.push(&quote(&rt.readable(name.as_str()), "").replace("%20", "+"))?;
         out.push("=")?;
-        out.push(&quote(value.as_str(), "").replace("%20", "+"))?;
+        out.push(&quote(&rt.readable(value.as_str()), "").replace("%20", "+"))?;
     }
     rt.text(out.text)
 }

@@ -1,5 +1,6 @@
 //! Methods of `str`: searching, testing, replacing, joining, formatting.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::call::{self, Args};
@@ -84,11 +85,12 @@ fn position(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, last: bool
     let [part, start, end] = args.bind(function, ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
     let part = call::sought(rt, function, "sub", &part)?;
-    let Some((text, offset)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
+    let readable = rt.readable(text.as_str());
+    let Some((text, offset)) = window(rt, &readable, start.as_ref(), end.as_ref())? else {
         return Ok(None);
     };
     rt.rewrite(text)?;
-    let at = if last { text.rfind(part) } else { text.find(part) };
+    let at = if last { text.rfind(&*part) } else { text.find(&*part) };
     Ok(at.map(|at| offset + text[..at].chars().count()))
 }
 
@@ -124,31 +126,33 @@ fn count(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [part, start, end] = args.bind("count", ["sub", "start", "end"], 1)?;
     let part = part.unwrap_or(Val::None);
     let part = call::sought(rt, "count", "sub", &part)?;
-    let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
+    let readable = rt.readable(text.as_str());
+    let Some((text, _)) = window(rt, &readable, start.as_ref(), end.as_ref())? else {
         return Ok(Val::Int(0));
     };
     rt.rewrite(text)?;
-    let count = if part.is_empty() { text.chars().count() + 1 } else { text.matches(part).count() };
+    let count = if part.is_empty() { text.chars().count() + 1 } else { text.matches(&*part).count() };
     Ok(Val::Int(count as i64))
 }
 
 fn affix(rt: &Runtime<'_>, this: &Val, args: Args, function: &str, test: fn(&str, &str) -> bool) -> Outcome {
     let text = own(rt, this)?;
     let [part, start, end] = args.bind(function, ["prefix", "start", "end"], 1)?;
-    let Some((text, _)) = window(rt, text.as_str(), start.as_ref(), end.as_ref())? else {
+    let readable = rt.readable(text.as_str());
+    let Some((text, _)) = window(rt, &readable, start.as_ref(), end.as_ref())? else {
         return Ok(Val::Bool(false));
     };
     let part = part.unwrap_or(Val::None);
     if let Val::Tuple(parts) = &part {
         for part in &parts.items {
             rt.step(1)?;
-            if test(text, call::sought(rt, function, "prefix", part)?) {
+            if test(text, &call::sought(rt, function, "prefix", part)?) {
                 return Ok(Val::Bool(true));
             }
         }
         return Ok(Val::Bool(false));
     }
-    Ok(Val::Bool(test(text, call::sought(rt, function, "prefix", &part)?)))
+    Ok(Val::Bool(test(text, &call::sought(rt, function, "prefix", &part)?)))
 }
 
 fn startswith(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -165,7 +169,8 @@ fn removeprefix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let part = part.unwrap_or(Val::None);
     let part = call::sought(rt, "removeprefix", "prefix", &part)?;
     rt.room(text.as_str().len())?;
-    Ok(Val::Str(text.part(rt, text.as_str().strip_prefix(part).unwrap_or(text.as_str()).to_owned())?))
+    let from = if rt.readable(text.as_str()).starts_with(&*part) { part.len() } else { 0 };
+    Ok(Val::Str(text.part(rt, text.as_str()[from..].to_owned())?))
 }
 
 fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -174,7 +179,8 @@ fn removesuffix(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let part = part.unwrap_or(Val::None);
     let part = call::sought(rt, "removesuffix", "suffix", &part)?;
     rt.room(text.as_str().len())?;
-    Ok(Val::Str(text.part(rt, text.as_str().strip_suffix(part).unwrap_or(text.as_str()).to_owned())?))
+    let less = if rt.readable(text.as_str()).ends_with(&*part) { part.len() } else { 0 };
+    Ok(Val::Str(text.part(rt, text.as_str()[..text.as_str().len() - less].to_owned())?))
 }
 
 fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -183,7 +189,7 @@ fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let (old, new) = (old.unwrap_or(Val::None), new.unwrap_or(Val::None));
     let (old, new) = (call::sought(rt, "replace", "old", &old)?, call::text(rt, "replace", "new", &new)?);
     let count = call::int_or(rt, "replace", "count", count.as_ref(), -1)?;
-    let replaced = replaced(rt, text.as_str(), old, new, count)?;
+    let replaced = replaced(rt, text.as_str(), &old, new, count)?;
     Ok(Val::Str(text.part(rt, replaced)?))
 }
 
@@ -191,9 +197,21 @@ fn replace(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 pub(crate) fn replaced(rt: &Runtime<'_>, text: &str, old: &str, new: &str, count: i64) -> Outcome<String> {
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     rt.rewrite(text)?;
-    let hits = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
+    let (readable, old) = (rt.readable(text), rt.readable(old));
+    let hits = if old.is_empty() { text.chars().count() + 1 } else { readable.matches(&*old).count() };
     rt.alloc(hits.min(most).saturating_mul(new.len()).saturating_add(text.len()))?;
-    Ok(text.replacen(old, new, most))
+    if old.is_empty() || matches!(readable, Cow::Borrowed(_)) {
+        return Ok(text.replacen(&*old, new, most));
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, _) in readable.match_indices(&*old).take(most) {
+        out.push_str(&text[from..at]);
+        out.push_str(new);
+        from = at + old.len();
+    }
+    out.push_str(&text[from..]);
+    Ok(out)
 }
 
 fn join(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {

@@ -78,7 +78,7 @@ fn isprintable(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("isprintable")?;
     let text = own(rt, this)?;
     rt.rewrite(text.as_str())?;
-    Ok(Val::Bool(text.as_str().chars().all(is_printable)))
+    Ok(Val::Bool(rt.readable(text.as_str()).chars().all(is_printable)))
 }
 
 fn isidentifier(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {

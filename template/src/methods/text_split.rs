@@ -29,16 +29,16 @@ fn stripped(rt: &Runtime<'_>, this: &Val, args: Args, left: bool, right: bool) -
     let [chars] = args.bind("strip", ["chars"], 0)?;
     let set = match &chars {
         None | Some(Val::None) => None,
-        Some(chars) => Some(CharSet::of(rt, call::sought(rt, "strip", "chars", chars)?)?),
+        Some(chars) => Some(CharSet::of(rt, &call::sought(rt, "strip", "chars", chars)?)?),
     };
     rt.rewrite(text.as_str())?;
-    let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.has(c));
+    let hit = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.has(rt.readable_char(c)));
     let mut rest = text.as_str();
     if left {
         rest = rest.trim_start_matches(hit);
     }
     if right {
-        rest = rest.trim_end_matches(hit);
+        rest = &rest[..rt.end_of_escape(rest, rest.trim_end_matches(hit).len())];
     }
     rt.room(rest.len())?;
     Ok(Val::Str(text.part(rt, rest.to_owned())?))
@@ -79,7 +79,7 @@ fn split_args(rt: &Runtime<'_>, args: Args, function: &str) -> Outcome<(Option<S
     let [separator, most] = args.bind(function, ["sep", "maxsplit"], 0)?;
     let separator = match &separator {
         None | Some(Val::None) => None,
-        Some(separator) => Some(call::sought(rt, function, "sep", separator)?.to_owned()),
+        Some(separator) => Some(call::sought(rt, function, "sep", separator)?.into_owned()),
     };
     if separator.as_deref() == Some("") {
         return fail(format!("{function}() needs a separator that is not empty"));
@@ -124,8 +124,10 @@ fn split(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let mut parts = Parts::new(rt, &text);
     match separator {
         Some(separator) => {
-            for part in text.as_str().splitn(most.saturating_add(1), &*separator) {
-                parts.push(part)?;
+            let mut from = 0;
+            for part in rt.readable(text.as_str()).splitn(most.saturating_add(1), &*separator) {
+                parts.push(&text.as_str()[from..from + part.len()])?;
+                from += part.len() + separator.len();
             }
         }
         None => split_blanks(text.as_str(), most, &mut parts)?,
@@ -155,8 +157,10 @@ fn rsplit(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let mut parts = Parts::new(rt, &text);
     match separator {
         Some(separator) => {
-            for part in text.as_str().rsplitn(most.saturating_add(1), &*separator) {
-                parts.push(part)?;
+            let mut to = text.as_str().len();
+            for part in rt.readable(text.as_str()).rsplitn(most.saturating_add(1), &*separator) {
+                parts.push(&text.as_str()[to - part.len()..to])?;
+                to = to.saturating_sub(part.len() + separator.len());
             }
         }
         None => {
@@ -218,11 +222,17 @@ fn three(rt: &Runtime<'_>, like: &Text, pieces: [&str; 3]) -> Outcome {
     Ok(Val::tuple(items))
 }
 
+/// What is before a separator, itself, and what is after it.
+fn three_at(rt: &Runtime<'_>, text: &Text, at: usize, length: usize) -> Outcome {
+    let (whole, end) = (text.as_str(), at + length);
+    three(rt, text, [&whole[..at], &whole[at..end], &whole[end..]])
+}
+
 fn partition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let separator = partition_separator(rt, args)?;
-    match text.as_str().split_once(&*separator) {
-        Some((before, after)) => three(rt, &text, [before, &separator, after]),
+    match rt.readable(text.as_str()).find(&*separator) {
+        Some(at) => three_at(rt, &text, at, separator.len()),
         None => three(rt, &text, [text.as_str(), "", ""]),
     }
 }
@@ -230,8 +240,8 @@ fn partition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn rpartition(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let text = own(rt, this)?;
     let separator = partition_separator(rt, args)?;
-    match text.as_str().rsplit_once(&*separator) {
-        Some((before, after)) => three(rt, &text, [before, &separator, after]),
+    match rt.readable(text.as_str()).rfind(&*separator) {
+        Some(at) => three_at(rt, &text, at, separator.len()),
         None => three(rt, &text, ["", "", text.as_str()]),
     }
 }
@@ -240,8 +250,8 @@ fn partition_separator(rt: &Runtime<'_>, args: Args) -> Outcome<String> {
     let [separator] = args.bind("partition", ["sep"], 1)?;
     let separator = separator.unwrap_or(Val::None);
     match call::sought(rt, "partition", "sep", &separator)? {
-        "" => fail("partition() needs a separator that is not empty"),
-        separator => Ok(separator.to_owned()),
+        empty if empty.is_empty() => fail("partition() needs a separator that is not empty"),
+        separator => Ok(separator.into_owned()),
     }
 }
 

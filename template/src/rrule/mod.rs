@@ -75,6 +75,8 @@ pub(crate) static MODULE: Native = Native::module(
         ("rruleset", Member::Refused(ALONE)),
         ("rrulestr", Member::Refused(ALONE)),
         ("weekday", Member::Native(&WEEKDAY)),
+        ("weekdays", Member::Value(crate::clock::classes::weekdays)),
+        ("FREQNAMES", Member::Value(|| Val::list(FREQUENCIES.iter().map(|name| Val::str(name)).collect()))),
         ("YEARLY", Value(|| Val::Int(0))),
         ("MONTHLY", Value(|| Val::Int(1))),
         ("WEEKLY", Value(|| Val::Int(2))),
@@ -95,6 +97,8 @@ pub(crate) static MODULE: Native = Native::module(
 const ALONE: &str = "write the rule as rrule(…)";
 
 static RRULE: Native = Native::class("dateutil.rrule.rrule", build::rrule, &[]);
+const FREQUENCIES: [&str; 7] = ["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"];
+
 static WEEKDAY: Native = Native::class("dateutil.rrule.weekday", Weekday::new_call, &[]);
 
 pub(crate) const METHODS: Methods = &[

@@ -7,12 +7,13 @@ use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind, UnaryOpKind};
 use num_bigint::BigInt;
 
 use super::program::{Arg, Comparison, Expr, FilterCall, If, Node, Slot, TestCall};
-use super::{Span, escapes, structured};
+use super::{Span, escapes};
 use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::runtime::on_large_stack;
+use crate::value::Val;
+use crate::value::marks::{Controls, Marks};
 use crate::value::number::Arith;
-use crate::value::{Text, Val};
 use crate::{filters, predicates};
 
 /// Methods that change the value they are called on.
@@ -43,8 +44,10 @@ pub(super) struct Uses {
 /// The state of lowering one template.
 pub(super) struct Lower<'s> {
     pub(super) source: &'s str,
-    /// Whether the template is a string of a structure.
-    pub(super) structured: bool,
+    /// For a string of a structure, what stands for characters of values.
+    pub(super) marks: Option<Marks>,
+    /// The control characters of its literals.
+    pub(super) controls: Controls,
     pub(super) pluses: &'s [u32],
     /// Names that are looked up.
     pub(super) used: Vec<Slot>,
@@ -57,10 +60,11 @@ pub(super) struct Lower<'s> {
 }
 
 impl<'s> Lower<'s> {
-    pub(super) fn new(source: &'s str, structured: bool, pluses: &'s [u32]) -> Self {
+    pub(super) fn new(source: &'s str, marks: Option<Marks>, pluses: &'s [u32]) -> Self {
         Self {
             source,
-            structured,
+            marks,
+            controls: Controls::default(),
             pluses,
             used: Vec::new(),
             names: Vec::new(),
@@ -179,7 +183,7 @@ impl<'s> Lower<'s> {
         Expr::Var(slot)
     }
 
-    fn constant(&self, value: &minijinja::Value, at: Span) -> Outcome<Val> {
+    fn constant(&mut self, value: &minijinja::Value, at: Span) -> Outcome<Val> {
         use minijinja::value::ValueKind;
         Ok(match value.kind() {
             ValueKind::Bool => Val::Bool(value.is_true()),
@@ -187,10 +191,11 @@ impl<'s> Lower<'s> {
                 let literals = self.source.get(at.range()).unwrap_or("");
                 let reread = escapes::reread(literals);
                 let text = reread.as_deref().or(value.as_str()).unwrap_or("");
-                if self.structured && literals.starts_with('\'') && text.contains('\\') {
-                    Val::Str(Text::literal(structured::read_json(text), text))
-                } else {
-                    Val::str(text)
+                self.controls.add(text);
+                match self.marks {
+                    Some(marks) if literals.starts_with('\'') => Val::str(&marks.protect_quotes(text)),
+                    Some(marks) => Val::str(&marks.protect(text)),
+                    None => Val::str(text),
                 }
             }
             ValueKind::Number if value.is_integer() => match i64::try_from(value.clone()) {

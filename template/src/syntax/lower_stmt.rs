@@ -4,23 +4,24 @@ use std::sync::Arc;
 
 use minijinja::machinery::ast;
 
+use super::Span;
 use super::guard::Guarded;
 use super::lower::{Lower, Uses};
 use super::program::{FilterCall, For, MacroDef, Program, Special, Stmt, Target};
-use super::{Span, structured};
 use crate::error::ErrorKind;
 use crate::fault::{Fault, Outcome, fail};
 use crate::runtime::on_large_stack;
+use crate::value::marks::Marks;
 
 /// Lowers a whole template.
 pub(super) fn template(
     tree: &ast::Stmt<'_>,
     source: &Arc<str>,
     text: &str,
-    structured: bool,
+    marks: Option<Marks>,
     guarded: &Guarded,
 ) -> Outcome<Program> {
-    let mut lower = Lower::new(text, structured, &guarded.pluses);
+    let mut lower = Lower::new(text, marks, &guarded.pluses);
     let special = Special {
         loop_: lower.slot("loop"),
         caller: lower.slot("caller"),
@@ -35,7 +36,8 @@ pub(super) fn template(
         source: Arc::clone(source),
         inserted: guarded.inserted.clone(),
         body,
-        structured,
+        marks,
+        controls: lower.controls,
         used: lower.used,
         names: lower.names,
         assigned: lower.assigned,
@@ -53,7 +55,6 @@ impl Lower<'_> {
     fn stmt(&mut self, stmt: &ast::Stmt<'_>) -> Outcome<Stmt> {
         Ok(match stmt {
             ast::Stmt::Template(inner) => Stmt::Block(Arc::new(self.body(&inner.children)?)),
-            ast::Stmt::EmitRaw(raw) if self.structured => Stmt::Text(structured::shown(raw.raw).into()),
             ast::Stmt::EmitRaw(raw) => Stmt::Text(raw.raw.into()),
             ast::Stmt::EmitExpr(emit) => Stmt::Emit(self.expr(&emit.expr)?),
             ast::Stmt::ForLoop(stmt) => Stmt::For(Arc::new(For {

@@ -22,6 +22,7 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::error::{ErrorKind, TemplateError};
 use crate::limits::Limits;
+use crate::value::marks::Marks;
 use program::Program;
 
 /// A byte range of the template's text as it was parsed.
@@ -49,8 +50,8 @@ impl From<machinery::Span> for Span {
     }
 }
 
-/// Compiles a template; `structured` if it is a string of a structure.
-pub(crate) fn compile(source: &str, structured: bool, limits: &Limits) -> Result<Program, TemplateError> {
+/// Compiles a template; with marks if it is a string of a structure.
+pub(crate) fn compile(source: &str, marks: Option<Marks>, limits: &Limits) -> Result<Program, TemplateError> {
     if source.len() > limits.source_bytes {
         return Err(TemplateError::new(
             ErrorKind::Limit,
@@ -61,7 +62,7 @@ pub(crate) fn compile(source: &str, structured: bool, limits: &Limits) -> Result
             ),
         ));
     }
-    let encoded = structured.then(|| structured::encode(source));
+    let encoded = marks.map(|_| structured::encode(source));
     let (source, text): (Arc<str>, Arc<str>) = match &encoded {
         Some(encoded) => (source.into(), encoded.text.as_str().into()),
         None => {
@@ -77,7 +78,7 @@ pub(crate) fn compile(source: &str, structured: bool, limits: &Limits) -> Result
     let compile = || {
         let tree = machinery::parse(text, "template", SyntaxConfig::default())
             .map_err(|error| syntax_error(&error, &source, &guarded.inserted))?;
-        lower_stmt::template(&tree, &source, text, structured, &guarded).map_err(|fault| {
+        lower_stmt::template(&tree, &source, text, marks, &guarded).map_err(|fault| {
             let error = TemplateError::new(fault.kind, fault.message).with_hint(fault.hint);
             match fault.at {
                 Some(at) => error.at(&source, at.original(&guarded.inserted)),

@@ -1,11 +1,13 @@
 //! A compiled template.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Span;
 use crate::filters::Filter;
 use crate::predicates::Test;
 use crate::value::Val;
+use crate::value::marks::{Controls, Marks};
 use crate::value::number::Arith;
 
 /// A name the template uses, as an index into [`Program::names`].
@@ -18,8 +20,10 @@ pub(crate) struct Program {
     pub(crate) source: Arc<str>,
     /// Where the parsed text has characters that `source` has not.
     pub(crate) inserted: Vec<u32>,
-    /// Whether this is a string of a structure.
-    pub(crate) structured: bool,
+    /// For a string of a structure, what stands for characters of values.
+    pub(crate) marks: Option<Marks>,
+    /// The control characters of its literals.
+    pub(crate) controls: Controls,
     pub(crate) body: Vec<Stmt>,
     /// Names that are looked up, as often as they are.
     pub(crate) used: Vec<Slot>,
@@ -53,9 +57,13 @@ impl Program {
     }
 
     /// A name out of `known` that is looked up here and never assigned to.
-    pub(crate) fn looks_up(&self, known: &[Arc<str>]) -> Option<&Arc<str>> {
-        let used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
-        used.into_iter().find(|name| known.contains(name) && !self.assigned.contains(name))
+    pub(crate) fn looks_up(&self, known: &HashSet<Arc<str>>) -> Option<&Arc<str>> {
+        if known.is_empty() {
+            return None;
+        }
+        let assigned: HashSet<&str> = self.assigned.iter().map(|name| &**name).collect();
+        let mut used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
+        used.find(|name| known.contains(*name) && !assigned.contains(&***name))
     }
 }
 

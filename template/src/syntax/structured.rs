@@ -1,14 +1,12 @@
 //! Strings of a structure, which lava renders as part of a JSON text.
 //!
 //! In that text every backslash stands twice and every line end is an escape,
-//! and what is rendered is read as JSON again. So in a string in single
-//! quotes within a tag, a backslash stands for itself (lava's users write
-//! `'\d+'` and `'\bx'`), and white space control finds no line ends. Strings
-//! in double quotes, which lava cannot have there, are as everywhere else.
-
-/// What line ends and tabs outside tags are written as: nothing that white
-/// space control knows.
-const HIDDEN: [(char, char); 3] = [('\n', '\u{fdd0}'), ('\r', '\u{fdd1}'), ('\t', '\u{fdd2}')];
+//! and what is rendered is read as JSON again. So text outside tags is parsed
+//! as JSON has it: white space control finds no line ends, and a block that
+//! `set` or `filter` takes has what lava's has. In a string in single quotes
+//! within a tag, a backslash stands for itself (lava's users write `'\d+'` and
+//! `'\bx'`). Strings in double quotes, which lava cannot have there, are as
+//! everywhere else.
 
 /// The text to be parsed.
 pub(super) struct Encoded {
@@ -27,7 +25,8 @@ enum Place {
     Quoted(char, &'static str),
 }
 
-/// The source with the backslashes of strings in single quotes doubled.
+/// The source with text outside tags as JSON has it, and the backslashes of
+/// strings in single quotes doubled.
 pub(super) fn encode(source: &str) -> Encoded {
     let mut encoded = Encoded { text: String::with_capacity(source.len() + 16), inserted: Vec::new() };
     let mut place = Place::Outside;
@@ -57,12 +56,14 @@ pub(super) fn encode(source: &str) -> Encoded {
             _ => {}
         }
         at += c.len_utf8();
-        match HIDDEN.iter().find(|(plain, _)| *plain == c && place == Place::Outside) {
-            Some((_, hidden)) => {
-                let mut buffer = [0; 4];
-                encoded.insert(hidden.encode_utf8(&mut buffer), 2);
+        match c {
+            '"' | '\\' | '\0'..='\x1f' if place == Place::Outside => {
+                // Quotes of the JSON string itself are left out.
+                let json = serde_json::Value::from(c.to_string()).to_string();
+                let json = json.get(1..json.len() - 1).unwrap_or_default();
+                encoded.insert(json, json.len() as u32 - 1);
             }
-            None => encoded.text.push(c),
+            c => encoded.text.push(c),
         }
     }
     encoded
@@ -98,51 +99,6 @@ fn is_tag(text: &str, name: &str) -> bool {
     inner.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
 }
 
-/// Text outside tags as the source has it.
-pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| HIDDEN.iter().find(|(_, hidden)| *hidden == c).map_or(c, |(plain, _)| *plain))
-        .collect()
-}
-
-/// What is left of a JSON string's inside when JSON is read: escapes become
-/// characters, and what is none stays.
-pub(crate) fn read_json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let (c, length) = escape(rest).unwrap_or(('\\', 1));
-        out.push(c);
-        rest = &rest[length..];
-    }
-    out + rest
-}
-
-/// The character of an escape, and the escape's length.
-fn escape(text: &str) -> Option<(char, usize)> {
-    let c = match text[1..].chars().next()? {
-        c @ ('"' | '\\' | '/') => c,
-        'b' => '\x08',
-        'f' => '\x0c',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'u' => {
-            let unit = |at: usize| {
-                text.get(at..at + 2).filter(|start| *start == "\\u")?;
-                u16::from_str_radix(text.get(at + 2..at + 6)?, 16).ok()
-            };
-            let units = [unit(0)?, unit(6).unwrap_or(0)];
-            let c = char::decode_utf16(units).next()?.ok()?;
-            return Some((c, 6 * c.len_utf16()));
-        }
-        _ => return None,
-    };
-    Some((c, 2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,13 +106,13 @@ mod tests {
     #[test]
     fn backslashes_of_single_quotes_are_doubled() {
         let text = |source: &str| encode(source).text;
-        assert_eq!(text(r"a\b {{ '\d' ~ '\' }} c\d"), r"a\b {{ '\\d' ~ '\\' }} c\d");
+        assert_eq!(text(r"a\b {{ '\d' ~ '\' }} c\d"), r"a\\b {{ '\\d' ~ '\\' }} c\\d");
         assert_eq!(text(r#"{{ "\"'\d" }}"#), r#"{{ "\"'\d" }}"#);
         assert_eq!(
             text(r"{% raw %}{{ '\d' }}{% endraw %}{# '\d #}{{ '\d' }}"),
-            r"{% raw %}{{ '\d' }}{% endraw %}{# '\d #}{{ '\\d' }}"
+            r"{% raw %}{{ '\\d' }}{% endraw %}{# '\d #}{{ '\\d' }}"
         );
-        assert_eq!(shown(&text("a\n{{ 1 }}\r\n\t")), "a\n{{ 1 }}\r\n\t");
+        assert_eq!(text("a\n{{\n1 }}\r\n\t\x01\"é"), "a\\n{{\n1 }}\\r\\n\\t\\u0001\\\"é");
     }
 
     #[test]
@@ -164,10 +120,5 @@ mod tests {
         let encoded = encode(r"{{ '\d', 1 }}");
         assert_eq!(encoded.inserted, [4]);
         assert_eq!(encoded.and_later(&[3, 12]), [3, 5, 12]);
-    }
-
-    #[test]
-    fn json_escapes_are_read() {
-        assert_eq!(read_json(r#"a\"b\\c\n\u00e9\ud83c\udf0b\d\"#), "a\"b\\c\né🌋\\d\\");
     }
 }

@@ -1,5 +1,6 @@
 //! Equality, order, membership and hashing by Python's rules.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use num_traits::ToPrimitive;
 
 use super::containers::Key;
 use super::number::{self, Num};
-use super::{Val, ViewKind};
+use super::{Text, Val, ViewKind};
 use crate::clock;
 use crate::fault::{Outcome, fail};
 use crate::rrule;
@@ -19,11 +20,11 @@ pub(crate) fn equal(rt: &Runtime<'_>, a: &Val, b: &Val) -> Outcome<bool> {
     rt.step(1)?;
     Ok(match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
-            let (x, y) = (x.exact(), y.exact());
+            let (x, y) = (x.as_str(), y.as_str());
             if x.len() == y.len() {
                 rt.look_at(x)?;
             }
-            x == y
+            x == y || (x.len() == y.len() && rt.readable(x) == rt.readable(y))
         }
         (Val::List(x), Val::List(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.read(), &y.read())?,
         (Val::Tuple(x), Val::Tuple(y)) => Arc::ptr_eq(x, y) || sequences(rt, &x.items, &y.items)?,
@@ -148,7 +149,7 @@ pub(crate) fn order(rt: &Runtime<'_>, a: &Val, b: &Val, symbol: &str) -> Outcome
     match (a, b) {
         (Val::Str(x), Val::Str(y)) => {
             rt.step(x.as_str().len().min(y.as_str().len()) as u64 / 64)?;
-            Ok(Some(x.exact().cmp(y.exact())))
+            Ok(Some(rt.readable(x.as_str()).cmp(&rt.readable(y.as_str()))))
         }
         (Val::Bytes(x), Val::Bytes(y)) => {
             rt.step(x.len().min(y.len()) as u64 / 64)?;
@@ -210,7 +211,7 @@ pub(crate) fn contains(rt: &Runtime<'_>, container: &Val, item: &Val) -> Outcome
         Val::Str(text) => match item {
             Val::Str(part) => {
                 rt.step((text.as_str().len() + part.as_str().len()) as u64 / 64)?;
-                Ok(text.exact().contains(part.exact()))
+                Ok(rt.readable(text.as_str()).contains(&*rt.readable(part.as_str())))
             }
             Val::Undefined(_) => Err(rt.undefined(item)),
             other => fail(format!(
@@ -276,6 +277,11 @@ pub(crate) fn contains_item(rt: &Runtime<'_>, items: &[Val], item: &Val) -> Outc
 /// The value as a dict key; lists and dicts are refused.
 pub(crate) fn key(rt: &Runtime<'_>, value: &Val) -> Outcome<Key> {
     check_hashable(rt, value)?;
+    if let Val::Str(text) = value
+        && let Cow::Owned(readable) = rt.readable(text.as_str())
+    {
+        return Ok(Key(Val::Str(Text::plain(readable))));
+    }
     Ok(Key(value.clone()))
 }
 

@@ -22,8 +22,9 @@ pub(crate) fn decimal(c: char) -> Option<u32> {
     Some(code - zero).filter(|digit| *digit < 10)
 }
 
-/// The text with every decimal digit in ASCII, as `int` and `float` read it.
-pub(crate) fn ascii(text: &str) -> Cow<'_, str> {
+/// The text with every decimal digit in ASCII, as Python's `int` and `float` read it.
+#[must_use]
+pub fn ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }

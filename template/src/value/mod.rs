@@ -7,6 +7,7 @@ pub(crate) mod convert;
 pub(crate) mod decimal;
 pub(crate) mod digits;
 pub(crate) mod float;
+pub(crate) mod marks;
 pub(crate) mod number;
 pub(crate) mod operators;
 pub(crate) mod show;

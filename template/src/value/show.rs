@@ -120,7 +120,7 @@ impl<'r, 'c> Shown<'r, 'c> {
             return self.push("'");
         }
         self.rt.room(text.len().saturating_mul(5))?;
-        self.push(&repr_str(text))
+        self.push(&repr_str(&self.rt.readable(text)))
     }
 
     fn container(&mut self, value: &Val) -> Outcome<()> {

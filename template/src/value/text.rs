@@ -1,75 +1,55 @@
 //! Strings, and the strings that HTML escaping leaves alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::fault::Outcome;
 use crate::runtime::Runtime;
-use crate::syntax::structured;
 
 /// An immutable string.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     text: Arc<str>,
-    /// For a literal of a structure's string: what lava's Jinja2 sees, in
-    /// which the escapes that JSON is to read are still there. Where text is
-    /// looked for, that counts; where text is written, what JSON reads.
-    exact: Option<Arc<Box<str>>>,
-    mark: Mark,
-}
-
-/// Where a text comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mark {
-    Plain,
+    /// The text without marks, where it has some and others are looked for in
+    /// it.
+    searched: Option<Arc<str>>,
     /// From `escape`, `safe`, `tojson`, …: not escaped again.
-    Markup,
-    /// A string in JSON, with its quotes.
-    Json,
-    JsonMarkup,
+    markup: bool,
 }
 
 impl Text {
-    fn new(text: Arc<str>, mark: Mark) -> Self {
-        Self { text, exact: None, mark }
-    }
-
     pub(crate) fn plain(text: impl Into<Arc<str>>) -> Self {
-        Self::new(text.into(), Mark::Plain)
+        Self { text: text.into(), searched: None, markup: false }
     }
 
     pub(crate) fn markup(text: impl Into<Arc<str>>) -> Self {
-        Self::new(text.into(), Mark::Markup)
-    }
-
-    /// A literal of a structure's string.
-    pub(crate) fn literal(text: impl Into<Arc<str>>, exact: &str) -> Self {
-        Self { exact: Some(Arc::new(exact.into())), ..Self::plain(text) }
-    }
-
-    /// A string in JSON, with its quotes.
-    pub(crate) fn json(text: impl Into<Arc<str>>, markup: bool) -> Self {
-        Self::new(text.into(), if markup { Mark::JsonMarkup } else { Mark::Json })
+        Self { text: text.into(), searched: None, markup: true }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The text where others are looked for or compared.
-    pub(crate) fn exact(&self) -> &str {
-        self.exact.as_ref().map_or(&self.text, |exact| exact)
-    }
-
-    pub(crate) fn is_literal(&self) -> bool {
-        self.exact.is_some()
-    }
-
     pub(crate) fn shared(&self) -> &Arc<str> {
         &self.text
     }
 
+    /// The same text, made ready to be searched many times.
+    pub(crate) fn made_searchable(mut self, rt: &Runtime<'_>) -> Outcome<Self> {
+        if let Cow::Owned(readable) = rt.readable(&self.text) {
+            rt.alloc(readable.len())?;
+            self.searched = Some(readable.into());
+        }
+        Ok(self)
+    }
+
+    /// The text in which others are looked for: as long as the text itself.
+    pub(crate) fn searched(&self) -> &str {
+        self.searched.as_deref().unwrap_or(&self.text)
+    }
+
     pub(crate) fn is_markup(&self) -> bool {
-        matches!(self.mark, Mark::Markup | Mark::JsonMarkup)
+        self.markup
     }
 
     /// Length in characters, which is what Python counts.
@@ -77,33 +57,17 @@ impl Text {
         if self.text.is_ascii() { self.text.len() } else { self.text.chars().count() }
     }
 
-    /// `part` of this text. In a structure, where lava reads what is rendered
-    /// as JSON, a JSON string that lost its quotes becomes what it says.
+    /// `part` of this text.
     pub(crate) fn part(&self, rt: &Runtime<'_>, part: String) -> Outcome<Self> {
-        let json = matches!(self.mark, Mark::Json | Mark::JsonMarkup);
-        if !json || !rt.structured {
-            rt.alloc(part.len())?;
-            return Ok(Self::new(part.into(), if self.is_markup() { Mark::Markup } else { Mark::Plain }));
-        }
-        rt.rewrite(&part)?;
         rt.alloc(part.len())?;
-        if part.starts_with('"') || (part.ends_with('"') && !part.ends_with("\\\"")) {
-            return Ok(Self::new(part.into(), self.mark));
-        }
-        let mut read = structured::read_json(&part);
-        let slashes = part.len() - part.trim_end_matches('\\').len();
-        if slashes % 2 == 1 {
-            // A quote at the end was taken for one of JSON's own.
-            read.pop();
-            read.push('"');
-        }
-        Ok(Self::plain(read))
+        Ok(Self { text: part.into(), searched: None, markup: self.markup })
     }
 }
 
 /// HTML escaping as MarkupSafe does it, charged before the text grows.
 pub(crate) fn escape(rt: &Runtime<'_>, text: &str) -> Outcome<String> {
     rt.rewrite(text)?;
+    let text = &*rt.readable_quotes(text);
     let grown: usize = text
         .bytes()
         .map(|byte| match byte {

@@ -57,8 +57,9 @@ pub(super) fn together(durability: Durability) -> Result<Vec<f64>, String> {
         let runs = RunStore::list(realm.database(), &query).await.map_err(told)?;
         running.stop().await?;
         let started = runs.iter().filter_map(|run| run.ts_start);
-        let mut late: Vec<f64> =
-            started.map(|start| (start - due).num_microseconds().unwrap_or(i64::MAX) as f64 / 1_000.0).collect();
+        let mut late: Vec<f64> = started
+            .map(|start| (start - due).num_microseconds().unwrap_or(i64::MAX) as f64 / 1_000.0)
+            .collect();
         late.sort_by(f64::total_cmp);
         if late.len() < TOGETHER {
             return Err(format!("{} of {TOGETHER} were started", late.len()));

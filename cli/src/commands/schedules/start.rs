@@ -15,7 +15,7 @@ use crate::commands::dispatch::accepted_json;
 use crate::commands::{instant, registry};
 use crate::failure::Failure;
 use crate::follow::{Tell, all_complete, follow};
-use crate::output::print;
+use crate::output::{print, warn};
 use crate::realm::Realm;
 
 /// How far back the slot before another one is looked for.
@@ -39,6 +39,9 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
     };
     let accepted = accepted?;
     let value = accepted_json(&accepted);
+    if let Some(warning) = &accepted.warning {
+        warn(global, &[format!("{}: {warning}", escaped(accepted.job_id.as_str()))]);
+    }
     if !options.wait {
         return print(global.output, &value, || {
             let there = if accepted.existing { "  (was there already)" } else { "" };

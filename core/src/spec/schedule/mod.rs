@@ -213,6 +213,7 @@ mod tests {
         for value in [
             json!("20190301"),
             json!(20_190_301),
+            json!(2019),
             json!("2019-03-01"),
             json!("20190301T120000Z"),
             json!("1 March 2019"),
@@ -226,7 +227,7 @@ mod tests {
             json!("soon"),
             json!(""),
             json!("31 February 2019"),
-            json!(2019),
+            json!(201),
             json!(1.5),
             json!(true),
             json!("{{ start }}"),

@@ -81,6 +81,7 @@ impl Translator<'_> {
         let Some(number) = number.filter(|number| *number > 0) else {
             return self.trouble(&format!("unknown group name {name}"));
         };
+        self.condition = self.condition.max(number);
         self.open.push(start);
         self.out.push_str(&format!("(?({number})"));
         Ok(())

@@ -198,7 +198,7 @@ fn expand(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let template = call::text(rt, "expand", "template", &template)?;
     rt.rewrite(template)?;
     rt.room(template.len().saturating_mul(32))?;
-    let template = Template::parse(&found.pattern, template)?;
+    let template = Template::parse(&found.pattern, &rt.readable_slashes(template))?;
     let mut out = crate::value::show::Shown::new(rt);
     template.expand(found, &mut out)?;
     rt.text(out.text)

@@ -1,5 +1,6 @@
 //! The functions of `re`, and the methods of patterns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::matched::Match;
@@ -92,7 +93,10 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
         Some(Val::Pattern(pattern)) if flags == 0 => Ok(pattern),
         Some(Val::Pattern(_)) => fail("a compiled pattern takes no flags"),
         Some(Val::Str(text)) => {
-            let text = if text.is_literal() { Text::plain(text.exact()) } else { text };
+            let text = match rt.readable(text.as_str()) {
+                Cow::Owned(readable) => Text::plain(readable),
+                Cow::Borrowed(_) => text,
+            };
             rt.regexes.pattern(rt, &text, flags)
         }
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
@@ -105,7 +109,7 @@ fn pattern_of(rt: &Runtime<'_>, pattern: Option<Val>, flags: Option<&Val>) -> Ou
 
 fn text_of(rt: &Runtime<'_>, text: Option<Val>) -> Outcome<Text> {
     match text {
-        Some(Val::Str(text)) => Ok(text),
+        Some(Val::Str(text)) => text.made_searchable(rt),
         Some(value @ Val::Undefined(_)) => Err(rt.undefined(&value)),
         other => fail(format!(
             "a regular expression looks at text, not at {}",
@@ -154,7 +158,7 @@ fn positions(
         return Ok((text, from));
     }
     rt.alloc(to)?;
-    Ok((Text::plain(&text.as_str()[..to]), from.min(to)))
+    Ok((Text::plain(&text.as_str()[..to]).made_searchable(rt)?, from.min(to)))
 }
 
 fn find_method(rt: &Runtime<'_>, this: &Val, args: Args, anchor: Anchor) -> Outcome {
@@ -275,10 +279,9 @@ fn substituted(
     let repl = repl.unwrap_or(Val::None);
     let template = match &repl {
         Val::Str(template) => {
-            rt.rewrite(template.exact())?;
-            rt.room(template.exact().len().saturating_mul(32))?;
-            let parsed = Template::parse(pattern, template.exact())?;
-            Some(if template.is_literal() { parsed.read_as_json() } else { parsed })
+            rt.rewrite(template.as_str())?;
+            rt.room(template.as_str().len().saturating_mul(32))?;
+            Some(Template::parse(pattern, &rt.readable_slashes(template.as_str()))?)
         }
         value if call::is_callable(value) && !value.is_undefined() => None,
         Val::Undefined(_) => return Err(rt.undefined(&repl)),

@@ -250,7 +250,7 @@ impl Pattern {
         from: usize,
         here: bool,
     ) -> Outcome<Option<Match>> {
-        match regex.captures_input(RegexInput::new(text.as_str()).from_pos(from).anchored(here)) {
+        match regex.captures_input(RegexInput::new(text.searched()).from_pos(from).anchored(here)) {
             Ok(Some(captures)) => {
                 rt.alloc_items(captures.len() + 2)?;
                 let spans = (0..captures.len())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::matched::Match;
 use super::pattern::Pattern;
 use crate::fault::{Outcome, fail};
-use crate::syntax::structured;
 use crate::value::show::Shown;
 
 enum Piece {
@@ -87,16 +86,6 @@ impl Template {
         }
         pieces.push(Piece::Text(text));
         Ok(Self(pieces))
-    }
-
-    /// A literal of a structure's string: what lava would write into its JSON
-    /// text is read as JSON.
-    pub(super) fn read_as_json(self) -> Self {
-        let read = |piece| match piece {
-            Piece::Text(text) => Piece::Text(structured::read_json(&text)),
-            group => group,
-        };
-        Self(self.0.into_iter().map(read).collect())
     }
 
     /// Writes the replacement for one match; groups without a part in it

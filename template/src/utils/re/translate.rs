@@ -49,6 +49,7 @@ pub(super) fn translate(pattern: &str, flags: i64) -> Outcome<Translated> {
         out: String::new(),
         open: Vec::new(),
         groups: 0,
+        condition: 0,
         names: Vec::new(),
         sizes: vec![Size::default()],
     };
@@ -91,6 +92,8 @@ pub(super) struct Translator<'p> {
     /// Where the groups that are open began.
     pub(super) open: Vec<usize>,
     pub(super) groups: usize,
+    /// The highest group that a condition asks for.
+    pub(super) condition: usize,
     pub(super) names: Vec<(String, usize)>,
     /// The sizes of the groups that are open, from the outermost.
     pub(super) sizes: Vec<Size>,
@@ -187,6 +190,10 @@ impl Translator<'_> {
             Some(at) => {
                 self.at = *at;
                 self.trouble("missing ), unterminated subpattern")
+            }
+            // The group may stand behind its condition.
+            None if self.condition > self.groups => {
+                self.trouble(&format!("invalid group reference {}", self.condition))
             }
             None => Ok(()),
         }
