@@ -86,7 +86,7 @@ fn run(backfill: Option<&Backfill>, number: u128, status: Status) -> Run {
         status,
         due_at: made.due_at.filter(|_| !ended),
         ts_end: ended.then_some(at),
-        scheduled: Some(scheduled),
+        scheduled: Some(Box::new(scheduled)),
         ..made
     }
 }

@@ -34,15 +34,17 @@ fn seen(path: &Path) -> Option<Seen> {
     Some(Seen { id: (found.dev(), found.ino()), length: found.len() })
 }
 
-/// What the file of each store of SQLite's begins with.
+/// What the file of each store of SQLite's begins with, and its log, but for the last bit (SQLite, "Database File Format").
 const MAGIC: &[u8] = b"SQLite format 3\0";
+const LOG_MAGIC: &[u8] = &[0x37, 0x7f, 0x06];
 
-/// Whether a file begins as a store does. One that cannot be read is another look's.
-fn is_store(path: &Path) -> bool {
+/// Whether a file begins so. One that cannot be read is another look's; so is an empty one.
+fn begins(path: &Path, magic: &[u8]) -> bool {
     let mut begin = [0; MAGIC.len()];
-    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin)) {
-        Ok(()) => begin == MAGIC,
-        Err(error) => error.kind() != std::io::ErrorKind::UnexpectedEof,
+    let begin = &mut begin[..magic.len()];
+    match std::fs::File::open(path).and_then(|mut file| file.read_exact(begin)) {
+        Ok(()) => begin == magic,
+        Err(_) => true,
     }
 }
 
@@ -73,8 +75,10 @@ impl Presence {
             }
             *known = found;
         }
-        let (store, _) = &self.files[0];
-        (!is_store(store)).then(|| format!("{} was overwritten while it was served", store.display()))
+        // What was emptied may be as long again when it is looked at next: others write where they were.
+        let begun = [(&self.files[0].0, MAGIC), (&self.files[2].0, LOG_MAGIC)];
+        let other = begun.into_iter().find(|(path, magic)| !begins(path, magic));
+        other.map(|(path, _)| format!("{} was overwritten while it was served", path.display()))
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
         let mut presence = Presence::of(folder.path());
         assert_eq!(presence.fault(), None);
         // It is made with the first write.
-        std::fs::write(file("pumice.db-wal"), "x").unwrap();
+        std::fs::write(file("pumice.db-wal"), LOG_MAGIC).unwrap();
         assert_eq!(presence.fault(), None);
         for name in ["pumice.db", "lock", "pumice.db-wal"] {
             std::fs::rename(file(name), file("kept")).unwrap();
@@ -163,7 +167,7 @@ mod tests {
         let store = [MAGIC, b"and more"].concat();
         for name in ["pumice.db", "pumice.db-wal"] {
             std::fs::write(file("pumice.db"), &store).unwrap();
-            std::fs::write(file("pumice.db-wal"), "a log").unwrap();
+            std::fs::write(file("pumice.db-wal"), [LOG_MAGIC, b"a log"].concat()).unwrap();
             let whole = Presence::of(folder.path());
             assert_eq!(whole.clone().fault(), None);
             let mut grown = whole.clone();
@@ -176,9 +180,16 @@ mod tests {
                 assert!(told.ends_with(&format!("{name} was cut short while it was served")), "{told}");
             }
         }
-        let mut presence = Presence::of(folder.path());
-        std::fs::write(file("pumice.db"), [7; 24]).unwrap();
-        assert!(presence.fault().unwrap().ends_with("pumice.db was overwritten while it was served"));
+        for name in ["pumice.db", "pumice.db-wal"] {
+            std::fs::write(file("pumice.db"), &store).unwrap();
+            std::fs::write(file("pumice.db-wal"), [LOG_MAGIC, b"a log"].concat()).unwrap();
+            let mut presence = Presence::of(folder.path());
+            // As long as before, with nothing in it but what came last.
+            std::fs::write(file(name), [0; 24]).unwrap();
+            assert!(
+                presence.fault().unwrap().ends_with(&format!("{name} was overwritten while it was served"))
+            );
+        }
     }
 
     #[test]

@@ -287,7 +287,7 @@ mod tests {
             ts_end: Some(at),
             dispatched_by: Some(run().key),
             lineage: Some(lineage),
-            scheduled: Some(scheduled),
+            scheduled: Some(Box::new(scheduled)),
             late: Some(Box::new(late)),
             foreach_index: Some(0),
             work: Some(WorkPlace {

@@ -63,8 +63,8 @@ fn realm_whose_files_are_harmed_is_not_served_any_more() {
             },
             "to version 999",
         ),
-        (|home| std::fs::write(home.join("pumice.db"), "").expect("emptied"), "was cut short"),
-        (|home| std::fs::write(home.join("pumice.db-wal"), "").expect("emptied"), "was cut short"),
+        (|home| std::fs::write(home.join("pumice.db"), "").expect("emptied"), "while it was served"),
+        (|home| std::fs::write(home.join("pumice.db-wal"), "").expect("emptied"), "while it was served"),
         (
             |home| {
                 let store = std::fs::OpenOptions::new().write(true).open(home.join("pumice.db"));
@@ -72,7 +72,7 @@ fn realm_whose_files_are_harmed_is_not_served_any_more() {
                 let length = store.metadata().expect("a length").len();
                 store.set_len(length - 4096).expect("cut");
             },
-            "was cut short",
+            "while it was served",
         ),
         (|home| overwrite(&home.join("pumice.db"), 0, 100), "was overwritten"),
     ];

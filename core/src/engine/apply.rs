@@ -1,5 +1,7 @@
 //! Load, decide, write: until the write took place or no longer fits.
 
+use futures_util::future::BoxFuture;
+
 use super::LEASE_MARGIN;
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
@@ -49,9 +51,9 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
-    pub async fn apply(&self, run: Run, input: Input) -> Result<Run, ApplyError> {
+    pub fn apply(&self, run: Run, input: Input) -> BoxFuture<'_, Result<Run, ApplyError>> {
         // Boxed: else all that wait for it carry its room about, and there are many.
-        Box::pin(self.apply_patiently(run, input)).await
+        Box::pin(self.apply_patiently(run, input))
     }
 
     async fn apply_patiently(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
@@ -138,7 +140,7 @@ impl Dispatcher {
         match self.site().ports.runs.commit(change).await {
             Ok(sent) => {
                 log_change(run, &decision.run);
-                self.hurry_clock(run, &decision.run).await;
+                Box::pin(self.hurry_clock(run, &decision.run)).await;
                 if !sent {
                     self.send(&decision).await;
                 }

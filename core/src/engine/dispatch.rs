@@ -264,7 +264,7 @@ impl Dispatcher {
             return Err(DispatchError::TooDeep { job_id, depth, limit });
         }
         run.keyed = keyed(request);
-        run.scheduled = request.scheduled.as_deref().cloned();
+        run.scheduled = request.scheduled.clone();
         run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::apply::{ApplyError, rest};
 use super::attempt::{Attempted, failure};
 use super::steps::Stepped;
@@ -159,7 +161,7 @@ impl Engine {
                         // What it started must not go on for nobody.
                         self.cancel_children(&run).await?;
                     }
-                    return Box::pin(self.close(run, status, reason, Some(&job), invocation, parent)).await;
+                    return self.close(run, status, reason, Some(&job), invocation, parent).await;
                 }
                 Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
                     Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
@@ -242,7 +244,7 @@ impl Engine {
             let closed = self.close(run, Status::Cancelled, reason, None, invocation, parent).await?;
             return Ok(Started::Rest(closed));
         }
-        if let Some(left) = self.dispatcher.pass_over_for_newer(&run).await? {
+        if let Some(left) = Box::pin(self.dispatcher.pass_over_for_newer(&run)).await? {
             return Ok(Started::Rest(left));
         }
         let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
@@ -260,7 +262,7 @@ impl Engine {
         match self.dispatcher.apply(run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
             Err(ApplyError::Locked(by)) => {
-                Ok(Started::Rest(self.give_way(run, by, job, invocation, parent).await?))
+                Ok(Started::Rest(Box::pin(self.give_way(run, by, job, invocation, parent)).await?))
             }
             Err(ApplyError::Unrecordable(why)) => {
                 Ok(Started::Rest(self.end_unrecordable(run, &why, job, invocation, parent).await?))
@@ -311,12 +313,14 @@ impl Engine {
             return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
         }
         if run.overlap.newest_wins()
-            && let Some(passed_over) = self.dispatcher.pass_over_for_holder(&run, &by).await?
+            && let Some(passed_over) = Box::pin(self.dispatcher.pass_over_for_holder(&run, &by)).await?
         {
             return Ok(passed_over);
         }
         match self.dispatcher.apply(run.clone(), Input::Hold { by: by.clone() }).await {
-            Ok(held) if held.overlap.newest_wins() => Ok(self.dispatcher.take_turn(held, &by).await),
+            Ok(held) if held.overlap.newest_wins() => {
+                Ok(Box::pin(self.dispatcher.take_turn(held, &by)).await)
+            }
             Ok(held) => Ok(self.dispatcher.look_back(held, &by).await),
             Err(ApplyError::Unrecordable(why)) => {
                 self.end_unrecordable(run, &why, job, invocation, parent).await
@@ -453,28 +457,32 @@ impl Engine {
     }
 
     /// Ends a run without running it.
-    async fn close(
-        &self,
+    ///
+    /// Boxed within, as [`Dispatcher::apply`](super::Dispatcher::apply) is: who calls it keeps a pointer on the stack.
+    fn close<'a>(
+        &'a self,
         run: Run,
         status: Status,
         reason: String,
-        job: Option<&JobSpec>,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Run, StoreError> {
-        let realm = self.site.ports.jobs.realm().await?;
-        let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
-        let worker = invocation.owner.clone();
-        let until = invocation.lease_until(self.now(), self.limits.lease);
-        let (epoch, tell_parent) = (run.epoch, parent.is_none());
-        let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
-        match self.dispatcher.apply(run, input).await {
-            Ok(closed) => match job {
-                Some(job) => self.see_to_duties(closed, job, invocation).await,
-                None => self.tell_and_clear(closed, invocation).await,
-            },
-            Err(error) => rest(error),
-        }
+        job: Option<&'a JobSpec>,
+        invocation: &'a Invocation,
+        parent: Option<Above<'a>>,
+    ) -> BoxFuture<'a, Result<Run, StoreError>> {
+        Box::pin(async move {
+            let realm = self.site.ports.jobs.realm().await?;
+            let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
+            let worker = invocation.owner.clone();
+            let until = invocation.lease_until(self.now(), self.limits.lease);
+            let (epoch, tell_parent) = (run.epoch, parent.is_none());
+            let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
+            match self.dispatcher.apply(run, input).await {
+                Ok(closed) => match job {
+                    Some(job) => self.see_to_duties(closed, job, invocation).await,
+                    None => self.tell_and_clear(closed, invocation).await,
+                },
+                Err(error) => rest(error),
+            }
+        })
     }
 }
 

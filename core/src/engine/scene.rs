@@ -43,7 +43,7 @@ impl Dispatcher {
             ts_dispatch: run.ts_dispatch.trunc_subsecs(0),
             start,
             lava,
-            scheduled: run.scheduled.clone().or_else(|| run.late.as_deref().and_then(slot_of)),
+            scheduled: run.scheduled.as_deref().cloned().or_else(|| run.late.as_deref().and_then(slot_of)),
             late: run.late.as_deref().cloned(),
             zone,
         };

@@ -238,7 +238,7 @@ pub struct Run {
     pub lineage: Option<Lineage>,
     /// The slot that it was started for, when a schedule started it; a step has its parent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scheduled: Option<Scheduled>,
+    pub scheduled: Option<Box<Scheduled>>,
     /// The broken limit that it tells of, where it is an alert rather than a run of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Box<Late>>,

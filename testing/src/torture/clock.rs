@@ -172,7 +172,7 @@ mod tests {
         let zone = "UTC".parse().expect("a zone");
         let scheduled = Scheduled { entry: 0, slot: at, zone, previous: None, missed: None, backfill: None };
         let made = Run::dispatched(RunKey::root(run_id), run_id, about, at, at, None);
-        Run { ts_start: Some(at), scheduled: Some(scheduled), ..made }
+        Run { ts_start: Some(at), scheduled: Some(Box::new(scheduled)), ..made }
     }
 
     #[test]
