@@ -123,14 +123,18 @@ impl World {
         let Some(max) = one_entry(&phases).and_then(|entry| entry.limits.max_silence) else { return false };
         let within = (late.by - max + SLACK)..(late.by - SLACK);
         let heard = |run: &&Run| {
-            run.status == Status::Complete && run.ts_end.is_some_and(|end| within.contains(&end))
+            let is_within = run.ts_end.is_some_and(|end| within.contains(&end));
+            run.status == Status::Complete && is_within && !is_filled(run)
         };
         self.starts_of(job_id).iter().any(heard)
     }
 
-    /// The runs that the clock has started of a job.
+    /// The runs of the slots of a job, which the clock has started, or a backfill because they were missing.
     fn starts_of(&self, job_id: &JobId) -> Vec<&Run> {
-        let is_start = |run: &&Run| run.job_id == *job_id && run.scheduled.is_some() && !run.is_child();
+        let is_start = |run: &&Run| {
+            let is_of_a_slot = run.keyed.as_ref().is_some_and(|keyed| keyed.key.starts_with("schedule:"));
+            run.job_id == *job_id && run.scheduled.is_some() && is_of_a_slot && !run.is_child()
+        };
         self.runs.all().filter(is_start).collect()
     }
 
@@ -173,7 +177,9 @@ impl World {
             self.clocks.opened_by.contains(&(job_id.clone(), after.fingerprint.clone(), key))
         };
         let runs = self.starts_of(job_id).into_iter().filter(is_of_it);
-        let mut ends: Vec<(Timestamp, bool)> = runs.filter_map(end_of).collect();
+        // Of one that a backfill made nobody can tell from here whether it counted: only what is surely none is left out.
+        let counts = |run: &&Run| is_bad(run) || !is_filled(run);
+        let mut ends: Vec<(Timestamp, bool)> = runs.filter(counts).filter_map(end_of).collect();
         ends.sort_unstable();
         // Of ends that are close to each other, which was first?
         let is_sure = |at: Timestamp| !ends.iter().any(|(other, bad)| *bad && (*other - at).abs() < SLACK);
@@ -197,7 +203,7 @@ impl World {
         let calm = BEGIN + CALM + SOON;
         let mut missing = None;
         for run in self.starts_of(job_id) {
-            let Some((slot, key)) = slot_of(run) else { continue };
+            let Some((slot, key)) = slot_of(run).filter(|_| !is_filled(run)) else { continue };
             if !self.clocks.opened.contains(&(job_id.clone(), key.to_owned())) {
                 // A sweeper that stood still or stopped made it, when others had passed its slot.
                 continue;
@@ -253,6 +259,9 @@ impl World {
                 slot_of(run).is_some_and(|(slot, key)| entry.is_due(slot) && entry.key(slot) == key)
             })
             .collect();
+        if runs.iter().any(|run| is_filled(run)) {
+            return;
+        }
         let ends: Vec<(Timestamp, bool)> = {
             let counted = runs.iter().filter(|run| {
                 run.ts_dispatch >= from && slot_of(run).is_some_and(|(slot, _)| slot > entry.anchor)
@@ -288,6 +297,11 @@ fn one_entry(phases: &[Phase]) -> Option<&Entry> {
     let first = phases.iter().flat_map(|phase| phase.entries.iter()).next()?;
     let is_one = |phase: &Phase| phase.entries.len() == 1 && phase.entries[0].limits == first.limits;
     phases.iter().all(is_one).then_some(first)
+}
+
+/// Whether a backfill made the run of a slot that was missing, be it that the clock had long passed it.
+fn is_filled(run: &Run) -> bool {
+    run.scheduled.as_ref().is_some_and(|scheduled| scheduled.backfill.is_some())
 }
 
 fn slot_of(run: &Run) -> Option<(Timestamp, &str)> {
