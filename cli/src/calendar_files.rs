@@ -16,7 +16,7 @@ pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> 
     let calendars = document.get_mut("calendars").and_then(Value::as_object_mut);
     for (name, calendar) in calendars.into_iter().flatten() {
         let Some(calendar) = calendar.as_object_mut() else { continue };
-        // What is no text is left for the reader of the realm to refuse.
+        // The reader of the realm refuses what is not a text.
         let Some(file) = calendar.get("file").and_then(Value::as_str).map(str::to_owned) else { continue };
         let place = JsonPath::root().field("calendars").field(name).field("file");
         let folder = beside.parent().unwrap_or_else(|| Path::new(""));

@@ -188,8 +188,8 @@ impl Reader<'_> {
         };
         if !real.is_dir() {
             if depth > 0 && !real.is_file() {
-                // To open a pipe that nobody writes to would be to wait for ever.
-                return self.refuse(path, "it is no regular file");
+                // Opening a pipe waits until somebody writes to it.
+                return self.refuse(path, "it is not a regular file");
             }
             if files.len() < MAX_FILES {
                 files.push(path.to_owned());

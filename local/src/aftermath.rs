@@ -55,8 +55,8 @@ pub(crate) fn log_of(store: &Path) -> std::io::Result<Log> {
         // Frames of an earlier log may follow, which was put into the store.
         let is_ours = frame[8..16] == header[16..24];
         sum = checksum(checksum(sum, &frame[..8], read), &frame[FRAME_HEADER..], read);
-        let told = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
-        whole = whole && is_ours && sum == (told(16), told(20));
+        let stored = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+        whole = whole && is_ours && sum == (stored(16), stored(20));
         torn += u64::from(is_ours && !whole);
     }
     Ok(if torn == 0 { Log::Whole } else { Log::Torn(torn) })

@@ -401,6 +401,9 @@ fn folder_with_something_else_than_files_is_told_and_not_waited_for() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     for command in [&["check", "specs"][..], &["apply", "specs"], &["run", "--jobs", "specs", "a"]] {
         let printed = pumice.run(command);
-        assert!(printed.status == 2 && printed.err.contains("e.yaml: it is no regular file"), "{printed:?}");
+        assert!(
+            printed.status == 2 && printed.err.contains("e.yaml: it is not a regular file"),
+            "{printed:?}"
+        );
     }
 }

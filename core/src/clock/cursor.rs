@@ -106,7 +106,7 @@ pub struct Ahead {
     pub key: String,
 }
 
-fn is_zero(count: &u32) -> bool {
+pub(super) fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, is_zero};
 use super::limits::{GRACE, LimitKind};
 use super::planned::Planned;
 use super::timetable::Start;
@@ -48,10 +48,6 @@ pub struct Watch {
     /// How many open slots were given up, as there were too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_up: u32,
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// A slot that was started, or should have been.
