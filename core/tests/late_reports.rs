@@ -409,6 +409,41 @@ fn silence_is_not_owed_while_paused_and_begins_anew_after() {
 }
 
 #[test]
+fn success_of_a_run_from_before_a_pause_or_an_edit_ends_the_silence() {
+    let schedule = hourly(&json!({ "max_silence": "90m", "pause_after": 1 }));
+    let pause = Pause { until: None, by: "ann".to_owned(), why: String::new() };
+    // It counts from the look after the end of a pause, which is a second later.
+    for (is_edit, begun) in [(false, "03:11"), (true, "03:10")] {
+        for (status, first) in [(Status::Complete, "03:50"), (Status::Failed, begun)] {
+            let mut clock = Clock::new(&schedule, "00:30");
+            clock.look("01:00");
+            if is_edit {
+                let edited = json!({ "crontab": "30 * * * *", "max_silence": "90m", "pause_after": 1 });
+                clock.plan = plan(&edited);
+                clock.timetable = clock.timetable.touched(instant("01:40"));
+            } else {
+                let held = clock.timetable.paused(&clock.plan, None, &pause, instant("01:10"));
+                clock.timetable = held.next.expect("it changes");
+                clock.look("01:20");
+                let held = clock.timetable.resumed(&clock.plan, None, false, instant("01:40"));
+                clock.timetable = held.next.expect("it changes");
+            }
+            clock.look("01:40");
+            clock.ends("01:00", status, "02:20");
+            clock.look("02:30");
+            assert_eq!(clock.state(), &State::Active, "its failure is none of the entry's now");
+            for at in ["03:00", "03:10", "03:11", "03:49", "03:50"] {
+                let told = clock.told(at);
+                assert_eq!(!told.is_empty(), at == first, "{is_edit} {status} at {at}: {told:?}");
+                if at == first {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn silence_is_owed_only_within_the_window() {
     let before = json!({ "max_silence": "90m", "from": "2026-07-01T06:00:00Z" });
     let mut clock = Clock::new(&hourly(&before), "00:30");

@@ -296,8 +296,12 @@ impl Judge<'_> {
         }
     }
 
-    /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does what ends in a pause.
+    /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does what ends in a pause or was
+    /// started before one.
     fn count(&self, cursor: &mut Cursor, end: &End) -> Option<Alert> {
+        if end.open.earlier {
+            return None;
+        }
         let most = self.planned.spec.pause_after.map(|most| most.as_u32());
         let counts = most.is_some() && !matches!(cursor.state, State::Paused { .. });
         match end.run.status {

@@ -85,6 +85,9 @@ pub struct Open {
     /// Whether it is to be seen how its run ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub end_counts: bool,
+    /// Whether it was started before its entry was edited, paused or resumed: of its end only a success counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
     /// Why it has no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_run: Option<String>,
@@ -157,14 +160,14 @@ pub(super) enum Begun {
 }
 
 impl Watch {
-    /// As it is when its entry was edited or resumed, or is paused: slots that were started keep their limits.
+    /// As it is when its entry was edited or resumed, or is paused: slots that were started keep their limits, and a run of
+    /// them that ends well ends a silence.
     #[must_use]
     pub fn restarted(&self) -> Self {
         let mut watch = Self { failures: 0, silence: None, ..self.clone() };
         for open in &mut watch.open {
-            open.end_counts = false;
+            open.earlier = true;
         }
-        watch.open.retain(|open| !open.is_judged());
         watch
     }
 
@@ -185,6 +188,7 @@ impl Watch {
             finish_by: by(spec.finish_by),
             passed,
             end_counts: spec.max_silence.is_some() || spec.pause_after.is_some(),
+            earlier: false,
             no_run,
         };
         let is_known = self.open.iter().any(|known| known.key == open.key && known.slot == open.slot);

@@ -39,6 +39,7 @@ fn watch() -> Watch {
         finish_by: None,
         passed: true,
         end_counts: true,
+        earlier: true,
         no_run: Some("ü".to_owned()),
     };
     let silence = Silence { max: Span::from_mins(90), since: at(3), told: Some(broken.clone()) };

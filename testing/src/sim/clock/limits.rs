@@ -124,7 +124,9 @@ impl World {
         let within = (late.by - max + SLACK)..(late.by - SLACK);
         let heard = |run: &&Run| {
             let is_within = run.ts_end.is_some_and(|end| within.contains(&end));
-            run.status == Status::Complete && is_within && !is_filled(run)
+            let is_opened = slot_of(run)
+                .is_some_and(|(_, key)| self.clocks.opened.contains(&(job_id.clone(), key.to_owned())));
+            run.status == Status::Complete && is_within && !is_filled(run) && is_opened
         };
         self.starts_of(job_id).iter().any(heard)
     }
@@ -141,7 +143,11 @@ impl World {
     /// A cursor is written: slots that were started are kept in mind.
     pub(super) fn opens(&mut self, job_id: &JobId, cursor: &Cursor) {
         for open in &cursor.watch.open {
-            self.clocks.opened.insert((job_id.clone(), open.key.clone()));
+            let run = RunId::from_key(&self.realm.fields.realm, job_id, &format!("key:{}", open.key));
+            // One that is passed over and has no run is watched no longer, and a sweeper that stood still may make it one.
+            if !open.passed || self.runs.get(&RunKey::root(run)).is_some() {
+                self.clocks.opened.insert((job_id.clone(), open.key.clone()));
+            }
             self.clocks.opened_by.insert((job_id.clone(), cursor.fingerprint.clone(), open.key.clone()));
         }
         if is_own(cursor) {
