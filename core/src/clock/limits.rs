@@ -296,14 +296,11 @@ impl Judge<'_> {
         }
     }
 
-    /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does what ends in a pause or was
-    /// started before one.
+    /// Counts the end of a run: runs that were cancelled or skipped count neither way, nor does a failure in a pause or of
+    /// a run that was started before one.
     fn count(&self, cursor: &mut Cursor, end: &End) -> Option<Alert> {
-        if end.open.earlier {
-            return None;
-        }
         let most = self.planned.spec.pause_after.map(|most| most.as_u32());
-        let counts = most.is_some() && !matches!(cursor.state, State::Paused { .. });
+        let counts = most.is_some() && !end.open.earlier && !matches!(cursor.state, State::Paused { .. });
         match end.run.status {
             Status::Complete => cursor.watch.failures = 0,
             Status::Failed | Status::Rejected if counts => cursor.watch.failures += 1,
@@ -346,7 +343,10 @@ impl Judge<'_> {
             silence = Silence { max, since: good, told: None };
             cursor.watch.mend(LimitKind::MaxSilence);
         }
-        let up = silence.up_at(cursor, self.planned).filter(|by| self.now >= *by + GRACE);
+        // A sweeper that stopped may have made runs of slots that are due: the next look, which comes at once, asks for them.
+        let is_due = |next: Timestamp| next <= self.now - self.planned.jitter;
+        let is_behind = cursor.state == State::Active && cursor.next.is_some_and(is_due);
+        let up = silence.up_at(cursor, self.planned).filter(|by| self.now >= *by + GRACE && !is_behind);
         let alert = up.map(|by| {
             let broken = Broken { limit: LimitKind::MaxSilence, by, slot: cursor.last };
             cursor.watch.note(broken.clone());

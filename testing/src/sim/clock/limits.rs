@@ -269,8 +269,11 @@ impl World {
             return;
         }
         let ends: Vec<(Timestamp, bool)> = {
+            // A success always breaks a row, be it of a run from before.
             let counted = runs.iter().filter(|run| {
-                run.ts_dispatch >= from && slot_of(run).is_some_and(|(slot, _)| slot > entry.anchor)
+                let is_new =
+                    run.ts_dispatch >= from && slot_of(run).is_some_and(|(slot, _)| slot > entry.anchor);
+                is_new || run.status == Status::Complete
             });
             let mut ends: Vec<_> = counted.filter_map(|run| end_of(run)).collect();
             ends.sort_unstable();
