@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use num_bigint::BigInt;
 use num_traits::Signed;
 
 use super::attribute::Path;
@@ -115,7 +116,7 @@ pub(super) fn round(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let direction = match method {
         "common" => {
             let places = call::int_or(rt, "round", "precision", precision.as_ref(), 0)?;
-            return Ok(rounded(&number, places));
+            return rounded(&number, places);
         }
         "ceil" => Direction::Up,
         "floor" => Direction::Down,
@@ -156,25 +157,36 @@ fn whole(value: &Val, direction: Direction) -> Outcome {
     }
 }
 
-fn rounded(number: &Num, places: i64) -> Val {
-    let places = places.clamp(-400, 400);
-    match number {
+/// Most digits that are rounded away: far more than an integer may have.
+const MAX_PLACES: i64 = 1_000_000_000;
+
+fn rounded(number: &Num, places: i64) -> Outcome {
+    let few = places.clamp(-400, 400);
+    Ok(match number {
         Num::Float(number) => match Decimal::from_float(*number) {
             Some(exact) => {
-                let rounded = exact.round_to(places).to_float();
+                let rounded = exact.round_to(few).to_float();
                 Val::Float(if rounded == 0.0 { rounded.copysign(*number) } else { rounded })
             }
             None => Val::Float(*number),
         },
-        Num::Decimal(number) => Val::Decimal(Arc::new(number.round_to(places))),
+        Num::Decimal(number) => match number.quantized(places) {
+            Ok(rounded) => Val::Decimal(Arc::new(rounded)),
+            Err(why) => return fail(why.to_string()),
+        },
         integer => {
             let big = integer.to_big().unwrap_or_default();
             if places >= 0 {
-                return Val::big(big);
+                return Ok(Val::big(big));
             }
-            Val::big(Decimal::from_int(&big).round_to(places).trunc())
+            let rounded = Decimal::from_int(&big).round_to(places.max(-MAX_PLACES));
+            let (digits, exponent) = rounded.parts();
+            if rounded.is_zero() {
+                return Ok(Val::Int(0));
+            }
+            Val::big(digits * BigInt::from(10).pow(u32::try_from(exponent).unwrap_or(0)))
         }
-    }
+    })
 }
 
 /// `value|sum(attribute, start)`.

@@ -105,12 +105,12 @@ fn is_signed(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 
 fn copy_abs(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("copy_abs")?;
-    Ok(Val::Decimal(Arc::new(own(this)?.abs())))
+    Ok(Val::Decimal(Arc::new(own(this)?.copy_abs())))
 }
 
 fn to_integral(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("to_integral_value")?;
-    Ok(Val::Decimal(Arc::new(own(this)?.round_to(0))))
+    Ok(Val::Decimal(Arc::new(own(this)?.to_integral())))
 }
 
 fn quantize(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -118,5 +118,8 @@ fn quantize(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let Some(Val::Decimal(unit)) = exponent else {
         return fail("quantize() needs a Decimal");
     };
-    Ok(Val::Decimal(Arc::new(own(this)?.round_to(-unit.parts().1))))
+    match own(this)?.quantized(-unit.parts().1) {
+        Ok(number) => Ok(Val::Decimal(Arc::new(number))),
+        Err(why) => fail(why.to_string()),
+    }
 }

@@ -13,6 +13,25 @@ const PRECISION: usize = 28;
 /// How far an exponent may be from zero; DynamoDB's own range is ±130.
 const MAX_EXPONENT: i64 = 1_000;
 
+/// Most decimal places that a number can be rounded to, or as many digits before the point.
+const MAX_PLACES: i64 = 8 * MAX_EXPONENT;
+
+/// Why there is no result, where Python raises `InvalidOperation` or `DivisionByZero`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Impossible {
+    ByZero,
+    TooLong,
+}
+
+impl fmt::Display for Impossible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByZero => "division by zero",
+            Self::TooLong => "the result has more than the 28 digits of a Decimal",
+        })
+    }
+}
+
 /// `digits × 10^exponent`, keeping trailing zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Decimal {
@@ -124,10 +143,10 @@ impl Decimal {
         Self { digits: &self.digits * &other.digits, exponent: self.exponent + other.exponent }.rounded()
     }
 
-    /// Division to 28 digits; `None` by zero.
-    pub(crate) fn div(&self, other: &Self) -> Option<Self> {
+    /// Division to 28 digits.
+    pub(crate) fn div(&self, other: &Self) -> Result<Self, Impossible> {
         if other.is_zero() {
-            return None;
+            return Err(Impossible::ByZero);
         }
         let ideal = self.exponent - other.exponent;
         let length = |number: &Self| number.digits.magnitude().to_string().len();
@@ -153,24 +172,25 @@ impl Decimal {
         if negative {
             digits = -digits;
         }
-        Some(Self { digits, exponent }.rounded())
+        Ok(Self { digits, exponent }.rounded())
     }
 
     /// The quotient towards zero and the remainder with the dividend's sign,
-    /// as Decimal (unlike int) has them; `None` by zero.
-    pub(crate) fn div_rem(&self, other: &Self) -> Option<(Self, Self)> {
+    /// as Decimal (unlike int) has them; a quotient of more than 28 digits is an error.
+    pub(crate) fn div_rem(&self, other: &Self) -> Result<(Self, Self), Impossible> {
         if other.is_zero() {
-            return None;
+            return Err(Impossible::ByZero);
         }
         let (a, b, exponent) = self.align(other);
         let (quotient, rest) = (&a / &b, &a % &b);
-        Some((Self { digits: quotient, exponent: 0 }, Self { digits: rest, exponent }.rounded()))
+        let quotient = Self { digits: quotient, exponent: 0 }.within_precision()?;
+        Ok((quotient, Self { digits: rest, exponent }.rounded()))
     }
 
-    /// A whole power; `None` for zero to a negative power.
-    pub(crate) fn powi(&self, power: i64) -> Option<Self> {
+    /// A whole power.
+    pub(crate) fn powi(&self, power: i64) -> Result<Self, Impossible> {
         if self.is_zero() && power > 0 {
-            return Some(Self { digits: BigInt::zero(), exponent: 0 });
+            return Ok(Self { digits: BigInt::zero(), exponent: 0 });
         }
         // With digits to spare, so that only the last rounding counts.
         let times = |a: &Self, b: &Self| {
@@ -190,19 +210,50 @@ impl Decimal {
         if power < 0 {
             Self { digits: BigInt::one(), exponent: 0 }.div(&result)
         } else {
-            Some(result.rounded())
+            Ok(result.rounded())
         }
     }
 
+    /// `-d`, to 28 digits.
     pub(crate) fn neg(&self) -> Self {
-        Self { digits: -&self.digits, exponent: self.exponent }
+        Self { digits: -&self.digits, exponent: self.exponent }.rounded()
     }
 
+    /// `+d`, to 28 digits.
+    pub(crate) fn pos(&self) -> Self {
+        self.clone().rounded()
+    }
+
+    /// `abs(d)`, to 28 digits.
     pub(crate) fn abs(&self) -> Self {
+        self.copy_abs().rounded()
+    }
+
+    /// `d.copy_abs()`, with all digits.
+    pub(crate) fn copy_abs(&self) -> Self {
         Self { digits: self.digits.abs(), exponent: self.exponent }
     }
 
-    /// Rounds to `places` decimal places, half to even (`round(d, places)`).
+    /// `round(d, places)` and `d.quantize(…)`: a result of more than 28 digits is an error.
+    pub(crate) fn quantized(&self, places: i64) -> Result<Self, Impossible> {
+        let lifted = self.exponent.saturating_add(places);
+        if !self.is_zero() && lifted > PRECISION as i64 || places.abs() > MAX_PLACES {
+            return Err(Impossible::TooLong);
+        }
+        self.round_to(places).within_precision()
+    }
+
+    /// `d.to_integral_value()`: what is whole stays as it is.
+    pub(crate) fn to_integral(&self) -> Self {
+        if self.exponent >= 0 { self.clone() } else { self.round_to(0) }
+    }
+
+    fn within_precision(self) -> Result<Self, Impossible> {
+        let is_within = self.digits.magnitude().to_string().len() <= PRECISION;
+        is_within.then_some(self).ok_or(Impossible::TooLong)
+    }
+
+    /// Rounds to `places` decimal places, half to even, however many digits that are.
     pub(crate) fn round_to(&self, places: i64) -> Self {
         let exponent = -places;
         if self.exponent >= exponent {
@@ -225,7 +276,9 @@ impl Decimal {
     }
 
     fn drop_digits(&self, count: i64) -> Self {
-        let unit = power_of_ten(count);
+        // Beyond the first digit it is 0 all the same.
+        let length = self.digits.magnitude().to_string().len();
+        let unit = BigInt::from(10).pow(u32::try_from(count).unwrap_or(u32::MAX).min(length as u32 + 1));
         let (mut digits, rest) = self.digits.abs().div_rem(&unit);
         match (rest * 2u8).cmp(&unit) {
             Ordering::Greater => digits += 1,
@@ -286,7 +339,7 @@ impl fmt::Display for Decimal {
 
 #[cfg(test)]
 mod tests {
-    use super::Decimal;
+    use super::{Decimal, Impossible};
 
     fn d(text: &str) -> Decimal {
         Decimal::parse(text).unwrap()
@@ -310,6 +363,6 @@ mod tests {
         assert_eq!(d("-7").div_rem(&d("2")).unwrap().1.to_string(), "-1");
         assert_eq!(d("1.005").round_to(2).to_string(), "1.00");
         assert_eq!(d("2.5").round_to(0).to_string(), "2");
-        assert!(d("1").div(&d("0")).is_none());
+        assert_eq!(d("1").div(&d("0")).unwrap_err(), Impossible::ByZero);
     }
 }

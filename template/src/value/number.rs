@@ -252,9 +252,9 @@ fn float_divmod(x: f64, y: f64) -> (f64, f64) {
 
 fn decimal(op: Arith, x: &Decimal, y: &Decimal) -> Outcome {
     let result = match op {
-        Arith::Add => Some(x.add(y)),
-        Arith::Sub => Some(x.sub(y)),
-        Arith::Mul => Some(x.mul(y)),
+        Arith::Add => Ok(x.add(y)),
+        Arith::Sub => Ok(x.sub(y)),
+        Arith::Mul => Ok(x.mul(y)),
         Arith::Div => x.div(y),
         Arith::FloorDiv => x.div_rem(y).map(|(quotient, _)| quotient),
         Arith::Rem => x.div_rem(y).map(|(_, rest)| rest),
@@ -264,9 +264,9 @@ fn decimal(op: Arith, x: &Decimal, y: &Decimal) -> Outcome {
         },
     };
     match result {
-        Some(number) if number.parts().1.abs() > 10_000 => fail("the Decimal is out of range"),
-        Some(number) => Ok(Val::Decimal(Arc::new(number))),
-        None => fail("division by zero"),
+        Ok(number) if number.parts().1.abs() > 10_000 => fail("the Decimal is out of range"),
+        Ok(number) => Ok(Val::Decimal(Arc::new(number))),
+        Err(why) => fail(why.to_string()),
     }
 }
 

@@ -138,7 +138,8 @@ pub(crate) fn affirm(rt: &Runtime<'_>, a: &Val) -> Outcome {
     match a {
         Val::Undefined(_) => Err(rt.undefined(a)),
         Val::Bool(truth) => Ok(Val::Int(i64::from(*truth))),
-        Val::Int(_) | Val::Big(_) | Val::Float(_) | Val::Decimal(_) | Val::Delta(_) => Ok(a.clone()),
+        Val::Decimal(number) => Ok(Val::Decimal(Arc::new(number.pos()))),
+        Val::Int(_) | Val::Big(_) | Val::Float(_) | Val::Delta(_) => Ok(a.clone()),
         other => fail(format!(
             "unary \"+\" does not work on {}",
             super::undefined::with_article(other.type_name())

@@ -60,6 +60,7 @@ pub fn variables() -> Json {
         "g": 1e-7,
         "h": 1e22,
         "dec": { "$decimal": "10.50" },
+        "dec38": { "$decimal": "-1234567890.1234567890123456789012345678" },
         "yes": true,
         "no": false,
         "nil": null,

@@ -88,7 +88,7 @@ pub(super) const FLOAT: &[&str] = &[
     "(dec + {I})", "(dec / {I})", "dec|round(1)", "(dec // {I})", "(dec % {I})", "{Y}.timestamp()",
     "[{F}, {I}]|sum", "[{F}, {I}, {F}]|max", "rows|map(attribute='pay')|sum", "{F}|round({i})",
     "dec ** {n}", "dec|float", "({F}|string)|float", "{I}|round(-1)", "{I}|round({i}, 'floor')",
-    "dec|round({n})", "-dec", "dec - dec", "{F}.real", "({I} / 3)|round(2)", "dec|abs",
+    "dec|round({n})", "-dec", "-dec38", "dec38.quantize(dec)", "(dec38 // {I})", "dec38|round(20)", "+dec38", "dec38 % dec", "dec - dec", "{F}.real", "({I} / 3)|round(2)", "dec|abs",
     "(dec * dec)|round({n}, 'ceil')",
 ];
 
