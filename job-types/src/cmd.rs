@@ -124,9 +124,10 @@ impl JsonSchema for Bytes {
     }
 }
 
-/// A command line.
+/// The payload of a cmd job: a command line.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Line(#[schemars(length(min = 1))] pub String);
 
 /// The job type `cmd`.
