@@ -74,3 +74,62 @@ fn result_of(jobs: &[JobId], outcomes: Vec<Result<RunId, DispatchError>>) -> Res
     let unsent = if sent.is_empty() && jobs.len() > failed.len() { "; the others are left out" } else { "" };
     Err(JobError::failed(format!("{}{unsent}", errors.join("; "))).worded(worded).with_data(result))
 }
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::duration::Span;
+    use pumice_core::request::When;
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::fakes::{World, run_id};
+
+    async fn run(payload: Value, parameters: Value) -> (Result<Ended, JobError>, World) {
+        let world = World::of("dispatch", payload.clone(), parameters.clone());
+        let list = JobList::deserialize(payload).unwrap();
+        let parameters = ParametersOf::<dispatch::Dispatch>::deserialize(parameters).unwrap();
+        let ended = Dispatch.run(&world.context(), list, parameters).await;
+        (ended, world)
+    }
+
+    #[tokio::test]
+    async fn dispatch_asks_for_each_job_and_gives_the_run_ids() {
+        let parameters = json!({ "job_prefix": "etl/", "delay": "5s", "parameters": { "day": 1 } });
+        let (ended, world) = run(json!("a, b"), parameters).await;
+        let runs = [run_id(0).to_string(), run_id(1).to_string()];
+        let wanted =
+            json!({ "exit_status": 0, "jobs": ["etl/a", "etl/b"], "run_ids": runs, "failed_jobs": [] });
+        assert_eq!(ended, Ok(Ended::Done(wanted)));
+        let sent = world.dispatches.requests();
+        assert_eq!(sent.iter().map(|one| one.job_id.as_str()).collect::<Vec<_>>(), ["etl/a", "etl/b"]);
+        assert!(
+            sent.iter().all(|one| one.when == When::After(Span::from_secs(5)) && one.parameters["day"] == 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn dispatch_of_a_job_that_is_gone_starts_none_and_says_so() {
+        let (ended, world) = run(json!(["a", "gone"]), json!({})).await;
+        let error = ended.unwrap_err();
+        assert_eq!(error.message, "no such job gone; the others are left out");
+        assert_eq!(error.error.as_deref(), Some("gone: No such job"));
+        assert_eq!((&error.data["failed_jobs"], &error.data["jobs"]), (&json!(["gone"]), &json!([])));
+        assert!(error.retryable && world.dispatches.requests().is_empty());
+    }
+
+    #[tokio::test]
+    async fn dispatch_that_can_never_be_is_permanent() {
+        for (payload, parameters, wanted) in [
+            (json!(["top"]), json!({}), "may not dispatch itself"),
+            (json!(["a"]), json!({ "delay": "16m" }), "a delay of 16m is more than 15m"),
+            (json!([]), json!({}), "the list of jobs is empty"),
+            (json!([" "]), json!({}), "job id"),
+        ] {
+            let (ended, world) = run(payload, parameters).await;
+            let error = ended.unwrap_err();
+            assert!(error.message.contains(wanted) && !error.retryable, "{error}");
+            assert!(world.dispatches.requests().is_empty());
+        }
+    }
+}

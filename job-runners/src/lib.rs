@@ -5,6 +5,8 @@ mod actions;
 mod capture;
 mod cmd;
 mod dispatch;
+#[cfg(test)]
+mod fakes;
 mod foreach;
 mod items;
 mod log;

@@ -32,3 +32,22 @@ impl Leaf for Log {
         Ok(Ended::Done(json!({ "exit_status": 0 })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{World, logged};
+
+    #[test]
+    fn log_writes_the_job_as_templates_see_it_and_completes() {
+        let world = World::of("log", json!({ "a": "{{ start }}" }), json!({}));
+        let context = world.context();
+        let (ended, lines) = logged(Log.run(&context, Value::Null, serde_json::Map::new()));
+        assert_eq!(ended, Some(Ok(Ended::Done(json!({ "exit_status": 0 })))));
+        let [(target, line)] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(target, "pumice::job");
+        for part in ["job_id=top", "master_job_id", "{{ start }}"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+}

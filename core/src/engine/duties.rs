@@ -35,7 +35,8 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
-                let firm = Grip::of(&run, self.limits.lease, self.site.alone).is_firm(self.now());
+                let grip = Grip::of(&run, self.limits.lease, self.site.alone);
+                let firm = grip.firm_until().is_none_or(|until| self.now() < until);
                 if !firm || self.halt.is_stopping() {
                     // This host stood still, they took too long, or the process is to stop: another one performs the rest.
                     return Ok(run);
@@ -204,11 +205,12 @@ impl Engine {
     ) -> Watched {
         let clock = &self.site.ports.clock;
         let (performing, halted) = (std::pin::pin!(performing), std::pin::pin!(self.halt.stopped()));
-        let stopping = select(clock.sleep_until(time.until), halted);
+        // Where both come at once the process stops: what is cut off by that has not failed.
+        let stopping = select(halted, clock.sleep_until(time.until));
         let (halted, performing) = match select(performing, stopping).await {
             Either::Left((ended, _)) => return Watched::Ended(ended),
-            Either::Right((Either::Left(_), performing)) => (false, performing),
-            Either::Right((Either::Right(_), performing)) => (true, performing),
+            Either::Right((Either::Left(_), performing)) => (true, performing),
+            Either::Right((Either::Right(_), performing)) => (false, performing),
         };
         if !halted {
             cancel.stop(Stop::TimedOut(time.limit));

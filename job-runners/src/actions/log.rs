@@ -16,3 +16,22 @@ impl Performer for Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fakes::{World, logged};
+
+    #[test]
+    fn log_action_writes_its_message_with_the_run() {
+        let world = World::of("log", Value::Null, json!({}));
+        let context = world.action_context();
+        let (done, lines) = logged(Log.perform(&context, log::Fields { message: "it is done".to_owned() }));
+        assert_eq!(done, Some(Ok(())));
+        let [(target, line)] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(target, "pumice::job");
+        assert!(line.contains("job_id=top") && line.ends_with("message=it is done"), "{line}");
+    }
+}

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures_util::future::{Either, select};
-use pumice_core::ids::JobId;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{
-    Action, ActionContext, Composite, Ended, Given, JobContext, JobError, JobType, Leaf, Performer, Plan,
-    PlanStep, Registry, Rendered, Runners, Stop, Templates,
+    ACTION_TIMEOUT, Action, ActionContext, Composite, Ended, Given, JobContext, JobError, JobType, Leaf,
+    Performer, Plan, PlanStep, Registry, Rendered, Runners, Stop, Templates,
 };
 use pumice_core::problem::Problem;
 use pumice_core::request::DispatchRequest;
@@ -16,6 +17,7 @@ use pumice_core::spec::JobSpec;
 use serde_json::{Map, Value, json};
 
 use super::hand::Hand;
+use super::mutants::Mutant;
 use super::world::{Shared, lock};
 
 /// The global that tells a step with which attempt of its parent the plan was rendered.
@@ -201,6 +203,11 @@ struct Note {
     world: Shared,
 }
 
+/// Whether the actions of a run hang once they were seen: some runs' do, whatever else happens.
+fn hangs(run_id: RunId) -> bool {
+    run_id.0.as_u128() % 16 == 3
+}
+
 /// What the action `note` takes.
 struct NoteSpec;
 
@@ -214,6 +221,10 @@ impl Action for NoteSpec {
 impl Performer for Note {
     type Of = NoteSpec;
 
+    fn timeout(&self) -> Span {
+        if lock(&self.world).is(Mutant::ActionUnbounded) { Span::from_days(365) } else { ACTION_TIMEOUT }
+    }
+
     async fn perform(&self, context: &ActionContext<'_>, fields: Map<String, Value>) -> Result<(), JobError> {
         let when = fields.get("when").and_then(Value::as_str).unwrap_or_default().to_owned();
         let place = (context.run_id, context.job_id.clone(), when);
@@ -221,6 +232,9 @@ impl Performer for Note {
         self.hand
             .effect("action", &about, |world| *world.audit.performed.entry(place).or_default() += 1)
             .await;
+        if hangs(context.run_id) {
+            std::future::pending::<()>().await;
+        }
         let fails = lock(&self.world).prng.below(10) == 0;
         if fails { Err(JobError::failed("nobody listens")) } else { Ok(()) }
     }
