@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::{Kind, Plan, Registry, Rendered};
+use pumice_core::job_type::{Plan, Registry, Rendered};
 use pumice_core::ports::RunStore;
 use pumice_core::run::Run;
 use pumice_core::spec::JobSpec;
@@ -37,8 +37,8 @@ pub(crate) async fn unstarted(
     runs: &[Run],
 ) -> Result<Vec<Unstarted>, Failure> {
     let has_steps = |run: &&Run| {
-        let kind = registry.job_type(&run.job_type).map(|job_type| job_type.kind());
-        run.ts_start.is_some() && matches!(kind, Some(Kind::Composite(_)))
+        let planner = registry.job_type(&run.job_type).and_then(|job_type| job_type.planner());
+        run.ts_start.is_some() && planner.is_some()
     };
     let mut found = Vec::new();
     for run in runs.iter().filter(has_steps).take(MAX_PLANS) {
@@ -47,11 +47,10 @@ pub(crate) async fn unstarted(
         let Ok(job) = JobSpec::from_checked(Arc::clone(&spec.job)) else { continue };
         let own = || Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
         let rendered = whole.rendered.or(spec.rendered).unwrap_or_else(own);
-        let Some(Kind::Composite(steps)) = registry.job_type(&run.job_type).map(|job_type| job_type.kind())
-        else {
+        let Some(planner) = registry.job_type(&run.job_type).and_then(|job_type| job_type.planner()) else {
             continue;
         };
-        if let Ok(plan) = steps.plan(&job, &rendered) {
+        if let Ok(plan) = planner.plan(&job, &rendered) {
             found.extend(of_run(run, &plan, runs));
         }
     }

@@ -461,6 +461,14 @@ pub trait BlockingPool: Send + Sync {
     /// # Errors
     /// What became of it instead, as in "took longer than 30s".
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
+
+    /// Reads files that jobs name. They may be on a file system that hangs, so a pool of few threads has others for this.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        self.run(work).await
+    }
 }
 
 /// Does everything at once, on the thread that asks.

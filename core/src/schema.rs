@@ -87,6 +87,15 @@ pub fn check_field(schema: &Value, name: &str, value: &Value) -> Option<Vec<Prob
     Some(checker.problems)
 }
 
+/// The schema that a `$ref` names, within the schema `root`; nothing for `true`, which allows anything.
+pub(crate) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Map<String, Value>> {
+    let mut schema = schema.as_object()?;
+    while let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+        schema = root.pointer(name.strip_prefix('#')?)?.as_object()?;
+    }
+    Some(schema)
+}
+
 struct Checker<'a> {
     root: &'a Value,
     problems: Vec<Problem>,
@@ -125,13 +134,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The schema that a `$ref` stands for; nothing for `true`, which allows anything.
     fn resolve(&self, schema: &'a Value) -> Option<&'a Map<String, Value>> {
-        let mut schema = schema.as_object()?;
-        while let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-            schema = self.root.pointer(name.strip_prefix('#')?)?.as_object()?;
-        }
-        Some(schema)
+        resolve(self.root, schema)
     }
 
     /// A value for which one branch must hold: the problems told are those of the branch that

@@ -4,18 +4,15 @@ use std::collections::HashMap;
 use std::thread::available_parallelism;
 
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{Composite, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates};
+use pumice_core::job_type::{Composite, Given, JobError, JobType, Plan, PlanStep};
 use pumice_core::number::Count;
 use pumice_core::problem::{JsonPath, Problem};
-use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, Settings};
-use pumice_template::Renderer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::job_list::Globs;
-use crate::typed;
 
 /// Most children at once, for each processor.
 const MAX_WORKERS_PER_CPU: usize = 4;
@@ -38,7 +35,7 @@ fn width(own: Option<Count>, settings: &Settings) -> usize {
 
 /// Each job and what it comes after (lava guide, Job type: dag, Payload).
 #[derive(Debug)]
-struct Edges(Vec<(String, Vec<String>)>);
+pub struct Edges(pub Vec<(String, Vec<String>)>);
 
 impl<'de> Deserialize<'de> for Edges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -79,41 +76,32 @@ impl JsonSchema for Edges {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DagParameters")]
-struct Parameters {
+pub struct Parameters {
     /// Jobs that may fail without failing the dag or those after them.
     #[serde(default)]
-    can_fail: Option<Globs>,
+    pub can_fail: Option<Globs>,
     /// Put before each job id.
     #[serde(default)]
-    job_prefix: Option<String>,
+    pub job_prefix: Option<String>,
     /// How many jobs run at the same time; default: the realm's `DAG_WORKERS`, else the number of processors; at most the
     /// realm's `DAG_MAX_WORKERS`.
     #[serde(default)]
-    workers: Option<Count>,
+    pub workers: Option<Count>,
 }
 
 /// The job type `dag`.
-pub(crate) struct Dag;
+#[derive(Clone, Copy, Debug)]
+pub struct Dag;
 
 impl JobType for Dag {
-    fn name(&self) -> &'static str {
-        "dag"
-    }
+    const NAME: &'static str = "dag";
+    const ABOUT: &'static str =
+        "Runs jobs after their predecessors, independent ones beside each other, under one run id.";
+    type Payload = Edges;
+    type Parameters = Parameters;
 
-    fn about(&self) -> &'static str {
-        "Runs jobs after their predecessors, independent ones beside each other, under one run id."
-    }
-
-    fn schemas(&self) -> (Value, Value) {
-        (schema_of::<Edges>(), schema_of::<Parameters>())
-    }
-
-    fn check(&self, job: &JobSpec, _: &Renderer) -> Vec<Problem> {
-        typed::check_plan::<Edges, Parameters>(self, job)
-    }
-
-    fn advise(&self, job: &JobSpec, settings: &Settings, _: &Renderer) -> Vec<Problem> {
-        let own = typed::parameters::<Parameters>(&job.parameters()).ok().and_then(|it| it.workers);
+    fn advise(&self, given: &Given<'_, Self>, settings: &Settings) -> Vec<Problem> {
+        let own = given.parameters.as_ref().and_then(|parameters| parameters.workers);
         let Some((own, most)) =
             own.zip(settings.dag_max_workers).filter(|(own, most)| own.as_usize() > *most)
         else {
@@ -123,24 +111,10 @@ impl JobType for Dag {
         let message = format!("{own} is more than the realm's DAG_MAX_WORKERS: {most} jobs run at a time");
         vec![Problem::warning("too-many-workers", path, message)]
     }
-
-    fn names(&self, job: &JobSpec) -> Vec<Named> {
-        typed::steps(self, job)
-    }
-
-    fn render(&self, job: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
-        Ok(Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() })
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::Composite(self)
-    }
 }
 
 impl Composite for Dag {
-    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
-        let Edges(edges) = typed::payload(&rendered.payload)?;
-        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
+    fn plan(&self, job: &JobSpec, Edges(edges): Edges, parameters: Parameters) -> Result<Plan, JobError> {
         let width = parameters.workers.map_or_else(cpus, Count::as_usize);
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
@@ -156,9 +130,8 @@ impl Composite for Dag {
         Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None })
     }
 
-    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
-        let own = typed::parameters::<Parameters>(&rendered.parameters).ok().and_then(|given| given.workers);
-        Plan { width: width(own, settings), ..plan }
+    fn within(&self, plan: Plan, parameters: Parameters, settings: &Settings) -> Plan {
+        Plan { width: width(parameters.workers, settings), ..plan }
     }
 }
 
@@ -239,18 +212,16 @@ mod tests {
     fn plan(payload: Value) -> Result<Plan, JobError> {
         let spec = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": payload });
         let job = JobSpec::parse(&spec).unwrap();
-        Dag.plan(&job, &Rendered { payload, parameters: Map::new() })
+        let parameters = Parameters::deserialize(json!({})).unwrap();
+        Dag.plan(&job, Edges::deserialize(payload).unwrap(), parameters)
     }
 
     #[test]
     fn width_is_own_else_the_realms_at_most_the_realms() {
         let width = |workers: Value, config: Value| {
             let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
-            let parameters = json!({ "workers": workers }).as_object().cloned().unwrap();
-            let document = json!({ "job_id": "top", "type": "dag", "worker": "w", "payload": { "a": null }, "parameters": parameters });
-            let job = JobSpec::parse(&document).unwrap();
-            let rendered = Rendered { payload: job.fields.payload.clone(), parameters };
-            Dag.within(Dag.plan(&job, &rendered).unwrap(), &rendered, &settings).width
+            let parameters = Parameters::deserialize(json!({ "workers": workers })).unwrap();
+            Dag.within(plan(json!({ "a": null })).unwrap(), parameters, &settings).width
         };
         for (workers, config, wanted) in [
             (json!(null), json!({}), cpus()),

@@ -1,27 +1,25 @@
 //! Job type `foreach`: one job, once for each item (lava guide, Job type: foreach).
 
-use async_trait::async_trait;
+use pumice_core::engine::MAX_STEPS;
 use pumice_core::ids::JobId;
-use pumice_core::job_type::{
-    Composite, JobContext, JobError, JobType, Kind, Named, Plan, PlanStep, Rendered, Templates, Uses,
-    unknown_variables,
-};
+use pumice_core::job_type::{Composite, Given, JobError, JobType, Plan, PlanStep, Template};
 use pumice_core::number::{Count, CountOrNone, Integer};
 use pumice_core::problem::{JsonPath, Problem};
-use pumice_core::schema::schema_of;
 use pumice_core::spec::{JobSpec, Settings, is_reserved_global};
-use pumice_template::Renderer;
+use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use crate::items::{self, Form, Item};
-use crate::{dag, typed};
+use crate::dag;
+
+/// One item: a map of globals.
+pub type Item = Map<String, Value>;
 
 /// Where the items come from (lava guide, Foreach Value Generators).
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-enum Source {
+pub enum Source {
     /// They stand in the job.
     Inline {
         /// The items: each a map of globals.
@@ -44,12 +42,12 @@ enum Source {
     /// The rows of a CSV file, named by its first row.
     Csv {
         /// The file, seen from the work directory. Rendered.
-        filename: String,
+        filename: Template<String>,
     },
     /// The lines of a file, each a JSON object.
     Jsonl {
         /// The file, seen from the work directory. Rendered.
-        filename: String,
+        filename: Template<String>,
     },
 }
 
@@ -57,27 +55,48 @@ enum Source {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ForeachParameters")]
-struct Parameters {
+pub struct Parameters {
     /// Whether a failed run lets the others go on; default false.
     #[serde(default)]
-    can_fail: Option<bool>,
+    pub can_fail: Option<bool>,
     /// Where the items come from.
-    foreach: Source,
+    pub foreach: Source,
     /// Whether file names are rendered; default true.
-    #[serde(default, rename = "jinja")]
-    #[expect(dead_code, reason = "read before the parameters are typed")]
-    jinja: Option<bool>,
+    #[serde(default)]
+    pub jinja: Option<bool>,
     /// The most items; default: the realm's `FOREACH_LIMIT`.
     #[serde(default)]
-    limit: Option<CountOrNone>,
+    pub limit: Option<CountOrNone>,
     /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
     #[serde(default)]
-    workers: Option<Count>,
+    pub workers: Option<Count>,
+}
+
+impl Source {
+    /// The file of the items, where they stand in one, and how the file has them.
+    #[must_use]
+    pub fn file(&self) -> Option<(&str, Form)> {
+        match self {
+            Self::Csv { filename } => Some((&filename.0, Form::Csv)),
+            Self::Jsonl { filename } => Some((&filename.0, Form::JsonLines)),
+            Self::Inline { .. } | Self::Range { .. } => None,
+        }
+    }
+}
+
+/// How a file holds its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Rows, named by the first.
+    Csv,
+    /// Lines, each a JSON object.
+    JsonLines,
 }
 
 impl Parameters {
     /// The most items.
-    fn limit(&self, settings: &Settings) -> usize {
+    #[must_use]
+    pub fn limit(&self, settings: &Settings) -> usize {
         self.limit.map_or(settings.foreach_limit, CountOrNone::as_usize)
     }
 }
@@ -85,50 +104,29 @@ impl Parameters {
 /// The payload: a job id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-struct Payload(JobId);
+pub struct Payload(pub JobId);
 
 /// The job type `foreach`.
-pub(crate) struct Foreach;
+#[derive(Clone, Copy, Debug)]
+pub struct Foreach;
 
 impl JobType for Foreach {
-    fn name(&self) -> &'static str {
-        "foreach"
+    const NAME: &'static str = "foreach";
+    const ABOUT: &'static str =
+        "Runs a job once for each item of a list, one after the other, under one run id.";
+    type Payload = Payload;
+    type Parameters = Parameters;
+
+    fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
+        let file = given.parameters.as_ref().and_then(|parameters| parameters.foreach.file());
+        let why = file.and_then(|(filename, _)| unreadable(filename));
+        let path = JsonPath::root().field("parameters").field("foreach").field("filename");
+        why.map(|why| Problem::new(path, why)).into_iter().collect()
     }
 
-    fn about(&self) -> &'static str {
-        "Runs a job once for each item of a list, one after the other, under one run id."
-    }
-
-    fn schemas(&self) -> (Value, Value) {
-        (schema_of::<Payload>(), schema_of::<Parameters>())
-    }
-
-    fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
-        let mut problems = typed::check::<Payload, Parameters>(job);
-        let path = JsonPath::root().field("parameters").field("foreach");
-        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return problems };
-        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
-            && let Err(error) = renderer.check(filename)
-        {
-            problems.push(Problem::template(&path.field("filename"), &error));
-        }
-        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
-            && let Some(why) = items::unreadable(filename)
-        {
-            problems.push(Problem::new(path.field("filename"), why));
-        }
-        let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-        if !needs_file(&parameters.foreach)
-            && let Err(error) = self.plan(job, &rendered)
-        {
-            problems.push(Problem::new(path, error.message));
-        }
-        problems
-    }
-
-    fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem> {
+    fn advise(&self, given: &Given<'_, Self>, settings: &Settings) -> Vec<Problem> {
         let path = JsonPath::root().field("parameters");
-        let Ok(parameters) = typed::parameters::<Parameters>(&job.parameters()) else { return Vec::new() };
+        let Some(parameters) = &given.parameters else { return Vec::new() };
         let limit = parameters.limit(settings);
         if limit > settings.foreach_max_limit {
             let most = settings.foreach_max_limit;
@@ -136,106 +134,48 @@ impl JobType for Foreach {
                 format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
             return vec![Problem::warning("too-many-items", path.field("limit"), message)];
         }
-        match &parameters.foreach {
-            Source::Csv { filename } | Source::Jsonl { filename } => {
-                if job.parameters().get("jinja") == Some(&Value::Bool(false)) {
-                    return Vec::new();
-                }
-                let place = path.field("foreach").field("filename");
-                unknown_variables(job, renderer, &Value::from(filename.as_str()), &place, &[])
-            }
-            here => {
-                if listed(here, limit).is_ok_and(|items| items.len() > limit) {
-                    let message = format!("more than {limit} items, the limit: nothing would run");
-                    let told = Problem::warning("too-many-items", path.field("foreach"), message);
-                    return vec![told.with_hint("limit says how many there may be")];
-                }
-                Vec::new()
-            }
-        }
-    }
-
-    fn names(&self, job: &JobSpec) -> Vec<Named> {
-        let job_id = typed::payload::<Payload>(&job.fields.payload).ok().map(|Payload(job_id)| job_id);
-        let named = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Step };
-        job_id.into_iter().map(named).collect()
-    }
-
-    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-        let mut parameters = job.parameters();
-        if parameters.get("jinja") != Some(&Value::Bool(false))
-            && let Some(filename) =
-                parameters.get_mut("foreach").and_then(|foreach| foreach.get_mut("filename"))
+        if parameters.foreach.file().is_none()
+            && listed(&parameters.foreach, limit).is_ok_and(|items| items.len() > limit)
         {
-            *filename = templates
-                .json(filename, &[])
-                .map_err(|error| JobError::template("parameters.foreach.filename", &error))?;
+            let message = format!("more than {limit} items, the limit: nothing would run");
+            let told = Problem::warning("too-many-items", path.field("foreach"), message);
+            return vec![told.with_hint("limit says how many there may be")];
         }
-        Ok(Rendered { payload: job.fields.payload.clone(), parameters })
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::Composite(self)
+        Vec::new()
     }
 }
 
-fn needs_file(source: &Source) -> bool {
-    matches!(source, Source::Csv { .. } | Source::Jsonl { .. })
-}
-
-#[async_trait]
 impl Composite for Foreach {
     /// Items of a file are read once, when the run starts, and kept: the file may be gone later.
-    async fn resolve(
-        &self,
-        context: &JobContext<'_>,
-        rendered: &Rendered,
-    ) -> Result<Option<Rendered>, JobError> {
-        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let settings = &context.site.settings;
-        let limit = parameters.limit(settings);
-        if limit > settings.foreach_max_limit {
-            let message = format!(
-                "a limit of {limit} is more than the realm's FOREACH_MAX_LIMIT of {}",
-                settings.foreach_max_limit
-            );
-            return Err(JobError::permanent(message));
-        }
-        if let Source::Csv { filename } | Source::Jsonl { filename } = &parameters.foreach
-            && let Some(why) = items::unreadable(filename)
-        {
-            return Err(JobError::permanent(why));
-        }
-        let items = match &parameters.foreach {
-            Source::Csv { filename } => {
-                items::read(context.directory().await?.join(filename), Form::Csv, limit).await?
-            }
-            Source::Jsonl { filename } => {
-                items::read(context.directory().await?.join(filename), Form::JsonLines, limit).await?
-            }
-            here => listed(here, limit)?,
+    const RESOLVED: bool = true;
+
+    fn check_plan(&self, given: Given<'_, Self>) -> Vec<Problem> {
+        let Given { job, payload: Some(payload), parameters: Some(parameters) } = given else {
+            return Vec::new();
         };
-        if items.len() > limit {
-            let error = format!("foreach value list exceeds limit of {limit}");
-            let data = json!({ "exit_status": 1, "error": error });
-            let failed = JobError::permanent(format!("there are more than {limit} items; nothing was run"));
-            return Err(failed.worded(error).with_data(data));
+        // Which items a file has shows when the run starts.
+        if parameters.foreach.file().is_some() {
+            return Vec::new();
         }
-        if !needs_file(&parameters.foreach) {
-            return Ok(None);
-        }
-        let mut resolved = rendered.clone();
-        resolved.parameters.insert("foreach".to_owned(), json!({ "type": "inline", "values": items }));
-        Ok(Some(resolved))
+        let path = JsonPath::root().field("parameters").field("foreach");
+        let failed = self.plan(job, payload, parameters).err();
+        failed.map(|error| Problem::new(path, error.message)).into_iter().collect()
     }
 
-    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
-        let Payload(job_id) = typed::payload(&rendered.payload)?;
+    fn jobs(&self, given: Given<'_, Self>) -> Vec<JobId> {
+        given.payload.into_iter().map(|Payload(job_id)| job_id).collect()
+    }
+
+    fn plan(
+        &self,
+        job: &JobSpec,
+        Payload(job_id): Payload,
+        parameters: Parameters,
+    ) -> Result<Plan, JobError> {
         if job_id == job.fields.job_id {
             return Err(JobError::permanent(format!("job {job_id} is a step of itself")));
         }
-        let parameters: Parameters = typed::parameters(&rendered.parameters)?;
-        let items = listed(&parameters.foreach, pumice_core::engine::MAX_STEPS)?;
+        let items = listed(&parameters.foreach, MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
         if let Some(workers) = parameters.workers.map(Count::as_usize).filter(|workers| *workers > 1) {
@@ -255,14 +195,16 @@ impl Composite for Foreach {
         Ok(plan)
     }
 
-    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
-        let given = typed::parameters::<Parameters>(&rendered.parameters).ok();
-        Plan { limit: Some(given.map_or(settings.foreach_limit, |given| given.limit(settings))), ..plan }
+    fn within(&self, plan: Plan, parameters: Parameters, settings: &Settings) -> Plan {
+        Plan { limit: Some(parameters.limit(settings)), ..plan }
     }
 }
 
 /// The items that need no file, one more than `limit` at most.
-fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
+///
+/// # Errors
+/// [`JobError`] when the step of a range is 0, or the items stand in a file.
+pub fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
     match source {
         Source::Inline { values } => Ok(values.clone()),
         Source::Range { name, start, stop, step } => {
@@ -277,13 +219,31 @@ fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
             Ok(numbers.take(limit.saturating_add(1)).map(item).collect())
         }
         Source::Csv { filename } | Source::Jsonl { filename } => {
-            Err(JobError::failed(format!("the items of {filename} were not read")))
+            Err(JobError::failed(format!("the items of {} were not read", filename.0)))
         }
     }
 }
 
+/// Why a file of this name is not read, though lava reads it (with `smart_open`): it is in S3, or compressed.
+#[must_use]
+pub fn unreadable(filename: &str) -> Option<String> {
+    let what = if filename.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("s3://")) {
+        "is in S3: have a step before copy it into the work directory"
+    } else if COMPRESSED.iter().any(|end| filename.to_ascii_lowercase().ends_with(end)) {
+        "is compressed: have a step before unpack it"
+    } else {
+        return None;
+    };
+    Some(format!("{} {what}", quoted(filename)))
+}
+
+/// How the names of compressed files end.
+const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn range(start: Option<i64>, stop: i64, step: Option<i64>) -> Vec<i64> {
@@ -308,13 +268,23 @@ mod tests {
             let parameters = json!({ "foreach": { "type": "range", "stop": 4 }, "workers": workers });
             let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
             let job = JobSpec::parse(&document).unwrap();
-            let rendered = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
-            let plan = Foreach.plan(&job, &rendered).unwrap();
+            let Given { payload, parameters, .. } = Given::<Foreach>::of(&job);
+            let plan = Foreach.plan(&job, payload.unwrap(), parameters.unwrap()).unwrap();
             plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
         };
         assert_eq!(next(Value::Null), Next::Start(vec![0]));
         assert_eq!(next(json!(1)), Next::Start(vec![0]));
         assert_eq!(next(json!(3)), Next::Start(vec![0, 1, 2]));
         assert_eq!(next(json!(1000)), Next::Start(vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn file_that_only_lava_reads_is_refused_with_the_reason() {
+        for name in ["s3://b/x.csv", "S3://b/x.csv", "x.csv.gz", "d/X.CSV.GZ", "x.bz2", "x.jsonl.zst"] {
+            assert!(unreadable(name).is_some_and(|why| why.contains("have a step before")), "{name}");
+        }
+        for name in ["x.csv", "{{ globals.file }}", "gz", "a/s3:/x.csv", "é€"] {
+            assert_eq!(unreadable(name), None, "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Job ids: a list of them, or a text in which commas stand between them (lava guide, Job type: chain).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct JobList(pub(crate) Vec<String>);
+pub struct JobList(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for JobList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -50,7 +50,7 @@ impl JobList {
     ///
     /// # Errors
     /// A message naming the first that is no job id, or that there are none.
-    pub(crate) fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, String> {
+    pub fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, String> {
         if self.0.is_empty() {
             return Err("the list of jobs is empty".to_owned());
         }
@@ -64,7 +64,7 @@ impl JobList {
 
 /// A pattern or a list of patterns over job ids.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Globs(pub(crate) Vec<String>);
+pub struct Globs(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Globs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

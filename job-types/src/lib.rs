@@ -1,41 +1,39 @@
-//! Pumice's job types and actions, one file each. [`registry`] is the list.
+//! Pumice's job types and actions, one file each: what their specs may say. [`registry`] is the list. What workers do is
+//! in `pumice-job-runners`, which the dispatcher function does without.
 
-mod actions;
-mod capture;
-mod chain;
-mod cmd;
+pub mod actions;
+pub mod chain;
+pub mod cmd;
 mod command_line;
-mod dag;
-mod dispatch;
-mod foreach;
-mod items;
+pub mod dag;
+pub mod dispatch;
+pub mod foreach;
 mod job_list;
-mod log;
-mod process;
-mod typed;
+pub mod log;
 
-use std::sync::Arc;
+use pumice_core::job_type::{BadRegistry, Registry, RegistryBuilder};
 
-use pumice_core::job_type::{BadRegistry, Registry};
+pub use job_list::{Globs, JobList};
 
 /// Every job type and action there is.
 ///
 /// # Errors
 /// [`BadRegistry`] when two have one name.
 pub fn registry() -> Result<Registry, BadRegistry> {
-    Registry::new(
-        vec![
-            Arc::new(chain::Chain),
-            Arc::new(cmd::Cmd),
-            Arc::new(dag::Dag),
-            Arc::new(dispatch::Dispatch),
-            Arc::new(foreach::Foreach),
-            Arc::new(log::Log),
-        ],
-        vec![
-            Arc::new(actions::dispatch::Dispatch),
-            Arc::new(actions::log::Log),
-            Arc::new(actions::state::State),
-        ],
-    )
+    add(Registry::builder()).build()
+}
+
+/// Adds every job type and action there is to a registry, which may have others.
+#[must_use]
+pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
+    registry
+        .composite(chain::Chain)
+        .leaf(cmd::Cmd)
+        .composite(dag::Dag)
+        .leaf(dispatch::Dispatch)
+        .composite(foreach::Foreach)
+        .leaf(log::Log)
+        .action(actions::dispatch::Dispatch)
+        .action(actions::log::Log)
+        .action(actions::state::State)
 }

@@ -151,7 +151,7 @@ fn name_set_in_another_string_of_a_structure_is_refused_when_it_is_rendered() {
         registry.job_type("dispatch").unwrap().render(&job, &templates).unwrap_err().message,
         templates.json(&structure, &[]).unwrap_err().to_string(),
         templates.structure(&structure, &[]).unwrap_err().to_string(),
-        templates.fields(&one("value"), &["value"], &[]).unwrap_err().to_string(),
+        templates.fields(&one("value"), &["value".to_owned()], &[]).unwrap_err().to_string(),
         templates.fields(&one("parameters"), &[], &[]).unwrap_err().to_string(),
     ];
     for error in errors {

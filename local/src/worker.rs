@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
-use pumice_core::job_type::{Registry, Site};
+use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
 use pumice_system::{SystemClock, drain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -58,7 +58,7 @@ impl Default for Serve {
 pub struct Workers {
     database: Database,
     site: Arc<Site>,
-    registry: Arc<Registry>,
+    runners: Arc<Runners>,
     options: Serve,
     halt: Halt,
     engines: BTreeMap<WorkerName, Engine>,
@@ -67,8 +67,8 @@ pub struct Workers {
 impl Workers {
     /// Workers on a realm's store.
     #[must_use]
-    pub fn new(database: Database, site: Arc<Site>, registry: Arc<Registry>, options: Serve) -> Self {
-        Self { database, site, registry, options, halt: Halt::default(), engines: BTreeMap::new() }
+    pub fn new(database: Database, site: Arc<Site>, runners: Arc<Runners>, options: Serve) -> Self {
+        Self { database, site, runners, options, halt: Halt::default(), engines: BTreeMap::new() }
     }
 
     /// Runs jobs until `stop`. From then on no run and no step begins; what runs may end for as long as the options say,
@@ -82,9 +82,10 @@ impl Workers {
         kill: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
-        let sweeper = tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.registry.clone())));
+        let sweeper =
+            tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.runners.registry().clone())));
         let clock = self.options.clock.then(|| {
-            let clock = Dispatcher::new(self.site.clone(), self.registry.clone());
+            let clock = Dispatcher::new(self.site.clone(), self.runners.registry().clone());
             tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()))
         });
         let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
@@ -156,9 +157,9 @@ impl Workers {
             self.options.workers.clone()
         };
         for name in names {
-            let (site, registry, limits) = (&self.site, &self.registry, self.options.limits);
+            let (site, runners, limits) = (&self.site, &self.runners, self.options.limits);
             self.engines.entry(name.clone()).or_insert_with(|| {
-                Engine::new(site.clone(), registry.clone(), name, limits).halted_by(self.halt.clone())
+                Engine::new(site.clone(), runners.clone(), name, limits).halted_by(self.halt.clone())
             });
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod clock;
 mod drain;
 mod pool;
+#[cfg(feature = "processes")]
 pub mod processes;
 
 pub use clock::{SystemClock, SystemRandom};

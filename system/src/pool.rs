@@ -13,37 +13,48 @@ const PER_CPU: usize = 2;
 /// How long a piece may take, the wait for its turn included. Each has bounds of its own that are far below.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Work on the runtime's blocking threads: so many pieces at once, each within a time.
+/// How many files may be read at once, for each processor: more than pieces of work, since reads mostly wait.
+const READS_PER_CPU: usize = 16;
+
+/// Work on the runtime's blocking threads: so many pieces at once, each within a time. Reads of files have turns of their
+/// own, so that a file system that hangs holds up reads alone.
 #[derive(Clone, Debug)]
 pub struct Pool {
     turns: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
         let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(cpus * PER_CPU)) }
+        let turns = |each| Arc::new(Semaphore::new(cpus * each));
+        Self { turns: turns(PER_CPU), reads: turns(READS_PER_CPU) }
     }
 }
 
 #[async_trait]
 impl BlockingPool for Pool {
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
-        let turns = self.turns.clone();
-        let done = async move {
-            // The pool is never closed. A piece that is given up keeps its turn until it ends.
-            let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
-            let working = tokio::task::spawn_blocking(move || {
-                work();
-                drop(turn);
-            });
-            working
-                .await
-                .map_err(|error| if error.is_panic() { "panicked" } else { "was stopped" }.to_owned())
-        };
-        let late = |_| Err(format!("took longer than {}s", LONGEST.as_secs()));
-        tokio::time::timeout(LONGEST, done).await.unwrap_or_else(late)
+        run(self.turns.clone(), work).await
     }
+
+    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        run(self.reads.clone(), work).await
+    }
+}
+
+async fn run(turns: Arc<Semaphore>, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    let done = async move {
+        // The pool is never closed. A piece that is given up keeps its turn until it ends.
+        let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
+        let working = tokio::task::spawn_blocking(move || {
+            work();
+            drop(turn);
+        });
+        working.await.map_err(|error| if error.is_panic() { "panicked" } else { "was stopped" }.to_owned())
+    };
+    let late = |_| Err(format!("took longer than {}s", LONGEST.as_secs()));
+    tokio::time::timeout(LONGEST, done).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]
@@ -68,5 +79,27 @@ mod tests {
         go.send(()).expect("it waits");
         assert_eq!(waiting.await, Ok(()));
         assert_eq!(pool.run(Box::new(|| panic!("oh"))).await, Err("panicked".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn reads_that_hang_leave_turns_for_other_work() {
+        let pool = Pool::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let hanging = (0..pool.reads.available_permits()).map(|_| {
+            let wait = wait.clone();
+            pool.read(Box::new(move || drop(wait.lock().map(|wait| wait.recv()))))
+        });
+        let mut hanging: Vec<_> = hanging.collect();
+        for read in &mut hanging {
+            let first = std::future::poll_fn(|task| std::task::Poll::Ready(read.as_mut().poll(task))).await;
+            assert!(first.is_pending());
+        }
+        assert_eq!(pool.reads.available_permits(), 0);
+        assert_eq!(pool.run(Box::new(|| {})).await, Ok(()));
+        drop(go);
+        for read in hanging {
+            assert_eq!(read.await, Ok(()));
+        }
     }
 }

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     start_log(environment.names().realm().as_str());
     let function = Function::connect(&environment).await;
     function.prepare_for_commands()?;
-    let registry = Arc::new(pumice_job_types::registry()?);
+    let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Engine>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
             Some(engine) => engine,
             None => {
                 let left = (deadline - site.ports.clock.now()).to_std().unwrap_or(Duration::ZERO);
-                Engine::new(site, registry.clone(), worker.clone(), worker_lambda::limits(left))
+                Engine::new(site, runners.clone(), worker.clone(), worker_lambda::limits(left))
             }
         };
         let queues = function.realm().queues();

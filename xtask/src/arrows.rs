@@ -3,29 +3,60 @@
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
-    ("pumice-core", &["pumice-job-types", "pumice-local", "tokio", "rusqlite", "aws-"]),
-    ("pumice-job-types", &["pumice-local", "rusqlite", "aws-"]),
-    ("pumice-system", &["pumice-job-types", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
-    ("pumice-local", &["pumice-job-types", "pumice-aws", "aws-"]),
-    ("pumice-aws", &["pumice-job-types", "pumice-local", "rusqlite", "lambda_runtime"]),
-    ("dispatcher-lambda", &["pumice-local", "worker-lambda", "rusqlite"]),
+    ("pumice-core", &["pumice-job-", "pumice-local", "tokio", "rusqlite", "aws-"]),
+    (
+        "pumice-job-types",
+        &["pumice-job-runners", "pumice-system", "pumice-local", "tokio", "rusqlite", "rustls", "aws-"],
+    ),
+    ("pumice-job-runners", &["pumice-local", "rusqlite", "aws-"]),
+    ("pumice-system", &["pumice-job-", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-local", &["pumice-job-", "pumice-aws", "aws-"]),
+    ("pumice-aws", &["pumice-job-", "pumice-local", "rusqlite", "lambda_runtime"]),
+    ("dispatcher-lambda", &["pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"]),
     ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];
+
+/// Features of crates below a crate that are for workers alone.
+const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "dispatcher-lambda",
+        &[("pumice-system", "processes"), ("pumice-aws", "commands"), ("tokio", "process")],
+    ),
+    ("pumice-aws", &[("pumice-system", "processes")]),
+];
+
+/// The crates below a package, each with its features.
+fn below(package: &str) -> Result<Vec<(String, Vec<String>)>, String> {
+    let format = ["--edges", "normal", "--prefix", "none", "--format", "{p}|{f}"];
+    let tree = output("cargo", &[["tree", "--package", package].as_slice(), &format].concat())?;
+    let line = |line: &str| {
+        let (package, features) = line.split_once('|')?;
+        let name = package.split_whitespace().next()?.to_owned();
+        // A crate that was listed before has "(*)" behind its features.
+        let features = features.split_whitespace().next().unwrap_or_default();
+        Some((name, features.split(',').map(str::to_owned).collect()))
+    };
+    Ok(tree.lines().skip(1).filter_map(line).collect())
+}
 
 /// Fails when an arrow points the wrong way.
 pub(crate) fn check() -> Outcome {
     let mut wrong = Vec::new();
     for (package, forbidden) in FORBIDDEN {
-        let tree = output(
-            "cargo",
-            &["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"],
-        )?;
-        let below = tree.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-        for name in below {
+        for (name, _) in below(package)? {
             if forbidden.iter().any(|start| name.starts_with(start)) {
                 wrong.push(format!("{package} must not use {name}"));
+            }
+        }
+    }
+    for (package, forbidden) in FORBIDDEN_FEATURES {
+        for (name, features) in below(package)? {
+            for (of, feature) in forbidden {
+                if name == *of && features.iter().any(|found| found == feature) {
+                    wrong.push(format!("{package} must not use the feature {feature} of {name}"));
+                }
             }
         }
     }

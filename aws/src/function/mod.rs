@@ -1,18 +1,19 @@
 //! What Pumice's functions on AWS Lambda have in common: what their environment says, the realm they
 //! work on, what they log.
 
+#[cfg(feature = "commands")]
+mod commands;
 mod environment;
 mod log;
 mod metrics;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
-use pumice_core::job_type::{Site, remove_tree};
+use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, StoreError};
-use pumice_system::processes;
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -94,42 +95,5 @@ impl Function {
     /// Whether nobody has given the realm anything yet: it has tables, and no document.
     pub async fn is_untouched(&self) -> bool {
         matches!(self.realm.store().realm_document().await, Ok(None))
-    }
-
-    /// Ends what invocations that were cut off left running, and removes what they left where jobs work: `/tmp` stays
-    /// from one to the next, and when the process is replaced. To be called before an invocation starts commands.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be removed or made anew.
-    pub async fn clear_scratch(&self) -> Result<(), StoreError> {
-        let scratch = &self.host.scratch;
-        let cleared = async || -> std::io::Result<()> {
-            std::fs::create_dir_all(scratch)?;
-            for entry in std::fs::read_dir(SCRATCH)? {
-                let folder = entry?.path();
-                let alive = folder.file_name().is_some_and(|pid| Path::new("/proc").join(pid).exists());
-                if folder == *scratch || !alive {
-                    let killed = processes::kill_all_leftovers(&folder).await;
-                    if killed > 0 {
-                        tracing::warn!(killed, "ended what an earlier invocation left running");
-                    }
-                    remove_tree(&folder)?;
-                }
-            }
-            std::fs::create_dir_all(scratch)
-        };
-        let cleared = cleared().await;
-        cleared.map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
-    }
-
-    /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they
-    /// run as the same user; and what loses its parent comes back to it.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the kernel refuses.
-    pub fn prepare_for_commands(&self) -> Result<(), StoreError> {
-        processes::adopt_orphans();
-        processes::hide_from_commands()
-            .map_err(|error| StoreError::new(format!("cannot hide the environment from commands: {error}")))
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use clap::CommandFactory;
 use pumice_core::Timestamp;
-use pumice_core::job_type::Registry;
+use pumice_core::job_type::{Registry, Runners};
 use pumice_core::request::{BadInstant, parse_instant, set_dotted};
 use pumice_core::text::shown;
 use pumice_system::processes;
@@ -83,6 +83,11 @@ fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize, containm
 /// The job types and actions of this program.
 fn registry() -> Result<Arc<Registry>, Failure> {
     pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// The same with what runs jobs and performs actions, for workers.
+fn runners() -> Result<Arc<Runners>, Failure> {
+    pumice_job_runners::runners().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
 }
 
 type GlobalsAndParameters = (Map<String, Value>, Map<String, Value>);

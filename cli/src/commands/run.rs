@@ -14,7 +14,7 @@ use pumice_core::text::escaped;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use serde_json::{Value, json};
 
-use super::{given, prepare_for_commands, registry};
+use super::{given, prepare_for_commands, registry, runners};
 use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
@@ -28,7 +28,8 @@ use crate::view;
 /// Makes a realm for the run, dispatches the job through its queue, and runs workers until
 /// everything that it caused has ended.
 pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
-    let registry = registry()?;
+    let runners = runners()?;
+    let registry = runners.registry().clone();
     let (globals, parameters) = given(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
@@ -77,7 +78,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let mut second = first.clone();
     // Jobs that are looked up are not meant to start by themselves.
     let serve = Serve { slots, clock: false, ..Serve::default() };
-    let workers = Workers::new(database.clone(), site, registry, serve);
+    let workers = Workers::new(database.clone(), site, runners, serve);
     let stop = async move {
         // The followed runs have ended, or following failed: either way nothing is left to run.
         let _ = on_end.await;

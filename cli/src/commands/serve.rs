@@ -4,7 +4,7 @@ use pumice_core::engine::Limits;
 use pumice_core::ports::Clock;
 use pumice_local::{Durability, Home, SystemClock, Workers};
 
-use super::{prepare_for_commands, registry};
+use super::{prepare_for_commands, runners};
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
 use crate::signals::asked_to_stop;
@@ -29,7 +29,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         limits: Limits { lease: options.lease, ..Limits::default() },
         clock: true,
     };
-    let workers = Workers::new(home.database().clone(), site, registry()?, serve);
+    let workers = Workers::new(home.database().clone(), site, runners()?, serve);
     // A supervisor may send SIGTERM as soon as it reads the next line.
     let (stop, kill) = asked_to_stop()?;
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");

@@ -5,7 +5,7 @@ use pumice_core::engine::{Engine, Limits};
 use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
-use super::{prepare_for_commands, registry};
+use super::{prepare_for_commands, runners};
 use crate::args::{Global, Worker};
 use crate::aws::Remote;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = remote.site_in(scratch.path().to_owned()).await?;
-    let engine = Engine::new(site, registry()?, options.name.clone(), Limits::default());
+    let engine = Engine::new(site, runners()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
     let worker = QueueWorker::new(engine, queues, options.name.clone(), slots, options.drain.drain.get());
     // A supervisor may send SIGTERM as soon as it reads the next line.

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::apply::{ApplyError, log_gone};
+use super::contexts::RunDirectories;
 use super::dispatch::{Accepted, Dispatcher};
 use super::told::Told;
 use super::{Engine, Grip, Invocation};
@@ -15,7 +16,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunId;
 use crate::job_type::{
-    Cancel, DispatchError, Dispatches, Ended, JobContext, JobError, Leaf, Origin, Rendered, Stop, Templates,
+    Cancel, DispatchError, Dispatches, Ended, JobError, Origin, Rendered, RunsJob, Stop, Templates,
 };
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
@@ -39,7 +40,7 @@ impl Engine {
     /// Makes one attempt of a claimed run.
     pub(super) async fn attempt(
         &self,
-        leaf: &dyn Leaf,
+        leaf: &dyn RunsJob,
         run: &Run,
         spec: &RunSpec,
         job: &JobSpec,
@@ -53,17 +54,8 @@ impl Engine {
         };
         let cancel = Cancel::default();
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
-        let context = JobContext {
-            run,
-            job,
-            realm,
-            site: &self.site,
-            templates: &templates,
-            dispatches: &dispatches,
-            work_dir: &invocation.work_dir,
-            files: &invocation.files,
-            cancel: &cancel,
-        };
+        let directories = RunDirectories { site: &self.site, run, job, realm, invocation };
+        let context = self.job_context(&directories, &templates, &dispatches, &cancel);
         let grip = Grip::of(run, self.limits.lease, self.site.alone);
         if !grip.is_firm(self.now()) {
             // This host stood still; another may have the run by now.
@@ -262,7 +254,7 @@ fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
     })
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

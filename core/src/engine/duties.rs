@@ -1,12 +1,18 @@
 //! What is left to do when an attempt has ended: actions, the parent, the next in line.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use serde_json::Value;
 
 use super::apply::rest;
-use super::attempt::{RunDispatches, origin};
+use super::attempt::{RunDispatches, origin, panic_text};
 use super::rendering::action_fields;
 use super::{Engine, Grip, Invocation};
-use crate::job_type::{ActionContext, Templates};
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::job_type::{ActionContext, Cancel, JobError, Stop, Templates};
 use crate::ports::{ObjectStore, StoreError};
 use crate::run::{Input, Run};
 use crate::spec::{ActionSpec, ActionsWhen, JobSpec};
@@ -29,11 +35,19 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
-                if !Grip::of(&run, self.limits.lease, self.site.alone).is_firm(self.now()) {
-                    // This host stood still, or they took too long: somebody else sees to the rest.
+                let grip = Grip::of(&run, self.limits.lease, self.site.alone);
+                let firm = grip.firm_until().is_none_or(|until| self.now() < until);
+                if !firm || self.halt.is_stopping() {
+                    // This host stood still, they took too long, or the process is to stop: another one performs the rest.
                     return Ok(run);
                 }
-                let error = self.perform(when, index, action, &run, job, &templates).await.err();
+                let error =
+                    match self.perform((when, index), action, (&run, job), &templates, invocation).await {
+                        Performed::Done => None,
+                        Performed::Failed(error) => Some(error),
+                        // It is performed again when the claim has run out.
+                        Performed::Left => return Ok(run),
+                    };
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties tells.
                 if error.is_some() || !last {
@@ -81,18 +95,68 @@ impl Engine {
 
     async fn perform(
         &self,
+        (when, index): (ActionsWhen, usize),
+        spec: &ActionSpec,
+        (run, job): (&Run, &JobSpec),
+        templates: &Templates,
+        invocation: &Invocation,
+    ) -> Performed {
+        let place = format!("{}[{index}]", when.field());
+        let fields = match self.action(when, spec, run, templates).await {
+            Ok(fields) => fields,
+            Err(NotPerformed::Malformed(fault)) => return failed(run, format!("{place}: {fault}")),
+            Err(NotPerformed::Failed(error)) => {
+                return failed(run, format!("{place} {}: {error}", spec.kind()));
+            }
+        };
+        let Some(performer) = self.runners.performer(spec.kind()) else {
+            return failed(run, format!("{place} {}: no such action", spec.kind()));
+        };
+        let label = format!("{}.{index}", when.field());
+        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
+        let cancel = Cancel::default();
+        let context = ActionContext {
+            job_id: &run.job_id,
+            run_id: run.run_id,
+            settings: &self.site.settings,
+            dispatches: &dispatches,
+            state: &*self.site.ports.state,
+            clock: &*self.site.ports.clock,
+            cancel: &cancel,
+        };
+        let time = self.action_time(performer.timeout(), run, invocation);
+        // A panic in an action is a failed action, not a lost worker.
+        let performing = AssertUnwindSafe(performer.perform(&context, &fields)).catch_unwind();
+        match self.watch_action(performing, &time, &cancel).await {
+            Watched::Ended(Ok(Ok(()))) => Performed::Done,
+            Watched::Ended(Ok(Err(error))) => failed(run, format!("{place} {}: {error}", spec.kind())),
+            Watched::Ended(Err(panic)) => {
+                failed(run, format!("{place} {}: the action panicked: {}", spec.kind(), panic_text(&*panic)))
+            }
+            Watched::TimedOut(limit) => {
+                failed(run, format!("{place} {}: {}", spec.kind(), JobError::timed_out(limit)))
+            }
+            Watched::Left => {
+                let (job_id, run_id) = (&run.job_id, run.run_id);
+                tracing::warn!(%job_id, %run_id, action = %place, "an action was stopped; it is performed again");
+                Performed::Left
+            }
+        }
+    }
+
+    /// The fields of an action with their templates rendered.
+    async fn action(
+        &self,
         when: ActionsWhen,
-        index: usize,
         spec: &ActionSpec,
         run: &Run,
-        job: &JobSpec,
         templates: &Templates,
-    ) -> Result<(), String> {
-        let name = format!("{}[{index}] {}", when.field(), spec.kind());
+    ) -> Result<Value, NotPerformed> {
         if let Some(fault) = spec.fault() {
-            return Err(format!("{}[{index}]: {fault}", when.field()));
+            return Err(NotPerformed::Malformed(fault));
         }
-        let action = self.registry.action(spec.kind()).ok_or_else(|| format!("{name}: no such action"))?;
+        let no_such = || NotPerformed::Failed(JobError::permanent("no such action"));
+        let action = self.registry.action(spec.kind()).ok_or_else(no_such)?;
         let mut result = with_locations(&run.result, &*self.site.ports.objects);
         if when == ActionsWhen::OnSuccess
             && let Some(fields) = result.as_object_mut()
@@ -106,21 +170,101 @@ impl Engine {
             _ => serde_json::Map::new(),
         };
         let fields = action_fields(&self.dispatcher, templates, given, action.structures(), result).await;
-        let fields = fields.map_err(|error| format!("{name}: {error}"))?;
-        let label = format!("{}.{index}", when.field());
-        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
-        let context = ActionContext {
-            job_id: &run.job_id,
-            run_id: run.run_id,
-            dispatches: &dispatches,
-            site: &self.site,
-        };
-        let outcome = action.perform(&context, &fields).await.map_err(|error| format!("{name}: {error}"));
-        if let Err(error) = &outcome {
-            tracing::warn!(job_id = %run.job_id, run_id = %run.run_id, %error, "an action failed");
-        }
-        outcome
+        fields.map_err(NotPerformed::Failed)
     }
+
+    /// How long an action may take that begins now, whose limit is `limit`. The claim must hold for all of it, and so
+    /// must the invocation.
+    fn action_time(&self, limit: Span, run: &Run, invocation: &Invocation) -> ActionTime {
+        let (began, grace) = (self.now(), self.limits.grace.delta());
+        let grip = Grip::of(run, self.limits.lease, self.site.alone);
+        let given = invocation.ends.map(|ends| ends - grace);
+        let ends = grip.firm_until().into_iter().chain(given).min().map(|ends| ends.max(began));
+        let whole = invocation.ends.map_or(self.limits.lease.delta(), |ends| ends - invocation.began);
+        match ends.filter(|ends| *ends < began + limit.delta()) {
+            None => ActionTime { until: began + limit.delta(), limit, is_cut: false },
+            Some(ends) => {
+                let left = ends - began;
+                // Another invocation has hardly more time for it than this one.
+                let is_most = left * 2 >= whole;
+                ActionTime {
+                    until: ends,
+                    limit: Span::from(left.to_std().unwrap_or_default()),
+                    is_cut: !is_most,
+                }
+            }
+        }
+    }
+
+    /// Waits for an action to end, for no longer than its time and than the process goes on.
+    async fn watch_action(
+        &self,
+        performing: impl Future<Output = Caught>,
+        time: &ActionTime,
+        cancel: &Cancel,
+    ) -> Watched {
+        let clock = &self.site.ports.clock;
+        let (performing, halted) = (std::pin::pin!(performing), std::pin::pin!(self.halt.stopped()));
+        // Where both come at once the process stops: what is cut off by that has not failed.
+        let stopping = select(halted, clock.sleep_until(time.until));
+        let (halted, performing) = match select(performing, stopping).await {
+            Either::Left((ended, _)) => return Watched::Ended(ended),
+            Either::Right((Either::Left(_), performing)) => (true, performing),
+            Either::Right((Either::Right(_), performing)) => (false, performing),
+        };
+        if !halted {
+            cancel.stop(Stop::TimedOut(time.limit));
+            return if time.is_cut { Watched::Left } else { Watched::TimedOut(time.limit) };
+        }
+        cancel.stop(Stop::Halted);
+        // One that is nearly done may end, so that it is not performed twice.
+        let grace = clock.sleep_until(self.now() + self.limits.grace.delta());
+        match select(performing, grace).await {
+            // What an action says that was told to stop says nothing about the action.
+            Either::Left((ended, _)) if matches!(ended, Ok(Ok(()))) => Watched::Ended(ended),
+            _ => Watched::Left,
+        }
+    }
+}
+
+/// How an action ended, or the panic that it ended with.
+type Caught = Result<Result<(), JobError>, Box<dyn std::any::Any + Send>>;
+
+/// What became of an action.
+enum Performed {
+    Done,
+    /// It is recorded as `action_failed`, for this reason.
+    Failed(String),
+    /// It was stopped with its process or its invocation, and stays a duty.
+    Left,
+}
+
+/// Why an action was not begun.
+enum NotPerformed {
+    /// It names no kind.
+    Malformed(String),
+    Failed(JobError),
+}
+
+/// The time of an action.
+struct ActionTime {
+    until: Timestamp,
+    /// How long that is.
+    limit: Span,
+    /// Whether its own limit is longer, and another invocation gives it more time.
+    is_cut: bool,
+}
+
+/// What watching an action came to.
+enum Watched {
+    Ended(Caught),
+    TimedOut(Span),
+    Left,
+}
+
+fn failed(run: &Run, error: String) -> Performed {
+    tracing::warn!(job_id = %run.job_id, run_id = %run.run_id, %error, "an action failed");
+    Performed::Failed(error)
 }
 
 /// A result with the whole locations of what commands printed, for templates: records keep them short.

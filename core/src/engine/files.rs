@@ -40,7 +40,7 @@ struct State {
 
 /// The shared files of a run, in one invocation.
 #[derive(Debug)]
-pub(crate) struct SharedFiles {
+pub(super) struct SharedFiles {
     /// Whether they must be carried at all: not where the directory outlives invocations, nor for a job by itself.
     carried: bool,
     state: Mutex<State>,
@@ -85,7 +85,7 @@ impl SharedFiles {
     }
 
     /// Sees to it that the files are here, before a step works with them.
-    pub(crate) async fn fetch(
+    pub(super) async fn fetch(
         &self,
         work_dir: &WorkDir,
         site: &Site,

@@ -45,6 +45,11 @@ impl Grip {
         self.alone || now + self.margin <= self.until()
     }
 
+    /// Until when it surely holds; `None` where it does for as long as its owner lives.
+    pub(super) fn firm_until(&self) -> Option<Timestamp> {
+        (!self.alone).then(|| self.until() - self.margin)
+    }
+
     /// Whether its time has run out, although nobody else can have the run: what its record says may be news.
     pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
         now >= self.until()

@@ -13,7 +13,7 @@ use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::{JobError, Kind, Rendered, WorkDir};
+use crate::job_type::{JobError, Rendered, Runner, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look};
@@ -129,7 +129,7 @@ impl Engine {
 
     /// Whether jobs of a type run step by step.
     pub(super) fn is_composite(&self, job_type: &str) -> bool {
-        self.registry.job_type(job_type).is_some_and(|found| matches!(found.kind(), Kind::Composite(_)))
+        self.registry.job_type(job_type).is_some_and(|found| found.planner().is_some())
     }
 
     /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
@@ -414,8 +414,8 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<([bool; 3], Stepped, Option<Rendered>), StoreError> {
         let actions = self.due_actions(job, realm);
-        Ok(match self.registry.job_type(&job.fields.r#type).map(|job_type| job_type.kind()) {
-            Some(Kind::Leaf(leaf)) => {
+        Ok(match self.runners.runner(&job.fields.r#type) {
+            Some(Runner::Leaf(leaf)) => {
                 match Box::pin(self.attempt(leaf, run, spec, job, realm, invocation)).await? {
                     Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
                     Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
@@ -423,9 +423,10 @@ impl Engine {
                     Attempted::Unbegun(why) => (actions, Stepped::Unbegun(why), None),
                 }
             }
-            Some(Kind::Composite(composite)) => {
+            Some(Runner::Composite(planner, resolver)) => {
                 // Boxed, as steps may have steps: each level costs the stack as little as can be.
-                let stepping = Box::pin(self.step_through(composite, run, spec, job, realm, invocation));
+                let stepping =
+                    Box::pin(self.step_through((planner, resolver), run, spec, job, realm, invocation));
                 (actions, stepping.await?, None)
             }
             None => {

@@ -7,6 +7,7 @@ mod apply;
 mod attempt;
 mod backfill;
 mod children;
+mod contexts;
 mod dispatch;
 mod duties;
 mod files;
@@ -42,9 +43,9 @@ pub use strike::{Struck, start_request};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::WorkerName;
-use crate::job_type::{Registry, Site, WorkDir};
+use crate::job_type::{Registry, Runners, Site, WorkDir};
 use crate::run::Worker;
-pub(crate) use files::SharedFiles;
+use files::SharedFiles;
 use grip::{Above, Grip};
 use trouble::Trouble;
 
@@ -78,6 +79,7 @@ impl Default for Limits {
 pub struct Engine {
     site: Arc<Site>,
     registry: Arc<Registry>,
+    runners: Arc<Runners>,
     dispatcher: Dispatcher,
     worker: WorkerName,
     limits: Limits,
@@ -86,13 +88,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that serves one worker's queue.
+    /// An engine that serves one worker's queue. What runs each job type and performs each action is there: the
+    /// [`Runners`] were not made otherwise.
     #[must_use]
-    pub fn new(site: Arc<Site>, registry: Arc<Registry>, worker: WorkerName, limits: Limits) -> Self {
+    pub fn new(site: Arc<Site>, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
+        let registry = runners.registry().clone();
         let dispatcher = Dispatcher::new(site.clone(), registry.clone());
         Self {
             site,
             registry,
+            runners,
             dispatcher,
             worker,
             limits,

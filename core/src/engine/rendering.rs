@@ -1,11 +1,9 @@
 //! Renders templates apart from the threads that look after runs: a job can make its own slow, and nobody else's.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use serde_json::{Map, Value};
 
 use super::dispatch::Dispatcher;
-use crate::job_type::{JobError, Registry, Rendered, Templates, has_templates};
+use crate::job_type::{JobError, Registry, Rendered, Templates, apart, has_templates};
 use crate::spec::JobSpec;
 
 impl Dispatcher {
@@ -24,19 +22,7 @@ impl Dispatcher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JobError> {
-        let given = Arc::new(Mutex::new(None));
-        let place = given.clone();
-        let work = move || {
-            let value = work();
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        };
-        let done = self.site().ports.pool.run(Box::new(work)).await;
-        let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (done, value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Err(why), _) => Err(JobError::failed(format!("rendering {why}"))),
-            (Ok(()), None) => Err(JobError::failed("rendering gave nothing")),
-        }
+        apart(&*self.site().ports.pool, "rendering", work).await
     }
 }
 
@@ -52,13 +38,13 @@ pub(super) async fn action_fields(
     dispatcher: &Dispatcher,
     templates: &Templates,
     fields: Map<String, Value>,
-    structures: &'static [&'static str],
+    structures: &[String],
     result: Value,
-) -> Result<Value, String> {
+) -> Result<Value, JobError> {
     if !fields.values().any(has_templates) {
         return Ok(Value::Object(fields));
     }
-    let templates = templates.clone();
-    let rendering = dispatcher.apart(move || templates.fields(&fields, structures, &[("result", result)]));
-    rendering.await.map_err(|error| error.message)?.map_err(|error| error.to_string())
+    let (templates, structures) = (templates.clone(), structures.to_vec());
+    let rendering = dispatcher.apart(move || templates.fields(&fields, &structures, &[("result", result)]));
+    rendering.await?.map_err(|error| JobError::failed(error.to_string()))
 }

@@ -9,12 +9,13 @@ use futures_util::stream::FuturesUnordered;
 
 use super::apply::{Applied, ApplyError, log_gone, rest, took_effect};
 use super::attempt::{RunDispatches, failure, origin};
+use super::contexts::RunDirectories;
 use super::told::Told;
 use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::job_type::{
-    Cancel, ChildState, Composite, JobContext, JobError, Next, Plan, Rendered, Stop, Templates,
+    Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
 use crate::run::{Input, Outcome, Part, Run, Why};
@@ -76,7 +77,7 @@ impl Engine {
     /// Goes on with a claimed composite run.
     pub(super) async fn step_through(
         &self,
-        composite: &dyn Composite,
+        (planner, resolver): (&dyn Planner, Option<&dyn Resolves>),
         run: &Run,
         spec: &RunSpec,
         job: &JobSpec,
@@ -85,15 +86,15 @@ impl Engine {
     ) -> Result<Stepped, StoreError> {
         let templates = self.templates(run, job, realm).await?;
         let (run, rendered) =
-            match Box::pin(self.resolved(composite, run, spec, job, realm, &templates, invocation)).await? {
+            match Box::pin(self.resolved(resolver, run, spec, job, realm, &templates, invocation)).await? {
                 Ok(resolved) => resolved,
                 Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
                 Err(ended) => return Ok(ended),
             };
         let run = &run;
-        let planned = composite.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
+        let planned = planner.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
-            Ok(plan) => composite.within(plan, &rendered, &self.site.settings),
+            Ok(plan) => planner.within(plan, &rendered, &self.site.settings),
             Err(error) => return Ok(Stepped::Ended(failure(error))),
         };
         let cancel = Cancel::default();
@@ -140,7 +141,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "what a composite run is made of")]
     async fn resolved(
         &self,
-        composite: &dyn Composite,
+        resolver: Option<&dyn Resolves>,
         run: &Run,
         spec: &RunSpec,
         job: &JobSpec,
@@ -158,24 +159,20 @@ impl Engine {
             return Ok(Err(Stepped::Ended(failure(JobError::permanent(reason)))));
         }
         let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
-        let context = JobContext {
-            run,
-            job,
-            realm,
-            site: &self.site,
-            templates,
-            dispatches: &dispatches,
-            work_dir: &invocation.work_dir,
-            files: &invocation.files,
-            cancel: &Cancel::default(),
+        let (directories, cancel) =
+            (RunDirectories { site: &self.site, run, job, realm, invocation }, Cancel::default());
+        let context = self.job_context(&directories, templates, &dispatches, &cancel);
+        let looked_up = match (self.rendered(spec, job, templates).await, resolver) {
+            (Ok(rendered), Some(resolver)) => {
+                resolver.resolve(&context, &rendered).await.map(|resolved| (resolved, rendered))
+            }
+            (Ok(rendered), None) => Ok((None, rendered)),
+            (Err(error), _) => Err(error),
         };
-        let looked_up = match self.rendered(spec, job, templates).await {
-            Ok(rendered) => composite.resolve(&context, &rendered).await.map(|resolved| {
-                let keep = resolved.is_some() || spec.rendered_for_good().is_none();
-                (resolved.unwrap_or(rendered), keep)
-            }),
-            Err(error) => Err(error),
-        };
+        let looked_up = looked_up.map(|(resolved, rendered)| {
+            let keep = resolved.is_some() || spec.rendered_for_good().is_none();
+            (resolved.unwrap_or(rendered), keep)
+        });
         match looked_up {
             Err(error) if error.host_exhausted => Ok(Err(Stepped::Unbegun(error.message))),
             Err(error) => Ok(Err(Stepped::Ended(failure(error)))),

@@ -1,4 +1,4 @@
-//! What a job type can reach while it runs.
+//! What a job and an action can reach while they run.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
+use futures_util::future::{Either, select};
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{JobError, Templates, WorkDir};
+use super::{Directories, JobError, Templates};
 use crate::duration::Span;
-use crate::engine::SharedFiles;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::ports::{Ports, StoreError};
+use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
@@ -198,36 +198,123 @@ impl Cancel {
     }
 }
 
-/// What a job type can reach while it runs.
+/// What the host gives to the commands that a job starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// Where files are made that end with the worker.
+    pub scratch: &'a Path,
+    /// The environment of commands, besides what their job gives them.
+    pub environment: &'a [(OsString, OsString)],
+    /// What they get besides when their job asks for AWS credentials.
+    pub credentials: &'a [(OsString, OsString)],
+}
+
+/// What a job can reach while it runs: capabilities by name, and no more of the world.
 pub struct JobContext<'a> {
     /// The run's record.
     pub run: &'a Run,
     /// The job.
     pub job: &'a JobSpec,
+    /// The realm's name.
+    pub realm_name: &'a RealmName,
     /// The realm.
     pub realm: &'a RealmSpec,
-    /// Where the engine runs.
-    pub site: &'a Site,
+    /// The realm's settings, with what the environment says.
+    pub settings: &'a Settings,
     /// Renders templates with the run's variables.
     pub templates: &'a Templates,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
-    /// The directories of the invocation.
-    pub work_dir: &'a WorkDir,
-    /// The files that the steps of the run share.
-    pub(crate) files: &'a SharedFiles,
+    /// Files that outlive the run.
+    pub objects: &'a dyn ObjectStore,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Threads for what may take long; see [`apart`].
+    pub pool: &'a dyn BlockingPool,
+    /// The directories of the run.
+    pub directories: &'a dyn Directories,
+    /// What commands get from the host.
+    pub machine: Machine<'a>,
     /// Tells when to stop.
     pub cancel: &'a Cancel,
 }
 
+/// What an action can reach: capabilities by name, and no more of the world.
+pub struct ActionContext<'a> {
+    /// The job whose attempt ended.
+    pub job_id: &'a JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// The realm's settings, with what the environment says.
+    pub settings: &'a Settings,
+    /// Starts other jobs.
+    pub dispatches: &'a dyn Dispatches,
+    /// State items.
+    pub state: &'a dyn StateStore,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Tells when to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// What a piece of work gives that reads files or takes long: on a thread of the pool's own, so that no other run waits
+/// for it.
+///
+/// # Errors
+/// [`JobError`] saying what became of the work, which `what` names, instead: it took too long, it panicked.
+pub async fn apart<T: Send + 'static>(
+    pool: &dyn BlockingPool,
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JobError> {
+    let (given, work) = into_place(work);
+    taken(what, pool.run(work).await, &given)
+}
+
+type Placed<T> = Arc<Mutex<Option<T>>>;
+
+/// A piece of work that leaves what it gives in a place.
+fn into_place<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Placed<T>, Box<dyn FnOnce() + Send>) {
+    let given = Arc::new(Mutex::new(None));
+    let place = given.clone();
+    let work = move || {
+        let value = work();
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    };
+    (given, Box::new(work))
+}
+
+fn taken<T>(what: &str, done: Result<(), String>, given: &Placed<T>) -> Result<T, JobError> {
+    let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (done, value) {
+        (Ok(()), Some(value)) => Ok(value),
+        (Err(why), _) => Err(JobError::failed(format!("{what} {why}"))),
+        (Ok(()), None) => Err(JobError::failed(format!("{what} gave nothing"))),
+    }
+}
+
 impl JobContext<'_> {
-    /// The directory to work in, with the files of the steps before this one.
+    /// Reads files that a job names, apart from the threads that look after runs, and within `limit` by the context's
+    /// clock. A read that is given up goes on until the system ends it, and holds up other reads at most.
     ///
     /// # Errors
-    /// [`JobError`] when it cannot be made, or those files were lost.
-    pub async fn directory(&self) -> Result<&Path, JobError> {
-        self.files.fetch(self.work_dir, self.site, self.realm, self.run, self.job).await?;
-        self.work_dir.path()
+    /// [`JobError`] when the read, which `what` names, takes longer or panics.
+    pub async fn read_apart<T: Send + 'static>(
+        &self,
+        what: &str,
+        limit: Span,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JobError> {
+        let (given, work) = into_place(read);
+        let late = self.clock.sleep_until(self.clock.now() + limit.delta());
+        match select(self.pool.read(work), late).await {
+            Either::Left((done, _)) => taken(&format!("reading {what}"), done, &given),
+            Either::Right(_) => {
+                Err(JobError::failed(format!("cannot read {what} within {} s", limit.get().as_secs())))
+            }
+        }
     }
 
     /// Where this attempt may keep files, as commands find it in `LAVA_S3_TMP`: a folder of the run's step, and of the

@@ -1,4 +1,8 @@
 //! What a job type and a kind of action are: plugins, found by name in a registry.
+//!
+//! Each has two halves. What checks, renders and plans ([`JobType`], [`Composite`], [`Action`]) is there in every process
+//! and makes a [`Registry`]. What runs jobs and performs actions ([`Leaf`], [`Resolver`], [`Performer`]) is there on
+//! workers, and makes [`Runners`] of a registry. docs/job-types.md shows how to write one of each.
 
 mod action;
 mod advice;
@@ -6,34 +10,47 @@ mod changing;
 mod clean;
 mod clock_advice;
 mod context;
+mod definition;
+mod directories;
 mod late_advice;
+mod places;
 mod plan;
 mod registry;
+mod runner;
 mod survey;
 mod templates;
+mod typed;
 mod variables;
 mod work_dir;
 
-pub use action::{Action, ActionContext};
+pub use action::{Action, RegisteredAction};
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use clean::{PRIVATE, is_clean};
-pub use context::{Cancel, DispatchError, Dispatches, JobContext, Origin, Site, Stop, kept_at, live_output};
+pub use context::{
+    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, Origin, Site, Stop, apart,
+    kept_at, live_output,
+};
+pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
+pub use directories::Directories;
+pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
-pub use registry::{BadRegistry, Registry, check_template, job_schema};
+pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};
+pub use runner::{
+    ACTION_TIMEOUT, FieldsOf, Leaf, ParametersOf, Performer, Resolver, Runners, RunnersBuilder,
+};
+pub(crate) use runner::{Resolves, Runner, RunsJob};
 pub use survey::{Named, Surveyed, Uses};
 pub use templates::{LavaGlobals, Scene, Templates, has_templates};
 pub use variables::unknown_variables;
 pub use work_dir::{TempDir, WorkDir, remove_tree};
 
-use async_trait::async_trait;
 use pumice_template::TemplateError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::duration::Span;
-use crate::problem::{Problem, template_words};
-use crate::spec::{JobSpec, Settings};
+use crate::problem::template_words;
 
 /// Payload and parameters as they run: templates filled in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -137,90 +154,4 @@ pub enum Ended {
     Done(Value),
     /// It was stopped because somebody asked for it.
     Cancelled,
-}
-
-/// How a job type runs.
-pub enum Kind<'a> {
-    /// By itself.
-    Leaf(&'a dyn Leaf),
-    /// Step by step, each step a job of its own.
-    Composite(&'a dyn Composite),
-}
-
-/// A job type that runs by itself.
-#[async_trait]
-pub trait Leaf: Send + Sync {
-    /// Makes one attempt.
-    ///
-    /// # Errors
-    /// [`JobError`] when the attempt fails.
-    async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError>;
-}
-
-/// A job type whose steps are jobs.
-#[async_trait]
-pub trait Composite: Send + Sync {
-    /// What must be looked up once, when the run starts, and kept for good, because it may be
-    /// different later. Nothing by default.
-    ///
-    /// # Errors
-    /// [`JobError`] when it cannot be looked up.
-    async fn resolve(
-        &self,
-        context: &JobContext<'_>,
-        rendered: &Rendered,
-    ) -> Result<Option<Rendered>, JobError> {
-        let _ = (context, rendered);
-        Ok(None)
-    }
-    /// The steps, made from payload and parameters alone, so that they are the same each time.
-    ///
-    /// # Errors
-    /// [`JobError`] when there is no such plan: an empty list, a cycle.
-    fn plan(&self, job: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError>;
-    /// The plan with what the realm's settings say about it. Which steps there are does not depend on them, for a realm may
-    /// change while a run is under way. As it is by default.
-    fn within(&self, plan: Plan, rendered: &Rendered, settings: &Settings) -> Plan {
-        let _ = (rendered, settings);
-        plan
-    }
-}
-
-/// A job type: a plugin, known by its name.
-pub trait JobType: Send + Sync {
-    /// The name, as in a job's `type`.
-    fn name(&self) -> &'static str;
-    /// What it does, in a line.
-    fn about(&self) -> &'static str;
-    /// The JSON Schemas of payload and parameters.
-    fn schemas(&self) -> (Value, Value);
-    /// Checks a job of this type, beyond what every job is checked for. Templates are checked too.
-    fn check(&self, job: &JobSpec, renderer: &pumice_template::Renderer) -> Vec<Problem>;
-    /// Checks what `check` refuses and a stored job runs with all the same, as lava's does. None by default.
-    fn check_beside(&self, job: &JobSpec) -> Vec<Problem> {
-        let _ = job;
-        Vec::new()
-    }
-    /// Warnings about a valid job of this type: valid but probably unintended. None by default.
-    fn advise(
-        &self,
-        job: &JobSpec,
-        settings: &Settings,
-        renderer: &pumice_template::Renderer,
-    ) -> Vec<Problem> {
-        let _ = (job, settings, renderer);
-        Vec::new()
-    }
-    /// The jobs that a job of this type runs or starts, where its spec tells. None by default.
-    fn names(&self, job: &JobSpec) -> Vec<Named> {
-        let _ = job;
-        Vec::new()
-    }
-    /// Fills in templates. What is rendered is the type's own business.
-    ///
-    /// # Errors
-    /// [`JobError`] when a template fails.
-    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError>;
-    /// How it runs.
-    fn kind(&self) -> Kind<'_>;
 }

@@ -6,25 +6,34 @@ use std::sync::Arc;
 use pumice_template::Renderer;
 use serde_json::{Value, json};
 
-use super::{Action, JobType};
+use super::action::ActionKind;
+use super::definition::{CompositeType, LeafType};
+use super::{Action, Composite, JobType, RegisteredAction, RegisteredType};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
 use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, RealmSpec, Settings};
 use crate::text::quoted;
 
-/// Two plugins with one name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("two {what} are called {name:?}")]
-pub struct BadRegistry {
-    what: &'static str,
-    name: &'static str,
+/// Job types, actions and what runs them that do not go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRegistry {
+    /// Two of something have one name.
+    #[error("two {0} are called {1:?}")]
+    Twice(&'static str, &'static str),
+    /// A worker has nothing to run a job type or an action with.
+    #[error("{0} {1:?} has no runner: a worker needs one for each")]
+    NoRunner(&'static str, &'static str),
+    /// A runner is for a job type or an action that is not registered.
+    #[error("there is a runner and no {0} {1:?}")]
+    NothingToRun(&'static str, &'static str),
 }
 
-/// The job types and actions that an engine knows, and the renderer that they share.
+/// The job types and actions that a process knows, and the renderer that they share. With it specs are checked and
+/// requests are dispatched; to run jobs takes [`Runners`](super::Runners) besides.
 #[derive(Clone, Default)]
 pub struct Registry {
-    types: BTreeMap<&'static str, Arc<dyn JobType>>,
-    actions: BTreeMap<&'static str, Arc<dyn Action>>,
+    types: BTreeMap<&'static str, Arc<dyn RegisteredType>>,
+    actions: BTreeMap<&'static str, Arc<dyn RegisteredAction>>,
     renderer: Renderer,
 }
 
@@ -37,26 +46,57 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-impl Registry {
-    /// A registry of these, each under its own name.
+/// A [`Registry`] in the making.
+#[derive(Default)]
+pub struct RegistryBuilder {
+    registry: Registry,
+    twice: Option<BadRegistry>,
+}
+
+impl RegistryBuilder {
+    /// With a type whose jobs run by themselves.
+    #[must_use]
+    pub fn leaf<T: JobType>(self, job_type: T) -> Self {
+        self.job_type(Arc::new(LeafType::new(job_type)))
+    }
+
+    /// With a type whose jobs are run step by step.
+    #[must_use]
+    pub fn composite<T: Composite>(self, job_type: T) -> Self {
+        self.job_type(Arc::new(CompositeType::new(job_type)))
+    }
+
+    fn job_type(mut self, job_type: Arc<dyn RegisteredType>) -> Self {
+        let name = job_type.name();
+        if self.registry.types.insert(name, job_type).is_some() {
+            self.twice = Some(BadRegistry::Twice("job types", name));
+        }
+        self
+    }
+
+    /// With a kind of action.
+    #[must_use]
+    pub fn action<A: Action>(mut self, action: A) -> Self {
+        if self.registry.actions.insert(A::NAME, Arc::new(ActionKind::new(action))).is_some() {
+            self.twice = Some(BadRegistry::Twice("actions", A::NAME));
+        }
+        self
+    }
+
+    /// The registry.
     ///
     /// # Errors
-    /// [`BadRegistry`] when two have one name.
-    pub fn new(types: Vec<Arc<dyn JobType>>, actions: Vec<Arc<dyn Action>>) -> Result<Self, BadRegistry> {
-        let mut registry = Self::default();
-        for job_type in types {
-            let name = job_type.name();
-            if registry.types.insert(name, job_type).is_some() {
-                return Err(BadRegistry { what: "job types", name });
-            }
-        }
-        for action in actions {
-            let name = action.name();
-            if registry.actions.insert(name, action).is_some() {
-                return Err(BadRegistry { what: "actions", name });
-            }
-        }
-        Ok(registry)
+    /// [`BadRegistry`] when two types or two actions have one name.
+    pub fn build(self) -> Result<Registry, BadRegistry> {
+        self.twice.map_or(Ok(self.registry), Err)
+    }
+}
+
+impl Registry {
+    /// Puts job types and actions together.
+    #[must_use]
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
     }
 
     /// The renderer of templates.
@@ -67,23 +107,23 @@ impl Registry {
 
     /// The job type of this name.
     #[must_use]
-    pub fn job_type(&self, name: &str) -> Option<&Arc<dyn JobType>> {
+    pub fn job_type(&self, name: &str) -> Option<&Arc<dyn RegisteredType>> {
         self.types.get(name)
     }
 
     /// The job types, by name.
-    pub fn job_types(&self) -> impl Iterator<Item = &Arc<dyn JobType>> {
+    pub fn job_types(&self) -> impl Iterator<Item = &Arc<dyn RegisteredType>> {
         self.types.values()
     }
 
     /// The action of this name.
     #[must_use]
-    pub fn action(&self, name: &str) -> Option<&Arc<dyn Action>> {
+    pub fn action(&self, name: &str) -> Option<&Arc<dyn RegisteredAction>> {
         self.actions.get(name)
     }
 
     /// The actions, by name.
-    pub fn actions(&self) -> impl Iterator<Item = &Arc<dyn Action>> {
+    pub fn actions(&self) -> impl Iterator<Item = &Arc<dyn RegisteredAction>> {
         self.actions.values()
     }
 

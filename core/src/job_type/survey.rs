@@ -302,64 +302,32 @@ fn odd_letters(id: &str, other: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use pumice_template::Renderer;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::job_type::{JobError, JobType, Kind, Leaf, Rendered, Templates};
+    use crate::job_type::{Given, JobType};
 
     /// A type whose payload lists its steps.
     struct Steps;
 
     impl JobType for Steps {
-        fn name(&self) -> &'static str {
-            "steps"
-        }
+        const NAME: &'static str = "steps";
+        const ABOUT: &'static str = "";
+        type Payload = Vec<String>;
+        type Parameters = serde_json::Map<String, serde_json::Value>;
 
-        fn about(&self) -> &'static str {
-            ""
-        }
-
-        fn schemas(&self) -> (Value, Value) {
-            (json!(true), json!(true))
-        }
-
-        fn check(&self, _: &JobSpec, _: &Renderer) -> Vec<Problem> {
-            Vec::new()
-        }
-
-        fn names(&self, job: &JobSpec) -> Vec<Named> {
-            let ids = job.fields.payload.as_array().into_iter().flatten().filter_map(Value::as_str);
-            let named = |id| Named {
+        fn names(&self, given: &Given<'_, Self>) -> Vec<Named> {
+            let named = |id: &String| Named {
                 job_id: JobId::new(id).unwrap(),
                 path: JsonPath::root().field("payload"),
                 uses: Uses::Step,
             };
-            ids.map(named).collect()
-        }
-
-        fn render(&self, _: &JobSpec, _: &Templates) -> Result<Rendered, JobError> {
-            Err(JobError::permanent("never rendered"))
-        }
-
-        fn kind(&self) -> Kind<'_> {
-            Kind::Leaf(self)
-        }
-    }
-
-    #[async_trait::async_trait]
-    impl Leaf for Steps {
-        async fn run(
-            &self,
-            _: &crate::job_type::JobContext<'_>,
-            _: &Rendered,
-        ) -> Result<crate::job_type::Ended, JobError> {
-            Err(JobError::permanent("never run"))
+            given.payload.iter().flatten().map(named).collect()
         }
     }
 
     fn survey(jobs: &[(String, Vec<String>, bool)]) -> Vec<(usize, String)> {
-        let registry = Registry::new(vec![std::sync::Arc::new(Steps)], Vec::new()).unwrap();
+        let registry = Registry::builder().leaf(Steps).build().unwrap();
         let specs: Vec<JobSpec> = jobs
             .iter()
             .map(|(id, steps, _)| {

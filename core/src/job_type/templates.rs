@@ -251,14 +251,14 @@ impl Templates {
     pub fn fields(
         &self,
         fields: &Map<String, Value>,
-        structures: &[&str],
+        structures: &[String],
         others: &[(&str, Value)],
     ) -> Result<Value, TemplateError> {
         let mut rendered = Map::new();
         for (name, value) in fields {
             let value = if all_plain(value) {
                 value.clone()
-            } else if structures.contains(&name.as_str()) {
+            } else if structures.contains(name) {
                 self.structure(value, others)?
             } else {
                 self.json(value, others)?

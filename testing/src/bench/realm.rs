@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::JobId;
-use pumice_core::job_type::Registry;
+use pumice_core::job_type::Runners;
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
 use pumice_core::spec::JobSpec;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Realm {
     home: Home,
     dispatcher: Dispatcher,
-    registry: Arc<Registry>,
+    runners: Arc<Runners>,
     _lock: ServeLock,
     _folder: tempfile::TempDir,
 }
@@ -76,10 +76,10 @@ impl Realm {
             .put_jobs(specs.map_err(|error| error.to_string())?, false)
             .await
             .map_err(|error| error.to_string())?;
-        let registry = Arc::new(pumice_job_types::registry().map_err(|error| error.to_string())?);
+        let runners = Arc::new(pumice_job_runners::runners().map_err(|error| error.to_string())?);
         let site = home.site().await.map_err(|error| error.to_string())?;
-        let dispatcher = Dispatcher::new(site, registry.clone());
-        Ok(Self { home, dispatcher, registry, _lock: lock, _folder: folder })
+        let dispatcher = Dispatcher::new(site, runners.registry().clone());
+        Ok(Self { home, dispatcher, runners, _lock: lock, _folder: folder })
     }
 
     /// The store.
@@ -111,7 +111,7 @@ impl Realm {
     pub(super) async fn start(&self) -> Result<Running, String> {
         let (stop, stopped) = oneshot::channel();
         let site = self.home.site().await.map_err(|error| error.to_string())?;
-        let workers = Workers::new(self.database().clone(), site, self.registry.clone(), Serve::default());
+        let workers = Workers::new(self.database().clone(), site, self.runners.clone(), Serve::default());
         let stopped = async move {
             // A sender that was dropped says the same.
             let _ = stopped.await;

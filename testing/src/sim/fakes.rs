@@ -5,30 +5,38 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures_util::future::{Either, select};
-use pumice_core::ids::JobId;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{
-    Action, ActionContext, Composite, Ended, JobContext, JobError, JobType, Kind, Leaf, Plan, PlanStep,
-    Registry, Rendered, Stop, Templates,
+    ACTION_TIMEOUT, Action, ActionContext, Composite, Ended, Given, JobContext, JobError, JobType, Leaf,
+    Performer, Plan, PlanStep, Registry, Rendered, Runners, Stop, Templates,
 };
 use pumice_core::problem::Problem;
 use pumice_core::request::DispatchRequest;
 use pumice_core::spec::JobSpec;
-use pumice_template::Renderer;
 use serde_json::{Map, Value, json};
 
 use super::hand::Hand;
+use super::mutants::Mutant;
 use super::world::{Shared, lock};
 
 /// The global that tells a step with which attempt of its parent the plan was rendered.
 pub(crate) const STAMP: &str = "stamp_of_parent";
 
 /// What the simulated engine knows.
-pub(crate) fn registry(world: &Shared) -> Registry {
-    let types: Vec<Arc<dyn JobType>> = vec![Arc::new(Nap { world: world.clone() }), Arc::new(Steps)];
+pub(crate) fn runners(world: &Shared) -> Runners {
+    let registry = Registry::builder().leaf(NapSpec).composite(Steps).action(NoteSpec).action(StartSpec);
     let hand = Hand::new(world.clone());
-    let actions: Vec<Arc<dyn Action>> = vec![Arc::new(Note { hand, world: world.clone() }), Arc::new(Start)];
-    Registry::new(types, actions).expect("each has a name of its own")
+    let runners = Runners::builder()
+        .leaf(Nap { world: world.clone() })
+        .performer(Note { hand, world: world.clone() })
+        .performer(Start);
+    let registry = Arc::new(registry.build().expect("each has a name of its own"));
+    runners.build(registry).expect("each has a runner")
 }
+
+/// What the type `nap` takes.
+struct NapSpec;
 
 /// Takes time, may fail, may panic, may dispatch.
 struct Nap {
@@ -44,29 +52,14 @@ fn stamped(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
     Ok(Rendered { payload, parameters: job.parameters() })
 }
 
-impl JobType for Nap {
-    fn name(&self) -> &'static str {
-        "nap"
-    }
+impl JobType for NapSpec {
+    const NAME: &'static str = "nap";
+    const ABOUT: &'static str = "Takes time.";
+    type Payload = Value;
+    type Parameters = Map<String, Value>;
 
-    fn about(&self) -> &'static str {
-        "Takes time."
-    }
-
-    fn schemas(&self) -> (Value, Value) {
-        (json!({}), json!({}))
-    }
-
-    fn check(&self, _: &JobSpec, _: &Renderer) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-        stamped(job, templates)
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::Leaf(self)
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Option<Result<Rendered, JobError>> {
+        Some(stamped(job, templates))
     }
 }
 
@@ -117,10 +110,18 @@ impl Nap {
 
 #[async_trait]
 impl Leaf for Nap {
-    async fn run(&self, context: &JobContext<'_>, rendered: &Rendered) -> Result<Ended, JobError> {
-        let payload = &rendered.payload;
+    type Of = NapSpec;
+    type Payload = Value;
+
+    async fn run(
+        &self,
+        context: &JobContext<'_>,
+        payload: Value,
+        _: Map<String, Value>,
+    ) -> Result<Ended, JobError> {
+        let payload = &payload;
         let _under_way = self.begin(context, payload);
-        let clock = &context.site.ports.clock;
+        let clock = context.clock;
         let millis = |name: &str| payload.get(name).and_then(Value::as_u64).unwrap_or(0);
         let taken = lock(&self.world).prng.within(millis("from"), millis("to"));
         let ends = clock.now() + TimeDelta::milliseconds(taken.cast_signed());
@@ -175,34 +176,24 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
 }
 
 impl JobType for Steps {
-    fn name(&self) -> &'static str {
-        "steps"
-    }
+    const NAME: &'static str = "steps";
+    const ABOUT: &'static str = "Runs steps.";
+    type Payload = Value;
+    type Parameters = Map<String, Value>;
 
-    fn about(&self) -> &'static str {
-        "Runs steps."
-    }
-
-    fn schemas(&self) -> (Value, Value) {
-        (json!({}), json!({}))
-    }
-
-    fn check(&self, _: &JobSpec, _: &Renderer) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-        stamped(job, templates)
-    }
-
-    fn kind(&self) -> Kind<'_> {
-        Kind::Composite(self)
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Option<Result<Rendered, JobError>> {
+        Some(stamped(job, templates))
     }
 }
 
 impl Composite for Steps {
-    fn plan(&self, _: &JobSpec, rendered: &Rendered) -> Result<Plan, JobError> {
-        plan_of(Some(&rendered.payload))
+    fn plan(&self, _: &JobSpec, payload: Value, _: Map<String, Value>) -> Result<Plan, JobError> {
+        plan_of(Some(&payload))
+    }
+
+    /// Jobs of the simulation may have no plan.
+    fn check_plan(&self, _: Given<'_, Self>) -> Vec<Problem> {
+        Vec::new()
     }
 }
 
@@ -212,60 +203,65 @@ struct Note {
     world: Shared,
 }
 
+/// Whether the actions of a run hang once they were seen: some runs' do, whatever else happens.
+fn hangs(run_id: RunId) -> bool {
+    run_id.0.as_u128() % 16 == 3
+}
+
+/// What the action `note` takes.
+struct NoteSpec;
+
+impl Action for NoteSpec {
+    const NAME: &'static str = "note";
+    const ABOUT: &'static str = "Is seen.";
+    type Fields = Map<String, Value>;
+}
+
 #[async_trait]
-impl Action for Note {
-    fn name(&self) -> &'static str {
-        "note"
+impl Performer for Note {
+    type Of = NoteSpec;
+
+    fn timeout(&self) -> Span {
+        if lock(&self.world).is(Mutant::ActionUnbounded) { Span::from_days(365) } else { ACTION_TIMEOUT }
     }
 
-    fn about(&self) -> &'static str {
-        "Is seen."
-    }
-
-    fn schema(&self) -> Value {
-        json!({ "type": "object" })
-    }
-
-    fn check(&self, _: &Value, _: &Renderer) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    async fn perform(&self, context: &ActionContext<'_>, fields: &Value) -> Result<(), String> {
+    async fn perform(&self, context: &ActionContext<'_>, fields: Map<String, Value>) -> Result<(), JobError> {
         let when = fields.get("when").and_then(Value::as_str).unwrap_or_default().to_owned();
         let place = (context.run_id, context.job_id.clone(), when);
         let about = format!("{} {}", place.1, place.2);
         self.hand
             .effect("action", &about, |world| *world.audit.performed.entry(place).or_default() += 1)
             .await;
+        if hangs(context.run_id) {
+            std::future::pending::<()>().await;
+        }
         let fails = lock(&self.world).prng.below(10) == 0;
-        if fails { Err("nobody listens".to_owned()) } else { Ok(()) }
+        if fails { Err(JobError::failed("nobody listens")) } else { Ok(()) }
     }
 }
 
 /// An action that starts a job: `{"action": "start", "job": …}`.
 struct Start;
 
+/// What the action `start` takes.
+struct StartSpec;
+
+impl Action for StartSpec {
+    const NAME: &'static str = "start";
+    const ABOUT: &'static str = "Starts a job.";
+    type Fields = Map<String, Value>;
+}
+
 #[async_trait]
-impl Action for Start {
-    fn name(&self) -> &'static str {
-        "start"
-    }
+impl Performer for Start {
+    type Of = StartSpec;
 
-    fn about(&self) -> &'static str {
-        "Starts a job."
-    }
-
-    fn schema(&self) -> Value {
-        json!({ "type": "object" })
-    }
-
-    fn check(&self, _: &Value, _: &Renderer) -> Vec<Problem> {
-        Vec::new()
-    }
-
-    async fn perform(&self, context: &ActionContext<'_>, fields: &Value) -> Result<(), String> {
-        let id = job(fields.get("job").unwrap_or(&Value::Null)).map_err(|error| error.message)?;
+    async fn perform(&self, context: &ActionContext<'_>, fields: Map<String, Value>) -> Result<(), JobError> {
+        let id = job(fields.get("job").unwrap_or(&Value::Null))?;
         let outcomes = context.dispatches.dispatch(vec![DispatchRequest::new(id)]).await;
-        outcomes.into_iter().try_for_each(|outcome| outcome.map(drop).map_err(|error| error.to_string()))
+        for outcome in outcomes {
+            outcome.map_err(|error| JobError::failed(error.to_string()))?;
+        }
+        Ok(())
     }
 }

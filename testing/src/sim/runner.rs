@@ -101,14 +101,14 @@ fn site(world: &Shared) -> Site {
 impl Runner {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
         let world: Shared = Arc::new(std::sync::Mutex::new(world));
-        let registry = Arc::new(fakes::registry(&world));
+        let runners = Arc::new(fakes::runners(&world));
         let limits = Limits {
             lease: Span::from_secs(LEASE),
             watch: Span::from_secs(WATCH),
             grace: Span::from_secs(10),
         };
         let halt = Halt::default();
-        let engine = Engine::new(Arc::new(site(&world)), registry, worker(), limits).halted_by(halt.clone());
+        let engine = Engine::new(Arc::new(site(&world)), runners, worker(), limits).halted_by(halt.clone());
         let mut to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
         {
             let mut world = lock(&world);

@@ -9,7 +9,7 @@ use pumice_aws::{Clients, Host, Queues, Realm};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Accepted, Dispatcher, Engine, Handled, Limits};
 use pumice_core::ids::{JobId, RunKey, WorkerName};
-use pumice_core::job_type::{DispatchError, Registry, Site};
+use pumice_core::job_type::{DispatchError, Runners, Site};
 use pumice_core::ports::{Clock, Consumer, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
@@ -47,7 +47,7 @@ pub struct Faulty {
     pub cloud: Cloud,
     /// The proxy.
     pub proxy: Proxy,
-    registry: Arc<Registry>,
+    runners: Arc<Runners>,
     folder: tempfile::TempDir,
 }
 
@@ -73,8 +73,8 @@ impl Faulty {
     pub async fn start(jobs: &[Value]) -> Self {
         let cloud = Cloud::start_with(jobs, VISIBILITY).await;
         let proxy = Proxy::before(cloud.server.port());
-        let registry = Arc::new(pumice_job_types::registry().expect("the job types hold"));
-        Self { cloud, proxy, registry, folder: tempfile::tempdir().expect("a folder is made") }
+        let runners = Arc::new(pumice_job_runners::runners().expect("the job types hold"));
+        Self { cloud, proxy, runners, folder: tempfile::tempdir().expect("a folder is made") }
     }
 
     /// A job whose every attempt leaves a mark, after so many seconds.
@@ -153,7 +153,7 @@ impl Faulty {
     /// A dispatcher at a site.
     #[must_use]
     pub fn dispatcher_at(&self, site: Arc<Site>) -> Dispatcher {
-        Dispatcher::new(site, self.registry.clone())
+        Dispatcher::new(site, self.runners.registry().clone())
     }
 
     /// A worker at a site.
@@ -162,7 +162,7 @@ impl Faulty {
     /// Never: the name is one.
     #[must_use]
     pub fn engine_at(&self, site: Arc<Site>) -> Engine {
-        Engine::new(site, self.registry.clone(), core(), Limits::default())
+        Engine::new(site, self.runners.clone(), core(), Limits::default())
     }
 
     /// A dispatcher that has read the realm's settings.

@@ -40,22 +40,21 @@ fn after_torn(bytes: &[u8]) -> &[u8] {
 }
 
 /// One of a command's output streams.
-pub(crate) struct Capture {
+pub(crate) struct Capture<'a> {
     stream: &'static str,
     path: PathBuf,
     /// Made when something is printed.
     file: OnceLock<Arc<File>>,
-    clock: Arc<dyn Clock>,
+    clock: &'a dyn Clock,
     /// Whether something was read that is not written yet.
     pending: AtomicBool,
 }
 
-impl Capture {
+impl<'a> Capture<'a> {
     /// A stream of this attempt.
-    pub(crate) fn new(context: &JobContext<'_>, stream: &'static str) -> Self {
-        let path = live_output(&context.site.scratch, &context.run.key, context.run.attempt, stream);
-        let clock = context.site.ports.clock.clone();
-        Self { stream, path, file: OnceLock::new(), clock, pending: AtomicBool::new(false) }
+    pub(crate) fn new(context: &JobContext<'a>, stream: &'static str) -> Self {
+        let path = live_output(context.machine.scratch, &context.run.key, context.run.attempt, stream);
+        Self { stream, path, file: OnceLock::new(), clock: context.clock, pending: AtomicBool::new(false) }
     }
 
     /// The name of the stream.
@@ -155,7 +154,7 @@ impl Capture {
         let (Some(file), Some(location)) = (self.file.get(), context.output_location(self.stream)) else {
             return Ok(None);
         };
-        let objects = &context.site.ports.objects;
+        let objects = context.objects;
         let began = self.clock.now();
         loop {
             match objects.put_file(&location, file).await {
@@ -169,7 +168,7 @@ impl Capture {
     }
 }
 
-impl Drop for Capture {
+impl Drop for Capture<'_> {
     fn drop(&mut self) {
         if self.file.get().is_some() {
             // A job may have removed it, or put something else there.
@@ -235,16 +234,20 @@ mod tests {
         }
     }
 
-    fn capture(path: &Path) -> (Capture, Arc<Passing>) {
-        let clock = Arc::new(Passing(AtomicU64::new(0)));
+    fn capture<'a>(path: &Path, clock: &'a Passing) -> Capture<'a> {
         let (path, file, pending) = (path.to_owned(), OnceLock::new(), AtomicBool::new(false));
-        (Capture { stream: "stdout", path, file, clock: clock.clone(), pending }, clock)
+        Capture { stream: "stdout", path, file, clock, pending }
+    }
+
+    fn clock() -> Passing {
+        Passing(AtomicU64::new(0))
     }
 
     #[tokio::test]
     async fn full_disk_is_waited_for_and_then_told() {
         let folder = tempfile::tempdir().unwrap();
-        let (capture, clock) = capture(&folder.path().join("live/out"));
+        let clock = clock();
+        let capture = capture(&folder.path().join("live/out"), &clock);
         // Every write to this device finds no room (full(4)).
         let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
         capture.file.set(Arc::new(full)).unwrap();
@@ -258,7 +261,8 @@ mod tests {
     async fn other_failure_is_told_at_once() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let (capture, clock) = capture(&folder.path().join("file/out"));
+        let clock = clock();
+        let capture = capture(&folder.path().join("file/out"), &clock);
         let error = capture.record(&b"printed"[..]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotADirectory);
         assert_eq!(clock.0.load(Ordering::Relaxed), 0);
@@ -268,7 +272,8 @@ mod tests {
     async fn file_is_known_and_removed_when_not_all_could_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let (capture, _) = capture(&path);
+        let clock = clock();
+        let capture = capture(&path, &clock);
         capture.record(&b"printed"[..]).await.unwrap();
         assert_eq!(capture.part(-4), "nted");
         drop(capture);
@@ -296,7 +301,8 @@ mod tests {
             ("x🌋y", -4, "y"),
             ("a\r\nb", -3, "b"),
         ] {
-            let (capture, _) = capture(&folder.path().join("out"));
+            let clock = clock();
+            let capture = capture(&folder.path().join("out"), &clock);
             capture.record(printed.as_bytes()).await.unwrap();
             assert_eq!(capture.part(size), wanted, "{printed:?} {size}");
         }
@@ -305,7 +311,8 @@ mod tests {
     #[test]
     fn stream_that_fills_the_disk_gives_way_sooner() {
         let folder = tempfile::tempdir().unwrap();
-        let (capture, _) = capture(&folder.path().join("out"));
+        let clock = clock();
+        let capture = capture(&folder.path().join("out"), &clock);
         assert_eq!(capture.patience(), PATIENCE);
         let file = create(&capture.path).unwrap();
         file.set_len(MUCH + 1).unwrap();

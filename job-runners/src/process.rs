@@ -54,7 +54,7 @@ enum Exit {
 pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<Ended, JobError> {
     let (stdout, stderr) = (Capture::new(context, "stdout"), Capture::new(context, "stderr"));
     let place = context.temp_location();
-    let objects = &context.site.ports.objects;
+    let objects = context.objects;
     if let Some(place) = &place {
         let made = objects.make_folder(place).await;
         made.map_err(|error| JobError::cannot_begin(format!("cannot make LAVA_S3_TMP: {error}"), &error))?;
@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<En
 async fn run_and_keep(
     context: &JobContext<'_>,
     command: &Command,
-    captures: [&Capture; 2],
+    captures: [&Capture<'_>; 2],
 ) -> Result<Ended, JobError> {
     let [stdout, stderr] = captures;
     let exit = run_process(context, command, stdout, stderr).await?;
@@ -83,7 +83,7 @@ async fn run_and_keep(
         // Another worker makes this attempt again, and keeps its output in the same place.
         return Err(JobError::failed("stopped"));
     }
-    let said = stderr.part(context.site.settings.stderr_size);
+    let said = stderr.part(context.settings.stderr_size);
     let mut output = json!({ "payload": command.line, "exit_status": status });
     for capture in captures {
         if let Some(location) = capture.keep(context).await? {
@@ -125,14 +125,14 @@ fn with_last_line(message: String, stderr: &str) -> String {
 async fn run_process(
     context: &JobContext<'_>,
     command: &Command,
-    stdout: &Capture,
-    stderr: &Capture,
+    stdout: &Capture<'_>,
+    stderr: &Capture<'_>,
 ) -> Result<Exit, JobError> {
     let Some((program, arguments)) = command.argv.split_first().filter(|(program, _)| !program.is_empty())
     else {
         return Err(JobError::permanent("the command line is empty"));
     };
-    let temp = context.work_dir.temp()?;
+    let temp = context.directories.temp()?;
     let environment = environment(context, command, temp.path())?;
     // Looked up here, since a program that the system must look up cannot be started by posix_spawn(3), which copies
     // nothing of this process.
@@ -148,11 +148,11 @@ async fn run_process(
     process
         .env_clear()
         .envs(environment)
-        .current_dir(context.directory().await?)
+        .current_dir(context.directories.work().await?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let started = processes::spawn(process, &context.site.scratch).await;
+    let started = processes::spawn(process, context.machine.scratch).await;
     let (mut child, mut family) = started.map_err(|error| cannot_run(program, &error))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let recording = async {
@@ -164,7 +164,7 @@ async fn run_process(
         out.unwrap_or(Ok(())).and(err.unwrap_or(Ok(())))
     };
     let mut recording = std::pin::pin!(recording);
-    let clock = &context.site.ports.clock;
+    let clock = context.clock;
     let exit = {
         let seeing = see_through(context, command, program, &mut child, &mut family);
         match select(std::pin::pin!(seeing), recording.as_mut()).await {
@@ -211,7 +211,7 @@ async fn see_through(
     child: &mut Child,
     family: &mut Family,
 ) -> Result<Exit, JobError> {
-    let clock = &*context.site.ports.clock;
+    let clock = context.clock;
     let until = clock.now() + command.timeout.delta();
     let stopped = async {
         match select(std::pin::pin!(clock.sleep_until(until)), std::pin::pin!(context.cancel.stopped())).await
@@ -284,20 +284,20 @@ fn environment(
     command: &Command,
     temp: &Path,
 ) -> Result<Vec<(OsString, OsString)>, JobError> {
-    let mut env = context.site.environment.clone();
+    let mut env = context.machine.environment.to_vec();
     if command.aws_credentials {
-        env.extend(context.site.credentials.iter().cloned());
+        env.extend(context.machine.credentials.iter().cloned());
     }
-    env.push(("HOME".into(), context.work_dir.home()?.into()));
+    env.push(("HOME".into(), context.directories.home()?.into()));
     env.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
-    if context.site.settings.job_local_tmpdir {
+    if context.settings.job_local_tmpdir {
         env.push(("TMPDIR".into(), temp.into()));
     }
     let run = context.run;
     let own = [
         ("LAVA_JOB_ID", run.job_id.to_string()),
         ("LAVA_OWNER", context.job.fields.owner.clone().unwrap_or_default()),
-        ("LAVA_REALM", context.site.realm.to_string()),
+        ("LAVA_REALM", context.realm_name.to_string()),
         ("LAVA_RUN_ID", run.run_id.to_string()),
         ("LAVA_S3_KEY", context.realm.fields.s3_key.clone().unwrap_or_default()),
         ("LAVA_S3_TMP", context.temp_location().unwrap_or_default()),

@@ -3,46 +3,30 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Take};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use pumice_core::document::parse_json;
+use pumice_core::duration::Span;
 use pumice_core::job_type::JobError;
 use pumice_core::problem::kind;
-use pumice_core::text::quoted;
+use pumice_job_types::foreach::{Form, Item};
 use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
-use serde_json::{Map, Value};
-
-/// One item: a map of globals.
-pub(crate) type Item = Map<String, Value>;
+use serde_json::Value;
 
 /// The largest file of items, in bytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// The longest line of such a file, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
 /// How long a file may take to be read.
-const MAX_TIME: Duration = Duration::from_secs(30);
+pub(crate) const MAX_TIME: Span = Span::from_secs(30);
 
-/// How a file holds its items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Rows, named by the first.
-    Csv,
-    /// Lines, each a JSON object.
-    JsonLines,
-}
-
-/// Reads up to `limit` items and one more, apart from the threads that look after other jobs.
-pub(crate) async fn read(file: PathBuf, form: Form, limit: usize) -> Result<Vec<Item>, JobError> {
-    let name = file.display().to_string();
-    let reading = tokio::task::spawn_blocking(move || match form {
-        Form::Csv => read_csv(&file, limit),
-        Form::JsonLines => read_jsonl(&file, limit),
-    });
-    match tokio::time::timeout(MAX_TIME, reading).await {
-        Ok(Ok(items)) => items,
-        Ok(Err(error)) => Err(JobError::failed(format!("cannot read {name}: {error}"))),
-        Err(_) => Err(JobError::failed(format!("cannot read {name} within {} s", MAX_TIME.as_secs()))),
+/// Reads up to `limit` items and one more. It takes as long as the file system takes: see
+/// [`JobContext::read_apart`](pumice_core::job_type::JobContext::read_apart).
+pub(crate) fn read(file: &Path, form: Form, limit: usize) -> Result<Vec<Item>, JobError> {
+    match form {
+        Form::Csv => read_csv(file, limit),
+        Form::JsonLines => read_jsonl(file, limit),
     }
 }
 
@@ -77,7 +61,7 @@ const ELOOP: i32 = 40;
 fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
     let mut reader = BufReader::new(open(file)?);
     let (mut items, mut line, mut number) = (Vec::new(), Vec::new(), 0);
-    let ends = Instant::now() + MAX_TIME;
+    let ends = Instant::now() + MAX_TIME.get();
     loop {
         number += 1;
         let bad = |error: String| JobError::failed(format!("{} line {number}: {error}", file.display()));
@@ -91,7 +75,7 @@ fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
             return Err(bad(format!("is longer than {MAX_LINE} bytes")));
         }
         if Instant::now() > ends {
-            return Err(bad(format!("was not reached within {} s", MAX_TIME.as_secs())));
+            return Err(bad(format!("was not reached within {} s", MAX_TIME.get().as_secs())));
         }
         let text = std::str::from_utf8(&line).map_err(|error| bad(error.to_string()))?;
         if !text.trim().is_empty() {
@@ -107,21 +91,6 @@ fn read_item(line: &str) -> Result<Item, String> {
         other => Err(format!("expected an object, got {}", kind(&other))),
     }
 }
-
-/// Why a file of this name is not read, though lava reads it (with `smart_open`): it is in S3, or compressed.
-pub(crate) fn unreadable(filename: &str) -> Option<String> {
-    let what = if filename.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("s3://")) {
-        "is in S3: have a step before copy it into the work directory"
-    } else if COMPRESSED.iter().any(|end| filename.to_ascii_lowercase().ends_with(end)) {
-        "is compressed: have a step before unpack it"
-    } else {
-        return None;
-    };
-    Some(format!("{} {what}", quoted(filename)))
-}
-
-/// How the names of compressed files end.
-const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
 
 fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
@@ -160,6 +129,8 @@ impl<R: Read> Read for Limited<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
 
     use super::*;
@@ -176,16 +147,6 @@ mod tests {
 
     fn folder() -> Folder {
         Folder(tempfile::tempdir().unwrap())
-    }
-
-    #[test]
-    fn file_that_only_lava_reads_is_refused_with_the_reason() {
-        for name in ["s3://b/x.csv", "S3://b/x.csv", "x.csv.gz", "d/X.CSV.GZ", "x.bz2", "x.jsonl.zst"] {
-            assert!(unreadable(name).is_some_and(|why| why.contains("have a step before")), "{name}");
-        }
-        for name in ["x.csv", "{{ globals.file }}", "gz", "a/s3:/x.csv", "é€"] {
-            assert_eq!(unreadable(name), None, "{name}");
-        }
     }
 
     #[test]

@@ -1,0 +1,323 @@
+//! The places of a payload and parameters that are templates. The types say which: a field that is rendered is a
+//! [`Template`], a [`Structure`] or a [`CommandLine`], and leaves a mark in its schema that is not printed.
+
+use pumice_template::{Renderer, split_command_line};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{JobError, Rendered, Templates, check_template, unknown_variables};
+use crate::problem::{JsonPath, Problem};
+use crate::schema::resolve;
+use crate::spec::JobSpec;
+use crate::text::quoted;
+
+/// The word of a schema that marks a place of templates.
+const MARK: &str = "x-template";
+/// Deepest nesting that is looked through, in levels.
+const MAX_DEPTH: usize = 64;
+
+/// How the value of a place is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A lone text is a template; in a map or a list each text and key is.
+    Template,
+    /// As a structure even where it is a lone text.
+    Structure,
+    /// Split as a shell splits it; then each word is a template.
+    CommandLine,
+}
+
+impl Form {
+    const ALL: [Self; 3] = [Self::Template, Self::Structure, Self::CommandLine];
+
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Structure => "structure",
+            Self::CommandLine => "command-line",
+        }
+    }
+
+    /// The form that a schema is marked with.
+    fn of(schema: &Map<String, Value>) -> Option<Self> {
+        let mark = schema.get(MARK)?.as_str()?;
+        Self::ALL.into_iter().find(|form| form.mark() == mark)
+    }
+
+    /// The schema of `T` with this mark.
+    fn schema<T: JsonSchema>(self, generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = generator.subschema_for::<T>();
+        schema.insert(MARK.to_owned(), self.mark().into());
+        schema
+    }
+}
+
+/// The field is rendered: a lone text is a template, and in a map or a list each text and key is one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Template<T>(pub T);
+
+/// The field is rendered as a structure even where it is a lone text (lava guide, Jinja Rendering).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Structure<T>(pub T);
+
+/// The field is split as a shell splits a command line; then each word is a template of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandLine<T>(pub T);
+
+macro_rules! marked {
+    ($($name:ident),*) => {$(
+        impl<T: JsonSchema> JsonSchema for $name<T> {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                T::schema_name()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                Form::$name.schema::<T>(generator)
+            }
+        }
+    )*};
+}
+
+marked!(Template, Structure, CommandLine);
+
+/// The schema without marks, as it is printed.
+pub(super) fn unmarked(mut schema: Value) -> Value {
+    fn strip(schema: &mut Value) {
+        match schema {
+            Value::Object(words) => {
+                words.retain(|word, _| word != MARK);
+                words.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut schema);
+    schema
+}
+
+/// The names of an object's fields that are marked as structures.
+pub(super) fn structures(schema: &Value) -> Vec<String> {
+    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let is_structure = |field: &Value| field.as_object().and_then(Form::of) == Some(Form::Structure);
+    fields.filter(|(_, field)| is_structure(field)).map(|(name, _)| name.clone()).collect()
+}
+
+/// A value that is a template, or several, within a job.
+struct Place<'a> {
+    value: &'a Value,
+    form: Form,
+    path: JsonPath,
+    pointer: String,
+}
+
+/// What the schemas of a job type say of its templates.
+pub(super) struct Places {
+    payload: Value,
+    parameters: Value,
+    /// Whether there are any.
+    some: bool,
+    /// Whether the parameter `jinja` turns them off.
+    jinja: bool,
+    /// Whether they see the parameter `vars` besides.
+    vars: bool,
+}
+
+impl Places {
+    /// Those of a type whose payload and parameters have these schemas.
+    pub(super) fn of(payload: &Value, parameters: &Value) -> Self {
+        let has = |name| parameters.get("properties").and_then(|fields| fields.get(name)).is_some();
+        Self {
+            some: is_marked(payload) || is_marked(parameters),
+            jinja: has("jinja"),
+            vars: has("vars"),
+            payload: payload.clone(),
+            parameters: parameters.clone(),
+        }
+    }
+
+    /// Names that the templates see besides those of every job.
+    fn more(&self) -> &'static [&'static str] {
+        if self.vars { &["vars"] } else { &[] }
+    }
+
+    /// Whether a job's templates are left as they stand.
+    fn are_off(&self, parameters: Option<&Map<String, Value>>) -> bool {
+        let jinja = parameters.and_then(|parameters| parameters.get("jinja"));
+        !self.some || self.jinja && jinja == Some(&Value::Bool(false))
+    }
+
+    fn found<'a>(&self, job: &'a JobSpec) -> Vec<Place<'a>> {
+        let mut found = Vec::new();
+        let given = job.fields.parameters.as_ref();
+        if self.are_off(given) {
+            return found;
+        }
+        let root = JsonPath::root();
+        let mut finder = Finder { root: &self.payload, found: &mut found };
+        finder.visit(&self.payload, &job.fields.payload, &root.field("payload"), "", 0);
+        finder.root = &self.parameters;
+        for (name, value) in given.into_iter().flatten() {
+            let path = root.field("parameters").field(name);
+            finder.visit_field(&self.parameters, name, value, &path, &format!("/{}", escaped(name)), 0);
+        }
+        found
+    }
+
+    /// Checks that the templates of a job parse.
+    pub(super) fn check(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
+        let found = self.found(job).into_iter();
+        let check = |place: Place<'_>| match (place.form, place.value.as_str()) {
+            (Form::CommandLine, Some(line)) => check_words(line, &place.path, renderer).into_iter().collect(),
+            _ => check_template(renderer, place.value, &place.path),
+        };
+        found.flat_map(check).collect()
+    }
+
+    /// Warnings of variables that the job cannot have.
+    pub(super) fn advise(&self, job: &JobSpec, renderer: &Renderer) -> Vec<Problem> {
+        let found = self.found(job).into_iter();
+        found
+            .flat_map(|place| unknown_variables(job, renderer, place.value, &place.path, self.more()))
+            .collect()
+    }
+
+    /// Payload and parameters with each place rendered where it stands. A command line becomes a list of words.
+    pub(super) fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        let (mut payload, mut parameters) = (job.fields.payload.clone(), Value::Null);
+        let given = || Value::Object(job.parameters());
+        let vars = || job.parameters().remove("vars").unwrap_or_else(|| Map::new().into());
+        let others: &[(&str, Value)] = &if self.vars { vec![("vars", vars())] } else { Vec::new() };
+        for Place { value, form, path, pointer } in self.found(job) {
+            let rendered = match (form, value.as_str()) {
+                (Form::CommandLine, Some(line)) => templates.args(line, others).map(Value::from),
+                (Form::Structure, _) => templates.structure(value, others),
+                _ => templates.json(value, others),
+            };
+            let rendered = rendered.map_err(|error| JobError::template(&path.to_string(), &error))?;
+            let target = if path.as_str().starts_with(".payload") {
+                payload.pointer_mut(&pointer)
+            } else {
+                if parameters.is_null() {
+                    parameters = given();
+                }
+                parameters.pointer_mut(&pointer)
+            };
+            if let Some(target) = target {
+                *target = rendered;
+            }
+        }
+        let parameters = match parameters {
+            Value::Object(parameters) => parameters,
+            _ => job.parameters(),
+        };
+        Ok(Rendered { payload, parameters })
+    }
+}
+
+/// Checks the words of a command line: one that is torn apart makes several bad ones, and the first is told.
+fn check_words(line: &str, path: &JsonPath, renderer: &Renderer) -> Option<Problem> {
+    let words = split_command_line(line).ok()?;
+    let (word, error) =
+        words.iter().find_map(|word| renderer.check(word).err().map(|error| (word, error)))?;
+    let mut problem = Problem::template(path, &error);
+    problem.message = format!("in the argument {}: {error}", quoted(word));
+    if renderer.check(line).is_ok() {
+        problem = problem.with_hint("a command line is split at blanks first: put quotes around an argument whose template has blanks");
+    }
+    Some(problem)
+}
+
+/// Whether a schema has a mark anywhere.
+fn is_marked(schema: &Value) -> bool {
+    match schema {
+        Value::Object(words) => words.contains_key(MARK) || words.values().any(is_marked),
+        Value::Array(items) => items.iter().any(is_marked),
+        _ => false,
+    }
+}
+
+/// A step of a JSON pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Walks a value along its schema.
+struct Finder<'a, 'b> {
+    root: &'b Value,
+    found: &'b mut Vec<Place<'a>>,
+}
+
+impl<'a, 'b> Finder<'a, 'b> {
+    fn visit(&mut self, schema: &'b Value, value: &'a Value, path: &JsonPath, pointer: &str, depth: usize) {
+        // What is nested deeper is refused by the check against the schema.
+        if depth > MAX_DEPTH || value.is_null() {
+            return;
+        }
+        let Some(words) = schema.as_object() else { return };
+        if let Some(form) = Form::of(words) {
+            self.found.push(Place { value, form, path: path.clone(), pointer: pointer.to_owned() });
+            return;
+        }
+        let Some(words) = resolve(self.root, schema) else { return };
+        if let Some(form) = Form::of(words) {
+            self.found.push(Place { value, form, path: path.clone(), pointer: pointer.to_owned() });
+            return;
+        }
+        for branches in ["anyOf", "oneOf"].iter().filter_map(|word| words.get(*word)) {
+            let branches = branches.as_array().into_iter().flatten();
+            for branch in branches.filter(|branch| may_be_of(self.root, branch, value)) {
+                self.visit(branch, value, path, pointer, depth + 1);
+            }
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let pointer = format!("{pointer}/{}", escaped(name));
+                    self.visit_field(schema, name, value, &path.field(name), &pointer, depth + 1);
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = words.get("items") else { return };
+                for (index, item) in items.iter().enumerate() {
+                    self.visit(schema, item, &path.item(index), &format!("{pointer}/{index}"), depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks at one field of an object.
+    fn visit_field(
+        &mut self,
+        schema: &'b Value,
+        name: &str,
+        value: &'a Value,
+        path: &JsonPath,
+        pointer: &str,
+        depth: usize,
+    ) {
+        let Some(words) = resolve(self.root, schema) else { return };
+        let own = words.get("properties").and_then(|fields| fields.get(name));
+        if let Some(schema) = own.or_else(|| words.get("additionalProperties")) {
+            self.visit(schema, value, path, pointer, depth);
+        }
+    }
+}
+
+/// Whether a value may be of this branch: its tags are those of the branch.
+fn may_be_of(root: &Value, branch: &Value, value: &Value) -> bool {
+    let fields = resolve(root, branch).and_then(|words| words.get("properties")?.as_object());
+    fields.into_iter().flatten().all(|(name, field)| {
+        let wanted = field.get("const");
+        wanted.is_none_or(|wanted| value.get(name) == Some(wanted))
+    })
+}
