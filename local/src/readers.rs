@@ -132,3 +132,98 @@ fn read<T>(
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::database::{Database, Durability};
+
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> Database {
+        let database =
+            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
+        assert!(folder.path().join("realm.db-wal").exists());
+        database
+    }
+
+    fn count(connection: &Connection) -> Result<i64, rusqlite::Error> {
+        connection.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))
+    }
+
+    fn put(connection: &Connection) -> Result<usize, rusqlite::Error> {
+        connection.execute("INSERT INTO meta VALUES ('x', '')", [])
+    }
+
+    async fn soon<T>(future: impl Future<Output = Result<T, StoreError>>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("it waits for nobody").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn look_during_a_write_does_not_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let (began, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let writer = database.clone();
+        let writing = tokio::spawn(async move {
+            let write = move |connection: &Connection| {
+                put(connection)?;
+                began.send(()).unwrap();
+                released.recv().unwrap();
+                Ok(())
+            };
+            writer.run(write).await
+        });
+        spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        assert_eq!(soon(database.look(count)).await, 0);
+        assert_eq!(soon(database.apart().read_record(count)).await, 0);
+        release.send(()).unwrap();
+        writing.await.unwrap().unwrap();
+        assert_eq!(soon(database.look(count)).await, 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn write_during_looks_does_not_wait_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let mut looks = Vec::new();
+        // As many as there may be, and one that waits for these.
+        for _ in 0..MAX_READERS {
+            let (began, begun) = mpsc::channel();
+            let (release, released) = mpsc::channel::<()>();
+            let reader = database.clone();
+            let look = move |connection: &Connection| {
+                let before = count(connection)?;
+                began.send(()).unwrap();
+                released.recv().unwrap();
+                Ok((before, count(connection)?))
+            };
+            looks.push((release, tokio::spawn(async move { reader.look(look).await })));
+            spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        }
+        let reader = database.clone();
+        let last = tokio::spawn(async move { reader.look(count).await });
+        soon(database.run(put)).await;
+        for (release, look) in looks {
+            release.send(()).unwrap();
+            assert_eq!(look.await.unwrap().unwrap(), (0, 0), "a look sees one state of the file");
+        }
+        assert_eq!(last.await.unwrap().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn look_that_fails_or_panics_leaves_the_others_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        for _ in 0..2 * MAX_READERS {
+            let bad = database.look(|connection| connection.execute("INSERT INTO meta VALUES ('y', '')", []));
+            assert!(bad.await.unwrap_err().to_string().contains("read-only"));
+            let panicked = database.look(|_| -> Result<(), _> { panic!("on purpose") }).await;
+            assert!(panicked.unwrap_err().to_string().contains("panicked"));
+        }
+        assert_eq!(soon(database.look(count)).await, 0);
+    }
+}
