@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
-use pumice_core::ports::{ObjectStore, StoreError};
+use pumice_core::Timestamp;
+use pumice_core::ports::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError};
 use tokio::io::{AsyncBufRead, AsyncSeekExt, AsyncWriteExt};
 
 use crate::failure::store_error;
@@ -142,6 +145,78 @@ impl ObjectStore for Objects {
             system_error(&error).unwrap_or_else(unknown)
         })?;
         self.put(location, body).await.map_err(std::io::Error::other)
+    }
+
+    async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+        let (bucket, key) = place(location)?;
+        let what = format!("reading {location}");
+        let size = async || {
+            let answer = self.client.head_object().bucket(bucket).key(key).send().await;
+            match answer {
+                Ok(answer) => Ok(Some(answer.content_length().unwrap_or_default().unsigned_abs())),
+                Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+                Err(error) => Err(store_error(&what, &error)),
+            }
+        };
+        let length = length.min(MAX_PIECE);
+        if length == 0 {
+            return Ok(size().await?.map(|size| Piece { bytes: Vec::new(), size }));
+        }
+        let range = format!("bytes={from}-{}", from.saturating_add(length - 1));
+        let request = self.client.get_object().bucket(bucket).key(key).range(range);
+        let answer = match request.customize().config_override(patient()).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(None);
+            }
+            // It ends before the range begins.
+            Err(error) if error.as_service_error().and_then(|error| error.code()) == Some("InvalidRange") => {
+                return Ok(size().await?.map(|size| Piece { bytes: Vec::new(), size }));
+            }
+            Err(error) => return Err(store_error(&what, &error)),
+        };
+        let total = answer.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
+        let bytes =
+            answer.body.collect().await.map_err(|error| StoreError::new(format!("{what}: {error}")))?;
+        let bytes = bytes.to_vec();
+        let size = total.unwrap_or(bytes.len() as u64);
+        Ok(Some(Piece { bytes, size }))
+    }
+
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ObjectPage, StoreError> {
+        let bad = || StoreError::new(format!("{prefix} is no place in S3: write it as s3://bucket/key"));
+        let (bucket, start) =
+            prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+        let location = |key: &str| format!("s3://{bucket}/{key}");
+        let after = after.map(|after| after.strip_prefix(&location("")).ok_or_else(bad)).transpose()?;
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(start)
+            .set_start_after(after.map(str::to_owned))
+            .max_keys(i32::try_from(limit.clamp(1, MAX_LISTED)).unwrap_or(1));
+        let answer =
+            request.send().await.map_err(|error| store_error(&format!("listing {prefix}"), &error))?;
+        let objects: Vec<Object> = answer
+            .contents()
+            .iter()
+            .map(|object| Object {
+                location: location(object.key().unwrap_or_default()),
+                size: object.size().unwrap_or_default().unsigned_abs(),
+                modified: object
+                    .last_modified()
+                    .and_then(|at| Timestamp::from_timestamp(at.secs(), at.subsec_nanos())),
+            })
+            .collect();
+        let is_cut = answer.is_truncated().unwrap_or_default();
+        let next = objects.last().filter(|_| is_cut).map(|last| last.location.clone());
+        Ok(ObjectPage { objects, next })
     }
 
     async fn put_folder(&self, location: &str, folder: &Path) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Workers' queues in SQS.
 
 mod aside;
+mod dead;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use aws_sdk_sqs::types::{
 use futures_util::future::join_all;
 use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Clock, Consumer, Delivery, Outgoing, Queue, StoreError};
+use pumice_core::ports::{Clock, Consumer, Delivery, Depth, Outgoing, Queue, StoreError};
 
 use crate::connect::ATTEMPT;
 use crate::failure::store_error;
@@ -232,6 +233,10 @@ impl Queue for Queues {
             }
         }
         outcomes
+    }
+
+    async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        self.depth_of(worker).await
     }
 }
 

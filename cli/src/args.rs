@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
+use pumice_core::ports::Cursor;
 use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
@@ -329,12 +330,21 @@ pub(crate) enum Runs {
         /// Only runs of this job: * any text, ? one character
         #[arg(long, value_name = "PATTERN")]
         job: Option<String>,
-        /// Only runs in this status; may be given more than once
-        #[arg(long = "status", value_name = "STATUS")]
+        /// Only runs in this status; several with commas, or given more than once
+        #[arg(long = "status", value_name = "STATUS", value_delimiter = ',')]
         statuses: Vec<Status>,
         /// Only runs dispatched within this time
         #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
         since: Option<Span>,
+        /// Only runs dispatched longer ago than this
+        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+        until: Option<Span>,
+        /// The oldest first
+        #[arg(long)]
+        oldest: bool,
+        /// Go on where an earlier list ended, which shows its cursor
+        #[arg(long, value_name = "CURSOR")]
+        cursor: Option<Cursor>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,

@@ -227,7 +227,7 @@ mod tests {
     use pumice_core::Timestamp;
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, WorkerName};
-    use pumice_core::ports::{Change, CommitError, Created, Outgoing, StoreError};
+    use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunPage, StoreError};
     use pumice_core::run::NewRun;
     use pumice_core::spec::RunSpec;
 
@@ -243,11 +243,12 @@ mod tests {
 
     #[async_trait]
     impl RunStore for Growing {
-        async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
             assert!(query.tree_of.is_some());
             let mut looks = self.looks.lock().unwrap();
             *looks += 1;
-            Ok(self.trees[(*looks - 1).min(self.trees.len() - 1)].clone())
+            let runs = self.trees[(*looks - 1).min(self.trees.len() - 1)].clone();
+            Ok(RunPage { runs, ..RunPage::default() })
         }
 
         fn lag(&self) -> Duration {

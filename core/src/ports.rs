@@ -4,6 +4,9 @@
 //! and says what became of it.
 
 mod backfills;
+mod dead_letters;
+mod pieces;
+mod queries;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +17,16 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use pieces::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
+pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
 
 use crate::Timestamp;
 use crate::clock::Timetable;
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
-use crate::run::{LockChange, NewRun, Run, Status};
+use crate::run::{LockChange, NewRun, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// The store, the queue or another part of the world could not be reached or did not answer
@@ -108,25 +114,6 @@ pub struct Outgoing {
     /// Not to be handed out before this: for a [`Queue`] at most 15 minutes ahead, for a [`Scheduler`]
     /// as far as one likes.
     pub at: Timestamp,
-}
-
-/// Which runs to list.
-#[derive(Clone, Debug, Default)]
-pub struct RunQuery {
-    /// Of this job only; the text may hold the wildcards of [`crate::glob`].
-    pub job: Option<String>,
-    /// In one of these statuses only; empty for any.
-    pub statuses: Vec<Status>,
-    /// Dispatched at or after this only.
-    pub since: Option<Timestamp>,
-    /// Only the run and the children with this id, and what they dispatched.
-    pub tree_of: Option<RunKey>,
-    /// Whether children of chains and the like are listed too.
-    pub children: bool,
-    /// Whether alerts of broken limits are left out: they stand under a job's name and are no runs of it.
-    pub without_alerts: bool,
-    /// At most so many, the newest.
-    pub limit: usize,
 }
 
 /// A job as it is stored: its spec, or why what is stored is none. The same spec is handed out
@@ -222,13 +209,33 @@ pub trait RunStore: Send + Sync {
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
     /// Runs whose time to be looked at has passed, the longest due first.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
-    /// Runs, newest first. What was made within the last [`RunStore::lag`] may be missing.
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError>;
+    /// A page of runs, in the query's order. What was made within the last [`RunStore::lag`] may be missing. Of the runs
+    /// that there were when the first page was read, a list that is followed to its end misses none and has none twice.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or the cursor is one of the other order.
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
+    /// The runs of one page.
+    ///
+    /// # Errors
+    /// As [`RunStore::page`].
+    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+        self.page(query).await.map(|page| page.runs)
+    }
+    /// How many runs there are by job and status, as the store keeps count; `None` where it does not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn counts(&self) -> Result<Option<Counts>, StoreError> {
+        Ok(None)
+    }
     /// How many runs there are of those that a query asks for, whatever its limit; `None` where that costs
     /// too much.
-    async fn count(&self, query: &RunQuery) -> Result<Option<usize>, StoreError> {
-        let _ = query;
-        Ok(None)
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn count(&self, query: &RunQuery) -> Result<Option<u64>, StoreError> {
+        Ok(self.counts().await?.and_then(|counts| counts.of(query)))
     }
     /// Runs of their own whose keys begin with a text, up to `limit`.
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
@@ -338,6 +345,11 @@ pub trait Queue: Send + Sync {
     /// Sends each; the outcomes are in the same order. A message may arrive more than once, and
     /// not in order.
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
+    /// How much is on a worker's queue.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError>;
 }
 
 /// Puts messages on workers' queues at times further ahead than a queue holds them. It is a second way
@@ -422,6 +434,21 @@ pub trait ObjectStore: Send + Sync {
         let _ = (location, folder);
         Ok(false)
     }
+    /// Reads up to `length` bytes of an object from the byte `from` on, at most [`MAX_PIECE`]; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read, or the location is no place of this store's.
+    async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError>;
+    /// Up to `limit` objects, at most [`MAX_LISTED`], whose locations begin with `prefix` and come after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be listed, or the prefix is no place of this store's.
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ObjectPage, StoreError>;
     /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
     ///
     /// # Errors

@@ -16,17 +16,19 @@ use tokio::sync::Notify;
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
 use crate::line::Line;
 use crate::queue::InFlight;
+use crate::readers::{Read, Readers};
 use crate::schema::{self, Migration};
+use crate::tally::Tally;
 
 /// How long to wait for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long what was parsed is used without asking whether another process changed the file.
 const FRESH: Duration = Duration::from_millis(5);
 /// The size of a page of a new file, in bytes. A request alone writes the last page of five tables and
 /// indexes, whole: with SQLite's usual 4 KiB the disk had twice as much to write.
 const PAGE_BYTES: i64 = 2 * 1024;
 /// SQLite's cache of pages, in KiB.
-const CACHE_KIB: i64 = 2 * 1024;
+pub(crate) const CACHE_KIB: i64 = 2 * 1024;
 
 /// What survives what: SQLite's `synchronous`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,9 +73,13 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
+    /// Whether records of runs are read apart from those who write.
+    reads_apart: bool,
 }
 
 struct Inner {
+    /// Before the line: the one who closes the file last puts its log away, and a reader cannot.
+    readers: Option<Arc<Readers>>,
     line: Arc<Line>,
     /// Told when a message was put on a queue by this process.
     arrived: Notify,
@@ -129,7 +135,7 @@ impl Database {
             Migration::Foreign => OpenError::Foreign(path.to_owned()),
             Migration::Sqlite(error) => failed(error),
         })?;
-        Ok(Self::on(connection, path, folder))
+        Ok(Self::on(connection, path, folder, Some(Arc::new(Readers::new(path)))))
     }
 
     /// Opens a file to read from it: nothing is written, and nothing waits for a process that writes. A file
@@ -147,13 +153,21 @@ impl Database {
             std::cmp::Ordering::Greater => {
                 Err(OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION })
             }
-            std::cmp::Ordering::Equal => Ok(Self::on(connection, path, folder)),
+            std::cmp::Ordering::Equal => Ok(Self::on(connection, path, folder, None)),
         }
     }
 
-    fn on(connection: Connection, path: &Path, folder: &Path) -> Self {
+    /// The same, for people: records of runs are read on connections of their own, so that nobody who looks at them waits
+    /// for the engine's writes, nor the engine for those who look. Lists, trees and counts are read so in any case.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { inner: self.inner.clone(), reads_apart: true }
+    }
+
+    fn on(connection: Connection, path: &Path, folder: &Path, readers: Option<Arc<Readers>>) -> Self {
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
+            readers,
             line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)))),
             arrived: Notify::new(),
             cache: Mutex::default(),
@@ -161,7 +175,7 @@ impl Database {
             temp: inside("temp"),
             payloads: inside("payloads"),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), reads_apart: false }
     }
 
     /// Puts the write-ahead log into the file, as far as nobody reads it.
@@ -209,6 +223,15 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
+        self.inner.line.carry_out(true, |connection, _| operation(connection)).await
+    }
+
+    /// The same for an operation that makes, changes or removes records of runs, and counts them.
+    pub(crate) async fn run_counting<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Tally) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
         self.inner.line.carry_out(true, operation).await
     }
 
@@ -218,7 +241,35 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        self.inner.line.carry_out(false, operation).await
+        self.inner.line.carry_out(false, |connection, _| operation(connection)).await
+    }
+
+    /// Carries out an operation that only reads, apart from those who write.
+    pub(crate) async fn look<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        let Some(readers) = &self.inner.readers else { return self.read(operation).await };
+        let Some(reader) = readers.take().await else { return self.read(operation).await };
+        match readers.carry_out(reader, operation).await {
+            Read::Done(value) => Ok(value),
+            Read::Damaged(error) => {
+                let told = StoreError::new(format!("the store failed: {error}"));
+                self.inner.line.is_damaged(error);
+                Err(told)
+            }
+            Read::Failed(error) => Err(error),
+        }
+    }
+
+    /// Carries out an operation that reads a record: apart from those who write where [`Database::apart`] says so.
+    pub(crate) async fn read_record<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        if self.reads_apart { self.look(operation).await } else { self.read(operation).await }
     }
 
     /// Carries out an operation with the next one that somebody waits for.

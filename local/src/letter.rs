@@ -30,7 +30,7 @@ impl From<&Outgoing> for Letter {
 }
 
 /// A number that no other message has: each process counts from somewhere else.
-fn next_id() -> i64 {
+pub(crate) fn next_id() -> i64 {
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
         let (_, random) = Uuid::new_v4().as_u64_pair();
         AtomicU64::new(random)

@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 
 use crate::checkpoint::WriteAheadLog;
 use crate::database::explain;
+use crate::tally::Tally;
 
 /// Most operations in one transaction.
 const MAX_BATCH: usize = 512;
@@ -26,7 +27,7 @@ const MAX_BATCH: usize = 512;
 trait Operation: Send {
     /// Whether it writes, and needs a transaction.
     fn writes(&self) -> bool;
-    fn carry_out(&mut self, connection: &Connection) -> Result<(), rusqlite::Error>;
+    fn carry_out(&mut self, connection: &Connection, tally: &mut Tally) -> Result<(), rusqlite::Error>;
     /// Answers whoever asked, once all is committed or none of it took place.
     fn answer(self: Box<Self>, outcome: &Result<(), String>);
 }
@@ -42,15 +43,15 @@ struct Asked<T, F> {
 impl<T, F> Operation for Asked<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send,
+    F: FnOnce(&Connection, &mut Tally) -> Result<T, rusqlite::Error> + Send,
 {
     fn writes(&self) -> bool {
         self.writes
     }
 
-    fn carry_out(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+    fn carry_out(&mut self, connection: &Connection, tally: &mut Tally) -> Result<(), rusqlite::Error> {
         if let Some(operation) = self.operation.take() {
-            self.value = Some(operation(connection)?);
+            self.value = Some(operation(connection, tally)?);
         }
         Ok(())
     }
@@ -84,11 +85,11 @@ impl Line {
         Self { connection, waiting, helped: AtomicBool::new(false), log, damage: OnceLock::new() }
     }
 
-    /// Carries out an operation; its result is given once it is committed.
+    /// Carries out an operation, which may change counts; its result is given once it is committed.
     pub(crate) async fn carry_out<T, F>(self: &Arc<Self>, writes: bool, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+        F: FnOnce(&Connection, &mut Tally) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let (answer, mut answered) = oneshot::channel();
         let answer = Some(answer);
@@ -110,12 +111,17 @@ impl Line {
         self.damage.get().map(String::as_str)
     }
 
+    /// Takes note of what SQLite said when a reader found the file damaged.
+    pub(crate) fn is_damaged(&self, error: String) {
+        self.damage.get_or_init(|| error);
+    }
+
     /// Carries out an operation that writes with the next one that somebody waits for.
     pub(crate) fn carry_out_soon<F>(&self, operation: F)
     where
         F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
     {
-        let operation = Some(operation);
+        let operation = Some(|connection: &Connection, _: &mut Tally| operation(connection));
         self.push(Box::new(Asked { writes: true, operation, value: None, answer: None }));
     }
 
@@ -197,7 +203,7 @@ enum Failed {
 }
 
 /// Whether the file is not what SQLite wrote.
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
@@ -217,7 +223,9 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Operation>]) -> Result<(
         if let Some(begin) = begin {
             connection.prepare_cached(begin)?.execute([])?;
         }
-        batch.iter_mut().try_for_each(|operation| operation.carry_out(connection))?;
+        let mut tally = Tally::default();
+        batch.iter_mut().try_for_each(|operation| operation.carry_out(connection, &mut tally))?;
+        tally.write(connection)?;
         if begin.is_some() {
             connection.prepare_cached("COMMIT")?.execute([])?;
         }

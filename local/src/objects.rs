@@ -9,9 +9,10 @@ use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
 use pumice_core::ids::RunId;
-use pumice_core::ports::{ObjectStore, StoreError};
+use pumice_core::ports::{ObjectPage, ObjectStore, Piece, StoreError};
 use rustix::fs::{AtFlags, CWD, linkat};
 
+use crate::found;
 use crate::home::SCRATCH;
 use crate::spare::Spare;
 
@@ -136,6 +137,27 @@ impl ObjectStore for Folders {
         // A file that must be copied may be large.
         let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
         kept.map_err(io::Error::other)?
+    }
+
+    async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+        let target = checked(location)?.to_owned();
+        let read = tokio::task::spawn_blocking(move || found::piece(&target, from, length)).await;
+        read.unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
+    }
+
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ObjectPage, StoreError> {
+        checked(prefix)?;
+        let (from, after) = (prefix.to_owned(), after.map(str::to_owned));
+        let listed = tokio::task::spawn_blocking(move || found::list(&from, after.as_deref(), limit)).await;
+        listed
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| StoreError::new(format!("listing {prefix}: {error}")))
     }
 
     fn recorded(&self, location: &str) -> String {

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Consumer, Delivery, Outgoing, Queue, StoreError};
+use pumice_core::ports::{Consumer, Delivery, Depth, Outgoing, Queue, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
@@ -19,21 +18,6 @@ pub const VISIBILITY: Duration = Duration::from_secs(300);
 pub const MAX_RECEIVES: u32 = 10;
 /// How often to look for messages that other processes have put on the queue.
 const POLL: Duration = Duration::from_millis(25);
-
-/// A message that was put aside for a person to look at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetter {
-    /// The queue it was on.
-    pub queue: String,
-    /// Its body.
-    pub body: String,
-    /// How often it was handed out.
-    pub receives: u32,
-    /// Why it was put aside.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -47,6 +31,18 @@ pub(crate) struct Hidden {
     visible_at: i64,
     receives: u32,
     until: i64,
+}
+
+impl Hidden {
+    /// Whether it is hidden at a time, and of this worker's queue.
+    pub(crate) fn is_out(&self, worker: &WorkerName, now: i64) -> bool {
+        self.queue == *worker && self.until > now
+    }
+
+    /// Since when it could be handed out.
+    pub(crate) const fn visible_at(&self) -> i64 {
+        self.visible_at
+    }
 }
 
 /// The messages that are handed out, by their number.
@@ -158,6 +154,10 @@ impl Queue for Database {
             .await;
         self.arrived().notify_one();
         vec![sent; count]
+    }
+
+    async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        self.depth_of(worker).await
     }
 }
 
@@ -335,28 +335,6 @@ impl Database {
                 Err(error) => Some(Err(error)),
             });
             names.collect()
-        })
-        .await
-    }
-
-    /// The messages that were put aside, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.run(|connection| {
-            let mut statement = connection
-                .prepare("SELECT queue, body, receives, reason, at FROM dead_letters ORDER BY id DESC")?;
-            let rows = statement.query_map([], |row| {
-                Ok(DeadLetter {
-                    queue: row.get(0)?,
-                    body: row.get(1)?,
-                    receives: row.get(2)?,
-                    reason: row.get(3)?,
-                    at: chrono::DateTime::from_timestamp_micros(row.get(4)?).unwrap_or_default(),
-                })
-            })?;
-            rows.collect()
         })
         .await
     }

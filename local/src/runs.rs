@@ -1,20 +1,25 @@
 //! Records of runs, in SQLite.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
-use pumice_core::ports::{Beginning, Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{
+    Beginning, Change, CommitError, Counts, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+};
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
 use crate::letter::{self, Letter};
+use crate::pages::{NUMBER, numbered, page};
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, count, load, newest, no_json, read, read_if_good, run_of, stored,
-    text, tree,
+    LOAD_WITH_SPEC, beginning, broken, load, no_json, read, read_if_good, run_of, stored, text, tree,
 };
+use crate::tally::{self, Tally};
 
 /// Runs removed at a time once they have expired.
 const MAX_EXPIRED: usize = 500;
@@ -44,6 +49,7 @@ struct Making {
     status: Status,
     job_id: JobId,
     dispatched_by: Option<RunKey>,
+    at: Timestamp,
     due_at: Option<Timestamp>,
     expires: Timestamp,
     record: String,
@@ -59,6 +65,7 @@ impl Making {
             status: run.status,
             job_id: run.job_id.clone(),
             dispatched_by: run.dispatched_by.clone(),
+            at: run.ts_dispatch,
             due_at: run.due_at,
             expires: run.expires,
             record: serde_json::to_string(run)?,
@@ -69,16 +76,18 @@ impl Making {
 }
 
 /// Makes runs; gives the record of each that is there already.
-fn create(connection: &Connection, runs: &[Making]) -> Result<Vec<Option<String>>, rusqlite::Error> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO runs (key, rev, status, job_id, dispatched_by, due_at, expires, record, spec)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-    )?;
+fn create(
+    connection: &Connection,
+    tally: &mut Tally,
+    runs: &[Making],
+) -> Result<Vec<Option<String>>, rusqlite::Error> {
+    let mut insert = connection.prepare_cached(&INSERT)?;
     let mut post = letter::insertion(connection)?;
     let mut existing = Vec::with_capacity(runs.len());
     for run in runs {
         let beside = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
         let inserted = insert.execute(params![
+            micros(run.at),
             run.key.as_str(),
             run.rev.cast_signed(),
             run.status.as_str(),
@@ -93,8 +102,10 @@ fn create(connection: &Connection, runs: &[Making]) -> Result<Vec<Option<String>
             existing.push(load(connection, run.key.as_str())?);
             continue;
         }
+        let id = connection.last_insert_rowid();
+        numbered(connection, id, run.at)?;
+        tally.enters(&run.job_id, run.status, run.key.depth() > 0);
         if beside.is_none() {
-            let id = connection.last_insert_rowid();
             connection
                 .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
                 .execute(params![id, run.spec])?;
@@ -106,6 +117,14 @@ fn create(connection: &Connection, runs: &[Making]) -> Result<Vec<Option<String>
     }
     Ok(existing)
 }
+
+/// The statement that makes a run.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO runs (id, key, rev, status, job_id, dispatched_by, due_at, expires, record, pinned)
+         VALUES ({NUMBER}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (key) DO NOTHING"
+    )
+});
 
 /// What became of a run that was to be made, when such a record was there already.
 fn created(existing: Option<&str>) -> Created {
@@ -172,36 +191,40 @@ impl Writing {
     }
 }
 
-fn commit(connection: &Connection, writing: &Writing) -> Result<Result<bool, CommitError>, rusqlite::Error> {
+fn commit(
+    connection: &Connection,
+    tally: &mut Tally,
+    writing: &Writing,
+) -> Result<Result<bool, CommitError>, rusqlite::Error> {
     let run = &writing.run;
     let (key, expected) = (run.key.as_str(), (run.rev - 1).cast_signed());
-    if let Some(lock) = writing.lock {
-        // The record first: a lock must not change hands for a write that does not take place.
-        let found: Option<i64> = connection
-            .prepare_cached("SELECT rev FROM runs WHERE key = ?")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        if found != Some(expected) {
-            return Ok(Err(CommitError::Conflict));
-        }
-        if let Some(by) = change_lock(connection, run, lock)? {
-            return Ok(Err(CommitError::Locked(by)));
-        }
+    // The record first: a lock must not change hands for a write that does not take place.
+    let found: Option<(i64, String, String)> = connection
+        .prepare_cached("SELECT id, status, job_id FROM runs WHERE key = ? AND rev = ?")?
+        .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))
+        .optional()?;
+    let Some((id, status, job_id)) = found else { return Ok(Err(CommitError::Conflict)) };
+    if let Some(lock) = writing.lock
+        && let Some(by) = change_lock(connection, run, lock)?
+    {
+        return Ok(Err(CommitError::Locked(by)));
     }
-    let written = connection
-        .prepare_cached(
-            "UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE key = ? AND rev = ?",
-        )?
+    connection
+        .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE id = ?")?
         .execute(params![
             run.rev.cast_signed(),
             run.status.as_str(),
             run.due_at.map(micros),
             writing.record,
-            key,
-            expected
+            id
         ])?;
-    if written == 0 {
-        return Ok(Err(CommitError::Conflict));
+    if status != run.status.as_str() {
+        let is_step = run.key.depth() > 0;
+        // As the row has it: the counts are those of the rows.
+        if let (Ok(status), Ok(job_id)) = (status.parse(), JobId::stored(&job_id)) {
+            tally.leaves(&job_id, status, is_step);
+            tally.enters(&job_id, run.status, is_step);
+        }
     }
     if let Some(letter) = &writing.message {
         letter.put(&mut letter::insertion(connection)?)?;
@@ -214,7 +237,7 @@ impl RunStore for Database {
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
         let runs: Vec<Making> = runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
-        let existing = self.run(move |connection| create(connection, &runs)).await?;
+        let existing = self.run_counting(move |connection, tally| create(connection, tally, &runs)).await?;
         if sends {
             self.arrived().notify_one();
         }
@@ -223,14 +246,14 @@ impl RunStore for Database {
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
         let key = key.clone();
-        let found = self.read(move |connection| load(connection, key.as_str())).await?;
+        let found = self.read_record(move |connection| load(connection, key.as_str())).await?;
         found.map(|record| read(&record)).transpose()
     }
 
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         let key = key.clone();
         let found: Option<(String, String)> = self
-            .read(move |connection| {
+            .read_record(move |connection| {
                 let mut statement = connection.prepare_cached(LOAD_WITH_SPEC)?;
                 statement.query_row([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?))).optional()
             })
@@ -242,7 +265,8 @@ impl RunStore for Database {
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {
         let sends = change.message.is_some();
         let writing = Writing::new(change).map_err(no_json)?;
-        let committed = self.run(move |connection| commit(connection, &writing)).await?;
+        let committed =
+            self.run_counting(move |connection, tally| commit(connection, tally, &writing)).await?;
         if sends && committed.is_ok() {
             self.arrived().notify_one();
         }
@@ -283,23 +307,25 @@ impl RunStore for Database {
         Ok(runs)
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| match &query.tree_of {
-            Some(root) => tree(connection, root),
-            None => newest(connection, &query),
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        let (place, query) = (query.place()?.map(|cursor| cursor.place), query.clone());
+        self.look(move |connection| match &query.tree_of {
+            Some(root) => {
+                let runs = tree(connection, root)?;
+                Ok(RunPage { looked_at: runs.len(), runs, ..RunPage::default() })
+            }
+            None => page(connection, &query, place),
         })
         .await
     }
 
-    async fn count(&self, query: &RunQuery) -> Result<Option<usize>, StoreError> {
-        let query = query.clone();
-        self.read(move |connection| count(connection, &query)).await.map(Some)
+    async fn counts(&self) -> Result<Option<Counts>, StoreError> {
+        self.look(tally::counts).await.map(Some)
     }
 
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
         let prefix = prefix.to_owned();
-        let found = self.read(move |connection| beginning(connection, &prefix, limit)).await?;
+        let found = self.look(move |connection| beginning(connection, &prefix, limit)).await?;
         Ok(Beginning { keys: found.iter().filter_map(|key| key.parse().ok()).collect(), looked_at: None })
     }
 
@@ -334,7 +360,7 @@ impl Database {
     /// [`StoreError`] when the store cannot be reached.
     pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
         let recovered = self
-            .run(move |connection| {
+            .run_counting(move |connection, tally| {
                 // There may be very many that nobody has had yet, and nobody waits for these to be read.
                 let sql = "SELECT key, record FROM runs WHERE due_at IS NOT NULL AND status <> 'dispatched'";
                 let mut statement = connection.prepare(sql)?;
@@ -350,7 +376,7 @@ impl Database {
                     run.due_at = Some(now);
                     run.rev += 1;
                     let writing = Writing::new(Change { run, lock: None, message: None }).map_err(broken)?;
-                    commit(connection, &writing)?.ok();
+                    commit(connection, tally, &writing)?.ok();
                 }
                 Ok(held.len())
             })
@@ -374,17 +400,25 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn remove_expired(&self, now: Timestamp) -> Result<Vec<Expired>, StoreError> {
-        self.run(move |connection| {
+        self.run_counting(move |connection, tally| {
             crate::backfills::remove_expired(connection, now)?;
             // Steps stay as long as the run that they are steps of goes on: their records are its journal.
             let oldest = "SELECT id FROM (SELECT id, key, expires, due_at FROM runs ORDER BY id LIMIT ?2) AS old WHERE expires < ?1 AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM runs AS top WHERE top.key = substr(old.key, 1, 36) AND top.due_at IS NOT NULL)";
             let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
             connection.prepare_cached(&format!("DELETE FROM long_specs WHERE id IN ({oldest})"))?.execute(parameters)?;
-            let sql = format!("DELETE FROM runs WHERE id IN ({oldest}) RETURNING key, job_id");
+            let sql = format!("DELETE FROM runs WHERE id IN ({oldest}) RETURNING key, job_id, status");
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(parameters, |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows = statement.query_map(parameters, |row| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?)))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let expired = rows.into_iter().filter_map(|(key, job_id)| {
+            for (key, job_id, status) in &rows {
+                if let (Ok(job_id), Ok(status)) = (JobId::stored(job_id), status.parse()) {
+                    tally.leaves(&job_id, status, key.contains('/'));
+                }
+            }
+            if rows.is_empty() {
+                tally::forget_empty(connection)?;
+            }
+            let expired = rows.into_iter().filter_map(|(key, job_id, _)| {
                 Some(Expired { run_id: key.parse::<RunKey>().ok()?.run_id()?, job_id: JobId::new(job_id).ok()? })
             });
             Ok(expired.collect())

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -81,6 +81,24 @@ const STEPS: [&str; 5] = [
         record TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
+",
+    // Rows get numbers that follow the time (pages.rs), and are counted (tally.rs). The other name is for a process of
+    // the version before, as above.
+    "
+    ALTER TABLE runs RENAME COLUMN spec TO pinned;
+    CREATE INDEX runs_status ON runs (status);
+    CREATE TABLE run_counts (
+        job_id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        runs INTEGER NOT NULL,
+        PRIMARY KEY (job_id, status, step)
+    ) WITHOUT ROWID;
+    INSERT INTO run_counts
+        SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs GROUP BY job_id, status, step;
+    INSERT OR REPLACE INTO meta
+        SELECT 'counted_until', max(json_extract(record, '$.ts_dispatch')) FROM runs WHERE json_valid(record)
+        HAVING max(json_extract(record, '$.ts_dispatch')) IS NOT NULL;
 ",
 ];
 

@@ -1,7 +1,7 @@
 //! How records of runs are read and found in SQLite.
 
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{RunQuery, StoreError};
+use pumice_core::ports::StoreError;
 use pumice_core::run::Run;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
@@ -26,7 +26,7 @@ pub(crate) fn read_if_good(key: &str, record: &str) -> Option<Run> {
 
 /// A record and its spec, which stands beside it or in a row of its own.
 pub(crate) const LOAD_WITH_SPEC: &str = "
-    SELECT record, coalesce(spec, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
+    SELECT record, coalesce(pinned, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
     FROM runs WHERE key = ?";
 
 /// The run in a row of its key and its record.
@@ -56,46 +56,6 @@ pub(crate) fn load(connection: &Connection, key: &str) -> Result<Option<String>,
     statement.query_row([key], |row| text(row, 0)).optional()
 }
 
-pub(crate) fn newest(connection: &Connection, query: &RunQuery) -> Result<Vec<Run>, rusqlite::Error> {
-    let exact = query.job.as_deref().filter(|job| !job.contains(['*', '?', '[']));
-    let (sql, parameter) = match exact {
-        Some(job) => ("SELECT key, record FROM runs WHERE job_id = ? ORDER BY id DESC", Some(job)),
-        None => ("SELECT key, record FROM runs ORDER BY id DESC", None),
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(parameter))?;
-    let mut found = Vec::new();
-    while found.len() < query.limit {
-        let Some(row) = rows.next()? else { break };
-        found.extend(run_of(row)?.filter(|run| holds(run, query)));
-    }
-    Ok(found)
-}
-
-/// How many runs a query asks for, alerts among them. Records are read only where what it asks for stands in them alone.
-pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Result<usize, rusqlite::Error> {
-    let sql = match query.since {
-        None => "SELECT key, status, job_id, 0 FROM runs",
-        Some(_) => {
-            "SELECT key, status, job_id, json_extract(record, '$.ts_dispatch') FROM runs WHERE json_valid(record)"
-        }
-    };
-    let since = query.since.map(|since| since.timestamp_micros());
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        let (key, status, job_id) = (text(row, 0)?, text(row, 1)?, text(row, 2)?);
-        let at: Option<i64> = row.get(3)?;
-        let holds = (query.children || !key.contains('/'))
-            && (query.statuses.is_empty() || query.statuses.iter().any(|wanted| wanted.as_str() == status))
-            && since.is_none_or(|since| at.is_some_and(|at| at >= since))
-            && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, &job_id));
-        count += usize::from(holds);
-    }
-    Ok(count)
-}
-
 /// The keys of runs of their own that begin with a text.
 pub(crate) fn beginning(
     connection: &Connection,
@@ -106,14 +66,6 @@ pub(crate) fn beginning(
     let sql = "SELECT key FROM runs WHERE key >= ?1 AND key < ?1 || '~' AND instr(key, '/') = 0 LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map(rusqlite::params![prefix, limit.cast_signed()], |row| text(row, 0))?.collect()
-}
-
-fn holds(run: &Run, query: &RunQuery) -> bool {
-    (query.children || !run.is_child())
-        && !(query.without_alerts && run.late.is_some())
-        && (query.statuses.is_empty() || query.statuses.contains(&run.status))
-        && query.since.is_none_or(|since| run.ts_dispatch >= since)
-        && query.job.as_deref().is_none_or(|glob| pumice_core::glob::fnmatch(glob, run.job_id.as_str()))
 }
 
 /// A run, its children and all that these dispatched, parents first.

@@ -99,7 +99,7 @@ async fn bytes_that_are_no_text_are_in_nobodys_way_either() {
     let file = File::new();
     file.make(1..=4).await;
     file.tamper(&format!(
-        "UPDATE runs SET record = x'ff00' WHERE key = '{}'; UPDATE runs SET spec = NULL WHERE key = '{}'",
+        "UPDATE runs SET record = x'ff00' WHERE key = '{}'; UPDATE runs SET pinned = NULL WHERE key = '{}'",
         key(2),
         key(3)
     ));
@@ -148,8 +148,9 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     file.make([1]).await;
     // Specs had a table of their own.
     file.tamper(
-        "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, spec FROM runs;
-         ALTER TABLE runs DROP COLUMN spec; DROP TABLE schedules; DROP TABLE backfills; PRAGMA user_version = 1;
+        "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, pinned FROM runs;
+         ALTER TABLE runs DROP COLUMN pinned; DROP TABLE schedules; DROP TABLE backfills; DROP TABLE run_counts;
+         DROP INDEX runs_status; PRAGMA user_version = 1;
          INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
          INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
     );

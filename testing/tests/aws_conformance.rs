@@ -23,6 +23,8 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
     for worker in ["core", "other"] {
         make_queue(clients, &names, &WorkerName::new(worker).expect("a name"), 300, 10).await;
     }
+    let bucket = format!("{prefix}-objects");
+    clients.s3.create_bucket().bucket(&bucket).send().await.expect("a bucket is made");
     let clock = Arc::new(SystemClock);
     let objects = Objects::new(clients.s3.clone());
     let store = Arc::new(Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints());
@@ -42,9 +44,11 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         schedules: store.clone(),
         state: store,
         queue: queues.clone(),
-        consumer: queues,
+        consumer: queues.clone(),
+        dead_letters: queues,
         scheduler: schedules.map(|schedules| Arc::new(schedules) as Arc<dyn Scheduler>),
         objects: Arc::new(objects),
+        place: format!("s3://{bucket}/tmp"),
         clock,
         keep: Box::new(()),
     }

@@ -9,7 +9,7 @@ use pumice_core::Timestamp;
 use pumice_core::engine::Handled;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{Change, CommitError, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError};
 use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
@@ -52,8 +52,8 @@ impl RunStore for Vanishing {
         self.inner.due(now, limit).await
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        self.inner.list(query).await
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.inner.page(query).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

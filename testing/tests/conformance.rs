@@ -24,8 +24,10 @@ mod memory {
             state: memory.clone(),
             queue: memory.clone(),
             consumer: memory.clone(),
+            dead_letters: memory.clone(),
             scheduler: Some(memory.clone()),
             objects: memory,
+            place: "objects".to_owned(),
             clock,
             keep: Box::new(()),
         }
@@ -62,9 +64,11 @@ mod sqlite {
             schedules: database.clone(),
             state: database.clone(),
             queue: database.clone(),
-            consumer: database,
+            consumer: database.clone(),
+            dead_letters: database,
             scheduler: None,
             objects: Arc::new(Folders::new(folder.path())),
+            place: folder.path().join("temp").display().to_string(),
             clock: Arc::new(SystemClock),
             keep: Box::new(folder),
         }

@@ -8,7 +8,7 @@ use super::{Queues, is_invalid};
 use crate::failure::store_error;
 
 /// The attribute of a dead letter that says why it is one.
-const REASON: &str = "pumice.reason";
+pub(super) const REASON: &str = "pumice.reason";
 /// That attribute's type.
 const REASON_TYPE: &str = "String";
 /// Longest reason, in bytes.

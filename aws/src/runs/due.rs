@@ -37,7 +37,7 @@ impl Store {
         Ok(due)
     }
 
-    async fn due_of(
+    pub(super) async fn due_of(
         &self,
         shard: u8,
         now: Timestamp,

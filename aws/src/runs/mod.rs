@@ -1,11 +1,13 @@
 //! Records of runs, in a table of Pumice's own.
 
 mod ahead;
+mod bad_ends;
 mod commit;
 mod create;
 mod due;
 mod family;
 mod large;
+mod listed;
 mod newest;
 mod record;
 
@@ -15,7 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Beginning, Change, CommitError, Created, Outgoing, RunQuery, RunStore, StoreError};
+use pumice_core::ports::{
+    Beginning, Change, CommitError, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+};
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
 
@@ -139,10 +143,13 @@ impl RunStore for Store {
         self.due_by(now, limit).await
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
         match &query.tree_of {
-            Some(root) => self.tree(root).await,
-            None => self.newest(query).await,
+            Some(root) => {
+                let runs = self.tree(root).await?;
+                Ok(RunPage { looked_at: runs.len(), runs, ..RunPage::default() })
+            }
+            None => self.page_of(query).await,
         }
     }
 

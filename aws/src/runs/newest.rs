@@ -1,5 +1,6 @@
-//! Lists of runs, the newest first.
+//! Runs found in the indexes that have them by time.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 
@@ -8,19 +9,18 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::Timestamp;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Beginning, JobStore, RunQuery, StoreError};
+use pumice_core::ports::{Beginning, JobStore, Order, RunQuery, StoreError, is_pattern};
 use pumice_core::run::{NEVER, Run};
 use pumice_core::spec::Settings;
 
-use super::record::{item_key, key_of, micros};
+use super::bad_ends::BAD_INDEX;
+use super::record::{BAD_END, item_key, key_of};
 use crate::attribute::{Item, json, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 
 /// Most jobs whose runs are asked for at the same time.
 const MAX_AT_ONCE: usize = 16;
-/// Most keys of one job that one question gives.
-const PAGE: usize = 100;
 /// The same where a beginning of an id is looked for, which needs no records.
 const KEY_PAGE: usize = 1_000;
 /// Most keys among which an id is looked for that does not tell its time: 11 MB of the index, or 1,400 read units.
@@ -31,22 +31,68 @@ const SKEW: i64 = 600_000_000;
 /// Where items stand that name jobs which were deleted.
 const DELETED: &str = "jobs#deleted";
 
-/// The runs of one job, the newest first, read as far as they are needed.
-struct Runs {
-    job_id: JobId,
+/// Which index runs are read from, and what they have in common there.
+pub(super) enum Index {
+    /// The runs of a job.
+    Job(JobId),
+    /// The runs of one part of the index on those that ended, but not well.
+    BadEnd(String),
+}
+
+/// Runs of one kind in the order of a list, read as far as they are needed. Runs of one moment come by their keys.
+pub(super) struct Runs {
+    index: Index,
     /// When they were asked for, in microseconds since 1970.
     during: RangeInclusive<i64>,
-    children: bool,
+    order: Order,
     page: usize,
-    read: VecDeque<(i64, RunKey)>,
+    read: VecDeque<Found>,
     next: Option<HashMap<String, AttributeValue>>,
     more: bool,
 }
 
+/// A run as an index has it.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) at: i64,
+    pub(super) key: RunKey,
+    /// Its job, where the index has it.
+    pub(super) job_id: Option<String>,
+    /// Its record, where that was read already.
+    pub(super) run: Option<Run>,
+}
+
 impl Runs {
-    fn new(job_id: JobId, during: RangeInclusive<i64>, children: bool, page: usize) -> Self {
-        Self { job_id, during, children, page, read: VecDeque::new(), next: None, more: true }
+    pub(super) fn new(index: Index, during: RangeInclusive<i64>, order: Order, page: usize) -> Self {
+        Self { index, during, order, page, read: VecDeque::new(), next: None, more: true }
     }
+
+    /// Runs that were found already.
+    pub(super) fn known(found: Vec<Found>, order: Order) -> Self {
+        let index = Index::BadEnd(String::new());
+        let mut known = Self { more: false, ..Self::new(index, 0..=0, order, 0) };
+        known.read.extend(found);
+        known.sort();
+        known
+    }
+
+    fn sort(&mut self) {
+        let order = self.order;
+        self.read.make_contiguous().sort_by(|one, other| in_order(order, one, other));
+    }
+
+    /// Whether the first is known: others of its moment may be on the next page of the index.
+    fn is_ready(&self) -> bool {
+        match (self.read.front(), self.read.back()) {
+            (Some(first), Some(last)) => !self.more || first.at != last.at,
+            _ => !self.more,
+        }
+    }
+}
+
+fn in_order(order: Order, one: &Found, other: &Found) -> Ordering {
+    let ascending = one.at.cmp(&other.at).then_with(|| one.key.cmp(&other.key));
+    if order == Order::Newest { ascending.reverse() } else { ascending }
 }
 
 impl Store {
@@ -66,22 +112,23 @@ impl Store {
         let mut keys = BTreeSet::new();
         if version.is_none_or(|version| *version == b'7') {
             let during = time_of(prefix);
-            let of = |job: &JobId| Runs::new(job.clone(), during.clone(), false, KEY_PAGE);
+            let of =
+                |job: &JobId| Runs::new(Index::Job(job.clone()), during.clone(), Order::Newest, KEY_PAGE);
             let mut all: Vec<Runs> = jobs.iter().map(of).collect();
             while keys.len() < few {
-                let Some(key) = self.next(&mut all).await? else { break };
-                keys.extend(Some(key).filter(|key| key.as_str().starts_with(prefix)));
+                let Some(Found { key, .. }) = self.next(&mut all).await? else { break };
+                keys.extend(Some(key).filter(|key| key.depth() == 0 && key.as_str().starts_with(prefix)));
             }
             let is_time_ordered = version.is_some();
             if keys.len() >= few || is_time_ordered && !keys.is_empty() {
                 return Ok(Beginning { keys: keys.into_iter().collect(), looked_at: None });
             }
         }
-        let of = |job: JobId| Runs::new(job, 0..=i64::MAX, true, KEY_PAGE);
+        let of = |job: JobId| Runs::new(Index::Job(job), 0..=i64::MAX, Order::Newest, KEY_PAGE);
         let mut all: Vec<Runs> = jobs.into_iter().map(of).collect();
         for _ in 0..most {
             let next = if keys.len() < few { self.next(&mut all).await? } else { None };
-            let Some(key) = next else {
+            let Some(Found { key, .. }) = next else {
                 return Ok(Beginning { keys: keys.into_iter().collect(), looked_at: None });
             };
             keys.extend(Some(key).filter(|key| key.depth() == 0 && key.as_str().starts_with(prefix)));
@@ -95,33 +142,11 @@ impl Store {
         self.runs_beginning(prefix, few, MAX_LOOKED).await
     }
 
-    /// Runs that a query is after. Those of every job are found by way of the table of jobs: there is
-    /// no place that all new runs of a realm would have to be written to.
-    pub(super) async fn newest(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        let mut all: Vec<Runs> = self
-            .asked_for(query)
-            .await?
-            .into_iter()
-            .map(|job_id| {
-                let since = query.since.map_or(0, micros);
-                Runs::new(job_id, since..=i64::MAX, query.children, PAGE.min(query.limit.max(1)))
-            })
-            .collect();
-        let mut found = Vec::new();
-        while found.len() < query.limit {
-            let batch = self.next_batch(&mut all).await?;
-            if batch.is_empty() {
-                break;
-            }
-            found.extend(self.records(&batch).await?.into_iter().filter(|run| holds(run, query)));
-        }
-        found.truncate(query.limit);
-        Ok(found)
-    }
-
-    async fn asked_for(&self, query: &RunQuery) -> Result<Vec<JobId>, StoreError> {
+    /// The jobs whose runs a query asks for. Those of every job are found by way of the table of jobs: there is no place
+    /// that all new runs of a realm would have to be written to.
+    pub(super) async fn asked_for(&self, query: &RunQuery) -> Result<Vec<JobId>, StoreError> {
         let pattern = query.job.as_deref();
-        if let Some(job) = pattern.filter(|job| !job.contains(['*', '?', '['])) {
+        if let Some(job) = pattern.filter(|job| !is_pattern(job)) {
             return Ok(JobId::stored(job).into_iter().collect());
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
@@ -175,48 +200,44 @@ impl Store {
         Ok(items.iter().filter_map(|item| JobId::stored(text_of(item, "path")?).ok()).collect())
     }
 
-    /// The keys of the newest runs that have not been looked at.
-    async fn next_batch(&self, all: &mut [Runs]) -> Result<Vec<RunKey>, StoreError> {
-        let mut batch = Vec::new();
-        while batch.len() < PAGE {
-            let Some(key) = self.next(all).await? else { break };
-            batch.push(key);
-        }
-        Ok(batch)
-    }
-
-    /// The key of the newest run that has not been looked at.
-    async fn next(&self, all: &mut [Runs]) -> Result<Option<RunKey>, StoreError> {
-        // Which is the newest is only known when one of each job is.
-        let unknown = all.iter_mut().filter(|runs| runs.read.is_empty() && runs.more);
+    /// The next run in order that has not been looked at.
+    pub(super) async fn next(&self, all: &mut [Runs]) -> Result<Option<Found>, StoreError> {
+        // Which is the next is only known when one of each kind is.
+        let unknown = all.iter_mut().filter(|runs| !runs.is_ready());
         let reads: Vec<_> = unknown.map(|runs| self.read_on(runs)).collect();
         stream::iter(reads).buffer_unordered(MAX_AT_ONCE).try_collect::<()>().await?;
-        let newest = all.iter_mut().filter(|runs| !runs.read.is_empty());
-        let newest = newest.max_by_key(|runs| runs.read.front().map(|(at, _)| *at));
-        Ok(newest.and_then(|runs| runs.read.pop_front()).map(|(_, key)| key))
+        let heads =
+            all.iter().enumerate().filter_map(|(place, runs)| Some((place, runs.order, runs.read.front()?)));
+        let next = heads.min_by(|(_, order, one), (_, _, other)| in_order(*order, one, other));
+        Ok(next.map(|(place, ..)| place).and_then(|place| all[place].read.pop_front()))
     }
 
-    /// Reads on in the runs of one job, until there is one or no more.
+    /// Reads on in the runs of one kind, until the next is known or there are no more.
     async fn read_on(&self, runs: &mut Runs) -> Result<(), StoreError> {
         let table = self.names.runs();
-        while runs.read.is_empty() && runs.more {
+        while !runs.is_ready() {
+            let (index, attribute, value) = match &runs.index {
+                Index::Job(job_id) => ("job", "job_id", job_id.as_str()),
+                Index::BadEnd(part) => (BAD_INDEX, BAD_END, part.as_str()),
+            };
             let request = self
                 .client
                 .query()
                 .table_name(&table)
-                .index_name("job")
-                .key_condition_expression("job_id = :job AND ts_dispatch BETWEEN :from AND :to")
-                .expression_attribute_values(":job", text(runs.job_id.as_str()))
+                .index_name(index)
+                .key_condition_expression("#hash = :hash AND ts_dispatch BETWEEN :from AND :to")
+                .expression_attribute_names("#hash", attribute)
+                .expression_attribute_values(":hash", text(value))
                 .expression_attribute_values(":from", whole(*runs.during.start()))
                 .expression_attribute_values(":to", whole(*runs.during.end()))
-                .scan_index_forward(false)
+                .scan_index_forward(runs.order == Order::Oldest)
                 .limit(i32::try_from(runs.page).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(runs.next.take());
             let answer = request.send().await;
             let answer = answer
-                .map_err(|error| store_error(&format!("reading index job of table {table}"), &error))?;
-            let keys = answer.items().iter().filter_map(at_and_key);
-            runs.read.extend(keys.filter(|(_, key)| runs.children || key.depth() == 0));
+                .map_err(|error| store_error(&format!("reading index {index} of table {table}"), &error))?;
+            runs.read.extend(answer.items().iter().filter_map(found));
+            runs.sort();
             runs.next = answer.last_evaluated_key;
             runs.more = runs.next.is_some();
         }
@@ -239,13 +260,9 @@ fn time_of(prefix: &str) -> RangeInclusive<i64> {
     padded("0").saturating_sub(SKEW).max(0)..=padded("f").saturating_add(SKEW)
 }
 
-fn at_and_key(item: &Item) -> Option<(i64, RunKey)> {
-    Some((json(item.get("ts_dispatch")?.clone()).as_i64()?, key_of(item)?))
-}
-
-fn holds(run: &Run, query: &RunQuery) -> bool {
-    (query.statuses.is_empty() || query.statuses.contains(&run.status))
-        && !(query.without_alerts && run.late.is_some())
+fn found(item: &Item) -> Option<Found> {
+    let at = json(item.get("ts_dispatch")?.clone()).as_i64()?;
+    Some(Found { at, key: key_of(item)?, job_id: text_of(item, "job_id").map(str::to_owned), run: None })
 }
 
 #[cfg(test)]

@@ -27,11 +27,17 @@ pub(super) const SPEC: &str = "spec";
 /// The attributes of the index on what is due.
 pub(crate) const DUE_SHARD: &str = "due_shard";
 pub(crate) const DUE_AT: &str = "due_at";
+/// The attribute that puts a run into the index on those that ended, but not well. Runs that end well never have it, so
+/// that the index costs them nothing.
+pub(crate) const BAD_END: &str = "bad_end";
+/// How many partitions of that index each status is spread over.
+pub(super) const BAD_SHARDS: u8 = 4;
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 30] = [
+pub(super) const OPTIONAL: [&str; 31] = [
+    BAD_END,
     "cancel",
     "crashes",
     "dispatched_by",
@@ -93,6 +99,16 @@ pub(super) fn due_shard(key: &RunKey) -> String {
     (last % DUE_SHARDS).to_string()
 }
 
+/// Whether a run in this status stands in the index on those that ended, but not well.
+pub(super) const fn is_bad_end(status: Status) -> bool {
+    status.is_end() && !matches!(status, Status::Complete)
+}
+
+/// In which part of that index runs of a status stand.
+pub(super) fn bad_end(status: Status, shard: u8) -> String {
+    format!("{status}.{shard}")
+}
+
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
 }
@@ -123,6 +139,10 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
         item.insert(DUE_SHARD.to_owned(), text(due_shard(&run.key)));
         item.insert(DUE_AT.to_owned(), whole(micros(due)));
     }
+    if is_bad_end(run.status) {
+        let last = run.key.run_id().map_or(0, |run_id| run_id.0.as_bytes()[15]);
+        item.insert(BAD_END.to_owned(), text(bad_end(run.status, last % BAD_SHARDS)));
+    }
     if run.status == Status::Waiting && run.ts_start.is_none() {
         item.insert(LINE.to_owned(), text(run.job_id.as_str()));
     }
@@ -140,7 +160,9 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let mut fields = Map::new();
     for (name, value) in item {
         let name = match name.as_str() {
-            SPEC | DUE_SHARD | DUE_AT | LINE | "path" | "run_id" | "rendered_at" | "result_at" => continue,
+            SPEC | BAD_END | DUE_SHARD | DUE_AT | LINE | "path" | "run_id" | "rendered_at" | "result_at" => {
+                continue;
+            }
             "ttl" => "expires",
             "due" => "due_at",
             other => other,
@@ -317,7 +339,9 @@ mod tests {
     fn what_a_record_may_lack_is_removed_when_it_does() {
         let bare = run_item(&Run { due_at: None, ..run() }).unwrap();
         let mut names: Vec<String> = run_item(&full()).unwrap().into_keys().collect();
-        names.extend(run_item(&Run { status: Status::Waiting, ..run() }).unwrap().into_keys());
+        for status in Status::ALL {
+            names.extend(run_item(&Run { status, ts_start: None, ..full() }).unwrap().into_keys());
+        }
         for name in names.iter().filter(|name| !bare.contains_key(*name)) {
             assert!(OPTIONAL.contains(&name.as_str()), "{name} would stay");
         }

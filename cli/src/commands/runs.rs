@@ -2,7 +2,7 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher, no_such_job};
 use pumice_core::ids::{BadName, JobId, RunId, RunKey};
-use pumice_core::ports::{Beginning, Clock, RunQuery, RunStore};
+use pumice_core::ports::{Beginning, Clock, Order, RunPage, RunQuery, RunStore};
 use pumice_core::run::{IllegalTransition, Run, Status};
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
@@ -26,11 +26,23 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         _ => Realm::open_to_read(global).await?,
     };
     match command {
-        Runs::List { job, statuses, since, limit, children } => {
+        Runs::List { job, statuses, since, until, oldest, cursor, limit, children } => {
+            if let (Some(since), Some(until)) = (since, until)
+                && until.delta() >= since.delta()
+            {
+                let message = format!("--until {until} is not after --since {since}: no run can match");
+                return Err(Failure::Wrong(message));
+            }
             let now = SystemClock.now();
-            let since = since.map(|span| now - span.delta());
-            let query = RunQuery { job, statuses, since, children, limit, ..RunQuery::default() };
-            list(global, &realm, &query).await
+            let (since, until) = (since.map(|span| now - span.delta()), until.map(|span| now - span.delta()));
+            let order = if oldest { Order::Oldest } else { Order::Newest };
+            if cursor.as_ref().is_some_and(|cursor| cursor.order != order) {
+                let advice = if oldest { "leave out --oldest" } else { "add --oldest" };
+                return Err(Failure::Wrong(format!("the cursor is one of the other order: {advice}")));
+            }
+            let look_limit = Some(MAX_LOOKED);
+            let filters = RunQuery { job, statuses, since, until, children, ..RunQuery::default() };
+            list(global, &realm, &RunQuery { order, cursor, limit, look_limit, ..filters }).await
         }
         Runs::Show { run } => show(global, &realm, &find(&realm, &run).await?).await,
         Runs::Output { run } => output(global, &realm, &find(&realm, &run).await?).await,
@@ -45,6 +57,8 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
     }
 }
 
+/// Most records that one list looks at: a tenth of a second in a folder.
+const MAX_LOOKED: usize = 100_000;
 /// The newest run, or the newest of a job.
 const LATEST: &str = "latest";
 /// Fewest characters of an id that stand for it.
@@ -173,13 +187,19 @@ async fn shown_characters(store: &dyn RunStore, runs: &[Run]) -> Result<usize, F
 
 async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Failure> {
     let store = realm.runs();
-    let runs = store.list(query).await?;
+    let page = store.page(query).await?;
+    let runs = &page.runs;
     if !global.output.is_table() {
-        return super::run::show(global, store, &runs).await;
+        let shown = super::run::runs_json(store, runs).await?;
+        let RunPage { next, looked_at, is_cut, .. } = &page;
+        let value = json!({ "runs": shown, "next": next, "looked_at": looked_at, "is_cut": is_cut });
+        print(global.output, &value, Vec::new)?;
+        note(global, &page.note.into_iter().collect::<Vec<_>>());
+        return Ok(());
     }
-    let seen = seen(realm, &runs).await?;
+    let seen = seen(realm, runs).await?;
     let characters =
-        if global.output == Format::Wide { usize::MAX } else { shown_characters(store, &runs).await? };
+        if global.output == Format::Wide { usize::MAX } else { shown_characters(store, runs).await? };
     let id = |run: &Run| {
         let (id, steps) =
             run.key.as_str().split_at(run.key.as_str().find('/').unwrap_or(run.key.as_str().len()));
@@ -212,13 +232,30 @@ async fn list(global: &Global, realm: &Realm, query: &RunQuery) -> Result<(), Fa
         Column::Text("", 8),
     ];
     print(global.output, &Value::Null, || columns(global.output, &heading, &rows))?;
-    let counted = match store.count(query).await? {
-        Some(all) => format!("{} of {} runs", runs.len(), all.max(runs.len())),
-        None if runs.len() < query.limit => format!("{0} of {0} runs", runs.len()),
-        None => format!("the newest {} runs", runs.len()),
-    };
-    note(global, &[counted]);
+    let all = store.count(query).await?;
+    note(global, &told_of(query, &page, all));
     Ok(())
+}
+
+/// What there is to say of a page beside its runs: how many there are, what was looked at, and how to go on.
+fn told_of(query: &RunQuery, page: &RunPage, all: Option<u64>) -> Vec<String> {
+    let shown = page.runs.len();
+    let mut told = vec![match all {
+        Some(all) => format!("{shown} of {} runs", all.max(shown as u64)),
+        None if page.next.is_none() && query.cursor.is_none() => format!("{shown} of {shown} runs"),
+        None => format!("{shown} runs"),
+    }];
+    match &page.next {
+        Some(next) if page.is_cut => told.push(format!(
+            "only {} records were looked at, and there may be more: go on with --cursor {next}",
+            page.looked_at
+        )),
+        Some(next) => told.push(format!("more with --cursor {next}")),
+        None if query.cursor.is_some() => told.push("the list ends here".to_owned()),
+        None => {}
+    }
+    told.extend(page.note.clone());
+    told
 }
 
 async fn seen(realm: &Realm, runs: &[Run]) -> Result<view::Seen, Failure> {

@@ -107,7 +107,7 @@ fn run_dispatched_under_an_odd_id_is_rejected_and_makes_nothing() {
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
     let odd = "../../outside";
     let changed = store.execute(
-        "UPDATE runs SET job_id = ?1, record = json_set(record, '$.job_id', ?1), spec = json_set(spec, '$.job.job_id', ?1)",
+        "UPDATE runs SET job_id = ?1, record = json_set(record, '$.job_id', ?1), pinned = json_set(pinned, '$.job.job_id', ?1)",
         [odd],
     );
     assert_eq!(changed, Ok(1));

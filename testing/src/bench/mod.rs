@@ -1,13 +1,14 @@
 //! How fast the embedded engine is: the whole path, on a file, from request to record.
 
 mod figures;
+mod queries;
 mod realm;
 mod schedules;
 mod serve;
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use pumice_local::Durability;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +36,19 @@ pub(crate) struct Bench {
     /// Measure the clock instead.
     #[arg(long)]
     schedules: bool,
+    /// What else to measure instead.
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Lists and trees of a realm with a million runs, while 1,000 a second are processed; once.
+    Queries {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// How many runs wait, at the points of the curve.
@@ -71,7 +85,14 @@ impl Bench {
         if self.cgroups {
             pumice_system::processes::use_cgroups();
         }
-        let outcome = if self.curve { Self::curve(durability) } else { self.measure(durability) };
+        let outcome = if self.what.is_some() {
+            queries::measure(durability)
+                .map(|values| medians(&queries::NAMES, &[values]).into_iter().collect())
+        } else if self.curve {
+            Self::curve(durability)
+        } else {
+            self.measure(durability)
+        };
         match outcome {
             Ok(figures) => {
                 self.print(&figures, durability);
@@ -113,7 +134,7 @@ impl Bench {
     }
 
     fn print(&self, figures: &Map<String, Value>, durability: Durability) {
-        if self.json {
+        if self.json || matches!(self.what, Some(What::Queries { json: true })) {
             let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
             println!("{:#}", json!({ "synchronous": synchronous, "figures": figures }));
         } else {

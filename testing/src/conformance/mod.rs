@@ -4,10 +4,13 @@
 //! those of schedules wait, for what is due in a few seconds.
 
 pub mod backfills;
+pub mod dead_letters;
 pub mod jobs;
+pub mod objects;
 pub mod queue;
 pub mod runs;
 pub mod runs_found;
+pub mod runs_listed;
 pub mod runs_locks;
 pub mod schedules;
 pub mod state;
@@ -21,8 +24,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, ScheduleStore,
-    Scheduler, StateStore,
+    Change, Clock, CommitError, Consumer, DeadLetters, JobStore, ObjectStore, Outgoing, Queue, RunStore,
+    ScheduleStore, Scheduler, StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -43,10 +46,14 @@ pub struct Adapters {
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
     pub consumer: Arc<dyn Consumer>,
+    /// What was put aside.
+    pub dead_letters: Arc<dyn DeadLetters>,
     /// What wakes runs that are due later than a queue holds a message, where there is such.
     pub scheduler: Option<Arc<dyn Scheduler>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
+    /// What the locations of objects may begin with, as in `s3://bucket/tmp`.
+    pub place: String,
     /// The clock that the queues go by.
     pub clock: Arc<dyn Clock>,
     /// What must live as long as the adapters: a folder, a server.
@@ -189,6 +196,13 @@ macro_rules! conformance_cases {
             queue::a_buried_message_does_not_come_again,
             queue::each_worker_has_a_queue_of_its_own,
             queue::no_more_are_handed_out_than_asked_for,
+            queue::depth_counts_what_is_ready_delayed_and_in_flight,
+            dead_letters::dead_letters_are_listed_by_worker_with_their_reasons,
+            dead_letters::dead_letter_redriven_is_handed_out_anew,
+            dead_letters::dead_letter_discarded_is_gone,
+            objects::object_opened_at_a_range_gives_its_bytes_and_size,
+            objects::object_that_is_missing_is_none,
+            objects::objects_listed_by_prefix_come_in_pages,
             runs::a_run_is_read_as_it_was_made,
             runs::a_spec_is_read_as_it_was_made_however_long,
             runs::each_of_a_batch_is_made_by_itself,
@@ -215,6 +229,12 @@ macro_rules! conformance_cases {
             runs_found::what_is_done_is_not_due,
             runs_found::lists_are_newest_first_and_bounded,
             runs_found::lists_are_filtered,
+            runs_listed::page_filtered_matches_the_model_in_both_orders,
+            runs_listed::page_followed_while_runs_are_added_gives_each_once,
+            runs_listed::page_of_runs_of_one_moment_gives_each_once,
+            runs_listed::page_cut_by_its_look_limit_says_so_and_goes_on,
+            runs_listed::page_with_a_cursor_of_the_other_order_is_refused,
+            runs_listed::counts_follow_every_change,
             runs_found::an_alert_is_made_with_its_duties_and_left_out_where_asked,
             runs_found::a_tree_has_parents_first_and_what_they_dispatched,
             state::an_item_is_read_as_it_was_put,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use pumice_core::message::Message;
-use pumice_core::ports::{Delivery, Outgoing};
+use pumice_core::ports::{Delivery, Depth, Oldest, Outgoing};
 
 use super::{Adapters, message_about, run_of, worker};
 
@@ -13,11 +13,11 @@ const LONG: Duration = Duration::from_secs(600);
 
 impl Adapters {
     /// A message about the run of this number that is visible now.
-    fn outgoing(&self, number: u32) -> Outgoing {
+    pub(super) fn outgoing(&self, number: u32) -> Outgoing {
         message_about(&run_of(number, "report"), self.clock.now())
     }
 
-    async fn send(&self, outgoing: Outgoing) {
+    pub(super) async fn send(&self, outgoing: Outgoing) {
         for outcome in self.queue.send(vec![outgoing]).await {
             outcome.expect("it is sent");
         }
@@ -28,7 +28,7 @@ impl Adapters {
         self.consumer.receive(&worker("core"), max, Duration::ZERO).await.expect("the queue answers")
     }
 
-    async fn take_one(&self) -> Delivery {
+    pub(super) async fn take_one(&self) -> Delivery {
         let mut taken = self.take(10).await;
         assert_eq!(taken.len(), 1);
         taken.remove(0)
@@ -138,4 +138,26 @@ pub async fn no_more_are_handed_out_than_asked_for(on: &Adapters) {
     bodies.sort();
     bodies.dedup();
     assert_eq!(bodies.len(), 5, "each comes once");
+}
+
+pub async fn depth_counts_what_is_ready_delayed_and_in_flight(on: &Adapters) {
+    let depth = async |name: &str| on.queue.depth(&worker(name)).await.expect("the queue answers");
+    let empty = depth("core").await;
+    assert_eq!((empty.ready, empty.delayed, empty.in_flight), (0, 0, 0));
+    assert!(matches!(empty.oldest, Oldest::None | Oldest::Unknown), "{empty:?}");
+    for number in 1..=3 {
+        on.send(on.outgoing(number)).await;
+    }
+    let mut late = on.outgoing(4);
+    late.at += TimeDelta::minutes(10);
+    on.send(late).await;
+    assert_eq!(on.take(1).await.len(), 1);
+    let Depth { ready, delayed, in_flight, oldest } = depth("core").await;
+    assert_eq!((ready, delayed, in_flight), (2, 1, 1));
+    match oldest {
+        Oldest::None => panic!("two messages wait"),
+        Oldest::Age(age) => assert!(age < LONG, "{age:?}"),
+        Oldest::Unknown => {}
+    }
+    assert_eq!(depth("other").await.ready, 0, "each worker has a queue of its own");
 }

@@ -16,16 +16,19 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
+use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
-    BackfillStore, Change, Clock, CommitError, Consumer, Created, Delivery, JobStore, ObjectStore, Outgoing,
-    Queue, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
+    DeadLetters, Delivery, Depth, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing,
+    Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError,
+    StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 
 pub use backfills::BackfillTable;
 pub use clock::{ManualClock, SeededRandom};
-pub use queue::{DeadLetter, MAX_RECEIVES, QueueTable, VISIBILITY};
+pub use queue::{MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
 pub use timetables::TimetableTable;
 
@@ -146,8 +149,12 @@ impl RunStore for Memory {
         Ok(self.tables().runs.due(now, limit))
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        Ok(self.tables().runs.list(query))
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.tables().runs.page(query)
+    }
+
+    async fn counts(&self) -> Result<Option<Counts>, StoreError> {
+        Ok(Some(self.tables().runs.counts()))
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
@@ -235,6 +242,27 @@ impl Queue for Memory {
         messages.iter().for_each(|outgoing| tables.queues.put(outgoing));
         vec![Ok(()); messages.len()]
     }
+
+    async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        Ok(self.tables().queues.depth(worker, self.clock.now()))
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Memory {
+    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        Ok(self.tables().queues.dead_of(worker, limit))
+    }
+
+    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        let (now, mut tables) = (self.clock.now(), self.tables());
+        Ok(ids.iter().map(|id| tables.queues.redrive(worker, id, now)).collect())
+    }
+
+    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        let mut tables = self.tables();
+        Ok(ids.iter().map(|id| tables.queues.discard(worker, id)).collect())
+    }
 }
 
 #[async_trait]
@@ -287,7 +315,8 @@ impl Consumer for Memory {
     }
 
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
-        self.tables().queues.put_aside(receipt, reason)
+        let now = self.clock.now();
+        self.tables().queues.put_aside(receipt, reason, now)
     }
 }
 
@@ -298,5 +327,32 @@ impl ObjectStore for Memory {
         file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
         self.tables().objects.insert(location.to_owned(), bytes);
         Ok(())
+    }
+
+    async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+        Ok(self.tables().objects.get(location).map(|bytes| {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+            let end = from.saturating_add(length.min(MAX_PIECE));
+            Piece { bytes: bytes[place(from)..place(end)].to_vec(), size: bytes.len() as u64 }
+        }))
+    }
+
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ObjectPage, StoreError> {
+        let tables = self.tables();
+        let found = tables.objects.iter().filter(|(location, _)| location.starts_with(prefix));
+        let mut found = found.filter(|(location, _)| after.is_none_or(|after| location.as_str() > after));
+        let object = |(location, bytes): (&String, &Vec<u8>)| Object {
+            location: location.clone(),
+            size: bytes.len() as u64,
+            modified: None,
+        };
+        let objects: Vec<Object> = found.by_ref().take(limit.clamp(1, MAX_LISTED)).map(object).collect();
+        let next = found.next().and(objects.last()).map(|last| last.location.clone());
+        Ok(ObjectPage { objects, next })
     }
 }

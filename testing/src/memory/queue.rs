@@ -6,21 +6,12 @@ use std::time::Duration;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Delivery, Outgoing, StoreError};
+use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, Delivery, Depth, Oldest, Outgoing, StoreError};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Span = Span::from_mins(5);
 /// How often a message is handed out before it goes to the dead letters.
 pub const MAX_RECEIVES: u32 = 10;
-
-/// A message that was put aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Its body.
-    pub body: String,
-    /// Why.
-    pub reason: String,
-}
 
 /// All queues.
 #[derive(Debug, Default)]
@@ -36,6 +27,7 @@ struct Waiting {
     body: String,
     visible_at: Timestamp,
     receives: u32,
+    in_flight: bool,
 }
 
 impl QueueTable {
@@ -47,6 +39,7 @@ impl QueueTable {
             body: outgoing.message.body(),
             visible_at: outgoing.at,
             receives: 0,
+            in_flight: false,
         };
         self.messages.insert(self.put, message);
     }
@@ -64,10 +57,11 @@ impl QueueTable {
         let message = self.messages.get_mut(&id)?;
         if message.receives >= MAX_RECEIVES {
             let reason = format!("handed out {} times", message.receives);
-            self.bury(id, &reason);
+            self.bury(id, &reason, now);
             return None;
         }
         message.receives += 1;
+        message.in_flight = true;
         message.visible_at = now + VISIBILITY.delta();
         let receives = message.receives;
         Some(Delivery { body: message.body.clone(), receives, receipt: format!("{id}:{receives}") })
@@ -103,20 +97,74 @@ impl QueueTable {
         Ok(())
     }
 
+    /// How much is on a worker's queue.
+    #[must_use]
+    pub fn depth(&self, worker: &WorkerName, now: Timestamp) -> Depth {
+        let of_it = || self.messages.values().filter(|message| message.queue == *worker);
+        let ready = || of_it().filter(|message| message.visible_at <= now);
+        let hidden = |in_flight: bool| {
+            let is_one = |message: &&Waiting| message.visible_at > now && message.in_flight == in_flight;
+            of_it().filter(is_one).count() as u64
+        };
+        let oldest = ready().map(|message| message.visible_at).min();
+        let oldest = oldest.map_or(Oldest::None, |at| Oldest::Age((now - at).to_std().unwrap_or_default()));
+        Depth { ready: ready().count() as u64, delayed: hidden(false), in_flight: hidden(true), oldest }
+    }
+
     /// Puts a message aside.
     ///
     /// # Errors
     /// [`StoreError`] when the receipt is none.
-    pub fn put_aside(&mut self, receipt: &str, reason: &str) -> Result<(), StoreError> {
+    pub fn put_aside(&mut self, receipt: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
         let (id, _) = parse(receipt)?;
-        self.bury(id, reason);
+        self.bury(id, reason, now);
         Ok(())
     }
 
-    fn bury(&mut self, id: u64, reason: &str) {
+    fn bury(&mut self, id: u64, reason: &str, now: Timestamp) {
         if let Some(message) = self.messages.remove(&id) {
-            self.dead.push(DeadLetter { body: message.body, reason: reason.to_owned() });
+            self.dead.push(DeadLetter {
+                id: id.to_string(),
+                worker: message.queue,
+                body: message.body,
+                receives: Some(message.receives),
+                reason: Some(reason.to_owned()),
+                at: now,
+            });
         }
+    }
+
+    /// The dead letters of a worker, the oldest first.
+    #[must_use]
+    pub fn dead_of(&self, worker: &WorkerName, limit: usize) -> DeadLetterPage {
+        let mut of_it = self.dead.iter().filter(|letter| letter.worker == *worker);
+        let letters = of_it.by_ref().take(limit).cloned().collect();
+        DeadLetterPage { letters, has_more: of_it.next().is_some() }
+    }
+
+    /// Puts a dead letter back on its queue.
+    pub fn redrive(&mut self, worker: &WorkerName, id: &str, now: Timestamp) -> Buried {
+        let Some(letter) = self.exhume(worker, id) else { return Buried::NotFound };
+        self.put += 1;
+        let message = Waiting {
+            queue: letter.worker,
+            body: letter.body,
+            visible_at: now,
+            receives: 0,
+            in_flight: false,
+        };
+        self.messages.insert(self.put, message);
+        Buried::Done
+    }
+
+    /// Removes a dead letter for good.
+    pub fn discard(&mut self, worker: &WorkerName, id: &str) -> Buried {
+        self.exhume(worker, id).map_or(Buried::NotFound, |_| Buried::Done)
+    }
+
+    fn exhume(&mut self, worker: &WorkerName, id: &str) -> Option<DeadLetter> {
+        let place = self.dead.iter().position(|letter| letter.id == id && letter.worker == *worker)?;
+        Some(self.dead.remove(place))
     }
 
     /// The message that a receipt stands for, if it was not handed out again since.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pumice_core::Timestamp;
-use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Change, CommitError, RunQuery};
+use pumice_core::ports::{
+    Change, CommitError, Counts, Order, Pager, RunCount, RunPage, RunQuery, StoreError,
+};
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::RunSpec;
 
@@ -153,15 +154,46 @@ impl RunTable {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Runs, newest first; a tree with parents first.
-    #[must_use]
-    pub fn list(&self, query: &RunQuery) -> Vec<Run> {
+    /// A page of runs; a tree with parents first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the cursor is one of the other order.
+    pub fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
         if let Some(root) = &query.tree_of {
-            return self.tree(root);
+            let runs = self.tree(root);
+            return Ok(RunPage { looked_at: runs.len(), runs, ..RunPage::default() });
         }
-        let mut rows: Vec<&Row> = self.rows.values().filter(|row| holds(&row.run, query)).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.number));
-        rows.into_iter().take(query.limit).map(|row| row.run.clone()).collect()
+        let mut rows: Vec<&Row> = self.rows.values().collect();
+        rows.sort_by_key(|row| row.number);
+        if query.order == Order::Newest {
+            rows.reverse();
+        }
+        if let Some(cursor) = query.place()? {
+            let place = cursor.place.cast_unsigned();
+            rows.retain(|row| match query.order {
+                Order::Newest => row.number < place,
+                Order::Oldest => row.number > place,
+            });
+        }
+        let (mut pager, mut rows) = (Pager::new(query), rows.into_iter());
+        while pager.wants_more() {
+            let Some(row) = rows.next() else { return Ok(pager.finish(true)) };
+            pager.look(row.number.cast_signed(), row.run.key.clone(), Some(row.run.clone()));
+        }
+        Ok(pager.finish(rows.next().is_none()))
+    }
+
+    /// How many there are, by job and status.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = BTreeMap::<(&str, &str), RunCount>::new();
+        for Row { run, .. } in self.rows.values() {
+            let job_id = run.job_id.as_str();
+            let new = || RunCount { job_id: job_id.to_owned(), status: run.status, runs: 0, steps: 0 };
+            let count = counts.entry((job_id, run.status.as_str())).or_insert_with(new);
+            *(if run.is_child() { &mut count.steps } else { &mut count.runs }) += 1;
+        }
+        Counts { by_job: counts.into_values().collect() }
     }
 
     fn tree(&self, root: &RunKey) -> Vec<Run> {
@@ -192,12 +224,4 @@ impl RunTable {
         rows.sort_by_key(|row| row.number);
         rows.into_iter().take(limit).map(|row| row.run.clone()).collect()
     }
-}
-
-fn holds(run: &Run, query: &RunQuery) -> bool {
-    (query.children || !run.is_child())
-        && !(query.without_alerts && run.late.is_some())
-        && (query.statuses.is_empty() || query.statuses.contains(&run.status))
-        && query.since.is_none_or(|since| run.ts_dispatch >= since)
-        && query.job.as_deref().is_none_or(|glob| fnmatch(glob, run.job_id.as_str()))
 }

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
-use pumice_core::ids::{JobId, RunId, RunKey, StateId};
+use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Doc, JobStore, LavaEvents, ObjectStore,
-    Outgoing, Ports, Queue, Random, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore,
-    StoreError, StoredJob,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, JobStore, LavaEvents, ObjectPage,
+    ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage, RunQuery, RunStore, ScheduleStore,
+    Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -294,8 +294,8 @@ impl RunStore for Hand {
         .await
     }
 
-    async fn list(&self, query: &RunQuery) -> Result<Vec<Run>, StoreError> {
-        self.read("list", &"", |world| world.runs.list(query)).await
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.read("list", &"", |world| world.runs.page(query)).await?
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
@@ -402,6 +402,10 @@ impl Queue for Hand {
         }
         outcomes
     }
+
+    async fn depth(&self, _: &WorkerName) -> Result<Depth, StoreError> {
+        Err(StoreError::new("the simulation has no use for the depth of a queue"))
+    }
 }
 
 #[async_trait]
@@ -428,6 +432,14 @@ impl LavaEvents for Hand {
 impl ObjectStore for Hand {
     async fn put_file(&self, _: &str, _: &std::fs::File) -> std::io::Result<()> {
         self.read("put_file", &"", |_| ()).await.map_err(std::io::Error::other)
+    }
+
+    async fn open_range(&self, location: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
+        Err(StoreError::new(format!("{location}: the simulation keeps no objects")))
+    }
+
+    async fn list_objects(&self, prefix: &str, _: Option<&str>, _: usize) -> Result<ObjectPage, StoreError> {
+        Err(StoreError::new(format!("{prefix}: the simulation keeps no objects")))
     }
 }
 

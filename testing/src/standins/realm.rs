@@ -2,8 +2,8 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use pumice_aws::{Clients, Names};
@@ -23,13 +23,19 @@ pub async fn make_realm(clients: &Clients, names: &Names) {
     let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
     table(clients, &names.jobs(), &[("job_id", S)], &dispatchers).await;
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
-    let indexes: [(&str, Key); 4] = [
+    let indexes: [(&str, Key); 5] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
         ("job", &[("job_id", S), ("ts_dispatch", N)]),
         ("origin", &[("dispatched_by", S), ("ts_dispatch", N)]),
         ("line", &[("line_job", S), ("ts_dispatch", N)]),
+        ("bad", &[("bad_end", S), ("ts_dispatch", N)]),
     ];
     table(clients, &names.runs(), &[("run_id", S), ("path", S)], &indexes).await;
+    // The index has all from the beginning: no record is older.
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let mark = clients.dynamodb.put_item().table_name(names.runs());
+    let mark = mark.item("run_id", text("index#bad")).item("path", text("since"));
+    mark.item("at", AttributeValue::N("0".to_owned())).send().await.expect("the mark is put");
 }
 
 fn schema(key: Key<'_>) -> Vec<KeySchemaElement> {
@@ -52,6 +58,9 @@ async fn table(clients: &Clients, name: &str, key: Key<'_>, indexes: &[(&str, Ke
             "dispatcher-index" => projection
                 .projection_type(ProjectionType::Include)
                 .set_non_key_attributes(Some(vec!["worker".to_owned(), "schedule".to_owned()])),
+            "bad" => projection
+                .projection_type(ProjectionType::Include)
+                .set_non_key_attributes(Some(vec!["job_id".to_owned()])),
             _ => projection.projection_type(ProjectionType::KeysOnly),
         };
         let index = GlobalSecondaryIndex::builder().index_name(*index).set_key_schema(Some(schema(key)));

@@ -124,7 +124,10 @@ impl Torture {
             survived.wrong.push(format!("{waiting} messages are left on the queues"));
         }
         let dead = database.dead_letters().await.map_err(store)?;
-        survived.wrong.extend(dead.iter().map(|letter| format!("a dead letter: {}", letter.reason)));
+        survived.wrong.extend(
+            dead.iter()
+                .map(|letter| format!("a dead letter: {}", letter.reason.as_deref().unwrap_or_default())),
+        );
         Ok(survived)
     }
 }

@@ -79,6 +79,12 @@ const MUTANTS: &[Mutant] = &[
     ("realm", "/Resources/JobsTable/Properties/PointInTimeRecoverySpecification", "null", "tables"),
     ("realm", "/Resources/StateTable/Properties/TimeToLiveSpecification", "null", "tables"),
     ("realm", "/Resources/RunsTable/Properties/GlobalSecondaryIndexes/0", "null", "tables"),
+    (
+        "realm",
+        "/Resources/RunsTable/Properties/GlobalSecondaryIndexes/4/Projection/NonKeyAttributes",
+        "null",
+        "tables",
+    ),
     ("realm", "/Resources/RunsTable/Properties/AttributeDefinitions/3/AttributeType", r#""S""#, "tables"),
     ("realm", "/Resources/StateTable/Condition", "null", "tables"),
     ("realm", "/Resources/RunsTable/DeletionPolicy", r#""Delete""#, "tables"),

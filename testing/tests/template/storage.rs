@@ -67,11 +67,12 @@ const TABLES: [(&str, &str, &[&str], &str, bool); 6] = [
 ];
 
 /// Each index of Pumice's: its table, name, keys with their types, and projection.
-const INDEXES: [(&str, &str, [&str; 2], &str); 5] = [
+const INDEXES: [(&str, &str, [&str; 2], &str); 6] = [
     ("RunsTable", "due", ["due_shard S", "due_at N"], "KEYS_ONLY"),
     ("RunsTable", "job", ["job_id S", "ts_dispatch N"], "KEYS_ONLY"),
     ("RunsTable", "origin", ["dispatched_by S", "ts_dispatch N"], "KEYS_ONLY"),
     ("RunsTable", "line", ["line_job S", "ts_dispatch N"], "KEYS_ONLY"),
+    ("RunsTable", "bad", ["bad_end S", "ts_dispatch N"], "INCLUDE"),
     ("TriggersTable", "s3trigger-index", ["bucket S", "prefix S"], "ALL"),
 ];
 
@@ -115,6 +116,9 @@ pub(crate) fn tables(templates: &Templates) -> Vec<String> {
         wrong.unless(keys == wanted, format!("{resource}: index {index}: {keys:?}"));
         let projected = &found["Projection"]["ProjectionType"];
         wrong.unless(*projected == projection, format!("{resource}: index {index}: {projected}"));
+        let others = &found["Projection"]["NonKeyAttributes"];
+        let wanted = if projection == "INCLUDE" { json!(["job_id"]) } else { Value::Null };
+        wrong.unless(*others == wanted, format!("{resource}: index {index}: {others}"));
     }
     wrong.0
 }

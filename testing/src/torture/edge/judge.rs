@@ -36,7 +36,7 @@ pub(super) async fn judge(round: &Round, borne: &mut Borne) -> Result<(), String
     wrong.extend(read_back(round, &runs)?);
     wrong.extend(left_over(round));
     for letter in round.home.database().dead_letters().await.map_err(store)? {
-        wrong.push(format!("a dead letter: {}", letter.reason));
+        wrong.push(format!("a dead letter: {}", letter.reason.as_deref().unwrap_or_default()));
     }
     borne.wrong.extend(wrong.into_iter().map(|wrong| format!("round {}: {wrong}", round.number)));
     Ok(())

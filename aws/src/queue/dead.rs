@@ -1,0 +1,200 @@
+//! How much is on a queue, and its dead letters: listed, put back and removed.
+//!
+//! SQS shows a message only to the one that receives it. So whoever looks at dead letters receives them, and gives them
+//! back when all were seen.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use pumice_core::Timestamp;
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest, StoreError};
+
+use super::aside::REASON;
+use super::{MAX_BATCH, Queues};
+use crate::connect::ATTEMPT;
+use crate::failure::store_error;
+
+/// How long dead letters are hidden from others while they are looked at.
+const HIDDEN: Duration = Duration::from_secs(120);
+/// How long one look waits: from a second on SQS asks all of its servers (SQS, long polling).
+const WAIT: Duration = Duration::from_secs(1);
+/// Most dead letters that are received to find those which are named.
+const MAX_LOOKED: usize = 10_000;
+
+impl Queues {
+    /// What [`pumice_core::ports::Queue::depth`] gives. SQS tells the age of the oldest message to CloudWatch alone.
+    pub(super) async fn depth_of(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        let queue = self.names.queue(worker);
+        let wanted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let request = self.client.get_queue_attributes().queue_url(&*self.url(&queue).await?);
+        let answer = request.set_attribute_names(Some(wanted.to_vec())).send().await;
+        let what = format!("asking how much is on queue {queue}");
+        let answer = answer.map_err(|error| store_error(&what, &error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number = |name: &QueueAttributeName| {
+            let told = attributes.get(name).and_then(|told| told.parse::<u64>().ok());
+            told.ok_or_else(|| StoreError::new(format!("{what}: {name} is missing")))
+        };
+        let [ready, delayed, in_flight] = &wanted;
+        let (ready, delayed, in_flight) = (number(ready)?, number(delayed)?, number(in_flight)?);
+        Ok(Depth { ready, delayed, in_flight, oldest: Oldest::Unknown })
+    }
+
+    /// Takes some dead letters, which are hidden from others then; none when there are no more.
+    async fn exhume(&self, queue: &str) -> Result<Vec<Message>, StoreError> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT + WAIT)
+            .operation_timeout(ATTEMPT * 2 + WAIT)
+            .build();
+        let request = self
+            .client
+            .receive_message()
+            .queue_url(&*self.url(queue).await?)
+            .max_number_of_messages(i32::try_from(MAX_BATCH).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or(1))
+            .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(0))
+            .message_attribute_names(REASON)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .customize()
+            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| store_error(&format!("receiving from queue {queue}"), &error))?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    /// Shows dead letters to others again. What fails here comes back by itself in a while.
+    async fn inter(&self, queue: &str, messages: &[Message]) {
+        for message in messages {
+            let Ok(url) = self.url(queue).await else { return };
+            let request = self.client.change_message_visibility().queue_url(&*url);
+            let handle = message.receipt_handle().unwrap_or_default();
+            if let Err(error) = request.receipt_handle(handle).visibility_timeout(0).send().await {
+                tracing::warn!(error = %store_error("showing a dead letter again", &error), "it stays hidden for a while");
+            }
+        }
+    }
+
+    /// Takes the dead letters that are named, and does something with each.
+    async fn each_dead(
+        &self,
+        worker: &WorkerName,
+        ids: &[String],
+        puts_back: bool,
+    ) -> Result<Vec<Buried>, StoreError> {
+        let queue = self.names.dead_letters(worker);
+        let mut outcomes: HashMap<&str, Buried> =
+            ids.iter().map(|id| (id.as_str(), Buried::NotFound)).collect();
+        let (mut others, mut left, mut looked_at) = (Vec::new(), outcomes.len(), 0);
+        let mut failed = None;
+        while left > 0 && failed.is_none() {
+            let messages = match self.exhume(&queue).await {
+                Ok(messages) if messages.is_empty() => break,
+                Ok(messages) => messages,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
+            looked_at += messages.len();
+            for message in messages {
+                let outcome = outcomes.get_mut(message.message_id().unwrap_or_default());
+                match outcome.filter(|outcome| **outcome == Buried::NotFound && failed.is_none()) {
+                    Some(outcome) => match self.settle(worker, &queue, &message, puts_back).await {
+                        Ok(()) => (*outcome, left) = (Buried::Done, left - 1),
+                        Err(error) => failed = Some(error),
+                    },
+                    None => others.push(message),
+                }
+            }
+            if left > 0 && looked_at >= MAX_LOOKED {
+                let message = format!(
+                    "{left} of the dead letters are not among {looked_at} of queue {queue}: try again"
+                );
+                failed = failed.or(Some(StoreError::new(message)));
+            }
+        }
+        self.inter(&queue, &others).await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(ids.iter().map(|id| outcomes[id.as_str()]).collect()),
+        }
+    }
+
+    /// Puts a dead letter back on its worker's queue first, where it is to be, and then removes it.
+    async fn settle(
+        &self,
+        worker: &WorkerName,
+        queue: &str,
+        message: &Message,
+        puts_back: bool,
+    ) -> Result<(), StoreError> {
+        if puts_back {
+            let to = self.names.queue(worker);
+            let request = self.client.send_message().queue_url(&*self.url(&to).await?);
+            let sent = request.message_body(message.body().unwrap_or_default()).send().await;
+            sent.map_err(|error| store_error(&format!("sending to queue {to}"), &error))?;
+        }
+        let request = self.client.delete_message().queue_url(&*self.url(queue).await?);
+        let deleted = request.receipt_handle(message.receipt_handle().unwrap_or_default()).send().await;
+        deleted.map(drop).map_err(|error| store_error(&format!("deleting from queue {queue}"), &error))
+    }
+}
+
+fn letter(worker: &WorkerName, message: &Message) -> DeadLetter {
+    let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+    let at = sent.and_then(|sent| Timestamp::from_timestamp_millis(sent.parse().ok()?));
+    let reason = message.message_attributes().and_then(|all| all.get(REASON)?.string_value());
+    DeadLetter {
+        id: message.message_id().unwrap_or_default().to_owned(),
+        worker: worker.clone(),
+        body: message.body().unwrap_or_default().to_owned(),
+        // SQS counts the looks at a dead letter, too.
+        receives: None,
+        reason: reason.map(str::to_owned),
+        at: at.unwrap_or_default(),
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Queues {
+    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        let queue = self.names.dead_letters(worker);
+        let (mut messages, mut failed) = (Vec::new(), None);
+        while messages.len() <= limit {
+            match self.exhume(&queue).await {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => messages.extend(more),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.inter(&queue, &messages).await;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut letters: Vec<DeadLetter> = messages.iter().map(|message| letter(worker, message)).collect();
+        letters.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
+        letters.dedup_by(|one, other| one.id == other.id);
+        let has_more = letters.len() > limit;
+        letters.truncate(limit);
+        Ok(DeadLetterPage { letters, has_more })
+    }
+
+    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        self.each_dead(worker, ids, true).await
+    }
+
+    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        self.each_dead(worker, ids, false).await
+    }
+}

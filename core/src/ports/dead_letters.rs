@@ -1,0 +1,92 @@
+//! How much waits on workers' queues, and what was put aside.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::Timestamp;
+use crate::ids::WorkerName;
+
+/// How long the message has waited that has waited longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// No message waits.
+    None,
+    /// So long, from the time at which it could first be handed out.
+    Age(Duration),
+    /// The queue does not tell.
+    Unknown,
+}
+
+/// How much is on a worker's queue. What SQS says is approximate (SQS, GetQueueAttributes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that can be handed out now.
+    pub ready: u64,
+    /// Messages that are not to be handed out yet.
+    pub delayed: u64,
+    /// Messages that were handed out and are not dealt with. Another process's are counted as ready where only the
+    /// process that takes from a queue knows of them.
+    pub in_flight: u64,
+    /// How long the one has waited that has waited longest.
+    pub oldest: Oldest,
+}
+
+/// A message that was put aside, for a person to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What names it among the dead letters of its worker.
+    pub id: String,
+    /// The worker whose queue it was on.
+    pub worker: WorkerName,
+    /// Its body.
+    pub body: String,
+    /// How often it was handed out; `None` where the queue does not tell.
+    pub receives: Option<u32>,
+    /// Why it was put aside; `None` where the queue did it by itself, or had no room for the reason.
+    pub reason: Option<String>,
+    /// When it was put aside, or sent where the queue does not tell.
+    pub at: Timestamp,
+}
+
+/// Some of a worker's dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterPage {
+    /// The letters; a store that keeps their order gives the oldest first.
+    pub letters: Vec<DeadLetter>,
+    /// Whether there may be more.
+    pub has_more: bool,
+}
+
+/// What became of a dead letter that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buried {
+    /// What was asked for is done.
+    Done,
+    /// There is no dead letter by this id. SQS may also have hidden it, as another reader has it.
+    NotFound,
+}
+
+/// The messages that were put aside: those that were handed out too often, and those that could not be dealt with.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Up to `limit` dead letters of a worker; they stay where they are. SQS hides what it shows from other readers for
+    /// the moment, and counts the look.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError>;
+    /// Puts dead letters back on their worker's queue, to be handed out now and counted from the beginning. The
+    /// outcomes are in the order of the ids. Should the process end in between, a letter may be in both places, never
+    /// in neither.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a queue cannot be reached: some may have been put back.
+    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
+    /// Removes dead letters for good. The outcomes are in the order of the ids.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached: some may have been removed.
+    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
+}

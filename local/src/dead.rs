@@ -1,0 +1,151 @@
+//! How much is on the queues in SQLite, and what was put aside from them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest, StoreError};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::database::Database;
+use crate::letter::next_id;
+use crate::stored::text;
+
+const COLUMNS: &str = "id, queue, body, receives, reason, at";
+
+/// The letter in a row of [`COLUMNS`]; none where the queue has no name of a worker's.
+fn letter(row: &Row<'_>) -> Result<Option<DeadLetter>, rusqlite::Error> {
+    let Ok(worker) = WorkerName::new(text(row, 1)?) else { return Ok(None) };
+    Ok(Some(DeadLetter {
+        id: row.get::<_, i64>(0)?.to_string(),
+        worker,
+        body: text(row, 2)?,
+        receives: row.get(3)?,
+        reason: Some(text(row, 4)?).filter(|reason| !reason.is_empty()),
+        at: DateTime::from_timestamp_micros(row.get(5)?).unwrap_or_default(),
+    }))
+}
+
+/// Does something with each dead letter of a worker that is named.
+async fn each(
+    database: &Database,
+    worker: &WorkerName,
+    ids: &[String],
+    act: impl Fn(&Connection, &str, i64) -> Result<bool, rusqlite::Error> + Send + 'static,
+) -> Result<Vec<Buried>, StoreError> {
+    let (queue, ids) = (worker.to_string(), ids.to_vec());
+    let operation = move |connection: &Connection| {
+        let acted = |id: &String| match id.parse::<i64>().ok().filter(|number| number.to_string() == *id) {
+            Some(id) if act(connection, &queue, id)? => Ok(Buried::Done),
+            _ => Ok(Buried::NotFound),
+        };
+        ids.iter().map(acted).collect()
+    };
+    database.run(operation).await
+}
+
+fn remove(connection: &Connection, queue: &str, id: i64) -> Result<bool, rusqlite::Error> {
+    let sql = "DELETE FROM dead_letters WHERE id = ? AND queue = ?";
+    Ok(connection.prepare_cached(sql)?.execute(params![id, queue])? > 0)
+}
+
+#[async_trait]
+impl DeadLetters for Database {
+    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        let queue = worker.to_string();
+        let found: Vec<Option<DeadLetter>> = self
+            .look(move |connection| {
+                let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE queue = ? ORDER BY id LIMIT ?");
+                let most = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
+                connection.prepare_cached(&sql)?.query_map(params![queue, most], letter)?.collect()
+            })
+            .await?;
+        let mut letters: Vec<DeadLetter> = found.into_iter().flatten().collect();
+        let has_more = letters.len() > limit;
+        letters.truncate(limit);
+        Ok(DeadLetterPage { letters, has_more })
+    }
+
+    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        let now = Utc::now().timestamp_micros();
+        let outcomes = each(self, worker, ids, move |connection, queue, id| {
+            let sql = "SELECT body FROM dead_letters WHERE id = ? AND queue = ?";
+            let body: Option<String> = connection
+                .prepare_cached(sql)?
+                .query_row(params![id, queue], |row| text(row, 0))
+                .optional()?;
+            let Some(body) = body else { return Ok(false) };
+            let put = "INSERT INTO messages VALUES (?, ?, ?, 0, ?)";
+            connection.prepare_cached(put)?.execute(params![queue, now, next_id(), body])?;
+            remove(connection, queue, id)
+        })
+        .await?;
+        self.arrived().notify_one();
+        Ok(outcomes)
+    }
+
+    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        each(self, worker, ids, remove).await
+    }
+}
+
+impl Database {
+    /// The dead letters of every worker, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let found: Vec<Option<DeadLetter>> = self
+            .look(|connection| {
+                let sql = format!("SELECT {COLUMNS} FROM dead_letters ORDER BY id DESC");
+                connection.prepare(&sql)?.query_map([], letter)?.collect()
+            })
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What [`pumice_core::ports::Queue::depth`] gives: this process alone knows what it has handed out.
+    pub(crate) async fn depth_of(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        let (queue, now) = (worker.to_string(), Utc::now().timestamp_micros());
+        let out: Vec<(i64, i64)> = {
+            let in_flight = self.in_flight();
+            let of_it = in_flight.iter().filter(|(_, hidden)| hidden.is_out(worker, now));
+            of_it.map(|(id, hidden)| (hidden.visible_at(), *id)).collect()
+        };
+        self.look(move |connection| {
+            // The index alone: bodies may be long.
+            let count = "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at <= ?2";
+            let visible: i64 =
+                connection.prepare_cached(count)?.query_row(params![queue, now], |row| row.get(0))?;
+            let count = "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at > ?2";
+            let delayed: i64 =
+                connection.prepare_cached(count)?.query_row(params![queue, now], |row| row.get(0))?;
+            let is_there = "SELECT 1 FROM messages WHERE queue = ? AND visible_at = ? AND id = ?";
+            let mut is_there = connection.prepare_cached(is_there)?;
+            let mut in_flight = Vec::with_capacity(out.len());
+            for (visible_at, id) in out {
+                // It may have been dealt with since.
+                if is_there.exists(params![queue, visible_at, id])? {
+                    in_flight.push(id);
+                }
+            }
+            let oldest =
+                "SELECT visible_at, id FROM messages WHERE queue = ?1 AND visible_at <= ?2 ORDER BY visible_at, id";
+            let mut oldest = connection.prepare_cached(oldest)?;
+            let mut rows = oldest.query(params![queue, now])?;
+            let mut age = Oldest::None;
+            while let Some(row) = rows.next()? {
+                if !in_flight.contains(&row.get::<_, i64>(1)?) {
+                    let micros = now.saturating_sub(row.get(0)?);
+                    age = Oldest::Age(Duration::from_micros(micros.unsigned_abs()));
+                    break;
+                }
+            }
+            let out = in_flight.len() as u64;
+            let ready = visible.unsigned_abs().saturating_sub(out);
+            Ok(Depth { ready, delayed: delayed.unsigned_abs(), in_flight: out, oldest: age })
+        })
+        .await
+    }
+}

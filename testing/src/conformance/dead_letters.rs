@@ -1,0 +1,64 @@
+//! Messages that were put aside.
+#![expect(missing_docs, reason = "a case's name says what it is about")]
+
+use std::time::Duration;
+
+use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage};
+
+use super::{Adapters, worker};
+
+impl Adapters {
+    async fn dead(&self, name: &str, limit: usize) -> DeadLetterPage {
+        self.dead_letters.dead_letters_of(&worker(name), limit).await.expect("the queue answers")
+    }
+
+    /// Sends a message about the run of this number, and puts it aside.
+    async fn bury_one(&self, number: u32, reason: &str) -> DeadLetter {
+        self.send(self.outgoing(number)).await;
+        let delivery = self.take_one().await;
+        self.consumer.bury(&delivery.receipt, reason).await.expect("the queue answers");
+        let letters = self.dead("core", 10).await.letters;
+        letters.into_iter().find(|letter| letter.body == delivery.body).expect("it was put aside")
+    }
+}
+
+pub async fn dead_letters_are_listed_by_worker_with_their_reasons(on: &Adapters) {
+    let reasons = ["it cannot be read", "its record is gone", "it is not JSON"];
+    for (number, reason) in (1..).zip(reasons) {
+        let letter = on.bury_one(number, reason).await;
+        assert_eq!(letter.reason.as_deref(), Some(reason));
+        assert_eq!(letter.worker, worker("core"));
+    }
+    let all = on.dead("core", 10).await;
+    assert_eq!((all.letters.len(), all.has_more), (3, false));
+    assert_eq!(on.dead("core", 10).await.letters.len(), 3, "a look leaves them where they are");
+    let some = on.dead("core", 2).await;
+    assert_eq!((some.letters.len(), some.has_more), (2, true));
+    assert!(on.dead("other", 10).await.letters.is_empty());
+}
+
+pub async fn dead_letter_redriven_is_handed_out_anew(on: &Adapters) {
+    let (kept, back) = (on.bury_one(1, "kept").await, on.bury_one(2, "back").await);
+    let ids = ["no-such-letter".to_owned(), back.id.clone()];
+    let outcomes = on.dead_letters.redrive(&worker("core"), &ids).await.expect("the queue answers");
+    assert_eq!(outcomes, [Buried::NotFound, Buried::Done]);
+    let delivery = on.take_one().await;
+    assert_eq!((delivery.body, delivery.receives), (back.body, 1));
+    let left: Vec<String> = on.dead("core", 10).await.letters.into_iter().map(|letter| letter.id).collect();
+    assert_eq!(left, [kept.id]);
+    let again = on.dead_letters.redrive(&worker("core"), &[back.id]).await.expect("the queue answers");
+    assert_eq!(again, [Buried::NotFound]);
+}
+
+pub async fn dead_letter_discarded_is_gone(on: &Adapters) {
+    let (gone, kept) = (on.bury_one(1, "gone").await, on.bury_one(2, "kept").await);
+    let ids = [gone.id, "no-such-letter".to_owned()];
+    let elsewhere = on.dead_letters.discard(&worker("other"), &ids).await.expect("the queue answers");
+    assert_eq!(elsewhere, [Buried::NotFound, Buried::NotFound], "it is another worker's");
+    let outcomes = on.dead_letters.discard(&worker("core"), &ids).await.expect("the queue answers");
+    assert_eq!(outcomes, [Buried::Done, Buried::NotFound]);
+    let left: Vec<String> = on.dead("core", 10).await.letters.into_iter().map(|letter| letter.id).collect();
+    assert_eq!(left, [kept.id]);
+    let taken = on.consumer.receive(&worker("core"), 10, Duration::ZERO).await.expect("the queue answers");
+    assert!(taken.is_empty());
+}
