@@ -10,6 +10,8 @@ mod connect;
 mod failure;
 mod folders;
 pub mod function;
+mod heartbeat;
+mod hosts;
 mod jobs;
 mod lava_events;
 mod names;

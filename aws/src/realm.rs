@@ -142,6 +142,7 @@ impl Realm {
                 state: store.clone(),
                 queue: Arc::new(self.queues.clone()),
                 scheduler: self.scheduler.clone(),
+                hosts: Some(store.clone()),
                 lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
                 clock: Arc::new(SystemClock),

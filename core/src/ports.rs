@@ -4,6 +4,7 @@
 //! and says what became of it.
 
 mod backfills;
+mod hosts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use hosts::HostStore;
 
 use crate::Timestamp;
 use crate::clock::Timetable;
@@ -491,6 +493,8 @@ pub struct Ports {
     /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper
     /// alone.
     pub scheduler: Option<Arc<dyn Scheduler>>,
+    /// The hosts of workers; `None` where a single host runs all jobs.
+    pub hosts: Option<Arc<dyn HostStore>>,
     /// What lava's own workers have recorded; `None` where there are none.
     pub lava_events: Option<Arc<dyn LavaEvents>>,
     /// Files that outlive a run.

@@ -25,6 +25,7 @@ mod memory {
             queue: memory.clone(),
             consumer: memory.clone(),
             scheduler: Some(memory.clone()),
+            hosts: Some(memory.clone()),
             objects: memory,
             clock,
             keep: Box::new(()),
@@ -37,6 +38,7 @@ mod memory {
 
     pumice_testing::conformance_tests!(run);
     pumice_testing::schedule_cases!(conformance_tests_of, run);
+    pumice_testing::host_cases!(conformance_tests_of, run);
 }
 
 mod sqlite {
@@ -64,6 +66,7 @@ mod sqlite {
             queue: database.clone(),
             consumer: database,
             scheduler: None,
+            hosts: None,
             objects: Arc::new(Folders::new(folder.path())),
             clock: Arc::new(SystemClock),
             keep: Box::new(folder),

@@ -15,6 +15,7 @@ mod fresh;
 mod grip;
 mod halt;
 mod handle;
+mod hosts;
 mod late;
 mod line;
 mod live;
@@ -41,7 +42,7 @@ pub use strike::{Struck, start_request};
 
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::WorkerName;
+use crate::ids::{HostId, WorkerName};
 use crate::job_type::{Registry, Site, WorkDir};
 use crate::run::Worker;
 pub(crate) use files::SharedFiles;
@@ -83,6 +84,8 @@ pub struct Engine {
     limits: Limits,
     trouble: Trouble,
     halt: Halt,
+    /// The host that it runs on, where there may be several.
+    host: Option<HostId>,
 }
 
 impl Engine {
@@ -98,6 +101,7 @@ impl Engine {
             limits,
             trouble: Trouble::default(),
             halt: Halt::default(),
+            host: None,
         }
     }
 

@@ -3,15 +3,18 @@
 //! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
 //! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use serde_json::Value;
 
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
 use crate::clock::{Looked, Plan, Planned, Runs, Start, State, Timetable};
-use crate::ids::{JobId, RunKey};
+use crate::hosts::Hosts;
+use crate::ids::{JobId, RunKey, WorkerName};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoredJob};
 use crate::request::{DispatchRequest, When};
@@ -56,6 +59,8 @@ pub(super) struct Looking {
 #[derive(Clone, Copy)]
 struct Lookout<'a> {
     realm: &'a RealmSpec,
+    /// The hosts of the workers whose jobs start on each.
+    hosts: &'a BTreeMap<WorkerName, Hosts>,
     now: Timestamp,
     ahead: TimeDelta,
 }
@@ -106,7 +111,8 @@ impl Dispatcher {
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let now = self.now();
         let runs = self.watched(&due, now).await?;
-        let lookout = Lookout { realm: &realm, now, ahead };
+        let hosts = self.hosts_for_all(&jobs, &realm).await?;
+        let lookout = Lookout { realm: &realm, hosts: &hosts, now, ahead };
         let looking = due.iter().zip(jobs).zip(&runs);
         let mut looking: Vec<Looking> =
             looking.map(|((timetable, job), runs)| self.look_up(timetable, job, runs, &lookout)).collect();
@@ -128,6 +134,20 @@ impl Dispatcher {
         Ok(Round { moved, started, has_alerts })
     }
 
+    /// The hosts of the workers for which one of these jobs is to start on each.
+    async fn hosts_for_all(
+        &self,
+        jobs: &[Option<StoredJob>],
+        realm: &RealmSpec,
+    ) -> Result<BTreeMap<WorkerName, Hosts>, StoreError> {
+        let settings = &self.site().settings;
+        let jobs = jobs.iter().flatten().filter_map(|job| job.as_ref().ok());
+        // Most schedules do not say `nodes` at all.
+        let may_be = jobs.filter(|job| job.document.get("schedule").is_some_and(names_nodes));
+        let all = may_be.filter(|job| Plan::of(job, realm, settings).is_for_all_nodes());
+        self.hosts_of(all.map(|job| job.fields.worker.clone()).collect()).await
+    }
+
     /// What there is to do about a timetable.
     fn look_up(
         &self,
@@ -136,11 +156,12 @@ impl Dispatcher {
         runs: &Runs,
         lookout: &Lookout<'_>,
     ) -> Looking {
-        let (none, Lookout { realm, now, ahead }) = (Plan::none(), *lookout);
+        let (none, Lookout { realm, hosts, now, ahead }) = (Plan::none(), *lookout);
         let (looked, plan, job) = match job {
             None => (timetable.ended(now), none, None),
             Some(Ok(job)) => {
-                let plan = Plan::of(&job, realm, &self.site().settings);
+                let mut plan = Plan::of(&job, realm, &self.site().settings);
+                plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
                 (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
             }
             Some(Err(error)) => {
@@ -151,7 +172,9 @@ impl Dispatcher {
             }
         };
         for halted in &looked.halted {
-            tracing::error!(job_id = %timetable.job_id, entry = halted, "an entry of a schedule missed more starts than it may make up for, and is halted");
+            let missed = "it missed more starts than it may make up for";
+            let why = looked.next.cursors[*halted].trouble.as_deref().unwrap_or(missed);
+            tracing::error!(job_id = %timetable.job_id, entry = halted, why, "an entry of a schedule is halted");
         }
         Looking { looked, plan, job, is_done: true }
     }
@@ -242,6 +265,12 @@ impl Dispatcher {
     }
 }
 
+/// Whether an entry of a schedule says on which hosts it starts its job.
+fn names_nodes(schedule: &Value) -> bool {
+    let entries = schedule.as_array().map_or(std::slice::from_ref(schedule), Vec::as_slice);
+    entries.iter().any(|entry| entry.get("nodes").is_some())
+}
+
 /// The request for a start, as the clock makes it.
 #[must_use]
 pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
@@ -260,6 +289,7 @@ pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Time
         idempotency_key: Some(start.key.clone()),
         scheduled: Some(Box::new(scheduled)),
         overlap: planned.spec.overlap,
+        host: start.host.clone(),
         ..DispatchRequest::new(job_id.clone())
     }
 }

@@ -4,6 +4,7 @@
 //! those of schedules wait, for what is due in a few seconds.
 
 pub mod backfills;
+pub mod hosts;
 pub mod jobs;
 pub mod queue;
 pub mod runs;
@@ -21,7 +22,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, JobStore, ObjectStore, Outgoing, Queue, RunStore, ScheduleStore,
+    Change, Clock, CommitError, Consumer, HostStore, JobStore, ObjectStore, Outgoing, Queue, RunStore, ScheduleStore,
     Scheduler, StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
@@ -45,6 +46,8 @@ pub struct Adapters {
     pub consumer: Arc<dyn Consumer>,
     /// What wakes runs that are due later than a queue holds a message, where there is such.
     pub scheduler: Option<Arc<dyn Scheduler>>,
+    /// The hosts of workers, where there may be several.
+    pub hosts: Option<Arc<dyn HostStore>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
     /// The clock that the queues go by.
@@ -244,6 +247,18 @@ macro_rules! schedule_cases {
             schedules::asked_twice_for_a_run_one_message_comes,
             schedules::a_batch_is_scheduled_each_for_its_worker,
             schedules::nothing_is_scheduled_of_no_messages,
+        }
+    };
+}
+
+/// The same with the cases of hosts, for adapters that keep them.
+#[macro_export]
+macro_rules! host_cases {
+    ($then:ident, $run:path) => {
+        $crate::$then! { $run;
+            hosts::host_put_is_read_as_it_was_written,
+            hosts::hosts_are_those_of_the_worker,
+            hosts::runs_for_a_host_are_found_until_they_end,
         }
     };
 }

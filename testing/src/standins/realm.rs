@@ -23,11 +23,12 @@ pub async fn make_realm(clients: &Clients, names: &Names) {
     let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
     table(clients, &names.jobs(), &[("job_id", S)], &dispatchers).await;
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
-    let indexes: [(&str, Key); 4] = [
+    let indexes: [(&str, Key); 5] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
         ("job", &[("job_id", S), ("ts_dispatch", N)]),
         ("origin", &[("dispatched_by", S), ("ts_dispatch", N)]),
         ("line", &[("line_job", S), ("ts_dispatch", N)]),
+        ("host", &[("for_host", S), ("ts_dispatch", N)]),
     ];
     table(clients, &names.runs(), &[("run_id", S), ("path", S)], &indexes).await;
 }
