@@ -91,12 +91,7 @@ impl QueueWorker {
         }
     }
 
-    async fn take(
-        self: Arc<Self>,
-        first: Vec<Delivery>,
-        slots: &Arc<Semaphore>,
-        running: &mut JoinSet<()>,
-    ) {
+    async fn take(self: Arc<Self>, first: Vec<Delivery>, slots: &Arc<Semaphore>, running: &mut JoinSet<()>) {
         let mut taken = first;
         loop {
             for delivery in taken.drain(..) {

@@ -147,7 +147,9 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let mut fields = Map::new();
     for (name, value) in item {
         let name = match name.as_str() {
-            SPEC | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id" | "rendered_at" | "result_at" => continue,
+            SPEC | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id" | "rendered_at" | "result_at" => {
+                continue;
+            }
             "ttl" => "expires",
             "due" => "due_at",
             other => other,

@@ -396,12 +396,7 @@ fn pass_over(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalT
 
 /// Ends a run whose host is gone. A run that had not begun when its host was stopped in order is skipped; any other
 /// has failed.
-fn host_gone(
-    run: &Run,
-    stopped: bool,
-    on_fail: bool,
-    now: Timestamp,
-) -> Result<Decision, IllegalTransition> {
+fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<Decision, IllegalTransition> {
     not_held(run, now)?;
     not_ended(run)?;
     let Some(host) = &run.host else { return Err(IllegalTransition::Nothing) };

@@ -22,8 +22,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, HostStore, JobStore, ObjectStore, Outgoing, Queue, RunStore, ScheduleStore,
-    Scheduler, StateStore,
+    Change, Clock, CommitError, Consumer, HostStore, JobStore, ObjectStore, Outgoing, Queue, RunStore,
+    ScheduleStore, Scheduler, StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};

@@ -19,8 +19,9 @@ use pumice_core::duration::Span;
 use pumice_core::hosts::Host;
 use pumice_core::ids::{HostId, JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    BackfillStore, Change, Clock, CommitError, Consumer, Created, Delivery, HostStore, JobStore, ObjectStore, Outgoing,
-    Queue, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    BackfillStore, Change, Clock, CommitError, Consumer, Created, Delivery, HostStore, JobStore, ObjectStore,
+    Outgoing, Queue, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError,
+    StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
