@@ -122,6 +122,12 @@ impl Planned {
         if spec.nodes == Some(Nodes::All) && overlap != Overlap::Allow {
             return Err(BadEntry(locked_nodes(overlap.as_str())));
         }
+        let worker = &job.fields.worker;
+        if spec.nodes == Some(Nodes::All) && settings.is_foreign(worker) {
+            return Err(BadEntry(format!(
+                "nodes: all needs `pumice worker`, and worker {worker} is lava's own"
+            )));
+        }
         let named = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
         let zone = named.map_or(Tz::UTC, |zone| zone.0);
         let instant = |bound: &Bound| {

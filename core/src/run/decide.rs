@@ -400,12 +400,16 @@ fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<
     not_held(run, now)?;
     not_ended(run)?;
     let Some(host) = &run.host else { return Err(IllegalTransition::Nothing) };
+    if run.duties.is_some() {
+        // First any worker sees to the actions of the attempt that has failed.
+        let next = Run { due_at: Some(now + WAKE_GRACE.delta()), ..run.clone() };
+        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None });
+    }
     let how = if stopped { "was stopped" } else { "is gone" };
     let when = if run.ts_start.is_none() { "before it ran" } else { "before it had ended" };
     let reason = format!("its host {host} {how} {when}");
     let mut next = run.clone();
     next.crashes = crashes_so_far(run);
-    next.duties = None;
     next.lease = None;
     next.set_result(json!({ "error": reason }));
     next.reason = Some(reason);

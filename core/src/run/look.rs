@@ -57,11 +57,11 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
     if run.lease.as_ref().is_some_and(|lease| now < lease.until) {
         return Look::Drop(Drop::Held);
     }
-    if run.is_addressed() && run.host.as_ref() != host {
-        return Look::Drop(Drop::Elsewhere);
-    }
     if run.status.is_end() || run.duties.is_some() {
         return Look::Duties;
+    }
+    if run.is_addressed() && run.host.as_ref() != host {
+        return Look::Drop(Drop::Elsewhere);
     }
     if is_early(run, now) {
         return Look::Drop(Drop::Early);

@@ -406,7 +406,7 @@ impl Run {
         self.status == Status::Dispatched && self.ts_start.is_none() && !self.is_child()
     }
 
-    /// Whether one host alone may go on with it. What is left to do about it once it has ended, any worker may see to.
+    /// Whether one host alone may go on with it. To the actions of an attempt that has ended any worker may see.
     #[must_use]
     pub fn is_addressed(&self) -> bool {
         self.host.is_some() && !self.status.is_end()

@@ -36,7 +36,8 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
     };
     let dispatcher = Dispatcher::new(site, registry()?);
     let (planned, start) = start_of(one, options.entry, at, found.now)?;
-    let starts = if planned.is_for_all_nodes() { on_each(&dispatcher, &one.job, start).await? } else { vec![start] };
+    let starts =
+        if planned.is_for_all_nodes() { on_each(&dispatcher, &one.job, start).await? } else { vec![start] };
     let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), found.now));
     let outcomes = dispatcher.dispatch(requests.collect(), None).await;
     let accepted = outcomes.into_iter().collect::<Result<Vec<Accepted>, _>>()?;
@@ -54,9 +55,8 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
         };
         return print(global.output, &value, || {
             let there = |one: &Accepted| if one.existing { "  (was there already)" } else { "" };
-            let line = |one: &Accepted| {
-                format!("{}  {}{}", one.run_id, escaped(one.job_id.as_str()), there(one))
-            };
+            let line =
+                |one: &Accepted| format!("{}  {}{}", one.run_id, escaped(one.job_id.as_str()), there(one));
             accepted.iter().map(line).collect()
         });
     }
