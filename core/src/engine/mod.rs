@@ -24,6 +24,7 @@ mod notice;
 mod rendering;
 mod same;
 mod scene;
+mod second;
 mod steps;
 mod strike;
 mod sweep;

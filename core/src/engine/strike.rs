@@ -121,6 +121,7 @@ impl Dispatcher {
         self.withdraw(&looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        self.schedule_looks(&done, now).await;
         let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
         let mut moved = 0;
