@@ -450,6 +450,11 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Returns at or after `until`.
     async fn sleep_until(&self, until: Timestamp);
+    /// How far the store's clock is ahead of this one, to the second or two; negative when it is behind. `None` where
+    /// nothing tells.
+    fn store_ahead(&self) -> Option<chrono::TimeDelta> {
+        None
+    }
 }
 
 /// Chance.

@@ -38,6 +38,7 @@ impl Engine {
         let Some(hosts) = &self.site.ports.hosts else {
             return Err(StoreError::new("this realm keeps no hosts"));
         };
+        self.dispatcher.check_clock()?;
         let keys = hosts.runs_for(&host.id).await?;
         let now = self.now();
         hosts.put_host(&Host { seen: now, ..host.clone() }).await?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use serde_json::Value;
 
 use super::dispatch::Dispatcher;
@@ -27,6 +27,11 @@ const TOGETHER: usize = 500;
 const MAX_ROUNDS: usize = 200;
 /// How long a job whose spec cannot be read is left alone: a change of it is looked at at once.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// How long one round may wait for the store. What hangs must not keep the next look from coming.
+const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
+/// How far a host's clock may differ from the store's.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// What one look at the clock came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,21 +77,53 @@ impl Dispatcher {
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. What was not done is still due.
     pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        self.check_clock()?;
         // Each by itself: one that fails is not in the way of the other.
         let (struck, filled) = (self.strike_schedules(ahead).await, self.advance_backfills().await);
         let struck = struck?;
         Ok(Struck { started: struck.started + filled?, ..struck })
     }
 
+    /// Refuses a clock that differs too much from the store's: it would start slots of the future, or none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it differs by more than [`MAX_SKEW`].
+    pub(super) fn check_clock(&self) -> Result<(), StoreError> {
+        let Some(ahead) = self.site().ports.clock.store_ahead().filter(|ahead| ahead.abs() > MAX_SKEW) else {
+            return Ok(());
+        };
+        let word = if ahead < TimeDelta::zero() { "ahead of" } else { "behind" };
+        let seconds = ahead.num_seconds().abs();
+        Err(StoreError::new(format!(
+            "the clock of host {} is {seconds}s {word} the store's: set it right, until then it starts nothing by the clock",
+            self.site().hostname
+        )))
+    }
+
+    /// Does a part of a look, and gives it up after [`MAX_LOOK`]: what was not done is still due.
+    async fn in_time<T>(&self, part: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let clock = &self.site().ports.clock;
+        let up = clock.sleep_until(self.now() + MAX_LOOK);
+        match select(std::pin::pin!(part), up).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                let seconds = MAX_LOOK.num_seconds();
+                Err(StoreError::new(format!(
+                    "a look at the clock was given up after {seconds}s without an answer"
+                )))
+            }
+        }
+    }
+
     async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
         let mut struck = Struck::default();
         for _ in 0..MAX_ROUNDS {
-            let due = self.site().ports.schedules.due(self.now() + ahead, TOGETHER).await?;
+            let due = self.in_time(self.site().ports.schedules.due(self.now() + ahead, TOGETHER)).await?;
             let count = due.len();
             if count == 0 {
                 break;
             }
-            let round = self.strike_these(due, ahead).await?;
+            let round = self.in_time(self.strike_these(due, ahead)).await?;
             struck.moved += round.moved;
             struck.started += round.started;
             // What did not move would be found again at once.
