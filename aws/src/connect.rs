@@ -8,6 +8,8 @@ use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+use crate::skew::Skew;
+
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long one try of a call may take: an endpoint that hangs is given up, and asked again.
@@ -26,6 +28,8 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     /// Objects.
     pub s3: aws_sdk_s3::Client,
+    /// How far this host's clock differs from that of AWS, as answers to these clients tell.
+    pub skew: Skew,
 }
 
 impl Clients {
@@ -39,8 +43,11 @@ impl Clients {
     /// Clients with a given configuration.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
+        let skew = Skew::default();
+        let watched = aws_sdk_dynamodb::config::Builder::from(config).interceptor(skew.clone()).build();
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            skew,
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(watched),
             sqs: aws_sdk_sqs::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),
         }

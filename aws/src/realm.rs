@@ -16,6 +16,7 @@ use crate::names::Names;
 use crate::objects::Objects;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
+use crate::skew::{Skew, WatchedClock};
 use crate::store::Store;
 
 /// A realm on AWS.
@@ -24,6 +25,7 @@ pub struct Realm {
     store: Store,
     queues: Queues,
     objects: Objects,
+    skew: Skew,
     scheduler: Option<Arc<dyn Scheduler>>,
 }
 
@@ -55,6 +57,7 @@ impl Realm {
             store: Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()),
             queues: Queues::new(clients.sqs.clone(), names.clone(), Arc::new(SystemClock), urls),
             objects,
+            skew: clients.skew.clone(),
             scheduler: None,
         }
     }
@@ -142,9 +145,10 @@ impl Realm {
                 state: store.clone(),
                 queue: Arc::new(self.queues.clone()),
                 scheduler: self.scheduler.clone(),
+                hosts: Some(store.clone()),
                 lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
-                clock: Arc::new(SystemClock),
+                clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),
             },

@@ -26,6 +26,10 @@ use crate::names::Names;
 const GROUP: &str = "PUMICE_SCHEDULE_GROUP";
 /// The variable that names the role with which Scheduler sends to the queues.
 const ROLE: &str = "PUMICE_SCHEDULE_ROLE_ARN";
+/// The variable that names the function which looks at the clock, by its ARN.
+const CLOCK: &str = "PUMICE_CLOCK_FUNCTION";
+/// The event by which that function looks at what is due.
+const SWEEP: &str = r#"{"sweep": true}"#;
 /// Most bytes of a schedule's input (EventBridge Scheduler, payload of a target: 256 KB).
 const MAX_INPUT: usize = 256 * 1024;
 /// How long Scheduler tries to reach a queue, in seconds. When a queue cannot be reached for an hour a
@@ -50,6 +54,8 @@ pub struct Schedules {
     role: String,
     /// What the ARNs of the realm's queues begin with.
     queues: String,
+    /// The function that looks at the clock, where it is known.
+    clock: Option<String>,
     /// How long a batch may take.
     whole: Duration,
     /// Until when Scheduler is left alone.
@@ -101,6 +107,7 @@ impl Schedules {
             group,
             role,
             queues,
+            clock: given(CLOCK),
             whole: WHOLE,
             rests: Arc::default(),
         }))
@@ -110,19 +117,23 @@ impl Schedules {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn make(&self, outgoing: &Outgoing) -> Result<(), StoreError> {
+    /// Makes a schedule under its name, unless there is one.
+    async fn make(&self, OneOff { name, at, target }: OneOff) -> Result<(), StoreError> {
         let what = format!("making a schedule in group {}", self.group);
-        let (window, target) =
-            self.parts(&outgoing.message).map_err(|error| StoreError::new(format!("{what}: {error}")))?;
-        let run_id = outgoing.message.run_id.to_string();
+        let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
+        let (window, target) = match (window, target) {
+            (Ok(window), Ok(target)) => (window, target),
+            (Err(error), _) => return Err(StoreError::new(format!("{what}: {error}"))),
+            (_, Err(error)) => return Err(StoreError::new(format!("{what}: {error}"))),
+        };
         let request = self
             .client
             .create_schedule()
-            .name(&run_id)
+            .name(&name)
             // Asked again, it is the same request.
-            .client_token(&run_id)
+            .client_token(&name)
             .group_name(&self.group)
-            .schedule_expression(expression(outgoing.at))
+            .schedule_expression(expression(at))
             .flexible_time_window(window)
             .action_after_completion(ActionAfterCompletion::Delete)
             .target(target);
@@ -136,16 +147,48 @@ impl Schedules {
         }
     }
 
-    fn parts(&self, message: &Message) -> Result<(FlexibleTimeWindow, Target), Unfit> {
-        let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build()?;
+    /// Makes schedules, many at the same time; those that are not made in time are given up.
+    async fn make_all(&self, all: Vec<OneOff>) -> Vec<Result<(), StoreError>> {
+        let unanswered =
+            || StoreError::new(format!("making a schedule in group {}: no answer in time", self.group));
+        if self.rests().is_some_and(|until| Instant::now() < until) {
+            return all.iter().map(|_| Err(unanswered())).collect();
+        }
+        let until = Instant::now() + self.whole;
+        let making = all.into_iter().map(async |one| {
+            let made = timeout_at(until, self.make(one)).await;
+            made.unwrap_or_else(|_| {
+                *self.rests() = Some(Instant::now() + REST);
+                Err(unanswered())
+            })
+        });
+        stream::iter(making).buffered(AT_ONCE).collect().await
+    }
+
+    /// The function that looks at the clock, as a target.
+    fn clock_target(&self, function: &str) -> Result<Target, Unfit> {
+        let retries = RetryPolicy::builder().maximum_event_age_in_seconds(MAX_AGE).build();
+        let target = Target::builder().arn(function).role_arn(&self.role).input(SWEEP);
+        Ok(target.retry_policy(retries).build()?)
+    }
+
+    /// The worker's queue as the target of a message.
+    fn target(&self, message: &Message) -> Result<Target, Unfit> {
         let target = Target::builder()
             .arn(format!("{}{}", self.queues, self.names.queue(&message.worker)))
             .role_arn(&self.role)
             .input(input(message)?)
             .retry_policy(RetryPolicy::builder().maximum_event_age_in_seconds(MAX_AGE).build())
             .build()?;
-        Ok((window, target))
+        Ok(target)
     }
+}
+
+/// A schedule that is to be made.
+struct OneOff {
+    name: String,
+    at: Timestamp,
+    target: Result<Target, Unfit>,
 }
 
 /// Why a schedule is not asked for at all.
@@ -185,20 +228,23 @@ fn expression(at: Timestamp) -> String {
 #[async_trait]
 impl Scheduler for Schedules {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
-        let unanswered =
-            || StoreError::new(format!("making a schedule in group {}: no answer in time", self.group));
-        if self.rests().is_some_and(|until| Instant::now() < until) {
-            return messages.iter().map(|_| Err(unanswered())).collect();
-        }
-        let until = Instant::now() + self.whole;
-        let making = messages.into_iter().map(async |outgoing| {
-            let made = timeout_at(until, self.make(&outgoing)).await;
-            made.unwrap_or_else(|_| {
-                *self.rests() = Some(Instant::now() + REST);
-                Err(unanswered())
-            })
-        });
-        stream::iter(making).buffered(AT_ONCE).collect().await
+        let one_off = |outgoing: Outgoing| OneOff {
+            name: outgoing.message.run_id.to_string(),
+            at: outgoing.at,
+            target: self.target(&outgoing.message),
+        };
+        self.make_all(messages.into_iter().map(one_off).collect()).await
+    }
+
+    async fn look_at_clock(&self, times: Vec<Timestamp>) -> Vec<Result<(), StoreError>> {
+        let Some(function) = &self.clock else { return times.iter().map(|_| Ok(())).collect() };
+        let one_off = |at: Timestamp| OneOff {
+            // Whoever asks for the same minute asks for the same schedule.
+            name: format!("clock-{}", at.format("%Y-%m-%dT%H-%M")),
+            at,
+            target: self.clock_target(function),
+        };
+        self.make_all(times.into_iter().map(one_off).collect()).await
     }
 }
 
@@ -278,10 +324,9 @@ mod tests {
     #[test]
     fn a_queue_is_in_the_roles_account_and_partition() {
         let schedules = read(Some("runs"), Some(SOME_ROLE)).unwrap().unwrap();
-        let (window, target) = schedules.parts(&message(json!({ "day": 1 }))).unwrap();
+        let target = schedules.target(&message(json!({ "day": 1 }))).unwrap();
         assert_eq!(target.arn, "arn:aws-cn:sqs:cn-north-1:123456789012:lava-test-core");
         assert_eq!(target.role_arn, SOME_ROLE);
-        assert_eq!(window.mode, FlexibleTimeWindowMode::Off);
         assert_eq!(target.retry_policy.unwrap().maximum_event_age_in_seconds, Some(3_600));
     }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumice_core::engine::{Engine, Halt, Handled, Limits};
+use pumice_core::hosts::Host;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
 use pumice_system::drain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::heartbeat::Heartbeat;
 use crate::queue::Queues;
 
 /// How long one call waits for a message.
@@ -35,6 +37,7 @@ pub struct QueueWorker {
     slots: usize,
     drain: Duration,
     halt: Halt,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl QueueWorker {
@@ -43,7 +46,15 @@ impl QueueWorker {
     pub fn new(engine: Engine, queues: Queues, name: WorkerName, slots: usize, drain: Duration) -> Self {
         let halt = Halt::default();
         let engine = engine.halted_by(halt.clone());
-        Self { engine, queues: queues.hidden_for(AT_FIRST), name, slots: slots.max(1), drain, halt }
+        let (queues, slots, heartbeat) = (queues.hidden_for(AT_FIRST), slots.max(1), None);
+        Self { engine, queues, name, slots, drain, halt, heartbeat }
+    }
+
+    /// The same as a host: it writes a heartbeat, and also takes the runs that are for this host alone.
+    #[must_use]
+    pub fn on_host(mut self, host: Host) -> Self {
+        self.heartbeat = Some(Heartbeat::new(self.engine.clone(), host, self.halt.clone()));
+        self
     }
 
     /// Works until `stop`, then drains: no run and no step begins, and running jobs get the time of `drain`, or until
@@ -58,17 +69,29 @@ impl QueueWorker {
     ) -> Result<(), StoreError> {
         let first = self.queues.receive(&self.name, 1, Duration::ZERO).await?;
         let worker = Arc::new(self);
-        let mut running = JoinSet::new();
+        let slots = Arc::new(Semaphore::new(worker.slots));
+        let (mut running, mut of_host) = (JoinSet::new(), JoinSet::new());
         tokio::select! {
-            () = worker.clone().take(first, &mut running) => {}
+            () = worker.clone().take(first, &slots, &mut running) => {}
+            () = worker.beat(&slots, &mut of_host) => {}
             () = stop => {}
+        }
+        if let Some(heartbeat) = &worker.heartbeat {
+            heartbeat.end().await;
+            running.spawn(async move { while of_host.join_next().await.is_some() {} });
         }
         drain(&mut running, &worker.halt, worker.drain, Limits::default().grace.get(), kill).await;
         Ok(())
     }
 
-    async fn take(self: Arc<Self>, first: Vec<Delivery>, running: &mut JoinSet<()>) {
-        let slots = Arc::new(Semaphore::new(self.slots));
+    async fn beat(&self, slots: &Arc<Semaphore>, running: &mut JoinSet<()>) {
+        match &self.heartbeat {
+            Some(heartbeat) => heartbeat.beat(slots, running).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn take(self: Arc<Self>, first: Vec<Delivery>, slots: &Arc<Semaphore>, running: &mut JoinSet<()>) {
         let mut taken = first;
         loop {
             for delivery in taken.drain(..) {

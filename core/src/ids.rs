@@ -16,6 +16,8 @@ use crate::text::{Blemish, blemish, quoted};
 pub const MAX_ID_BYTES: usize = 1024;
 /// Longest worker or realm name, in bytes: a queue name, `lava-<realm>-<worker>-dlq`, holds 80.
 pub const MAX_NAME_BYTES: usize = 32;
+/// Longest id of a host, in bytes: an idempotency key holds one beside a time.
+pub const MAX_HOST_BYTES: usize = 100;
 /// Longest part of a job id between two slashes, in bytes: folders are named after it (Linux, `NAME_MAX`).
 pub const MAX_SEGMENT_BYTES: usize = 255;
 
@@ -86,6 +88,19 @@ fn check_name(what: &'static str, value: &str) -> Result<(), BadName> {
         format!("is longer than {MAX_NAME_BYTES} characters, and is part of a queue's name")
     } else if value.chars().any(|c| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')) {
         "may hold letters, digits, - and _ only: it is part of a queue's name".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+fn check_host(what: &'static str, value: &str) -> Result<(), BadName> {
+    let reason = if value.is_empty() {
+        "must not be empty".to_owned()
+    } else if value.len() > MAX_HOST_BYTES {
+        format!("is longer than {MAX_HOST_BYTES} characters")
+    } else if value.chars().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+        "may hold letters, digits, -, _ and . only".to_owned()
     } else {
         return Ok(());
     };
@@ -195,12 +210,23 @@ name_type! {
     WorkerName, "worker name", "worker-name", check_name
 }
 name_type! {
+    /// The id of a host: a process that takes the runs of a worker.
+    HostId, "host id", "host-id", check_host
+}
+name_type! {
     /// A realm's name (lava guide, The Realms Table).
     RealmName, "realm name", "realm-name", check_name
 }
 name_type! {
     /// A state item's id (lava guide, The State Table).
     StateId, "state id", "state-id", check_id, check_stored
+}
+
+impl HostId {
+    /// The id that this text is, which is known to be one.
+    pub(crate) fn known(text: String) -> Self {
+        Self(text.into())
+    }
 }
 
 /// The UUID of a run that users see. Children of a chain, dag or foreach show their parent's.

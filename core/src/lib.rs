@@ -9,6 +9,7 @@ pub mod duration;
 pub mod engine;
 pub mod glob;
 pub mod globals;
+pub mod hosts;
 pub mod ids;
 pub mod job_type;
 pub mod message;

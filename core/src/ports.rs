@@ -5,6 +5,7 @@
 
 mod backfills;
 mod dead_letters;
+mod hosts;
 mod pieces;
 mod queries;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub use backfills::BackfillStore;
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use hosts::HostStore;
 pub use pieces::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
 
@@ -360,6 +362,11 @@ pub trait Scheduler: Send + Sync {
     /// in the same order. The messages are about runs that were dispatched, not about their children:
     /// asked again for the same run before that time, it puts one.
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
+    /// Has the clock looked at, as the sweeper does, at each of these times or up to a minute later; the outcomes are in
+    /// the same order. Asked again for the same time, it has it looked at once. Does nothing where it is not told how.
+    async fn look_at_clock(&self, times: Vec<Timestamp>) -> Vec<Result<(), StoreError>> {
+        times.iter().map(|_| Ok(())).collect()
+    }
 }
 
 /// What lava's own workers have recorded of the runs that they were given (lava guide, The Events Table).
@@ -470,6 +477,11 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Returns at or after `until`.
     async fn sleep_until(&self, until: Timestamp);
+    /// How far the store's clock is ahead of this one, to the second or two; negative when it is behind. `None` where
+    /// nothing tells.
+    fn store_ahead(&self) -> Option<chrono::TimeDelta> {
+        None
+    }
 }
 
 /// Chance.
@@ -526,6 +538,8 @@ pub struct Ports {
     /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper
     /// alone.
     pub scheduler: Option<Arc<dyn Scheduler>>,
+    /// The hosts of workers; `None` where a single host runs all jobs.
+    pub hosts: Option<Arc<dyn HostStore>>,
     /// What lava's own workers have recorded; `None` where there are none.
     pub lava_events: Option<Arc<dyn LavaEvents>>,
     /// Files that outlive a run.

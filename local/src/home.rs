@@ -401,6 +401,7 @@ impl Home {
                 queue: database,
                 // The sweeper comes every second: no run needs another way.
                 scheduler: None,
+                hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
                 clock: Arc::new(SystemClock),

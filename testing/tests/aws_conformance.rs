@@ -42,7 +42,8 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         jobs: store.clone(),
         runs: store.clone(),
         schedules: store.clone(),
-        state: store,
+        state: store.clone(),
+        hosts: Some(store),
         queue: queues.clone(),
         consumer: queues.clone(),
         dead_letters: queues,
@@ -72,6 +73,7 @@ fn all(server: &Server, account: &str) {
     };
     pumice_testing::conformance_cases!(conformance_in_turn, run);
     pumice_testing::schedule_cases!(conformance_in_turn, run);
+    pumice_testing::host_cases!(conformance_in_turn, run);
     let failed = failed.into_inner();
     assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
 }

@@ -168,3 +168,48 @@ async fn the_command_makes_schedules_too_and_says_what_is_missing() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("PUMICE_SCHEDULE_ROLE_ARN: must name the role"), "{told}");
 }
+
+/// The name of the one-off schedule that has the clock looked at before a slot.
+fn look_before(slot: DateTime<Utc>) -> String {
+    (slot - TimeDelta::seconds(75)).format("clock-%Y-%m-%dT%H-%M").to_string()
+}
+
+#[tokio::test]
+async fn slot_far_ahead_has_a_look_of_its_own_and_an_edit_makes_it_harmless() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.make_schedule_group().await;
+    cloud.deploy(&FunctionSpec {
+        name: DISPATCHER,
+        binary: "dispatcher-lambda",
+        timeout: 60,
+        environment: &SCHEDULES,
+    });
+    let slot = Utc::now().trunc_subsecs(0) + TimeDelta::hours(2);
+    let job = |id: &str, at: DateTime<Utc>| {
+        let mut job = log_job(id);
+        job["schedule"] = json!({ "at": at.to_rfc3339() });
+        job
+    };
+    let soon = Utc::now().trunc_subsecs(0) + TimeDelta::seconds(100);
+    cloud.put_jobs(&[job("one", slot), job("two", slot), job("soon", soon)]).await;
+    let sweep = json!({ "sweep": true });
+    assert_eq!(cloud.invoke(DISPATCHER, &sweep)["started"], 0);
+    let look = cloud.schedule_named(&look_before(slot)).await.expect("the slot has a look");
+    let expression = look.schedule_expression().expect("a time");
+    let at = (slot - TimeDelta::seconds(75)).format("at(%Y-%m-%dT%H:%M:00)").to_string();
+    assert_eq!(expression, at, "a minute late it still is in time");
+    assert_eq!(look.action_after_completion(), Some(&ActionAfterCompletion::Delete));
+    let target = look.target().expect("a target");
+    assert_eq!((target.arn(), target.role_arn()), (SCHEDULES[2].1, SCHEDULES[1].1));
+    let event: Value = serde_json::from_str(target.input().expect("an input")).expect("an event");
+    assert_eq!(event, sweep, "it looks at what is due, whatever that is by then");
+    assert!(cloud.schedule_named(&look_before(soon)).await.is_none(), "the sweeper has a near one in sight");
+
+    // Another slot takes its place: the look of before finds nothing to do.
+    let later = slot + TimeDelta::hours(1);
+    cloud.put_jobs(&[job("one", later)]).await;
+    assert_eq!(cloud.invoke(DISPATCHER, &sweep)["started"], 0);
+    assert!(cloud.schedule_named(&look_before(later)).await.is_some());
+    assert_eq!(cloud.invoke(DISPATCHER, &event)["started"], 0, "a look starts only what is due");
+    assert!(!cloud.logs().contains("has no schedule"), "{}", cloud.logs());
+}

@@ -26,6 +26,7 @@ mod memory {
             consumer: memory.clone(),
             dead_letters: memory.clone(),
             scheduler: Some(memory.clone()),
+            hosts: Some(memory.clone()),
             objects: memory,
             place: "objects".to_owned(),
             clock,
@@ -39,6 +40,7 @@ mod memory {
 
     pumice_testing::conformance_tests!(run);
     pumice_testing::schedule_cases!(conformance_tests_of, run);
+    pumice_testing::host_cases!(conformance_tests_of, run);
 }
 
 mod sqlite {
@@ -67,6 +69,7 @@ mod sqlite {
             consumer: database.clone(),
             dead_letters: database,
             scheduler: None,
+            hosts: None,
             objects: Arc::new(Folders::new(folder.path())),
             place: folder.path().join("temp").display().to_string(),
             clock: Arc::new(SystemClock),

@@ -27,7 +27,7 @@ use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use ahead::Ahead;
-pub(crate) use record::{DUE_AT, DUE_SHARD};
+pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
 use record::{SPEC, read_run, read_spec, run_key, spec_key};
 
 /// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of

@@ -34,9 +34,11 @@ pub(crate) const BAD_END: &str = "bad_end";
 pub(super) const BAD_SHARDS: u8 = 4;
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
+/// The attribute that shows a run to the host that it is for, until it has ended.
+pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 31] = [
+pub(super) const OPTIONAL: [&str; 33] = [
     BAD_END,
     "cancel",
     "crashes",
@@ -46,8 +48,10 @@ pub(super) const OPTIONAL: [&str; 31] = [
     DUE_SHARD,
     "duties",
     "first_due",
+    FOR_HOST,
     "foreach_index",
     "handed_over",
+    "host",
     "hostname",
     "keyed",
     "late",
@@ -87,7 +91,7 @@ pub(super) fn item_key(run_id: &str, path: &str) -> Item {
 }
 
 /// The key of the run that an item is about; `None` for an item of another kind.
-pub(super) fn key_of(item: &Item) -> Option<RunKey> {
+pub(crate) fn key_of(item: &Item) -> Option<RunKey> {
     let (run_id, path) = (text_of(item, "run_id")?, text_of(item, "path")?);
     let path = path.strip_prefix('/')?;
     if path.is_empty() { run_id.parse().ok() } else { format!("{run_id}/{path}").parse().ok() }
@@ -146,6 +150,9 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     if run.status == Status::Waiting && run.ts_start.is_none() {
         item.insert(LINE.to_owned(), text(run.job_id.as_str()));
     }
+    if let Some(host) = run.host.as_ref().filter(|_| run.is_addressed()) {
+        item.insert(FOR_HOST.to_owned(), text(host.as_str()));
+    }
     Ok(item)
 }
 
@@ -160,7 +167,8 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let mut fields = Map::new();
     for (name, value) in item {
         let name = match name.as_str() {
-            SPEC | BAD_END | DUE_SHARD | DUE_AT | LINE | "path" | "run_id" | "rendered_at" | "result_at" => {
+            SPEC | BAD_END | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id" | "rendered_at"
+            | "result_at" => {
                 continue;
             }
             "ttl" => "expires",
@@ -208,7 +216,7 @@ mod tests {
     use chrono::{DateTime, SubsecRound};
     use pumice_core::clock::{LimitKind, Missed};
     use pumice_core::duration::Span;
-    use pumice_core::ids::{JobId, RunId, WorkerName};
+    use pumice_core::ids::{HostId, JobId, RunId, WorkerName};
     use pumice_core::job_type::Rendered;
     use pumice_core::run::{Duties, Keyed, Late, Lease, Lineage, RetryRule, Scheduled, WorkPlace, Worker};
     use pumice_core::spec::CatchUp;
@@ -329,6 +337,7 @@ mod tests {
             result: json!(1),
             apart: Vec::new(),
             reason: Some("r".to_owned()),
+            host: Some(HostId::new("h-1").unwrap()),
             hostname: Some("h".to_owned()),
             expires: at.trunc_subsecs(0),
             log: run().log,

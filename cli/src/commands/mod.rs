@@ -1,6 +1,7 @@
 //! The commands, one file a family.
 
 mod dispatch;
+mod nodes;
 mod render;
 mod run;
 mod runs;

@@ -26,7 +26,9 @@ use crate::realm::Realm;
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
     let there = is_there(global);
     let around = if there { surroundings(global).await? } else { Surroundings::default() };
-    let specs = files::load(&options.paths, &*registry()?, &around)?;
+    let mut specs = files::load(&options.paths, &*registry()?, &around)?;
+    let without_hosts = nodes::without_hosts(global, &specs, around.realm.as_ref()).await?;
+    specs.advice.extend(without_hosts);
     advise(global, &specs, options.strict)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
     // What the command or its environment names is not overruled by a file: they must be the same.

@@ -2,6 +2,7 @@
 
 use pumice_aws::QueueWorker;
 use pumice_core::engine::{Engine, Limits};
+use pumice_core::hosts::Host;
 use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
@@ -29,12 +30,16 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = remote.site_in(scratch.path().to_owned()).await?;
+    let ports = &site.ports;
+    let now = ports.clock.now();
+    let host = Host::new(options.name.clone(), &site.hostname, ports.random.uuid(now), now);
     let engine = Engine::new(site, runners()?, options.name.clone(), Limits::default());
     let queues = remote.realm().queues().clone();
     let worker = QueueWorker::new(engine, queues, options.name.clone(), slots, options.drain.drain.get());
+    let (id, worker) = (host.id.clone(), worker.on_host(host));
     // A supervisor may send SIGTERM as soon as it reads the next line.
     let (stop, kill) = asked_to_stop()?;
-    tracing::info!(realm = %remote.name(), worker = %options.name, slots, "working; Ctrl-C stops");
+    tracing::info!(realm = %remote.name(), worker = %options.name, host = %id, slots, "working; Ctrl-C stops");
     supervisor::serving();
     let stop = async {
         stop.await;

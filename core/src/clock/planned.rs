@@ -12,10 +12,12 @@ use super::cursor::Missing;
 use super::entry::{Calendars, Entry, When};
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::hosts::Hosts;
 use crate::ids::JobId;
 use crate::ports::Doc;
 use crate::spec::{
-    Bound, Calendar, Enabled, JobSpec, OneOrMany, RealmSpec, Schedule, ScheduleEntry, Settings, Starts,
+    Bound, Calendar, Enabled, JobSpec, Nodes, OneOrMany, Overlap, RealmSpec, Schedule, ScheduleEntry,
+    Settings, Starts, locked_nodes,
 };
 use crate::text::quoted;
 
@@ -66,6 +68,8 @@ pub struct Plan {
     pub enabled: bool,
     /// The schedule as the spec has it, as a [`digest`]; none where the job has none that is ours.
     pub spec: Option<String>,
+    /// The hosts of the job's worker, for entries with `nodes: all`: the caller's to fill in.
+    pub hosts: Hosts,
 }
 
 impl Plan {
@@ -84,13 +88,19 @@ impl Plan {
         });
         let entries: Vec<_> = entries.collect();
         let spec = (!entries.is_empty()).then(|| digest(schedule));
-        Self { entries, enabled: job.fields.enabled != Enabled::Static(false), spec }
+        Self { entries, enabled: job.fields.enabled != Enabled::Static(false), spec, hosts: Hosts::Single }
     }
 
     /// That of a job that has none, or is started by others.
     #[must_use]
     pub const fn none() -> Self {
-        Self { entries: Vec::new(), enabled: false, spec: None }
+        Self { entries: Vec::new(), enabled: false, spec: None, hosts: Hosts::Single }
+    }
+
+    /// Whether an entry that can be used starts the job on each host.
+    #[must_use]
+    pub fn is_for_all_nodes(&self) -> bool {
+        self.entries.iter().flatten().any(Planned::is_for_all_nodes)
     }
 
     /// Whether it has no entries at all.
@@ -108,6 +118,16 @@ impl Planned {
         settings: &Settings,
     ) -> Result<Self, BadEntry> {
         let dispatchers = || settings.dispatcher_zones.get(job.fields.dispatcher.as_ref()?).copied();
+        let overlap = spec.overlap.or(job.fields.overlap).unwrap_or_default();
+        if spec.nodes == Some(Nodes::All) && overlap != Overlap::Allow {
+            return Err(BadEntry(locked_nodes(overlap.as_str())));
+        }
+        let worker = &job.fields.worker;
+        if spec.nodes == Some(Nodes::All) && settings.is_foreign(worker) {
+            return Err(BadEntry(format!(
+                "nodes: all needs `pumice worker`, and worker {worker} is lava's own"
+            )));
+        }
         let named = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
         let zone = named.map_or(Tz::UTC, |zone| zone.0);
         let instant = |bound: &Bound| {
@@ -166,6 +186,12 @@ impl Planned {
     /// The time in which it holds; with the first after the second, outside the two.
     pub(super) const fn window(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         (self.from, self.to)
+    }
+
+    /// Whether it starts the job on each host.
+    #[must_use]
+    pub fn is_for_all_nodes(&self) -> bool {
+        self.spec.nodes == Some(Nodes::All)
     }
 
     /// Whether it is due when the service starts, and at no time.

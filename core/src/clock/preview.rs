@@ -86,7 +86,10 @@ impl<'a> Standing<'a> {
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
                 format!("paused{until}{by}{why}")
             }
-            State::Halted => "halted: it missed more starts than it may make up for".to_owned(),
+            State::Halted => match &self.trouble {
+                Some(why) => format!("halted: {why}"),
+                None => "halted: it missed more starts than it may make up for".to_owned(),
+            },
             State::Disabled => "the job is not enabled: nothing starts it".to_owned(),
             State::Active => match self.word() {
                 "reboot" => "starts when the service starts, at no time".to_owned(),
@@ -199,6 +202,9 @@ pub fn notes(slot: &Slot, planned: &Planned) -> Vec<String> {
         None => {}
     }
     notes.extend(slot.moved_from.map(|from| format!("moved from {from} by its calendars")));
+    if planned.is_for_all_nodes() {
+        notes.push("on each host".to_owned());
+    }
     if planned.jitter > TimeDelta::zero() {
         let later = planned.jitter.num_seconds();
         notes.push(format!("starts {later}s later (jitter)"));

@@ -6,11 +6,13 @@ use serde_json::{Map, Value};
 
 use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
+use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{Plan, Planned};
 use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
 use crate::Timestamp;
-use crate::ids::JobId;
+use crate::hosts::Hosts;
+use crate::ids::{HostId, JobId};
 use crate::request::schedule_key;
 
 /// An entry that starts its job as soon as it is seen does not where its first slot comes within so much time.
@@ -62,6 +64,8 @@ pub struct Start {
     pub missed: Option<Missed>,
     /// The idempotency key of its request.
     pub key: String,
+    /// The host that it is for alone, where the entry starts the job on each.
+    pub host: Option<HostId>,
 }
 
 /// What one look at a timetable comes to.
@@ -155,7 +159,8 @@ impl Timetable {
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
                     let (enabled, of) = (plan.enabled, plan.entries.len());
-                    let entry = OneEntry { index, of, planned, enabled, paused: &paused, runs, now, ahead };
+                    let (hosts, paused) = (&plan.hosts, &paused);
+                    let entry = OneEntry { index, of, planned, enabled, hosts, paused, runs, now, ahead };
                     let cursor = entry.look(known, changed, &mut looked);
                     let limit = cursor.watch.due_at(&cursor, planned);
                     // Runs are made ahead of their time, and limits judged after it.
@@ -242,6 +247,8 @@ struct OneEntry<'a> {
     of: usize,
     planned: &'a Planned,
     enabled: bool,
+    /// The hosts of the job's worker.
+    hosts: &'a Hosts,
     /// Paused, where all the entries are that the job had; else active.
     paused: &'a State,
     /// The runs by which limits are judged; `None` where they are not.
@@ -273,6 +280,10 @@ impl OneEntry<'_> {
             starts.extend(self.start_at_once(&cursor, changed));
         }
         let mut missed = None;
+        if let Some(halted) = self.halted_without_hosts(&cursor, &entry, !starts.is_empty()) {
+            looked.halted.push(self.index);
+            return halted;
+        }
         if let Some(due) = cursor.due(&entry, self.planned.missing, now, self.ahead) {
             if due.cursor.state == State::Halted {
                 looked.halted.push(self.index);
@@ -282,6 +293,10 @@ impl OneEntry<'_> {
             missed = due.missed;
         }
         let mut cursor = self.counted(cursor, &mut starts);
+        self.place(&mut cursor, &mut starts);
+        let made = starts.iter().map(|start| Ahead { at: start.at, key: start.key.clone() });
+        cursor.ahead.extend(made);
+        cursor.ahead.retain(|made| made.at > self.now);
         self.open(&mut cursor, &starts, missed, looked);
         looked.starts.extend(starts);
         cursor
@@ -303,7 +318,10 @@ impl OneEntry<'_> {
             cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
         }
         let entry = self.planned.entry(cursor.since);
-        cursor.trouble = None;
+        // Why it halted is known until it is resumed.
+        if cursor.state != State::Halted {
+            cursor.trouble = None;
+        }
         if cursor.next.is_none() && !self.is_over(&cursor) {
             // It could not be used for a while, or may make more starts than before.
             cursor.next = entry.next(cursor.last.map_or(seen, |last| last.max(seen))).map(|slot| slot.at);
@@ -371,10 +389,36 @@ impl OneEntry<'_> {
         if self.is_over(&cursor) {
             cursor.next = None;
         }
-        let made = starts.iter().map(|start| Ahead { at: start.at, key: start.key.clone() });
-        cursor.ahead.extend(made);
-        cursor.ahead.retain(|made| made.at > self.now);
         cursor
+    }
+
+    /// The cursor, halted where it is, of an entry that has something to start on each host, where that cannot be.
+    fn halted_without_hosts(&self, cursor: &Cursor, entry: &Entry, starts_at_once: bool) -> Option<Cursor> {
+        let Hosts::Never(why) = self.hosts else { return None };
+        let now = self.now - self.planned.jitter;
+        let is_due = || cursor.due(entry, self.planned.missing, now, self.ahead).is_some();
+        let wants = self.planned.is_for_all_nodes() && (starts_at_once || is_due());
+        wants.then(|| Cursor { state: State::Halted, trouble: Some(why.clone()), ..cursor.clone() })
+    }
+
+    /// Where the entry starts its job on each host: a start for each that is alive.
+    fn place(&self, cursor: &mut Cursor, starts: &mut Vec<Start>) {
+        if !self.planned.is_for_all_nodes() {
+            return;
+        }
+        match self.hosts {
+            Hosts::Alive(hosts) => {
+                let everywhere = |start: Start| hosts.iter().map(move |host| start.on(host));
+                *starts = std::mem::take(starts).into_iter().flat_map(everywhere).collect();
+            }
+            Hosts::Gone(why) => {
+                for start in starts.drain(..) {
+                    cursor.watch.begin(self.planned, &start, Begun::Missed(why.clone()));
+                    cursor.trouble = Some(why.clone());
+                }
+            }
+            Hosts::Single | Hosts::Never(_) => {}
+        }
     }
 
     fn starts(&self, before: &Cursor, slots: Vec<Slot>, missed: Option<Missed>) -> Vec<Start> {
@@ -411,7 +455,13 @@ impl Start {
         let given = |given: &Option<Map<String, Value>>| given.clone().map(Value::Object);
         let (parameters, globals) = (given(&planned.spec.parameters), given(&planned.spec.globals));
         let key = schedule_key(slot.at, None, parameters.as_ref(), globals.as_ref());
-        Self { entry, at: slot.at + planned.jitter, slot, previous, missed, key }
+        Self { entry, at: slot.at + planned.jitter, slot, previous, missed, key, host: None }
+    }
+
+    /// The same for one host alone.
+    #[must_use]
+    pub fn on(&self, host: &HostId) -> Self {
+        Self { key: format!("{}@{host}", self.key), host: Some(host.clone()), ..self.clone() }
     }
 
     /// A start of an entry at a time that it does not name.

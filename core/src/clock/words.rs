@@ -1,7 +1,7 @@
 //! What an entry of a schedule says, in words.
 
 use super::planned::Planned;
-use crate::spec::{Crontab, Limit, OneOrMany, ScheduleEntry, Shift, Starts};
+use crate::spec::{Crontab, Limit, Nodes, OneOrMany, ScheduleEntry, Shift, Starts};
 
 /// Most instants of an entry that are written out.
 const MAX_INSTANTS: usize = 3;
@@ -51,6 +51,7 @@ pub fn limits_in_words(spec: &ScheduleEntry) -> String {
         Shift::Previous => "else on the day before".to_owned(),
     }));
     parts.extend(spec.jitter.map(|jitter| format!("up to {jitter} later")));
+    parts.extend((spec.nodes == Some(Nodes::All)).then(|| "on each host".to_owned()));
     parts.extend(spec.max_runs.map(|max| match max.as_u32() {
         1 => "one time".to_owned(),
         max => format!("{max} times"),

@@ -67,6 +67,7 @@ impl<'a> Place<'a> {
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.scheduled = parent.scheduled.clone();
+        run.host.clone_from(&parent.host);
         run.foreach_index = planned.foreach_index;
         // One that is to go on in another invocation finds the files there.
         let keep = run.overlap != Overlap::Allow || self.is_deep(&run);

@@ -265,6 +265,7 @@ impl Dispatcher {
         }
         run.keyed = keyed(request);
         run.scheduled = request.scheduled.clone();
+        run.host.clone_from(&request.host);
         run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };

@@ -17,7 +17,7 @@ use crate::spec::JobSpec;
 
 /// The first message of a run.
 pub(super) enum First {
-    /// There is none: the run has ended already, or the sweeper alone sends it.
+    /// There is none: the run has ended already, the sweeper alone sends it, or one host looks for it.
     None,
     /// Its queue takes it now, and holds it until the run is due.
     Now(Outgoing),
@@ -59,6 +59,9 @@ impl Dispatcher {
         now: Timestamp,
     ) -> Result<First, DispatchError> {
         let wake = first_wake(run, now);
+        if run.is_addressed() {
+            return Ok(First::None);
+        }
         if wake.is_none() && !self.is_foreign(&run.worker) {
             let message = Message::reminder(&self.site().realm, run);
             return Ok(First::Later(Outgoing { message, at: run.not_before }));

@@ -33,6 +33,11 @@ impl Halt {
         self.stopping.is_stopped().is_some()
     }
 
+    /// Returns when nothing may begin any more.
+    pub async fn rested(&self) {
+        self.resting.stopped().await;
+    }
+
     /// Returns when nothing may go on.
     pub async fn stopped(&self) -> Stop {
         self.stopping.stopped().await

@@ -16,7 +16,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Rendered, Runner, WorkDir};
 use crate::message::Message;
 use crate::ports::StoreError;
-use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look};
+use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
 /// What is to become of a message.
@@ -154,7 +154,7 @@ impl Engine {
         };
         let composite = self.is_composite(&job.fields.r#type);
         loop {
-            match look(&run, composite, self.now()) {
+            match look_on(&run, self.host.as_ref(), composite, self.now()) {
                 Look::Drop(_) => return Ok(run),
                 Look::Close(status, reason) => {
                     if composite && run.ts_start.is_some() {
@@ -196,7 +196,7 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Above<'_>>,
     ) -> Result<Run, StoreError> {
-        match look(&run, false, self.now()) {
+        match look_on(&run, self.host.as_ref(), false, self.now()) {
             Look::Drop(_) => Ok(run),
             Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
                 Ok(claimed) => self.tell_and_clear(claimed, invocation).await,

@@ -16,6 +16,7 @@ mod fresh;
 mod grip;
 mod halt;
 mod handle;
+mod hosts;
 mod late;
 mod line;
 mod live;
@@ -24,6 +25,7 @@ mod notice;
 mod rendering;
 mod same;
 mod scene;
+mod second;
 mod steps;
 mod strike;
 mod sweep;
@@ -42,7 +44,7 @@ pub use strike::{Struck, start_request};
 
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::WorkerName;
+use crate::ids::{HostId, WorkerName};
 use crate::job_type::{Registry, Runners, Site, WorkDir};
 use crate::run::Worker;
 use files::SharedFiles;
@@ -85,6 +87,8 @@ pub struct Engine {
     limits: Limits,
     trouble: Trouble,
     halt: Halt,
+    /// The host that it runs on, where there may be several.
+    host: Option<HostId>,
 }
 
 impl Engine {
@@ -103,6 +107,7 @@ impl Engine {
             limits,
             trouble: Trouble::default(),
             halt: Halt::default(),
+            host: None,
         }
     }
 

@@ -3,15 +3,18 @@
 //! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
 //! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
+use serde_json::Value;
 
 use super::dispatch::Dispatcher;
 use crate::Timestamp;
 use crate::clock::{Looked, Plan, Planned, Runs, Start, State, Timetable};
-use crate::ids::{JobId, RunKey};
+use crate::hosts::Hosts;
+use crate::ids::{JobId, RunKey, WorkerName};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoredJob};
 use crate::request::{DispatchRequest, When};
@@ -24,6 +27,11 @@ const TOGETHER: usize = 500;
 const MAX_ROUNDS: usize = 200;
 /// How long a job whose spec cannot be read is left alone: a change of it is looked at at once.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// How long one round may wait for the store. What hangs must not keep the next look from coming.
+const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
+/// How far a host's clock may differ from the store's.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// What one look at the clock came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +64,8 @@ pub(super) struct Looking {
 #[derive(Clone, Copy)]
 struct Lookout<'a> {
     realm: &'a RealmSpec,
+    /// The hosts of the workers whose jobs start on each.
+    hosts: &'a BTreeMap<WorkerName, Hosts>,
     now: Timestamp,
     ahead: TimeDelta,
 }
@@ -67,21 +77,53 @@ impl Dispatcher {
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. What was not done is still due.
     pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        self.check_clock()?;
         // Each by itself: one that fails is not in the way of the other.
         let (struck, filled) = (self.strike_schedules(ahead).await, self.advance_backfills().await);
         let struck = struck?;
         Ok(Struck { started: struck.started + filled?, ..struck })
     }
 
+    /// Refuses a clock that differs too much from the store's: it would start slots of the future, or none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it differs by more than [`MAX_SKEW`].
+    pub(super) fn check_clock(&self) -> Result<(), StoreError> {
+        let Some(ahead) = self.site().ports.clock.store_ahead().filter(|ahead| ahead.abs() > MAX_SKEW) else {
+            return Ok(());
+        };
+        let word = if ahead < TimeDelta::zero() { "ahead of" } else { "behind" };
+        let seconds = ahead.num_seconds().abs();
+        Err(StoreError::new(format!(
+            "the clock of host {} is {seconds}s {word} the store's: set it right, until then it starts nothing by the clock",
+            self.site().hostname
+        )))
+    }
+
+    /// Does a part of a look, and gives it up after [`MAX_LOOK`]: what was not done is still due.
+    async fn in_time<T>(&self, part: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let clock = &self.site().ports.clock;
+        let up = clock.sleep_until(self.now() + MAX_LOOK);
+        match select(std::pin::pin!(part), up).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                let seconds = MAX_LOOK.num_seconds();
+                Err(StoreError::new(format!(
+                    "a look at the clock was given up after {seconds}s without an answer"
+                )))
+            }
+        }
+    }
+
     async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
         let mut struck = Struck::default();
         for _ in 0..MAX_ROUNDS {
-            let due = self.site().ports.schedules.due(self.now() + ahead, TOGETHER).await?;
+            let due = self.in_time(self.site().ports.schedules.due(self.now() + ahead, TOGETHER)).await?;
             let count = due.len();
             if count == 0 {
                 break;
             }
-            let round = self.strike_these(due, ahead).await?;
+            let round = self.in_time(self.strike_these(due, ahead)).await?;
             struck.moved += round.moved;
             struck.started += round.started;
             // What did not move would be found again at once.
@@ -106,7 +148,8 @@ impl Dispatcher {
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let now = self.now();
         let runs = self.watched(&due, now).await?;
-        let lookout = Lookout { realm: &realm, now, ahead };
+        let hosts = self.hosts_for_all(&jobs, &realm).await?;
+        let lookout = Lookout { realm: &realm, hosts: &hosts, now, ahead };
         let looking = due.iter().zip(jobs).zip(&runs);
         let mut looking: Vec<Looking> =
             looking.map(|((timetable, job), runs)| self.look_up(timetable, job, runs, &lookout)).collect();
@@ -115,6 +158,7 @@ impl Dispatcher {
         self.withdraw(&looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        self.schedule_looks(&done, now).await;
         let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
         let mut moved = 0;
@@ -128,6 +172,20 @@ impl Dispatcher {
         Ok(Round { moved, started, has_alerts })
     }
 
+    /// The hosts of the workers for which one of these jobs is to start on each.
+    async fn hosts_for_all(
+        &self,
+        jobs: &[Option<StoredJob>],
+        realm: &RealmSpec,
+    ) -> Result<BTreeMap<WorkerName, Hosts>, StoreError> {
+        let settings = &self.site().settings;
+        let jobs = jobs.iter().flatten().filter_map(|job| job.as_ref().ok());
+        // Most schedules do not say `nodes` at all.
+        let may_be = jobs.filter(|job| job.document.get("schedule").is_some_and(names_nodes));
+        let all = may_be.filter(|job| Plan::of(job, realm, settings).is_for_all_nodes());
+        self.hosts_of(all.map(|job| job.fields.worker.clone()).collect()).await
+    }
+
     /// What there is to do about a timetable.
     fn look_up(
         &self,
@@ -136,11 +194,12 @@ impl Dispatcher {
         runs: &Runs,
         lookout: &Lookout<'_>,
     ) -> Looking {
-        let (none, Lookout { realm, now, ahead }) = (Plan::none(), *lookout);
+        let (none, Lookout { realm, hosts, now, ahead }) = (Plan::none(), *lookout);
         let (looked, plan, job) = match job {
             None => (timetable.ended(now), none, None),
             Some(Ok(job)) => {
-                let plan = Plan::of(&job, realm, &self.site().settings);
+                let mut plan = Plan::of(&job, realm, &self.site().settings);
+                plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
                 (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
             }
             Some(Err(error)) => {
@@ -151,7 +210,9 @@ impl Dispatcher {
             }
         };
         for halted in &looked.halted {
-            tracing::error!(job_id = %timetable.job_id, entry = halted, "an entry of a schedule missed more starts than it may make up for, and is halted");
+            let missed = "it missed more starts than it may make up for";
+            let why = looked.next.cursors[*halted].trouble.as_deref().unwrap_or(missed);
+            tracing::error!(job_id = %timetable.job_id, entry = halted, why, "an entry of a schedule is halted");
         }
         Looking { looked, plan, job, is_done: true }
     }
@@ -242,6 +303,12 @@ impl Dispatcher {
     }
 }
 
+/// Whether an entry of a schedule says on which hosts it starts its job.
+fn names_nodes(schedule: &Value) -> bool {
+    let entries = schedule.as_array().map_or(std::slice::from_ref(schedule), Vec::as_slice);
+    entries.iter().any(|entry| entry.get("nodes").is_some())
+}
+
 /// The request for a start, as the clock makes it.
 #[must_use]
 pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
@@ -260,6 +327,7 @@ pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Time
         idempotency_key: Some(start.key.clone()),
         scheduled: Some(Box::new(scheduled)),
         overlap: planned.spec.overlap,
+        host: start.host.clone(),
         ..DispatchRequest::new(job_id.clone())
     }
 }

@@ -40,7 +40,9 @@ impl Dispatcher {
 
     /// Sees to it that somebody looks at a run, or to what a worker of lava's own has made of it.
     async fn look_at(&self, run: Run) -> Result<Run, ApplyError> {
-        if run.may_be_foreign() {
+        if run.is_addressed() {
+            self.look_at_addressed(run).await
+        } else if run.may_be_foreign() {
             self.look_at_foreign(run).await
         } else {
             self.apply(run, Input::Sweep).await

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 31] = [
+pub const WARNINGS: [&str; 32] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -23,6 +23,7 @@ pub const WARNINGS: [&str; 31] = [
     "look-alike",
     "never-due",
     "never-started",
+    "no-hosts",
     "not-enabled",
     "only-logged",
     "other-worker",

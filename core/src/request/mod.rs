@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::Timestamp;
 use crate::document::{bytes_without_mark, parse_json, text_of};
 use crate::duration::Span;
-use crate::ids::JobId;
+use crate::ids::{HostId, JobId};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::run::Scheduled;
 use crate::schema;
@@ -55,6 +55,8 @@ pub struct DispatchRequest {
     pub scheduled: Option<Box<Scheduled>>,
     /// What happens when the job is already running, over the job's own.
     pub overlap: Option<Overlap>,
+    /// The host that it is for alone.
+    pub host: Option<HostId>,
 }
 
 /// The idempotency key of a start by the clock: it follows from the time that the start is for, and from what is given to
@@ -83,7 +85,7 @@ impl DispatchRequest {
     pub fn new(job_id: JobId) -> Self {
         let (parameters, globals) = (Map::new(), Map::new());
         let (when, idempotency_key, scheduled, overlap) = (When::Now, None, None, None);
-        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap }
+        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap, host: None }
     }
 
     /// Checks a delay against [`MAX_DELAY`].
@@ -233,6 +235,7 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
         idempotency_key: fields.idempotency_key,
         scheduled: None,
         overlap: None,
+        host: None,
     })
 }
 

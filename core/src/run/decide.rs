@@ -121,6 +121,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             next.replaced_by.get_or_insert(by);
             cancel(&next, now)
         }
+        Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
         Input::Sweep => sweep(run, now),
     }
 }
@@ -393,11 +394,41 @@ fn pass_over(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalT
     Ok(left(next, Status::Skipped, now))
 }
 
+/// Ends a run whose host is gone. A run that had not begun when its host was stopped in order is skipped; any other
+/// has failed.
+fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    not_held(run, now)?;
+    not_ended(run)?;
+    let Some(host) = &run.host else { return Err(IllegalTransition::Nothing) };
+    if run.duties.is_some() {
+        // First any worker sees to the actions of the attempt that has failed.
+        let next = Run { due_at: Some(now + WAKE_GRACE.delta()), ..run.clone() };
+        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None });
+    }
+    let how = if stopped { "was stopped" } else { "is gone" };
+    let when = if run.ts_start.is_none() { "before it ran" } else { "before it had ended" };
+    let reason = format!("its host {host} {how} {when}");
+    let mut next = run.clone();
+    next.crashes = crashes_so_far(run);
+    next.lease = None;
+    next.set_result(json!({ "error": reason }));
+    next.reason = Some(reason);
+    let status = if stopped && run.ts_start.is_none() { Status::Skipped } else { Status::Failed };
+    next.epoch += 1;
+    next.log.push(status, now, Value::Null);
+    let actions = (on_fail && status == Status::Failed).then_some(ActionsWhen::OnFail);
+    Ok(woken(end(next, status, actions, true, now), now))
+}
+
 /// The end of a run that nobody has.
 fn left(mut next: Run, status: Status, now: Timestamp) -> Decision {
     next.epoch += 1;
     next.log.push(status, now, Value::Null);
-    let mut decision = end(next, status, None, true, now);
+    woken(end(next, status, None, true, now), now)
+}
+
+/// An end that nobody sees to, with a message for what is left to do.
+fn woken(mut decision: Decision, now: Timestamp) -> Decision {
     if decision.run.duties.is_some() {
         decision.run.due_at = Some(now + WAKE_GRACE.delta());
         decision.wake = Some(Wake { at: now });

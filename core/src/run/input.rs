@@ -162,6 +162,13 @@ pub enum Input {
         /// The newer run.
         by: RunKey,
     },
+    /// The host that it is for is gone: it ends, and no other host starts it.
+    HostGone {
+        /// Whether the host was stopped in order.
+        stopped: bool,
+        /// Whether `on_fail` has actions.
+        on_fail: bool,
+    },
     /// Its time to be looked at has passed.
     Sweep,
 }

@@ -4,7 +4,7 @@ use super::record::Run;
 use super::status::Status;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::RunKey;
+use crate::ids::{HostId, RunKey};
 use crate::spec::Overlap;
 
 /// How often a worker may be lost while it runs the same run.
@@ -21,6 +21,8 @@ pub enum Drop {
     Held,
     /// The run is not to start yet; another message will come.
     Early,
+    /// The run is for another host.
+    Elsewhere,
 }
 
 /// What a message about a run calls for.
@@ -43,6 +45,12 @@ pub enum Look {
 /// with children, so that a cancelled one must first see to them.
 #[must_use]
 pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
+    look_on(run, None, composite, now)
+}
+
+/// The same on a host of this id.
+#[must_use]
+pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp) -> Look {
     if run.due_at.is_none() {
         return Look::Drop(Drop::Ended);
     }
@@ -51,6 +59,9 @@ pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
     }
     if run.status.is_end() || run.duties.is_some() {
         return Look::Duties;
+    }
+    if run.is_addressed() && run.host.as_ref() != host {
+        return Look::Drop(Drop::Elsewhere);
     }
     if is_early(run, now) {
         return Look::Drop(Drop::Early);

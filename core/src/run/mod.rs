@@ -19,7 +19,7 @@ pub use decide::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE, decide};
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
 pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 pub use late::Late;
-pub use look::{Drop, EARLY, Look, MAX_CRASHES, calls_next, look, too_late};
+pub use look::{Drop, EARLY, Look, MAX_CRASHES, calls_next, look, look_on, too_late};
 pub use reason::Why;
 pub(crate) use reason::failed_result;
 pub use record::{

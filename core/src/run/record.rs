@@ -10,7 +10,7 @@ use super::{Late, Status, WAKE_GRACE};
 use crate::Timestamp;
 use crate::clock::Missed;
 use crate::duration::Span;
-use crate::ids::{JobId, RunId, RunKey, WorkerName};
+use crate::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec, Timezone};
 
@@ -285,6 +285,9 @@ pub struct Run {
     /// Why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The host that it is for: no other starts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
     /// The host that ran it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -370,6 +373,7 @@ impl Run {
             result: Value::Null,
             apart: Vec::new(),
             reason: None,
+            host: None,
             hostname: None,
             // As it is stored, so that a record that was read equals the one that was written.
             expires: match keep.into() {
@@ -400,6 +404,19 @@ impl Run {
     #[must_use]
     pub fn may_be_foreign(&self) -> bool {
         self.status == Status::Dispatched && self.ts_start.is_none() && !self.is_child()
+    }
+
+    /// Whether one host alone may go on with it. To the actions of an attempt that has ended any worker may see.
+    #[must_use]
+    pub fn is_addressed(&self) -> bool {
+        self.host.is_some() && !self.status.is_end()
+    }
+
+    /// When the host that it is for is to look at it: no message tells it. `None` for a run of any host.
+    #[must_use]
+    pub fn calls_host_at(&self) -> Option<Timestamp> {
+        let due = self.due_at.filter(|_| self.is_addressed())?;
+        Some(self.not_before.max(due - WAKE_GRACE.delta()))
     }
 
     /// Whether this is a child that runs under its parent's run id.

@@ -11,6 +11,11 @@ use crate::request::MAX_DELAY;
 /// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
 pub(super) fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     let at = run.not_before.max(now);
+    if run.is_addressed() {
+        // Its host looks for it by itself: a message on the queue could come to any.
+        run.due_at = Some(at + WAKE_GRACE.delta());
+        return None;
+    }
     if at - now > MAX_DELAY.delta() {
         run.due_at = Some(at - MAX_DELAY.delta());
         return None;

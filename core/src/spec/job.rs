@@ -106,6 +106,18 @@ pub enum Overlap {
 }
 
 impl Overlap {
+    /// As specs have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Skip => "skip",
+            Self::Queue => "queue",
+            Self::Latest => "latest",
+            Self::CancelRunning => "cancel_running",
+        }
+    }
+
     /// Whether a run makes way for a newer one before it has started.
     #[must_use]
     pub const fn newest_wins(self) -> bool {

@@ -11,10 +11,10 @@ pub use action::{ActionSpec, Actions, ActionsWhen};
 pub use job::{Enabled, JobFields, JobSpec, Keep, Overlap, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use realm::{RealmFields, RealmSpec};
 pub use schedule::{
-    Bound, Calendar, CatchUp, Crontab, Days, Limit, OneOrMany, Schedule, ScheduleEntry, Shift, Starts,
+    Bound, Calendar, CatchUp, Crontab, Days, Limit, Nodes, OneOrMany, Schedule, ScheduleEntry, Shift, Starts,
     Timezone, Weekdays,
 };
-pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, too_many};
+pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, locked_nodes, too_many};
 pub use settings::{Environment, Settings};
 
 /// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).

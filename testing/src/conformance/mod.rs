@@ -5,6 +5,7 @@
 
 pub mod backfills;
 pub mod dead_letters;
+pub mod hosts;
 pub mod jobs;
 pub mod objects;
 pub mod queue;
@@ -24,8 +25,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, DeadLetters, JobStore, ObjectStore, Outgoing, Queue, RunStore,
-    ScheduleStore, Scheduler, StateStore,
+    Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing, Queue,
+    RunStore, ScheduleStore, Scheduler, StateStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -50,6 +51,8 @@ pub struct Adapters {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What wakes runs that are due later than a queue holds a message, where there is such.
     pub scheduler: Option<Arc<dyn Scheduler>>,
+    /// The hosts of workers, where there may be several.
+    pub hosts: Option<Arc<dyn HostStore>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
     /// What the locations of objects may begin with, as in `s3://bucket/tmp`.
@@ -264,6 +267,18 @@ macro_rules! schedule_cases {
             schedules::asked_twice_for_a_run_one_message_comes,
             schedules::a_batch_is_scheduled_each_for_its_worker,
             schedules::nothing_is_scheduled_of_no_messages,
+        }
+    };
+}
+
+/// The same with the cases of hosts, for adapters that keep them.
+#[macro_export]
+macro_rules! host_cases {
+    ($then:ident, $run:path) => {
+        $crate::$then! { $run;
+            hosts::host_put_is_read_as_it_was_written,
+            hosts::hosts_are_those_of_the_worker,
+            hosts::runs_for_a_host_are_found_until_they_end,
         }
     };
 }

@@ -2,6 +2,7 @@
 
 mod backfills;
 mod clock;
+mod hosts;
 mod queue;
 mod runs;
 mod timetables;
@@ -15,19 +16,21 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::duration::Span;
-use pumice_core::ids::{JobId, RunKey, StateId, WorkerName};
+use pumice_core::hosts::Host;
+use pumice_core::ids::{HostId, JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
-    DeadLetters, Delivery, Depth, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing,
-    Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError,
-    StoredJob,
+    DeadLetters, Delivery, Depth, HostStore, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage,
+    ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem,
+    StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 
 pub use backfills::BackfillTable;
 pub use clock::{ManualClock, SeededRandom};
+pub use hosts::HostTable;
 pub use queue::{MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
 pub use timetables::TimetableTable;
@@ -48,6 +51,7 @@ struct Tables {
     schedules: BTreeSet<RunKey>,
     timetables: TimetableTable,
     backfills: BackfillTable,
+    hosts: HostTable,
     state: BTreeMap<StateId, StateItem>,
     objects: BTreeMap<String, Vec<u8>>,
 }
@@ -64,6 +68,7 @@ impl Memory {
             schedules: BTreeSet::new(),
             timetables: TimetableTable::default(),
             backfills: BackfillTable::default(),
+            hosts: HostTable::default(),
             state: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
@@ -105,6 +110,26 @@ impl JobStore for Memory {
 
     async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
         Ok(Some(self.tables().jobs.keys().cloned().collect()))
+    }
+}
+
+#[async_trait]
+impl HostStore for Memory {
+    async fn put_host(&self, host: &Host) -> Result<(), StoreError> {
+        self.tables().hosts.put(host.clone());
+        Ok(())
+    }
+
+    async fn host(&self, worker: &WorkerName, id: &HostId) -> Result<Option<Host>, StoreError> {
+        Ok(self.tables().hosts.get(worker, id).cloned())
+    }
+
+    async fn hosts(&self, worker: &WorkerName) -> Result<Vec<Host>, StoreError> {
+        Ok(self.tables().hosts.of(worker))
+    }
+
+    async fn runs_for(&self, host: &HostId) -> Result<Vec<RunKey>, StoreError> {
+        Ok(self.tables().runs.addressed_to(host))
     }
 }
 

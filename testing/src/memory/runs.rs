@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pumice_core::Timestamp;
-use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ids::{HostId, JobId, RunKey};
 use pumice_core::ports::{
     Change, CommitError, Counts, Order, Pager, RunCount, RunPage, RunQuery, StoreError,
 };
@@ -146,6 +146,13 @@ impl RunTable {
     pub fn due(&self, now: Timestamp, limit: usize) -> Vec<Run> {
         let passed = self.due.iter().take_while(|(due, _)| *due <= now);
         passed.take(limit).filter_map(|(_, key)| self.get(key).cloned()).collect()
+    }
+
+    /// The runs for a host that have not ended, by key.
+    #[must_use]
+    pub fn addressed_to(&self, host: &HostId) -> Vec<RunKey> {
+        let for_it = |run: &&Run| run.is_addressed() && run.host.as_ref() == Some(host);
+        self.all().filter(for_it).map(|run| run.key.clone()).collect()
     }
 
     /// When the next run is due.

@@ -84,6 +84,7 @@ impl Nap {
         let super::world::World { audit, runs, .. } = &mut *world;
         audit.begin(context.run, runs, now, task, number);
         audit.rendered(context.run, context.job, payload, runs);
+        world.is_executed(context.run);
         UnderWay { world: self.world.clone(), number }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct Hand {
 }
 
 /// How a port call was answered.
-enum Answer<T> {
+pub(super) enum Answer<T> {
     /// As it is.
     Good(T),
     /// It did not take place.
@@ -47,7 +47,7 @@ enum Answer<T> {
 }
 
 impl<T> Answer<T> {
-    fn or_store_error(self) -> Result<T, StoreError> {
+    pub(super) fn or_store_error(self) -> Result<T, StoreError> {
         match self {
             Self::Good(value) => Ok(value),
             Self::Refused => Err(StoreError::new("throttled")),
@@ -100,6 +100,8 @@ impl Hand {
     /// The same for every port.
     pub(crate) fn ports(&self) -> Ports {
         let hand = Arc::new(self.clone());
+        // Before the world is locked below.
+        let hosts = super::hosts::port(&self.world, &hand);
         Ports {
             jobs: hand.clone(),
             runs: hand.clone(),
@@ -107,6 +109,7 @@ impl Hand {
             state: hand.clone(),
             queue: hand.clone(),
             scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
+            hosts,
             lava_events: Some(hand.clone()),
             objects: hand.clone(),
             clock: hand.clone(),
@@ -129,7 +132,11 @@ impl Hand {
         self.turn(until).await;
     }
 
-    async fn call<T>(
+    pub(super) fn world(&self) -> &Shared {
+        &self.world
+    }
+
+    pub(super) async fn call<T>(
         &self,
         port: Port,
         name: &'static str,
@@ -214,7 +221,7 @@ impl Hand {
         }
     }
 
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &self,
         name: &'static str,
         about: &(dyn std::fmt::Display + Sync),

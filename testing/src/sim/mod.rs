@@ -7,6 +7,7 @@ mod ending;
 mod fakes;
 mod faults;
 mod hand;
+mod hosts;
 mod lava;
 mod mutants;
 mod process;
@@ -30,6 +31,7 @@ pub use scenario::{SCENARIOS, Scenario};
 
 use crate::prng::Prng;
 use faults::{Crashes, Faults};
+use hosts::Fleet;
 use runner::{Outcome, Runner};
 use world::{BEGIN, LATE, World};
 
@@ -99,6 +101,10 @@ fn run(
     world.outage = setup.outage;
     world.audit.prompt &= setup.outage.is_none() && setup.clock.is_none();
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none() && setup.stops.is_empty();
+    if !setup.hosts.is_empty() {
+        world.schedule_visits(&setup.hosts);
+        world.fleet = Some(Fleet::new(std::mem::take(&mut setup.hosts)));
+    }
     if setup.schedules {
         world.schedules = Some(BTreeSet::new());
     }

@@ -127,11 +127,17 @@ pub enum Mutant {
     SuccessPassedOver,
     /// An action that hangs has no time limit.
     ActionUnbounded,
+    /// A host runs what is for another.
+    HostTakesOthers,
+    /// A host that is alive is passed over.
+    HostPassedOver,
+    /// A host that is gone counts as alive.
+    GoneHostAlive,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 59] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -188,6 +194,9 @@ impl Mutant {
         Self::ToldAfterTheEnd,
         Self::SuccessPassedOver,
         Self::ActionUnbounded,
+        Self::HostTakesOthers,
+        Self::HostPassedOver,
+        Self::GoneHostAlive,
     ];
 }
 
@@ -210,6 +219,16 @@ pub(crate) fn on_load(world: &World, mut run: Run) -> Run {
     let by_the_clock = matches!(world.tasks.get(&world.current).map(|task| &task.role), Some(Role::Striker));
     if world.is(Mutant::SuccessPassedOver) && by_the_clock && run.status == Status::Complete {
         run.status = Status::Skipped;
+    }
+    on_host(world, run)
+}
+
+/// A record as a host reads it.
+fn on_host(world: &World, mut run: Run) -> Run {
+    if let (true, Some(host)) =
+        (world.is(Mutant::HostTakesOthers) && run.host.is_some(), world.current_host())
+    {
+        run.host = Some(host);
     }
     run
 }
@@ -234,7 +253,7 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
     {
         run.crashes = run.crashes.max(receives - 1);
     }
-    run
+    on_host(world, run)
 }
 
 /// What a run uses, as it is read when a message arrives.

@@ -221,6 +221,10 @@ impl Runner {
             What::Act(index) => self.act(index),
             What::Strike => self.strike(),
             What::Calm => lock(&self.world).faults.calm(),
+            What::HostComes(visit) => self.host_comes(visit),
+            What::HostGoes(visit) => self.host_goes(visit),
+            What::Beat(visit) => self.beat(visit),
+            What::Hosted(visit, id, message) => self.hosted(visit, id, &message),
             What::Kill(id) => self.time_is_up(id),
             What::Stop(drain) => self.stop(drain),
             What::Halt(halt, tasks) => self.halt(&halt, &tasks),
@@ -294,6 +298,12 @@ impl Runner {
                 return self.finish(id, done);
             }
         }
+    }
+
+    /// The task is no more, and its host with it.
+    pub(super) fn is_gone(&mut self, id: TaskId) {
+        lock(&self.world).current = id;
+        self.crash(id);
     }
 
     /// The task is no more.

@@ -6,6 +6,7 @@ use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
 use super::clock::{self, Clock};
+use super::hosts::{self, Visit};
 use super::process::{self, Outage};
 use super::starts;
 use crate::prng::Prng;
@@ -53,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) outage: Option<Outage>,
     /// Jobs that the clock starts.
     pub(crate) clock: Option<Clock>,
+    /// When hosts of the worker come and go.
+    pub(crate) hosts: Vec<Visit>,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
     pub(crate) stops: Vec<(u64, u64)>,
 }
@@ -67,7 +70,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 31] = [
+pub const SCENARIOS: [Scenario; 32] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -99,6 +102,7 @@ pub const SCENARIOS: [Scenario; 31] = [
     Scenario { name: "latest", build: |prng| overlapping(prng, "latest"), small: true },
     Scenario { name: "replaced", build: |prng| overlapping(prng, "cancel_running"), small: true },
     Scenario { name: "turns", build: starts::turns, small: false },
+    Scenario { name: "hosts", build: hosts::hosts, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

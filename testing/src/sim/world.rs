@@ -8,7 +8,8 @@ use std::task::Waker;
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
 use pumice_core::engine::Halt;
-use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
+use pumice_core::message::Message;
 use pumice_core::ports::{Outgoing, StoredJob};
 use pumice_core::run::{Run, Worker};
 use pumice_core::spec::RealmSpec;
@@ -16,6 +17,7 @@ use pumice_core::spec::RealmSpec;
 use super::audit::Audit;
 use super::clock::Clocks;
 use super::faults::Faults;
+use super::hosts::Fleet;
 use super::lava::Lava;
 use super::mutants::Mutant;
 use super::process::Outage;
@@ -45,6 +47,10 @@ pub(crate) enum Role {
     Sweeper,
     /// One that looks at the clock.
     Striker,
+    /// The heartbeat of a host, by its visit.
+    Beat(usize, HostId),
+    /// A host's invocation with a run that is for it alone.
+    Hosted(usize, HostId, RunKey),
 }
 
 /// What is known of a task besides its future.
@@ -99,6 +105,14 @@ pub(crate) enum What {
     Kill(TaskId),
     /// The process is stopped; what runs may go on for so many milliseconds.
     Stop(u64),
+    /// A host comes, by its visit.
+    HostComes(usize),
+    /// It goes.
+    HostGoes(usize),
+    /// It writes its heartbeat.
+    Beat(usize),
+    /// It takes up a run of its own.
+    Hosted(usize, HostId, Message),
     /// Nothing of a process that is stopped may go on: its tasks.
     Halt(Halt, Vec<TaskId>),
 }
@@ -165,6 +179,8 @@ pub(crate) struct World {
     pub(crate) clocks: Clocks,
     /// Whether no other process can run the realm's jobs.
     pub(crate) alone: bool,
+    /// The hosts of the worker, where the scenario has some.
+    pub(crate) fleet: Option<Fleet>,
     pub(crate) outage: Option<Outage>,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
@@ -215,6 +231,7 @@ impl World {
             lava: Lava::default(),
             clocks: Clocks::default(),
             alone: false,
+            fleet: None,
             outage: None,
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),

@@ -25,9 +25,10 @@ pub const ACCOUNT: &str = "000000000000";
 /// The dispatcher's function, named as template.yaml names it.
 pub const DISPATCHER: &str = "lava-test-pumice-dispatcher";
 /// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
-pub const SCHEDULES: [(&str, &str); 2] = [
+pub const SCHEDULES: [(&str, &str); 3] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
+    ("PUMICE_CLOCK_FUNCTION", "arn:aws:lambda:eu-west-1:000000000000:function:lava-test-pumice-dispatcher"),
 ];
 /// The access key, and its secret, of the account itself.
 pub(super) const ROOT: [&str; 2] = ["test", "test"];
@@ -175,8 +176,16 @@ impl Cloud {
     /// # Panics
     /// When the stand-in does not answer.
     pub async fn schedule_of(&self, key: &RunKey) -> Option<GetScheduleOutput> {
+        self.schedule_named(key.as_str()).await
+    }
+
+    /// The one-off schedule of this name, where there is one.
+    ///
+    /// # Panics
+    /// When the stand-in refuses.
+    pub async fn schedule_named(&self, name: &str) -> Option<GetScheduleOutput> {
         let client = aws_sdk_scheduler::Client::new(&config(&self.server.url()).await);
-        let asked = client.get_schedule().group_name(SCHEDULES[0].1).name(key.to_string());
+        let asked = client.get_schedule().group_name(SCHEDULES[0].1).name(name);
         match asked.send().await {
             Ok(schedule) => Some(schedule),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {

@@ -29,6 +29,7 @@ pub async fn make_realm(clients: &Clients, names: &Names) {
         ("origin", &[("dispatched_by", S), ("ts_dispatch", N)]),
         ("line", &[("line_job", S), ("ts_dispatch", N)]),
         ("bad", &[("bad_end", S), ("ts_dispatch", N)]),
+        ("host", &[("for_host", S), ("ts_dispatch", N)]),
     ];
     table(clients, &names.runs(), &[("run_id", S), ("path", S)], &indexes).await;
     // The index has all from the beginning: no record is older.

@@ -25,7 +25,12 @@ pub(crate) fn environment(templates: &Templates) -> Vec<String> {
         if name == "Function" {
             wanted.insert("LAVA_WORKER");
         } else {
-            wanted.extend(["PUMICE_JOBS_UNWATCHED", "PUMICE_SCHEDULE_GROUP", "PUMICE_SCHEDULE_ROLE_ARN"]);
+            wanted.extend([
+                "PUMICE_JOBS_UNWATCHED",
+                "PUMICE_SCHEDULE_GROUP",
+                "PUMICE_SCHEDULE_ROLE_ARN",
+                "PUMICE_CLOCK_FUNCTION",
+            ]);
         }
         wrong.unless(found == wanted, format!("{name}: {found:?}"));
         // The bucket that is made or given, the one that roles are for.

@@ -171,6 +171,18 @@ const MUTANTS: &[Mutant] = &[
         "null",
         "one-off",
     ),
+    (
+        "realm",
+        "/Resources/OneOffScheduleRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource/Fn::Sub",
+        r#""arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:*""#,
+        "one-off",
+    ),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_CLOCK_FUNCTION",
+        "null",
+        "one-off",
+    ),
 ];
 
 #[test]

@@ -6,6 +6,8 @@ use crate::{Templates, Wrong, names};
 
 const GROUP: &str = "OneOffScheduleGroup";
 const ROLE: &str = "OneOffScheduleRole";
+/// The dispatcher's ARN by its name: a reference to it would be a circle.
+const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher";
 
 /// A value that is there only in a realm that has such schedules.
 fn chosen(value: Value) -> Value {
@@ -43,6 +45,12 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let role = chosen(json!({ "Fn::GetAtt": format!("{ROLE}.Arn") }));
     wrong.unless(variables["PUMICE_SCHEDULE_ROLE_ARN"] == role, "the dispatcher is told another role");
 
+    let clock = chosen(json!({ "Fn::Sub": DISPATCHER }));
+    wrong.unless(variables["PUMICE_CLOCK_FUNCTION"] == clock, "the dispatcher is told another function");
+    let name = &realm.properties("Dispatcher")["FunctionName"]["Fn::Sub"];
+    let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}")));
+    wrong.unless(is_it, format!("the dispatcher is {name}"));
+
     let dispatcher = realm.properties("DispatcherRole");
     let own: Vec<&Value> = statements(dispatcher)
         .filter(|it| {
@@ -79,12 +87,14 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
                     "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*";
                 statement["Resource"] == json!({ "Fn::Sub": queues })
             }
+            ["lambda:InvokeFunction"] => statement["Resource"] == json!({ "Fn::Sub": DISPATCHER }),
             // SQS asks for both of whoever sends to a queue under a key of the user's.
             ["kms:Decrypt", "kms:GenerateDataKey"] => statement["Resource"] == json!({ "Ref": "KeyArn" }),
             _ => false,
         };
-        wrong.unless(holds, format!("the role may do more than send: {statement}"));
+        wrong.unless(holds, format!("the role may do more than send and look at the clock: {statement}"));
     }
-    wrong.unless(statements(role).count() == 2, "the role may not send, also not under the realm's key");
+    let may_all = statements(role).count() == 3;
+    wrong.unless(may_all, "the role may not send, also not under the realm's key, or not look at the clock");
     wrong.0
 }

@@ -67,12 +67,13 @@ const TABLES: [(&str, &str, &[&str], &str, bool); 6] = [
 ];
 
 /// Each index of Pumice's: its table, name, keys with their types, and projection.
-const INDEXES: [(&str, &str, [&str; 2], &str); 6] = [
+const INDEXES: [(&str, &str, [&str; 2], &str); 7] = [
     ("RunsTable", "due", ["due_shard S", "due_at N"], "KEYS_ONLY"),
     ("RunsTable", "job", ["job_id S", "ts_dispatch N"], "KEYS_ONLY"),
     ("RunsTable", "origin", ["dispatched_by S", "ts_dispatch N"], "KEYS_ONLY"),
     ("RunsTable", "line", ["line_job S", "ts_dispatch N"], "KEYS_ONLY"),
     ("RunsTable", "bad", ["bad_end S", "ts_dispatch N"], "INCLUDE"),
+    ("RunsTable", "host", ["for_host S", "ts_dispatch N"], "KEYS_ONLY"),
     ("TriggersTable", "s3trigger-index", ["bucket S", "prefix S"], "ALL"),
 ];
 

@@ -9,11 +9,14 @@ mod next;
 mod simulate;
 mod start;
 
+use std::sync::Arc;
+
 use pumice_core::Timestamp;
 use pumice_core::clock::{Plan, Timetable, is_scheduled};
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Clock;
+use pumice_core::spec::JobSpec;
 use pumice_core::text::{escaped, quoted};
 use pumice_local::SystemClock;
 
@@ -54,6 +57,7 @@ pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(),
 /// A job with a schedule.
 struct Scheduled {
     job_id: JobId,
+    job: Arc<JobSpec>,
     plan: Plan,
     /// How far its schedule has come: a new one where the store has none.
     timetable: Timetable,
@@ -135,7 +139,7 @@ async fn read(realm: &Realm, ids: &[JobId]) -> Result<Found, Failure> {
                 let plan = Plan::of(&job, &definition, &settings);
                 let is_stored = timetable.is_some();
                 let timetable = timetable.unwrap_or_else(|| Timetable::new(job_id.clone(), now));
-                found.scheduled.push(Scheduled { job_id, plan, timetable, is_stored });
+                found.scheduled.push(Scheduled { job_id, job, plan, timetable, is_stored });
             }
         }
     }

@@ -3,11 +3,13 @@
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Planned, Start, standings, utc};
-use pumice_core::engine::{Dispatcher, start_request};
-use pumice_core::ids::RunKey;
+use pumice_core::engine::{Accepted, Dispatcher, start_request};
+use pumice_core::hosts::Hosts;
+use pumice_core::ids::{JobId, RunKey};
 use pumice_core::request::{DispatchRequest, When};
+use pumice_core::spec::JobSpec;
 use pumice_core::text::{escaped, quoted};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Scheduled, Which, find};
 use crate::args::{Global, RunEntry};
@@ -32,48 +34,78 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
     let Some(one) = found.scheduled.iter().find(|one| one.job_id == options.job) else {
         return Err(crate::commands::specs::no_such_job(realm.jobs(), &options.job).await?);
     };
-    let request = request(one, options.entry, at, found.now)?;
-    let mut outcomes = Dispatcher::new(site, registry()?).dispatch(vec![request], None).await;
-    let Some(accepted) = outcomes.pop() else {
-        return Err(Failure::Store("the store gave no answer".to_owned()));
-    };
-    let accepted = accepted?;
-    let value = accepted_json(&accepted);
-    if let Some(warning) = &accepted.warning {
-        warn(global, &[format!("{}: {warning}", escaped(accepted.job_id.as_str()))]);
+    let dispatcher = Dispatcher::new(site, registry()?);
+    let (planned, start) = start_of(one, options.entry, at, found.now)?;
+    let starts =
+        if planned.is_for_all_nodes() { on_each(&dispatcher, &one.job, start).await? } else { vec![start] };
+    let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), found.now));
+    let outcomes = dispatcher.dispatch(requests.collect(), None).await;
+    let accepted = outcomes.into_iter().collect::<Result<Vec<Accepted>, _>>()?;
+    for one in &accepted {
+        if let Some(warning) = &one.warning {
+            warn(global, &[format!("{}: {warning}", escaped(one.job_id.as_str()))]);
+        }
     }
+    let values: Vec<Value> = accepted.iter().map(accepted_json).collect();
     if !options.wait {
+        // One start is an object; starts on each host are a list, however many there are.
+        let value = match &values[..] {
+            [value] if !planned.is_for_all_nodes() => value.clone(),
+            _ => Value::Array(values),
+        };
         return print(global.output, &value, || {
-            let there = if accepted.existing { "  (was there already)" } else { "" };
-            vec![format!("{}  {}{there}", accepted.run_id, escaped(accepted.job_id.as_str()))]
+            let there = |one: &Accepted| if one.existing { "  (was there already)" } else { "" };
+            let line =
+                |one: &Accepted| format!("{}  {}{}", one.run_id, escaped(one.job_id.as_str()), there(one));
+            accepted.iter().map(line).collect()
         });
     }
-    let roots = [RunKey::root(accepted.run_id)];
+    let roots: Vec<RunKey> = accepted.iter().map(|one| RunKey::root(one.run_id)).collect();
     let runs =
         follow(realm.runs(), &roots, &realm.outputs(), Tell::fitting(global.quiet), Some(realm)).await?;
     if global.output.is_table() {
         crate::commands::run::show(global, realm.runs(), &runs).await?;
     } else {
         let shown = crate::commands::run::runs_json(realm.runs(), &runs).await?;
-        print(global.output, &json!({ "accepted": [value], "runs": shown }), Vec::new)?;
+        print(global.output, &json!({ "accepted": values, "runs": shown }), Vec::new)?;
     }
     if all_complete(&runs, &roots, false) { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
+/// A start for each host of the job's worker that is alive.
+async fn on_each(dispatcher: &Dispatcher, job: &JobSpec, start: Start) -> Result<Vec<Start>, Failure> {
+    match dispatcher.hosts_for(job).await? {
+        Hosts::Single => Ok(vec![start]),
+        Hosts::Alive(hosts) => Ok(hosts.iter().map(|host| start.on(host)).collect()),
+        Hosts::Gone(why) | Hosts::Never(why) => Err(Failure::Wrong(why)),
+    }
+}
+
 /// The request of a start: of a slot under its key, and of no slot under none.
 fn request(
+    job_id: &JobId,
+    planned: &Planned,
+    start: &Start,
+    is_of_slot: bool,
+    now: Timestamp,
+) -> DispatchRequest {
+    let request = start_request(job_id, planned, start, now);
+    let idempotency_key = request.idempotency_key.filter(|_| is_of_slot);
+    DispatchRequest { when: When::Now, idempotency_key, ..request }
+}
+
+/// A start by an entry: of the slot that is asked for, else now.
+fn start_of(
     one: &Scheduled,
     entry: Option<usize>,
     at: Option<Timestamp>,
     now: Timestamp,
-) -> Result<DispatchRequest, Failure> {
+) -> Result<(&Planned, Start), Failure> {
     let (entry, planned) = chosen(one, entry)?;
     let standings = standings(&one.plan, &one.timetable, now);
     let standing = &standings[entry];
     let Some(at) = at else {
-        let start = Start { previous: standing.last, ..Start::at_once(planned, entry, now) };
-        let request = start_request(&one.job_id, planned, &start, now);
-        return Ok(DispatchRequest { when: When::Now, idempotency_key: None, ..request });
+        return Ok((planned, Start { previous: standing.last, ..Start::at_once(planned, entry, now) }));
     };
     let asked = planned.entry(standing.cursor.since);
     let slot = asked.next(at - TimeDelta::seconds(1)).filter(|slot| slot.at == at);
@@ -86,8 +118,7 @@ fn request(
         let job = quoted(one.job_id.as_str());
         return Err(Failure::Wrong(format!("{} is no slot of entry {entry} of job {job}{hint}", utc(at))));
     };
-    let start = Start { slot, previous, ..Start::at_once(planned, entry, at) };
-    Ok(DispatchRequest { when: When::Now, ..start_request(&one.job_id, planned, &start, now) })
+    Ok((planned, Start { slot, previous, ..Start::at_once(planned, entry, at) }))
 }
 
 /// The entry that is asked for, or the only one.

@@ -83,6 +83,9 @@ pub enum Refused {
         /// Why.
         why: String,
     },
+    /// The entry starts its job on each host.
+    #[error("entry {0} says nodes: all, and nothing tells which hosts were alive then")]
+    AllNodes(usize),
     /// There is nothing to start.
     #[error("no slot lies between {} and {}{}", utc(*.from), utc(*.to), next.map_or_else(String::new, |next| format!(": the first after that is {}", utc(next))))]
     NoSlots {
@@ -223,6 +226,7 @@ fn parts(
             continue;
         }
         match one.planned {
+            Some(planned) if planned.is_for_all_nodes() => bad = bad.or(Some(Refused::AllNodes(entry))),
             Some(planned) => {
                 let (since, fingerprint) = (one.cursor.since, planned.fingerprint.clone());
                 parts.push(Part { entry, fingerprint, since, until: to.min(now - planned.jitter) });

@@ -163,7 +163,8 @@ impl Line<'_> {
         let (parameters, globals) = (given(&self.planned.spec.parameters), given(&self.planned.spec.globals));
         let clocks = schedule_key(slot.at, None, parameters.as_ref(), globals.as_ref());
         let key = of.own_key(&clocks);
-        let start = Start { entry: self.entry, slot, previous: None, at: slot.at, missed: None, key };
+        let (previous, missed, host) = (None, None, None);
+        let start = Start { entry: self.entry, slot, previous, at: slot.at, missed, key, host };
         Wanted { place: Place { slot: slot.at, part }, start, clocks }
     }
 }

@@ -35,6 +35,18 @@ pub enum CatchUp {
     All,
 }
 
+/// On which hosts a slot starts its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Nodes {
+    /// On one of them.
+    #[default]
+    One,
+    /// On each that is alive.
+    All,
+}
+
 /// Where a slot goes that a calendar leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -115,6 +127,9 @@ pub struct ScheduleEntry {
     /// What happens when the job is already running, over the job's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
+    /// On which hosts a slot starts the job: on `one` that takes from its worker's queue, or on `all` that are alive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Nodes>,
     /// Starts come later by up to so much, by a time that follows from the job's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Span>,
@@ -176,6 +191,13 @@ impl ScheduleEntry {
     }
 }
 
+/// What is said of an entry that starts its job on each host, where the job is to run once at a time.
+pub(crate) fn locked_nodes(overlap: &str) -> String {
+    format!(
+        "nodes: all with overlap: {overlap} would start the job on one host alone, as its lock is one for all hosts; give the entry overlap: allow"
+    )
+}
+
 /// What is said of an entry with more instants than it may have.
 fn too_many_instants(value: &Value) -> Option<String> {
     let count = value.get("at").and_then(Value::as_array).map_or(0, Vec::len);
@@ -228,6 +250,11 @@ pub(crate) fn broken_rule(value: &Value) -> Option<String> {
         if !plain {
             return Some("shift is for a crontab with one minute and one hour".to_owned());
         }
+    }
+    if given("nodes").is_some_and(|nodes| nodes == "all")
+        && let Some(overlap) = given("overlap").filter(|overlap| *overlap != "allow")
+    {
+        return Some(locked_nodes(overlap.as_str().unwrap_or_default()));
     }
     if given("max").is_some() && fields.get("catch_up") != Some(&Value::from("all")) {
         return Some("max is for catch_up: all".to_owned());

@@ -37,7 +37,7 @@ mod limit;
 mod times;
 
 pub use calendar::{Calendar, Days, Weekdays};
-pub use entry::{CatchUp, OneOrMany, ScheduleEntry, Shift, Starts};
+pub use entry::{CatchUp, Nodes, OneOrMany, ScheduleEntry, Shift, Starts};
 pub use limit::Limit;
 pub(super) use times::BadTimezone;
 pub use times::{Bound, Crontab, Timezone};
@@ -46,7 +46,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-pub(crate) use entry::{MAX_INSTANTS, broken_rule};
+pub(crate) use entry::{MAX_INSTANTS, broken_rule, locked_nodes};
 
 /// Most entries of a schedule.
 pub(crate) const MAX_ENTRIES: usize = 1_000;

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     /// Whether each slot must be started, however late.
     pub(crate) is_full: bool,
     pub(crate) max_runs: Option<u64>,
+    /// Whether it starts its job on each host.
+    pub(crate) is_on_each: bool,
     /// Nothing before is due: when the entry was first seen as it is, or resumed without catching up.
     pub(crate) anchor: Timestamp,
     globals: Option<Value>,
@@ -80,7 +82,8 @@ impl Entry {
         let made_up_for = (policy != "none").then_some(window);
         let (max_runs, globals) = (given["max_runs"].as_u64(), given.get("globals").cloned());
         let (is_full, limits) = (is_full && max_runs.is_none(), Limits::read(given));
-        Self { times, jitter, made_up_for, is_full, max_runs, anchor, globals, limits }
+        let is_on_each = given["nodes"] == "all";
+        Self { times, jitter, made_up_for, is_full, max_runs, is_on_each, anchor, globals, limits }
     }
 
     /// The same, with nothing due before a time.

@@ -107,13 +107,17 @@ impl World {
         let paused_until = self.clocks.pauses.get(&run.job_id).copied().flatten();
         let phases = self.phases_within(&run.job_id, from, now);
         let slot = scheduled.slot;
+        let key_of = |entry: &Entry, slot: Timestamp| match &run.host {
+            Some(host) if entry.is_on_each => format!("{}@{host}", entry.key(slot)),
+            _ => entry.key(slot),
+        };
         let is_wanted = |phase: &Phase, entry: &Entry| {
             let due = slot + entry.jitter;
             let is_over = paused_until.is_some_and(|until| until <= now + SLACK && due >= until - SLACK);
             let lateness = now - due;
             let made_up_for = entry.made_up_for.is_some_and(|window| lateness <= window + SLACK);
             entry.is_due(slot)
-                && entry.key(slot) == run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
+                && key_of(entry, slot) == run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
                 && due > entry.anchor - SLACK
                 && due <= now + ahead + SLACK
                 && (lateness <= IN_TIME + SLACK || made_up_for)
@@ -152,6 +156,9 @@ impl World {
     }
 
     fn has_run(&self, job_id: &JobId, entry: &Entry, slot: Timestamp) -> bool {
+        if entry.is_on_each {
+            return self.has_run_on_each(job_id, &entry.key(slot));
+        }
         let realm = self.realm.fields.realm.clone();
         let run_id = RunId::from_key(&realm, job_id, &format!("key:{}", entry.key(slot)));
         self.runs.get(&RunKey::root(run_id)).is_some()
