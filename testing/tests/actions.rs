@@ -121,6 +121,7 @@ impl Realm {
                 state: store.clone(),
                 queue: store.clone(),
                 scheduler: None,
+                hosts: None,
                 lava_events: None,
                 objects: store,
                 clock: Arc::new(clock.clone()),
