@@ -14,7 +14,9 @@ use pumice_core::job_type::{
     ActionContext, Cancel, DispatchError, Dispatches, JobContext, LavaGlobals, Machine, Scene, Templates,
     WorkDir,
 };
-use pumice_core::ports::{BlockingPool, Clock, ObjectStore, StateItem, StateStore, StoreError};
+use pumice_core::ports::{
+    BlockingPool, Clock, Object, ObjectPage, ObjectStore, Piece, StateItem, StateStore, StoreError,
+};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
@@ -204,6 +206,40 @@ impl ObjectStore for Kept {
         file.read_exact_at(&mut bytes, 0)?;
         lock(&self.objects).insert(location.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         Ok(())
+    }
+
+    async fn open_range(&self, location: &str, from: u64, count: u64) -> Result<Option<Piece>, StoreError> {
+        Ok(lock(&self.objects).get(location).map(|text| {
+            let size = text.len() as u64;
+            let end = from.saturating_add(count).min(size);
+            let bytes = text.as_bytes()[from.min(end) as usize..end as usize].to_vec();
+            Piece { bytes, size }
+        }))
+    }
+
+    async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ObjectPage, StoreError> {
+        let objects = lock(&self.objects);
+        let is_asked = |(location, _): &(&String, &String)| {
+            location.starts_with(prefix) && after.is_none_or(|after| location.as_str() > after)
+        };
+        let mut found: Vec<Object> = objects
+            .iter()
+            .filter(is_asked)
+            .map(|(location, text)| Object {
+                location: location.clone(),
+                size: text.len() as u64,
+                modified: None,
+            })
+            .collect();
+        let is_cut = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| is_cut).map(|object| object.location.clone());
+        Ok(ObjectPage { objects: found, next })
     }
 }
 
