@@ -4,6 +4,7 @@
 //! and says what became of it.
 
 mod backfills;
+mod failure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use failure::{StoreError, StoreErrorKind};
 
 use crate::Timestamp;
 use crate::clock::Timetable;
@@ -22,23 +24,6 @@ use crate::message::Message;
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run, Status};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
-
-/// The store, the queue or another part of the world could not be reached or did not answer
-/// rightly. It says nothing about the run: the message goes back and no attempt is used up.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct StoreError {
-    /// What happened: a lower-case fragment.
-    pub message: String,
-}
-
-impl StoreError {
-    /// An error with its message.
-    #[must_use]
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
-    }
-}
 
 /// A write that did not take place, or may not have.
 #[derive(Debug, Clone, thiserror::Error)]
