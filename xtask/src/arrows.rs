@@ -3,13 +3,20 @@
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
-    ("pumice-core", &["pumice-job-types", "pumice-local", "tokio", "rusqlite", "aws-"]),
-    ("pumice-job-types", &["pumice-local", "rusqlite", "aws-"]),
-    ("pumice-system", &["pumice-job-types", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
-    ("pumice-local", &["pumice-job-types", "pumice-aws", "aws-"]),
-    ("pumice-aws", &["pumice-job-types", "pumice-local", "rusqlite", "lambda_runtime"]),
+    ("pumice-core", &["pumice-job-types", "pumice-service", "pumice-local", "tokio", "rusqlite", "aws-"]),
+    ("pumice-job-types", &["pumice-local", "pumice-service", "rusqlite", "aws-"]),
+    (
+        "pumice-system",
+        &["pumice-job-types", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"],
+    ),
+    ("pumice-local", &["pumice-job-types", "pumice-service", "pumice-aws", "aws-"]),
+    ("pumice-aws", &["pumice-job-types", "pumice-service", "pumice-local", "rusqlite", "lambda_runtime"]),
+    (
+        "pumice-service",
+        &["pumice-local", "pumice-aws", "pumice-system", "clap", "anstream", "anstyle", "rusqlite", "aws-"],
+    ),
     ("dispatcher-lambda", &["pumice-local", "worker-lambda", "rusqlite"]),
     ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];

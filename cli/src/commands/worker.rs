@@ -5,11 +5,12 @@ use pumice_core::engine::{Engine, Limits};
 use pumice_core::ports::JobStore;
 use pumice_local::Scratch;
 
-use super::{prepare_for_commands, registry};
+use super::prepare_for_commands;
 use crate::args::{Global, Worker};
 use crate::aws::Remote;
 use crate::failure::Failure;
 use crate::output::warn;
+use crate::realm::registry;
 use crate::signals::asked_to_stop;
 use crate::supervisor;
 
@@ -18,7 +19,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     if !global.is_aws() {
         let message =
             "a worker takes from a queue on AWS: say --aws; a realm's folder is served by `pumice serve`";
-        return Err(Failure::Wrong(message.to_owned()));
+        return Err(Failure::wrong(message));
     }
     let remote = Remote::connect(global).await?;
     remote.realm().queues().find(&options.name).await?;
