@@ -34,7 +34,7 @@ pub trait Realm: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Whether a process runs its jobs; `None` where that cannot be known.
     fn is_served(&self) -> Option<bool>;
-    /// Whether it is on AWS, where no service starts and folders are nobody's.
+    /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
     /// Where an engine on it runs: its settings, its zone and its ports.
     ///

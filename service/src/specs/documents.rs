@@ -1,6 +1,6 @@
 //! Job specs and a realm's definition, read and checked together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
 use pumice_core::ids::JobId;
@@ -138,18 +138,23 @@ pub fn is_realm(document: &Value) -> bool {
 
 /// The error that names every mistake.
 fn refusal(mistakes: &[Mistake]) -> Error {
-    let files: std::collections::HashSet<&str> =
-        mistakes.iter().map(|mistake| mistake.file.as_str()).collect();
-    let mut lines =
-        vec![format!("{} in {}", counted(mistakes.len(), "problem"), counted(files.len(), "file"))];
+    let files: HashSet<&str> = mistakes.iter().map(|mistake| mistake.file.as_str()).collect();
+    let mut lines = vec![match files.contains("") {
+        true => counted(mistakes.len(), "problem"),
+        false => format!("{} in {}", counted(mistakes.len(), "problem"), counted(files.len(), "file")),
+    }];
     for Mistake { file, problem } in mistakes {
-        lines.push(format!("  {}: {problem}", escaped(file)));
-        lines.extend(
-            problem.snippet.iter().flat_map(|snippet| snippet.lines()).map(|line| format!("      {line}")),
-        );
+        lines.push(format!("  {}{problem}", in_file(file)));
+        let snippet = problem.snippet.iter().flat_map(|snippet| snippet.lines());
+        lines.extend(snippet.map(|line| format!("      {line}")));
     }
     let problems = mistakes.iter().map(|mistake| mistake.problem.clone()).collect();
     Error::invalid(lines.join("\n")).caused_by(SpecError { problems })
+}
+
+/// What stands before a message about a document: its file, if it is from one.
+pub(super) fn in_file(file: &str) -> String {
+    if file.is_empty() { String::new() } else { format!("{}: ", escaped(file)) }
 }
 
 /// Where a document stands, and the names of warnings that are silenced in it.
@@ -235,7 +240,8 @@ impl Reader<'_> {
                     }
                     Some(other) => {
                         let name = quoted(job_id.as_str());
-                        let message = format!("the job_id {name} was given before, in {other}");
+                        let given = if other.is_empty() { other } else { format!(", in {other}") };
+                        let message = format!("the job_id {name} was given before{given}");
                         self.add(&place.file, Problem::new(place.path.field("job_id"), message));
                     }
                 }

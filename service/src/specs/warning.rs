@@ -1,11 +1,11 @@
 //! Warnings about specs: valid but probably unintended.
 
 use pumice_core::problem::JsonPath;
-use pumice_core::text::escaped;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mistake;
+use super::documents::in_file;
 use crate::failure::Error;
 
 /// A warning about a document.
@@ -65,7 +65,7 @@ pub fn warning_lines(warnings: &[Warning]) -> Vec<String> {
     };
     let line = |(warning, count): &(&Warning, usize)| {
         let name = warning.name.as_ref().map(|name| format!(" [{name}]")).unwrap_or_default();
-        format!("{}: {}{name}{}", escaped(&warning.file), warning.line(), more(*count))
+        format!("{}{}{name}{}", in_file(&warning.file), warning.line(), more(*count))
     };
     told.iter().map(line).collect()
 }

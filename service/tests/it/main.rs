@@ -47,7 +47,7 @@ impl Api {
 }
 
 fn job(id: &str, more: Value) -> Value {
-    let mut job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": "hello {{ globals.name }}" });
+    let mut job = json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "echo {{globals.name|default(1)}}" });
     job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     job
 }
@@ -82,7 +82,7 @@ async fn jobs(api: &Api, realm: &Folder) {
     assert_eq!(api.response("jobs show", &shown)["schedule"], "@daily");
     let request = api.request("render", json!({ "job": "once", "globals": { "name": "Pele" } }));
     let rendered = api.response("render", &render::render(realm, request).await.unwrap());
-    assert_eq!(rendered["payload"], "hello Pele");
+    assert_eq!(rendered["payload"], json!(["echo", "Pele"]));
 }
 
 async fn dispatched(api: &Api, realm: &Folder) {
@@ -102,7 +102,7 @@ async fn dispatched(api: &Api, realm: &Folder) {
     for details in [false, true] {
         let show = api.request("runs show", json!({ "run": "latest:once", "details": details }));
         let tree = api.response("runs show", &runs::show(realm, &show).await.unwrap());
-        assert_eq!(tree["runs"][0]["payload"], "hello world", "{details}");
+        assert_eq!(tree["runs"][0]["payload"], json!(["echo", "world"]), "{details}");
     }
     let output = api.request("runs output", json!({ "run": "latest" }));
     assert_eq!(api.response("runs output", &runs::output(realm, &output).await.unwrap()), json!([]));
@@ -127,7 +127,7 @@ async fn scheduled(api: &Api, realm: &Folder) {
     let resume = api.request("schedules resume", json!({ "jobs": ["daily"], "dry_run": true }));
     let resumed = api.response("schedules resume", &schedules::resume(realm, &resume).await.unwrap());
     assert_eq!(resumed["entries"][0]["outcome"], "resumed");
-    let run = api.request("schedules run", json!({ "job": "daily", "at": "2026-06-01T00:00:00Z" }));
+    let run = api.request("schedules run", json!({ "job": "daily", "at": "2025-06-01T00:00:00Z" }));
     let run = api.response("schedules run", &schedules::run(realm, &run).await.unwrap());
     assert_eq!(run["job_id"], "daily");
     let down = json!({ "from": "2027-01-01T12:00:00Z", "to": "2027-01-03T12:00:00Z" });
@@ -141,7 +141,7 @@ async fn scheduled(api: &Api, realm: &Folder) {
 }
 
 async fn backfilled(api: &Api, realm: &Folder) {
-    let begin = |dry_run: bool| json!({ "job": "daily", "from": "2026-05-01T00:00:00Z", "to": "2026-05-03T00:00:00Z", "by": "me", "dry_run": dry_run });
+    let begin = |dry_run: bool| json!({ "job": "daily", "from": "2025-05-01T00:00:00Z", "to": "2025-05-03T00:00:00Z", "by": "me", "dry_run": dry_run });
     let dry = api.request("schedules backfill", begin(true));
     let dry = api.response("schedules backfill", &schedules::begin(realm, &dry).await.unwrap());
     assert_eq!((&dry["planned"], &dry["starts"]), (&json!(3), &json!(3)));
@@ -201,6 +201,8 @@ async fn refusal_tells_its_kind() {
     let apply = specs::Apply { specs: documents, ..specs::Apply::default() };
     let refused = specs::apply(&realm, apply).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    // Documents of no file are not said to be in one.
+    assert!(refused.message().starts_with("1 problem\n  payloat: "), "{refused}");
     let fine: Documents = serde_json::from_value(given(&[job("a", json!({}))])).unwrap();
     specs::apply(&realm, specs::Apply { specs: fine, ..specs::Apply::default() }).await.unwrap();
     let kinds = [
