@@ -39,6 +39,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
         }
         State::Delete { ids } => {
             let deleted = delete(&realm, DeleteState { ids }).await?;
+            print(global.output, &deleted, Vec::new)?;
             let missing: Vec<String> = deleted
                 .items
                 .iter()
