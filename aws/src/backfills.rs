@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::clock::Backfill;
-use pumice_core::ports::{BackfillStore, CommitError, StoreError};
+use pumice_core::ports::{BackfillStore, CommitError, StoreError, StoreErrorKind};
 
 use crate::attribute::{Item, text, whole};
 use crate::failure::{store_error, write_error};
@@ -79,8 +79,11 @@ impl BackfillStore for Store {
     async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError> {
         let found = self.backfills(&[id.to_owned()]).await?;
         // One that is there and cannot be read is no reason to begin another.
-        let read =
-            |item| backfill_of(item).ok_or_else(|| StoreError::new(format!("backfill {id} cannot be read")));
+        let read = |item| {
+            backfill_of(item).ok_or_else(|| {
+                StoreError::of(StoreErrorKind::Corrupt, format!("backfill {id} cannot be read"))
+            })
+        };
         found.first().map(read).transpose()
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use pumice_core::ports::{CommitError, StoreError};
+use pumice_core::ports::{CommitError, StoreError, StoreErrorKind};
 
 /// A call that failed, as an infrastructure error. `what` is what was to be done, as in
 /// `reading table lava.x.jobs`.
@@ -12,7 +12,56 @@ where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug,
 {
-    StoreError::new(format!("{what}: {}", reason(error)))
+    StoreError::of(kind(error), format!("{what}: {}", reason(error)))
+}
+
+/// What kind of trouble a failed call tells of.
+fn kind<E, R>(error: &SdkError<E, R>) -> StoreErrorKind
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
+        SdkError::TimeoutError(_) => StoreErrorKind::Unreachable,
+        // Without credentials no request is made.
+        other if causes(other).contains("credentials") => StoreErrorKind::Denied,
+        _ => StoreErrorKind::Unreachable,
+    }
+}
+
+/// The kind of an error code of DynamoDB, SQS, S3 or Scheduler (each one's API reference, Common Errors).
+pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
+    match code {
+        "ThrottlingException"
+        | "Throttling"
+        | "ProvisionedThroughputExceededException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "TooManyRequestsException"
+        | "LimitExceededException"
+        | "ServiceQuotaExceededException"
+        | "SlowDown"
+        | "OverLimit" => StoreErrorKind::Throttled,
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "KMS.AccessDeniedException"
+        | "KmsAccessDenied" => StoreErrorKind::Denied,
+        "ResourceNotFoundException"
+        | "AWS.SimpleQueueService.NonExistentQueue"
+        | "QueueDoesNotExist"
+        | "NoSuchBucket"
+        | "NoSuchKey" => StoreErrorKind::Missing,
+        _ => StoreErrorKind::Unreachable,
+    }
 }
 
 /// A schedule that could not be made. What Scheduler does not take is about its group, its role or its
@@ -26,7 +75,7 @@ where
         "ValidationException" => "",
         _ => advice(code, message),
     };
-    StoreError::new(format!("{what}: {}", reason_with(error, advice)))
+    StoreError::of(kind(error), format!("{what}: {}", reason_with(error, advice)))
 }
 
 /// A write that failed: whether it may have taken place after all.
@@ -157,6 +206,23 @@ fn causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn error_code_gives_its_kind() {
+        use StoreErrorKind::{Denied, Missing, Throttled, Unreachable};
+        for (code, kind) in [
+            ("ProvisionedThroughputExceededException", Throttled),
+            ("SlowDown", Throttled),
+            ("AccessDenied", Denied),
+            ("ExpiredTokenException", Denied),
+            ("ResourceNotFoundException", Missing),
+            ("QueueDoesNotExist", Missing),
+            ("InternalServerError", Unreachable),
+            ("", Unreachable),
+        ] {
+            assert_eq!(kind_of_code(code), kind, "{code}");
+        }
+    }
 
     #[test]
     fn what_does_not_hold_is_about_the_item_or_about_the_table() {

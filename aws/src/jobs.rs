@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::ids::JobId;
-use pumice_core::ports::{JobStore, StoreError, StoredJob};
+use pumice_core::ports::{JobStore, StoreError, StoreErrorKind, StoredJob};
 use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::spec::{JobSpec, RealmSpec};
 
@@ -61,10 +61,13 @@ impl JobStore for Store {
         let answer =
             request.consistent_read(true).send().await.map_err(|error| store_error(&what, &error))?;
         let item = answer.item.ok_or_else(|| {
-            StoreError::new(format!(
-                "there is no realm {} in table {table}: `pumice --aws apply` makes it",
-                self.names.realm()
-            ))
+            StoreError::of(
+                StoreErrorKind::Missing,
+                format!(
+                    "there is no realm {} in table {table}: `pumice --aws apply` makes it",
+                    self.names.realm()
+                ),
+            )
         })?;
         self.take_realm(item)
     }

@@ -19,7 +19,7 @@ use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Clock, Consumer, Delivery, Depth, Outgoing, Queue, StoreError};
 
 use crate::connect::ATTEMPT;
-use crate::failure::store_error;
+use crate::failure::{kind_of_code, store_error};
 use crate::names::Names;
 
 /// Most messages of one call (SQS, batches: 10).
@@ -131,7 +131,10 @@ impl Queues {
             if let Some(outcome) = failed.id().parse::<usize>().ok().and_then(|index| outcomes.get_mut(index))
             {
                 let message = failed.message().unwrap_or_default();
-                *outcome = Err(StoreError::new(format!("{what}: {}: {message}", failed.code())));
+                *outcome = Err(StoreError::of(
+                    kind_of_code(failed.code()),
+                    format!("{what}: {}: {message}", failed.code()),
+                ));
             }
         }
         Ok(outcomes)
@@ -182,7 +185,9 @@ impl Queues {
         // A receipt that no longer holds is no fault of anybody's: the message is with another.
         match answer.failed().iter().find(|failed| !failed.sender_fault()) {
             None => Ok(()),
-            Some(failed) => Err(StoreError::new(format!("{what}: {}", failed.code()))),
+            Some(failed) => {
+                Err(StoreError::of(kind_of_code(failed.code()), format!("{what}: {}", failed.code())))
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::StateId;
 use pumice_core::message::iso;
-use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
+use pumice_core::ports::{StateItem, StateStore, StateType, StoreError, StoreErrorKind};
 use pumice_core::request::parse_instant;
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ fn state_item(state: StateItem) -> Item {
 /// Reads a stored state item; `None` when it has expired.
 pub(crate) fn read_state(mut item: Item, now: Timestamp) -> Result<Option<StateItem>, StoreError> {
     let id = text_of(&item, "state_id").unwrap_or_default().to_owned();
-    let bad = |what: String| StoreError::new(format!("state item {id}: {what}"));
+    let bad = |what: String| StoreError::of(StoreErrorKind::Corrupt, format!("state item {id}: {what}"));
     let ttl = item.remove("ttl").map(json).and_then(|ttl| ttl.as_i64());
     // An item without a time to live stays.
     let expires = ttl.and_then(|ttl| chrono::DateTime::from_timestamp(ttl, 0)).unwrap_or(Timestamp::MAX_UTC);

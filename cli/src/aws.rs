@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
+use pumice_core::ports::StoreError;
+use pumice_service::runs::{Opened, Outputs};
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -21,14 +24,14 @@ impl Remote {
     /// Clients for the realm that the options name.
     pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
         let named = std::env::var("LAVA_REALM").ok().map(RealmName::new);
-        let named = named.transpose().map_err(|error| Failure::Wrong(format!("LAVA_REALM: {error}")))?;
+        let named = named.transpose().map_err(|error| Failure::wrong(format!("LAVA_REALM: {error}")))?;
         let Some(name) = global.realm.clone().or(named) else {
-            return Err(Failure::Wrong("which realm? name it with --realm, or set LAVA_REALM".to_owned()));
+            return Err(Failure::wrong("which realm? name it with --realm, or set LAVA_REALM"));
         };
         let config = pumice_aws::config().await;
         if config.region().is_none() {
             let message = "which AWS region? set AWS_REGION, or name a profile that has one with AWS_PROFILE";
-            return Err(Failure::Wrong(message.to_owned()));
+            return Err(Failure::wrong(message));
         }
         let prefix = std::env::var("LAVA_PREFIX").unwrap_or_else(|_| DEFAULT_PREFIX.to_owned());
         let names = Names::new(prefix, name.clone());
@@ -36,7 +39,7 @@ impl Remote {
             .with_hints()
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
-            .map_err(|error| Failure::Wrong(error.to_string()))?;
+            .map_err(|error| Failure::wrong(error.to_string()))?;
         Ok(Self { name, realm })
     }
 
@@ -57,13 +60,13 @@ impl Remote {
     }
 
     /// Where an engine on it runs that starts no commands: this machine.
-    pub(crate) async fn site(&self) -> Result<Arc<Site>, Failure> {
+    pub(crate) async fn site(&self) -> Result<Arc<Site>, StoreError> {
         self.site_in(std::env::temp_dir()).await
     }
 
     /// Where an engine on it runs: this machine. Commands get the whole environment but for credentials; these
     /// only when their job asks for them.
-    pub(crate) async fn site_in(&self, scratch: PathBuf) -> Result<Arc<Site>, Failure> {
+    pub(crate) async fn site_in(&self, scratch: PathBuf) -> Result<Arc<Site>, StoreError> {
         let (credentials, environment): (Vec<_>, Vec<_>) =
             std::env::vars_os().partition(|(name, _)| pumice_aws::is_credential(name));
         let host = Host {
@@ -72,6 +75,18 @@ impl Remote {
             environment,
             credentials,
         };
-        Ok(self.realm.site(host).await?)
+        self.realm.site(host).await
+    }
+}
+
+/// The outputs of a realm's buckets.
+#[derive(Clone, Debug)]
+pub(crate) struct BucketOutputs(pub(crate) pumice_aws::Objects);
+
+#[async_trait]
+impl Outputs for BucketOutputs {
+    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
+        let opened = self.0.open(location).await?;
+        Ok(opened.map(|(size, reader)| Opened { size, reader: Box::new(reader) }))
     }
 }

@@ -8,7 +8,7 @@ use pumice_core::spec::Days;
 use pumice_core::text::quoted;
 use serde_json::Value;
 
-use crate::files::read_text;
+use crate::files::{Unreadable, read_text};
 
 /// Puts the days of each calendar's `file` among its `days`. Gives what is wrong with the files.
 pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> {
@@ -36,7 +36,7 @@ pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> 
 
 /// The days of a file: one a line, or a span of them; what stands behind a blank or a comma is a remark, and so is a line
 /// that begins with `#`.
-fn days(file: &Path) -> Result<Vec<String>, String> {
+fn days(file: &Path) -> Result<Vec<String>, Unreadable> {
     let mut days = Vec::new();
     for (number, line) in read_text(file)?.lines().enumerate() {
         let line = line.trim();
@@ -47,5 +47,5 @@ fn days(file: &Path) -> Result<Vec<String>, String> {
         let read: Days = day.parse().map_err(|why| format!("line {}: {why}", number + 1))?;
         days.push(read.to_string());
     }
-    if days.is_empty() { Err("it has no day".to_owned()) } else { Ok(days) }
+    if days.is_empty() { Err(Unreadable("it has no day".to_owned())) } else { Ok(days) }
 }

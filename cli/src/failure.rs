@@ -1,28 +1,39 @@
 //! How a command ends when it does not end well.
 
-use pumice_core::engine::{ApplyError, BackfillError};
+use std::fmt;
+
+use pumice_core::engine::ApplyError;
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_local::HomeError;
+use pumice_service::{Error, ErrorKind};
 
 /// Why a command did not do what was asked; each has an exit status of its own.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// A run failed: 1. What there is to say has been said.
     RunFailed,
-    /// The request or a spec was wrong: 2.
-    Wrong(String),
-    /// The store could not be reached: 3.
-    Store(String),
+    /// The request was refused: 2; or the store could not be reached: 3. The error's kind decides.
+    Refused(Error),
 }
 
 impl Failure {
+    /// The command line, the request or a spec is wrong.
+    pub(crate) fn wrong(message: impl Into<String>) -> Self {
+        Self::Refused(Error::invalid(message))
+    }
+
+    /// The store cannot be reached.
+    pub(crate) fn store(message: impl Into<String>) -> Self {
+        Self::Refused(Error::unreachable(message))
+    }
+
     /// The process's exit status.
-    pub(crate) const fn status(&self) -> u8 {
+    pub(crate) fn status(&self) -> u8 {
         match self {
             Self::RunFailed => 1,
-            Self::Wrong(_) => 2,
-            Self::Store(_) => 3,
+            Self::Refused(error) if error.kind().is_of_request() => 2,
+            Self::Refused(_) => 3,
         }
     }
 
@@ -30,55 +41,87 @@ impl Failure {
     pub(crate) fn message(&self) -> Option<&str> {
         match self {
             Self::RunFailed => None,
-            Self::Wrong(message) | Self::Store(message) => Some(message),
+            Self::Refused(error) => Some(error.message()),
         }
+    }
+}
+
+/// The error of an option, under the option's name.
+pub(crate) fn of_option(option: &str, error: impl fmt::Display) -> Failure {
+    Failure::wrong(format!("{option}: {error}"))
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Store(error.to_string())
-    }
-}
-
-impl From<HomeError> for Failure {
-    fn from(error: HomeError) -> Self {
-        match error {
-            HomeError::OtherRealm { .. } | HomeError::Missing(_) => Self::Wrong(error.to_string()),
-            other => Self::Store(other.to_string()),
-        }
+        Self::Refused(error.into())
     }
 }
 
 impl From<DispatchError> for Failure {
     fn from(error: DispatchError) -> Self {
-        match error {
-            DispatchError::Store(error) => error.into(),
-            other => Self::Wrong(other.to_string()),
-        }
+        Self::Refused(error.into())
     }
 }
 
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
-        match error {
-            ApplyError::Store(error) => error.into(),
-            other => Self::Wrong(other.to_string()),
-        }
+        Self::Refused(error.into())
     }
 }
 
-impl From<BackfillError> for Failure {
-    fn from(error: BackfillError) -> Self {
-        match error {
-            BackfillError::Store(error) => error.into(),
-            other => Self::Wrong(other.to_string()),
-        }
+/// The error of a realm's folder.
+pub(crate) fn of_home(error: HomeError) -> Error {
+    let kind = match &error {
+        HomeError::OtherRealm { .. } => ErrorKind::Invalid,
+        HomeError::Missing(_) => ErrorKind::NotFound,
+        HomeError::Empty(_) | HomeError::LogGone { .. } => ErrorKind::Corrupt,
+        HomeError::Store(error) => error.kind.into(),
+        HomeError::Folder { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
+    };
+    Error::new(kind, error.to_string()).caused_by(error)
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        Self::Refused(of_home(error))
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Store(error.to_string())
+        let kind = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::Unreachable,
+        };
+        Self::Refused(Error::new(kind, error.to_string()).caused_by(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_status_follows_from_the_kind() {
+        use ErrorKind::{Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
+        for (kind, status) in [
+            (Invalid, 2),
+            (NotFound, 2),
+            (Conflict, 2),
+            (Unreachable, 3),
+            (Throttled, 3),
+            (Denied, 3),
+            (Missing, 3),
+            (Corrupt, 3),
+        ] {
+            assert_eq!(Failure::from(Error::new(kind, "why")).status(), status, "{kind:?}");
+        }
+        assert_eq!(Failure::RunFailed.status(), 1);
     }
 }

@@ -8,14 +8,11 @@ mod commands;
 mod failure;
 mod files;
 mod follow;
-mod labels;
 mod output;
 mod printed;
 mod realm;
-mod requests;
 mod signals;
 mod supervisor;
-mod unstarted;
 mod view;
 mod yaml;
 
@@ -40,7 +37,7 @@ fn main() -> ExitCode {
     start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return end(&failure::Failure::Store(format!("cannot start: {error}"))),
+        Err(error) => return end(&failure::Failure::store(format!("cannot start: {error}"))),
     };
     let outcome = runtime.block_on(commands::run(cli));
     // Commands that were told to stop have been; nothing else is worth waiting for.

@@ -3,16 +3,16 @@
 use std::io::{IsTerminal, Write};
 
 use pumice_core::text::escaped;
-use serde_json::Value;
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Format, Global};
 use crate::failure::Failure;
 
-/// Prints a value as JSON or YAML, or in the way that people read it.
+/// Prints a response as JSON or YAML, or in the way that people read it.
 pub(crate) fn print(
     format: Format,
-    value: &Value,
+    value: &impl Serialize,
     people: impl FnOnce() -> Vec<String>,
 ) -> Result<(), Failure> {
     match format {
@@ -23,16 +23,16 @@ pub(crate) fn print(
             }
             write_out(&text)
         }
-        // A JSON value always serialises.
+        // Responses always serialise.
         Format::Json => write_raw(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())),
         Format::Yaml => write_raw(&yaml(value)?),
     }
 }
 
 /// A value as YAML.
-pub(crate) fn yaml(value: &Value) -> Result<String, Failure> {
+pub(crate) fn yaml(value: &impl Serialize) -> Result<String, Failure> {
     serde_yaml_ng::to_string(value)
-        .map_err(|error| Failure::Wrong(format!("cannot be written as YAML: {error}")))
+        .map_err(|error| Failure::wrong(format!("cannot be written as YAML: {error}")))
 }
 
 /// Writes a coloured text to standard output. A closed pipe, as after `head`, is not a failure.

@@ -1,19 +1,29 @@
-//! A realm, wherever it is kept.
+//! Opens a realm, wherever it is kept.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
-use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
-use pumice_local::{Durability, Home};
+use pumice_core::job_type::{Registry, Site};
+use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore};
+use pumice_local::{Durability, Home, SystemClock};
+use pumice_service::runs::Outputs;
+use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
-use crate::failure::Failure;
-use crate::printed::{Kept, Outputs};
+use crate::failure::{Failure, of_home};
+use crate::printed::FolderOutputs;
 
 /// A realm that commands look at and change.
-#[derive(Debug)]
-pub(crate) enum Realm {
+pub(crate) struct Realm {
+    place: Place,
+    outputs: Box<dyn Outputs>,
+    registry: Arc<Registry>,
+}
+
+/// Where a realm is.
+enum Place {
     /// In a folder.
     Folder(Home),
     /// On AWS.
@@ -28,7 +38,7 @@ impl Realm {
             return Self::on_aws(global).await;
         }
         let home = Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?;
-        Ok(Self::Folder(home))
+        Self::in_folder(home)
     }
 
     /// Opens the realm that the options name to look at it alone.
@@ -36,21 +46,20 @@ impl Realm {
         if global.is_aws() {
             return Self::on_aws(global).await;
         }
-        Ok(Self::Folder(Home::open_to_read(&global.home, global.realm.as_ref()).await?))
+        Self::in_folder(Home::open_to_read(&global.home, global.realm.as_ref()).await?)
     }
 
-    /// Whether something runs the realm's jobs; `None` where that cannot be told.
-    pub(crate) fn is_served(&self) -> Option<bool> {
-        match self {
-            Self::Folder(home) => Some(home.is_served()),
-            #[cfg(feature = "aws")]
-            Self::Aws(_) => None,
-        }
+    /// The realm of a folder that is open.
+    pub(crate) fn in_folder(home: Home) -> Result<Self, Failure> {
+        let outputs = Box::new(FolderOutputs::new(home.path()));
+        Ok(Self { place: Place::Folder(home), outputs, registry: registry()? })
     }
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
-        Ok(Self::Aws(Box::new(crate::aws::Remote::connect(global).await?)))
+        let remote = Box::new(crate::aws::Remote::connect(global).await?);
+        let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
+        Ok(Self { place: Place::Aws(remote), outputs, registry: registry()? })
     }
 
     #[cfg(not(feature = "aws"))]
@@ -58,89 +67,90 @@ impl Realm {
     async fn on_aws(_: &Global) -> Result<Self, Failure> {
         let message =
             "this pumice was built without AWS: build it with `cargo install --path cli --features aws`";
-        Err(Failure::Wrong(message.to_owned()))
-    }
-
-    /// Its name.
-    pub(crate) fn name(&self) -> &RealmName {
-        match self {
-            Self::Folder(home) => home.realm(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.name(),
-        }
-    }
-
-    /// What people do with it.
-    pub(crate) fn catalog(&self) -> &dyn Catalog {
-        match self {
-            Self::Folder(home) => home.database(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.store(),
-        }
-    }
-
-    /// Its jobs, as the engine sees them.
-    pub(crate) fn jobs(&self) -> &dyn JobStore {
-        match self {
-            Self::Folder(home) => home.database(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.store(),
-        }
-    }
-
-    /// Its runs.
-    pub(crate) fn runs(&self) -> &dyn RunStore {
-        match self {
-            Self::Folder(home) => home.database(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.store(),
-        }
-    }
-
-    /// How far its schedules have come.
-    pub(crate) fn schedules(&self) -> &dyn ScheduleStore {
-        match self {
-            Self::Folder(home) => home.database(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.store(),
-        }
-    }
-
-    /// Its state items.
-    pub(crate) fn state(&self) -> &dyn StateStore {
-        match self {
-            Self::Folder(home) => home.database(),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.store(),
-        }
-    }
-
-    /// Where what commands printed is read from.
-    pub(crate) fn outputs(&self) -> Outputs {
-        match self {
-            Self::Folder(home) => Outputs::files(home.path(), Kept::ForGood),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => Outputs::Objects(remote.objects().clone()),
-        }
-    }
-
-    /// Where an engine on it runs.
-    pub(crate) async fn site(&self) -> Result<Arc<Site>, Failure> {
-        match self {
-            Self::Folder(home) => Ok(home.site().await?),
-            #[cfg(feature = "aws")]
-            Self::Aws(remote) => remote.site().await,
-        }
+        Err(Failure::wrong(message))
     }
 
     /// What to say when nothing starts a run.
     pub(crate) const fn unserved(&self) -> &'static str {
-        match self {
-            Self::Folder(_) => "nothing has started yet: is `pumice serve` running on this folder?",
+        match &self.place {
+            Place::Folder(_) => "nothing has started yet: is `pumice serve` running on this folder?",
             #[cfg(feature = "aws")]
-            Self::Aws(_) => {
+            Place::Aws(_) => {
                 "nothing has started yet: is the function, or `pumice worker`, of the job's worker there?"
             }
         }
+    }
+}
+
+/// The job types and actions of this program.
+pub(crate) fn registry() -> Result<Arc<Registry>, Failure> {
+    pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::wrong(error.to_string()))
+}
+
+/// Gives a port of the realm, wherever it is.
+macro_rules! port {
+    ($name:ident, $port:ident) => {
+        fn $name(&self) -> &dyn $port {
+            match &self.place {
+                Place::Folder(home) => home.database(),
+                #[cfg(feature = "aws")]
+                Place::Aws(remote) => remote.store(),
+            }
+        }
+    };
+}
+
+#[async_trait]
+impl pumice_service::Realm for Realm {
+    port!(catalog, Catalog);
+    port!(jobs, JobStore);
+    port!(runs, RunStore);
+    port!(schedules, ScheduleStore);
+    port!(state, StateStore);
+
+    fn name(&self) -> &RealmName {
+        match &self.place {
+            Place::Folder(home) => home.realm(),
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => remote.name(),
+        }
+    }
+
+    fn outputs(&self) -> &dyn Outputs {
+        &*self.outputs
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn is_served(&self) -> Option<bool> {
+        match &self.place {
+            Place::Folder(home) => Some(home.is_served()),
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => None,
+        }
+    }
+
+    fn is_aws(&self) -> bool {
+        !matches!(self.place, Place::Folder(_))
+    }
+
+    async fn site(&self) -> Result<Arc<Site>, Error> {
+        match &self.place {
+            Place::Folder(home) => home.site().await.map_err(of_home),
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => Ok(remote.site().await?),
+        }
+    }
+}
+
+impl std::fmt::Debug for Realm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Realm").field(self.name()).finish()
     }
 }

@@ -1,128 +1,36 @@
-//! How runs are shown.
+//! How runs are shown to people.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::clock::utc;
-use pumice_core::message::{iso, iso_naive};
+use pumice_core::run::Status;
 use pumice_core::run::reason::split_way;
-use pumice_core::run::{NEVER, Run, RunEvent, Status};
-use pumice_core::spec::RunSpec;
 use pumice_core::text::escaped;
-use serde_json::{Value, json};
+use pumice_service::runs::{RunShown, RunTree, Unstarted, attempt_above};
 use unicode_width::UnicodeWidthStr;
 
-use crate::labels::{Labels, attempt_above};
-use crate::unstarted::Unstarted;
-
-/// How long a claim may have run out before the one that made it counts as gone, for clocks that differ.
-const GONE_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
-
-/// What runs are seen by.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    /// The time.
-    pub(crate) now: Timestamp,
-    /// Whether something runs the realm's jobs; `None` where that cannot be told.
-    pub(crate) served: Option<bool>,
-    /// What tells steps apart.
-    pub(crate) labels: Labels,
-    /// Steps that have no record.
-    pub(crate) unstarted: Vec<Unstarted>,
-}
-
-/// Why a run did not end well. One that was cancelled while its worker was lost had begun all the same.
-fn reason(run: &Run) -> Option<Cow<'_, str>> {
-    let reason = run.reason.as_deref()?;
-    if reason == "cancelled before it ran" && run.ts_start.is_some() {
-        return Some(Cow::Borrowed("cancelled after its worker was lost"));
-    }
-    Some(Cow::Borrowed(reason))
-}
-
-/// A run as programs get it: lava's events item, and what Pumice adds (lava guide, The Events Table).
-pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
-    let last = run.log.entries.last().map_or(run.ts_dispatch, |entry| entry.at);
-    let rendered = run.rendered.as_ref().or_else(|| spec.and_then(|spec| spec.rendered.as_ref()));
-    let (payload, parameters) = match rendered {
-        Some(rendered) => (rendered.payload.clone(), Value::Object(rendered.parameters.clone())),
-        None => {
-            let field = |name: &str| spec.and_then(|spec| spec.job.get(name)).cloned().unwrap_or_default();
-            (field("payload"), field("parameters"))
-        }
-    };
-    let mut shown = json!({
-        "job_id": run.job_id,
-        "run_id": run.run_id,
-        "run_key": run.key,
-        "parent": run.parent(),
-        "status": run.status,
-        "reason": reason(run),
-        "iteration": run.attempt,
-        "foreach_index": run.foreach_index,
-        "worker": run.worker,
-        "hostname": run.hostname,
-        "ts_dispatch": iso(run.ts_dispatch),
-        "not_before": iso(run.not_before),
-        "ts_start": run.ts_start.map(iso),
-        "ts_end": run.ts_end.map(iso),
-        "ts_event": iso(last),
-        "tu_event": iso_naive(last),
-        "ttl": (run.expires != NEVER).then(|| run.expires.timestamp()),
-        "payload": payload,
-        "parameters": parameters,
-        "result": run.result,
-        "log": run.events().map(|event| event_json(&event)).collect::<Vec<_>>(),
-    });
-    if let Some(scheduled) = &run.scheduled {
-        shown["schedule"] = json!({
-            "entry": scheduled.entry,
-            "slot": iso(scheduled.slot),
-            "zone": scheduled.zone,
-            "previous": scheduled.previous.map(iso),
-            "backfill": scheduled.backfill,
-        });
-    }
-    if let Some(late) = &run.late {
-        shown["late"] = json!({
-            "limit": late.limit, "entry": late.entry, "by": utc(late.by), "slot": late.slot.map(utc),
-            "run_id": late.run_id, "status": late.status, "why": late.why,
-        });
-    }
-    let notes = notes(run);
-    if !notes.is_empty() {
-        shown["notes"] = json!(notes);
-    }
-    shown
-}
-
 /// The slot that a run was started for, if a schedule started it, and the backfill that did.
-pub(crate) fn slot_line(run: &Run) -> Option<String> {
-    let scheduled = run.scheduled.as_ref()?;
-    let by = scheduled.backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
-    Some(format!("for the slot {} of entry {}{by}", pumice_core::clock::utc(scheduled.slot), scheduled.entry))
-}
-
-/// What is missing of a run.
-pub(crate) fn notes(run: &Run) -> Vec<String> {
-    let gone = run.apart.iter().filter(|apart| apart.gone);
-    gone.map(|apart| format!("its {} is gone from {}", apart.part, apart.place)).collect()
-}
-
-fn event_json(event: &RunEvent) -> Value {
-    json!({
-        "status": event.status,
-        "ts_event": iso(event.at),
-        "tu_event": iso_naive(event.at),
-        "info": event.info,
-    })
+pub(crate) fn slot_line(run: &RunShown) -> Option<String> {
+    let schedule = run.schedule.as_ref()?;
+    let by = schedule.backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
+    Some(format!("for the slot {} of entry {}{by}", utc(schedule.slot.0), schedule.entry))
 }
 
 /// How long a run took, or has taken.
-pub(crate) fn duration(run: &Run, now: Timestamp) -> Option<Duration> {
-    let start = run.ts_start?;
-    (run.ts_end.unwrap_or(now) - start).to_std().ok()
+pub(crate) fn duration(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    (end.unwrap_or(now) - start?).to_std().ok()
+}
+
+/// The same of a run that is shown.
+pub(crate) fn took(run: &RunShown, now: Timestamp) -> Option<Duration> {
+    duration(run.ts_start.map(|at| at.0), run.ts_end.map(|at| at.0), now)
+}
+
+/// What tells a run from others of its job, as it stands behind the job's id.
+pub(crate) fn label(run: &RunShown) -> String {
+    run.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default()
 }
 
 /// A duration in few characters.
@@ -164,24 +72,24 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
     format!("{style}{status:<width$}{style:#}")
 }
 
-/// What a run has to say for itself in one line.
-pub(crate) fn remark(run: &Run, seen: &Seen) -> String {
-    remark_with(run, reason(run), seen)
+/// What there is to say about a run in one line.
+pub(crate) fn remark(run: &RunShown) -> String {
+    remark_with(run, run.reason.as_deref())
 }
 
-fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
-    let failed_actions = run.log.entries.iter().filter(|entry| entry.status == Status::ActionFailed).count();
+fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
+    let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
-    if run.attempt > 1 {
-        parts.push(format!("attempt {} of {}", run.attempt, run.retry.limit));
+    if run.iteration > 1 {
+        parts.push(format!("attempt {} of {}", run.iteration, run.attempts));
     }
-    parts.extend(starts(run, seen.now).map(|at| format!("starts {}", local_time(at))));
-    parts.extend(reason.map(|reason| escaped(&reason).into_owned()));
+    parts.extend(run.starts.map(|at| format!("starts {}", local_time(at.0))));
+    parts.extend(reason.map(|reason| escaped(reason).into_owned()));
     parts.extend(
         run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))),
     );
     parts.extend(waits(run));
-    if is_orphan(run, seen) {
+    if run.orphaned {
         parts.push("its server is gone".to_owned());
     }
     if failed_actions > 0 {
@@ -191,24 +99,12 @@ fn remark_with(run: &Run, reason: Option<Cow<'_, str>>, seen: &Seen) -> String {
 }
 
 /// What a run waits for.
-fn waits(run: &Run) -> Option<String> {
+fn waits(run: &RunShown) -> Option<String> {
     if run.status != Status::Waiting {
         return None;
     }
-    let last = run.log.entries.iter().rev().find(|entry| entry.status == Status::Waiting)?;
+    let last = run.log.iter().rev().find(|entry| entry.status == Status::Waiting)?;
     last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
-}
-
-/// Whether the one that runs something is gone, and nothing has taken it up yet.
-pub(crate) fn is_orphan(run: &Run, seen: &Seen) -> bool {
-    let held = |run: &Run| run.lease.as_ref().filter(|_| !run.status.is_end()).map(|lease| lease.until);
-    held(run).is_some_and(|until| seen.served == Some(false) || until + GONE_AFTER < seen.now)
-}
-
-/// When a run that waits for its time starts.
-fn starts(run: &Run, now: Timestamp) -> Option<Timestamp> {
-    let waits = matches!(run.status, Status::Dispatched | Status::Retrying) && run.lease.is_none();
-    Some(run.not_before).filter(|at| waits && *at > now)
 }
 
 /// An instant as people here read it.
@@ -217,13 +113,14 @@ pub(crate) fn local_time(at: Timestamp) -> String {
 }
 
 /// The lines of a tree of runs, each parent above what it started.
-pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
+pub(crate) fn tree(tree: &RunTree, now: Timestamp) -> Vec<String> {
+    let runs = &tree.runs;
     let mut rows = Vec::new();
-    let roots = runs
-        .iter()
-        .filter(|run| run.parent().is_none_or(|parent| runs.iter().all(|other| other.key != parent)));
-    for root in roots {
-        branch(root, runs, seen, Indent::default(), &mut rows);
+    let is_root = |run: &&RunShown| {
+        run.parent.as_ref().is_none_or(|parent| runs.iter().all(|other| other.run_key != *parent))
+    };
+    for root in runs.iter().filter(is_root) {
+        branch(root, tree, Indent::default(), &mut rows);
     }
     let width = rows.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
     rows.into_iter()
@@ -236,9 +133,9 @@ pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
                     return format!("{label}  {status:<10} {:>7}  {why}", "").trim_end().to_owned();
                 }
             };
-            let took = duration(run, seen.now).map(short).unwrap_or_default();
-            let above = runs.iter().find(|other| run.parent().as_ref() == Some(&other.key));
-            let remark = remark_with(run, reason_below(run, above), seen);
+            let took = took(run, now).map(short).unwrap_or_default();
+            let above = runs.iter().find(|other| run.parent.as_ref() == Some(&other.run_key));
+            let remark = remark_with(run, reason_below(run, above).as_deref());
             let line = format!("{label}  {} {took:>7}  {remark}", coloured(run.status, 10));
             line.trim_end().to_owned()
         })
@@ -247,14 +144,14 @@ pub(crate) fn tree(runs: &[Run], seen: &Seen) -> Vec<String> {
 
 /// Why a run failed, as it is shown below another. Where both failed by the same step, the one above
 /// tells why, and so does the step; between them the way to it is enough.
-fn reason_below<'a>(run: &'a Run, above: Option<&Run>) -> Option<Cow<'a, str>> {
+fn reason_below<'a>(run: &'a RunShown, above: Option<&RunShown>) -> Option<Cow<'a, str>> {
     let whole = run.reason.as_deref()?;
     let told = above.and_then(|above| split_way(above.reason.as_deref()?));
     match (split_way(whole), told) {
         (Some((_, why)), Some((_, told))) if why == told => {
             whole.strip_suffix(why)?.strip_suffix(": ").map(Cow::Borrowed)
         }
-        _ => reason(run),
+        _ => Some(Cow::Borrowed(whole)),
     }
 }
 
@@ -269,32 +166,25 @@ struct Indent {
 
 /// A line of a tree.
 enum Row<'a> {
-    Run(&'a Run),
+    Run(&'a RunShown),
     Unstarted(&'a Unstarted),
 }
 
 /// A run's line, those of what it started, and those of its steps that have not begun.
-fn branch<'a>(
-    run: &'a Run,
-    runs: &'a [Run],
-    seen: &'a Seen,
-    indent: Indent,
-    rows: &mut Vec<(String, Row<'a>)>,
-) {
+fn branch<'a>(run: &'a RunShown, tree: &'a RunTree, indent: Indent, rows: &mut Vec<(String, Row<'a>)>) {
     let Indent { here, below } = indent;
-    let label = seen.labels.get(&run.key).map(String::as_str).unwrap_or_default();
-    rows.push((format!("{here}{}{label}", escaped(run.job_id.as_str())), Row::Run(run)));
-    let mut children: Vec<&Run> =
-        runs.iter().filter(|other| other.parent().as_ref() == Some(&run.key)).collect();
-    // Steps that run at the same time begin in any order; what was dispatched follows.
-    children.sort_by_key(|child| (!child.is_child(), attempt_above(&child.key), child.key.step()));
-    let steps: Vec<&Unstarted> = seen.unstarted.iter().filter(|step| step.parent == run.key).collect();
+    rows.push((format!("{here}{}{}", escaped(run.job_id.as_str()), label(run)), Row::Run(run)));
+    let mut children: Vec<&RunShown> =
+        tree.runs.iter().filter(|other| other.parent.as_ref() == Some(&run.run_key)).collect();
+    // Steps that run at the same time begin in any order; the runs that were dispatched follow.
+    children.sort_by_key(|child| (!child.is_child(), attempt_above(&child.run_key), child.run_key.step()));
+    let steps: Vec<&Unstarted> = tree.unstarted.iter().filter(|step| step.parent == run.run_key).collect();
     let all = children.len() + steps.len();
     let corners = |index: usize| if index + 1 == all { ("└─ ", "   ") } else { ("├─ ", "│  ") };
     for (index, child) in children.iter().enumerate() {
         let (corner, bar) = corners(index);
         let indent = Indent { here: format!("{below}{corner}"), below: format!("{below}{bar}") };
-        branch(child, runs, seen, indent, rows);
+        branch(child, tree, indent, rows);
     }
     for (index, step) in steps.into_iter().enumerate() {
         let (corner, _) = corners(children.len() + index);
@@ -306,6 +196,8 @@ fn branch<'a>(
 mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+    use pumice_core::run::Run;
+    use pumice_service::runs::Viewpoint;
 
     use super::*;
 
@@ -315,8 +207,11 @@ mod tests {
         Run::dispatched(key, run_id, about, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH, Span::from_days(1))
     }
 
-    fn seen() -> Seen {
-        Seen { now: Timestamp::UNIX_EPOCH, served: None, labels: Labels::new(), unstarted: Vec::new() }
+    /// The lines of the tree of runs.
+    fn lines(runs: &[Run]) -> Vec<String> {
+        let now = Timestamp::UNIX_EPOCH;
+        let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
+        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None }, now)
     }
 
     #[test]
@@ -327,7 +222,7 @@ mod tests {
         let steps = [(2, 0, "e"), (1, 10, "d"), (1, 2, "c"), (1, 0, "b")];
         let steps = steps.map(|(attempt, step, job)| run(root.child(attempt, step), job));
         let runs = [vec![run(root.clone(), "a"), own], steps.to_vec()].concat();
-        let jobs: Vec<String> = tree(&runs, &seen())
+        let jobs: Vec<String> = lines(&runs)
             .iter()
             .filter_map(|line| {
                 line.trim_start_matches(['├', '└', '─', ' ']).split(' ').next().map(str::to_owned)
@@ -341,28 +236,9 @@ mod tests {
         let mut odd =
             run(RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap()), "a\u{202e}\u{1b}[2J");
         odd.reason = Some("why\n\u{7}".to_owned());
-        let lines = tree(&[odd], &seen()).join("\n");
+        let lines = lines(&[odd]).join("\n");
         let text = anstream::adapter::strip_str(&lines).to_string();
         assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(text.contains("a\\u{202e}\\x1b[2J") && text.contains("why\\n\\x07"), "{text:?}");
-    }
-
-    #[test]
-    fn run_whose_claim_ran_out_is_an_orphan() {
-        let mut held = run(RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap()), "a");
-        held.status = Status::Running;
-        let until = Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(5);
-        held.lease = Some(pumice_core::run::Lease { owner: pumice_core::run::Worker("w".to_owned()), until });
-        for (minutes, served, orphan) in [
-            (0, None, false),
-            (5, None, false),
-            (7, None, true),
-            (0, Some(false), true),
-            (0, Some(true), false),
-        ] {
-            let seen =
-                Seen { now: Timestamp::UNIX_EPOCH + chrono::TimeDelta::minutes(minutes), served, ..seen() };
-            assert_eq!(is_orphan(&held, &seen), orphan, "{minutes} {served:?}");
-        }
     }
 }

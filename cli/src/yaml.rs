@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use pumice_core::document::{Document, too_large};
 use pumice_core::text::shown;
+use pumice_service::specs::warning_names;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
+
+use crate::files::Unreadable;
 
 /// Deepest nesting of brackets that is read: the parser takes time with the square of it.
 const MAX_BRACKETS: usize = 1_000;
@@ -30,7 +33,7 @@ pub(crate) struct Part {
 }
 
 /// Reads the documents of a file; of one that is empty, as comments alone are, nothing.
-pub(crate) fn parse(text: &str) -> Result<Vec<Part>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
     check_nesting(text)?;
     check_tags(text)?;
     let long = long_integers(text);
@@ -157,7 +160,7 @@ fn allowed(text: &str) -> Vec<Vec<String>> {
         let trimmed = line.trim_start();
         begun |= !trimmed.is_empty() && !trimmed.starts_with(['#', '%']);
         if let Some(here) = found.last_mut() {
-            here.extend(comment(line).into_iter().flat_map(names));
+            here.extend(comment(line).into_iter().flat_map(warning_names));
         }
     }
     found
@@ -168,11 +171,6 @@ fn comment(line: &str) -> Option<&str> {
     let (before, rest) = line.split_once('#')?;
     let begins = before.is_empty() || before.ends_with(char::is_whitespace);
     rest.trim_start().strip_prefix(ALLOW).filter(|_| begins)
-}
-
-/// Names with commas or blanks between.
-pub(crate) fn names(text: &str) -> impl Iterator<Item = String> {
-    text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -232,7 +230,7 @@ mod tests {
             ("<<: 1\n", "<< takes a mapping"),
             ("a: {<<: [1]}\n", "<< takes a mapping"),
         ] {
-            let error = parse(text).unwrap_err();
+            let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{text:?}: {error}");
         }
         assert_eq!(
@@ -268,7 +266,7 @@ mod tests {
     #[test]
     fn many_brackets_cost_nothing() {
         for text in ["[".repeat(20_000), "a: ".to_owned() + &"{".repeat(20_000), "a: [".repeat(20_000)] {
-            assert!(parse(&text).unwrap_err().contains("brackets are open"));
+            assert!(parse(&text).unwrap_err().to_string().contains("brackets are open"));
         }
     }
 

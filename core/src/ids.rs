@@ -246,6 +246,20 @@ impl RunId {
 /// Namespace of the ids that [`RunId::from_key`] derives; never to be changed.
 const KEYED_RUNS: Uuid = Uuid::from_u128(0x6f5d_2c0e_8a41_4d0b_9c5e_3b1f_7a90_d2e4);
 
+impl JsonSchema for RunId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RunId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uuid" })
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -353,6 +367,20 @@ impl std::str::FromStr for RunKey {
                 reason: "is not a run id followed by /ATTEMPT.STEP parts".to_owned(),
             })
         }
+    }
+}
+
+impl JsonSchema for RunKey {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RunKey".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod backfills;
 mod dead_letters;
+mod failure;
 mod hosts;
 mod pieces;
 mod queries;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use backfills::BackfillStore;
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use pieces::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
@@ -30,23 +32,6 @@ use crate::message::Message;
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
-
-/// The store, the queue or another part of the world could not be reached or did not answer
-/// rightly. It says nothing about the run: the message goes back and no attempt is used up.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct StoreError {
-    /// What happened: a lower-case fragment.
-    pub message: String,
-}
-
-impl StoreError {
-    /// An error with its message.
-    #[must_use]
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
-    }
-}
 
 /// A write that did not take place, or may not have.
 #[derive(Debug, Clone, thiserror::Error)]

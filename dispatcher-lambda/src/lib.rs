@@ -5,10 +5,11 @@ mod event;
 pub use event::{BadEvent, Change, Event, Record, payload};
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Accepted, Dispatcher};
+use pumice_core::engine::Dispatcher;
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{DispatchRequest, Parsed};
+use pumice_service::dispatch::{AcceptedRun, Outcomes, RefusedRequest};
 use serde_json::{Value, json};
 
 /// How far ahead of their time runs are made that a schedule starts, so that they begin to the second though the sweeper
@@ -41,32 +42,19 @@ impl Failed {
     }
 }
 
-/// What became of requests.
+/// What became of the requests of an event.
 #[derive(Default)]
-struct Outcomes {
-    accepted: Vec<Accepted>,
-    /// The place of each that was not taken, and why.
-    refused: Vec<(String, String)>,
-    /// How many of these could be taken another time.
+struct Taken {
+    outcomes: Outcomes,
+    /// How many of the refused requests could be taken another time.
     unreachable: usize,
 }
 
-impl Outcomes {
+impl Taken {
+    /// The answer.
     fn json(&self) -> Value {
-        let accepted = self.accepted.iter().map(|run| {
-            let mut value =
-                json!({ "job_id": run.job_id, "run_id": run.run_id, "status": run.status, "existing": run.existing });
-            if let Some(warning) = &run.warning {
-                value["warning"] = warning.as_str().into();
-            }
-            value
-        });
-        let refused = self.refused.iter().map(|(place, error)| json!({ "request": place, "error": error }));
-        json!({ "accepted": accepted.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>() })
-    }
-
-    fn reasons(&self) -> String {
-        self.refused.iter().map(|(place, error)| format!("{place}: {error}")).collect::<Vec<_>>().join("; ")
+        // Outcomes always serialise.
+        serde_json::to_value(&self.outcomes).unwrap_or_default()
     }
 }
 
@@ -110,18 +98,18 @@ pub async fn handle(
             Ok(json!({ "changed": count, "started": struck.started }))
         }
         Event::Direct(requests) => {
-            let outcomes = take(dispatcher, requests, &format!("invocation:{invocation}")).await;
-            if outcomes.accepted.is_empty() && outcomes.unreachable > 0 {
-                return Err(StoreError::new(outcomes.reasons()).into());
+            let taken = take(dispatcher, requests, &format!("invocation:{invocation}")).await;
+            if taken.outcomes.accepted.is_empty() && taken.unreachable > 0 {
+                return Err(StoreError::new(taken.outcomes.reasons()).into());
             }
-            Ok(outcomes.json())
+            Ok(taken.json())
         }
         Event::Delivered(records) => delivered(dispatcher, records).await,
         Event::Queued(records) => {
             let mut failures = Vec::new();
             for record in records {
-                let outcomes = take(dispatcher, record.requests, &format!("sqs:{}", record.id)).await;
-                if !outcomes.refused.is_empty() {
+                let taken = take(dispatcher, record.requests, &format!("sqs:{}", record.id)).await;
+                if !taken.outcomes.refused.is_empty() {
                     failures.push(json!({ "itemIdentifier": record.id }));
                 }
             }
@@ -132,25 +120,30 @@ pub async fn handle(
 
 /// Takes every record; fails when one was not taken whole. What was taken is not taken again.
 async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Value, Failed> {
-    let mut all = Outcomes::default();
+    let mut all = Taken::default();
     for record in records {
-        let outcomes = take(dispatcher, record.requests, &record.id).await;
-        all.accepted.extend(outcomes.accepted);
-        all.refused.extend(outcomes.refused);
+        let Taken { outcomes, .. } = take(dispatcher, record.requests, &record.id).await;
+        all.outcomes.accepted.extend(outcomes.accepted);
+        all.outcomes.refused.extend(outcomes.refused);
     }
-    if all.refused.is_empty() { Ok(all.json()) } else { Err(Failed::Refused(all.reasons())) }
+    if all.outcomes.refused.is_empty() {
+        Ok(all.json())
+    } else {
+        Err(Failed::Refused(all.outcomes.reasons()))
+    }
 }
 
 /// Takes each request by itself.
-async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Outcomes {
-    let mut outcomes = Outcomes::default();
+async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Taken {
+    let mut taken = Taken::default();
     let mut good: Vec<DispatchRequest> = Vec::with_capacity(requests.len());
     for parsed in requests {
         match parsed {
             Ok(request) => good.push(request),
             Err(bad) => {
                 tracing::error!(event, place = bad.place, error = %bad.error, "a request does not hold");
-                outcomes.refused.push((bad.place, bad.error.to_string()));
+                let error = bad.error.to_string();
+                taken.outcomes.refused.push(RefusedRequest { request: bad.place, error });
             }
         }
     }
@@ -162,14 +155,15 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Ou
                 if let Some(warning) = &run.warning {
                     tracing::warn!(event, %job_id, run_id = %run.run_id, warning, "dispatched with a warning");
                 }
-                outcomes.accepted.push(run);
+                taken.outcomes.accepted.push(AcceptedRun::from(run));
             }
             Err(error) => {
                 tracing::error!(event, %job_id, %error, "a request was not taken");
-                outcomes.unreachable += usize::from(matches!(error, DispatchError::Store(_)));
-                outcomes.refused.push((job_id, error.to_string()));
+                taken.unreachable += usize::from(matches!(error, DispatchError::Store(_)));
+                let error = error.to_string();
+                taken.outcomes.refused.push(RefusedRequest { request: job_id, error });
             }
         }
     }
-    outcomes
+    taken
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
-use pumice_core::ports::{Doc, JobStore, StoreError, StoredJob};
+use pumice_core::ports::{Doc, JobStore, StoreError, StoreErrorKind, StoredJob};
 use pumice_core::problem::{JsonPath, Problem, SpecError, kind};
 use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::text::quoted;
@@ -47,7 +47,9 @@ impl Database {
     fn take_realm(&self, text: &str) -> Result<Arc<RealmSpec>, StoreError> {
         let (temp, payloads) = self.places();
         let places = [("s3_temp", temp.into()), ("s3_payloads", payloads.into())];
-        let bad = |why: String| StoreError::new(format!("the realm's definition does not hold: {why}"));
+        let bad = |why: String| {
+            StoreError::of(StoreErrorKind::Corrupt, format!("the realm's definition does not hold: {why}"))
+        };
         let document = object(text).map_err(bad)?;
         let realm = RealmSpec::stored(document, &places).map_err(|error| bad(error.to_string()))?;
         let realm = Arc::new(realm);
@@ -94,7 +96,7 @@ impl JobStore for Database {
             .await?;
         match found {
             Ok(realm) => Ok(realm),
-            Err(None) => Err(StoreError::new("the store has no realm")),
+            Err(None) => Err(StoreError::of(StoreErrorKind::Missing, "the store has no realm")),
             Err(Some(text)) => self.take_realm(&text),
         }
     }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -29,7 +29,7 @@ trait Operation: Send {
     fn writes(&self) -> bool;
     fn carry_out(&mut self, connection: &Connection, tally: &mut Tally) -> Result<(), rusqlite::Error>;
     /// Answers whoever asked, once all is committed or none of it took place.
-    fn answer(self: Box<Self>, outcome: &Result<(), String>);
+    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>);
 }
 
 /// An operation and the one who asked for it, if anybody waits for the answer.
@@ -56,10 +56,10 @@ where
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: &Result<(), String>) {
+    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>) {
         let Some(answer) = self.answer else { return };
         let told = match (outcome, self.value) {
-            (Err(error), _) => Err(StoreError::new(format!("the store failed: {error}"))),
+            (Err(error), _) => Err(error.clone()),
             (Ok(()), Some(value)) => Ok(value),
             (Ok(()), None) => return,
         };
@@ -154,11 +154,9 @@ impl Line {
                 {
                     self.damage.get_or_init(|| error.to_string());
                 }
-                failed.to_string()
+                tracing::error!(error = %failed, "the store failed");
+                failed.told()
             });
-            if let Err(error) = &outcome {
-                tracing::error!(error, "the store failed");
-            }
             batch.into_iter().for_each(|operation| operation.answer(&outcome));
             // A thread that cannot be had is no reason to stop: those who write do it then.
             let kept = catch_unwind(AssertUnwindSafe(|| self.log.keep_short(&connection)));
@@ -200,6 +198,22 @@ enum Failed {
     Sqlite(rusqlite::Error),
     #[error("an operation panicked")]
     Panicked,
+}
+
+impl Failed {
+    /// The same for callers.
+    fn told(self) -> StoreError {
+        use rusqlite::ErrorCode::{AuthorizationForStatementDenied, PermissionDenied, ReadOnly};
+        let kind = match &self {
+            Self::Sqlite(error) if is_damage(error) => StoreErrorKind::Corrupt,
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(PermissionDenied | ReadOnly | AuthorizationForStatementDenied) => StoreErrorKind::Denied,
+                _ => StoreErrorKind::Unreachable,
+            },
+            Self::Panicked => StoreErrorKind::Unreachable,
+        };
+        StoreError::of(kind, format!("the store failed: {self}")).caused_by(self)
+    }
 }
 
 /// Whether the file is not what SQLite wrote.

@@ -1,12 +1,12 @@
 //! How records of runs are read and found in SQLite.
 
 use pumice_core::ids::RunKey;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
 pub(crate) fn no_json(error: serde_json::Error) -> StoreError {
-    StoreError::new(format!("a record of the store is no good: {error}"))
+    StoreError::of(StoreErrorKind::Corrupt, format!("a record of the store is no good: {error}"))
 }
 
 /// JSON that cannot be written or read, within an operation of SQLite.

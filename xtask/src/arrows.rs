@@ -3,17 +3,40 @@
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
-    ("pumice-core", &["pumice-job-", "pumice-local", "tokio", "rusqlite", "aws-"]),
+    ("pumice-core", &["pumice-job-", "pumice-service", "pumice-local", "tokio", "rusqlite", "aws-"]),
     (
         "pumice-job-types",
-        &["pumice-job-runners", "pumice-system", "pumice-local", "tokio", "rusqlite", "rustls", "aws-"],
+        &[
+            "pumice-job-runners",
+            "pumice-service",
+            "pumice-system",
+            "pumice-local",
+            "tokio",
+            "rusqlite",
+            "rustls",
+            "aws-",
+        ],
     ),
-    ("pumice-job-runners", &["pumice-local", "rusqlite", "aws-"]),
-    ("pumice-system", &["pumice-job-", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
-    ("pumice-local", &["pumice-job-", "pumice-aws", "aws-"]),
-    ("pumice-aws", &["pumice-job-", "pumice-local", "rusqlite", "lambda_runtime"]),
+    ("pumice-job-runners", &["pumice-local", "pumice-service", "rusqlite", "aws-"]),
+    ("pumice-system", &["pumice-job-", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-local", &["pumice-job-", "pumice-service", "pumice-aws", "aws-"]),
+    ("pumice-aws", &["pumice-job-", "pumice-service", "pumice-local", "rusqlite", "lambda_runtime"]),
+    (
+        "pumice-service",
+        &[
+            "pumice-job-runners",
+            "pumice-local",
+            "pumice-aws",
+            "pumice-system",
+            "clap",
+            "anstream",
+            "anstyle",
+            "rusqlite",
+            "aws-",
+        ],
+    ),
     ("dispatcher-lambda", &["pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"]),
     ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];

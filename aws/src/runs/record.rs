@@ -7,7 +7,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::{Run, Status};
 use pumice_core::spec::RunSpec;
 use serde::Serialize;
@@ -159,10 +159,13 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
 /// Reads a record. Attributes that a newer version has put there are left alone.
 pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let Some(key) = key_of(item) else {
-        return Err(StoreError::new("an item of the table of runs has no key of a run"));
+        return Err(StoreError::of(
+            StoreErrorKind::Corrupt,
+            "an item of the table of runs has no key of a run",
+        ));
     };
     let bad = |error: &dyn std::fmt::Display| {
-        StoreError::new(format!("the record of run {key} cannot be read: {error}"))
+        StoreError::of(StoreErrorKind::Corrupt, format!("the record of run {key} cannot be read: {error}"))
     };
     let mut fields = Map::new();
     for (name, value) in item {
@@ -184,8 +187,9 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
 
 /// Reads a spec from its text.
 pub(super) fn read_spec(key: &RunKey, text: &str) -> Result<RunSpec, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be read: {error}")))
+    serde_json::from_str(text).map_err(|error| {
+        StoreError::of(StoreErrorKind::Corrupt, format!("the spec of run {key} cannot be read: {error}"))
+    })
 }
 
 /// The JSON text of an attribute's value.

@@ -1,7 +1,8 @@
 //! The commands, one file a family.
 
 mod dispatch;
-mod nodes;
+#[cfg(test)]
+mod operations;
 mod render;
 mod run;
 mod runs;
@@ -12,19 +13,20 @@ mod state;
 #[cfg(feature = "aws")]
 mod worker;
 
-use std::sync::Arc;
-
 use clap::CommandFactory;
 use pumice_core::Timestamp;
-use pumice_core::job_type::{Registry, Runners};
-use pumice_core::request::{BadInstant, parse_instant, set_dotted};
+use std::sync::Arc;
+
+use pumice_core::job_type::Runners;
+use pumice_core::request::{parse_instant, set_dotted};
+use pumice_core::spec::Timezone;
 use pumice_core::text::shown;
 use pumice_system::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
 use crate::args::{Cgroups, Cli, Command, Containment, Given};
-use crate::failure::Failure;
+use crate::failure::{Failure, of_option};
 use crate::output::write_raw;
 
 /// Carries out a command line.
@@ -81,14 +83,9 @@ fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize, containm
     held
 }
 
-/// The job types and actions of this program.
-fn registry() -> Result<Arc<Registry>, Failure> {
-    pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
-}
-
-/// The same with what runs jobs and performs actions, for workers.
+/// The job types and actions of this program, with what runs and performs them.
 fn runners() -> Result<Arc<Runners>, Failure> {
-    pumice_job_runners::runners().map(Arc::new).map_err(|error| Failure::Wrong(error.to_string()))
+    pumice_job_runners::runners().map(Arc::new).map_err(|error| Failure::wrong(error.to_string()))
 }
 
 type GlobalsAndParameters = (Map<String, Value>, Map<String, Value>);
@@ -99,25 +96,29 @@ fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
         let mut map = Map::new();
         for text in texts {
             let (name, value) = text.split_once('=').ok_or_else(|| {
-                Failure::Wrong(format!(
-                    "{option} {}: expected NAME=VALUE, as in {option} day=2026-03-01",
-                    shown(text)
-                ))
+                let message = "expected NAME=VALUE, as in";
+                of_option(&format!("{option} {}", shown(text)), format!("{message} {option} day=2026-03-01"))
             })?;
             set_dotted(&mut map, name, value.into())
-                .map_err(|error| Failure::Wrong(format!("{option} {}: {error}", shown(text))))?;
+                .map_err(|error| of_option(&format!("{option} {}", shown(text)), error))?;
         }
         Ok(map)
     };
     let (globals, parameters) = (read("--global", &given.globals)?, read("--param", &given.params)?);
     pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&globals))
-        .map_err(|error| Failure::Wrong(error.to_string()))?;
+        .map_err(pumice_service::Error::from)?;
     Ok((globals, parameters))
 }
 
 /// Reads a time of the command line, in local time unless it names a zone.
 fn instant(option: &str, text: &str, zone: Zone) -> Result<Timestamp, Failure> {
-    parse_instant(text)
-        .map(|instant| instant.in_zone(zone.tz()))
-        .map_err(|error: BadInstant| Failure::Wrong(format!("{option}: {error}")))
+    match parse_instant(text) {
+        Ok(instant) => Ok(instant.in_zone(zone.tz())),
+        Err(error) => Err(of_option(option, error)),
+    }
+}
+
+/// Reads a zone of the command line.
+fn timezone(option: &str, name: Option<&str>) -> Result<Option<Timezone>, Failure> {
+    name.map(str::parse).transpose().map_err(|error| of_option(option, error))
 }

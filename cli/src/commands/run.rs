@@ -12,16 +12,18 @@ use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
 use pumice_core::text::escaped;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
-use serde_json::{Value, json};
+use pumice_service::Realm as _;
+use pumice_service::runs::{self as service, RunTree, Viewpoint, all_complete, follow, trees};
+use pumice_service::specs::{self, Surroundings};
 
-use super::{given, prepare_for_commands, registry, runners};
+use super::{given, prepare_for_commands, runners};
 use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
-use crate::follow::{Tell, all_complete, follow};
+use crate::follow::{Tell, Teller};
 use crate::output::{note, print, tell_line, warn};
-use crate::printed::{Kept, Outputs};
-use crate::realm::Realm;
+use crate::printed::{FolderOutputs, Kept};
+use crate::realm::{Realm, registry};
 use crate::signals::requests_to_stop;
 use crate::view;
 
@@ -37,13 +39,14 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         let (jobs, realm) = jobs_of_home(global, &options.job).await?;
         (jobs, realm, HashMap::new())
     } else {
-        let specs = files::load(&options.jobs, &registry, &files::Surroundings::default())?;
+        let read = files::documents(&options.jobs);
+        let specs = specs::read(read, &registry, SystemClock.now(), &Surroundings::default())?;
         (specs.jobs, specs.realm, specs.allowed)
     };
     if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
         let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
         let mut advice = registry.advise_job(job, &settings);
-        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| files::allowed(&job.document));
+        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
         advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
@@ -54,7 +57,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     }
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
-    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let remove = options.keep.is_none().then(|| temporary.path());
     let slots = prepare_for_commands(remove, options.slots, &options.containment);
     let site = home.site().await?;
@@ -63,10 +66,10 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(options.job.clone()) };
     let mut outcomes = dispatcher.dispatch(vec![request], None).await;
     let Some(accepted) = outcomes.pop() else {
-        return Err(Failure::Store("the store gave no answer".to_owned()));
+        return Err(Failure::store("the store gave no answer"));
     };
     let accepted = accepted.map_err(|error| match error {
-        DispatchError::NoSuchJob { job_id, .. } if Path::new(&job_id).exists() => Failure::Wrong(format!(
+        DispatchError::NoSuchJob { job_id, .. } if Path::new(&job_id).exists() => Failure::wrong(format!(
             "no such job {job_id}; there is a file of that name: say --jobs {job_id}, and which job of it to run"
         )),
         other => other.into(),
@@ -85,19 +88,20 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     };
     let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
     let kept = if options.keep.is_some() { Kept::ForGood } else { Kept::UntilTheEnd };
-    let outputs = Outputs::files(home.path(), kept);
-    let tell = if global.quiet { Tell::Nothing } else { Tell::fitting(false) };
+    let outputs = FolderOutputs::new(home.path());
+    let mut teller = Teller::new(Tell::fitting(global.quiet), &outputs, kept, "");
     let roots = [root.clone()];
     let followed = tokio::select! {
-        followed = follow(&database, &roots, &outputs, tell, None) => followed,
+        followed = follow(&database, &SystemClock, &roots, &mut teller, None) => followed,
         _ = first.wait_for(|count| *count > 0) => {
             cancel_all(&dispatcher, &database, &root).await?;
             tokio::select! {
-                followed = follow(&database, &roots, &outputs, tell, None) => followed,
-                _ = second.wait_for(|count| *count > 1) => crate::follow::trees(&database, &roots).await,
+                followed = follow(&database, &SystemClock, &roots, &mut teller, None) => followed,
+                _ = second.wait_for(|count| *count > 1) => trees(&database, &roots).await,
             }
         }
     };
+    drop(teller);
     drop(ended);
     // The workers end by themselves; what they have to say was logged.
     let _ = serving.await;
@@ -114,7 +118,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
 
 /// Ctrl-C: what waits never starts, what runs is stopped.
 async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey) -> Result<(), Failure> {
-    for run in crate::follow::trees(store, std::slice::from_ref(root)).await? {
+    for run in trees(store, std::slice::from_ref(root)).await? {
         // One that has ended meanwhile needs no cancelling.
         let _ = dispatcher.cancel(&run.key).await;
     }
@@ -129,7 +133,7 @@ async fn jobs_of_home(
     if !global.is_aws() && !global.home.join("pumice.db").exists() {
         let message =
             "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
-        return Err(Failure::Wrong(message.to_owned()));
+        return Err(Failure::wrong(message));
     }
     let realm = Realm::open(global, false).await?;
     if global.is_aws() {
@@ -149,24 +153,17 @@ async fn jobs_of_home(
 }
 
 /// Prints runs: the tree for people, everything for programs.
-pub(super) async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
-    if global.output.is_table() {
-        let labels = crate::labels::labels(store, runs).await?;
-        let unstarted = crate::unstarted::unstarted(store, &*registry()?, runs).await?;
-        let seen = view::Seen { now: SystemClock.now(), served: None, labels, unstarted };
-        return print(global.output, &json!(null), || view::tree(runs, &seen));
-    }
-    print(global.output, &json!({ "runs": runs_json(store, runs).await? }), Vec::new)
+async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
+    let tree = tree(global, store, runs).await?;
+    print(global.output, &tree, || view::tree(&tree, SystemClock.now()))
 }
 
-/// Runs as programs get them.
-pub(super) async fn runs_json(store: &dyn RunStore, runs: &[RunRecord]) -> Result<Vec<Value>, Failure> {
-    let mut shown = Vec::with_capacity(runs.len());
-    for run in runs {
-        // A list leaves out what is large.
-        let found = store.load_with_spec(&run.key).await?;
-        let (whole, spec) = found.map_or((None, None), |(whole, spec)| (Some(whole), Some(spec)));
-        shown.push(view::run_json(whole.as_ref().unwrap_or(run), spec.as_ref()));
-    }
-    Ok(shown)
+/// Runs as a tree, with what the format of the results needs.
+pub(super) async fn tree(
+    global: &Global,
+    store: &dyn RunStore,
+    runs: &[RunRecord],
+) -> Result<RunTree, Failure> {
+    let from = Viewpoint { now: SystemClock.now(), served: None };
+    Ok(service::tree(store, &*registry()?, runs, from, !global.output.is_table()).await?)
 }

@@ -15,11 +15,11 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     if global.is_aws() {
         let message =
             "serve works on a realm's folder; on AWS functions run jobs, or `pumice --aws worker NAME` does";
-        return Err(Failure::Wrong(message.to_owned()));
+        return Err(Failure::wrong(message));
     }
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
-    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::Store(in_use.to_string()))?;
+    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
@@ -47,5 +47,5 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         fault = home.fault(&lock) => fault,
     };
     // Nothing that runs can be recorded any more; what was recorded goes on when the realm is served again.
-    Err(Failure::Store(format!("stopped serving: {fault}")))
+    Err(Failure::store(format!("stopped serving: {fault}")))
 }

@@ -19,7 +19,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     if !global.is_aws() {
         let message =
             "a worker takes from a queue on AWS: say --aws; a realm's folder is served by `pumice serve`";
-        return Err(Failure::Wrong(message.to_owned()));
+        return Err(Failure::wrong(message));
     }
     let remote = Remote::connect(global).await?;
     remote.realm().queues().find(&options.name).await?;

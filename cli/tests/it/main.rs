@@ -15,6 +15,7 @@ mod pumice;
 mod readers;
 mod reasons;
 mod rendering;
+mod responses;
 mod run;
 mod schedule_checks;
 mod schedules;

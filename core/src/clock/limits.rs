@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use chrono::{Days, TimeDelta, TimeZone};
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cron::time_of_day;
@@ -26,7 +27,7 @@ pub(super) const GRACE: TimeDelta = TimeDelta::seconds(1);
 pub const PAUSED_BY: &str = "pumice";
 
 /// Which limit of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitKind {
     /// The run of a slot must have begun.

@@ -109,25 +109,25 @@ impl DispatchRequest {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DispatchRequest", extend("patternProperties" = { "^[xX]-": true }))]
-struct RequestFields {
+pub struct RequestFields {
     /// The job to run.
-    job_id: JobId,
+    pub job_id: JobId,
     /// Parameters over the job's own.
     #[serde(default)]
-    parameters: Option<Map<String, Value>>,
+    pub parameters: Option<Map<String, Value>>,
     /// Globals over the job's own.
     #[serde(default)]
-    globals: Option<Map<String, Value>>,
+    pub globals: Option<Map<String, Value>>,
     /// How long to wait, at most 15 minutes.
     #[serde(default)]
-    delay: Option<Span>,
+    pub delay: Option<Span>,
     /// The instant to start at, instead of a delay.
     #[serde(default)]
     #[schemars(extend("format" = "instant"))]
-    at: Option<String>,
+    pub at: Option<String>,
     /// Requests of one job with one key make one run.
     #[serde(default)]
-    idempotency_key: Option<String>,
+    pub idempotency_key: Option<String>,
 }
 
 /// A request that does not hold: its place in the batch and what is wrong with it.

@@ -1,94 +1,54 @@
 //! `schedules backfills`.
 
-use pumice_core::clock::backfill::{Only, Place, Progress};
-use pumice_core::clock::{Backfill, utc};
-use pumice_core::engine::{BackfillError, Dispatcher};
-use pumice_core::glob::fnmatch;
+use pumice_core::clock::backfill::Only;
+use pumice_core::clock::utc;
+use pumice_core::run::Status;
 use pumice_core::text::escaped;
-use serde_json::{Value, json};
+use pumice_service::schedules::{
+    BackfillChanged, BackfillName, BackfillShown, CancelBackfill, ListBackfills, ResumeBackfill, cancel,
+    list_all, resume_backfill, show,
+};
 
-use super::hold::user;
-use crate::args::{Backfills, Global};
-use crate::commands::registry;
+use super::user;
+use crate::args::{Backfills, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
 use crate::realm::Realm;
 
 /// Carries out a command.
 pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills) -> Result<(), Failure> {
-    let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
     match command {
-        Backfills::List { job } => list(global, realm, &dispatcher, job.as_deref()).await,
-        Backfills::Show { id } => show(global, &dispatcher, &stored(realm, &id).await?),
+        Backfills::List { job } => {
+            let found = list_all(realm, &ListBackfills { job }).await?;
+            print(global.output, &found, || table(global.output, &found.backfills))
+        }
+        Backfills::Show { id } => {
+            let found = show(realm, &BackfillName { id }).await?;
+            print(global.output, &found, || lines(&found.backfill))
+        }
         Backfills::Cancel { id, runs, why, dry_run } => {
-            let before = stored(realm, &id).await?;
-            let (by, why) = (user(), why.unwrap_or_default());
-            let change = |one: &Backfill| one.cancelled(by.clone(), why.clone());
-            let (next, changed) = changed(&dispatcher, before, dry_run, change).await?;
-            let mut asked = 0;
-            if runs && !dry_run {
-                asked = dispatcher.cancel_runs_of(&next).await?;
-            }
-            let value = json!({
-                "backfill": backfill_json(&dispatcher, &next), "changed": changed, "runs_cancelled": asked, "dry_run": dry_run,
-            });
-            tell(global, &next, changed, dry_run, &value)?;
-            let left = next.active.len().saturating_sub(asked);
+            let why = why.unwrap_or_default();
+            let changed = cancel(realm, &CancelBackfill { id, runs, by: user(), why, dry_run }).await?;
+            show_changed(global, &changed)?;
+            let asked = changed.runs_cancelled.unwrap_or_default();
+            let left = changed.backfill.under_way.len().saturating_sub(asked);
             if left > 0 {
-                note(
-                    global,
-                    &[format!("{left} of its runs are under way and go on: --runs cancels them, too")],
-                );
+                let message = format!("{left} of its runs are under way and go on: --runs cancels them, too");
+                note(global, &[message]);
             }
             Ok(())
         }
         Backfills::Resume { id, dry_run } => {
-            let before = stored(realm, &id).await?;
-            if before.progress == Progress::Complete {
-                return Err(Failure::Wrong(format!("backfill {id} is complete")));
-            }
-            let (next, changed) = changed(&dispatcher, before, dry_run, Backfill::resumed).await?;
-            let value = json!({
-                "backfill": backfill_json(&dispatcher, &next), "changed": changed, "dry_run": dry_run,
-            });
-            tell(global, &next, changed, dry_run, &value)?;
-            if !dry_run && let Err(error) = dispatcher.advance_backfill(&next.id).await {
-                tracing::warn!(%error, "the backfill goes on with the next sweep");
-            }
-            Ok(())
+            show_changed(global, &resume_backfill(realm, &ResumeBackfill { id, dry_run }).await?)
         }
     }
 }
 
-async fn stored(realm: &Realm, id: &str) -> Result<Backfill, Failure> {
-    let stored = realm.schedules().load_backfill(id).await?;
-    Ok(stored.ok_or_else(|| BackfillError::Unknown(id.to_owned()))?)
-}
-
-/// The record changed, or as it would be.
-async fn changed(
-    dispatcher: &Dispatcher,
-    before: Backfill,
-    dry_run: bool,
-    change: impl Fn(&Backfill) -> Option<Backfill>,
-) -> Result<(Backfill, bool), Failure> {
-    if dry_run {
-        let next = change(&before);
-        return Ok((next.clone().unwrap_or(before), next.is_some()));
-    }
-    Ok(dispatcher.change_backfill(&before.id, change).await?)
-}
-
-fn tell(
-    global: &Global,
-    backfill: &Backfill,
-    changed: bool,
-    dry_run: bool,
-    value: &Value,
-) -> Result<(), Failure> {
-    print(global.output, value, || {
-        let mut lines = vec![format!("{}{}", line(backfill), if changed { "" } else { "  (unchanged)" })];
-        if dry_run {
+fn show_changed(global: &Global, changed: &BackfillChanged) -> Result<(), Failure> {
+    print(global.output, changed, || {
+        let unchanged = if changed.changed { "" } else { "  (unchanged)" };
+        let mut lines = vec![format!("{}{unchanged}", line(&changed.backfill))];
+        if changed.dry_run {
             lines.push("(dry run: nothing was changed)".to_owned());
         }
         lines
@@ -96,11 +56,11 @@ fn tell(
 }
 
 /// A backfill in a line.
-pub(super) fn line(backfill: &Backfill) -> String {
-    let Backfill { id, planned, from, to, .. } = backfill;
-    let (state, job) = (backfill.progress.word(), escaped(backfill.job_id.as_str()));
+pub(super) fn line(backfill: &BackfillShown) -> String {
+    let BackfillShown { id, state, planned, from, to, .. } = backfill;
+    let job = escaped(backfill.job_id.as_str());
     let slots = if *planned == 1 { "slot" } else { "slots" };
-    format!("{id}  {state:<9}  {job}, {planned} {slots} from {} to {}", utc(*from), utc(*to))
+    format!("{id}  {state:<9}  {job}, {planned} {slots} from {} to {}", utc(from.0), utc(to.0))
 }
 
 const fn word(only: Only) -> &'static str {
@@ -111,28 +71,19 @@ const fn word(only: Only) -> &'static str {
     }
 }
 
-async fn list(
-    global: &Global,
-    realm: &Realm,
-    dispatcher: &Dispatcher,
-    pattern: Option<&str>,
-) -> Result<(), Failure> {
-    let mut all = realm.schedules().all_backfills().await?;
-    all.retain(|one| pattern.is_none_or(|pattern| fnmatch(pattern, one.job_id.as_str())));
-    let shown: Vec<Value> = all.iter().map(|one| backfill_json(dispatcher, one)).collect();
-    let row = |one: &Backfill| {
+fn table(format: Format, backfills: &[BackfillShown]) -> Vec<String> {
+    let row = |one: &BackfillShown| {
         vec![
             one.id.clone(),
             escaped(one.job_id.as_str()).into_owned(),
-            one.progress.word().to_owned(),
-            format!("{}/{}", one.completed + one.failed + one.skipped, one.planned),
-            one.active.len().to_string(),
+            one.state.clone(),
+            format!("{}/{}", one.completed + one.failed + one.passed_over, one.planned),
+            one.under_way.len().to_string(),
             one.failed.to_string(),
-            one.begun.format("%Y-%m-%d %H:%MZ").to_string(),
+            one.begun.0.format("%Y-%m-%d %H:%MZ").to_string(),
             escaped(&why(one)).into_owned(),
         ]
     };
-    let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     let heading = [
         Column::Whole("ID"),
         Column::Path("JOB", 10),
@@ -143,97 +94,48 @@ async fn list(
         Column::Whole("BEGUN"),
         Column::Text("", 4),
     ];
-    print(global.output, &json!({ "backfills": shown }), || columns(global.output, &heading, &rows))
+    columns(format, &heading, &backfills.iter().map(row).collect::<Vec<_>>())
 }
 
 /// Why it was asked for, or why it does not go on.
-fn why(backfill: &Backfill) -> String {
-    match &backfill.progress {
-        Progress::Stopped { why } => why.clone(),
-        Progress::Cancelled { by, why } if why.is_empty() => format!("cancelled by {by}"),
-        Progress::Cancelled { by, why } => format!("cancelled by {by}: {why}"),
-        Progress::Active | Progress::Complete => backfill.why.clone(),
+fn why(backfill: &BackfillShown) -> String {
+    match (&backfill.stopped, &backfill.cancelled) {
+        (Some(stopped), _) => stopped.why.clone(),
+        (_, Some(cancelled)) if cancelled.why.is_empty() => format!("cancelled by {}", cancelled.by),
+        (_, Some(cancelled)) => format!("cancelled by {}: {}", cancelled.by, cancelled.why),
+        (None, None) => backfill.why.clone(),
     }
 }
 
 /// The same after what it is about.
-fn because(backfill: &Backfill) -> String {
+fn because(backfill: &BackfillShown) -> String {
     let why = why(backfill);
     if why.is_empty() { why } else { format!(": {why}") }
 }
 
-fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result<(), Failure> {
-    print(global.output, &json!({ "backfill": backfill_json(dispatcher, backfill) }), || {
-        let Backfill { planned, skipped, completed, failed, max_active, active, .. } = backfill;
-        let order = if backfill.reverse { ", the newest first" } else { "" };
-        let entry = backfill.entry.map(|entry| format!(" of entry {entry}")).unwrap_or_default();
-        let mut lines = vec![
-            line(backfill),
-            format!(
-                "begun {} by {}{}",
-                utc(backfill.begun),
-                escaped(&backfill.by),
-                escaped(&because(backfill))
-            ),
-            format!("only {}{entry}{order}; at most {max_active} at the same time", word(backfill.only)),
-            format!(
-                "{planned} planned, {} started ({completed} completed, {failed} did not, {} under way), {skipped} passed over, {} left",
-                backfill.started(),
-                active.len(),
-                backfill.left()
-            ),
-        ];
-        lines.extend(backfill.at.map(|Place { slot, .. }| format!("come to {}", utc(slot))));
-        for one in active {
-            let run = dispatcher.run_of(backfill, &one.key);
-            lines.push(format!("{}  entry {}  {run}  under way", utc(one.slot), one.entry));
-        }
-        for bad in &backfill.bad {
-            let run = bad.run_id.map(|run| run.to_string()).unwrap_or_default();
-            let status = bad.status.map_or("its record is gone", pumice_core::run::Status::as_str);
-            lines.push(format!("{}  entry {}  {run}  {status}", utc(bad.slot), bad.entry));
-        }
-        lines
-    })
-}
-
-/// A backfill for programs.
-pub(super) fn backfill_json(dispatcher: &Dispatcher, backfill: &Backfill) -> Value {
-    let active = backfill.active.iter().map(|one| {
-        json!({ "slot": utc(one.slot), "entry": one.entry, "run_id": dispatcher.run_of(backfill, &one.key) })
-    });
-    let bad = backfill.bad.iter().map(
-        |bad| json!({ "slot": utc(bad.slot), "entry": bad.entry, "run_id": bad.run_id, "status": bad.status }),
-    );
-    let mut shown = json!({
-        "id": backfill.id,
-        "job_id": backfill.job_id,
-        "state": backfill.progress.word(),
-        "entry": backfill.entry,
-        "from": utc(backfill.from),
-        "to": utc(backfill.to),
-        "only": backfill.only,
-        "max_active": backfill.max_active,
-        "reverse": backfill.reverse,
-        "key": backfill.key,
-        "by": backfill.by,
-        "why": backfill.why,
-        "begun": utc(backfill.begun),
-        "ended": backfill.ended.map(utc),
-        "planned": backfill.planned,
-        "started": backfill.started(),
-        "completed": backfill.completed,
-        "failed": backfill.failed,
-        "passed_over": backfill.skipped,
-        "left": backfill.left(),
-        "come_to": backfill.at.map(|place| utc(place.slot)),
-        "under_way": active.collect::<Vec<_>>(),
-        "bad": bad.collect::<Vec<_>>(),
-    });
-    match &backfill.progress {
-        Progress::Stopped { why } => shown["stopped"] = json!({ "why": why }),
-        Progress::Cancelled { by, why } => shown["cancelled"] = json!({ "by": by, "why": why }),
-        Progress::Active | Progress::Complete => {}
+fn lines(backfill: &BackfillShown) -> Vec<String> {
+    let BackfillShown { planned, started, passed_over, completed, failed, left, max_active, .. } = backfill;
+    let order = if backfill.reverse { ", the newest first" } else { "" };
+    let entry = backfill.entry.map(|entry| format!(" of entry {entry}")).unwrap_or_default();
+    let under_way = &backfill.under_way;
+    let begun = (utc(backfill.begun.0), escaped(&backfill.by), because(backfill));
+    let mut lines = vec![
+        line(backfill),
+        format!("begun {} by {}{}", begun.0, begun.1, escaped(&begun.2)),
+        format!("only {}{entry}{order}; at most {max_active} at the same time", word(backfill.only)),
+        format!(
+            "{planned} planned, {started} started ({completed} completed, {failed} did not, {} under way), {passed_over} passed over, {left} left",
+            under_way.len(),
+        ),
+    ];
+    lines.extend(backfill.come_to.map(|slot| format!("come to {}", utc(slot.0))));
+    for one in under_way {
+        lines.push(format!("{}  entry {}  {}  under way", utc(one.slot.0), one.entry, one.run_id));
     }
-    shown
+    for bad in &backfill.bad {
+        let run = bad.run_id.map(|run| run.to_string()).unwrap_or_default();
+        let status = bad.status.map_or("its record is gone", Status::as_str);
+        lines.push(format!("{}  entry {}  {run}  {status}", utc(bad.slot.0), bad.entry));
+    }
+    lines
 }

@@ -1,10 +1,11 @@
 //! `schedules simulate`.
 
-use pumice_core::clock::{MAX_COUNTED, Recovery, Slot, after_outage, utc};
+use pumice_core::clock::{MAX_COUNTED, utc};
 use pumice_core::text::escaped;
-use serde_json::{Value, json};
+use pumice_service::schedules::{EntryRecovery, SimulateOutage, simulate as simulate_outage};
+use pumice_service::{Instant, Realm as _, Slot};
 
-use super::{Scheduled, Which, find};
+use super::warn_unread;
 use crate::args::Global;
 use crate::commands::instant;
 use crate::failure::Failure;
@@ -18,30 +19,22 @@ const SHOWN: usize = 5;
 pub(super) async fn simulate(
     global: &Global,
     realm: &Realm,
-    job: Option<&str>,
+    job: Option<String>,
     down: &[String],
 ) -> Result<(), Failure> {
     let zone = realm.site().await?.zone;
-    let [from, to] = down else { return Err(Failure::Wrong("--down takes two times".to_owned())) };
+    let [from, to] = down else { return Err(Failure::wrong("--down takes two times")) };
     let (from, to) = (instant("--down", from, zone)?, instant("--down", to, zone)?);
-    if to <= from {
-        return Err(Failure::Wrong(format!("--down ends at {}, before it begins at {}", utc(to), utc(from))));
-    }
-    let found = find(realm, job.map_or(Which::Matching(None), Which::Named)).await?;
-    let mut all: Vec<(&Scheduled, Recovery)> = Vec::new();
-    for one in &found.scheduled {
-        let recoveries = after_outage(&one.plan, &one.timetable, (from, to), found.now);
-        all.extend(recoveries.into_iter().map(|recovery| (one, recovery)));
-    }
-    let shown: Vec<Value> = all.iter().map(|(one, recovery)| recovery_json(one, recovery)).collect();
-    print(global.output, &json!({ "from": utc(from), "to": utc(to), "entries": shown }), || {
-        let lines = all.iter().map(|(one, recovery)| {
-            format!("{} {}: {}", escaped(one.job_id.as_str()), recovery.entry, escaped(&in_words(recovery)))
+    let request = SimulateOutage { job, from: Instant(from), to: Instant(to) };
+    let simulated = simulate_outage(realm, &request).await?;
+    print(global.output, &simulated, || {
+        let lines = simulated.entries.iter().map(|entry| {
+            format!("{} {}: {}", escaped(entry.job_id.as_str()), entry.entry, escaped(&in_words(entry)))
         });
         lines.collect()
     })?;
     if global.output.is_table() {
-        found.warn(global);
+        warn_unread(global, &simulated.unread);
     }
     Ok(())
 }
@@ -51,52 +44,36 @@ fn count(count: u32) -> String {
     if count >= MAX_COUNTED { format!("{count} or more") } else { count.to_string() }
 }
 
-fn in_words(recovery: &Recovery) -> String {
-    if let Some(silence) = &recovery.silence {
-        return silence.clone();
+fn in_words(recovery: &EntryRecovery) -> String {
+    if let Some(why) = &recovery.why {
+        return why.clone();
     }
     let mut parts = Vec::new();
-    match &recovery.missed {
-        None => parts.push("misses nothing".to_owned()),
-        Some(missed) if missed.from == missed.to => parts.push(format!("misses {}", utc(missed.from))),
-        Some(missed) => {
-            let (from, to) = (utc(missed.from), utc(missed.to));
-            parts.push(format!("misses {} from {from} to {to}", count(missed.count)));
+    match (recovery.first, recovery.last) {
+        (Some(first), Some(last)) if first != last => {
+            let (from, to) = (utc(first.0), utc(last.0));
+            parts.push(format!("misses {} from {from} to {to}", count(recovery.missed)));
         }
+        (Some(slot), _) | (_, Some(slot)) => parts.push(format!("misses {}", utc(slot.0))),
+        (None, None) => parts.push("misses nothing".to_owned()),
     }
     if recovery.halts {
         parts.push("more than it may make up for: it halts until it is resumed".to_owned());
         return parts.join("; ");
     }
     let at_the_end = |slots: &[Slot]| {
-        let shown: Vec<String> = slots.iter().take(SHOWN).map(|slot| utc(slot.at)).collect();
+        let shown: Vec<String> = slots.iter().take(SHOWN).map(|slot| utc(slot.0)).collect();
         let more = slots.len().saturating_sub(SHOWN);
         format!("{}{}", shown.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() })
     };
     if !recovery.made_up.is_empty() {
         parts.push(format!("makes up for {}", at_the_end(&recovery.made_up)));
     }
-    if recovery.passed_over() > 0 {
-        parts.push(format!("passes over {}", count(recovery.passed_over())));
+    if recovery.passed_over > 0 {
+        parts.push(format!("passes over {}", count(recovery.passed_over)));
     }
     if !recovery.in_time.is_empty() {
         parts.push(format!("starts in time {}", at_the_end(&recovery.in_time)));
     }
     parts.join("; ")
-}
-
-fn recovery_json(one: &Scheduled, recovery: &Recovery) -> Value {
-    let slots = |slots: &[Slot]| slots.iter().map(|slot| utc(slot.at)).collect::<Vec<_>>();
-    json!({
-        "job_id": one.job_id,
-        "entry": recovery.entry,
-        "missed": recovery.missed.as_ref().map_or(0, |missed| missed.count),
-        "first": recovery.missed.as_ref().map(|missed| utc(missed.from)),
-        "last": recovery.missed.as_ref().map(|missed| utc(missed.to)),
-        "made_up": slots(&recovery.made_up),
-        "in_time": slots(&recovery.in_time),
-        "passed_over": if recovery.halts { 0 } else { recovery.passed_over() },
-        "halts": recovery.halts,
-        "why": recovery.silence,
-    })
 }

@@ -9,6 +9,7 @@
 mod begin;
 mod walk;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -27,7 +28,7 @@ pub const MAX_ACTIVE: u32 = 100;
 pub const MAX_BAD: usize = 20;
 
 /// Which slots are started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Only {
     /// Those without a run, each under the key that the clock would give it.

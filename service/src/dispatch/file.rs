@@ -1,9 +1,7 @@
 //! Streams the requests of a file in batches.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
 
 use pumice_core::document::bytes_without_mark;
 use pumice_core::problem::{JsonPath, Problem, SpecError};
@@ -17,8 +15,10 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use uuid::Uuid;
 
+use crate::failure::Error;
+
 /// Requests that are dispatched together.
-pub(crate) const BATCH: usize = 500;
+pub const BATCH: usize = 500;
 /// Batches that are read ahead.
 const AHEAD: usize = 2;
 /// How much of a file is read at a time, in bytes.
@@ -29,39 +29,52 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 const MAX_NAME_BYTES: usize = MAX_KEY_BYTES - 64;
 
 /// A request with its place in the file, or what is wrong with it.
-pub(crate) type Placed = Result<(String, DispatchRequest), BadRequest>;
+pub type Placed = Result<(String, DispatchRequest), BadRequest>;
 
-/// Reads a file, or standard input for `-`, on a thread of its own.
-pub(crate) fn read(file: &Path, zone: chrono_tz::Tz) -> Receiver<Result<Vec<Placed>, String>> {
+/// A file or standard input.
+pub type Source = Box<dyn Read>;
+
+/// Reads the requests of a file on a thread of its own, which opens it first: a pipe may wait for its writer. `name` is
+/// the file's, for messages. The last batch may be an [`Error`]: the file cannot be opened or read further, or is
+/// not JSON.
+pub fn read(
+    name: String,
+    open: impl FnOnce() -> std::io::Result<Source> + Send + 'static,
+    zone: chrono_tz::Tz,
+) -> Receiver<Result<Vec<Placed>, Error>> {
     let (batches, receiver) = channel(AHEAD);
-    let file: PathBuf = file.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut sending = Sending { batches, batch: Vec::with_capacity(BATCH) };
-        let outcome = open(&file).and_then(|reader| read_all(reader, zone, &mut sending));
+        let opened = open().map_err(Broken::Unreadable);
+        let reader = opened.map(|source| BufReader::with_capacity(READ_BYTES, source));
+        let outcome = reader.and_then(|reader| read_all(reader, zone, &mut sending));
         sending.flush();
-        if let Err(message) = outcome {
+        if let Err(broken) = outcome {
+            let error = Error::invalid(format!("{name}: {broken}")).caused_by(broken);
             // The receiver may be gone.
-            let _ = sending.batches.blocking_send(Err(format!("{}: {message}", file.display())));
+            let _ = sending.batches.blocking_send(Err(error));
         }
     });
     receiver
 }
 
-/// A buffered file or standard input.
-type Reader = BufReader<Box<dyn Read>>;
-
-fn open(file: &Path) -> Result<Reader, String> {
-    let from: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(File::open(file).map_err(|error| format!("cannot be read: {error}"))?)
-    };
-    Ok(BufReader::with_capacity(READ_BYTES, from))
+/// Why a file was not read to its end.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] std::io::Error),
+    #[error("UTF-16, by its first two bytes: save it as UTF-8")]
+    Utf16,
+    #[error("not JSON after request {after}: {why}; nothing further was read")]
+    NotJson { after: usize, why: String },
 }
+
+/// A buffered file or standard input.
+type Reader = BufReader<Source>;
 
 /// Puts requests together to batches.
 struct Sending {
-    batches: Sender<Result<Vec<Placed>, String>>,
+    batches: Sender<Result<Vec<Placed>, Error>>,
     batch: Vec<Placed>,
 }
 
@@ -87,7 +100,7 @@ fn parse(text: &[u8], place: &str, zone: chrono_tz::Tz) -> Vec<Placed> {
     parse_bytes(text, zone).into_iter().map(named).collect()
 }
 
-fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result<(), String> {
+fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result<(), Broken> {
     let mut lines = Lines::default();
     // A JSON list is one document over all its lines; so is an object that does not end on its first line.
     loop {
@@ -97,7 +110,7 @@ fn read_all(mut reader: Reader, zone: chrono_tz::Tz, to: &mut Sending) -> Result
             break;
         };
         if lines.number == 1 && matches!(bytes.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-            return Err("UTF-16, by its first two bytes: save it as UTF-8".to_owned());
+            return Err(Broken::Utf16);
         }
         let text = bytes_without_mark(bytes).trim_ascii();
         if text.is_empty() || text.starts_with(b"#") {
@@ -151,10 +164,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn next(&mut self, reader: &mut dyn BufRead) -> Result<Option<Line>, String> {
-        let failed = |error: std::io::Error| format!("cannot be read: {error}");
+    fn next(&mut self, reader: &mut dyn BufRead) -> Result<Option<Line>, Broken> {
         let mut line = Vec::new();
-        let taken = reader.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).map_err(failed)?;
+        let taken =
+            reader.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).map_err(Broken::Unreadable)?;
         if taken == 0 {
             return Ok(None);
         }
@@ -165,7 +178,10 @@ impl Lines {
         // The rest of it.
         loop {
             line.clear();
-            let taken = reader.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line).map_err(failed)?;
+            let taken = reader
+                .take(MAX_LINE_BYTES as u64)
+                .read_until(b'\n', &mut line)
+                .map_err(Broken::Unreadable)?;
             if taken == 0 || line.ends_with(b"\n") {
                 return Ok(Some(Line::TooLong));
             }
@@ -180,12 +196,12 @@ fn read_documents(
     list: bool,
     zone: chrono_tz::Tz,
     to: &mut Sending,
-) -> Result<(), String> {
+) -> Result<(), Broken> {
     let mut taking = Taking { zone, to, number: 0 };
     let not_json = |error: serde_json::Error, number: usize| {
         // The parser's words for a byte that is not part of a character.
-        let told = error.to_string().replace("invalid unicode code point", "not UTF-8");
-        format!("not JSON after request {number}: {told}; nothing further was read")
+        let why = error.to_string().replace("invalid unicode code point", "not UTF-8");
+        Broken::NotJson { after: number, why }
     };
     let mut reading = serde_json::Deserializer::from_reader(BufReader::new(reader));
     if list {
@@ -245,7 +261,8 @@ impl<'de> Visitor<'de> for &mut Taking<'_> {
 
 /// Derives the idempotency keys of a file's requests from their content, so that repeating the file makes no run
 /// twice, even after lines were added, removed or moved. Equal requests are numbered.
-pub(crate) struct Keys {
+#[derive(Debug)]
+pub struct Keys {
     name: String,
     seen: HashMap<Uuid, u32>,
 }
@@ -254,17 +271,17 @@ impl Keys {
     /// Keys under the name of a batch.
     ///
     /// # Errors
-    /// A message when the name is empty or too long.
-    pub(crate) fn new(name: &str) -> Result<Self, String> {
-        check_key(name)?;
+    /// [`Error`] when the name is empty or too long.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        check_key(name).map_err(Error::invalid)?;
         if name.len() > MAX_NAME_BYTES {
-            return Err(format!("the key of a file is longer than {MAX_NAME_BYTES} bytes"));
+            return Err(Error::invalid(format!("the key of a file is longer than {MAX_NAME_BYTES} bytes")));
         }
         Ok(Self { name: name.to_owned(), seen: HashMap::new() })
     }
 
     /// Gives a request its key, unless it brings one.
-    pub(crate) fn give(&mut self, request: &mut DispatchRequest) {
+    pub(super) fn give(&mut self, request: &mut DispatchRequest) {
         if request.idempotency_key.is_some() {
             return;
         }
@@ -291,14 +308,15 @@ mod tests {
         let file = folder.path().join("requests");
         std::fs::write(&file, text).unwrap();
         let (mut found, mut failed) = (Vec::new(), None);
-        let mut batches = read(&file, chrono_tz::UTC);
+        let open = move || Ok(Box::new(std::fs::File::open(file)?) as Source);
+        let mut batches = read("requests".to_owned(), open, chrono_tz::UTC);
         while let Some(batch) = batches.recv().await {
             match batch {
                 Ok(batch) => {
                     assert!(batch.len() <= BATCH);
                     found.extend(batch.into_iter().map(|one| one.map(|(_, request)| request)));
                 }
-                Err(message) => failed = Some(message),
+                Err(error) => failed = Some(error.to_string()),
             }
         }
         (found, failed)

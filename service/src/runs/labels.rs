@@ -8,7 +8,7 @@ use pumice_core::run::Run;
 use pumice_core::text::{cut, escaped};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::Error;
 
 /// Most jobs of steps whose items are looked up.
 const MAX_PARENTS: usize = 100;
@@ -16,10 +16,10 @@ const MAX_PARENTS: usize = 100;
 const MAX_FIELDS: usize = 3;
 
 /// Labels by run key.
-pub(crate) type Labels = HashMap<RunKey, String>;
+pub(super) type Labels = HashMap<RunKey, String>;
 
 /// The labels of steps: `item 3: customer=12`, `attempt 2`.
-pub(crate) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels, Failure> {
+pub(super) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels, Error> {
     let mut parents: BTreeSet<RunKey> = BTreeSet::new();
     let mut retried: HashSet<RunKey> = HashSet::new();
     for run in runs {
@@ -50,13 +50,14 @@ pub(crate) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels,
         if retried.contains(&parent) {
             parts.extend(attempt_above(&run.key).map(|attempt| format!("attempt {attempt}")));
         }
-        (!parts.is_empty()).then(|| (run.key.clone(), format!(" ({})", parts.join(", "))))
+        (!parts.is_empty()).then(|| (run.key.clone(), parts.join(", ")))
     };
     Ok(runs.iter().filter_map(label).collect())
 }
 
 /// The attempt of the run above in which a step was made.
-pub(crate) fn attempt_above(key: &RunKey) -> Option<u32> {
+#[must_use]
+pub fn attempt_above(key: &RunKey) -> Option<u32> {
     key.as_str().rsplit_once('/')?.1.split_once('.')?.0.parse().ok()
 }
 

@@ -9,8 +9,10 @@ use pumice_core::ports::RunStore;
 use pumice_core::run::Run;
 use pumice_core::spec::JobSpec;
 use pumice_core::text::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::Error;
 
 /// Most jobs of steps whose plans are looked up.
 const MAX_PLANS: usize = 100;
@@ -18,24 +20,24 @@ const MAX_PLANS: usize = 100;
 const MAX_STEPS: usize = 20;
 
 /// A planned step without a record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Unstarted {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unstarted {
     /// The run that it is a step of.
-    pub(crate) parent: RunKey,
+    pub parent: RunKey,
     /// Its job, and its place in a foreach; or how many more there are.
-    pub(crate) label: String,
+    pub label: String,
     /// Whether the step may still run.
-    pub(crate) waits: bool,
+    pub waits: bool,
     /// Why the step has not started.
-    pub(crate) why: String,
+    pub why: String,
 }
 
 /// The steps without a record of all runs that began and have steps.
-pub(crate) async fn unstarted(
+pub(super) async fn unstarted(
     store: &dyn RunStore,
     registry: &Registry,
     runs: &[Run],
-) -> Result<Vec<Unstarted>, Failure> {
+) -> Result<Vec<Unstarted>, Error> {
     let has_steps = |run: &&Run| {
         let planner = registry.job_type(&run.job_type).and_then(|job_type| job_type.planner());
         run.ts_start.is_some() && planner.is_some()

@@ -1,0 +1,33 @@
+//! Compares the commands with the service's operations.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+use pumice_service::{APART, operations};
+
+use crate::args::Cli;
+
+/// The words of every command that does something.
+fn commands(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) {
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        let words = format!("{words} {}", below.get_name()).trim().to_owned();
+        match below.has_subcommands() {
+            true => commands(below, &words, found),
+            false => drop(found.insert(words)),
+        }
+    }
+}
+
+#[test]
+fn command_has_its_service_function_or_a_reason() {
+    let mut found = BTreeSet::new();
+    commands(&Cli::command(), "", &mut found);
+    let operations: BTreeSet<String> = operations().iter().map(|one| one.command.to_owned()).collect();
+    let mut apart: BTreeSet<String> = APART.iter().map(|one| one.command.to_owned()).collect();
+    if cfg!(not(feature = "aws")) {
+        apart.remove("worker");
+    }
+    assert!(operations.is_disjoint(&apart));
+    let listed: BTreeSet<String> = operations.union(&apart).cloned().collect();
+    assert_eq!(found, listed);
+}

@@ -1,0 +1,94 @@
+//! What commands print with `-o json` is the response of their service function, and nothing else.
+
+use std::collections::BTreeSet;
+
+use pumice_core::ports::Doc;
+use pumice_service::{dispatch, operations, render, runs, schedules, specs, state};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::pumice::Pumice;
+
+/// Whether a text is a response, whole.
+fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
+    let read = serde_json::from_str::<A>(text).map(|response| serde_json::to_value(response).ok());
+    let printed = serde_json::from_str::<Value>(text).ok();
+    read.is_ok_and(|again| again == printed)
+}
+
+type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
+
+/// Each command, how it is called, and its response. They build on each other.
+const CASES: [Case<'_>; 25] = [
+    ("check", &["check", "jobs.json"], holds::<specs::Checked>),
+    ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
+    ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
+    ("jobs list", &["jobs", "list"], holds::<specs::JobList>),
+    ("jobs show", &["jobs", "show", "daily"], holds::<Doc>),
+    ("render", &["render", "once"], holds::<render::RenderedJob>),
+    ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),
+    ("runs list", &["runs", "list"], holds::<runs::RunList>),
+    ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
+    ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
+    ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
+    ("schedules list", &["schedules", "list"], holds::<schedules::ScheduleList>),
+    ("schedules next", &["schedules", "next"], holds::<schedules::UpcomingStarts>),
+    ("schedules pause", &["schedules", "pause", "daily"], holds::<schedules::Held>),
+    ("schedules resume", &["schedules", "resume", "daily"], holds::<schedules::Held>),
+    ("schedules run", &["schedules", "run", "daily"], holds::<dispatch::AcceptedRun>),
+    (
+        "schedules backfill",
+        &["schedules", "backfill", "daily", "--from", "20250501", "--to", "20250503"],
+        holds::<schedules::BackfillAnswer>,
+    ),
+    ("schedules backfills list", &["schedules", "backfills", "list"], holds::<schedules::BackfillList>),
+    (
+        "schedules simulate",
+        &["schedules", "simulate", "--down", "20270101", "20270103"],
+        holds::<schedules::Simulated>,
+    ),
+    ("schedules export", &["schedules", "export", "--format", "eventbridge"], holds::<schedules::Template>),
+    ("state get", &["state", "get", "x"], holds::<Value>),
+    ("state list", &["state", "list"], holds::<Vec<state::StateShown>>),
+    ("state delete", &["state", "delete", "x", "y"], holds::<state::DeletedState>),
+    ("jobs delete", &["jobs", "delete", "once", "none"], holds::<specs::DeletedJobs>),
+];
+
+#[test]
+fn command_prints_the_response_of_its_function() {
+    let pumice = Pumice::new();
+    let job = |id: &str, more: &Value| {
+        let mut job =
+            json!({ "job_id": id, "type": "cmd", "worker": "w", "enabled": true, "payload": "true" });
+        job.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        job
+    };
+    let chain =
+        json!({ "job_id": "chain", "type": "chain", "worker": "w", "enabled": true, "payload": ["once"] });
+    let jobs = json!([job("once", &json!({})), job("daily", &json!({ "schedule": "@daily" })), chain]);
+    pumice.write("jobs.json", jobs.to_string());
+    pumice.write("changed.json", job("once", &json!({ "description": "new" })).to_string());
+    assert_eq!(pumice.run(&["state", "put", "x", "1"]).status, 0);
+    for (command, arguments, holds) in CASES {
+        let printed = pumice.run(&[arguments, &["-o", "json"]].concat());
+        assert!(holds(&printed.out), "{command}: {printed:?}");
+    }
+    let backfill = pumice.run(&["schedules", "backfills", "list", "-o", "json"]).json();
+    let id = backfill["backfills"][0]["id"].as_str().expect("an id");
+    let mut tried: BTreeSet<&str> = CASES.iter().map(|(command, ..)| *command).collect();
+    for (command, word, holds) in [
+        ("schedules backfills show", "show", holds::<schedules::BackfillOne> as fn(&str) -> bool),
+        ("schedules backfills cancel", "cancel", holds::<schedules::BackfillChanged>),
+        ("schedules backfills resume", "resume", holds::<schedules::BackfillChanged>),
+    ] {
+        let printed = pumice.run(&["schedules", "backfills", word, id, "-o", "json"]);
+        assert!(holds(&printed.out), "{command}: {printed:?}");
+        tried.insert(command);
+    }
+    // It has no response.
+    tried.insert("state put");
+    let all: Vec<_> = operations();
+    assert_eq!(tried, all.iter().map(|one| one.command).collect());
+}

@@ -1,0 +1,142 @@
+//! Takes requests, batch by batch.
+
+use pumice_core::engine::Dispatcher;
+use pumice_core::job_type::DispatchError;
+use pumice_core::request::{DispatchRequest, parse_value};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::file::{Keys, Placed};
+use super::{AcceptedRun, Outcomes, RefusedRequest};
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Requests for runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatch {
+    /// The requests, each taken by itself.
+    #[schemars(with = "Vec<pumice_core::request::RequestFields>")]
+    pub requests: Vec<Value>,
+    /// A name under which the same requests can be given again: what was taken is not taken twice.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The requests that were taken, and those that were refused.
+    pub outcomes: Outcomes,
+    /// Why others of the batch may not have been taken: the store did not answer.
+    pub failed: Option<Error>,
+}
+
+/// Takes requests and counts them.
+#[derive(Debug)]
+pub struct Intake {
+    dispatcher: Dispatcher,
+    keys: Option<Keys>,
+    counts: Counts,
+}
+
+impl Intake {
+    /// An intake of a realm. With `keys`, requests that bring no key get one that follows from what they ask for.
+    ///
+    /// # Errors
+    /// [`Error`] when the realm's definition cannot be read.
+    pub async fn new(realm: &dyn Realm, keys: Option<Keys>) -> Result<Self, Error> {
+        let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+        Ok(Self { dispatcher, keys, counts: Counts::default() })
+    }
+
+    /// How many requests there were, and what became of them.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes a batch, each request by itself.
+    pub async fn take(&mut self, batch: Vec<Placed>) -> Batch {
+        let mut outcomes = Outcomes::default();
+        let (mut places, mut requests): (Vec<String>, Vec<DispatchRequest>) = (Vec::new(), Vec::new());
+        for placed in batch {
+            match placed {
+                Ok((place, mut request)) => {
+                    if let Some(keys) = &mut self.keys {
+                        keys.give(&mut request);
+                    }
+                    places.push(place);
+                    requests.push(request);
+                }
+                Err(bad) => {
+                    outcomes
+                        .refused
+                        .push(RefusedRequest { request: bad.place, error: bad.error.to_string() });
+                }
+            }
+        }
+        let mut failed = None;
+        for (request, outcome) in places.into_iter().zip(self.dispatcher.dispatch(requests, None).await) {
+            match outcome {
+                Ok(run) => {
+                    *(if run.existing { &mut self.counts.existing } else { &mut self.counts.taken }) += 1;
+                    outcomes.accepted.push(AcceptedRun::from(run));
+                }
+                Err(DispatchError::Store(error)) => failed = Some(Error::from(error)),
+                Err(error) => outcomes.refused.push(RefusedRequest { request, error: error.to_string() }),
+            }
+        }
+        self.counts.refused += outcomes.refused.len();
+        Batch { outcomes, failed }
+    }
+}
+
+/// How many requests there were, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that made a run.
+    pub taken: usize,
+    /// Those whose run was there already.
+    pub existing: usize,
+    /// Those that were refused.
+    pub refused: usize,
+}
+
+impl Counts {
+    /// All of them.
+    #[must_use]
+    pub const fn all(self) -> usize {
+        self.taken + self.existing + self.refused
+    }
+
+    /// The counts in words.
+    #[must_use]
+    pub fn summary(self) -> String {
+        let Self { taken, existing, refused } = self;
+        let mut parts = vec![format!("{taken} taken")];
+        parts.extend((existing > 0).then(|| format!("{existing} there already")));
+        parts.extend((refused > 0).then(|| format!("{refused} refused")));
+        parts.join(", ")
+    }
+}
+
+/// Asks for runs, each request by itself.
+///
+/// # Errors
+/// [`Error`] when the key is invalid, or the store did not answer and no request was taken or refused.
+pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
+    let mut intake = Intake::new(realm, request.key.as_deref().map(Keys::new).transpose()?).await?;
+    let zone = realm.site().await?.zone.tz();
+    let parsed = parse_value(&Value::Array(request.requests.clone()), zone);
+    let placed = parsed.into_iter().map(|one| one.map(|request| (request.job_id.to_string(), request)));
+    let Batch { outcomes, failed } = intake.take(placed.collect()).await;
+    match failed {
+        None => Ok(outcomes),
+        Some(error) => {
+            let why = format!("{error} ({})", intake.counts().summary());
+            Err(error.because(why))
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Errors of the service functions.
+
+use std::fmt;
+
+use pumice_core::engine::{ApplyError, BackfillError};
+use pumice_core::job_type::DispatchError;
+use pumice_core::ports::{CommitError, StoreError, StoreErrorKind};
+use pumice_core::problem::SpecError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a service function did not do what was asked. The command's exit status and the status of an HTTP answer
+/// follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The request or a spec is wrong.
+    Invalid,
+    /// The job, run, state item or backfill does not exist.
+    NotFound,
+    /// The request contradicts what is there: another request has its key, or the run has ended.
+    Conflict,
+    /// The store did not answer: a later try may succeed.
+    Unreachable,
+    /// The store refuses for now, or others write the same record all the time.
+    Throttled,
+    /// The caller may not do this, or is not known.
+    Denied,
+    /// A table, queue, bucket or file of the realm is missing.
+    Missing,
+    /// What is stored cannot be read.
+    Corrupt,
+}
+
+impl ErrorKind {
+    /// Whether the request is at fault, and not the realm's store.
+    #[must_use]
+    pub const fn is_of_request(self) -> bool {
+        matches!(self, Self::Invalid | Self::NotFound | Self::Conflict)
+    }
+}
+
+impl From<StoreErrorKind> for ErrorKind {
+    fn from(kind: StoreErrorKind) -> Self {
+        match kind {
+            StoreErrorKind::Unreachable => Self::Unreachable,
+            StoreErrorKind::Throttled => Self::Throttled,
+            StoreErrorKind::Denied => Self::Denied,
+            StoreErrorKind::Missing => Self::Missing,
+            StoreErrorKind::Corrupt => Self::Corrupt,
+        }
+    }
+}
+
+/// An error with its kind, a message for people and, where there is one, its cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of a kind. The message is a lower-case fragment, with lines below it where it lists something.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The request or a spec is wrong.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// What is asked for does not exist.
+    #[must_use]
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// The store did not answer rightly.
+    #[must_use]
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unreachable, message)
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The same error with another message; the former one becomes its cause.
+    #[must_use]
+    pub fn because(self, message: impl Into<String>) -> Self {
+        Self { kind: self.kind, message: message.into(), source: Some(Box::new(self)) }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Its message for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn of(kind: ErrorKind, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::new(kind, source.to_string()).caused_by(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::of(error.kind.into(), error)
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        let kind = match &error {
+            CommitError::Conflict | CommitError::Locked(_) => ErrorKind::Throttled,
+            CommitError::Unknown(_) => ErrorKind::Unreachable,
+            // The store keeps no such record: the message says what to do about it.
+            CommitError::Unrecordable(_) => ErrorKind::Unreachable,
+            CommitError::Store(error) => error.kind.into(),
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<DispatchError> for Error {
+    fn from(error: DispatchError) -> Self {
+        let kind = match &error {
+            DispatchError::Store(error) => error.kind.into(),
+            DispatchError::NoSuchJob { .. } => ErrorKind::NotFound,
+            DispatchError::KeyTaken { .. } => ErrorKind::Conflict,
+            DispatchError::BadSpec { .. }
+            | DispatchError::Withheld
+            | DispatchError::TooDeep { .. }
+            | DispatchError::TooLarge(_) => ErrorKind::Invalid,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Self {
+        let kind = match &error {
+            ApplyError::Store(error) => error.kind.into(),
+            ApplyError::Gone(_) | ApplyError::Removed(_) => ErrorKind::NotFound,
+            ApplyError::Illegal(..) | ApplyError::Locked(_) => ErrorKind::Conflict,
+            ApplyError::Unrecordable(_) => ErrorKind::Invalid,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<BackfillError> for Error {
+    fn from(error: BackfillError) -> Self {
+        let kind = match &error {
+            BackfillError::Store(error) => error.kind.into(),
+            BackfillError::Unknown(_) => ErrorKind::NotFound,
+            BackfillError::KeyTaken { .. } => ErrorKind::Conflict,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<SpecError> for Error {
+    fn from(error: SpecError) -> Self {
+        Self::of(ErrorKind::Invalid, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn store_error_keeps_kind_and_source() {
+        for (kind, expected) in [
+            (StoreErrorKind::Unreachable, ErrorKind::Unreachable),
+            (StoreErrorKind::Throttled, ErrorKind::Throttled),
+            (StoreErrorKind::Denied, ErrorKind::Denied),
+            (StoreErrorKind::Missing, ErrorKind::Missing),
+            (StoreErrorKind::Corrupt, ErrorKind::Corrupt),
+        ] {
+            let cause = std::io::Error::other("the disk");
+            let store = StoreError::of(kind, "reading the table").caused_by(cause);
+            for error in [
+                Error::from(store.clone()),
+                DispatchError::Store(store.clone()).into(),
+                ApplyError::Store(store.clone()).into(),
+                BackfillError::Store(store.clone()).into(),
+                CommitError::Store(store.clone()).into(),
+            ] {
+                assert_eq!((error.kind(), error.message()), (expected, "reading the table"));
+                assert!(!error.kind().is_of_request());
+                let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+                assert!(causes.any(|cause| cause.to_string() == "the disk"), "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn refusal_is_of_the_request() {
+        let unknown = Error::from(BackfillError::Unknown("b".to_owned()));
+        assert_eq!((unknown.kind(), unknown.kind().is_of_request()), (ErrorKind::NotFound, true));
+        let longer = unknown.because("more about it");
+        assert_eq!((longer.kind(), longer.message()), (ErrorKind::NotFound, "more about it"));
+    }
+}

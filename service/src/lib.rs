@@ -1,0 +1,21 @@
+//! What people do with a realm, as functions over plain data: the command line calls them, and so can an HTTP API.
+//!
+//! Each function takes a [`Realm`] and a request, and returns a response. Requests and responses have JSON Schemas:
+//! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
+
+pub mod dispatch;
+pub mod render;
+pub mod runs;
+pub mod schedules;
+pub mod specs;
+pub mod state;
+
+mod failure;
+mod operations;
+mod realm;
+mod time;
+
+pub use failure::{Error, ErrorKind};
+pub use operations::{APART, Access, Apart, Operation, operations};
+pub use realm::{Realm, no_such_job};
+pub use time::{Instant, Slot};

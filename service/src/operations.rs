@@ -1,0 +1,144 @@
+//! The list of what people do with a realm: one service function for each command.
+
+use pumice_core::schema::schema_of;
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::{dispatch, render, runs, schedules, specs, state};
+
+/// Whether an operation changes the realm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It only looks.
+    Read,
+    /// It changes something, unless it is a dry run.
+    Write,
+}
+
+/// Something that people do with a realm.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// The words of its command: `runs list`.
+    pub command: &'static str,
+    /// The path of its function.
+    pub function: &'static str,
+    /// Whether it changes the realm.
+    pub access: Access,
+    request: fn() -> Value,
+    response: fn() -> Value,
+}
+
+impl Operation {
+    /// The operation of a function that borrows its request. The function says what it takes and returns.
+    fn new<Q, A, F>(command: &'static str, access: Access, _: F) -> Self
+    where
+        Q: JsonSchema,
+        A: JsonSchema,
+        F: AsyncFn(&dyn Realm, &Q) -> Result<A, Error>,
+    {
+        let function = std::any::type_name::<F>();
+        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A> }
+    }
+
+    /// The operation of a function that takes its request.
+    fn taking<Q, A, F>(command: &'static str, access: Access, _: F) -> Self
+    where
+        Q: JsonSchema,
+        A: JsonSchema,
+        F: AsyncFn(&dyn Realm, Q) -> Result<A, Error>,
+    {
+        let function = std::any::type_name::<F>();
+        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A> }
+    }
+
+    /// The JSON Schema of its request.
+    #[must_use]
+    pub fn request(&self) -> Value {
+        (self.request)()
+    }
+
+    /// The JSON Schema of its response, which is what the command prints with `-o json`.
+    #[must_use]
+    pub fn response(&self) -> Value {
+        (self.response)()
+    }
+}
+
+/// A command that asks nothing of a realm.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart {
+    /// The words of the command.
+    pub command: &'static str,
+    /// Why no service function belongs to it.
+    pub reason: &'static str,
+}
+
+/// The commands that have no service function.
+pub const APART: [Apart; 6] = [
+    Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
+    Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
+    Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
+    Apart { command: "template", reason: "it renders a text, with no realm" },
+    Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
+    Apart { command: "completions", reason: "it prints a script for a shell" },
+];
+
+/// Everything that people do with a realm.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    use Access::{Read, Write};
+    vec![
+        Operation::taking("apply", Write, specs::apply),
+        Operation::taking("check", Read, specs::check),
+        Operation::new("jobs list", Read, specs::list),
+        Operation::new("jobs show", Read, specs::show),
+        Operation::new("jobs delete", Write, specs::delete),
+        Operation::new("dispatch", Write, dispatch::dispatch),
+        Operation::new("runs list", Read, runs::list),
+        Operation::new("runs show", Read, runs::show),
+        Operation::new("runs output", Read, runs::output),
+        Operation::new("runs cancel", Write, runs::cancel),
+        Operation::new("schedules list", Read, schedules::list),
+        Operation::new("schedules next", Read, schedules::next),
+        Operation::new("schedules pause", Write, schedules::pause),
+        Operation::new("schedules resume", Write, schedules::resume),
+        Operation::new("schedules run", Write, schedules::run),
+        Operation::new("schedules backfill", Write, schedules::begin),
+        Operation::new("schedules backfills list", Read, schedules::list_all),
+        Operation::new("schedules backfills show", Read, schedules::show),
+        Operation::new("schedules backfills cancel", Write, schedules::cancel),
+        Operation::new("schedules backfills resume", Write, schedules::resume_backfill),
+        Operation::new("schedules simulate", Read, schedules::simulate),
+        Operation::new("schedules export", Read, schedules::export),
+        Operation::new("state get", Read, state::get),
+        Operation::taking("state put", Write, state::put),
+        Operation::taking("state list", Read, state::list),
+        Operation::taking("state delete", Write, state::delete),
+        Operation::taking("render", Read, render::render),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn operation_has_one_command_one_function_and_schemas() {
+        let all = operations();
+        let commands: BTreeSet<&str> = all.iter().map(|one| one.command).collect();
+        let functions: BTreeSet<&str> = all.iter().map(|one| one.function).collect();
+        assert_eq!((commands.len(), functions.len()), (all.len(), all.len()));
+        for one in &all {
+            assert!(one.function.starts_with("pumice_service::"), "{}", one.function);
+            let request = one.request();
+            assert_eq!(request["type"], "object", "{}: {request}", one.command);
+            assert_eq!(request["additionalProperties"], false, "{}: {request}", one.command);
+            // `true` takes anything, as a state item's value is.
+            assert!(one.response().is_object() || one.response() == true, "{}", one.command);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A realm, wherever it is kept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::ids::{JobId, RealmName};
+use pumice_core::job_type::{Registry, Site};
+use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
+
+use crate::failure::Error;
+use crate::runs::Outputs;
+
+/// A realm that people look at and change. Adapters give its ports; the service functions do the rest.
+#[async_trait]
+pub trait Realm: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &RealmName;
+    /// Its documents, as people put them.
+    fn catalog(&self) -> &dyn Catalog;
+    /// Its jobs, as the engine reads them.
+    fn jobs(&self) -> &dyn JobStore;
+    /// Its runs.
+    fn runs(&self) -> &dyn RunStore;
+    /// How far its schedules and backfills have come.
+    fn schedules(&self) -> &dyn ScheduleStore;
+    /// Its state items.
+    fn state(&self) -> &dyn StateStore;
+    /// What the commands of its runs printed.
+    fn outputs(&self) -> &dyn Outputs;
+    /// The job types and actions that its jobs may use.
+    fn registry(&self) -> &Arc<Registry>;
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Whether a process runs its jobs; `None` where that cannot be known.
+    fn is_served(&self) -> Option<bool>;
+    /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
+    fn is_aws(&self) -> bool;
+    /// Where an engine on it runs: its settings, its zone and its ports.
+    ///
+    /// # Errors
+    /// [`Error`] when the realm's definition cannot be read.
+    async fn site(&self) -> Result<Arc<Site>, Error>;
+}
+
+/// The error that names a job which does not exist, and the one that may have been meant.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn no_such_job(store: &dyn JobStore, job: &JobId) -> Result<Error, Error> {
+    Ok(pumice_core::engine::no_such_job(store, job).await?.into())
+}

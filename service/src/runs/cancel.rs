@@ -1,0 +1,123 @@
+//! Stopping runs.
+
+use pumice_core::engine::{ApplyError, Dispatcher};
+use pumice_core::ids::RunKey;
+use pumice_core::run::IllegalTransition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::find;
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Which runs to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRuns {
+    /// The runs: their ids or the beginnings of them, `latest`, or `latest:JOB`.
+    pub runs: Vec<String>,
+}
+
+/// What became of the runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cancelled {
+    /// Those that were cancelled, or are asked to stop.
+    pub runs: Vec<CancelledRun>,
+    /// Those that cannot be cancelled, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<NotCancelled>,
+}
+
+/// A run that was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancelledRun {
+    /// The run.
+    pub run: RunKey,
+    /// What became of it.
+    pub outcome: CancelOutcome,
+}
+
+/// A run that cannot be cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotCancelled {
+    /// The run.
+    pub run: RunKey,
+    /// Why: a lower-case fragment that names the run.
+    pub error: String,
+}
+
+/// What became of a run that was to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CancelOutcome {
+    /// It never starts.
+    #[serde(rename = "cancelled")]
+    Cancelled,
+    /// It is asked to stop.
+    #[serde(rename = "stopping")]
+    Stopping,
+    /// It was given to a worker of lava, which does not read the record.
+    #[serde(rename = "cancelled, but lava's worker may run it all the same:")]
+    HandedOver,
+}
+
+impl CancelOutcome {
+    /// The words before the run.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Stopping => "stopping",
+            Self::HandedOver => "cancelled, but lava's worker may run it all the same:",
+        }
+    }
+}
+
+/// Asks runs to stop: one that waits never starts, one that runs is stopped.
+///
+/// # Errors
+/// [`Error`] when one of the names stands for no run, in which case nothing is cancelled, or the store cannot be
+/// reached.
+pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled, Error> {
+    let mut keys = Vec::with_capacity(request.runs.len());
+    for run in &request.runs {
+        keys.push(find(realm, run).await?);
+    }
+    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let mut cancelled = Cancelled::default();
+    for run in keys {
+        let refused = match dispatcher.cancel(&run).await {
+            Ok(record) => {
+                let outcome = match record.status.is_end() {
+                    _ if record.handed_over.is_some() => CancelOutcome::HandedOver,
+                    true => CancelOutcome::Cancelled,
+                    false => CancelOutcome::Stopping,
+                };
+                cancelled.runs.push(CancelledRun { run, outcome });
+                continue;
+            }
+            Err(ApplyError::Illegal(IllegalTransition::Ended, record)) => {
+                format!("run {run} has ended: {}", record.status)
+            }
+            Err(ApplyError::Illegal(..)) => {
+                cancelled.runs.push(CancelledRun { run, outcome: CancelOutcome::Stopping });
+                continue;
+            }
+            Err(ApplyError::Gone(_)) => format!("no such run {run}"),
+            Err(error) => return Err(error.into()),
+        };
+        cancelled.refused.push(NotCancelled { run, error: refused });
+    }
+    Ok(cancelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancel_outcome_is_written_as_its_words() {
+        for outcome in [CancelOutcome::Cancelled, CancelOutcome::Stopping, CancelOutcome::HandedOver] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.words());
+        }
+    }
+}

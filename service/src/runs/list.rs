@@ -1,0 +1,207 @@
+//! Lists of runs, and one run with everything that it started.
+
+use std::collections::HashMap;
+
+use pumice_core::duration::Span;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::{Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::run::{Run, Status};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::find::id_length;
+use super::labels::labels;
+use super::unstarted::{Unstarted, unstarted};
+use super::{RunShown, Viewpoint, find, trees};
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Which runs to list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListRuns {
+    /// Only runs of this job: `*` any text, `?` one character.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// Only runs in these statuses; empty for any.
+    #[serde(default)]
+    pub statuses: Vec<Status>,
+    /// Only runs dispatched within this time.
+    #[serde(default)]
+    pub since: Option<Span>,
+    /// Only runs dispatched longer ago than this.
+    #[serde(default)]
+    pub until: Option<Span>,
+    /// In which order.
+    #[serde(default)]
+    pub order: Order,
+    /// Where an earlier list in this order ended, as it says with `next`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub cursor: Option<Cursor>,
+    /// At most so many.
+    #[serde(default = "usual_limit")]
+    pub limit: usize,
+    /// Children of chains and the like, too.
+    #[serde(default)]
+    pub children: bool,
+    /// With payload, parameters and large results, which costs a read for each run.
+    #[serde(default)]
+    pub details: bool,
+}
+
+/// The limit of a list that names none.
+pub const USUAL_LIMIT: usize = 50;
+
+const fn usual_limit() -> usize {
+    USUAL_LIMIT
+}
+
+/// Most records that one list looks at: a tenth of a second in a folder.
+const MAX_LOOKED: usize = 100_000;
+
+/// Runs, in the order that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunList {
+    /// The runs.
+    pub runs: Vec<RunShown>,
+    /// The cursor with which the list goes on; null when it is complete.
+    #[schemars(with = "Option<String>")]
+    pub next: Option<Cursor>,
+    /// How many records were looked at.
+    pub looked_at: usize,
+    /// Whether the list ends because so many records were looked at: there may be more.
+    pub is_cut: bool,
+    /// What the store had to do without, as an index that its table lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// How many there are in all, where that is known; only in a list without details.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<usize>,
+    /// How many characters of its id name each of them; only in a list without details.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_length: Option<usize>,
+}
+
+/// Which run to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShowRun {
+    /// The run: its id or the beginning of it, `latest`, or `latest:JOB`.
+    pub run: String,
+    /// With payload, parameters and large results of every run of the tree.
+    #[serde(default)]
+    pub details: bool,
+}
+
+/// A run and everything that it started, each parent before what it started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunTree {
+    /// The runs.
+    pub runs: Vec<RunShown>,
+    /// Steps that have no record yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unstarted: Vec<Unstarted>,
+    /// Whether a process runs the realm's jobs, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<bool>,
+}
+
+/// Lists runs.
+///
+/// # Errors
+/// [`Error`] when no run can match, the cursor is of another order, or the store cannot be read.
+pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Error> {
+    let ListRuns { job, statuses, since, until, order, cursor, limit, children, details } = request.clone();
+    if let (Some(since), Some(until)) = (since, until)
+        && until.delta() >= since.delta()
+    {
+        return Err(Error::invalid(format!(
+            "--until {until} is not after --since {since}: no run can match"
+        )));
+    }
+    if cursor.as_ref().is_some_and(|cursor| cursor.order != order) {
+        let advice = if order == Order::Oldest { "leave out --oldest" } else { "add --oldest" };
+        return Err(Error::invalid(format!("the cursor is one of the other order: {advice}")));
+    }
+    let ago = |span: Option<Span>| span.map(|span| realm.now() - span.delta());
+    let filters =
+        RunQuery { job, statuses, since: ago(since), until: ago(until), children, ..RunQuery::default() };
+    let query = RunQuery { order, cursor, limit, look_limit: Some(MAX_LOOKED), ..filters };
+    let RunPage { runs: found, next, looked_at, is_cut, note, .. } = realm.runs().page(&query).await?;
+    let from = Viewpoint { now: realm.now(), served: realm.is_served() };
+    let runs = shown(realm.runs(), &found, from, details).await?;
+    let (mut all, mut length) = (None, None);
+    if !details {
+        let counted = realm.runs().count(&query).await?;
+        all = counted.map(|all| usize::try_from(all).unwrap_or(usize::MAX).max(runs.len()));
+        length = Some(id_length(realm.runs(), &found).await?);
+    }
+    Ok(RunList { runs, next, looked_at, is_cut, note, all, id_length: length })
+}
+
+/// Shows a run and everything that it started.
+///
+/// # Errors
+/// [`Error`] when there is no such run, or the store cannot be read.
+pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error> {
+    let key = find(realm, &request.run).await?;
+    let found = trees(realm.runs(), std::slice::from_ref(&key)).await?;
+    if found.is_empty() {
+        return Err(Error::not_found(format!("no such run {key}")));
+    }
+    let from = Viewpoint { now: realm.now(), served: realm.is_served() };
+    let mut tree = tree(realm.runs(), realm.registry(), &found, from, request.details).await?;
+    // A list leaves out what is large.
+    if !request.details
+        && let Some((whole, spec)) = realm.runs().load_with_spec(&key).await?
+    {
+        let label = tree.runs[0].label.take();
+        tree.runs[0] = RunShown { label, ..RunShown::of(&whole, Some(&spec), from) };
+    }
+    Ok(tree)
+}
+
+/// Runs as a tree. With `details` each is read whole, and steps without a record are left out.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn tree(
+    store: &dyn RunStore,
+    registry: &pumice_core::job_type::Registry,
+    runs: &[Run],
+    from: Viewpoint,
+    details: bool,
+) -> Result<RunTree, Error> {
+    let unstarted = match details {
+        true => Vec::new(),
+        false => unstarted(store, registry, runs).await?,
+    };
+    let served = from.served.filter(|_| !details);
+    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served })
+}
+
+/// Runs as people and programs get them.
+async fn shown(
+    store: &dyn RunStore,
+    runs: &[Run],
+    from: Viewpoint,
+    details: bool,
+) -> Result<Vec<RunShown>, Error> {
+    let mut shown = Vec::with_capacity(runs.len());
+    if details {
+        for run in runs {
+            // A list leaves out what is large.
+            let found = store.load_with_spec(&run.key).await?;
+            let (whole, spec) = found.map_or((None, None), |(whole, spec)| (Some(whole), Some(spec)));
+            shown.push(RunShown::of(whole.as_ref().unwrap_or(run), spec.as_ref(), from));
+        }
+        return Ok(shown);
+    }
+    let mut labels: HashMap<RunKey, String> = labels(store, runs).await?;
+    for run in runs {
+        let label = labels.remove(&run.key);
+        shown.push(RunShown { label, ..RunShown::of(run, None, from) });
+    }
+    Ok(shown)
+}

@@ -1,0 +1,19 @@
+//! Runs: list, show, output, cancel, follow.
+
+mod cancel;
+mod find;
+mod follow;
+mod labels;
+mod list;
+mod outputs;
+mod shown;
+mod unstarted;
+
+pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use find::{RunName, find};
+pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
+pub use labels::attempt_above;
+pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
+pub use outputs::{Opened, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output};
+pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
+pub use unstarted::Unstarted;

@@ -1,0 +1,257 @@
+//! `schedules pause` and `schedules resume`.
+
+use pumice_core::Timestamp;
+use pumice_core::clock::{Held as ClockHeld, Outcome, Pause, Standing, standings, utc};
+use pumice_core::ids::JobId;
+use pumice_core::ports::CommitError;
+use pumice_core::text::quoted;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Found, Scheduled, Which, find, read, refuse_unread};
+use crate::failure::{Error, ErrorKind};
+use crate::realm::Realm;
+use crate::time::{Instant, Slot};
+
+/// How often a timetable is read again when another process wrote it first.
+const MAX_TRIES: usize = 20;
+
+/// Entries to pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseEntries {
+    /// The jobs, by id or pattern: `*` any text, `?` one character.
+    pub jobs: Vec<String>,
+    /// Only this entry of each, from 0.
+    #[serde(default)]
+    pub entry: Option<usize>,
+    /// Until when; without it until they are resumed.
+    #[serde(default)]
+    pub until: Option<Instant>,
+    /// Who asks.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+    /// Show what would change, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Entries to resume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeEntries {
+    /// The jobs, by id or pattern: `*` any text, `?` one character.
+    pub jobs: Vec<String>,
+    /// Only this entry of each, from 0.
+    #[serde(default)]
+    pub entry: Option<usize>,
+    /// Make up for what was missed meanwhile, as the entries' `catch_up` says.
+    #[serde(default)]
+    pub catch_up: bool,
+    /// Show what would change, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What entries came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// The entries, by job.
+    pub entries: Vec<HeldEntry>,
+    /// Whether nothing was changed, as this was only asked for.
+    pub dry_run: bool,
+}
+
+/// What an entry came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldEntry {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
+    /// What became of it.
+    pub outcome: EntryOutcome,
+    /// The next slot that is started.
+    pub next: Option<Slot>,
+    /// Why it starts nothing now.
+    pub why: Option<String>,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryOutcome {
+    /// It was paused, or its pause was replaced.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// It was neither paused nor halted.
+    Unchanged,
+    /// It would halt again at once, as it missed more than it may make up for.
+    Halted,
+}
+
+impl EntryOutcome {
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Unchanged => "unchanged",
+            Self::Halted => "halted",
+        }
+    }
+}
+
+impl From<Outcome> for EntryOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Paused => Self::Paused,
+            Outcome::Resumed => Self::Resumed,
+            Outcome::Unchanged => Self::Unchanged,
+            Outcome::WouldHalt => Self::Halted,
+        }
+    }
+}
+
+/// Pauses entries.
+///
+/// # Errors
+/// [`Error`] when the pause ends in the past, a job or an entry does not exist, in which cases nothing is changed, or
+/// the store cannot be reached.
+pub async fn pause(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Error> {
+    let until = request.until.map(|until| until.0);
+    if let Some(until) = until.filter(|until| *until <= realm.now()) {
+        return Err(Error::invalid(format!("--until {} is past", utc(until))));
+    }
+    let asked = Pause { until, by: request.by.clone(), why: request.why.clone() };
+    let change = |one: &Scheduled, now| one.timetable.paused(&one.plan, request.entry, &asked, now);
+    hold(realm, &request.jobs, request.entry, request.dry_run, change).await
+}
+
+/// Resumes entries. Those that would halt again at once are as they were: [`EntryOutcome::Halted`].
+///
+/// # Errors
+/// [`Error`] when a job or an entry does not exist, in which case nothing is changed, or the store cannot be reached.
+pub async fn resume(realm: &dyn Realm, request: &ResumeEntries) -> Result<Held, Error> {
+    let change =
+        |one: &Scheduled, now| one.timetable.resumed(&one.plan, request.entry, request.catch_up, now);
+    hold(realm, &request.jobs, request.entry, request.dry_run, change).await
+}
+
+async fn hold(
+    realm: &dyn Realm,
+    jobs: &[String],
+    entry: Option<usize>,
+    dry_run: bool,
+    change: impl Fn(&Scheduled, Timestamp) -> ClockHeld,
+) -> Result<Held, Error> {
+    let mut asked: Vec<Scheduled> = Vec::new();
+    let mut now = realm.now();
+    for text in jobs {
+        let found = find(realm, Which::Named(text)).await?;
+        check(&found, text, entry)?;
+        now = found.now;
+        for one in found.scheduled {
+            if asked.iter().all(|other| other.job_id != one.job_id) {
+                asked.push(one);
+            }
+        }
+    }
+    let mut done = Vec::new();
+    for _ in 0..MAX_TRIES {
+        if asked.is_empty() {
+            break;
+        }
+        let again = hold_once(realm, &asked, now, dry_run, &change, &mut done).await?;
+        let found = read(realm, &again).await?;
+        (asked, now) = (found.scheduled, found.now);
+    }
+    if let Some(one) = asked.first() {
+        let job = quoted(one.job_id.as_str());
+        let message = format!("the schedule of job {job} is written by others all the time: try again");
+        return Err(Error::new(ErrorKind::Throttled, message));
+    }
+    done.sort_by(|one, other| (&one.job_id, one.entry).cmp(&(&other.job_id, other.entry)));
+    Ok(Held { entries: done, dry_run })
+}
+
+/// Whether all that is asked for is there. Nothing is changed when it is not.
+fn check(found: &Found, asked: &str, entry: Option<usize>) -> Result<(), Error> {
+    refuse_unread(found)?;
+    let Some(entry) = entry else { return Ok(()) };
+    match found.scheduled.iter().find(|one| entry >= one.plan.entries.len()) {
+        None => Ok(()),
+        Some(one) => {
+            let count = one.plan.entries.len();
+            let job = quoted(one.job_id.as_str());
+            let of = if one.job_id.as_str() == asked {
+                String::new()
+            } else {
+                format!(", which {} matches", quoted(asked))
+            };
+            Err(Error::not_found(format!(
+                "job {job}{of} has no entry {entry}: it has {count}, counted from 0"
+            )))
+        }
+    }
+}
+
+/// Changes the timetables of jobs. Returns the jobs of which another process wrote one first, or which have none yet: it is
+/// made, and they are to be read again.
+async fn hold_once(
+    realm: &dyn Realm,
+    asked: &[Scheduled],
+    now: Timestamp,
+    dry_run: bool,
+    change: &impl Fn(&Scheduled, Timestamp) -> ClockHeld,
+    done: &mut Vec<HeldEntry>,
+) -> Result<Vec<JobId>, Error> {
+    let store = realm.schedules();
+    let (mut absent, mut writes, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for one in asked {
+        let held = change(one, now);
+        let after = held.next.as_ref().unwrap_or(&one.timetable);
+        let standings = standings(&one.plan, after, now);
+        let outcome =
+            |(entry, outcome): &(usize, Outcome)| outcome_of(&one.job_id, *outcome, &standings[*entry], now);
+        let outcomes: Vec<HeldEntry> = held.outcomes.iter().map(outcome).collect();
+        match held.next.filter(|_| !dry_run) {
+            None => done.extend(outcomes),
+            Some(_) if !one.is_stored => absent.push(one.job_id.clone()),
+            Some(next) => {
+                writes.push(next);
+                written.push(outcomes);
+            }
+        }
+    }
+    if !absent.is_empty() {
+        store.touch(&absent, now).await?;
+    }
+    let mut again = absent;
+    let ids: Vec<JobId> = writes.iter().map(|next| next.job_id.clone()).collect();
+    for ((job, outcomes), put) in ids.into_iter().zip(written).zip(store.put(writes).await?) {
+        match put {
+            Ok(()) => done.extend(outcomes),
+            Err(CommitError::Conflict) => again.push(job),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(again)
+}
+
+fn outcome_of(job: &JobId, outcome: Outcome, standing: &Standing<'_>, now: Timestamp) -> HeldEntry {
+    let next = standing.upcoming(now).next().map(|slot| Slot(slot.at));
+    HeldEntry {
+        job_id: job.clone(),
+        entry: standing.entry,
+        outcome: outcome.into(),
+        next,
+        why: standing.silence(),
+    }
+}

@@ -1,0 +1,184 @@
+//! `schedules next`.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use chrono_tz::Tz;
+use pumice_core::clock::{Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
+use pumice_core::ids::JobId;
+use pumice_core::spec::Timezone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Scheduled, UnreadJob, Which, find};
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::{Instant, Slot};
+
+/// How many slots are shown, where nothing else is said.
+const SHOWN: usize = 10;
+/// Most slots that are shown.
+pub const MAX_SHOWN: usize = 10_000;
+
+/// Which slots to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NextStarts {
+    /// Only this job, by id or pattern: `*` any text, `?` one character.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// At most so many; without it 10, or all up to `to`.
+    #[serde(default)]
+    pub number: Option<usize>,
+    /// The slots that the entries name from this time on, whatever their state is; without it those that are started
+    /// from now on.
+    #[serde(default)]
+    pub from: Option<Instant>,
+    /// Only up to this time.
+    #[serde(default)]
+    pub to: Option<Instant>,
+    /// Local times in this zone instead of the entry's.
+    #[serde(default)]
+    pub zone: Option<Timezone>,
+}
+
+impl NextStarts {
+    fn limit(&self) -> usize {
+        self.number.unwrap_or(if self.to.is_some() { MAX_SHOWN } else { SHOWN }).min(MAX_SHOWN)
+    }
+}
+
+/// Slots in the order of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpcomingStarts {
+    /// The slots.
+    pub slots: Vec<UpcomingSlot>,
+    /// The entries that start nothing now.
+    pub silent: Vec<SilentEntry>,
+    /// Whether there are more slots than may be shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// The jobs that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadJob>,
+}
+
+/// A slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpcomingSlot {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// The place of its entry in the schedule, from 0.
+    pub entry: usize,
+    /// The slot.
+    pub slot: Slot,
+    /// The same in the zone.
+    pub local: String,
+    /// The zone.
+    pub zone: String,
+    /// What is to be known of it.
+    pub notes: Vec<String>,
+}
+
+/// An entry that starts nothing now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SilentEntry {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
+    /// Its state.
+    pub state: String,
+    /// Why.
+    pub why: Option<String>,
+}
+
+/// The slots of an entry.
+struct Row<'a> {
+    job: &'a Scheduled,
+    standing: Standing<'a>,
+    slots: Upcoming,
+}
+
+/// Shows the next slots of all entries, in the order of time.
+///
+/// # Errors
+/// [`Error`] when `to` is before `from`, no job is as asked, or the store cannot be read.
+pub async fn next(realm: &dyn Realm, asked: &NextStarts) -> Result<UpcomingStarts, Error> {
+    if let (Some(from), Some(to)) = (asked.from, asked.to)
+        && to < from
+    {
+        return Err(Error::invalid(format!("--to {} is before --from {}", utc(to.0), utc(from.0))));
+    }
+    let which = asked.job.as_deref().map_or(Which::Matching(None), Which::Named);
+    let found = find(realm, which).await?;
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for job in &found.scheduled {
+        for standing in standings(&job.plan, &job.timetable, found.now) {
+            let slots = match asked.from {
+                Some(from) => standing.named_after(from.0 - chrono::TimeDelta::microseconds(1)),
+                None => standing.upcoming(found.now),
+            };
+            rows.push(Row { job, standing, slots });
+        }
+    }
+    let (slots, cut) = merged(&mut rows, asked);
+    let silent = rows.iter().filter(|row| row.standing.silence().is_some()).map(|row| SilentEntry {
+        job_id: row.job.job_id.clone(),
+        entry: row.standing.entry,
+        state: row.standing.word().to_owned(),
+        why: row.standing.silence(),
+    });
+    let slots = slots.iter().map(|(row, slot)| upcoming(&rows[*row], slot, asked)).collect();
+    Ok(UpcomingStarts { slots, silent: silent.collect(), cut, unread: found.unread() })
+}
+
+fn upcoming(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> UpcomingSlot {
+    let zone = zone_of(row, asked);
+    UpcomingSlot {
+        job_id: row.job.job_id.clone(),
+        entry: row.standing.entry,
+        slot: Slot(slot.at),
+        local: local(slot.at, zone),
+        zone: zone.name().to_owned(),
+        notes: all_notes(row, slot, asked),
+    }
+}
+
+/// The slots of all entries in the order of time, and whether there are more than may be shown.
+fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>, bool) {
+    let number = asked.limit();
+    let mut heap = BinaryHeap::new();
+    let mut pending: Vec<Option<ClockSlot>> = rows.iter_mut().map(|row| row.slots.next()).collect();
+    heap.extend(pending.iter().enumerate().filter_map(|(row, slot)| Some(Reverse((slot.as_ref()?.at, row)))));
+    let mut slots = Vec::new();
+    while let Some(Reverse((at, row))) = heap.pop() {
+        if asked.to.is_some_and(|to| at > to.0) {
+            break;
+        }
+        if slots.len() == number {
+            return (slots, number == MAX_SHOWN);
+        }
+        slots.extend(pending[row].take().map(|slot| (row, slot)));
+        pending[row] = rows[row].slots.next();
+        heap.extend(pending[row].as_ref().map(|slot| Reverse((slot.at, row))));
+    }
+    (slots, false)
+}
+
+/// What is to be known of a slot.
+fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> Vec<String> {
+    let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
+    if asked.from.is_some() {
+        all.extend(row.standing.silence().filter(|_| row.standing.word() != "over"));
+    } else if row.standing.overdue.contains(slot) {
+        all.push("overdue: starts as soon as a server looks".to_owned());
+    }
+    all
+}
+
+fn zone_of(row: &Row<'_>, asked: &NextStarts) -> Tz {
+    asked.zone.map_or_else(|| super::zone_of(row.standing.planned), |zone| zone.0)
+}

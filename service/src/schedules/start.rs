@@ -1,0 +1,154 @@
+//! `schedules run`.
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::clock::{Planned, Start, standings, utc};
+use pumice_core::engine::{Dispatcher, start_request};
+use pumice_core::hosts::Hosts;
+use pumice_core::ids::JobId;
+use pumice_core::request::{DispatchRequest, When};
+use pumice_core::text::quoted;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Scheduled, find_one};
+use crate::dispatch::AcceptedRun;
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::Instant;
+
+/// How far back the slot before another one is looked for.
+const BEFORE: TimeDelta = TimeDelta::days(3_660);
+
+/// An entry to start now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunEntry {
+    /// The job.
+    pub job: JobId,
+    /// Which entry, from 0; may be left out where there is one.
+    #[serde(default)]
+    pub entry: Option<usize>,
+    /// As the start of this slot, which makes one run however often it is asked for.
+    #[serde(default)]
+    pub at: Option<Instant>,
+}
+
+/// The run that was started, or one on each host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum StartedRuns {
+    /// Of an entry that starts one.
+    One(AcceptedRun),
+    /// Of an entry with `nodes: all`, however many there are.
+    OnEachHost(Vec<AcceptedRun>),
+}
+
+impl StartedRuns {
+    /// The runs.
+    #[must_use]
+    pub fn accepted(&self) -> &[AcceptedRun] {
+        match self {
+            Self::One(run) => std::slice::from_ref(run),
+            Self::OnEachHost(runs) => runs,
+        }
+    }
+}
+
+/// Starts a job as an entry of its schedule would.
+///
+/// # Errors
+/// [`Error`] when there is no such job, entry or slot, its worker has no host where the entry starts it on each, the request is
+/// refused, or the store cannot be reached.
+pub async fn run(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Error> {
+    let (one, now) = find_one(realm, &asked.job).await?;
+    let at = asked.at.map(|at| at.0);
+    let (planned, start) = start_of(&one, asked.entry, at, now)?;
+    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let is_for_all = planned.is_for_all_nodes();
+    let starts = if is_for_all { on_each(&dispatcher, &one, start).await? } else { vec![start] };
+    let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), now));
+    let outcomes = dispatcher.dispatch(requests.collect(), None).await;
+    let mut accepted = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        accepted.push(AcceptedRun::from(outcome?));
+    }
+    if is_for_all {
+        return Ok(StartedRuns::OnEachHost(accepted));
+    }
+    accepted.pop().map(StartedRuns::One).ok_or_else(|| Error::unreachable("the store gave no answer"))
+}
+
+/// A start for each host of the job's worker that is alive.
+async fn on_each(dispatcher: &Dispatcher, one: &Scheduled, start: Start) -> Result<Vec<Start>, Error> {
+    match dispatcher.hosts_for(&one.job).await? {
+        Hosts::Single => Ok(vec![start]),
+        Hosts::Alive(hosts) => Ok(hosts.iter().map(|host| start.on(host)).collect()),
+        Hosts::Gone(why) | Hosts::Never(why) => Err(Error::invalid(why)),
+    }
+}
+
+/// The request of a start: of a slot under its key, and of no slot under none.
+fn request(
+    job_id: &JobId,
+    planned: &Planned,
+    start: &Start,
+    is_of_slot: bool,
+    now: Timestamp,
+) -> DispatchRequest {
+    let request = start_request(job_id, planned, start, now);
+    let idempotency_key = request.idempotency_key.filter(|_| is_of_slot);
+    DispatchRequest { when: When::Now, idempotency_key, ..request }
+}
+
+/// A start by an entry: of the slot that is asked for, else now.
+fn start_of(
+    one: &Scheduled,
+    entry: Option<usize>,
+    at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(&Planned, Start), Error> {
+    let (entry, planned) = chosen(one, entry)?;
+    let standings = standings(&one.plan, &one.timetable, now);
+    let standing = &standings[entry];
+    let Some(at) = at else {
+        return Ok((planned, Start { previous: standing.last, ..Start::at_once(planned, entry, now) }));
+    };
+    let asked = planned.entry(standing.cursor.since);
+    let slot = asked.next(at - TimeDelta::seconds(1)).filter(|slot| slot.at == at);
+    let previous = asked.last(at - BEFORE, at - TimeDelta::seconds(1)).map(|slot| slot.at);
+    let Some(slot) = slot else {
+        let near = [previous, asked.next(at).map(|slot| slot.at)];
+        let near: Vec<String> = near.into_iter().flatten().map(utc).collect();
+        let hint =
+            if near.is_empty() { String::new() } else { format!(": the nearest are {}", near.join(" and ")) };
+        let job = quoted(one.job_id.as_str());
+        return Err(Error::invalid(format!("{} is no slot of entry {entry} of job {job}{hint}", utc(at))));
+    };
+    Ok((planned, Start { slot, previous, ..Start::at_once(planned, entry, at) }))
+}
+
+/// The entry that is asked for, or the only one.
+fn chosen(one: &Scheduled, entry: Option<usize>) -> Result<(usize, &Planned), Error> {
+    let count = one.plan.entries.len();
+    let job = quoted(one.job_id.as_str());
+    let entry = match entry {
+        Some(entry) => entry,
+        None if count == 1 => 0,
+        None => {
+            return Err(Error::invalid(format!(
+                "job {job} has {count} entries: which one? --entry 0 to {}",
+                count - 1
+            )));
+        }
+    };
+    match one.plan.entries.get(entry) {
+        None => {
+            Err(Error::invalid(format!("job {job} has no entry {entry}: it has {count}, counted from 0")))
+        }
+        Some(Err(error)) => {
+            Err(Error::invalid(format!("entry {entry} of job {job} cannot be used: {error}")))
+        }
+        Some(Ok(planned)) => Ok((entry, planned)),
+    }
+}

@@ -1,0 +1,235 @@
+//! `apply`: adds and updates job specs and the realm's definition.
+
+use std::sync::Arc;
+
+use pumice_core::ids::{JobId, RealmName};
+use pumice_core::ports::{Doc, JobChange};
+use pumice_core::spec::{JobSpec, RealmSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+use super::{Documents, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Specs to put, all or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// The documents.
+    pub specs: Documents,
+    /// Show what would change, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Refuse specs that there are warnings about.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// What changed, or would.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Applied {
+    /// The jobs that were given.
+    pub jobs: Vec<AppliedJob>,
+    /// The realm's definition, if one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<AppliedRealm>,
+    /// Whether nothing was changed, as this was only asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What is probably unintended in the specs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// A job that was put.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedJob {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// What changed.
+    pub change: ChangeWord,
+    /// The fields that would change; only in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// A realm's definition that was put.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedRealm {
+    /// The realm.
+    pub realm: RealmName,
+    /// What changed.
+    pub change: ChangeWord,
+    /// The fields that changed: the definition is replaced as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// What putting a document did, or would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeWord {
+    /// It was not there.
+    Added,
+    /// It was there and is different now.
+    Updated,
+    /// It was there, the same.
+    Unchanged,
+}
+
+impl ChangeWord {
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+impl From<JobChange> for ChangeWord {
+    fn from(change: JobChange) -> Self {
+        match change {
+            JobChange::Added => Self::Added,
+            JobChange::Updated => Self::Updated,
+            JobChange::Unchanged => Self::Unchanged,
+        }
+    }
+}
+
+/// A field of a document that is not what it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FieldChange {
+    /// Its name.
+    pub field: String,
+    /// As it was; missing when it was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub before: Option<Value>,
+    /// As it is; missing when it is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub after: Option<Value>,
+}
+
+/// A field that is there, `null` too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// The fields of a document that are not what they were, by name.
+fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    names.sort();
+    names.dedup();
+    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    changed
+        .map(|name| FieldChange {
+            field: name.clone(),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
+        })
+        .collect()
+}
+
+/// Puts specs into a realm, all or none.
+///
+/// # Errors
+/// [`Error`] with every mistake in the specs, or when the store cannot be reached.
+pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> {
+    let around = surroundings(realm).await?;
+    let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
+    if realm.is_aws() {
+        specs.warnings.extend(without_hosts(realm, &specs, around.realm.as_ref()).await?);
+    }
+    if request.strict {
+        refuse_warnings(&specs.warnings)?;
+    }
+    let warnings = specs.warnings.clone();
+    Ok(Applied { warnings, ..put(realm, specs, request.dry_run).await? })
+}
+
+/// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
+///
+/// # Errors
+/// [`Error`] when its definition cannot be read.
+pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
+    let stored = realm.catalog().realm_document().await?;
+    // An invalid one is reported where it is used, and may be mended by what is applied.
+    let stored = stored.and_then(|stored| RealmSpec::stored(stored, &[]).ok());
+    let mut notes = Vec::new();
+    // A policy may allow to put jobs and not to list them.
+    let jobs = realm.catalog().all_jobs().await.unwrap_or_else(|error| {
+        notes.push(format!("looked at without the jobs of the realm that is there: {error}"));
+        Vec::new()
+    });
+    let jobs = jobs.into_iter().filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()).collect();
+    Ok(Surroundings { realm: stored, jobs, is_aws: realm.is_aws(), notes })
+}
+
+/// Puts specs that were read, unless it is a dry run. A realm without a definition gets one.
+///
+/// # Errors
+/// [`Error`] when the specs are of another realm, or the store cannot be reached.
+pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
+    let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
+    let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
+    let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
+    let jobs = put.into_iter().zip(after).map(|(job, after)| {
+        let before = job.before.filter(|_| dry_run && job.change == JobChange::Updated);
+        let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
+        AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
+    });
+    Ok(Applied { jobs: jobs.collect(), realm: of_realm, dry_run, warnings: Vec::new() })
+}
+
+/// What putting specs into a realm that is not there would do.
+#[must_use]
+pub fn all_new(specs: &Specs) -> Applied {
+    let added = |job: &JobSpec| AppliedJob {
+        job_id: job.fields.job_id.clone(),
+        change: ChangeWord::Added,
+        fields: Vec::new(),
+    };
+    let realm = specs.realm.as_ref().map(|realm| AppliedRealm {
+        realm: realm.fields.realm.clone(),
+        change: ChangeWord::Added,
+        fields: Vec::new(),
+    });
+    Applied { jobs: specs.jobs.iter().map(added).collect(), realm, dry_run: true, warnings: Vec::new() }
+}
+
+/// The error of specs that say that they are another realm's.
+#[must_use]
+pub fn other_realm(given: &RealmName, asked: &RealmName) -> Error {
+    Error::invalid(format!("the specs are of realm {given}, not {asked}"))
+}
+
+async fn put_realm(
+    realm: &dyn Realm,
+    spec: Option<&RealmSpec>,
+    dry_run: bool,
+) -> Result<Option<AppliedRealm>, Error> {
+    let catalog = realm.catalog();
+    let before = catalog.realm_document().await?;
+    let Some(spec) = spec else {
+        if before.is_none() && !dry_run {
+            let document = json!({ "realm": realm.name() });
+            catalog.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
+        }
+        return Ok(None);
+    };
+    if spec.fields.realm != *realm.name() {
+        return Err(other_realm(&spec.fields.realm, realm.name()));
+    }
+    let after = Doc::clone(&spec.document);
+    let change = JobChange::between(before.as_ref(), &after);
+    let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
+    if !dry_run && change != JobChange::Unchanged {
+        catalog.put_realm(after).await?;
+    }
+    Ok(Some(AppliedRealm { realm: realm.name().clone(), change: change.into(), fields }))
+}

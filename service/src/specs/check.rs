@@ -1,0 +1,145 @@
+//! `check`: looks at job specs, and puts nothing.
+
+use pumice_core::Timestamp;
+use pumice_core::clock::{Plan, describe};
+use pumice_core::engine;
+use pumice_core::ids::JobId;
+use pumice_core::job_type::Registry;
+use pumice_core::spec::{RealmSpec, RenderAt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Documents, Specs, Surroundings, Warning, read, refuse_warnings, surroundings};
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::Slot;
+
+/// Specs to check.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The documents.
+    pub specs: Documents,
+    /// Fail when there are warnings.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// What specs say, as it was understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Checked {
+    /// The jobs.
+    pub jobs: Vec<JobId>,
+    /// How many files they are from.
+    pub files: usize,
+    /// When each is rendered.
+    pub rendering: Vec<Rendering>,
+    /// The entries of their schedules. One that cannot be used has a warning.
+    pub schedules: Vec<EntryShown>,
+    /// What is probably unintended.
+    pub warnings: Vec<Warning>,
+}
+
+/// When a job is rendered, and why then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rendering {
+    /// The job.
+    pub job_id: JobId,
+    /// In words.
+    pub when: String,
+}
+
+/// An entry of a schedule as it was understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EntryShown {
+    /// The job.
+    pub job_id: JobId,
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
+    /// What it says, in words.
+    pub what: String,
+    /// Its next slot.
+    pub next: Option<Slot>,
+    /// Whether its job is enabled.
+    pub enabled: bool,
+    /// How many entries the schedule has.
+    #[serde(default)]
+    pub entries: usize,
+}
+
+/// Checks specs together with a realm.
+///
+/// # Errors
+/// [`Error`] with every mistake, with the warnings when the check is strict, or when the realm cannot be read.
+pub async fn check(realm: &dyn Realm, request: Check) -> Result<Checked, Error> {
+    check_in(realm.registry(), realm.now(), &surroundings(realm).await?, request)
+}
+
+/// Checks specs in surroundings that are known.
+///
+/// # Errors
+/// [`Error`] with every mistake; with the warnings when the check is strict.
+pub fn check_in(
+    registry: &Registry,
+    now: Timestamp,
+    around: &Surroundings,
+    request: Check,
+) -> Result<Checked, Error> {
+    let specs = read(request.specs, registry, now, around)?;
+    if request.strict {
+        refuse_warnings(&specs.warnings)?;
+    }
+    let realm = specs.realm.as_ref().or(around.realm.as_ref());
+    let render_at = realm.map(|realm| realm.settings.render_at).unwrap_or_default();
+    let rendering = specs.jobs.iter().map(|job| Rendering {
+        job_id: job.fields.job_id.clone(),
+        when: rendering_words(&engine::rendering(job, render_at)),
+    });
+    Ok(Checked {
+        jobs: specs.jobs.iter().map(|job| job.fields.job_id.clone()).collect(),
+        files: specs.files,
+        rendering: rendering.collect(),
+        schedules: entries(&specs, around, now),
+        warnings: specs.warnings,
+    })
+}
+
+/// When a job is rendered, and why then, in words.
+#[must_use]
+pub fn rendering_words((at, named): &(RenderAt, Option<String>)) -> String {
+    match (at, named) {
+        (RenderAt::Dispatch, _) => "rendered at dispatch".to_owned(),
+        (RenderAt::Run, _) => "rendered at the start of each attempt".to_owned(),
+        (RenderAt::Auto, None) => {
+            "rendered at dispatch: it names nothing that changes until the start".to_owned()
+        }
+        (RenderAt::Auto, Some(name)) => {
+            format!("rendered anew at the start of each attempt: it names {name}")
+        }
+    }
+}
+
+/// The entries of the jobs that were given, in the realm that was given or is there.
+fn entries(specs: &Specs, around: &Surroundings, now: Timestamp) -> Vec<EntryShown> {
+    let none = RealmSpec::parse(&json!({ "realm": "none" }));
+    let Some(realm) = specs.realm.as_ref().or(around.realm.as_ref()).or(none.as_ref().ok()) else {
+        return Vec::new();
+    };
+    let mut shown = Vec::new();
+    for job in &specs.jobs {
+        let plan = Plan::of(job, realm, &realm.settings);
+        for (entry, planned) in plan.entries.iter().enumerate() {
+            let Ok(planned) = planned else { continue };
+            shown.push(EntryShown {
+                job_id: job.fields.job_id.clone(),
+                entry,
+                what: describe(planned),
+                next: planned.entry(now).next(now).map(|slot| Slot(slot.at)),
+                enabled: plan.enabled,
+                entries: plan.entries.len(),
+            });
+        }
+    }
+    shown
+}

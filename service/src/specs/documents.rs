@@ -1,0 +1,369 @@
+//! Job specs and a realm's definition, read and checked together.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use pumice_core::Timestamp;
+use pumice_core::ids::JobId;
+use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
+use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use pumice_core::spec::{JobSpec, RealmSpec, Settings};
+use pumice_core::text::{escaped, quoted};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::warning::{Warning, counted};
+use crate::failure::Error;
+
+/// A document: a job's spec or a realm's definition, and where it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The name of its file, for messages.
+    #[serde(default)]
+    pub file: String,
+    /// Its place in the file, as `[2]`; empty for the whole file.
+    #[serde(default)]
+    pub path: String,
+    /// The names of warnings that the file silences about it.
+    #[serde(default)]
+    pub allowed: Vec<String>,
+    /// The document.
+    pub document: Value,
+}
+
+/// The documents of files, and what the reader of the files found wrong with them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Documents {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// How many files they are from.
+    #[serde(default)]
+    pub files: usize,
+    /// What the reader refuses.
+    #[serde(skip)]
+    pub mistakes: Vec<Mistake>,
+    /// What the reader warns of.
+    #[serde(skip)]
+    pub warnings: Vec<Mistake>,
+}
+
+/// Something wrong in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file.
+    pub file: String,
+    /// What is wrong, and where.
+    pub problem: Problem,
+}
+
+impl Mistake {
+    /// A mistake in a file.
+    #[must_use]
+    pub fn new(file: impl Into<String>, problem: Problem) -> Self {
+        Self { file: file.into(), problem }
+    }
+}
+
+/// Specs that were read and hold.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    /// The jobs, in their order.
+    pub jobs: Vec<JobSpec>,
+    /// The realm's definition, if there was one.
+    pub realm: Option<RealmSpec>,
+    /// How many files were read.
+    pub files: usize,
+    /// Warnings that no document silences.
+    pub warnings: Vec<Warning>,
+    /// The names of warnings that are silenced, by job.
+    pub allowed: HashMap<JobId, Vec<String>>,
+}
+
+/// The realm in which specs are looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Its own document, which bounds what jobs may ask for.
+    pub realm: Option<RealmSpec>,
+    /// Its jobs.
+    pub jobs: Vec<JobSpec>,
+    /// Whether it is on AWS.
+    pub is_aws: bool,
+    /// What could not be looked at.
+    pub notes: Vec<String>,
+}
+
+/// Reads documents; nothing is given when anything is wrong. Jobs are held to the settings of the realm that the
+/// documents define, else to those of the realm that is there.
+///
+/// # Errors
+/// [`Error`] with every mistake, those of the reader of files first.
+pub fn read(
+    given: Documents,
+    registry: &Registry,
+    now: Timestamp,
+    there: &Surroundings,
+) -> Result<Specs, Error> {
+    let Documents { documents, files, mistakes, warnings } = given;
+    let mut reader = Reader {
+        registry,
+        specs: Specs { files, ..Specs::default() },
+        jobs: BTreeMap::new(),
+        places: Vec::new(),
+        realm: None,
+        mistakes,
+    };
+    reader.specs.warnings = warnings.iter().map(Warning::of).collect();
+    let (realms, jobs): (Vec<Document>, Vec<Document>) =
+        documents.into_iter().partition(|document| is_realm(&document.document));
+    // The realm first: its settings bound what jobs may ask for.
+    for Document { file, path, allowed, document } in &realms {
+        reader.take_realm(&Place::new(file, path, allowed), document);
+    }
+    let realm = reader.specs.realm.clone().or_else(|| there.realm.clone());
+    let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+    for Document { file, path, allowed, document } in &jobs {
+        reader.take_job(Place::new(file, path, allowed), document, &settings);
+    }
+    reader.survey(there, realm.as_ref(), &settings, now);
+    if reader.mistakes.is_empty() { Ok(reader.specs) } else { Err(refusal(&reader.mistakes)) }
+}
+
+/// Whether a document is a realm's definition.
+#[must_use]
+pub fn is_realm(document: &Value) -> bool {
+    document.get("realm").is_some() && document.get("job_id").is_none() && document.get("type").is_none()
+}
+
+/// The error that names every mistake.
+fn refusal(mistakes: &[Mistake]) -> Error {
+    let files: HashSet<&str> = mistakes.iter().map(|mistake| mistake.file.as_str()).collect();
+    let mut lines = vec![match files.contains("") {
+        true => counted(mistakes.len(), "problem"),
+        false => format!("{} in {}", counted(mistakes.len(), "problem"), counted(files.len(), "file")),
+    }];
+    for Mistake { file, problem } in mistakes {
+        lines.push(format!("  {}{problem}", in_file(file)));
+        let snippet = problem.snippet.iter().flat_map(|snippet| snippet.lines());
+        lines.extend(snippet.map(|line| format!("      {line}")));
+    }
+    let problems = mistakes.iter().map(|mistake| mistake.problem.clone()).collect();
+    Error::invalid(lines.join("\n")).caused_by(SpecError { problems })
+}
+
+/// What stands before a message about a document: its file, if it is from one.
+pub(super) fn in_file(file: &str) -> String {
+    if file.is_empty() { String::new() } else { format!("{}: ", escaped(file)) }
+}
+
+/// Where a document stands, and the names of warnings that are silenced in it.
+#[derive(Clone, Debug)]
+struct Place {
+    file: String,
+    path: JsonPath,
+    allowed: Vec<String>,
+}
+
+impl Place {
+    fn new(file: &str, path: &str, allowed: &[String]) -> Self {
+        Self { file: file.to_owned(), path: JsonPath::root().join(path), allowed: allowed.to_vec() }
+    }
+
+    /// The place, with the warnings that the document's own `x-allow` silences.
+    fn allowing(mut self, document: &Value) -> Self {
+        self.allowed.extend(document.as_object().map(allowed).unwrap_or_default());
+        self
+    }
+}
+
+/// The warnings that a document itself silences.
+#[must_use]
+pub fn allowed(document: &Map<String, Value>) -> Vec<String> {
+    match document.get("x-allow") {
+        Some(Value::String(text)) => warning_names(text).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).flat_map(warning_names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Names of warnings with commas or blanks between.
+pub fn warning_names(text: &str) -> impl Iterator<Item = String> {
+    text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+struct Reader<'a> {
+    registry: &'a Registry,
+    specs: Specs,
+    /// The jobs and their files.
+    jobs: BTreeMap<JobId, String>,
+    /// Where the jobs of the specs stand, in their order.
+    places: Vec<Place>,
+    /// Where the realm's definition stands.
+    realm: Option<Place>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn add(&mut self, file: &str, problem: Problem) {
+        self.mistakes.push(Mistake::new(file, problem));
+    }
+
+    fn add_all(&mut self, place: &Place, problems: Vec<Problem>) {
+        let below = |problem: Problem| Mistake::new(&*place.file, problem.below(&place.path));
+        self.mistakes.extend(problems.into_iter().map(below));
+    }
+
+    fn take_realm(&mut self, place: &Place, document: &Value) {
+        if self.specs.realm.is_some() {
+            let second = Problem::new(place.path.clone(), "a second definition of the realm");
+            return self.add(&place.file, second);
+        }
+        match RealmSpec::parse(&without_schema(document)) {
+            Ok(realm) => {
+                self.add_all(place, self.registry.check_realm(&realm));
+                self.realm = Some(place.clone().allowing(document));
+                self.specs.realm = Some(realm);
+            }
+            Err(error) => self.add_all(place, error.problems),
+        }
+    }
+
+    fn take_job(&mut self, place: Place, document: &Value, settings: &Settings) {
+        match self.registry.read_job(&without_schema(document), settings) {
+            Ok(job) => {
+                let job_id = job.fields.job_id.clone();
+                match self.jobs.insert(job_id.clone(), place.file.clone()) {
+                    None => {
+                        self.specs.jobs.push(job);
+                        self.places.push(place.allowing(document));
+                    }
+                    Some(other) => {
+                        let name = quoted(job_id.as_str());
+                        let given = if other.is_empty() { other } else { format!(", in {other}") };
+                        let message = format!("the job_id {name} was given before{given}");
+                        self.add(&place.file, Problem::new(place.path.field("job_id"), message));
+                    }
+                }
+            }
+            Err(error) => self.add_all(&place, error.problems),
+        }
+    }
+
+    /// Warnings about the jobs, each by itself and all together, with those of the realm that is there.
+    fn survey(
+        &mut self,
+        there: &Surroundings,
+        realm: Option<&RealmSpec>,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
+        let jobs = std::mem::take(&mut self.specs.jobs);
+        let places = std::mem::take(&mut self.places);
+        let others = there.jobs.iter().filter(|job| !self.jobs.contains_key(&job.fields.job_id));
+        let surveyed: Vec<Surveyed<'_>> = jobs
+            .iter()
+            .map(|job| Surveyed { job, given: true })
+            .chain(others.map(|job| Surveyed { job, given: false }))
+            .collect();
+        if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
+            let in_folder = if there.is_aws { Vec::new() } else { realm.advice_in_folder() };
+            let advice = [realm.advice(), in_folder, self.registry.survey_realm(realm, &surveyed)].concat();
+            self.advise(&place, advice);
+        }
+        let mut together = self.registry.survey(&surveyed, realm);
+        together.extend(self.registry.survey_clock(&surveyed, realm, settings, now));
+        together.sort_by_key(|(index, _)| *index);
+        let mut together = together.into_iter().peekable();
+        for (index, (job, place)) in jobs.iter().zip(&places).enumerate() {
+            if there.is_aws {
+                self.refuse_reboot(job, place);
+            }
+            let mut advice = self.registry.advise_job(job, settings);
+            while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
+                advice.push(told);
+            }
+            self.advise(place, advice);
+            self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
+        }
+        (self.specs.jobs, self.places) = (jobs, places);
+    }
+
+    /// Refuses entries that start with a service: on AWS no service starts.
+    fn refuse_reboot(&mut self, job: &JobSpec, place: &Place) {
+        let is_list = job.document.get("schedule").is_some_and(Value::is_array);
+        let schedule = place.path.field("schedule");
+        for (index, entry) in job.fields.schedule.0.iter().enumerate() {
+            if entry.crontab.as_ref().is_some_and(|crontab| crontab.pattern().is_none()) {
+                let path = if is_list { schedule.item(index) } else { schedule.clone() };
+                let message = "@reboot is the start of `pumice serve`, and on AWS no service starts";
+                let problem = Problem::new(path, message).with_hint("give a time, or dispatch it by hand");
+                self.add(&place.file, problem);
+            }
+        }
+    }
+
+    /// Keeps the warnings about a document that are not silenced there.
+    fn advise(&mut self, place: &Place, advice: Vec<Problem>) {
+        let Place { file, path, allowed } = place;
+        let is_silenced = |problem: &Problem| {
+            problem.name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name))
+        };
+        let mut kept: Vec<Problem> = advice
+            .into_iter()
+            .filter(|problem| !is_silenced(problem))
+            .map(|problem| problem.below(path))
+            .collect();
+        for name in allowed.iter().filter(|name| !WARNINGS.contains(&name.as_str())) {
+            let message = format!("there is no warning {} to allow", quoted(name));
+            let mut unknown = Problem::warning("unknown-warning", path.clone(), message);
+            unknown.hint = did_you_mean(name, WARNINGS);
+            kept.push(unknown);
+        }
+        let warnings = kept.into_iter().map(|problem| Warning::of(&Mistake::new(&**file, problem)));
+        self.specs.warnings.extend(warnings);
+    }
+}
+
+/// A document without the `$schema` that editors look for.
+fn without_schema(document: &Value) -> Value {
+    let mut document = document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        fields.shift_remove("$schema");
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reboot_on_aws_is_refused_where_it_stands() {
+        let job = |schedule: &Value| json!({ "job_id": "a", "type": "log", "worker": "w", "payload": null, "enabled": true, "schedule": schedule });
+        let registry = pumice_job_types::registry().unwrap();
+        for (schedule, path) in [
+            (json!("@reboot"), "schedule: "),
+            (json!({ "crontab": "@Reboot" }), "schedule: "),
+            (json!(["@hourly", "@reboot"]), "schedule[1]: "),
+        ] {
+            let document = Document {
+                file: "jobs.json".to_owned(),
+                path: String::new(),
+                allowed: Vec::new(),
+                document: job(&schedule),
+            };
+            let given = || Documents { documents: vec![document.clone()], files: 1, ..Documents::default() };
+            let read_in = |there: &Surroundings| read(given(), &registry, Timestamp::UNIX_EPOCH, there);
+            let aws = Surroundings { is_aws: true, ..Surroundings::default() };
+            let refused = read_in(&aws).unwrap_err();
+            let wanted = format!(
+                "jobs.json: {path}@reboot is the start of `pumice serve`, and on AWS no service starts"
+            );
+            assert!(refused.message().contains(&wanted), "{schedule}: {refused}");
+            assert!(read_in(&Surroundings::default()).is_ok(), "{schedule}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `jobs`: lists, shows and deletes jobs.
+
+use std::sync::Arc;
+
+use pumice_core::glob::fnmatch;
+use pumice_core::ids::JobId;
+use pumice_core::ports::Doc;
+use pumice_core::spec::JobSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Error;
+use crate::realm::{Realm, no_such_job};
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListJobs {
+    /// Only jobs whose id matches: `*` any text, `?` one character.
+    #[serde(default)]
+    pub pattern: Option<String>,
+}
+
+/// The specs of jobs, by id, as they are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct JobList {
+    /// The specs.
+    pub jobs: Vec<Doc>,
+    /// How many jobs the realm has.
+    #[serde(skip)]
+    pub all: usize,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobName {
+    /// Its id.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job: JobId,
+}
+
+/// Which jobs to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteJobs {
+    /// The jobs, by id or pattern: `*` any text, `?` one character.
+    pub jobs: Vec<String>,
+}
+
+/// What became of the jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedJobs {
+    /// Each job, and each name that stands for none.
+    pub jobs: Vec<DeletedJob>,
+    /// The jobs that still name a deleted one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<JobUser>,
+}
+
+/// A job that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedJob {
+    /// The job, or the name that was given.
+    pub job_id: String,
+    /// Whether it was there.
+    pub deleted: bool,
+}
+
+/// A job that names others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobUser {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// The deleted jobs that it names.
+    pub names: Vec<String>,
+}
+
+/// Lists jobs.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Error> {
+    let jobs = realm.catalog().all_jobs().await?;
+    let all = jobs.len();
+    let pattern = request.pattern.as_deref();
+    let asked =
+        jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
+    Ok(JobList { jobs: asked.map(|(_, doc)| doc).collect(), all })
+}
+
+/// The spec of a job as it is stored.
+///
+/// # Errors
+/// [`Error`] when there is no such job, or the store cannot be read.
+pub async fn show(realm: &dyn Realm, request: &JobName) -> Result<Doc, Error> {
+    let found = realm.catalog().all_jobs().await?.into_iter().find(|(id, _)| *id == request.job);
+    match found {
+        Some((_, doc)) => Ok(doc),
+        None => Err(no_such_job(realm.jobs(), &request.job).await?),
+    }
+}
+
+/// Deletes jobs; their runs stay.
+///
+/// # Errors
+/// [`Error`] when the store cannot be reached.
+pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJobs, Error> {
+    let all = realm.catalog().all_jobs().await?;
+    let (mut ids, mut missing): (Vec<JobId>, Vec<&String>) = (Vec::new(), Vec::new());
+    for text in &request.jobs {
+        let exact: Vec<&JobId> = all.iter().map(|(id, _)| id).filter(|id| id.as_str() == text).collect();
+        let found = match exact.is_empty() {
+            false => exact,
+            true => all.iter().map(|(id, _)| id).filter(|id| fnmatch(text, id.as_str())).collect(),
+        };
+        if found.is_empty() {
+            missing.push(text);
+        }
+        ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
+    }
+    let deleted = realm.catalog().delete_jobs(ids.clone()).await?;
+    let told = ids.iter().map(ToString::to_string).zip(deleted);
+    let absent = missing.into_iter().map(|text| (text.clone(), false));
+    let jobs = told.chain(absent).map(|(job_id, deleted)| DeletedJob { job_id, deleted }).collect();
+    let left = all.into_iter().filter(|(id, _)| !ids.contains(id));
+    let mut users = Vec::new();
+    for job in left.filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()) {
+        let named = realm.registry().named_by(&job).into_iter().map(|one| one.job_id);
+        let mut names: Vec<String> = named.filter(|id| ids.contains(id)).map(|id| id.to_string()).collect();
+        names.dedup();
+        if !names.is_empty() {
+            users.push(JobUser { job_id: job.fields.job_id, names });
+        }
+    }
+    Ok(DeletedJobs { jobs, users })
+}

@@ -1,0 +1,22 @@
+//! Job specs and the realm's definition: check, apply, look at, delete.
+
+mod apply;
+mod check;
+mod documents;
+mod jobs;
+mod nodes;
+mod warning;
+
+pub use apply::{
+    Applied, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
+    surroundings,
+};
+pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
+pub use documents::{
+    Document, Documents, Mistake, Specs, Surroundings, allowed, is_realm, read, warning_names,
+};
+pub use jobs::{
+    DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,
+};
+pub use nodes::{on_each_host, without_hosts};
+pub use warning::{Warning, counted, refuse_warnings, warning_lines};

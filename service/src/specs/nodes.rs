@@ -1,0 +1,60 @@
+//! What is to be said of schedules that start a job on each host.
+
+use pumice_core::clock::Plan;
+use pumice_core::engine::Dispatcher;
+use pumice_core::hosts::Hosts;
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::RealmSpec;
+
+use super::{Mistake, Specs, Warning};
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// The name of the warning.
+const NO_HOSTS: &str = "no-hosts";
+
+/// The jobs with `nodes: all`, unless the warning about them is silenced.
+#[must_use]
+pub fn on_each_host(specs: &Specs, stored: Option<&RealmSpec>) -> bool {
+    let Some(definition) = specs.realm.as_ref().or(stored) else { return false };
+    asked(specs, definition).next().is_some()
+}
+
+fn asked<'a>(
+    specs: &'a Specs,
+    definition: &'a RealmSpec,
+) -> impl Iterator<Item = &'a pumice_core::spec::JobSpec> {
+    specs.jobs.iter().filter(|job| {
+        let names = specs.allowed.get(&job.fields.job_id);
+        let is_allowed = names.is_some_and(|names| names.iter().any(|name| name == NO_HOSTS));
+        !is_allowed && Plan::of(job, definition, &definition.settings).is_for_all_nodes()
+    })
+}
+
+/// A warning for each job with `nodes: all` whose worker has no host that is alive. A worker whose jobs a function runs
+/// never has one; another may be started later.
+///
+/// # Errors
+/// [`Error`] when the store cannot be reached.
+pub async fn without_hosts(
+    realm: &dyn Realm,
+    specs: &Specs,
+    stored: Option<&RealmSpec>,
+) -> Result<Vec<Warning>, Error> {
+    let mut told = Vec::new();
+    let Some(definition) = specs.realm.as_ref().or(stored) else { return Ok(told) };
+    let mut dispatcher = None;
+    for job in asked(specs, definition) {
+        if dispatcher.is_none() {
+            dispatcher = Some(Dispatcher::new(realm.site().await?, realm.registry().clone()));
+        }
+        let Some(dispatcher) = &dispatcher else { continue };
+        if let Hosts::Never(why) | Hosts::Gone(why) = dispatcher.hosts_for(job).await? {
+            let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
+            let hint = "run the worker as a process, with `pumice --aws worker NAME`";
+            let mistake = Mistake::new(job.fields.job_id.as_str(), told_of.with_hint(hint));
+            told.push(Warning::of(&mistake));
+        }
+    }
+    Ok(told)
+}

@@ -1,0 +1,165 @@
+//! State items: small named values that outlive runs.
+
+use pumice_core::duration::Span;
+use pumice_core::ids::StateId;
+use pumice_core::ports::{StateItem, StateType};
+use pumice_core::spec::is_reserved_global;
+use pumice_core::text::shown;
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::Instant;
+
+/// One item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateName {
+    /// Its id.
+    #[serde(deserialize_with = "StateId::deserialize_stored")]
+    pub id: StateId,
+}
+
+/// An item to put, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutState {
+    /// Its id.
+    pub id: StateId,
+    /// Its value.
+    pub value: Value,
+    /// How long it lives; without it as long as the realm says.
+    #[serde(default)]
+    pub ttl: Option<Span>,
+    /// Keep it as it is, instead of as JSON text.
+    #[serde(default)]
+    pub raw: bool,
+    /// Who puts it there.
+    #[serde(default)]
+    pub publisher: Option<String>,
+}
+
+/// Items to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteState {
+    /// Their ids.
+    #[serde(deserialize_with = "stored_ids")]
+    pub ids: Vec<StateId>,
+}
+
+/// Ids that may be stored under the rules of an earlier version.
+fn stored_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StateId>, D::Error> {
+    let ids = Vec::<String>::deserialize(deserializer)?;
+    ids.into_iter().map(StateId::stored).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+/// What became of the items.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedState {
+    /// Each item, in the order of the request.
+    pub items: Vec<DeletedItem>,
+}
+
+/// An item that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedItem {
+    /// Its id.
+    #[serde(deserialize_with = "StateId::deserialize_stored")]
+    pub state_id: StateId,
+    /// Whether it was there.
+    pub deleted: bool,
+}
+
+/// An item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StateShown {
+    /// Its id.
+    #[serde(deserialize_with = "StateId::deserialize_stored")]
+    pub state_id: StateId,
+    /// Its form.
+    pub r#type: StateType,
+    /// Its value.
+    pub value: Value,
+    /// Who put it there.
+    pub publisher: Option<String>,
+    /// When it was put.
+    pub timestamp: Instant,
+    /// When it expires.
+    pub expires: Instant,
+}
+
+impl From<StateItem> for StateShown {
+    fn from(item: StateItem) -> Self {
+        let StateItem { state_id, r#type, value, publisher, timestamp, expires } = item;
+        let (timestamp, expires) = (Instant(timestamp), Instant(expires));
+        Self { state_id, r#type, value, publisher, timestamp, expires }
+    }
+}
+
+/// All items of a realm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListState {}
+
+/// The value of an item.
+///
+/// # Errors
+/// [`Error`] when there is no such item, or the store cannot be read.
+pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error> {
+    let ids = std::slice::from_ref(&request.id);
+    let found = realm.state().get(ids, realm.now()).await?.pop().flatten();
+    let missing = || Error::not_found(format!("no such state item {}", shown(request.id.as_str())));
+    found.map(|item| item.value).ok_or_else(missing)
+}
+
+/// Puts an item, whole (lava guide, The State Table).
+///
+/// # Errors
+/// [`Error`] when the id is reserved, or the store cannot be reached.
+pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
+    let PutState { id, value, ttl, raw, publisher } = request;
+    if is_reserved_global(id.as_str()) {
+        return Err(Error::invalid(format!(
+            "the state id {} is reserved: ids beginning with lava are the engine's own",
+            shown(id.as_str())
+        )));
+    }
+    let settings = &realm.site().await?.settings;
+    let ttl = ttl.unwrap_or(settings.state_ttl).min(settings.state_max_ttl);
+    let now = realm.now();
+    let item = StateItem {
+        state_id: id,
+        r#type: if raw { StateType::Raw } else { StateType::Json },
+        value,
+        publisher,
+        timestamp: now,
+        expires: now + ttl.delta(),
+    };
+    Ok(realm.state().put(item).await?)
+}
+
+/// Lists the items that have not expired, by id.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Error> {
+    let items = realm.catalog().all_state(realm.now()).await?;
+    Ok(items.into_iter().map(StateShown::from).collect())
+}
+
+/// Deletes items.
+///
+/// # Errors
+/// [`Error`] when the store cannot be reached.
+pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
+    let mut items = Vec::with_capacity(request.ids.len());
+    for id in request.ids {
+        let deleted = realm.catalog().delete_state(id.clone()).await?;
+        items.push(DeletedItem { state_id: id, deleted });
+    }
+    Ok(DeletedState { items })
+}

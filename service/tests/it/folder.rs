@@ -1,0 +1,88 @@
+//! A realm in a folder, with no outputs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::ids::RealmName;
+use pumice_core::job_type::{Registry, Site};
+use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError};
+use pumice_local::{Durability, Home, SystemClock};
+use pumice_service::runs::{Opened, Outputs};
+use pumice_service::{Error, Realm};
+
+pub(crate) struct Folder {
+    home: Home,
+    registry: Arc<Registry>,
+    /// It goes with the realm.
+    _folder: tempfile::TempDir,
+}
+
+struct NoOutputs;
+
+#[async_trait]
+impl Outputs for NoOutputs {
+    async fn open(&self, _: &str) -> Result<Option<Opened>, StoreError> {
+        Ok(None)
+    }
+}
+
+impl Folder {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
+        let registry = Arc::new(pumice_job_types::registry().unwrap());
+        Self { home, registry, _folder: folder }
+    }
+}
+
+#[async_trait]
+impl Realm for Folder {
+    fn name(&self) -> &RealmName {
+        self.home.realm()
+    }
+
+    fn catalog(&self) -> &dyn Catalog {
+        self.home.database()
+    }
+
+    fn jobs(&self) -> &dyn JobStore {
+        self.home.database()
+    }
+
+    fn runs(&self) -> &dyn RunStore {
+        self.home.database()
+    }
+
+    fn schedules(&self) -> &dyn ScheduleStore {
+        self.home.database()
+    }
+
+    fn state(&self) -> &dyn StateStore {
+        self.home.database()
+    }
+
+    fn outputs(&self) -> &dyn Outputs {
+        &NoOutputs
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn is_served(&self) -> Option<bool> {
+        Some(self.home.is_served())
+    }
+
+    fn is_aws(&self) -> bool {
+        false
+    }
+
+    async fn site(&self) -> Result<Arc<Site>, Error> {
+        self.home.site().await.map_err(|error| Error::unreachable(error.to_string()))
+    }
+}

@@ -1,0 +1,224 @@
+//! The service functions on a realm in a folder: each request is read from JSON, as an API gets it, and each response
+//! is compared with its published schema.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod folder;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use folder::Folder;
+use pumice_core::schema::check;
+use pumice_service::specs::{self, Documents};
+use pumice_service::{ErrorKind, Operation, dispatch, operations, render, runs, schedules, state};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Reads requests and takes responses, and remembers of which operations.
+#[derive(Default)]
+struct Api {
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl Api {
+    fn operation(command: &str) -> Operation {
+        operations().into_iter().find(|one| one.command == command).unwrap()
+    }
+
+    /// A request as its function takes it.
+    fn request<Q: DeserializeOwned>(&self, command: &str, request: Value) -> Q {
+        let problems = check(&Self::operation(command).request(), &request);
+        assert!(problems.is_empty(), "{command}: {problems:?}");
+        serde_json::from_value(request).unwrap()
+    }
+
+    /// A response as JSON, after a look at its schema; what is read back is the same.
+    fn response<A: Serialize + DeserializeOwned>(&self, command: &str, response: &A) -> Value {
+        self.seen.lock().unwrap().insert(command.to_owned());
+        let value = serde_json::to_value(response).unwrap();
+        let problems = check(&Self::operation(command).response(), &value);
+        assert!(problems.is_empty(), "{command}: {problems:?} in {value}");
+        let again: A = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), value, "{command}");
+        value
+    }
+}
+
+fn job(id: &str, more: Value) -> Value {
+    let mut job = json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "echo {{globals.name|default(1)}}" });
+    job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    job
+}
+
+fn given(documents: &[Value]) -> Value {
+    json!({ "documents": documents.iter().map(|one| json!({ "document": one })).collect::<Vec<_>>() })
+}
+
+async fn applied(api: &Api, realm: &Folder) {
+    let daily = job("daily", json!({ "schedule": "@daily" }));
+    let chain =
+        json!({ "job_id": "chain", "type": "chain", "worker": "core", "enabled": true, "payload": ["once"] });
+    let specs = given(&[job("once", json!({ "globals": { "name": "world" } })), daily, chain]);
+    let checked = specs::check(realm, api.request("check", json!({ "specs": specs }))).await.unwrap();
+    let checked = api.response("check", &checked);
+    assert_eq!(checked["schedules"][0]["job_id"], "daily");
+    let request = api.request("apply", json!({ "specs": specs }));
+    let applied = api.response("apply", &specs::apply(realm, request).await.unwrap());
+    assert_eq!(applied["jobs"][0], json!({ "job_id": "once", "change": "added" }));
+    let changed = given(&[job("once", json!({ "description": null }))]);
+    let request = api.request("apply", json!({ "specs": changed, "dry_run": true }));
+    let dry = api.response("apply", &specs::apply(realm, request).await.unwrap());
+    let fields = json!([{ "field": "description", "after": null }, { "field": "globals", "before": { "name": "world" } }]);
+    assert_eq!((&dry["dry_run"], &dry["jobs"][0]["fields"]), (&json!(true), &fields));
+}
+
+async fn jobs(api: &Api, realm: &Folder) {
+    let listed = specs::list(realm, &api.request("jobs list", json!({ "pattern": "o*" }))).await.unwrap();
+    assert_eq!(listed.all, 3);
+    assert_eq!(api.response("jobs list", &listed)[0]["job_id"], "once");
+    let shown = specs::show(realm, &api.request("jobs show", json!({ "job": "daily" }))).await.unwrap();
+    assert_eq!(api.response("jobs show", &shown)["schedule"], "@daily");
+    let request = api.request("render", json!({ "job": "once", "globals": { "name": "Pele" } }));
+    let rendered = api.response("render", &render::render(realm, request).await.unwrap());
+    assert_eq!(rendered["payload"], json!(["echo", "Pele"]));
+}
+
+async fn dispatched(api: &Api, realm: &Folder) {
+    let request = json!({ "requests": [{ "job_id": "once" }, { "job_id": "none" }], "key": "night" });
+    let request: dispatch::Dispatch = api.request("dispatch", request);
+    let outcomes = dispatch::dispatch(realm, &request).await.unwrap();
+    let outcomes = api.response("dispatch", &outcomes);
+    let refused: Vec<&Value> =
+        outcomes["refused"].as_array().unwrap().iter().map(|one| &one["request"]).collect();
+    assert_eq!((outcomes["accepted"][0]["existing"].clone(), refused), (json!(false), vec![&json!("none")]));
+    let again = api.response("dispatch", &dispatch::dispatch(realm, &request).await.unwrap());
+    assert_eq!(again["accepted"][0]["existing"], true);
+
+    let list = api.request("runs list", json!({ "job": "once", "statuses": ["dispatched"], "since": "1h" }));
+    let list = api.response("runs list", &runs::list(realm, &list).await.unwrap());
+    assert_eq!((&list["all"], &list["runs"][0]["job_id"]), (&json!(1), &json!("once")));
+    for details in [false, true] {
+        let show = api.request("runs show", json!({ "run": "latest:once", "details": details }));
+        let tree = api.response("runs show", &runs::show(realm, &show).await.unwrap());
+        assert_eq!(tree["runs"][0]["payload"], json!(["echo", "world"]), "{details}");
+    }
+    let output = api.request("runs output", json!({ "run": "latest" }));
+    assert_eq!(api.response("runs output", &runs::output(realm, &output).await.unwrap()), json!([]));
+    let cancel = api.request("runs cancel", json!({ "runs": ["latest"] }));
+    let cancelled = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
+    assert_eq!(cancelled["runs"][0]["outcome"], "cancelled");
+    let again = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
+    assert_eq!((&again["runs"], again["refused"].as_array().map(Vec::len)), (&json!([]), Some(1)));
+}
+
+async fn scheduled(api: &Api, realm: &Folder) {
+    let list = api.request("schedules list", json!({}));
+    let list = api.response("schedules list", &schedules::list(realm, &list).await.unwrap());
+    assert_eq!((&list["schedules"][0]["state"], &list["all"]), (&json!("active"), &json!(1)));
+    let next = json!({ "from": "2027-01-01T00:00:00Z", "number": 2, "zone": "Europe/Berlin" });
+    let next = api.request("schedules next", next);
+    let next = api.response("schedules next", &schedules::next(realm, &next).await.unwrap());
+    assert_eq!(next["slots"][1]["slot"], "2027-01-02T00:00:00Z");
+    let pause = api.request("schedules pause", json!({ "jobs": ["d*"], "by": "me", "why": "stock" }));
+    let paused = api.response("schedules pause", &schedules::pause(realm, &pause).await.unwrap());
+    assert_eq!(paused["entries"][0]["outcome"], "paused");
+    let resume = api.request("schedules resume", json!({ "jobs": ["daily"], "dry_run": true }));
+    let resumed = api.response("schedules resume", &schedules::resume(realm, &resume).await.unwrap());
+    assert_eq!(resumed["entries"][0]["outcome"], "resumed");
+    let run = api.request("schedules run", json!({ "job": "daily", "at": "2025-06-01T00:00:00Z" }));
+    let run = api.response("schedules run", &schedules::run(realm, &run).await.unwrap());
+    assert_eq!(run["job_id"], "daily");
+    let down = json!({ "from": "2027-01-01T12:00:00Z", "to": "2027-01-03T12:00:00Z" });
+    let down = api.request("schedules simulate", down);
+    let simulated = schedules::simulate(realm, &down).await.unwrap();
+    assert_eq!(api.response("schedules simulate", &simulated)["entries"][0]["job_id"], "daily");
+    let export = api.request("schedules export", json!({}));
+    let template = api.response("schedules export", &schedules::export(realm, &export).await.unwrap());
+    assert_eq!(template["AWSTemplateFormatVersion"], "2010-09-09");
+    assert_eq!(template["Resources"].as_object().map(serde_json::Map::len), Some(1));
+}
+
+async fn backfilled(api: &Api, realm: &Folder) {
+    let begin = |dry_run: bool| json!({ "job": "daily", "from": "2025-05-01T00:00:00Z", "to": "2025-05-03T00:00:00Z", "by": "me", "dry_run": dry_run });
+    let dry = api.request("schedules backfill", begin(true));
+    let dry = api.response("schedules backfill", &schedules::begin(realm, &dry).await.unwrap());
+    assert_eq!((&dry["planned"], &dry["starts"]), (&json!(3), &json!(3)));
+    let begun = api.request("schedules backfill", begin(false));
+    let begun = api.response("schedules backfill", &schedules::begin(realm, &begun).await.unwrap());
+    assert_eq!((&begun["existing"], &begun["backfill"]["state"]), (&json!(false), &json!("active")));
+    let id = &begun["backfill"]["id"];
+    let list = api.request("schedules backfills list", json!({ "job": "daily" }));
+    let list = schedules::list_all(realm, &list).await.unwrap();
+    assert_eq!(api.response("schedules backfills list", &list)["backfills"][0]["id"], *id);
+    let cancel = api.request("schedules backfills cancel", json!({ "id": id, "by": "me", "runs": true }));
+    let cancelled = schedules::cancel(realm, &cancel).await.unwrap();
+    let cancelled = api.response("schedules backfills cancel", &cancelled);
+    assert_eq!((&cancelled["changed"], &cancelled["runs_cancelled"]), (&json!(true), &json!(1)));
+    let show = api.request("schedules backfills show", json!({ "id": id }));
+    let shown = schedules::show(realm, &show).await.unwrap();
+    assert_eq!(api.response("schedules backfills show", &shown)["backfill"]["state"], "cancelled");
+    let resume = api.request("schedules backfills resume", json!({ "id": id, "dry_run": true }));
+    let resumed = schedules::resume_backfill(realm, &resume).await.unwrap();
+    assert_eq!(api.response("schedules backfills resume", &resumed)["backfill"]["state"], "active");
+}
+
+async fn stated(api: &Api, realm: &Folder) {
+    let put = api.request("state put", json!({ "id": "x", "value": { "n": [1, null] }, "ttl": "1h" }));
+    assert_eq!(api.response("state put", &state::put(realm, put).await.unwrap()), Value::Null);
+    let get = api.request("state get", json!({ "id": "x" }));
+    assert_eq!(api.response("state get", &state::get(realm, &get).await.unwrap()), json!({ "n": [1, null] }));
+    let list = api.request("state list", json!({}));
+    assert_eq!(api.response("state list", &state::list(realm, list).await.unwrap())[0]["state_id"], "x");
+    let delete = api.request("state delete", json!({ "ids": ["x", "y"] }));
+    let deleted = api.response("state delete", &state::delete(realm, delete).await.unwrap());
+    let there: Vec<&Value> = deleted["items"].as_array().unwrap().iter().map(|one| &one["deleted"]).collect();
+    assert_eq!(there, [true, false]);
+}
+
+#[tokio::test]
+async fn operations_answer_json_by_their_schemas() {
+    // A server spawns them: their futures must be `Send`.
+    tokio::spawn(every_operation()).await.unwrap();
+}
+
+async fn every_operation() {
+    let (api, realm) = (Api::default(), Folder::new().await);
+    applied(&api, &realm).await;
+    jobs(&api, &realm).await;
+    dispatched(&api, &realm).await;
+    scheduled(&api, &realm).await;
+    backfilled(&api, &realm).await;
+    stated(&api, &realm).await;
+    let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
+    let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
+    assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));
+    assert_eq!(deleted["users"][0], json!({ "job_id": "chain", "names": ["once"] }));
+    let all: BTreeSet<String> = operations().iter().map(|one| one.command.to_owned()).collect();
+    assert_eq!(*api.seen.lock().unwrap(), all, "an operation is not tried here");
+}
+
+#[tokio::test]
+async fn refusal_tells_its_kind() {
+    let realm = Folder::new().await;
+    let documents: Documents = serde_json::from_value(given(&[job("a", json!({ "payloat": 1 }))])).unwrap();
+    let apply = specs::Apply { specs: documents, ..specs::Apply::default() };
+    let refused = specs::apply(&realm, apply).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    // Documents of no file are not said to be in one.
+    assert!(refused.message().starts_with("1 problem\n  payloat: "), "{refused}");
+    let fine: Documents = serde_json::from_value(given(&[job("a", json!({}))])).unwrap();
+    specs::apply(&realm, specs::Apply { specs: fine, ..specs::Apply::default() }).await.unwrap();
+    let kinds = [
+        specs::show(&realm, &serde_json::from_value(json!({ "job": "b" })).unwrap()).await.unwrap_err(),
+        runs::find(&realm, "latest").await.unwrap_err(),
+        runs::find(&realm, "0190f3c2").await.unwrap_err(),
+        state::get(&realm, &serde_json::from_value(json!({ "id": "x" })).unwrap()).await.unwrap_err(),
+        schedules::show(&realm, &schedules::BackfillName { id: "b".to_owned() }).await.unwrap_err(),
+        render::render(&realm, serde_json::from_value(json!({ "job": "b" })).unwrap()).await.unwrap_err(),
+    ];
+    for error in kinds {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+}
