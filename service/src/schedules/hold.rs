@@ -127,7 +127,7 @@ impl From<Outcome> for EntryOutcome {
 pub async fn pause(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Error> {
     let until = request.until.map(|until| until.0);
     if let Some(until) = until.filter(|until| *until <= realm.now()) {
-        return Err(Error::invalid(format!("--until {} is past", utc(until))));
+        return Err(Error::invalid(format!("until {} is past", utc(until))));
     }
     let asked = Pause { until, by: request.by.clone(), why: request.why.clone() };
     let change = |one: &Scheduled, now| one.timetable.paused(&one.plan, request.entry, &asked, now);

@@ -110,7 +110,7 @@ pub async fn next(realm: &dyn Realm, asked: &NextStarts) -> Result<UpcomingStart
     if let (Some(from), Some(to)) = (asked.from, asked.to)
         && to < from
     {
-        return Err(Error::invalid(format!("--to {} is before --from {}", utc(to.0), utc(from.0))));
+        return Err(Error::invalid(format!("to {} is before from {}", utc(to.0), utc(from.0))));
     }
     let which = asked.job.as_deref().map_or(Which::Matching(None), Which::Named);
     let found = find(realm, which).await?;

@@ -70,7 +70,11 @@ pub struct EntryRecovery {
 pub async fn simulate(realm: &dyn Realm, request: &SimulateOutage) -> Result<Simulated, Error> {
     let (from, to) = (request.from.0, request.to.0);
     if to <= from {
-        return Err(Error::invalid(format!("--down ends at {}, before it begins at {}", utc(to), utc(from))));
+        return Err(Error::invalid(format!(
+            "the outage ends at {}, before it begins at {}",
+            utc(to),
+            utc(from)
+        )));
     }
     let found = find(realm, request.job.as_deref().map_or(Which::Matching(None), Which::Named)).await?;
     let mut entries = Vec::new();

@@ -29,6 +29,9 @@ pub(super) async fn pause(global: &Global, realm: &Realm, options: Pause) -> Res
         Some(text) => Some(instant("--until", text, realm.site().await?.zone)?),
         None => None,
     };
+    if let Some(until) = until.filter(|until| *until <= SystemClock.now()) {
+        return Err(Failure::wrong(format!("--until {} is past", utc(until))));
+    }
     let Entries { jobs, entry, dry_run } = options.entries;
     let (until, by, why) = (until.map(Instant), user(), options.why.unwrap_or_default());
     let request = PauseEntries { jobs, entry, until, by, why, dry_run };

@@ -25,6 +25,10 @@ pub(super) async fn simulate(
     let zone = realm.site().await?.zone;
     let [from, to] = down else { return Err(Failure::wrong("--down takes two times")) };
     let (from, to) = (instant("--down", from, zone)?, instant("--down", to, zone)?);
+    if to <= from {
+        let message = format!("--down ends at {}, before it begins at {}", utc(to), utc(from));
+        return Err(Failure::wrong(message));
+    }
     let request = SimulateOutage { job, from: Instant(from), to: Instant(to) };
     let simulated = simulate_outage(realm, &request).await?;
     print(global.output, &simulated, || {
