@@ -321,3 +321,146 @@ fn may_be_of(root: &Value, branch: &Value, value: &Value) -> bool {
         wanted.is_none_or(|wanted| value.get(name) == Some(wanted))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use pumice_template::Zone;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Timestamp;
+    use crate::ids::{JobId, RunId};
+    use crate::job_type::{LavaGlobals, Scene};
+    use crate::schema::schema_of;
+
+    /// Where a file comes from.
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "type", rename_all = "lowercase")]
+    #[expect(dead_code, reason = "its schema is what counts")]
+    enum From {
+        Here { name: Template<String> },
+        There { name: String, query: Template<String> },
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "its schema is what counts")]
+    struct Parameters {
+        one: Option<Template<String>>,
+        list: Option<Vec<Template<String>>>,
+        map: Option<BTreeMap<String, Template<Value>>>,
+        sources: Option<Vec<From>>,
+        whole: Option<Structure<Value>>,
+        plain: Option<String>,
+        vars: Option<Map<String, Value>>,
+        jinja: Option<bool>,
+    }
+
+    fn places() -> Places {
+        Places::of(&schema_of::<CommandLine<String>>(), &schema_of::<Parameters>())
+    }
+
+    fn job(payload: &str, parameters: &Value) -> JobSpec {
+        let document = json!({ "job_id": "a", "type": "x", "worker": "w", "payload": payload, "parameters": parameters });
+        JobSpec::parse(&document).unwrap()
+    }
+
+    fn rendered(payload: &str, parameters: &Value) -> Result<Rendered, JobError> {
+        let (job, start) = (job(payload, parameters), Timestamp::UNIX_EPOCH);
+        let id = || JobId::new("a").unwrap();
+        let scene = Scene {
+            job: job.document.clone(),
+            realm: Arc::default(),
+            realm_name: "r".to_owned(),
+            state: Map::new(),
+            run_id: RunId(uuid::Uuid::nil()),
+            ts_dispatch: start,
+            start,
+            lava: LavaGlobals {
+                master_job_id: id(),
+                master_start: start,
+                parent_job_id: id(),
+                parent_start: start,
+                iteration: 1,
+                foreach_index: None,
+            },
+            scheduled: None,
+            late: None,
+            zone: Zone::Utc,
+        };
+        places().render(&job, &Templates::new(Renderer::default(), scene))
+    }
+
+    /// A template in each place of a job, and what it becomes when it is `with` this text.
+    fn everywhere(with: &str) -> Value {
+        json!({
+            "one": with,
+            "list": ["x", with],
+            "map": { "a/b~c": with, "deep": { "d": [with] } },
+            "sources": [
+                { "type": "here", "name": with },
+                { "type": "there", "name": "{{ left }}", "query": with },
+            ],
+            "whole": { "e": with },
+            "plain": "{{ left }}",
+            "vars": { "v": "y" },
+        })
+    }
+
+    #[test]
+    fn every_marked_place_is_rendered_and_no_other() {
+        let given = rendered("run \"{{ vars.v }}\" 'b c'", &everywhere("{{ vars.v }}")).unwrap();
+        assert_eq!(given.payload, json!(["run", "y", "b c"]));
+        assert_eq!(Value::Object(given.parameters), everywhere("y"));
+    }
+
+    #[test]
+    fn jinja_false_leaves_every_place_as_it_stands() {
+        let mut parameters = everywhere("{{ vars.v }}");
+        parameters["jinja"] = false.into();
+        let given = rendered("run {{ x }}", &parameters).unwrap();
+        assert_eq!(
+            (given.payload, Value::Object(given.parameters)),
+            (json!("run {{ x }}"), parameters.clone())
+        );
+        assert_eq!(places().check(&job("{{", &everywhere("{{")), &Renderer::default()).len(), 8);
+        parameters["one"] = "{{".into();
+        assert_eq!(places().check(&job("{{", &parameters), &Renderer::default()), []);
+    }
+
+    #[test]
+    fn place_of_a_bad_template_or_unknown_variable_is_told() {
+        let wanted = [
+            "payload",
+            "parameters.one",
+            "parameters.list[1]",
+            "parameters.map[\"a/b~c\"]",
+            "parameters.map.deep.d[0]",
+            "parameters.sources[0].name",
+            "parameters.sources[1].query",
+            "parameters.whole.e",
+        ];
+        let paths = |problems: Vec<Problem>| -> Vec<String> {
+            problems.into_iter().map(|problem| problem.path.to_string()).collect()
+        };
+        let renderer = Renderer::default();
+        let advice = places().advise(&job("'{{ no.x }}'", &everywhere("{{ no.x }}")), &renderer);
+        assert_eq!(paths(advice), wanted);
+        let broken = places().check(&job("a '{{ x'", &everywhere("{{ x")), &renderer);
+        // The other text of the list is no template.
+        assert_eq!(paths(broken), wanted);
+        let error = rendered("a", &json!({ "list": ["x", "{{ no.x }}"] })).unwrap_err();
+        assert!(error.message.starts_with("parameters.list[1]: "), "{error}");
+    }
+
+    #[test]
+    fn marks_are_stripped_from_what_is_printed() {
+        for schema in [schema_of::<CommandLine<String>>(), schema_of::<Parameters>()] {
+            assert!(is_marked(&schema));
+            assert!(!is_marked(&unmarked(schema)));
+        }
+        assert_eq!(structures(&schema_of::<Parameters>()), ["whole"]);
+    }
+}

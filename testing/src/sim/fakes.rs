@@ -5,11 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures_util::future::{Either, select};
-use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{
-    ACTION_TIMEOUT, Action, ActionContext, Composite, Ended, Given, JobContext, JobError, JobType, Leaf,
-    Performer, Plan, PlanStep, Registry, Rendered, Runners, Stop, Templates,
+    Action, ActionContext, Composite, Ended, Given, JobContext, JobError, JobType, Leaf, Performer, Plan,
+    PlanStep, Registry, Rendered, Runners, Stop, Templates,
 };
 use pumice_core::problem::Problem;
 use pumice_core::request::DispatchRequest;
@@ -17,7 +16,6 @@ use pumice_core::spec::JobSpec;
 use serde_json::{Map, Value, json};
 
 use super::hand::Hand;
-use super::mutants::Mutant;
 use super::world::{Shared, lock};
 
 /// The global that tells a step with which attempt of its parent the plan was rendered.
@@ -205,7 +203,7 @@ struct Note {
 }
 
 /// Whether the actions of a run hang once they were seen: some runs' do, whatever else happens.
-fn hangs(run_id: RunId) -> bool {
+pub(super) fn hangs(run_id: RunId) -> bool {
     run_id.0.as_u128() % 16 == 3
 }
 
@@ -221,10 +219,6 @@ impl Action for NoteSpec {
 #[async_trait]
 impl Performer for Note {
     type Of = NoteSpec;
-
-    fn timeout(&self) -> Span {
-        if lock(&self.world).is(Mutant::ActionUnbounded) { Span::from_days(365) } else { ACTION_TIMEOUT }
-    }
 
     async fn perform(&self, context: &ActionContext<'_>, fields: Map<String, Value>) -> Result<(), JobError> {
         let when = fields.get("when").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -125,8 +125,6 @@ pub enum Mutant {
     ToldAfterTheEnd,
     /// Failures are counted in a row over runs that ended well.
     SuccessPassedOver,
-    /// An action that hangs has no time limit.
-    ActionUnbounded,
     /// A host runs what is for another.
     HostTakesOthers,
     /// A host that is alive is passed over.
@@ -137,7 +135,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 58] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -193,7 +191,6 @@ impl Mutant {
         Self::AlertMovedFirst,
         Self::ToldAfterTheEnd,
         Self::SuccessPassedOver,
-        Self::ActionUnbounded,
         Self::HostTakesOthers,
         Self::HostPassedOver,
         Self::GoneHostAlive,
