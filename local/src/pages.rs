@@ -11,6 +11,7 @@ use pumice_core::Timestamp;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Order, Pager, RunPage, RunQuery, is_pattern};
+use pumice_core::run::Status;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::stored::{read_if_good, text};
@@ -18,6 +19,8 @@ use crate::tally::estimate;
 
 /// Most jobs whose runs are read from the index on jobs; where more are meant, all runs are looked at.
 const MAX_SOURCES: usize = 1_000;
+/// Most runs under way that are found by the index on what is due, which has them in another order.
+const MAX_OPEN: usize = 10_000;
 /// How many numbers of rows are read at once: the first time, and at most.
 const CHUNKS: (usize, usize) = (32, 1_024);
 /// In `meta`: how far a row's number may be ahead of its run's time, in microseconds.
@@ -72,11 +75,12 @@ impl Source {
             (Some(_), _, Order::Oldest) => {
                 "SELECT id FROM runs INDEXED BY runs_job WHERE id BETWEEN ?1 AND ?2 AND job_id = ?4 ORDER BY id LIMIT ?3"
             }
+            // With the index's own words, as SQLite asks for.
             (None, Some(_), Order::Newest) => {
-                "SELECT id FROM runs INDEXED BY runs_status WHERE id BETWEEN ?1 AND ?2 AND status = ?4 ORDER BY id DESC LIMIT ?3"
+                "SELECT id FROM runs INDEXED BY runs_bad WHERE id BETWEEN ?1 AND ?2 AND status = ?4 AND status IN ('cancelled', 'failed', 'rejected', 'skipped') ORDER BY id DESC LIMIT ?3"
             }
             (None, Some(_), Order::Oldest) => {
-                "SELECT id FROM runs INDEXED BY runs_status WHERE id BETWEEN ?1 AND ?2 AND status = ?4 ORDER BY id LIMIT ?3"
+                "SELECT id FROM runs INDEXED BY runs_bad WHERE id BETWEEN ?1 AND ?2 AND status = ?4 AND status IN ('cancelled', 'failed', 'rejected', 'skipped') ORDER BY id LIMIT ?3"
             }
             (None, None, Order::Newest) => {
                 "SELECT id FROM runs NOT INDEXED WHERE id BETWEEN ?1 AND ?2 AND ?4 IS NULL ORDER BY id DESC LIMIT ?3"
@@ -120,31 +124,70 @@ fn jobs_like(connection: &Connection, pattern: &str) -> Result<Vec<String>, rusq
     Ok(names.into_iter().filter(|name| fnmatch(pattern, name)).collect())
 }
 
-/// What to read so that as few rows as can be are looked at in vain: for each source its job and its status.
-fn kinds(
-    connection: &Connection,
-    query: &RunQuery,
-) -> Result<Vec<(Option<String>, Option<String>)>, rusqlite::Error> {
-    let mut statuses: Vec<String> = query.statuses.iter().map(|status| status.as_str().to_owned()).collect();
-    statuses.sort_unstable();
+/// Whether an index has the runs that ended in a status.
+fn is_bad_end(status: Status) -> bool {
+    status.is_end() && status != Status::Complete
+}
+
+/// What is read for a list.
+#[derive(Default)]
+struct Kinds {
+    /// Of each source its job or its status; neither for all rows.
+    sources: Vec<(Option<String>, Option<String>)>,
+    /// The numbers of runs under way.
+    open: Vec<i64>,
+}
+
+/// The numbers of runs under way in some statuses; `None` when there are many, which are soon met among all rows.
+fn open_runs(connection: &Connection, statuses: &[Status]) -> Result<Option<Vec<i64>>, rusqlite::Error> {
+    let sql = "SELECT id FROM runs INDEXED BY runs_due WHERE due_at IS NOT NULL AND status = ? LIMIT ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut open = Vec::new();
+    for status in statuses.iter().filter(|status| !status.is_end()) {
+        let most = (MAX_OPEN + 1 - open.len()).cast_signed();
+        let ids = statement.query_map(params![status.as_str(), most], |row| row.get(0))?;
+        open.extend(ids.collect::<Result<Vec<i64>, _>>()?);
+        if open.len() > MAX_OPEN {
+            return Ok(None);
+        }
+    }
+    Ok(Some(open))
+}
+
+/// What to read so that as few rows as can be are looked at in vain.
+fn kinds(connection: &Connection, query: &RunQuery) -> Result<Kinds, rusqlite::Error> {
+    let mut statuses = query.statuses.clone();
+    statuses.sort_unstable_by_key(|status| status.as_str());
     statuses.dedup();
     let jobs = match query.job.as_deref() {
         None => None,
         Some(job) if !is_pattern(job) => Some(vec![job.to_owned()]),
         Some(pattern) => Some(jobs_like(connection, pattern)?).filter(|jobs| jobs.len() <= MAX_SOURCES),
     };
-    let by_status = |statuses: Vec<String>| statuses.into_iter().map(|status| (None, Some(status))).collect();
-    let by_job = |jobs: Vec<String>| jobs.into_iter().map(|job| (Some(job), None)).collect();
-    Ok(match jobs {
-        None if statuses.is_empty() => vec![(None, None)],
-        None => by_status(statuses),
-        Some(jobs) if statuses.is_empty() => by_job(jobs),
-        Some(jobs) => {
-            let in_statuses = estimate(connection, "status", &statuses)?;
-            let of_jobs = estimate(connection, "job_id", &jobs)?;
-            if in_statuses < of_jobs { by_status(statuses) } else { by_job(jobs) }
+    let by_job = |jobs: Vec<String>| Kinds {
+        sources: jobs.into_iter().map(|job| (Some(job), None)).collect(),
+        ..Kinds::default()
+    };
+    let all =
+        || jobs.clone().map_or_else(|| Kinds { sources: vec![(None, None)], ..Kinds::default() }, by_job);
+    // Most runs end well, and are soon met among all rows.
+    if statuses.is_empty() || statuses.contains(&Status::Complete) {
+        return Ok(all());
+    }
+    let Some(open) = open_runs(connection, &statuses)? else { return Ok(all()) };
+    let bad: Vec<String> = statuses
+        .into_iter()
+        .filter(|status| is_bad_end(*status))
+        .map(|status| status.as_str().to_owned())
+        .collect();
+    if let Some(jobs) = &jobs {
+        let in_statuses =
+            estimate(connection, "status", &bad)?.saturating_add(open.len().cast_signed() as i64);
+        if in_statuses > estimate(connection, "job_id", jobs)? {
+            return Ok(all());
         }
-    })
+    }
+    Ok(Kinds { sources: bad.into_iter().map(|status| (None, Some(status))).collect(), open })
 }
 
 /// The numbers that rows may have which a query asks for, the first and the last.
@@ -186,7 +229,14 @@ pub(crate) fn page(
         read: VecDeque::new(),
         is_end: low > high,
     };
-    let mut sources: Vec<Source> = kinds(connection, query)?.into_iter().map(source).collect();
+    let Kinds { sources, mut open } = kinds(connection, query)?;
+    let mut sources: Vec<Source> = sources.into_iter().map(source).collect();
+    open.retain(|id| (low..=high).contains(id));
+    open.sort_unstable();
+    if query.order == Order::Newest {
+        open.reverse();
+    }
+    sources.push(Source { read: open.into(), is_end: true, ..source((None, None)) });
     let rank = |id: i64| if query.order == Order::Newest { id } else { !id };
     let mut heads = BinaryHeap::with_capacity(sources.len());
     for (index, source) in sources.iter_mut().enumerate() {

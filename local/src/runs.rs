@@ -320,7 +320,7 @@ impl RunStore for Database {
     }
 
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
-        self.look(tally::counts).await.map(Some)
+        self.look(tally::counts).await
     }
 
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {

@@ -82,11 +82,14 @@ const STEPS: [&str; 6] = [
     ) WITHOUT ROWID;
     CREATE INDEX backfills_due ON backfills (due_at) WHERE due_at IS NOT NULL;
 ",
-    // Rows get numbers that follow the time (pages.rs), and are counted (tally.rs). The other name is for a process of
-    // the version before, as above.
+    // Rows get numbers that follow the time (pages.rs), and are counted once they have ended (tally.rs). A run that ends
+    // well must not cost more for it: the index on those that did not is not its, and the one on what is due has what is
+    // asked about runs under way. The other name is for a process of the version before, as above.
     "
     ALTER TABLE runs RENAME COLUMN spec TO pinned;
-    CREATE INDEX runs_status ON runs (status);
+    CREATE INDEX runs_bad ON runs (status) WHERE status IN ('cancelled', 'failed', 'rejected', 'skipped');
+    DROP INDEX runs_due;
+    CREATE INDEX runs_due ON runs (due_at, status, job_id, instr(key, '/') > 0) WHERE due_at IS NOT NULL;
     CREATE TABLE run_counts (
         job_id TEXT NOT NULL,
         status TEXT NOT NULL,
@@ -95,7 +98,8 @@ const STEPS: [&str; 6] = [
         PRIMARY KEY (job_id, status, step)
     ) WITHOUT ROWID;
     INSERT INTO run_counts
-        SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs GROUP BY job_id, status, step;
+        SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs
+        WHERE status IN ('complete', 'cancelled', 'failed', 'rejected', 'skipped') GROUP BY job_id, status, step;
     INSERT OR REPLACE INTO meta
         SELECT 'counted_until', max(json_extract(record, '$.ts_dispatch')) FROM runs WHERE json_valid(record)
         HAVING max(json_extract(record, '$.ts_dispatch')) IS NOT NULL;

@@ -1,5 +1,7 @@
 //! How records of runs are read and found in SQLite.
 
+use std::collections::HashMap;
+
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
@@ -72,16 +74,22 @@ pub(crate) fn beginning(
 pub(crate) fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, rusqlite::Error> {
     let mut found = Vec::new();
     let mut next = vec![root.as_str().to_owned()];
+    let mut family = connection.prepare_cached(
+        "SELECT key, record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
+    )?;
+    // By one range each: a run may have a thousand steps, and most dispatch nothing.
+    let mut dispatched = connection.prepare_cached(
+        "SELECT dispatched_by, key, id FROM runs WHERE dispatched_by = ?1
+         UNION ALL SELECT dispatched_by, key, id FROM runs
+         WHERE dispatched_by > ?1 || '/' AND dispatched_by < ?1 || '0' ORDER BY id DESC",
+    )?;
     while let Some(key) = next.pop() {
-        let mut statement = connection.prepare_cached(
-            "SELECT key, record FROM runs WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') ORDER BY id",
-        )?;
-        for (key, record) in stored(&mut statement, [&key])? {
-            let mut statement =
-                connection.prepare_cached("SELECT key FROM runs WHERE dispatched_by = ? ORDER BY id DESC")?;
-            let dispatched: Vec<String> =
-                statement.query_map([&key], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            next.extend(dispatched);
+        let mut by: HashMap<String, Vec<String>> = HashMap::new();
+        for (parent, child) in stored(&mut dispatched, [&key])? {
+            by.entry(parent).or_default().push(child);
+        }
+        for (key, record) in stored(&mut family, [&key])? {
+            next.extend(by.remove(&key).unwrap_or_default());
             found.extend(read_if_good(&key, &record));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_config::SdkConfig;
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use pumice_aws::{Clients, Names, Objects, Queues, Schedules, Store};
 use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::ports::{Catalog, Scheduler};
@@ -24,7 +25,10 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         make_queue(clients, &names, &WorkerName::new(worker).expect("a name"), 300, 10).await;
     }
     let bucket = format!("{prefix}-objects");
-    clients.s3.create_bucket().bucket(&bucket).send().await.expect("a bucket is made");
+    let region = config.region().expect("a region").as_ref().into();
+    let region = CreateBucketConfiguration::builder().location_constraint(region).build();
+    let made = clients.s3.create_bucket().bucket(&bucket).create_bucket_configuration(region);
+    made.send().await.expect("a bucket is made");
     let clock = Arc::new(SystemClock);
     let objects = Objects::new(clients.s3.clone());
     let store = Arc::new(Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints());

@@ -6,30 +6,30 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
-use pumice_core::ports::{JobStore, StoreError};
+use pumice_core::ports::StoreError;
+use pumice_core::run::Status;
 
 use super::record::{BAD_END, bad_end, item_key};
 use crate::attribute::{Item, json, text, whole};
 use crate::failure::store_error;
 use crate::store::Store;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use pumice_core::run::Status;
 
 /// The index.
 pub(super) const BAD_INDEX: &str = "bad";
 /// The item that says from when on the index has all, and its attribute.
 const MARK: (&str, &str) = ("index#bad", "since");
 const SINCE: &str = "at";
+/// The attribute that says that no record is older than that.
+const ALONE: &str = "alone";
 /// How long after the index was seen first it is relied on: a deployment makes the index before it renews the functions.
 const DEPLOYING: Duration = Duration::from_secs(3_600);
-/// How much longer than its lifetime a record may be there (DynamoDB, Time to Live: within a few days).
-const LINGERING: Duration = Duration::from_secs(3 * 86_400);
-
 /// How far the index can be relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reliance {
-    /// For runs that were dispatched from this time on, in microseconds since 1970; all others are gone when `alone`.
+    /// For runs that were dispatched from this time on, in microseconds since 1970; there are no others when `alone`.
     From { at: i64, alone: bool },
     /// Not at all; for people, why, unless it is a matter of time.
     No(Option<String>),
@@ -38,18 +38,32 @@ pub(super) enum Reliance {
 impl Store {
     /// How far the index can be relied on, as the table says.
     pub(super) async fn reliance(&self) -> Result<Reliance, StoreError> {
-        let mark = match self.item(item_key(MARK.0, MARK.1)).await? {
-            Some(mark) => mark.get(SINCE).and_then(|at| json(at.clone()).as_i64()),
-            None => None,
-        };
-        let Some(at) = mark else { return self.probe().await };
-        let keep = self.realm().await?.settings.event_ttl;
-        let gone =
-            keep.and_then(|keep| chrono::TimeDelta::from_std(LINGERING).ok().map(|more| keep.delta() + more));
-        let alone = gone.is_some_and(|gone| {
-            Utc::now().timestamp_micros() - at > gone.num_microseconds().unwrap_or(i64::MAX)
-        });
-        Ok(Reliance::From { at, alone })
+        let mark = self.item(item_key(MARK.0, MARK.1)).await?.unwrap_or_default();
+        match mark.get(SINCE).and_then(|at| json(at.clone()).as_i64()) {
+            Some(at) => Ok(Reliance::From { at, alone: mark.contains_key(ALONE) }),
+            None => self.probe().await,
+        }
+    }
+
+    /// Takes note that no record is older than the mark, as a look at the runs of every job has shown. None will be once
+    /// that time is past.
+    pub(super) async fn is_alone(&self, at: i64) {
+        if at > Utc::now().timestamp_micros() {
+            return;
+        }
+        let request = self.client.update_item().table_name(self.names.runs());
+        let request = request
+            .set_key(Some(item_key(MARK.0, MARK.1)))
+            .update_expression("SET #alone = :yes")
+            .condition_expression("#at = :at")
+            .expression_attribute_names("#alone", ALONE)
+            .expression_attribute_names("#at", SINCE)
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":at", whole(at));
+        if let Err(error) = request.send().await {
+            // Then the next list looks again.
+            tracing::debug!(error = %store_error("marking the index", &error), "the index is not marked");
+        }
     }
 
     /// Asks whether the table has the index; leaves a mark when it has.

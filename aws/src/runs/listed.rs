@@ -19,8 +19,21 @@ const MAX_OPEN: usize = 1_000;
 
 /// What is read one after the other: the parts of a phase are merged.
 struct Phases {
-    phases: Vec<Vec<Runs>>,
+    phases: Vec<Phase>,
     note: Option<String>,
+}
+
+/// What is merged.
+struct Phase {
+    runs: Vec<Runs>,
+    /// The mark of the index that all runs are looked at here which are older.
+    all_before: Option<i64>,
+}
+
+impl From<Vec<Runs>> for Phase {
+    fn from(runs: Vec<Runs>) -> Self {
+        Self { runs, all_before: None }
+    }
 }
 
 /// The times between which runs are listed, both included, in microseconds since 1970.
@@ -53,25 +66,26 @@ impl Store {
         }
         let Phases { phases, note } = self.phases(query, (from, to)).await?;
         let mut phases = phases.into_iter();
-        let mut phase = phases.next();
+        let (mut phase, mut is_empty) = (phases.next(), true);
         let mut is_end = false;
         while pager.wants_more() {
-            let Some(runs) = &mut phase else {
+            let Some(Phase { runs, all_before }) = &mut phase else {
                 is_end = true;
                 break;
             };
             let batch = self.batch(runs, query, place, pager.left().min(PAGE)).await?;
+            is_empty &= batch.is_empty();
             if batch.is_empty() {
-                phase = phases.next();
+                if let Some(mark) = all_before.filter(|_| is_empty) {
+                    self.is_alone(mark).await;
+                }
+                (phase, is_empty) = (phases.next(), true);
             }
             for Found { at, key, run, .. } in batch {
                 if pager.wants_more() {
                     pager.look(at, key, run);
                 }
             }
-        }
-        if !is_end && pager.wants_more() {
-            is_end = true;
         }
         Ok(RunPage { note, ..pager.finish(is_end) })
     }
@@ -118,7 +132,7 @@ impl Store {
     async fn phases(&self, query: &RunQuery, during: During) -> Result<Phases, StoreError> {
         let of_jobs = async |note: Option<String>| {
             let jobs = self.of_jobs(query, during).await?;
-            Ok(Phases { phases: vec![jobs], note })
+            Ok(Phases { phases: vec![jobs.into()], note })
         };
         if query.statuses.is_empty() || query.statuses.contains(&Status::Complete) {
             return of_jobs(None).await;
@@ -132,7 +146,7 @@ impl Store {
         let Some(open) = open else { return of_jobs(None).await };
         if bad.is_empty() {
             return Ok(Phases {
-                phases: vec![vec![Runs::known(within(&open, during), query.order)]],
+                phases: vec![vec![Runs::known(within(&open, during), query.order)].into()],
                 note: None,
             });
         }
@@ -141,18 +155,19 @@ impl Store {
             Reliance::No(note) => return of_jobs(note).await,
         };
         let (old, new) = ((during.0, during.1.min(at - 1)), (during.0.max(at), during.1));
-        let mut phases = Vec::new();
+        let mut phases: Vec<Phase> = Vec::new();
         if new.0 <= new.1 {
             let parts = bad.iter().flat_map(|status| (0..BAD_SHARDS).map(|shard| bad_end(*status, shard)));
             let part = |part| Runs::new(Index::BadEnd(part), new.0..=new.1, query.order, PAGE);
             let mut newer: Vec<Runs> = parts.map(part).collect();
             newer.push(Runs::known(within(&open, new), query.order));
-            phases.push(newer);
+            phases.push(newer.into());
         }
         if !alone && old.0 <= old.1 {
-            phases.push(self.of_jobs(query, old).await?);
+            let is_all = query.job.is_none() && old == (0, at - 1);
+            phases.push(Phase { runs: self.of_jobs(query, old).await?, all_before: is_all.then_some(at) });
         } else if old.0 <= old.1 {
-            phases.push(vec![Runs::known(within(&open, old), query.order)]);
+            phases.push(vec![Runs::known(within(&open, old), query.order)].into());
         }
         if query.order == Order::Oldest {
             phases.reverse();

@@ -55,6 +55,52 @@ fn lists_fit_eighty_columns_and_say_how_many_there_are() {
 }
 
 #[test]
+fn list_goes_on_with_its_cursor_in_both_orders() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([log("a"), log("b")]));
+    let mut ids: Vec<String> = ["a", "b", "a", "b", "a"].iter().map(|job| dispatch(&pumice, job)).collect();
+    for order in [&["--oldest"][..], &[]] {
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut arguments = [&["runs", "list", "--limit", "2", "-o", "json"], order].concat();
+            arguments.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor.as_str()]));
+            let page = pumice.run(&arguments).json();
+            assert_eq!(page["is_cut"], false);
+            let runs = page["runs"].as_array().expect("runs");
+            found.extend(runs.iter().filter_map(|run| run["run_id"].as_str()).map(str::to_owned));
+            match page["next"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        assert_eq!(found, ids, "{order:?}");
+        ids.reverse();
+        // People are told the same way.
+        let told = pumice.run(&[&["runs", "list", "--limit", "4"], order].concat()).err;
+        let next =
+            told.lines().find_map(|line| line.split_once("more with --cursor ")).expect("there is more").1;
+        let last = pumice.run(&[&["runs", "list", "--cursor", next], order].concat());
+        assert!(last.err.contains("1 runs") && last.err.contains("the list ends here"), "{last:?}");
+        let other = if order.is_empty() { &["--oldest"][..] } else { &[] };
+        let refused = pumice.run(&[&["runs", "list", "--cursor", next], other].concat());
+        assert!(refused.status == 2 && refused.err.contains("of the other order"), "{refused:?}");
+    }
+    let several = pumice.run(&["runs", "list", "--status", "failed,dispatched"]);
+    assert!(several.err.contains("5 of 5 runs"), "{several:?}");
+    let none = pumice.run(&["runs", "list", "--until", "1h"]);
+    assert!(none.err.contains("0 of 0 runs"), "{none:?}");
+    for wrong in
+        [&["--cursor", "x"][..], &["--since", "1h", "--until", "2h"], &["--since", "1h", "--until", "1h"]]
+    {
+        let refused = pumice.run(&[&["runs", "list"], wrong].concat());
+        assert!(
+            refused.err.contains("is invalid") || refused.err.contains("no run can match"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn ids_may_be_shortened_and_latest_is_one() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([log("a"), log("b"), log("c")]));

@@ -135,7 +135,8 @@ fn copy(file: &std::path::Path) -> Result<(), rusqlite::Error> {
     transaction.execute("DELETE FROM run_counts", [])?;
     transaction.execute(
         "INSERT INTO run_counts
-         SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs GROUP BY job_id, status, step",
+         SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs WHERE due_at IS NULL
+         GROUP BY job_id, status, step",
         [],
     )?;
     transaction.commit()

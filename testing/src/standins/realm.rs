@@ -18,6 +18,27 @@ type Key<'a> = &'a [(&'a str, ScalarAttributeType)];
 /// # Panics
 /// When the stand-in refuses.
 pub async fn make_realm(clients: &Clients, names: &Names) {
+    make_realm_without(clients, names, "").await;
+    // The index has all from the beginning: no record is older.
+    mark_index(clients, names, 0).await;
+}
+
+/// Says from when on, in microseconds since 1970, the index on runs that ended badly has all of them.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn mark_index(clients: &Clients, names: &Names, at: i64) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let mark = clients.dynamodb.put_item().table_name(names.runs());
+    let mark = mark.item("run_id", text("index#bad")).item("path", text("since"));
+    mark.item("at", AttributeValue::N(at.to_string())).send().await.expect("the mark is put");
+}
+
+/// Makes the tables of a realm whose table of runs lacks an index, as one that was deployed before there was that index.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn make_realm_without(clients: &Clients, names: &Names, lacking: &str) {
     table(clients, &names.realms(), &[("realm", S)], &[]).await;
     // As lava has it too.
     let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
@@ -31,12 +52,8 @@ pub async fn make_realm(clients: &Clients, names: &Names) {
         ("bad", &[("bad_end", S), ("ts_dispatch", N)]),
         ("host", &[("for_host", S), ("ts_dispatch", N)]),
     ];
+    let indexes: Vec<(&str, Key)> = indexes.into_iter().filter(|(name, _)| *name != lacking).collect();
     table(clients, &names.runs(), &[("run_id", S), ("path", S)], &indexes).await;
-    // The index has all from the beginning: no record is older.
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let mark = clients.dynamodb.put_item().table_name(names.runs());
-    let mark = mark.item("run_id", text("index#bad")).item("path", text("since"));
-    mark.item("at", AttributeValue::N("0".to_owned())).send().await.expect("the mark is put");
 }
 
 fn schema(key: Key<'_>) -> Vec<KeySchemaElement> {
