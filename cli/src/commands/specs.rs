@@ -15,7 +15,7 @@ use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use serde_json::{Value, json};
 
-use super::registry;
+use super::{nodes, registry};
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
 use crate::files::{self, Specs, Surroundings};

@@ -72,7 +72,7 @@ mod tests {
         let all = [due("09:00:20"), due("09:01:10"), due("10:30:00"), due("08:02:59"), due("07:00:00")];
         assert_eq!(times(&all, at("08:00:00")), [at("08:59:00"), at("10:28:00")]);
         let none = Timetable { due_at: None, ..due("09:00:00") };
-        assert_eq!(times(&[none], at("08:00:00")), []);
+        assert!(times(&[none], at("08:00:00")).is_empty());
     }
 
     #[test]
