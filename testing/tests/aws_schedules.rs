@@ -162,7 +162,7 @@ async fn the_command_makes_schedules_too_and_says_what_is_missing() {
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let key: RunKey = answer["accepted"][0]["run_id"].as_str().expect("an id").parse().expect("a key");
     assert!(cloud.schedule_of(&key).await.is_some());
-    let [group, _] = SCHEDULES;
+    let [group, ..] = SCHEDULES;
     let output = cloud.pumice_command(&arguments).envs([group]).output().expect("it runs");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");

@@ -46,7 +46,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "worker",
-        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/11/Fn::If/1/Resource",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/12/Fn::If/1/Resource",
         r#""*""#,
         "roles name",
     ),
