@@ -5,6 +5,7 @@
 //! meanwhile, is left to the one who writes, who waits for the file to reach the disk too.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
@@ -27,6 +28,9 @@ const ROUNDS: usize = 2;
 pub(crate) struct WriteAheadLog {
     file: PathBuf,
     progress: Mutex<Progress>,
+    /// How often it was begun, and how often ended, to put it into the file.
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -51,11 +55,31 @@ enum Stage {
 
 impl WriteAheadLog {
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), progress: Mutex::default() }
+        Self {
+            file: file.to_owned(),
+            progress: Mutex::default(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often it was put into the file so far; `None` while it is.
+    pub(crate) fn puts(&self) -> Option<u64> {
+        let ended = self.ended.load(Ordering::SeqCst);
+        (self.begun.load(Ordering::SeqCst) == ended).then_some(ended)
+    }
+
+    /// Puts as much of the log into the file as can be without holding up anybody.
+    fn put(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        let done = connection.prepare_cached(sql).and_then(|mut put| put.query_row([], |_| Ok(())));
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        done
     }
 
     /// Does what is to be done about the log now. To be called by the one who writes, after each transaction.
@@ -75,7 +99,7 @@ impl WriteAheadLog {
             let beside = Beside(self.clone());
             spawn_blocking(move || beside.0.put_beside());
         } else {
-            told(put(writer));
+            told(self.put(writer));
         }
     }
 
@@ -84,7 +108,7 @@ impl WriteAheadLog {
         let connection = self.progress().beside.take();
         let connection = connection.map_or_else(|| open(&self.file), Ok);
         let done = connection.and_then(|connection| {
-            (0..ROUNDS).try_for_each(|_| put(&connection))?;
+            (0..ROUNDS).try_for_each(|_| self.put(&connection))?;
             Ok(connection)
         });
         let mut progress = self.progress();
@@ -107,11 +131,6 @@ impl Drop for Beside {
 
 fn open(file: &Path) -> Result<Connection, rusqlite::Error> {
     Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-}
-
-/// Puts as much of the log into the file as can be without holding up anybody.
-fn put(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
 }
 
 fn told<T>(outcome: Result<T, rusqlite::Error>) -> Option<T> {

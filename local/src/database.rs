@@ -195,6 +195,11 @@ impl Database {
         self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).optional()).await
     }
 
+    /// How often this process put the write-ahead log into the file so far; `None` while it does.
+    pub(crate) fn puts(&self) -> Option<u64> {
+        self.inner.line.log().puts()
+    }
+
     /// What SQLite said when it found the file damaged, if it did.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.inner.line.damage()

@@ -85,6 +85,11 @@ impl Line {
         Self { connection, waiting, helped: AtomicBool::new(false), log, damage: OnceLock::new() }
     }
 
+    /// The write-ahead log, which the one who writes keeps short.
+    pub(crate) fn log(&self) -> &WriteAheadLog {
+        &self.log
+    }
+
     /// Carries out an operation, which may change counts; its result is given once it is committed.
     pub(crate) async fn carry_out<T, F>(self: &Arc<Self>, writes: bool, operation: F) -> Result<T, StoreError>
     where

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pumice_core::ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
@@ -32,6 +32,27 @@ struct Seen {
 fn seen(path: &Path) -> Option<Seen> {
     let found = std::fs::symlink_metadata(path).ok()?;
     Some(Seen { id: (found.dev(), found.ino()), length: found.len() })
+}
+
+/// When the store's file was written last, beside how often this process put its log into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Written {
+    at: Option<SystemTime>,
+    /// `None` while the process puts it there.
+    puts: Option<u64>,
+}
+
+impl Written {
+    fn now(file: &Path, puts: impl FnOnce() -> Option<u64>) -> Self {
+        // In this order: what is written after the look at the file counts for the next one.
+        let at = std::fs::metadata(file).and_then(|found| found.modified()).ok();
+        Self { at, puts: puts() }
+    }
+
+    /// Whether the file was written since, and not by this process.
+    fn is_of_another(self, before: Self) -> bool {
+        self.at != before.at && self.puts.is_some() && self.puts == before.puts
+    }
 }
 
 /// What the file of each store of SQLite's begins with, and its log, but for the last bit (SQLite, "Database File Format").
@@ -90,6 +111,8 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
     if check && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await {
         return damage;
     }
+    let look = || Written::now(&file, || database.puts());
+    let mut written = look();
     loop {
         tokio::time::sleep(EVERY).await;
         if let Some(fault) = presence.fault() {
@@ -100,6 +123,14 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
                 "the store {} is damaged: {damage}; put a copy of it in its place",
                 file.display()
             );
+        }
+        // Pages that are in memory are not read again, so what others do to them in the file would be seen late.
+        let before = std::mem::replace(&mut written, look());
+        let path = file.clone();
+        if written.is_of_another(before)
+            && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&path)).await
+        {
+            return damage;
         }
         if let Ok(found) = version(&database).await
             && found != schema::VERSION
@@ -190,6 +221,21 @@ mod tests {
                 presence.fault().unwrap().ends_with(&format!("{name} was overwritten while it was served"))
             );
         }
+    }
+
+    #[test]
+    fn write_is_of_another_where_this_process_made_none() {
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let before = Written { at: at(1), puts: Some(4) };
+        for (after, expected) in [
+            (Written { at: at(1), puts: Some(4) }, false),
+            (Written { at: at(2), puts: Some(4) }, true),
+            (Written { at: at(2), puts: Some(5) }, false),
+            (Written { at: at(2), puts: None }, false),
+        ] {
+            assert_eq!(after.is_of_another(before), expected, "{after:?}");
+        }
+        assert!(!Written { at: at(2), puts: Some(4) }.is_of_another(Written { puts: None, ..before }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a host does to a realm: it runs out of things, and somebody removes or damages files.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -205,6 +206,25 @@ fn damaged_store_is_noticed_after_an_unclean_end() {
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(3), "{told}");
     assert!(told.contains("damaged") || told.contains("malformed"), "{told}");
+}
+
+#[test]
+fn store_that_is_damaged_while_it_is_served_is_noticed_though_nothing_reads_it() {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", "true"));
+    let requests: Value = (0..400).map(|number| json!({ "job_id": "a", "globals": { "n": number.to_string().repeat(50) }, "delay": "600s" })).collect();
+    pumice.write("requests.json", requests.to_string());
+    assert_eq!(pumice.run(&["dispatch", "--file", "requests.json", "-q"]).status, 0);
+    let mut child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut lines = lines.map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line.contains("serving")), "it serves");
+    let path = pumice.path().join(".pumice/pumice.db");
+    let length = std::fs::metadata(&path).expect("the store").len();
+    overwrite(&path, length / 2, 16 * 1024);
+    let told: Vec<String> = lines.collect();
+    assert_eq!(child.wait().expect("an end").code(), Some(3), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("is damaged") && line.contains("put a copy")), "{told:?}");
 }
 
 #[test]
