@@ -5,13 +5,13 @@ use crate::process::{Outcome, output};
 /// Each crate, and what must not be found below it.
 const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
-    ("pumice-core", &["pumice-job-", "pumice-local", "tokio", "rusqlite", "aws-"]),
+    ("pumice-core", &["pumice-job-", "pumice-host", "pumice-local", "tokio", "rustix", "rusqlite", "aws-"]),
     (
         "pumice-job-types",
-        &["pumice-job-runners", "pumice-system", "pumice-local", "tokio", "rusqlite", "rustls", "aws-"],
+        &["pumice-job-runners", "pumice-host", "pumice-local", "tokio", "rusqlite", "rustls", "aws-"],
     ),
     ("pumice-job-runners", &["pumice-local", "rusqlite", "aws-"]),
-    ("pumice-system", &["pumice-job-", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-host", &["pumice-job-", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
     ("pumice-local", &["pumice-job-", "pumice-aws", "aws-"]),
     ("pumice-aws", &["pumice-job-", "pumice-local", "rusqlite", "lambda_runtime"]),
     ("dispatcher-lambda", &["pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"]),
@@ -20,11 +20,8 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
 
 /// Features of crates below a crate that are for workers alone.
 const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
-    (
-        "dispatcher-lambda",
-        &[("pumice-system", "processes"), ("pumice-aws", "commands"), ("tokio", "process")],
-    ),
-    ("pumice-aws", &[("pumice-system", "processes")]),
+    ("dispatcher-lambda", &[("pumice-host", "processes"), ("pumice-aws", "commands"), ("tokio", "process")]),
+    ("pumice-aws", &[("pumice-host", "processes")]),
 ];
 
 /// The crates below a package, each with its features.

@@ -92,7 +92,7 @@ impl Bench {
         report.settings.insert("synchronous".to_owned(), synchronous.into());
         report.settings.insert("cgroups".to_owned(), self.cgroups.into());
         if self.cgroups {
-            pumice_system::processes::use_cgroups();
+            pumice_host::processes::use_cgroups();
         }
         if self.what.is_some() {
             report.add_all(&queries::NAMES, &[queries::measure(durability)?]);

@@ -19,7 +19,7 @@ use pumice_core::Timestamp;
 use pumice_core::job_type::{Registry, Runners};
 use pumice_core::request::{BadInstant, parse_instant, set_dotted};
 use pumice_core::text::shown;
-use pumice_system::processes;
+use pumice_host::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
