@@ -1,7 +1,7 @@
 //! Objects in S3.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<std::io::Er
 
 #[async_trait]
 impl ObjectStore for Objects {
-    async fn put_file(&self, location: &str, file: &File) -> std::io::Result<()> {
+    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()> {
         // By the descriptor, since the file's name may stand for another file by now; as a path, since what is read
         // from one can be sent again after a failure.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -224,7 +224,7 @@ impl ObjectStore for Objects {
             (folder.to_owned(), |error| StoreError::new(format!("{}: {error}", folder.display())));
         let packing = tokio::task::spawn_blocking(move || folders::pack(&from)).await;
         let archive = packing.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
-        self.put_file(location, &archive).await.map_err(failed)
+        self.put_file(location, archive.as_fd()).await.map_err(failed)
     }
 
     async fn get_folder(&self, location: &str, folder: &Path) -> Result<bool, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError};
-use pumice_system::{Pool, SystemClock, SystemRandom};
+use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 
 use crate::connect::Clients;
@@ -151,6 +151,7 @@ impl Realm {
                 clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),
+                workspaces: Arc::new(DiskWorkspaces),
             },
         }))
     }

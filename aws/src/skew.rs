@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::Timestamp;
 use pumice_core::ports::Clock;
-use pumice_system::SystemClock;
+use pumice_host::SystemClock;
 
 /// No answer has told yet.
 const UNKNOWN: i64 = i64::MIN;

@@ -9,7 +9,7 @@ use pumice_core::engine::{Engine, Halt, Handled, Limits};
 use pumice_core::hosts::Host;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
-use pumice_system::drain;
+use pumice_host::drain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 

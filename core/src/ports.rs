@@ -9,7 +9,9 @@ mod failure;
 mod hosts;
 mod pieces;
 mod queries;
+mod workspaces;
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use pieces::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use workspaces::{TempDir, Workspace, Workspaces};
 
 use crate::Timestamp;
 use crate::clock::Timetable;
@@ -396,12 +399,12 @@ pub trait Consumer: Send + Sync {
 /// Files that outlive a run: outputs and payloads.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// Keeps what a local file holds at a location: `s3://bucket/key`, or a path when embedded. The open file counts,
-    /// whatever has become of its name.
+    /// Keeps what an open file of this machine holds at a location: `s3://bucket/key`, or a path when embedded. The
+    /// descriptor counts, whatever has become of the file's name.
     ///
     /// # Errors
     /// What the system says, where it is to say it: a host that has run out of something may have it again later.
-    async fn put_file(&self, location: &str, file: &std::fs::File) -> std::io::Result<()>;
+    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()>;
     /// The location as records keep it: one that is still right when the realm is moved.
     fn recorded(&self, location: &str) -> String {
         location.to_owned()
@@ -535,6 +538,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// Threads for what may take long.
     pub pool: Arc<dyn BlockingPool>,
+    /// The directories that jobs work in.
+    pub workspaces: Arc<dyn Workspaces>,
 }
 
 impl std::fmt::Debug for Ports {

@@ -6,6 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,7 +158,7 @@ impl<'a> Capture<'a> {
         let objects = context.objects;
         let began = self.clock.now();
         loop {
-            match objects.put_file(&location, file).await {
+            match objects.put_file(&location, file.as_fd()).await {
                 Ok(()) => return Ok(Some(objects.recorded(&location))),
                 Err(error) if is_exhausted(&error) && self.clock.now() - began < self.patience().delta() => {
                     self.clock.sleep_until(self.clock.now() + PAUSE).await;

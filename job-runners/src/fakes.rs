@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,15 +13,15 @@ use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, StateId};
 use pumice_core::job_type::{
     ActionContext, Cancel, DispatchError, Dispatches, JobContext, LavaGlobals, Machine, Scene, Templates,
-    WorkDir,
 };
+use pumice_core::ports::Workspace;
 use pumice_core::ports::{
     BlockingPool, Clock, Object, ObjectPage, ObjectStore, Piece, StateItem, StateStore, StoreError,
 };
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
-use pumice_system::SystemClock;
+use pumice_host::{DiskWorkspace, SystemClock};
 use pumice_template::{Renderer, Zone};
 use serde_json::{Map, Value, json};
 
@@ -38,7 +39,7 @@ pub(crate) struct World {
     pub(crate) items: Items,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) pool: Box<dyn BlockingPool>,
-    pub(crate) work_dir: WorkDir,
+    pub(crate) work_dir: DiskWorkspace,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) credentials: Vec<(OsString, OsString)>,
     pub(crate) cancel: Cancel,
@@ -81,7 +82,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             templates: Templates::new(Renderer::default(), scene),
-            work_dir: WorkDir::new(folder.path(), "work", None),
+            work_dir: DiskWorkspace::new(folder.path(), "work", None),
             folder,
             run,
             job,
@@ -135,7 +136,7 @@ impl World {
 
     /// The directory that the job works in.
     pub(crate) fn directory(&self) -> &Path {
-        self.work_dir.path().expect("a folder")
+        Workspace::work(&self.work_dir).expect("a folder")
     }
 }
 
@@ -200,7 +201,8 @@ impl Kept {
 
 #[async_trait]
 impl ObjectStore for Kept {
-    async fn put_file(&self, location: &str, file: &File) -> std::io::Result<()> {
+    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()> {
+        let file = File::from(file.try_clone_to_owned()?);
         let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, 0)?;

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError, Stop};
-use pumice_system::processes::{self, Family, Survivors};
+use pumice_host::processes::{self, Family, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
 use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StoreError};
 use pumice_core::spec::JobSpec;
-use pumice_system::SystemClock;
+use pumice_host::SystemClock;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
-use pumice_core::job_type::{Site, remove_tree};
+use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
-use pumice_system::processes::kill_leftovers;
-use pumice_system::{Pool, SystemClock, SystemRandom};
+use pumice_host::processes::kill_leftovers;
+use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
 use pumice_template::Zone;
 use serde_json::json;
 
@@ -407,6 +407,7 @@ impl Home {
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),
+                workspaces: Arc::new(DiskWorkspaces),
             },
         }))
     }

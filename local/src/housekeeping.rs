@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pumice_core::ids::RunId;
-use pumice_core::job_type::remove_tree;
 use pumice_core::ports::{JobStore, StoreError};
+use pumice_host::remove_tree;
 
 use crate::database::Database;
 use crate::runs::Expired;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -131,9 +131,9 @@ fn remove_any(path: &Path) -> io::Result<()> {
 
 #[async_trait]
 impl ObjectStore for Folders {
-    async fn put_file(&self, location: &str, file: &File) -> io::Result<()> {
+    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> io::Result<()> {
         let target = checked(location).map_err(io::Error::other)?.to_owned();
-        let file = file.try_clone()?;
+        let file = File::from(file.try_clone_to_owned()?);
         // A file that must be copied may be large.
         let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
         kept.map_err(io::Error::other)?
@@ -194,6 +194,7 @@ fn is_of_a_run(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -215,7 +216,7 @@ mod tests {
         std::fs::create_dir_all(location("dir/stdout/x")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("temp/link")).unwrap();
         for name in ["new/stdout", "dir/stdout", "link"] {
-            folders.put_file(&location(name), &file).await.unwrap();
+            folders.put_file(&location(name), file.as_fd()).await.unwrap();
             assert_eq!(std::fs::read_to_string(location(name)).unwrap(), "printed", "{name}");
         }
         // Nor does it go elsewhere through a link in place of its folder.
@@ -227,16 +228,16 @@ mod tests {
                 std::fs::create_dir_all(folder).unwrap();
             }
             std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
-            folders.put_file(&format!("{link}/stdout"), &file).await.unwrap();
+            folders.put_file(&format!("{link}/stdout"), file.as_fd()).await.unwrap();
             assert_eq!(std::fs::read_to_string(format!("{link}/stdout")).unwrap(), "printed", "{link}");
             assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "{link}");
         }
         std::fs::remove_file(&live).unwrap();
         let named = open();
-        folders.put_file(&location("named"), &named).await.unwrap();
+        folders.put_file(&location("named"), named.as_fd()).await.unwrap();
         assert_eq!(std::fs::read_to_string(location("named")).unwrap(), "printed");
         for bad in ["s3://bucket/x", "temp/../../x"] {
-            assert!(folders.put_file(bad, &named).await.is_err(), "{bad}");
+            assert!(folders.put_file(bad, named.as_fd()).await.is_err(), "{bad}");
         }
     }
 
@@ -248,23 +249,26 @@ mod tests {
         let location = at.display().to_string();
         let first = folder.path().join("first");
         std::fs::write(&first, "all of it").unwrap();
-        folders.put_file(&location, &File::open(&first).unwrap()).await.unwrap();
+        folders.put_file(&location, File::open(&first).unwrap().as_fd()).await.unwrap();
         // Files of another file system, which can neither be linked nor be read from their beginning.
         for unreadable in ["/proc/self/mem", "/proc"] {
             let file = File::open(unreadable).unwrap();
-            folders.put_file(&location, &file).await.unwrap_err();
+            folders.put_file(&location, file.as_fd()).await.unwrap_err();
             assert_eq!(std::fs::read_to_string(&at).unwrap(), "all of it", "{unreadable}");
             let names: Vec<_> = std::fs::read_dir(at.parent().unwrap()).unwrap().flatten().collect();
             assert_eq!(names.len(), 1, "{unreadable}: {names:?}");
-            folders.put_file(&folder.path().join("new").display().to_string(), &file).await.unwrap_err();
+            folders
+                .put_file(&folder.path().join("new").display().to_string(), file.as_fd())
+                .await
+                .unwrap_err();
             assert!(!folder.path().join("new").exists(), "{unreadable}");
         }
         // The same file again, and another one in its place.
-        folders.put_file(&location, &File::open(&first).unwrap()).await.unwrap();
+        folders.put_file(&location, File::open(&first).unwrap().as_fd()).await.unwrap();
         std::fs::write(folder.path().join("second"), "other").unwrap();
         std::fs::create_dir_all(at.with_file_name(".stdout.new")).unwrap();
         let second = File::open(folder.path().join("second")).unwrap();
-        folders.put_file(&location, &second).await.unwrap();
+        folders.put_file(&location, second.as_fd()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&at).unwrap(), "other");
         assert_eq!(std::fs::read_dir(at.parent().unwrap()).unwrap().count(), 1);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pumice_core::job_type::{PRIVATE, is_clean};
+use pumice_host::{PRIVATE, is_clean};
 
 /// Most folders that are kept.
 const MAX_SPARE: usize = 64;

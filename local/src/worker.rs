@@ -10,7 +10,7 @@ use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
-use pumice_system::{SystemClock, drain};
+use pumice_host::{SystemClock, drain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 

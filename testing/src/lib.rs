@@ -8,4 +8,3 @@ pub mod sim;
 #[cfg(feature = "standins")]
 pub mod standins;
 pub mod templates;
-pub mod torture;

@@ -19,6 +19,7 @@ use pumice_core::ports::{AtOnce, Clock, Ports, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::{Run, Status};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
+use pumice_host::DiskWorkspaces;
 use pumice_template::Zone;
 use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
 use serde_json::{Map, Value, json};
@@ -127,6 +128,7 @@ impl Realm {
                 clock: Arc::new(clock.clone()),
                 random: Arc::new(SeededRandom::new(1)),
                 pool: Arc::new(AtOnce),
+                workspaces: Arc::new(DiskWorkspaces),
             },
         });
         let mut realm = Self {

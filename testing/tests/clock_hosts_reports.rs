@@ -13,6 +13,7 @@ use pumice_core::job_type::Site;
 use pumice_core::ports::{AtOnce, Clock, JobStore, Ports, RunQuery, RunStore, StoreError, StoredJob};
 use pumice_core::run::Run;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
+use pumice_host::DiskWorkspaces;
 use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
 use serde_json::json;
 
@@ -106,6 +107,7 @@ impl Realm {
             clock: Arc::new(Skewed { clock: self.clock.clone(), store_ahead }),
             random: Arc::new(SeededRandom::new(1)),
             pool: Arc::new(AtOnce),
+            workspaces: Arc::new(DiskWorkspaces),
         };
         let site = Site {
             realm: pumice_core::ids::RealmName::new("r").expect("a name"),

@@ -5,13 +5,25 @@ use crate::process::{Outcome, output};
 /// Each crate, and what must not be found below it.
 const FORBIDDEN: [(&str, &[&str]); 10] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
-    ("pumice-core", &["pumice-job-", "pumice-service", "pumice-local", "tokio", "rusqlite", "aws-"]),
+    (
+        "pumice-core",
+        &[
+            "pumice-job-",
+            "pumice-service",
+            "pumice-host",
+            "pumice-local",
+            "tokio",
+            "rustix",
+            "rusqlite",
+            "aws-",
+        ],
+    ),
     (
         "pumice-job-types",
         &[
             "pumice-job-runners",
             "pumice-service",
-            "pumice-system",
+            "pumice-host",
             "pumice-local",
             "tokio",
             "rusqlite",
@@ -20,7 +32,7 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
         ],
     ),
     ("pumice-job-runners", &["pumice-local", "pumice-service", "rusqlite", "aws-"]),
-    ("pumice-system", &["pumice-job-", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-host", &["pumice-job-", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
     ("pumice-local", &["pumice-job-", "pumice-service", "pumice-aws", "aws-"]),
     ("pumice-aws", &["pumice-job-", "pumice-service", "pumice-local", "rusqlite", "lambda_runtime"]),
     (
@@ -29,7 +41,7 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
             "pumice-job-runners",
             "pumice-local",
             "pumice-aws",
-            "pumice-system",
+            "pumice-host",
             "clap",
             "anstream",
             "anstyle",
@@ -43,11 +55,8 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
 
 /// Features of crates below a crate that are for workers alone.
 const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
-    (
-        "dispatcher-lambda",
-        &[("pumice-system", "processes"), ("pumice-aws", "commands"), ("tokio", "process")],
-    ),
-    ("pumice-aws", &[("pumice-system", "processes")]),
+    ("dispatcher-lambda", &[("pumice-host", "processes"), ("pumice-aws", "commands"), ("tokio", "process")]),
+    ("pumice-aws", &[("pumice-host", "processes")]),
 ];
 
 /// The crates below a package, each with its features.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use pumice_core::job_type::remove_tree;
 use pumice_core::ports::StoreError;
-use pumice_system::processes;
+use pumice_host::{processes, remove_tree};
 
 use super::{Function, SCRATCH};
 

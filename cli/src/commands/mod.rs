@@ -21,7 +21,7 @@ use pumice_core::job_type::Runners;
 use pumice_core::request::{parse_instant, set_dotted};
 use pumice_core::spec::Timezone;
 use pumice_core::text::shown;
-use pumice_system::processes;
+use pumice_host::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 

@@ -4,7 +4,7 @@ use pumice_aws::QueueWorker;
 use pumice_core::engine::{Engine, Limits};
 use pumice_core::hosts::Host;
 use pumice_core::ports::JobStore;
-use pumice_local::Scratch;
+use pumice_host::Scratch;
 
 use super::{prepare_for_commands, runners};
 use crate::args::{Global, Worker};

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::{Engine, Invocation};
 use crate::job_type::{
-    Cancel, Directories, Dispatches, JobContext, JobError, Machine, Site, TempDir, Templates,
+    Cancel, Directories, Dispatches, JobContext, JobError, Machine, Site, Templates, made,
 };
+use crate::ports::TempDir;
 use crate::run::Run;
 use crate::spec::{JobSpec, RealmSpec};
 
@@ -24,16 +25,16 @@ pub(super) struct RunDirectories<'a> {
 impl Directories for RunDirectories<'_> {
     async fn work(&self) -> Result<&Path, JobError> {
         let Invocation { files, work_dir, .. } = self.invocation;
-        files.fetch(work_dir, self.site, self.realm, self.run, self.job).await?;
-        work_dir.path()
+        files.fetch(&**work_dir, self.site, self.realm, self.run, self.job).await?;
+        made(work_dir.work())
     }
 
     fn home(&self) -> Result<&Path, JobError> {
-        self.invocation.work_dir.home()
+        made(self.invocation.work_dir.home())
     }
 
-    fn temp(&self) -> Result<TempDir, JobError> {
-        self.invocation.work_dir.temp()
+    fn temp(&self) -> Result<Box<dyn TempDir>, JobError> {
+        made(self.invocation.work_dir.temp())
     }
 }
 

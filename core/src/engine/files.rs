@@ -6,13 +6,14 @@
 //! that ran at the same time in several invocations have several directories, which nothing can make one of.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, select};
 
 use crate::Timestamp;
-use crate::job_type::{JobError, Site, WorkDir};
+use crate::job_type::{JobError, Site, made};
+use crate::ports::Workspace;
 use crate::run::{Run, WorkPlace, Worker};
 use crate::spec::{JobSpec, RealmSpec, WorkDirs};
 
@@ -87,7 +88,7 @@ impl SharedFiles {
     /// Sees to it that the files are here, before a step works with them.
     pub(super) async fn fetch(
         &self,
-        work_dir: &WorkDir,
+        work_dir: &dyn Workspace,
         site: &Site,
         realm: &RealmSpec,
         run: &Run,
@@ -127,7 +128,7 @@ impl SharedFiles {
     async fn fetch_from(
         &self,
         place: &WorkPlace,
-        work_dir: &WorkDir,
+        work_dir: &dyn Workspace,
         site: &Site,
         realm: &RealmSpec,
         run: &Run,
@@ -141,7 +142,7 @@ impl SharedFiles {
             }
             (None, Some(location)) => location,
         };
-        let fetched = site.ports.objects.get_folder(&location, work_dir.path()?).await;
+        let fetched = site.ports.objects.get_folder(&location, made(work_dir.work())?).await;
         if fetched.map_err(|error| JobError::failed(format!("cannot fetch {location}: {error}")))? {
             return Ok(());
         }
@@ -152,7 +153,7 @@ impl SharedFiles {
     /// invocation, and what is here is kept for it first, if that can be done before the time that it gives.
     pub(super) async fn place(
         &self,
-        work_dir: &WorkDir,
+        work_dir: &dyn Workspace,
         site: &Site,
         realm: &RealmSpec,
         run: &Run,
@@ -174,7 +175,7 @@ impl SharedFiles {
             }
             Files::Here => {}
         }
-        let folder: PathBuf = work_dir.made_path().filter(|folder| holds_something(folder))?.to_owned();
+        let folder: PathBuf = work_dir.work_in_use()?.to_owned();
         let mut place = own;
         let Some(until) = keep.filter(|_| !kept) else { return Some(place) };
         place.not_kept = match location(realm, run, &place) {
@@ -241,10 +242,6 @@ fn without(job: &JobSpec, why: &str) -> Result<(), JobError> {
     }
     let fix = "where its steps share no files, say `work_dir: fresh` in this job";
     Err(JobError::permanent(format!("{why}; {fix}")))
-}
-
-fn holds_something(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The object that an invocation leaves its directory in.

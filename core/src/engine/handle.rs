@@ -13,7 +13,7 @@ use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::job_type::{JobError, Rendered, Runner, WorkDir};
+use crate::job_type::{JobError, Rendered, Runner};
 use crate::message::Message;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
@@ -80,7 +80,7 @@ impl Engine {
         let owner = Worker(format!("{}/{}", self.site.hostname, this.simple()));
         // A name of this invocation's own: steps that run apart must not clear up each other's files.
         let name = format!("{}-{}", run.run_id, this.simple());
-        let work_dir = WorkDir::new(&self.site.scratch, &name, self.shared_dir(&run));
+        let work_dir = self.site.ports.workspaces.open(&self.site.scratch, &name, self.shared_dir(&run));
         if self.site.alone && self.dispatcher.live.has(&run) {
             return Ok(Handled::Delete);
         }
@@ -101,7 +101,7 @@ impl Engine {
     /// dispatched share one, whichever invocation they run in. A job that runs by itself has its own each time.
     fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
         let place = self.site.shared.as_deref()?;
-        self.has_steps(run).then(|| WorkDir::shared_by(place, run.run_id))
+        self.has_steps(run).then(|| place.join(run.run_id.to_string()))
     }
 
     /// Whether a run has steps, or is one.
@@ -124,7 +124,7 @@ impl Engine {
     ) -> Result<Option<WorkPlace>, StoreError> {
         let realm = self.site.ports.jobs.realm().await?;
         let keep = keep.then(|| self.keep_until(invocation));
-        Ok(invocation.files.place(&invocation.work_dir, &self.site, &realm, run, keep).await)
+        Ok(invocation.files.place(&*invocation.work_dir, &self.site, &realm, run, keep).await)
     }
 
     /// Whether jobs of a type run step by step.
@@ -382,7 +382,7 @@ impl Engine {
         let is_retried = fails && run.attempt < run.retry.limit;
         let keep = is_retried || parent.is_none() && run.is_child();
         let keep = keep.then(|| self.keep_until(invocation));
-        let work = invocation.files.place(&invocation.work_dir, &self.site, &realm, &run, keep).await;
+        let work = invocation.files.place(&*invocation.work_dir, &self.site, &realm, &run, keep).await;
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,

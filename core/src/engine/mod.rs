@@ -45,7 +45,8 @@ pub use strike::{Struck, start_request};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, WorkerName};
-use crate::job_type::{Registry, Runners, Site, WorkDir};
+use crate::job_type::{Registry, Runners, Site};
+use crate::ports::Workspace;
 use crate::run::Worker;
 use files::SharedFiles;
 use grip::{Above, Grip};
@@ -147,7 +148,7 @@ pub(crate) struct Invocation {
     owner: Worker,
     began: Timestamp,
     ends: Option<Timestamp>,
-    work_dir: WorkDir,
+    work_dir: Box<dyn Workspace>,
     files: SharedFiles,
     halt: Halt,
     /// How deep the run that it began with stands below its root.

@@ -1,10 +1,12 @@
 //! The directories of a run, as a job sees them.
 
+use std::io;
 use std::path::Path;
 
 use async_trait::async_trait;
 
-use super::{JobError, TempDir, WorkDir};
+use super::JobError;
+use crate::ports::{TempDir, Workspace};
 
 /// The directories that a job may work in, each made when it is first asked for.
 #[async_trait]
@@ -23,21 +25,26 @@ pub trait Directories: Send + Sync {
     ///
     /// # Errors
     /// [`JobError`] when it cannot be made.
-    fn temp(&self) -> Result<TempDir, JobError>;
+    fn temp(&self) -> Result<Box<dyn TempDir>, JobError>;
+}
+
+/// A directory that the host made, or why the attempt cannot begin.
+pub(crate) fn made<T>(made: io::Result<T>) -> Result<T, JobError> {
+    made.map_err(|error| JobError::cannot_begin(format!("cannot make a work directory: {error}"), &error))
 }
 
 /// The directories of one invocation, without files of other invocations.
 #[async_trait]
-impl Directories for WorkDir {
+impl<W: Workspace> Directories for W {
     async fn work(&self) -> Result<&Path, JobError> {
-        self.path()
+        made(Workspace::work(self))
     }
 
     fn home(&self) -> Result<&Path, JobError> {
-        Self::home(self)
+        made(Workspace::home(self))
     }
 
-    fn temp(&self) -> Result<TempDir, JobError> {
-        Self::temp(self)
+    fn temp(&self) -> Result<Box<dyn TempDir>, JobError> {
+        made(Workspace::temp(self))
     }
 }

@@ -7,7 +7,6 @@
 mod action;
 mod advice;
 mod changing;
-mod clean;
 mod clock_advice;
 mod context;
 mod definition;
@@ -21,18 +20,17 @@ mod survey;
 mod templates;
 mod typed;
 mod variables;
-mod work_dir;
 
 pub use action::{Action, RegisteredAction};
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
-pub use clean::{PRIVATE, is_clean};
 pub use context::{
     ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, Origin, Site, Stop, apart,
     kept_at, live_output,
 };
 pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;
+pub(crate) use directories::made;
 pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};
@@ -43,7 +41,6 @@ pub(crate) use runner::{Resolves, Runner, RunsJob};
 pub use survey::{Named, Surveyed, Uses};
 pub use templates::{LavaGlobals, Scene, Templates, has_templates};
 pub use variables::unknown_variables;
-pub use work_dir::{TempDir, WorkDir, remove_tree};
 
 use pumice_template::TemplateError;
 use serde::{Deserialize, Serialize};

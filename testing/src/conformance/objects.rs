@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use pumice_core::ports::{MAX_PIECE, ObjectPage};
 
@@ -15,7 +16,7 @@ impl Adapters {
     async fn keep_object(&self, name: &str, bytes: &[u8]) {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(bytes).expect("room for a few bytes");
-        self.objects.put_file(&self.at(name), &file).await.expect("it is kept");
+        self.objects.put_file(&self.at(name), file.as_fd()).await.expect("it is kept");
     }
 
     async fn listed(&self, prefix: &str, after: Option<&str>, limit: usize) -> ObjectPage {

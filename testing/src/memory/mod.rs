@@ -9,6 +9,7 @@ mod timetables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -347,7 +348,8 @@ impl Consumer for Memory {
 
 #[async_trait]
 impl ObjectStore for Memory {
-    async fn put_file(&self, location: &str, mut file: &std::fs::File) -> std::io::Result<()> {
+    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()> {
+        let mut file = std::fs::File::from(file.try_clone_to_owned()?);
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
         self.tables().objects.insert(location.to_owned(), bytes);

@@ -1,6 +1,7 @@
 //! The ports as the engine sees them: each call takes its turn, and may go wrong.
 
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +18,7 @@ use pumice_core::ports::{
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
+use pumice_host::DiskWorkspaces;
 use uuid::Uuid;
 
 use super::faults::{Fate, Port};
@@ -115,6 +117,7 @@ impl Hand {
             clock: hand.clone(),
             random: hand,
             pool: Arc::new(AtOnce),
+            workspaces: Arc::new(DiskWorkspaces),
         }
     }
 
@@ -437,7 +440,7 @@ impl LavaEvents for Hand {
 
 #[async_trait]
 impl ObjectStore for Hand {
-    async fn put_file(&self, _: &str, _: &std::fs::File) -> std::io::Result<()> {
+    async fn put_file(&self, _: &str, _: BorrowedFd<'_>) -> std::io::Result<()> {
         self.read("put_file", &"", |_| ()).await.map_err(std::io::Error::other)
     }
 

@@ -44,7 +44,7 @@ pub async fn make_realm_without(clients: &Clients, names: &Names, lacking: &str)
     let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
     table(clients, &names.jobs(), &[("job_id", S)], &dispatchers).await;
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
-    let indexes: [(&str, Key); 5] = [
+    let indexes: [(&str, Key); 6] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
         ("job", &[("job_id", S), ("ts_dispatch", N)]),
         ("origin", &[("dispatched_by", S), ("ts_dispatch", N)]),

@@ -23,9 +23,9 @@ use pumice_local::{Durability, Home};
 use rustix::process::Signal;
 
 use super::server::Server;
-use crate::prng::Prng;
 use harm::{Harm, SmallDisk};
 use lost::Lost;
+use pumice_testing::prng::Prng;
 
 /// How long the last server may take to finish what is left.
 const PATIENCE: Duration = Duration::from_secs(400);

@@ -8,7 +8,7 @@ use pumice_core::request::When;
 use pumice_core::spec::JobSpec;
 use serde_json::{Value, json};
 
-use crate::prng::Prng;
+use pumice_testing::prng::Prng;
 
 pub(super) fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
     let mut job =

@@ -1,8 +1,8 @@
-//! Short forms of the torture tests; the long ones are `pumice-testing torture` and `pumice-testing torture --edge`.
+//! Short forms of the torture tests; the long ones are `pumice-bench torture` and `pumice-bench torture --edge`.
 
-use pumice_testing::torture::clock::ClockTorture;
-use pumice_testing::torture::edge::Edge;
-use pumice_testing::torture::{Torture, pumice_beside};
+use pumice_bench::torture::clock::ClockTorture;
+use pumice_bench::torture::edge::Edge;
+use pumice_bench::torture::{Torture, pumice_beside};
 
 #[test]
 fn serve_killed_again_and_again_finishes_everything_once() {

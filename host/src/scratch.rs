@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use pumice_core::job_type::remove_tree;
-use pumice_system::processes::kill_leftovers;
+use crate::processes::kill_leftovers;
+use crate::workspace::remove_tree;
 
 /// The file in the folder that its process holds a lock on.
 const LOCK: &str = "lock";
@@ -172,7 +172,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
     use std::task::{Context, Poll, Waker};
 
-    use pumice_system::processes::SCRATCH_VARIABLE;
+    use crate::processes::SCRATCH_VARIABLE;
 
     use super::*;
 

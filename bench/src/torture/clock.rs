@@ -14,7 +14,7 @@ use pumice_local::{Durability, Home};
 use serde_json::json;
 
 use super::server::Server;
-use crate::prng::Prng;
+use pumice_testing::prng::Prng;
 
 /// The longest time from the last kill to the end of the last run.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -6,11 +6,9 @@ mod realm;
 mod schedules;
 mod serve;
 
-use std::process::ExitCode;
-
 use clap::{Args, Subcommand};
+use pumice_bench::report::Report;
 use pumice_local::Durability;
-use serde_json::{Map, Value, json};
 
 /// How often each figure is measured, unless its realm is made once; the median is told.
 const ROUNDS: usize = 5;
@@ -18,9 +16,6 @@ const ROUNDS: usize = 5;
 /// Measures the embedded engine, each figure five times, and prints the medians.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     /// Wait for the disk with each commit: SQLite's synchronous=FULL.
     #[arg(long)]
     durable: bool,
@@ -44,11 +39,7 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Lists and trees of a realm with a million runs, while 1,000 a second are processed; once.
-    Queries {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Queries,
 }
 
 /// How many runs wait, at the points of the curve.
@@ -82,81 +73,73 @@ const SCHEDULES: [Figure; 2] = [
 ];
 
 impl Bench {
-    /// Measures and prints.
-    pub(crate) fn run(&self) -> ExitCode {
-        let durability = if self.durable { Durability::Full } else { Durability::Normal };
-        if self.cgroups {
-            pumice_system::processes::use_cgroups();
-        }
-        let outcome = if self.what.is_some() {
-            queries::measure(durability)
-                .map(|values| medians(&queries::NAMES, &[values]).into_iter().collect())
-        } else if self.curve {
-            Self::curve(durability)
-        } else {
-            self.measure(durability)
-        };
-        match outcome {
-            Ok(figures) => {
-                self.print(&figures, durability);
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("bench: {error}");
-                ExitCode::FAILURE
-            }
+    /// Measures the answers to queries alone.
+    pub(crate) const fn of_queries() -> Self {
+        Self {
+            durable: false,
+            only: String::new(),
+            cgroups: false,
+            curve: false,
+            schedules: false,
+            what: Some(What::Queries),
         }
     }
 
-    fn measure(&self, durability: Durability) -> Result<Map<String, Value>, String> {
-        let mut told = Map::new();
+    /// Measures.
+    pub(crate) fn run(&self, report: &mut Report) -> Result<(), String> {
+        let durability = if self.durable { Durability::Full } else { Durability::Normal };
+        let synchronous = if self.durable { "FULL" } else { "NORMAL" };
+        report.settings.insert("synchronous".to_owned(), synchronous.into());
+        report.settings.insert("cgroups".to_owned(), self.cgroups.into());
+        if self.cgroups {
+            pumice_host::processes::use_cgroups();
+        }
+        if self.what.is_some() {
+            report.add_all(&queries::NAMES, &[queries::measure(durability)?]);
+            Ok(())
+        } else if self.curve {
+            Self::curve(durability, report)
+        } else {
+            self.measure(durability, report)
+        }
+    }
+
+    fn measure(&self, durability: Durability, report: &mut Report) -> Result<(), String> {
         let figures: &[Figure] = if self.schedules { &SCHEDULES } else { &FIGURES };
         for (names, figure) in figures {
             if names.iter().any(|name| name.starts_with(&self.only)) {
                 let count = if names[0].starts_with(MADE_ONCE) { 1 } else { ROUNDS };
                 let rounds = (0..count).map(|_| figure(durability)).collect::<Result<Vec<_>, _>>()?;
-                told.extend(medians(names, &rounds));
+                measured(report, names, &rounds);
             }
         }
-        Ok(told)
+        if report.medians.is_empty() {
+            return Err(format!("no figure's name begins with {:?}", self.only));
+        }
+        Ok(())
     }
 
     /// Each round measures all points in turn, so that an hour in which the machine does less is no slope.
-    fn curve(durability: Durability) -> Result<Map<String, Value>, String> {
+    fn curve(durability: Durability, report: &mut Report) -> Result<(), String> {
         let mut rounds = BACKLOGS.map(|_| Vec::with_capacity(ROUNDS));
         for _ in 0..ROUNDS {
             for (backlog, rounds) in BACKLOGS.into_iter().zip(&mut rounds) {
                 rounds.push(figures::with_backlog(backlog, durability)?);
             }
         }
-        let mut told = Map::new();
         for (backlog, rounds) in BACKLOGS.into_iter().zip(&rounds) {
             let names = [format!("enqueue_bulk_s with {backlog}"), format!("process_s with {backlog}")];
-            told.extend(medians(&names, rounds));
+            measured(report, &names, rounds);
         }
-        Ok(told)
-    }
-
-    fn print(&self, figures: &Map<String, Value>, durability: Durability) {
-        if self.json || matches!(self.what, Some(What::Queries { json: true })) {
-            let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
-            println!("{:#}", json!({ "synchronous": synchronous, "figures": figures }));
-        } else {
-            for (name, value) in figures {
-                println!("{name:<32} {value}");
-            }
-        }
+        Ok(())
     }
 }
 
-/// The median of each of a figure's values over the rounds; all of them are told on the way.
-fn medians(names: &[impl AsRef<str>], rounds: &[Vec<f64>]) -> Vec<(String, Value)> {
-    let median = |(index, name): (usize, &dyn AsRef<str>)| {
+/// Adds figures to the report, and shows what their rounds measured: the next figure may take minutes.
+fn measured(report: &mut Report, names: &[impl AsRef<str>], rounds: &[Vec<f64>]) {
+    report.add_all(names, rounds);
+    for name in names {
         let name = name.as_ref();
-        let mut values: Vec<f64> = rounds.iter().map(|round| round[index]).collect();
-        values.sort_by(f64::total_cmp);
-        eprintln!("{name}: {values:.3?}");
-        (name.to_owned(), json!((values[values.len() / 2] * 1000.0).round() / 1000.0))
-    };
-    names.iter().enumerate().map(|(index, name)| median((index, name))).collect()
+        eprintln!("{name}: {}", report.rounds[name]);
+    }
 }

@@ -1,9 +1,10 @@
 //! How fast the functions start, beside lava's dispatch.
 
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Instant;
 
 use clap::Args;
+use pumice_bench::report::Report;
 use pumice_testing::standins::{Cloud, Emulator, archive, folder, log_job};
 use serde_json::{Value, json};
 
@@ -12,52 +13,36 @@ const ROUNDS: usize = 7;
 
 /// Measures how fast the functions start, beside lava.
 #[derive(Args)]
-pub(crate) struct ColdStart {
-    /// Prints the figures as JSON.
-    #[arg(long)]
-    json: bool,
-}
+pub(crate) struct ColdStart;
 
-/// What was measured of one function.
-struct Figures {
-    name: &'static str,
-    answer_ms: f64,
-    init_ms: f64,
-    peak_mb: f64,
-    zip_mb: f64,
-}
+/// What is measured of a function, with what each figure should reach.
+const GOALS: [(&str, f64); 4] = [("answer_ms", 60.0), ("init_ms", 20.0), ("peak_mb", 40.0), ("zip_mb", 6.0)];
+/// How many times faster than lava's import the first answer should come.
+const TIMES_FASTER: f64 = 8.0;
 
 impl ColdStart {
-    pub(crate) fn run(&self) -> ExitCode {
+    pub(crate) fn run(report: &mut Report) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+        let runtime = runtime.map_err(|error| error.to_string())?;
         let cloud = runtime.block_on(Cloud::start(&[log_job("note")]));
-        let functions = [
-            measure(&cloud, "dispatcher-lambda", &json!({ "job_id": "note" })),
-            measure(&cloud, "worker-lambda", &worker_event()),
-        ];
-        let lava = median((0..ROUNDS).map(|_| lava_ms()).collect());
-        if self.json {
-            let told = functions.iter().map(|f| {
-                json!({ "function": f.name, "answer_ms": f.answer_ms, "init_ms": f.init_ms, "peak_mb": f.peak_mb, "zip_mb": f.zip_mb, "times_faster": lava / f.answer_ms })
-            });
-            println!("{}", json!({ "lava_import_ms": lava, "functions": told.collect::<Vec<_>>() }));
-            return ExitCode::SUCCESS;
+        let functions =
+            [("dispatcher-lambda", json!({ "job_id": "note" })), ("worker-lambda", worker_event())];
+        for (function, event) in &functions {
+            let measured = measure(&cloud, function, event);
+            for ((figure, goal), rounds) in GOALS.into_iter().zip(measured) {
+                let name = format!("{function} {figure}");
+                report.add(&name, rounds);
+                report.goal(&name, goal);
+            }
         }
-        println!(
-            "{:<18} {:>10} {:>9} {:>8} {:>7} {:>13}",
-            "", "answer_ms", "init_ms", "peak_mb", "zip_mb", "times_faster"
-        );
-        for f in &functions {
-            let faster = lava / f.answer_ms;
-            println!(
-                "{:<18} {:>10.1} {:>9.1} {:>8.1} {:>7.2} {:>13.1}",
-                f.name, f.answer_ms, f.init_ms, f.peak_mb, f.zip_mb, faster
-            );
+        report.add("lava_import_ms", (0..ROUNDS).map(|_| lava_ms()).collect());
+        for (function, _) in &functions {
+            let name = format!("{function} times_faster");
+            let faster = report.median("lava_import_ms") / report.median(&format!("{function} answer_ms"));
+            report.add(&name, vec![faster]);
+            report.goal(&name, TIMES_FASTER);
         }
-        println!("{:<18} {:>10} {:>9} {:>8} {:>7} {:>13}", "goal", "60", "20", "40", "6", "8");
-        println!("{:<18} {lava:>10.1}", "lava's import");
-        ExitCode::SUCCESS
+        Ok(())
     }
 }
 
@@ -73,7 +58,8 @@ fn worker_event() -> Value {
 }
 
 /// Starts a function again and again: from the event that starts its process to the answer.
-fn measure(cloud: &Cloud, name: &'static str, event: &Value) -> Figures {
+/// Gives what the rounds measured, in the order of [`GOALS`].
+fn measure(cloud: &Cloud, name: &str, event: &Value) -> [Vec<f64>; 4] {
     let (mut answers, mut inits, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     let text = event.to_string();
     for _ in 0..ROUNDS {
@@ -86,7 +72,7 @@ fn measure(cloud: &Cloud, name: &'static str, event: &Value) -> Figures {
         inits.push(init_ms(&emulator.log()));
     }
     let zip_mb = archive(name).len() as f64 / 1e6;
-    Figures { name, answer_ms: median(answers), init_ms: median(inits), peak_mb: median(peaks), zip_mb }
+    [answers, inits, peaks, vec![zip_mb]]
 }
 
 /// What the emulator says of the time until the function asked for its first event.
@@ -103,9 +89,4 @@ fn lava_ms() -> f64 {
         .status();
     assert!(status.is_ok_and(|status| status.success()), "lava is there");
     began.elapsed().as_secs_f64() * 1_000.0
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }

@@ -17,8 +17,8 @@ use pumice_core::ports::{Catalog, RunQuery, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_local::{Durability, Home};
 
-use crate::prng::Prng;
 use crate::torture::server::Server;
+use pumice_testing::prng::Prng;
 
 /// How long the last `serve` may take to finish what is left.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::{JobError, PRIVATE, is_clean};
-use crate::ids::RunId;
+use pumice_core::ports::{TempDir, Workspace, Workspaces};
+
+use crate::clean::{PRIVATE, is_clean};
 
 /// The directories of one invocation, each made when it is first asked for. What the steps of the run share is kept
 /// until the run has ended, where the site has a place for that; all else is removed with this.
 #[derive(Debug)]
-pub struct WorkDir {
+pub struct DiskWorkspace {
     scratch: PathBuf,
     name: String,
     /// Removed at the end, or kept for another invocation where nothing is in it.
@@ -28,20 +29,18 @@ pub struct WorkDir {
 
 /// A directory of one command's own; removed when dropped, or kept for the next command where nothing is in it.
 #[derive(Debug)]
-pub struct TempDir {
+struct DiskTempDir {
     path: PathBuf,
     clean: Arc<Mutex<Vec<PathBuf>>>,
 }
 
-impl TempDir {
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+impl TempDir for DiskTempDir {
+    fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for TempDir {
+impl Drop for DiskTempDir {
     fn drop(&mut self) {
         if is_clean(&self.path) {
             lock(&self.clean).push(std::mem::take(&mut self.path));
@@ -107,7 +106,17 @@ fn keep_clean(scratch: &Path, path: &Path, known: &[PathBuf]) -> bool {
     true
 }
 
-impl WorkDir {
+/// Directories of this machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskWorkspaces;
+
+impl Workspaces for DiskWorkspaces {
+    fn open(&self, scratch: &Path, name: &str, shared: Option<PathBuf>) -> Box<dyn Workspace> {
+        Box::new(DiskWorkspace::new(scratch, name, shared))
+    }
+}
+
+impl DiskWorkspace {
     /// The directories of an invocation, below `scratch/name`; what the steps of the run share is below `shared`
     /// where that is given. Nothing is made yet.
     #[must_use]
@@ -115,12 +124,6 @@ impl WorkDir {
         let (dir, home, own, temps) = <_>::default();
         let (scratch, name) = (scratch.to_owned(), name.to_owned());
         Self { scratch, name, own, shared, dir, home, temps }
-    }
-
-    /// Where the steps of a run share their directory, below the site's place for that.
-    #[must_use]
-    pub fn shared_by(place: &Path, run_id: RunId) -> PathBuf {
-        place.join(run_id.to_string())
     }
 
     fn base(&self) -> &Path {
@@ -140,7 +143,7 @@ impl WorkDir {
     }
 
     /// One of the directories, made unless it is there.
-    fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> Result<&'a Path, JobError> {
+    fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> io::Result<&'a Path> {
         if let Some(path) = known.get() {
             return Ok(path);
         }
@@ -150,34 +153,24 @@ impl WorkDir {
         }
         Ok(known.get_or_init(|| path))
     }
+}
 
-    /// The directory that commands start in.
-    ///
-    /// # Errors
-    /// [`JobError`] when it cannot be made.
-    pub fn path(&self) -> Result<&Path, JobError> {
+impl Workspace for DiskWorkspace {
+    fn work(&self) -> io::Result<&Path> {
         self.made(&self.dir, "dir")
     }
 
-    /// The directory that commands start in, if it was asked for before.
-    #[must_use]
-    pub fn made_path(&self) -> Option<&Path> {
-        self.dir.get().map(PathBuf::as_path)
+    fn work_in_use(&self) -> Option<&Path> {
+        let work = self.dir.get()?;
+        let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
+        is_used.then_some(work)
     }
 
-    /// The home of the run's commands.
-    ///
-    /// # Errors
-    /// [`JobError`] when it cannot be made.
-    pub fn home(&self) -> Result<&Path, JobError> {
+    fn home(&self) -> io::Result<&Path> {
         self.made(&self.home, "home")
     }
 
-    /// An empty directory for the temporary files of one command.
-    ///
-    /// # Errors
-    /// [`JobError`] when it cannot be made.
-    pub fn temp(&self) -> Result<TempDir, JobError> {
+    fn temp(&self) -> io::Result<Box<dyn TempDir>> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let own = self.own();
         let known = lock(&self.temps).pop();
@@ -191,18 +184,17 @@ impl WorkDir {
                 path
             }
         };
-        Ok(TempDir { path, clean: self.temps.clone() })
+        Ok(Box::new(DiskTempDir { path, clean: self.temps.clone() }))
     }
 
-    /// Removes what the steps of the run share: it has ended.
-    pub fn remove_shared(&self) {
+    fn remove_shared(&self) {
         if let Some(shared) = &self.shared {
             remove_apart(shared);
         }
     }
 }
 
-impl Drop for WorkDir {
+impl Drop for DiskWorkspace {
     fn drop(&mut self) {
         if let Some(own) = self.own.get()
             && !keep_clean(&self.scratch, &own.path, &lock(&self.temps))
@@ -216,12 +208,8 @@ impl Drop for WorkDir {
 const TEMP: &str = "tmp-";
 
 /// Makes a directory that only this user can enter, and those above it.
-fn make(path: &Path) -> Result<(), JobError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE)
-        .create(path)
-        .map_err(|error| JobError::cannot_begin(format!("cannot make a work directory: {error}"), &error))
+fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(PRIVATE).create(path)
 }
 
 /// Removes a directory; one with many files on a thread of its own, for the caller has others to see to.
@@ -349,30 +337,30 @@ mod tests {
     #[test]
     fn directories_are_made_when_asked_for_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let work = WorkDir::new(folder.path(), "one", None);
+        let work = DiskWorkspace::new(folder.path(), "one", None);
         assert!(!folder.path().join("one").exists());
         let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
         assert_ne!(first.path(), second.path());
-        let dir = work.path().unwrap();
+        let dir = work.work().unwrap();
         assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
         drop((first, second));
         let kept = dir.to_owned();
         drop(work);
         // It is clean: the next one has it.
-        let next = WorkDir::new(folder.path(), "two", None);
-        assert_eq!(next.path().unwrap(), kept);
+        let next = DiskWorkspace::new(folder.path(), "two", None);
+        assert_eq!(next.work().unwrap(), kept);
         std::fs::write(kept.join("left"), "x").unwrap();
         let own = kept.parent().unwrap().to_owned();
         drop(next);
-        let third = WorkDir::new(folder.path(), "three", None);
-        assert_eq!(third.path().unwrap(), folder.path().join("three/dir"));
+        let third = DiskWorkspace::new(folder.path(), "three", None);
+        assert_eq!(third.work().unwrap(), folder.path().join("three/dir"));
         std::fs::set_permissions(folder.path().join("three/dir"), std::fs::Permissions::from_mode(0o755))
             .unwrap();
         drop(third);
-        let fourth = WorkDir::new(folder.path(), "four", None);
-        assert_eq!(fourth.path().unwrap(), folder.path().join("four/dir"));
-        assert_ne!(fourth.path().unwrap().parent().unwrap(), own);
+        let fourth = DiskWorkspace::new(folder.path(), "four", None);
+        assert_eq!(fourth.work().unwrap(), folder.path().join("four/dir"));
+        assert_ne!(fourth.work().unwrap().parent().unwrap(), own);
     }
 
     #[test]
@@ -384,20 +372,20 @@ mod tests {
         ];
         for change in changes {
             let folder = tempfile::tempdir().unwrap();
-            let work = WorkDir::new(folder.path(), "one", None);
-            work.path().unwrap();
+            let work = DiskWorkspace::new(folder.path(), "one", None);
+            work.work().unwrap();
             drop((work.temp().unwrap(), work));
             change(&folder.path().join("one"));
-            let next = WorkDir::new(folder.path(), "two", None);
-            assert_eq!(next.path().unwrap(), folder.path().join("two/dir"));
-            assert!(is_clean(next.path().unwrap()) && is_clean(next.temp().unwrap().path()));
+            let next = DiskWorkspace::new(folder.path(), "two", None);
+            assert_eq!(next.work().unwrap(), folder.path().join("two/dir"));
+            assert!(is_clean(next.work().unwrap()) && is_clean(next.temp().unwrap().path()));
         }
     }
 
     #[test]
     fn commands_of_an_invocation_have_clean_temporary_directories_of_their_own() {
         let folder = tempfile::tempdir().unwrap();
-        let work = WorkDir::new(folder.path(), "one", None);
+        let work = DiskWorkspace::new(folder.path(), "one", None);
         let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
         std::fs::write(first.path().join("left"), "x").unwrap();
         let (dirty, clean) = (first.path().to_owned(), second.path().to_owned());
@@ -411,11 +399,11 @@ mod tests {
     fn shared_directory_outlives_an_invocation_and_is_removed_with_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let shared = folder.path().join("work/run");
-        let first = WorkDir::new(folder.path(), "one", Some(shared.clone()));
-        std::fs::write(first.path().unwrap().join("orders.csv"), "1").unwrap();
+        let first = DiskWorkspace::new(folder.path(), "one", Some(shared.clone()));
+        std::fs::write(first.work().unwrap().join("orders.csv"), "1").unwrap();
         drop(first);
-        let second = WorkDir::new(folder.path(), "two", Some(shared.clone()));
-        assert_eq!(std::fs::read_to_string(second.path().unwrap().join("orders.csv")).unwrap(), "1");
+        let second = DiskWorkspace::new(folder.path(), "two", Some(shared.clone()));
+        assert_eq!(std::fs::read_to_string(second.work().unwrap().join("orders.csv")).unwrap(), "1");
         std::fs::remove_file(shared.join("dir/orders.csv")).unwrap();
         second.remove_shared();
         assert!(!shared.exists());

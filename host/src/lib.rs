@@ -1,0 +1,20 @@
+//! What a process that runs jobs has of its machine: its clock and its chance behind the engine's ports, the directories
+//! that jobs work in, the processes that they start, and the loop that takes messages for the engine.
+
+mod clean;
+mod clock;
+mod drain;
+mod pool;
+#[cfg(feature = "processes")]
+pub mod processes;
+#[cfg(feature = "processes")]
+mod scratch;
+mod workspace;
+
+pub use clean::{PRIVATE, is_clean};
+pub use clock::{SystemClock, SystemRandom};
+pub use drain::drain;
+pub use pool::Pool;
+#[cfg(feature = "processes")]
+pub use scratch::Scratch;
+pub use workspace::{DiskWorkspace, DiskWorkspaces, remove_tree};
