@@ -3,6 +3,7 @@
 //!
 //! Names and items are lava's; the table of runs is Pumice's own. See docs/ARCHITECTURE.md.
 
+mod ahead;
 mod attribute;
 mod backfills;
 mod catalog;

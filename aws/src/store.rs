@@ -10,12 +10,12 @@ use pumice_core::ids::JobId;
 use pumice_core::ports::StoreError;
 use pumice_core::spec::{JobSpec, RealmSpec};
 
+use crate::ahead::Ahead;
 use crate::attribute::{Item, object, text};
 use crate::connect::OPERATION;
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
-use crate::runs::Ahead;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);

@@ -2,6 +2,15 @@
 
 use serde_json::{Map, Value};
 
+/// Names of globals that begin so, in any case, are the engine's own (lava guide, Globals Owned by Lava).
+pub const RESERVED_GLOBAL: &str = "lava";
+
+/// Whether a global's name is the engine's own.
+#[must_use]
+pub fn is_reserved_global(name: &str) -> bool {
+    name.get(..RESERVED_GLOBAL.len()).is_some_and(|head| head.eq_ignore_ascii_case(RESERVED_GLOBAL))
+}
+
 /// Parameters of a run: the request's over the spec's, key by key at the top level
 /// (lava guide, Handling of Parameters and Globals During Dispatch).
 #[must_use]

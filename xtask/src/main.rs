@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask help`.
 
 mod arrows;
+mod circles;
 mod clone;
 mod process;
 mod standins;
@@ -15,7 +16,7 @@ cargo xtask TASK
 
   test                 every test, with what they need
   standins             only make what the tests of AWS need (Python 3.11, PyPI)
-  check                formatting, clippy, rustdoc, the arrows between crates
+  check                formatting, clippy, rustdoc, the arrows between crates and between files
   clone                the README's first command, in a fresh clone
   schema               write examples/job.schema.json anew
   templates [--seeds N] [--from SEED]
@@ -60,7 +61,9 @@ fn check() -> Outcome {
         &[("RUSTDOCFLAGS", "--deny warnings")],
     )?;
     say("arrows");
-    arrows::check()
+    arrows::check()?;
+    say("circles");
+    circles::check()
 }
 
 fn schema() -> Outcome {

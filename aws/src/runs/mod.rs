@@ -1,7 +1,7 @@
 //! Records of runs, in a table of Pumice's own.
 
-mod ahead;
 mod bad_ends;
+mod batch;
 mod commit;
 mod create;
 mod due;
@@ -26,7 +26,6 @@ use pumice_core::spec::RunSpec;
 use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
-pub(crate) use ahead::Ahead;
 pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
 use record::{SPEC, read_run, read_spec, run_key, spec_key};
 

@@ -1,10 +1,6 @@
 //! Parts of a record that are too large for where it stands, and are kept elsewhere.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use super::record::Run;
-use crate::job_type::Rendered;
 
 /// A part of a record that may be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,30 +35,4 @@ pub struct Apart {
     /// Whether it was looked for there and is not there any more.
     #[serde(default)]
     pub gone: bool,
-}
-
-impl Run {
-    /// Gives the run a result, in place of one that may be kept elsewhere.
-    pub(super) fn set_result(&mut self, result: Value) {
-        self.result = result;
-        self.apart.retain(|apart| apart.part != Part::Result);
-    }
-
-    /// Gives the run what was rendered, or nothing, in place of what may be kept elsewhere.
-    pub(super) fn set_rendered(&mut self, rendered: Option<Rendered>) {
-        self.rendered = rendered;
-        self.apart.retain(|apart| apart.part != Part::Rendered);
-    }
-
-    /// Where a part of the record was that is gone.
-    #[must_use]
-    pub fn gone(&self, part: Part) -> Option<&str> {
-        self.apart.iter().find(|apart| apart.gone && apart.part == part).map(|apart| &*apart.place)
-    }
-
-    /// Where a part of the record is kept, unless it stands in the record.
-    #[must_use]
-    pub fn place_of(&self, part: Part) -> Option<&str> {
-        self.apart.iter().find(|apart| apart.part == part).map(|apart| &*apart.place)
-    }
 }

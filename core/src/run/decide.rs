@@ -3,34 +3,20 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
-use chrono::SubsecRound;
+use chrono::{SubsecRound, TimeDelta};
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::fits::{held, not_ended, not_held, running, startable, without_duties};
-use super::foreign::{foreign_end, giving, hand_over};
-use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Wake};
-use super::look::{cancelled_because, crashes_so_far, is_suspended};
-use super::record::{Duties, Lease, Run};
-use super::retry::{begin_next, retry_delay};
+use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
+use super::look::{cancelled_because, crashes_so_far, is_early, is_suspended};
+use super::record::{Duties, Lease, Run, Worker};
 use super::status::Status;
-use super::wake::{sweep, wake};
+use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::spec::{ActionsWhen, Overlap};
-
-/// How long after a run could have started somebody looks whether it did.
-pub const WAKE_GRACE: Span = Span::from_secs(60);
-/// How often a run that waits for its children looks at them unasked.
-pub const POLL: Span = Span::from_mins(5);
-/// How long the actions and reports after an attempt may take, at least, before another worker
-/// sees to them.
-pub const DUTIES: Span = Span::from_mins(2);
-/// How long a run is left alone, at most, after it was looked at for nothing.
-pub const MAX_LULL: Span = Span::from_mins(15);
-/// How long a run waits for the one before it, at most, until it looks again.
-pub const HOLD: Span = Span::from_secs(30);
+use crate::request::MAX_DELAY;
+use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 
 /// The next record and what follows from it.
 ///
@@ -126,7 +112,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
     }
 }
 
-pub(super) fn plain(run: Run) -> Decision {
+fn plain(run: Run) -> Decision {
     Decision { run, wake: None, lock: None }
 }
 
@@ -249,7 +235,7 @@ fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision
     Decision { run: next, wake, lock: None }
 }
 
-pub(super) fn end(
+fn end(
     mut next: Run,
     status: Status,
     actions: Option<ActionsWhen>,
@@ -434,4 +420,155 @@ fn woken(mut decision: Decision, now: Timestamp) -> Decision {
         decision.wake = Some(Wake { at: now });
     }
     decision
+}
+
+/// Whether nobody has the run.
+fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    match &run.lease {
+        Some(lease) if now < lease.until => Err(IllegalTransition::Held),
+        _ => Ok(()),
+    }
+}
+
+/// Whether nobody has the run and no attempt that has ended is still to be seen to.
+fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    not_held(run, now)?;
+    not_ended(run)?;
+    if run.duties.is_some() { Err(IllegalTransition::Held) } else { Ok(()) }
+}
+
+/// Whether an attempt may begin: what was so when the record was looked at may not be so any more
+/// when the claim is written.
+fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
+    without_duties(run, now)?;
+    if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }
+}
+
+/// Whether the run has not ended.
+fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
+    if run.status.is_end() { Err(IllegalTransition::Ended) } else { Ok(()) }
+}
+
+/// Whether this worker has the run, by the claim of this epoch.
+fn held(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
+    if run.is_held(worker, epoch) { Ok(()) } else { Err(IllegalTransition::Fenced) }
+}
+
+/// Whether this worker has the run, and its attempt is under way.
+fn running(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
+    held(run, worker, epoch)?;
+    if run.status == Status::Running { Ok(()) } else { Err(IllegalTransition::Fenced) }
+}
+
+/// Of several that would send the same message, one may.
+fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    let due = run.due_at.is_some_and(|due| due <= now);
+    if !due || !run.may_be_foreign() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    Ok(plain(Run { due_at: Some(now + lull(run, now)), ..run.clone() }))
+}
+
+fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    if !run.may_be_foreign() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    next.handed_over = Some(now);
+    next.due_at = Some(run.not_before.max(now) + WAKE_GRACE.delta());
+    let about = format!("given to worker {}, which is lava's own", run.worker);
+    next.log.push(Status::Dispatched, now, Value::String(about));
+    Ok(plain(next))
+}
+
+/// The end that a worker of lava's own has recorded. Retries and actions were its own business.
+fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    without_duties(run, now)?;
+    if !run.may_be_foreign() || !told.status.is_end() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    // Nobody may claim what was read before.
+    next.epoch += 1;
+    next.reason = told.reason();
+    next.hostname = told.hostname;
+    let info = if told.status == Status::Complete { Value::Null } else { told.info.clone() };
+    next.log.push(told.status, told.ended, info);
+    next.set_result(match told.info {
+        Value::String(text) => json!({ "error": text }),
+        info => info,
+    });
+    let mut decision = end(next, told.status, None, false, told.ended);
+    // Only now: what was never claimed has no lock to free.
+    decision.run.ts_start = told.began;
+    Ok(decision)
+}
+
+/// Makes the record that of the next attempt, which looks everything up anew.
+fn begin_next(next: &mut Run) {
+    next.attempt += 1;
+    next.lease = None;
+    next.set_rendered(None);
+    next.ts_attempt = None;
+}
+
+/// The delay before the attempt after this one.
+fn retry_delay(run: &Run, jitter: f64) -> Span {
+    match run.retry.backoff {
+        RetryBackoff::Fixed => run.retry.delay,
+        RetryBackoff::Exponential => {
+            let most = run.retry.delay.get().saturating_mul(1 << (run.attempt - 1).min(20));
+            Span::from(most.min(MAX_DELAY.get()).mul_f64(jitter.clamp(0.0, 1.0)))
+        }
+    }
+}
+
+/// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
+fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
+    let at = run.not_before.max(now);
+    if run.is_addressed() {
+        // Its host looks for it by itself: a message on the queue could come to any.
+        run.due_at = Some(at + WAKE_GRACE.delta());
+        return None;
+    }
+    if at - now > MAX_DELAY.delta() {
+        run.due_at = Some(at - MAX_DELAY.delta());
+        return None;
+    }
+    run.due_at = Some(at + WAKE_GRACE.delta());
+    Some(Wake { at })
+}
+
+/// The message that a run which was just made needs; `None` when the sweeper sends it later.
+#[must_use]
+pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
+    wake(run, now)
+}
+
+/// Somebody looks at what is due: a message for it, and a later time for the next look.
+fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    if run.due_at.is_none_or(|due| now < due) {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    if run.handed_over.is_some() && run.may_be_foreign() {
+        // A message of its own would start it once more: lava runs what it is sent.
+        next.due_at = Some(now + lull(run, now));
+        return Ok(plain(next));
+    }
+    let wake = wake(&mut next, now);
+    if let Some(wake) = &wake {
+        next.due_at = Some(wake.at + lull(run, now));
+    }
+    Ok(Decision { run: next, wake, lock: None })
+}
+
+/// How long a run is left alone that was looked at: the longer it has waited the longer, for one that stands
+/// in a long line must not get a further message every minute.
+fn lull(run: &Run, now: Timestamp) -> TimeDelta {
+    let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
+    let waited = now - run.ts_end.map_or(since, |end| end.max(since));
+    waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())
 }

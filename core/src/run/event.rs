@@ -1,11 +1,10 @@
 //! The log of a run: what happened, in order, bounded.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Run, Status};
+use super::status::Status;
 use crate::Timestamp;
-use crate::duration::Span;
 
 /// Most entries a run's log keeps.
 pub const MAX_LOG_ENTRIES: usize = 200;
@@ -61,34 +60,7 @@ impl RunLog {
 }
 
 /// Longest info of one entry, in bytes.
-const MAX_INFO_BYTES: usize = MAX_LOG_BYTES / 4;
-
-impl Run {
-    /// The entries of the log as lava has them: at its end stands the result, which the record keeps once (lava guide, The
-    /// Events Table).
-    pub fn events(&self) -> impl Iterator<Item = RunEvent> + '_ {
-        let last = self.log.entries.len().saturating_sub(1);
-        let end = self.log.entries.iter().rposition(|entry| entry.status.is_end()).unwrap_or(last);
-        self.log.entries.iter().enumerate().map(move |(at, entry)| {
-            let ends = at == end && entry.status == self.status;
-            if ends && matches!(entry.status, Status::Complete | Status::Failed) && !self.result.is_null() {
-                return RunEvent { info: self.result.clone(), ..entry.clone() };
-            }
-            entry.clone()
-        })
-    }
-
-    /// What the log says of an attempt after which another is made: what it came to, unless that is long, and when the
-    /// next begins.
-    pub(super) fn log_retrying(&self, delay: Span) -> Value {
-        let mut info = self.result.clone();
-        if !info.is_object() || size(&info) > MAX_INFO_BYTES / 2 {
-            info = json!({ "error": self.reason });
-        }
-        info["delay"] = delay.to_string().into();
-        info
-    }
-}
+pub(super) const MAX_INFO_BYTES: usize = MAX_LOG_BYTES / 4;
 
 fn bounded(info: Value) -> Value {
     if size(&info) <= MAX_INFO_BYTES {
@@ -118,7 +90,7 @@ fn cut_before(text: &str) -> Option<(&str, usize)> {
 }
 
 /// About how many bytes a value takes as JSON.
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
         Value::String(text) => text.len() + 2,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::status::Status;
 use crate::Timestamp;
 use crate::clock::LimitKind;
 use crate::ids::RunId;

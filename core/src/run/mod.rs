@@ -3,19 +3,16 @@
 mod apart;
 mod decide;
 mod event;
-mod fits;
-mod foreign;
 mod input;
 mod late;
 mod look;
 pub mod reason;
 mod record;
-mod retry;
 mod status;
-mod wake;
+mod waits;
 
 pub use apart::{Apart, Part};
-pub use decide::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE, decide};
+pub use decide::{decide, first_wake};
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
 pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 pub use late::Late;
@@ -26,4 +23,4 @@ pub use record::{
     Duties, Keyed, Lease, Lineage, NEVER, NewRun, RetryRule, Run, Scheduled, WorkPlace, Worker,
 };
 pub use status::{Status, UnknownStatus};
-pub use wake::first_wake;
+pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::Run;
+use super::record::Run;
 
 /// Why a run did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]

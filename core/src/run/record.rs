@@ -2,11 +2,13 @@
 
 use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::apart::Apart;
-use super::event::RunLog;
-use super::{Late, Status, WAKE_GRACE};
+use super::apart::{Apart, Part};
+use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
+use super::late::Late;
+use super::status::Status;
+use super::waits::WAKE_GRACE;
 use crate::Timestamp;
 use crate::clock::Missed;
 use crate::duration::Span;
@@ -454,6 +456,55 @@ impl Run {
     #[must_use]
     pub fn is_in_line(&self) -> bool {
         self.status == Status::Waiting && self.ts_start.is_none()
+    }
+
+    /// Gives the run a result, in place of one that may be kept elsewhere.
+    pub(super) fn set_result(&mut self, result: Value) {
+        self.result = result;
+        self.apart.retain(|apart| apart.part != Part::Result);
+    }
+
+    /// Gives the run what was rendered, or nothing, in place of what may be kept elsewhere.
+    pub(super) fn set_rendered(&mut self, rendered: Option<Rendered>) {
+        self.rendered = rendered;
+        self.apart.retain(|apart| apart.part != Part::Rendered);
+    }
+
+    /// Where a part of the record was that is gone.
+    #[must_use]
+    pub fn gone(&self, part: Part) -> Option<&str> {
+        self.apart.iter().find(|apart| apart.gone && apart.part == part).map(|apart| &*apart.place)
+    }
+
+    /// Where a part of the record is kept, unless it stands in the record.
+    #[must_use]
+    pub fn place_of(&self, part: Part) -> Option<&str> {
+        self.apart.iter().find(|apart| apart.part == part).map(|apart| &*apart.place)
+    }
+
+    /// The entries of the log as lava has them: at its end stands the result, which the record keeps once (lava guide, The
+    /// Events Table).
+    pub fn events(&self) -> impl Iterator<Item = RunEvent> + '_ {
+        let last = self.log.entries.len().saturating_sub(1);
+        let end = self.log.entries.iter().rposition(|entry| entry.status.is_end()).unwrap_or(last);
+        self.log.entries.iter().enumerate().map(move |(at, entry)| {
+            let ends = at == end && entry.status == self.status;
+            if ends && matches!(entry.status, Status::Complete | Status::Failed) && !self.result.is_null() {
+                return RunEvent { info: self.result.clone(), ..entry.clone() };
+            }
+            entry.clone()
+        })
+    }
+
+    /// What the log says of an attempt after which another is made: what it came to, unless that is long, and when the
+    /// next begins.
+    pub(super) fn log_retrying(&self, delay: Span) -> Value {
+        let mut info = self.result.clone();
+        if !info.is_object() || size(&info) > MAX_INFO_BYTES / 2 {
+            info = json!({ "error": self.reason });
+        }
+        info["delay"] = delay.to_string().into();
+        info
     }
 
     /// Whether `owner` holds the run at this epoch.

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use super::limit::{Limit, broken_limit};
 use super::times::{BadCrontab, Bound, Crontab, Timezone};
 use crate::duration::Span;
+use crate::globals::is_reserved_global;
 use crate::number::Count;
 use crate::problem::show;
-use crate::spec::{Overlap, is_reserved_global};
+use crate::spec::Overlap;
 use crate::text::quoted;
 
 /// The longest interval: ten years.

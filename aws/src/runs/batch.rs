@@ -1,27 +1,12 @@
 //! Reading runs before they are asked for: with the realm, in one round trip, where a process knows neither.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
 use pumice_core::ids::RunKey;
 use pumice_core::ports::StoreError;
 
 use super::record::{key_of, run_key};
+use crate::ahead::{Ahead, Records};
 use crate::attribute::Item;
 use crate::store::Store;
-
-/// For how long what was read ahead is used: others write to it meanwhile.
-const AHEAD_FRESH: Duration = Duration::from_secs(2);
-
-/// A batch of records, by what they are of.
-pub(super) type Records = HashMap<RunKey, Item>;
-
-/// Runs that were read before they were asked for, and when.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    read: Option<Instant>,
-    runs: Records,
-}
 
 impl Store {
     /// Reads the realm and these runs in one round trip. Each of them is then there once for whoever
@@ -34,14 +19,12 @@ impl Store {
             return Ok(());
         }
         let runs = self.read_runs(keys).await?;
-        *self.ahead() = Ahead { read: Some(Instant::now()), runs };
+        *self.ahead() = Ahead::of(runs);
         Ok(())
     }
 
     pub(super) fn take_ahead(&self, key: &RunKey) -> Option<Item> {
-        let mut ahead = self.ahead();
-        let fresh = ahead.read.is_some_and(|read| read.elapsed() < AHEAD_FRESH);
-        ahead.runs.remove(key).filter(|_| fresh)
+        self.ahead().take(key)
     }
 
     /// Reads records, and the realm with them when it has not been read lately. One that does not exist
