@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
-use pumice_core::job_type::{ACTION_TIMEOUT, ChildState};
+use pumice_core::job_type::ChildState;
 use pumice_core::ports::Change;
 use pumice_core::run::{EARLY, Run, Status, Why, Worker};
 use pumice_core::spec::Overlap;
@@ -24,8 +24,14 @@ use steps::attempt_of;
 const APART: TimeDelta = TimeDelta::seconds(41);
 /// How long anything may wait that nothing keeps, where nothing goes wrong.
 const PROMPT: TimeDelta = TimeDelta::seconds(5);
-/// Most actions of one list.
-const MAX_ACTIONS: i32 = 2;
+/// How long a run may stand still whose actions hang: each is given up after its time limit, and one that a stopped process
+/// leaves is done again when the claim on it has run out.
+const HUNG: TimeDelta = TimeDelta::minutes(7);
+
+/// How long a run may stand still besides, because of its actions.
+fn hung(run_id: RunId) -> TimeDelta {
+    if hangs(run_id) { HUNG } else { TimeDelta::zero() }
+}
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +229,7 @@ impl Audit {
         let waits = matches!(before.status, Status::Dispatched | Status::Retrying);
         if self.prompt && waits && after.overlap == Overlap::Allow && !after.is_child() {
             let waited = now - before.not_before.max(before.ts_dispatch);
-            self.expect(waited <= PROMPT + self.late, "starts are prompt", || {
+            self.expect(waited <= PROMPT + self.late + hung(after.run_id), "starts are prompt", || {
                 format!("{key} waited {} s", waited.num_seconds())
             });
         }
@@ -240,9 +246,7 @@ impl Audit {
         let Some(last) = children.iter().filter_map(|child| child.ts_end).max() else { return };
         if self.prompt && !run.cancel {
             // What a step's actions bring about may be what the next one needs: they are waited for.
-            let hung =
-                if hangs(run.run_id) { ACTION_TIMEOUT.delta() * MAX_ACTIONS } else { TimeDelta::zero() };
-            self.expect(now - last <= PROMPT + hung, "ends are prompt", || {
+            self.expect(now - last <= PROMPT + hung(run.run_id), "ends are prompt", || {
                 format!("{} ended {} s after its last child", run.key, (now - last).num_seconds())
             });
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::fakes;
 use super::super::faults::WATCH;
-use super::{Audit, PROMPT};
+use super::{Audit, PROMPT, hung};
 use crate::memory::RunTable;
 
 /// How long a step may wait after a report of one that runs elsewhere, in seconds: until its parent
@@ -55,7 +55,7 @@ impl Audit {
         });
         let ready = waited_for.filter_map(|sibling| sibling.ts_end).chain(parent.attempt_start()).max();
         if self.steps_prompt && plan.width >= plan.steps.len() {
-            self.expect(ready.is_some_and(|ready| now - ready <= TOLD + PROMPT), "steps are prompt", || {
+            self.expect(ready.is_some_and(|ready| now - ready <= TOLD + PROMPT + hung(run.run_id)), "steps are prompt", || {
                 format!("{} was made at {now}, ready since {ready:?}", run.key)
             });
         }
