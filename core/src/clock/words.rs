@@ -43,9 +43,12 @@ pub fn limits_in_words(spec: &ScheduleEntry) -> String {
         (None, Some(to)) => parts.push(format!("until {to}")),
         (None, None) => {}
     }
-    let names = |names: &OneOrMany<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    parts.extend(spec.only.as_ref().map(|only| format!("only on {}", names(only))));
-    parts.extend(spec.skip.as_ref().map(|skip| format!("not on {}", names(skip))));
+    let names = |names: &Option<OneOrMany<String>>| {
+        let names: Vec<&str> = names.as_ref()?.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    parts.extend(names(&spec.only).map(|only| format!("only on {only}")));
+    parts.extend(names(&spec.skip).map(|skip| format!("not on {skip}")));
     parts.extend(spec.shift.map(|shift| match shift {
         Shift::Next => "else on the next day".to_owned(),
         Shift::Previous => "else on the day before".to_owned(),
@@ -100,6 +103,11 @@ fn crontab_in_words(crontab: &Crontab) -> String {
     let mut words = format!("{}{}", text[..1].to_ascii_lowercase(), &text[1..]);
     words =
         words.replace("at every ", "every ").replace(", of ", " of ").replace(WEEKDAYS, "Monday to Friday");
+    // croner takes both for the last day.
+    let days = crontab.as_str().split_whitespace().nth(2).unwrap_or_default();
+    if days.split(',').any(|day| day.eq_ignore_ascii_case("LW")) {
+        words = words.replace("the last day of the month", "the last weekday of the month");
+    }
     if every_day && one_time { format!("each day {words}") } else { words }
 }
 
@@ -138,6 +146,8 @@ mod tests {
             ("0 0 13 * 5", "at 00:00, on day 13 or Friday"),
             ("0 0 13 * +5", "at 00:00, on day 13 (if it is also Friday)"),
             ("0 0 L * *", "at 00:00, on the last day of the month"),
+            ("0 0 LW * *", "at 00:00, on the last weekday of the month"),
+            ("0 0 lw * *", "at 00:00, on the last weekday of the month"),
             ("0 0 15W * *", "at 00:00, on the weekday nearest day 15"),
             ("0 0 * * 5#2", "at 00:00, on the 2nd Friday of the month"),
             ("0 0 * * 5L", "at 00:00, on the last Friday of the month"),
@@ -153,6 +163,8 @@ mod tests {
     fn other_entries_and_limits_are_said() {
         for (entry, wanted) in [
             (json!({ "every": "6h" }), "every 6h"),
+            (json!({ "every": "6h", "skip": [], "only": [] }), "every 6h"),
+            (json!({ "every": "6h", "skip": ["a", "b"], "only": "c" }), "every 6h, only on c, not on a, b"),
             (json!({ "at": "2027-01-01" }), "once at 2027-01-01"),
             (json!({ "at": ["2027-01-01", "2027-01-02"] }), "at 2027-01-01, 2027-01-02"),
             (

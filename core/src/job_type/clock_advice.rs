@@ -22,14 +22,29 @@ const AHEAD: TimeDelta = TimeDelta::hours(24);
 const MAX_COUNTED: usize = 30_000;
 /// Most jobs of a busy second that are named.
 const MAX_NAMED: usize = 3;
-/// The units of a crontab's fields, in order: what it is called, how many there are before it begins anew (days of months:
-/// no fixed number), and the unit of the interval that may be meant.
-const FIELDS: [(&str, u64, &str); 5] = [
-    ("minute", 60, "m"),
-    ("hour", 24, "h"),
-    ("day of month", 0, "d"),
-    ("month", 12, ""),
-    ("weekday", 7, "d"),
+/// A field of a crontab.
+struct Field {
+    name: &'static str,
+    /// Its first and last value.
+    values: (u64, u64),
+    /// How many there are before it begins anew; 0 for days of months, which have no fixed number.
+    size: u64,
+    /// The unit of the interval that may be meant.
+    unit: &'static str,
+    /// The names of its values.
+    names: &'static [&'static str],
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// The fields of a crontab, in order.
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", values: (0, 59), size: 60, unit: "m", names: &[] },
+    Field { name: "hour", values: (0, 23), size: 24, unit: "h", names: &[] },
+    Field { name: "day of month", values: (1, 31), size: 0, unit: "d", names: &[] },
+    Field { name: "month", values: (1, 12), size: 12, unit: "", names: &MONTHS },
+    Field { name: "weekday", values: (0, 6), size: 7, unit: "d", names: &WEEKDAYS },
 ];
 
 impl Registry {
@@ -152,19 +167,43 @@ fn never_due(planned: &Planned, path: &JsonPath, now: Timestamp) -> Option<Probl
 
 /// A warning about a step that is no interval, as it begins anew with each hour, day or month.
 fn uneven_step(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
-    let uneven = |(field, (name, size, unit)): (&str, (&'static str, u64, &'static str))| {
-        let steps = field.split(',').filter_map(|item| item.strip_prefix("*/")?.parse::<u64>().ok());
-        let step = steps.into_iter().find(|step| *step > 1 && (size == 0 || size % step != 0))?;
-        Some((field.to_owned(), name, step, unit))
+    let uneven = |(text, field): (&str, Field)| {
+        let step = text.split(',').find_map(|item| field.uneven_step(item))?;
+        Some((text.to_owned(), field, step))
     };
-    let (field, name, step, unit) = crontab.as_str().split_whitespace().zip(FIELDS).find_map(uneven)?;
-    let message = format!("{field} in the field {name} is not every {step}: it begins anew each time");
+    let (text, Field { name, unit, .. }, step) =
+        crontab.as_str().split_whitespace().zip(FIELDS).find_map(uneven)?;
+    let message = format!("{text} in the field {name} is not every {step}: it begins anew each time");
     let told = Problem::warning("uneven-step", path.clone(), message);
     Some(if unit.is_empty() {
         told
     } else {
         told.with_hint(format!("for a true interval say `every: {step}{unit}`"))
     })
+}
+
+impl Field {
+    /// The step of an item that goes through the whole field and is no interval. A range that ends before is meant so.
+    fn uneven_step(&self, item: &str) -> Option<u64> {
+        let (range, step) = item.split_once('/')?;
+        let step: u64 = step.parse().ok().filter(|step| *step > 1)?;
+        let (min, max) = self.values;
+        let (first, last) = match range.split_once('-') {
+            Some((first, last)) => (self.value(first)?, self.value(last)?),
+            None if range == "*" => (min, max),
+            None => (self.value(range)?, max),
+        };
+        let end = first.checked_add(last.checked_sub(first)? / step * step)?;
+        // Of weekdays Monday to Friday is a range of its own.
+        let is_to_the_end = if self.name == "weekday" { last >= max } else { end.saturating_add(step) > max };
+        let is_whole = is_to_the_end && first.checked_sub(min)? < step;
+        (is_whole && (self.size == 0 || !self.size.is_multiple_of(step))).then_some(step)
+    }
+
+    fn value(&self, text: &str) -> Option<u64> {
+        let named = || self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
+        text.parse().ok().or_else(|| Some(named()? as u64 + self.values.0))
+    }
 }
 
 /// A warning about a crontab with day of month and weekday, of which either makes it due (crontab(5)).
@@ -264,4 +303,51 @@ fn too_many(
     let message = format!("{count} starts come together at {}: of {names}{more}", utc(second));
     let told = Problem::warning("busy-second", JsonPath::root().field("schedule"), message);
     Some((first, told.with_hint("`jitter: 5m` spreads them")))
+}
+
+#[cfg(test)]
+mod field_tests {
+    use super::*;
+
+    #[test]
+    fn step_through_a_whole_field_is_told_where_it_is_no_interval() {
+        let step = |crontab: &str| {
+            let crontab: Crontab = crontab.parse().unwrap();
+            uneven_step(&crontab, &JsonPath::root()).map(|told| told.message)
+        };
+        for (crontab, wanted) in [
+            ("*/40 * * * *", "every 40"),
+            ("0-59/40 * * * *", "every 40"),
+            ("1-59/7 * * * *", "every 7"),
+            ("0-58/7 * * * *", "every 7"),
+            ("0 */5 * * *", "every 5"),
+            ("0 0-23/5 * * *", "every 5"),
+            ("0 0 1-31/200 * *", "every 200"),
+            ("0 0 */2 * *", "every 2"),
+            ("0 0 1 1-12/5 *", "every 5"),
+            ("0 0 1 jan-dec/5 *", "every 5"),
+            ("0 0 * * 0-6/4", "every 4"),
+            ("0 0 * * sun-sat/2", "every 2"),
+            ("0 0 * * 1-7/2", "every 2"),
+            ("5,0-59/9 * * * *", "every 9"),
+        ] {
+            let told = step(crontab).unwrap_or_default();
+            assert!(told.contains(&format!("is not {wanted}:")), "{crontab}: {told}");
+        }
+        for crontab in [
+            "*/15 * * * *",
+            "0-59/15 * * * *",
+            "1-59/2 * * * *",
+            "5-59/15 * * * *",
+            "0-30/10 * * * *",
+            "0 8-18/3 * * *",
+            "0 0 1-15/7 * *",
+            "0 0 1 1-12/3 *",
+            "0 0 * * 1-5/2",
+            "0-59/1 * * * *",
+            "@daily",
+        ] {
+            assert_eq!(step(crontab), None, "{crontab}");
+        }
+    }
 }

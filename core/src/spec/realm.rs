@@ -72,6 +72,19 @@ fn is_bucket(place: &str) -> bool {
     place.starts_with("s3://")
 }
 
+/// What is wrong with calendars, whether a job uses them or not. Those of files are looked at when these are read.
+fn bad_calendars(fields: &RealmFields) -> Vec<Problem> {
+    let bad = |(name, calendar): (&String, &Calendar)| {
+        let path = JsonPath::root().field("calendars").field(name);
+        if name.trim().is_empty() {
+            return Some(Problem::new(path, "a calendar has a name"));
+        }
+        let mistake = calendar.mistake().filter(|_| calendar.file.is_none())?;
+        Some(Problem::new(path, format!("the calendar cannot be used: {mistake}")))
+    };
+    fields.calendars.iter().flatten().filter_map(bad).collect()
+}
+
 /// Why a place in S3 is not used in a folder.
 fn in_folder(name: &str, place: &str) -> Problem {
     let message = format!("{} is in S3, and this realm is a folder: the usual folder is used", quoted(place));
@@ -91,6 +104,10 @@ impl RealmSpec {
     /// [`SpecError`] with every mistake found.
     pub fn parse(document: &Value) -> Result<Self, SpecError> {
         let fields: RealmFields = schema::read(document)?;
+        let problems = bad_calendars(&fields);
+        if !problems.is_empty() {
+            return Err(SpecError { problems });
+        }
         let config = fields.config.clone().unwrap_or_default();
         let settings = Settings::from_config(&config).map_err(|error| SpecError {
             problems: error
