@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{Asked, Bad, Found, MAX_BAD, Only, Progress, Refused, Taken, Wanted};
-use pumice_core::clock::{Backfill, Plan, Timetable, standings, utc};
+use pumice_core::clock::{Backfill, Plan, Timetable, native, notes, standings, utc};
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{Run, Scheduled, Status};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings, Timezone};
@@ -529,4 +529,39 @@ fn entry_holds_within_its_window_and_on_the_days_of_its_calendars() {
         let planned = plan.entries[0].as_ref().expect("an entry");
         assert_eq!(planned.entry(instant(at)).holds(instant(at)), wanted, "{entry} at {at}");
     }
+}
+
+#[test]
+fn instant_in_a_gap_or_a_fold_is_noted() {
+    for (at, wanted) in [
+        ("2026-03-29T02:30", vec!["02:30 does not exist: it is 03:30"]),
+        ("2026-10-25T02:30", vec!["02:30 comes twice: the first"]),
+        ("2026-10-25T02:30+01:00", vec![]),
+        ("2026-03-29T03:30", vec![]),
+    ] {
+        let plan = plan(&json!({ "at": [at], "timezone": "Europe/Berlin" }));
+        let planned = plan.entries[0].as_ref().expect("an entry");
+        let start = instant("2026-01-01T00:00:00Z");
+        let slot = planned.entry(start).next(start).expect("a slot");
+        assert_eq!(notes(&slot, planned), wanted, "{at}");
+    }
+}
+
+#[test]
+fn export_tells_hours_and_hosts_and_beginnings_as_they_are() {
+    let now = instant("2026-11-01T00:00:00Z");
+    let told = |mut entry: Value| {
+        entry["timezone"] = json!("Europe/Berlin");
+        let plan = plan(&entry);
+        native(plan.entries[0].as_ref().expect("an entry"), now, now)
+    };
+    for (crontab, counts) in [("@hourly", true), ("0 * * * *", true), ("@daily", false), ("@monthly", false)]
+    {
+        let remarks = told(json!({ "crontab": crontab })).remarks;
+        assert_eq!(remarks[0].contains("hour that comes twice"), counts, "{crontab}: {remarks:?}");
+    }
+    let hosts = told(json!({ "crontab": "0 4 * * *", "nodes": "all" }));
+    assert!(hosts.schedules.is_empty() && hosts.remarks[0].contains("hosts"), "{hosts:?}");
+    let later = told(json!({ "every": "1h", "from": "2027-01-01T00:00:00Z" })).remarks;
+    assert!(later[0].starts_with("it begins at 2027-01-01T00:00:00Z"), "{later:?}");
 }

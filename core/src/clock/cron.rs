@@ -45,6 +45,8 @@ pub struct Slot {
 pub enum ClockChange {
     /// The local time does not exist on that day: it is the first instant after it. So many slots fall on it.
     Skipped(u32),
+    /// The local time does not exist on that day: it is as much later as the clock was put forward (PEP 495).
+    Later,
     /// The local time comes twice on that day: it is the first.
     First,
     /// The local time comes twice on that day, and this is the second: the crontab counts hours.
@@ -61,9 +63,7 @@ impl Cron {
     /// A crontab as a spec has it.
     #[must_use]
     pub fn new(crontab: &Crontab) -> Self {
-        let text = crontab.as_str();
-        let hours = text.split_whitespace().nth(1);
-        let counts_hours = hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'));
+        let counts_hours = counts_hours(crontab);
         // A crontab was read in these words before.
         let pattern: Option<Box<croner::Cron>> =
             crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
@@ -174,6 +174,13 @@ fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {
 
 fn offset(at: Timestamp, zone: Tz) -> i32 {
     zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
+}
+
+/// Whether a crontab counts real hours: its hour field begins with `*`, or it is `@hourly`.
+pub(super) fn counts_hours(crontab: &Crontab) -> bool {
+    let text = crontab.as_str().trim();
+    let hours = text.split_whitespace().nth(1);
+    hours.map_or(text.eq_ignore_ascii_case("@hourly"), |hours| hours.starts_with('*'))
 }
 
 /// A time of day as a slot.

@@ -1,9 +1,9 @@
 //! One entry of a schedule: when it is due, and within which time it holds.
 
-use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
-use super::cron::{Cron, Slot, time_of_day};
+use super::cron::{ClockChange, Cron, Slot, time_of_day};
 use crate::Timestamp;
 use crate::spec::{Calendar, Shift};
 
@@ -53,8 +53,8 @@ pub enum When {
         /// Since when; due for the first time at that instant.
         from: Timestamp,
     },
-    /// These instants, in order.
-    At(Vec<Timestamp>),
+    /// These slots, in order.
+    At(Vec<Slot>),
 }
 
 /// An entry that can be asked when it is due.
@@ -70,6 +70,18 @@ pub struct Entry {
     pub to: Option<Timestamp>,
     /// The calendars that it keeps to; `None` where there are none.
     pub calendars: Option<Calendars>,
+}
+
+/// The slot of an instant that a spec names, as a local time where `wall` is one.
+pub(super) fn named(at: Timestamp, wall: Option<NaiveDateTime>, zone: Tz) -> Slot {
+    use chrono::LocalResult::{Ambiguous, None as Skipped, Single};
+    let change = wall.and_then(|wall| match zone.from_local_datetime(&wall) {
+        Single(_) => None,
+        Ambiguous(..) => Some(ClockChange::First),
+        Skipped => Some(ClockChange::Later),
+    });
+    let local = wall.unwrap_or_else(|| at.with_timezone(&zone).naive_local());
+    Slot { at, local, change, moved_from: None }
 }
 
 impl Entry {
@@ -177,10 +189,7 @@ impl Entry {
                 let at = from.checked_add_signed(TimeDelta::try_seconds(turns.checked_mul(seconds)?)?)?;
                 Some(self.plain(at))
             }
-            When::At(instants) => {
-                let place = instants.partition_point(|at| *at <= after);
-                instants.get(place).map(|at| self.plain(*at))
-            }
+            When::At(slots) => slots.get(slots.partition_point(|slot| slot.at <= after)).copied(),
         }
     }
 

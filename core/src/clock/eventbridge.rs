@@ -4,7 +4,9 @@
 use chrono::{Offset, TimeDelta, TimeZone, Timelike};
 use chrono_tz::Tz;
 
+use super::cron::counts_hours;
 use super::planned::Planned;
+use super::preview::utc;
 use super::words::pattern;
 use crate::Timestamp;
 use crate::spec::{CatchUp, Crontab, Starts};
@@ -97,7 +99,8 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
             .remarks
             .push("instants that are not on a whole minute are left out, as Scheduler has none".to_owned());
     }
-    native.remarks.extend(differences(planned, now));
+    let differences = differences(planned, &native.schedules, now);
+    native.remarks.extend(differences);
     native
 }
 
@@ -106,6 +109,9 @@ fn inexpressible(planned: &Planned) -> Option<String> {
     let spec = &planned.spec;
     if planned.is_reboot() {
         return Some("@reboot names no time".to_owned());
+    }
+    if planned.is_for_all_nodes() {
+        return Some("Scheduler knows no hosts: it would start the job once, not on each".to_owned());
     }
     if spec.skip.is_some() || spec.only.is_some() {
         return Some(
@@ -152,15 +158,13 @@ fn within(
 }
 
 /// What is otherwise with Scheduler.
-fn differences(planned: &Planned, now: Timestamp) -> Vec<String> {
+fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> Vec<String> {
     let spec = &planned.spec;
     let mut told = Vec::new();
     if let Some(Starts::Crontab(crontab)) = spec.starts()
         && changes_clock(planned.zone, now)
     {
-        let counts_hours =
-            crontab.as_str().split_whitespace().nth(1).is_none_or(|hours| hours.starts_with('*'));
-        told.push(if counts_hours {
+        told.push(if counts_hours(crontab) {
             "Scheduler starts it once in the hour that comes twice, Pumice both times".to_owned()
         } else {
             "Scheduler leaves out a slot that a change of clock skips; Pumice starts it at the first instant after"
@@ -168,9 +172,11 @@ fn differences(planned: &Planned, now: Timestamp) -> Vec<String> {
         });
     }
     if matches!(spec.starts(), Some(Starts::Every(_))) {
-        told.push(
-            "it begins a day from now, so that it counts from where Pumice does: deploy it before".to_owned(),
-        );
+        let begin = schedules.iter().filter_map(|schedule| schedule.start).min();
+        told.extend(begin.map(|begin| {
+            let begin = utc(begin);
+            format!("it begins at {begin}, so that it counts from where Pumice does: deploy it before")
+        }));
     }
     if spec.jitter.is_some() {
         told.push("Scheduler knows no fixed jitter: its start comes without".to_owned());

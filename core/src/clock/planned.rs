@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::cron::Cron;
+use super::cron::{Cron, Slot};
 use super::cursor::Missing;
-use super::entry::{Calendars, Entry, When};
+use super::entry::{Calendars, Entry, When, named};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::hosts::Hosts;
@@ -50,7 +50,7 @@ pub struct Planned {
 enum Timing {
     Cron(Cron),
     Every(TimeDelta),
-    At(Vec<Timestamp>),
+    At(Vec<Slot>),
 }
 
 /// Why an entry cannot be used.
@@ -128,19 +128,21 @@ impl Planned {
                 "nodes: all needs `pumice worker`, and worker {worker} is lava's own"
             )));
         }
-        let named = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
-        let zone = named.map_or(Tz::UTC, |zone| zone.0);
-        let instant = |bound: &Bound| {
-            let unread = || BadEntry(format!("{} is not a time", quoted(bound.as_str())));
-            bound.instant(zone).ok_or_else(unread)
-        };
+        let given = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
+        let zone = given.map_or(Tz::UTC, |zone| zone.0);
+        let unread = |bound: &Bound| BadEntry(format!("{} is not a time", quoted(bound.as_str())));
+        let instant = |bound: &Bound| bound.instant(zone).ok_or_else(|| unread(bound));
         let when = match spec.starts() {
             Some(Starts::Crontab(crontab)) => Timing::Cron(Cron::new(crontab)),
             Some(Starts::Every(every)) => Timing::Every(every.delta()),
             Some(Starts::At(at)) => {
-                let mut at: Vec<Timestamp> = at.iter().map(instant).collect::<Result<_, _>>()?;
-                at.sort_unstable();
-                at.dedup();
+                let slot = |bound: &Bound| {
+                    let (at, wall) = bound.reading(zone).ok_or_else(|| unread(bound))?;
+                    Ok(named(at, wall, zone))
+                };
+                let mut at: Vec<Slot> = at.iter().map(slot).collect::<Result<_, _>>()?;
+                at.sort_by_key(|slot| slot.at);
+                at.dedup_by_key(|slot| slot.at);
                 Timing::At(at)
             }
             None => return Err(BadEntry("neither crontab, every nor at is given".to_owned())),
@@ -153,7 +155,7 @@ impl Planned {
         let missing = Missing { catch_up, window, max: spec.max.map(|max| max.as_u32()) };
         let jitter = spec.jitter.map_or(TimeDelta::zero(), |most| jitter(&job.fields.job_id, most));
         let fingerprint = fingerprint(&spec, zone, kept.as_ref());
-        let zone_is_default = named.is_none();
+        let zone_is_default = given.is_none();
         Ok(Self {
             zone,
             zone_is_default,

@@ -208,6 +208,11 @@ pub fn notes(slot: &Slot, planned: &Planned) -> Vec<String> {
         Some(ClockChange::Skipped(count)) => {
             notes.push(format!("{local} does not exist: first instant after it, for {count} slots"));
         }
+        Some(ClockChange::Later) => {
+            let zone = planned.zone;
+            let later = slot.at.with_timezone(&zone).format("%H:%M");
+            notes.push(format!("{local} does not exist: it is {later}"));
+        }
         Some(ClockChange::First) => notes.push(format!("{local} comes twice: the first")),
         Some(ClockChange::Second) => notes.push(format!("{local} comes twice: the second")),
         None => {}

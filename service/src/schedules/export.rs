@@ -2,7 +2,7 @@
 //! slots: both together make one run.
 
 use pumice_core::clock::{Expression, Native, Standing, describe, native, standings, utc};
-use pumice_core::ids::RealmName;
+use pumice_core::ids::{JobId, RealmName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -35,6 +35,9 @@ pub struct Template {
     pub version: String,
     /// Which realm it is of.
     pub description: String,
+    /// What is to be known of the entries; CloudFormation leaves it alone. None where it is said in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// What it is given.
     pub parameters: Map<String, Value>,
     /// A schedule for each expression.
@@ -47,9 +50,34 @@ pub struct Template {
     pub unread: Vec<UnreadJob>,
 }
 
+/// What a template says of the entries that it was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Metadata {
+    /// The entries, expressed or not.
+    pub entries: Vec<EntryRemarks>,
+}
+
+/// What is to be known of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EntryRemarks {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
+    /// The names of its resources; empty when no schedule can express it.
+    pub resources: Vec<String>,
+    /// What is otherwise than in Pumice, or why there is no schedule.
+    pub remarks: Vec<String>,
+}
+
 /// An entry with its resources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportedEntry {
+    /// The job.
+    pub job_id: JobId,
+    /// Its place in the schedule, from 0.
+    pub entry: usize,
     /// The job, the entry and what it says.
     pub name: String,
     /// What is otherwise than in Pumice.
@@ -91,6 +119,7 @@ fn template(realm: &RealmName, entries: Vec<ExportedEntry>, unread: Vec<UnreadJo
     };
     Template {
         version: "2010-09-09".to_owned(),
+        metadata: Some(Metadata { entries: entries.iter().map(ExportedEntry::told).collect() }),
         description: format!("Schedules of the Pumice realm {realm}"),
         parameters: ["ScheduleGroup", "DispatcherArn", "ScheduleRoleArn"]
             .map(parameter)
@@ -102,11 +131,24 @@ fn template(realm: &RealmName, entries: Vec<ExportedEntry>, unread: Vec<UnreadJo
     }
 }
 
+impl ExportedEntry {
+    fn told(&self) -> EntryRemarks {
+        EntryRemarks {
+            job_id: self.job_id.clone(),
+            entry: self.entry,
+            resources: self.resources.keys().cloned().collect(),
+            remarks: self.remarks.clone(),
+        }
+    }
+}
+
 impl Entry<'_> {
     fn exported(&self) -> ExportedEntry {
         let what =
             self.standing.planned.map(|planned| format!(": {}", describe(planned))).unwrap_or_default();
         ExportedEntry {
+            job_id: self.job.job_id.clone(),
+            entry: self.standing.entry,
             name: format!("{} entry {}{what}", self.job.job_id, self.standing.entry),
             remarks: self.remarks(),
             resources: self.resources(),

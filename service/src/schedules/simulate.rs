@@ -1,6 +1,6 @@
 //! `schedules simulate`.
 
-use pumice_core::clock::{Recovery, Slot as ClockSlot, after_outage, utc};
+use pumice_core::clock::{MAX_COUNTED, Recovery, Slot as ClockSlot, after_outage, utc};
 use pumice_core::ids::JobId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct EntryRecovery {
     pub entry: usize,
     /// How many slots it misses, as far as they are counted.
     pub missed: u32,
+    /// Whether the count was given up: there may be more.
+    #[serde(default)]
+    pub capped: bool,
     /// The first that it misses.
     pub first: Option<Slot>,
     /// The last.
@@ -92,6 +95,7 @@ fn entry_recovery(one: &Scheduled, recovery: &Recovery) -> EntryRecovery {
         job_id: one.job_id.clone(),
         entry: recovery.entry,
         missed: missed.map_or(0, |missed| missed.count),
+        capped: missed.is_some_and(|missed| missed.count >= MAX_COUNTED),
         first: missed.map(|missed| Slot(missed.from)),
         last: missed.map(|missed| Slot(missed.to)),
         made_up: slots(&recovery.made_up),

@@ -35,7 +35,7 @@ pub(super) async fn export(global: &Global, realm: &Realm, job: Option<String>) 
 
 /// The template as YAML, with what is otherwise than in Pumice beside each entry.
 fn commented(template: &Template) -> Result<String, Failure> {
-    let head = Template { resources: Map::new(), ..template.clone() };
+    let head = Template { metadata: None, resources: Map::new(), ..template.clone() };
     let mut text = yaml(&head)?;
     // Resources come last, and those of each entry below its comments.
     if let Some(at) = text.rfind("Resources:").filter(|_| !template.resources.is_empty()) {

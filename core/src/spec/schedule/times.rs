@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 use croner::errors::CronError;
 use pumice_template::{Context, Renderer, Zone};
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::Timestamp;
 use crate::problem::did_you_mean;
-use crate::request::parse_instant;
+use crate::request::{Instant, parse_instant};
 use crate::text::quoted;
 
 /// An IANA time zone, such as `Australia/Sydney`.
@@ -194,8 +195,18 @@ impl Bound {
     /// The instant, in `zone` where the text names none. `None` where dateutil no longer reads it.
     #[must_use]
     pub fn instant(&self, zone: Tz) -> Option<Timestamp> {
-        let iso = parse_instant(&self.0).ok().or_else(|| parse_instant(&dateutils(&self.0)?).ok())?;
-        Some(iso.in_zone(zone))
+        Some(self.reading(zone)?.0)
+    }
+
+    /// The instant as with [`instant`](Self::instant), with the local time where the text names no zone.
+    #[must_use]
+    pub fn reading(&self, zone: Tz) -> Option<(Timestamp, Option<NaiveDateTime>)> {
+        let read = parse_instant(&self.0).ok().or_else(|| parse_instant(&dateutils(&self.0)?).ok())?;
+        let wall = match read {
+            Instant::Absolute(_) => None,
+            Instant::Wall(wall) => Some(wall),
+        };
+        Some((read.in_zone(zone), wall))
     }
 
     /// Reads a text, or a number of eight digits, which a day of the basic form is in YAML.
