@@ -180,7 +180,10 @@ impl Database {
 
     /// Puts the write-ahead log into the file, as far as nobody reads it.
     pub(crate) async fn put_log_away(&self) -> Result<(), StoreError> {
-        self.read(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
+        let log = self.inner.line.log().clone();
+        let done = tokio::task::spawn_blocking(move || log.put_away()).await;
+        done.map_err(|error| StoreError::new(error.to_string()))?
+            .map_err(|error| StoreError::new(explain(&error)))
     }
 
     /// Writes when the realm was served last, so that there is a write-ahead log.
