@@ -92,10 +92,7 @@ mod tests {
     async fn state_action_reserved_or_unreachable_fails_with_the_reason() {
         let mut world = world();
         let error = State.perform(&world.action_context(), fields("lava.x")).await.unwrap_err();
-        assert_eq!(
-            (error.message.as_str(), error.retryable),
-            ("the state id StateId(\"lava.x\") is reserved", false)
-        );
+        assert_eq!((error.message.as_str(), error.retryable), ("the state id \"lava.x\" is reserved", false));
         world.items.refused = Some("the store is away".to_owned());
         let error = State.perform(&world.action_context(), fields("x")).await.unwrap_err();
         assert_eq!((error.message.as_str(), error.retryable), ("the store is away", true));
