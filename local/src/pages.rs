@@ -120,11 +120,11 @@ fn jobs_like(connection: &Connection, pattern: &str) -> Result<Vec<String>, rusq
     Ok(names.into_iter().filter(|name| fnmatch(pattern, name)).collect())
 }
 
+/// A source of rows: its job and its status, where it has one.
+type Kind = (Option<String>, Option<String>);
+
 /// What to read so that as few rows as can be are looked at in vain: for each source its job and its status.
-fn kinds(
-    connection: &Connection,
-    query: &RunQuery,
-) -> Result<Vec<(Option<String>, Option<String>)>, rusqlite::Error> {
+fn kinds(connection: &Connection, query: &RunQuery) -> Result<Vec<Kind>, rusqlite::Error> {
     let mut statuses: Vec<String> = query.statuses.iter().map(|status| status.as_str().to_owned()).collect();
     statuses.sort_unstable();
     statuses.dedup();
