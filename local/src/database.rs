@@ -1,6 +1,5 @@
 //! The SQLite file of a realm, and what this process knows of it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
+use pumice_core::recent::Recent;
 use pumice_core::spec::RealmSpec;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -89,6 +89,9 @@ struct Inner {
     payloads: String,
 }
 
+/// Most jobs whose specs are kept as they were parsed.
+const MAX_JOBS: usize = 20_000;
+
 /// Specs as they were parsed, for as long as the file does not change under them.
 #[derive(Default)]
 pub(crate) struct Cache {
@@ -96,7 +99,7 @@ pub(crate) struct Cache {
     pub(crate) version: i64,
     /// When that was looked at last.
     pub(crate) looked: Option<Instant>,
-    pub(crate) jobs: HashMap<JobId, Option<StoredJob>>,
+    pub(crate) jobs: Recent<JobId, Option<StoredJob>, MAX_JOBS>,
     pub(crate) realm: Option<Arc<RealmSpec>>,
     /// The warnings about the realm that the log has.
     pub(crate) warned: Vec<Problem>,

@@ -44,11 +44,15 @@ fn registry() -> Arc<pumice_core::job_type::Registry> {
     Arc::new(pumice_job_types::registry().expect("job types"))
 }
 
+fn runners() -> Arc<pumice_core::job_type::Runners> {
+    Arc::new(pumice_job_runners::runners().expect("job types"))
+}
+
 async fn start(cloud: &Cloud, scratch: &std::path::Path, machine: &str) -> Process {
     let site = site(cloud, scratch, machine).await;
     let now = site.ports.clock.now();
     let host = Host::new(core(), machine, site.ports.random.uuid(now), now);
-    let engine = Engine::new(site, registry(), core(), Limits::default());
+    let engine = Engine::new(site, runners(), core(), Limits::default());
     let queues = cloud.realm.queues().clone();
     let worker = QueueWorker::new(engine, queues, core(), 2, Duration::from_secs(5)).on_host(host.clone());
     let (stop, stopped) = oneshot::channel();

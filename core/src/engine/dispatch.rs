@@ -1,6 +1,5 @@
 //! From requests to runs: read, check, merge, render, record, send.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
@@ -19,6 +18,7 @@ use crate::job_type::{
 };
 use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use crate::recent::Recent;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, NewRun, Run, Status};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
@@ -56,7 +56,7 @@ pub struct Dispatcher {
     pub(super) noticed: Arc<Noticed>,
 }
 
-type Known<T> = Arc<Mutex<HashMap<JobId, T>>>;
+type Known<T> = Arc<Mutex<Recent<JobId, T, MAX_KNOWN>>>;
 
 /// A stored job that can run.
 #[derive(Clone, Debug)]
@@ -351,7 +351,7 @@ impl Dispatcher {
             let all = warnings.join("; ");
             tracing::warn!(%job_id, warnings = %all, "a stored job has mistakes that do not keep it from running");
         }
-        remember(&mut checked, Checked { job: job.clone(), warnings: warnings.clone() }, job_id);
+        checked.put(job_id.clone(), Checked { job: job.clone(), warnings: warnings.clone() });
         Ok(warnings)
     }
 
@@ -390,7 +390,7 @@ impl Dispatcher {
         JobId::new(job.fields.job_id.as_str()).map_err(|error| {
             SpecError::one(Problem::new(JsonPath::root().field("job_id"), error.to_string()))
         })?;
-        remember(&mut lock(&self.pinned), job.clone(), job_id);
+        lock(&self.pinned).put(job_id.clone(), job.clone());
         Ok(job)
     }
 
@@ -498,15 +498,7 @@ pub(super) fn with_globals(mut job: Arc<JobSpec>, globals: Map<String, Value>) -
     job
 }
 
-/// Remembers a job, and forgets all when there are too many.
-fn remember<T>(jobs: &mut HashMap<JobId, T>, job: T, job_id: &JobId) {
-    if jobs.len() >= MAX_KNOWN {
-        jobs.clear();
-    }
-    jobs.insert(job_id.clone(), job);
-}
-
-fn lock<T>(known: &Known<T>) -> MutexGuard<'_, HashMap<JobId, T>> {
+fn lock<T>(known: &Known<T>) -> MutexGuard<'_, Recent<JobId, T, MAX_KNOWN>> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
