@@ -5,7 +5,7 @@ mod event;
 pub use event::{BadEvent, Change, Event, Record, payload};
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Accepted, Dispatcher};
+use pumice_core::engine::{Accepted, Dispatcher, Housekeeper};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{DispatchRequest, Parsed};
@@ -81,16 +81,17 @@ pub fn is_sweep(event: &Value) -> bool {
 /// # Errors
 /// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
 pub async fn handle(
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     event: &Value,
     invocation: &str,
     zone: chrono_tz::Tz,
 ) -> Result<Value, Failed> {
+    let dispatcher = housekeeper.dispatcher();
     match Event::read(event, zone)? {
         Event::Sweep => {
             // Each by itself: one that fails is not in the way of the others.
-            let (swept, noticed) = (dispatcher.sweep().await, dispatcher.notice().await);
-            let struck = dispatcher.strike(AHEAD).await;
+            let (swept, noticed) = (housekeeper.sweep().await, housekeeper.notice().await);
+            let struck = housekeeper.strike(AHEAD).await;
             let (swept, _, struck) = (swept?, noticed?, struck?);
             tracing::info!(swept, started = struck.started, "looked at what was due");
             Ok(json!({ "swept": swept, "started": struck.started }))
@@ -98,10 +99,10 @@ pub async fn handle(
         Event::Changed(changes) => {
             let count = changes.len();
             for Change { job_id, at } in changes {
-                dispatcher.touch(&[job_id], at).await?;
+                housekeeper.touch(&[job_id], at).await?;
             }
             // At once: what is due within the minute would else begin late.
-            let struck = dispatcher.strike(AHEAD).await?;
+            let struck = housekeeper.strike(AHEAD).await?;
             tracing::info!(
                 changed = count,
                 started = struck.started,
@@ -110,7 +111,7 @@ pub async fn handle(
             Ok(json!({ "changed": count, "started": struck.started }))
         }
         Event::Direct(requests) => {
-            let outcomes = take(dispatcher, requests, &format!("invocation:{invocation}")).await;
+            let outcomes = take(dispatcher, requests, Name::Call(&format!("invocation:{invocation}"))).await;
             if outcomes.accepted.is_empty() && outcomes.unreachable > 0 {
                 return Err(StoreError::new(outcomes.reasons()).into());
             }
@@ -120,7 +121,8 @@ pub async fn handle(
         Event::Queued(records) => {
             let mut failures = Vec::new();
             for record in records {
-                let outcomes = take(dispatcher, record.requests, &format!("sqs:{}", record.id)).await;
+                let outcomes =
+                    take(dispatcher, record.requests, Name::Event(&format!("sqs:{}", record.id))).await;
                 if !outcomes.refused.is_empty() {
                     failures.push(json!({ "itemIdentifier": record.id }));
                 }
@@ -134,15 +136,25 @@ pub async fn handle(
 async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Value, Failed> {
     let mut all = Outcomes::default();
     for record in records {
-        let outcomes = take(dispatcher, record.requests, &record.id).await;
+        let outcomes = take(dispatcher, record.requests, Name::Event(&record.id)).await;
         all.accepted.extend(outcomes.accepted);
         all.refused.extend(outcomes.refused);
     }
     if all.refused.is_empty() { Ok(all.json()) } else { Err(Failed::Refused(all.reasons())) }
 }
 
+/// What names the requests of a batch, the same when they come again.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// A call of the function.
+    Call(&'a str),
+    /// An event that AWS delivers.
+    Event(&'a str),
+}
+
 /// Takes each request by itself.
-async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Outcomes {
+async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, name: Name<'_>) -> Outcomes {
+    let (Name::Call(event) | Name::Event(event)) = name;
     let mut outcomes = Outcomes::default();
     let mut good: Vec<DispatchRequest> = Vec::with_capacity(requests.len());
     for parsed in requests {
@@ -155,7 +167,11 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Ou
         }
     }
     let names: Vec<String> = good.iter().map(|request| request.job_id.to_string()).collect();
-    for (job_id, outcome) in names.into_iter().zip(dispatcher.dispatch_event(good, event).await) {
+    let taken = match name {
+        Name::Call(call) => dispatcher.dispatch_call(good, call).await,
+        Name::Event(event) => dispatcher.dispatch_event(good, event).await,
+    };
+    for (job_id, outcome) in names.into_iter().zip(taken) {
         match outcome {
             Ok(run) => {
                 tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing.then_some(true), "dispatched");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
+use pumice_core::engine::{Engine, Halt, Handled, Housekeeper, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
@@ -83,9 +83,9 @@ impl Workers {
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
         let sweeper =
-            tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.runners.registry().clone())));
+            tokio::spawn(sweep(Housekeeper::new(self.site.clone(), self.runners.registry().clone())));
         let clock = self.options.clock.then(|| {
-            let clock = Dispatcher::new(self.site.clone(), self.runners.registry().clone());
+            let clock = Housekeeper::new(self.site.clone(), self.runners.registry().clone());
             tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()))
         });
         let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
@@ -186,10 +186,10 @@ async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
 
 /// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
 /// process may have put one, or the clock been set.
-async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
+async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) {
     let mut is_new = true;
     loop {
-        if let Err(error) = strike(&dispatcher, &mut is_new).await {
+        if let Err(error) = strike(&housekeeper, &mut is_new).await {
             tracing::warn!(%error, "cannot look for what schedules have due");
         }
         let next = schedules.next_due().await.ok().flatten();
@@ -200,20 +200,20 @@ async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
     }
 }
 
-async fn strike(dispatcher: &Dispatcher, is_new: &mut bool) -> Result<(), StoreError> {
-    dispatcher.strike(TimeDelta::zero()).await?;
+async fn strike(housekeeper: &Housekeeper, is_new: &mut bool) -> Result<(), StoreError> {
+    housekeeper.strike(TimeDelta::zero()).await?;
     if std::mem::take(is_new) {
-        dispatcher.strike_at_start().await?;
+        housekeeper.strike_at_start().await?;
     }
     Ok(())
 }
 
-async fn sweep(dispatcher: Dispatcher) {
+async fn sweep(housekeeper: Housekeeper) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = dispatcher.sweep().await {
+        if let Err(error) = housekeeper.sweep().await {
             tracing::warn!(%error, "cannot look for runs that are due");
         }
     }

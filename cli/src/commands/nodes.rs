@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pumice_core::clock::Plan;
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::Housekeeper;
 use pumice_core::hosts::Hosts;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::RealmSpec;
@@ -28,7 +28,7 @@ pub(super) async fn without_hosts(
     let Some(definition) = specs.realm.as_ref().or(stored).filter(|_| global.is_aws()) else {
         return Ok(told);
     };
-    let mut dispatcher = None;
+    let mut housekeeper = None;
     for job in &specs.jobs {
         let job_id = &job.fields.job_id;
         let is_allowed =
@@ -36,12 +36,12 @@ pub(super) async fn without_hosts(
         if is_allowed || !Plan::of(job, definition, &definition.settings).is_for_all_nodes() {
             continue;
         }
-        if dispatcher.is_none() {
+        if housekeeper.is_none() {
             let site = Realm::open_to_read(global).await?.site().await?;
-            dispatcher = Some(Dispatcher::new(site, registry()?));
+            housekeeper = Some(Housekeeper::new(site, registry()?));
         }
-        let Some(dispatcher) = &dispatcher else { continue };
-        if let Hosts::Never(why) | Hosts::Gone(why) = dispatcher.hosts_for(job).await? {
+        let Some(housekeeper) = &housekeeper else { continue };
+        if let Hosts::Never(why) | Hosts::Gone(why) = housekeeper.hosts_for(job).await? {
             let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
             let hint = "run the worker as a process, with `pumice --aws worker NAME`";
             told.push((PathBuf::from(job_id.as_str()), told_of.with_hint(hint)));

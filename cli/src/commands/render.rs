@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::SubsecRound;
 use pumice_core::Timestamp;
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{Dispatcher, Preview};
 use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
 use pumice_core::spec::RenderAt;
@@ -54,11 +54,14 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     if realm.jobs().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten().is_none() {
         return Err(super::specs::no_such_job(realm.jobs(), &options.job).await?);
     }
-    let rendered = dispatcher.preview(&request, now).await?;
-    let rendered = rendered.map_err(|error| {
-        let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
-        Failure::Wrong(format!("job {}: {error}\n{lines}", options.job).trim_end().to_owned())
-    })?;
+    let rendered = match dispatcher.preview(&request, now).await? {
+        Preview::Rendered(rendered) => rendered,
+        Preview::Failed(error) => {
+            let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
+            let why = format!("job {}: {error}\n{lines}", options.job);
+            return Err(Failure::Wrong(why.trim_end().to_owned()));
+        }
+    };
     if let Some(Ok(job)) = realm.jobs().jobs(std::slice::from_ref(&options.job)).await?.pop().flatten() {
         note(global, &[about(&dispatcher.rendering(&job))]);
     }

@@ -8,6 +8,7 @@ use super::apart::{Apart, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
 use super::late::Late;
 use super::status::Status;
+use super::trigger::Trigger;
 use super::waits::WAKE_GRACE;
 use crate::Timestamp;
 use crate::clock::Missed;
@@ -235,6 +236,9 @@ pub struct Run {
     /// The run that dispatched it, for a run of its own that a job or an action started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_by: Option<RunKey>,
+    /// What started it, where the rest of the record does not say so: [`Run::trigger`] gives it for every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// Where it comes from, when a job started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,
@@ -359,6 +363,7 @@ impl Run {
             ts_attempt: None,
             ts_end: None,
             dispatched_by: None,
+            trigger: None,
             lineage: None,
             scheduled: None,
             late: None,
@@ -431,6 +436,28 @@ impl Run {
     #[must_use]
     pub fn parent(&self) -> Option<RunKey> {
         self.key.parent().or_else(|| self.dispatched_by.clone())
+    }
+
+    /// What started it. A record of before that does not say so, and has none of the fields from which it follows, is one
+    /// that a caller asked for.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        if let Some(trigger) = &self.trigger {
+            return trigger.clone();
+        }
+        // A step has its parent's slot, too.
+        if self.lineage.is_some() || self.parent().is_some() {
+            return Trigger::Run { run: self.parent() };
+        }
+        match (&self.scheduled, &self.late) {
+            (Some(scheduled), _) => Trigger::Schedule {
+                entry: scheduled.entry,
+                slot: Some(scheduled.slot),
+                backfill: scheduled.backfill.clone(),
+            },
+            (None, Some(late)) => Trigger::Schedule { entry: late.entry, slot: late.slot, backfill: None },
+            (None, None) => Trigger::Caller,
+        }
     }
 
     /// Whether it has ended and nothing is left to do about it.

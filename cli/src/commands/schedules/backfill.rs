@@ -3,7 +3,7 @@
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{Asked, Found, Only, Progress, Wanted};
 use pumice_core::clock::{Backfill, local, standings, utc};
-use pumice_core::engine::{Begun, Dispatcher};
+use pumice_core::engine::{Begun, Housekeeper};
 use pumice_core::job_type::Site;
 use pumice_core::spec::Timezone;
 use pumice_core::text::{escaped, quoted};
@@ -45,14 +45,14 @@ pub(super) async fn begin(global: &Global, realm: &Realm, options: NewBackfill) 
     let job = quoted(options.job.as_str());
     let begun = begun.map_err(|refused| Failure::Wrong(format!("job {job}: {refused}")))?;
     let notes = notes(&begun, one, &site, found.now);
-    let dispatcher = Dispatcher::new(site, registry()?);
+    let housekeeper = Housekeeper::new(site, registry()?);
     if options.dry_run {
-        foresee(global, &dispatcher, one, &begun).await?;
+        foresee(global, &housekeeper, one, &begun).await?;
         note(global, &notes);
         return Ok(());
     }
-    let Begun { backfill, existing } = dispatcher.begin_backfill(begun).await?;
-    let value = json!({ "backfill": backfill_json(&dispatcher, &backfill), "existing": existing });
+    let Begun { backfill, existing } = housekeeper.begin_backfill(begun).await?;
+    let value = json!({ "backfill": backfill_json(&housekeeper, &backfill), "existing": existing });
     print(global.output, &value, || {
         let there = if existing { "  (was there already)" } else { "" };
         vec![format!("{}{there}", line(&backfill))]
@@ -120,11 +120,11 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
 /// Shows what would be started.
 async fn foresee(
     global: &Global,
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     one: &Scheduled,
     begun: &Backfill,
 ) -> Result<(), Failure> {
-    let slots = dispatcher.foresee_backfill(begun, &one.plan).await?;
+    let slots = housekeeper.foresee_backfill(begun, &one.plan).await?;
     let is_started = |found: Found| found == Found::Nothing;
     let shown: Vec<Value> = slots
         .iter()

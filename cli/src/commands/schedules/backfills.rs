@@ -2,7 +2,7 @@
 
 use pumice_core::clock::backfill::{Only, Place, Progress};
 use pumice_core::clock::{Backfill, utc};
-use pumice_core::engine::{BackfillError, Dispatcher};
+use pumice_core::engine::{BackfillError, Housekeeper};
 use pumice_core::glob::fnmatch;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
@@ -16,21 +16,21 @@ use crate::realm::Realm;
 
 /// Carries out a command.
 pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills) -> Result<(), Failure> {
-    let dispatcher = Dispatcher::new(realm.site().await?, registry()?);
+    let housekeeper = Housekeeper::new(realm.site().await?, registry()?);
     match command {
-        Backfills::List { job } => list(global, realm, &dispatcher, job.as_deref()).await,
-        Backfills::Show { id } => show(global, &dispatcher, &stored(realm, &id).await?),
+        Backfills::List { job } => list(global, realm, &housekeeper, job.as_deref()).await,
+        Backfills::Show { id } => show(global, &housekeeper, &stored(realm, &id).await?),
         Backfills::Cancel { id, runs, why, dry_run } => {
             let before = stored(realm, &id).await?;
             let (by, why) = (user(), why.unwrap_or_default());
             let change = |one: &Backfill| one.cancelled(by.clone(), why.clone());
-            let (next, changed) = changed(&dispatcher, before, dry_run, change).await?;
+            let (next, changed) = changed(&housekeeper, before, dry_run, change).await?;
             let mut asked = 0;
             if runs && !dry_run {
-                asked = dispatcher.cancel_runs_of(&next).await?;
+                asked = housekeeper.cancel_runs_of(&next).await?;
             }
             let value = json!({
-                "backfill": backfill_json(&dispatcher, &next), "changed": changed, "runs_cancelled": asked, "dry_run": dry_run,
+                "backfill": backfill_json(&housekeeper, &next), "changed": changed, "runs_cancelled": asked, "dry_run": dry_run,
             });
             tell(global, &next, changed, dry_run, &value)?;
             let left = next.active.len().saturating_sub(asked);
@@ -47,12 +47,12 @@ pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills
             if before.progress == Progress::Complete {
                 return Err(Failure::Wrong(format!("backfill {id} is complete")));
             }
-            let (next, changed) = changed(&dispatcher, before, dry_run, Backfill::resumed).await?;
+            let (next, changed) = changed(&housekeeper, before, dry_run, Backfill::resumed).await?;
             let value = json!({
-                "backfill": backfill_json(&dispatcher, &next), "changed": changed, "dry_run": dry_run,
+                "backfill": backfill_json(&housekeeper, &next), "changed": changed, "dry_run": dry_run,
             });
             tell(global, &next, changed, dry_run, &value)?;
-            if !dry_run && let Err(error) = dispatcher.advance_backfill(&next.id).await {
+            if !dry_run && let Err(error) = housekeeper.advance_backfill(&next.id).await {
                 tracing::warn!(%error, "the backfill goes on with the next sweep");
             }
             Ok(())
@@ -67,7 +67,7 @@ async fn stored(realm: &Realm, id: &str) -> Result<Backfill, Failure> {
 
 /// The record changed, or as it would be.
 async fn changed(
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     before: Backfill,
     dry_run: bool,
     change: impl Fn(&Backfill) -> Option<Backfill>,
@@ -76,7 +76,7 @@ async fn changed(
         let next = change(&before);
         return Ok((next.clone().unwrap_or(before), next.is_some()));
     }
-    Ok(dispatcher.change_backfill(&before.id, change).await?)
+    Ok(housekeeper.change_backfill(&before.id, change).await?)
 }
 
 fn tell(
@@ -114,12 +114,12 @@ const fn word(only: Only) -> &'static str {
 async fn list(
     global: &Global,
     realm: &Realm,
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     pattern: Option<&str>,
 ) -> Result<(), Failure> {
     let mut all = realm.schedules().all_backfills().await?;
     all.retain(|one| pattern.is_none_or(|pattern| fnmatch(pattern, one.job_id.as_str())));
-    let shown: Vec<Value> = all.iter().map(|one| backfill_json(dispatcher, one)).collect();
+    let shown: Vec<Value> = all.iter().map(|one| backfill_json(housekeeper, one)).collect();
     let row = |one: &Backfill| {
         vec![
             one.id.clone(),
@@ -162,8 +162,8 @@ fn because(backfill: &Backfill) -> String {
     if why.is_empty() { why } else { format!(": {why}") }
 }
 
-fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result<(), Failure> {
-    print(global.output, &json!({ "backfill": backfill_json(dispatcher, backfill) }), || {
+fn show(global: &Global, housekeeper: &Housekeeper, backfill: &Backfill) -> Result<(), Failure> {
+    print(global.output, &json!({ "backfill": backfill_json(housekeeper, backfill) }), || {
         let Backfill { planned, skipped, completed, failed, max_active, active, .. } = backfill;
         let order = if backfill.reverse { ", the newest first" } else { "" };
         let entry = backfill.entry.map(|entry| format!(" of entry {entry}")).unwrap_or_default();
@@ -185,7 +185,7 @@ fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result
         ];
         lines.extend(backfill.at.map(|Place { slot, .. }| format!("come to {}", utc(slot))));
         for one in active {
-            let run = dispatcher.run_of(backfill, &one.key);
+            let run = housekeeper.run_of(backfill, &one.key);
             lines.push(format!("{}  entry {}  {run}  under way", utc(one.slot), one.entry));
         }
         for bad in &backfill.bad {
@@ -198,9 +198,9 @@ fn show(global: &Global, dispatcher: &Dispatcher, backfill: &Backfill) -> Result
 }
 
 /// A backfill for programs.
-pub(super) fn backfill_json(dispatcher: &Dispatcher, backfill: &Backfill) -> Value {
+pub(super) fn backfill_json(housekeeper: &Housekeeper, backfill: &Backfill) -> Value {
     let active = backfill.active.iter().map(|one| {
-        json!({ "slot": utc(one.slot), "entry": one.entry, "run_id": dispatcher.run_of(backfill, &one.key) })
+        json!({ "slot": utc(one.slot), "entry": one.entry, "run_id": housekeeper.run_of(backfill, &one.key) })
     });
     let bad = backfill.bad.iter().map(
         |bad| json!({ "slot": utc(bad.slot), "entry": bad.entry, "run_id": bad.run_id, "status": bad.status }),

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Planned, Start, standings, utc};
-use pumice_core::engine::{Accepted, Dispatcher, start_request};
+use pumice_core::engine::{Accepted, Housekeeper, start_request};
 use pumice_core::hosts::Hosts;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::request::{DispatchRequest, When};
@@ -34,12 +34,12 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
     let Some(one) = found.scheduled.iter().find(|one| one.job_id == options.job) else {
         return Err(crate::commands::specs::no_such_job(realm.jobs(), &options.job).await?);
     };
-    let dispatcher = Dispatcher::new(site, registry()?);
+    let housekeeper = Housekeeper::new(site, registry()?);
     let (planned, start) = start_of(one, options.entry, at, found.now)?;
     let starts =
-        if planned.is_for_all_nodes() { on_each(&dispatcher, &one.job, start).await? } else { vec![start] };
+        if planned.is_for_all_nodes() { on_each(&housekeeper, &one.job, start).await? } else { vec![start] };
     let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), found.now));
-    let outcomes = dispatcher.dispatch(requests.collect(), None).await;
+    let outcomes = housekeeper.dispatcher().dispatch(requests.collect(), None).await;
     let accepted = outcomes.into_iter().collect::<Result<Vec<Accepted>, _>>()?;
     for one in &accepted {
         if let Some(warning) = &one.warning {
@@ -73,8 +73,8 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
 }
 
 /// A start for each host of the job's worker that is alive.
-async fn on_each(dispatcher: &Dispatcher, job: &JobSpec, start: Start) -> Result<Vec<Start>, Failure> {
-    match dispatcher.hosts_for(job).await? {
+async fn on_each(housekeeper: &Housekeeper, job: &JobSpec, start: Start) -> Result<Vec<Start>, Failure> {
+    match housekeeper.hosts_for(job).await? {
         Hosts::Single => Ok(vec![start]),
         Hosts::Alive(hosts) => Ok(hosts.iter().map(|host| start.on(host)).collect()),
         Hosts::Gone(why) | Hosts::Never(why) => Err(Failure::Wrong(why)),

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::apply::{ApplyError, rest};
+use super::Engine;
 use super::attempt::{Attempted, failure};
+use super::files::SharedFiles;
+use super::lease::Parent;
 use super::steps::Stepped;
+use super::task::{Invocation, Task};
 use super::verdict::Verdict;
-use super::{Above, Engine, Invocation, SharedFiles};
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::engine::lava::adopt::{Adopted, adopt};
+use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Rendered, Runner, WorkDir};
 use crate::message::Message;
@@ -71,9 +75,9 @@ impl Engine {
                 tracing::warn!(%run_id, %job_id, "the record of a run is gone before its time; it is not run");
                 return Ok(Handled::Delete);
             }
-            None => match Box::pin(self.dispatcher.adopt(&message)).await? {
-                Ok(adopted) => adopted,
-                Err(reason) => return Ok(Handled::Bury(reason)),
+            None => match Box::pin(adopt(self.ledger(), self.jobs(), &message)).await? {
+                Adopted::Run(run, spec) => (run, spec),
+                Adopted::Refused(reason) => return Ok(Handled::Bury(reason)),
             },
         };
         let this = self.site.ports.random.uuid(self.now());
@@ -81,10 +85,10 @@ impl Engine {
         // A name of this invocation's own: steps that run apart must not clear up each other's files.
         let name = format!("{}-{}", run.run_id, this.simple());
         let work_dir = WorkDir::new(&self.site.scratch, &name, self.shared_dir(&run));
-        if self.site.alone && self.dispatcher.live.has(&run) {
+        if self.site.alone && self.ledger().live.has(&run) {
             return Ok(Handled::Delete);
         }
-        let _alive = self.dispatcher.live.begin(owner.clone());
+        let _alive = self.ledger().live.begin(owner.clone());
         let (began, halt) = (self.now(), self.halt.clone());
         let carried = self.site.shared.is_none() && self.has_steps(&run);
         let files = SharedFiles::of(&run, &owner, carried);
@@ -92,7 +96,7 @@ impl Engine {
         let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         if run.is_done() && !run.is_child() {
             invocation.work_dir.remove_shared();
-            Box::pin(self.dispatcher.advance_after(&run)).await;
+            Box::pin(self.housekeeper.advance_after(&run)).await;
         }
         Ok(Handled::Delete)
     }
@@ -140,19 +144,21 @@ impl Engine {
         mut run: Run,
         spec: &RunSpec,
         invocation: &Invocation,
-        parent: Option<Above<'_>>,
+        parent: Option<Parent<'_>>,
     ) -> Result<Run, StoreError> {
         if let Some(place) = run.gone(Part::Spec) {
             let reason = format!("its spec is gone from {place}");
             return self.end_without_spec(run, reason, invocation, parent).await;
         }
-        let job = match self.dispatcher.pinned_job(&run.job_id, &spec.job) {
+        let job = match self.jobs().pinned_job(&run.job_id, &spec.job) {
             Ok(job) => job,
             Err(error) => {
-                return self.close(run, Status::Rejected, error.to_string(), None, invocation, parent).await;
+                let closing = Closing::quietly(Status::Rejected, error.to_string());
+                return self.close(run, closing, invocation, parent).await;
             }
         };
         let composite = self.is_composite(&job.fields.r#type);
+        let task = |run| Task { run, spec, job: &job, invocation, parent };
         loop {
             match look_on(&run, self.host.as_ref(), composite, self.now()) {
                 Look::Drop(_) => return Ok(run),
@@ -161,9 +167,9 @@ impl Engine {
                         // What it started must not go on for nobody.
                         self.cancel_children(&run).await?;
                     }
-                    return self.close(run, status, reason, Some(&job), invocation, parent).await;
+                    return self.close_task(task(run), Closing::of(&job, status, reason)).await;
                 }
-                Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
+                Look::Duties => match self.ledger().apply(run, self.claim_duties(invocation)).await {
                     Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
                     Err(error) => return rest(error),
                 },
@@ -171,13 +177,14 @@ impl Engine {
                     if self.worker != run.worker {
                         let reason =
                             format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
-                        return self.close(run, Status::Rejected, reason, None, invocation, parent).await;
+                        let closing = Closing::quietly(Status::Rejected, reason);
+                        return self.close(run, closing, invocation, parent).await;
                     }
-                    let claimed = match Box::pin(self.start(run, &job, first, invocation, parent)).await? {
+                    let claimed = match Box::pin(self.start(task(run), first)).await? {
                         Started::Claimed(claimed) => claimed,
                         Started::Rest(run) => return Ok(run),
                     };
-                    run = Box::pin(self.run_claimed(claimed, spec, &job, invocation, parent)).await?;
+                    run = Box::pin(self.run_claimed(task(claimed))).await?;
                 }
             }
             let now = self.now();
@@ -194,32 +201,32 @@ impl Engine {
         run: Run,
         reason: String,
         invocation: &Invocation,
-        parent: Option<Above<'_>>,
+        parent: Option<Parent<'_>>,
     ) -> Result<Run, StoreError> {
         match look_on(&run, self.host.as_ref(), false, self.now()) {
             Look::Drop(_) => Ok(run),
-            Look::Duties => match self.dispatcher.apply(run, self.claim_duties(invocation)).await {
+            Look::Duties => match self.ledger().apply(run, self.claim_duties(invocation)).await {
                 Ok(claimed) => self.tell_and_clear(claimed, invocation).await,
                 Err(error) => rest(error),
             },
-            Look::Close(..) | Look::Start { .. } => self.give_up(run, reason, None, invocation, parent).await,
+            Look::Close(..) | Look::Start { .. } => {
+                self.cancel_begun(&run).await?;
+                self.close(run, Closing::quietly(Status::Failed, reason), invocation, parent).await
+            }
         }
     }
 
     /// Ends a run that can never go on as failed, and stops what it started: that must not go on for
     /// nobody.
-    async fn give_up(
-        &self,
-        run: Run,
-        reason: String,
-        job: Option<&JobSpec>,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Run, StoreError> {
-        if run.ts_start.is_some() {
-            self.cancel_children(&run).await?;
-        }
-        self.close(run, Status::Failed, reason, job, invocation, parent).await
+    async fn give_up(&self, task: Task<'_>, reason: String) -> Result<Run, StoreError> {
+        self.cancel_begun(&task.run).await?;
+        let closing = Closing::of(task.job, Status::Failed, reason);
+        self.close_task(task, closing).await
+    }
+
+    /// Stops what a run has started, if it has started anything.
+    async fn cancel_begun(&self, run: &Run) -> Result<(), StoreError> {
+        if run.ts_start.is_some() { self.cancel_children(run).await } else { Ok(()) }
     }
 
     fn claim_duties(&self, invocation: &Invocation) -> Input {
@@ -228,45 +235,34 @@ impl Engine {
     }
 
     /// Claims a run, after it was told whether it may start at all.
-    async fn start(
-        &self,
-        run: Run,
-        job: &JobSpec,
-        first: bool,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Started, StoreError> {
-        if parent.is_some_and(|parent| !parent.may_begin(self.now())) {
-            return Ok(Started::Rest(run));
+    async fn start(&self, task: Task<'_>, first: bool) -> Result<Started, StoreError> {
+        if task.parent.is_some_and(|parent| !parent.may_begin(self.now())) {
+            return Ok(Started::Rest(task.run));
         }
-        if parent.is_none() && !self.is_wanted(&run).await? {
+        if task.parent.is_none() && !self.is_wanted(&task.run).await? {
             let reason = "its parent went on without it".to_owned();
-            let closed = self.close(run, Status::Cancelled, reason, None, invocation, parent).await?;
-            return Ok(Started::Rest(closed));
+            let closing = self.close_task(task, Closing::quietly(Status::Cancelled, reason));
+            return closing.await.map(Started::Rest);
         }
-        if let Some(left) = Box::pin(self.dispatcher.pass_over_for_newer(&run)).await? {
+        if let Some(left) = Box::pin(self.ledger().pass_over_for_newer(&task.run)).await? {
             return Ok(Started::Rest(left));
         }
-        let verdict = if first { self.verdict(&run, job).await? } else { Verdict::Start(None) };
+        let verdict = if first { self.verdict(&task.run, task.job).await? } else { Verdict::Start(None) };
         let event_log = match verdict {
             Verdict::Start(event_log) => event_log,
             Verdict::End(status, reason) => {
-                return Ok(Started::Rest(self.close(run, status, reason, None, invocation, parent).await?));
+                return self.close_task(task, Closing::quietly(status, reason)).await.map(Started::Rest);
             }
             Verdict::TooLate(reason) => {
-                let closing = self.close(run, Status::Rejected, reason, Some(job), invocation, parent);
-                return Ok(Started::Rest(closing.await?));
+                let closing = Closing::of(task.job, Status::Rejected, reason);
+                return self.close_task(task, closing).await.map(Started::Rest);
             }
         };
-        let input = self.claim(invocation, event_log);
-        match self.dispatcher.apply(run.clone(), input).await {
+        let input = self.claim(task.invocation, event_log);
+        match self.ledger().apply(task.run.clone(), input).await {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
-            Err(ApplyError::Locked(by)) => {
-                Ok(Started::Rest(Box::pin(self.give_way(run, by, job, invocation, parent)).await?))
-            }
-            Err(ApplyError::Unrecordable(why)) => {
-                Ok(Started::Rest(self.end_unrecordable(run, &why, job, invocation, parent).await?))
-            }
+            Err(ApplyError::Locked(by)) => Box::pin(self.give_way(task, by)).await.map(Started::Rest),
+            Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await.map(Started::Rest),
             Err(error) => rest(error).map(Started::Rest),
         }
     }
@@ -292,75 +288,51 @@ impl Engine {
     }
 
     /// What becomes of a run whose job is already running.
-    async fn give_way(
-        &self,
-        run: Run,
-        by: RunKey,
-        job: &JobSpec,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Run, StoreError> {
+    async fn give_way(&self, task: Task<'_>, by: RunKey) -> Result<Run, StoreError> {
+        let run = &task.run;
         if run.key.is_below(&by) {
             // That run waits for this one: to wait for it would be for ever.
             let reason = format!(
                 "job {} is a step of itself: run {by}, which stands above this step, holds the lock of the job",
                 run.job_id
             );
-            return self.close(run, Status::Failed, reason, Some(job), invocation, parent).await;
+            let closing = Closing::of(task.job, Status::Failed, reason);
+            return self.close_task(task, closing).await;
         }
         if run.overlap == Overlap::Skip {
             let reason = format!("run {by} of the same job is not done");
-            return self.close(run, Status::Skipped, reason, None, invocation, parent).await;
+            return self.close_task(task, Closing::quietly(Status::Skipped, reason)).await;
         }
         if run.overlap.newest_wins()
-            && let Some(passed_over) = Box::pin(self.dispatcher.pass_over_for_holder(&run, &by)).await?
+            && let Some(passed_over) = Box::pin(self.ledger().pass_over_for_holder(run, &by)).await?
         {
             return Ok(passed_over);
         }
-        match self.dispatcher.apply(run.clone(), Input::Hold { by: by.clone() }).await {
-            Ok(held) if held.overlap.newest_wins() => {
-                Ok(Box::pin(self.dispatcher.take_turn(held, &by)).await)
-            }
-            Ok(held) => Ok(self.dispatcher.look_back(held, &by).await),
-            Err(ApplyError::Unrecordable(why)) => {
-                self.end_unrecordable(run, &why, job, invocation, parent).await
-            }
+        match self.ledger().apply(run.clone(), Input::Hold { by: by.clone() }).await {
+            Ok(held) if held.overlap.newest_wins() => Ok(Box::pin(self.ledger().take_turn(held, &by)).await),
+            Ok(held) => Ok(self.ledger().look_back(held, &by).await),
+            Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await,
             Err(error) => rest(error),
         }
     }
 
     /// Ends a run whose next record the store can never keep: each delivery would meet the same.
-    async fn end_unrecordable(
-        &self,
-        run: Run,
-        why: &str,
-        job: &JobSpec,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Run, StoreError> {
-        let reason = format!("that it goes on cannot be recorded: {why}");
-        self.give_up(run, reason, Some(job), invocation, parent).await
+    async fn end_unrecordable(&self, task: Task<'_>, why: &str) -> Result<Run, StoreError> {
+        self.give_up(task, format!("that it goes on cannot be recorded: {why}")).await
     }
 
     /// Runs a claimed attempt to its end and records it.
-    pub(super) async fn run_claimed(
-        &self,
-        run: Run,
-        spec: &RunSpec,
-        job: &JobSpec,
-        invocation: &Invocation,
-        parent: Option<Above<'_>>,
-    ) -> Result<Run, StoreError> {
+    pub(super) async fn run_claimed(&self, task: Task<'_>) -> Result<Run, StoreError> {
         let carried_out = match self.site.ports.jobs.realm().await {
-            Ok(realm) => Box::pin(self.carry_out(&run, spec, job, &realm, invocation))
-                .await
-                .map(|carried_out| (carried_out, realm)),
+            Ok(realm) => {
+                Box::pin(self.carry_out(&task, &realm)).await.map(|carried_out| (carried_out, realm))
+            }
             Err(error) => Err(error),
         };
-        let ((actions, stepped, rendered), realm) = match carried_out {
+        let (CarriedOut { stepped, rendered }, realm) = match carried_out {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                return match self.put_back(run, invocation, PAUSE).await {
+                return match self.put_back(task, PAUSE).await {
                     Err(removed @ ApplyError::Removed(_)) => rest(removed),
                     _ => Err(error),
                 };
@@ -369,82 +341,72 @@ impl Engine {
         let outcome = match stepped {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
-            Stepped::Halted => return self.put_back(run, invocation, Span::ZERO).await.or_else(rest),
+            Stepped::Halted => return self.put_back(task, Span::ZERO).await.or_else(rest),
             Stepped::Unbegun(why) => {
                 if let Some(count) = self.trouble.count(&why, self.now()) {
-                    tracing::error!(job_id = %run.job_id, run_id = %run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
+                    tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
                 }
-                return self.put_back(run, invocation, PAUSE).await.or_else(rest);
+                return self.put_back(task, PAUSE).await.or_else(rest);
             }
         };
+        let Task { run, invocation, parent, job, .. } = &task;
         // Another attempt, and what follows a step that ran apart, may have another invocation.
         let fails = matches!(&outcome, Outcome::Failure { retryable: true, .. });
         let is_retried = fails && run.attempt < run.retry.limit;
         let keep = is_retried || parent.is_none() && run.is_child();
         let keep = keep.then(|| self.keep_until(invocation));
-        let work = invocation.files.place(&invocation.work_dir, &self.site, &realm, &run, keep).await;
+        let work = invocation.files.place(&invocation.work_dir, &self.site, &realm, run, keep).await;
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,
             outcome,
-            actions,
+            actions: self.due_actions(job, &realm),
             // A parent that this invocation lost while it stood still is with another, and waits.
             tell_parent: !parent.is_some_and(|parent| parent.sees(self.now())),
             jitter: self.site.ports.random.unit(),
             rendered,
             work,
         };
-        match self.dispatcher.apply(run, input).await {
+        match self.ledger().apply(run.clone(), input).await {
             Ok(finished) => {
-                self.measure(&finished, job);
-                Box::pin(self.see_to_duties(finished, job, invocation)).await
+                self.measure(&finished, task.job);
+                Box::pin(self.see_to_duties(finished, task.job, task.invocation)).await
             }
             Err(error) => rest(error),
         }
     }
 
-    /// Makes the attempt, or goes on with it: which actions it may call for, what came of it, and
-    /// what was rendered for it.
-    async fn carry_out(
-        &self,
-        run: &Run,
-        spec: &RunSpec,
-        job: &JobSpec,
-        realm: &RealmSpec,
-        invocation: &Invocation,
-    ) -> Result<([bool; 3], Stepped, Option<Rendered>), StoreError> {
-        let actions = self.due_actions(job, realm);
-        Ok(match self.runners.runner(&job.fields.r#type) {
-            Some(Runner::Leaf(leaf)) => {
-                match Box::pin(self.attempt(leaf, run, spec, job, realm, invocation)).await? {
-                    Attempted::Ended(outcome, rendered) => (actions, Stepped::Ended(outcome), rendered),
-                    Attempted::Lost => (actions, Stepped::Rest(run.clone()), None),
-                    Attempted::Halted => (actions, Stepped::Halted, None),
-                    Attempted::Unbegun(why) => (actions, Stepped::Unbegun(why), None),
-                }
-            }
+    /// Makes the attempt, or goes on with it.
+    async fn carry_out(&self, task: &Task<'_>, realm: &RealmSpec) -> Result<CarriedOut, StoreError> {
+        let (stepped, rendered) = match self.runners.runner(&task.job.fields.r#type) {
+            Some(Runner::Leaf(leaf)) => match Box::pin(self.attempt(leaf, task, realm)).await? {
+                Attempted::Ended(outcome, rendered) => (Stepped::Ended(outcome), rendered),
+                Attempted::Lost => (Stepped::Rest(task.run.clone()), None),
+                Attempted::Halted => (Stepped::Halted, None),
+                Attempted::Unbegun(why) => (Stepped::Unbegun(why), None),
+            },
             Some(Runner::Composite(planner, resolver)) => {
                 // Boxed, as steps may have steps: each level costs the stack as little as can be.
-                let stepping =
-                    Box::pin(self.step_through((planner, resolver), run, spec, job, realm, invocation));
-                (actions, stepping.await?, None)
+                (Box::pin(self.step_through((planner, resolver), task, realm)).await?, None)
             }
             None => {
-                let reason = format!("no such job type {:?}", job.fields.r#type);
-                (actions, Stepped::Ended(failure(JobError::permanent(reason))), None)
+                let reason = format!("no such job type {:?}", task.job.fields.r#type);
+                (Stepped::Ended(failure(JobError::permanent(reason))), None)
             }
-        })
+        };
+        Ok(CarriedOut { stepped, rendered })
     }
 
     /// Gives up the claim on a run whose attempt could not begin or was stopped with its process, or whose steps could
     /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
-    async fn put_back(&self, run: Run, invocation: &Invocation, pause: Span) -> Result<Run, ApplyError> {
+    async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
+        let Task { run, invocation, .. } = task;
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         // What cannot be told now was lost with this invocation, for all that the next one knows.
         let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
         let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, work };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
-        self.dispatcher.apply(run, input).await.inspect_err(|error| {
+        self.ledger().apply(run, input).await.inspect_err(|error| {
             if !matches!(error, ApplyError::Removed(_)) {
                 tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
             }
@@ -457,26 +419,34 @@ impl Engine {
         ActionsWhen::ENDS.map(|when| !own.or(&inherited, when).is_empty())
     }
 
+    /// Ends a task's run without running it.
+    fn close_task<'a>(
+        &'a self,
+        task: Task<'a>,
+        closing: Closing<'a>,
+    ) -> BoxFuture<'a, Result<Run, StoreError>> {
+        self.close(task.run, closing, task.invocation, task.parent)
+    }
+
     /// Ends a run without running it.
     ///
-    /// Boxed within, as [`Dispatcher::apply`](super::Dispatcher::apply) is: who calls it keeps a pointer on the stack.
+    /// Boxed within, as [`Ledger::apply`](crate::engine::ledger::Ledger) is: its caller keeps a pointer on the stack.
     fn close<'a>(
         &'a self,
         run: Run,
-        status: Status,
-        reason: String,
-        job: Option<&'a JobSpec>,
+        closing: Closing<'a>,
         invocation: &'a Invocation,
-        parent: Option<Above<'a>>,
+        parent: Option<Parent<'a>>,
     ) -> BoxFuture<'a, Result<Run, StoreError>> {
         Box::pin(async move {
+            let Closing { status, reason, job } = closing;
             let realm = self.site.ports.jobs.realm().await?;
             let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
             let worker = invocation.owner.clone();
             let until = invocation.lease_until(self.now(), self.limits.lease);
             let (epoch, tell_parent) = (run.epoch, parent.is_none());
             let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
-            match self.dispatcher.apply(run, input).await {
+            match self.ledger().apply(run, input).await {
                 Ok(closed) => match job {
                     Some(job) => self.see_to_duties(closed, job, invocation).await,
                     None => self.tell_and_clear(closed, invocation).await,
@@ -485,6 +455,33 @@ impl Engine {
             }
         })
     }
+}
+
+/// How a run ends that is not run.
+struct Closing<'a> {
+    status: Status,
+    reason: String,
+    /// The job whose `on_fail` actions are due, if any are.
+    job: Option<&'a JobSpec>,
+}
+
+impl<'a> Closing<'a> {
+    /// An end of which the job's `on_fail` actions are told, where it is a failure.
+    const fn of(job: &'a JobSpec, status: Status, reason: String) -> Self {
+        Self { status, reason, job: Some(job) }
+    }
+
+    /// An end of which no action is told.
+    const fn quietly(status: Status, reason: String) -> Self {
+        Self { status, reason, job: None }
+    }
+}
+
+/// What came of carrying out a claimed run.
+struct CarriedOut {
+    stepped: Stepped,
+    /// What was rendered for this attempt alone.
+    rendered: Option<Rendered>,
 }
 
 enum Started {

@@ -7,19 +7,22 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::apply::{Applied, ApplyError, log_gone, rest, took_effect};
-use super::attempt::{RunDispatches, failure, origin};
-use super::contexts::RunDirectories;
-use super::told::Told;
-use super::{Engine, Grip, Invocation, MAX_DEPTH, MAX_STEPS};
+use super::Engine;
+use super::attempt::{RunDirectories, RunDispatches, failure, origin};
+use super::lease::LeaseGuard;
+use super::news::News;
+use super::task::Task;
+use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::engine::ledger::apply::{Applied, ApplyError, log_gone, rest, took_effect};
+use crate::engine::limits::{MAX_DEPTH, MAX_STEPS};
 use crate::job_type::{
     Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
 use crate::run::{Input, Outcome, Part, Run, Why};
-use crate::spec::{JobSpec, RealmSpec, RunSpec};
+use crate::spec::RealmSpec;
 
 /// Where a composite run got to.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
@@ -34,14 +37,23 @@ pub(super) enum Stepped {
     Rest(Run),
 }
 
-/// A child at rest, or why there can be none: then the whole fails, whatever may fail.
-type ChildEnd = (usize, Result<Result<Run, Why>, StoreError>);
+/// What came of a step.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
+pub(super) enum Child {
+    /// Its run is at rest.
+    AtRest(Run),
+    /// There can be no run of it, for this reason: the whole fails, whatever may fail.
+    Refused(Why),
+}
+
+/// A step that came to rest, or whose state is not known.
+type ChildEnd = (usize, Result<Child, StoreError>);
 
 /// What a walk that waits hears first.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 enum Heard {
-    Ended(usize, Result<Result<Run, Why>, StoreError>),
-    Told,
+    Ended(ChildEnd),
+    News,
     Stopped,
 }
 
@@ -51,7 +63,7 @@ struct Walk<'a> {
     states: Vec<ChildState>,
     /// The steps that this invocation has under way.
     here: BTreeSet<usize>,
-    told: &'a Told,
+    news: &'a News,
     /// When the time of the attempt is up, if it has a limit.
     ends: Option<Timestamp>,
     /// The step that there can be no run of, and why.
@@ -65,12 +77,10 @@ struct Walk<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) run: &'a Run,
-    pub(super) job: &'a JobSpec,
+    pub(super) task: &'a Task<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) invocation: &'a Invocation,
     pub(super) cancel: &'a Cancel,
-    pub(super) grip: &'a Grip,
+    pub(super) lease: &'a LeaseGuard,
 }
 
 impl Engine {
@@ -78,20 +88,16 @@ impl Engine {
     pub(super) async fn step_through(
         &self,
         (planner, resolver): (&dyn Planner, Option<&dyn Resolves>),
-        run: &Run,
-        spec: &RunSpec,
-        job: &JobSpec,
+        task: &Task<'_>,
         realm: &RealmSpec,
-        invocation: &Invocation,
     ) -> Result<Stepped, StoreError> {
-        let templates = self.templates(run, job, realm).await?;
-        let (run, rendered) =
-            match Box::pin(self.resolved(resolver, run, spec, job, realm, &templates, invocation)).await? {
-                Ok(resolved) => resolved,
-                Err(Stepped::Rest(run)) => return Ok(Stepped::Rest(run)),
-                Err(ended) => return Ok(ended),
-            };
-        let run = &run;
+        let templates = self.templates(&task.run, task.job, realm).await?;
+        let (run, rendered) = match Box::pin(self.resolved(resolver, task, realm, &templates)).await? {
+            Resolved::Plan(run, rendered) => (run, rendered),
+            Resolved::Stepped(stepped) => return Ok(stepped),
+        };
+        let task = &Task { run, ..*task };
+        let Task { run, job, invocation, .. } = task;
         let planned = planner.plan(job, &rendered).and_then(|plan| check_size(&plan, run).map(|()| plan));
         let plan = match planned {
             Ok(plan) => planner.within(plan, &rendered, &self.site.settings),
@@ -101,32 +107,33 @@ impl Engine {
         if run.cancel {
             cancel.stop(Stop::Cancelled);
         }
-        let grip = Grip::of(run, self.limits.lease, self.site.alone);
-        let place = Place { engine: self, run, job, plan: &plan, invocation, cancel: &cancel, grip: &grip };
+        let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
+        let place = Place { engine: self, task, plan: &plan, cancel: &cancel, lease: &lease };
         let states = vec![ChildState::Missing; plan.steps.len()];
         // The invocation's own end is no limit here: the run gives way between two steps. Its timeout
         // counts for the whole attempt, however many invocations that takes.
         let began = run.attempt_start().unwrap_or_else(|| self.now());
-        let limit = job.fields.timeout.map(|timeout| (began + timeout.delta(), timeout));
-        if let Some((ends, timeout)) = limit
+        let limit = job.fields.timeout.map(|limit| TimeLimit { ends: began + limit.delta(), limit });
+        if let Some(TimeLimit { ends, limit }) = limit
             && self.now() >= ends
         {
-            cancel.stop(Stop::TimedOut(timeout));
+            cancel.stop(Stop::TimedOut(limit));
         }
-        let ends = limit.map(|(ends, _)| ends);
-        let told = Told::of(run);
+        let ends = limit.map(|limit| limit.ends);
+        let news = News::of(run);
         let mut walk = Walk {
             place,
             states,
             here: BTreeSet::new(),
-            told: &told,
+            news: &news,
             ends,
             refused: None,
             told_children: false,
             trouble: None,
         };
-        let watching = self.watch(run, limit, &grip, invocation, &cancel, Some(&told));
-        match select(std::pin::pin!(walk.go()), std::pin::pin!(watching)).await {
+        let watch =
+            Watch { engine: self, run, invocation, lease: &lease, cancel: &cancel, news: Some(&news) };
+        match select(std::pin::pin!(walk.go()), std::pin::pin!(watch.stopped(limit))).await {
             Either::Left((stepped, _)) => stepped,
             Either::Right((stop, going)) => {
                 cancel.stop(stop);
@@ -138,29 +145,25 @@ impl Engine {
 
 impl Engine {
     /// The run with all that its plan is made from, looked up at the start of the attempt and kept.
-    #[expect(clippy::too_many_arguments, reason = "what a composite run is made of")]
     async fn resolved(
         &self,
         resolver: Option<&dyn Resolves>,
-        run: &Run,
-        spec: &RunSpec,
-        job: &JobSpec,
+        task: &Task<'_>,
         realm: &RealmSpec,
         templates: &Templates,
-        invocation: &Invocation,
-    ) -> Result<Result<(Run, Rendered), Stepped>, StoreError> {
+    ) -> Result<Resolved, StoreError> {
+        let Task { run, spec, job, invocation, .. } = task;
         if let Some(rendered) = &run.rendered {
-            return Ok(Ok((run.clone(), rendered.clone())));
+            return Ok(Resolved::Plan(run.clone(), rendered.clone()));
         }
         if let Some(place) = run.gone(Part::Rendered) {
             // Looked up anew, the plan might be another, and its steps those of two plans.
             self.cancel_children(run).await?;
             let reason = format!("the plan of its steps is gone from {place}: dispatch the job again");
-            return Ok(Err(Stepped::Ended(failure(JobError::permanent(reason)))));
+            return Ok(Resolved::failed(JobError::permanent(reason)));
         }
-        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
-        let (directories, cancel) =
-            (RunDirectories { site: &self.site, run, job, realm, invocation }, Cancel::default());
+        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, "run"));
+        let (directories, cancel) = (RunDirectories { site: &self.site, task, realm }, Cancel::default());
         let context = self.job_context(&directories, templates, &dispatches, &cancel);
         let looked_up = match (self.rendered(spec, job, templates).await, resolver) {
             (Ok(rendered), Some(resolver)) => {
@@ -174,21 +177,34 @@ impl Engine {
             (resolved.unwrap_or(rendered), keep)
         });
         match looked_up {
-            Err(error) if error.host_exhausted => Ok(Err(Stepped::Unbegun(error.message))),
-            Err(error) => Ok(Err(Stepped::Ended(failure(error)))),
-            Ok((rendered, false)) => Ok(Ok((run.clone(), rendered))),
+            Err(error) if error.host_exhausted => Ok(Resolved::Stepped(Stepped::Unbegun(error.message))),
+            Err(error) => Ok(Resolved::failed(error)),
+            Ok((rendered, false)) => Ok(Resolved::Plan(run.clone(), rendered)),
             Ok((rendered, true)) => {
                 let (worker, epoch) = (invocation.owner.clone(), run.epoch);
                 let input = Input::Pin { worker, epoch, rendered: rendered.clone() };
-                match self.dispatcher.apply(run.clone(), input).await {
-                    Ok(pinned) => Ok(Ok((pinned, rendered))),
-                    Err(ApplyError::Unrecordable(why)) => {
-                        Ok(Err(Stepped::Ended(failure(JobError::permanent(why)))))
-                    }
-                    Err(error) => Ok(Err(Stepped::Rest(rest(error)?))),
+                match self.ledger().apply(run.clone(), input).await {
+                    Ok(pinned) => Ok(Resolved::Plan(pinned, rendered)),
+                    Err(ApplyError::Unrecordable(why)) => Ok(Resolved::failed(JobError::permanent(why))),
+                    Err(error) => Ok(Resolved::Stepped(Stepped::Rest(rest(error)?))),
                 }
             }
         }
+    }
+}
+
+/// What the steps of a run are planned from.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
+enum Resolved {
+    /// The record, and what was rendered and looked up.
+    Plan(Run, Rendered),
+    /// There is no plan, and the run got no further than this.
+    Stepped(Stepped),
+}
+
+impl Resolved {
+    fn failed(error: JobError) -> Self {
+        Self::Stepped(Stepped::Ended(failure(error)))
     }
 }
 
@@ -211,11 +227,11 @@ impl Walk<'_> {
             if stop == Some(Stop::Lost) {
                 // The children that are under way are runs of their own: they come to rest as such.
                 while under_way.next().await.is_some() {}
-                return Ok(Stepped::Rest(self.place.run.clone()));
+                return Ok(Stepped::Rest(self.place.task.run.clone()));
             }
             if stop.is_some() && !self.told_children {
                 self.told_children = true;
-                let told = self.place.engine.cancel_children(self.place.run).await;
+                let told = self.place.engine.cancel_children(&self.place.task.run).await;
                 self.trouble = told.err().or(self.trouble.take());
             }
             let stopping = stop.is_some() || self.refused.is_some() || self.trouble.is_some();
@@ -229,8 +245,8 @@ impl Walk<'_> {
                     }
                 }
                 _ if !under_way.is_empty() => match self.heard(stop, under_way.next()).await {
-                    Heard::Ended(step, ended) => self.record(step, ended),
-                    Heard::Told => self.look_elsewhere().await,
+                    Heard::Ended((step, ended)) => self.record(step, ended),
+                    Heard::News => self.look_elsewhere().await,
                     Heard::Stopped => {}
                 },
                 next => {
@@ -256,7 +272,7 @@ impl Walk<'_> {
     /// Whether there is time to begin a step, and the claim on the run surely holds.
     fn may_begin(&self) -> bool {
         let now = self.place.engine.now();
-        !self.place.invocation.is_late(now) && self.place.grip.is_firm(now)
+        !self.place.task.invocation.is_late(now) && self.place.lease.is_firm(now)
     }
 
     /// What comes first: the end of a step that is under way here, a report of one that runs
@@ -268,12 +284,12 @@ impl Walk<'_> {
                 None => self.place.cancel.stopped().await,
             }
         };
-        let (stopped, told) = (std::pin::pin!(stopped), std::pin::pin!(self.told.heard()));
+        let (stopped, told) = (std::pin::pin!(stopped), std::pin::pin!(self.news.heard()));
         let others = select(stopped, told);
         match select(std::pin::pin!(next), others).await {
-            Either::Left((Some((step, ended)), _)) => Heard::Ended(step, ended),
+            Either::Left((Some(ended), _)) => Heard::Ended(ended),
             Either::Left((None, _)) | Either::Right((Either::Left(_), _)) => Heard::Stopped,
-            Either::Right((Either::Right(_), _)) => Heard::Told,
+            Either::Right((Either::Right(_), _)) => Heard::News,
         }
     }
 
@@ -288,23 +304,23 @@ impl Walk<'_> {
                     }
                 }
             }
-            Err(_) => self.told.again(),
+            Err(_) => self.news.again(),
         }
     }
 
-    fn record(&mut self, step: usize, ended: Result<Result<Run, Why>, StoreError>) {
+    fn record(&mut self, step: usize, ended: Result<Child, StoreError>) {
         self.here.remove(&step);
         match ended {
-            Ok(Ok(child)) => {
+            Ok(Child::AtRest(child)) => {
                 if !child.status.is_end() && self.place.plan.width > 1 {
                     // What was kept for its next attempt others may change.
-                    self.place.invocation.files.kept_while_others_run();
+                    self.place.task.invocation.files.kept_while_others_run();
                 }
                 self.states[step] = state_of(&child);
             }
             // How the step stands is not known; those under way come to rest first.
             Err(error) => self.trouble = Some(error),
-            Ok(Err(why)) => {
+            Ok(Child::Refused(why)) => {
                 self.states[step] = ChildState::Missing;
                 self.refused.get_or_insert((step, why));
             }
@@ -324,9 +340,15 @@ impl Walk<'_> {
 
     /// How the steps stand, as their records tell.
     async fn read_children(&self) -> Result<Vec<ChildState>, StoreError> {
-        let children =
-            self.place.engine.site.ports.runs.children(&self.place.run.key, self.place.run.attempt).await?;
-        self.place.invocation.files.learn(&children);
+        let children = self
+            .place
+            .engine
+            .site
+            .ports
+            .runs
+            .children(&self.place.task.run.key, self.place.task.run.attempt)
+            .await?;
+        self.place.task.invocation.files.learn(&children);
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {
             if let Some(state) = child.key.step().and_then(|step| states.get_mut(step as usize)) {
@@ -347,7 +369,8 @@ impl Walk<'_> {
     /// Gives the run up until a child reports, or to another invocation when `resume`. `None` when
     /// there is something to do after all.
     async fn give_way(&mut self, resume: bool) -> Result<Option<Stepped>, StoreError> {
-        let Place { engine, run, invocation, .. } = self.place;
+        let Place { engine, task, .. } = self.place;
+        let Task { run, invocation, .. } = task;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.peek(&run.key).await? else {
             // Not an error, see `rest`. Whoever watches the run may have told of it.
@@ -370,7 +393,7 @@ impl Walk<'_> {
         let work = engine.work_place(run, invocation, true).await?;
         let (worker, ends) = (invocation.owner.clone(), self.ends);
         let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, work };
-        match engine.dispatcher.apply_once(&stored, input).await {
+        match engine.ledger().apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
             Err(Applied::Commit(CommitError::Unrecordable(why), _)) => {
@@ -382,7 +405,7 @@ impl Walk<'_> {
                 // One that is gone is seen by the next look.
                 let Some(now_stored) = engine.site.ports.runs.peek(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
-                    engine.dispatcher.send(&decision).await;
+                    engine.ledger().send(&decision).await;
                     return Ok(Some(Stepped::Rest(now_stored)));
                 }
                 Ok(None)

@@ -4,16 +4,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta};
 
-use super::LEASE_MARGIN;
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::engine::limits::LEASE_MARGIN;
 use crate::job_type::{Cancel, Stop};
 use crate::run::Run;
 
 /// A claim as its owner knows it. A host may stand still for any time between two instructions;
 /// before anything that others can see, its owner looks whether the claim still has time left.
 #[derive(Debug)]
-pub(crate) struct Grip {
+pub(super) struct LeaseGuard {
     until_micros: AtomicI64,
     /// How much of it must be left: clocks differ.
     margin: TimeDelta,
@@ -21,7 +21,7 @@ pub(crate) struct Grip {
     alone: bool,
 }
 
-impl Grip {
+impl LeaseGuard {
     /// The claim that was just made on a run; `lease` is how long claims hold, `alone` whether nobody else can make one.
     pub(super) fn of(run: &Run, lease: Span, alone: bool) -> Self {
         let until = run.lease.as_ref().map_or(DateTime::UNIX_EPOCH, |lease| lease.until);
@@ -63,22 +63,22 @@ impl Grip {
 
 /// The parent of a run that runs in the same invocation.
 #[derive(Clone, Copy)]
-pub(super) struct Above<'a> {
+pub(super) struct Parent<'a> {
     /// Tells the parent to stop, and why.
     pub(super) cancel: &'a Cancel,
     /// The claim on the parent.
-    pub(super) grip: &'a Grip,
+    pub(super) lease: &'a LeaseGuard,
 }
 
-impl Above<'_> {
+impl Parent<'_> {
     /// Whether the parent is still this invocation's, and sees by itself how its steps end.
     pub(super) fn sees(self, now: Timestamp) -> bool {
-        self.cancel.is_stopped() != Some(Stop::Lost) && !self.grip.is_over(now)
+        self.cancel.is_stopped() != Some(Stop::Lost) && !self.lease.is_over(now)
     }
 
     /// Whether a step may begin: the parent surely is this invocation's. If not, it is told so.
     pub(super) fn may_begin(self, now: Timestamp) -> bool {
-        let firm = self.grip.is_firm(now);
+        let firm = self.lease.is_firm(now);
         if !firm {
             self.cancel.stop(Stop::Lost);
         }

@@ -1,26 +1,29 @@
 //! One attempt of a job that runs by itself, watched: cancelled, timed out, its claim extended.
 
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use super::apply::{ApplyError, log_gone};
-use super::contexts::RunDirectories;
-use super::dispatch::{Accepted, Dispatcher};
-use super::told::Told;
-use super::{Engine, Grip, Invocation};
+use super::Engine;
+use super::lease::LeaseGuard;
+use super::task::{Invocation, Task};
+use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::engine::answer::Accepted;
+use crate::engine::dispatch::Dispatcher;
 use crate::ids::RunId;
 use crate::job_type::{
-    Cancel, DispatchError, Dispatches, Ended, JobError, Origin, Rendered, RunsJob, Stop, Templates,
+    Cancel, Directories, DispatchError, Dispatches, Ended, JobContext, JobError, Machine, Origin, Rendered,
+    RunsJob, Site, Stop, TempDir, Templates,
 };
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
-use crate::run::{Input, Lineage, Outcome, Run, failed_result};
+use crate::run::{Lineage, Outcome, Run, failed_result};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// What an attempt came to.
@@ -41,29 +44,28 @@ impl Engine {
     pub(super) async fn attempt(
         &self,
         leaf: &dyn RunsJob,
-        run: &Run,
-        spec: &RunSpec,
-        job: &JobSpec,
+        task: &Task<'_>,
         realm: &RealmSpec,
-        invocation: &Invocation,
     ) -> Result<Attempted, StoreError> {
+        let Task { run, spec, job, invocation, .. } = task;
         let templates = self.templates(run, job, realm).await?;
         let rendered = match self.rendered(spec, job, &templates).await {
             Ok(rendered) => rendered,
             Err(error) => return Ok(Attempted::Ended(failure(error), None)),
         };
         let cancel = Cancel::default();
-        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, "run"));
-        let directories = RunDirectories { site: &self.site, run, job, realm, invocation };
+        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, "run"));
+        let directories = RunDirectories { site: &self.site, task, realm };
         let context = self.job_context(&directories, &templates, &dispatches, &cancel);
-        let grip = Grip::of(run, self.limits.lease, self.site.alone);
-        if !grip.is_firm(self.now()) {
+        let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
+        if !lease.is_firm(self.now()) {
             // This host stood still; another may have the run by now.
             return Ok(Attempted::Lost);
         }
-        if grip.is_outdated(self.now()) {
+        let watch = Watch { engine: self, run, invocation, lease: &lease, cancel: &cancel, news: None };
+        if lease.is_outdated(self.now()) {
             // Nobody has taken the run, but its parent may have gone on without it meanwhile.
-            match self.look_after(run, &grip, invocation, None).await {
+            match watch.look().await {
                 Some(Stop::Cancelled) => return Ok(Attempted::Ended(Outcome::Cancelled, None)),
                 Some(_) => return Ok(Attempted::Lost),
                 None => {}
@@ -72,12 +74,10 @@ impl Engine {
         if self.halt.is_stopping() {
             return Ok(Attempted::Halted);
         }
-        // A panic in a job type is a failed attempt, not a lost worker.
-        let running = AssertUnwindSafe(leaf.run(&context, &rendered)).catch_unwind();
+        let running = caught(leaf.run(&context, &rendered));
         let limit = self.time_limit(self.now(), job, invocation);
         let watching = async {
-            let watching = self.watch(run, limit, &grip, invocation, &cancel, None);
-            match select(std::pin::pin!(watching), std::pin::pin!(self.halt.stopped())).await {
+            match select(std::pin::pin!(watch.stopped(limit)), std::pin::pin!(self.halt.stopped())).await {
                 Either::Left((stop, _)) | Either::Right((stop, _)) => stop,
             }
         };
@@ -109,7 +109,7 @@ impl Engine {
         realm: &RealmSpec,
     ) -> Result<Templates, StoreError> {
         let start = run.ts_start.unwrap_or_else(|| self.now());
-        let (scene, _) = self.dispatcher.scene(run, job, realm, start).await?;
+        let (scene, _) = self.jobs().scene(run, job, realm, start).await?;
         Ok(Templates::new(self.registry.renderer().clone(), scene))
     }
 
@@ -123,46 +123,11 @@ impl Engine {
         if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
-        self.dispatcher.render(job, templates).await
-    }
-
-    /// Returns when the attempt is to stop, and why. `limit` is when its time is up, and how long
-    /// that is; `told` is told when somebody else wrote the record.
-    pub(super) async fn watch(
-        &self,
-        run: &Run,
-        limit: Option<(Timestamp, Span)>,
-        grip: &Grip,
-        invocation: &Invocation,
-        cancel: &Cancel,
-        told: Option<&Told>,
-    ) -> Stop {
-        let clock = &self.site.ports.clock;
-        loop {
-            let now = self.now();
-            if let Some(stop) = cancel.is_stopped() {
-                return stop;
-            }
-            if let Some((ends, limit)) = limit
-                && now >= ends
-            {
-                return Stop::TimedOut(limit);
-            }
-            let next = now + self.limits.watch.delta();
-            clock.sleep_until(limit.map_or(next, |(ends, _)| next.min(ends))).await;
-            if let Some(stop) = self.look_after(run, grip, invocation, told).await {
-                return stop;
-            }
-        }
+        self.jobs().render(job, templates).await
     }
 
     /// When the attempt must have ended, and how long that is.
-    fn time_limit(
-        &self,
-        started: Timestamp,
-        job: &JobSpec,
-        invocation: &Invocation,
-    ) -> Option<(Timestamp, Span)> {
+    fn time_limit(&self, started: Timestamp, job: &JobSpec, invocation: &Invocation) -> Option<TimeLimit> {
         let own = job.fields.timeout.map(|timeout| started + timeout.delta());
         // Twice: once to stop, once to record that it did.
         let given = invocation.ends.map(|ends| ends - self.limits.grace.delta() * 2);
@@ -170,58 +135,27 @@ impl Engine {
             (Some(own), Some(given)) => own.min(given),
             (one, other) => one.or(other)?,
         };
-        let span = (ends - started).to_std().unwrap_or_default();
-        Some((ends, Span::from(span)))
-    }
-
-    /// Looks whether the run is still this invocation's and not cancelled, and extends the claim.
-    async fn look_after(
-        &self,
-        run: &Run,
-        grip: &Grip,
-        invocation: &Invocation,
-        told: Option<&Told>,
-    ) -> Option<Stop> {
-        let stored = match self.site.ports.runs.peek(&run.key).await {
-            Ok(Some(stored)) => stored,
-            Ok(None) => {
-                log_gone(run);
-                return Some(Stop::Lost);
-            }
-            // A store that does not answer now may answer next time; the lease bounds the wait.
-            Err(_) => return grip.is_over(self.now()).then_some(Stop::Lost),
-        };
-        if !stored.is_held(&invocation.owner, run.epoch) {
-            return Some(Stop::Lost);
-        }
-        if stored.cancel {
-            return Some(Stop::Cancelled);
-        }
-        if let Some(told) = told {
-            told.see(&stored);
-        }
-        let now = self.now();
-        let half = self.limits.lease.delta() / 2;
-        if invocation.ends.is_none() && grip.until() - now < half {
-            let until = now + self.limits.lease.delta();
-            let input = Input::Extend { worker: invocation.owner.clone(), epoch: run.epoch, until };
-            match self.dispatcher.apply(stored, input).await {
-                Ok(extended) => {
-                    grip.extend(until);
-                    if let Some(told) = told {
-                        told.wrote(&extended);
-                    }
-                }
-                Err(ApplyError::Illegal(..)) => return Some(Stop::Lost),
-                Err(_) if grip.is_over(now) => return Some(Stop::Lost),
-                Err(_) => {}
-            }
-        }
-        None
+        let limit = Span::from((ends - started).to_std().unwrap_or_default());
+        Some(TimeLimit { ends, limit })
     }
 }
 
-type Caught = Result<Result<Ended, JobError>, Box<dyn std::any::Any + Send>>;
+/// What came of code of a job type or an action, which may panic.
+pub(super) enum Caught<T> {
+    Done(T),
+    Failed(JobError),
+    /// It panicked, with this text.
+    Panicked(String),
+}
+
+/// Runs code of a job type or an action: a panic in it is a failure of it, not a lost worker.
+pub(super) async fn caught<T>(code: impl Future<Output = Result<T, JobError>>) -> Caught<T> {
+    match AssertUnwindSafe(code).catch_unwind().await {
+        Ok(Ok(done)) => Caught::Done(done),
+        Ok(Err(error)) => Caught::Failed(error),
+        Err(panic) => Caught::Panicked(panic_text(&*panic).to_owned()),
+    }
+}
 
 /// What an attempt comes to.
 enum Concluded {
@@ -234,27 +168,29 @@ enum Concluded {
 
 /// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
 /// process before it ended well.
-fn conclude(ended: Option<Caught>, stop: Option<Stop>) -> Concluded {
+fn conclude(ended: Option<Caught<Ended>>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
-        (Some(Ok(Err(error))), None) if error.host_exhausted => return Concluded::Unbegun(error.message),
-        (Some(Ok(Ok(Ended::Done(result)))), _) => Outcome::Success(result),
-        (Some(Ok(Err(error))), Some(Stop::TimedOut(_))) if error.settled => failure(error),
-        (Some(Ok(Err(error))), Some(Stop::TimedOut(limit))) => {
+        (Some(Caught::Failed(error)), None) if error.host_exhausted => {
+            return Concluded::Unbegun(error.message);
+        }
+        (Some(Caught::Done(Ended::Done(result))), _) => Outcome::Success(result),
+        (Some(Caught::Failed(error)), Some(Stop::TimedOut(_))) if error.settled => failure(error),
+        (Some(Caught::Failed(error)), Some(Stop::TimedOut(limit))) => {
             failure(JobError { data: error.data, ..JobError::timed_out(limit) })
         }
         (_, Some(Stop::Halted)) => return Concluded::Halted,
-        (_, Some(Stop::Cancelled)) | (Some(Ok(Ok(Ended::Cancelled))), None) => Outcome::Cancelled,
+        (_, Some(Stop::Cancelled)) | (Some(Caught::Done(Ended::Cancelled)), None) => Outcome::Cancelled,
         (_, Some(Stop::TimedOut(limit))) => failure(JobError::timed_out(limit)),
-        (Some(Ok(Err(error))), _) => failure(error),
-        (Some(Err(panic)), _) => {
-            failure(JobError::failed(format!("the job type panicked: {}", panic_text(&*panic))))
+        (Some(Caught::Failed(error)), _) => failure(error),
+        (Some(Caught::Panicked(text)), _) => {
+            failure(JobError::failed(format!("the job type panicked: {text}")))
         }
         (None, None) => failure(JobError::failed("the attempt did not end")),
     })
 }
 
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
@@ -322,4 +258,57 @@ impl Dispatches for RunDispatches {
 
 fn run_ids(outcomes: Vec<Result<Accepted, DispatchError>>) -> Vec<Result<RunId, DispatchError>> {
     outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.run_id)).collect()
+}
+
+/// The directories of an invocation, with the files that the steps of the run share.
+pub(super) struct RunDirectories<'a> {
+    pub(super) site: &'a Site,
+    pub(super) task: &'a Task<'a>,
+    pub(super) realm: &'a RealmSpec,
+}
+
+#[async_trait]
+impl Directories for RunDirectories<'_> {
+    async fn work(&self) -> Result<&Path, JobError> {
+        let Task { run, job, invocation: Invocation { files, work_dir, .. }, .. } = self.task;
+        files.fetch(work_dir, self.site, self.realm, run, job).await?;
+        work_dir.path()
+    }
+
+    fn home(&self) -> Result<&Path, JobError> {
+        self.task.invocation.work_dir.home()
+    }
+
+    fn temp(&self) -> Result<TempDir, JobError> {
+        self.task.invocation.work_dir.temp()
+    }
+}
+
+impl Engine {
+    /// What a job reaches while it runs in these directories.
+    pub(super) fn job_context<'a>(
+        &'a self,
+        directories: &'a RunDirectories<'a>,
+        templates: &'a Templates,
+        dispatches: &'a dyn Dispatches,
+        cancel: &'a Cancel,
+    ) -> JobContext<'a> {
+        let Site { realm: realm_name, settings, scratch, environment, credentials, ports, .. } = &*self.site;
+        let RunDirectories { task: Task { run, job, .. }, realm, .. } = directories;
+        JobContext {
+            run,
+            job,
+            realm_name,
+            realm,
+            settings,
+            templates,
+            dispatches,
+            objects: &*ports.objects,
+            clock: &*ports.clock,
+            pool: &*ports.pool,
+            directories,
+            machine: Machine { scratch, environment, credentials },
+            cancel,
+        }
+    }
 }

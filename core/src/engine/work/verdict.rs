@@ -38,9 +38,9 @@ impl Engine {
             return Ok(Verdict::Start(event_log.cloned()));
         }
         let realm = self.site.ports.jobs.realm().await?;
-        let (scene, _) = self.dispatcher.scene(run, job, &realm, now).await?;
+        let (scene, _) = self.jobs().scene(run, job, &realm, now).await?;
         let (job, templates) = (job.clone(), Templates::new(self.registry.renderer().clone(), scene));
-        let verdict = self.dispatcher.apart(move || Verdict::rendered(&job, &templates)).await;
+        let verdict = self.jobs().apart(move || Verdict::rendered(&job, &templates)).await;
         Ok(verdict.unwrap_or_else(|error| Verdict::End(Status::Failed, error.message)))
     }
 }

@@ -1,28 +1,13 @@
 //! Finds schedules that other tools changed, where nothing tells of what they put: an index shows them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
-use super::dispatch::Dispatcher;
+use super::Housekeeper;
 use crate::clock::digest;
 use crate::ids::JobId;
 use crate::ports::StoreError;
 
-/// The schedules that an index showed last, each as a digest; none yet for a process that has just begun.
-#[derive(Debug, Default)]
-pub(super) struct Noticed(Mutex<Option<HashMap<JobId, String>>>);
-
-impl Noticed {
-    fn take(&self) -> Option<HashMap<JobId, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn keep(&self, shown: HashMap<JobId, String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-    }
-}
-
-impl Dispatcher {
+impl Housekeeper {
     /// Has the schedules looked at that are not as they were: those of the jobs of lava's dispatchers that Pumice stands
     /// for, where an index is all that tells of them. Gives how many.
     ///

@@ -4,16 +4,14 @@
 
 use chrono::SubsecRound;
 use futures_util::future::join_all;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::apply::ApplyError;
-use super::dispatch::Dispatcher;
-use super::fresh::own_globals;
+use super::WorkerKind;
+use super::message::message_for_lava;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::{RealmName, WorkerName};
-use crate::job_type::Site;
-use crate::message::{Message, iso};
+use crate::engine::ledger::Ledger;
+use crate::engine::ledger::apply::ApplyError;
 use crate::ports::{Doc, Outgoing};
 use crate::request::parse_instant;
 use crate::run::{IllegalTransition, Input, Part, Run, Status, Told};
@@ -31,114 +29,107 @@ const SKEW: Span = Span::from_mins(5);
 /// leaves it to them. Clocks may differ by as much.
 const MARGIN: Span = Span::from_secs(45);
 
-impl Dispatcher {
-    /// Whether a worker is lava's own, as the realm's settings say. Where lava's table cannot be asked there is
-    /// none.
-    pub(super) fn is_foreign(&self, worker: &WorkerName) -> bool {
-        let Site { settings, ports, .. } = self.site();
-        ports.lava_events.is_some() && settings.is_foreign(worker)
-    }
+/// Whether nobody else may be sending a run's message by now.
+pub(in crate::engine) fn may_give(run: &Run, now: Timestamp) -> bool {
+    run.due_at.is_some_and(|due| now + MARGIN.delta() < due)
+}
 
-    /// Whether nobody else may be sending a run's message by now.
-    pub(super) fn may_give(&self, run: &Run) -> bool {
-        run.due_at.is_some_and(|due| self.now() + MARGIN.delta() < due)
-    }
-
-    /// Records that the messages of these runs have been given to workers of lava's own, so that the
-    /// sweeper sends none again.
-    pub(super) async fn hand_over(&self, runs: Vec<Run>) {
-        for part in runs.chunks(AT_ONCE) {
-            let writing = part.iter().map(|run| self.apply(run.clone(), Input::HandOver));
-            for (run, outcome) in part.iter().zip(join_all(writing).await) {
-                warn_unless_noted(run, outcome);
-            }
+/// Records that the messages of these runs have been given to workers of lava's own, so that the
+/// sweeper sends none again.
+pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
+    for part in runs.chunks(AT_ONCE) {
+        let writing = part.iter().map(|run| ledger.apply(run.clone(), Input::HandOver));
+        for (run, outcome) in part.iter().zip(join_all(writing).await) {
+            warn_unless_noted(run, outcome);
         }
     }
+}
 
-    /// What the sweeper does about a run that nobody has begun who keeps records: whoever has it may be
-    /// lava's own, also where the realm's settings do not say so.
-    pub(super) async fn look_at_foreign(&self, run: Run) -> Result<Run, ApplyError> {
-        match self.lavas_account(&run).await {
-            Account::Ended(told) => match self.apply(run.clone(), Input::Told(told)).await {
-                // What there is to tell may be what cannot be kept: others are not to wait for that.
-                Err(ApplyError::Store(error)) => {
-                    warn(&run, "the end that lava tells is not recorded", &error)
-                }
-                outcome => return outcome,
-            },
-            Account::Begun if run.handed_over.is_none() && !self.is_foreign(&run.worker) => {
-                let name_it = "name its worker in the realm's setting FOREIGN_WORKERS";
-                warn(&run, "a worker of lava's own has begun a run", &name_it);
-            }
-            Account::Begun => {}
-            Account::None if self.is_foreign(&run.worker) && run.handed_over.is_none() => {
-                return self.give(run).await;
-            }
-            Account::None => return self.apply(run, Input::Sweep).await,
+/// What the sweeper does about a run that nobody has begun who keeps records: whoever has it may be
+/// lava's own, also where the realm's settings do not say so.
+pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
+    let worker = WorkerKind::of(ledger.site(), &run.worker);
+    match lavas_account(ledger, &run).await {
+        Account::Ended(told) => match ledger.apply(run.clone(), Input::Told(told)).await {
+            // What there is to tell may be what cannot be kept: others are not to wait for that.
+            Err(ApplyError::Store(error)) => warn(&run, "the end that lava tells is not recorded", &error),
+            outcome => return outcome,
+        },
+        Account::Begun if run.handed_over.is_none() && !worker.is_lavas() => {
+            let name_it = "name its worker in the realm's setting FOREIGN_WORKERS";
+            warn(&run, "a worker of lava's own has begun a run", &name_it);
         }
-        let input = if run.handed_over.is_some() { Input::Sweep } else { Input::HandOver };
-        self.apply(run, input).await
+        Account::Begun => {}
+        Account::None if worker.is_lavas() && run.handed_over.is_none() => {
+            return give(ledger, run).await;
+        }
+        Account::None => return ledger.apply(run, Input::Sweep).await,
     }
+    let input = if run.handed_over.is_some() { Input::Sweep } else { Input::HandOver };
+    ledger.apply(run, input).await
+}
 
-    /// What lava tells of a run that could have begun.
-    async fn lavas_account(&self, run: &Run) -> Account {
-        let now = self.now();
-        let Some(events) = self.site().ports.lava_events.as_ref().filter(|_| run.not_before <= now) else {
+/// What lava tells of a run that could have begun.
+async fn lavas_account(ledger: &Ledger, run: &Run) -> Account {
+    let now = ledger.now();
+    let Some(events) = ledger.site().ports.lava_events.as_ref().filter(|_| run.not_before <= now) else {
+        return Account::None;
+    };
+    let account = match events.event(&run.job_id, run.run_id).await {
+        Ok(record) => record.map_or(Account::None, |record| account(&record, run, now)),
+        Err(error) => {
+            warn(run, "what lava tells of a run cannot be read", &error);
             return Account::None;
-        };
-        let account = match events.event(&run.job_id, run.run_id).await {
-            Ok(record) => record.map_or(Account::None, |record| account(&record, run, now)),
-            Err(error) => {
-                warn(run, "what lava tells of a run cannot be read", &error);
-                return Account::None;
-            }
-        };
-        let since = run.handed_over.map(|given| given.max(run.not_before));
-        match account {
-            Account::Ended(_) => account,
-            _ if since.is_some_and(|since| now - since > MAX_SILENCE.delta()) => {
-                let days = MAX_SILENCE.delta().num_days();
-                Account::Ended(self.failed(format!("lava's worker has told of no end of it for {days} days")))
-            }
-            _ => account,
         }
+    };
+    let since = run.handed_over.map(|given| given.max(run.not_before));
+    match account {
+        Account::Ended(_) => account,
+        _ if since.is_some_and(|since| now - since > MAX_SILENCE.delta()) => {
+            let days = MAX_SILENCE.delta().num_days();
+            Account::Ended(failed(
+                ledger.now(),
+                format!("lava's worker has told of no end of it for {days} days"),
+            ))
+        }
+        _ => account,
     }
+}
 
-    /// Sends a run's message, which did not reach its queue or was not to do so before. Of several that come to
-    /// do so one does, for it writes first; that also puts the next look off where the message cannot be sent.
-    async fn give(&self, run: Run) -> Result<Run, ApplyError> {
-        let run = self.apply(run, Input::Giving).await?;
-        let spec = match self.site().ports.runs.load_with_spec(&run.key).await {
-            Ok(Some((stored, spec))) if stored.rev == run.rev => match stored.gone(Part::Spec) {
-                None => spec,
-                Some(place) => {
-                    let told = self.failed(format!("its spec is gone from {place}"));
-                    return self.apply(run, Input::Told(told)).await;
-                }
-            },
-            // Somebody else is at it.
-            Ok(_) => return Ok(run),
-            Err(error) => {
-                warn(&run, "a run is not given to lava's worker", &error);
-                return Ok(run);
+/// Sends a run's message, which did not reach its queue or was not to do so before. Of several that come to
+/// do so one does, for it writes first; that also puts the next look off where the message cannot be sent.
+async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
+    let run = ledger.apply(run, Input::Giving).await?;
+    let spec = match ledger.site().ports.runs.load_with_spec(&run.key).await {
+        Ok(Some((stored, spec))) if stored.rev == run.rev => match stored.gone(Part::Spec) {
+            None => spec,
+            Some(place) => {
+                let told = failed(ledger.now(), format!("its spec is gone from {place}"));
+                return ledger.apply(run, Input::Told(told)).await;
             }
-        };
-        if !self.may_give(&run) {
+        },
+        // Somebody else is at it.
+        Ok(_) => return Ok(run),
+        Err(error) => {
+            warn(&run, "a run is not given to lava's worker", &error);
             return Ok(run);
         }
-        let message = message_for_lava(&self.site().realm, &run, &spec.job);
-        let outgoing = Outgoing { message, at: run.not_before.max(self.now()) };
-        if self.send_all(vec![outgoing]).await == [true] {
-            warn_unless_noted(&run, self.apply(run.clone(), Input::HandOver).await);
-        }
-        Ok(run)
+    };
+    if !may_give(&run, ledger.now()) {
+        return Ok(run);
     }
+    let message = message_for_lava(&ledger.site().realm, &run, &spec.job);
+    let outgoing = Outgoing { message, at: run.not_before.max(ledger.now()) };
+    if ledger.send_all(vec![outgoing]).await == [true] {
+        warn_unless_noted(&run, ledger.apply(run.clone(), Input::HandOver).await);
+    }
+    Ok(run)
+}
 
-    /// An end that lava has not told of.
-    fn failed(&self, reason: String) -> Told {
-        let info = Value::String(reason);
-        Told { status: Status::Failed, info, began: None, ended: self.now(), hostname: None }
-    }
+/// An end that lava has not told of.
+fn failed(now: Timestamp, reason: String) -> Told {
+    let info = Value::String(reason);
+    Told { status: Status::Failed, info, began: None, ended: now, hostname: None }
 }
 
 fn warn(run: &Run, what: &str, error: &dyn std::fmt::Display) {
@@ -155,21 +146,6 @@ fn warn_unless_noted(run: &Run, outcome: Result<Run, ApplyError>) {
         Ok(_) | Err(ApplyError::Illegal(..)) => {}
         Err(error) => warn(run, "that a run was given to lava's worker is not recorded", &error),
     }
-}
-
-/// The message of a run with all that lava reads from it: what Pumice's own workers find in the record. `job` is
-/// the run's own document, with the parameters and globals that it was asked for with. lava counts a run's
-/// `max_run_delay` from `ts_dispatch`; a delay that it was asked for is no waiting.
-pub(super) fn message_for_lava(realm: &RealmName, run: &Run, job: &Map<String, Value>) -> Message {
-    let given = |name: &str| job.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut globals = given("globals");
-    if let Some(lineage) = &run.lineage {
-        globals.insert("lava".to_owned(), own_globals(lineage));
-    }
-    let some = |fields: Map<String, Value>| Some(fields).filter(|fields| !fields.is_empty());
-    let (parameters, globals) = (some(given("parameters")), some(globals));
-    let ts_dispatch = iso(run.ts_dispatch.max(run.not_before));
-    Message { parameters, globals, ts_dispatch, ..Message::about(realm, run) }
 }
 
 /// What lava tells of a run.
@@ -214,7 +190,7 @@ fn account(record: &Doc, run: &Run, now: Timestamp) -> Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{JobId, RunId, RunKey};
+    use crate::ids::{JobId, RunId, RunKey, WorkerName};
     use serde_json::json;
     use uuid::Uuid;
 

@@ -2,13 +2,12 @@
 
 use futures_util::future::BoxFuture;
 
-use super::LEASE_MARGIN;
-use super::dispatch::Dispatcher;
+use super::Ledger;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::{JobId, RunId, RunKey};
-use crate::message::Message;
-use crate::ports::{Change, CommitError, Outgoing, StoreError};
+use crate::engine::limits::LEASE_MARGIN;
+use crate::ids::RunKey;
+use crate::ports::{Change, CommitError, StoreError};
 use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
 
 /// Most times one input is tried because others wrote first.
@@ -43,7 +42,7 @@ pub enum ApplyError {
     Store(#[from] StoreError),
 }
 
-impl Dispatcher {
+impl Ledger {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the claim of the one who writes holds.
     /// What the store can never keep is left out where that can be: tried again as it is, the end of an
@@ -51,7 +50,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
-    pub fn apply(&self, run: Run, input: Input) -> BoxFuture<'_, Result<Run, ApplyError>> {
+    pub(in crate::engine) fn apply(&self, run: Run, input: Input) -> BoxFuture<'_, Result<Run, ApplyError>> {
         // Boxed: else all that wait for it carry its room about, and there are many.
         Box::pin(self.apply_patiently(run, input))
     }
@@ -127,7 +126,7 @@ impl Dispatcher {
     }
 
     /// Carries out an input on a record exactly as given.
-    pub(super) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
+    pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
         let now = self.now();
         if self.site().alone && self.live.is_taken(run, &input) {
             // However long it stood still, nobody else can have claimed the run, and it will end what it has begun.
@@ -150,85 +149,30 @@ impl Dispatcher {
         }
     }
 
-    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
-    pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
-        let run = self.site().ports.runs.peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        let cancelled = self.apply(run, Input::Cancel).await.map_err(|error| match error {
-            ApplyError::Removed(run) => ApplyError::Gone(run.key),
-            error => error,
-        })?;
-        self.call_next(&cancelled).await;
-        Ok(cancelled)
+    /// Has the clock look at a job of which a run that a schedule started has ended badly: it may have been the last that
+    /// its entry may lose. Where that is not recorded the next slot finds it.
+    async fn hurry_clock(&self, before: &Run, after: &Run) {
+        let ends_badly = matches!(after.status, Status::Failed | Status::Rejected);
+        if before.status.is_end() || !ends_badly || after.scheduled.is_none() || after.is_child() {
+            return;
+        }
+        if let Err(error) = self.site().ports.schedules.hurry(&after.job_id, self.now()).await {
+            tracing::warn!(job_id = %after.job_id, run_id = %after.run_id, %error, "the clock sees the end of a run at its next look");
+        }
     }
 
     /// Checks that a decision on a record that is not stored yet holds, and gives the record.
-    pub(super) fn decide_new(&self, run: Run, input: Input) -> Run {
+    pub(in crate::engine) fn decide_new(&self, run: Run, input: Input) -> Run {
         let rev = run.rev;
         match decide(&run, input, self.now()) {
             Ok(decision) => Run { rev, ..decision.run },
             Err(_) => run,
         }
     }
-
-    fn message(&self, decision: &Decision) -> Option<Outgoing> {
-        let wake = decision.wake.as_ref()?;
-        Some(Outgoing { message: Message::about(&self.site().realm, &decision.run), at: wake.at })
-    }
-
-    /// Sends the message of a decision.
-    pub(super) async fn send(&self, decision: &Decision) {
-        if let Some(outgoing) = self.message(decision) {
-            self.send_message(outgoing).await;
-        }
-    }
-
-    /// Sends a message.
-    pub(super) async fn send_message(&self, outgoing: Outgoing) {
-        self.send_all(vec![outgoing]).await;
-    }
-
-    /// Sends messages; tells which were sent. One that is not costs time only: the sweeper sends it.
-    pub(super) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<bool> {
-        if messages.is_empty() {
-            return Vec::new();
-        }
-        let about = about(&messages);
-        let outcomes = self.site().ports.queue.send(messages).await;
-        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| {
-            if let Err(error) = &outcome {
-                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
-            }
-            outcome.is_ok()
-        });
-        sent.collect()
-    }
-
-    /// Has messages sent at their time, where there is who does. One that is not costs the second way of
-    /// waking its run only: the sweeper is the first.
-    pub(super) async fn schedule_all(&self, messages: Vec<Outgoing>) {
-        let Some(scheduler) = self.site().ports.scheduler.as_ref().filter(|_| !messages.is_empty()) else {
-            return;
-        };
-        let about = about(&messages);
-        let outcomes = scheduler.schedule(messages).await;
-        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
-            if let Err(error) = outcome {
-                tracing::warn!(%run_id, %job_id, %key, %error, "a run has no schedule; the sweeper wakes it");
-            }
-        }
-    }
-}
-
-/// What the log says of messages.
-fn about(messages: &[Outgoing]) -> Vec<(RunId, JobId, RunKey)> {
-    messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect()
 }
 
 /// Why one try at a write came to nothing.
-pub(super) enum Applied {
+pub(in crate::engine) enum Applied {
     Illegal(IllegalTransition),
     Commit(CommitError, Box<Decision>),
 }
@@ -259,7 +203,7 @@ fn patience(run: &Run, input: &Input, now: Timestamp) -> Option<Timestamp> {
 
 /// Whether a write that was not answered took place: the stored record has all that it was to
 /// bring, whoever wrote since.
-pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
+pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
     // Not the whole record: another version of the program may have left out what it does not know.
     stored.rev >= wanted.rev
         && stored.epoch == wanted.epoch
@@ -275,14 +219,14 @@ pub(super) fn took_effect(wanted: &Run, stored: &Run) -> bool {
 }
 
 /// One line about a run whose record somebody removed while it went on.
-pub(super) fn log_gone(run: &Run) {
+pub(in crate::engine) fn log_gone(run: &Run) {
     tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; nothing more is done about the run");
 }
 
 /// What an input that was not carried out leaves: the run as others have it, which is theirs to go on
 /// with, or as it was last when its record was removed. That is no error: the message would come
 /// again, and find no record, and start the job anew.
-pub(super) fn rest(error: ApplyError) -> Result<Run, StoreError> {
+pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
     match error {
         ApplyError::Illegal(_, run) => Ok(*run),
         ApplyError::Removed(run) => {

@@ -1,7 +1,7 @@
 //! The line for a job's lock: whoever leaves it, or gives the lock up, calls the next one.
 
+use super::Ledger;
 use super::apply::{ApplyError, rest};
-use super::dispatch::Dispatcher;
 use crate::ids::{JobId, RunKey};
 use crate::ports::StoreError;
 use crate::run::{IllegalTransition, Input, Run, calls_next};
@@ -13,9 +13,23 @@ const MAX_CALLED: usize = 5;
 /// (`overlap: queue`).
 const MAX_IN_LINE: usize = 1_000;
 
-impl Dispatcher {
+impl Ledger {
+    /// Asks a run to stop: one that waits never starts, one that runs is stopped.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
+    pub(in crate::engine) async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
+        let run = self.site().ports.runs.peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+        let cancelled = self.apply(run, Input::Cancel).await.map_err(|error| match error {
+            ApplyError::Removed(run) => ApplyError::Gone(run.key),
+            error => error,
+        })?;
+        self.call_next(&cancelled).await;
+        Ok(cancelled)
+    }
+
     /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
-    pub(super) async fn call_next(&self, run: &Run) {
+    pub(in crate::engine) async fn call_next(&self, run: &Run) {
         if !calls_next(run, self.now()) {
             return;
         }
@@ -72,7 +86,7 @@ impl Dispatcher {
     }
 
     /// Leaves out a run whose job's lock a newer one has, where it makes way for newer ones. `None` where it may wait.
-    pub(super) async fn pass_over_for_holder(
+    pub(in crate::engine) async fn pass_over_for_holder(
         &self,
         run: &Run,
         holder: &RunKey,
@@ -88,7 +102,7 @@ impl Dispatcher {
 
     /// Sees to it that of the runs in line that make way for newer ones the newest alone stays, now that this one has
     /// come; with `cancel_running` the one that has the lock is stopped. Gives the record as it then stands.
-    pub(super) async fn take_turn(&self, held: Run, holder: &RunKey) -> Run {
+    pub(in crate::engine) async fn take_turn(&self, held: Run, holder: &RunKey) -> Run {
         let key = held.key.clone();
         let newest = match self.newest(held.clone()).await {
             Ok(newest) => newest,
@@ -127,7 +141,7 @@ impl Dispatcher {
     }
 
     /// Leaves out a run that looks again whether it may start, where a newer one stands in line. `None` where it may.
-    pub(super) async fn pass_over_for_newer(&self, run: &Run) -> Result<Option<Run>, StoreError> {
+    pub(in crate::engine) async fn pass_over_for_newer(&self, run: &Run) -> Result<Option<Run>, StoreError> {
         if !(run.overlap.newest_wins() && run.is_in_line()) || self.newest(run.clone()).await?.key == run.key
         {
             return Ok(None);
@@ -140,7 +154,7 @@ impl Dispatcher {
 
     /// Looks whether the run that was in the way of one which now stands in line is done: it may have
     /// looked for the next one just before this one was there. Gives the record as it then stands.
-    pub(super) async fn look_back(&self, held: Run, by: &RunKey) -> Run {
+    pub(in crate::engine) async fn look_back(&self, held: Run, by: &RunKey) -> Run {
         match self.site().ports.runs.peek(by).await {
             Ok(Some(other)) if !other.is_done() => held,
             Ok(_) => match self.apply(held.clone(), Input::Freed).await {

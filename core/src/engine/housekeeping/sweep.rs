@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 
-use super::apply::{ApplyError, rest};
-use super::dispatch::Dispatcher;
+use super::Housekeeper;
+use crate::engine::lava::follow;
+use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ports::StoreError;
 use crate::run::{Input, Run};
 
@@ -12,7 +13,7 @@ const MAX_SWEPT: usize = 1_000;
 /// Most of them that are looked at at the same time: a store far away answers many as fast as one.
 const AT_ONCE: usize = 16;
 
-impl Dispatcher {
+impl Housekeeper {
     /// Sends a message for each run that somebody should have looked at by now. Gives how many.
     ///
     /// # Errors
@@ -43,9 +44,9 @@ impl Dispatcher {
         if run.is_addressed() {
             self.look_at_addressed(run).await
         } else if run.may_be_foreign() {
-            self.look_at_foreign(run).await
+            follow::look_at(self.ledger(), run).await
         } else {
-            self.apply(run, Input::Sweep).await
+            self.ledger().apply(run, Input::Sweep).await
         }
     }
 }

@@ -6,11 +6,12 @@
 
 use futures_util::future::join_all;
 
-use super::dispatch::Dispatcher;
+use super::Housekeeper;
 use super::strike::start_request;
 use crate::clock::backfill::{Found, Only, Taken, Wanted};
 use crate::clock::{Backfill, Plan};
-use crate::ids::{RunId, RunKey};
+use crate::engine::fresh::keyed_run;
+use crate::ids::RunKey;
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError};
 use crate::request::When;
@@ -59,7 +60,7 @@ pub enum BackfillError {
     Store(#[from] StoreError),
 }
 
-impl Dispatcher {
+impl Housekeeper {
     /// Begins a backfill, and makes its first runs. One that is there already stays as it is.
     ///
     /// # Errors
@@ -130,7 +131,7 @@ impl Dispatcher {
             let key = self.run_of(backfill, &one.key);
             let run = self.site().ports.runs.peek(&key).await?;
             if run.is_some_and(|run| backfill.made(&run) && !run.status.is_end()) {
-                match self.cancel(&key).await {
+                match self.ledger().cancel(&key).await {
                     Ok(_) => asked += 1,
                     Err(error) => tracing::warn!(%key, %error, "a run of a backfill is not cancelled"),
                 }
@@ -179,7 +180,7 @@ impl Dispatcher {
     }
 
     /// The same for the one that made a run which is done: the next run need not wait for a sweep.
-    pub(super) async fn advance_after(&self, run: &Run) {
+    pub(in crate::engine) async fn advance_after(&self, run: &Run) {
         let Some(id) = run.scheduled.as_ref().and_then(|scheduled| scheduled.backfill.as_ref()) else {
             return;
         };
@@ -227,8 +228,8 @@ impl Dispatcher {
             return Ok((next, 0));
         }
         let plan = match self.plan_of(&next).await? {
-            Ok(plan) => plan,
-            Err(why) => return Ok((next.stopped(why), 0)),
+            PlanOf::Plan(plan) => plan,
+            PlanOf::Nothing(why) => return Ok((next.stopped(why), 0)),
         };
         let before = next.clone();
         let mut coming = match before.coming(&plan) {
@@ -263,17 +264,16 @@ impl Dispatcher {
         }
     }
 
-    /// The schedule of a backfill's job, or why it cannot go on.
-    async fn plan_of(&self, backfill: &Backfill) -> Result<Result<Plan, String>, StoreError> {
+    /// The schedule of a backfill's job.
+    async fn plan_of(&self, backfill: &Backfill) -> Result<PlanOf, StoreError> {
         let realm = self.site().ports.jobs.realm().await?;
-        let job = self.site().ports.jobs.jobs(std::slice::from_ref(&backfill.job_id)).await?.pop().flatten();
-        let plan = match job {
-            None => return Ok(Err("the job is gone".to_owned())),
-            Some(Err(error)) => return Ok(Err(format!("the job cannot be read: {error}"))),
+        let plan = match self.dispatcher.jobs().stored(&backfill.job_id).await? {
+            None => return Ok(PlanOf::Nothing("the job is gone".to_owned())),
+            Some(Err(error)) => return Ok(PlanOf::Nothing(format!("the job cannot be read: {error}"))),
             Some(Ok(job)) => Plan::of(&job, &realm, &self.site().settings),
         };
         let is_off = !plan.enabled && !plan.is_empty();
-        Ok(if is_off { Err("the job is not enabled".to_owned()) } else { Ok(plan) })
+        Ok(if is_off { PlanOf::Nothing("the job is not enabled".to_owned()) } else { PlanOf::Plan(plan) })
     }
 
     /// Makes the run of a slot; tells whether it was not there.
@@ -284,7 +284,7 @@ impl Dispatcher {
         if let Some(scheduled) = &mut request.scheduled {
             scheduled.backfill = Some(backfill.id.clone());
         }
-        match self.dispatch(vec![request], None).await.pop() {
+        match self.dispatcher.dispatch(vec![request], None).await.pop() {
             Some(outcome) => outcome.map(|accepted| !accepted.existing),
             None => Err(StoreError::new("the store gave no answer").into()),
         }
@@ -352,8 +352,15 @@ impl Dispatcher {
     /// The run that a request of a backfill's job with this key makes.
     #[must_use]
     pub fn run_of(&self, backfill: &Backfill, key: &str) -> RunKey {
-        RunKey::root(RunId::from_key(&self.site().realm, &backfill.job_id, &format!("key:{key}")))
+        RunKey::root(keyed_run(&self.site().realm, &backfill.job_id, key))
     }
+}
+
+/// The schedule by which a backfill goes on.
+enum PlanOf {
+    Plan(Plan),
+    /// It cannot go on, for this reason.
+    Nothing(String),
 }
 
 /// Says in the log when a backfill is over.

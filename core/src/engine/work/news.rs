@@ -10,14 +10,14 @@ use crate::run::Run;
 /// What the walk through the steps hears from the watch over the run, which reads the record now
 /// and then. A step's report writes its parent's record, so that is where it shows.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct News {
     /// The revision of the record as it was last seen.
     rev: AtomicU64,
     news: AtomicBool,
     walk: AtomicWaker,
 }
 
-impl Told {
+impl News {
     /// Nothing is new yet.
     pub(super) fn of(run: &Run) -> Self {
         Self { rev: AtomicU64::new(run.rev), news: AtomicBool::new(false), walk: AtomicWaker::new() }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DurationRound, TimeDelta};
 
-use super::dispatch::Dispatcher;
 use crate::Timestamp;
 use crate::clock::Timetable;
+use crate::job_type::Site;
 
 /// How long before a slot its one-off schedule is due. It may come a minute late, and the look then makes the run ahead of
 /// its time.
@@ -27,20 +27,18 @@ fn times(timetables: &[Timetable], now: Timestamp) -> Vec<Timestamp> {
     times.into_iter().take(MAX_MADE).collect()
 }
 
-impl Dispatcher {
-    /// Has the clock looked at before the next slots of timetables that were looked at now. What cannot be made is the
-    /// sweeper's alone.
-    pub(super) async fn schedule_looks(&self, timetables: &[Timetable], now: Timestamp) {
-        let Some(scheduler) = &self.site().ports.scheduler else { return };
-        let times = times(timetables, now);
-        if times.is_empty() {
-            return;
-        }
-        let outcomes = scheduler.look_at_clock(times.clone()).await;
-        for (at, outcome) in times.iter().zip(outcomes) {
-            if let Err(error) = outcome {
-                tracing::warn!(%at, %error, "a look at the clock has no schedule; the sweeper looks");
-            }
+/// Has the clock looked at before the next slots of timetables that were looked at now. What cannot be made is the
+/// sweeper's alone.
+pub(super) async fn schedule_looks(site: &Site, timetables: &[Timetable], now: Timestamp) {
+    let Some(scheduler) = &site.ports.scheduler else { return };
+    let times = times(timetables, now);
+    if times.is_empty() {
+        return;
+    }
+    let outcomes = scheduler.look_at_clock(times.clone()).await;
+    for (at, outcome) in times.iter().zip(outcomes) {
+        if let Err(error) = outcome {
+            tracing::warn!(%at, %error, "a look at the clock has no schedule; the sweeper looks");
         }
     }
 }

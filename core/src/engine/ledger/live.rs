@@ -7,7 +7,7 @@ use crate::run::{Input, Run, Worker};
 
 /// The invocations of a process that have not ended. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live(Arc<Mutex<HashSet<Worker>>>);
+pub(in crate::engine) struct Live(Arc<Mutex<HashSet<Worker>>>);
 
 impl Live {
     fn owners(&self) -> MutexGuard<'_, HashSet<Worker>> {
@@ -16,12 +16,12 @@ impl Live {
     }
 
     /// Whether an invocation has a run that has not ended itself.
-    pub(super) fn has(&self, run: &Run) -> bool {
+    pub(in crate::engine) fn has(&self, run: &Run) -> bool {
         run.lease.as_ref().is_some_and(|lease| self.owners().contains(&lease.owner))
     }
 
     /// Whether an input takes a run from an invocation that has it, as far as the time of its lease goes.
-    pub(super) fn is_taken(&self, run: &Run, input: &Input) -> bool {
+    pub(in crate::engine) fn is_taken(&self, run: &Run, input: &Input) -> bool {
         let taker = match input {
             Input::Claim { worker, .. } | Input::ClaimDuties { worker, .. } | Input::Close { worker, .. } => {
                 Some(worker)
@@ -34,14 +34,14 @@ impl Live {
     }
 
     /// Counts an invocation among them until what this gives is dropped.
-    pub(super) fn begin(&self, owner: Worker) -> Alive {
+    pub(in crate::engine) fn begin(&self, owner: Worker) -> Alive {
         self.owners().insert(owner.clone());
         Alive { live: self.clone(), owner }
     }
 }
 
 /// An invocation that has not ended.
-pub(super) struct Alive {
+pub(in crate::engine) struct Alive {
     live: Live,
     owner: Worker,
 }

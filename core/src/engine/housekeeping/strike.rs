@@ -3,36 +3,29 @@
 //! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
 //! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use futures_util::future::{Either, join_all, select};
-use serde_json::Value;
 
-use super::dispatch::Dispatcher;
+use super::Housekeeper;
+use super::late::{tell_late, watched};
+use super::looking::{Looking, Lookout};
+use super::second::schedule_looks;
 use crate::Timestamp;
-use crate::clock::{Looked, Plan, Planned, Runs, Start, State, Timetable};
-use crate::hosts::Hosts;
-use crate::ids::{JobId, RunKey, WorkerName};
+use crate::clock::{Plan, Planned, Start, State, Timetable};
+use crate::engine::fresh::keyed_run;
+use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
-use crate::ports::{CommitError, StoreError, StoredJob};
+use crate::ports::{CommitError, StoreError};
 use crate::request::{DispatchRequest, When};
 use crate::run::Scheduled;
-use crate::spec::{JobSpec, RealmSpec, Timezone};
+use crate::spec::Timezone;
 
 /// Most timetables that are looked at together.
 const TOGETHER: usize = 500;
 /// Most of these rounds of one call: what is left is due in the next.
 const MAX_ROUNDS: usize = 200;
-/// How long a job whose spec cannot be read is left alone: a change of it is looked at at once.
-const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
-
 /// How long one round may wait for the store. What hangs must not keep the next look from coming.
 const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
-/// How far a host's clock may differ from the store's.
-const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
-
 /// What one look at the clock came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
@@ -50,27 +43,7 @@ struct Round {
     has_alerts: bool,
 }
 
-/// A timetable with what there is to do about it.
-pub(super) struct Looking {
-    pub(super) looked: Looked,
-    pub(super) plan: Plan,
-    /// The job; `None` where it is gone or cannot be read.
-    pub(super) job: Option<Arc<JobSpec>>,
-    /// Whether all that is to be done first is done.
-    pub(super) is_done: bool,
-}
-
-/// What a timetable is looked at with.
-#[derive(Clone, Copy)]
-struct Lookout<'a> {
-    realm: &'a RealmSpec,
-    /// The hosts of the workers whose jobs start on each.
-    hosts: &'a BTreeMap<WorkerName, Hosts>,
-    now: Timestamp,
-    ahead: TimeDelta,
-}
-
-impl Dispatcher {
+impl Housekeeper {
     /// Makes the runs that schedules have due, and those of the time up to `ahead` from now, which wait in their queue
     /// until then. Makes those of backfills that come next, too.
     ///
@@ -82,22 +55,6 @@ impl Dispatcher {
         let (struck, filled) = (self.strike_schedules(ahead).await, self.advance_backfills().await);
         let struck = struck?;
         Ok(Struck { started: struck.started + filled?, ..struck })
-    }
-
-    /// Refuses a clock that differs too much from the store's: it would start slots of the future, or none.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it differs by more than [`MAX_SKEW`].
-    pub(super) fn check_clock(&self) -> Result<(), StoreError> {
-        let Some(ahead) = self.site().ports.clock.store_ahead().filter(|ahead| ahead.abs() > MAX_SKEW) else {
-            return Ok(());
-        };
-        let word = if ahead < TimeDelta::zero() { "ahead of" } else { "behind" };
-        let seconds = ahead.num_seconds().abs();
-        Err(StoreError::new(format!(
-            "the clock of host {} is {seconds}s {word} the store's: set it right, until then it starts nothing by the clock",
-            self.site().hostname
-        )))
     }
 
     /// Does a part of a look, and gives it up after [`MAX_LOOK`]: what was not done is still due.
@@ -134,31 +91,23 @@ impl Dispatcher {
         Ok(struck)
     }
 
-    /// Has the schedules of jobs looked at, as their specs were changed at a time.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
-        self.site().ports.schedules.touch(job_ids, at).await
-    }
-
     async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
         let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let now = self.now();
-        let runs = self.watched(&due, now).await?;
+        let runs = watched(self.ledger(), &due, now).await?;
         let hosts = self.hosts_for_all(&jobs, &realm).await?;
-        let lookout = Lookout { realm: &realm, hosts: &hosts, now, ahead };
+        let lookout = Lookout { realm: &realm, settings: &self.site().settings, hosts: &hosts, now, ahead };
         let looking = due.iter().zip(jobs).zip(&runs);
         let mut looking: Vec<Looking> =
-            looking.map(|((timetable, job), runs)| self.look_up(timetable, job, runs, &lookout)).collect();
+            looking.map(|((timetable, job), runs)| Looking::of(timetable, job, runs, &lookout)).collect();
         let started = self.start_all(&mut looking, now).await;
-        self.tell_late(&mut looking, &realm, now).await;
+        tell_late(self.ledger(), &mut looking, &realm, now).await;
         self.withdraw(&looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
-        self.schedule_looks(&done, now).await;
+        schedule_looks(self.site(), &done, now).await;
         let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
         let mut moved = 0;
@@ -170,51 +119,6 @@ impl Dispatcher {
             }
         }
         Ok(Round { moved, started, has_alerts })
-    }
-
-    /// The hosts of the workers for which one of these jobs is to start on each.
-    async fn hosts_for_all(
-        &self,
-        jobs: &[Option<StoredJob>],
-        realm: &RealmSpec,
-    ) -> Result<BTreeMap<WorkerName, Hosts>, StoreError> {
-        let settings = &self.site().settings;
-        let jobs = jobs.iter().flatten().filter_map(|job| job.as_ref().ok());
-        // Most schedules do not say `nodes` at all.
-        let may_be = jobs.filter(|job| job.document.get("schedule").is_some_and(names_nodes));
-        let all = may_be.filter(|job| Plan::of(job, realm, settings).is_for_all_nodes());
-        self.hosts_of(all.map(|job| job.fields.worker.clone()).collect()).await
-    }
-
-    /// What there is to do about a timetable.
-    fn look_up(
-        &self,
-        timetable: &Timetable,
-        job: Option<StoredJob>,
-        runs: &Runs,
-        lookout: &Lookout<'_>,
-    ) -> Looking {
-        let (none, Lookout { realm, hosts, now, ahead }) = (Plan::none(), *lookout);
-        let (looked, plan, job) = match job {
-            None => (timetable.ended(now), none, None),
-            Some(Ok(job)) => {
-                let mut plan = Plan::of(&job, realm, &self.site().settings);
-                plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
-                (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
-            }
-            Some(Err(error)) => {
-                let why = format!("the job cannot be read: {error}");
-                tracing::error!(job_id = %timetable.job_id, error = %why, "a schedule starts nothing");
-                let next = timetable.unreadable(&why, now + UNREADABLE_PAUSE);
-                (Looked { next, ..timetable.ended(now) }, none, None)
-            }
-        };
-        for halted in &looked.halted {
-            let missed = "it missed more starts than it may make up for";
-            let why = looked.next.cursors[*halted].trouble.as_deref().unwrap_or(missed);
-            tracing::error!(job_id = %timetable.job_id, entry = halted, why, "an entry of a schedule is halted");
-        }
-        Looking { looked, plan, job, is_done: true }
     }
 
     /// Makes all runs that are due. Gives how many were not there.
@@ -231,7 +135,9 @@ impl Dispatcher {
             return 0;
         }
         let mut started = 0;
-        for ((place, entry, key), outcome) in places.into_iter().zip(self.dispatch(requests, None).await) {
+        for ((place, entry, key), outcome) in
+            places.into_iter().zip(self.dispatcher.dispatch(requests, None).await)
+        {
             let one = &mut looking[place];
             match outcome {
                 Ok(accepted) => started += usize::from(!accepted.existing),
@@ -253,11 +159,14 @@ impl Dispatcher {
     /// Cancels the runs that were made ahead and are no longer wanted.
     async fn withdraw(&self, looking: &[Looking]) {
         let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
-            one.looked.withdrawn.iter().map(|key| RunKey::root(self.keyed_run(&one.looked.next.job_id, key)))
+            one.looked
+                .withdrawn
+                .iter()
+                .map(|key| RunKey::root(keyed_run(&self.site().realm, &one.looked.next.job_id, key)))
         });
         let cancelling = keys.map(|key| async move {
             // It has ended, or was cancelled: that is as well.
-            if let Err(error) = self.cancel(&key).await {
+            if let Err(error) = self.ledger().cancel(&key).await {
                 tracing::debug!(%key, %error, "a start that is no longer wanted is not there");
             }
         });
@@ -291,7 +200,7 @@ impl Dispatcher {
                 }
             }
         }
-        let outcomes = self.dispatch(requests, None).await;
+        let outcomes = self.dispatcher.dispatch(requests, None).await;
         let mut started = 0;
         for outcome in outcomes {
             match outcome {
@@ -301,12 +210,6 @@ impl Dispatcher {
         }
         Ok(started)
     }
-}
-
-/// Whether an entry of a schedule says on which hosts it starts its job.
-fn names_nodes(schedule: &Value) -> bool {
-    let entries = schedule.as_array().map_or(std::slice::from_ref(schedule), Vec::as_slice);
-    entries.iter().any(|entry| entry.get("nodes").is_some())
 }
 
 /// The request for a start, as the clock makes it.

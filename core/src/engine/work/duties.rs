@@ -1,20 +1,19 @@
 //! What is left to do when an attempt has ended: actions, the parent, the next in line.
 
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde_json::Value;
 
-use super::apply::rest;
-use super::attempt::{RunDispatches, origin, panic_text};
-use super::rendering::action_fields;
-use super::{Engine, Grip, Invocation};
+use super::Engine;
+use super::attempt::{Caught, RunDispatches, caught, origin};
+use super::lease::LeaseGuard;
+use super::task::Invocation;
 use crate::Timestamp;
 use crate::duration::Span;
+use crate::engine::ledger::apply::rest;
+use crate::engine::rendered::action_fields;
 use crate::job_type::{ActionContext, Cancel, JobError, Stop, Templates};
 use crate::ports::{ObjectStore, StoreError};
-use crate::run::{Input, Run};
+use crate::run::{Input, Run, Status};
 use crate::spec::{ActionSpec, ActionsWhen, JobSpec};
 
 impl Engine {
@@ -26,7 +25,7 @@ impl Engine {
         invocation: &Invocation,
     ) -> Result<Run, StoreError> {
         let Some(duties) = run.duties.clone() else {
-            self.dispatcher.call_next(&run).await;
+            self.ledger().call_next(&run).await;
             return Ok(run);
         };
         if let Some(when) = duties.actions {
@@ -35,8 +34,8 @@ impl Engine {
             let actions = own.or(&inherited, when);
             let templates = self.templates(&run, job, &realm).await?;
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
-                let grip = Grip::of(&run, self.limits.lease, self.site.alone);
-                let firm = grip.firm_until().is_none_or(|until| self.now() < until);
+                let lease = LeaseGuard::of(&run, self.limits.lease, self.site.alone);
+                let firm = lease.firm_until().is_none_or(|until| self.now() < until);
                 if !firm || self.halt.is_stopping() {
                     // This host stood still, they took too long, or the process is to stop: another one performs the rest.
                     return Ok(run);
@@ -58,7 +57,7 @@ impl Engine {
                         index: place,
                         error,
                     };
-                    run = match self.dispatcher.apply(run, input).await {
+                    run = match self.ledger().apply(run, input).await {
                         Ok(next) => next,
                         Err(error) => return rest(error),
                     };
@@ -71,7 +70,7 @@ impl Engine {
     /// Tells the parent where it must be told, and records that nothing is left.
     pub(super) async fn tell_and_clear(&self, run: Run, invocation: &Invocation) -> Result<Run, StoreError> {
         let Some(duties) = &run.duties else {
-            self.dispatcher.call_next(&run).await;
+            self.ledger().call_next(&run).await;
             return Ok(run);
         };
         if duties.wake_parent
@@ -79,18 +78,33 @@ impl Engine {
             && let Some(parent) = self.site.ports.runs.peek(&parent).await?
         {
             // A parent that does not wait for this child any more needs no telling.
-            if let Err(error) = self.dispatcher.apply(parent, Input::ChildEnded).await {
+            if let Err(error) = self.ledger().apply(parent, Input::ChildEnded).await {
                 rest(error)?;
             }
         }
         let input = Input::DutiesDone { worker: invocation.owner.clone(), epoch: run.epoch };
-        match self.dispatcher.apply(run, input).await {
+        match self.ledger().apply(run, input).await {
             Ok(done) => {
-                self.dispatcher.call_next(&done).await;
+                self.ledger().call_next(&done).await;
                 Ok(done)
             }
             Err(error) => rest(error),
         }
+    }
+
+    /// Logs how a run went, once it has ended, when its job or else its realm asks for metrics (lava guide, The Jobs Table, `cw_metrics`). A log that CloudWatch reads
+    /// makes metrics of it.
+    pub(super) fn measure(&self, run: &Run, job: &JobSpec) {
+        let settings = &self.site.settings;
+        let is_measured = matches!(run.status, Status::Complete | Status::Failed);
+        if !is_measured || !job.fields.cw_metrics.unwrap_or(settings.cw_metrics_job) {
+            return;
+        }
+        let Some(start) = run.ts_start else { return };
+        let run_time_ms = (run.ts_end.unwrap_or_else(|| self.now()) - start).num_milliseconds();
+        let run_delay_ms = (start - run.ts_dispatch).num_milliseconds();
+        let (namespace, failed) = (&settings.cw_namespace, run.status == Status::Failed);
+        tracing::info!(target: "pumice::metrics", job_id = %run.job_id, run_id = %run.run_id, worker = %run.worker, %namespace, run_time_ms, run_delay_ms, failed, "metrics");
     }
 
     async fn perform(
@@ -113,7 +127,7 @@ impl Engine {
             return failed(run, format!("{place} {}: no such action", spec.kind()));
         };
         let label = format!("{}.{index}", when.field());
-        let dispatches = RunDispatches::new(self.dispatcher.clone(), origin(run, job, &label));
+        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, &label));
         let cancel = Cancel::default();
         let context = ActionContext {
             job_id: &run.job_id,
@@ -125,13 +139,12 @@ impl Engine {
             cancel: &cancel,
         };
         let time = self.action_time(performer.timeout(), run, invocation);
-        // A panic in an action is a failed action, not a lost worker.
-        let performing = AssertUnwindSafe(performer.perform(&context, &fields)).catch_unwind();
+        let performing = caught(performer.perform(&context, &fields));
         match self.watch_action(performing, &time, &cancel).await {
-            Watched::Ended(Ok(Ok(()))) => Performed::Done,
-            Watched::Ended(Ok(Err(error))) => failed(run, format!("{place} {}: {error}", spec.kind())),
-            Watched::Ended(Err(panic)) => {
-                failed(run, format!("{place} {}: the action panicked: {}", spec.kind(), panic_text(&*panic)))
+            Watched::Ended(Caught::Done(())) => Performed::Done,
+            Watched::Ended(Caught::Failed(error)) => failed(run, format!("{place} {}: {error}", spec.kind())),
+            Watched::Ended(Caught::Panicked(text)) => {
+                failed(run, format!("{place} {}: the action panicked: {text}", spec.kind()))
             }
             Watched::TimedOut(limit) => {
                 failed(run, format!("{place} {}: {}", spec.kind(), JobError::timed_out(limit)))
@@ -169,7 +182,7 @@ impl Engine {
             Value::Object(given) => given,
             _ => serde_json::Map::new(),
         };
-        let fields = action_fields(&self.dispatcher, templates, given, action.structures(), result).await;
+        let fields = action_fields(self.jobs(), templates, given, action.structures(), result).await;
         fields.map_err(NotPerformed::Failed)
     }
 
@@ -177,9 +190,9 @@ impl Engine {
     /// must the invocation.
     fn action_time(&self, limit: Span, run: &Run, invocation: &Invocation) -> ActionTime {
         let (began, grace) = (self.now(), self.limits.grace.delta());
-        let grip = Grip::of(run, self.limits.lease, self.site.alone);
+        let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
         let given = invocation.ends.map(|ends| ends - grace);
-        let ends = grip.firm_until().into_iter().chain(given).min().map(|ends| ends.max(began));
+        let ends = lease.firm_until().into_iter().chain(given).min().map(|ends| ends.max(began));
         let whole = invocation.ends.map_or(self.limits.lease.delta(), |ends| ends - invocation.began);
         match ends.filter(|ends| *ends < began + limit.delta()) {
             None => ActionTime { until: began + limit.delta(), limit, is_cut: false },
@@ -199,7 +212,7 @@ impl Engine {
     /// Waits for an action to end, for no longer than its time and than the process goes on.
     async fn watch_action(
         &self,
-        performing: impl Future<Output = Caught>,
+        performing: impl Future<Output = Caught<()>>,
         time: &ActionTime,
         cancel: &Cancel,
     ) -> Watched {
@@ -221,14 +234,11 @@ impl Engine {
         let grace = clock.sleep_until(self.now() + self.limits.grace.delta());
         match select(performing, grace).await {
             // What an action says that was told to stop says nothing about the action.
-            Either::Left((ended, _)) if matches!(ended, Ok(Ok(()))) => Watched::Ended(ended),
+            Either::Left((ended, _)) if matches!(ended, Caught::Done(())) => Watched::Ended(ended),
             _ => Watched::Left,
         }
     }
 }
-
-/// How an action ended, or the panic that it ended with.
-type Caught = Result<Result<(), JobError>, Box<dyn std::any::Any + Send>>;
 
 /// What became of an action.
 enum Performed {
@@ -257,7 +267,7 @@ struct ActionTime {
 
 /// What watching an action came to.
 enum Watched {
-    Ended(Caught),
+    Ended(Caught<()>),
     TimedOut(Span),
     Left,
 }
