@@ -7,7 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::utc;
 use pumice_core::message::{iso, iso_naive};
 use pumice_core::run::reason::split_way;
-use pumice_core::run::{NEVER, Run, RunEvent, Status};
+use pumice_core::run::{NEVER, Run, RunEvent, Status, Trigger};
 use pumice_core::spec::RunSpec;
 use pumice_core::text::escaped;
 use serde_json::{Value, json};
@@ -57,6 +57,7 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
         "run_id": run.run_id,
         "run_key": run.key,
         "parent": run.parent(),
+        "trigger": run.trigger(),
         "status": run.status,
         "reason": reason(run),
         "iteration": run.attempt,
@@ -97,11 +98,19 @@ pub(crate) fn run_json(run: &Run, spec: Option<&RunSpec>) -> Value {
     shown
 }
 
-/// The slot that a run was started for, if a schedule started it, and the backfill that did.
-pub(crate) fn slot_line(run: &Run) -> Option<String> {
-    let scheduled = run.scheduled.as_ref()?;
-    let by = scheduled.backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
-    Some(format!("for the slot {} of entry {}{by}", pumice_core::clock::utc(scheduled.slot), scheduled.entry))
+/// What started a run.
+pub(crate) fn trigger_line(run: &Run) -> String {
+    match run.trigger() {
+        Trigger::Caller => "triggered by a caller".to_owned(),
+        Trigger::Run { run: Some(by) } => format!("triggered by run {by}"),
+        Trigger::Run { run: None } => "triggered by a run of lava's".to_owned(),
+        Trigger::Event { event } => format!("triggered by event {event}"),
+        Trigger::Schedule { entry, slot, backfill } => {
+            let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
+            let by = backfill.map(|id| format!(", by backfill {id}")).unwrap_or_default();
+            format!("triggered by the schedule{slot} of entry {entry}{by}")
+        }
+    }
 }
 
 /// What is missing of a run.

@@ -277,7 +277,7 @@ async fn show(global: &Global, realm: &Realm, key: &RunKey) -> Result<(), Failur
     let seen = view::Seen { unstarted, ..seen(realm, &runs).await? };
     print(global.output, &Value::Null, || {
         let mut lines = view::tree(&runs, &seen);
-        lines.extend(view::slot_line(root).map(|line| escaped(&line).into_owned()));
+        lines.push(escaped(&view::trigger_line(root)).into_owned());
         lines.push(String::new());
         lines.extend(log_lines(root));
         lines.extend(view::notes(root));
