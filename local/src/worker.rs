@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Dispatcher, Engine, Halt, Limits};
+use pumice_core::engine::{Engine, Halt, Housekeeper, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{Clock, ScheduleStore, StoreError};
@@ -94,9 +94,9 @@ impl Workers {
         let consumer = Arc::new(self.database.clone());
         let work = WorkerLoop::new(consumer, self.engines.clone(), self.halt.clone(), taking);
         let mut beside = JoinSet::new();
-        beside.spawn(sweep(self.dispatcher()));
+        beside.spawn(sweep(self.housekeeper()));
         if self.options.clock {
-            beside.spawn(keep_time(self.dispatcher(), self.site.ports.schedules.clone()));
+            beside.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
         }
         beside.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
         beside.spawn(self.keep_finding_workers());
@@ -104,8 +104,8 @@ impl Workers {
         work.work(stop, kill).await
     }
 
-    fn dispatcher(&self) -> Dispatcher {
-        Dispatcher::new(self.site.clone(), self.runners.registry().clone())
+    fn housekeeper(&self) -> Housekeeper {
+        Housekeeper::new(self.site.clone(), self.runners.registry().clone())
     }
 
     /// Makes an engine for each worker that has a job; at the start also for each that has a message.
@@ -136,10 +136,10 @@ impl Workers {
 
 /// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
 /// process may have put one, or the clock been set.
-async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
+async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) {
     let mut is_new = true;
     loop {
-        if let Err(error) = strike(&dispatcher, &mut is_new).await {
+        if let Err(error) = strike(&housekeeper, &mut is_new).await {
             tracing::warn!(%error, "cannot look for what schedules have due");
         }
         let next = schedules.next_due().await.ok().flatten();
@@ -150,20 +150,20 @@ async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
     }
 }
 
-async fn strike(dispatcher: &Dispatcher, is_new: &mut bool) -> Result<(), StoreError> {
-    dispatcher.strike(TimeDelta::zero()).await?;
+async fn strike(housekeeper: &Housekeeper, is_new: &mut bool) -> Result<(), StoreError> {
+    housekeeper.strike(TimeDelta::zero()).await?;
     if std::mem::take(is_new) {
-        dispatcher.strike_at_start().await?;
+        housekeeper.strike_at_start().await?;
     }
     Ok(())
 }
 
-async fn sweep(dispatcher: Dispatcher) {
+async fn sweep(housekeeper: Housekeeper) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = dispatcher.sweep().await {
+        if let Err(error) = housekeeper.sweep().await {
             tracing::warn!(%error, "cannot look for runs that are due");
         }
     }

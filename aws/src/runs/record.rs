@@ -38,7 +38,7 @@ pub(super) const LINE: &str = "line_job";
 pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 33] = [
+pub(super) const OPTIONAL: [&str; 34] = [
     BAD_END,
     "cancel",
     "crashes",
@@ -67,6 +67,7 @@ pub(super) const OPTIONAL: [&str; 33] = [
     "result_at",
     "retry",
     "scheduled",
+    "trigger",
     "ts_attempt",
     "ts_end",
     "ts_start",
@@ -320,6 +321,7 @@ mod tests {
             ts_attempt: Some(at),
             ts_end: Some(at),
             dispatched_by: Some(run().key),
+            trigger: Some(pumice_core::run::Trigger::Event { event: "sns:1".to_owned() }),
             lineage: Some(lineage),
             scheduled: Some(Box::new(scheduled)),
             late: Some(Box::new(late)),
