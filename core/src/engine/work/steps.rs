@@ -194,7 +194,6 @@ impl Engine {
 }
 
 /// What the steps of a run are planned from.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 enum Resolved {
     /// The record, and what was rendered and looked up.
     Plan(Run, Rendered),
