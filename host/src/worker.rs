@@ -1,4 +1,4 @@
-//! The worker loop: takes messages, and has the engine do what they call for, beside each other.
+//! The worker loop: takes messages, and has the engine handle them at the same time.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -92,7 +92,7 @@ impl WorkerLoop {
     }
 
     /// Works until `stop`. From then on no run and no step begins; what runs may end for the time of [`Taking::drain`], or
-    /// until `kill`, and is told to stop then: its attempts are made again elsewhere, and do not count.
+    /// until `kill`. Attempts that still run are stopped then; they are made again elsewhere, and do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached at the start.

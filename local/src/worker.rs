@@ -1,4 +1,4 @@
-//! The workers of a folder: the worker loop, and beside it what looks after runs that are due, the clock and old files.
+//! The workers of a folder: the worker loop, the sweeper, the clock and the housekeeping.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How many jobs run at the same time unless somebody says otherwise: while the records of some are
+/// How many jobs run at the same time by default: while the records of some are
 /// written, the others go on.
 pub const SLOTS: usize = 32;
 
-/// How long what runs may go on once the process was asked to stop, unless somebody says otherwise.
+/// How long what runs may go on once the process was asked to stop, by default.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// How jobs are run.
@@ -70,7 +70,7 @@ impl Workers {
     }
 
     /// Runs jobs until `stop`. From then on no run and no step begins; what runs may end for as long as the options say,
-    /// or until `kill`, and is told to stop then: its attempts are made again by the next process, and do not count.
+    /// or until `kill`. Attempts that still run are stopped then; the next process makes them again, and they do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached at the start.
@@ -93,14 +93,14 @@ impl Workers {
         };
         let consumer = Arc::new(self.database.clone());
         let work = WorkerLoop::new(consumer, self.engines.clone(), self.halt.clone(), taking);
-        let mut beside = JoinSet::new();
-        beside.spawn(sweep(self.housekeeper()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep(self.housekeeper()));
         if self.options.clock {
-            beside.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
+            tasks.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
         }
-        beside.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
-        beside.spawn(self.keep_finding_workers());
-        // What stands beside the loop ends with it.
+        tasks.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
+        tasks.spawn(self.keep_finding_workers());
+        // Dropping the set ends these tasks with the loop.
         work.work(stop, kill).await
     }
 

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// A queue that records what it is asked, and cannot be reached when told so.
+    /// A queue that records each call; while `is_down` every call fails.
     #[derive(Default)]
     struct Recorder {
         is_down: bool,

@@ -25,9 +25,9 @@ const GRACE_PART: u32 = 10;
 /// The shortest time that it gets.
 const MIN_GRACE: Duration = Duration::from_secs(1);
 
-/// An event that is none of a queue's.
+/// An event that is not of a queue.
 #[derive(Debug, thiserror::Error)]
-#[error("the event is no SQS event: {0}")]
+#[error("the event is not an SQS event: {0}")]
 pub struct BadEvent(serde_json::Error);
 
 /// How jobs are run in invocations of this length: a short one must not give all its time to those
@@ -49,11 +49,11 @@ pub fn keys(event: &Value) -> Vec<RunKey> {
     messages.map(|message| message.key()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Runs what the messages of an event call for, beside each other, and gives the answer that names
-/// those which are to come again.
+/// Has the engine handle the messages of an event, all at the same time. The answer names the messages that are to come
+/// again.
 ///
 /// # Errors
-/// [`BadEvent`] when the event is none of a queue's.
+/// [`BadEvent`] when the event is not of a queue.
 pub async fn handle(
     engine: &Engine,
     queue: &dyn MessageQueue,
