@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{Asked, Bad, Found, MAX_BAD, Only, Progress, Refused, Taken, Wanted};
-use pumice_core::clock::{Backfill, Plan, Timetable, utc};
+use pumice_core::clock::{Backfill, Plan, Timetable, standings, utc};
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{Run, Scheduled, Status};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings, Timezone};
@@ -259,6 +259,11 @@ fn what_failed_is_told_by_the_newest_run_that_had_ended() {
     let missing = nine(&plan, |asked| asked);
     assert_eq!(missing.found(None, &[]), Found::Nothing);
     assert_eq!(missing.found(Some(&made(1, badly, -3, -2)), &[]), Found::Enough, "failed is not missing");
+    for status in [well, badly, Status::Running] {
+        assert_eq!(missing.found(None, &[made(1, status, -3, -2)]), Found::Enough, "another backfill ran it");
+    }
+    let all = nine(&plan, |asked| Asked { only: Only::All, ..asked });
+    assert_eq!(all.found(None, &[made(1, well, -3, -2)]), Found::Nothing);
 }
 
 #[test]
@@ -455,5 +460,73 @@ proptest! {
             world.own[place] |= !world.clocks[place];
         }
         prop_assert!(world.own.iter().filter(|own| **own).count() <= max_active as usize, "{world:?}");
+    }
+}
+
+#[test]
+fn backfill_of_the_same_entries_is_one_however_they_are_named() {
+    let entry_0 = |asked| Asked { entry: Some(0), ..asked };
+    let entry_1 = |asked| Asked { entry: Some(1), ..asked };
+    let all_nodes = json!({ "crontab": "0 4 * * *", "nodes": "all" });
+    let broken = json!({ "crontab": "0 5 * * *", "skip": "unknown" });
+    for schedule in [json!("30 2 * * *"), json!(["30 2 * * *"]), json!(["30 2 * * *", all_nodes, broken])] {
+        let plan = plan(&schedule);
+        let (named, unnamed) = (nine(&plan, entry_0), nine(&plan, |asked| asked));
+        assert_eq!(named.id, unnamed.id, "{schedule}");
+        assert!(named.asks_the_same(&unnamed) && unnamed.asks_the_same(&named), "{schedule}");
+        let keyed = |asked| Asked { key: Some("k".to_owned()), ..asked };
+        let (named, unnamed) = (nine(&plan, |asked| keyed(entry_0(asked))), nine(&plan, keyed));
+        assert!(named.id == unnamed.id && named.asks_the_same(&unnamed), "{schedule}");
+    }
+    for schedule in [
+        json!(["30 2 * * *", "30 3 * * *"]),
+        json!(["30 2 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }]),
+    ] {
+        let plan = plan(&schedule);
+        let (first, second, both) = (nine(&plan, entry_0), nine(&plan, entry_1), nine(&plan, |asked| asked));
+        assert!(first.id != second.id && first.id != both.id && second.id != both.id, "{schedule}");
+        let keyed = |one: Backfill| Backfill { id: "k".to_owned(), key: Some("k".to_owned()), ..one };
+        assert!(!keyed(first).asks_the_same(&keyed(second)), "{schedule}");
+    }
+}
+
+#[test]
+fn standing_of_an_entry_that_was_never_looked_at_has_started_nothing() {
+    let plan =
+        plan(&json!([{ "every": "1h", "run_now": true }, { "crontab": "* * * * *", "catch_up": "all" }]));
+    let at = instant("2026-11-01T00:00:00Z");
+    let unseen = Timetable::new(job(), at);
+    for now in [at, at + TimeDelta::minutes(1)] {
+        for standing in standings(&plan, &unseen, now) {
+            assert_eq!((standing.last, standing.started), (None, 0), "entry {} at {now}", standing.entry);
+        }
+    }
+    let stored = unseen.look(&plan, at, TimeDelta::zero()).next;
+    assert_eq!(standings(&plan, &stored, at)[0].started, 1);
+}
+
+#[test]
+fn entry_holds_within_its_window_and_on_the_days_of_its_calendars() {
+    let zone = "Europe/Berlin";
+    for (more, at, wanted) in [
+        (json!({}), "2026-03-09T12:00:00Z", true),
+        (json!({ "from": "2026-03-09" }), "2026-03-08T22:59:59Z", false),
+        (json!({ "from": "2026-03-09" }), "2026-03-08T23:00:00Z", true),
+        (json!({ "to": "2026-03-09T12:00" }), "2026-03-09T11:00:00Z", true),
+        (json!({ "to": "2026-03-09T12:00" }), "2026-03-09T11:00:01Z", false),
+        (json!({ "from": "2026-03-20", "to": "2026-03-01" }), "2026-03-09T12:00:00Z", false),
+        (json!({ "from": "2026-03-20", "to": "2026-03-01" }), "2026-02-09T12:00:00Z", true),
+        (json!({ "from": "2026-03-20", "to": "2026-03-01" }), "2026-03-29T12:00:00Z", true),
+        (json!({ "skip": "audit" }), "2026-03-09T12:00:00Z", false),
+        (json!({ "skip": "audit" }), "2026-03-08T22:59:59Z", true),
+        (json!({ "skip": "audit" }), "2026-03-08T23:00:00Z", false),
+        (json!({ "only": "audit" }), "2026-03-09T12:00:00Z", true),
+        (json!({ "only": "audit" }), "2026-03-13T12:00:00Z", false),
+    ] {
+        let mut entry = json!({ "crontab": "@reboot", "timezone": zone });
+        entry.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        let plan = plan(&entry);
+        let planned = plan.entries[0].as_ref().expect("an entry");
+        assert_eq!(planned.entry(instant(at)).holds(instant(at)), wanted, "{entry} at {at}");
     }
 }

@@ -119,6 +119,19 @@ impl Entry {
         Some(found)
     }
 
+    /// Whether it holds at an instant, by its window and its calendars.
+    #[must_use]
+    pub fn holds(&self, at: Timestamp) -> bool {
+        let is_begun = self.from.is_none_or(|from| at >= from);
+        let goes_on = self.to.is_none_or(|to| at <= to);
+        let is_within = match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => is_begun || goes_on,
+            _ => is_begun && goes_on,
+        };
+        let day = at.with_timezone(&self.zone).date_naive();
+        is_within && self.calendars.as_ref().is_none_or(|calendars| calendars.leave(day))
+    }
+
     /// The first slot after an instant that the calendars leave, or that is shifted there.
     fn fitting_after(&self, after: Timestamp) -> Option<Slot> {
         let Some(calendars) = &self.calendars else { return self.due_after(after) };

@@ -26,6 +26,8 @@ pub struct Standing<'a> {
     pub overdue: Vec<Slot>,
     /// The last slot that was started or passed over, as far as that is known.
     pub last: Option<Timestamp>,
+    /// How many starts were made, as far as that is known.
+    pub started: u32,
     /// Why its spec cannot be used, or why its last start was refused.
     pub trouble: Option<String>,
 }
@@ -40,7 +42,8 @@ pub fn standings<'a>(plan: &'a Plan, timetable: &Timetable, now: Timestamp) -> V
         // The look says what it would start as the last; the record says what was started.
         let known = || timetable.cursors.iter().filter(|known| known.fingerprint == cursor.fingerprint);
         let at_place = timetable.cursors.get(entry).filter(|known| known.fingerprint == cursor.fingerprint);
-        let last = at_place.or_else(|| known().next()).map_or(cursor.last, |known| known.last);
+        let stored = at_place.or_else(|| known().next());
+        let (last, started) = stored.map_or((None, 0), |known| (known.last, known.started));
         let trouble = match planned {
             Ok(_) => {
                 let stored = at_place.and_then(|known| known.trouble.clone());
@@ -48,7 +51,15 @@ pub fn standings<'a>(plan: &'a Plan, timetable: &Timetable, now: Timestamp) -> V
             }
             Err(error) => Some(error_text(error)),
         };
-        Standing { entry, planned: planned.as_ref().ok(), overdue: overdue.collect(), last, trouble, cursor }
+        Standing {
+            entry,
+            planned: planned.as_ref().ok(),
+            overdue: overdue.collect(),
+            last,
+            started,
+            trouble,
+            cursor,
+        }
     };
     entries.map(standing).collect()
 }

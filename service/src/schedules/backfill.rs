@@ -2,7 +2,7 @@
 
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{Asked, Found, Only};
-use pumice_core::clock::{Backfill, local, standings};
+use pumice_core::clock::{Backfill, Planned, local, standings};
 use pumice_core::engine::{Begun, Housekeeper};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
@@ -162,6 +162,9 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
             }
             "broken" if begun.entry.is_none() => {
                 notes.push(format!("entry {entry} cannot be used, and is left out"));
+            }
+            _ if begun.entry.is_none() && standing.planned.is_some_and(Planned::is_for_all_nodes) => {
+                notes.push(format!("entry {entry} says nodes: all, and is left out"));
             }
             _ => {}
         }

@@ -290,6 +290,8 @@ pub async fn resume_backfill(realm: &dyn Realm, request: &ResumeBackfill) -> Res
     {
         tracing::warn!(%error, "the backfill goes on with the next sweep");
     }
+    // What stopped it before may stop it again at once.
+    let next = if request.dry_run { next } else { stored(realm, &request.id).await? };
     let backfill = BackfillShown::of(&housekeeper, &next);
     Ok(BackfillChanged { backfill, changed, runs_cancelled: None, dry_run: request.dry_run })
 }

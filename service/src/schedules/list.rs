@@ -168,7 +168,7 @@ fn entry_standing(one: &Scheduled, standing: &Standing<'_>) -> EntryStanding {
         next: next(standing).map(Slot),
         last: standing.last.map(Slot),
         overdue: standing.overdue.len(),
-        started: standing.cursor.started,
+        started: standing.started,
         trouble: standing.trouble.clone(),
         late: late.collect(),
         paused,

@@ -32,14 +32,22 @@ pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills
             show_changed(global, &changed)?;
             let asked = changed.runs_cancelled.unwrap_or_default();
             let left = changed.backfill.under_way.len().saturating_sub(asked);
-            if left > 0 {
+            if left > 0 && !runs {
                 let message = format!("{left} of its runs are under way and go on: --runs cancels them, too");
                 note(global, &[message]);
             }
             Ok(())
         }
         Backfills::Resume { id, dry_run } => {
-            show_changed(global, &resume_backfill(realm, &ResumeBackfill { id, dry_run }).await?)
+            let changed = resume_backfill(realm, &ResumeBackfill { id, dry_run }).await?;
+            show_changed(global, &changed)?;
+            match &changed.backfill.stopped {
+                Some(stopped) if !dry_run => {
+                    let (id, why) = (&changed.backfill.id, &stopped.why);
+                    Err(Failure::wrong(format!("backfill {id} stopped again: {why}")))
+                }
+                _ => Ok(()),
+            }
         }
     }
 }

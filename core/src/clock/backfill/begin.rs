@@ -127,7 +127,7 @@ impl Backfill {
         let to = asked.to.trunc_subsecs(0);
         check(&asked, from, to, now)?;
         let all = parts(plan, timetable, &asked, to, now)?;
-        let id = id(&job_id, &asked, &all, (from, to));
+        let id = id(&job_id, plan, &asked, &all, (from, to));
         // What has no slots there may change meanwhile.
         let with_slots = |part: &Part| {
             let planned = plan.entries.get(part.entry).and_then(|planned| planned.as_ref().ok());
@@ -176,11 +176,19 @@ impl Backfill {
         if count > MAX_SLOTS { Err(Refused::TooMany { count, from, to }) } else { Ok(begun) }
     }
 
-    /// Whether another one of the same job asks for the same.
+    /// Whether another one of the same job asks for the same: of the same entries, by whatever they were chosen.
     #[must_use]
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let told = |one: &Self| (one.entry, one.from, one.to, one.only, one.reverse);
-        self.job_id == other.job_id && told(self) == told(other)
+        // Without a key the id follows from all that is asked for.
+        if self.id == other.id && self.key.is_none() && other.key.is_none() {
+            return true;
+        }
+        let told = |one: &Self| (one.from, one.to, one.only, one.reverse);
+        let entries = |one: &Self| -> Vec<(usize, String)> {
+            one.parts.iter().map(|part| (part.entry, part.fingerprint.clone())).collect()
+        };
+        let is_of_same = self.entry == other.entry || entries(self) == entries(other);
+        self.job_id == other.job_id && told(self) == told(other) && is_of_same
     }
 }
 
@@ -239,13 +247,28 @@ fn parts(
 
 /// The id of a backfill: it follows from the caller's key, else from what is asked for, so that asked for twice it is
 /// begun once.
-fn id(job_id: &JobId, asked: &Asked, parts: &[Part], (from, to): (Timestamp, Timestamp)) -> String {
+fn id(
+    job_id: &JobId,
+    plan: &Plan,
+    asked: &Asked,
+    parts: &[Part],
+    (from, to): (Timestamp, Timestamp),
+) -> String {
     let told = match &asked.key {
         Some(key) => json!([job_id, key]),
         None => {
-            let entries: Vec<&str> = parts.iter().map(|part| part.fingerprint.as_str()).collect();
+            let entries: Vec<String> = parts.iter().map(|part| name(plan, part)).collect();
             json!([job_id, entries, utc(from), utc(to), asked.only, asked.reverse])
         }
     };
     Uuid::new_v5(&BACKFILLS, told.to_string().as_bytes()).simple().to_string()[..16].to_owned()
+}
+
+/// What tells an entry from the others: those that are due at the same times are counted.
+fn name(plan: &Plan, part: &Part) -> String {
+    let before = plan.entries.iter().take(part.entry).flatten();
+    match before.filter(|planned| planned.fingerprint == part.fingerprint).count() {
+        0 => part.fingerprint.clone(),
+        twins => format!("{}#{twins}", part.fingerprint),
+    }
 }

@@ -169,8 +169,8 @@ pub struct Backfill {
     /// Whether the newest slot comes first.
     #[serde(default)]
     pub reverse: bool,
-    /// Other backfills of the job that were begun before and gave their runs keys of their own: where failures are looked
-    /// for.
+    /// Other backfills of the job that were begun before and gave their runs keys of their own: where runs and
+    /// failures are looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
     /// The caller's key, if one was given.
@@ -309,7 +309,9 @@ impl Backfill {
         match (own, self.only) {
             (Some(run), _) if self.made(run) => Found::Own,
             (Some(_), _) => Found::Enough,
-            (None, Only::Missing | Only::All) => Found::Nothing,
+            (None, Only::All) => Found::Nothing,
+            (None, Only::Missing) if others.is_empty() => Found::Nothing,
+            (None, Only::Missing) => Found::Enough,
             (None, Only::Failed) => {
                 // What begins or ends later must not decide: two that look at different times would make different runs.
                 let before = others.iter().filter(|run| run.ts_dispatch <= self.begun);

@@ -314,10 +314,13 @@ impl Housekeeper {
                 self.site().ports.runs.peek(&self.run_of(backfill, &wanted.start.key)).await?
             }
         };
-        if backfill.only != Only::Failed || own.is_some() {
+        if backfill.only == Only::All || own.is_some() {
             return Ok(backfill.found(own.as_ref(), &[]));
         }
-        let mut keys = vec![self.run_of(backfill, &wanted.clocks)];
+        let mut keys = Vec::new();
+        if backfill.only == Only::Failed {
+            keys.push(self.run_of(backfill, &wanted.clocks));
+        }
         keys.extend(backfill.others.iter().map(|other| self.run_of(backfill, &wanted.key_of(other))));
         let runs: Vec<Run> = self.peek_all(keys).await?.into_iter().flatten().collect();
         Ok(backfill.found(None, &runs))
@@ -325,7 +328,7 @@ impl Housekeeper {
 
     /// The backfill with the others of its job that made runs under keys of their own before.
     async fn with_others(&self, backfill: Backfill) -> Result<Backfill, StoreError> {
-        if backfill.only != Only::Failed {
+        if backfill.only == Only::All {
             return Ok(backfill);
         }
         let all = self.site().ports.schedules.all_backfills().await?;

@@ -173,7 +173,7 @@ impl Housekeeper {
         join_all(cancelling).await;
     }
 
-    /// Starts the jobs whose schedules say `@reboot`: the service has been started.
+    /// Starts the jobs whose schedules say `@reboot`, as far as their entries hold now: the service has been started.
     ///
     /// # Errors
     /// [`StoreError`] when a store cannot be reached.
@@ -194,7 +194,7 @@ impl Housekeeper {
                 let Ok(planned) = planned else { continue };
                 let cursor = timetable.cursors.get(entry);
                 let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
-                if plan.enabled && planned.is_reboot() && is_active {
+                if plan.enabled && planned.is_reboot() && is_active && planned.entry(now).holds(now) {
                     let start = Start::at_once(planned, entry, now);
                     requests.push(start_request(&timetable.job_id, planned, &start, now));
                 }

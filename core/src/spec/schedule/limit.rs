@@ -94,14 +94,29 @@ impl JsonSchema for Limit {
     }
 }
 
+/// What only an entry with times can keep, by name.
+const OF_TIMES: [&str; 10] = [
+    "must_start",
+    "finish_by",
+    "max_silence",
+    "pause_after",
+    "jitter",
+    "max_runs",
+    "catch_up",
+    "window",
+    "max",
+    "nodes",
+];
+
 /// The rule of limits that an entry breaks. What does not parse is reported elsewhere.
 pub(super) fn broken_limit(fields: &Map<String, Value>) -> Option<String> {
     let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
-    let names = ["must_start", "finish_by", "max_silence", "pause_after"];
     let is_reboot = given("crontab")
         .and_then(Value::as_str)
         .is_some_and(|crontab| crontab.trim().eq_ignore_ascii_case("@reboot"));
-    if let Some(name) = names.into_iter().find(|name| is_reboot && given(name).is_some()) {
+    let is_default = |value: &Value| matches!(value.as_str(), Some("none" | "one"));
+    let is_kept_by_times = |name: &&str| given(name).is_some_and(|value| !is_default(value));
+    if let Some(name) = OF_TIMES.into_iter().find(|name| is_reboot && is_kept_by_times(name)) {
         return Some(format!("{name} is for an entry with times, and @reboot names none"));
     }
     let is_out = |span: Span| span < MIN || span > MAX;
@@ -176,10 +191,18 @@ mod tests {
             ("finish_by", json!("06:00")),
             ("max_silence", json!("1d")),
             ("pause_after", json!(3)),
+            ("jitter", json!("5m")),
+            ("max_runs", json!(1)),
+            ("catch_up", json!("last")),
+            ("window", json!("1h")),
+            ("max", json!(5)),
+            ("nodes", json!("all")),
         ] {
             let fields = json!({ "crontab": "@Reboot", field: value });
             let told = broken_limit(fields.as_object().unwrap()).unwrap_or_default();
             assert!(told.starts_with(field) && told.contains("@reboot"), "{field}: {told}");
         }
+        let kept = json!({ "crontab": "@reboot", "from": "2027-01-01", "skip": "nyse", "catch_up": "none", "nodes": "one" });
+        assert_eq!(broken_limit(kept.as_object().unwrap()), None);
     }
 }
