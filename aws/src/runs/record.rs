@@ -272,6 +272,21 @@ mod tests {
         assert_eq!(key_of(&item_key("lock#etl/load", "lock")), None);
     }
 
+    fn late() -> Late {
+        let at = run().ts_dispatch;
+        Late {
+            limit: LimitKind::FinishBy,
+            entry: 1,
+            by: at,
+            slot: Some(at),
+            previous: Some(at),
+            zone: "Europe/Berlin".parse().unwrap(),
+            run_id: Some(run().run_id),
+            status: Some(Status::Running),
+            why: "w".to_owned(),
+        }
+    }
+
     /// A record with everything that one may have. A new field must be added here, and with it to
     /// [`OPTIONAL`] when a record may lack it: else a write would leave its old value in the item.
     fn full() -> Run {
@@ -289,17 +304,6 @@ mod tests {
         let backfill = Some("b2".to_owned());
         let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed, backfill };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
-        let late = Late {
-            limit: LimitKind::FinishBy,
-            entry: 1,
-            by: at,
-            slot: Some(at),
-            previous: Some(at),
-            zone,
-            run_id: Some(run().run_id),
-            status: Some(Status::Running),
-            why: "w".to_owned(),
-        };
         Run {
             key: run().key,
             run_id: run().run_id,
@@ -324,7 +328,7 @@ mod tests {
             trigger: Some(pumice_core::run::Trigger::Event { event: "sns:1".to_owned() }),
             lineage: Some(lineage),
             scheduled: Some(Box::new(scheduled)),
-            late: Some(Box::new(late)),
+            late: Some(Box::new(late())),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),
