@@ -11,7 +11,6 @@ mod connect;
 mod failure;
 mod folders;
 pub mod function;
-mod heartbeat;
 mod hosts;
 mod jobs;
 mod lava_events;

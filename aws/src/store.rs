@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use pumice_core::ids::JobId;
 use pumice_core::ports::StoreError;
+use pumice_core::recent::Recent;
 use pumice_core::spec::{JobSpec, RealmSpec};
 
 use crate::ahead::Ahead;
@@ -47,7 +48,7 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Remembered {
     realm: Option<(Instant, Arc<RealmSpec>)>,
-    jobs: HashMap<JobId, Arc<JobSpec>>,
+    jobs: Recent<JobId, Arc<JobSpec>, MAX_REMEMBERED>,
     /// When lava's table of events was found out not to be there, or not for this one to read.
     without_lava: Option<Instant>,
 }
@@ -147,10 +148,7 @@ impl Store {
             return known.clone();
         }
         let job = Arc::new(job);
-        if remembered.jobs.len() >= MAX_REMEMBERED {
-            remembered.jobs.clear();
-        }
-        remembered.jobs.insert(job.fields.job_id.clone(), job.clone());
+        remembered.jobs.put(job.fields.job_id.clone(), job.clone());
         job
     }
 

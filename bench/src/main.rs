@@ -12,7 +12,7 @@ mod dispatch_rate;
 mod embedded;
 mod torture_command;
 
-/// What Pumice does in a second, and what it bears.
+/// Measurements and torture tests of Pumice.
 #[derive(Parser)]
 #[command(name = "pumice-bench")]
 struct Cli {
@@ -29,7 +29,7 @@ enum Command {
     Bench(embedded::Bench),
     /// The same as `bench queries`.
     Queries,
-    /// Measures how fast the functions start, beside lava.
+    /// Measures how fast the functions start, in comparison with lava.
     #[cfg(feature = "standins")]
     ColdStart(cold_start::ColdStart),
     /// Measures dispatch through a stand-in for AWS.

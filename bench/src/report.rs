@@ -23,7 +23,7 @@ pub struct Report {
     pub command: String,
     /// The load of the machine.
     pub load: Load,
-    /// What the figures depend on besides.
+    /// Settings that the figures depend on.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,
     /// For each figure the median of its rounds, to three digits after the point; `null` for one that is not a number.
@@ -33,10 +33,10 @@ pub struct Report {
     /// For each figure that has one, what it should reach.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub goals: Map<String, Value>,
-    /// What could not be tried here, and why.
+    /// The parts that this machine cannot run, with the reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// What should not be: empty when all is well.
+    /// The faults that were found; empty when there are none.
     pub wrong: Vec<String>,
 }
 

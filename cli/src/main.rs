@@ -108,7 +108,9 @@ fn start_log(cli: &Cli) {
         Command::Worker(_) => "info",
         // A message that could not be sent is the user's to know: its worker may have no queue. So are mistakes in the job
         // that is dispatched.
-        _ => "error,pumice_core::engine::apply=warn,pumice_core::engine::dispatch=warn,pumice::job=info",
+        _ => {
+            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info"
+        }
     };
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
     let targets = asked.or_else(|| default.parse().ok()).unwrap_or_default();

@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::clock::utc;
-use pumice_core::run::Status;
 use pumice_core::run::reason::split_way;
+use pumice_core::run::{Status, Trigger};
 use pumice_core::text::escaped;
 use pumice_service::runs::{RunShown, RunTree, Unstarted, attempt_above};
 use unicode_width::UnicodeWidthStr;
 
-/// The slot that a run was started for, if a schedule started it, and the backfill that did.
-pub(crate) fn slot_line(run: &RunShown) -> Option<String> {
-    let schedule = run.schedule.as_ref()?;
-    let by = schedule.backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
-    Some(format!("for the slot {} of entry {}{by}", utc(schedule.slot.0), schedule.entry))
+/// What started a run.
+pub(crate) fn trigger_line(run: &RunShown) -> String {
+    match &run.trigger {
+        Trigger::Caller => "triggered by a caller".to_owned(),
+        Trigger::Run { run: Some(by) } => format!("triggered by run {by}"),
+        Trigger::Run { run: None } => "triggered by a run of lava's".to_owned(),
+        Trigger::Event { event } => format!("triggered by event {event}"),
+        Trigger::Schedule { entry, slot, backfill } => {
+            let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
+            let by = backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
+            format!("triggered by the schedule{slot} of entry {entry}{by}")
+        }
+    }
 }
 
 /// How long a run took, or has taken.

@@ -16,6 +16,7 @@ pub mod message;
 pub mod number;
 pub mod ports;
 pub mod problem;
+pub mod recent;
 pub mod request;
 pub mod run;
 pub mod schema;

@@ -386,8 +386,40 @@ pub trait Consumer: Send + Sync {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, StoreError>;
+    /// Takes up to `max` messages of several workers' queues, waiting up to `wait` for the first. Not to be dropped while it
+    /// waits: what it took would stay hidden.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a queue cannot be reached and no message was taken of another.
+    async fn receive_from(
+        &self,
+        workers: &[WorkerName],
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<(WorkerName, Delivery)>, StoreError> {
+        // The queues share the wait; a consumer that can wait for all at once does so itself.
+        let each = wait / u32::try_from(workers.len().max(1)).unwrap_or(u32::MAX);
+        let mut taken: Vec<(WorkerName, Delivery)> = Vec::new();
+        for worker in workers.iter() {
+            let wait = if taken.is_empty() { each } else { Duration::ZERO };
+            match self.receive(worker, max - taken.len(), wait).await {
+                Ok(some) => taken.extend(some.into_iter().map(|delivery| (worker.clone(), delivery))),
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(%worker, %error, "cannot take messages"),
+            }
+            if taken.len() >= max {
+                break;
+            }
+        }
+        Ok(taken)
+    }
     /// The messages are dealt with.
     async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError>;
+    /// The message is dealt with. It may be deleted with what is written next: if the process ends before that, it comes again
+    /// and meets a run that has ended.
+    async fn delete_soon(&self, receipt: String) -> Result<(), StoreError> {
+        self.delete(vec![receipt]).await
+    }
     /// The message is to be handed out again, after a while.
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError>;
     /// The message is to stay hidden for so long from now.

@@ -6,7 +6,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
-use pumice_core::request::{Parsed, parse_body, parse_instant, parse_value, schedule_key};
+use pumice_core::request::{Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -91,8 +91,8 @@ impl Event {
             }
             return Ok(Self::Delivered(vec![Record { id, requests: requests(&event.detail, zone) }]));
         }
-        if let Some(at) = fields.get("scheduled_at") {
-            return scheduled(event, at, zone);
+        if fields.contains_key(SCHEDULED_AT) {
+            return scheduled(fields, zone);
         }
         if fields.contains_key("request") || fields.contains_key("job_id") {
             return Ok(Self::Direct(requests(event, zone)));
@@ -168,30 +168,18 @@ fn changes(records: &Value) -> Vec<Change> {
     records.as_array().into_iter().flatten().filter_map(change).collect()
 }
 
-/// A schedule's request: the time it is for makes its idempotency key, so that a schedule that is
-/// delivered twice runs once. Further requests for the same job and time are told apart by what they
-/// give to it, and by `schedule`, a name.
-fn scheduled(event: &Value, at: &Value, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
-    let mut request = event.clone();
-    let Some(fields) = request.as_object_mut() else { return Err(unknown(event)) };
-    let text = at.as_str().unwrap_or_default();
-    let at = parse_instant(text).map_err(|error| {
+/// A request of a schedule of EventBridge Scheduler: delivered twice, it runs once.
+fn scheduled(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
+    let SlotRequests { name, requests } = parse_scheduled(fields.clone(), zone).map_err(|error| {
+        let text = fields.get(SCHEDULED_AT).and_then(Value::as_str).unwrap_or_default();
         let hint = if text.starts_with("<aws.scheduler.") {
             ": only EventBridge Scheduler puts a time in its place"
         } else {
             ""
         };
-        BadEvent(format!("scheduled_at: {error}{hint}"))
+        BadEvent(format!("{SCHEDULED_AT}: {error}{hint}"))
     })?;
-    fields.remove("scheduled_at");
-    let schedule = fields.remove("schedule");
-    let at = at.in_zone(zone);
-    if !fields.contains_key("idempotency_key") {
-        let key = schedule_key(at, schedule.as_ref(), fields.get("parameters"), fields.get("globals"));
-        fields.insert("idempotency_key".to_owned(), key.into());
-    }
-    let id = schedule_key(at, None, None, None);
-    Ok(Event::Delivered(vec![Record { id, requests: parse_value(&request, zone) }]))
+    Ok(Event::Delivered(vec![Record { id: name, requests }]))
 }
 
 #[cfg(test)]

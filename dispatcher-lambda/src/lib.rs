@@ -5,7 +5,7 @@ mod event;
 pub use event::{BadEvent, Change, Event, Record, payload};
 
 use chrono::TimeDelta;
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{Dispatcher, Housekeeper};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{DispatchRequest, Parsed};
@@ -69,16 +69,17 @@ pub fn is_sweep(event: &Value) -> bool {
 /// # Errors
 /// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
 pub async fn handle(
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     event: &Value,
     invocation: &str,
     zone: chrono_tz::Tz,
 ) -> Result<Value, Failed> {
+    let dispatcher = housekeeper.dispatcher();
     match Event::read(event, zone)? {
         Event::Sweep => {
             // Each by itself: one that fails is not in the way of the others.
-            let (swept, noticed) = (dispatcher.sweep().await, dispatcher.notice().await);
-            let struck = dispatcher.strike(AHEAD).await;
+            let (swept, noticed) = (housekeeper.sweep().await, housekeeper.notice().await);
+            let struck = housekeeper.strike(AHEAD).await;
             let (swept, _, struck) = (swept?, noticed?, struck?);
             tracing::info!(swept, started = struck.started, "looked at what was due");
             Ok(json!({ "swept": swept, "started": struck.started }))
@@ -86,10 +87,10 @@ pub async fn handle(
         Event::Changed(changes) => {
             let count = changes.len();
             for Change { job_id, at } in changes {
-                dispatcher.touch(&[job_id], at).await?;
+                housekeeper.touch(&[job_id], at).await?;
             }
             // At once: what is due within the minute would else begin late.
-            let struck = dispatcher.strike(AHEAD).await?;
+            let struck = housekeeper.strike(AHEAD).await?;
             tracing::info!(
                 changed = count,
                 started = struck.started,
@@ -98,7 +99,7 @@ pub async fn handle(
             Ok(json!({ "changed": count, "started": struck.started }))
         }
         Event::Direct(requests) => {
-            let taken = take(dispatcher, requests, &format!("invocation:{invocation}")).await;
+            let taken = take(dispatcher, requests, Name::Call(&format!("invocation:{invocation}"))).await;
             if taken.outcomes.accepted.is_empty() && taken.unreachable > 0 {
                 return Err(StoreError::new(taken.outcomes.reasons()).into());
             }
@@ -108,7 +109,8 @@ pub async fn handle(
         Event::Queued(records) => {
             let mut failures = Vec::new();
             for record in records {
-                let taken = take(dispatcher, record.requests, &format!("sqs:{}", record.id)).await;
+                let taken =
+                    take(dispatcher, record.requests, Name::Event(&format!("sqs:{}", record.id))).await;
                 if !taken.outcomes.refused.is_empty() {
                     failures.push(json!({ "itemIdentifier": record.id }));
                 }
@@ -122,7 +124,7 @@ pub async fn handle(
 async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Value, Failed> {
     let mut all = Taken::default();
     for record in records {
-        let Taken { outcomes, .. } = take(dispatcher, record.requests, &record.id).await;
+        let Taken { outcomes, .. } = take(dispatcher, record.requests, Name::Event(&record.id)).await;
         all.outcomes.accepted.extend(outcomes.accepted);
         all.outcomes.refused.extend(outcomes.refused);
     }
@@ -133,8 +135,18 @@ async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Valu
     }
 }
 
+/// What names the requests of a batch, the same when they come again.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// A call of the function.
+    Call(&'a str),
+    /// An event that AWS delivers.
+    Event(&'a str),
+}
+
 /// Takes each request by itself.
-async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Taken {
+async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, name: Name<'_>) -> Taken {
+    let (Name::Call(event) | Name::Event(event)) = name;
     let mut taken = Taken::default();
     let mut good: Vec<DispatchRequest> = Vec::with_capacity(requests.len());
     for parsed in requests {
@@ -148,7 +160,11 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, event: &str) -> Ta
         }
     }
     let names: Vec<String> = good.iter().map(|request| request.job_id.to_string()).collect();
-    for (job_id, outcome) in names.into_iter().zip(dispatcher.dispatch_event(good, event).await) {
+    let dispatched = match name {
+        Name::Call(call) => dispatcher.dispatch_call(good, call).await,
+        Name::Event(event) => dispatcher.dispatch_event(good, event).await,
+    };
+    for (job_id, outcome) in names.into_iter().zip(dispatched) {
         match outcome {
             Ok(run) => {
                 tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing.then_some(true), "dispatched");

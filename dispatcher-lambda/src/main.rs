@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dispatcher_lambda::{Failed, is_sweep, payload};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::Housekeeper;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let function = Function::connect_with_schedules(&environment, &variable).await?;
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
-    let known: Mutex<Option<Dispatcher>> = Mutex::new(None);
+    let known: Mutex<Option<Housekeeper>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let payload = payload(event.payload.get()).map_err(|error| told(&error.into()))?;
         let site = match function.site(&[]).await {
@@ -30,13 +30,13 @@ async fn main() -> Result<(), Error> {
             Err(error) => return Err(told(&error.into())),
         };
         let mut known = known.lock().await;
-        let dispatcher = match known.take().filter(|dispatcher| dispatcher.is_on(&site)) {
-            Some(dispatcher) => dispatcher,
-            None => Dispatcher::new(site.clone(), registry.clone()),
+        let housekeeper = match known.take().filter(|known| known.dispatcher().is_on(&site)) {
+            Some(housekeeper) => housekeeper,
+            None => Housekeeper::new(site.clone(), registry.clone()),
         };
         let zone = site.zone.tz();
-        let answer = dispatcher_lambda::handle(&dispatcher, &payload, &event.context.request_id, zone).await;
-        *known = Some(dispatcher);
+        let answer = dispatcher_lambda::handle(&housekeeper, &payload, &event.context.request_id, zone).await;
+        *known = Some(housekeeper);
         answer.map_err(|failed| told(&failed))
     }))
     .await

@@ -4,17 +4,22 @@
 mod clean;
 mod clock;
 mod drain;
+mod heartbeat;
+mod messages;
 mod pool;
 #[cfg(feature = "processes")]
 pub mod processes;
 #[cfg(feature = "processes")]
 mod scratch;
+mod worker;
 mod workspace;
 
 pub use clean::{PRIVATE, is_clean};
 pub use clock::{SystemClock, SystemRandom};
 pub use drain::drain;
+pub use messages::{handle, settle};
 pub use pool::Pool;
 #[cfg(feature = "processes")]
 pub use scratch::Scratch;
+pub use worker::{Engines, Taking, WorkerLoop};
 pub use workspace::{DiskWorkspace, DiskWorkspaces, remove_tree};

@@ -270,7 +270,7 @@ fn remove_rest(path: &Path, descent: u32) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let is_dir = entry.file_type()?.is_dir();
-        // What fails is told of by the folder that it is in.
+        // The folder above reports what fails: it cannot be removed.
         let _ =
             if is_dir { remove_rest(&entry.path(), descent - 1) } else { std::fs::remove_file(entry.path()) };
     }
@@ -285,7 +285,7 @@ fn remove_rest(path: &Path, descent: u32) -> io::Result<()> {
 fn open_up(path: &Path) {
     let mut open = vec![path.to_owned()];
     while let Some(path) = open.pop() {
-        // What stays closed cannot be removed, which is told then.
+        // A folder that stays closed cannot be removed; the caller reports that.
         let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700));
         let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

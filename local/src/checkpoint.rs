@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::task::spawn_blocking;
@@ -22,6 +23,9 @@ pub(crate) const MAX_PAGES: i64 = 64 * 1024;
 /// How often what was written during the last round is put into the file too, before the rest is left to
 /// the one who writes.
 const ROUNDS: usize = 2;
+
+/// How long those who still write are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The write-ahead log of a file, as the one who writes it sees it.
 #[derive(Debug)]
@@ -80,6 +84,14 @@ impl WriteAheadLog {
         let done = connection.prepare_cached(sql).and_then(|mut put| put.query_row([], |_| Ok(())));
         self.ended.fetch_add(1, Ordering::SeqCst);
         done
+    }
+
+    /// Puts all of it into the file and empties it, as far as nobody reads or writes.
+    pub(crate) fn put_away(&self) -> Result<(), rusqlite::Error> {
+        // On a connection of its own: the one that writes may be within a transaction.
+        let connection = open(&self.file)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Does what is to be done about the log now. To be called by the one who writes, after each transaction.
@@ -142,8 +154,6 @@ fn told<T>(outcome: Result<T, rusqlite::Error>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn writer(file: &Path) -> Connection {

@@ -1,6 +1,5 @@
 //! The SQLite file of a realm, and what this process knows of it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
+use pumice_core::recent::Recent;
 use pumice_core::spec::RealmSpec;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -89,6 +89,9 @@ struct Inner {
     payloads: String,
 }
 
+/// Most jobs whose specs are kept as they were parsed.
+const MAX_JOBS: usize = 20_000;
+
 /// Specs as they were parsed, for as long as the file does not change under them.
 #[derive(Default)]
 pub(crate) struct Cache {
@@ -96,7 +99,7 @@ pub(crate) struct Cache {
     pub(crate) version: i64,
     /// When that was looked at last.
     pub(crate) looked: Option<Instant>,
-    pub(crate) jobs: HashMap<JobId, Option<StoredJob>>,
+    pub(crate) jobs: Recent<JobId, Option<StoredJob>, MAX_JOBS>,
     pub(crate) realm: Option<Arc<RealmSpec>>,
     /// The warnings about the realm that the log has.
     pub(crate) warned: Vec<Problem>,
@@ -180,7 +183,10 @@ impl Database {
 
     /// Puts the write-ahead log into the file, as far as nobody reads it.
     pub(crate) async fn put_log_away(&self) -> Result<(), StoreError> {
-        self.read(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
+        let log = self.inner.line.log().clone();
+        let done = tokio::task::spawn_blocking(move || log.put_away()).await;
+        done.map_err(|error| StoreError::new(error.to_string()))?
+            .map_err(|error| StoreError::new(explain(&error)))
     }
 
     /// Writes when the realm was served last, so that there is a write-ahead log.

@@ -103,7 +103,7 @@ impl JobStore for Database {
 
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {
         {
-            let cache = self.cache();
+            let mut cache = self.cache();
             if cache.is_fresh()
                 && let Some(known) = ids.iter().map(|id| cache.jobs.get(id).cloned()).collect()
             {
@@ -121,7 +121,7 @@ impl JobStore for Database {
                         return Ok(known.clone());
                     }
                     let job: Option<StoredJob> = job_text(connection, &id)?.map(|text| read(&id, &text));
-                    cache.jobs.insert(id, job.clone());
+                    cache.jobs.put(id, job.clone());
                     Ok(job)
                 })
                 .collect()

@@ -86,7 +86,7 @@ impl Line {
     }
 
     /// The write-ahead log, which the one who writes keeps short.
-    pub(crate) fn log(&self) -> &WriteAheadLog {
+    pub(crate) fn log(&self) -> &Arc<WriteAheadLog> {
         &self.log
     }
 

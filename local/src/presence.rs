@@ -1,7 +1,7 @@
 //! Whether a realm's files are still those that were opened, and whole.
 
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,9 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Presence {
     files: Vec<(PathBuf, Option<Seen>)>,
+    /// The store's file. It is never closed: with any descriptor of a file a process gives up all its locks on that file
+    /// (POSIX, `fcntl`), SQLite's too, and others would take the store for one that nobody has open.
+    store: Option<&'static File>,
 }
 
 /// A file as it was seen.
@@ -60,10 +63,10 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const LOG_MAGIC: &[u8] = &[0x37, 0x7f, 0x06];
 
 /// Whether a file begins so. One that cannot be read is another look's; so is an empty one.
-fn begins(path: &Path, magic: &[u8]) -> bool {
+fn begins(file: &File, magic: &[u8]) -> bool {
     let mut begin = [0; MAGIC.len()];
     let begin = &mut begin[..magic.len()];
-    match std::fs::File::open(path).and_then(|mut file| file.read_exact(begin)) {
+    match file.read_exact_at(begin, 0) {
         Ok(()) => begin == magic,
         Err(_) => true,
     }
@@ -73,7 +76,8 @@ impl Presence {
     /// The files of a realm's folder as they are now.
     pub(crate) fn of(home: &Path) -> Self {
         let files = ["pumice.db", "lock", "pumice.db-wal"].map(|name| home.join(name));
-        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect() }
+        let store = File::open(&files[0]).ok().map(|file| &*Box::leak(Box::new(file)));
+        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store }
     }
 
     /// What is wrong with the files, if anything is. One that appears counts from then on.
@@ -97,8 +101,11 @@ impl Presence {
             *known = found;
         }
         // What was emptied may be as long again when it is looked at next: others write where they were.
-        let begun = [(&self.files[0].0, MAGIC), (&self.files[2].0, LOG_MAGIC)];
-        let other = begun.into_iter().find(|(path, magic)| !begins(path, magic));
+        let (store, log) = (&self.files[0].0, &self.files[2].0);
+        let is_whole = self.store.is_none_or(|file| begins(file, MAGIC));
+        // SQLite has no locks on its log.
+        let is_log_whole = File::open(log).map_or(true, |file| begins(&file, LOG_MAGIC));
+        let other = [(store, is_whole), (log, is_log_whole)].into_iter().find(|(_, is_whole)| !is_whole);
         other.map(|(path, _)| format!("{} was overwritten while it was served", path.display()))
     }
 }
@@ -221,6 +228,30 @@ mod tests {
                 presence.fault().unwrap().ends_with(&format!("{name} was overwritten while it was served"))
             );
         }
+    }
+
+    #[test]
+    fn looks_at_the_files_leave_sqlite_its_locks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pumice.db");
+        let connection = Connection::open(&path).unwrap();
+        let sql = "PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)";
+        connection.execute_batch(sql).unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        let held = || {
+            let locks = std::fs::read_to_string("/proc/locks").unwrap();
+            let is_ours = |line: &&str| {
+                line.contains(&format!(" {} ", std::process::id())) && line.contains(&format!(":{inode} "))
+            };
+            locks.lines().filter(is_ours).count()
+        };
+        let before = held();
+        assert!(before > 0, "a connection with a log holds a lock on the file");
+        let mut presence = Presence::of(folder.path());
+        assert_eq!(presence.fault(), None);
+        assert_eq!(damage(&path), None);
+        drop(presence);
+        assert_eq!(held(), before);
     }
 
     #[test]

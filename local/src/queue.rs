@@ -173,9 +173,46 @@ impl Consumer for Database {
         Ok(taken.into_iter().map(|(_, delivery)| delivery).collect())
     }
 
+    async fn receive_from(
+        &self,
+        workers: &[WorkerName],
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<(WorkerName, Delivery)>, StoreError> {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            let queues = workers.to_vec();
+            let now = Utc::now().timestamp_micros();
+            let database = self.clone();
+            let take_all = move |connection: &Connection| database.take_from(connection, &queues, max, now);
+            let (taken, exhausted, next) = self.read(take_all).await?;
+            for (receipt, times) in exhausted {
+                if let Err(error) = self.bury(&receipt, &format!("handed out {times} times")).await {
+                    // It stays hidden for a while and is found again; those that were taken wait for nobody.
+                    tracing::warn!(%error, "a message could not be put away");
+                }
+            }
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            if !taken.is_empty() || left.is_zero() {
+                return Ok(taken);
+            }
+            let next = next.map_or(POLL, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or(0)));
+            let pause = tokio::time::sleep(next.min(POLL).min(left));
+            tokio::select! {
+                () = self.arrived().notified() => {}
+                () = pause => {}
+            }
+        }
+    }
+
     async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
         let operation = self.deletion(&receipts)?;
         self.run(operation).await
+    }
+
+    async fn delete_soon(&self, receipt: String) -> Result<(), StoreError> {
+        self.run_soon(self.deletion(&[receipt])?);
+        Ok(())
     }
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
@@ -236,52 +273,6 @@ impl Database {
                 None => Ok(()),
             })
         })
-    }
-
-    /// Removes a message with whatever is written next. Should the process end before, the message
-    /// comes again and meets a run that has ended.
-    pub(crate) fn delete_soon(&self, receipt: String) {
-        match self.deletion(&[receipt]) {
-            Ok(operation) => self.run_soon(operation),
-            Err(error) => tracing::error!(%error, "a message could not be put away"),
-        }
-    }
-
-    /// Takes up to `max` messages of several workers' queues, waiting up to `wait` for the first.
-    /// Not to be dropped while it waits: what it took would stay hidden for [`VISIBILITY`].
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn receive_from(
-        &self,
-        workers: &[WorkerName],
-        max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Taken>, StoreError> {
-        let until = tokio::time::Instant::now() + wait;
-        loop {
-            let queues = workers.to_vec();
-            let now = Utc::now().timestamp_micros();
-            let database = self.clone();
-            let take_all = move |connection: &Connection| database.take_from(connection, &queues, max, now);
-            let (taken, exhausted, next) = self.read(take_all).await?;
-            for (receipt, times) in exhausted {
-                if let Err(error) = self.bury(&receipt, &format!("handed out {times} times")).await {
-                    // It stays hidden for a while and is found again; those that were taken wait for nobody.
-                    tracing::warn!(%error, "a message could not be put away");
-                }
-            }
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            if !taken.is_empty() || left.is_zero() {
-                return Ok(taken);
-            }
-            let next = next.map_or(POLL, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or(0)));
-            let pause = tokio::time::sleep(next.min(POLL).min(left));
-            tokio::select! {
-                () = self.arrived().notified() => {}
-                () = pause => {}
-            }
-        }
     }
 
     /// Takes from several queues; when nothing is visible, tells when something will be.

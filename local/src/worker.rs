@@ -1,18 +1,16 @@
-//! The worker loop: takes messages, runs them beside each other, looks after what is due.
+//! The workers of a folder: the worker loop, the sweeper, the clock and the housekeeping.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Dispatcher, Engine, Halt, Handled, Limits};
+use pumice_core::engine::{Engine, Halt, Housekeeper, Limits};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
-use pumice_core::ports::{Clock, Consumer, Delivery, ScheduleStore, StoreError};
-use pumice_host::{SystemClock, drain};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
+use pumice_core::ports::{Clock, ScheduleStore, StoreError};
+use pumice_host::{Engines, SystemClock, Taking, WorkerLoop};
+use tokio::task::JoinSet;
 
 use crate::database::Database;
 use crate::housekeeping::keep_house;
@@ -26,11 +24,11 @@ const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How many jobs run at the same time unless somebody says otherwise: while the records of some are
+/// How many jobs run at the same time by default: while the records of some are
 /// written, the others go on.
 pub const SLOTS: usize = 32;
 
-/// How long what runs may go on once the process was asked to stop, unless somebody says otherwise.
+/// How long what runs may go on once the process was asked to stop, by default.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// How jobs are run.
@@ -61,96 +59,57 @@ pub struct Workers {
     runners: Arc<Runners>,
     options: Serve,
     halt: Halt,
-    engines: BTreeMap<WorkerName, Engine>,
+    engines: Engines,
 }
 
 impl Workers {
     /// Workers on a realm's store.
     #[must_use]
     pub fn new(database: Database, site: Arc<Site>, runners: Arc<Runners>, options: Serve) -> Self {
-        Self { database, site, runners, options, halt: Halt::default(), engines: BTreeMap::new() }
+        Self { database, site, runners, options, halt: Halt::default(), engines: Engines::default() }
     }
 
     /// Runs jobs until `stop`. From then on no run and no step begins; what runs may end for as long as the options say,
-    /// or until `kill`, and is told to stop then: its attempts are made again by the next process, and do not count.
+    /// or until `kill`. Attempts that still run are stopped then; the next process makes them again, and they do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached at the start.
     pub async fn serve(
-        mut self,
+        self,
         stop: impl Future<Output = ()>,
         kill: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         self.find_workers(true).await?;
-        let sweeper =
-            tokio::spawn(sweep(Dispatcher::new(self.site.clone(), self.runners.registry().clone())));
-        let clock = self.options.clock.then(|| {
-            let clock = Dispatcher::new(self.site.clone(), self.runners.registry().clone());
-            tokio::spawn(keep_time(clock, self.site.ports.schedules.clone()))
-        });
-        let housekeeper = tokio::spawn(keep_house(self.database.clone(), self.site.shared.clone()));
-        let mut running = JoinSet::new();
-        let halt = self.halt.clone();
-        tokio::select! {
-            () = self.take(&mut running) => {}
-            () = async { stop.await; halt.rest(); std::future::pending().await } => {}
+        let Serve { slots, limits, drain, .. } = self.options;
+        let taking = Taking {
+            slots,
+            max_take: MAX_TAKE,
+            wait: WAIT,
+            pause: STORE_PAUSE,
+            // The engine knows which runs are in hand, and drops what comes again.
+            hidden: None,
+            drain,
+            grace: limits.grace.get(),
+        };
+        let consumer = Arc::new(self.database.clone());
+        let work = WorkerLoop::new(consumer, self.engines.clone(), self.halt.clone(), taking);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep(self.housekeeper()));
+        if self.options.clock {
+            tasks.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
         }
-        let Serve { drain: patience, limits, .. } = &self.options;
-        drain(&mut running, &self.halt, *patience, limits.grace.get(), kill).await;
-        sweeper.abort();
-        clock.iter().for_each(JoinHandle::abort);
-        housekeeper.abort();
-        Ok(())
+        tasks.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
+        tasks.spawn(self.keep_finding_workers());
+        // Dropping the set ends these tasks with the loop.
+        work.work(stop, kill).await
     }
 
-    async fn take(&mut self, running: &mut JoinSet<()>) {
-        let slots = Arc::new(Semaphore::new(self.options.slots.max(1)));
-        let mut looked = tokio::time::Instant::now();
-        while !self.halt.is_resting() {
-            while running.try_join_next().is_some() {}
-            if looked.elapsed() >= SWEEP {
-                looked = tokio::time::Instant::now();
-                if let Err(error) = self.find_workers(false).await {
-                    tracing::warn!(%error, "cannot look for workers");
-                }
-            }
-            let Ok(first) = tokio::time::timeout(WAIT, slots.clone().acquire_owned()).await else { continue };
-            let Ok(first) = first else { return };
-            let mut permits = vec![first];
-            while permits.len() < MAX_TAKE
-                && let Ok(permit) = slots.clone().try_acquire_owned()
-            {
-                permits.push(permit);
-            }
-            let names: Vec<WorkerName> = self.engines.keys().cloned().collect();
-            match self.database.receive_from(&names, permits.len(), WAIT).await {
-                Ok(taken) => self.start(taken, permits, running),
-                Err(error) => {
-                    tracing::error!(%error, "cannot take messages");
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn start(
-        &self,
-        taken: Vec<(WorkerName, Delivery)>,
-        permits: Vec<OwnedSemaphorePermit>,
-        running: &mut JoinSet<()>,
-    ) {
-        for ((worker, delivery), permit) in taken.into_iter().zip(permits) {
-            let Some(engine) = self.engines.get(&worker).cloned() else { continue };
-            let database = self.database.clone();
-            running.spawn(async move {
-                handle(&engine, &database, delivery).await;
-                drop(permit);
-            });
-        }
+    fn housekeeper(&self) -> Housekeeper {
+        Housekeeper::new(self.site.clone(), self.runners.registry().clone())
     }
 
     /// Makes an engine for each worker that has a job; at the start also for each that has a message.
-    async fn find_workers(&mut self, first: bool) -> Result<(), StoreError> {
+    async fn find_workers(&self, first: bool) -> Result<(), StoreError> {
         let names = if self.options.workers.is_empty() {
             self.database.worker_names(first).await?
         } else {
@@ -158,38 +117,29 @@ impl Workers {
         };
         for name in names {
             let (site, runners, limits) = (&self.site, &self.runners, self.options.limits);
-            self.engines.entry(name.clone()).or_insert_with(|| {
+            self.engines.add(name, |name| {
                 Engine::new(site.clone(), runners.clone(), name, limits).halted_by(self.halt.clone())
             });
         }
         Ok(())
     }
-}
 
-async fn handle(engine: &Engine, database: &Database, delivery: Delivery) {
-    let outcome = match engine.handle(&delivery.body, delivery.receives, None).await {
-        Handled::Delete => {
-            database.delete_soon(delivery.receipt);
-            return;
+    async fn keep_finding_workers(self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if let Err(error) = self.find_workers(false).await {
+                tracing::warn!(%error, "cannot look for workers");
+            }
         }
-        Handled::Again(after) => database.release(&delivery.receipt, after).await,
-        Handled::Bury(reason) => {
-            tracing::error!(%reason, "a message goes to the dead letters");
-            database.bury(&delivery.receipt, &reason).await
-        }
-    };
-    if let Err(error) = outcome {
-        // It comes again when its time of being hidden is over, and does nothing then.
-        tracing::warn!(%error, "a message could not be put away");
     }
 }
 
 /// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
 /// process may have put one, or the clock been set.
-async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
+async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) {
     let mut is_new = true;
     loop {
-        if let Err(error) = strike(&dispatcher, &mut is_new).await {
+        if let Err(error) = strike(&housekeeper, &mut is_new).await {
             tracing::warn!(%error, "cannot look for what schedules have due");
         }
         let next = schedules.next_due().await.ok().flatten();
@@ -200,20 +150,20 @@ async fn keep_time(dispatcher: Dispatcher, schedules: Arc<dyn ScheduleStore>) {
     }
 }
 
-async fn strike(dispatcher: &Dispatcher, is_new: &mut bool) -> Result<(), StoreError> {
-    dispatcher.strike(TimeDelta::zero()).await?;
+async fn strike(housekeeper: &Housekeeper, is_new: &mut bool) -> Result<(), StoreError> {
+    housekeeper.strike(TimeDelta::zero()).await?;
     if std::mem::take(is_new) {
-        dispatcher.strike_at_start().await?;
+        housekeeper.strike_at_start().await?;
     }
     Ok(())
 }
 
-async fn sweep(dispatcher: Dispatcher) {
+async fn sweep(housekeeper: Housekeeper) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(error) = dispatcher.sweep().await {
+        if let Err(error) = housekeeper.sweep().await {
             tracing::warn!(%error, "cannot look for runs that are due");
         }
     }

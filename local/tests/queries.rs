@@ -39,8 +39,11 @@ fn new(number: u32, now: Timestamp) -> NewRun {
     let about = (JobId::new(job).unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
     let run_id = key(number).run_id().unwrap();
     let run = Run::dispatched(key(number), run_id, about, now, now, Span::from_days(1));
-    let run =
-        Run { status: if number % 5 == 0 { Status::Failed } else { Status::Complete }, due_at: None, ..run };
+    let run = Run {
+        status: if number.is_multiple_of(5) { Status::Failed } else { Status::Complete },
+        due_at: None,
+        ..run
+    };
     let job = json!({ "job_id": job });
     NewRun {
         run,

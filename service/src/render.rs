@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{Dispatcher, Preview};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::request::DispatchRequest;
@@ -65,11 +65,13 @@ pub async fn render(realm: &dyn Realm, request: RenderJob) -> Result<RenderedJob
     };
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(job.clone()) };
     let now = now.map_or_else(|| realm.now(), |now| now.0);
-    let rendered = dispatcher.preview(&request, now).await?;
-    let rendered = rendered.map_err(|error| {
-        let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
-        Error::invalid(format!("job {job}: {error}\n{lines}").trim_end())
-    })?;
+    let rendered = match dispatcher.preview(&request, now).await? {
+        Preview::Rendered(rendered) => rendered,
+        Preview::Failed(error) => {
+            let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
+            return Err(Error::invalid(format!("job {job}: {error}\n{lines}").trim_end()));
+        }
+    };
     let when = stored.ok().map(|job| rendering_words(&dispatcher.rendering(&job)));
     Ok(RenderedJob { payload: rendered.payload, parameters: rendered.parameters, when })
 }

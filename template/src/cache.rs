@@ -1,63 +1,59 @@
 //! Compiled templates, kept while there is room.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A cache that forgets what was used longest ago, by generations: when the
-/// young half is full, it becomes the old half, and the old half is dropped.
+use lru::LruCache;
+
+/// A cache that forgets what was used longest ago when it has too many entries, or they weigh too much.
 pub(crate) struct Cache<K, V> {
-    halves: Mutex<Halves<K, V>>,
+    kept: Mutex<Kept<K, V>>,
     entries: usize,
     weight: usize,
 }
 
-struct Halves<K, V> {
-    young: HashMap<K, Arc<V>>,
-    old: HashMap<K, Arc<V>>,
-    young_weight: usize,
+struct Kept<K, V> {
+    /// Each with its weight.
+    by_use: LruCache<K, (usize, Arc<V>)>,
+    weight: usize,
 }
 
-impl<K: Hash + Eq + Clone, V> Cache<K, V> {
+impl<K: Hash + Eq, V> Cache<K, V> {
     /// A cache for at most `entries` entries that weigh at most `weight`.
     pub(crate) fn new(entries: usize, weight: usize) -> Self {
-        Self {
-            halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new(), young_weight: 0 }),
-            entries: entries / 2,
-            weight: weight / 2,
-        }
+        // One with a capacity makes its whole table at once.
+        let kept = Kept { by_use: LruCache::unbounded(), weight: 0 };
+        Self { kept: Mutex::new(kept), entries, weight }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entry of that key.
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<Arc<V>>
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = halves.young.get(key).or_else(|| halves.old.get(key));
-        found.map(Arc::clone)
+        self.lock().by_use.get(key).map(|(_, value)| value.clone())
     }
 
-    /// Keeps an entry, unless it alone is too heavy.
+    /// Keeps an entry, unless it alone would take more than half of the room.
     pub(crate) fn put(&self, key: K, weight: usize, value: Arc<V>) {
-        if weight > self.weight || self.entries == 0 {
+        if weight > self.weight / 2 || self.entries == 0 {
             return;
         }
-        let mut guard = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        let halves = &mut *guard;
-        if halves.young.len() >= self.entries || halves.young_weight + weight > self.weight {
-            halves.old = std::mem::take(&mut halves.young);
-            halves.young_weight = 0;
+        let mut kept = self.lock();
+        kept.weight += weight;
+        if let Some((before, _)) = kept.by_use.put(key, (weight, value)) {
+            kept.weight -= before;
         }
-        halves.young_weight += weight;
-        halves.young.insert(key, value);
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        let halves = self.halves.lock().unwrap();
-        halves.young.len() + halves.old.len()
+        while kept.by_use.len() > self.entries || kept.weight > self.weight {
+            let Some((_, (freed, _))) = kept.by_use.pop_lru() else { return };
+            kept.weight -= freed;
+        }
     }
 }
 
@@ -66,15 +62,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stays_within_its_bounds() {
+    fn cache_stays_within_its_bounds() {
         let cache: Cache<String, usize> = Cache::new(10, 1_000);
         for at in 0..100 {
             cache.put(at.to_string(), 10, Arc::new(at));
-            assert!(cache.len() <= 10);
+            let kept = cache.lock();
+            assert!(kept.by_use.len() <= 10 && kept.weight == 10 * kept.by_use.len());
+            drop(kept);
             assert_eq!(cache.get(at.to_string().as_str()).as_deref(), Some(&at));
         }
         assert!(cache.get("1").is_none());
         cache.put("heavy".to_owned(), 501, Arc::new(1));
         assert!(cache.get("heavy").is_none());
+    }
+
+    #[test]
+    fn entry_used_longest_ago_makes_room_for_its_weight() {
+        let cache: Cache<&str, usize> = Cache::new(10, 100);
+        for (key, weight) in [("a", 40), ("b", 30), ("a", 10), ("c", 50)] {
+            cache.put(key, weight, Arc::new(weight));
+        }
+        assert_eq!(cache.lock().weight, 90);
+        assert_eq!(cache.get("b").as_deref(), Some(&30));
+        cache.put("d", 20, Arc::new(20));
+        let kept = ["a", "b", "c", "d"].map(|key| cache.get(key).is_some());
+        assert_eq!((kept, cache.lock().weight), ([false, true, true, true], 100));
     }
 }

@@ -131,7 +131,7 @@ async fn what_may_not_be_done_is_told_with_its_table() {
     realm.proxy.fail("SendMessageBatch", Fault::Error("AccessDenied"), ALWAYS);
     let run = dispatch(&dispatcher, request("note")).await.expect("the run is recorded");
     realm.proxy.heal();
-    let later = realm.dispatcher_at(realm.skewed_site(120).await);
+    let later = realm.housekeeper_at(realm.skewed_site(120).await);
     assert_eq!(later.sweep().await.expect("it answers"), 1);
     assert_eq!(realm.work(&realm.engine().await, &key_of(&run)).await.run.status, Status::Complete);
 }
@@ -248,7 +248,7 @@ async fn a_clock_that_is_five_minutes_wrong_loses_nothing() {
     assert_eq!(realm.take(&slow).await, [Handled::Delete]);
     assert_eq!((realm.marks(), realm.load(&key).await.map(|run| run.status)), (0, Some(Status::Dispatched)));
     // The sweeper sends it again; any other worker runs it.
-    realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
+    realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
     assert_eq!(realm.work(&realm.engine().await, &key).await.run.status, Status::Complete);
     // One whose clock is fast runs what it is given.
     let fast = realm.engine_at(realm.skewed_site(300).await);

@@ -16,7 +16,7 @@ async fn runs(realm: &Faulty) -> Vec<Run> {
 
 /// Lets a worker run all there is, after the sweeper has looked.
 async fn finish_all(realm: &Faulty) -> Vec<Run> {
-    realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
+    realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it answers");
     let engine = realm.engine().await;
     while !realm.take(&engine).await.is_empty() {}
     runs(realm).await
@@ -73,7 +73,7 @@ async fn of_a_batch_of_messages_what_is_not_sent_is_swept() {
         let expected = if place == 0 { Status::Dispatched } else { Status::Complete };
         assert_eq!(realm.load(key).await.map(|run| run.status), Some(expected), "{place}");
     }
-    let later = realm.dispatcher_at(realm.skewed_site(120).await);
+    let later = realm.housekeeper_at(realm.skewed_site(120).await);
     assert_eq!(later.sweep().await.expect("it answers"), 1, "the first, and no other");
     assert_eq!(realm.work(&engine, &keys[0]).await.run.status, Status::Complete);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use pumice_core::engine::{Dispatcher, Engine, Handled};
+use pumice_core::engine::{Dispatcher, Engine, Handled, Housekeeper};
 use pumice_core::message::Message;
 use pumice_core::run::Status;
 use pumice_testing::standins::{Faulty, Units, dispatch, key_of, log_job, request};
@@ -163,9 +163,10 @@ async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
 async fn a_start_by_the_clock_costs_three_calls_besides_its_run_and_a_sweep_without_one_only_queries() {
     let ahead = chrono::TimeDelta::seconds(90);
     let (realm, dispatcher, _) = warm(&[log_job("note")], "note").await;
+    let housekeeper = Housekeeper::with(dispatcher);
     let sweep = async || {
-        dispatcher.sweep().await.expect("it is swept");
-        dispatcher.strike(ahead).await.expect("it strikes").started
+        housekeeper.sweep().await.expect("it is swept");
+        housekeeper.strike(ahead).await.expect("it strikes").started
     };
     assert_eq!(sweep().await, 0);
     let idle = realm.proxy.calls();

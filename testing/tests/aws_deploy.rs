@@ -137,6 +137,21 @@ fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
     assert!(!realm.cloud.pumice(&["jobs", "list"]).contains("hello"));
 }
 
+/// A schedule that any tool put into the table. Its later runs wait for their time.
+async fn a_schedule_that_any_tool_put_starts_its_job(realm: &Deployed) {
+    let cloud = &realm.cloud;
+    cloud.put_straight("ticker", "5s").await;
+    let query = RunQuery {
+        job: Some("ticker".to_owned()),
+        statuses: vec![Status::Complete],
+        limit: 1,
+        ..RunQuery::default()
+    };
+    let started = until(async || cloud.realm.store().list(&query).await.expect("it answers").pop());
+    assert!(started.await.is_some_and(|run| run.scheduled.is_some()), "{}", cloud.logs());
+    cloud.pumice(&["jobs", "delete", "ticker"]);
+}
+
 #[tokio::test]
 async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles() {
     let parameters = ["OneOffSchedules=yes", "ScheduledJob=nightly", "ScheduleExpression='rate(1 minute)'"];
@@ -194,17 +209,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
 
     a_person_looks_after_the_realm(&realm, &failed.key);
 
-    // A schedule that any tool put into the table. Its later runs wait for their time.
-    cloud.put_straight("ticker", "5s").await;
-    let query = RunQuery {
-        job: Some("ticker".to_owned()),
-        statuses: vec![Status::Complete],
-        limit: 1,
-        ..RunQuery::default()
-    };
-    let started = until(async || cloud.realm.store().list(&query).await.expect("it answers").pop());
-    assert!(started.await.is_some_and(|run| run.scheduled.is_some()), "{}", cloud.logs());
-    cloud.pumice(&["jobs", "delete", "ticker"]);
+    a_schedule_that_any_tool_put_starts_its_job(&realm).await;
 
     // What is no run ends in the dead letters.
     cloud.send("core", "{ not json").await;

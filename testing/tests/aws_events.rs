@@ -165,5 +165,8 @@ async fn the_worker_puts_aside_what_is_for_others() {
     let log = worker.log();
     assert!(log.contains(run_id) && log.contains("elsewhere"), "{log}");
     let answer = worker.invoke(r#"{"hello": "world"}"#);
-    assert!(answer["errorMessage"].as_str().is_some_and(|told| told.contains("no SQS event")), "{answer}");
+    assert!(
+        answer["errorMessage"].as_str().is_some_and(|told| told.contains("not an SQS event")),
+        "{answer}"
+    );
 }

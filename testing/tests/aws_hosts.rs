@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{SubsecRound, TimeDelta, Utc};
 use pumice_aws::QueueWorker;
-use pumice_core::engine::{Dispatcher, Engine, Limits};
+use pumice_core::engine::{Engine, Housekeeper, Limits};
 use pumice_core::hosts::Host;
 use pumice_core::ids::{JobId, WorkerName};
 use pumice_core::job_type::Site;
@@ -44,11 +44,15 @@ fn registry() -> Arc<pumice_core::job_type::Registry> {
     Arc::new(pumice_job_types::registry().expect("job types"))
 }
 
+fn runners() -> Arc<pumice_core::job_type::Runners> {
+    Arc::new(pumice_job_runners::runners().expect("job types"))
+}
+
 async fn start(cloud: &Cloud, scratch: &std::path::Path, machine: &str) -> Process {
     let site = site(cloud, scratch, machine).await;
     let now = site.ports.clock.now();
     let host = Host::new(core(), machine, site.ports.random.uuid(now), now);
-    let engine = Engine::new(site, registry(), core(), Limits::default());
+    let engine = Engine::new(site, runners(), core(), Limits::default());
     let queues = cloud.realm.queues().clone();
     let worker = QueueWorker::new(engine, queues, core(), 2, Duration::from_secs(5)).on_host(host.clone());
     let (stop, stopped) = oneshot::channel();
@@ -80,9 +84,9 @@ async fn due_on_each(cloud: &Cloud, scratch: &std::path::Path, id: &str) -> usiz
     let slot = (Utc::now() + TimeDelta::seconds(3)).trunc_subsecs(0);
     job["schedule"] = json!({ "at": slot.to_rfc3339(), "nodes": "all" });
     cloud.put_jobs(&[job]).await;
-    let dispatcher = Dispatcher::new(site(cloud, scratch, "dispatcher").await, registry());
-    dispatcher.touch(&[JobId::new(id).expect("an id")], Utc::now()).await.expect("it answers");
-    dispatcher.strike(AHEAD).await.expect("it answers").started
+    let housekeeper = Housekeeper::new(site(cloud, scratch, "dispatcher").await, registry());
+    housekeeper.touch(&[JobId::new(id).expect("an id")], Utc::now()).await.expect("it answers");
+    housekeeper.strike(AHEAD).await.expect("it answers").started
 }
 
 #[tokio::test]
@@ -133,8 +137,8 @@ async fn run_of_a_host_that_is_gone_ends_with_the_reason() {
     let late = site(&cloud, scratch.path(), "dispatcher").await;
     let ports =
         pumice_core::ports::Ports { clock: Arc::new(Ahead(TimeDelta::minutes(2))), ..late.ports.clone() };
-    let dispatcher = Dispatcher::new(Arc::new(Site { ports, ..Site::clone(&late) }), registry());
-    dispatcher.sweep().await.expect("it answers");
+    let housekeeper = Housekeeper::new(Arc::new(Site { ports, ..Site::clone(&late) }), registry());
+    housekeeper.sweep().await.expect("it answers");
     let run = runs_of(&cloud, "lost").await.pop().expect("it is there");
     let reason = format!("its host {} is gone before it ran", gone.id);
     assert_eq!((run.status, run.reason), (Status::Failed, Some(reason)));

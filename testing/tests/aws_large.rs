@@ -250,7 +250,7 @@ async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
     assert!(shown.contains("its result is gone from s3://test-bucket/tmp/.pumice/"), "{shown}");
     // The sweeper and the next attempt go on.
     let later = realm.skewed_site(1_200).await;
-    assert_eq!(realm.dispatcher_at(later.clone()).sweep().await.expect("it answers"), 1);
+    assert_eq!(realm.housekeeper_at(later.clone()).sweep().await.expect("it answers"), 1);
     let ended = realm.work(&realm.engine_at(later), &run.key).await.run;
     assert_eq!((ended.status, ended.attempt, ended.crashes), (Status::Failed, 2, 0));
     assert_eq!(ended.result["error"], "Failed with exit status 3", "it has the result of its last attempt");
@@ -260,7 +260,7 @@ async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
 async fn lists_and_the_sweeper_do_without_what_is_large_and_lose_nothing() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = retrying(&realm).await;
-    let later = realm.dispatcher_at(realm.skewed_site(1_200).await);
+    let later = realm.housekeeper_at(realm.skewed_site(1_200).await);
     let store = realm.realm().await.store().clone();
     realm.proxy.calls();
     let query = RunQuery { job: Some("wordy".to_owned()), limit: 100, ..RunQuery::default() };
@@ -283,7 +283,7 @@ async fn a_run_is_watched_without_what_is_large() {
     let line = format!("if mkdir {}; then exit 3; fi; {waits}; exit 3", first.display());
     let run = retrying_with(&realm, &line).await;
     let later = realm.skewed_site(1_200).await;
-    assert_eq!(realm.dispatcher_at(later.clone()).sweep().await.expect("it answers"), 1);
+    assert_eq!(realm.housekeeper_at(later.clone()).sweep().await.expect("it answers"), 1);
     let engine = realm.engine_at(later);
     let body = realm.message().await;
     realm.proxy.calls();
@@ -310,7 +310,7 @@ async fn what_stands_in_s3_stays_there_when_the_realm_has_no_place_any_more() {
     let document = json!({ "realm": "test" }).as_object().cloned().expect("an object");
     realm.cloud.realm.store().put_realm(document).await.expect("it is put");
     let later = realm.skewed_site(1_200).await;
-    realm.dispatcher_at(later.clone()).sweep().await.expect("it answers");
+    realm.housekeeper_at(later.clone()).sweep().await.expect("it answers");
     realm.proxy.calls();
     let ended = realm.work(&realm.engine_at(later), &run.key).await.run;
     // The claim keeps what the first attempt left; only what the second one adds has no place.

@@ -3,7 +3,7 @@
 
 use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindowMode};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use pumice_core::engine::{Dispatcher, Handled};
+use pumice_core::engine::{Dispatcher, Handled, Housekeeper};
 use pumice_core::ids::RunKey;
 use pumice_core::message::Message;
 use pumice_core::ports::RunStore;
@@ -103,7 +103,7 @@ async fn a_run_that_the_sweeper_woke_runs_once() {
     let (realm, slow) = realm_with(|realm| realm.marking_job("report", 0)).await;
     let due = Utc::now() + TimeDelta::seconds(2);
     let key = key_of(&dispatch(&slow, ahead("report", due)).await.expect("it is taken"));
-    assert_eq!(realm.dispatcher().await.sweep().await.expect("it answers"), 1);
+    assert_eq!(Housekeeper::with(realm.dispatcher().await).sweep().await.expect("it answers"), 1);
     assert_eq!(handled(&realm, 2).await, [Handled::Delete, Handled::Delete]);
     let run = realm.load(&key).await.expect("it is there");
     assert_eq!((run.status, run.epoch, realm.marks()), (Status::Complete, 1, 1));

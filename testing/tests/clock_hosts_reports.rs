@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::Timestamp;
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::Housekeeper;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{AtOnce, Clock, JobStore, Ports, RunQuery, RunStore, StoreError, StoredJob};
@@ -84,14 +84,17 @@ impl Realm {
         });
         memory.put_job(JobSpec::parse(&job).expect("a job"));
         let realm = Self { memory, clock, hangs: Arc::default() };
-        let dispatcher = realm.dispatcher(TimeDelta::zero());
-        dispatcher.touch(&[JobId::new("once").expect("an id")], realm.clock.now()).await.expect("it answers");
-        dispatcher.strike(TimeDelta::zero()).await.expect("it answers");
+        let housekeeper = realm.housekeeper(TimeDelta::zero());
+        housekeeper
+            .touch(&[JobId::new("once").expect("an id")], realm.clock.now())
+            .await
+            .expect("it answers");
+        housekeeper.strike(TimeDelta::zero()).await.expect("it answers");
         realm
     }
 
     /// A sweeper on a host whose clock is so far behind the store's.
-    fn dispatcher(&self, store_ahead: TimeDelta) -> Dispatcher {
+    fn housekeeper(&self, store_ahead: TimeDelta) -> Housekeeper {
         let memory = Arc::new(self.memory.clone());
         let jobs = Arc::new(Hanging { store: self.memory.clone(), hangs: self.hangs.clone() });
         let ports = Ports {
@@ -121,7 +124,7 @@ impl Realm {
             credentials: Vec::new(),
             ports,
         };
-        Dispatcher::new(Arc::new(site), Arc::new(pumice_job_types::registry().expect("job types")))
+        Housekeeper::new(Arc::new(site), Arc::new(pumice_job_types::registry().expect("job types")))
     }
 
     async fn runs(&self) -> Vec<Run> {
@@ -141,27 +144,27 @@ async fn report_29_host_whose_clock_is_wrong_starts_nothing_and_says_so() {
         (-86_400, "86400s ahead of the store's"),
         (61, "61s behind the store's"),
     ] {
-        let refused = realm.dispatcher(TimeDelta::seconds(seconds)).strike(TimeDelta::zero()).await;
+        let refused = realm.housekeeper(TimeDelta::seconds(seconds)).strike(TimeDelta::zero()).await;
         let error = refused.expect_err("it refuses").to_string();
         assert!(error.contains(wanted), "{error}");
         assert!(realm.runs().await.is_empty(), "{seconds}");
     }
     // Another sweeper, whose clock is right, makes the start.
-    let struck = realm.dispatcher(TimeDelta::seconds(-60)).strike(TimeDelta::zero()).await;
+    let struck = realm.housekeeper(TimeDelta::seconds(-60)).strike(TimeDelta::zero()).await;
     assert_eq!((struck.expect("it strikes").started, realm.runs().await.len()), (1, 1));
 }
 
 #[tokio::test]
 async fn report_30_store_that_hangs_in_the_fire_is_given_up_until_the_next_sweep() {
     let realm = Realm::new().await;
-    let dispatcher = realm.dispatcher(TimeDelta::zero());
+    let housekeeper = realm.housekeeper(TimeDelta::zero());
     realm.clock.advance_to(instant("2026-03-01T09:00:00Z"));
     realm.hangs.store(true, Ordering::Relaxed);
-    let error = dispatcher.strike(TimeDelta::zero()).await.expect_err("it is given up").to_string();
+    let error = housekeeper.strike(TimeDelta::zero()).await.expect_err("it is given up").to_string();
     assert!(error.contains("given up after 60s without an answer"), "{error}");
     assert!(realm.runs().await.is_empty());
     realm.hangs.store(false, Ordering::Relaxed);
-    let struck = dispatcher.strike(TimeDelta::zero()).await.expect("it strikes");
+    let struck = housekeeper.strike(TimeDelta::zero()).await.expect("it strikes");
     assert_eq!((struck.started, realm.runs().await.len()), (1, 1));
     let slot = realm.runs().await[0].scheduled.as_ref().map(|scheduled| scheduled.slot);
     assert_eq!(slot, Some(instant("2026-03-01T09:00:00Z")));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta, Utc};
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::Housekeeper;
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Catalog, CommitError, RunQuery, RunStore, ScheduleStore};
 use pumice_core::run::Run;
@@ -15,7 +15,7 @@ use serde_json::json;
 const AHEAD: TimeDelta = TimeDelta::seconds(90);
 
 /// A realm's folder with a job that is due in a minute, opened so many times as processes of their own would.
-async fn realms(count: usize) -> (tempfile::TempDir, Vec<(Home, Dispatcher)>) {
+async fn realms(count: usize) -> (tempfile::TempDir, Vec<(Home, Housekeeper)>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut opened = Vec::new();
     for _ in 0..count {
@@ -31,11 +31,11 @@ async fn realms(count: usize) -> (tempfile::TempDir, Vec<(Home, Dispatcher)>) {
     (folder, opened)
 }
 
-async fn open(folder: &std::path::Path) -> (Home, Dispatcher) {
+async fn open(folder: &std::path::Path) -> (Home, Housekeeper) {
     let home = Home::open(folder, None, true, Durability::Normal).await.expect("a realm");
     let registry = Arc::new(pumice_job_types::registry().expect("job types"));
     let site = home.site().await.expect("a site");
-    (home, Dispatcher::new(site, registry))
+    (home, Housekeeper::new(site, registry))
 }
 
 async fn runs(home: &Home) -> Vec<Run> {
@@ -46,7 +46,7 @@ async fn runs(home: &Home) -> Vec<Run> {
 #[tokio::test]
 async fn report_22_sweepers_that_race_make_one_run_for_a_slot() {
     let (_folder, opened) = realms(3).await;
-    let racing = opened.iter().map(|(_, dispatcher)| dispatcher.strike(AHEAD));
+    let racing = opened.iter().map(|(_, housekeeper)| housekeeper.strike(AHEAD));
     let started: usize = futures_util::future::join_all(racing)
         .await
         .into_iter()
@@ -75,7 +75,7 @@ async fn report_23_sweeper_with_an_old_record_is_refused() {
 async fn report_31_schedules_are_in_the_store_and_not_in_a_process() {
     let (folder, opened) = realms(1).await;
     drop(opened);
-    let (home, dispatcher) = open(folder.path()).await;
-    assert_eq!(dispatcher.strike(AHEAD).await.expect("it strikes").started, 1);
+    let (home, housekeeper) = open(folder.path()).await;
+    assert_eq!(housekeeper.strike(AHEAD).await.expect("it strikes").started, 1);
     assert_eq!(runs(&home).await[0].job_id.as_str(), "once");
 }

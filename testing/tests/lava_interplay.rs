@@ -85,7 +85,7 @@ async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
     assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_some()), "it is given once");
     work_as_lava(&realm.cloud, &key).await;
     // Two minutes later the sweeper looks what became of it.
-    assert_eq!(realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps"), 1);
+    assert_eq!(realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps"), 1);
     let run = realm.load(&key).await.expect("it is there");
     assert_eq!((run.status, run.due_at, run.reason), (Status::Complete, None, None));
     assert!(run.ts_start <= run.ts_end && run.ts_start.is_some() && run.hostname.is_some());
@@ -100,7 +100,7 @@ async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
     let key = key_of(&run);
     assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_none()));
     work_as_lava(&realm.cloud, &key).await;
-    realm.dispatcher_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps");
+    realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps");
     assert_eq!(realm.load(&key).await.map(|run| run.status), Some(Status::Complete));
     assert_eq!(messages(&realm).await, Vec::<Value>::new(), "lava would run it once more");
 }
@@ -115,7 +115,7 @@ async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with(
     let run = dispatch(&realm.dispatcher().await, far).await.expect("it is taken");
     assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is early");
     let sweep = async |seconds| {
-        let sweeper = realm.dispatcher_at(realm.skewed_site(seconds).await);
+        let sweeper = realm.housekeeper_at(realm.skewed_site(seconds).await);
         sweeper.sweep().await.expect("it sweeps")
     };
     assert_eq!(sweep(2_600).await, 0, "it is early");
@@ -132,10 +132,10 @@ async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with(
     let told =
         sent[0]["ts_dispatch"].as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
     assert!(told.is_some_and(|at| at > SystemClock.now() + chrono::TimeDelta::minutes(59)), "{told:?}");
-    let later = realm.dispatcher_at(realm.skewed_site(4_000).await);
+    let later = realm.housekeeper_at(realm.skewed_site(4_000).await);
     assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has told nothing yet");
     assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is sent once");
-    let cancelled = later.cancel(&key).await.expect("it is let go");
+    let cancelled = later.dispatcher().cancel(&key).await.expect("it is let go");
     assert!(cancelled.reason.is_some_and(|reason| reason.contains("may run it all the same")));
     assert_eq!(realm.load(&key).await.map(|run| run.status), Some(Status::Cancelled));
 }
@@ -146,7 +146,7 @@ async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
     add_lavas(&realm.cloud, "other").await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
     let status_after = async |days: i64| {
-        let sweeper = realm.dispatcher_at(realm.skewed_site(days * 86_400).await);
+        let sweeper = realm.housekeeper_at(realm.skewed_site(days * 86_400).await);
         sweeper.sweep().await.expect("it sweeps");
         realm.load(&key_of(&run)).await.map(|run| (run.status, run.reason))
     };

@@ -1,17 +1,22 @@
 //! The worker function: SQS records in, engine calls, failed records out.
 
+mod event;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::SqsEvent;
 use futures_util::future::join_all;
-use pumice_aws::Queues;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
-use pumice_core::engine::{Engine, Handled, Limits};
+use pumice_core::engine::{Engine, Limits};
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::message::Message;
-use serde_json::{Value, json};
+use pumice_core::ports::Consumer;
+use serde_json::Value;
+
+use event::EventQueue;
+pub use event::MessageQueue;
 
 /// How long before its deadline an invocation must have ended.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -20,9 +25,9 @@ const GRACE_PART: u32 = 10;
 /// The shortest time that it gets.
 const MIN_GRACE: Duration = Duration::from_secs(1);
 
-/// An event that is none of a queue's.
+/// An event that is not of a queue.
 #[derive(Debug, thiserror::Error)]
-#[error("the event is no SQS event: {0}")]
+#[error("the event is not an SQS event: {0}")]
 pub struct BadEvent(serde_json::Error);
 
 /// How jobs are run in invocations of this length: a short one must not give all its time to those
@@ -44,66 +49,31 @@ pub fn keys(event: &Value) -> Vec<RunKey> {
     messages.map(|message| message.key()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Runs what the messages of an event call for, beside each other, and gives the answer that names
-/// those which are to come again.
+/// Has the engine handle the messages of an event, all at the same time. The answer names the messages that are to come
+/// again.
 ///
 /// # Errors
-/// [`BadEvent`] when the event is none of a queue's.
+/// [`BadEvent`] when the event is not of a queue.
 pub async fn handle(
     engine: &Engine,
-    queues: &Queues,
+    queue: &dyn MessageQueue,
     worker: &WorkerName,
     event: Value,
     deadline: Timestamp,
 ) -> Result<Value, BadEvent> {
     let event: SqsEvent = serde_json::from_value(event).map_err(BadEvent)?;
     let ends = deadline - MARGIN;
-    let handling = event.records.iter().map(|record| one(engine, queues, worker, record, ends));
-    let failed = event.records.iter().zip(join_all(handling).await).filter(|(_, done)| !done);
-    let failures = failed.map(|(record, _)| json!({ "itemIdentifier": record.message_id }));
-    Ok(json!({ "batchItemFailures": failures.collect::<Vec<_>>() }))
-}
-
-/// Does what one message calls for; tells whether it is dealt with.
-async fn one(
-    engine: &Engine,
-    queues: &Queues,
-    worker: &WorkerName,
-    record: &SqsMessage,
-    ends: Timestamp,
-) -> bool {
-    let body = record.body.as_deref().unwrap_or_default();
-    let message_id = record.message_id.as_deref().unwrap_or_default();
-    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-    match engine.handle(body, receives.unwrap_or(1), Some(ends)).await {
-        Handled::Delete => true,
-        Handled::Again(after) => {
-            let handle = record.receipt_handle.as_deref().unwrap_or_default();
-            if let Err(error) = queues.hide(worker, handle, after).await {
-                // It comes again when the queue's own time is over.
-                tracing::warn!(message_id, %error, "a message comes again later than it could");
-            }
-            false
-        }
-        Handled::Bury(reason) => {
-            // What the body says of the run, as far as it can be read.
-            let said = serde_json::from_str::<Value>(body).unwrap_or_default();
-            let (run_id, job_id) = (said["run_id"].as_str(), said["job_id"].as_str());
-            tracing::error!(message_id, run_id, job_id, reason, body, "a message goes to the dead letters");
-            match queues.put_aside(worker, body, &reason).await {
-                Ok(()) => true,
-                Err(error) => {
-                    // The queue puts it aside by itself when it has come often enough.
-                    tracing::error!(message_id, %error, "a message could not be put aside");
-                    false
-                }
-            }
-        }
-    }
+    let messages = EventQueue::new(event, queue, worker);
+    let deliveries = messages.receive(worker, messages.len(), Duration::ZERO).await;
+    let handling = deliveries.into_iter().flatten();
+    join_all(handling.map(|delivery| pumice_host::handle(engine, &messages, delivery, Some(ends)))).await;
+    Ok(messages.answer())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,9 +1,11 @@
 //! Which crate may use which: the arrows of docs/ARCHITECTURE.md.
 
+use std::path::Path;
+
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
     (
         "pumice-core",
@@ -50,6 +52,7 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
         ],
     ),
     ("dispatcher-lambda", &["pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"]),
+    ("pumice", &["pumice-testing", "pumice-bench", "lambda_runtime"]),
     ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];
 
@@ -73,9 +76,29 @@ fn below(package: &str) -> Result<Vec<(String, Vec<String>)>, String> {
     Ok(tree.lines().skip(1).filter_map(line).collect())
 }
 
-/// Fails when an arrow points the wrong way.
+/// The modules that open files, which core leaves to its host.
+const FILES: [&str; 3] = ["std::fs", "tokio::fs", "rustix::fs"];
+
+/// The places below a folder of source text that name a module which opens files.
+fn opens_files(folder: &Path) -> Result<Vec<String>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            found.extend(opens_files(&path)?);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        let names = text.lines().enumerate().filter(|(_, line)| FILES.iter().any(|name| line.contains(name)));
+        found.extend(names.map(|(line, _)| format!("{}:{} must not open files", path.display(), line + 1)));
+    }
+    Ok(found)
+}
+
+/// Fails when an arrow points the wrong way, or core opens a file.
 pub(crate) fn check() -> Outcome {
-    let mut wrong = Vec::new();
+    let mut wrong = opens_files(Path::new("core/src"))?;
     for (package, forbidden) in FORBIDDEN {
         for (name, _) in below(package)? {
             if forbidden.iter().any(|start| name.starts_with(start)) {

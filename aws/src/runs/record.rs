@@ -38,7 +38,7 @@ pub(super) const LINE: &str = "line_job";
 pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 33] = [
+pub(super) const OPTIONAL: [&str; 34] = [
     BAD_END,
     "cancel",
     "crashes",
@@ -67,6 +67,7 @@ pub(super) const OPTIONAL: [&str; 33] = [
     "result_at",
     "retry",
     "scheduled",
+    "trigger",
     "ts_attempt",
     "ts_end",
     "ts_start",
@@ -271,6 +272,21 @@ mod tests {
         assert_eq!(key_of(&item_key("lock#etl/load", "lock")), None);
     }
 
+    fn late() -> Late {
+        let at = run().ts_dispatch;
+        Late {
+            limit: LimitKind::FinishBy,
+            entry: 1,
+            by: at,
+            slot: Some(at),
+            previous: Some(at),
+            zone: "Europe/Berlin".parse().unwrap(),
+            run_id: Some(run().run_id),
+            status: Some(Status::Running),
+            why: "w".to_owned(),
+        }
+    }
+
     /// A record with everything that one may have. A new field must be added here, and with it to
     /// [`OPTIONAL`] when a record may lack it: else a write would leave its old value in the item.
     fn full() -> Run {
@@ -288,17 +304,6 @@ mod tests {
         let backfill = Some("b2".to_owned());
         let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed, backfill };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
-        let late = Late {
-            limit: LimitKind::FinishBy,
-            entry: 1,
-            by: at,
-            slot: Some(at),
-            previous: Some(at),
-            zone,
-            run_id: Some(run().run_id),
-            status: Some(Status::Running),
-            why: "w".to_owned(),
-        };
         Run {
             key: run().key,
             run_id: run().run_id,
@@ -320,9 +325,10 @@ mod tests {
             ts_attempt: Some(at),
             ts_end: Some(at),
             dispatched_by: Some(run().key),
+            trigger: Some(pumice_core::run::Trigger::Event { event: "sns:1".to_owned() }),
             lineage: Some(lineage),
             scheduled: Some(Box::new(scheduled)),
-            late: Some(Box::new(late)),
+            late: Some(Box::new(late())),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),

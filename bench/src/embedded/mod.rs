@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use pumice_bench::report::Report;
 use pumice_local::Durability;
 
-/// How often each figure is measured, unless its realm is made once; the median is told.
+/// How often each figure is measured, unless its realm is made once; the report gives the median.
 const ROUNDS: usize = 5;
 
 /// Measures the embedded engine, each figure five times, and prints the medians.

@@ -97,11 +97,14 @@ async fn fill(realm: &Realm) -> Result<(), String> {
     realm.settle().await
 }
 
+/// What copies of a run are made of: its key, record, job, time of expiry, status, pinned spec and time of dispatch.
+type Model = (String, String, String, i64, String, Option<String>, i64);
+
 /// Copies of the records of runs of their own, dispatched over the day before.
 fn copy(file: &std::path::Path) -> Result<(), rusqlite::Error> {
     let mut connection = rusqlite::Connection::open(file)?;
     let transaction = connection.transaction()?;
-    let models: Vec<(String, String, String, i64, String, Option<String>, i64)> = transaction
+    let models: Vec<Model> = transaction
         .prepare(
             "SELECT key, record, job_id, expires, status, pinned, json_extract(record, '$.ts_dispatch') FROM runs
              WHERE job_id LIKE 'noop-%' AND instr(key, '/') = 0 ORDER BY id LIMIT ?",

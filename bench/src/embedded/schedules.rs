@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{SubsecRound, TimeDelta, Utc};
+use pumice_core::engine::Housekeeper;
 use pumice_core::ports::{Catalog, RunQuery, RunStore, StoreError};
 use pumice_core::spec::JobSpec;
 use pumice_local::Durability;
@@ -87,15 +88,15 @@ pub(super) fn daily(durability: Durability) -> Result<Vec<f64>, String> {
             let jobs = (first..first + PUT).map(daily).collect::<Result<_, _>>()?;
             realm.database().put_jobs(jobs, false).await.map_err(told)?;
         }
-        let dispatcher = realm.dispatcher();
+        let housekeeper = Housekeeper::with(realm.dispatcher().clone());
         let began = Instant::now();
-        dispatcher.strike(TimeDelta::zero()).await.map_err(told)?;
+        housekeeper.strike(TimeDelta::zero()).await.map_err(told)?;
         let seen = began.elapsed().as_secs_f64();
         let mut looks = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             let before = processor_time();
             for _ in 0..LOOKS {
-                let struck = dispatcher.strike(TimeDelta::zero()).await.map_err(told)?;
+                let struck = housekeeper.strike(TimeDelta::zero()).await.map_err(told)?;
                 if struck.moved > 0 {
                     return Err(format!("{} schedules were due", struck.moved));
                 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::DispatchError;
+use pumice_core::job_type::{DispatchError, Registry};
 use pumice_core::ports::{Catalog, Clock, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
+use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::text::escaped;
 use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
 use pumice_service::Realm as _;
@@ -35,21 +36,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (globals, parameters) = given(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
-    let (jobs, realm, allowed) = if options.jobs.is_empty() {
-        let (jobs, realm) = jobs_of_home(global, &options.job).await?;
-        (jobs, realm, HashMap::new())
-    } else {
-        let read = files::documents(&options.jobs);
-        let specs = specs::read(read, &registry, SystemClock.now(), &Surroundings::default())?;
-        (specs.jobs, specs.realm, specs.allowed)
-    };
-    if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
-        let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
-        let mut advice = registry.advise_job(job, &settings);
-        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
-        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
-        warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
-    }
+    let (jobs, realm) = specs_of(global, &options, &registry).await?;
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
     if let Some(realm) = realm {
@@ -116,6 +103,30 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     if all_complete(&runs, &roots, options.allow_skipped) { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
+/// The jobs to run with, and the realm's definition, if there is one. Warns of the job that is asked for.
+async fn specs_of(
+    global: &Global,
+    options: &Run,
+    registry: &Registry,
+) -> Result<(Vec<JobSpec>, Option<RealmSpec>), Failure> {
+    let (jobs, realm, allowed) = if options.jobs.is_empty() {
+        let (jobs, realm) = jobs_of_home(global, &options.job).await?;
+        (jobs, realm, HashMap::new())
+    } else {
+        let read = files::documents(&options.jobs);
+        let specs = specs::read(read, registry, SystemClock.now(), &Surroundings::default())?;
+        (specs.jobs, specs.realm, specs.allowed)
+    };
+    if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
+        let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+        let mut advice = registry.advise_job(job, &settings);
+        let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
+        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
+        warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
+    }
+    Ok((jobs, realm))
+}
+
 /// Ctrl-C: what waits never starts, what runs is stopped.
 async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey) -> Result<(), Failure> {
     for run in trees(store, std::slice::from_ref(root)).await? {
@@ -126,10 +137,7 @@ async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey
 }
 
 /// The jobs of a realm that is there. An invalid one is left out, unless it is the one that is `asked` for.
-async fn jobs_of_home(
-    global: &Global,
-    asked: &JobId,
-) -> Result<(Vec<pumice_core::spec::JobSpec>, Option<pumice_core::spec::RealmSpec>), Failure> {
+async fn jobs_of_home(global: &Global, asked: &JobId) -> Result<(Vec<JobSpec>, Option<RealmSpec>), Failure> {
     if !global.is_aws() && !global.home.join("pumice.db").exists() {
         let message =
             "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";

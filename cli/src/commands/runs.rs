@@ -114,7 +114,7 @@ fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
 fn tree_lines(tree: &RunTree) -> Vec<String> {
     let mut lines = view::tree(tree, SystemClock.now());
     let Some(root) = tree.runs.first() else { return lines };
-    lines.extend(view::slot_line(root).map(|line| escaped(&line).into_owned()));
+    lines.push(escaped(&view::trigger_line(root)).into_owned());
     lines.push(String::new());
     lines.extend(log_lines(root));
     lines.extend(root.notes.iter().cloned());

@@ -23,4 +23,5 @@ mod serve;
 mod specs;
 mod stopping;
 mod stored;
+mod triggers;
 mod warnings;

@@ -31,6 +31,7 @@ fn warnings(pumice: &Pumice, jobs: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of warnings and the jobs that have them")]
 fn one_job_is_warned_of_by_name() {
     let pumice = Pumice::new();
     let params = |more: Value| json!({ "parameters": more });
@@ -127,6 +128,7 @@ fn one_job_is_warned_of_by_name() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of warnings and the jobs that have them")]
 fn jobs_together_are_warned_of_by_name() {
     let pumice = Pumice::new();
     let leaf = |id: &str| job(id, &json!({}));

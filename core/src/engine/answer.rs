@@ -2,11 +2,26 @@
 
 use serde_json::json;
 
-use super::dispatch::Accepted;
+use crate::ids::{JobId, RunId};
 use crate::job_type::DispatchError;
 use crate::ports::Created;
 use crate::request::{DispatchRequest, When};
-use crate::run::{Keyed, Run};
+use crate::run::{Keyed, Run, Status};
+
+/// A request that was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The job.
+    pub job_id: JobId,
+    /// The run.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub status: Status,
+    /// Whether the run was there already, under the same idempotency key.
+    pub existing: bool,
+    /// What its caller should know, as why its templates could not be rendered yet.
+    pub warning: Option<String>,
+}
 
 /// What became of a run that was to be made.
 pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchError> {
@@ -87,8 +102,7 @@ fn told(keyed: &Keyed, other: &Keyed) -> String {
 mod tests {
     use super::*;
     use crate::duration::Span;
-    use crate::ids::{JobId, RunId, RunKey, WorkerName};
-    use crate::job_type::DispatchError;
+    use crate::ids::{RunKey, WorkerName};
     use chrono::DateTime;
     use serde_json::{Map, Value};
 

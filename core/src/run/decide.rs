@@ -39,26 +39,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             let actions = (on_fail && fails).then_some(ActionsWhen::OnFail);
             Ok(end(closed, status, actions, tell_parent, now))
         }
-        Input::Hold { by } => {
-            // One that was just told to wait needs no second message for it.
-            startable(run, now)?;
-            if run.lease.is_some() {
-                // Somebody had the lock meanwhile, this very run, and was lost.
-                return Err(IllegalTransition::Held);
-            }
-            Ok(hold(run, &by, now))
-        }
-        Input::ClaimDuties { worker, until } => {
-            not_held(run, now)?;
-            if run.duties.is_none() {
-                return Err(IllegalTransition::Nothing);
-            }
-            let mut next = run.clone();
-            next.epoch += 1;
-            next.due_at = Some(until + WAKE_GRACE.delta());
-            next.lease = Some(Lease { owner: worker, until });
-            Ok(plain(next))
-        }
+        Input::Hold { by } => hold_unclaimed(run, &by, now),
+        Input::ClaimDuties { worker, until } => claim_duties(run, Lease { owner: worker, until }, now),
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
             let mut next = run.clone();
@@ -90,10 +72,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         }
         Input::Extend { worker, epoch, until } => {
             held(run, &worker, epoch)?;
-            let mut next = run.clone();
-            next.due_at = Some(until + WAKE_GRACE.delta());
-            next.lease = Some(Lease { owner: worker, until });
-            Ok(plain(next))
+            Ok(plain(leased(run.clone(), Lease { owner: worker, until })))
         }
         Input::Giving => giving(run, now),
         Input::HandOver => hand_over(run, now),
@@ -110,6 +89,33 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
         Input::Sweep => sweep(run, now),
     }
+}
+
+fn hold_unclaimed(run: &Run, by: &RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    // One that was just told to wait needs no second message for it.
+    startable(run, now)?;
+    if run.lease.is_some() {
+        // Somebody had the lock meanwhile, this very run, and was lost.
+        return Err(IllegalTransition::Held);
+    }
+    Ok(hold(run, by, now))
+}
+
+fn claim_duties(run: &Run, lease: Lease, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    not_held(run, now)?;
+    if run.duties.is_none() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = leased(run.clone(), lease);
+    next.epoch += 1;
+    Ok(plain(next))
+}
+
+/// The record with a lease, due for the sweeper some time after the lease ends.
+fn leased(mut run: Run, lease: Lease) -> Run {
+    run.due_at = Some(lease.until + WAKE_GRACE.delta());
+    run.lease = Some(lease);
+    run
 }
 
 fn plain(run: Run) -> Decision {

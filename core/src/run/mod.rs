@@ -9,6 +9,7 @@ mod look;
 pub mod reason;
 mod record;
 mod status;
+mod trigger;
 mod waits;
 
 pub use apart::{Apart, Part};
@@ -23,4 +24,5 @@ pub use record::{
     Duties, Keyed, Lease, Lineage, NEVER, NewRun, RetryRule, Run, Scheduled, WorkPlace, Worker,
 };
 pub use status::{Status, UnknownStatus};
+pub use trigger::Trigger;
 pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};

@@ -8,6 +8,7 @@ use super::apart::{Apart, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
 use super::late::Late;
 use super::status::Status;
+use super::trigger::Trigger;
 use super::waits::WAKE_GRACE;
 use crate::Timestamp;
 use crate::clock::Missed;
@@ -235,6 +236,9 @@ pub struct Run {
     /// The run that dispatched it, for a run of its own that a job or an action started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_by: Option<RunKey>,
+    /// What started it, where the rest of the record does not say so: [`Run::trigger`] gives it for every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// Where it comes from, when a job started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,
@@ -359,6 +363,7 @@ impl Run {
             ts_attempt: None,
             ts_end: None,
             dispatched_by: None,
+            trigger: None,
             lineage: None,
             scheduled: None,
             late: None,
@@ -431,6 +436,28 @@ impl Run {
     #[must_use]
     pub fn parent(&self) -> Option<RunKey> {
         self.key.parent().or_else(|| self.dispatched_by.clone())
+    }
+
+    /// What started it. A record of before that does not say so, and has none of the fields from which it follows, is one
+    /// that a caller asked for.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        if let Some(trigger) = &self.trigger {
+            return trigger.clone();
+        }
+        // A step has its parent's slot, too.
+        if self.lineage.is_some() || self.parent().is_some() {
+            return Trigger::Run { run: self.parent() };
+        }
+        match (&self.scheduled, &self.late) {
+            (Some(scheduled), _) => Trigger::Schedule {
+                entry: scheduled.entry,
+                slot: Some(scheduled.slot),
+                backfill: scheduled.backfill.clone(),
+            },
+            (None, Some(late)) => Trigger::Schedule { entry: late.entry, slot: late.slot, backfill: None },
+            (None, None) => Trigger::Caller,
+        }
     }
 
     /// Whether it has ended and nothing is left to do about it.
@@ -537,6 +564,78 @@ mod tests {
         assert_eq!(told(0), (0, Some(Value::Null)));
         assert_eq!(told(20), (20, Some("warning: w".into())));
         assert_eq!(told(23), (21, Some("warning: 3 more, in the worker's log".into())));
+    }
+
+    fn scheduled() -> Scheduled {
+        let slot = Timestamp::UNIX_EPOCH;
+        let zone = Timezone(chrono_tz::UTC);
+        Scheduled { entry: 2, slot, zone, previous: None, missed: None, backfill: Some("b".to_owned()) }
+    }
+
+    fn lineage() -> Lineage {
+        let job_id = JobId::new("top").unwrap();
+        let (master_start, parent_start) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        let (master_job_id, parent_job_id) = (job_id.clone(), job_id);
+        Lineage { master_job_id, master_start, parent_job_id, parent_start, depth: 1, foreach_index: None }
+    }
+
+    fn late(slot: Option<Timestamp>) -> Late {
+        Late {
+            limit: crate::clock::LimitKind::MustStart,
+            entry: 3,
+            by: Timestamp::UNIX_EPOCH,
+            slot,
+            previous: None,
+            zone: Timezone(chrono_tz::UTC),
+            run_id: None,
+            status: None,
+            why: "w".to_owned(),
+        }
+    }
+
+    #[test]
+    fn record_without_a_trigger_has_the_one_that_follows() {
+        let root = run(None);
+        let other = root.key.clone();
+        let slot = Some(Timestamp::UNIX_EPOCH);
+        let by_run = Trigger::Run { run: Some(other.clone()) };
+        let by_slot = Trigger::Schedule { entry: 2, slot, backfill: Some("b".to_owned()) };
+        let step = Run { key: other.child(1, 0), ..run(None) };
+        for (record, trigger) in [
+            (root.clone(), Trigger::Caller),
+            (
+                Run { dispatched_by: Some(other.clone()), lineage: Some(lineage()), ..run(None) },
+                by_run.clone(),
+            ),
+            (Run { lineage: Some(lineage()), ..run(None) }, Trigger::Run { run: None }),
+            (Run { scheduled: Some(Box::new(scheduled())), ..run(None) }, by_slot),
+            (step.clone(), by_run.clone()),
+            // A step has its parent's slot.
+            (Run { scheduled: Some(Box::new(scheduled())), ..step }, by_run),
+            (
+                Run { late: Some(Box::new(late(slot))), ..run(None) },
+                Trigger::Schedule { entry: 3, slot, backfill: None },
+            ),
+            (
+                Run { late: Some(Box::new(late(None))), ..run(None) },
+                Trigger::Schedule { entry: 3, slot: None, backfill: None },
+            ),
+        ] {
+            let stored = serde_json::to_value(&record).unwrap();
+            assert!(stored.get("trigger").is_none(), "what follows is not stored");
+            assert_eq!(serde_json::from_value::<Run>(stored).unwrap().trigger(), trigger);
+        }
+    }
+
+    #[test]
+    fn trigger_that_is_stored_is_read_again() {
+        let trigger = Trigger::Event { event: "sns:1".to_owned() };
+        let record =
+            Run { trigger: Some(trigger.clone()), scheduled: Some(Box::new(scheduled())), ..run(None) };
+        let stored = serde_json::to_value(&record).unwrap();
+        assert_eq!(stored["trigger"], json!({ "kind": "event", "event": "sns:1" }));
+        let read: Run = serde_json::from_value(stored).unwrap();
+        assert_eq!((read.trigger(), &read), (trigger, &record));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::LimitKind;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::message::iso_naive;
-use pumice_core::run::{NEVER, Run, RunEvent, Status};
+use pumice_core::run::{NEVER, Run, RunEvent, Status, Trigger};
 use pumice_core::spec::RunSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct RunShown {
     pub run_key: RunKey,
     /// The run that started it.
     pub parent: Option<RunKey>,
+    /// What started it.
+    pub trigger: Trigger,
     /// Where it stands.
     pub status: Status,
     /// Why it did not end well.
@@ -161,6 +163,7 @@ impl RunShown {
             run_id: run.run_id,
             run_key: run.key.clone(),
             parent: run.parent(),
+            trigger: run.trigger(),
             status: run.status,
             reason: reason(run).map(Cow::into_owned),
             iteration: run.attempt,

@@ -3,7 +3,7 @@
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{Asked, Found, Only};
 use pumice_core::clock::{Backfill, Planned, local, standings};
-use pumice_core::engine::{Begun, Dispatcher};
+use pumice_core::engine::{Begun, Housekeeper};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::text::quoted;
@@ -136,13 +136,13 @@ pub async fn begin(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
     let job = quoted(request.job.as_str());
     let begun = begun.map_err(|refused| Error::invalid(format!("job {job}: {refused}")))?;
     let notes = notes(&begun, &one, &site, now);
-    let dispatcher = Dispatcher::new(site, realm.registry().clone());
+    let housekeeper = Housekeeper::new(site, realm.registry().clone());
     if request.dry_run {
-        let foreseen = foresee(&dispatcher, &one, &begun).await?;
+        let foreseen = foresee(&housekeeper, &one, &begun).await?;
         return Ok(BackfillAnswer::Foreseen(BackfillForeseen { notes, ..foreseen }));
     }
-    let Begun { backfill, existing } = dispatcher.begin_backfill(begun).await?;
-    let backfill = BackfillShown::of(&dispatcher, &backfill);
+    let Begun { backfill, existing } = housekeeper.begin_backfill(begun).await?;
+    let backfill = BackfillShown::of(&housekeeper, &backfill);
     let notes = if existing { Vec::new() } else { notes };
     Ok(BackfillAnswer::Begun(Box::new(BackfillBegun { backfill, existing, notes })))
 }
@@ -179,11 +179,11 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
 }
 
 async fn foresee(
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     one: &Scheduled,
     begun: &Backfill,
 ) -> Result<BackfillForeseen, Error> {
-    let foreseen = dispatcher.foresee_backfill(begun, &one.plan).await?;
+    let foreseen = housekeeper.foresee_backfill(begun, &one.plan).await?;
     let slots: Vec<ForeseenSlot> = foreseen
         .iter()
         .map(|(wanted, found)| {

@@ -2,7 +2,7 @@
 
 use pumice_core::clock::Backfill;
 use pumice_core::clock::backfill::{Only, Progress};
-use pumice_core::engine::{BackfillError, Dispatcher};
+use pumice_core::engine::{BackfillError, Housekeeper};
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::run::Status;
@@ -112,11 +112,11 @@ pub struct Cancellation {
 }
 
 impl BackfillShown {
-    pub(super) fn of(dispatcher: &Dispatcher, backfill: &Backfill) -> Self {
+    pub(super) fn of(housekeeper: &Housekeeper, backfill: &Backfill) -> Self {
         let under_way = backfill.active.iter().map(|one| SlotUnderWay {
             slot: Slot(one.slot),
             entry: one.entry,
-            run_id: dispatcher.run_of(backfill, &one.key),
+            run_id: housekeeper.run_of(backfill, &one.key),
         });
         let bad = backfill.bad.iter().map(|bad| BadSlot {
             slot: Slot(bad.slot),
@@ -240,11 +240,11 @@ pub struct BackfillChanged {
 /// # Errors
 /// [`Error`] when the store cannot be read.
 pub async fn list_all(realm: &dyn Realm, request: &ListBackfills) -> Result<BackfillList, Error> {
-    let dispatcher = dispatcher(realm).await?;
+    let housekeeper = housekeeper(realm).await?;
     let pattern = request.job.as_deref();
     let all = realm.schedules().all_backfills().await?;
     let asked = all.iter().filter(|one| pattern.is_none_or(|pattern| fnmatch(pattern, one.job_id.as_str())));
-    Ok(BackfillList { backfills: asked.map(|one| BackfillShown::of(&dispatcher, one)).collect() })
+    Ok(BackfillList { backfills: asked.map(|one| BackfillShown::of(&housekeeper, one)).collect() })
 }
 
 /// Shows a backfill: how far it has come, what runs, what did not complete.
@@ -252,9 +252,9 @@ pub async fn list_all(realm: &dyn Realm, request: &ListBackfills) -> Result<Back
 /// # Errors
 /// [`Error`] when there is no such backfill, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &BackfillName) -> Result<BackfillOne, Error> {
-    let dispatcher = dispatcher(realm).await?;
+    let housekeeper = housekeeper(realm).await?;
     let backfill = stored(realm, &request.id).await?;
-    Ok(BackfillOne { backfill: BackfillShown::of(&dispatcher, &backfill) })
+    Ok(BackfillOne { backfill: BackfillShown::of(&housekeeper, &backfill) })
 }
 
 /// Cancels a backfill: it starts nothing more.
@@ -262,15 +262,15 @@ pub async fn show(realm: &dyn Realm, request: &BackfillName) -> Result<BackfillO
 /// # Errors
 /// [`Error`] when there is no such backfill, or the store cannot be reached.
 pub async fn cancel(realm: &dyn Realm, request: &CancelBackfill) -> Result<BackfillChanged, Error> {
-    let dispatcher = dispatcher(realm).await?;
+    let housekeeper = housekeeper(realm).await?;
     let before = stored(realm, &request.id).await?;
     let change = |one: &Backfill| one.cancelled(request.by.clone(), request.why.clone());
-    let (next, changed) = changed(&dispatcher, before, request.dry_run, change).await?;
+    let (next, changed) = changed(&housekeeper, before, request.dry_run, change).await?;
     let asked = match request.runs && !request.dry_run {
-        true => dispatcher.cancel_runs_of(&next).await?,
+        true => housekeeper.cancel_runs_of(&next).await?,
         false => 0,
     };
-    let backfill = BackfillShown::of(&dispatcher, &next);
+    let backfill = BackfillShown::of(&housekeeper, &next);
     Ok(BackfillChanged { backfill, changed, runs_cancelled: Some(asked), dry_run: request.dry_run })
 }
 
@@ -279,25 +279,25 @@ pub async fn cancel(realm: &dyn Realm, request: &CancelBackfill) -> Result<Backf
 /// # Errors
 /// [`Error`] when there is no such backfill, it is complete, or the store cannot be reached.
 pub async fn resume_backfill(realm: &dyn Realm, request: &ResumeBackfill) -> Result<BackfillChanged, Error> {
-    let dispatcher = dispatcher(realm).await?;
+    let housekeeper = housekeeper(realm).await?;
     let before = stored(realm, &request.id).await?;
     if before.progress == Progress::Complete {
         return Err(Error::new(ErrorKind::Conflict, format!("backfill {} is complete", request.id)));
     }
-    let (next, changed) = changed(&dispatcher, before, request.dry_run, Backfill::resumed).await?;
+    let (next, changed) = changed(&housekeeper, before, request.dry_run, Backfill::resumed).await?;
     if !request.dry_run
-        && let Err(error) = dispatcher.advance_backfill(&next.id).await
+        && let Err(error) = housekeeper.advance_backfill(&next.id).await
     {
         tracing::warn!(%error, "the backfill goes on with the next sweep");
     }
     // What stopped it before may stop it again at once.
     let next = if request.dry_run { next } else { stored(realm, &request.id).await? };
-    let backfill = BackfillShown::of(&dispatcher, &next);
+    let backfill = BackfillShown::of(&housekeeper, &next);
     Ok(BackfillChanged { backfill, changed, runs_cancelled: None, dry_run: request.dry_run })
 }
 
-async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {
-    Ok(Dispatcher::new(realm.site().await?, realm.registry().clone()))
+async fn housekeeper(realm: &dyn Realm) -> Result<Housekeeper, Error> {
+    Ok(Housekeeper::new(realm.site().await?, realm.registry().clone()))
 }
 
 async fn stored(realm: &dyn Realm, id: &str) -> Result<Backfill, Error> {
@@ -307,7 +307,7 @@ async fn stored(realm: &dyn Realm, id: &str) -> Result<Backfill, Error> {
 
 /// The record changed, or as it would be.
 async fn changed(
-    dispatcher: &Dispatcher,
+    housekeeper: &Housekeeper,
     before: Backfill,
     dry_run: bool,
     change: impl Fn(&Backfill) -> Option<Backfill>,
@@ -316,5 +316,5 @@ async fn changed(
         let next = change(&before);
         return Ok((next.clone().unwrap_or(before), next.is_some()));
     }
-    Ok(dispatcher.change_backfill(&before.id, change).await?)
+    Ok(housekeeper.change_backfill(&before.id, change).await?)
 }

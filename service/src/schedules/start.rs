@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Planned, Start, standings, utc};
-use pumice_core::engine::{Dispatcher, start_request};
+use pumice_core::engine::{Housekeeper, start_request};
 use pumice_core::hosts::Hosts;
 use pumice_core::ids::JobId;
 use pumice_core::request::{DispatchRequest, When};
@@ -64,11 +64,11 @@ pub async fn run(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Err
     let (one, now) = find_one(realm, &asked.job).await?;
     let at = asked.at.map(|at| at.0);
     let (planned, start) = start_of(&one, asked.entry, at, now)?;
-    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let housekeeper = Housekeeper::new(realm.site().await?, realm.registry().clone());
     let is_for_all = planned.is_for_all_nodes();
-    let starts = if is_for_all { on_each(&dispatcher, &one, start).await? } else { vec![start] };
+    let starts = if is_for_all { on_each(&housekeeper, &one, start).await? } else { vec![start] };
     let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), now));
-    let outcomes = dispatcher.dispatch(requests.collect(), None).await;
+    let outcomes = housekeeper.dispatcher().dispatch(requests.collect(), None).await;
     let mut accepted = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         accepted.push(AcceptedRun::from(outcome?));
@@ -80,8 +80,8 @@ pub async fn run(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Err
 }
 
 /// A start for each host of the job's worker that is alive.
-async fn on_each(dispatcher: &Dispatcher, one: &Scheduled, start: Start) -> Result<Vec<Start>, Error> {
-    match dispatcher.hosts_for(&one.job).await? {
+async fn on_each(housekeeper: &Housekeeper, one: &Scheduled, start: Start) -> Result<Vec<Start>, Error> {
+    match housekeeper.hosts_for(&one.job).await? {
         Hosts::Single => Ok(vec![start]),
         Hosts::Alive(hosts) => Ok(hosts.iter().map(|host| start.on(host)).collect()),
         Hosts::Gone(why) | Hosts::Never(why) => Err(Error::invalid(why)),

@@ -1,7 +1,7 @@
 //! What is to be said of schedules that start a job on each host.
 
 use pumice_core::clock::Plan;
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::Housekeeper;
 use pumice_core::hosts::Hosts;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::RealmSpec;
@@ -43,13 +43,13 @@ pub async fn without_hosts(
 ) -> Result<Vec<Warning>, Error> {
     let mut told = Vec::new();
     let Some(definition) = specs.realm.as_ref().or(stored) else { return Ok(told) };
-    let mut dispatcher = None;
+    let mut housekeeper = None;
     for job in asked(specs, definition) {
-        if dispatcher.is_none() {
-            dispatcher = Some(Dispatcher::new(realm.site().await?, realm.registry().clone()));
+        if housekeeper.is_none() {
+            housekeeper = Some(Housekeeper::new(realm.site().await?, realm.registry().clone()));
         }
-        let Some(dispatcher) = &dispatcher else { continue };
-        if let Hosts::Never(why) | Hosts::Gone(why) = dispatcher.hosts_for(job).await? {
+        let Some(housekeeper) = &housekeeper else { continue };
+        if let Hosts::Never(why) | Hosts::Gone(why) = housekeeper.hosts_for(job).await? {
             let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
             let hint = "run the worker as a process, with `pumice --aws worker NAME`";
             let mistake = Mistake::new(job.fields.job_id.as_str(), told_of.with_hint(hint));

@@ -229,7 +229,11 @@ pub async fn page_with_a_cursor_of_the_other_order_is_refused(on: &Adapters) {
     let query = RunQuery { limit: 1, ..RunQuery::default() };
     let cursor = on.page(&query).await.next;
     assert!(cursor.is_some());
-    let error = on.runs.page(&RunQuery { order: Order::Oldest, cursor, ..query }).await.unwrap_err();
+    let error = on
+        .runs
+        .page(&RunQuery { order: Order::Oldest, cursor, ..query })
+        .await
+        .expect_err("a cursor of the other order");
     assert!(error.to_string().contains("other order"), "{error}");
 }
 
@@ -271,7 +275,7 @@ pub async fn counts_follow_every_change(on: &Adapters) {
     let again = on.runs.create(&[(new(run_of(1, "etl/check")), None)]).await.expect("the store answers");
     assert!(again[0].existing.is_some());
     let stale = Run { status: Status::Failed, ..run_of(1, "etl/check") };
-    on.runs.commit(Change { run: stale, lock: None, message: None }).await.unwrap_err();
+    on.runs.commit(Change { run: stale, lock: None, message: None }).await.expect_err("a conflict");
     on.change(&key(1), |run| run.crashes = 3).await;
     assert_eq!(counted(on).await, Some(model(&all)));
     for (query, expected) in [

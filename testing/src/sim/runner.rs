@@ -431,11 +431,11 @@ impl Runner {
             due && !out
         };
         if goes {
-            let dispatcher = self.engine.dispatcher().clone();
+            let housekeeper = self.engine.housekeeper().clone();
             self.spawn(Role::Sweeper, |_| {
                 Box::pin(async move {
                     // What could not be looked at now is looked at next time.
-                    let _ = dispatcher.sweep().await;
+                    let _ = housekeeper.sweep().await;
                     Done::Nothing
                 })
             });

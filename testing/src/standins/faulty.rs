@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pumice_aws::{Clients, Host, Queues, Realm};
 use pumice_core::Timestamp;
-use pumice_core::engine::{Accepted, Dispatcher, Engine, Handled, Limits};
+use pumice_core::engine::{Accepted, Dispatcher, Engine, Handled, Housekeeper, Limits};
 use pumice_core::ids::{JobId, RunKey, WorkerName};
 use pumice_core::job_type::{DispatchError, Runners, Site};
 use pumice_core::ports::{Clock, Consumer, RunStore};
@@ -154,6 +154,12 @@ impl Faulty {
     #[must_use]
     pub fn dispatcher_at(&self, site: Arc<Site>) -> Dispatcher {
         Dispatcher::new(site, self.runners.registry().clone())
+    }
+
+    /// A housekeeper at a site.
+    #[must_use]
+    pub fn housekeeper_at(&self, site: Arc<Site>) -> Housekeeper {
+        Housekeeper::with(self.dispatcher_at(site))
     }
 
     /// A worker at a site.

@@ -55,9 +55,11 @@ impl Audit {
         });
         let ready = waited_for.filter_map(|sibling| sibling.ts_end).chain(parent.attempt_start()).max();
         if self.steps_prompt && plan.width >= plan.steps.len() {
-            self.expect(ready.is_some_and(|ready| now - ready <= TOLD + PROMPT + hung(run.run_id)), "steps are prompt", || {
-                format!("{} was made at {now}, ready since {ready:?}", run.key)
-            });
+            self.expect(
+                ready.is_some_and(|ready| now - ready <= TOLD + PROMPT + hung(run.run_id)),
+                "steps are prompt",
+                || format!("{} was made at {now}, ready since {ready:?}", run.key),
+            );
         }
     }
 

@@ -66,11 +66,11 @@ impl Runner {
         };
         let Some(begun) = begun else { return };
         for _ in 0..fill.operators {
-            let (dispatcher, begun) = (self.engine.dispatcher().clone(), begun.clone());
+            let (housekeeper, begun) = (self.engine.housekeeper().clone(), begun.clone());
             self.spawn(Role::Striker, |_| {
                 Box::pin(async move {
                     // An operator who gets no answer asks again, or does not.
-                    let _ = dispatcher.begin_backfill(begun).await;
+                    let _ = housekeeper.begin_backfill(begun).await;
                     Done::Nothing
                 })
             });
@@ -81,13 +81,13 @@ impl Runner {
     pub(super) fn change_fills(&mut self, job: &str, resume: bool) {
         let all = lock(&self.world).backfills.all();
         for id in all.into_iter().filter(|one| one.job_id.as_str() == job).map(|one| one.id) {
-            let dispatcher = self.engine.dispatcher().clone();
+            let housekeeper = self.engine.housekeeper().clone();
             self.spawn(Role::Striker, |_| {
                 Box::pin(async move {
                     let change = |one: &Backfill| {
                         if resume { one.resumed() } else { one.cancelled("ann".to_owned(), String::new()) }
                     };
-                    let _ = dispatcher.change_backfill(&id, change).await;
+                    let _ = housekeeper.change_backfill(&id, change).await;
                     Done::Nothing
                 })
             });

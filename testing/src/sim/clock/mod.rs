@@ -254,11 +254,11 @@ impl Runner {
             (if (due || filling) && !is_out { world.prng.within(1, racing) } else { 0 }, ahead)
         };
         for _ in 0..count {
-            let dispatcher = self.engine.dispatcher().clone();
+            let housekeeper = self.engine.housekeeper().clone();
             self.spawn(Role::Striker, |_| {
                 Box::pin(async move {
                     // What could not be done now is done next time.
-                    let _ = dispatcher.strike(ahead).await;
+                    let _ = housekeeper.strike(ahead).await;
                     Done::Nothing
                 })
             });

@@ -1,0 +1,69 @@
+//! A timetable that is looked at, with all that there is to do about it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use crate::Timestamp;
+use crate::clock::{Looked, Plan, Runs, Timetable};
+use crate::hosts::Hosts;
+use crate::ids::WorkerName;
+use crate::ports::StoredJob;
+use crate::spec::{JobSpec, RealmSpec, Settings};
+
+/// How long a job whose spec cannot be read is left alone: a change of it is looked at at once.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// A timetable with what there is to do about it.
+pub(super) struct Looking {
+    pub(super) looked: Looked,
+    pub(super) plan: Plan,
+    /// The job; `None` where it is gone or cannot be read.
+    pub(super) job: Option<Arc<JobSpec>>,
+    /// Whether all that is to be done first is done.
+    pub(super) is_done: bool,
+}
+
+/// What a timetable is looked at with.
+#[derive(Clone, Copy)]
+pub(super) struct Lookout<'a> {
+    pub(super) realm: &'a RealmSpec,
+    pub(super) settings: &'a Settings,
+    /// The hosts of the workers whose jobs start on each.
+    pub(super) hosts: &'a BTreeMap<WorkerName, Hosts>,
+    pub(super) now: Timestamp,
+    pub(super) ahead: TimeDelta,
+}
+
+impl Looking {
+    /// What there is to do about a timetable.
+    pub(super) fn of(
+        timetable: &Timetable,
+        job: Option<StoredJob>,
+        runs: &Runs,
+        lookout: &Lookout<'_>,
+    ) -> Self {
+        let (none, Lookout { realm, settings, hosts, now, ahead }) = (Plan::none(), *lookout);
+        let (looked, plan, job) = match job {
+            None => (timetable.ended(now), none, None),
+            Some(Ok(job)) => {
+                let mut plan = Plan::of(&job, realm, settings);
+                plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
+                (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
+            }
+            Some(Err(error)) => {
+                let why = format!("the job cannot be read: {error}");
+                tracing::error!(job_id = %timetable.job_id, error = %why, "a schedule starts nothing");
+                let next = timetable.unreadable(&why, now + UNREADABLE_PAUSE);
+                (Looked { next, ..timetable.ended(now) }, none, None)
+            }
+        };
+        for halted in &looked.halted {
+            let missed = "it missed more starts than it may make up for";
+            let why = looked.next.cursors[*halted].trouble.as_deref().unwrap_or(missed);
+            tracing::error!(job_id = %timetable.job_id, entry = halted, why, "an entry of a schedule is halted");
+        }
+        Self { looked, plan, job, is_done: true }
+    }
+}

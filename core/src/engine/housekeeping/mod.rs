@@ -1,0 +1,103 @@
+//! Housekeeping: what is due is seen to, whoever should have done so before. Runs, schedules, their limits, backfills.
+
+pub(super) mod backfill;
+mod hosts;
+mod late;
+mod looking;
+mod notice;
+mod second;
+pub(super) mod strike;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::TimeDelta;
+
+use super::dispatch::Dispatcher;
+use super::ledger::Ledger;
+use crate::Timestamp;
+use crate::ids::JobId;
+use crate::job_type::{Registry, Site};
+use crate::ports::StoreError;
+
+/// How far a host's clock may differ from the store's.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// The schedules that an index showed last, each as a digest; none yet for a process that has just begun.
+#[derive(Debug, Default)]
+pub(super) struct Noticed(Mutex<Option<HashMap<JobId, String>>>);
+
+impl Noticed {
+    fn take(&self) -> Option<HashMap<JobId, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, shown: HashMap<JobId, String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    }
+}
+
+/// Sees to what is due in a realm. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Housekeeper {
+    dispatcher: Dispatcher,
+    /// The schedules that an index showed last.
+    noticed: Arc<Noticed>,
+}
+
+impl Housekeeper {
+    /// A housekeeper of a realm.
+    #[must_use]
+    pub fn new(site: Arc<Site>, registry: Arc<Registry>) -> Self {
+        Self::with(Dispatcher::new(site, registry))
+    }
+
+    /// One that starts runs by way of this dispatcher.
+    #[must_use]
+    pub fn with(dispatcher: Dispatcher) -> Self {
+        Self { dispatcher, noticed: Arc::default() }
+    }
+
+    /// The part that takes requests.
+    #[must_use]
+    pub const fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    pub(super) const fn ledger(&self) -> &Ledger {
+        self.dispatcher.ledger()
+    }
+
+    fn site(&self) -> &Arc<Site> {
+        self.ledger().site()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ledger().now()
+    }
+
+    /// Refuses a clock that differs too much from the store's: it would start slots of the future, or none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it differs by more than [`MAX_SKEW`].
+    pub(in crate::engine) fn check_clock(&self) -> Result<(), StoreError> {
+        let Some(ahead) = self.site().ports.clock.store_ahead().filter(|ahead| ahead.abs() > MAX_SKEW) else {
+            return Ok(());
+        };
+        let word = if ahead < TimeDelta::zero() { "ahead of" } else { "behind" };
+        let seconds = ahead.num_seconds().abs();
+        Err(StoreError::new(format!(
+            "the clock of host {} is {seconds}s {word} the store's: set it right, until then it starts nothing by the clock",
+            self.site().hostname
+        )))
+    }
+
+    /// Has the schedules of jobs looked at, as their specs were changed at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn touch(&self, job_ids: &[JobId], at: Timestamp) -> Result<(), StoreError> {
+        self.site().ports.schedules.touch(job_ids, at).await
+    }
+}

@@ -1,0 +1,236 @@
+//! Makes the runs whose time has come by a schedule.
+//!
+//! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
+//! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
+
+use chrono::TimeDelta;
+use futures_util::future::{Either, join_all, select};
+
+use super::Housekeeper;
+use super::late::{tell_late, watched};
+use super::looking::{Looking, Lookout};
+use super::second::schedule_looks;
+use crate::Timestamp;
+use crate::clock::{Plan, Planned, Start, State, Timetable};
+use crate::engine::fresh::keyed_run;
+use crate::ids::{JobId, RunKey};
+use crate::job_type::DispatchError;
+use crate::ports::{CommitError, StoreError};
+use crate::request::{DispatchRequest, When};
+use crate::run::Scheduled;
+use crate::spec::Timezone;
+
+/// Most timetables that are looked at together.
+const TOGETHER: usize = 500;
+/// Most of these rounds of one call: what is left is due in the next.
+const MAX_ROUNDS: usize = 200;
+/// How long one round may wait for the store. What hangs must not keep the next look from coming.
+const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
+/// What one look at the clock came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Struck {
+    /// How many timetables were written.
+    pub moved: usize,
+    /// How many runs were made that were not there.
+    pub started: usize,
+}
+
+/// What one round of a look came to.
+struct Round {
+    moved: usize,
+    started: usize,
+    /// Whether alerts are to be made at once.
+    has_alerts: bool,
+}
+
+impl Housekeeper {
+    /// Makes the runs that schedules have due, and those of the time up to `ahead` from now, which wait in their queue
+    /// until then. Makes those of backfills that come next, too.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached. What was not done is still due.
+    pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        self.check_clock()?;
+        // Each by itself: one that fails is not in the way of the other.
+        let (struck, filled) = (self.strike_schedules(ahead).await, self.advance_backfills().await);
+        let struck = struck?;
+        Ok(Struck { started: struck.started + filled?, ..struck })
+    }
+
+    /// Does a part of a look, and gives it up after [`MAX_LOOK`]: what was not done is still due.
+    async fn in_time<T>(&self, part: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let clock = &self.site().ports.clock;
+        let up = clock.sleep_until(self.now() + MAX_LOOK);
+        match select(std::pin::pin!(part), up).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                let seconds = MAX_LOOK.num_seconds();
+                Err(StoreError::new(format!(
+                    "a look at the clock was given up after {seconds}s without an answer"
+                )))
+            }
+        }
+    }
+
+    async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        let mut struck = Struck::default();
+        for _ in 0..MAX_ROUNDS {
+            let due = self.in_time(self.site().ports.schedules.due(self.now() + ahead, TOGETHER)).await?;
+            let count = due.len();
+            if count == 0 {
+                break;
+            }
+            let round = self.in_time(self.strike_these(due, ahead)).await?;
+            struck.moved += round.moved;
+            struck.started += round.started;
+            // What did not move would be found again at once.
+            if round.moved == 0 || (count < TOGETHER && !round.has_alerts) {
+                break;
+            }
+        }
+        Ok(struck)
+    }
+
+    async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
+        let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let realm = self.site().ports.jobs.realm().await?;
+        let jobs = self.site().ports.jobs.jobs(&ids).await?;
+        let now = self.now();
+        let runs = watched(self.ledger(), &due, now).await?;
+        let hosts = self.hosts_for_all(&jobs, &realm).await?;
+        let lookout = Lookout { realm: &realm, settings: &self.site().settings, hosts: &hosts, now, ahead };
+        let looking = due.iter().zip(jobs).zip(&runs);
+        let mut looking: Vec<Looking> =
+            looking.map(|((timetable, job), runs)| Looking::of(timetable, job, runs, &lookout)).collect();
+        let started = self.start_all(&mut looking, now).await;
+        tell_late(self.ledger(), &mut looking, &realm, now).await;
+        self.withdraw(&looking).await;
+        let done: Vec<Timetable> =
+            looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        schedule_looks(self.site(), &done, now).await;
+        let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
+        let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let mut moved = 0;
+        for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
+            match outcome {
+                // Another sweeper, or an operator, was first: what it left is found by the next look.
+                Ok(()) | Err(CommitError::Conflict) => moved += 1,
+                Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
+            }
+        }
+        Ok(Round { moved, started, has_alerts })
+    }
+
+    /// Makes all runs that are due. Gives how many were not there.
+    async fn start_all(&self, looking: &mut [Looking], now: Timestamp) -> usize {
+        let (mut requests, mut places) = (Vec::new(), Vec::new());
+        for (place, one) in looking.iter().enumerate() {
+            for start in &one.looked.starts {
+                let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
+                requests.push(start_request(&one.looked.next.job_id, planned, start, now));
+                places.push((place, start.entry, start.key.clone()));
+            }
+        }
+        if requests.is_empty() {
+            return 0;
+        }
+        let mut started = 0;
+        for ((place, entry, key), outcome) in
+            places.into_iter().zip(self.dispatcher.dispatch(requests, None).await)
+        {
+            let one = &mut looking[place];
+            match outcome {
+                Ok(accepted) => started += usize::from(!accepted.existing),
+                Err(DispatchError::Store(error)) => {
+                    tracing::warn!(job_id = %one.looked.next.job_id, %error, "a start by the clock is made later");
+                    one.is_done = false;
+                }
+                Err(error) => {
+                    tracing::error!(job_id = %one.looked.next.job_id, entry, %error, "a start by the clock is refused");
+                    let cursor = &mut one.looked.next.cursors[entry];
+                    cursor.watch.refuse(&key, &error.to_string());
+                    cursor.trouble = Some(error.to_string());
+                }
+            }
+        }
+        started
+    }
+
+    /// Cancels the runs that were made ahead and are no longer wanted.
+    async fn withdraw(&self, looking: &[Looking]) {
+        let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
+            one.looked
+                .withdrawn
+                .iter()
+                .map(|key| RunKey::root(keyed_run(&self.site().realm, &one.looked.next.job_id, key)))
+        });
+        let cancelling = keys.map(|key| async move {
+            // It has ended, or was cancelled: that is as well.
+            if let Err(error) = self.ledger().cancel(&key).await {
+                tracing::debug!(%key, %error, "a start that is no longer wanted is not there");
+            }
+        });
+        join_all(cancelling).await;
+    }
+
+    /// Starts the jobs whose schedules say `@reboot`, as far as their entries hold now: the service has been started.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached.
+    pub async fn strike_at_start(&self) -> Result<usize, StoreError> {
+        let timetables = self.site().ports.schedules.all().await?;
+        // Such an entry has no next slot.
+        let is_candidate = |one: &Timetable| one.cursors.iter().any(|cursor| cursor.next.is_none());
+        let candidates: Vec<Timetable> = timetables.into_iter().filter(is_candidate).collect();
+        let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
+        let realm = self.site().ports.jobs.realm().await?;
+        let jobs = self.site().ports.jobs.jobs(&ids).await?;
+        let now = self.now();
+        let mut requests = Vec::new();
+        for (timetable, job) in candidates.iter().zip(jobs) {
+            let Some(Ok(job)) = job else { continue };
+            let plan = Plan::of(&job, &realm, &self.site().settings);
+            for (entry, planned) in plan.entries.iter().enumerate() {
+                let Ok(planned) = planned else { continue };
+                let cursor = timetable.cursors.get(entry);
+                let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
+                if plan.enabled && planned.is_reboot() && is_active && planned.entry(now).holds(now) {
+                    let start = Start::at_once(planned, entry, now);
+                    requests.push(start_request(&timetable.job_id, planned, &start, now));
+                }
+            }
+        }
+        let outcomes = self.dispatcher.dispatch(requests, None).await;
+        let mut started = 0;
+        for outcome in outcomes {
+            match outcome {
+                Ok(_) => started += 1,
+                Err(error) => tracing::error!(%error, "a start with the service is refused"),
+            }
+        }
+        Ok(started)
+    }
+}
+
+/// The request for a start, as the clock makes it.
+#[must_use]
+pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
+    let scheduled = Scheduled {
+        entry: u32::try_from(start.entry).unwrap_or(u32::MAX),
+        slot: start.slot.at,
+        zone: Timezone(planned.zone),
+        previous: start.previous,
+        missed: start.missed.clone(),
+        backfill: None,
+    };
+    DispatchRequest {
+        parameters: planned.spec.parameters.clone().unwrap_or_default(),
+        globals: planned.spec.globals.clone().unwrap_or_default(),
+        when: if start.at > now { When::At(start.at) } else { When::Now },
+        idempotency_key: Some(start.key.clone()),
+        scheduled: Some(Box::new(scheduled)),
+        overlap: planned.spec.overlap,
+        host: start.host.clone(),
+        ..DispatchRequest::new(job_id.clone())
+    }
+}

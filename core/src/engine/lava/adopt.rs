@@ -1,0 +1,134 @@
+//! Messages that lava's own dispatch sent: they have no record, and get one when they arrive.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::engine::fresh::record;
+use crate::engine::jobs::{Checked, Jobs};
+use crate::engine::ledger::Ledger;
+use crate::ids::{JobId, RunKey};
+use crate::message::Message;
+use crate::ports::StoreError;
+use crate::request::DispatchRequest;
+use crate::run::{Input, Lineage, NewRun, Run, Status, Worker};
+use crate::spec::RunSpec;
+
+/// What became of a message without a record.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
+pub(in crate::engine) enum Adopted {
+    /// It has one now.
+    Run(Run, RunSpec),
+    /// It can never be run, for this reason.
+    Refused(String),
+}
+
+/// Makes the record of a message that has none, from the job as it stands now.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be reached.
+pub(in crate::engine) async fn adopt(
+    ledger: &Ledger,
+    jobs: &Jobs,
+    message: &Message,
+) -> Result<Adopted, StoreError> {
+    if message.run_key.is_some() {
+        return Ok(Adopted::Refused("there is no record of this step".to_owned()));
+    }
+    let job = match jobs.stored(&message.job_id).await? {
+        None => return turn_away(ledger, message, format!("no such job {}", message.job_id)).await,
+        Some(Err(error)) => {
+            let reason = format!("the spec of job {} does not hold: {error}", message.job_id);
+            return turn_away(ledger, message, reason).await;
+        }
+        Some(Ok(job)) => job,
+    };
+    let request = DispatchRequest {
+        parameters: message.parameters.clone().unwrap_or_default(),
+        globals: message.globals.clone().unwrap_or_default(),
+        ..DispatchRequest::new(message.job_id.clone())
+    };
+    let (request, lineage) = adopted_lineage(request);
+    let Checked { job, warnings, .. } = match jobs.specialise(&job, &request, None) {
+        Ok(checked) => checked,
+        Err(error) => return turn_away(ledger, message, error.to_string()).await,
+    };
+    let now = ledger.now();
+    let mut run = record(
+        &job,
+        RunKey::root(message.run_id),
+        message.run_id,
+        now,
+        now,
+        ledger.site().settings.event_ttl,
+    );
+    run.warn(&warnings, now);
+    run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
+        .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
+    run.lineage = lineage;
+    let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
+    let making = [(NewRun { run, spec }, None)];
+    let created = ledger.site().ports.runs.create(&making).await?.pop().unwrap_or_default();
+    let [(NewRun { run, spec }, _)] = making;
+    if let Some(why) = created.refused {
+        return turn_away(ledger, message, why).await;
+    }
+    if let Some(error) = created.failed {
+        return Err(error);
+    }
+    match created.existing {
+        None => Ok(Adopted::Run(run, spec)),
+        Some(existing) => {
+            let found = ledger.site().ports.runs.load_with_spec(&run.key).await?;
+            // One that was removed since is not made anew: its first write finds that out.
+            let (run, spec) = found.unwrap_or((*existing, spec));
+            Ok(Adopted::Run(run, spec))
+        }
+    }
+}
+
+/// Makes the record of a message that can never be run, which says why.
+async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result<Adopted, StoreError> {
+    let now = ledger.now();
+    let about = (message.job_id.clone(), UNKNOWN_TYPE.to_owned(), message.worker.clone());
+    let (key, keep) = (RunKey::root(message.run_id), ledger.site().settings.event_ttl);
+    let run = Run::dispatched(key, message.run_id, about, now, now, keep);
+    let input = Input::Close {
+        epoch: run.epoch,
+        status: Status::Rejected,
+        reason: reason.clone(),
+        on_fail: false,
+        tell_parent: false,
+        worker: Worker("none".to_owned()),
+        until: now,
+    };
+    let run = ledger.decide_new(run, input);
+    let spec = RunSpec { job: Arc::default(), rendered: None, anew: false };
+    // One that is there already tells what became of it.
+    ledger.site().ports.runs.create(&[(NewRun { run, spec }, None)]).await?;
+    Ok(Adopted::Refused(reason))
+}
+
+/// The type of a job that is not known.
+const UNKNOWN_TYPE: &str = "unknown";
+
+/// Takes what lava keeps under `globals.lava` out of a message's globals.
+fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lineage>) {
+    let own = request.globals.remove("lava");
+    request.globals.retain(|name, _| !crate::spec::is_reserved_global(name));
+    let lineage = own.and_then(|own| {
+        let text = |name: &str| own.get(name).and_then(Value::as_str);
+        let instant = |name: &str| {
+            crate::request::parse_instant(text(name)?).ok().map(|instant| instant.in_zone(chrono_tz::UTC))
+        };
+        Some(Lineage {
+            master_job_id: JobId::stored(text("master_job_id")?).ok()?,
+            master_start: instant("master_start")?,
+            parent_job_id: JobId::stored(text("parent_job_id")?).ok()?,
+            parent_start: instant("parent_start")?,
+            depth: 1,
+            foreach_index: own.get("foreach_index").and_then(Value::as_u64).and_then(|at| at.try_into().ok()),
+        })
+    });
+    (request, lineage)
+}

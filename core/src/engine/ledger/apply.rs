@@ -1,0 +1,262 @@
+//! Load, decide, write: until the write took place or no longer fits.
+
+use futures_util::future::BoxFuture;
+
+use super::Ledger;
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::engine::limits::LEASE_MARGIN;
+use crate::ids::RunKey;
+use crate::ports::{Change, CommitError, StoreError};
+use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
+
+/// Most times one input is tried because others wrote first.
+const MAX_TRIES: usize = 100;
+/// How long a write that nobody's claim waits for is tried when the store does not answer.
+const PATIENCE: Span = Span::from_secs(5);
+/// The pause after the first time the store did not answer; doubled each time.
+const FIRST_PAUSE: Span = Span::from_secs(1);
+/// The longest pause.
+const MAX_PAUSE: Span = Span::from_secs(8);
+
+/// An input that was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It does not fit the record, which is as given.
+    #[error("{0}")]
+    Illegal(IllegalTransition, Box<Run>),
+    /// Another run holds the job's lock.
+    #[error("run {0} holds the lock of the job")]
+    Locked(RunKey),
+    /// There is no such record.
+    #[error("the record of run {0} is gone")]
+    Gone(RunKey),
+    /// Somebody removed the record meanwhile; it was last as given.
+    #[error("the record of run {} was removed", .0.key)]
+    Removed(Box<Run>),
+    /// The record would be larger than the store takes, or of a form that it cannot keep.
+    #[error("{0}")]
+    Unrecordable(String),
+    /// The store could not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Ledger {
+    /// Carries out an input on a record, deciding again when others write first, and trying again
+    /// for a while when the store does not answer: as long as the claim of the one who writes holds.
+    /// What the store can never keep is left out where that can be: tried again as it is, the end of an
+    /// attempt would be refused until the claim ran out, and the attempt made again.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
+    pub(in crate::engine) fn apply(&self, run: Run, input: Input) -> BoxFuture<'_, Result<Run, ApplyError>> {
+        // Boxed: else all that wait for it carry its room about, and there are many.
+        Box::pin(self.apply_patiently(run, input))
+    }
+
+    async fn apply_patiently(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
+        let give_up = patience(&run, &input, self.now());
+        let mut pause = FIRST_PAUSE;
+        let mut known = Known { run, stale: false, unsure: None };
+        let mut tries = 0;
+        while tries < MAX_TRIES {
+            match self.try_apply(&key, &mut known, input.clone()).await {
+                Ok(Some(next)) => return Ok(next),
+                Ok(None) => tries += 1,
+                Err(ApplyError::Store(error)) => {
+                    let next = self.now() + pause.delta();
+                    if give_up.is_some_and(|give_up| next >= give_up) {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%run_id, %job_id, %key, %error, "a write is tried again");
+                    self.site().ports.clock.sleep_until(next).await;
+                    pause = Span::from(pause.get() * 2).min(MAX_PAUSE);
+                }
+                Err(ApplyError::Unrecordable(why)) => match input.without_what_can_be_left_out(&why) {
+                    Some(less) => {
+                        tries += 1;
+                        tracing::warn!(%run_id, %job_id, %key, error = %why, "a write is tried again with less");
+                        input = less;
+                    }
+                    None => return Err(ApplyError::Unrecordable(why)),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::new(format!("run {key} could not be written in {MAX_TRIES} tries")).into())
+    }
+
+    /// One try; `None` when the record must be read again first.
+    async fn try_apply(
+        &self,
+        key: &RunKey,
+        known: &mut Known,
+        input: Input,
+    ) -> Result<Option<Run>, ApplyError> {
+        if known.stale {
+            let stored = self.site().ports.runs.load(key).await?;
+            known.run = stored.ok_or_else(|| ApplyError::Removed(Box::new(known.run.clone())))?;
+            known.stale = false;
+        }
+        if let Some(decision) = known.unsure.take()
+            && took_effect(&decision.run, &known.run)
+        {
+            self.send(&decision).await;
+            return Ok(Some(known.run.clone()));
+        }
+        let applied = self.apply_once(&known.run, input).await;
+        known.stale = !matches!(applied, Err(Applied::Commit(CommitError::Unrecordable(_), _)));
+        match applied {
+            Ok(next) => Ok(Some(next)),
+            Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(known.run.clone()))),
+            Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(ApplyError::Unrecordable(why)),
+            // A conflict may be with this very write: an answer was lost and the request repeated.
+            Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
+                known.unsure = Some(decision);
+                Ok(None)
+            }
+            Err(Applied::Commit(CommitError::Store(error), decision)) => {
+                known.unsure = Some(decision);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Carries out an input on a record exactly as given.
+    pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
+        let now = self.now();
+        if self.site().alone && self.live.is_taken(run, &input) {
+            // However long it stood still, nobody else can have claimed the run, and it will end what it has begun.
+            return Err(Applied::Illegal(IllegalTransition::Held));
+        }
+        let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
+        decision.run.rev = run.rev + 1;
+        let change =
+            Change { run: decision.run.clone(), lock: decision.lock, message: self.message(&decision) };
+        match self.site().ports.runs.commit(change).await {
+            Ok(sent) => {
+                log_change(run, &decision.run);
+                Box::pin(self.hurry_clock(run, &decision.run)).await;
+                if !sent {
+                    self.send(&decision).await;
+                }
+                Ok(decision.run)
+            }
+            Err(error) => Err(Applied::Commit(error, Box::new(decision))),
+        }
+    }
+
+    /// Has the clock look at a job of which a run that a schedule started has ended badly: it may have been the last that
+    /// its entry may lose. Where that is not recorded the next slot finds it.
+    async fn hurry_clock(&self, before: &Run, after: &Run) {
+        let ends_badly = matches!(after.status, Status::Failed | Status::Rejected);
+        if before.status.is_end() || !ends_badly || after.scheduled.is_none() || after.is_child() {
+            return;
+        }
+        if let Err(error) = self.site().ports.schedules.hurry(&after.job_id, self.now()).await {
+            tracing::warn!(job_id = %after.job_id, run_id = %after.run_id, %error, "the clock sees the end of a run at its next look");
+        }
+    }
+
+    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
+    pub(in crate::engine) fn decide_new(&self, run: Run, input: Input) -> Run {
+        let rev = run.rev;
+        match decide(&run, input, self.now()) {
+            Ok(decision) => Run { rev, ..decision.run },
+            Err(_) => run,
+        }
+    }
+}
+
+/// Why one try at a write came to nothing.
+pub(in crate::engine) enum Applied {
+    Illegal(IllegalTransition),
+    Commit(CommitError, Box<Decision>),
+}
+
+/// What is known between two tries.
+struct Known {
+    /// The record as it was seen last.
+    run: Run,
+    /// Whether it must be read again.
+    stale: bool,
+    /// A write that may have taken place.
+    unsure: Option<Box<Decision>>,
+}
+
+/// Until when an input is tried; `None` for as long as the store does not answer. The outcome of an attempt counts until
+/// another worker has claimed the run: if it is not recorded, the attempt is made again.
+fn patience(run: &Run, input: &Input, now: Timestamp) -> Option<Timestamp> {
+    let claimed = match input {
+        Input::Finish { worker, epoch, .. } if run.is_held(worker, *epoch) => return None,
+        Input::Suspend { worker, epoch, .. }
+        | Input::ActionDone { worker, epoch, .. }
+        | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
+        _ => None,
+    };
+    // A write after the claim ran out does no harm: it is refused if somebody else has the run.
+    Some(claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta())))
+}
+
+/// Whether a write that was not answered took place: the stored record has all that it was to
+/// bring, whoever wrote since.
+pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
+    // Not the whole record: another version of the program may have left out what it does not know.
+    stored.rev >= wanted.rev
+        && stored.epoch == wanted.epoch
+        && stored.lease == wanted.lease
+        && stored.status == wanted.status
+        && stored.attempt == wanted.attempt
+        && stored.not_before == wanted.not_before
+        && stored.duties == wanted.duties
+        && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
+        && stored.cancel >= wanted.cancel
+        && stored.replaced_by.is_some() >= wanted.replaced_by.is_some()
+        && stored.handed_over == wanted.handed_over
+}
+
+/// One line about a run whose record somebody removed while it went on.
+pub(in crate::engine) fn log_gone(run: &Run) {
+    tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; nothing more is done about the run");
+}
+
+/// What an input that was not carried out leaves: the run as others have it, which is theirs to go on
+/// with, or as it was last when its record was removed. That is no error: the message would come
+/// again, and find no record, and start the job anew.
+pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
+    match error {
+        ApplyError::Illegal(_, run) => Ok(*run),
+        ApplyError::Removed(run) => {
+            log_gone(&run);
+            Ok(*run)
+        }
+        ApplyError::Store(error) => Err(error),
+        error => Err(StoreError::new(error.to_string())),
+    }
+}
+
+/// One line when a run ends or is tried again, with what one would search for.
+fn log_change(before: &Run, after: &Run) {
+    if before.status == after.status || !(after.status.is_end() || after.status == Status::Retrying) {
+        return;
+    }
+    let reason = after.reason.as_deref();
+    let started = after.ts_start.or(before.ts_start);
+    // How long it took, and how long it waited after it could have started: a retry has a time of its own.
+    let took_ms = started.zip(after.ts_end).map(|(start, end)| (end - start).num_milliseconds());
+    let first = before.attempt == 1 && after.status.is_end();
+    let delay_ms =
+        started.filter(|_| first).map(|start| (start - after.not_before.min(start)).num_milliseconds());
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(target: "pumice::run", job_id = %after.job_id, run_id = %after.run_id, worker = %after.worker, status = %after.status, iteration = before.attempt, took_ms, delay_ms, reason, "run")
+        };
+    }
+    match after.status {
+        Status::Failed | Status::Rejected => tell!(warn),
+        _ => tell!(info),
+    }
+}

@@ -1,0 +1,93 @@
+//! The ledger: carries out decisions on records, sends their messages, calls the next run in line. It knows no specs and no
+//! requests, and everything else stands on it.
+
+pub(super) mod apply;
+pub(super) mod line;
+pub(super) mod live;
+
+use std::sync::Arc;
+
+use live::Live;
+
+use crate::Timestamp;
+use crate::ids::{JobId, RunId, RunKey};
+use crate::job_type::Site;
+use crate::message::Message;
+use crate::ports::Outgoing;
+use crate::run::Decision;
+
+/// The records of a realm's runs, and what follows from their changes. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    site: Arc<Site>,
+    /// The invocations of this process.
+    pub(super) live: Live,
+}
+
+impl Ledger {
+    /// The ledger of a realm.
+    pub(super) fn new(site: Arc<Site>) -> Self {
+        Self { site, live: Live::default() }
+    }
+
+    pub(super) fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.site.ports.clock.now()
+    }
+
+    pub(super) fn message(&self, decision: &Decision) -> Option<Outgoing> {
+        let wake = decision.wake.as_ref()?;
+        Some(Outgoing { message: Message::about(&self.site().realm, &decision.run), at: wake.at })
+    }
+
+    /// Sends the message of a decision.
+    pub(in crate::engine) async fn send(&self, decision: &Decision) {
+        if let Some(outgoing) = self.message(decision) {
+            self.send_message(outgoing).await;
+        }
+    }
+
+    /// Sends a message.
+    pub(in crate::engine) async fn send_message(&self, outgoing: Outgoing) {
+        self.send_all(vec![outgoing]).await;
+    }
+
+    /// Sends messages; tells which were sent. One that is not costs time only: the sweeper sends it.
+    pub(in crate::engine) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<bool> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
+        let about = about(&messages);
+        let outcomes = self.site().ports.queue.send(messages).await;
+        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| {
+            if let Err(error) = &outcome {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
+            }
+            outcome.is_ok()
+        });
+        sent.collect()
+    }
+
+    /// Has messages sent at their time, where there is who does. One that is not costs the second way of
+    /// waking its run only: the sweeper is the first.
+    pub(in crate::engine) async fn schedule_all(&self, messages: Vec<Outgoing>) {
+        let Some(scheduler) = self.site().ports.scheduler.as_ref().filter(|_| !messages.is_empty()) else {
+            return;
+        };
+        let about = about(&messages);
+        let outcomes = scheduler.schedule(messages).await;
+        for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
+            if let Err(error) = outcome {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a run has no schedule; the sweeper wakes it");
+            }
+        }
+    }
+}
+
+/// What the log says of messages.
+fn about(messages: &[Outgoing]) -> Vec<(RunId, JobId, RunKey)> {
+    messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect()
+}

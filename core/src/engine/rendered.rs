@@ -1,0 +1,182 @@
+//! What a run's templates see, and what is made of them. They are rendered apart from the threads that look after runs: a
+//! job can make its own slow, and nobody else's.
+
+use chrono::SubsecRound;
+use serde_json::{Map, Value};
+
+use super::jobs::Jobs;
+use super::lava::WorkerKind;
+use crate::Timestamp;
+use crate::ids::StateId;
+use crate::job_type::{
+    JobError, LavaGlobals, Registry, Rendered, Scene, Templates, apart, has_templates, names_what_changes,
+};
+use crate::ports::{StateType, StoreError};
+use crate::run::{Late, Run, Scheduled};
+use crate::spec::{JobSpec, RealmSpec, RenderAt};
+
+/// What came of rendering a job at dispatch.
+#[derive(Debug, Default)]
+pub(super) struct AtDispatch {
+    /// Payload and parameters, unless that is left to the worker.
+    pub(super) rendered: Option<Rendered>,
+    /// Whether each attempt renders them anew all the same.
+    pub(super) anew: bool,
+    /// Why a template failed.
+    pub(super) error: Option<String>,
+}
+
+impl Jobs {
+    /// What the templates of a run see when it starts at `start`, and whether a secret is among it.
+    pub(super) async fn scene(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+        start: Timestamp,
+    ) -> Result<(Scene, bool), StoreError> {
+        let (state, secret) = self.state(job).await?;
+        // As lava's times are (lava guide, Jinja Rendering): names and literals are made of them.
+        let start = start.trunc_subsecs(0);
+        let lineage = run.lineage.as_ref();
+        let itself = || run.job_id.clone();
+        let lava = LavaGlobals {
+            master_job_id: lineage.map_or_else(itself, |l| l.master_job_id.clone()),
+            master_start: lineage.map_or(start, |l| l.master_start.trunc_subsecs(0)),
+            parent_job_id: lineage.map_or_else(itself, |l| l.parent_job_id.clone()),
+            parent_start: lineage.map_or(start, |l| l.parent_start.trunc_subsecs(0)),
+            iteration: run.attempt,
+            foreach_index: run.foreach_index.or(lineage.and_then(|l| l.foreach_index)),
+        };
+        let zone = job.fields.timezone.map_or(self.site().zone, |zone| pumice_template::Zone::Named(zone.0));
+        let scene = Scene {
+            job: job.document.clone(),
+            realm: realm.document.clone(),
+            realm_name: self.site().realm.to_string(),
+            state,
+            run_id: run.run_id,
+            ts_dispatch: run.ts_dispatch.trunc_subsecs(0),
+            start,
+            lava,
+            scheduled: run.scheduled.as_deref().cloned().or_else(|| run.late.as_deref().and_then(slot_of)),
+            late: run.late.as_deref().cloned(),
+            zone,
+        };
+        Ok((scene, secret))
+    }
+
+    /// The state items that a job declares: what is stored, else the default.
+    async fn state(&self, job: &JobSpec) -> Result<(Map<String, Value>, bool), StoreError> {
+        let Some(declared) = job.fields.state.as_ref().filter(|state| !state.is_empty()) else {
+            return Ok((Map::new(), false));
+        };
+        let ids: Vec<StateId> = declared.keys().filter_map(|id| StateId::stored(id).ok()).collect();
+        let found = self.site().ports.state.get(&ids, self.site().ports.clock.now()).await?;
+        let mut state = declared.clone();
+        let mut secret = false;
+        for item in found.into_iter().flatten() {
+            secret |= item.r#type == StateType::Secure;
+            state.insert(item.state_id.to_string(), item.value);
+        }
+        Ok((state, secret))
+    }
+
+    /// Payload and parameters filled in. What has no templates is done at once.
+    pub(super) async fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+        let parameters = job.fields.parameters.iter().flat_map(Map::values);
+        if !std::iter::once(&job.fields.payload).chain(parameters).any(has_templates) {
+            return render(self.registry(), job, templates);
+        }
+        let (registry, job, templates) = (self.registry().clone(), job.clone(), templates.clone());
+        self.apart(move || render(&registry, &job, &templates)).await?
+    }
+
+    /// What a piece of work gives that may take long.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JobError> {
+        apart(&*self.site().ports.pool, "rendering", work).await
+    }
+
+    /// Renders at dispatch, unless the job is to be rendered at its start alone. A template that fails is left to the worker:
+    /// its attempt may render well, else it fails, is recorded and has its actions.
+    pub(super) async fn render_now(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        worker: WorkerKind,
+        realm: &RealmSpec,
+    ) -> Result<AtDispatch, StoreError> {
+        if self.registry().job_type(&job.fields.r#type).is_none() {
+            return Ok(AtDispatch::default());
+        }
+        let render_at = self.render_at(job);
+        if render_at == RenderAt::Run || worker.is_lavas() {
+            return Ok(AtDispatch::default());
+        }
+        let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
+        if secret {
+            return Ok(AtDispatch::default());
+        }
+        let templates = Templates::new(self.registry().renderer().clone(), scene);
+        let rendered = match self.render(job, &templates).await {
+            Ok(rendered) => Some(rendered),
+            Err(error) => return Ok(AtDispatch { error: Some(error.message), ..AtDispatch::default() }),
+        };
+        let changes = templates.asked_for_the_moment() || rendered_anew_for(job).is_some();
+        let anew = rendered.is_some() && render_at == RenderAt::Auto && changes;
+        Ok(AtDispatch { rendered, anew, error: None })
+    }
+
+    /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
+    fn render_at(&self, job: &JobSpec) -> RenderAt {
+        job.fields.render_at.unwrap_or(self.site().settings.render_at)
+    }
+}
+
+/// The slot at which a limit was broken.
+fn slot_of(late: &Late) -> Option<Scheduled> {
+    let (entry, zone, previous) = (late.entry, late.zone, late.previous);
+    late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
+}
+
+/// When a job is rendered in a realm whose setting `RENDER_AT` is `default`, and what it names, if anything, for which it is
+/// rendered anew at each start.
+#[must_use]
+pub fn rendering(job: &JobSpec, default: RenderAt) -> (RenderAt, Option<String>) {
+    match job.fields.render_at.unwrap_or(default) {
+        RenderAt::Auto => (RenderAt::Auto, rendered_anew_for(job)),
+        other => (other, None),
+    }
+}
+
+/// What a job's templates name that may change until its run starts, if anything.
+fn rendered_anew_for(job: &JobSpec) -> Option<String> {
+    names_what_changes(
+        std::iter::once(&job.fields.payload).chain(job.fields.parameters.iter().flat_map(|map| map.values())),
+    )
+}
+
+fn render(registry: &Registry, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+    match registry.job_type(&job.fields.r#type) {
+        Some(job_type) => job_type.render(job, templates),
+        None => Err(JobError::permanent(format!("no such job type {:?}", job.fields.r#type))),
+    }
+}
+
+/// The fields of an action filled in.
+pub(super) async fn action_fields(
+    jobs: &Jobs,
+    templates: &Templates,
+    fields: Map<String, Value>,
+    structures: &[String],
+    result: Value,
+) -> Result<Value, JobError> {
+    if !fields.values().any(has_templates) {
+        return Ok(Value::Object(fields));
+    }
+    let (templates, structures) = (templates.clone(), structures.to_vec());
+    let rendering = jobs.apart(move || templates.fields(&fields, &structures, &[("result", result)]));
+    rendering.await?.map_err(|error| JobError::failed(error.to_string()))
+}

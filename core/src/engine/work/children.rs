@@ -1,0 +1,238 @@
+//! Makes the children of a composite run, each once, and runs them within the parent's invocation.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::Engine;
+use super::attempt::child_lineage;
+use super::lease::Parent;
+use super::steps::{Child, Place};
+use super::task::Task;
+use super::verdict::Verdict;
+use crate::duration::Span;
+use crate::engine::fresh::record;
+use crate::engine::jobs::{Checked, with_globals};
+use crate::engine::lava::WorkerKind;
+use crate::engine::ledger::apply::{ApplyError, rest};
+use crate::engine::rendered::AtDispatch;
+use crate::globals::merge_globals;
+use crate::job_type::Stop;
+use crate::message::Message;
+use crate::ports::{Outgoing, StoreError};
+use crate::run::{Input, NewRun, Run, Status, Why, first_wake};
+use crate::spec::{JobSpec, Overlap, RunSpec};
+
+/// How often a child is tried to be made when the store does not answer.
+const MAX_TRIES: u32 = 4;
+/// How many levels of steps below a run are run in its invocation. Each costs the stack some 100 KiB
+/// (and three times as much in a debug build), and a thread of the async runtime has 2 MiB;
+/// deeper ones have an invocation of their own.
+const INLINE_DEPTH: usize = 2;
+/// The pause between.
+const PAUSE: Span = Span::from_secs(1);
+
+/// What became of the record of a step.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
+enum Made {
+    /// It is there, with what it uses.
+    Run(Run, RunSpec),
+    /// There can never be one, for this reason.
+    Refused(String),
+}
+
+impl<'a> Place<'a> {
+    /// Makes a child and takes it as far as it goes in this invocation. Boxed, because a child may
+    /// have children.
+    pub(super) fn run_child(self, step: usize) -> BoxFuture<'a, Result<Child, StoreError>> {
+        Box::pin(self.make_child(step))
+    }
+
+    async fn make_child(self, step: usize) -> Result<Child, StoreError> {
+        let Place { engine, task, .. } = self;
+        let parent = &task.run;
+        let planned = &self.plan.steps[step];
+        let job = match engine.jobs().stored(&planned.job_id).await? {
+            None => return Ok(Child::Refused(Why::worded("no such job", "No such job"))),
+            Some(Err(error)) => {
+                return Ok(Child::Refused(Why::plain(format!("its spec is invalid: {error}"))));
+            }
+            Some(Ok(job)) => job,
+        };
+        if job.fields.worker != parent.worker {
+            let (theirs, ours) = (&job.fields.worker, &parent.worker);
+            let reason = format!("it is for worker {theirs}, not {ours}");
+            let error = format!("Worker mismatch: Expected {ours} but got {theirs}");
+            return Ok(Child::Refused(Why::worded(reason, error)));
+        }
+        let Checked { warnings, worker, .. } = match engine.jobs().check_once(&job) {
+            Ok(checked) => checked,
+            Err(error) => return Ok(Child::Refused(Why::plain(error.to_string()))),
+        };
+        let none = serde_json::Map::new();
+        let globals = merge_globals(
+            job.fields.globals.as_ref().unwrap_or(&none),
+            task.job.fields.globals.as_ref().unwrap_or(&none),
+            &planned.globals,
+        );
+        let job = with_globals(job, globals);
+        let step = u32::try_from(step).unwrap_or(u32::MAX);
+        let key = parent.key.child(parent.attempt, step);
+        let keep = engine.site.settings.event_ttl;
+        let mut run = record(&job, key, parent.run_id, engine.now(), engine.now(), keep);
+        run.warn(&warnings, engine.now());
+        run.ts_dispatch = parent.ts_dispatch;
+        run.lineage = Some(child_lineage(parent));
+        run.scheduled = parent.scheduled.clone();
+        run.host.clone_from(&parent.host);
+        run.foreach_index = planned.foreach_index;
+        // One that is to go on in another invocation finds the files there.
+        let keep = run.overlap != Overlap::Allow || self.is_deep(&run);
+        run.work = engine.work_place(parent, self.task.invocation, keep).await?;
+        if keep && self.plan.width > 1 {
+            self.task.invocation.files.kept_while_others_run();
+        }
+        Box::pin(self.begin_child(run, job, worker)).await
+    }
+
+    async fn begin_child(self, run: Run, job: Arc<JobSpec>, worker: WorkerKind) -> Result<Child, StoreError> {
+        let Place { engine, task: Task { invocation, .. }, cancel, lease, .. } = self;
+        let parent = Parent { cancel, lease };
+        let realm = engine.site.ports.jobs.realm().await?;
+        let AtDispatch { rendered, anew, .. } = engine.jobs().render_now(&run, &job, worker, &realm).await?;
+        let spec = RunSpec { job: job.document.clone(), rendered, anew };
+        // A child that must have its job's lock is made first and claimed then, as any other run.
+        let first = match run.overlap {
+            Overlap::Allow => match engine.verdict(&run, &job).await? {
+                Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
+                Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
+                Verdict::TooLate(reason) => Some(self.end_unstarted(run.epoch, Status::Rejected, reason)),
+            },
+            Overlap::Skip | Overlap::Queue | Overlap::Latest | Overlap::CancelRunning => None,
+        };
+        if !parent.may_begin(engine.now()) {
+            // Whoever has the parent now makes its children.
+            return Ok(Child::AtRest(run));
+        }
+        if self.is_deep(&run) {
+            return self.leave_to_another(NewRun { run, spec }).await;
+        }
+        let (run, spec) = match self.create_begun(NewRun { run, spec }, first).await? {
+            Made::Run(run, spec) => (run, spec),
+            Made::Refused(why) => return Ok(Child::Refused(Why::plain(why))),
+        };
+        if !run.is_held(&invocation.owner, run.epoch) {
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(parent)))
+                .await
+                .map(Child::AtRest);
+        }
+        if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
+            // The others were told while this one was not there yet.
+            let _ = engine.ledger().cancel(&run.key).await;
+        }
+        let begun = Task { run, spec: &spec, job: &job, invocation, parent: Some(parent) };
+        let run = Box::pin(engine.run_claimed(begun)).await?;
+        if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
+            return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(parent)))
+                .await
+                .map(Child::AtRest);
+        }
+        Ok(Child::AtRest(run))
+    }
+
+    /// Makes a child that begins at once, with less of its first entry where the store cannot keep it.
+    async fn create_begun(self, new: NewRun, mut first: Option<Input>) -> Result<Made, StoreError> {
+        loop {
+            let mut begun = new.clone();
+            if let Some(first) = first.clone() {
+                begun.run = self.engine.ledger().decide_new(begun.run, first);
+            }
+            let why = match self.create(begun, None).await? {
+                made @ Made::Run(..) => return Ok(made),
+                Made::Refused(why) => why,
+            };
+            first = first.and_then(|first| first.without_what_can_be_left_out(&why));
+            if first.is_none() {
+                return Ok(Made::Refused(why));
+            }
+        }
+    }
+
+    /// Whether the child has steps of its own, too many levels below the run that this invocation
+    /// began with.
+    fn is_deep(self, run: &Run) -> bool {
+        self.engine.is_composite(&run.job_type) && run.key.depth() > self.task.invocation.depth + INLINE_DEPTH
+    }
+
+    /// Makes a child that runs in an invocation of its own, and reports when it has ended.
+    async fn leave_to_another(self, mut new: NewRun) -> Result<Child, StoreError> {
+        let wake = first_wake(&mut new.run, self.engine.now());
+        let message = Message::about(&self.engine.site.realm, &new.run);
+        let outgoing = wake.map(|wake| Outgoing { message, at: wake.at });
+        Ok(match self.create(new, outgoing).await? {
+            Made::Run(run, _) => Child::AtRest(run),
+            Made::Refused(why) => Child::Refused(Why::plain(why)),
+        })
+    }
+
+    /// Makes the record, or finds the one that was made before: its key follows from its place.
+    async fn create(self, new: NewRun, message: Option<Outgoing>) -> Result<Made, StoreError> {
+        let ports = &self.engine.site.ports;
+        let making = [(new, message)];
+        let mut tries = 0;
+        let created = loop {
+            tries += 1;
+            match ports.runs.create(&making).await {
+                Ok(created) => break created.into_iter().next().unwrap_or_default(),
+                Err(error) if tries >= MAX_TRIES => return Err(error),
+                Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
+            }
+        };
+        let [(new, message)] = making;
+        if let Some(why) = created.refused {
+            return Ok(Made::Refused(why));
+        }
+        if let Some(error) = created.failed {
+            return Err(error);
+        }
+        if let Some(outgoing) = message.filter(|_| created.is_unsent()) {
+            self.engine.ledger().send_message(outgoing).await;
+        }
+        if created.existing.is_none() {
+            return Ok(Made::Run(new.run, new.spec));
+        }
+        let found = ports.runs.load_with_spec(&new.run.key).await?;
+        let gone = || StoreError::new(format!("the record of run {} is gone", new.run.key));
+        found.map(|(run, spec)| Made::Run(run, spec)).ok_or_else(gone)
+    }
+
+    /// The input that ends a child which may not start.
+    fn end_unstarted(self, epoch: u64, status: Status, reason: String) -> Input {
+        Input::Close {
+            epoch,
+            status,
+            reason,
+            on_fail: false,
+            tell_parent: false,
+            worker: self.task.invocation.owner.clone(),
+            until: self.task.invocation.lease_until(self.engine.now(), self.engine.limits.lease),
+        }
+    }
+}
+
+impl Engine {
+    /// Asks all children of a run's attempt to stop.
+    pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
+        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
+            if !child.status.is_end() {
+                match self.ledger().apply(child, Input::Cancel).await {
+                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
+                    Err(error) => {
+                        rest(error)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

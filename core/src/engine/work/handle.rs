@@ -1,0 +1,490 @@
+//! From a message to a run at rest: look, claim, run, finish, see to what is left.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::Engine;
+use super::attempt::{Attempted, failure};
+use super::files::SharedFiles;
+use super::lease::Parent;
+use super::steps::Stepped;
+use super::task::{Invocation, Task};
+use super::verdict::Verdict;
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::engine::lava::adopt::{Adopted, adopt};
+use crate::engine::ledger::apply::{ApplyError, rest};
+use crate::ids::RunKey;
+use crate::job_type::{JobError, Rendered, Runner};
+use crate::message::Message;
+use crate::ports::StoreError;
+use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
+use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
+
+/// What is to become of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It is dealt with.
+    Delete,
+    /// It is to come again after a while: something could not be reached.
+    Again(Duration),
+    /// It can never be dealt with: to the dead letters, for this reason.
+    Bury(String),
+}
+
+/// How long a run stays away that could not begin because something could not be reached.
+const PAUSE: Span = Span::from_secs(10);
+/// How long a message stays away when something could not be reached, at most.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
+    /// if it has one.
+    pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
+        let message = match Message::read(body) {
+            Ok(message) => message,
+            Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
+        };
+        if message.realm != self.site.realm {
+            return Handled::Bury(format!(
+                "the message is for realm {}, not {}",
+                message.realm, self.site.realm
+            ));
+        }
+        if self.halt.is_resting() {
+            return Handled::Again(Duration::ZERO);
+        }
+        let (run_id, job_id) = (message.run_id, message.job_id.clone());
+        match self.handle_message(message, ends).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                tracing::error!(%run_id, %job_id, %error, receives, "a message goes back to its queue");
+                Handled::Again(Duration::from_secs(1 << receives.min(6)).min(MAX_BACKOFF))
+            }
+        }
+    }
+
+    async fn handle_message(&self, message: Message, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
+        let key = message.key();
+        let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
+            Some(found) => found,
+            None if message.is_reminder() => {
+                let (run_id, job_id) = (message.run_id, &message.job_id);
+                tracing::warn!(%run_id, %job_id, "the record of a run is gone before its time; it is not run");
+                return Ok(Handled::Delete);
+            }
+            None => match Box::pin(adopt(self.ledger(), self.jobs(), &message)).await? {
+                Adopted::Run(run, spec) => (run, spec),
+                Adopted::Refused(reason) => return Ok(Handled::Bury(reason)),
+            },
+        };
+        let this = self.site.ports.random.uuid(self.now());
+        let owner = Worker(format!("{}/{}", self.site.hostname, this.simple()));
+        // A name of this invocation's own: steps that run apart must not clear up each other's files.
+        let name = format!("{}-{}", run.run_id, this.simple());
+        let work_dir = self.site.ports.workspaces.open(&self.site.scratch, &name, self.shared_dir(&run));
+        if self.site.alone && self.ledger().live.has(&run) {
+            return Ok(Handled::Delete);
+        }
+        let _alive = self.ledger().live.begin(owner.clone());
+        let (began, halt) = (self.now(), self.halt.clone());
+        let carried = self.site.shared.is_none() && self.has_steps(&run);
+        let files = SharedFiles::of(&run, &owner, carried);
+        let invocation = Invocation { owner, began, ends, work_dir, files, halt, depth: key.depth() };
+        let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
+        if run.is_done() && !run.is_child() {
+            invocation.work_dir.remove_shared();
+            Box::pin(self.housekeeper.advance_after(&run)).await;
+        }
+        Ok(Handled::Delete)
+    }
+
+    /// Where the steps of a run share their directory, beyond this invocation: all steps below a run that was
+    /// dispatched share one, whichever invocation they run in. A job that runs by itself has its own each time.
+    fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
+        let place = self.site.shared.as_deref()?;
+        self.has_steps(run).then(|| place.join(run.run_id.to_string()))
+    }
+
+    /// Whether a run has steps, or is one.
+    fn has_steps(&self, run: &Run) -> bool {
+        run.is_child() || self.is_composite(&run.job_type)
+    }
+
+    /// By when the files of a run must have been kept: what follows must be recorded while the claim holds.
+    fn keep_until(&self, invocation: &Invocation) -> Timestamp {
+        let now = self.now();
+        invocation.ends.map_or(now + self.limits.lease.delta() / 4, |ends| now + (ends - now) / 2)
+    }
+
+    /// Where the files are that the steps of a run share, for a record that is about to be written.
+    pub(super) async fn work_place(
+        &self,
+        run: &Run,
+        invocation: &Invocation,
+        keep: bool,
+    ) -> Result<Option<WorkPlace>, StoreError> {
+        let realm = self.site.ports.jobs.realm().await?;
+        let keep = keep.then(|| self.keep_until(invocation));
+        Ok(invocation.files.place(&*invocation.work_dir, &self.site, &realm, run, keep).await)
+    }
+
+    /// Whether jobs of a type run step by step.
+    pub(super) fn is_composite(&self, job_type: &str) -> bool {
+        self.registry.job_type(job_type).is_some_and(|found| found.planner().is_some())
+    }
+
+    /// Takes a run as far as it goes now: to its end, or to where it waits. Gives its record as it
+    /// then stands. `parent` is given for a child that runs in its parent's invocation, which sees
+    /// its end unless the parent is lost meanwhile.
+    pub(super) async fn run_to_rest(
+        &self,
+        mut run: Run,
+        spec: &RunSpec,
+        invocation: &Invocation,
+        parent: Option<Parent<'_>>,
+    ) -> Result<Run, StoreError> {
+        if let Some(place) = run.gone(Part::Spec) {
+            let reason = format!("its spec is gone from {place}");
+            return self.end_without_spec(run, reason, invocation, parent).await;
+        }
+        let job = match self.jobs().pinned_job(&run.job_id, &spec.job) {
+            Ok(job) => job,
+            Err(error) => {
+                let closing = Closing::quietly(Status::Rejected, error.to_string());
+                return self.close(run, closing, invocation, parent).await;
+            }
+        };
+        let composite = self.is_composite(&job.fields.r#type);
+        let task = |run| Task { run, spec, job: &job, invocation, parent };
+        loop {
+            match look_on(&run, self.host.as_ref(), composite, self.now()) {
+                Look::Drop(_) => return Ok(run),
+                Look::Close(status, reason) => {
+                    if composite && run.ts_start.is_some() {
+                        // What it started must not go on for nobody.
+                        self.cancel_children(&run).await?;
+                    }
+                    return self.close_task(task(run), Closing::of(&job, status, reason)).await;
+                }
+                Look::Duties => match self.ledger().apply(run, self.claim_duties(invocation)).await {
+                    Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
+                    Err(error) => return rest(error),
+                },
+                Look::Start { first } => {
+                    if self.worker != run.worker {
+                        let reason =
+                            format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
+                        let closing = Closing::quietly(Status::Rejected, reason);
+                        return self.close(run, closing, invocation, parent).await;
+                    }
+                    let claimed = match Box::pin(self.start(task(run), first)).await? {
+                        Started::Claimed(claimed) => claimed,
+                        Started::Rest(run) => return Ok(run),
+                    };
+                    run = Box::pin(self.run_claimed(task(claimed))).await?;
+                }
+            }
+            let now = self.now();
+            let again = run.status == Status::Retrying && run.lease.is_none() && run.not_before <= now;
+            if parent.is_none() || !again || invocation.is_late(now) {
+                return Ok(run);
+            }
+        }
+    }
+
+    /// Ends a run of which nobody can tell any more what it is to run, nor which actions it has.
+    async fn end_without_spec(
+        &self,
+        run: Run,
+        reason: String,
+        invocation: &Invocation,
+        parent: Option<Parent<'_>>,
+    ) -> Result<Run, StoreError> {
+        match look_on(&run, self.host.as_ref(), false, self.now()) {
+            Look::Drop(_) => Ok(run),
+            Look::Duties => match self.ledger().apply(run, self.claim_duties(invocation)).await {
+                Ok(claimed) => self.tell_and_clear(claimed, invocation).await,
+                Err(error) => rest(error),
+            },
+            Look::Close(..) | Look::Start { .. } => {
+                self.cancel_begun(&run).await?;
+                self.close(run, Closing::quietly(Status::Failed, reason), invocation, parent).await
+            }
+        }
+    }
+
+    /// Ends a run that can never go on as failed, and stops what it started: that must not go on for
+    /// nobody.
+    async fn give_up(&self, task: Task<'_>, reason: String) -> Result<Run, StoreError> {
+        self.cancel_begun(&task.run).await?;
+        let closing = Closing::of(task.job, Status::Failed, reason);
+        self.close_task(task, closing).await
+    }
+
+    /// Stops what a run has started, if it has started anything.
+    async fn cancel_begun(&self, run: &Run) -> Result<(), StoreError> {
+        if run.ts_start.is_some() { self.cancel_children(run).await } else { Ok(()) }
+    }
+
+    fn claim_duties(&self, invocation: &Invocation) -> Input {
+        let until = invocation.lease_until(self.now(), self.limits.lease);
+        Input::ClaimDuties { worker: invocation.owner.clone(), until }
+    }
+
+    /// Claims a run, after it was told whether it may start at all.
+    async fn start(&self, task: Task<'_>, first: bool) -> Result<Started, StoreError> {
+        if task.parent.is_some_and(|parent| !parent.may_begin(self.now())) {
+            return Ok(Started::Rest(task.run));
+        }
+        if task.parent.is_none() && !self.is_wanted(&task.run).await? {
+            let reason = "its parent went on without it".to_owned();
+            let closing = self.close_task(task, Closing::quietly(Status::Cancelled, reason));
+            return closing.await.map(Started::Rest);
+        }
+        if let Some(left) = Box::pin(self.ledger().pass_over_for_newer(&task.run)).await? {
+            return Ok(Started::Rest(left));
+        }
+        let verdict = if first { self.verdict(&task.run, task.job).await? } else { Verdict::Start(None) };
+        let event_log = match verdict {
+            Verdict::Start(event_log) => event_log,
+            Verdict::End(status, reason) => {
+                return self.close_task(task, Closing::quietly(status, reason)).await.map(Started::Rest);
+            }
+            Verdict::TooLate(reason) => {
+                let closing = Closing::of(task.job, Status::Rejected, reason);
+                return self.close_task(task, closing).await.map(Started::Rest);
+            }
+        };
+        let input = self.claim(task.invocation, event_log);
+        match self.ledger().apply(task.run.clone(), input).await {
+            Ok(claimed) => Ok(Started::Claimed(claimed)),
+            Err(ApplyError::Locked(by)) => Box::pin(self.give_way(task, by)).await.map(Started::Rest),
+            Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await.map(Started::Rest),
+            Err(error) => rest(error).map(Started::Rest),
+        }
+    }
+
+    /// Whether a run that starts apart from its parent is still a step of it: an invocation that
+    /// stood still may have made it after its parent went on.
+    async fn is_wanted(&self, run: &Run) -> Result<bool, StoreError> {
+        let (Some(parent), Some(step)) = (run.key.parent(), run.key.step()) else { return Ok(true) };
+        let parent = self.site.ports.runs.peek(&parent).await?;
+        Ok(parent.is_some_and(|parent| {
+            !parent.status.is_end() && parent.key.child(parent.attempt, step) == run.key
+        }))
+    }
+
+    /// The input that claims a run for this invocation.
+    pub(super) fn claim(&self, invocation: &Invocation, event_log: Option<serde_json::Value>) -> Input {
+        Input::Claim {
+            worker: invocation.owner.clone(),
+            hostname: self.site.hostname.clone(),
+            until: invocation.lease_until(self.now(), self.limits.lease),
+            event_log,
+        }
+    }
+
+    /// What becomes of a run whose job is already running.
+    async fn give_way(&self, task: Task<'_>, by: RunKey) -> Result<Run, StoreError> {
+        let run = &task.run;
+        if run.key.is_below(&by) {
+            // That run waits for this one: to wait for it would be for ever.
+            let reason = format!(
+                "job {} is a step of itself: run {by}, which stands above this step, holds the lock of the job",
+                run.job_id
+            );
+            let closing = Closing::of(task.job, Status::Failed, reason);
+            return self.close_task(task, closing).await;
+        }
+        if run.overlap == Overlap::Skip {
+            let reason = format!("run {by} of the same job is not done");
+            return self.close_task(task, Closing::quietly(Status::Skipped, reason)).await;
+        }
+        if run.overlap.newest_wins()
+            && let Some(passed_over) = Box::pin(self.ledger().pass_over_for_holder(run, &by)).await?
+        {
+            return Ok(passed_over);
+        }
+        match self.ledger().apply(run.clone(), Input::Hold { by: by.clone() }).await {
+            Ok(held) if held.overlap.newest_wins() => Ok(Box::pin(self.ledger().take_turn(held, &by)).await),
+            Ok(held) => Ok(self.ledger().look_back(held, &by).await),
+            Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await,
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Ends a run whose next record the store can never keep: each delivery would meet the same.
+    async fn end_unrecordable(&self, task: Task<'_>, why: &str) -> Result<Run, StoreError> {
+        self.give_up(task, format!("that it goes on cannot be recorded: {why}")).await
+    }
+
+    /// Runs a claimed attempt to its end and records it.
+    pub(super) async fn run_claimed(&self, task: Task<'_>) -> Result<Run, StoreError> {
+        let carried_out = match self.site.ports.jobs.realm().await {
+            Ok(realm) => {
+                Box::pin(self.carry_out(&task, &realm)).await.map(|carried_out| (carried_out, realm))
+            }
+            Err(error) => Err(error),
+        };
+        let (CarriedOut { stepped, rendered }, realm) = match carried_out {
+            Ok(carried_out) => carried_out,
+            Err(error) => {
+                return match self.put_back(task, PAUSE).await {
+                    Err(removed @ ApplyError::Removed(_)) => rest(removed),
+                    _ => Err(error),
+                };
+            }
+        };
+        let outcome = match stepped {
+            Stepped::Ended(outcome) => outcome,
+            Stepped::Rest(run) => return Ok(run),
+            Stepped::Halted => return self.put_back(task, Span::ZERO).await.or_else(rest),
+            Stepped::Unbegun(why) => {
+                if let Some(count) = self.trouble.count(&why, self.now()) {
+                    tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
+                }
+                return self.put_back(task, PAUSE).await.or_else(rest);
+            }
+        };
+        let Task { run, invocation, parent, job, .. } = &task;
+        // Another attempt, and what follows a step that ran apart, may have another invocation.
+        let fails = matches!(&outcome, Outcome::Failure { retryable: true, .. });
+        let is_retried = fails && run.attempt < run.retry.limit;
+        let keep = is_retried || parent.is_none() && run.is_child();
+        let keep = keep.then(|| self.keep_until(invocation));
+        let work = invocation.files.place(&*invocation.work_dir, &self.site, &realm, run, keep).await;
+        let input = Input::Finish {
+            worker: invocation.owner.clone(),
+            epoch: run.epoch,
+            outcome,
+            actions: self.due_actions(job, &realm),
+            // A parent that this invocation lost while it stood still is with another, and waits.
+            tell_parent: !parent.is_some_and(|parent| parent.sees(self.now())),
+            jitter: self.site.ports.random.unit(),
+            rendered,
+            work,
+        };
+        match self.ledger().apply(run.clone(), input).await {
+            Ok(finished) => {
+                self.measure(&finished, task.job);
+                Box::pin(self.see_to_duties(finished, task.job, task.invocation)).await
+            }
+            Err(error) => rest(error),
+        }
+    }
+
+    /// Makes the attempt, or goes on with it.
+    async fn carry_out(&self, task: &Task<'_>, realm: &RealmSpec) -> Result<CarriedOut, StoreError> {
+        let (stepped, rendered) = match self.runners.runner(&task.job.fields.r#type) {
+            Some(Runner::Leaf(leaf)) => match Box::pin(self.attempt(leaf, task, realm)).await? {
+                Attempted::Ended(outcome, rendered) => (Stepped::Ended(outcome), rendered),
+                Attempted::Lost => (Stepped::Rest(task.run.clone()), None),
+                Attempted::Halted => (Stepped::Halted, None),
+                Attempted::Unbegun(why) => (Stepped::Unbegun(why), None),
+            },
+            Some(Runner::Composite(planner, resolver)) => {
+                // Boxed, as steps may have steps: each level costs the stack as little as can be.
+                (Box::pin(self.step_through((planner, resolver), task, realm)).await?, None)
+            }
+            None => {
+                let reason = format!("no such job type {:?}", task.job.fields.r#type);
+                (Stepped::Ended(failure(JobError::permanent(reason))), None)
+            }
+        };
+        Ok(CarriedOut { stepped, rendered })
+    }
+
+    /// Gives up the claim on a run whose attempt could not begin or was stopped with its process, or whose steps could
+    /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
+    async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
+        let Task { run, invocation, .. } = task;
+        let (worker, epoch) = (invocation.owner.clone(), run.epoch);
+        // What cannot be told now was lost with this invocation, for all that the next one knows.
+        let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
+        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, work };
+        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
+        self.ledger().apply(run, input).await.inspect_err(|error| {
+            if !matches!(error, ApplyError::Removed(_)) {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a claim is not given up; it runs out");
+            }
+        })
+    }
+
+    /// Which of the lists `on_success`, `on_retry` and `on_fail` have actions.
+    fn due_actions(&self, job: &JobSpec, realm: &RealmSpec) -> [bool; 3] {
+        let (own, inherited) = (job.actions(), realm.actions());
+        ActionsWhen::ENDS.map(|when| !own.or(&inherited, when).is_empty())
+    }
+
+    /// Ends a task's run without running it.
+    fn close_task<'a>(
+        &'a self,
+        task: Task<'a>,
+        closing: Closing<'a>,
+    ) -> BoxFuture<'a, Result<Run, StoreError>> {
+        self.close(task.run, closing, task.invocation, task.parent)
+    }
+
+    /// Ends a run without running it.
+    ///
+    /// Boxed within, as [`Ledger::apply`](crate::engine::ledger::Ledger) is: its caller keeps a pointer on the stack.
+    fn close<'a>(
+        &'a self,
+        run: Run,
+        closing: Closing<'a>,
+        invocation: &'a Invocation,
+        parent: Option<Parent<'a>>,
+    ) -> BoxFuture<'a, Result<Run, StoreError>> {
+        Box::pin(async move {
+            let Closing { status, reason, job } = closing;
+            let realm = self.site.ports.jobs.realm().await?;
+            let on_fail = job.is_some_and(|job| self.due_actions(job, &realm)[2]);
+            let worker = invocation.owner.clone();
+            let until = invocation.lease_until(self.now(), self.limits.lease);
+            let (epoch, tell_parent) = (run.epoch, parent.is_none());
+            let input = Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until };
+            match self.ledger().apply(run, input).await {
+                Ok(closed) => match job {
+                    Some(job) => self.see_to_duties(closed, job, invocation).await,
+                    None => self.tell_and_clear(closed, invocation).await,
+                },
+                Err(error) => rest(error),
+            }
+        })
+    }
+}
+
+/// How a run ends that is not run.
+struct Closing<'a> {
+    status: Status,
+    reason: String,
+    /// The job whose `on_fail` actions are due, if any are.
+    job: Option<&'a JobSpec>,
+}
+
+impl<'a> Closing<'a> {
+    /// An end of which the job's `on_fail` actions are told, where it is a failure.
+    const fn of(job: &'a JobSpec, status: Status, reason: String) -> Self {
+        Self { status, reason, job: Some(job) }
+    }
+
+    /// An end of which no action is told.
+    const fn quietly(status: Status, reason: String) -> Self {
+        Self { status, reason, job: None }
+    }
+}
+
+/// What came of carrying out a claimed run.
+struct CarriedOut {
+    stepped: Stepped,
+    /// What was rendered for this attempt alone.
+    rendered: Option<Rendered>,
+}
+
+enum Started {
+    Claimed(Run),
+    Rest(Run),
+}

@@ -1,0 +1,147 @@
+//! A request for a run: which job, with what, and when.
+
+use serde_json::{Map, Value};
+
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::{HostId, JobId};
+use crate::problem::{JsonPath, Problem, SpecError};
+use crate::run::Scheduled;
+use crate::spec::{Overlap, is_reserved_global};
+use crate::text::quoted;
+
+/// Longest delay that a queue holds a message for (SQS, DelaySeconds: 900 s).
+pub const MAX_DELAY: Span = Span::from_mins(15);
+/// Most requests taken in one batch.
+pub const MAX_BATCH: usize = 10_000;
+/// Longest idempotency key, in bytes.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// When a run is to start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// As soon as a worker is free.
+    #[default]
+    Now,
+    /// After a delay of at most [`MAX_DELAY`].
+    After(Span),
+    /// At an instant; one already past means now.
+    At(Timestamp),
+}
+
+/// One request for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DispatchRequest {
+    /// The job to run.
+    pub job_id: JobId,
+    /// Parameters over the job's own, key by key.
+    pub parameters: Map<String, Value>,
+    /// Globals over the job's own, key by key.
+    pub globals: Map<String, Value>,
+    /// When.
+    pub when: When,
+    /// Requests of one job with one key make one run.
+    pub idempotency_key: Option<String>,
+    /// The slot of a schedule that it is for.
+    pub scheduled: Option<Box<Scheduled>>,
+    /// What happens when the job is already running, over the job's own.
+    pub overlap: Option<Overlap>,
+    /// The host that it is for alone.
+    pub host: Option<HostId>,
+}
+
+impl DispatchRequest {
+    /// A request for a job, now, with nothing else.
+    #[must_use]
+    pub fn new(job_id: JobId) -> Self {
+        let (parameters, globals) = (Map::new(), Map::new());
+        let (when, idempotency_key, scheduled, overlap) = (When::Now, None, None, None);
+        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap, host: None }
+    }
+
+    /// Checks a delay against [`MAX_DELAY`].
+    ///
+    /// # Errors
+    /// A message that points to `at` when the delay is too long.
+    pub fn after(delay: Span) -> Result<When, String> {
+        if delay.is_zero() {
+            Ok(When::Now)
+        } else if delay > MAX_DELAY {
+            Err(format!(
+                "a delay of {delay} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
+            ))
+        } else {
+            Ok(When::After(delay))
+        }
+    }
+}
+
+/// A request that does not hold: its place in the batch and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {error}")]
+pub struct BadRequest {
+    /// `request 2` or `line 3`.
+    pub place: String,
+    /// What is wrong.
+    pub error: SpecError,
+}
+
+/// The outcome of reading one request of a batch.
+pub type Parsed = Result<DispatchRequest, BadRequest>;
+
+/// Checks that no global of a request is one of the engine's own.
+#[must_use]
+pub fn check_globals(globals: &Map<String, Value>) -> Vec<Problem> {
+    let path = JsonPath::root().field("globals");
+    globals
+        .keys()
+        .filter(|name| is_reserved_global(name))
+        .map(|name| {
+            Problem::new(path.field(name), format!("the global {} is reserved", quoted(name)))
+                .with_hint("names beginning with lava are the engine's own")
+        })
+        .collect()
+}
+
+/// Checks an idempotency key.
+///
+/// # Errors
+/// A message when it is empty or too long.
+pub fn check_key(key: &str) -> Result<(), String> {
+    if key.is_empty() {
+        Err("the key must not be empty".to_owned())
+    } else if key.len() > MAX_KEY_BYTES {
+        Err(format!("the key is longer than {MAX_KEY_BYTES} bytes"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Puts `value` at a dotted name: `vars.name` nests.
+///
+/// # Errors
+/// A message when the name has an empty part, or a part of it already holds a plain value.
+pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), String> {
+    let mut parts: Vec<&str> = name.split('.').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err(format!("{} has an empty part", quoted(name)));
+    }
+    let last = parts.pop().unwrap_or_default();
+    let mut at = into;
+    for part in parts {
+        let inner = at.entry(part).or_insert_with(|| Value::Object(Map::new()));
+        let Value::Object(fields) = inner else {
+            return Err(format!(
+                "{} goes below {}, which already has a plain value",
+                quoted(name),
+                quoted(part)
+            ));
+        };
+        at = fields;
+    }
+    if matches!(at.get(last), Some(Value::Object(_))) {
+        return Err(format!("{} was already given with names below it", quoted(name)));
+    }
+    at.insert(last.to_owned(), value);
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What started a run.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::ids::RunKey;
+
+/// What started a run. As JSON it has a `kind`, and what there is to say of that kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Trigger {
+    /// A person or a program that asked for it.
+    Caller,
+    /// Another run: it is a step of that one, or was dispatched by it.
+    Run {
+        /// The other run; `None` of one of lava's, which keeps no record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunKey>,
+    },
+    /// An event of AWS.
+    Event {
+        /// Its name: where it is from and its id there.
+        event: String,
+    },
+    /// An entry of the job's schedule.
+    Schedule {
+        /// The place of the entry, from 0.
+        entry: u32,
+        /// The slot that it was started for; an alert may have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        slot: Option<Timestamp>,
+        /// The id of the backfill that started it after the fact, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backfill: Option<String>,
+    },
+}

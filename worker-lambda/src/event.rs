@@ -1,0 +1,226 @@
+//! A batch of a queue's messages, as Lambda hands it to a function.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Consumer, Delivery, StoreError};
+use serde_json::{Value, json};
+
+/// What the function asks of a message's queue.
+#[async_trait]
+pub trait MessageQueue: Send + Sync {
+    /// Hides a message that the queue has handed out for so long from now.
+    async fn hide(&self, worker: &WorkerName, handle: &str, hidden: Duration) -> Result<(), StoreError>;
+    /// Sends a message to the dead-letter queue of its queue, with the reason.
+    async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl MessageQueue for pumice_aws::Queues {
+    async fn hide(&self, worker: &WorkerName, handle: &str, hidden: Duration) -> Result<(), StoreError> {
+        Self::hide(self, worker, handle, hidden).await
+    }
+
+    async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError> {
+        Self::put_aside(self, worker, body, reason).await
+    }
+}
+
+/// The messages of one event. Lambda deletes those that the function's answer does not name; the others come again.
+/// A receipt is a message's place in the event.
+pub(crate) struct EventQueue<'a> {
+    queue: &'a dyn MessageQueue,
+    worker: &'a WorkerName,
+    records: Vec<SqsMessage>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The first record that was not handed out.
+    next: usize,
+    /// The records that are to come again.
+    left: BTreeSet<usize>,
+}
+
+impl<'a> EventQueue<'a> {
+    pub(crate) fn new(event: SqsEvent, queue: &'a dyn MessageQueue, worker: &'a WorkerName) -> Self {
+        let records = event.records;
+        let state = Mutex::new(State { next: 0, left: (0..records.len()).collect() });
+        Self { queue, worker, records, state }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Numbers: whole whatever became of another holder.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many messages there are.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn record(&self, receipt: &str) -> Result<(usize, &SqsMessage), StoreError> {
+        let place = receipt.parse::<usize>().ok();
+        let found = place.and_then(|place| Some((place, self.records.get(place)?)));
+        found.ok_or_else(|| StoreError::new(format!("{receipt:?} is not a receipt of this event")))
+    }
+
+    fn done(&self, place: usize) {
+        self.state().left.remove(&place);
+    }
+
+    /// The function's answer: the messages that are to come again (Lambda, partial batch responses).
+    pub(crate) fn answer(&self) -> Value {
+        let left = &self.state().left;
+        let failures = left.iter().map(|place| json!({ "itemIdentifier": self.records[*place].message_id }));
+        json!({ "batchItemFailures": failures.collect::<Vec<_>>() })
+    }
+}
+
+/// The same error with the message that it is about.
+fn about(record: &SqsMessage, error: &StoreError) -> StoreError {
+    StoreError::new(format!("message {}: {error}", record.message_id.as_deref().unwrap_or_default()))
+}
+
+#[async_trait]
+impl Consumer for EventQueue<'_> {
+    async fn receive(
+        &self,
+        worker: &WorkerName,
+        max: usize,
+        _: Duration,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        if worker != self.worker {
+            return Ok(Vec::new());
+        }
+        let mut state = self.state();
+        let first = state.next;
+        state.next = first.saturating_add(max).min(self.records.len());
+        let delivery = |place: usize| {
+            let record = &self.records[place];
+            let count = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+            let body = record.body.clone().unwrap_or_default();
+            Delivery { body, receives: count.unwrap_or(1), receipt: place.to_string() }
+        };
+        Ok((first..state.next).map(delivery).collect())
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), StoreError> {
+        for receipt in &receipts {
+            self.done(self.record(receipt)?.0);
+        }
+        Ok(())
+    }
+
+    async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
+        // It is among those that come again already.
+        self.keep(receipt, after).await
+    }
+
+    async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
+        let (_, record) = self.record(receipt)?;
+        let handle = record.receipt_handle.as_deref().unwrap_or_default();
+        self.queue.hide(self.worker, handle, hidden).await.map_err(|error| about(record, &error))
+    }
+
+    async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
+        let (place, record) = self.record(receipt)?;
+        let body = record.body.as_deref().unwrap_or_default();
+        // After a failure the queue puts the message aside by itself, once it has come often enough.
+        self.queue.put_aside(self.worker, body, reason).await.map_err(|error| about(record, &error))?;
+        self.done(place);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::engine::Handled;
+    use pumice_host::settle;
+
+    use super::*;
+
+    /// A queue that records each call; while `is_down` every call fails.
+    #[derive(Default)]
+    struct Recorder {
+        is_down: bool,
+        calls: Mutex<Vec<String>>,
+    }
+
+    impl Recorder {
+        fn record(&self, call: String) -> Result<(), StoreError> {
+            self.calls.lock().unwrap().push(call);
+            if self.is_down { Err(StoreError::new("out of order")) } else { Ok(()) }
+        }
+    }
+
+    #[async_trait]
+    impl MessageQueue for Recorder {
+        async fn hide(&self, worker: &WorkerName, handle: &str, hidden: Duration) -> Result<(), StoreError> {
+            self.record(format!("hide {worker} {handle} {hidden:?}"))
+        }
+
+        async fn put_aside(&self, worker: &WorkerName, body: &str, reason: &str) -> Result<(), StoreError> {
+            self.record(format!("put aside {worker} {body} {reason}"))
+        }
+    }
+
+    fn event() -> SqsEvent {
+        let record = |id: &str| {
+            json!({
+                "messageId": id, "receiptHandle": format!("h-{id}"), "body": format!("b-{id}"),
+                "attributes": { "ApproximateReceiveCount": "3" }, "messageAttributes": {},
+            })
+        };
+        serde_json::from_value(json!({ "Records": [record("m0"), record("m1"), record("m2")] })).unwrap()
+    }
+
+    async fn settled(queue: &Recorder) -> (Vec<u32>, Value) {
+        let worker = WorkerName::new("core").unwrap();
+        let messages = EventQueue::new(event(), queue, &worker);
+        let all = messages.receive(&worker, messages.len(), Duration::ZERO).await.unwrap();
+        let receives = all.iter().map(|delivery| delivery.receives).collect();
+        let handled =
+            [Handled::Delete, Handled::Again(Duration::from_secs(4)), Handled::Bury("why".to_owned())];
+        for (delivery, handled) in all.into_iter().zip(handled) {
+            settle(&messages, delivery, handled).await;
+        }
+        (receives, messages.answer())
+    }
+
+    #[tokio::test]
+    async fn answer_names_messages_that_come_again() {
+        let queue = Recorder::default();
+        let (receives, answer) = settled(&queue).await;
+        assert_eq!(receives, [3, 3, 3]);
+        assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "m1" }] }));
+        let calls = queue.calls.into_inner().unwrap();
+        assert_eq!(calls, ["hide core h-m1 4s", "put aside core b-m2 why"]);
+    }
+
+    #[tokio::test]
+    async fn message_not_put_aside_comes_again() {
+        let queue = Recorder { is_down: true, ..Recorder::default() };
+        let failures = json!([{ "itemIdentifier": "m1" }, { "itemIdentifier": "m2" }]);
+        assert_eq!(settled(&queue).await.1, json!({ "batchItemFailures": failures }));
+    }
+
+    #[tokio::test]
+    async fn message_not_settled_comes_again() {
+        let (queue, worker) = (Recorder::default(), WorkerName::new("core").unwrap());
+        let messages = EventQueue::new(event(), &queue, &worker);
+        let names = |answer: &Value| answer["batchItemFailures"].as_array().map(Vec::len);
+        assert_eq!(names(&messages.answer()), Some(3));
+        assert!(messages.delete(vec!["7".to_owned()]).await.is_err());
+        assert!(
+            messages.receive(&WorkerName::new("x").unwrap(), 9, Duration::ZERO).await.unwrap().is_empty()
+        );
+        let receive = async |max| messages.receive(&worker, max, Duration::ZERO).await.unwrap().len();
+        assert_eq!([receive(2).await, receive(2).await, receive(2).await], [2, 1, 0]);
+        assert_eq!(names(&messages.answer()), Some(3));
+    }
+}
