@@ -287,6 +287,15 @@ impl World {
             Only::Missing | Only::All => true,
             Only::Failed => self.had_failed(begun, entry, slot),
         };
+        // What another backfill made of it is no less a run: it may have come before this one looked.
+        let is_of_another = |run: &Run| {
+            let keyed = run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str());
+            let is_of_slot = keys.iter().any(|key| keyed.ends_with(&format!(":{key}")));
+            run.job_id == begun.job_id && !run.is_child() && keyed.starts_with("backfill:") && is_of_slot
+        };
+        if begun.only == Only::Missing && !has_run && self.runs.all().any(is_of_another) {
+            return;
+        }
         // Of two that are due together and give other things, which is which?
         let is_one = entries.iter().filter(|one| one.is_due_with(entry)).count() == 1;
         if has_run != wants && (is_one || wants) {
