@@ -96,7 +96,6 @@ fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
     let shown = found.runs.len();
     let mut told = vec![match found.all {
         Some(all) => format!("{shown} of {all} runs"),
-        None if found.next.is_none() && !is_rest => format!("{shown} of {shown} runs"),
         None => format!("{shown} runs"),
     }];
     match &found.next {

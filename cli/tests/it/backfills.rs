@@ -319,8 +319,11 @@ fn entries_due_together_that_give_the_same_are_one_run() {
     let begun = begin(&pumice, "a", &["--only", "all", "--max-active", "3"]);
     let over = wait_for(&pumice, &begun, "complete");
     assert_eq!((counts(&over), runs(&pumice).len()), (json!([18, 18, 18, 0, 0, 0]), 18));
-    let one = begin(&pumice, "a", &["--entry", "1"]);
-    assert_eq!(counts(&wait_for(&pumice, &one, "complete")), json!([9, 9, 9, 0, 0, 0]));
+    let again = begin(&pumice, "a", &["--entry", "1", "--only", "all"]);
+    assert_eq!(counts(&wait_for(&pumice, &again, "complete")), json!([9, 9, 9, 0, 0, 0]));
+    // None of its slots is without a run now.
+    let none = begin(&pumice, "a", &["--entry", "1"]);
+    assert_eq!(counts(&wait_for(&pumice, &none, "complete")), json!([9, 0, 0, 0, 9, 0]));
 }
 
 #[test]

@@ -134,7 +134,10 @@ pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Erro
     let (mut all, mut length) = (None, None);
     if !details {
         let counted = realm.runs().count(&query).await?;
-        all = counted.map(|all| usize::try_from(all).unwrap_or(usize::MAX).max(runs.len()));
+        // A list that is whole has them all.
+        let is_whole = query.cursor.is_none() && next.is_none();
+        let counted = counted.map(|all| usize::try_from(all).unwrap_or(usize::MAX).max(runs.len()));
+        all = counted.or(is_whole.then_some(runs.len()));
         length = Some(id_length(realm.runs(), &found).await?);
     }
     Ok(RunList { runs, next, looked_at, is_cut, note, all, id_length: length })
