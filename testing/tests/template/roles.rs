@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 5] = [
+const WILDCARDS: [(&str, &str); 6] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
@@ -14,6 +14,7 @@ const WILDCARDS: [(&str, &str); 5] = [
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
+    ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),
 ];
 
 /// Who may take a role. Scheduler acts for whoever has schedules: AWS advises to name the group (EventBridge
