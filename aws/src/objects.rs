@@ -35,7 +35,9 @@ fn place(location: &str) -> Result<(&str, &str), StoreError> {
         .strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .ok_or_else(|| StoreError::new(format!("{location} is no place in S3: write it as s3://bucket/key")))
+        .ok_or_else(|| {
+            StoreError::new(format!("{location} is not a place in S3: write it as s3://bucket/key"))
+        })
 }
 
 fn patient() -> aws_sdk_s3::config::Builder {
@@ -189,7 +191,7 @@ impl ObjectStore for Objects {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ObjectPage, StoreError> {
-        let bad = || StoreError::new(format!("{prefix} is no place in S3: write it as s3://bucket/key"));
+        let bad = || StoreError::new(format!("{prefix} is not a place in S3: write it as s3://bucket/key"));
         let (bucket, start) =
             prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
         let location = |key: &str| format!("s3://{bucket}/{key}");

@@ -12,10 +12,10 @@ use pumice_core::Timestamp;
 use pumice_core::ports::Clock;
 use pumice_host::SystemClock;
 
-/// No answer has told yet.
+/// No answer has come yet.
 const UNKNOWN: i64 = i64::MIN;
 
-/// By how many seconds AWS is ahead, as the last answer told. Cheap to clone; all clones are one.
+/// By how many seconds AWS is ahead, by the last answer. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Skew(Arc<AtomicI64>);
 
@@ -26,7 +26,7 @@ impl Default for Skew {
 }
 
 impl Skew {
-    /// How far AWS is ahead; `None` until an answer has told.
+    /// How far AWS is ahead; `None` until an answer has come.
     #[must_use]
     pub fn store_ahead(&self) -> Option<TimeDelta> {
         match self.0.load(Ordering::Relaxed) {

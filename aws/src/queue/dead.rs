@@ -1,6 +1,6 @@
 //! How much is on a queue, and its dead letters: listed, put back and removed.
 //!
-//! SQS shows a message only to the one that receives it. So whoever looks at dead letters receives them, and gives them
+//! SQS shows a message only to the one that receives it. So a look at dead letters receives them, and gives them
 //! back when all were seen.
 
 use std::collections::HashMap;

@@ -21,7 +21,7 @@ const NOTICE: TimeDelta = TimeDelta::seconds(3);
 const DAILY: usize = 100_000;
 /// How many jobs are put together.
 const PUT: usize = 5_000;
-/// How often the clock is looked at while nothing is due, in one of the rounds of which the median is told.
+/// How often the clock is looked at while nothing is due, in one of the rounds whose median is reported.
 const LOOKS: u32 = 20;
 const ROUNDS: usize = 5;
 

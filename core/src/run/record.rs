@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::apart::{Apart, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
 use super::late::Late;
+use super::origin::{Keyed, Lineage, Scheduled};
 use super::status::Status;
 use super::trigger::Trigger;
 use super::waits::WAKE_GRACE;
 use crate::Timestamp;
-use crate::clock::Missed;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
-use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec, Timezone};
+use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
 
 /// Who is running something: one invocation of a worker, or one process. A new name each time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,65 +61,6 @@ impl WorkPlace {
     pub fn name(&self) -> String {
         format!("{}.{}", self.id, self.version)
     }
-}
-
-/// Who started a run, and who began it all (lava guide, Globals Owned by Lava).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lineage {
-    /// The job at the top of the tree.
-    #[serde(deserialize_with = "JobId::deserialize_stored")]
-    pub master_job_id: JobId,
-    /// When its run started.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub master_start: Timestamp,
-    /// The job that started this one.
-    #[serde(deserialize_with = "JobId::deserialize_stored")]
-    pub parent_job_id: JobId,
-    /// When its run started.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub parent_start: Timestamp,
-    /// How many jobs stand above that started each other without a delay: 1 for a job that the first one started.
-    pub depth: u32,
-    /// The place in a foreach of the nearest run above that has one, from 0: lava hands it down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub foreach_index: Option<u32>,
-}
-
-/// The slot of a schedule that a run was started for: what its templates see as `schedule`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scheduled {
-    /// The place of its entry in the schedule, from 0.
-    pub entry: u32,
-    /// The slot, whenever the run starts.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub slot: Timestamp,
-    /// The zone of the entry.
-    pub zone: Timezone,
-    /// The slot before.
-    #[serde(
-        default,
-        with = "chrono::serde::ts_microseconds_option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub previous: Option<Timestamp>,
-    /// Slots that were missed before, as nothing was there to start them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missed: Option<Missed>,
-    /// The id of the backfill that started it after the fact, if one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backfill: Option<String>,
-}
-
-/// The idempotency key of a run, and the request that brought it: one key stands for one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keyed {
-    /// The caller's key.
-    pub key: String,
-    /// The digest of the request.
-    pub fingerprint: String,
-    /// What the request asked, for a person to read, and bounded; empty in records of before.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub asked: String,
 }
 
 /// What is still to be done about an attempt that has ended.
@@ -546,6 +487,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::spec::Timezone;
 
     fn run(keep: Option<Span>) -> Run {
         let run_id = RunId(Uuid::nil());
