@@ -13,7 +13,9 @@ use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::Timestamp;
-use pumice_core::ports::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError};
+use pumice_core::ports::{
+    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError, StoreErrorKind,
+};
 use tokio::io::{AsyncBufRead, AsyncSeekExt, AsyncWriteExt};
 
 use crate::failure::store_error;
@@ -36,7 +38,10 @@ fn place(location: &str) -> Result<(&str, &str), StoreError> {
         .and_then(|rest| rest.split_once('/'))
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
         .ok_or_else(|| {
-            StoreError::new(format!("{location} is not a place in S3: write it as s3://bucket/key"))
+            StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("{location} is not a place in S3: write it as s3://bucket/key"),
+            )
         })
 }
 
@@ -191,7 +196,12 @@ impl ObjectStore for Objects {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ObjectPage, StoreError> {
-        let bad = || StoreError::new(format!("{prefix} is not a place in S3: write it as s3://bucket/key"));
+        let bad = || {
+            StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("{prefix} is not a place in S3: write it as s3://bucket/key"),
+            )
+        };
         let (bucket, start) =
             prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
         let location = |key: &str| format!("s3://{bucket}/{key}");
