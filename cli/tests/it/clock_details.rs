@@ -222,19 +222,20 @@ fn export_in_json_has_its_remarks() {
         job("boot", &json!("@reboot")),
     ]));
     let told = json_of(&pumice, &["schedules", "export", "--format", "eventbridge"]);
-    let told =
-        [&told["Metadata"], &told["metadata"]].into_iter().find(|told| !told.is_null()).expect("metadata");
-    let entries =
-        [&told["Entries"], &told["entries"]].into_iter().find_map(|told| told.as_array()).expect("entries");
-    assert_eq!(entries.len(), 3, "{told}");
-    let text = |entry: &Value| entry.to_string();
+    let entries = told["Metadata"]["entries"].as_array().expect("entries");
+    let places: Vec<(&Value, &Value)> =
+        entries.iter().map(|entry| (&entry["job_id"], &entry["entry"])).collect();
+    assert_eq!(places, [(&json!("a"), &json!(0)), (&json!("a"), &json!(1)), (&json!("boot"), &json!(0))]);
+    for entry in &entries[..2] {
+        let resources = entry["resources"].as_array().expect("names");
+        assert!(!resources.is_empty(), "{entry}");
+        assert!(resources.iter().all(|name| told["Resources"].get(name.as_str().expect("a name")).is_some()));
+    }
+    assert_eq!(entries[2]["resources"], json!([]));
     assert!(
-        text(&entries[2]).contains("boot")
-            && text(&entries[2]).contains("\"resources\":[]".to_owned().as_str())
-            || text(&entries[2]).contains("\"Resources\":[]"),
-        "{told}"
+        entries[2]["remarks"][0].as_str().is_some_and(|remark| remark.contains("@reboot")),
+        "{entries:?}"
     );
-    assert!(text(&entries[1]).contains("catch"), "{told}");
     let yaml = pumice.run(&["schedules", "export", "--format", "eventbridge"]).out;
     assert!(!yaml.contains("Metadata") && yaml.contains("# - "), "{yaml}");
 }
@@ -252,4 +253,44 @@ fn counts_of_simulated_outages_say_where_they_end() {
     };
     assert_eq!(told("2027-01-01T06:00:00Z"), [(1, false), (359, false)]);
     assert_eq!(told("2027-01-03T06:00:00Z"), [(3, false), (1_000, true)]);
+}
+
+#[test]
+fn backfill_whose_runs_would_leave_one_another_out_says_so() {
+    let mut skipping = job("skip", &json!(["30 2 * * *", { "crontab": "0 5 * * *", "overlap": "queue" }]));
+    skipping["overlap"] = json!("skip");
+    let entry = |id: &str, overlap: &str| job(id, &json!({ "crontab": "30 2 * * *", "overlap": overlap }));
+    let pumice = applied(&json!([
+        skipping,
+        entry("latest", "latest"),
+        entry("cancel", "cancel_running"),
+        entry("queue", "queue"),
+        entry("allow", "allow"),
+        job("none", &json!("30 2 * * *")),
+    ]));
+    let notes = |job: &str, most: &str| {
+        let range = ["--from", "2025-01-01T00:00Z", "--to", "2025-01-05T00:00Z"];
+        let arguments =
+            [&["schedules", "backfill", job, "--max-active", most, "--dry-run"], &range[..]].concat();
+        json_of(&pumice, &arguments)["notes"].as_array().cloned().unwrap_or_default()
+    };
+    let told = |job: &str, most: &str| {
+        let notes = notes(job, most);
+        let of_overlap =
+            notes.iter().filter(|note| note.as_str().is_some_and(|note| note.contains("overlap")));
+        of_overlap.map(|note| note.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    for (job, overlap, word) in [
+        ("skip", "skip", "skipped"),
+        ("latest", "latest", "skipped"),
+        ("cancel", "cancel_running", "cancelled"),
+    ] {
+        let note = format!(
+            "entry 0 has overlap: {overlap}: runs of the backfill are {word} for one another, unless --max-active is 1"
+        );
+        assert_eq!((told(job, "2"), told(job, "1")), (vec![note], Vec::new()), "{job}");
+    }
+    for job in ["queue", "allow", "none"] {
+        assert_eq!(told(job, "9"), Vec::<String>::new(), "{job}");
+    }
 }
