@@ -339,6 +339,9 @@ pub(crate) enum Runs {
         /// Only runs dispatched longer ago than this
         #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
         until: Option<Span>,
+        /// Only runs that this backfill made: its id, as `schedules backfills list` shows it
+        #[arg(long, value_name = "ID")]
+        backfill: Option<String>,
         /// The oldest first
         #[arg(long)]
         oldest: bool,

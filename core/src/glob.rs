@@ -27,6 +27,19 @@ pub fn fnmatch(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
+/// The pattern that a text alone matches.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '*' | '?' | '[' => pattern.extend(['[', c, ']']),
+            c => pattern.push(c),
+        }
+    }
+    pattern
+}
+
 /// The pattern's place after the one-character item at `p`, when that item takes `c`.
 fn match_one(pattern: &[char], p: usize, c: char) -> Option<usize> {
     match *pattern.get(p)? {
@@ -95,6 +108,16 @@ mod tests {
             ("\\*", "\\x", true),
         ] {
             assert_eq!(fnmatch(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn literal_matches_its_text_alone() {
+        for text in ["etl/load", "a*", "a?b", "[ab]", "[!a]", "]", "[", "*[?]*"] {
+            assert!(fnmatch(&literal(text), text), "{text}");
+            for other in ["a", "ab", "axb", "b", "aa", ""] {
+                assert!(!fnmatch(&literal(text), other), "{text} on {other}");
+            }
         }
     }
 

@@ -51,6 +51,9 @@ async fn backfill_goes_on_with_the_worker_that_ran_the_slot_before() {
         assert_eq!(scheduled.slot.to_rfc3339(), format!("2025-01-0{day}T01:30:00+00:00"));
         assert_eq!(scheduled.backfill.as_deref(), Some(id));
     }
+    let listed = cloud.pumice(&["runs", "list", "--backfill", id, "--status", "complete", "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["runs"].as_array().map(Vec::len), Some(5), "{listed}");
     assert_eq!(backfill(&cloud, &[])["existing"], true);
     // What failed is looked for by a worker, too: nothing did.
     let failed = backfill(&cloud, &["--only", "failed"]);

@@ -25,10 +25,11 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
     };
     let details = !global.output.is_table();
     match command {
-        Runs::List { job, statuses, since, until, oldest, cursor, limit, children } => {
+        Runs::List { job, statuses, since, until, backfill, oldest, cursor, limit, children } => {
             let order = if oldest { Order::Oldest } else { Order::Newest };
             let is_rest = cursor.is_some();
-            let request = ListRuns { job, statuses, since, until, order, cursor, limit, children, details };
+            let request =
+                ListRuns { job, statuses, since, until, backfill, order, cursor, limit, children, details };
             let found = list(&realm, &request).await?;
             print(global.output, &found, || table(global.output, &found))?;
             let counted = if details { Vec::new() } else { counted(&found, is_rest) };

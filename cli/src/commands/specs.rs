@@ -1,5 +1,6 @@
 //! `apply`, `check`, `jobs` and `schema`.
 
+use pumice_core::clock::utc;
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
@@ -8,8 +9,8 @@ use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
     Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, EntryShown, FieldChange, JobList, JobName,
-    ListJobs, Surroundings, Warning, all_new, check_in, counted, delete, list, on_each_host, other_realm,
-    put, read, refuse_warnings, show, surroundings, warning_lines, without_hosts,
+    ListJobs, MovedEntries, NextSlot, Surroundings, Warning, all_new, check_in, counted, delete, list,
+    on_each_host, other_realm, put, read, refuse_warnings, show, surroundings, warning_lines, without_hosts,
 };
 use serde_json::Value;
 
@@ -83,11 +84,34 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{:<9} {}", job.change.as_str(), escaped(job.job_id.as_str())));
         lines.extend(job.fields.iter().flat_map(difference));
     }
+    lines.extend(applied.moved.iter().flat_map(moved_lines));
     let count = |change| applied.jobs.iter().filter(|job| job.change == change).count();
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));
     let note = if applied.dry_run { " (dry run: nothing was changed)" } else { "" };
     let unchanged = count(ChangeWord::Unchanged);
     lines.push(format!("{added} added, {updated} updated, {unchanged} unchanged{note}"));
+    lines
+}
+
+/// Entries that start at other times than before.
+fn moved_lines(moved: &MovedEntries) -> Vec<String> {
+    let mut lines = vec![match moved.count {
+        1 => "1 entry of another job moves:".to_owned(),
+        count => format!("{count} entries of other jobs move:"),
+    }];
+    let next = |next: &NextSlot| {
+        let zone = next.zone.as_deref().map(|zone| format!(" ({zone})")).unwrap_or_default();
+        let none = || next.trouble.clone().unwrap_or_else(|| "never".to_owned());
+        next.slot.map_or_else(none, |slot| utc(slot.0)) + &zone
+    };
+    for one in &moved.entries {
+        let (before, after) = (next(&one.before), next(&one.after));
+        let line = format!("    {} entry {}: next {before}, now {after}", one.job_id, one.entry);
+        lines.push(escaped(&line).into_owned());
+    }
+    if moved.count > moved.entries.len() {
+        lines.push(format!("    … and {} more", moved.count - moved.entries.len()));
+    }
     lines
 }
 
@@ -162,6 +186,9 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             if global.output.is_table() {
                 note(global, &[format!("{} of {} jobs", found.jobs.len(), found.all)]);
             }
+            let unread = found.unread.iter();
+            let unread = unread.map(|one| format!("job {} cannot be read: {}", one.job_id, one.trouble));
+            warn(global, &unread.map(|text| escaped(&text).into_owned()).collect::<Vec<_>>());
             Ok(())
         }
         Jobs::Show { job } => {

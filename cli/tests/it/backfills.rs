@@ -312,6 +312,39 @@ fn backfill_outlives_its_server() {
 }
 
 #[test]
+fn list_of_a_backfill_has_its_runs_alone() {
+    let mut chain =
+        json!({ "job_id": "c", "type": "chain", "worker": "core", "enabled": true, "payload": ["a", "a"] });
+    chain["schedule"] = json!("30 2 * * *");
+    let pumice = applied(&json!([daily("a"), chain]));
+    let _server = pumice.serve();
+    let first = begin(&pumice, "a", &["--max-active", "3"]);
+    let second = begin(&pumice, "a", &["--only", "all", "--max-active", "3"]);
+    let third = begin(&pumice, "c", &["--max-active", "9"]);
+    let over = [&first, &second, &third].map(|begun| wait_for(&pumice, begun, "complete"));
+    assert_eq!(pumice.run(&["dispatch", "a", "--wait"]).status, 0);
+    for (over, job, steps) in [(&over[0], "a", 0), (&over[1], "a", 0), (&over[2], "c", 18)] {
+        let id = over["id"].as_str().expect("an id");
+        let list = |more: &[&str]| json_of(&pumice, &[&["runs", "list", "--backfill", id], more].concat());
+        let count = |more: &[&str]| list(more)["runs"].as_array().map(Vec::len);
+        let listed = list(&[]);
+        let runs = listed["runs"].as_array().expect("runs");
+        assert!(runs.iter().all(|run| run["schedule"]["backfill"] == id && run["job_id"] == job), "{listed}");
+        assert_eq!((runs.len(), count(&["--children"])), (9, Some(9 + steps)));
+        assert_eq!(count(&["--status", "complete", "--job", job]), Some(9));
+        assert_eq!((count(&["--status", "failed"]), count(&["--since", "1h"])), (Some(0), Some(9)));
+        let table = pumice.run(&["runs", "list", "--backfill", id, "--limit", "4"]);
+        assert!(table.err.contains("4 runs") && table.err.contains("--cursor"), "{}", table.err);
+        let shown = pumice.run(&["schedules", "backfills", "show", id]).out;
+        assert!(shown.contains(&format!("pumice runs list --backfill {id}")), "{shown}");
+        let told = refused(&pumice, &["runs", "list", "--backfill", id, "--job", "other*"]);
+        assert!(told.contains("--job \"other*\" does not match"), "{told}");
+    }
+    let told = refused(&pumice, &["runs", "list", "--backfill", "nowhere"]);
+    assert!(told.contains("there is no backfill \"nowhere\""), "{told}");
+}
+
+#[test]
 fn entries_due_together_that_give_the_same_are_one_run() {
     let entries = json!(["30 2 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }, "30 2 * * sat", "30 3 30 2 *"]);
     let pumice = applied(&job("a", &entries));

@@ -3,11 +3,13 @@
 mod backfills;
 mod bad_input;
 mod batches;
+mod clock_details;
 mod examples;
 mod host;
 mod ids;
 mod late;
 mod limits;
+mod odd_schedules;
 mod outputs;
 mod people;
 mod processes;

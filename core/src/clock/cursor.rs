@@ -265,8 +265,38 @@ fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Op
         return None;
     }
     let to = entry.last(first, late - TimeDelta::microseconds(1))?.at;
-    let count = from(entry, first, to).take(MAX_COUNTED as usize).count();
-    Some(Missed { kind, from: first, to, count: u32::try_from(count).unwrap_or(MAX_COUNTED) })
+    Some(Missed { kind, from: first, to, count: counted(entry, first, to) })
+}
+
+/// What the run of each slot is told of missed ones, for slots that follow one another: of those up to its own, and nothing
+/// after one that was in time, so that each outage is told of to its end and once.
+pub(super) fn told_of(
+    missed: Option<Missed>,
+    entry: &Entry,
+    slots: &[Slot],
+    in_time: Timestamp,
+) -> Vec<Option<Missed>> {
+    let (mut left, mut count) = (missed, None);
+    let mut told = |slot: &Slot| {
+        let all = left.clone()?;
+        if slot.at >= in_time {
+            left = None;
+        }
+        if slot.at >= all.to {
+            return Some(all);
+        }
+        let so_far = count.map_or_else(|| counted(entry, all.from, slot.at), |before: u32| before + 1);
+        let so_far = so_far.min(MAX_COUNTED);
+        count = Some(so_far);
+        Some(Missed { to: slot.at, count: so_far, ..all })
+    };
+    slots.iter().map(&mut told).collect()
+}
+
+/// How many slots there are from one instant to another, as far as they are counted.
+fn counted(entry: &Entry, first: Timestamp, last: Timestamp) -> u32 {
+    let count = from(entry, first, last).take(MAX_COUNTED as usize).count();
+    u32::try_from(count).unwrap_or(MAX_COUNTED)
 }
 
 /// The slots from one instant to another, both included.

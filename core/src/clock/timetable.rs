@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cron::Slot;
-use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State};
+use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State, told_of};
 use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{Plan, Planned};
@@ -60,7 +60,7 @@ pub struct Start {
     pub previous: Option<Timestamp>,
     /// When it is to start: its slot, and the entry's jitter.
     pub at: Timestamp,
-    /// Slots that were missed before.
+    /// Slots that were missed up to this one.
     pub missed: Option<Missed>,
     /// The idempotency key of its request.
     pub key: String,
@@ -423,18 +423,14 @@ impl OneEntry<'_> {
 
     fn starts(&self, before: &Cursor, slots: Vec<Slot>, missed: Option<Missed>) -> Vec<Start> {
         let mut previous = before.last;
-        let mut missed = missed;
         let in_time = self.now - self.planned.jitter - IN_TIME;
-        let start = |slot: Slot| {
-            let start = Start::new(self.planned, self.index, slot, previous, missed.clone());
+        let told = told_of(missed, &self.planned.entry(before.since), &slots, in_time);
+        let start = |(slot, missed): (Slot, Option<Missed>)| {
+            let start = Start::new(self.planned, self.index, slot, previous, missed);
             previous = Some(slot.at);
-            if slot.at >= in_time {
-                // In time again: what was missed is told once.
-                missed = None;
-            }
             start
         };
-        slots.into_iter().map(start).collect()
+        slots.into_iter().zip(told).map(start).collect()
     }
 
     /// The one start of an entry that is seen for the first time, unless one comes in a moment anyway.

@@ -47,6 +47,8 @@ pub struct RunQuery {
     /// Only the run and the children with this id, and what they dispatched. Such a tree comes whole and with
     /// parents first: nothing else of the query counts.
     pub tree_of: Option<RunKey>,
+    /// Only those that the backfill with this id made.
+    pub backfill: Option<String>,
     /// Whether children of chains and the like are listed too.
     pub children: bool,
     /// Whether alerts of broken limits are left out: they stand under a job's name and are no runs of it.
@@ -74,6 +76,7 @@ impl RunQuery {
     pub fn holds(&self, run: &Run) -> bool {
         (self.children || !run.is_child())
             && !(self.without_alerts && run.late.is_some())
+            && self.backfill.as_deref().is_none_or(|id| run.is_of_backfill(id))
             && (self.statuses.is_empty() || self.statuses.contains(&run.status))
             && self.since.is_none_or(|since| run.ts_dispatch >= since)
             && self.until.is_none_or(|until| run.ts_dispatch < until)
@@ -242,6 +245,7 @@ impl Counts {
             && query.until.is_none()
             && query.tree_of.is_none()
             && query.cursor.is_none()
+            && query.backfill.is_none()
             && !query.without_alerts;
         let is_meant = |count: &&RunCount| {
             (query.statuses.is_empty() || query.statuses.contains(&count.status))

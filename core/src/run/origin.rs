@@ -46,7 +46,7 @@ pub struct Scheduled {
         skip_serializing_if = "Option::is_none"
     )]
     pub previous: Option<Timestamp>,
-    /// Slots that were missed before, as nothing was there to start them.
+    /// Slots that were missed up to this one, as nothing was there to start them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<Missed>,
     /// The id of the backfill that started it after the fact, if one did.

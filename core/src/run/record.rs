@@ -373,6 +373,12 @@ impl Run {
         self.key.depth() > 0
     }
 
+    /// Whether the backfill with this id made it, or made the run that it is a step of.
+    #[must_use]
+    pub fn is_of_backfill(&self, id: &str) -> bool {
+        self.scheduled.as_ref().is_some_and(|scheduled| scheduled.backfill.as_deref() == Some(id))
+    }
+
     /// The run that started this one, whichever way.
     #[must_use]
     pub fn parent(&self) -> Option<RunKey> {

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
 use pumice_core::duration::Span;
+use pumice_core::engine::BackfillError;
+use pumice_core::glob::{fnmatch, literal};
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Cursor, Order, RunPage, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
+use pumice_core::text::{escaped, quoted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +36,9 @@ pub struct ListRuns {
     /// Only runs dispatched longer ago than this.
     #[serde(default)]
     pub until: Option<Span>,
+    /// Only runs that the backfill with this id made.
+    #[serde(default)]
+    pub backfill: Option<String>,
     /// In which order.
     #[serde(default)]
     pub order: Order,
@@ -59,6 +66,9 @@ const fn usual_limit() -> usize {
 
 /// Most records that one list looks at: a tenth of a second in a folder.
 const MAX_LOOKED: usize = 100_000;
+
+/// How much earlier than its backfill began a run may seem to be dispatched: clocks of hosts differ.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// Runs, in the order that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,7 +122,8 @@ pub struct RunTree {
 /// # Errors
 /// [`Error`] when no run can match, the cursor is of another order, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Error> {
-    let ListRuns { job, statuses, since, until, order, cursor, limit, children, details } = request.clone();
+    let ListRuns { job, statuses, since, until, order, cursor, limit, children, details, .. } =
+        request.clone();
     if let (Some(since), Some(until)) = (since, until)
         && until.delta() >= since.delta()
     {
@@ -127,6 +138,10 @@ pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Erro
     let ago = |span: Option<Span>| span.map(|span| realm.now() - span.delta());
     let filters =
         RunQuery { job, statuses, since: ago(since), until: ago(until), children, ..RunQuery::default() };
+    let filters = match &request.backfill {
+        Some(id) => of_backfill(realm, id, filters).await?,
+        None => filters,
+    };
     let query = RunQuery { order, cursor, limit, look_limit: Some(MAX_LOOKED), ..filters };
     let RunPage { runs: found, next, looked_at, is_cut, note, .. } = realm.runs().page(&query).await?;
     let from = Viewpoint { now: realm.now(), served: realm.is_served() };
@@ -141,6 +156,26 @@ pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Erro
         length = Some(id_length(realm.runs(), &found).await?);
     }
     Ok(RunList { runs, next, looked_at, is_cut, note, all, id_length: length })
+}
+
+/// The same query for the runs of a backfill alone, made since it began. All but steps are runs of its job.
+async fn of_backfill(realm: &dyn Realm, id: &str, query: RunQuery) -> Result<RunQuery, Error> {
+    let backfill = realm.schedules().load_backfill(id).await?;
+    let backfill = backfill.ok_or_else(|| BackfillError::Unknown(id.to_owned()))?;
+    let job_id = backfill.job_id.as_str();
+    let job = match query.job {
+        job if query.children => job,
+        Some(job) if !fnmatch(&job, job_id) => {
+            let (job, job_id) = (quoted(&job), escaped(job_id));
+            return Err(Error::invalid(format!(
+                "backfill {id} is of job {job_id}, which --job {job} does not match: no run can match"
+            )));
+        }
+        _ => Some(literal(job_id)),
+    };
+    let begun = backfill.begun - SKEW;
+    let since = query.since.map_or(begun, |since| since.max(begun));
+    Ok(RunQuery { job, since: Some(since), backfill: Some(backfill.id), ..query })
 }
 
 /// Shows a run and everything that it started.

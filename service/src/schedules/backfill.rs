@@ -6,6 +6,7 @@ use pumice_core::clock::{Backfill, Planned, local, standings};
 use pumice_core::engine::{Begun, Housekeeper};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
+use pumice_core::spec::Overlap;
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,14 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
             }
             _ => {}
         }
+        let overlap = standing.planned.filter(|_| is_part).and_then(|planned| losing(planned, one));
+        if let Some(overlap) = overlap.filter(|_| begun.max_active > 1) {
+            let become_of = if overlap == Overlap::CancelRunning { "cancelled" } else { "skipped" };
+            let overlap = overlap.as_str();
+            notes.push(format!(
+                "entry {entry} has overlap: {overlap}: runs of the backfill are {become_of} for one another, unless --max-active is 1"
+            ));
+        }
     }
     let kept = site.settings.event_ttl.filter(|kept| begun.from < now - kept.delta());
     if let (Some(kept), Only::Missing | Only::Failed) = (kept, begun.only) {
@@ -176,6 +185,12 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
         notes.push(format!("records of runs are kept for {kept}: a slot whose record is gone {counts}"));
     }
     notes
+}
+
+/// The overlap of an entry where of its runs that come at the same time not all are run.
+fn losing(planned: &Planned, one: &Scheduled) -> Option<Overlap> {
+    let overlap = planned.spec.overlap.or(one.job.fields.overlap)?;
+    matches!(overlap, Overlap::Skip | Overlap::Latest | Overlap::CancelRunning).then_some(overlap)
 }
 
 async fn foresee(

@@ -17,6 +17,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Plan, Planned, Timetable, is_scheduled};
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
+use pumice_core::ports::Doc;
 use pumice_core::spec::JobSpec;
 use pumice_core::text::{escaped, quoted};
 use schemars::JsonSchema;
@@ -115,10 +116,16 @@ fn zone_of(planned: Option<&Planned>) -> Tz {
     planned.map_or(Tz::UTC, |planned| planned.zone)
 }
 
+/// Whether a stored spec cannot be read at all, so that nothing tells whether it has a schedule: a spec has fields.
+fn is_unread(document: &Doc) -> bool {
+    document.is_empty()
+}
+
 /// Finds the schedules that are asked for.
 async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
     let documents = realm.catalog().all_jobs().await?;
-    let all = documents.iter().filter(|(_, document)| is_scheduled(document)).count();
+    let is_meant = |document: &Doc| is_scheduled(document) || is_unread(document);
+    let all = documents.iter().filter(|(_, document)| is_meant(document)).count();
     let exact = |asked: &str| documents.iter().any(|(id, _)| id.as_str() == asked);
     let is_exact = matches!(which, Which::Named(asked) if exact(asked));
     let is_asked = |id: &JobId| match which {
@@ -128,7 +135,7 @@ async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
     };
     let asked = documents.iter().filter(|(id, _)| is_asked(id));
     let mut ids: Vec<JobId> =
-        asked.clone().filter(|(_, document)| is_scheduled(document)).map(|(id, _)| id.clone()).collect();
+        asked.clone().filter(|(_, document)| is_meant(document)).map(|(id, _)| id.clone()).collect();
     if let Which::Named(text) = which
         && ids.is_empty()
     {

@@ -1,5 +1,6 @@
 //! `apply`: adds and updates job specs and the realm's definition.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pumice_core::ids::{JobId, RealmName};
@@ -9,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::{Documents, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
+use super::moved::moved;
+use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -35,6 +37,9 @@ pub struct Applied {
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
+    /// Entries of the realm's other jobs that start at other times than before, as its definition is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<MovedEntries>,
     /// Whether nothing was changed, as this was only asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -175,6 +180,8 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
 /// # Errors
 /// [`Error`] when the specs are of another realm, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
+    let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
+    let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
     let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
@@ -183,7 +190,7 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
         AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
     });
-    Ok(Applied { jobs: jobs.collect(), realm: of_realm, dry_run, warnings: Vec::new() })
+    Ok(Applied { jobs: jobs.collect(), realm: of_realm, moved, dry_run, warnings: Vec::new() })
 }
 
 /// What putting specs into a realm that is not there would do.
@@ -199,13 +206,27 @@ pub fn all_new(specs: &Specs) -> Applied {
         change: ChangeWord::Added,
         fields: Vec::new(),
     });
-    Applied { jobs: specs.jobs.iter().map(added).collect(), realm, dry_run: true, warnings: Vec::new() }
+    Applied { jobs: specs.jobs.iter().map(added).collect(), realm, dry_run: true, ..Applied::default() }
 }
 
 /// The error of specs that say that they are another realm's.
 #[must_use]
 pub fn other_realm(given: &RealmName, asked: &RealmName) -> Error {
     Error::invalid(format!("the specs are of realm {given}, not {asked}"))
+}
+
+/// The entries that a realm's new definition moves. A policy may allow to put jobs and not to list them: that must not keep
+/// a definition from being put.
+async fn moved_by(
+    realm: &dyn Realm,
+    spec: Option<&RealmSpec>,
+    with_it: &BTreeSet<&JobId>,
+) -> Result<Option<MovedEntries>, Error> {
+    let (Some(spec), Some(before)) = (spec, realm.catalog().realm_document().await?) else { return Ok(None) };
+    Ok(moved(realm, &before, spec, with_it).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "it is not known which entries of schedules the realm's definition moves");
+        None
+    }))
 }
 
 async fn put_realm(

@@ -6,11 +6,14 @@ use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
 use pumice_core::spec::JobSpec;
+use pumice_core::text::escaped;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::failure::Error;
 use crate::realm::{Realm, no_such_job};
+use crate::schedules::UnreadJob;
 
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +33,9 @@ pub struct JobList {
     /// How many jobs the realm has.
     #[serde(skip)]
     pub all: usize,
+    /// The jobs whose specs cannot be read, and why: of these the list has the id alone.
+    #[serde(skip)]
+    pub unread: Vec<UnreadJob>,
 }
 
 /// One job.
@@ -88,16 +94,39 @@ pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Erro
     let pattern = request.pattern.as_deref();
     let asked =
         jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
-    Ok(JobList { jobs: asked.map(|(_, doc)| doc).collect(), all })
+    let (mut jobs, mut unread) = (Vec::new(), Vec::new());
+    for (id, doc) in asked {
+        match doc.is_empty() {
+            false => jobs.push(doc),
+            true => {
+                jobs.push(Doc::from_iter([("job_id".to_owned(), json!(id))]));
+                unread.push(UnreadJob { trouble: unread_because(realm, &id).await?, job_id: id });
+            }
+        }
+    }
+    Ok(JobList { jobs, all, unread })
+}
+
+/// Why a job whose stored spec has no field cannot be read.
+async fn unread_because(realm: &dyn Realm, id: &JobId) -> Result<String, Error> {
+    match realm.jobs().jobs(std::slice::from_ref(id)).await?.pop().flatten() {
+        Some(Err(error)) => Ok(error.to_string()),
+        Some(Ok(_)) => Ok("it was put anew meanwhile".to_owned()),
+        None => Ok("it was deleted meanwhile".to_owned()),
+    }
 }
 
 /// The spec of a job as it is stored.
 ///
 /// # Errors
-/// [`Error`] when there is no such job, or the store cannot be read.
+/// [`Error`] when there is no such job, its spec is not a JSON object, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &JobName) -> Result<Doc, Error> {
     let found = realm.catalog().all_jobs().await?.into_iter().find(|(id, _)| *id == request.job);
     match found {
+        Some((id, doc)) if doc.is_empty() => {
+            let why = unread_because(realm, &id).await?;
+            Err(Error::invalid(format!("job {} cannot be read: {why}", escaped(id.as_str()))))
+        }
         Some((_, doc)) => Ok(doc),
         None => Err(no_such_job(realm.jobs(), &request.job).await?),
     }

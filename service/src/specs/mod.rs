@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod documents;
 mod jobs;
+mod moved;
 mod nodes;
 mod warning;
 
@@ -18,5 +19,6 @@ pub use documents::{
 pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,
 };
+pub use moved::{MovedEntries, MovedEntry, NextSlot};
 pub use nodes::{on_each_host, without_hosts};
 pub use warning::{Warning, counted, refuse_warnings, warning_lines};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Change, Order, RunPage, RunQuery};
-use pumice_core::run::{NewRun, Run, Status};
+use pumice_core::run::{NewRun, Run, Scheduled, Status};
+use pumice_core::spec::Timezone;
 
 use super::{Adapters, at, child_of, key, new, run_of};
 
@@ -59,8 +60,9 @@ impl Adapters {
         for number in 1..=18 {
             let status = statuses[number as usize % statuses.len()];
             let job = ["etl/load", "etl/check", "report"][number as usize % 3];
-            let run = run_of(number, job);
-            let step = child_of(&run, 1, 0);
+            let mut run = run_of(number, job);
+            run.scheduled = (number % 4 == 0).then(|| Box::new(of_backfill("b")));
+            let step = Run { scheduled: run.scheduled.clone(), ..child_of(&run, 1, 0) };
             for run in [run, step] {
                 self.make([run.clone()]).await;
                 let changed = |run: &mut Run| {
@@ -78,6 +80,12 @@ impl Adapters {
         }
         all
     }
+}
+
+/// What a backfill's run is told of its slot.
+fn of_backfill(id: &str) -> Scheduled {
+    let zone = Timezone(chrono_tz::UTC);
+    Scheduled { entry: 0, slot: at(0), zone, previous: None, missed: None, backfill: Some(id.to_owned()) }
 }
 
 /// The keys that a query gives of these runs, which stand in the order in which they were made. Runs of one moment may
@@ -140,6 +148,14 @@ pub async fn page_filtered_matches_the_model_in_both_orders(on: &Adapters) {
     queries.extend(
         [RunQuery::default(), job("report"), status(&bad)].map(|query| RunQuery { children: true, ..query }),
     );
+    let backfill = |id: &str| RunQuery { backfill: Some(id.to_owned()), ..RunQuery::default() };
+    assert_eq!(expected(&all, &backfill("b")).len(), 4);
+    queries.extend([backfill("b"), backfill("none")]);
+    queries.push(RunQuery { children: true, ..backfill("b") });
+    for query in [job("etl/*"), status(&bad), status(&open), RunQuery { since: Some(at(7)), ..job("report") }]
+    {
+        queries.push(RunQuery { backfill: Some("b".to_owned()), ..query });
+    }
     for query in queries {
         for order in ORDERS {
             let query = RunQuery { order, limit: 1_000, ..query.clone() };
@@ -284,6 +300,7 @@ pub async fn counts_follow_every_change(on: &Adapters) {
         (RunQuery { job: Some("etl/*".to_owned()), ..RunQuery::default() }, Some(12)),
         (RunQuery { statuses: vec![Status::Failed], ..RunQuery::default() }, Some(2)),
         (RunQuery { since: Some(at(3)), ..RunQuery::default() }, None),
+        (RunQuery { backfill: Some("b".to_owned()), ..RunQuery::default() }, None),
     ] {
         assert_eq!(on.runs.count(&query).await.expect("the store answers"), expected, "{query:?}");
     }

@@ -136,6 +136,9 @@ fn lines(backfill: &BackfillShown) -> Vec<String> {
             under_way.len(),
         ),
     ];
+    if *started > 0 {
+        lines.push(format!("its runs: pumice runs list --backfill {}", backfill.id));
+    }
     lines.extend(backfill.come_to.map(|slot| format!("come to {}", utc(slot.0))));
     for one in under_way {
         lines.push(format!("{}  entry {}  {}  under way", utc(one.slot.0), one.entry, one.run_id));

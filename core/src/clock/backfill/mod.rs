@@ -299,7 +299,7 @@ impl Backfill {
     /// Whether a run is one of its own.
     #[must_use]
     pub fn made(&self, run: &Run) -> bool {
-        run.scheduled.as_ref().is_some_and(|scheduled| scheduled.backfill.as_ref() == Some(&self.id))
+        run.is_of_backfill(&self.id)
     }
 
     /// What is known of a slot, by the run under the key that a start of it would have and by the other runs of the slot:

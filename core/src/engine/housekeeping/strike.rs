@@ -20,8 +20,10 @@ use crate::request::{DispatchRequest, When};
 use crate::run::Scheduled;
 use crate::spec::Timezone;
 
-/// Most timetables that are looked at together.
+/// Most timetables that are read together.
 const TOGETHER: usize = 500;
+/// Most of these that are dealt with together: the first runs start while those of the next are still to be made.
+const PART: usize = 100;
 /// Most of these rounds of one call: what is left is due in the next.
 const MAX_ROUNDS: usize = 200;
 /// How long one round may wait for the store. What hangs must not keep the next look from coming.
@@ -36,6 +38,7 @@ pub struct Struck {
 }
 
 /// What one round of a look came to.
+#[derive(Default)]
 struct Round {
     moved: usize,
     started: usize,
@@ -80,7 +83,7 @@ impl Housekeeper {
             if count == 0 {
                 break;
             }
-            let round = self.in_time(self.strike_these(due, ahead)).await?;
+            let round = self.in_time(self.strike_all(due, ahead)).await?;
             struck.moved += round.moved;
             struck.started += round.started;
             // What did not move would be found again at once.
@@ -89,6 +92,21 @@ impl Housekeeper {
             }
         }
         Ok(struck)
+    }
+
+    async fn strike_all(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
+        let mut all = Round::default();
+        let mut left = due.into_iter();
+        loop {
+            let part: Vec<Timetable> = left.by_ref().take(PART).collect();
+            if part.is_empty() {
+                return Ok(all);
+            }
+            let round = self.strike_these(part, ahead).await?;
+            all.moved += round.moved;
+            all.started += round.started;
+            all.has_alerts |= round.has_alerts;
+        }
     }
 
     async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {

@@ -1,5 +1,7 @@
 //! One entry of a schedule.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +12,7 @@ use crate::duration::Span;
 use crate::globals::is_reserved_global;
 use crate::number::Count;
 use crate::problem::show;
+use crate::schema::{check, schema_of};
 use crate::spec::Overlap;
 use crate::text::quoted;
 
@@ -180,7 +183,11 @@ impl ScheduleEntry {
         if let Some(many) = too_many_instants(value) {
             return Err(many);
         }
-        let entry = Self::deserialize(value).map_err(|error| error.to_string())?;
+        // A list would be read as the fields of an entry, in their order.
+        if !value.is_object() {
+            return Err(format!("{} is not a crontab, and not an object with one", show(value)));
+        }
+        let entry = Self::deserialize(value).map_err(|error| mistakes(value).unwrap_or(error.to_string()))?;
         broken_rule(value).map_or(Ok(entry), Err)
     }
 
@@ -197,6 +204,13 @@ pub(crate) fn locked_nodes(overlap: &str) -> String {
     format!(
         "nodes: all with overlap: {overlap} would start the job on one host alone, as its lock is one for all hosts; give the entry overlap: allow"
     )
+}
+
+/// What keeps an object from being an entry, in the words of `check`.
+fn mistakes(value: &Value) -> Option<String> {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<ScheduleEntry>);
+    let mistakes: Vec<String> = check(&SCHEMA, value).iter().map(ToString::to_string).collect();
+    (!mistakes.is_empty()).then(|| mistakes.join("; "))
 }
 
 /// What is said of an entry with more instants than it may have.
