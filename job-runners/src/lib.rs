@@ -2,15 +2,19 @@
 //! `pumice-job-types`.
 
 mod actions;
+mod cache;
 mod capture;
 mod cmd;
 mod dispatch;
+mod exe;
 #[cfg(test)]
 mod fakes;
 mod foreach;
 mod items;
 mod log;
+mod payloads;
 mod process;
+mod series;
 
 use std::sync::Arc;
 
@@ -30,6 +34,7 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
     runners
         .leaf(cmd::Cmd)
         .leaf(dispatch::Dispatch)
+        .leaf(exe::Exe)
         .leaf(log::Log)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
