@@ -537,6 +537,15 @@ pub trait BlockingPool: Send + Sync {
     /// What became of it instead, as in "took longer than 30s".
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
 
+    /// The same for work that has a limit of its own, which may be longer than that of other work.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        let _ = limit;
+        self.run(work).await
+    }
+
     /// Reads files that jobs name. They may be on a file system that hangs, so a pool of few threads has others for this.
     ///
     /// # Errors

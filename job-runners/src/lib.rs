@@ -2,6 +2,7 @@
 //! `pumice-job-types`.
 
 mod actions;
+mod archive;
 mod cache;
 mod capture;
 mod cmd;
@@ -13,6 +14,7 @@ mod foreach;
 mod items;
 mod log;
 mod payloads;
+mod pkg;
 mod process;
 mod series;
 
@@ -36,6 +38,7 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(dispatch::Dispatch)
         .leaf(exe::Exe)
         .leaf(log::Log)
+        .leaf(pkg::Pkg)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
         .performer(actions::log::Log)

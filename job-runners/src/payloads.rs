@@ -141,6 +141,11 @@ impl Payload {
         Ok(Self { object, limit, name })
     }
 
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.object.size
+    }
+
     /// Makes an executable file of it in a folder that is empty.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(exe::Exe)
         .composite(foreach::Foreach)
         .leaf(log::Log)
+        .leaf(pkg::Pkg)
         .action(actions::dispatch::Dispatch)
         .action(actions::log::Log)
         .action(actions::state::State)
