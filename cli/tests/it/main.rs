@@ -9,6 +9,7 @@ mod ids;
 mod late;
 mod limits;
 mod outputs;
+mod payloads;
 mod people;
 mod processes;
 mod pumice;

@@ -278,14 +278,14 @@ fn archive_that_unpacks_to_too_much_is_refused() {
 fn archive_that_grows_too_much_for_its_size_is_refused() {
     let mut header = Header::new_gnu();
     header.set_path("zeros").unwrap();
-    header.set_size(40_000_000);
+    header.set_size(60_000_000);
     header.set_cksum();
     let mut builder = Builder::new(Vec::new());
-    builder.append(&header, io::repeat(0).take(40_000_000)).unwrap();
+    builder.append(&header, io::repeat(0).take(60_000_000)).unwrap();
     let archive = compressed(&builder.into_inner().unwrap(), Compression::Gz);
-    let (done, outside) = unpacked(&archive, bounds(&archive).clone());
-    // 40 kB and the 32 MiB that any archive may have.
-    assert!(archive.len() < 50_000);
+    let (done, outside) = unpacked(&archive, bounds(&archive));
+    // 60 kB and the 32 MiB that any archive may have.
+    assert!(archive.len() < 65_000);
     match done {
         Err(error) => assert!(error.to_string().contains("too much for its size"), "{error}"),
         Ok(_) => {
