@@ -11,10 +11,11 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::Object as Listed;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::Timestamp;
 use pumice_core::ports::{
-    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError, StoreErrorKind,
+    Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError, StoreErrorKind,
 };
 use tokio::io::{AsyncBufRead, AsyncSeekExt, AsyncWriteExt};
 
@@ -116,6 +117,18 @@ impl Objects {
     }
 }
 
+/// An object as S3 lists it.
+fn listed(bucket: &str, object: &Listed) -> Object {
+    Object {
+        location: format!("s3://{bucket}/{}", object.key().unwrap_or_default()),
+        size: object.size().unwrap_or_default().unsigned_abs(),
+        modified: object
+            .last_modified()
+            .and_then(|at| Timestamp::from_timestamp(at.secs(), at.subsec_nanos())),
+        version: object.e_tag().map(str::to_owned),
+    }
+}
+
 /// Writes what comes into a file, and gives the file at its beginning.
 ///
 /// # Errors
@@ -204,8 +217,8 @@ impl ObjectStore for Objects {
         };
         let (bucket, start) =
             prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
-        let location = |key: &str| format!("s3://{bucket}/{key}");
-        let after = after.map(|after| after.strip_prefix(&location("")).ok_or_else(bad)).transpose()?;
+        let root = format!("s3://{bucket}/");
+        let after = after.map(|after| after.strip_prefix(&root).ok_or_else(bad)).transpose()?;
         let request = self
             .client
             .list_objects_v2()
@@ -215,20 +228,57 @@ impl ObjectStore for Objects {
             .max_keys(i32::try_from(limit.clamp(1, MAX_LISTED)).unwrap_or(1));
         let answer =
             request.send().await.map_err(|error| store_error(&format!("listing {prefix}"), &error))?;
-        let objects: Vec<Object> = answer
-            .contents()
-            .iter()
-            .map(|object| Object {
-                location: location(object.key().unwrap_or_default()),
-                size: object.size().unwrap_or_default().unsigned_abs(),
-                modified: object
-                    .last_modified()
-                    .and_then(|at| Timestamp::from_timestamp(at.secs(), at.subsec_nanos())),
-            })
-            .collect();
+        let objects: Vec<Object> = answer.contents().iter().map(|object| listed(bucket, object)).collect();
         let is_cut = answer.is_truncated().unwrap_or_default();
         let next = objects.last().filter(|_| is_cut).map(|last| last.location.clone());
         Ok(ObjectPage { objects, next })
+    }
+
+    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
+        let bad = || StoreError::new(format!("{prefix} is not a place in S3: write it as s3://bucket/key"));
+        let (bucket, start) =
+            prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+        let (mut objects, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let request = self.client.list_objects_v2().bucket(bucket).prefix(start).delimiter("/");
+            let left = i32::try_from((limit - objects.len()).clamp(1, MAX_LISTED)).unwrap_or(1);
+            let answer = request.set_continuation_token(token).max_keys(left).send().await;
+            let answer = answer.map_err(|error| store_error(&format!("listing {prefix}"), &error))?;
+            objects.extend(answer.contents().iter().map(|object| listed(bucket, object)));
+            objects.truncate(limit);
+            token = answer.next_continuation_token().map(str::to_owned);
+            if token.is_none() || objects.len() >= limit {
+                return Ok(objects);
+            }
+        }
+    }
+
+    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
+        let (bucket, key) = place(&object.location)?;
+        let what = format!("reading {}", object.location);
+        let failed = |error: std::io::Error| StoreError::new(format!("{what}: {error}")).caused_by(error);
+        let request = self.client.get_object().bucket(bucket).key(key).set_if_match(object.version.clone());
+        let answer = match request.customize().config_override(patient()).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(Fetched::Gone);
+            }
+            Err(error)
+                if error.as_service_error().and_then(|error| error.code()) == Some("PreconditionFailed") =>
+            {
+                return Ok(Fetched::Changed);
+            }
+            Err(error) => return Err(store_error(&what, &error)),
+        };
+        // An answer of more than was found is not read to its end.
+        if answer.content_length().is_some_and(|length| length.unsigned_abs() != object.size) {
+            return Ok(Fetched::Changed);
+        }
+        let into = File::from(into.try_clone_to_owned().map_err(failed)?);
+        into.set_len(0).map_err(failed)?;
+        let written = write_down(answer.body, into).await.map_err(failed)?;
+        let length = written.metadata().map_err(failed)?.len();
+        Ok(if length == object.size { Fetched::Whole } else { Fetched::Changed })
     }
 
     async fn put_folder(&self, location: &str, folder: &Path) -> Result<(), StoreError> {

@@ -185,6 +185,9 @@ pub(crate) struct Run {
     /// Where job specs are: a file or a folder; default: the jobs of the realm's folder
     #[arg(long, value_name = "PATH")]
     pub(crate) jobs: Vec<PathBuf>,
+    /// The folder of payloads; default: what the realm says
+    #[arg(long, value_name = "DIR")]
+    pub(crate) payloads: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) given: Given,
     /// Keep the realm that is made for the run, in this folder

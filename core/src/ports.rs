@@ -24,7 +24,7 @@ pub use backfills::BackfillStore;
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
-pub use pieces::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
+pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 
@@ -476,6 +476,22 @@ pub trait ObjectStore: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ObjectPage, StoreError>;
+    /// The objects whose locations begin with `prefix` and have no `/` after it, by location; `limit` at most. Where a folder
+    /// holds something else under such a name, that is an error: it cannot be an object.
+    ///
+    /// # Errors
+    /// As [`list_objects`](Self::list_objects).
+    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError>;
+    /// Writes an object that was found into an open file of this machine, over what the file holds. Where the object has
+    /// a version, it is that version or [`Fetched::Changed`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read or written.
+    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError>;
+    /// Whether objects are files of this machine, so that a copy nearer by saves nothing.
+    fn is_near(&self) -> bool {
+        false
+    }
     /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
     ///
     /// # Errors
@@ -520,6 +536,15 @@ pub trait BlockingPool: Send + Sync {
     /// # Errors
     /// What became of it instead, as in "took longer than 30s".
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
+
+    /// The same for work that has a limit of its own, which may be longer than that of other work.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        let _ = limit;
+        self.run(work).await
+    }
 
     /// Reads files that jobs name. They may be on a file system that hangs, so a pool of few threads has others for this.
     ///

@@ -35,15 +35,19 @@ impl Default for Pool {
 #[async_trait]
 impl BlockingPool for Pool {
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
-        run(self.turns.clone(), work).await
+        run(self.turns.clone(), LONGEST, work).await
+    }
+
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        run(self.turns.clone(), limit, work).await
     }
 
     async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
-        run(self.reads.clone(), work).await
+        run(self.reads.clone(), LONGEST, work).await
     }
 }
 
-async fn run(turns: Arc<Semaphore>, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+async fn run(turns: Arc<Semaphore>, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
     let done = async move {
         // The pool is never closed. A piece that is given up keeps its turn until it ends.
         let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
@@ -53,8 +57,8 @@ async fn run(turns: Arc<Semaphore>, work: Box<dyn FnOnce() + Send>) -> Result<()
         });
         working.await.map_err(|error| if error.is_panic() { "panicked" } else { "was stopped" }.to_owned())
     };
-    let late = |_| Err(format!("took longer than {}s", LONGEST.as_secs()));
-    tokio::time::timeout(LONGEST, done).await.unwrap_or_else(late)
+    let late = |_| Err(format!("took longer than {limit:?}"));
+    tokio::time::timeout(limit, done).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ fn after_torn(bytes: &[u8]) -> &[u8] {
 /// One of a command's output streams.
 pub(crate) struct Capture<'a> {
     stream: &'static str,
+    /// What it is kept as: the stream, or a name of a payload and the stream.
+    name: String,
     path: PathBuf,
     /// Made when something is printed.
     file: OnceLock<Arc<File>>,
@@ -52,10 +54,12 @@ pub(crate) struct Capture<'a> {
 }
 
 impl<'a> Capture<'a> {
-    /// A stream of this attempt.
-    pub(crate) fn new(context: &JobContext<'a>, stream: &'static str) -> Self {
+    /// A stream of this attempt, or of the payload that it runs now.
+    pub(crate) fn new(context: &JobContext<'a>, stream: &'static str, payload: Option<&str>) -> Self {
         let path = live_output(context.machine.scratch, &context.run.key, context.run.attempt, stream);
-        Self { stream, path, file: OnceLock::new(), clock: context.clock, pending: AtomicBool::new(false) }
+        let name = payload.map_or_else(|| stream.to_owned(), |payload| format!("{payload}.{stream}"));
+        let (file, pending) = (OnceLock::new(), AtomicBool::new(false));
+        Self { stream, name, path, file, clock: context.clock, pending }
     }
 
     /// The name of the stream.
@@ -152,7 +156,7 @@ impl<'a> Capture<'a> {
 
     /// Stores what was printed, if anything, and says where, as records keep it.
     pub(crate) async fn keep(&self, context: &JobContext<'_>) -> Result<Option<String>, JobError> {
-        let (Some(file), Some(location)) = (self.file.get(), context.output_location(self.stream)) else {
+        let (Some(file), Some(location)) = (self.file.get(), context.output_location(&self.name)) else {
             return Ok(None);
         };
         let objects = context.objects;
@@ -237,7 +241,7 @@ mod tests {
 
     fn capture<'a>(path: &Path, clock: &'a Passing) -> Capture<'a> {
         let (path, file, pending) = (path.to_owned(), OnceLock::new(), AtomicBool::new(false));
-        Capture { stream: "stdout", path, file, clock, pending }
+        Capture { stream: "stdout", name: "stdout".to_owned(), path, file, clock, pending }
     }
 
     fn clock() -> Passing {

@@ -26,6 +26,7 @@ impl Leaf for Cmd {
         let env = env.map(|(name, Template(value))| (name, value.into_text()));
         let command = Command {
             line: line(context.job)?,
+            payload: None,
             argv,
             env: env.collect(),
             timeout: parameters

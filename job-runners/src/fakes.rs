@@ -16,7 +16,7 @@ use pumice_core::job_type::{
 };
 use pumice_core::ports::Workspace;
 use pumice_core::ports::{
-    BlockingPool, Clock, Object, ObjectPage, ObjectStore, Piece, StateItem, StateStore, StoreError,
+    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, StateItem, StateStore, StoreError,
 };
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
@@ -57,7 +57,9 @@ impl World {
         let (job_id, run_id) = (job.fields.job_id.clone(), RunId(uuid::Uuid::from_u128(1)));
         let about = (job_id.clone(), job_type.to_owned(), job.fields.worker.clone());
         let run = Run::dispatched(RunKey::root(run_id), run_id, about, start(), start(), None);
-        let realm = RealmSpec::parse(&json!({ "realm": "test", "s3_temp": "s3://bucket/tmp" }));
+        let realm = RealmSpec::parse(
+            &json!({ "realm": "test", "s3_temp": "s3://bucket/tmp", "s3_payloads": "s3://bucket/payloads" }),
+        );
         let realm = realm.expect("a realm");
         let scene = Scene {
             job: job.document.clone(),
@@ -191,9 +193,18 @@ impl Dispatches for Sent {
 #[derive(Default)]
 pub(crate) struct Kept {
     objects: Mutex<BTreeMap<String, String>>,
+    /// What is put before each fetch, the last first.
+    pub(crate) restless: Mutex<Vec<(String, String)>>,
+    /// What was fetched.
+    pub(crate) fetches: Mutex<Vec<String>>,
 }
 
 impl Kept {
+    /// Keeps a text.
+    pub(crate) fn put(&self, location: &str, text: &str) {
+        lock(&self.objects).insert(location.to_owned(), text.to_owned());
+    }
+
     pub(crate) fn objects(&self) -> BTreeMap<String, String> {
         lock(&self.objects).clone()
     }
@@ -236,12 +247,33 @@ impl ObjectStore for Kept {
                 location: location.clone(),
                 size: text.len() as u64,
                 modified: None,
+                version: Some(text.clone()),
             })
             .collect();
         let is_cut = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| is_cut).map(|object| object.location.clone());
         Ok(ObjectPage { objects: found, next })
+    }
+
+    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
+        let all = self.list_objects(prefix, None, usize::MAX).await?.objects.into_iter();
+        Ok(all.filter(|object| !object.location[prefix.len()..].contains('/')).take(limit).collect())
+    }
+
+    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
+        let restless = lock(&self.restless).pop();
+        if let Some((location, text)) = restless {
+            self.put(&location, &text);
+        }
+        lock(&self.fetches).push(object.location.clone());
+        let Some(text) = self.objects().get(&object.location).cloned() else { return Ok(Fetched::Gone) };
+        if object.version.as_ref() != Some(&text) {
+            return Ok(Fetched::Changed);
+        }
+        let file = File::from(into.try_clone_to_owned().expect("a file"));
+        file.write_all_at(text.as_bytes(), 0).expect("room for a few bytes");
+        Ok(Fetched::Whole)
     }
 }
 

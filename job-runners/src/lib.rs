@@ -2,15 +2,21 @@
 //! `pumice-job-types`.
 
 mod actions;
+mod archive;
+mod cache;
 mod capture;
 mod cmd;
 mod dispatch;
+mod exe;
 #[cfg(test)]
 mod fakes;
 mod foreach;
 mod items;
 mod log;
+mod payloads;
+mod pkg;
 mod process;
+mod series;
 
 use std::sync::Arc;
 
@@ -30,7 +36,9 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
     runners
         .leaf(cmd::Cmd)
         .leaf(dispatch::Dispatch)
+        .leaf(exe::Exe)
         .leaf(log::Log)
+        .leaf(pkg::Pkg)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
         .performer(actions::log::Log)

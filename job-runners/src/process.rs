@@ -2,12 +2,15 @@
 //! whatever it has started.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError, Stop};
+use pumice_core::text::shown;
 use pumice_host::processes::{self, Family, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -29,8 +32,10 @@ const STATUS_TIMEOUT: i32 = 28;
 
 /// A command to run.
 pub(crate) struct Command {
-    /// The payload, as the spec has it.
+    /// What its output is told of: the payload as the spec has it, or the file of a payload that is run.
     pub(crate) line: String,
+    /// The file of the payload area that it is; `None` of a program that the host has.
+    pub(crate) payload: Option<Payload>,
     /// The executable and its arguments.
     pub(crate) argv: Vec<String>,
     /// Variables on top of the worker's environment.
@@ -43,6 +48,16 @@ pub(crate) struct Command {
     pub(crate) file_size: Option<u64>,
 }
 
+/// What a command is that comes from the payload area.
+pub(crate) struct Payload {
+    /// The location that the job names, for `LAVA_S3_PAYLOAD`.
+    pub(crate) location: String,
+    /// How the names of its outputs begin.
+    pub(crate) output: String,
+    /// The folder that it starts in; the run's work directory where `None`.
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// How a command came to its end.
 enum Exit {
     Status(ExitStatus),
@@ -50,28 +65,37 @@ enum Exit {
     Stopped,
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, as all that a job does.
 pub(crate) async fn run(context: &JobContext<'_>, command: Command) -> Result<Ended, JobError> {
-    let (stdout, stderr) = (Capture::new(context, "stdout"), Capture::new(context, "stderr"));
+    let output = within_temp(context, run_and_keep(context, &command)).await?;
+    Ok(Ended::Done(json!({ "exit_status": 0, "output": [output] })))
+}
+
+/// Does something while there is a place for `LAVA_S3_TMP`.
+pub(crate) async fn within_temp<T>(
+    context: &JobContext<'_>,
+    work: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
     let place = context.temp_location();
     let objects = context.objects;
     if let Some(place) = &place {
         let made = objects.make_folder(place).await;
         made.map_err(|error| JobError::cannot_begin(format!("cannot make LAVA_S3_TMP: {error}"), &error))?;
     }
-    let ended = run_and_keep(context, &command, [&stdout, &stderr]).await;
+    let done = work.await;
     if let Some(place) = &place {
         objects.remove_empty_folder(place).await;
     }
-    ended
+    done
 }
 
-/// Runs a command to its end, and stores what it printed.
-async fn run_and_keep(
-    context: &JobContext<'_>,
-    command: &Command,
-    captures: [&Capture<'_>; 2],
-) -> Result<Ended, JobError> {
+/// Runs a command to its end, and stores what it printed; gives the entry of `output` that tells of it.
+///
+/// # Errors
+/// [`JobError`] when it fails; with a `result` that has the entry, once it was started.
+pub(crate) async fn run_and_keep(context: &JobContext<'_>, command: &Command) -> Result<Value, JobError> {
+    let name = command.payload.as_ref().map(|payload| payload.output.as_str());
+    let captures = [&Capture::new(context, "stdout", name), &Capture::new(context, "stderr", name)];
     let [stdout, stderr] = captures;
     let exit = run_process(context, command, stdout, stderr).await?;
     let status = match &exit {
@@ -90,9 +114,8 @@ async fn run_and_keep(
             output[capture.stream()] = location.into();
         }
     }
-    let mut result = json!({ "exit_status": status, "output": [output] });
     let failed = match exit {
-        Exit::Status(ended) if ended.success() => return Ok(Ended::Done(result)),
+        Exit::Status(ended) if ended.success() => return Ok(output),
         Exit::TimedOut => JobError::timed_out(command.timeout),
         // The engine knows why, and says so instead.
         Exit::Stopped => JobError::failed("stopped"),
@@ -105,6 +128,7 @@ async fn run_and_keep(
             JobError { settled: true, ..failed }
         }
     };
+    let mut result = json!({ "exit_status": status, "output": [output] });
     result["error"] = if said.is_empty() { Value::Null } else { said.into() };
     let message = with_last_line(failed.message.clone(), &stderr.part(-LAST_LINE));
     Err(JobError { message, ..failed }.with_data(result))
@@ -136,7 +160,7 @@ async fn run_process(
     let environment = environment(context, command, temp.path())?;
     // Looked up here, since a program that the system must look up cannot be started by posix_spawn(3), which copies
     // nothing of this process.
-    let found = find(program, &environment).map_err(|error| cannot_run(program, &error))?;
+    let found = find(program, &environment).map_err(|error| cannot_run(command, program, &error))?;
     let mut process = match command.file_size {
         None => {
             let mut process = tokio::process::Command::new(found);
@@ -145,15 +169,20 @@ async fn run_process(
         }
         Some(bytes) => limited(bytes, &command.argv),
     };
+    let own = command.payload.as_ref().and_then(|payload| payload.folder.as_deref());
+    let folder = match own {
+        Some(folder) => folder,
+        None => context.directories.work().await?,
+    };
     process
         .env_clear()
         .envs(environment)
-        .current_dir(context.directories.work().await?)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let started = processes::spawn(process, context.machine.scratch).await;
-    let (mut child, mut family) = started.map_err(|error| cannot_run(program, &error))?;
+    let (mut child, mut family) = started.map_err(|error| cannot_run(command, program, &error))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let recording = async {
         let (out, err) = join(
@@ -269,13 +298,44 @@ fn find(program: &str, environment: &[(OsString, OsString)]) -> std::io::Result<
     Err(kind.into())
 }
 
-fn cannot_run(program: &str, error: &std::io::Error) -> JobError {
+/// Why a program could not be started. A file of the payload area goes by the name that it has there.
+fn cannot_run(command: &Command, program: &str, error: &std::io::Error) -> JobError {
+    if command.payload.is_some()
+        && let Some(why) = unfit(Path::new(program))
+    {
+        return JobError::failed(format!("cannot run {}: {why}", command.line));
+    }
+    let program = if command.payload.is_some() { &command.line } else { program };
     match error.kind() {
         std::io::ErrorKind::NotFound => JobError::failed(format!("no such command: {program}")),
         std::io::ErrorKind::PermissionDenied => JobError::failed(format!("{program} is not executable")),
         _ => JobError::cannot_begin(format!("cannot run {program}: {error}"), error),
     }
 }
+
+/// What is wrong with the beginning of a file that the system does not run (execve(2), Interpreter scripts).
+fn unfit(file: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(MAX_INTERPRETER).read_to_end(&mut start).ok()?;
+    if start.starts_with(ELF) {
+        return None;
+    }
+    let Some(line) = start.strip_prefix(b"#!") else {
+        return Some("it is neither a program nor does it begin with #! and an interpreter".to_owned());
+    };
+    let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    if line.ends_with('\r') {
+        return Some("its lines end in CR LF, as on Windows: they must end in LF".to_owned());
+    }
+    let interpreter = line.split_whitespace().next().unwrap_or_default();
+    (!Path::new(interpreter).exists())
+        .then(|| format!("its interpreter {} does not exist", shown(interpreter)))
+}
+
+/// How far the system reads an interpreter's name, in bytes.
+const MAX_INTERPRETER: u64 = 256;
+/// How programs begin (elf(5)).
+const ELF: &[u8] = b"\x7fELF";
 
 /// What a command finds in its environment, the strongest last: the worker's, the job's, lava's own
 /// (lava guide, Job type: cmd, Environment). `TMPDIR` is a directory of the command's own, as lava has it.
@@ -304,5 +364,8 @@ fn environment(
         ("LAVA_WORKER", run.worker.to_string()),
     ];
     env.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())));
+    if let Some(payload) = &command.payload {
+        env.push(("LAVA_S3_PAYLOAD".into(), payload.location.clone().into()));
+    }
     Ok(env)
 }

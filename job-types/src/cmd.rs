@@ -3,66 +3,17 @@
 use std::collections::BTreeMap;
 
 use pumice_core::duration::Span;
-use pumice_core::job_type::{
-    CommandLine, Given, JobError, JobType, Rendered, Template, Templates, zero_timeout,
-};
-use pumice_core::problem::{JsonPath, Problem, show};
-use pumice_core::size::parse_size;
+use pumice_core::job_type::{CommandLine, Given, JobError, JobType, Rendered, Template, Templates};
+use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::split_command_line;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line;
-
-/// An argument or a variable's value: a text, or a number or boolean that becomes one.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct Text(Value);
-
-impl Text {
-    /// The text, as Python's `str` gives it.
-    #[must_use]
-    pub fn into_text(self) -> String {
-        match self.0 {
-            Value::String(text) => text,
-            // As Python's str() shows them, which is what lava passes on.
-            Value::Bool(true) => "True".to_owned(),
-            Value::Bool(false) => "False".to_owned(),
-            other => other.to_string(),
-        }
-    }
-}
-
-/// Whether a value is a text as it is; lava takes any for an argument.
-fn is_scalar(argument: &Value) -> bool {
-    matches!(argument, Value::String(_) | Value::Number(_) | Value::Bool(_))
-}
-
-/// The parameters with a text in place of each argument that is none.
-fn with_scalar_args(mut parameters: Map<String, Value>) -> Map<String, Value> {
-    for argument in parameters.get_mut("args").and_then(Value::as_array_mut).into_iter().flatten() {
-        if !is_scalar(argument) {
-            *argument = Value::from("");
-        }
-    }
-    parameters
-}
-
-impl JsonSchema for Text {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Text".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number", "boolean"] })
-    }
-}
+use crate::words::{self, Rendering};
+pub use crate::words::{Bytes, Line, Text};
 
 /// Parameters of a cmd job.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -93,43 +44,6 @@ pub struct Parameters {
     pub vars: Option<Map<String, Value>>,
 }
 
-/// A size: a number of bytes, or a number and a unit.
-#[derive(Clone, Copy, Debug)]
-pub struct Bytes(pub u64);
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let text = match Value::deserialize(deserializer)? {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        let bytes = parse_size(&text).map_err(D::Error::custom)?;
-        let bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
-        bytes.map(Self).ok_or_else(|| D::Error::custom(format!("a size must be more than 0, not {text}")))
-    }
-}
-
-impl JsonSchema for Bytes {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Bytes".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer"], "minimum": 1, "format": "size" })
-    }
-}
-
-/// The payload of a cmd job: a command line.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub struct Line(#[schemars(length(min = 1))] pub String);
-
 /// The job type `cmd`.
 #[derive(Clone, Copy, Debug)]
 pub struct Cmd;
@@ -151,20 +65,12 @@ impl JobType for Cmd {
     }
 
     fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {
-        with_scalar_args(parameters)
+        words::with_scalar_args(parameters)
     }
 
     /// Arguments that lava makes a text of by Python's `str`, as `None`.
     fn check_beside(&self, job: &JobSpec) -> Vec<Problem> {
-        let parameters = job.parameters();
-        let args = parameters.get("args").and_then(Value::as_array).into_iter().flatten();
-        let path = JsonPath::root().field("parameters").field("args");
-        let odd = args.enumerate().filter(|(_, argument)| !is_scalar(argument));
-        odd.map(|(index, argument)| {
-            let message = format!("{} is no text, number or boolean", show(argument));
-            Problem::new(path.item(index), message)
-        })
-        .collect()
+        words::odd_args(job)
     }
 
     fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
@@ -172,30 +78,13 @@ impl JobType for Cmd {
         let line = fields.payload.as_str().unwrap_or_default();
         let mut advice = command_line::advise(line);
         let Some(parameters) = &given.parameters else { return advice };
-        let path = JsonPath::root().field("parameters");
-        advice.extend(zero_timeout(parameters.timeout, path.field("timeout")));
-        if let (Some(whole), Some(command)) = (fields.timeout, parameters.timeout)
-            && whole > command
-        {
-            let message =
-                format!("the command is stopped after {command}, before the {whole} of the job's timeout");
-            let told = Problem::warning("timeout-above-command", path.field("timeout"), message);
-            advice.push(told.with_hint("without it, the job's timeout is the command's"));
-        }
-        advice.extend(command_line::advise_environment(
-            parameters.env.iter().flat_map(|env| env.keys()).map(String::as_str),
+        let env = parameters.env.iter().flat_map(|env| env.keys());
+        advice.extend(command_line::advise_parameters(
+            &given.job.fields,
+            &command_line::Timed { what: "the command", timeout: parameters.timeout },
+            env,
+            parameters.jinja,
         ));
-        if parameters.jinja != Some(false) {
-            advice.extend(command_line::advise_comments(&fields.payload, &JsonPath::root().field("payload")));
-            for name in ["args", "env"] {
-                let value = fields.parameters.as_ref().and_then(|parameters| parameters.get(name));
-                advice.extend(
-                    value
-                        .into_iter()
-                        .flat_map(|value| command_line::advise_comments(value, &path.field(name))),
-                );
-            }
-        }
         advice
     }
 
@@ -211,47 +100,9 @@ fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
     let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
     let CommandLine(Line(line)) = given.payload()?;
     let typed: Parameters = given.parameters()?;
-    let jinja = typed.jinja.unwrap_or(true);
-    let vars = [("vars", Value::Object(typed.vars.unwrap_or_default()))];
-    let more: Vec<String> = typed
-        .args
-        .unwrap_or_default()
-        .into_iter()
-        .map(|Template(Text(argument))| match is_scalar(&argument) {
-            true => Ok(Text(argument).into_text()),
-            false => templates.text("{{ argument }}", &[("argument", argument)]),
-        })
-        .collect::<Result<_, _>>()
-        .map_err(|error| JobError::template("parameters.args", &error))?;
-    let mut argv = if jinja {
-        templates.args(&line, &vars).map_err(|error| JobError::template("payload", &error))?
-    } else {
-        split_command_line(&line).map_err(|error| JobError::permanent(error.to_string()))?
-    };
-    for (index, argument) in more.into_iter().enumerate() {
-        argv.push(if jinja {
-            templates
-                .text(&argument, &vars)
-                .map_err(|error| JobError::template(&format!("parameters.args[{index}]"), &error))?
-        } else {
-            argument
-        });
-    }
-    let mut env = Map::new();
-    for (name, value) in typed.env.unwrap_or_default() {
-        let text = value.0.into_text();
-        let text = if jinja {
-            templates
-                .text(&text, &vars)
-                .map_err(|error| JobError::template(&format!("parameters.env.{name}"), &error))?
-        } else {
-            text
-        };
-        env.insert(name, text.into());
-    }
-    parameters.remove("args");
-    if !env.is_empty() {
-        parameters.insert("env".to_owned(), env.into());
-    }
+    let rendering = Rendering::new(templates, typed.jinja, typed.vars);
+    let mut argv = rendering.line("payload", &line)?;
+    argv.extend(rendering.args(typed.args)?);
+    rendering.put_env(typed.env, &mut parameters)?;
     Ok(Rendered { payload: argv.into(), parameters })
 }

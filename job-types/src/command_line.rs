@@ -1,6 +1,9 @@
 //! Warnings about a command line: signs that only a shell acts on, and what a command cannot have.
 
+use pumice_core::duration::Span;
+use pumice_core::job_type::zero_timeout;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::JobFields;
 use pumice_core::text::quoted;
 use pumice_template::split_command_line;
 use serde_json::Value;
@@ -87,8 +90,45 @@ fn is_variable(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// How long something may run that a job starts.
+pub(crate) struct Timed {
+    /// What it is, as in "the command".
+    pub(crate) what: &'static str,
+    /// The parameter `timeout`.
+    pub(crate) timeout: Option<Span>,
+}
+
+/// Warnings about the parameters of what runs commands: `timeout`, `env`, `args`.
+pub(crate) fn advise_parameters<'a>(
+    fields: &JobFields,
+    timed: &Timed,
+    env: impl Iterator<Item = &'a String>,
+    jinja: Option<bool>,
+) -> Vec<Problem> {
+    let path = JsonPath::root().field("parameters");
+    let Timed { what, timeout } = timed;
+    let mut advice: Vec<Problem> = zero_timeout(*timeout, path.field("timeout")).into_iter().collect();
+    if let (Some(whole), Some(own)) = (fields.timeout, timeout)
+        && whole > *own
+    {
+        let message = format!("{what} is stopped after {own}, before the {whole} of the job's timeout");
+        let told = Problem::warning("timeout-above-command", path.field("timeout"), message);
+        advice.push(told.with_hint(format!("without it, the job's timeout is {what}'s")));
+    }
+    advice.extend(advise_environment(env.map(String::as_str)));
+    if jinja != Some(false) {
+        advice.extend(advise_comments(&fields.payload, &JsonPath::root().field("payload")));
+        for name in ["args", "env"] {
+            let value = fields.parameters.as_ref().and_then(|parameters| parameters.get(name));
+            let told = value.into_iter().flat_map(|value| advise_comments(value, &path.field(name)));
+            advice.extend(told);
+        }
+    }
+    advice
+}
+
 /// Warnings about names that no environment can hold, or no shell can read.
-pub(crate) fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
+fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Problem> {
     let path = JsonPath::root().field("parameters").field("env");
     let bad = names.filter(|name| !is_variable(name) && !name.contains("{{"));
     bad.map(|name| {
@@ -103,7 +143,7 @@ pub(crate) fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Ve
 }
 
 /// Warnings about texts in which a shell's `${#X}` begins a template comment.
-pub(crate) fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
+fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
     match value {
         Value::String(text) => text
             .contains("${#")

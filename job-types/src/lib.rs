@@ -7,9 +7,13 @@ pub mod cmd;
 mod command_line;
 pub mod dag;
 pub mod dispatch;
+pub mod exe;
 pub mod foreach;
 mod job_list;
 pub mod log;
+pub mod payload;
+pub mod pkg;
+pub mod words;
 
 use pumice_core::job_type::{BadRegistry, Registry, RegistryBuilder};
 
@@ -31,8 +35,10 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(cmd::Cmd)
         .composite(dag::Dag)
         .leaf(dispatch::Dispatch)
+        .leaf(exe::Exe)
         .composite(foreach::Foreach)
         .leaf(log::Log)
+        .leaf(pkg::Pkg)
         .action(actions::dispatch::Dispatch)
         .action(actions::log::Log)
         .action(actions::state::State)

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{Read, Seek};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use pumice_core::ports::{MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
+use pumice_core::ports::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 use rustix::fs::OFlags;
 
 /// How deep below a folder objects are looked for.
@@ -64,8 +65,7 @@ pub(crate) fn list(prefix: &str, after: Option<&str>, limit: usize) -> io::Resul
                 let next = objects.last().map(|last| last.location.clone());
                 return Ok(ObjectPage { objects, next });
             }
-            let modified = found.modified().ok().map(Into::into);
-            objects.push(Object { location: path, size: found.len(), modified });
+            objects.push(object(path, &found));
             continue;
         }
         if depth > MAX_DEPTH {
@@ -99,9 +99,132 @@ pub(crate) fn list(prefix: &str, after: Option<&str>, limit: usize) -> io::Resul
     Ok(ObjectPage { objects, next: None })
 }
 
+/// A file as an object. Its version follows from size, time and number: to read all of it costs too much.
+fn object(location: String, found: &Metadata) -> Object {
+    let modified = found.modified().ok().map(Into::into);
+    Object { location, size: found.len(), modified, version: Some(version(found)) }
+}
+
+fn version(found: &Metadata) -> String {
+    format!("{}.{:09}-{}-{}", found.mtime(), found.mtime_nsec(), found.len(), found.ino())
+}
+
+/// The regular files of one folder whose paths begin with a text. Anything else there is an error, but for folders and files
+/// that are not whole yet.
+pub(crate) fn level(prefix: &str, limit: usize) -> io::Result<Vec<Object>> {
+    let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
+    let entries = match std::fs::read_dir(if folder.is_empty() { "." } else { folder }) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut objects = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            let message = format!("{}: the name is not UTF-8", entry.path().display());
+            return Err(io::Error::other(message));
+        };
+        let location = format!("{folder}{name}");
+        let is_whole = !(name.starts_with('.') && name.ends_with(".new"));
+        if !location.starts_with(prefix) || !is_whole {
+            continue;
+        }
+        let found = match std::fs::symlink_metadata(&location) {
+            // It was removed meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        if found.is_dir() {
+            continue;
+        }
+        if !found.is_file() {
+            let what = if found.is_symlink() { "a link" } else { "not a regular file" };
+            return Err(io::Error::other(format!("{location} is {what}: only regular files are taken")));
+        }
+        objects.push(object(location, &found));
+    }
+    objects.sort_by(|one, other| one.location.cmp(&other.location));
+    objects.truncate(limit);
+    Ok(objects)
+}
+
+/// Copies a file that was found into another, and sees whether it stayed the same meanwhile.
+pub(crate) fn fetch(wanted: &Object, mut into: File) -> io::Result<Fetched> {
+    let Some((file, found)) = open(Path::new(&wanted.location))? else { return Ok(Fetched::Gone) };
+    let is_wanted = |found: &Metadata| wanted.version.as_ref().is_none_or(|wanted| *wanted == version(found));
+    if !is_wanted(&found) {
+        return Ok(Fetched::Changed);
+    }
+    into.set_len(0)?;
+    into.rewind()?;
+    // One byte more shows that it has grown.
+    let copied = io::copy(&mut (&file).take(wanted.size.saturating_add(1)), &mut into)?;
+    into.rewind()?;
+    Ok(if copied == wanted.size && is_wanted(&file.metadata()?) { Fetched::Whole } else { Fetched::Changed })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn level_holds_regular_files_and_refuses_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir_all(at("demo/deep")).unwrap();
+        for name in ["demo/b.sh", "demo/a.sh", "demo/deep/c.sh", "demo/.x.new", "demo.sh"] {
+            std::fs::write(at(name), "x").unwrap();
+        }
+        let names = |prefix: &str, limit| -> Vec<String> {
+            level(&at(prefix), limit).unwrap().into_iter().map(|object| object.location).collect()
+        };
+        let demo = format!("{}/", at("demo"));
+        let found: Vec<String> =
+            level(&demo, 10).unwrap().into_iter().map(|object| object.location).collect();
+        assert_eq!(found, [at("demo/a.sh"), at("demo/b.sh")]);
+        assert_eq!(names("demo", 10), [at("demo.sh")]);
+        assert_eq!(names("demo/b.sh", 10), [at("demo/b.sh")]);
+        assert_eq!(level(&demo, 1).unwrap().len(), 1);
+        assert_eq!(names("nowhere/x", 10), [] as [&str; 0]);
+        std::os::unix::fs::symlink("/etc/passwd", at("demo/z")).unwrap();
+        assert!(level(&demo, 10).unwrap_err().to_string().contains("demo/z is a link"));
+        assert_eq!(names("demo/a", 10), [at("demo/a.sh")]);
+    }
+
+    #[test]
+    fn file_that_changed_since_it_was_found_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, "first").unwrap();
+        let find = || level(&path.display().to_string(), 1).unwrap().pop().unwrap();
+        let first = find();
+        let into = tempfile::tempfile().unwrap();
+        let read = || {
+            let (mut text, mut file) = (String::new(), into.try_clone().unwrap());
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert_eq!(fetch(&first, into.try_clone().unwrap()).unwrap(), Fetched::Whole);
+        assert_eq!(read(), "first");
+        // Another file of the same size.
+        std::fs::write(folder.path().join("y"), "later").unwrap();
+        std::fs::rename(folder.path().join("y"), &path).unwrap();
+        assert_eq!(fetch(&first, into.try_clone().unwrap()).unwrap(), Fetched::Changed);
+        // One that grew.
+        let second = find();
+        std::fs::write(&path, "later on").unwrap();
+        assert_eq!(fetch(&second, into.try_clone().unwrap()).unwrap(), Fetched::Changed);
+        std::fs::write(&path, "z").unwrap();
+        assert_eq!(fetch(&find(), into.try_clone().unwrap()).unwrap(), Fetched::Whole);
+        assert_eq!(read(), "z");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(fetch(&second, into.try_clone().unwrap()).unwrap(), Fetched::Gone);
+    }
 
     #[test]
     fn links_and_files_under_way_are_neither_opened_nor_listed() {

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
 use pumice_core::ids::RunId;
-use pumice_core::ports::{ObjectPage, ObjectStore, Piece, StoreError};
+use pumice_core::ports::{Fetched, Object, ObjectPage, ObjectStore, Piece, StoreError};
 use rustix::fs::{AtFlags, CWD, linkat};
 
 use crate::found;
@@ -158,6 +158,30 @@ impl ObjectStore for Folders {
         listed
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|error| StoreError::new(format!("listing {prefix}: {error}")))
+    }
+
+    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
+        checked(prefix)?;
+        let from = prefix.to_owned();
+        let listed = tokio::task::spawn_blocking(move || found::level(&from, limit)).await;
+        listed
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| StoreError::new(format!("listing {prefix}: {error}")))
+    }
+
+    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
+        checked(&object.location)?;
+        let failed = |error: io::Error| {
+            StoreError::new(format!("reading {}: {error}", object.location)).caused_by(error)
+        };
+        let into = File::from(into.try_clone_to_owned().map_err(failed)?);
+        let object = object.clone();
+        let fetched = tokio::task::spawn_blocking(move || found::fetch(&object, into)).await;
+        fetched.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
+    }
+
+    fn is_near(&self) -> bool {
+        true
     }
 
     fn recorded(&self, location: &str) -> String {

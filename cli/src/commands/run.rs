@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{DispatchError, Registry};
-use pumice_core::ports::{Catalog, Clock, RunStore};
+use pumice_core::ports::{Catalog, Clock, Doc, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
 use pumice_core::spec::{JobSpec, RealmSpec};
@@ -39,8 +39,14 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (jobs, realm) = specs_of(global, &options, &registry).await?;
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
-    if let Some(realm) = realm {
-        home.database().put_realm(Arc::unwrap_or_clone(realm.document)).await?;
+    let mut document = realm.map(|realm| Arc::unwrap_or_clone(realm.document));
+    if let Some(payloads) = payloads_of(global, &options).await? {
+        let document = document.get_or_insert_with(Doc::new);
+        document.entry("realm").or_insert_with(|| home.realm().to_string().into());
+        document.insert("s3_payloads".to_owned(), payloads.into());
+    }
+    if let Some(document) = document {
+        home.database().put_realm(document).await?;
     }
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
@@ -125,6 +131,26 @@ async fn specs_of(
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
     Ok((jobs, realm))
+}
+
+/// Where payloads are, if that is not where the realm that is made for the run has its own: in the folder that is named, or
+/// where the realm's folder has them that the jobs come from.
+async fn payloads_of(global: &Global, options: &Run) -> Result<Option<String>, Failure> {
+    let text = |path: &Path| {
+        let path =
+            path.canonicalize().map_err(|error| Failure::wrong(format!("{}: {error}", path.display())))?;
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| Failure::wrong(format!("{}: the path is not UTF-8", path.display())))
+    };
+    if let Some(folder) = &options.payloads {
+        return text(folder).map(Some);
+    }
+    if !options.jobs.is_empty() || global.is_aws() {
+        return Ok(None);
+    }
+    let realm = Realm::open_to_read(global).await?.jobs().realm().await?;
+    let folder = realm.fields.s3_payloads.as_deref().map(Path::new);
+    folder.filter(|folder| folder.is_dir()).map(text).transpose()
 }
 
 /// Ctrl-C: what waits never starts, what runs is stopped.

@@ -21,6 +21,10 @@ fn examples() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/jobs").display().to_string()
 }
 
+fn payloads() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/payloads").display().to_string()
+}
+
 #[test]
 fn every_example_runs() {
     let pumice = Pumice::new();
@@ -29,7 +33,8 @@ fn every_example_runs() {
     assert!(ids.len() >= 8, "{ids:?}");
     let otherwise = BTreeMap::from(OTHERWISE);
     for id in ids.iter().filter(|id| !STEPS.contains(&id.as_str())) {
-        let printed = pumice.run(&["run", "--jobs", &examples(), id, "-o", "json"]);
+        let options = ["run", "--jobs", &examples(), "--payloads", &payloads(), id, "-o", "json"];
+        let printed = pumice.run(&options);
         let status = otherwise.get(id.as_str()).unwrap_or(&"complete");
         assert_eq!(printed.run_of(id)["status"], *status, "{id}: {printed:#?}");
         assert_eq!(printed.status, i32::from(*status != "complete"), "{id}");

@@ -11,6 +11,7 @@ mod late;
 mod limits;
 mod odd_schedules;
 mod outputs;
+mod payloads;
 mod people;
 mod processes;
 mod pumice;

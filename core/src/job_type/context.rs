@@ -317,6 +317,21 @@ impl JobContext<'_> {
         }
     }
 
+    /// Does work that takes long on a thread of the pool's own, within `limit`, the wait for its turn included. Work that is
+    /// given up goes on until it ends by itself.
+    ///
+    /// # Errors
+    /// [`JobError`] when the work, which `what` names, takes longer or panics.
+    pub async fn work_apart<T: Send + 'static>(
+        &self,
+        what: &str,
+        limit: Span,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JobError> {
+        let (given, work) = into_place(work);
+        taken(what, self.pool.run_within(limit.get(), work).await, &given)
+    }
+
     /// Where this attempt may keep files, as commands find it in `LAVA_S3_TMP`: a folder of the run's step, and of the
     /// attempt unless the job keeps it over attempts (lava guide, Job type: cmd). `None` when the realm has no
     /// place for temporary files.

@@ -25,6 +25,19 @@ pub struct Object {
     pub size: u64,
     /// When it was written last.
     pub modified: Option<Timestamp>,
+    /// What is another when its content is: its `ETag`, or what a folder knows of a file. `None` where nothing tells.
+    pub version: Option<String>,
+}
+
+/// What came of fetching an object that was found before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// All of it is there.
+    Whole,
+    /// Its version is another one by now: what is there is of no use.
+    Changed,
+    /// It is gone.
+    Gone,
 }
 
 /// Some of the objects that were asked for, by location.

@@ -41,6 +41,10 @@ pub struct Settings {
     pub dispatch_max_depth: u32,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
     pub event_ttl: Option<Span>,
+    /// `EXE_MAX_PAYLOAD_SIZE`: the largest file that an exe job runs, in bytes; 10 MB.
+    pub exe_max_payload_size: u64,
+    /// `EXE_TIMEOUT`: how long each file of an exe job may run; 10 minutes.
+    pub exe_timeout: Span,
     /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
     pub foreign_workers: Vec<String>,
     /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
@@ -53,6 +57,12 @@ pub struct Settings {
     pub iteration_max_limit: u32,
     /// `JOB_LOCAL_TMPDIR`: whether `TMPDIR` of commands points into the run's work directory; yes.
     pub job_local_tmpdir: bool,
+    /// `PKG_MAX_PAYLOAD_SIZE`: the largest archive that a pkg job unpacks, in bytes; 20 MB.
+    pub pkg_max_payload_size: u64,
+    /// `PKG_TIMEOUT`: how long each package of a pkg job may run; 10 minutes.
+    pub pkg_timeout: Span,
+    /// `PKG_UNPACK_TIMEOUT`: how long it may take to unpack an archive; 30 seconds.
+    pub pkg_unpack_timeout: Span,
     /// `RENDER_AT`: when jobs are rendered that do not say so themselves; `auto`.
     pub render_at: RenderAt,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
@@ -78,12 +88,17 @@ impl Default for Settings {
             dispatcher_zones: BTreeMap::new(),
             dispatch_max_depth: 32,
             event_ttl: Some(Span::from_days(30)),
+            exe_max_payload_size: 10_000_000,
+            exe_timeout: Span::from_mins(10),
             foreign_workers: Vec::new(),
             foreach_limit: 10,
             foreach_max_limit: 25,
             iteration_max_delay: Span::from_mins(5),
             iteration_max_limit: 10,
             job_local_tmpdir: true,
+            pkg_max_payload_size: 20_000_000,
+            pkg_timeout: Span::from_mins(10),
+            pkg_unpack_timeout: Span::from_secs(30),
             render_at: RenderAt::Auto,
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
@@ -93,7 +108,7 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 25] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
@@ -103,12 +118,17 @@ const NAMES: [&str; 20] = [
     "DISPATCHER_ZONES",
     "DISPATCH_MAX_DEPTH",
     "EVENT_TTL",
+    "EXE_MAX_PAYLOAD_SIZE",
+    "EXE_TIMEOUT",
     "FOREACH_LIMIT",
     "FOREACH_MAX_LIMIT",
     "FOREIGN_WORKERS",
     "ITERATION_MAX_DELAY",
     "ITERATION_MAX_LIMIT",
     "JOB_LOCAL_TMPDIR",
+    "PKG_MAX_PAYLOAD_SIZE",
+    "PKG_TIMEOUT",
+    "PKG_UNPACK_TIMEOUT",
     "RENDER_AT",
     "STATE_MAX_TTL",
     "STATE_TTL",
@@ -117,7 +137,7 @@ const NAMES: [&str; 20] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 58] = [
+const NAMES_OF_LAVA: [&str; 53] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -132,8 +152,6 @@ const NAMES_OF_LAVA: [&str; 58] = [
     "EMAIL_MAX_ATTACHMENT_SIZE",
     "EMAIL_MAX_SIZE",
     "EMAIL_MSGID_DOMAIN",
-    "EXE_MAX_PAYLOAD_SIZE",
-    "EXE_TIMEOUT",
     "HEARTBEAT_FILE",
     "JUMPSTART_DELAY",
     "LOGLEVEL",
@@ -145,9 +163,6 @@ const NAMES_OF_LAVA: [&str; 58] = [
     "PAYLOAD_DOWNLOADER",
     "PAYLOAD_SETTLING_TIME",
     "PG_COPY_TIMEOUT",
-    "PKG_MAX_PAYLOAD_SIZE",
-    "PKG_TIMEOUT",
-    "PKG_UNPACK_TIMEOUT",
     "RS_PASSWORD_DURATION",
     "S3TRIGGER_CACHE_TTL",
     "S3TRIGGER_DEDUP_CACHE_SIZE",
@@ -279,12 +294,17 @@ impl Settings {
             // What Python takes for false sets none (lava guide, Lava Worker Configuration).
             "EVENT_TTL" if value.is_null() || value == "" => self.event_ttl = None,
             "EVENT_TTL" => self.event_ttl = Some(span(value)?).filter(|ttl| !ttl.is_zero()),
+            "EXE_MAX_PAYLOAD_SIZE" => self.exe_max_payload_size = bytes(value)?,
+            "EXE_TIMEOUT" => self.exe_timeout = span(value)?,
             "FOREACH_LIMIT" => self.foreach_limit = count(value)?.as_usize(),
             "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)?.as_usize(),
             "FOREIGN_WORKERS" => self.foreign_workers = names(value)?,
             "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
             "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?.as_u32(),
             "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
+            "PKG_MAX_PAYLOAD_SIZE" => self.pkg_max_payload_size = bytes(value)?,
+            "PKG_TIMEOUT" => self.pkg_timeout = span(value)?,
+            "PKG_UNPACK_TIMEOUT" => self.pkg_unpack_timeout = span(value)?,
             "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
@@ -364,6 +384,12 @@ fn size(value: &Value) -> Result<i64, String> {
         Value::String(text) => parse_size(text).map_err(|error| error.to_string()),
         other => whole(other).map_err(|_| format!("expected a size, got {}", show(other))),
     }
+}
+
+fn bytes(value: &Value) -> Result<u64, String> {
+    let size = size(value)?;
+    let positive = u64::try_from(size).ok().filter(|bytes| *bytes > 0);
+    positive.ok_or_else(|| format!("expected a size above 0, got {}", show(value)))
 }
 
 #[cfg(test)]

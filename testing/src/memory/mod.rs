@@ -8,7 +8,7 @@ mod runs;
 mod timetables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use pumice_core::ids::{HostId, JobId, RunKey, StateId, WorkerName};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
-    DeadLetters, Delivery, Depth, HostStore, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage,
+    DeadLetters, Delivery, Depth, Fetched, HostStore, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage,
     ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem,
     StateStore, StoreError, StoredJob,
 };
@@ -377,9 +377,31 @@ impl ObjectStore for Memory {
             location: location.clone(),
             size: bytes.len() as u64,
             modified: None,
+            version: Some(format!("{bytes:?}")),
         };
         let objects: Vec<Object> = found.by_ref().take(limit.clamp(1, MAX_LISTED)).map(object).collect();
         let next = found.next().and(objects.last()).map(|last| last.location.clone());
         Ok(ObjectPage { objects, next })
+    }
+
+    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
+        let all = self.list_objects(prefix, None, MAX_LISTED).await?.objects.into_iter();
+        Ok(all.filter(|object| !object.location[prefix.len()..].contains('/')).take(limit).collect())
+    }
+
+    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
+        let now = self.list_objects(&object.location, None, 1).await?.objects;
+        let Some(now) = now.into_iter().find(|now| now.location == object.location) else {
+            return Ok(Fetched::Gone);
+        };
+        if now.version != object.version {
+            return Ok(Fetched::Changed);
+        }
+        let bytes = self.tables().objects.get(&object.location).cloned().unwrap_or_default();
+        let failed = |error: std::io::Error| StoreError::new(error.to_string());
+        let mut file = std::fs::File::from(into.try_clone_to_owned().map_err(failed)?);
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        file.write_all(&bytes).map_err(failed)?;
+        Ok(Fetched::Whole)
     }
 }

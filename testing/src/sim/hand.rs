@@ -12,9 +12,9 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, JobStore, LavaEvents, ObjectPage,
-    ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage, RunQuery, RunStore, ScheduleStore,
-    Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, Fetched, JobStore, LavaEvents,
+    Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage, RunQuery, RunStore,
+    ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -450,6 +450,14 @@ impl ObjectStore for Hand {
 
     async fn list_objects(&self, prefix: &str, _: Option<&str>, _: usize) -> Result<ObjectPage, StoreError> {
         Err(StoreError::new(format!("{prefix}: the simulation keeps no objects")))
+    }
+
+    async fn list_level(&self, prefix: &str, _: usize) -> Result<Vec<Object>, StoreError> {
+        Err(StoreError::new(format!("{prefix}: the simulation keeps no objects")))
+    }
+
+    async fn fetch(&self, object: &Object, _: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
+        Err(StoreError::new(format!("{}: the simulation keeps no objects", object.location)))
     }
 }
 

@@ -1,0 +1,55 @@
+//! Archives of `pkg` jobs: tar, compressed in any of four ways, and zip.
+//!
+//! Whoever made an archive may mean harm: nothing is written outside of its folder, and what it unpacks to is limited.
+
+mod bounds;
+mod compressed;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod zipped;
+
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+
+pub(crate) use bounds::{Bounds, Stop};
+pub(crate) use compressed::{Compression, MAX_START, decompress};
+use tree::Tree;
+
+/// What an archive unpacked to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    /// Files whose names end in `_run.sh`, in the first two levels, seen from the folder.
+    pub(crate) launchers: Vec<PathBuf>,
+}
+
+/// Why an archive is refused.
+fn refused(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// Unpacks an archive of `size` bytes into an empty folder, whatever its name is: the beginning tells what it is.
+///
+/// # Errors
+/// [`InvalidData`](io::ErrorKind::InvalidData) of an archive that is refused or broken,
+/// [`TimedOut`](io::ErrorKind::TimedOut) and [`Interrupted`](io::ErrorKind::ConnectionAborted) when it must stop; else what
+/// the system says.
+pub(crate) fn unpack(mut archive: impl Read + Seek, folder: &Path, bounds: Bounds) -> io::Result<Unpacked> {
+    let mut start = Vec::new();
+    archive.by_ref().take(MAX_START).read_to_end(&mut start)?;
+    archive.rewind()?;
+    let mut tree = Tree::new(folder, bounds);
+    if zipped::is_zip(&start) {
+        zipped::unpack(archive, &mut tree)?;
+    } else {
+        let compression = Compression::of(&start);
+        if compression == Compression::None && !tarball::is_tar(&start) {
+            return Err(refused(
+                "is neither a tar nor a zip archive: tar may be compressed by gz, bz2, xz or zst",
+            ));
+        }
+        tarball::unpack(decompress(io::BufReader::new(archive), compression)?, &mut tree)?;
+    }
+    tree.finish()
+}

@@ -1,0 +1,101 @@
+//! Job type `exe`: runs files of the payload area (lava guide, Job type: exe).
+
+use std::collections::BTreeMap;
+
+use pumice_core::duration::Span;
+use pumice_core::job_type::{CommandLine, Given, JobError, JobType, Rendered, Template, Templates};
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::{JobSpec, Settings};
+use pumice_template::split_command_line;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::command_line::{self, Timed};
+use crate::payload;
+use crate::words::{self, Bytes, Line, Rendering, Text};
+
+/// Parameters of an exe job.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ExeParameters")]
+pub struct Parameters {
+    /// More arguments, after those of the payload.
+    #[serde(default)]
+    pub args: Option<Vec<Template<Text>>>,
+    /// Environment variables.
+    #[serde(default)]
+    pub env: Option<BTreeMap<String, Template<Text>>>,
+    /// Whether arguments and variables are rendered; default true.
+    #[serde(default)]
+    pub jinja: Option<bool>,
+    /// How long each file may run; default the job's `timeout`, else the realm's `EXE_TIMEOUT` of 10 minutes.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// Whether the files get the worker's AWS credentials; default false. Where jobs run in the
+    /// worker's own environment, as in an embedded realm, they have them anyway.
+    #[serde(default)]
+    pub aws_credentials: Option<bool>,
+    /// The largest file that the payload may write; default: no limit.
+    #[serde(default)]
+    pub file_size: Option<Bytes>,
+    /// What templates see as `vars`.
+    #[serde(default)]
+    pub vars: Option<Map<String, Value>>,
+}
+
+/// The job type `exe`.
+#[derive(Clone, Copy, Debug)]
+pub struct Exe;
+
+impl JobType for Exe {
+    const NAME: &'static str = "exe";
+    const ABOUT: &'static str = "Runs a file of the payload area, or all of a folder, one after the other.";
+    type Payload = CommandLine<Line>;
+    type Parameters = Parameters;
+
+    fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
+        let Some(line) = given.job.fields.payload.as_str() else { return Vec::new() };
+        let path = JsonPath::root().field("payload");
+        match split_command_line(line) {
+            Ok(words) => {
+                let key = words.first().map(String::as_str).unwrap_or_default();
+                payload::check_key(key, path).into_iter().collect()
+            }
+            Err(error) => vec![Problem::new(path, error.to_string())],
+        }
+    }
+
+    fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {
+        words::with_scalar_args(parameters)
+    }
+
+    /// Arguments that lava makes a text of by Python's `str`, as `None`.
+    fn check_beside(&self, job: &JobSpec) -> Vec<Problem> {
+        words::odd_args(job)
+    }
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        let timed = Timed { what: "the payload", timeout: parameters.timeout };
+        let env = parameters.env.iter().flat_map(|env| env.keys());
+        command_line::advise_parameters(&given.job.fields, &timed, env, parameters.jinja)
+    }
+
+    /// The key as it stands, and the arguments.
+    fn render(&self, job: &JobSpec, templates: &Templates) -> Option<Result<Rendered, JobError>> {
+        Some(render(job, templates))
+    }
+}
+
+fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
+    let mut parameters = job.parameters();
+    let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
+    let CommandLine(Line(line)) = given.payload()?;
+    let typed: Parameters = given.parameters()?;
+    let rendering = Rendering::new(templates, typed.jinja, typed.vars);
+    let mut words = rendering.line_but_first("payload", &line)?;
+    words.extend(rendering.args(typed.args)?);
+    rendering.put_env(typed.env, &mut parameters)?;
+    Ok(Rendered { payload: words.into(), parameters })
+}
