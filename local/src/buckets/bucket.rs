@@ -37,6 +37,8 @@ const MAX_WAITING: usize = 50_000;
 const PIECE: usize = 512;
 /// How much earlier than the clock says the file system may have a file: it takes the time of its last tick.
 const TICK: TimeDelta = TimeDelta::milliseconds(50);
+/// Most pieces of news that are heard before files are taken again.
+const MAX_HEARD: usize = 1_000;
 /// Most paths of which the log has said why they are left out.
 const MAX_TOLD: usize = 1_000;
 
@@ -208,7 +210,13 @@ impl Watcher {
                         self.done(&due, taken);
                     }
                 }
-                news = next_news(&mut self.feed) => self.hear(news),
+                news = next_news(&mut self.feed) => {
+                    self.hear(news);
+                    for _ in 0..MAX_HEARD {
+                        let Some(news) = self.feed.as_mut().and_then(Feed::more) else { break };
+                        self.hear(news);
+                    }
+                }
                 () = tokio::time::sleep_until(wake.unwrap_or(self.next_look)) => {}
             }
         }

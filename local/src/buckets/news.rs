@@ -80,6 +80,11 @@ impl Feed {
         }
     }
 
+    /// What came meanwhile, if anything did.
+    pub(super) fn more(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
     /// Whether something was missed since this was asked last.
     pub(super) fn has_missed(&self) -> bool {
         self.missed.swap(false, Ordering::Relaxed)

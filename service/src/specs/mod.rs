@@ -5,10 +5,11 @@ mod check;
 mod documents;
 mod jobs;
 mod nodes;
+mod triggers;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
+    Applied, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
     surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
@@ -19,4 +20,5 @@ pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,
 };
 pub use nodes::{on_each_host, without_hosts};
+pub use triggers::is_trigger;
 pub use warning::{Warning, counted, refuse_warnings, warning_lines};
