@@ -20,7 +20,9 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
         Trigger::Event { event } => format!("triggered by event {event}"),
         Trigger::Object { trigger_id, bucket, key, event_type, version } => {
             let version = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
-            let told = format!("triggered by {event_type} of {key} in bucket {bucket}{version}, trigger {trigger_id}");
+            let told = format!(
+                "triggered by {event_type} of {key} in bucket {bucket}{version}, trigger {trigger_id}"
+            );
             escaped(&told).into_owned()
         }
         Trigger::Schedule { entry, slot, backfill } => {

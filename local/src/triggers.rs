@@ -22,7 +22,11 @@ pub(crate) struct Known {
     pub(crate) mark: Option<String>,
 }
 
-fn put(connection: &Connection, trigger: TriggerSpec, dry_run: bool) -> Result<AppliedTrigger, rusqlite::Error> {
+fn put(
+    connection: &Connection,
+    trigger: TriggerSpec,
+    dry_run: bool,
+) -> Result<AppliedTrigger, rusqlite::Error> {
     let trigger_id = trigger.fields.trigger_id;
     let sql = "SELECT spec, since, bucket FROM triggers WHERE trigger_id = ?";
     let found = connection.prepare_cached(sql)?.query_row([trigger_id.as_str()], |row| {
@@ -147,8 +151,7 @@ impl Database {
         self.read(move |connection| {
             let sql = "SELECT key FROM objects_seen WHERE bucket = ? AND key > ? ORDER BY key LIMIT ?";
             let mut statement = connection.prepare_cached(sql)?;
-            let found =
-                statement.query_map(params![bucket, after, limit.cast_signed()], |row| row.get(0))?;
+            let found = statement.query_map(params![bucket, after, limit.cast_signed()], |row| row.get(0))?;
             found.collect()
         })
         .await

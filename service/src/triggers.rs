@@ -1,13 +1,13 @@
 //! `triggers`: lists, shows, tries and deletes what starts jobs for objects.
 
+use pumice_core::duration::Span;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::TriggerId;
+use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::text::quoted;
 use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
-use pumice_core::duration::Span;
-use pumice_core::ports::Doc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -154,7 +154,8 @@ pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerLi
     let all = triggers.len();
     triggers.retain(|doc| {
         let is_asked = request.pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id_of(doc)));
-        is_asked && request.bucket.as_ref().is_none_or(|bucket| doc.get("bucket").is_some_and(|it| it == bucket))
+        is_asked
+            && request.bucket.as_ref().is_none_or(|bucket| doc.get("bucket").is_some_and(|it| it == bucket))
     });
     Ok(TriggerList { triggers, all })
 }
@@ -196,7 +197,10 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<Delet
 /// [`Error`] when the key is too long, or the store cannot be read.
 pub async fn test(realm: &dyn Realm, request: &TestTriggers) -> Result<TestedTriggers, Error> {
     if request.key.is_empty() || request.key.len() > MAX_KEY_BYTES {
-        return Err(Error::invalid(format!("a key has 1 to {MAX_KEY_BYTES} bytes, not {}", request.key.len())));
+        return Err(Error::invalid(format!(
+            "a key has 1 to {MAX_KEY_BYTES} bytes, not {}",
+            request.key.len()
+        )));
     }
     let triggers = realm.triggers().of_bucket(&request.bucket).await?;
     let event = event_of(realm, request).await?;
@@ -224,7 +228,11 @@ pub async fn test(realm: &dyn Realm, request: &TestTriggers) -> Result<TestedTri
 fn why_unused(prefix: &str, levels: &[String], level: Option<&str>) -> String {
     match level {
         Some(level) if levels.iter().any(|known| known == prefix) => {
-            format!("its prefix {} is not looked at: there are triggers under {}", quoted(prefix), quoted(level))
+            format!(
+                "its prefix {} is not looked at: there are triggers under {}",
+                quoted(prefix),
+                quoted(level)
+            )
         }
         _ => format!("the key is not below its prefix {}", quoted(prefix)),
     }
@@ -302,4 +310,3 @@ async fn tested_request(realm: &dyn Realm, start: Start) -> Result<TestedRequest
     };
     Ok(TestedRequest { job_id, delay, globals, parameters, error })
 }
-

@@ -64,7 +64,9 @@ fn table(format: Format, found: &TriggerList) -> Vec<String> {
         }
         Some(other) => escaped(&other.to_string()).into_owned(),
     };
-    let row = |doc: &Doc| ["trigger_id", "bucket", "prefix", "job_id", "enabled"].map(|name| text(doc, name)).to_vec();
+    let row = |doc: &Doc| {
+        ["trigger_id", "bucket", "prefix", "job_id", "enabled"].map(|name| text(doc, name)).to_vec()
+    };
     let heading = [
         Column::Path("TRIGGER", 16),
         Column::Path("BUCKET", 12),

@@ -8,6 +8,7 @@ mod host;
 mod ids;
 mod late;
 mod limits;
+mod object_triggers;
 mod outputs;
 mod people;
 mod processes;

@@ -106,7 +106,8 @@ fn bad_buckets(fields: &RealmFields) -> Vec<Problem> {
             return Some(Problem::new(path, "a bucket has a folder"));
         }
         let is_above = std::path::Path::new(folder).components().any(|part| part.as_os_str() == "..");
-        is_above.then(|| Problem::new(path, format!("{} leads upwards: name the folder itself", quoted(folder))))
+        is_above
+            .then(|| Problem::new(path, format!("{} leads upwards: name the folder itself", quoted(folder))))
     };
     fields.buckets.iter().flatten().filter_map(bad).collect()
 }

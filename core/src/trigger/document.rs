@@ -189,7 +189,11 @@ impl TriggerSpec {
         }
         if !fields.enabled {
             let path = JsonPath::root().field("enabled");
-            advice.push(Problem::warning("not-enabled", path, "the trigger starts nothing: it is not enabled"));
+            advice.push(Problem::warning(
+                "not-enabled",
+                path,
+                "the trigger starts nothing: it is not enabled",
+            ));
         }
         advice
     }
@@ -334,9 +338,10 @@ fn of_type(fields: &TriggerFields) -> Vec<Problem> {
         TriggerType::Object => "http",
         TriggerType::Http => "object",
     };
-    let missing = own.iter().filter(|(_, given, needed)| *needed && !given).map(|(name, ..)| {
-        Problem::new(JsonPath::root(), format!("the field {name:?} is missing"))
-    });
+    let missing = own
+        .iter()
+        .filter(|(_, given, needed)| *needed && !given)
+        .map(|(name, ..)| Problem::new(JsonPath::root(), format!("the field {name:?} is missing")));
     let useless = others.iter().filter(|(_, given, _)| *given).map(|(name, ..)| {
         Problem::new(JsonPath::root().field(name), format!("only triggers of type {other_type} have it"))
     });

@@ -419,7 +419,9 @@ impl Watcher {
         }
         let mut after = String::new();
         loop {
-            let Ok(keys) = self.bucket.database.keys_seen(&self.bucket.name, after, PIECE).await else { return };
+            let Ok(keys) = self.bucket.database.keys_seen(&self.bucket.name, after, PIECE).await else {
+                return;
+            };
             let Some(last) = keys.last().cloned() else { return };
             let bucket = self.bucket.clone();
             let gone = apart(move || {
@@ -429,7 +431,8 @@ impl Watcher {
                 keys.into_iter().filter(is_gone).collect::<Vec<_>>()
             });
             let Ok(gone) = gone.await else { return };
-            if !gone.is_empty() && self.bucket.database.forget_objects(&self.bucket.name, gone).await.is_err() {
+            if !gone.is_empty() && self.bucket.database.forget_objects(&self.bucket.name, gone).await.is_err()
+            {
                 return;
             }
             after = last;

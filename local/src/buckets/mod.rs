@@ -73,7 +73,10 @@ impl Buckets {
                     folders.insert(bucket, (self.folder(folder), since));
                 }
                 None if self.told.insert(bucket.clone()) => {
-                    tracing::warn!(bucket, "triggers name a bucket that the realm's buckets have no folder for: they start nothing");
+                    tracing::warn!(
+                        bucket,
+                        "triggers name a bucket that the realm's buckets have no folder for: they start nothing"
+                    );
                 }
                 None => {}
             }

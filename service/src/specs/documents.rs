@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, TriggerId};
-use pumice_core::ports::Doc;
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
+use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_core::text::{escaped, quoted};
@@ -290,9 +290,10 @@ impl Reader<'_> {
     fn triggered(&self, there: &Surroundings) -> HashSet<String> {
         let given = self.specs.triggers.iter().flat_map(TriggerSpec::named_jobs).map(str::to_owned);
         let is_given = |id: &str| self.triggers.keys().any(|given| given.as_str() == id);
-        let others = there.triggers.iter().filter(|doc| {
-            !doc.get("trigger_id").and_then(Value::as_str).is_some_and(is_given)
-        });
+        let others = there
+            .triggers
+            .iter()
+            .filter(|doc| !doc.get("trigger_id").and_then(Value::as_str).is_some_and(is_given));
         let ids = others.flat_map(|doc| match doc.get("job_id") {
             Some(Value::Array(items)) => items.clone(),
             other => other.cloned().into_iter().collect(),
@@ -336,7 +337,8 @@ impl Reader<'_> {
         let triggered = self.triggered(there);
         let mut together = self.registry.survey(&surveyed, realm);
         together.retain(|(index, told)| {
-            told.name != Some("never-started") || !triggered.contains(surveyed[*index].job.fields.job_id.as_str())
+            told.name != Some("never-started")
+                || !triggered.contains(surveyed[*index].job.fields.job_id.as_str())
         });
         together.extend(self.registry.survey_clock(&surveyed, realm, settings, now));
         together.sort_by_key(|(index, _)| *index);

@@ -9,8 +9,8 @@ mod triggers;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
-    surroundings,
+    Applied, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange, all_new, apply,
+    other_realm, put, surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use documents::{

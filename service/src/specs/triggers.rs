@@ -29,13 +29,15 @@ pub(super) fn advice(
         problem.hint = did_you_mean(id, known());
         told.push(problem);
     }
-    if let (TriggerType::Object, false, Some(bucket)) = (trigger.fields.r#type, is_aws, &trigger.fields.bucket)
+    if let (TriggerType::Object, false, Some(bucket)) =
+        (trigger.fields.r#type, is_aws, &trigger.fields.bucket)
     {
         let buckets = realm.and_then(|realm| realm.fields.buckets.as_ref());
         let names = || buckets.into_iter().flatten().map(|(name, _)| name.as_str());
         if names().all(|name| name != bucket) {
             let path = JsonPath::root().field("bucket");
-            let message = format!("the realm's buckets have no folder for {}: nothing is started", quoted(bucket));
+            let message =
+                format!("the realm's buckets have no folder for {}: nothing is started", quoted(bucket));
             let problem = Problem::warning("unknown-bucket", path, message);
             let hint = did_you_mean(bucket, names());
             let hint = hint.unwrap_or_else(|| "add it to buckets in the realm's document".to_owned());
