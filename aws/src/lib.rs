@@ -24,6 +24,7 @@ mod skew;
 mod state;
 mod store;
 mod timetables;
+mod triggers;
 mod worker;
 
 pub use connect::{Clients, config, config_with};

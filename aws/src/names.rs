@@ -49,6 +49,12 @@ impl Names {
         self.table("state")
     }
 
+    /// The realm's table of triggers; its key is `trigger_id`.
+    #[must_use]
+    pub fn triggers(&self) -> String {
+        self.table("s3triggers")
+    }
+
     /// The table in which lava's own workers tell of runs; its keys are `job_id` and `run_id`.
     #[must_use]
     pub fn events(&self) -> String {

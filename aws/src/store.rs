@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{StoreError, StoreErrorKind};
+use pumice_core::ports::{Doc, StoreError, StoreErrorKind};
 use pumice_core::recent::Recent;
 use pumice_core::spec::{JobSpec, RealmSpec};
 
@@ -17,6 +17,7 @@ use crate::connect::OPERATION;
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
+use crate::triggers::OfBucket;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ const WITHOUT_LAVA_FRESH: Duration = Duration::from_secs(300);
 const PLACES: [(&str, &str); 2] = [("s3_temp", "tmp"), ("s3_payloads", "payloads")];
 /// Most jobs that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
+/// Most buckets whose triggers are remembered.
+const MAX_BUCKETS: usize = 100;
 /// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
 const MAX_GET: usize = 100;
 /// The pauses before what a batch left out is asked for again: the first, and the longest.
@@ -49,6 +52,7 @@ pub struct Store {
 struct Remembered {
     realm: Option<(Instant, Arc<RealmSpec>)>,
     jobs: Recent<JobId, Arc<JobSpec>, MAX_REMEMBERED>,
+    triggers: Recent<String, OfBucket, MAX_BUCKETS>,
     /// When lava's table of events was found out not to be there, or not for this one to read.
     without_lava: Option<Instant>,
 }
@@ -151,6 +155,21 @@ impl Store {
         let job = Arc::new(job);
         remembered.jobs.put(job.fields.job_id.clone(), job.clone());
         job
+    }
+
+    /// The triggers of a bucket, if they were read within the last `fresh`.
+    pub(crate) fn known_triggers(&self, bucket: &str, fresh: Duration) -> Option<Vec<Arc<Doc>>> {
+        let mut remembered = self.remembered();
+        let (read, triggers) = remembered.triggers.get(bucket)?;
+        (read.elapsed() < fresh).then(|| triggers.clone())
+    }
+
+    pub(crate) fn remember_triggers(&self, bucket: &str, triggers: Vec<Arc<Doc>>) {
+        self.remembered().triggers.put(bucket.to_owned(), (Instant::now(), triggers));
+    }
+
+    pub(crate) fn forget_triggers(&self) {
+        self.remembered().triggers.clear();
     }
 
     pub(crate) fn is_without_lava(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod backfills;
+mod triggers;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use pumice_core::ports::Cursor;
 use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
+pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// Look at what the clock starts, and pause it
     #[command(subcommand)]
     Schedules(Schedules),
+    /// Look at what starts jobs for objects, and try it
+    #[command(subcommand)]
+    Triggers(Triggers),
     /// Look at state items, and change them
     #[command(subcommand)]
     State(State),
@@ -142,6 +147,7 @@ pub(crate) enum Command {
 pub(crate) enum SchemaOf {
     Job,
     Realm,
+    Trigger,
 }
 
 /// Where the commands of jobs get cgroups.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore};
+use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_service::runs::Outputs;
 use pumice_service::{Error, Realm as _};
@@ -107,6 +107,7 @@ impl pumice_service::Realm for Realm {
     port!(runs, RunStore);
     port!(schedules, ScheduleStore);
     port!(state, StateStore);
+    port!(triggers, TriggerStore);
 
     fn name(&self) -> &RealmName {
         match &self.place {

@@ -18,6 +18,13 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
         Trigger::Run { run: Some(by) } => format!("triggered by run {by}"),
         Trigger::Run { run: None } => "triggered by a run of lava's".to_owned(),
         Trigger::Event { event } => format!("triggered by event {event}"),
+        Trigger::Object { trigger_id, bucket, key, event_type, version } => {
+            let version = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+            let told = format!(
+                "triggered by {event_type} of {key} in bucket {bucket}{version}, trigger {trigger_id}"
+            );
+            escaped(&told).into_owned()
+        }
         Trigger::Schedule { entry, slot, backfill } => {
             let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
             let by = backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();

@@ -222,6 +222,11 @@ name_type! {
     StateId, "state id", "state-id", check_id, check_stored
 }
 
+name_type! {
+    /// A trigger's id (lava guide, The S3triggers Table).
+    TriggerId, "trigger id", "trigger-id", check_id, check_stored
+}
+
 impl HostId {
     /// The id that this text is, which is known to be one.
     pub(crate) fn known(text: String) -> Self {

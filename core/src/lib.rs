@@ -23,6 +23,7 @@ pub mod schema;
 pub mod size;
 pub mod spec;
 pub mod text;
+pub mod trigger;
 
 /// An instant, in UTC. Records keep microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -9,6 +9,7 @@ mod failure;
 mod hosts;
 mod pieces;
 mod queries;
+mod triggers;
 mod workspaces;
 
 use std::os::fd::BorrowedFd;
@@ -26,6 +27,7 @@ pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 
 use crate::Timestamp;

@@ -10,13 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::duration::Span;
-use crate::ids::{JobId, RealmName, StateId, WorkerName};
+use crate::ids::{JobId, RealmName, StateId, TriggerId, WorkerName};
 use crate::number::{self, BadNumber};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{
     Bound, Crontab, Days, Limit, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
 };
 use crate::text::quoted;
+use crate::trigger::{OBJECT_SIZE, ObjectSize};
 
 /// Deepest nesting that is followed, in levels.
 const MAX_DEPTH: usize = 64;
@@ -399,6 +400,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "duration" | "duration-or-empty" => return parsed(Span::deserialize(value)),
         "limit" if !value.is_null() => return parsed(Limit::deserialize(value)),
         number::FORMAT if !value.is_null() => return parsed(number::whole(value)),
+        OBJECT_SIZE if !value.is_null() => return parsed(ObjectSize::deserialize(value)),
         "schedule-entry" => return broken_rule(value).map_or(Ok(()), Err),
         "schedule-entries" => {
             let count = value.as_array().map_or(0, Vec::len);
@@ -415,6 +417,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "worker-name" => parsed(WorkerName::new(text)),
         "realm-name" => parsed(RealmName::new(text)),
         "state-id" => parsed(StateId::new(text)),
+        "trigger-id" => parsed(TriggerId::new(text)),
         "timezone" => parsed(text.parse::<Timezone>()),
         "days" => parsed(text.parse::<Days>()),
         "weekdays" => parsed(text.parse::<Weekdays>()),

@@ -7,6 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::request::{Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value};
+use pumice_core::trigger::{Objects, objects_in_text, objects_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -32,6 +33,22 @@ pub struct Record {
     pub id: String,
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
+    /// What happened to objects, for the triggers.
+    pub objects: Objects,
+}
+
+impl Record {
+    fn of_requests(id: String, requests: Vec<Parsed>) -> Self {
+        Self { id, requests, objects: Objects::new() }
+    }
+
+    /// A message: what happened to objects where S3 sent it by whatever way, else requests.
+    fn of_message(id: String, message: &str, zone: chrono_tz::Tz) -> Self {
+        match objects_in_text(message) {
+            Some(objects) => Self { id, requests: Vec::new(), objects },
+            None => Self::of_requests(id, parse_body(message, zone)),
+        }
+    }
 }
 
 /// A job whose spec was put, changed or deleted.
@@ -52,7 +69,7 @@ pub enum Event {
     Changed(Vec<Change>),
     /// Requests by a caller, who gets the outcome of each.
     Direct(Vec<Parsed>),
-    /// Requests by EventBridge, a schedule or SNS: nobody sees their outcomes, so that a failure must
+    /// Requests by EventBridge, a schedule or SNS, or events of S3's: nobody sees their outcomes, so that a failure must
     /// be told by failing.
     Delivered(Vec<Record>),
     /// Requests of a queue, which gives each record again whose requests were not all taken.
@@ -79,6 +96,10 @@ impl Event {
                 }
             };
         }
+        // Of S3 directly, or by EventBridge. Those that SNS and SQS deliver have records of their own.
+        if let Some(objects) = objects_of(event) {
+            return Ok(Self::Delivered(vec![Record { id: "s3".to_owned(), requests: Vec::new(), objects }]));
+        }
         if let Some(records) = fields.get("Records") {
             return records_of(event, records, zone);
         }
@@ -89,7 +110,7 @@ impl Event {
                 let message = "the event has no detail: give the rule an input with a job_id and, as scheduled_at, the event's time";
                 return Err(BadEvent(message.to_owned()));
             }
-            return Ok(Self::Delivered(vec![Record { id, requests: requests(&event.detail, zone) }]));
+            return Ok(Self::Delivered(vec![Record::of_requests(id, requests(&event.detail, zone))]));
         }
         if fields.contains_key(SCHEDULED_AT) {
             return scheduled(fields, zone);
@@ -105,7 +126,7 @@ fn unknown(event: &Value) -> BadEvent {
     let text = event.to_string();
     let start = &text[..text.floor_char_boundary(100)];
     BadEvent(format!(
-        "the event is no dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, SNS or SQS; got {start}"
+        "the event is no dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
     ))
 }
 
@@ -126,9 +147,9 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     let source = |name: &str| records.get(0).and_then(|record| record.get(name)).and_then(Value::as_str);
     if source("eventSource") == Some("aws:sqs") {
         let event: SqsEvent = shape(event, "SQS event")?;
-        let records = event.records.into_iter().map(|record| Record {
-            id: record.message_id.unwrap_or_default(),
-            requests: parse_body(record.body.as_deref().unwrap_or_default(), zone),
+        let records = event.records.into_iter().map(|record| {
+            let body = record.body.as_deref().unwrap_or_default();
+            Record::of_message(record.message_id.unwrap_or_default(), body, zone)
         });
         return Ok(Event::Queued(records.collect()));
     }
@@ -137,9 +158,8 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     }
     if source("EventSource") == Some("aws:sns") {
         let event: SnsEvent = shape(event, "SNS event")?;
-        let records = event.records.into_iter().map(|record| Record {
-            id: format!("sns:{}", record.sns.message_id),
-            requests: parse_body(&record.sns.message, zone),
+        let records = event.records.into_iter().map(|record| {
+            Record::of_message(format!("sns:{}", record.sns.message_id), &record.sns.message, zone)
         });
         return Ok(Event::Delivered(records.collect()));
     }
@@ -179,7 +199,7 @@ fn scheduled(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Re
         };
         BadEvent(format!("{SCHEDULED_AT}: {error}{hint}"))
     })?;
-    Ok(Event::Delivered(vec![Record { id: name, requests }]))
+    Ok(Event::Delivered(vec![Record::of_requests(name, requests)]))
 }
 
 #[cfg(test)]
@@ -283,6 +303,46 @@ mod tests {
         assert_eq!(changes[0].at.to_rfc3339(), "2027-01-01T00:00:00+00:00");
     }
 
+    /// The keys of objects, each of a record of its own or of one.
+    fn keys(records: &[Record]) -> Vec<Result<&str, &str>> {
+        assert!(records.iter().all(|record| record.requests.is_empty()), "{records:?}");
+        let objects = records.iter().flat_map(|record| &record.objects);
+        objects.map(|one| one.as_ref().map(|it| it.key.as_str()).map_err(|bad| bad.0.as_str())).collect()
+    }
+
+    #[test]
+    fn event_of_s3_is_found_by_whatever_way_it_comes() {
+        let notice = json!({ "Records": [
+            { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+              "s3": { "bucket": { "name": "b" }, "object": { "key": "a+b%2Bc" } } },
+            { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {} },
+        ] });
+        let bus = json!({ "id": "1", "source": "aws.s3", "detail-type": "Object Created",
+            "detail": { "bucket": { "name": "b" }, "object": { "key": "a+b" }, "reason": "PutObject" } });
+        let test = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b" });
+        let wrapped = json!({ "Type": "Notification", "MessageId": "1", "Message": notice.to_string() });
+        let both = vec![Ok("a b+c"), Err("s3.bucket.name is missing")];
+        for (event, wanted) in
+            [(notice.clone(), both.clone()), (bus.clone(), vec![Ok("a+b")]), (test.clone(), Vec::new())]
+        {
+            let Event::Delivered(records) = read(event.clone()) else { panic!("{event}") };
+            assert_eq!(keys(&records), wanted, "{event}");
+            let sns = json!({ "Records": [{ "EventSource": "aws:sns", "EventVersion": "1.0",
+                "EventSubscriptionArn": "arn:aws:sns:r:1:t:s", "Sns": { "MessageId": "m", "Message": event.to_string(),
+                    "Type": "Notification", "TopicArn": "arn:aws:sns:r:1:t", "Timestamp": "2026-01-01T00:00:00Z",
+                    "SignatureVersion": "1", "Signature": "", "SigningCertUrl": "https://a", "UnsubscribeUrl": "https://a",
+                    "MessageAttributes": {} } }] });
+            let Event::Delivered(records) = read(sns.clone()) else { panic!("{sns}") };
+            assert_eq!(keys(&records), wanted, "SNS: {event}");
+        }
+        let body =
+            |body: &Value| json!({ "eventSource": "aws:sqs", "messageId": "m", "body": body.to_string() });
+        let sqs = json!({ "Records": [body(&notice), body(&wrapped), body(&bus), body(&test)] });
+        let Event::Queued(records) = read(sqs) else { panic!("it is queued") };
+        assert_eq!(keys(&records), [&both[..], &both, &[Ok("a+b")]].concat());
+        assert_eq!(records.len(), 4, "each comes again by itself");
+    }
+
     #[test]
     fn what_is_no_request_says_what_would_be() {
         for event in [
@@ -290,7 +350,7 @@ mod tests {
             json!("a"),
             json!({}),
             json!({ "Records": [] }),
-            json!({ "Records": [{ "eventSource": "aws:s3" }] }),
+            json!({ "Records": [{ "eventSource": "aws:kinesis" }] }),
         ] {
             let error = Event::read(&event, UTC).unwrap_err().to_string();
             assert!(error.contains("job_id"), "{error}");

@@ -5,10 +5,11 @@ mod event;
 pub use event::{BadEvent, Change, Event, Record, payload};
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Dispatcher, Housekeeper};
+use pumice_core::engine::{Dispatcher, Housekeeper, Triggers};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{DispatchRequest, Parsed};
+use pumice_core::trigger::Objects;
 use pumice_service::dispatch::{AcceptedRun, Outcomes, RefusedRequest};
 use serde_json::{Value, json};
 
@@ -70,6 +71,7 @@ pub fn is_sweep(event: &Value) -> bool {
 /// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
 pub async fn handle(
     housekeeper: &Housekeeper,
+    triggers: &Triggers,
     event: &Value,
     invocation: &str,
     zone: chrono_tz::Tz,
@@ -105,12 +107,13 @@ pub async fn handle(
             }
             Ok(taken.json())
         }
-        Event::Delivered(records) => delivered(dispatcher, records).await,
+        Event::Delivered(records) => delivered(dispatcher, triggers, records).await,
         Event::Queued(records) => {
             let mut failures = Vec::new();
             for record in records {
-                let taken =
-                    take(dispatcher, record.requests, Name::Event(&format!("sqs:{}", record.id))).await;
+                let name = format!("sqs:{}", record.id);
+                let mut taken = take(dispatcher, record.requests, Name::Event(&name)).await;
+                fire(triggers, record.objects, &name, &mut taken).await;
                 if !taken.outcomes.refused.is_empty() {
                     failures.push(json!({ "itemIdentifier": record.id }));
                 }
@@ -121,17 +124,71 @@ pub async fn handle(
 }
 
 /// Takes every record; fails when one was not taken whole. What was taken is not taken again.
-async fn delivered(dispatcher: &Dispatcher, records: Vec<Record>) -> Result<Value, Failed> {
+async fn delivered(
+    dispatcher: &Dispatcher,
+    triggers: &Triggers,
+    records: Vec<Record>,
+) -> Result<Value, Failed> {
     let mut all = Taken::default();
     for record in records {
-        let Taken { outcomes, .. } = take(dispatcher, record.requests, Name::Event(&record.id)).await;
-        all.outcomes.accepted.extend(outcomes.accepted);
-        all.outcomes.refused.extend(outcomes.refused);
+        let mut taken = take(dispatcher, record.requests, Name::Event(&record.id)).await;
+        fire(triggers, record.objects, &record.id, &mut taken).await;
+        all.outcomes.accepted.extend(taken.outcomes.accepted);
+        all.outcomes.refused.extend(taken.outcomes.refused);
+        all.unreachable += taken.unreachable;
     }
     if all.outcomes.refused.is_empty() {
         Ok(all.json())
+    } else if all.unreachable > 0 {
+        Err(StoreError::new(all.outcomes.reasons()).into())
     } else {
         Err(Failed::Refused(all.outcomes.reasons()))
+    }
+}
+
+/// Has the triggers start jobs for objects, each by itself. What fails is refused, so that it comes again: what was started
+/// is not started again.
+async fn fire(triggers: &Triggers, objects: Objects, event: &str, taken: &mut Taken) {
+    for object in objects {
+        let object = match object {
+            Ok(object) => object,
+            Err(error) => {
+                tracing::error!(event, %error, "an event cannot be read");
+                let request = "an object".to_owned();
+                taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
+                continue;
+            }
+        };
+        let (bucket, key) = (&object.bucket, &object.key);
+        let fired = match triggers.fire(&object).await {
+            Ok(fired) => fired,
+            Err(error) => {
+                tracing::error!(event, bucket, key, %error, "triggers cannot be read");
+                taken.unreachable += 1;
+                let request = format!("object {key} of bucket {bucket}");
+                taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
+                continue;
+            }
+        };
+        if fired.is_empty() {
+            tracing::info!(event, bucket, key, event_type = object.event_type, "no trigger fits");
+        }
+        for one in fired {
+            let what = one.what();
+            match one.outcome {
+                Ok(run) => {
+                    let existing = run.existing.then_some(true);
+                    tracing::info!(event, bucket, key, trigger = one.trigger_id, job_id = one.job_id, run_id = %run.run_id, existing, "triggered");
+                    taken.outcomes.accepted.push(AcceptedRun::from(run));
+                }
+                Err(error) => {
+                    tracing::error!(event, bucket, key, trigger = one.trigger_id, job_id = one.job_id, %error, "a trigger started nothing");
+                    taken.unreachable += usize::from(error.is_unreachable());
+                    let request = format!("{what}, object {key} of bucket {bucket}");
+                    taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
+                }
+            }
+        }
     }
 }
 

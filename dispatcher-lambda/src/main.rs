@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dispatcher_lambda::{Failed, is_sweep, payload};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
-use pumice_core::engine::Housekeeper;
+use pumice_core::engine::{Housekeeper, Triggers};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
@@ -35,7 +35,10 @@ async fn main() -> Result<(), Error> {
             None => Housekeeper::new(site.clone(), registry.clone()),
         };
         let zone = site.zone.tz();
-        let answer = dispatcher_lambda::handle(&housekeeper, &payload, &event.context.request_id, zone).await;
+        let store = Arc::new(function.realm().store().clone());
+        let triggers = Triggers::new(housekeeper.dispatcher().clone(), store);
+        let request = &event.context.request_id;
+        let answer = dispatcher_lambda::handle(&housekeeper, &triggers, &payload, request, zone).await;
         *known = Some(housekeeper);
         answer.map_err(|failed| told(&failed))
     }))

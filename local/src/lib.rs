@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod backfills;
+mod buckets;
 mod catalog;
 mod checkpoint;
 mod database;
@@ -24,6 +25,7 @@ mod spare;
 mod state;
 mod stored;
 mod tally;
+mod triggers;
 mod worker;
 
 pub use database::{Database, Durability, OpenError};

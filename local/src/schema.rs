@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -103,6 +103,21 @@ const STEPS: [&str; 6] = [
     INSERT OR REPLACE INTO meta
         SELECT 'counted_until', max(json_extract(record, '$.ts_dispatch')) FROM runs WHERE json_valid(record)
         HAVING max(json_extract(record, '$.ts_dispatch')) IS NOT NULL;
+",
+    "
+    CREATE TABLE triggers (
+        trigger_id TEXT PRIMARY KEY,
+        bucket TEXT,
+        since INTEGER NOT NULL,
+        spec TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX triggers_bucket ON triggers (bucket) WHERE bucket IS NOT NULL;
+    CREATE TABLE objects_seen (
+        bucket TEXT NOT NULL,
+        key TEXT NOT NULL,
+        mark TEXT NOT NULL,
+        PRIMARY KEY (bucket, key)
+    ) WITHOUT ROWID;
 ",
 ];
 

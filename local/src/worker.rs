@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use pumice_core::engine::{Engine, Halt, Housekeeper, Limits};
+use pumice_core::engine::{Engine, Halt, Housekeeper, Limits, Triggers};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{Clock, ScheduleStore, StoreError};
 use pumice_host::{Engines, SystemClock, Taking, WorkerLoop};
 use tokio::task::JoinSet;
 
+use crate::buckets::watch_buckets;
 use crate::database::Database;
 use crate::housekeeping::keep_house;
 
@@ -42,7 +43,7 @@ pub struct Serve {
     pub limits: Limits,
     /// How long what runs may go on once the process was asked to stop.
     pub drain: Duration,
-    /// Whether schedules start jobs.
+    /// Whether schedules and triggers start jobs.
     pub clock: bool,
 }
 
@@ -97,11 +98,21 @@ impl Workers {
         tasks.spawn(sweep(self.housekeeper()));
         if self.options.clock {
             tasks.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
+            tasks.spawn(self.buckets());
         }
         tasks.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
         tasks.spawn(self.keep_finding_workers());
         // Dropping the set ends these tasks with the loop.
         work.work(stop, kill).await
+    }
+
+    /// Takes files to the triggers of their buckets.
+    fn buckets(&self) -> impl Future<Output = ()> + use<> {
+        let store = Arc::new(self.database.clone());
+        let triggers = Triggers::new(self.housekeeper().dispatcher().clone(), store);
+        // What jobs work in is beside what is served.
+        let home = self.site.scratch.parent().unwrap_or(&self.site.scratch).to_owned();
+        watch_buckets(self.database.clone(), triggers, home, self.site.settings.s3trigger_settle.get())
     }
 
     fn housekeeper(&self) -> Housekeeper {

@@ -9,6 +9,7 @@ pub mod runs;
 pub mod schedules;
 pub mod specs;
 pub mod state;
+pub mod triggers;
 
 mod failure;
 mod operations;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{dispatch, render, runs, schedules, specs, state};
+use crate::{dispatch, render, runs, schedules, specs, state, triggers};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,10 @@ pub fn operations() -> Vec<Operation> {
         Operation::taking("state put", Write, state::put),
         Operation::taking("state list", Read, state::list),
         Operation::taking("state delete", Write, state::delete),
+        Operation::new("triggers list", Read, triggers::list),
+        Operation::new("triggers show", Read, triggers::show),
+        Operation::new("triggers test", Read, triggers::test),
+        Operation::new("triggers delete", Write, triggers::delete),
         Operation::taking("render", Read, render::render),
     ]
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
+use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
 
 use crate::failure::Error;
 use crate::runs::Outputs;
@@ -26,6 +26,8 @@ pub trait Realm: Send + Sync {
     fn schedules(&self) -> &dyn ScheduleStore;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;
+    /// Its triggers.
+    fn triggers(&self) -> &dyn TriggerStore;
     /// What the commands of its runs printed.
     fn outputs(&self) -> &dyn Outputs;
     /// The job types and actions that its jobs may use.

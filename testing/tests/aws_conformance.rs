@@ -47,6 +47,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         runs: store.clone(),
         schedules: store.clone(),
         state: store.clone(),
+        triggers: store.clone(),
         hosts: Some(store),
         queue: queues.clone(),
         consumer: queues.clone(),

@@ -86,7 +86,11 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     for (event, wanted) in [
         (json!({ "hello": "world" }), "the event is no dispatch request"),
         (json!("hello"), "the event is no dispatch request"),
-        (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "the event is no dispatch request"),
+        (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "the event is no dispatch request"),
+        (
+            json!({ "Records": [{ "eventSource": "aws:s3" }] }),
+            "an S3 event is malformed: s3.bucket.name is missing",
+        ),
         (json!({ "job_id": "demo/hello", "scheduled_at": "<aws.scheduler.scheduled-time>" }), "scheduled_at"),
         (
             json!({ "id": "1", "source": "x", "detail-type": "x", "detail": { "job_id": "no/such" } }),

@@ -5,6 +5,7 @@ mod queries;
 mod realm;
 mod schedules;
 mod serve;
+mod triggers;
 
 use clap::{Args, Subcommand};
 use pumice_bench::report::Report;
@@ -40,6 +41,8 @@ pub(crate) struct Bench {
 enum What {
     /// Lists and trees of a realm with a million runs, while 1,000 a second are processed; once.
     Queries,
+    /// From a file that comes to a bucket to the start of its trigger's run, a hundred files a second; once.
+    Triggers,
 }
 
 /// How many runs wait, at the points of the curve.
@@ -94,14 +97,13 @@ impl Bench {
         if self.cgroups {
             pumice_host::processes::use_cgroups();
         }
-        if self.what.is_some() {
-            report.add_all(&queries::NAMES, &[queries::measure(durability)?]);
-            Ok(())
-        } else if self.curve {
-            Self::curve(durability, report)
-        } else {
-            self.measure(durability, report)
+        match self.what {
+            Some(What::Queries) => report.add_all(&queries::NAMES, &[queries::measure(durability)?]),
+            Some(What::Triggers) => report.add_all(&triggers::NAMES, &[triggers::measure(durability)?]),
+            None if self.curve => Self::curve(durability, report)?,
+            None => self.measure(durability, report)?,
         }
+        Ok(())
     }
 
     fn measure(&self, durability: Durability, report: &mut Report) -> Result<(), String> {

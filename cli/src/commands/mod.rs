@@ -10,6 +10,7 @@ mod schedules;
 mod serve;
 mod specs;
 mod state;
+mod triggers;
 #[cfg(feature = "aws")]
 mod worker;
 
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
+        Command::Triggers(command) => triggers::triggers(global, command).await,
         Command::State(command) => state::state(global, command).await,
         Command::Render(options) => render::render(global, options).await,
         Command::Template(options) => render::template(global, &options),

@@ -6,6 +6,7 @@ use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::RealmFields;
 use pumice_core::text::escaped;
+use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
     Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, EntryShown, FieldChange, JobList, JobName,
@@ -84,8 +85,17 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{:<9} {}", job.change.as_str(), escaped(job.job_id.as_str())));
         lines.extend(job.fields.iter().flat_map(difference));
     }
+    for trigger in applied.triggers.iter().filter(|trigger| trigger.change != ChangeWord::Unchanged) {
+        let (change, id) = (trigger.change.as_str(), escaped(trigger.trigger_id.as_str()));
+        lines.push(format!("{change:<9} trigger {id}"));
+        lines.extend(trigger.fields.iter().flat_map(difference));
+    }
     lines.extend(applied.moved.iter().flat_map(moved_lines));
-    let count = |change| applied.jobs.iter().filter(|job| job.change == change).count();
+    let changes = || {
+        let triggers = applied.triggers.iter().map(|trigger| trigger.change);
+        applied.jobs.iter().map(|job| job.change).chain(triggers)
+    };
+    let count = |change| changes().filter(|one| *one == change).count();
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));
     let note = if applied.dry_run { " (dry run: nothing was changed)" } else { "" };
     let unchanged = count(ChangeWord::Unchanged);
@@ -161,7 +171,11 @@ fn checked_lines(format: Format, checked: &Checked) -> Vec<String> {
         0 => "all right".to_owned(),
         count => counted(count, "warning"),
     };
-    lines.push(format!("{jobs} in {files}, {found}"));
+    let triggers = match checked.triggers.len() {
+        0 => String::new(),
+        count => format!(" and {}", counted(count, "trigger")),
+    };
+    lines.push(format!("{jobs}{triggers} in {files}, {found}"));
     lines
 }
 
@@ -245,6 +259,7 @@ pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
     let value = match of {
         SchemaOf::Job => job_schema(&*registry()?),
         SchemaOf::Realm => schema_of::<RealmFields>(),
+        SchemaOf::Trigger => schema_of::<TriggerFields>(),
     };
     match global.output {
         Format::Yaml => print(Format::Yaml, &value, Vec::new),

@@ -9,6 +9,7 @@ mod host;
 mod ids;
 mod late;
 mod limits;
+mod object_triggers;
 mod odd_schedules;
 mod outputs;
 mod payloads;

@@ -30,6 +30,15 @@ pub struct Dispatcher {
     jobs: Jobs,
 }
 
+/// What a trigger starts for an object.
+#[derive(Debug)]
+pub(super) struct ObjectStart {
+    /// Its name among all events, calls and starts that there are.
+    pub(super) name: String,
+    /// What the records say of it.
+    pub(super) trigger: Trigger,
+}
+
 /// The one that asks for runs.
 #[derive(Clone, Copy)]
 enum Asker<'a> {
@@ -39,6 +48,8 @@ enum Asker<'a> {
     Call(&'a str),
     /// An event of this name, which may be delivered again.
     Event(&'a str),
+    /// A trigger, whose event may be delivered again.
+    Object(&'a ObjectStart),
     /// A run.
     Run(&'a Origin),
 }
@@ -59,6 +70,7 @@ impl<'a> Asker<'a> {
             Self::Event(event) => {
                 Some(Trigger::Event { event: event[..event.floor_char_boundary(MAX_EVENT)].to_owned() })
             }
+            Self::Object(start) => Some(start.trigger.clone()),
             Self::Caller | Self::Call(_) | Self::Run(_) => None,
         }
     }
@@ -160,6 +172,16 @@ impl Dispatcher {
         self.take(requests, Asker::Call(call), Taking::Each).await
     }
 
+    /// The same for a trigger, whose requests make one run each, however often its event comes. A second request for the
+    /// same job makes a run of its own, whatever place it has.
+    pub(super) async fn dispatch_object(
+        &self,
+        requests: Vec<DispatchRequest>,
+        start: &ObjectStart,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        self.take(requests, Asker::Object(start), Taking::Each).await
+    }
+
     /// Asks a run to stop: one that waits never starts, one that runs is stopped.
     ///
     /// # Errors
@@ -193,6 +215,11 @@ impl Dispatcher {
         let mut outcomes = Vec::with_capacity(requests.len());
         let mut batch = Vec::new();
         for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
+            let index = match asker {
+                // The list may be edited between two deliveries.
+                Asker::Object(_) => ids[..index].iter().filter(|id| **id == request.job_id).count(),
+                _ => index,
+            };
             match self.prepare(&request, job, &realm, asker, index).await {
                 Ok(prepared) => {
                     batch.push(prepared);
@@ -338,6 +365,7 @@ impl Dispatcher {
         let follows = match asker {
             Asker::Caller => return RunId(self.site().ports.random.uuid(now)),
             Asker::Call(name) | Asker::Event(name) => format!("event:{name}#{index}"),
+            Asker::Object(start) => format!("{}#{index}", start.name),
             Asker::Run(origin) => format!("run:{}#{}#{index}", origin.key, origin.label),
         };
         RunId::from_key(realm, &request.job_id, &follows)

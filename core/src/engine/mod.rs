@@ -14,6 +14,7 @@ mod lava;
 mod ledger;
 mod limits;
 mod rendered;
+mod triggers;
 mod work;
 
 pub use answer::Accepted;
@@ -26,5 +27,6 @@ pub use jobs::no_such_job;
 pub use ledger::apply::ApplyError;
 pub use limits::{LEASE_MARGIN, Limits, MAX_DEPTH, MAX_STEPS};
 pub use rendered::rendering;
+pub use triggers::{Fired, NotFired, Triggers};
 pub use work::Engine;
 pub use work::handle::Handled;

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 32] = [
+pub const WARNINGS: [&str; 34] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -34,7 +34,9 @@ pub const WARNINGS: [&str; 32] = [
     "timeout-above-command",
     "too-many-items",
     "too-many-workers",
+    "trigger-prefix",
     "uneven-step",
+    "unknown-bucket",
     "unknown-field",
     "unknown-job",
     "unknown-setting",

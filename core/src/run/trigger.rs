@@ -23,6 +23,20 @@ pub enum Trigger {
         /// Its name: where it is from and its id there.
         event: String,
     },
+    /// An object that a trigger of the realm starts jobs for.
+    Object {
+        /// The id of the trigger.
+        trigger_id: String,
+        /// The bucket; in a folder, its name in the realm's `buckets`.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// What happened to it, as `ObjectCreated:Put`.
+        event_type: String,
+        /// The object's version, where the bucket has versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
     /// An entry of the job's schedule.
     Schedule {
         /// The place of the entry, from 0.

@@ -28,6 +28,9 @@ pub struct RealmFields {
     /// Where outputs of jobs are put: `s3://bucket/prefix`, or a folder when embedded.
     #[serde(default)]
     pub s3_temp: Option<String>,
+    /// In a folder: the folders that triggers call buckets, by name. One that is not absolute is below the realm's folder.
+    #[serde(default)]
+    pub buckets: Option<BTreeMap<String, String>>,
     /// The KMS key that outputs are encrypted with.
     #[serde(default)]
     pub s3_key: Option<String>,
@@ -66,7 +69,7 @@ pub struct RealmSpec {
 
 /// Fields without which jobs run all the same. An invalid one of a stored document is left out. The
 /// key of encryption is none of these: outputs would be kept without it.
-const DISPENSABLE: [&str; 4] = ["calendars", "config", "s3_payloads", "s3_temp"];
+const DISPENSABLE: [&str; 5] = ["buckets", "calendars", "config", "s3_payloads", "s3_temp"];
 
 fn is_bucket(place: &str) -> bool {
     place.starts_with("s3://")
@@ -92,6 +95,23 @@ fn in_folder(name: &str, place: &str) -> Problem {
     told.with_hint("leave it out, or name a folder; with --aws the realm is one of AWS")
 }
 
+/// What is wrong with the folders that are called buckets.
+fn bad_buckets(fields: &RealmFields) -> Vec<Problem> {
+    let bad = |(name, folder): (&String, &String)| {
+        let path = JsonPath::root().field("buckets").field(name);
+        if name.trim() != name || name.is_empty() || name.contains('/') {
+            return Some(Problem::new(path, format!("{} is not the name of a bucket", quoted(name))));
+        }
+        if folder.trim().is_empty() {
+            return Some(Problem::new(path, "a bucket has a folder"));
+        }
+        let is_above = std::path::Path::new(folder).components().any(|part| part.as_os_str() == "..");
+        is_above
+            .then(|| Problem::new(path, format!("{} leads upwards: name the folder itself", quoted(folder))))
+    };
+    fields.buckets.iter().flatten().filter_map(bad).collect()
+}
+
 thread_local! {
     static SCHEMA: Value = schema::schema_of::<RealmFields>();
 }
@@ -104,7 +124,7 @@ impl RealmSpec {
     /// [`SpecError`] with every mistake found.
     pub fn parse(document: &Value) -> Result<Self, SpecError> {
         let fields: RealmFields = schema::read(document)?;
-        let problems = bad_calendars(&fields);
+        let problems = [bad_calendars(&fields), bad_buckets(&fields)].concat();
         if !problems.is_empty() {
             return Err(SpecError { problems });
         }

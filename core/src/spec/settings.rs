@@ -65,6 +65,11 @@ pub struct Settings {
     pub pkg_unpack_timeout: Span,
     /// `RENDER_AT`: when jobs are rendered that do not say so themselves; `auto`.
     pub render_at: RenderAt,
+    /// `S3TRIGGER_CACHE_TTL`: how long the dispatcher function uses the triggers of a bucket before it reads them again; 60
+    /// seconds.
+    pub s3trigger_cache_ttl: Span,
+    /// `S3TRIGGER_SETTLE`: in a folder, how long a file that was not seen to be closed must stay as it is; 5 seconds.
+    pub s3trigger_settle: Span,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
@@ -100,6 +105,8 @@ impl Default for Settings {
             pkg_timeout: Span::from_mins(10),
             pkg_unpack_timeout: Span::from_secs(30),
             render_at: RenderAt::Auto,
+            s3trigger_cache_ttl: Span::from_secs(60),
+            s3trigger_settle: Span::from_secs(5),
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
@@ -108,7 +115,7 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
@@ -130,6 +137,8 @@ const NAMES: [&str; 25] = [
     "PKG_TIMEOUT",
     "PKG_UNPACK_TIMEOUT",
     "RENDER_AT",
+    "S3TRIGGER_CACHE_TTL",
+    "S3TRIGGER_SETTLE",
     "STATE_MAX_TTL",
     "STATE_TTL",
     "STDERR_SIZE",
@@ -137,7 +146,7 @@ const NAMES: [&str; 25] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 53] = [
+const NAMES_OF_LAVA: [&str; 52] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -164,7 +173,6 @@ const NAMES_OF_LAVA: [&str; 53] = [
     "PAYLOAD_SETTLING_TIME",
     "PG_COPY_TIMEOUT",
     "RS_PASSWORD_DURATION",
-    "S3TRIGGER_CACHE_TTL",
     "S3TRIGGER_DEDUP_CACHE_SIZE",
     "S3TRIGGER_DEDUP_TTL",
     "SES_CONFIGURATION_SET",
@@ -306,6 +314,8 @@ impl Settings {
             "PKG_TIMEOUT" => self.pkg_timeout = span(value)?,
             "PKG_UNPACK_TIMEOUT" => self.pkg_unpack_timeout = span(value)?,
             "RENDER_AT" => self.render_at = render_at(value)?,
+            "S3TRIGGER_CACHE_TTL" => self.s3trigger_cache_ttl = span(value)?,
+            "S3TRIGGER_SETTLE" => self.s3trigger_settle = span(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
             "STDERR_SIZE" => self.stderr_size = size(value)?,

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pumice_core::ids::{JobId, RealmName};
+use pumice_core::ids::{JobId, RealmName, TriggerId};
 use pumice_core::ports::{Doc, JobChange};
 use pumice_core::spec::{JobSpec, RealmSpec};
+use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -34,6 +35,9 @@ pub struct Apply {
 pub struct Applied {
     /// The jobs that were given.
     pub jobs: Vec<AppliedJob>,
+    /// The triggers that were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<AppliedTrigger>,
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
@@ -54,6 +58,19 @@ pub struct AppliedJob {
     /// The job.
     #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
+    /// What changed.
+    pub change: ChangeWord,
+    /// The fields that would change; only in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// A trigger that was put.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedTrigger {
+    /// The trigger.
+    #[serde(deserialize_with = "TriggerId::deserialize_stored")]
+    pub trigger_id: TriggerId,
     /// What changed.
     pub change: ChangeWord,
     /// The fields that would change; only in a dry run.
@@ -166,13 +183,15 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
     // An invalid one is reported where it is used, and may be mended by what is applied.
     let stored = stored.and_then(|stored| RealmSpec::stored(stored, &[]).ok());
     let mut notes = Vec::new();
+    // They are only looked at for warnings: a realm that an earlier version made may have no table of them.
+    let triggers = realm.triggers().all_triggers().await.unwrap_or_default();
     // A policy may allow to put jobs and not to list them.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_else(|error| {
         notes.push(format!("looked at without the jobs of the realm that is there: {error}"));
         Vec::new()
     });
     let jobs = jobs.into_iter().filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()).collect();
-    Ok(Surroundings { realm: stored, jobs, is_aws: realm.is_aws(), notes })
+    Ok(Surroundings { realm: stored, jobs, triggers, is_aws: realm.is_aws(), notes })
 }
 
 /// Puts specs that were read, unless it is a dry run. A realm without a definition gets one.
@@ -190,7 +209,10 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
         AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
     });
-    Ok(Applied { jobs: jobs.collect(), realm: of_realm, moved, dry_run, warnings: Vec::new() })
+    let jobs = jobs.collect();
+    // Last: what they start is there.
+    let triggers = put_triggers(realm, specs.triggers, dry_run).await?;
+    Ok(Applied { jobs, triggers, realm: of_realm, moved, dry_run, warnings: Vec::new() })
 }
 
 /// What putting specs into a realm that is not there would do.
@@ -206,7 +228,14 @@ pub fn all_new(specs: &Specs) -> Applied {
         change: ChangeWord::Added,
         fields: Vec::new(),
     });
-    Applied { jobs: specs.jobs.iter().map(added).collect(), realm, dry_run: true, ..Applied::default() }
+    let trigger = |trigger: &TriggerSpec| AppliedTrigger {
+        trigger_id: trigger.fields.trigger_id.clone(),
+        change: ChangeWord::Added,
+        fields: Vec::new(),
+    };
+    let triggers = specs.triggers.iter().map(trigger).collect();
+    let jobs = specs.jobs.iter().map(added).collect();
+    Applied { jobs, triggers, realm, dry_run: true, ..Applied::default() }
 }
 
 /// The error of specs that say that they are another realm's.
@@ -227,6 +256,24 @@ async fn moved_by(
         tracing::warn!(%error, "it is not known which entries of schedules the realm's definition moves");
         None
     }))
+}
+
+async fn put_triggers(
+    realm: &dyn Realm,
+    triggers: Vec<TriggerSpec>,
+    dry_run: bool,
+) -> Result<Vec<AppliedTrigger>, Error> {
+    if triggers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let after: Vec<Arc<Doc>> = triggers.iter().map(|trigger| trigger.document.clone()).collect();
+    let put = realm.triggers().put_triggers(triggers, dry_run).await?;
+    let applied = put.into_iter().zip(after).map(|(put, after)| {
+        let before = put.before.filter(|_| dry_run && put.change == JobChange::Updated);
+        let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
+        AppliedTrigger { trigger_id: put.trigger_id, change: put.change.into(), fields }
+    });
+    Ok(applied.collect())
 }
 
 async fn put_realm(

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, TriggerId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
+use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_core::text::{escaped, quoted};
+use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::triggers::{advice as trigger_advice, is_trigger};
 use super::warning::{Warning, counted};
 use crate::failure::Error;
 
@@ -71,6 +74,8 @@ impl Mistake {
 pub struct Specs {
     /// The jobs, in their order.
     pub jobs: Vec<JobSpec>,
+    /// The triggers, in their order.
+    pub triggers: Vec<TriggerSpec>,
     /// The realm's definition, if there was one.
     pub realm: Option<RealmSpec>,
     /// How many files were read.
@@ -88,6 +93,8 @@ pub struct Surroundings {
     pub realm: Option<RealmSpec>,
     /// Its jobs.
     pub jobs: Vec<JobSpec>,
+    /// Its triggers, as they are stored.
+    pub triggers: Vec<Doc>,
     /// Whether it is on AWS.
     pub is_aws: bool,
     /// What could not be looked at.
@@ -111,12 +118,16 @@ pub fn read(
         specs: Specs { files, ..Specs::default() },
         jobs: BTreeMap::new(),
         places: Vec::new(),
+        triggers: BTreeMap::new(),
+        trigger_places: Vec::new(),
         realm: None,
         mistakes,
     };
     reader.specs.warnings = warnings.iter().map(Warning::of).collect();
-    let (realms, jobs): (Vec<Document>, Vec<Document>) =
+    let (realms, others): (Vec<Document>, Vec<Document>) =
         documents.into_iter().partition(|document| is_realm(&document.document));
+    let (triggers, jobs): (Vec<Document>, Vec<Document>) =
+        others.into_iter().partition(|document| is_trigger(&document.document));
     // The realm first: its settings bound what jobs may ask for.
     for Document { file, path, allowed, document } in &realms {
         reader.take_realm(&Place::new(file, path, allowed), document);
@@ -126,6 +137,9 @@ pub fn read(
     for Document { file, path, allowed, document } in &jobs {
         reader.take_job(Place::new(file, path, allowed), document, &settings);
     }
+    for Document { file, path, allowed, document } in &triggers {
+        reader.take_trigger(Place::new(file, path, allowed), document);
+    }
     reader.survey(there, realm.as_ref(), &settings, now);
     if reader.mistakes.is_empty() { Ok(reader.specs) } else { Err(refusal(&reader.mistakes)) }
 }
@@ -133,7 +147,8 @@ pub fn read(
 /// Whether a document is a realm's definition.
 #[must_use]
 pub fn is_realm(document: &Value) -> bool {
-    document.get("realm").is_some() && document.get("job_id").is_none() && document.get("type").is_none()
+    let others = ["job_id", "trigger_id", "type"];
+    document.get("realm").is_some() && others.iter().all(|name| document.get(name).is_none())
 }
 
 /// The error that names every mistake.
@@ -199,6 +214,10 @@ struct Reader<'a> {
     jobs: BTreeMap<JobId, String>,
     /// Where the jobs of the specs stand, in their order.
     places: Vec<Place>,
+    /// The triggers and their files.
+    triggers: BTreeMap<TriggerId, String>,
+    /// Where the triggers of the specs stand, in their order.
+    trigger_places: Vec<Place>,
     /// Where the realm's definition stands.
     realm: Option<Place>,
     mistakes: Vec<Mistake>,
@@ -238,16 +257,59 @@ impl Reader<'_> {
                         self.specs.jobs.push(job);
                         self.places.push(place.allowing(document));
                     }
-                    Some(other) => {
-                        let name = quoted(job_id.as_str());
-                        let given = if other.is_empty() { other } else { format!(", in {other}") };
-                        let message = format!("the job_id {name} was given before{given}");
-                        self.add(&place.file, Problem::new(place.path.field("job_id"), message));
-                    }
+                    Some(other) => self.add_second(&place, "job_id", job_id.as_str(), &other),
                 }
             }
             Err(error) => self.add_all(&place, error.problems),
         }
+    }
+
+    fn take_trigger(&mut self, place: Place, document: &Value) {
+        let trigger = match TriggerSpec::parse(&without_schema(document), self.registry.renderer()) {
+            Ok(trigger) => trigger,
+            Err(error) => return self.add_all(&place, error.problems),
+        };
+        let id = trigger.fields.trigger_id.clone();
+        match self.triggers.insert(id.clone(), place.file.clone()) {
+            None => {
+                self.specs.triggers.push(trigger);
+                self.trigger_places.push(place.allowing(document));
+            }
+            Some(other) => self.add_second(&place, "trigger_id", id.as_str(), &other),
+        }
+    }
+
+    /// Refuses a document with the id of another, which is in the file `other`.
+    fn add_second(&mut self, place: &Place, field: &str, id: &str, other: &str) {
+        let given = if other.is_empty() { String::new() } else { format!(", in {other}") };
+        let message = format!("the {field} {} was given before{given}", quoted(id));
+        self.add(&place.file, Problem::new(place.path.field(field), message));
+    }
+
+    /// The jobs that triggers start: those that were given, and those of the realm that these do not replace.
+    fn triggered(&self, there: &Surroundings) -> HashSet<String> {
+        let given = self.specs.triggers.iter().flat_map(TriggerSpec::named_jobs).map(str::to_owned);
+        let is_given = |id: &str| self.triggers.keys().any(|given| given.as_str() == id);
+        let others = there
+            .triggers
+            .iter()
+            .filter(|doc| !doc.get("trigger_id").and_then(Value::as_str).is_some_and(is_given));
+        let ids = others.flat_map(|doc| match doc.get("job_id") {
+            Some(Value::Array(items)) => items.clone(),
+            other => other.cloned().into_iter().collect(),
+        });
+        given.chain(ids.filter_map(|id| id.as_str().map(str::to_owned))).collect()
+    }
+
+    /// Warnings about the triggers.
+    fn survey_triggers(&mut self, surveyed: &[Surveyed<'_>], realm: Option<&RealmSpec>, is_aws: bool) {
+        let places = std::mem::take(&mut self.trigger_places);
+        let triggers = std::mem::take(&mut self.specs.triggers);
+        for (trigger, place) in triggers.iter().zip(&places) {
+            let own = trigger.advice(self.registry.renderer());
+            self.advise(place, [own, trigger_advice(trigger, surveyed, realm, is_aws)].concat());
+        }
+        self.specs.triggers = triggers;
     }
 
     /// Warnings about the jobs, each by itself and all together, with those of the realm that is there.
@@ -271,7 +333,13 @@ impl Reader<'_> {
             let advice = [realm.advice(), in_folder, self.registry.survey_realm(realm, &surveyed)].concat();
             self.advise(&place, advice);
         }
+        self.survey_triggers(&surveyed, realm, there.is_aws);
+        let triggered = self.triggered(there);
         let mut together = self.registry.survey(&surveyed, realm);
+        together.retain(|(index, told)| {
+            told.name != Some("never-started")
+                || !triggered.contains(surveyed[*index].job.fields.job_id.as_str())
+        });
         together.extend(self.registry.survey_clock(&surveyed, realm, settings, now));
         together.sort_by_key(|(index, _)| *index);
         let mut together = together.into_iter().peekable();

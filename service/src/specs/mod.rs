@@ -6,11 +6,12 @@ mod documents;
 mod jobs;
 mod moved;
 mod nodes;
+mod triggers;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
-    surroundings,
+    Applied, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange, all_new, apply,
+    other_realm, put, surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use documents::{
@@ -21,4 +22,5 @@ pub use jobs::{
 };
 pub use moved::{MovedEntries, MovedEntry, NextSlot};
 pub use nodes::{on_each_host, without_hosts};
+pub use triggers::is_trigger;
 pub use warning::{Warning, counted, refuse_warnings, warning_lines};

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError};
+use pumice_core::ports::{
+    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+};
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_service::runs::{Opened, Outputs};
 use pumice_service::{Error, Realm};
@@ -59,6 +61,10 @@ impl Realm for Folder {
     }
 
     fn state(&self) -> &dyn StateStore {
+        self.home.database()
+    }
+
+    fn triggers(&self) -> &dyn TriggerStore {
         self.home.database()
     }
 

@@ -16,6 +16,7 @@ pub mod runs_locks;
 pub mod schedules;
 pub mod state;
 pub mod timetables;
+pub mod triggers;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
     Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing, Queue,
-    RunStore, ScheduleStore, Scheduler, StateStore,
+    RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -43,6 +44,8 @@ pub struct Adapters {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
+    /// Triggers.
+    pub triggers: Arc<dyn TriggerStore>,
     /// The sending end of the queues.
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
@@ -253,6 +256,10 @@ macro_rules! conformance_cases {
             backfills::a_backfill_that_is_there_is_not_made_again,
             backfills::a_backfill_of_an_old_revision_is_a_conflict,
             backfills::backfills_that_are_due_come_longest_due_first,
+            triggers::trigger_is_read_as_it_was_put,
+            triggers::triggers_are_found_by_their_bucket,
+            triggers::trigger_put_again_tells_what_changed,
+            triggers::trigger_deleted_is_found_no_more,
         }
     };
 }

@@ -6,6 +6,7 @@ mod hosts;
 mod queue;
 mod runs;
 mod timetables;
+mod triggers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, Write};
@@ -18,16 +19,17 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::duration::Span;
 use pumice_core::hosts::Host;
-use pumice_core::ids::{HostId, JobId, RunKey, StateId, WorkerName};
+use pumice_core::ids::{HostId, JobId, RunKey, StateId, TriggerId, WorkerName};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
-    BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
-    DeadLetters, Delivery, Depth, Fetched, HostStore, JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage,
-    ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem,
-    StateStore, StoreError, StoredJob,
+    AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
+    DeadLetterPage, DeadLetters, Delivery, Depth, Doc, Fetched, HostStore, JobStore, MAX_LISTED, MAX_PIECE,
+    Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore,
+    Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
+use pumice_core::trigger::TriggerSpec;
 
 pub use backfills::BackfillTable;
 pub use clock::{ManualClock, SeededRandom};
@@ -35,6 +37,7 @@ pub use hosts::HostTable;
 pub use queue::{MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
 pub use timetables::TimetableTable;
+pub use triggers::TriggerTable;
 
 /// Every store and queue of a realm, in memory. Cheap to clone; clones share what they hold.
 #[derive(Clone)]
@@ -53,6 +56,7 @@ struct Tables {
     timetables: TimetableTable,
     backfills: BackfillTable,
     hosts: HostTable,
+    triggers: TriggerTable,
     state: BTreeMap<StateId, StateItem>,
     objects: BTreeMap<String, Vec<u8>>,
 }
@@ -70,6 +74,7 @@ impl Memory {
             timetables: TimetableTable::default(),
             backfills: BackfillTable::default(),
             hosts: HostTable::default(),
+            triggers: TriggerTable::default(),
             state: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
@@ -111,6 +116,31 @@ impl JobStore for Memory {
 
     async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError> {
         Ok(Some(self.tables().jobs.keys().cloned().collect()))
+    }
+}
+
+#[async_trait]
+impl TriggerStore for Memory {
+    async fn of_bucket(&self, bucket: &str) -> Result<Vec<Arc<Doc>>, StoreError> {
+        Ok(self.tables().triggers.of_bucket(bucket))
+    }
+
+    async fn all_triggers(&self) -> Result<Vec<Doc>, StoreError> {
+        Ok(self.tables().triggers.all())
+    }
+
+    async fn put_triggers(
+        &self,
+        triggers: Vec<TriggerSpec>,
+        dry_run: bool,
+    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+        let mut tables = self.tables();
+        Ok(triggers.into_iter().map(|trigger| tables.triggers.put(trigger, dry_run)).collect())
+    }
+
+    async fn delete_triggers(&self, ids: Vec<TriggerId>) -> Result<Vec<bool>, StoreError> {
+        let mut tables = self.tables();
+        Ok(ids.iter().map(|id| tables.triggers.delete(id)).collect())
     }
 }
 

@@ -44,6 +44,8 @@ pub async fn make_realm_without(clients: &Clients, names: &Names, lacking: &str)
     let dispatchers: [(&str, Key); 1] = [("dispatcher-index", &[("dispatcher", S), ("job_id", S)])];
     table(clients, &names.jobs(), &[("job_id", S)], &dispatchers).await;
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
+    let of_buckets: [(&str, Key); 1] = [("s3trigger-index", &[("bucket", S), ("prefix", S)])];
+    table(clients, &names.triggers(), &[("trigger_id", S)], &of_buckets).await;
     let indexes: [(&str, Key); 6] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
         ("job", &[("job_id", S), ("ts_dispatch", N)]),
@@ -76,6 +78,7 @@ async fn table(clients: &Clients, name: &str, key: Key<'_>, indexes: &[(&str, Ke
             "dispatcher-index" => projection
                 .projection_type(ProjectionType::Include)
                 .set_non_key_attributes(Some(vec!["worker".to_owned(), "schedule".to_owned()])),
+            "s3trigger-index" => projection.projection_type(ProjectionType::All),
             "bad" => projection
                 .projection_type(ProjectionType::Include)
                 .set_non_key_attributes(Some(vec!["job_id".to_owned()])),

@@ -129,6 +129,24 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     for target in [&sweep["Target"], target] {
         wrong.unless(target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}), "another function is invoked");
     }
+    let objects = realm.properties("ObjectRule");
+    let pattern = json!({"source": ["aws.s3"], "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": {"Ref": "TriggerBuckets"}}}});
+    wrong.unless(
+        objects["EventPattern"] == pattern,
+        format!("what is an object: {}", objects["EventPattern"]),
+    );
+    let target = &objects["Targets"][0];
+    wrong.unless(
+        target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}),
+        "another function is told of objects",
+    );
+    let failed = json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"});
+    wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "what the rule cannot deliver is lost");
+    let bucket = &realm.properties("RealmBucket")["NotificationConfiguration"]["EventBridgeConfiguration"];
+    wrong.unless(bucket["EventBridgeEnabled"] == true, "the bucket tells nobody of its objects");
+    let named = &objects["Name"]["Fn::Sub"];
+    wrong.unless(named.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");
     // A rule may invoke the dispatcher, and leave what fails, only under such a name.
     let name = &realm.properties("ScheduledJobRule")["Name"]["Fn::Sub"];
     wrong.unless(name.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");

@@ -96,6 +96,9 @@ const MUTANTS: &[Mutant] = &[
     ("realm", "/Resources/Worker/Properties/Parameters/Bucket", "null", "worker.yaml's"),
     ("worker", "/Parameters/Memory/MaxValue", "3008", "worker.yaml's"),
     ("realm", "/Resources/Sweep/Properties/ScheduleExpression", r#""rate(1 hour)""#, "the clock"),
+    ("realm", "/Resources/ObjectRule/Properties/EventPattern/source", r#"["aws.ec2"]"#, "the clock"),
+    ("realm", "/Resources/ObjectRule/Properties/Targets/0/DeadLetterConfig", "null", "the clock"),
+    ("realm", "/Resources/RealmBucket/Properties/NotificationConfiguration", "null", "the clock"),
     (
         "realm",
         "/Resources/ScheduledJobRule/Properties/Targets/0/InputTransformer/InputPathsMap/time",

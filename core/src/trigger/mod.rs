@@ -1,0 +1,20 @@
+//! Triggers: what happens to objects starts jobs (lava guide, Dispatching Jobs from S3 Events).
+//!
+//! Everything here is pure. [`engine::Triggers`](crate::engine::Triggers) asks the store and the dispatcher.
+
+mod assess;
+mod document;
+mod event;
+mod fit;
+mod render;
+
+pub use assess::{Assessed, Assessment, Verdict, assess};
+pub use document::{
+    MAX_BUCKET_BYTES, MAX_ITEMS, MAX_KEY_BYTES, ObjectSize, TriggerFields, TriggerSpec, TriggerType,
+    WHOLE_BUCKET,
+};
+pub use event::{BadObject, ObjectEvent, Objects, objects_in_text, objects_of};
+pub use fit::{levels, why_not};
+pub use render::{Start, starts};
+
+pub(crate) use document::OBJECT_SIZE;

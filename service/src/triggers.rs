@@ -1,0 +1,312 @@
+//! `triggers`: lists, shows, tries and deletes what starts jobs for objects.
+
+use pumice_core::duration::Span;
+use pumice_core::glob::fnmatch;
+use pumice_core::ids::TriggerId;
+use pumice_core::ports::Doc;
+use pumice_core::problem::did_you_mean;
+use pumice_core::request::{DispatchRequest, When};
+use pumice_core::text::quoted;
+use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Which triggers to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListTriggers {
+    /// Only triggers whose id matches: `*` any text, `?` one character.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// Only triggers of this bucket.
+    #[serde(default)]
+    pub bucket: Option<String>,
+}
+
+/// Triggers, by id, as they are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct TriggerList {
+    /// Their documents.
+    pub triggers: Vec<Doc>,
+    /// How many the realm has.
+    #[serde(skip)]
+    pub all: usize,
+}
+
+/// One trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerName {
+    /// Its id.
+    #[serde(deserialize_with = "TriggerId::deserialize_stored")]
+    pub trigger: TriggerId,
+}
+
+/// Which triggers to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteTriggers {
+    /// The triggers, by id.
+    pub triggers: Vec<String>,
+}
+
+/// What became of the triggers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedTriggers {
+    /// Each that was named.
+    pub triggers: Vec<DeletedTrigger>,
+}
+
+/// A trigger that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedTrigger {
+    /// Its id, as it was given.
+    pub trigger_id: String,
+    /// Whether it was there.
+    pub deleted: bool,
+}
+
+/// An object to try triggers with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestTriggers {
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key, as it is.
+    pub key: String,
+    /// Its size in bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// What happened to it; default: `ObjectCreated:Put`.
+    #[serde(default)]
+    pub event_type: Option<String>,
+}
+
+/// What the triggers of a bucket would make of an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TestedTriggers {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The prefixes that were looked for, in their order.
+    pub levels: Vec<String>,
+    /// The one that triggers were found under: theirs alone are used.
+    pub level: Option<String>,
+    /// The triggers found there.
+    pub triggers: Vec<TestedTrigger>,
+    /// The bucket's other triggers, with the reason why they are not used.
+    pub others: Vec<TestedTrigger>,
+}
+
+/// What a trigger would make of an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TestedTrigger {
+    /// Its id.
+    pub trigger_id: String,
+    /// Whether it is for the object.
+    pub fits: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Why it cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it would ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<TestedRequest>,
+}
+
+/// What a trigger would ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TestedRequest {
+    /// The job.
+    pub job_id: String,
+    /// How long the run waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+    /// Globals over the job's own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub globals: Map<String, Value>,
+    /// Parameters over the job's own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// Why the job would not be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+fn id_of(doc: &Doc) -> &str {
+    doc.get("trigger_id").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Lists triggers.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerList, Error> {
+    let mut triggers = realm.triggers().all_triggers().await?;
+    let all = triggers.len();
+    triggers.retain(|doc| {
+        let is_asked = request.pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id_of(doc)));
+        is_asked
+            && request.bucket.as_ref().is_none_or(|bucket| doc.get("bucket").is_some_and(|it| it == bucket))
+    });
+    Ok(TriggerList { triggers, all })
+}
+
+/// A trigger as it is stored.
+///
+/// # Errors
+/// [`Error`] when there is no such trigger, or the store cannot be read.
+pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error> {
+    let all = realm.triggers().all_triggers().await?;
+    let wanted = request.trigger.as_str();
+    if let Some(found) = all.iter().find(|doc| id_of(doc) == wanted) {
+        return Ok(found.clone());
+    }
+    let hint = did_you_mean(wanted, all.iter().map(id_of)).map(|hint| format!(" ({hint})"));
+    Err(Error::not_found(format!("no such trigger {}{}", quoted(wanted), hint.unwrap_or_default())))
+}
+
+/// Deletes triggers.
+///
+/// # Errors
+/// [`Error`] when the store cannot be reached.
+pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<DeletedTriggers, Error> {
+    let ids: Vec<Option<TriggerId>> =
+        request.triggers.iter().map(|text| TriggerId::stored(text).ok()).collect();
+    let known = ids.iter().flatten().cloned().collect();
+    let mut deleted = realm.triggers().delete_triggers(known).await?.into_iter();
+    let told = request.triggers.iter().zip(ids).map(|(text, id)| DeletedTrigger {
+        trigger_id: text.clone(),
+        deleted: id.is_some() && deleted.next().unwrap_or(false),
+    });
+    Ok(DeletedTriggers { triggers: told.collect() })
+}
+
+/// Says which triggers an object would fit, what they would ask, and why the others are not for it. Nothing is started. The
+/// function that decides is the one that decides about events.
+///
+/// # Errors
+/// [`Error`] when the key is too long, or the store cannot be read.
+pub async fn test(realm: &dyn Realm, request: &TestTriggers) -> Result<TestedTriggers, Error> {
+    if request.key.is_empty() || request.key.len() > MAX_KEY_BYTES {
+        return Err(Error::invalid(format!(
+            "a key has 1 to {MAX_KEY_BYTES} bytes, not {}",
+            request.key.len()
+        )));
+    }
+    let triggers = realm.triggers().of_bucket(&request.bucket).await?;
+    let event = event_of(realm, request).await?;
+    let zone = realm.site().await?.zone;
+    let assessment = assess(&triggers, &event, realm.registry().renderer(), zone);
+    let mut tested = Vec::new();
+    for assessed in assessment.found {
+        tested.push(tested_trigger(realm, assessed.trigger_id, assessed.verdict).await?);
+    }
+    let levels = assessment.levels;
+    let level = assessment.level.as_deref();
+    let other = |(trigger_id, prefix): (String, String)| TestedTrigger {
+        trigger_id,
+        fits: false,
+        reasons: vec![why_unused(&prefix, &levels, level)],
+        error: None,
+        requests: Vec::new(),
+    };
+    let others = assessment.others.into_iter().map(other).collect();
+    let (bucket, key) = (request.bucket.clone(), request.key.clone());
+    Ok(TestedTriggers { bucket, key, level: level.map(str::to_owned), levels, triggers: tested, others })
+}
+
+/// Why a trigger under another prefix is not used.
+fn why_unused(prefix: &str, levels: &[String], level: Option<&str>) -> String {
+    match level {
+        Some(level) if levels.iter().any(|known| known == prefix) => {
+            format!(
+                "its prefix {} is not looked at: there are triggers under {}",
+                quoted(prefix),
+                quoted(level)
+            )
+        }
+        _ => format!("the key is not below its prefix {}", quoted(prefix)),
+    }
+}
+
+/// The event that is assumed.
+async fn event_of(realm: &dyn Realm, request: &TestTriggers) -> Result<ObjectEvent, Error> {
+    let event_type = request.event_type.clone().unwrap_or_else(|| "ObjectCreated:Put".to_owned());
+    let location = match realm.is_aws() {
+        true => format!("s3://{}/{}", request.bucket, request.key),
+        false => {
+            let folders = realm.jobs().realm().await?.fields.buckets.clone().unwrap_or_default();
+            let folder = folders.get(&request.bucket).map_or(request.bucket.as_str(), String::as_str);
+            format!("{folder}/{}", request.key)
+        }
+    };
+    Ok(ObjectEvent {
+        bucket: request.bucket.clone(),
+        key: request.key.clone(),
+        size: Some(request.size),
+        raw: json!({ "eventName": event_type, "s3": {
+            "bucket": { "name": request.bucket }, "object": { "key": request.key, "size": request.size } } }),
+        event_type,
+        time: Some(realm.now()),
+        source_ip: None,
+        aws_region: None,
+        version: None,
+        mark: "test".to_owned(),
+        location,
+    })
+}
+
+async fn tested_trigger(
+    realm: &dyn Realm,
+    trigger_id: String,
+    verdict: Verdict,
+) -> Result<TestedTrigger, Error> {
+    let mut tested =
+        TestedTrigger { trigger_id, fits: false, reasons: Vec::new(), error: None, requests: Vec::new() };
+    match verdict {
+        Verdict::Unfit(reasons) => tested.reasons = reasons,
+        Verdict::Failed(error) => tested.error = Some(error),
+        Verdict::Fits(_, starts) => {
+            tested.fits = true;
+            for start in starts {
+                tested.requests.push(tested_request(realm, start).await?);
+            }
+        }
+    }
+    Ok(tested)
+}
+
+async fn tested_request(realm: &dyn Realm, start: Start) -> Result<TestedRequest, Error> {
+    let Start { job_id, request } = start;
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => {
+            let (globals, parameters) = (Map::new(), Map::new());
+            return Ok(TestedRequest { job_id, delay: None, globals, parameters, error: Some(error) });
+        }
+    };
+    let job = realm.jobs().jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();
+    let error = match job {
+        None => Some(crate::realm::no_such_job(realm.jobs(), &request.job_id).await?.message().to_owned()),
+        Some(Err(error)) => Some(format!("the spec of the job is invalid: {error}")),
+        Some(Ok(job)) if job.fields.enabled == pumice_core::spec::Enabled::Static(false) => {
+            Some("the job is not enabled: its run is skipped".to_owned())
+        }
+        Some(Ok(_)) => None,
+    };
+    let DispatchRequest { globals, parameters, when, .. } = request;
+    let delay = match when {
+        When::After(delay) => Some(delay),
+        When::Now | When::At(_) => None,
+    };
+    Ok(TestedRequest { job_id, delay, globals, parameters, error })
+}
