@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod backfills;
+mod connections;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use pumice_core::ports::Cursor;
 use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
+pub(crate) use connections::{Connections, Secrets};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -120,6 +122,12 @@ pub(crate) enum Command {
     /// Look at state items, and change them
     #[command(subcommand)]
     State(State),
+    /// Look at connections
+    #[command(subcommand)]
+    Connections(Connections),
+    /// Set the secrets of a realm's folder
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Show payload and parameters of a job as they would run
     Render(Render),
     /// Render a template, to try things out
@@ -142,6 +150,7 @@ pub(crate) enum Command {
 pub(crate) enum SchemaOf {
     Job,
     Realm,
+    Connection,
 }
 
 /// Where the commands of jobs get cgroups.

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::ids::RealmName;
+use pumice_core::connection::ConnectionStore;
+use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore};
-use pumice_local::{Durability, Home, SystemClock};
+use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError};
+use pumice_core::secret::SecretText;
+use pumice_local::{Durability, FolderSecrets, Home, SystemClock};
 use pumice_service::runs::Outputs;
+use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
@@ -19,7 +22,28 @@ use crate::printed::FolderOutputs;
 pub(crate) struct Realm {
     place: Place,
     outputs: Box<dyn Outputs>,
+    /// The secrets of a folder.
+    vault: Option<FolderVault>,
     registry: Arc<Registry>,
+}
+
+/// The secrets of a folder, for people.
+struct FolderVault(FolderSecrets);
+
+#[async_trait]
+impl Vault for FolderVault {
+    async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError> {
+        let all = self.0.list().await?;
+        Ok(all.into_iter().map(|entry| (entry.name, entry.updated)).collect())
+    }
+
+    async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError> {
+        self.0.set(name, value, now).await
+    }
+
+    async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
+        self.0.delete(name).await
+    }
 }
 
 /// Where a realm is.
@@ -52,14 +76,15 @@ impl Realm {
     /// The realm of a folder that is open.
     pub(crate) fn in_folder(home: Home) -> Result<Self, Failure> {
         let outputs = Box::new(FolderOutputs::new(home.path()));
-        Ok(Self { place: Place::Folder(home), outputs, registry: registry()? })
+        let vault = Some(FolderVault(home.secrets().clone()));
+        Ok(Self { place: Place::Folder(home), outputs, vault, registry: registry()? })
     }
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
         let remote = Box::new(crate::aws::Remote::connect(global).await?);
         let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
-        Ok(Self { place: Place::Aws(remote), outputs, registry: registry()? })
+        Ok(Self { place: Place::Aws(remote), outputs, vault: None, registry: registry()? })
     }
 
     #[cfg(not(feature = "aws"))]
@@ -107,12 +132,21 @@ impl pumice_service::Realm for Realm {
     port!(runs, RunStore);
     port!(schedules, ScheduleStore);
     port!(state, StateStore);
+    port!(connections, ConnectionStore);
 
     fn name(&self) -> &RealmName {
         match &self.place {
             Place::Folder(home) => home.realm(),
             #[cfg(feature = "aws")]
             Place::Aws(remote) => remote.name(),
+        }
+    }
+
+    fn vault(&self) -> Option<&dyn Vault> {
+        match &self.place {
+            Place::Folder(_) => self.vault.as_ref().map(|vault| vault as &dyn Vault),
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => None,
         }
     }
 

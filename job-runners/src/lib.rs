@@ -4,6 +4,7 @@
 mod actions;
 mod capture;
 mod cmd;
+mod connections;
 mod dispatch;
 #[cfg(test)]
 mod fakes;

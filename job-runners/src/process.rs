@@ -35,6 +35,8 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     /// Variables on top of the worker's environment.
     pub(crate) env: Vec<(String, String)>,
+    /// Variables that win over those: of the command's connections.
+    pub(crate) own: Vec<(String, String)>,
     /// How long it may run.
     pub(crate) timeout: Span,
     /// Whether it gets the worker's AWS credentials.
@@ -304,5 +306,6 @@ fn environment(
         ("LAVA_WORKER", run.worker.to_string()),
     ];
     env.extend(own.into_iter().map(|(name, value)| (name.into(), value.into())));
+    env.extend(command.own.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(env)
 }

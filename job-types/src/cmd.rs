@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::command_line;
+use crate::connections::{Connections, check_labels};
 
 /// An argument or a variable's value: a text, or a number or boolean that becomes one.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -72,6 +73,9 @@ pub struct Parameters {
     /// More arguments, after those of the payload.
     #[serde(default)]
     pub args: Option<Vec<Template<Text>>>,
+    /// Connections by label: the command finds a script for each in `LAVA_CONN_<LABEL>`. lava has them for exe and pkg only.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// Environment variables.
     #[serde(default)]
     pub env: Option<BTreeMap<String, Template<Text>>>,
@@ -141,13 +145,17 @@ impl JobType for Cmd {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let Some(line) = given.job.fields.payload.as_str() else { return Vec::new() };
+        let connections = given.parameters.as_ref().and_then(|parameters| parameters.connections.as_ref());
+        let path = JsonPath::root().field("parameters").field("connections");
+        let mut problems = connections.map(|named| check_labels(named, &path)).unwrap_or_default();
+        let Some(line) = given.job.fields.payload.as_str() else { return problems };
         let path = JsonPath::root().field("payload");
-        match split_command_line(line) {
-            Ok(words) if words.is_empty() => vec![Problem::new(path, "the command line is empty")],
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Problem::new(path, error.to_string())],
-        }
+        problems.extend(match split_command_line(line) {
+            Ok(words) if words.is_empty() => Some(Problem::new(path, "the command line is empty")),
+            Ok(_) => None,
+            Err(error) => Some(Problem::new(path, error.to_string())),
+        });
+        problems
     }
 
     fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {

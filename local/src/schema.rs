@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -104,6 +104,7 @@ const STEPS: [&str; 6] = [
         SELECT 'counted_until', max(json_extract(record, '$.ts_dispatch')) FROM runs WHERE json_valid(record)
         HAVING max(json_extract(record, '$.ts_dispatch')) IS NOT NULL;
 ",
+    "CREATE TABLE connections (conn_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

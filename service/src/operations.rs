@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{dispatch, render, runs, schedules, specs, state};
+use crate::{connections, dispatch, render, runs, schedules, secrets, specs, state};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,12 @@ pub fn operations() -> Vec<Operation> {
         Operation::taking("state put", Write, state::put),
         Operation::taking("state list", Read, state::list),
         Operation::taking("state delete", Write, state::delete),
+        Operation::new("connections list", Read, connections::list),
+        Operation::new("connections show", Read, connections::show),
+        Operation::new("connections delete", Write, connections::delete),
+        Operation::new("secrets list", Read, secrets::list),
+        Operation::taking("secrets set", Write, secrets::set),
+        Operation::new("secrets delete", Write, secrets::delete),
         Operation::taking("render", Read, render::render),
     ]
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
 
 use crate::failure::Error;
+use crate::secrets::Vault;
 use crate::runs::Outputs;
 
 /// A realm that people look at and change. Adapters give its ports; the service functions do the rest.
@@ -26,6 +28,10 @@ pub trait Realm: Send + Sync {
     fn schedules(&self) -> &dyn ScheduleStore;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;
+    /// Its connections.
+    fn connections(&self) -> &dyn ConnectionStore;
+    /// Its secrets; `None` where they are kept by other means, as on AWS.
+    fn vault(&self) -> Option<&dyn Vault>;
     /// What the commands of its runs printed.
     fn outputs(&self) -> &dyn Outputs;
     /// The job types and actions that its jobs may use.

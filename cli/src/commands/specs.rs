@@ -1,5 +1,6 @@
 //! `apply`, `check`, `jobs` and `schema`.
 
+use pumice_core::connection::connection_schema;
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
@@ -83,7 +84,14 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{:<9} {}", job.change.as_str(), escaped(job.job_id.as_str())));
         lines.extend(job.fields.iter().flat_map(difference));
     }
-    let count = |change| applied.jobs.iter().filter(|job| job.change == change).count();
+    for one in applied.connections.iter().filter(|one| one.change != ChangeWord::Unchanged) {
+        lines.push(format!("{:<9} connection {}", one.change.as_str(), escaped(one.conn_id.as_str())));
+        lines.extend(one.fields.iter().flat_map(difference));
+    }
+    let changes =
+        applied.jobs.iter().map(|job| job.change).chain(applied.connections.iter().map(|one| one.change));
+    let changes: Vec<ChangeWord> = changes.collect();
+    let count = |change| changes.iter().filter(|one| **one == change).count();
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));
     let note = if applied.dry_run { " (dry run: nothing was changed)" } else { "" };
     let unchanged = count(ChangeWord::Unchanged);
@@ -137,7 +145,11 @@ fn checked_lines(format: Format, checked: &Checked) -> Vec<String> {
         0 => "all right".to_owned(),
         count => counted(count, "warning"),
     };
-    lines.push(format!("{jobs} in {files}, {found}"));
+    let connections = match checked.connections.len() {
+        0 => String::new(),
+        count => format!(" and {}", counted(count, "connection")),
+    };
+    lines.push(format!("{jobs}{connections} in {files}, {found}"));
     lines
 }
 
@@ -218,6 +230,7 @@ pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
     let value = match of {
         SchemaOf::Job => job_schema(&*registry()?),
         SchemaOf::Realm => schema_of::<RealmFields>(),
+        SchemaOf::Connection => connection_schema(),
     };
     match global.output {
         Format::Yaml => print(Format::Yaml, &value, Vec::new),

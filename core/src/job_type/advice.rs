@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 32] = [
+pub const WARNINGS: [&str; 34] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -28,6 +28,7 @@ pub const WARNINGS: [&str; 32] = [
     "only-logged",
     "other-worker",
     "relative-program",
+    "secret-in-spec",
     "shell-comment",
     "shell-sign",
     "short-silence",
@@ -35,6 +36,7 @@ pub const WARNINGS: [&str; 32] = [
     "too-many-items",
     "too-many-workers",
     "uneven-step",
+    "unknown-connection",
     "unknown-field",
     "unknown-job",
     "unknown-setting",

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Directories, JobError, Templates};
+use crate::connection::Connections;
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
 use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
@@ -225,6 +226,8 @@ pub struct JobContext<'a> {
     pub templates: &'a Templates,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
+    /// Opens connections.
+    pub connections: Connections<'a>,
     /// Files that outlive the run.
     pub objects: &'a dyn ObjectStore,
     /// The time.
@@ -249,6 +252,8 @@ pub struct ActionContext<'a> {
     pub settings: &'a Settings,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
+    /// Opens connections.
+    pub connections: Connections<'a>,
     /// State items.
     pub state: &'a dyn StateStore,
     /// The time.

@@ -3,7 +3,7 @@
 use pumice_core::Timestamp;
 use pumice_core::clock::{Plan, describe};
 use pumice_core::engine;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Registry;
 use pumice_core::spec::{RealmSpec, RenderAt};
 use schemars::JsonSchema;
@@ -31,6 +31,9 @@ pub struct Check {
 pub struct Checked {
     /// The jobs.
     pub jobs: Vec<JobId>,
+    /// The connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<ConnId>,
     /// How many files they are from.
     pub files: usize,
     /// When each is rendered.
@@ -98,6 +101,7 @@ pub fn check_in(
     });
     Ok(Checked {
         jobs: specs.jobs.iter().map(|job| job.fields.job_id.clone()).collect(),
+        connections: specs.connections.iter().map(|spec| spec.conn_id.clone()).collect(),
         files: specs.files,
         rendering: rendering.collect(),
         schedules: entries(&specs, around, now),

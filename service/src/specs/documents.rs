@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
-use pumice_core::ids::JobId;
+use pumice_core::connection::{self, ConnectionSpec};
+use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
@@ -73,6 +74,8 @@ pub struct Specs {
     pub jobs: Vec<JobSpec>,
     /// The realm's definition, if there was one.
     pub realm: Option<RealmSpec>,
+    /// The connections, in their order.
+    pub connections: Vec<ConnectionSpec>,
     /// How many files were read.
     pub files: usize,
     /// Warnings that no document silences.
@@ -88,6 +91,8 @@ pub struct Surroundings {
     pub realm: Option<RealmSpec>,
     /// Its jobs.
     pub jobs: Vec<JobSpec>,
+    /// Its connections; `None` when they may not be listed.
+    pub connections: Option<Vec<ConnId>>,
     /// Whether it is on AWS.
     pub is_aws: bool,
     /// What could not be looked at.
@@ -121,6 +126,11 @@ pub fn read(
     for Document { file, path, allowed, document } in &realms {
         reader.take_realm(&Place::new(file, path, allowed), document);
     }
+    let (connections, jobs): (Vec<Document>, Vec<Document>) =
+        jobs.into_iter().partition(|document| is_connection(&document.document));
+    for Document { file, path, allowed, document } in &connections {
+        reader.take_connection(&Place::new(file, path, allowed), document);
+    }
     let realm = reader.specs.realm.clone().or_else(|| there.realm.clone());
     let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
     for Document { file, path, allowed, document } in &jobs {
@@ -134,6 +144,12 @@ pub fn read(
 #[must_use]
 pub fn is_realm(document: &Value) -> bool {
     document.get("realm").is_some() && document.get("job_id").is_none() && document.get("type").is_none()
+}
+
+/// Whether a document is a connection.
+#[must_use]
+pub fn is_connection(document: &Value) -> bool {
+    document.get("conn_id").is_some() && document.get("job_id").is_none() && document.get("realm").is_none()
 }
 
 /// The error that names every mistake.
@@ -229,6 +245,37 @@ impl Reader<'_> {
         }
     }
 
+    fn take_connection(&mut self, place: &Place, document: &Value) {
+        let spec = match ConnectionSpec::parse(&without_schema(document)) {
+            Ok(spec) => spec,
+            Err(error) => return self.add_all(place, error.problems),
+        };
+        if self.specs.connections.iter().any(|other| other.conn_id == spec.conn_id) {
+            let message = format!("the conn_id {} was given before", quoted(spec.conn_id.as_str()));
+            return self.add(&place.file, Problem::new(place.path.field("conn_id"), message));
+        }
+        self.advise(&place.clone().allowing(document), spec.advice());
+        self.specs.connections.push(spec);
+    }
+
+    /// Warnings about connections that a job names and that there are not.
+    fn without_connection(&self, job: &JobSpec, there: &Surroundings) -> Vec<Problem> {
+        let Some(others) = &there.connections else { return Vec::new() };
+        let own: Vec<&ConnId> = self.specs.connections.iter().map(|spec| &spec.conn_id).collect();
+        let missing = connection::named_by(job)
+            .into_iter()
+            .filter(|(_, id)| !own.contains(&id) && !others.contains(id));
+        missing
+            .map(|(path, id)| {
+                let message = format!("there is no connection {}", quoted(id.as_str()));
+                let mut problem = Problem::warning("unknown-connection", path, message);
+                problem.hint =
+                    did_you_mean(id.as_str(), own.iter().copied().chain(others).map(ConnId::as_str));
+                problem
+            })
+            .collect()
+    }
+
     fn take_job(&mut self, place: Place, document: &Value, settings: &Settings) {
         match self.registry.read_job(&without_schema(document), settings) {
             Ok(job) => {
@@ -280,6 +327,7 @@ impl Reader<'_> {
                 self.refuse_reboot(job, place);
             }
             let mut advice = self.registry.advise_job(job, settings);
+            advice.extend(self.without_connection(job, there));
             while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
                 advice.push(told);
             }

@@ -8,12 +8,12 @@ mod nodes;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
+    Applied, AppliedConnection, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
     surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use documents::{
-    Document, Documents, Mistake, Specs, Surroundings, allowed, is_realm, read, warning_names,
+    Document, Documents, Mistake, Specs, Surroundings, allowed, is_connection, is_realm, read, warning_names,
 };
 pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,

@@ -13,6 +13,7 @@ use super::lease::LeaseGuard;
 use super::task::{Invocation, Task};
 use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
+use crate::connection::Connections;
 use crate::duration::Span;
 use crate::engine::answer::Accepted;
 use crate::engine::dispatch::Dispatcher;
@@ -304,6 +305,7 @@ impl Engine {
             settings,
             templates,
             dispatches,
+            connections: Connections { store: &*ports.connections, secrets: &*ports.secrets },
             objects: &*ports.objects,
             clock: &*ports.clock,
             pool: &*ports.pool,
