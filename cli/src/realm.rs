@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::connection::ConnectionStore;
+use pumice_core::connection::{ConnectionStore, Secrets};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError};
@@ -105,6 +105,14 @@ impl Realm {
             }
         }
     }
+}
+
+/// Where secrets are looked for that are not in a folder: on AWS, where this program knows it.
+pub(crate) fn more_secrets() -> Option<Arc<dyn Secrets>> {
+    #[cfg(feature = "aws")]
+    return Some(Arc::new(pumice_aws::AwsSecrets::found()));
+    #[cfg(not(feature = "aws"))]
+    None
 }
 
 /// The job types and actions of this program.

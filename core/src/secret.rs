@@ -15,7 +15,7 @@ use serde_json::Value;
 /// What stands in place of a secret.
 pub const MASK: &str = "*****";
 /// Shortest text that is masked, in bytes: shorter ones occur everywhere by chance.
-pub const MIN_MASKED: usize = 4;
+pub const MIN_MASKED: usize = 6;
 /// Shortest line of a secret of several lines that is masked by itself, in bytes.
 const MIN_LINE: usize = 12;
 /// Most texts that are remembered; the ones that were remembered first go.
@@ -123,6 +123,12 @@ pub fn remember_value(value: &Value) {
         Value::Object(fields) => fields.values().for_each(remember_value),
         Value::Null | Value::Bool(_) => {}
     }
+}
+
+/// Whether anything is masked at all.
+#[must_use]
+pub fn is_any_known() -> bool {
+    ANY.load(Ordering::Acquire)
 }
 
 /// The length of the longest text that is masked, in bytes; 0 when there is none.

@@ -32,7 +32,8 @@ pub fn check_labels(connections: &Connections, path: &JsonPath) -> Vec<Problem> 
             );
             problems.push(Problem::new(path.field(label), message));
         } else if !seen.insert(label.to_ascii_uppercase()) {
-            let message = format!("the label {} is given twice, in capitals and small letters", quoted(label));
+            let message =
+                format!("the label {} is given twice, in capitals and small letters", quoted(label));
             problems.push(Problem::new(path.field(label), message));
         }
     }

@@ -10,8 +10,8 @@ use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore};
 
 use crate::failure::Error;
-use crate::secrets::Vault;
 use crate::runs::Outputs;
+use crate::secrets::Vault;
 
 /// A realm that people look at and change. Adapters give its ports; the service functions do the rest.
 #[async_trait]

@@ -32,7 +32,9 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
         Connections::Delete { connection } => {
             let realm = Realm::open(global, false).await?;
             let deleted = delete(&realm, &ConnectionName { connection }).await?;
-            print(global.output, &deleted, || vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))])?;
+            print(global.output, &deleted, || {
+                vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))]
+            })?;
             let users = deleted.users.iter().map(|job| format!("job {job} still names it"));
             warn(global, &users.collect::<Vec<_>>());
             Ok(())

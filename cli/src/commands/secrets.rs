@@ -6,7 +6,9 @@ use std::path::Path;
 use pumice_core::secret::SecretText;
 use pumice_core::text::escaped;
 use pumice_local::MAX_SECRET_BYTES;
-use pumice_service::secrets::{ListSecrets, SecretOf, SecretShown, SecretValue, SetSecret, delete, list, set};
+use pumice_service::secrets::{
+    ListSecrets, SecretOf, SecretShown, SecretValue, SetSecret, delete, list, set,
+};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::args::{Format, Global, Secrets};
@@ -38,7 +40,9 @@ pub(super) async fn secrets(global: &Global, command: Secrets) -> Result<(), Fai
         Secrets::Delete { name } => {
             let realm = Realm::open(global, false).await?;
             let deleted = delete(&realm, &SecretOf { name }).await?;
-            print(global.output, &deleted, || vec![format!("deleted   secret {}", escaped(deleted.name.as_str()))])
+            print(global.output, &deleted, || {
+                vec![format!("deleted   secret {}", escaped(deleted.name.as_str()))]
+            })
         }
     }
 }
@@ -56,7 +60,9 @@ fn read_secret(asked: &str, file: Option<&Path>) -> Result<SecretText, Failure> 
     let text = match file {
         Some(path) => {
             let opened = std::fs::File::open(path);
-            read_all(opened.map_err(|error| Failure::wrong(format!("cannot read {}: {error}", path.display())))?)
+            read_all(
+                opened.map_err(|error| Failure::wrong(format!("cannot read {}: {error}", path.display())))?,
+            )
         }
         None if std::io::stdin().is_terminal() => read_hidden(asked),
         None => read_all(std::io::stdin().lock()),

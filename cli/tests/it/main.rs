@@ -3,6 +3,7 @@
 mod backfills;
 mod bad_input;
 mod batches;
+mod connections;
 mod examples;
 mod host;
 mod ids;

@@ -21,4 +21,6 @@ pub use open::{
     SlackHook, SshLogin,
 };
 pub use secrets::{AwsKeys, NoSecrets, RoleRequest, Secrets, TokenRequest};
-pub use spec::{AppliedConnection, ConnectionSpec, ConnectionStore, Family, Kind, NoConnections, TYPES, connection_schema};
+pub use spec::{
+    AppliedConnection, ConnectionSpec, ConnectionStore, Family, Kind, NoConnections, TYPES, connection_schema,
+};

@@ -385,9 +385,7 @@ impl Connections<'_> {
                 let tls = fields.tls.unwrap_or(false);
                 let port = fields.port.map_or(if tls { 465 } else { 25 }, |port| port.get());
                 let login = match (&fields.user, &fields.password) {
-                    (Some(user), Some(name)) => {
-                        Some((user.to_string(), self.secrets.parameter(name).await?))
-                    }
+                    (Some(user), Some(name)) => Some((user.to_string(), self.secrets.parameter(name).await?)),
                     _ => None,
                 };
                 let port = u16::try_from(port).map_err(|_| lacking("port"))?;

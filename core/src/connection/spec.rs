@@ -234,9 +234,8 @@ impl ConnectionSpec {
 }
 
 fn id_mistake(id: &ConnId) -> Vec<Problem> {
-    let problem = |error: crate::ids::BadName| {
-        Problem::new(JsonPath::root().field("conn_id"), error.to_string())
-    };
+    let problem =
+        |error: crate::ids::BadName| Problem::new(JsonPath::root().field("conn_id"), error.to_string());
     ConnId::new(id.as_str()).err().map(problem).into_iter().collect()
 }
 
@@ -270,9 +269,11 @@ fn fields<T: schemars::JsonSchema + DeserializeOwned>(
     }
     let schema = schema_of::<T>();
     let properties = schema["properties"].as_object();
-    let known = document.as_object().into_iter().flatten().filter(|(name, _)| {
-        !is_own(name) && properties.is_none_or(|known| known.contains_key(*name))
-    });
+    let known = document
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !is_own(name) && properties.is_none_or(|known| known.contains_key(*name)));
     let known: Map<String, Value> = known.map(|(name, value)| (name.clone(), value.clone())).collect();
     schema::read(&Value::Object(known)).map(Box::new)
 }
@@ -286,7 +287,8 @@ fn database_mistakes(fields: &DatabaseFields, family: Family, has_tokens: bool) 
     let mut wanted = vec![("host", fields.host.is_some())];
     if family != Family::Sqlite {
         wanted.push(("port", fields.port.is_some()));
-        let names_itself = fields.r#type.eq_ignore_ascii_case("redshift-serverless") && fields.password.is_none();
+        let names_itself =
+            fields.r#type.eq_ignore_ascii_case("redshift-serverless") && fields.password.is_none();
         wanted.push(("user", fields.user.is_some() || names_itself));
         wanted.push(("password", fields.password.is_some() || has_tokens));
     }
@@ -312,7 +314,10 @@ fn generic_mistakes(fields: &GenericFields) -> Vec<Problem> {
     for (name, attribute) in &fields.attributes {
         let mut bytes = name.bytes();
         let begins = bytes.next().is_some_and(|first| first.is_ascii_alphabetic());
-        if !begins || name.len() > MAX_ATTRIBUTE || bytes.any(|b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'-')) {
+        if !begins
+            || name.len() > MAX_ATTRIBUTE
+            || bytes.any(|b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'-'))
+        {
             let message = format!(
                 "the name {} must begin with a letter, and have letters, digits, _ and - only, {MAX_ATTRIBUTE} at most",
                 quoted(name)
@@ -343,7 +348,9 @@ fn url_mistake(field: &str, text: &str) -> Vec<Problem> {
     let wrong = |message: String| vec![Problem::new(JsonPath::root().field(field), message)];
     match text.split_once("://") {
         Some((scheme, _)) if !is_url(text) => wrong(format!("the scheme {scheme}: is not http: or https:")),
-        Some((_, rest)) if rest.is_empty() || rest.starts_with('/') => wrong("the URL has no host".to_owned()),
+        Some((_, rest)) if rest.is_empty() || rest.starts_with('/') => {
+            wrong("the URL has no host".to_owned())
+        }
         _ => Vec::new(),
     }
 }
@@ -352,7 +359,13 @@ fn url_mistake(field: &str, text: &str) -> Vec<Problem> {
 #[must_use]
 pub fn connection_schema() -> Value {
     let families = [
-        (schema_of::<DatabaseFields>(), ALL.iter().filter(|(_, of)| matches!(of, Type::Database { .. })).map(|(name, _)| *name).collect::<Vec<_>>()),
+        (
+            schema_of::<DatabaseFields>(),
+            ALL.iter()
+                .filter(|(_, of)| matches!(of, Type::Database { .. }))
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>(),
+        ),
         (schema_of::<GenericFields>(), vec!["generic"]),
         (schema_of::<AwsFields>(), vec!["aws"]),
         (schema_of::<SshFields>(), vec!["ssh", "scp", "sftp", "git"]),

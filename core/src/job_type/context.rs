@@ -62,6 +62,15 @@ pub enum DispatchError {
     /// It belongs together with others, one of which is refused.
     #[error("not sent, for another job of the list cannot be")]
     Withheld,
+    /// The request has the value of a secret, which its record would show.
+    #[error(
+        "parameters or globals for job {} have a secret, and records must not: let the job read it itself, by a connection or a state item",
+        shown(job_id)
+    )]
+    HoldsSecret {
+        /// The job.
+        job_id: String,
+    },
     /// Jobs that start jobs that start jobs without a delay, too deep.
     #[error(
         "job {} would be {depth} levels below the job that began it all; the limit is {limit} (DISPATCH_MAX_DEPTH), but for jobs that start after a delay of a second or more",

@@ -95,16 +95,21 @@ impl Kit<'_> {
         };
         let address = format!("(ADDRESS=(PROTOCOL=TCP)(HOST={})(PORT={}))", login.host, login.port);
         let login_at = format!("{}@(DESCRIPTION={address}(CONNECT_DATA={place}))", login.user);
-        let edition = login.edition.as_ref().map(|edition| format!(" -C {}", word(edition))).unwrap_or_default();
+        let edition =
+            login.edition.as_ref().map(|edition| format!(" -C {}", word(edition))).unwrap_or_default();
         let input = format!("{{ cat {}; cat; }}", path_word(&kept));
-        self.script("sqlplus", &format!("{input} | sqlplus -NOLOGINTIME -L -S{edition} {} \"$@\"\n", word(&login_at)))
+        self.script(
+            "sqlplus",
+            &format!("{input} | sqlplus -NOLOGINTIME -L -S{edition} {} \"$@\"\n", word(&login_at)),
+        )
     }
 
     /// `sqlcmd`, where lava has a tool of its own.
     fn sqlcmd(&self, login: &Login) -> io::Result<PathBuf> {
         let password = login.password.as_ref().map(SecretText::reveal).unwrap_or_default();
         let kept = self.file(".password", password)?;
-        let mut options = format!("-S {} -U {}", word(&format!("tcp:{},{}", login.host, login.port)), word(&login.user));
+        let mut options =
+            format!("-S {} -U {}", word(&format!("tcp:{},{}", login.host, login.port)), word(&login.user));
         if let Some(database) = &login.database {
             options.push_str(&format!(" -d {}", word(database)));
         }

@@ -1,12 +1,12 @@
 //! Makes the scripts by which commands reach connections (lava guide, Connections).
 
 mod databases;
-mod remote;
-mod values;
 #[cfg(test)]
 mod fake;
+mod remote;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -56,7 +56,10 @@ pub(crate) async fn prepare(context: &JobContext<'_>, named: &Connections) -> Re
 /// Identification).
 fn application(context: &JobContext<'_>) -> String {
     let name = format!("lv-{}-{}", context.realm_name, context.run.job_id);
-    name.chars().filter(|c| !matches!(c, '\'' | '"' | '\\') && !c.is_control()).take(MAX_APPLICATION).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '\'' | '"' | '\\') && !c.is_control())
+        .take(MAX_APPLICATION)
+        .collect()
 }
 
 /// Makes the files of one connection.
@@ -69,8 +72,9 @@ struct Kit<'a> {
 impl Kit<'_> {
     fn make(&self, opened: &OpenedConnection) -> Result<PathBuf, JobError> {
         let id = &opened.conn_id;
-        let failed =
-            |error: io::Error| JobError::cannot_begin(format!("connection {id}: cannot make its script: {error}"), &error);
+        let failed = |error: io::Error| {
+            JobError::cannot_begin(format!("connection {id}: cannot make its script: {error}"), &error)
+        };
         std::fs::DirBuilder::new().mode(0o700).create(self.place).map_err(failed)?;
         let made = match &opened.what {
             Opened::Database(login) => self.database(login),

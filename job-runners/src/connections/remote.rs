@@ -42,14 +42,18 @@ impl Kit<'_> {
             format!("aws_access_key_id={}", keys.access_key_id.reveal()),
             format!("aws_secret_access_key={}", keys.secret_access_key.reveal()),
         ];
-        lines.extend(keys.session_token.as_ref().map(|token| format!("aws_session_token={}", token.reveal())));
+        lines
+            .extend(keys.session_token.as_ref().map(|token| format!("aws_session_token={}", token.reveal())));
         lines.extend(login.region.as_ref().map(|region| format!("region={region}")));
         let config = self.file(".aws_config", &(lines.join("\n") + "\n"))?;
         // Keys in the environment would win over those of the profile.
         let others = "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN";
         self.script(
             "aws",
-            &format!("{others}\nexport AWS_CONFIG_FILE={}\nexec aws --profile lava \"$@\"\n", path_word(&config)),
+            &format!(
+                "{others}\nexport AWS_CONFIG_FILE={}\nexec aws --profile lava \"$@\"\n",
+                path_word(&config)
+            ),
         )
     }
 

@@ -52,7 +52,11 @@ async fn run(world: &World, script: &str, connections: Value) -> Result<String, 
     let ended = crate::cmd::Cmd.run(&world.context(), argv, parameters).await?;
     assert!(matches!(ended, Ended::Done(_)));
     let kept = world.kept.objects();
-    Ok(kept.iter().find(|(place, _)| place.ends_with("stdout")).map(|(_, text)| text.clone()).unwrap_or_default())
+    Ok(kept
+        .iter()
+        .find(|(place, _)| place.ends_with("stdout"))
+        .map(|(_, text)| text.clone())
+        .unwrap_or_default())
 }
 
 fn with(document: &Value, more: &Value) -> Value {
@@ -84,7 +88,12 @@ async fn script_of_a_long_password_or_token_has_it_in_the_environment() {
     for (more, user, password, mode) in [
         (json!({}), "ann:b", &*long, "prefer"),
         (json!({ "ssl": true, "ca_cert": "/c a.pem" }), "ann:b", &*long, "require"),
-        (json!({ "type": "postgres-aurora", "password": null }), "ann:b", "token-canary-postgres-aurora", "require"),
+        (
+            json!({ "type": "postgres-aurora", "password": null }),
+            "ann:b",
+            "token-canary-postgres-aurora",
+            "require",
+        ),
         (
             json!({ "type": "redshift-serverless", "password": null, "user": null }),
             "IAM:someone",
@@ -114,7 +123,8 @@ async fn script_of_mysql_goes_by_the_client_that_is_there() {
         let world = world(&clients, flavour);
         world.connections.connection(&document);
         world.connections.secret("my", "my#\"can\\ary");
-        let printed = run(&world, "PATH=${PATH%%:*}:/bin \"$LAVA_CONN_M\" -e x", json!({ "m": "my" })).await.unwrap();
+        let printed =
+            run(&world, "PATH=${PATH%%:*}:/bin \"$LAVA_CONN_M\" -e x", json!({ "m": "my" })).await.unwrap();
         let wanted = "[client]\nuser=\"bob\"\npassword=\"my#\"can\\\\ary\"\n[--batch]\n[--host=h]\n[--port=3306]\n[--database=d b]\n[--connect-timeout=10]\n";
         assert!(printed.contains(wanted), "{flavour}: {printed}");
         assert!(printed.ends_with(&format!("{ssl}\n[-e]\n[x]\n")), "{flavour}: {printed}");
@@ -123,16 +133,17 @@ async fn script_of_mysql_goes_by_the_client_that_is_there() {
 
 #[tokio::test]
 async fn script_of_ssh_and_git_has_the_key_with_its_lines() {
-    let document = |kind: &str| {
-        json!({ "conn_id": "box", "type": kind, "enabled": true, "ssh_key": "key", "ssh_options": ["Port=22", "User=a b"] })
-    };
+    let document = |kind: &str| json!({ "conn_id": "box", "type": kind, "enabled": true, "ssh_key": "key", "ssh_options": ["Port=22", "User=a b"] });
     for kind in ["ssh", "scp", "sftp"] {
         let world = world(&[kind], "");
         world.connections.connection(&document(kind));
         world.connections.secret("key", "-----BEGIN-----,key-canary-line,-----END-----");
         let printed = run(&world, "\"$LAVA_CONN_BOX\" host ls", json!({ "box": "box" })).await.unwrap();
         assert!(printed.starts_with("[-o]\n[Port=22]\n[-o]\n[User=a b]\n[-i]\n"), "{printed}");
-        assert!(printed.ends_with("[host]\n[ls]\n-----BEGIN-----\nkey-canary-line\n-----END-----\n"), "{printed}");
+        assert!(
+            printed.ends_with("[host]\n[ls]\n-----BEGIN-----\nkey-canary-line\n-----END-----\n"),
+            "{printed}"
+        );
     }
     let world = world(&["git"], "");
     world.connections.connection(&document("git"));
@@ -147,7 +158,9 @@ async fn script_of_a_generic_connection_prints_values_and_no_other_file() {
     let world = world(&[], "");
     let attributes = json!({ "a": "plain", "n": 1.5, "yes": true, "none": null,
         "b": { "type": "local", "value": "local" }, "c": { "type": "ssm", "parameter": "/p" }, "d": { "value": 7 } });
-    world.connections.connection(&json!({ "conn_id": "g", "type": "generic", "enabled": true, "attributes": attributes }));
+    world
+        .connections
+        .connection(&json!({ "conn_id": "g", "type": "generic", "enabled": true, "attributes": attributes }));
     world.connections.secret("/p", "generic-canary");
     let script = "for name in a n yes none b c d; do \"$LAVA_CONN_G\" $name; echo; done; for bad in ../get-attr-value x '' . ..; do \"$LAVA_CONN_G\" \"$bad\" 2>&1 || echo refused; done";
     let printed = run(&world, script, json!({ "g": "g" })).await.unwrap();
@@ -160,7 +173,8 @@ async fn script_of_a_generic_connection_prints_values_and_no_other_file() {
 #[tokio::test]
 async fn script_of_aws_has_a_profile_of_its_own() {
     let keys = json!({ "conn_id": "aws", "type": "aws", "enabled": true, "access_keys": "keys", "region": "eu-west-1" });
-    let role = json!({ "conn_id": "aws", "type": "aws", "enabled": true, "role_arn": "arn:aws:iam::1:role/r" });
+    let role =
+        json!({ "conn_id": "aws", "type": "aws", "enabled": true, "role_arn": "arn:aws:iam::1:role/r" });
     for (document, wanted) in [
         (keys, "aws_access_key_id=AKIACANARY\naws_secret_access_key=keys-canary,1\nregion=eu-west-1\n"),
         (role, "aws_secret_access_key=role-canary-lava.aws\naws_session_token=session-canary\n"),
@@ -202,11 +216,26 @@ async fn connection_that_cannot_be_used_fails_the_attempt_with_a_reason() {
         (with(&postgres(), &missing("host")), "the field \"host\" is missing"),
         (with(&postgres(), &missing("password")), "the field \"password\" is missing"),
         (with(&postgres(), &json!({ "password": "/gone" })), "there is no secret /gone"),
-        (with(&postgres(), &json!({ "password": null, "secret_id": "bad-json" })), "secret bad-json is not a JSON object"),
-        (with(&postgres(), &json!({ "password": null, "secret_id": "empty" })), "neither the connection nor its secret has the field \"password\""),
-        (json!({ "conn_id": "pg/main", "type": "aws", "enabled": true, "access_keys": "bad-json" }), "must be access_key_id,secret_access_key"),
-        (json!({ "conn_id": "pg/main", "type": "slack", "enabled": true, "webhook_url": "bad-json" }), "is not an http: or https: URL"),
-        (json!({ "conn_id": "pg/main", "type": "webhook", "enabled": true, "url": "https://x.example" }), "the action webhook uses it"),
+        (
+            with(&postgres(), &json!({ "password": null, "secret_id": "bad-json" })),
+            "secret bad-json is not a JSON object",
+        ),
+        (
+            with(&postgres(), &json!({ "password": null, "secret_id": "empty" })),
+            "neither the connection nor its secret has the field \"password\"",
+        ),
+        (
+            json!({ "conn_id": "pg/main", "type": "aws", "enabled": true, "access_keys": "bad-json" }),
+            "must be access_key_id,secret_access_key",
+        ),
+        (
+            json!({ "conn_id": "pg/main", "type": "slack", "enabled": true, "webhook_url": "bad-json" }),
+            "is not an http: or https: URL",
+        ),
+        (
+            json!({ "conn_id": "pg/main", "type": "webhook", "enabled": true, "url": "https://x.example" }),
+            "the action webhook uses it",
+        ),
     ] {
         let world = world(&["psql"], "");
         world.connections.connection(&document);

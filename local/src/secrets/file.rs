@@ -67,8 +67,8 @@ impl SecretFile {
             }
             Err(error) => return Err(SealError::File { path, error }),
         };
-        let file: Self =
-            serde_json::from_str(&text).map_err(|error| SealError::Damaged(path.clone(), error.to_string()))?;
+        let file: Self = serde_json::from_str(&text)
+            .map_err(|error| SealError::Damaged(path.clone(), error.to_string()))?;
         if file.version != VERSION {
             let why = format!("it has the form of version {}, and this pumice knows {VERSION}", file.version);
             return Err(SealError::Damaged(path, why));
@@ -92,7 +92,8 @@ impl SecretFile {
         let changed = change(&mut file)?;
         let path = folder.join(NAME);
         let new = folder.join(format!("{NAME}.new"));
-        let text = serde_json::to_string_pretty(&file).map_err(|error| SealError::Refused(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&file).map_err(|error| SealError::Refused(error.to_string()))?;
         let mut written = private().truncate(true).open(&new).map_err(at(&new))?;
         written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).map_err(at(&new))?;
         std::fs::rename(&new, &path).map_err(at(&path))?;
@@ -136,7 +137,9 @@ impl SecretFile {
             return Err(SealError::Refused(message));
         }
         if self.secrets.len() >= MAX_SECRETS && !self.has(name) {
-            return Err(SealError::Refused(format!("there are {MAX_SECRETS} secrets, the most that are kept")));
+            return Err(SealError::Refused(format!(
+                "there are {MAX_SECRETS} secrets, the most that are kept"
+            )));
         }
         let sealed = seal.close(&about(name), value)?;
         Ok(self.secrets.insert(name.to_string(), Entry { sealed, updated: now }).is_some())

@@ -39,7 +39,9 @@ pub enum SealError {
     #[error("there is no key for the secrets in {folder}: it was in {file}, or name it with {KEY} or {KEY_FILE}", folder = .0.display(), file = .0.join(OWN_FILE).display())]
     NoKey(PathBuf),
     /// The key is not one.
-    #[error("{0} is not a key: it must be 32 bytes in base64 or hex, as `openssl rand -base64 32` makes them")]
+    #[error(
+        "{0} is not a key: it must be 32 bytes in base64 or hex, as `openssl rand -base64 32` makes them"
+    )]
     BadKey(String),
     /// Others may read the key.
     #[error("the key in {path} may be read by others: chmod 600 {path}", path = .0.display())]
@@ -74,7 +76,9 @@ impl From<SealError> for StoreError {
             SealError::NoKey(_) => StoreErrorKind::Missing,
             SealError::Exposed(_) => StoreErrorKind::Denied,
             SealError::Damaged(..) | SealError::Undecryptable { .. } => StoreErrorKind::Corrupt,
-            SealError::File { error, .. } if error.kind() == ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+            SealError::File { error, .. } if error.kind() == ErrorKind::PermissionDenied => {
+                StoreErrorKind::Denied
+            }
             _ => StoreErrorKind::default(),
         };
         Self::of(kind, error.to_string())
@@ -175,8 +179,7 @@ impl Seal {
             let text = self.cipher.decrypt(XNonce::from_slice(nonce), payload).ok()?;
             String::from_utf8(text).ok()
         };
-        let undecryptable =
-            || SealError::Undecryptable { what: about.to_owned(), key: self.from.clone() };
+        let undecryptable = || SealError::Undecryptable { what: about.to_owned(), key: self.from.clone() };
         opened().map(SecretText::new).ok_or_else(undecryptable)
     }
 }

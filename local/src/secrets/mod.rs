@@ -73,7 +73,12 @@ impl FolderSecrets {
     ///
     /// # Errors
     /// [`StoreError`] when it is empty or too large, or the key or the file cannot be used.
-    pub async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn set(
+        &self,
+        name: &SecretName,
+        value: SecretText,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let name = name.clone();
         self.apart(move |folder| {
             let seal = Seal::making_key(folder)?;
@@ -153,9 +158,9 @@ impl FolderSecrets {
             Kind::Parameter => more.parameter(name).await,
             Kind::Managed => more.managed(name).await,
         };
-        found.map_err(|error| {
-            let own = Self::missing(name);
-            StoreError::of(error.kind, format!("{own}; nor on AWS: {error}"))
+        found.map_err(|error| match error.kind {
+            StoreErrorKind::Corrupt => error,
+            kind => StoreError::of(kind, format!("{}; nor elsewhere: {error}", Self::missing(name))),
         })
     }
 }
@@ -208,8 +213,8 @@ mod tests {
     #[tokio::test]
     async fn secret_set_is_read_back_and_stands_nowhere_in_the_clear() {
         let (folder, secrets) = secrets();
-        assert_eq!(set(&secrets, "/lava/pg", "clear-canary-1").await.unwrap(), false);
-        assert_eq!(set(&secrets, "/lava/pg", "clear-canary-2").await.unwrap(), true);
+        assert!(!set(&secrets, "/lava/pg", "clear-canary-1").await.unwrap());
+        assert!(set(&secrets, "/lava/pg", "clear-canary-2").await.unwrap());
         assert_eq!(secrets.parameter(&named("/lava/pg")).await.unwrap().reveal(), "clear-canary-2");
         assert_eq!(secrets.managed(&named("/lava/pg")).await.unwrap().reveal(), "clear-canary-2");
         for file in std::fs::read_dir(folder.path()).unwrap() {

@@ -8,8 +8,8 @@ mod nodes;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedConnection, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply, other_realm, put,
-    surroundings,
+    Applied, AppliedConnection, AppliedJob, AppliedRealm, Apply, ChangeWord, FieldChange, all_new, apply,
+    other_realm, put, surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use documents::{
