@@ -138,6 +138,7 @@ impl Realm {
             .clone()
             .with_environment(&environment)
             .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
+        pumice_core::secret::mark_names(&settings.redact);
         let store = Arc::new(self.store.clone());
         Ok(Arc::new(Site {
             realm: self.store.names.realm().clone(),

@@ -518,6 +518,9 @@ pub(crate) enum State {
         /// Keep it as it is, instead of as JSON text
         #[arg(long)]
         raw: bool,
+        /// Encrypt it: the value is read from standard input where it is -
+        #[arg(long, conflicts_with = "raw")]
+        secure: bool,
         /// Who puts it there
         #[arg(long)]
         publisher: Option<String>,

@@ -62,6 +62,7 @@ impl Realm {
             return Self::on_aws(global).await;
         }
         let home = Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?;
+        know_secrets(&home).await;
         Self::in_folder(home)
     }
 
@@ -70,7 +71,9 @@ impl Realm {
         if global.is_aws() {
             return Self::on_aws(global).await;
         }
-        Self::in_folder(Home::open_to_read(&global.home, global.realm.as_ref()).await?)
+        let home = Home::open_to_read(&global.home, global.realm.as_ref()).await?;
+        know_secrets(&home).await;
+        Self::in_folder(home)
     }
 
     /// The realm of a folder that is open.
@@ -104,6 +107,18 @@ impl Realm {
                 "nothing has started yet: is the function, or `pumice worker`, of the job's worker there?"
             }
         }
+    }
+}
+
+/// Has this process know what to mask in what it prints: secrets, secure state items, and what the realm marks.
+async fn know_secrets(home: &Home) {
+    if let Ok(realm) = home.database().realm().await {
+        pumice_core::secret::mark_names(&realm.settings.redact);
+    }
+    let secrets = home.secrets().remember_all().await;
+    let items = home.database().remember_secure(SystemClock.now()).await;
+    if let Err(error) = secrets.and(items) {
+        tracing::error!(%error, "what is printed may have secrets that are not masked");
     }
 }
 

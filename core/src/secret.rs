@@ -12,6 +12,8 @@ use std::sync::{Arc, RwLock};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::glob::fnmatch;
+
 /// What stands in place of a secret.
 pub const MASK: &str = "*****";
 /// Shortest text that is masked, in bytes: shorter ones occur everywhere by chance.
@@ -62,16 +64,25 @@ impl Serialize for SecretText {
 /// The texts that are masked, the longest first, so that none is cut by one that is part of it.
 #[derive(Default)]
 struct Remembered {
+    /// Those that came from a secret; the others stand under a name that the realm marks.
+    secrets: std::collections::BTreeSet<Arc<str>>,
     by_length: Vec<Arc<str>>,
     by_age: VecDeque<Arc<str>>,
 }
 
 impl Remembered {
-    fn add(&mut self, text: &str) {
-        if self.by_length.iter().any(|known| **known == *text) {
+    fn add(&mut self, text: &str, is_secret: bool) {
+        let known = self.by_length.iter().find(|known| ***known == *text).cloned();
+        if let Some(known) = known {
+            if is_secret {
+                self.secrets.insert(known);
+            }
             return;
         }
         let text: Arc<str> = text.into();
+        if is_secret {
+            self.secrets.insert(text.clone());
+        }
         let place = self.by_length.partition_point(|known| known.len() >= text.len());
         self.by_length.insert(place, text.clone());
         self.by_age.push_back(text);
@@ -79,6 +90,7 @@ impl Remembered {
             && let Some(oldest) = self.by_age.pop_front()
         {
             self.by_length.retain(|known| *known != oldest);
+            self.secrets.remove(&oldest);
         }
     }
 
@@ -96,10 +108,16 @@ impl Remembered {
 /// Whether anything is remembered: most processes have no secret, and pay one load for that.
 static ANY: AtomicBool = AtomicBool::new(false);
 static REMEMBERED: RwLock<Option<Remembered>> = RwLock::new(None);
+/// The patterns of names whose values the realm has masked.
+static MARKED: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
 /// Has a text masked from now on: as it is, as it stands in JSON, and its longer lines. One shorter than [`MIN_MASKED`]
 /// bytes is not masked.
 pub fn remember(text: &str) {
+    remember_as(text, true);
+}
+
+fn remember_as(text: &str, is_secret: bool) {
     if text.len() < MIN_MASKED {
         return;
     }
@@ -109,19 +127,63 @@ pub fn remember(text: &str) {
     let mut remembered = REMEMBERED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let remembered = remembered.get_or_insert_default();
     for form in forms.into_iter().chain(lines).filter(|form| form.len() >= MIN_MASKED) {
-        remembered.add(form);
+        remembered.add(form, is_secret);
     }
     ANY.store(true, Ordering::Release);
 }
 
 /// Has every text of a JSON value masked from now on.
 pub fn remember_value(value: &Value) {
+    remember_value_as(value, true);
+}
+
+fn remember_value_as(value: &Value, is_secret: bool) {
     match value {
-        Value::String(text) => remember(text),
-        Value::Number(number) => remember(&number.to_string()),
-        Value::Array(items) => items.iter().for_each(remember_value),
-        Value::Object(fields) => fields.values().for_each(remember_value),
+        Value::String(text) => remember_as(text, is_secret),
+        Value::Number(number) => remember_as(&number.to_string(), is_secret),
+        Value::Array(items) => items.iter().for_each(|item| remember_value_as(item, is_secret)),
+        Value::Object(fields) => fields.values().for_each(|field| remember_value_as(field, is_secret)),
         Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Has values masked that stand under these names, which are patterns of any case (realm setting `REDACT`).
+pub fn mark_names(patterns: &[String]) {
+    if patterns.is_empty() {
+        return;
+    }
+    let mut marked = MARKED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for pattern in patterns.iter().map(|pattern| pattern.to_lowercase()) {
+        if !marked.contains(&pattern) {
+            marked.push(pattern);
+        }
+    }
+    ANY.store(true, Ordering::Release);
+}
+
+fn is_marked(name: &str) -> bool {
+    let marked = MARKED.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    !marked.is_empty() && {
+        let name = name.to_lowercase();
+        marked.iter().any(|pattern| fnmatch(pattern, &name))
+    }
+}
+
+/// Has the values in an object masked everywhere that stand under a name which the realm marks.
+pub fn remember_marked(fields: &serde_json::Map<String, Value>) {
+    if ANY.load(Ordering::Acquire) {
+        fields.iter().for_each(|(name, value)| remember_if_marked(name, value));
+    }
+}
+
+fn remember_if_marked(name: &str, value: &Value) {
+    if is_marked(name) {
+        return remember_value_as(value, false);
+    }
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| remember_if_marked(name, value)),
+        Value::Array(items) => items.iter().for_each(|item| remember_if_marked("", item)),
+        _ => {}
     }
 }
 
@@ -129,12 +191,6 @@ pub fn remember_value(value: &Value) {
 #[must_use]
 pub fn is_any_known() -> bool {
     ANY.load(Ordering::Acquire)
-}
-
-/// The length of the longest text that is masked, in bytes; 0 when there is none.
-#[must_use]
-pub fn longest() -> usize {
-    read(|remembered| remembered.by_length.first().map_or(0, |text| text.len())).unwrap_or(0)
 }
 
 fn read<T>(look: impl FnOnce(&Remembered) -> T) -> Option<T> {
@@ -182,18 +238,97 @@ fn mask_within(value: &mut Value) {
                 let given = std::mem::take(fields);
                 fields.extend(given.into_iter().map(|(name, value)| (mask(&name).into_owned(), value)));
             }
-            fields.values_mut().for_each(mask_within);
+            for (name, value) in fields.iter_mut() {
+                match is_marked(name) && !value.is_null() {
+                    true => *value = MASK.into(),
+                    false => mask_within(value),
+                }
+            }
         }
         Value::Null | Value::Bool(_) => {}
     }
 }
 
-/// Whether a value has a secret anywhere in it.
+/// Whether a value has, anywhere in it, what came from a secret. What only stands under a name that the realm marks does
+/// not count: its document has it for all to see.
 #[must_use]
 pub fn value_holds_secret(value: &Value) -> bool {
-    let mut masked = value.clone();
-    mask_value(&mut masked);
-    masked != *value
+    let holds = |text: &str| {
+        let found = |remembered: &Remembered| remembered.secrets.iter().any(|secret| text.contains(&**secret));
+        read(found).unwrap_or(false)
+    };
+    match value {
+        Value::String(text) => holds(text),
+        Value::Array(items) => items.iter().any(value_holds_secret),
+        Value::Object(fields) => {
+            fields.iter().any(|(name, value)| holds(name) || value_holds_secret(value))
+        }
+        _ => false,
+    }
+}
+
+/// Masks a stream of bytes, in which a secret may come in parts.
+pub struct Masker {
+    secrets: Vec<Arc<str>>,
+    begins: [bool; 256],
+    held: Vec<u8>,
+}
+
+impl Default for Masker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Masker {
+    /// Masks what is remembered now.
+    #[must_use]
+    pub fn new() -> Self {
+        let secrets = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
+        let mut begins = [false; 256];
+        for first in secrets.iter().filter_map(|secret| secret.bytes().next()) {
+            begins[usize::from(first)] = true;
+        }
+        Self { secrets, begins, held: Vec::new() }
+    }
+
+    /// Takes bytes, and gives those that can be no part of a secret any more, masked.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return bytes.to_vec();
+        }
+        self.held.extend_from_slice(bytes);
+        self.take(false)
+    }
+
+    /// Gives the rest.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.take(true)
+    }
+
+    fn take(&mut self, is_end: bool) -> Vec<u8> {
+        let longest = self.secrets.first().map_or(0, |secret| secret.len());
+        let held = std::mem::take(&mut self.held);
+        let (mut given, mut at) = (Vec::with_capacity(held.len()), 0);
+        while at < held.len() && (is_end || held.len() - at >= longest) {
+            let rest = &held[at..];
+            let found = self.begins[usize::from(rest[0])]
+                .then(|| self.secrets.iter().find(|secret| rest.starts_with(secret.as_bytes())))
+                .flatten();
+            match found {
+                Some(secret) => {
+                    given.extend_from_slice(MASK.as_bytes());
+                    at += secret.len();
+                }
+                None => {
+                    given.push(rest[0]);
+                    at += 1;
+                }
+            }
+        }
+        self.held = held[at..].to_vec();
+        given
+    }
 }
 
 #[cfg(test)]
@@ -232,11 +367,34 @@ mod tests {
 
     #[test]
     fn secret_that_is_short_or_a_number_is_masked_as_documented() {
-        remember("ab");
-        assert_eq!(mask("ab"), "ab");
-        remember_value(&json!({ "pin": 90_417 }));
-        let mut value = json!([90_417, 1]);
+        remember("short");
+        assert_eq!(mask("short"), "short");
+        remember_value(&json!({ "pin": 904_171 }));
+        let mut value = json!([904_171, 1, 9_041_712]);
         mask_value(&mut value);
-        assert_eq!(value, json!(["*****", 1]));
+        assert_eq!(value, json!(["*****", 1, 9_041_712]));
+    }
+
+    #[test]
+    fn secret_that_comes_in_parts_is_masked_in_a_stream() {
+        remember("streamed-canary-44");
+        let text = b"a streamed-canary-44 b streamed-canary-4 streamed-canary-44";
+        for size in 1..=text.len() {
+            let mut masker = Masker::new();
+            let mut given: Vec<u8> = text.chunks(size).flat_map(|part| masker.push(part)).collect();
+            given.extend(masker.finish());
+            assert_eq!(String::from_utf8(given).unwrap(), "a ***** b streamed-canary-4 *****", "{size}");
+        }
+    }
+
+    #[test]
+    fn value_under_a_marked_name_is_masked_and_remembered() {
+        mark_names(&["*marked_pass*".to_owned()]);
+        let mut value = json!({ "env": { "DB_MARKED_PASSWORD": "marked-canary-5", "x": "y" }, "marked_pass": null });
+        remember_marked(value.as_object().unwrap());
+        mask_value(&mut value);
+        assert_eq!(value, json!({ "env": { "DB_MARKED_PASSWORD": "*****", "x": "y" }, "marked_pass": null }));
+        assert_eq!(mask("got marked-canary-5"), "got *****");
+        assert!(!value_holds_secret(&json!("marked-canary-5")), "its document shows it");
     }
 }

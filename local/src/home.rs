@@ -13,6 +13,7 @@ use pumice_core::connection::{CachedSecrets, Secrets};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
 use pumice_template::Zone;
@@ -399,6 +400,10 @@ impl Home {
         // What decrypts the realm's secrets, or is one, is no command's.
         let commands: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
+        mark_names(&settings.redact);
+        if let Err(error) = self.secrets.remember_all().await {
+            tracing::error!(%error, "secrets that are not used by name are not masked");
+        }
         let clock = Arc::new(SystemClock);
         let secrets = CachedSecrets::new(Arc::new(self.secrets.clone()), clock.clone());
         let database = Arc::new(self.database.clone());

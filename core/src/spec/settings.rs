@@ -62,6 +62,8 @@ pub struct Settings {
     /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
     /// negative; -1,024.
     pub stderr_size: i64,
+    /// Names whose values are masked: patterns, of any case.
+    pub redact: Vec<String>,
     /// `TIMEZONE`: the zone of schedules of jobs that name none; none: their dispatcher's, else UTC.
     pub timezone: Option<Timezone>,
 }
@@ -88,12 +90,13 @@ impl Default for Settings {
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
+            redact: Vec::new(),
             timezone: None,
         }
     }
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
@@ -109,6 +112,7 @@ const NAMES: [&str; 20] = [
     "ITERATION_MAX_DELAY",
     "ITERATION_MAX_LIMIT",
     "JOB_LOCAL_TMPDIR",
+    "REDACT",
     "RENDER_AT",
     "STATE_MAX_TTL",
     "STATE_TTL",
@@ -288,6 +292,7 @@ impl Settings {
             "RENDER_AT" => self.render_at = render_at(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
+            "REDACT" => self.redact = names(value)?,
             "STDERR_SIZE" => self.stderr_size = size(value)?,
             "TIMEZONE" => self.timezone = Some(zone(value)?),
             _ => {}

@@ -20,6 +20,8 @@ const KEY_FILE: &str = "PUMICE_SECRET_KEY_FILE";
 const VARIABLES: &str = "PUMICE_SECRET";
 /// The key's file in the realm's folder, made with the first secret.
 const OWN_FILE: &str = "secrets.key";
+/// A file that says that a key was made, and something may be encrypted with it.
+const MADE: &str = "secrets.made";
 /// Most bytes of a key's file that are read.
 const MAX_KEY_FILE: u64 = 1024;
 /// Length of a nonce, in bytes.
@@ -126,7 +128,7 @@ impl Seal {
     /// As [`of`](Self::of).
     pub(crate) fn making_key(folder: &Path) -> Result<Self, SealError> {
         match Self::of(folder) {
-            Err(SealError::NoKey(_)) if !super::file::is_there(folder) => {}
+            Err(SealError::NoKey(_)) if !super::file::is_there(folder) && !folder.join(MADE).exists() => {}
             found => return found,
         }
         let path = folder.join(OWN_FILE);
@@ -143,6 +145,7 @@ impl Seal {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
             _ => removed.map_err(failed)?,
         }
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join(MADE)).map_err(failed)?;
         Self::of(folder)
     }
 

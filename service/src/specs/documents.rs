@@ -7,6 +7,7 @@ use pumice_core::connection::{self, ConnectionSpec};
 use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use pumice_core::secret::value_holds_secret;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_core::text::{escaped, quoted};
 use schemars::JsonSchema;
@@ -254,7 +255,8 @@ impl Reader<'_> {
             let message = format!("the conn_id {} was given before", quoted(spec.conn_id.as_str()));
             return self.add(&place.file, Problem::new(place.path.field("conn_id"), message));
         }
-        self.advise(&place.clone().allowing(document), spec.advice());
+        let advice = [spec.advice(), with_secret(&spec.document)].concat();
+        self.advise(&place.clone().allowing(document), advice);
         self.specs.connections.push(spec);
     }
 
@@ -328,6 +330,7 @@ impl Reader<'_> {
             }
             let mut advice = self.registry.advise_job(job, settings);
             advice.extend(self.without_connection(job, there));
+            advice.extend(with_secret(&job.document));
             while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
                 advice.push(told);
             }
@@ -371,6 +374,16 @@ impl Reader<'_> {
         let warnings = kept.into_iter().map(|problem| Warning::of(&Mistake::new(&**file, problem)));
         self.specs.warnings.extend(warnings);
     }
+}
+
+/// Warnings about fields that have the value of a secret of the realm.
+fn with_secret(document: &Map<String, Value>) -> Vec<Problem> {
+    let with = document.iter().filter(|(_, value)| value_holds_secret(value));
+    let told = |(name, _): (&String, &Value)| {
+        let message = "the field has the value of a secret, in the clear";
+        Problem::warning("secret-in-spec", JsonPath::root().field(name), message)
+    };
+    with.map(told).collect()
 }
 
 /// A document without the `$schema` that editors look for.

@@ -25,6 +25,7 @@ use crate::job_type::{
 use crate::ports::StoreError;
 use crate::ports::TempDir;
 use crate::request::DispatchRequest;
+use crate::secret::remember_marked;
 use crate::run::{Lineage, Outcome, Run, failed_result};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
@@ -125,7 +126,9 @@ impl Engine {
         if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
-        self.jobs().render(job, templates).await
+        let rendered = self.jobs().render(job, templates).await?;
+        remember_marked(&rendered.parameters);
+        Ok(rendered)
     }
 
     /// When the attempt must have ended, and how long that is.
