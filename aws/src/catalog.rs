@@ -17,13 +17,13 @@ use crate::state::read_state;
 use crate::store::{Store, text_of};
 
 impl Store {
-    async fn put(&self, table: &str, what: &str, document: Doc) -> Result<(), StoreError> {
+    pub(crate) async fn put(&self, table: &str, what: &str, document: Doc) -> Result<(), StoreError> {
         let request = self.client.put_item().table_name(table).set_item(Some(item(document)));
         request.send().await.map(drop).map_err(|error| store_error(what, &error))
     }
 
     /// Deletes an item; tells whether it was there.
-    async fn delete(&self, table: &str, key: Item) -> Result<bool, StoreError> {
+    pub(crate) async fn delete(&self, table: &str, key: Item) -> Result<bool, StoreError> {
         let request = self.client.delete_item().table_name(table).set_key(Some(key));
         let answer = request.return_values(ReturnValue::AllOld).send().await;
         answer

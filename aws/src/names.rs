@@ -55,6 +55,12 @@ impl Names {
         self.table("s3triggers")
     }
 
+    /// The realm's table of connections; its key is `conn_id`.
+    #[must_use]
+    pub fn connections(&self) -> String {
+        self.table("connections")
+    }
+
     /// The table in which lava's own workers tell of runs; its keys are `job_id` and `run_id`.
     #[must_use]
     pub fn events(&self) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use pumice_core::connection::{CachedSecrets, NoSecrets, Secrets};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError, StoreErrorKind};
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
@@ -16,6 +17,7 @@ use crate::names::Names;
 use crate::objects::Objects;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
+use crate::secrets::AwsSecrets;
 use crate::skew::{Skew, WatchedClock};
 use crate::store::Store;
 
@@ -27,6 +29,7 @@ pub struct Realm {
     objects: Objects,
     skew: Skew,
     scheduler: Option<Arc<dyn Scheduler>>,
+    secrets: Option<Arc<dyn Secrets>>,
 }
 
 impl std::fmt::Debug for Realm {
@@ -59,6 +62,7 @@ impl Realm {
             objects,
             skew: clients.skew.clone(),
             scheduler: None,
+            secrets: None,
         }
     }
 
@@ -79,6 +83,14 @@ impl Realm {
         let unwatched = variable("PUMICE_JOBS_UNWATCHED").is_some_and(|text| text == "true");
         self.store = self.store.with_unwatched_jobs(unwatched);
         Ok(self)
+    }
+
+    /// The same with secrets, for what runs jobs. Who never calls this carries no clients for them.
+    #[must_use]
+    pub fn with_secrets(mut self, config: &SdkConfig) -> Self {
+        let secrets = Arc::new(AwsSecrets::new(config.clone()));
+        self.secrets = Some(Arc::new(CachedSecrets::new(secrets, Arc::new(SystemClock))));
+        self
     }
 
     /// The same, for people: see [`Store::with_hints`].
@@ -123,6 +135,7 @@ impl Realm {
         let settings = realm.settings.clone().with_environment(&environment).map_err(|error| {
             StoreError::of(StoreErrorKind::Invalid, format!("invalid environment variable: {error}"))
         })?;
+        pumice_core::secret::mark_names(&settings.redact);
         let store = Arc::new(self.store.clone());
         Ok(Arc::new(Site {
             realm: self.store.names.realm().clone(),
@@ -141,6 +154,8 @@ impl Realm {
                 runs: store.clone(),
                 schedules: store.clone(),
                 state: store.clone(),
+                connections: store.clone(),
+                secrets: self.secrets.clone().unwrap_or_else(|| Arc::new(NoSecrets)),
                 queue: Arc::new(self.queues.clone()),
                 scheduler: self.scheduler.clone(),
                 hosts: Some(store.clone()),

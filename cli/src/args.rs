@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod backfills;
+mod connections;
 mod triggers;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use pumice_core::ports::Cursor;
 use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
+pub(crate) use connections::{Connections, Secrets};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
@@ -125,6 +127,12 @@ pub(crate) enum Command {
     /// Look at state items, and change them
     #[command(subcommand)]
     State(State),
+    /// Look at connections
+    #[command(subcommand)]
+    Connections(Connections),
+    /// Set the secrets of a realm's folder
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Show payload and parameters of a job as they would run
     Render(Render),
     /// Render a template, to try things out
@@ -148,6 +156,7 @@ pub(crate) enum SchemaOf {
     Job,
     Realm,
     Trigger,
+    Connection,
 }
 
 /// Where the commands of jobs get cgroups.
@@ -521,6 +530,9 @@ pub(crate) enum State {
         /// Keep it as it is, instead of as JSON text
         #[arg(long)]
         raw: bool,
+        /// Encrypt it: the value is read from standard input where it is -
+        #[arg(long, conflicts_with = "raw")]
+        secure: bool,
         /// Who puts it there
         #[arg(long)]
         publisher: Option<String>,

@@ -36,6 +36,7 @@ impl Remote {
         let prefix = std::env::var("LAVA_PREFIX").unwrap_or_else(|_| DEFAULT_PREFIX.to_owned());
         let names = Names::new(prefix, name.clone());
         let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None)
+            .with_secrets(&config)
             .with_hints()
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())

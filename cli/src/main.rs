@@ -77,19 +77,24 @@ struct LogLine {
     plain: bool,
 }
 
-impl Write for LogLine {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
+impl LogLine {
+    fn write_whole(&mut self, text: &str) -> std::io::Result<()> {
         let acts = |c: char| !c.is_control() && pumice_core::text::acts(c);
         if self.plain || !text.contains(acts) {
-            self.to.write_all(bytes)?;
-            return Ok(bytes.len());
+            return self.to.write_all(text.as_bytes());
         }
         let shown: String = text
             .chars()
             .map(|c| if acts(c) { c.escape_unicode().to_string() } else { c.to_string() })
             .collect();
-        self.to.write_all(shown.as_bytes())?;
+        self.to.write_all(shown.as_bytes())
+    }
+}
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A secret that an error has in it is masked.
+        self.write_whole(&pumice_core::secret::mask(&String::from_utf8_lossy(bytes)))?;
         Ok(bytes.len())
     }
 

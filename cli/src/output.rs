@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use pumice_core::secret::{Masker, is_any_known, mask, mask_value};
 use pumice_core::text::escaped;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
@@ -17,22 +18,40 @@ pub(crate) fn print(
 ) -> Result<(), Failure> {
     match format {
         Format::Table | Format::Wide => {
-            let mut text = people().join("\n");
+            let mut text = mask(&people().join("\n")).into_owned();
             if !text.is_empty() {
                 text.push('\n');
             }
             write_out(&text)
         }
         // Responses always serialise.
-        Format::Json => write_raw(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())),
+        Format::Json => write_raw(&format!("{}\n", json(value))),
         Format::Yaml => write_raw(&yaml(value)?),
     }
 }
 
-/// A value as YAML.
+/// A value as JSON, with secrets masked.
+fn json(value: &impl Serialize) -> String {
+    match masked(value) {
+        Some(masked) => serde_json::to_string_pretty(&masked).unwrap_or_default(),
+        None => serde_json::to_string_pretty(value).unwrap_or_default(),
+    }
+}
+
+/// A value with secrets masked; `None` where there is nothing to mask.
+fn masked(value: &impl Serialize) -> Option<serde_json::Value> {
+    let mut value = is_any_known().then(|| serde_json::to_value(value).ok())??;
+    mask_value(&mut value);
+    Some(value)
+}
+
+/// A value as YAML, with secrets masked.
 pub(crate) fn yaml(value: &impl Serialize) -> Result<String, Failure> {
-    serde_yaml_ng::to_string(value)
-        .map_err(|error| Failure::wrong(format!("cannot be written as YAML: {error}")))
+    let written = match masked(value) {
+        Some(masked) => serde_yaml_ng::to_string(&masked),
+        None => serde_yaml_ng::to_string(value),
+    };
+    written.map_err(|error| Failure::wrong(format!("cannot be written as YAML: {error}")))
 }
 
 /// Writes a coloured text to standard output. A closed pipe, as after `head`, is not a failure.
@@ -43,6 +62,7 @@ pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
 
 /// Writes a user's text to standard output: unchanged into a file or a pipe, escaped on a terminal.
 pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
+    let text = &*mask(text);
     let mut out = std::io::stdout().lock();
     let written = match out.is_terminal() {
         false => out.write_all(text.as_bytes()),
@@ -54,13 +74,39 @@ pub(crate) fn write_raw(text: &str) -> Result<(), Failure> {
 /// Standard output for a user's bytes: unchanged, but escaped on a terminal.
 pub(crate) fn foreign_stdout() -> Box<dyn Write + Send> {
     let out = std::io::stdout();
-    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+    if out.is_terminal() { Box::new(Masked::new(Harmless::new(out))) } else { Box::new(Masked::new(out)) }
 }
 
 /// Standard error for a user's bytes, likewise.
 pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
     let out = std::io::stderr();
-    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+    if out.is_terminal() { Box::new(Masked::new(Harmless::new(out))) } else { Box::new(Masked::new(out)) }
+}
+
+/// Masks secrets in what is written.
+struct Masked<W: Write> {
+    to: W,
+    masker: Masker,
+}
+
+impl<W: Write> Masked<W> {
+    fn new(to: W) -> Self {
+        Self { to, masker: Masker::new() }
+    }
+}
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let given = self.masker.push(bytes);
+        self.to.write_all(&given)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let rest = self.masker.finish();
+        self.to.write_all(&rest)?;
+        self.to.flush()
+    }
 }
 
 /// Escapes everything that a terminal acts on, except line ends and tabs.
@@ -123,7 +169,7 @@ pub(crate) fn tell_line(line: &str) {
 /// Writes to standard error and flushes it. A closed standard error is not a failure.
 pub(crate) fn tell_text(text: &str) {
     let mut err = anstream::stderr().lock();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    let _ = err.write_all(mask(text).as_bytes()).and_then(|()| err.flush());
 }
 
 /// Tells of what may be wrong, on standard error, unless nothing but results is asked for.

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::ids::RealmName;
+use pumice_core::connection::{ConnectionStore, Secrets};
+use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
-use pumice_local::{Durability, Home, SystemClock};
+use pumice_core::ports::{
+    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+};
+use pumice_core::secret::SecretText;
+use pumice_local::{Durability, FolderSecrets, Home, SystemClock};
 use pumice_service::runs::Outputs;
+use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
@@ -19,7 +24,28 @@ use crate::printed::FolderOutputs;
 pub(crate) struct Realm {
     place: Place,
     outputs: Box<dyn Outputs>,
+    /// The secrets of a folder.
+    vault: Option<FolderVault>,
     registry: Arc<Registry>,
+}
+
+/// The secrets of a folder, for people.
+struct FolderVault(FolderSecrets);
+
+#[async_trait]
+impl Vault for FolderVault {
+    async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError> {
+        let all = self.0.list().await?;
+        Ok(all.into_iter().map(|entry| (entry.name, entry.updated)).collect())
+    }
+
+    async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError> {
+        self.0.set(name, value, now).await
+    }
+
+    async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
+        self.0.delete(name).await
+    }
 }
 
 /// Where a realm is.
@@ -38,6 +64,7 @@ impl Realm {
             return Self::on_aws(global).await;
         }
         let home = Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?;
+        know_secrets(&home).await;
         Self::in_folder(home)
     }
 
@@ -46,20 +73,23 @@ impl Realm {
         if global.is_aws() {
             return Self::on_aws(global).await;
         }
-        Self::in_folder(Home::open_to_read(&global.home, global.realm.as_ref()).await?)
+        let home = Home::open_to_read(&global.home, global.realm.as_ref()).await?;
+        know_secrets(&home).await;
+        Self::in_folder(home)
     }
 
     /// The realm of a folder that is open.
     pub(crate) fn in_folder(home: Home) -> Result<Self, Failure> {
         let outputs = Box::new(FolderOutputs::new(home.path()));
-        Ok(Self { place: Place::Folder(home), outputs, registry: registry()? })
+        let vault = Some(FolderVault(home.secrets().clone()));
+        Ok(Self { place: Place::Folder(home), outputs, vault, registry: registry()? })
     }
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
         let remote = Box::new(crate::aws::Remote::connect(global).await?);
         let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
-        Ok(Self { place: Place::Aws(remote), outputs, registry: registry()? })
+        Ok(Self { place: Place::Aws(remote), outputs, vault: None, registry: registry()? })
     }
 
     #[cfg(not(feature = "aws"))]
@@ -80,6 +110,26 @@ impl Realm {
             }
         }
     }
+}
+
+/// Has this process know what to mask in what it prints: secrets, secure state items, and what the realm marks.
+async fn know_secrets(home: &Home) {
+    if let Ok(realm) = home.database().realm().await {
+        pumice_core::secret::mark_names(&realm.settings.redact);
+    }
+    let secrets = home.secrets().remember_all().await;
+    let items = home.database().remember_secure(SystemClock.now()).await;
+    if let Err(error) = secrets.and(items) {
+        tracing::error!(%error, "what is printed may have secrets that are not masked");
+    }
+}
+
+/// Where secrets are looked for that are not in a folder: on AWS, where this program knows it.
+pub(crate) fn more_secrets() -> Option<Arc<dyn Secrets>> {
+    #[cfg(feature = "aws")]
+    return Some(Arc::new(pumice_aws::AwsSecrets::found()));
+    #[cfg(not(feature = "aws"))]
+    None
 }
 
 /// The job types and actions of this program.
@@ -108,12 +158,21 @@ impl pumice_service::Realm for Realm {
     port!(schedules, ScheduleStore);
     port!(state, StateStore);
     port!(triggers, TriggerStore);
+    port!(connections, ConnectionStore);
 
     fn name(&self) -> &RealmName {
         match &self.place {
             Place::Folder(home) => home.realm(),
             #[cfg(feature = "aws")]
             Place::Aws(remote) => remote.name(),
+        }
+    }
+
+    fn vault(&self) -> Option<&dyn Vault> {
+        match &self.place {
+            Place::Folder(_) => self.vault.as_ref().map(|vault| vault as &dyn Vault),
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => None,
         }
     }
 

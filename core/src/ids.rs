@@ -18,6 +18,8 @@ pub const MAX_ID_BYTES: usize = 1024;
 pub const MAX_NAME_BYTES: usize = 32;
 /// Longest id of a host, in bytes: an idempotency key holds one beside a time.
 pub const MAX_HOST_BYTES: usize = 100;
+/// Longest value of a connection's field, in bytes: more than a host, a path or an ARN has.
+pub const MAX_FIELD_BYTES: usize = 2048;
 /// Longest part of a job id between two slashes, in bytes: folders are named after it (Linux, `NAME_MAX`).
 pub const MAX_SEGMENT_BYTES: usize = 255;
 
@@ -88,6 +90,20 @@ fn check_name(what: &'static str, value: &str) -> Result<(), BadName> {
         format!("is longer than {MAX_NAME_BYTES} characters, and is part of a queue's name")
     } else if value.chars().any(|c| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')) {
         "may hold letters, digits, - and _ only: it is part of a queue's name".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
+/// The rules of a text that stands in one line of a script or a header.
+fn check_field(what: &'static str, value: &str) -> Result<(), BadName> {
+    let reason = if value.is_empty() {
+        "must not be empty".to_owned()
+    } else if value.len() > MAX_FIELD_BYTES {
+        format!("is longer than {MAX_FIELD_BYTES} bytes")
+    } else if value.chars().any(char::is_control) {
+        "must not have control characters".to_owned()
     } else {
         return Ok(());
     };
@@ -225,6 +241,18 @@ name_type! {
 name_type! {
     /// A trigger's id (lava guide, The S3triggers Table).
     TriggerId, "trigger id", "trigger-id", check_id, check_stored
+}
+name_type! {
+    /// A connection's id (lava guide, The Connections Table).
+    ConnId, "connection id", "conn-id", check_id, check_stored
+}
+name_type! {
+    /// The name of a secret: of an SSM parameter, of a secret of Secrets Manager, or of one in a realm's folder.
+    SecretName, "secret name", "secret-name", check_id
+}
+name_type! {
+    /// A value of a connection's field, in one line.
+    FieldText, "text", "field-text", check_field
 }
 
 impl HostId {

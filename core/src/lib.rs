@@ -4,6 +4,7 @@
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
 
 pub mod clock;
+pub mod connection;
 pub mod document;
 pub mod duration;
 pub mod engine;
@@ -20,6 +21,7 @@ pub mod recent;
 pub mod request;
 pub mod run;
 pub mod schema;
+pub mod secret;
 pub mod size;
 pub mod spec;
 pub mod text;

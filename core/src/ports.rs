@@ -32,6 +32,7 @@ pub use workspaces::{TempDir, Workspace, Workspaces};
 
 use crate::Timestamp;
 use crate::clock::Timetable;
+use crate::connection::{ConnectionStore, Secrets};
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
@@ -580,6 +581,10 @@ pub struct Ports {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
+    /// Connections.
+    pub connections: Arc<dyn ConnectionStore>,
+    /// Secrets.
+    pub secrets: Arc<dyn Secrets>,
     /// The workers' queues.
     pub queue: Arc<dyn Queue>,
     /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::duration::Span;
-use crate::ids::{JobId, RealmName, StateId, TriggerId, WorkerName};
+use crate::ids::{ConnId, FieldText, JobId, RealmName, SecretName, StateId, TriggerId, WorkerName};
 use crate::number::{self, BadNumber};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
 use crate::spec::{
@@ -418,6 +418,9 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "realm-name" => parsed(RealmName::new(text)),
         "state-id" => parsed(StateId::new(text)),
         "trigger-id" => parsed(TriggerId::new(text)),
+        "conn-id" => parsed(ConnId::new(text)),
+        "secret-name" => parsed(SecretName::new(text)),
+        "field-text" => parsed(FieldText::new(text)),
         "timezone" => parsed(text.parse::<Timezone>()),
         "days" => parsed(text.parse::<Days>()),
         "weekdays" => parsed(text.parse::<Weekdays>()),

@@ -5,6 +5,7 @@ use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Tem
 use pumice_core::spec::JobSpec;
 use pumice_job_types::cmd::{self, Bytes};
 
+use crate::connections;
 use crate::process::{self, Command};
 
 /// Runs jobs of type `cmd`.
@@ -22,6 +23,8 @@ impl Leaf for Cmd {
         argv: Vec<String>,
         parameters: ParametersOf<cmd::Cmd>,
     ) -> Result<Ended, JobError> {
+        let connections = parameters.connections.unwrap_or_default();
+        let prepared = connections::prepare(context, &connections).await?;
         let env = parameters.env.unwrap_or_default().into_iter();
         let env = env.map(|(name, Template(value))| (name, value.into_text()));
         let command = Command {
@@ -29,6 +32,7 @@ impl Leaf for Cmd {
             payload: None,
             argv,
             env: env.collect(),
+            own: prepared.environment.clone(),
             timeout: parameters
                 .timeout
                 .or(context.job.fields.timeout)
@@ -36,7 +40,10 @@ impl Leaf for Cmd {
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
             file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
         };
-        process::run(context, command).await
+        let ended = process::run(context, command).await;
+        // The scripts and what they read go after the command.
+        drop(prepared);
+        ended
     }
 }
 

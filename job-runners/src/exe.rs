@@ -5,6 +5,7 @@ use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Tem
 use pumice_job_types::exe;
 use pumice_job_types::words::Bytes;
 
+use crate::connections;
 use crate::payloads::{self, Limit, Payload};
 use crate::process::{self, Command};
 use crate::series::Series;
@@ -30,6 +31,7 @@ impl Leaf for Exe {
         let settings = context.settings;
         let limit = Limit { bytes: settings.exe_max_payload_size, setting: "EXE_MAX_PAYLOAD_SIZE" };
         let payloads = payloads::find(context, key, limit).await?;
+        let prepared = connections::prepare(context, &parameters.connections.unwrap_or_default()).await?;
         let env = parameters.env.unwrap_or_default().into_iter();
         let env = env.map(|(name, Template(value))| (name, value.into_text()));
         let command = Command {
@@ -37,12 +39,16 @@ impl Leaf for Exe {
             payload: None,
             argv: args.to_vec(),
             env: env.collect(),
+            own: prepared.environment.clone(),
             timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(settings.exe_timeout),
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
             file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
         };
         let location = payloads::location(context, key)?;
-        process::within_temp(context, run_all(context, payloads, &location, command)).await
+        let ended = process::within_temp(context, run_all(context, payloads, &location, command)).await;
+        // The scripts and what they read go after the files.
+        drop(prepared);
+        ended
     }
 }
 

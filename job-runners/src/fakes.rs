@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::connection::Connections;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, StateId};
 use pumice_core::job_type::{
     ActionContext, Cancel, DispatchError, Dispatches, JobContext, LavaGlobals, Machine, Scene, Templates,
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) dispatches: Sent,
+    pub(crate) connections: crate::connections::Known,
     pub(crate) kept: Kept,
     pub(crate) items: Items,
     pub(crate) clock: Box<dyn Clock>,
@@ -92,6 +94,7 @@ impl World {
             realm,
             settings: Settings::default(),
             dispatches: Sent::default(),
+            connections: crate::connections::Known::default(),
             kept: Kept::default(),
             items: Items::default(),
             clock: Box::new(SystemClock),
@@ -111,6 +114,7 @@ impl World {
             settings: &self.settings,
             templates: &self.templates,
             dispatches: &self.dispatches,
+            connections: Connections { store: &self.connections, secrets: &self.connections },
             objects: &self.kept,
             clock: &*self.clock,
             pool: &*self.pool,
@@ -130,6 +134,7 @@ impl World {
             run_id: self.run.run_id,
             settings: &self.settings,
             dispatches: &self.dispatches,
+            connections: Connections { store: &self.connections, secrets: &self.connections },
             state: &self.items,
             clock: &*self.clock,
             cancel: &self.cancel,

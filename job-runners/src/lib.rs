@@ -6,6 +6,7 @@ mod archive;
 mod cache;
 mod capture;
 mod cmd;
+mod connections;
 mod dispatch;
 mod exe;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use pumice_job_types::pkg::{self, Rendition};
 use pumice_job_types::words::Bytes;
 
 use crate::archive::{self, Bounds, Stop, Unpacked};
+use crate::connections;
 use crate::payloads::{self, Limit, Payload};
 use crate::process::{self, Command};
 use crate::series::Series;
@@ -47,6 +48,7 @@ impl Leaf for Pkg {
     ) -> Result<Ended, JobError> {
         let settings = context.settings;
         let packages = find_all(context, &rendition.packages).await?;
+        let prepared = connections::prepare(context, &parameters.connections.unwrap_or_default()).await?;
         let env = parameters.env.unwrap_or_default().into_iter();
         let env = env.map(|(name, Template(value))| (name, value.into_text()));
         let command = Command {
@@ -54,11 +56,15 @@ impl Leaf for Pkg {
             payload: None,
             argv: Vec::new(),
             env: env.collect(),
+            own: prepared.environment.clone(),
             timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(settings.pkg_timeout),
             aws_credentials: parameters.aws_credentials.unwrap_or(false),
             file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
         };
-        process::within_temp(context, run_all(context, packages, &rendition, command)).await
+        let ended = process::within_temp(context, run_all(context, packages, &rendition, command)).await;
+        // The scripts and what they read go after the packages.
+        drop(prepared);
+        ended
     }
 }
 

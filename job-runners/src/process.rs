@@ -40,6 +40,8 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     /// Variables on top of the worker's environment.
     pub(crate) env: Vec<(String, String)>,
+    /// Variables that win over those: of the command's connections.
+    pub(crate) own: Vec<(String, String)>,
     /// How long it may run.
     pub(crate) timeout: Span,
     /// Whether it gets the worker's AWS credentials.
@@ -367,5 +369,6 @@ fn environment(
     if let Some(payload) = &command.payload {
         env.push(("LAVA_S3_PAYLOAD".into(), payload.location.clone().into()));
     }
+    env.extend(command.own.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(env)
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line;
+use crate::connections::{Connections, check_given};
 use crate::words::{self, Rendering};
 pub use crate::words::{Bytes, Line, Text};
 
@@ -23,6 +24,9 @@ pub struct Parameters {
     /// More arguments, after those of the payload.
     #[serde(default)]
     pub args: Option<Vec<Template<Text>>>,
+    /// Connections by label: the command finds a script for each in `LAVA_CONN_<LABEL>`. lava has them for exe and pkg only.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// Environment variables.
     #[serde(default)]
     pub env: Option<BTreeMap<String, Template<Text>>>,
@@ -55,13 +59,16 @@ impl JobType for Cmd {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let Some(line) = given.job.fields.payload.as_str() else { return Vec::new() };
+        let connections = given.parameters.as_ref().and_then(|parameters| parameters.connections.as_ref());
+        let mut problems = check_given(connections);
+        let Some(line) = given.job.fields.payload.as_str() else { return problems };
         let path = JsonPath::root().field("payload");
-        match split_command_line(line) {
-            Ok(words) if words.is_empty() => vec![Problem::new(path, "the command line is empty")],
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Problem::new(path, error.to_string())],
-        }
+        problems.extend(match split_command_line(line) {
+            Ok(words) if words.is_empty() => Some(Problem::new(path, "the command line is empty")),
+            Ok(_) => None,
+            Err(error) => Some(Problem::new(path, error.to_string())),
+        });
+        problems
     }
 
     fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
+use crate::connections::{Connections, check_given};
 use crate::payload;
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
@@ -39,6 +40,9 @@ pub struct Parameters {
     /// The largest file that the payload may write; default: no limit.
     #[serde(default)]
     pub file_size: Option<Bytes>,
+    /// Connections by label: each file finds them in `LAVA_CONN_<LABEL>` and `LAVA_CONNID_<LABEL>`.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// What templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
@@ -55,15 +59,15 @@ impl JobType for Exe {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let Some(line) = given.job.fields.payload.as_str() else { return Vec::new() };
+        let connections = given.parameters.as_ref().and_then(|parameters| parameters.connections.as_ref());
+        let mut problems = check_given(connections);
+        let Some(line) = given.job.fields.payload.as_str() else { return problems };
         let path = JsonPath::root().field("payload");
-        match split_command_line(line) {
-            Ok(words) => {
-                let key = words.first().map(String::as_str).unwrap_or_default();
-                payload::check_key(key, path).into_iter().collect()
-            }
-            Err(error) => vec![Problem::new(path, error.to_string())],
-        }
+        problems.extend(match split_command_line(line) {
+            Ok(words) => payload::check_key(words.first().map(String::as_str).unwrap_or_default(), path),
+            Err(error) => Some(Problem::new(path, error.to_string())),
+        });
+        problems
     }
 
     fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {

@@ -5,6 +5,7 @@ pub mod actions;
 pub mod chain;
 pub mod cmd;
 mod command_line;
+pub mod connections;
 pub mod dag;
 pub mod dispatch;
 pub mod exe;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::command_line::{self, Timed};
+use crate::connections::{Connections, check_given};
 use crate::payload;
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
@@ -46,6 +47,9 @@ pub struct Parameters {
     /// The largest file that the payload may write; default: no limit.
     #[serde(default)]
     pub file_size: Option<Bytes>,
+    /// Connections by label: each file finds them in `LAVA_CONN_<LABEL>` and `LAVA_CONNID_<LABEL>`.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// What templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
@@ -103,6 +107,7 @@ impl JobType for Pkg {
             }
         };
         let Some(parameters) = &given.parameters else { return problems };
+        problems.extend(check_given(parameters.connections.as_ref()));
         let path = JsonPath::root().field("parameters");
         if parameters.command.is_some() && parameters.main.is_some() {
             let told = Problem::new(path.field("main"), "command is given too");

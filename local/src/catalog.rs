@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StoreError};
+use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StateType, StoreError};
+use pumice_core::secret::MASK;
 use pumice_core::spec::JobSpec;
 use pumice_host::SystemClock;
 use rusqlite::{Connection, params};
@@ -28,6 +29,14 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
         }
     }
     Ok(Applied { job_id, change, before })
+}
+
+/// An item as a list has it: without a value that is secret.
+fn hidden(item: StateItem) -> StateItem {
+    match item.r#type {
+        StateType::Secure => StateItem { value: MASK.into(), ..item },
+        _ => item,
+    }
 }
 
 #[async_trait]
@@ -101,7 +110,8 @@ impl Catalog for Database {
         self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM state WHERE expires > ? ORDER BY state_id");
             let mut statement = connection.prepare(&sql)?;
-            statement.query_map([now.timestamp_micros()], item)?.collect()
+            let items = statement.query_map([now.timestamp_micros()], item)?;
+            items.map(|item| item.map(hidden)).collect()
         })
         .await
     }

@@ -87,6 +87,8 @@ struct Inner {
     in_flight: Mutex<InFlight>,
     temp: String,
     payloads: String,
+    /// The realm's folder.
+    folder: PathBuf,
 }
 
 /// Most jobs whose specs are kept as they were parsed.
@@ -177,6 +179,7 @@ impl Database {
             in_flight: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
+            folder: folder.to_owned(),
         };
         Self { inner: Arc::new(inner), reads_apart: false }
     }
@@ -221,6 +224,11 @@ impl Database {
 
     pub(crate) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
         self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The realm's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.inner.folder
     }
 
     /// Where outputs and payloads of a realm that names no place are kept.

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
+use pumice_core::connection::{CachedSecrets, Secrets};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
 use pumice_core::problem::SpecError;
+use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
 use pumice_template::{UnknownZone, Zone};
@@ -22,6 +24,7 @@ use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
+use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
 const STORE: &str = "pumice.db";
@@ -113,6 +116,7 @@ pub struct Home {
     path: PathBuf,
     realm: RealmName,
     database: Database,
+    secrets: FolderSecrets,
 }
 
 /// Opens a file, made for this user alone where it is not there.
@@ -284,7 +288,20 @@ impl Home {
         if let Some(wanted) = realm.filter(|wanted| **wanted != found) {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
         }
-        Ok(Self { path, realm: found, database })
+        let secrets = FolderSecrets::new(&path, None);
+        Ok(Self { path, realm: found, database, secrets })
+    }
+
+    /// The same, which looks for secrets that are not in the folder in `more`.
+    #[must_use]
+    pub fn with_secrets(self, more: Arc<dyn Secrets>) -> Self {
+        Self { secrets: FolderSecrets::new(&self.path, Some(more)), ..self }
+    }
+
+    /// The realm's secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &FolderSecrets {
+        &self.secrets
     }
 
     /// Whether a process serves the folder, as far as this one may see.
@@ -384,7 +401,15 @@ impl Home {
         let environment = |name: &str| std::env::var(name).ok();
         let settings =
             realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
-        let commands: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        // What decrypts the realm's secrets, or is one, is no command's.
+        let commands: Vec<(OsString, OsString)> =
+            std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
+        mark_names(&settings.redact);
+        if let Err(error) = self.secrets.remember_all().await {
+            tracing::error!(%error, "secrets that are not used by name are not masked");
+        }
+        let clock = Arc::new(SystemClock);
+        let secrets = CachedSecrets::new(Arc::new(self.secrets.clone()), clock.clone());
         let database = Arc::new(self.database.clone());
         Ok(Arc::new(Site {
             realm: self.realm.clone(),
@@ -402,13 +427,15 @@ impl Home {
                 runs: database.clone(),
                 schedules: database.clone(),
                 state: database.clone(),
+                connections: database.clone(),
+                secrets: Arc::new(secrets),
                 queue: database,
                 // The sweeper comes every second: no run needs another way.
                 scheduler: None,
                 hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
-                clock: Arc::new(SystemClock),
+                clock,
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),
                 workspaces: Arc::new(DiskWorkspaces),

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -119,6 +119,7 @@ const STEPS: [&str; 7] = [
         PRIMARY KEY (bucket, key)
     ) WITHOUT ROWID;
 ",
+    "CREATE TABLE connections (conn_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::StateId;
-use pumice_core::ports::{StateItem, StateStore, StateType, StoreError, StoreErrorKind};
+use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
+use pumice_core::secret::remember_value;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
 use crate::database::Database;
+use crate::secrets::Seal;
 
 fn name(form: StateType) -> &'static str {
     match form {
@@ -28,7 +30,11 @@ pub(crate) fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
     let form: String = row.get(1)?;
     Ok(StateItem {
         state_id: StateId::stored(row.get::<_, String>(0)?).map_err(|error| broken(error.into()))?,
-        r#type: if form == "raw" { StateType::Raw } else { StateType::Json },
+        r#type: match form.as_str() {
+            "raw" => StateType::Raw,
+            "secure" => StateType::Secure,
+            _ => StateType::Json,
+        },
         value: serde_json::from_str(&row.get::<_, String>(2)?).map_err(|error| broken(error.into()))?,
         publisher: row.get(3)?,
         timestamp: instant(row.get(4)?),
@@ -38,27 +44,77 @@ pub(crate) fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
 
 pub(crate) const COLUMNS: &str = "state_id, type, value, publisher, timestamp, expires";
 
+/// Longest value of a secure item as JSON text, in bytes, as KMS encrypts (lava guide, State Item Types).
+const MAX_SECURE_BYTES: usize = 4096;
+
+fn about(item: &StateItem) -> String {
+    format!("state item {}", item.state_id)
+}
+
+impl Database {
+    /// Encrypts the value of a secure item, and leaves others as they are.
+    fn sealed(&self, item: StateItem) -> Result<StateItem, StoreError> {
+        if item.r#type != StateType::Secure {
+            return Ok(item);
+        }
+        remember_value(&item.value);
+        let text = item.value.to_string();
+        if text.len() > MAX_SECURE_BYTES {
+            let message = format!("{}: a secure value has {MAX_SECURE_BYTES} bytes at most", about(&item));
+            return Err(StoreError::new(message));
+        }
+        let sealed = Seal::making_key(self.folder())?.close(&about(&item), &text)?;
+        Ok(StateItem { value: sealed.into(), ..item })
+    }
+
+    /// Has the values of all secure items masked from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read, or an item not decrypted.
+    pub async fn remember_secure(&self, now: Timestamp) -> Result<(), StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM state WHERE type = 'secure' AND expires > ?");
+        let items: Vec<StateItem> = self
+            .read(move |connection| {
+                connection.prepare(&sql)?.query_map([now.timestamp_micros()], item)?.collect()
+            })
+            .await?;
+        items.into_iter().try_for_each(|item| self.unsealed(item).map(drop))
+    }
+
+    /// Decrypts the value of a secure item, which is masked from then on.
+    fn unsealed(&self, item: StateItem) -> Result<StateItem, StoreError> {
+        if item.r#type != StateType::Secure {
+            return Ok(item);
+        }
+        let sealed = item.value.as_str().unwrap_or_default();
+        let text = Seal::of(self.folder())?.open(&about(&item), sealed)?;
+        let value = serde_json::from_str(text.reveal())
+            .map_err(|_| StoreError::new(format!("{}: its value is damaged", about(&item))))?;
+        remember_value(&value);
+        Ok(StateItem { value, ..item })
+    }
+}
+
 #[async_trait]
 impl StateStore for Database {
     async fn get(&self, ids: &[StateId], now: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError> {
         let ids = ids.to_vec();
-        self.run(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM state WHERE state_id = ? AND expires > ?");
-            let mut statement = connection.prepare_cached(&sql)?;
-            ids.iter()
-                .map(|id| statement.query_row(params![id.as_str(), now.timestamp_micros()], item).optional())
-                .collect()
-        })
-        .await
+        let found: Vec<Option<StateItem>> = self
+            .run(move |connection| {
+                let sql = format!("SELECT {COLUMNS} FROM state WHERE state_id = ? AND expires > ?");
+                let mut statement = connection.prepare_cached(&sql)?;
+                ids.iter()
+                    .map(|id| {
+                        statement.query_row(params![id.as_str(), now.timestamp_micros()], item).optional()
+                    })
+                    .collect()
+            })
+            .await?;
+        found.into_iter().map(|item| item.map(|item| self.unsealed(item)).transpose()).collect()
     }
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
-        if item.r#type == StateType::Secure {
-            return Err(StoreError::of(
-                StoreErrorKind::Invalid,
-                "secure state items need KMS; an embedded realm has none: use json or raw",
-            ));
-        }
+        let item = self.sealed(item)?;
         self.run(move |connection| {
             connection
                 .prepare_cached("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?)")?

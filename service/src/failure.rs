@@ -154,6 +154,7 @@ impl From<DispatchError> for Error {
             DispatchError::NoSuchJob { .. } => ErrorKind::NotFound,
             DispatchError::KeyTaken { .. } => ErrorKind::Conflict,
             DispatchError::BadSpec { .. }
+            | DispatchError::HoldsSecret { .. }
             | DispatchError::Withheld
             | DispatchError::TooDeep { .. }
             | DispatchError::TooLarge(_) => ErrorKind::Invalid,

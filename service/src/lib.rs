@@ -3,10 +3,12 @@
 //! Each function takes a [`Realm`] and a request, and returns a response. Requests and responses have JSON Schemas:
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
 
+pub mod connections;
 pub mod dispatch;
 pub mod render;
 pub mod runs;
 pub mod schedules;
+pub mod secrets;
 pub mod specs;
 pub mod state;
 pub mod triggers;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{dispatch, render, runs, schedules, specs, state, triggers};
+use crate::{connections, dispatch, render, runs, schedules, secrets, specs, state, triggers};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,12 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("triggers show", Read, triggers::show),
         Operation::new("triggers test", Read, triggers::test),
         Operation::new("triggers delete", Write, triggers::delete),
+        Operation::new("connections list", Read, connections::list),
+        Operation::new("connections show", Read, connections::show),
+        Operation::new("connections delete", Write, connections::delete),
+        Operation::new("secrets list", Read, secrets::list),
+        Operation::taking("secrets set", Write, secrets::set),
+        Operation::new("secrets delete", Write, secrets::delete),
         Operation::taking("render", Read, render::render),
     ]
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
 
 use crate::failure::Error;
 use crate::runs::Outputs;
+use crate::secrets::Vault;
 
 /// A realm that people look at and change. Adapters give its ports; the service functions do the rest.
 #[async_trait]
@@ -28,6 +30,10 @@ pub trait Realm: Send + Sync {
     fn state(&self) -> &dyn StateStore;
     /// Its triggers.
     fn triggers(&self) -> &dyn TriggerStore;
+    /// Its connections.
+    fn connections(&self) -> &dyn ConnectionStore;
+    /// Its secrets; `None` where they are kept by other means, as on AWS.
+    fn vault(&self) -> Option<&dyn Vault>;
     /// What the commands of its runs printed.
     fn outputs(&self) -> &dyn Outputs;
     /// The job types and actions that its jobs may use.

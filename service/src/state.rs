@@ -37,6 +37,9 @@ pub struct PutState {
     /// Keep it as it is, instead of as JSON text.
     #[serde(default)]
     pub raw: bool,
+    /// Encrypt it.
+    #[serde(default)]
+    pub secure: bool,
     /// Who puts it there.
     #[serde(default)]
     pub publisher: Option<String>,
@@ -121,7 +124,7 @@ pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error>
 /// # Errors
 /// [`Error`] when the id is reserved, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
-    let PutState { id, value, ttl, raw, publisher } = request;
+    let PutState { id, value, ttl, raw, secure, publisher } = request;
     if is_reserved_global(id.as_str()) {
         return Err(Error::invalid(format!(
             "the state id {} is reserved: ids beginning with lava are the engine's own",
@@ -133,7 +136,12 @@ pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
     let now = realm.now();
     let item = StateItem {
         state_id: id,
-        r#type: if raw { StateType::Raw } else { StateType::Json },
+        r#type: match (secure, raw) {
+            (true, true) => return Err(Error::invalid("a state item is raw or secure, not both")),
+            (true, false) => StateType::Secure,
+            (false, true) => StateType::Raw,
+            (false, false) => StateType::Json,
+        },
         value,
         publisher,
         timestamp: now,

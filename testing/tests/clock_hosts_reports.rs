@@ -102,6 +102,8 @@ impl Realm {
             runs: memory.clone(),
             schedules: memory.clone(),
             state: memory.clone(),
+            connections: Arc::new(pumice_core::connection::NoConnections),
+            secrets: Arc::new(pumice_core::connection::NoSecrets),
             queue: memory.clone(),
             scheduler: None,
             hosts: None,

@@ -145,6 +145,8 @@ impl Realm {
                 runs: store.clone(),
                 schedules: store.clone(),
                 state: store.clone(),
+                connections: Arc::new(pumice_core::connection::NoConnections),
+                secrets: Arc::new(pumice_core::connection::NoSecrets),
                 queue: store.clone(),
                 scheduler: None,
                 hosts: None,

@@ -18,7 +18,7 @@ cargo xtask TASK
   standins             only make what the tests of AWS need (Python 3.11, PyPI)
   check                formatting, clippy, rustdoc, the arrows between crates and between files
   clone                the README's first command, in a fresh clone
-  schema               write examples/job.schema.json anew
+  schema               write the schemas in examples anew
   templates [--seeds N] [--from SEED]
                        random templates through Jinja2 and through Pumice
   fuzz [--seconds N]   a short run of each fuzz target (needs cargo-fuzz)
@@ -67,9 +67,12 @@ fn check() -> Outcome {
 }
 
 fn schema() -> Outcome {
-    let printed =
-        process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", "job"])?;
-    std::fs::write("examples/job.schema.json", printed).map_err(|error| error.to_string())
+    for of in ["job", "connection"] {
+        let printed =
+            process::output("cargo", &["run", "--quiet", "--package", "pumice", "--", "schema", of])?;
+        std::fs::write(format!("examples/{of}.schema.json"), printed).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Prints `templates N, differ D`; the options are those of `pumice-testing templates`.

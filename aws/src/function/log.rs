@@ -45,6 +45,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         let metadata = event.metadata();
         let line =
             line(&self.realm, *metadata.level(), metadata.target(), &mut |fields| event.record(fields));
+        let mut line = line;
+        pumice_core::secret::mask_value(&mut line);
         // Where it cannot be written there is nobody to tell.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }

@@ -42,6 +42,13 @@ impl Function {
         Self::of(Realm::new(&clients, environment.names(), environment.queue_urls()), environment)
     }
 
+    /// The same for a function that runs jobs: they have secrets.
+    pub async fn connect_with_secrets(environment: &Environment) -> Self {
+        let config = config().await;
+        let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
+        Self::of(realm.with_secrets(&config), environment)
+    }
+
     /// The same for a function that takes requests: timed runs have schedules if the variables say so,
     /// see [`Realm::with_schedules`].
     ///

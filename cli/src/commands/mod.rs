@@ -1,5 +1,6 @@
 //! The commands, one file a family.
 
+mod connections;
 mod dispatch;
 #[cfg(test)]
 mod operations;
@@ -7,6 +8,7 @@ mod render;
 mod run;
 mod runs;
 mod schedules;
+mod secrets;
 mod serve;
 mod specs;
 mod state;
@@ -46,6 +48,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::Triggers(command) => triggers::triggers(global, command).await,
         Command::State(command) => state::state(global, command).await,
+        Command::Connections(command) => connections::connections(global, command).await,
+        Command::Secrets(command) => secrets::secrets(global, command).await,
         Command::Render(options) => render::render(global, options).await,
         Command::Template(options) => render::template(global, &options),
         Command::Schema { of } => specs::schema(global, of),

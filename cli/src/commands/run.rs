@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use pumice_core::connection::{ConnectionSpec, ConnectionStore, Secrets};
 use pumice_core::engine::Dispatcher;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{DispatchError, Registry};
@@ -12,19 +13,19 @@ use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run as RunRecord;
 use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::text::escaped;
-use pumice_local::{Durability, Home, Serve, SystemClock, Workers};
+use pumice_local::{Durability, FolderSecrets, Home, Serve, SystemClock, Workers};
 use pumice_service::Realm as _;
 use pumice_service::runs::{self as service, RunTree, Viewpoint, all_complete, follow, trees};
-use pumice_service::specs::{self, Surroundings};
+use pumice_service::specs::{self, Specs, Surroundings};
 
-use super::{given, prepare_for_commands, runners};
+use super::{given as given_values, prepare_for_commands, runners};
 use crate::args::{Global, Run};
 use crate::failure::Failure;
 use crate::files;
 use crate::follow::{Tell, Teller};
 use crate::output::{note, print, tell_line, warn};
 use crate::printed::{FolderOutputs, Kept};
-use crate::realm::{Realm, registry};
+use crate::realm::{Realm, more_secrets, registry};
 use crate::signals::requests_to_stop;
 use crate::view;
 
@@ -33,12 +34,13 @@ use crate::view;
 pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let runners = runners()?;
     let registry = runners.registry().clone();
-    let (globals, parameters) = given(&options.given)?;
+    let (globals, parameters) = given_values(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
-    let (jobs, realm) = specs_of(global, &options, &registry).await?;
+    let Given { jobs, connections, realm } = specs_of(global, &options, &registry).await?;
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
+    let home = home.with_secrets(secrets_of(global));
     let mut document = realm.map(|realm| Arc::unwrap_or_clone(realm.document));
     if let Some(payloads) = payloads_of(global, &options).await? {
         let document = document.get_or_insert_with(Doc::new);
@@ -49,6 +51,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         home.database().put_realm(document).await?;
     }
     let database = home.database().clone();
+    database.put_connections(connections, false).await?;
     database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let remove = options.keep.is_none().then(|| temporary.path());
@@ -109,28 +112,40 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     if all_complete(&runs, &roots, options.allow_skipped) { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
+/// What a run is made with.
+struct Given {
+    jobs: Vec<JobSpec>,
+    connections: Vec<ConnectionSpec>,
+    realm: Option<RealmSpec>,
+}
+
+/// The secrets of the realm that the options name, whatever realm the jobs run in.
+fn secrets_of(global: &Global) -> Arc<dyn Secrets> {
+    let more = more_secrets();
+    match more {
+        Some(more) if global.is_aws() => more,
+        more => Arc::new(FolderSecrets::new(&global.home, more)),
+    }
+}
+
 /// The jobs to run with, and the realm's definition, if there is one. Warns of the job that is asked for.
-async fn specs_of(
-    global: &Global,
-    options: &Run,
-    registry: &Registry,
-) -> Result<(Vec<JobSpec>, Option<RealmSpec>), Failure> {
-    let (jobs, realm, allowed) = if options.jobs.is_empty() {
-        let (jobs, realm) = jobs_of_home(global, &options.job).await?;
-        (jobs, realm, HashMap::new())
+async fn specs_of(global: &Global, options: &Run, registry: &Registry) -> Result<Given, Failure> {
+    let (given, allowed) = if options.jobs.is_empty() {
+        (jobs_of_home(global, &options.job).await?, HashMap::new())
     } else {
         let read = files::documents(&options.jobs);
         let specs = specs::read(read, registry, SystemClock.now(), &Surroundings::default())?;
-        (specs.jobs, specs.realm, specs.allowed)
+        let Specs { jobs, connections, realm, allowed, .. } = specs;
+        (Given { jobs, connections, realm }, allowed)
     };
-    if let Some(job) = jobs.iter().find(|job| job.fields.job_id == options.job) {
-        let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
+    if let Some(job) = given.jobs.iter().find(|job| job.fields.job_id == options.job) {
+        let settings = given.realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
         let mut advice = registry.advise_job(job, &settings);
         let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
         advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
-    Ok((jobs, realm))
+    Ok(given)
 }
 
 /// Where payloads are, if that is not where the realm that is made for the run has its own: in the folder that is named, or
@@ -163,7 +178,7 @@ async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey
 }
 
 /// The jobs of a realm that is there. An invalid one is left out, unless it is the one that is `asked` for.
-async fn jobs_of_home(global: &Global, asked: &JobId) -> Result<(Vec<JobSpec>, Option<RealmSpec>), Failure> {
+async fn jobs_of_home(global: &Global, asked: &JobId) -> Result<Given, Failure> {
     if !global.is_aws() && !global.home.join("pumice.db").exists() {
         let message =
             "where are the job specs? name their file or folder with --jobs, or a realm's folder with --home";
@@ -183,7 +198,14 @@ async fn jobs_of_home(global: &Global, asked: &JobId) -> Result<(Vec<JobSpec>, O
             Err(error) => warn(global, &[format!("{}: left out: {error}", escaped(job_id.as_str()))]),
         }
     }
-    Ok((jobs, None))
+    let mut connections = Vec::new();
+    for (conn_id, document) in realm.connections().all_connections().await? {
+        match ConnectionSpec::stored(document) {
+            Ok(connection) => connections.push(connection),
+            Err(error) => warn(global, &[format!("{}: left out: {error}", escaped(conn_id.as_str()))]),
+        }
+    }
+    Ok(Given { jobs, connections, realm: None })
 }
 
 /// Prints runs: the tree for people, everything for programs.

@@ -7,6 +7,7 @@ use pumice_local::{Durability, Home, SystemClock, Workers};
 use super::{prepare_for_commands, runners};
 use crate::args::{Global, Serve};
 use crate::failure::Failure;
+use crate::realm::more_secrets;
 use crate::signals::asked_to_stop;
 use crate::supervisor;
 
@@ -19,6 +20,10 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     }
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
+    let home = match more_secrets() {
+        Some(more) => home.with_secrets(more),
+        None => home,
+    };
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;

@@ -1,6 +1,7 @@
 //! `apply`, `check`, `jobs` and `schema`.
 
 use pumice_core::clock::utc;
+use pumice_core::connection::connection_schema;
 use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
@@ -90,12 +91,19 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{change:<9} trigger {id}"));
         lines.extend(trigger.fields.iter().flat_map(difference));
     }
+    for one in applied.connections.iter().filter(|one| one.change != ChangeWord::Unchanged) {
+        lines.push(format!("{:<9} connection {}", one.change.as_str(), escaped(one.conn_id.as_str())));
+        lines.extend(one.fields.iter().flat_map(difference));
+    }
     lines.extend(applied.moved.iter().flat_map(moved_lines));
-    let changes = || {
-        let triggers = applied.triggers.iter().map(|trigger| trigger.change);
-        applied.jobs.iter().map(|job| job.change).chain(triggers)
-    };
-    let count = |change| changes().filter(|one| *one == change).count();
+    let changes: Vec<ChangeWord> = applied
+        .jobs
+        .iter()
+        .map(|job| job.change)
+        .chain(applied.triggers.iter().map(|trigger| trigger.change))
+        .chain(applied.connections.iter().map(|one| one.change))
+        .collect();
+    let count = |change| changes.iter().filter(|one| **one == change).count();
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));
     let note = if applied.dry_run { " (dry run: nothing was changed)" } else { "" };
     let unchanged = count(ChangeWord::Unchanged);
@@ -171,11 +179,10 @@ fn checked_lines(format: Format, checked: &Checked) -> Vec<String> {
         0 => "all right".to_owned(),
         count => counted(count, "warning"),
     };
-    let triggers = match checked.triggers.len() {
-        0 => String::new(),
-        count => format!(" and {}", counted(count, "trigger")),
-    };
-    lines.push(format!("{jobs}{triggers} in {files}, {found}"));
+    let others = [(checked.triggers.len(), "trigger"), (checked.connections.len(), "connection")];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    let others: String = others.map(|(count, what)| format!(" and {}", counted(count, what))).collect();
+    lines.push(format!("{jobs}{others} in {files}, {found}"));
     lines
 }
 
@@ -260,6 +267,7 @@ pub(super) fn schema(global: &Global, of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Job => job_schema(&*registry()?),
         SchemaOf::Realm => schema_of::<RealmFields>(),
         SchemaOf::Trigger => schema_of::<TriggerFields>(),
+        SchemaOf::Connection => connection_schema(),
     };
     match global.output {
         Format::Yaml => print(Format::Yaml, &value, Vec::new),

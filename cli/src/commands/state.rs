@@ -25,9 +25,16 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
             print(format, &get(&realm, &StateName { id }).await?, Vec::new)
         }
-        State::Put { id, value, ttl, raw, publisher } => {
+        State::Put { id, value, ttl, raw, secure, publisher } => {
+            let value = match secure && value == "-" {
+                true => crate::files::read_text(std::path::Path::new("-"))
+                    .map_err(|error| Failure::wrong(format!("the value {error}")))?
+                    .trim_end_matches(['\r', '\n'])
+                    .to_owned(),
+                false => value,
+            };
             let value = read_value(value)?;
-            Ok(put(&realm, PutState { id, value, ttl, raw, publisher }).await?)
+            Ok(put(&realm, PutState { id, value, ttl, raw, secure, publisher }).await?)
         }
         State::List => {
             let items = list(&realm, ListState {}).await?;

@@ -75,7 +75,10 @@ fn the_nightly_job_does_what_the_readme_says() {
 
 #[test]
 fn the_schema_that_the_examples_carry_is_the_one_that_is_printed() {
-    let printed = Pumice::new().run(&["schema", "job"]).out;
-    let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/job.schema.json");
-    assert_eq!(printed, std::fs::read_to_string(carried).expect("a schema"), "run `cargo xtask schema`");
+    for of in ["job", "connection"] {
+        let printed = Pumice::new().run(&["schema", of]).out;
+        let carried = format!("../examples/{of}.schema.json");
+        let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join(carried);
+        assert_eq!(printed, std::fs::read_to_string(carried).expect("a schema"), "run `cargo xtask schema`");
+    }
 }

@@ -4,6 +4,7 @@ mod backfills;
 mod bad_input;
 mod batches;
 mod clock_details;
+mod connections;
 mod examples;
 mod host;
 mod ids;

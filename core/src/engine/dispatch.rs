@@ -18,6 +18,7 @@ use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site,
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, NewRun, Run, Trigger};
+use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
 /// Longest name of an event that a record keeps, in bytes.
@@ -291,6 +292,11 @@ impl Dispatcher {
             Some(Err(error)) => return Err(DispatchError::BadSpec { job_id: job_id.to_string(), error }),
             None => return Err(no_such_job(&*self.site().ports.jobs, job_id).await?),
         };
+        if is_any_known()
+            && request.parameters.values().chain(request.globals.values()).any(value_holds_secret)
+        {
+            return Err(DispatchError::HoldsSecret { job_id: job_id.to_string() });
+        }
         let now = self.ledger.now();
         let Checked { job, warnings, worker } = self.jobs.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);

@@ -13,6 +13,7 @@ use crate::job_type::{
 };
 use crate::ports::{StateType, StoreError};
 use crate::run::{Late, Run, Scheduled};
+use crate::secret::{remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
 
 /// What came of rendering a job at dispatch.
@@ -36,6 +37,7 @@ impl Jobs {
         start: Timestamp,
     ) -> Result<(Scene, bool), StoreError> {
         let (state, secret) = self.state(job).await?;
+        remember_marked(&job.document);
         // As lava's times are (lava guide, Jinja Rendering): names and literals are made of them.
         let start = start.trunc_subsecs(0);
         let lineage = run.lineage.as_ref();
@@ -75,7 +77,10 @@ impl Jobs {
         let mut state = declared.clone();
         let mut secret = false;
         for item in found.into_iter().flatten() {
-            secret |= item.r#type == StateType::Secure;
+            if item.r#type == StateType::Secure {
+                secret = true;
+                remember_value(&item.value);
+            }
             state.insert(item.state_id.to_string(), item.value);
         }
         Ok((state, secret))

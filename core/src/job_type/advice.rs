@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 34] = [
+pub const WARNINGS: [&str; 36] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -28,6 +28,7 @@ pub const WARNINGS: [&str; 34] = [
     "only-logged",
     "other-worker",
     "relative-program",
+    "secret-in-spec",
     "shell-comment",
     "shell-sign",
     "short-silence",
@@ -37,6 +38,7 @@ pub const WARNINGS: [&str; 34] = [
     "trigger-prefix",
     "uneven-step",
     "unknown-bucket",
+    "unknown-connection",
     "unknown-field",
     "unknown-job",
     "unknown-setting",

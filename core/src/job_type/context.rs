@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Directories, JobError, Templates};
+use crate::connection::Connections;
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
 use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
@@ -61,6 +62,15 @@ pub enum DispatchError {
     /// It belongs together with others, one of which is refused.
     #[error("not sent, for another job of the list cannot be")]
     Withheld,
+    /// The request has the value of a secret, which its record would show.
+    #[error(
+        "parameters or globals for job {} have a secret, and records must not: let the job read it itself, by a connection or a state item",
+        shown(job_id)
+    )]
+    HoldsSecret {
+        /// The job.
+        job_id: String,
+    },
     /// Jobs that start jobs that start jobs without a delay, too deep.
     #[error(
         "job {} would be {depth} levels below the job that began it all; the limit is {limit} (DISPATCH_MAX_DEPTH), but for jobs that start after a delay of a second or more",
@@ -225,6 +235,8 @@ pub struct JobContext<'a> {
     pub templates: &'a Templates,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
+    /// Opens connections.
+    pub connections: Connections<'a>,
     /// Files that outlive the run.
     pub objects: &'a dyn ObjectStore,
     /// The time.
@@ -249,6 +261,8 @@ pub struct ActionContext<'a> {
     pub settings: &'a Settings,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
+    /// Opens connections.
+    pub connections: Connections<'a>,
     /// State items.
     pub state: &'a dyn StateStore,
     /// The time.

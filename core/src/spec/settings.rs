@@ -77,6 +77,8 @@ pub struct Settings {
     /// `STDERR_SIZE`: bytes of stderr kept in the record of a failed command, from its start, or from its end where
     /// negative; -1,024.
     pub stderr_size: i64,
+    /// Names whose values are masked: patterns, of any case.
+    pub redact: Vec<String>,
     /// `TIMEZONE`: the zone of schedules of jobs that name none; none: their dispatcher's, else UTC.
     pub timezone: Option<Timezone>,
 }
@@ -110,12 +112,13 @@ impl Default for Settings {
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
+            redact: Vec::new(),
             timezone: None,
         }
     }
 }
 
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 28] = [
     "CMD_TIMEOUT",
     "CW_METRICS_JOB",
     "CW_NAMESPACE",
@@ -136,6 +139,7 @@ const NAMES: [&str; 27] = [
     "PKG_MAX_PAYLOAD_SIZE",
     "PKG_TIMEOUT",
     "PKG_UNPACK_TIMEOUT",
+    "REDACT",
     "RENDER_AT",
     "S3TRIGGER_CACHE_TTL",
     "S3TRIGGER_SETTLE",
@@ -318,6 +322,7 @@ impl Settings {
             "S3TRIGGER_SETTLE" => self.s3trigger_settle = span(value)?,
             "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
             "STATE_TTL" => self.state_ttl = span(value)?,
+            "REDACT" => self.redact = names(value)?,
             "STDERR_SIZE" => self.stderr_size = size(value)?,
             "TIMEZONE" => self.timezone = Some(zone(value)?),
             _ => {}

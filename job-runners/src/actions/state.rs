@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use pumice_core::job_type::{ActionContext, FieldsOf, JobError, Performer, Structure};
-use pumice_core::ports::StateItem;
+use pumice_core::ports::{StateItem, StateType};
+use pumice_core::secret::value_holds_secret;
 use pumice_core::spec::is_reserved_global;
 use pumice_job_types::actions::state;
 
@@ -25,6 +26,11 @@ impl Performer for State {
         let ttl = fields.ttl.unwrap_or(settings.state_ttl).min(settings.state_max_ttl);
         let now = context.clock.now();
         let Structure(value) = fields.value;
+        if fields.r#type != Some(StateType::Secure) && value_holds_secret(&value) {
+            let message =
+                format!("the value of state item {} has a secret: its type must be secure", fields.state_id);
+            return Err(JobError::permanent(message));
+        }
         let item = StateItem {
             state_id: fields.state_id,
             r#type: fields.r#type.unwrap_or_default(),
@@ -41,7 +47,6 @@ impl Performer for State {
 mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::StateId;
-    use pumice_core::ports::StateType;
     use serde_json::{Value, json};
 
     use super::*;

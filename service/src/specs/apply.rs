@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pumice_core::ids::{JobId, RealmName, TriggerId};
+use pumice_core::connection::ConnectionSpec;
+use pumice_core::ids::{ConnId, JobId, RealmName, TriggerId};
 use pumice_core::ports::{Doc, JobChange};
 use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::trigger::TriggerSpec;
@@ -38,6 +39,9 @@ pub struct Applied {
     /// The triggers that were given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<AppliedTrigger>,
+    /// The connections that were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<AppliedConnection>,
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
@@ -71,6 +75,19 @@ pub struct AppliedTrigger {
     /// The trigger.
     #[serde(deserialize_with = "TriggerId::deserialize_stored")]
     pub trigger_id: TriggerId,
+    /// What becomes of it.
+    pub change: ChangeWord,
+    /// What changes in it, in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// A connection that was put.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedConnection {
+    /// The connection.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub conn_id: ConnId,
     /// What changed.
     pub change: ChangeWord,
     /// The fields that would change; only in a dry run.
@@ -190,8 +207,11 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
         notes.push(format!("looked at without the jobs of the realm that is there: {error}"));
         Vec::new()
     });
+    // Without this permission there are no warnings about connections, and nothing is wrong.
+    let connections = realm.connections().all_connections().await.ok();
+    let connections = connections.map(|all| all.into_iter().map(|(id, _)| id).collect());
     let jobs = jobs.into_iter().filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()).collect();
-    Ok(Surroundings { realm: stored, jobs, triggers, is_aws: realm.is_aws(), notes })
+    Ok(Surroundings { realm: stored, jobs, triggers, connections, is_aws: realm.is_aws(), notes })
 }
 
 /// Puts specs that were read, unless it is a dry run. A realm without a definition gets one.
@@ -202,6 +222,7 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
     let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
     let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
+    let connections = put_connections(realm, specs.connections, dry_run).await?;
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
@@ -212,7 +233,26 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
     let jobs = jobs.collect();
     // Last: what they start is there.
     let triggers = put_triggers(realm, specs.triggers, dry_run).await?;
-    Ok(Applied { jobs, triggers, realm: of_realm, moved, dry_run, warnings: Vec::new() })
+    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, warnings: Vec::new() })
+}
+
+/// Puts connections before the jobs that name them.
+async fn put_connections(
+    realm: &dyn Realm,
+    connections: Vec<ConnectionSpec>,
+    dry_run: bool,
+) -> Result<Vec<AppliedConnection>, Error> {
+    if connections.is_empty() {
+        return Ok(Vec::new());
+    }
+    let after: Vec<Arc<Doc>> = connections.iter().map(|spec| spec.document.clone()).collect();
+    let put = realm.connections().put_connections(connections, dry_run).await?;
+    let applied = put.into_iter().zip(after).map(|(one, after)| {
+        let before = one.before.filter(|_| dry_run && one.change == JobChange::Updated);
+        let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
+        AppliedConnection { conn_id: one.conn_id, change: one.change.into(), fields }
+    });
+    Ok(applied.collect())
 }
 
 /// What putting specs into a realm that is not there would do.
@@ -234,8 +274,14 @@ pub fn all_new(specs: &Specs) -> Applied {
         fields: Vec::new(),
     };
     let triggers = specs.triggers.iter().map(trigger).collect();
+    let connections = specs.connections.iter().map(|spec| AppliedConnection {
+        conn_id: spec.conn_id.clone(),
+        change: ChangeWord::Added,
+        fields: Vec::new(),
+    });
+    let connections = connections.collect();
     let jobs = specs.jobs.iter().map(added).collect();
-    Applied { jobs, triggers, realm, dry_run: true, ..Applied::default() }
+    Applied { jobs, triggers, connections, realm, dry_run: true, ..Applied::default() }
 }
 
 /// The error of specs that say that they are another realm's.

@@ -3,7 +3,7 @@
 use pumice_core::Timestamp;
 use pumice_core::clock::{Plan, describe};
 use pumice_core::engine;
-use pumice_core::ids::{JobId, TriggerId};
+use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::Registry;
 use pumice_core::spec::{RealmSpec, RenderAt};
 use schemars::JsonSchema;
@@ -34,6 +34,9 @@ pub struct Checked {
     /// The triggers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<TriggerId>,
+    /// The connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<ConnId>,
     /// How many files they are from.
     pub files: usize,
     /// When each is rendered.
@@ -102,6 +105,7 @@ pub fn check_in(
     Ok(Checked {
         jobs: specs.jobs.iter().map(|job| job.fields.job_id.clone()).collect(),
         triggers: specs.triggers.iter().map(|trigger| trigger.fields.trigger_id.clone()).collect(),
+        connections: specs.connections.iter().map(|spec| spec.conn_id.clone()).collect(),
         files: specs.files,
         rendering: rendering.collect(),
         schedules: entries(&specs, around, now),

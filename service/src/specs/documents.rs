@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
-use pumice_core::ids::{JobId, TriggerId};
+use pumice_core::connection::{self, ConnectionSpec};
+use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
 use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
+use pumice_core::secret::value_holds_secret;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_core::text::{escaped, quoted};
 use pumice_core::trigger::TriggerSpec;
@@ -78,6 +80,8 @@ pub struct Specs {
     pub triggers: Vec<TriggerSpec>,
     /// The realm's definition, if there was one.
     pub realm: Option<RealmSpec>,
+    /// The connections, in their order.
+    pub connections: Vec<ConnectionSpec>,
     /// How many files were read.
     pub files: usize,
     /// Warnings that no document silences.
@@ -95,6 +99,8 @@ pub struct Surroundings {
     pub jobs: Vec<JobSpec>,
     /// Its triggers, as they are stored.
     pub triggers: Vec<Doc>,
+    /// Its connections; `None` when they may not be listed.
+    pub connections: Option<Vec<ConnId>>,
     /// Whether it is on AWS.
     pub is_aws: bool,
     /// What could not be looked at.
@@ -132,6 +138,11 @@ pub fn read(
     for Document { file, path, allowed, document } in &realms {
         reader.take_realm(&Place::new(file, path, allowed), document);
     }
+    let (connections, jobs): (Vec<Document>, Vec<Document>) =
+        jobs.into_iter().partition(|document| is_connection(&document.document));
+    for Document { file, path, allowed, document } in &connections {
+        reader.take_connection(&Place::new(file, path, allowed), document);
+    }
     let realm = reader.specs.realm.clone().or_else(|| there.realm.clone());
     let settings = realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
     for Document { file, path, allowed, document } in &jobs {
@@ -149,6 +160,12 @@ pub fn read(
 pub fn is_realm(document: &Value) -> bool {
     let others = ["job_id", "trigger_id", "type"];
     document.get("realm").is_some() && others.iter().all(|name| document.get(name).is_none())
+}
+
+/// Whether a document is a connection.
+#[must_use]
+pub fn is_connection(document: &Value) -> bool {
+    document.get("conn_id").is_some() && document.get("job_id").is_none() && document.get("realm").is_none()
 }
 
 /// The error that names every mistake.
@@ -246,6 +263,38 @@ impl Reader<'_> {
             }
             Err(error) => self.add_all(place, error.problems),
         }
+    }
+
+    fn take_connection(&mut self, place: &Place, document: &Value) {
+        let spec = match ConnectionSpec::parse(&without_schema(document)) {
+            Ok(spec) => spec,
+            Err(error) => return self.add_all(place, error.problems),
+        };
+        if self.specs.connections.iter().any(|other| other.conn_id == spec.conn_id) {
+            let message = format!("the conn_id {} was given before", quoted(spec.conn_id.as_str()));
+            return self.add(&place.file, Problem::new(place.path.field("conn_id"), message));
+        }
+        let advice = [spec.advice(), with_secret(&spec.document)].concat();
+        self.advise(&place.clone().allowing(document), advice);
+        self.specs.connections.push(spec);
+    }
+
+    /// Warnings about connections that a job names and that there are not.
+    fn without_connection(&self, job: &JobSpec, there: &Surroundings) -> Vec<Problem> {
+        let Some(others) = &there.connections else { return Vec::new() };
+        let own: Vec<&ConnId> = self.specs.connections.iter().map(|spec| &spec.conn_id).collect();
+        let missing = connection::named_by(job)
+            .into_iter()
+            .filter(|(_, id)| !own.contains(&id) && !others.contains(id));
+        missing
+            .map(|(path, id)| {
+                let message = format!("there is no connection {}", quoted(id.as_str()));
+                let mut problem = Problem::warning("unknown-connection", path, message);
+                problem.hint =
+                    did_you_mean(id.as_str(), own.iter().copied().chain(others).map(ConnId::as_str));
+                problem
+            })
+            .collect()
     }
 
     fn take_job(&mut self, place: Place, document: &Value, settings: &Settings) {
@@ -348,6 +397,8 @@ impl Reader<'_> {
                 self.refuse_reboot(job, place);
             }
             let mut advice = self.registry.advise_job(job, settings);
+            advice.extend(self.without_connection(job, there));
+            advice.extend(with_secret(&job.document));
             while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
                 advice.push(told);
             }
@@ -391,6 +442,16 @@ impl Reader<'_> {
         let warnings = kept.into_iter().map(|problem| Warning::of(&Mistake::new(&**file, problem)));
         self.specs.warnings.extend(warnings);
     }
+}
+
+/// Warnings about fields that have the value of a secret of the realm.
+fn with_secret(document: &Map<String, Value>) -> Vec<Problem> {
+    let with = document.iter().filter(|(_, value)| value_holds_secret(value));
+    let told = |(name, _): (&String, &Value)| {
+        let message = "the field has the value of a secret, in the clear";
+        Problem::warning("secret-in-spec", JsonPath::root().field(name), message)
+    };
+    with.map(told).collect()
 }
 
 /// A document without the `$schema` that editors look for.

@@ -10,12 +10,12 @@ mod triggers;
 mod warning;
 
 pub use apply::{
-    Applied, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange, all_new, apply,
-    other_realm, put, surroundings,
+    Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange,
+    all_new, apply, other_realm, put, surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use documents::{
-    Document, Documents, Mistake, Specs, Surroundings, allowed, is_realm, read, warning_names,
+    Document, Documents, Mistake, Specs, Surroundings, allowed, is_connection, is_realm, read, warning_names,
 };
 pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,

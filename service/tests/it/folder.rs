@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::ids::RealmName;
+use pumice_core::connection::ConnectionStore;
+use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
+use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_service::runs::{Opened, Outputs};
+use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
 pub(crate) struct Folder {
@@ -35,6 +38,22 @@ impl Folder {
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
+    }
+}
+
+#[async_trait]
+impl Vault for Folder {
+    async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError> {
+        let all = self.home.secrets().list().await?;
+        Ok(all.into_iter().map(|entry| (entry.name, entry.updated)).collect())
+    }
+
+    async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError> {
+        self.home.secrets().set(name, value, now).await
+    }
+
+    async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
+        self.home.secrets().delete(name).await
     }
 }
 
@@ -66,6 +85,14 @@ impl Realm for Folder {
 
     fn triggers(&self) -> &dyn TriggerStore {
         self.home.database()
+    }
+
+    fn connections(&self) -> &dyn ConnectionStore {
+        self.home.database()
+    }
+
+    fn vault(&self) -> Option<&dyn Vault> {
+        Some(self)
     }
 
     fn outputs(&self) -> &dyn Outputs {

@@ -11,7 +11,9 @@ use std::sync::Mutex;
 use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
-use pumice_service::{ErrorKind, Operation, dispatch, operations, render, runs, schedules, state};
+use pumice_service::{
+    ErrorKind, Operation, connections, dispatch, operations, render, runs, schedules, secrets, state,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -177,6 +179,38 @@ async fn stated(api: &Api, realm: &Folder) {
     assert_eq!(there, [true, false]);
 }
 
+async fn connected(api: &Api, realm: &Folder) {
+    let box_ = json!({ "conn_id": "box", "type": "ssh", "enabled": true, "ssh_key": "key" });
+    let user = job("user", json!({ "parameters": { "connections": { "b": "box", "c": "bax" } } }));
+    let specs = given(&[box_.clone(), user]);
+    let checked = specs::check(realm, api.request("check", json!({ "specs": specs }))).await.unwrap();
+    let checked = api.response("check", &checked);
+    assert_eq!(checked["connections"], json!(["box"]));
+    let warned = checked["warnings"].to_string();
+    assert!(warned.contains("unknown-connection") && warned.contains("bax"), "{warned}");
+    let applied = specs::apply(realm, api.request("apply", json!({ "specs": specs }))).await.unwrap();
+    let applied = api.response("apply", &applied);
+    assert_eq!(applied["connections"], json!([{ "conn_id": "box", "change": "added" }]));
+    let set = api.request("secrets set", json!({ "name": "key", "value": "service-canary" }));
+    let set = secrets::set(realm, set).await.unwrap();
+    assert_eq!(api.response("secrets set", &set), json!({ "name": "key", "replaced": false }));
+    let list = secrets::list(realm, &api.request("secrets list", json!({}))).await.unwrap();
+    assert_eq!(api.response("secrets list", &list)[0]["name"], "key");
+    let listed = connections::list(realm, &api.request("connections list", json!({}))).await.unwrap();
+    assert_eq!(api.response("connections list", &listed)[0]["type"], "ssh");
+    let name = json!({ "connection": "box" });
+    let shown = connections::show(realm, &api.request("connections show", name.clone())).await.unwrap();
+    assert_eq!(api.response("connections show", &shown), box_);
+    let deleted = connections::delete(realm, &api.request("connections delete", name.clone())).await.unwrap();
+    let wanted = json!({ "conn_id": "box", "users": ["user"] });
+    assert_eq!(api.response("connections delete", &deleted), wanted);
+    let gone = connections::show(realm, &serde_json::from_value(name).unwrap()).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    let name = json!({ "name": "key" });
+    let deleted = secrets::delete(realm, &api.request("secrets delete", name.clone())).await.unwrap();
+    assert_eq!(api.response("secrets delete", &deleted), name);
+}
+
 #[tokio::test]
 async fn operations_answer_json_by_their_schemas() {
     // A server spawns them: their futures must be `Send`.
@@ -191,6 +225,7 @@ async fn every_operation() {
     scheduled(&api, &realm).await;
     backfilled(&api, &realm).await;
     stated(&api, &realm).await;
+    connected(&api, &realm).await;
     let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
     let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
     assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));

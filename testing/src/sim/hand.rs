@@ -109,6 +109,8 @@ impl Hand {
             runs: hand.clone(),
             schedules: hand.clone(),
             state: hand.clone(),
+            connections: Arc::new(pumice_core::connection::NoConnections),
+            secrets: Arc::new(pumice_core::connection::NoSecrets),
             queue: hand.clone(),
             scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
             hosts,

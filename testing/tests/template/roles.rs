@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 6] = [
+const WILDCARDS: [(&str, &str); 8] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
+    (":parameter/${SecretPrefix}/${Realm}/*", "any secret of this realm"),
+    (":secret:${SecretPrefix}/${Realm}/*", "any secret of this realm"),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),

@@ -135,6 +135,7 @@ impl Ledger {
         }
         let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
+        decision.run.mask_secrets();
         let change =
             Change { run: decision.run.clone(), lock: decision.lock, message: self.message(&decision) };
         match self.site().ports.runs.commit(change).await {

@@ -13,6 +13,7 @@ use super::lease::LeaseGuard;
 use super::task::{Invocation, Task};
 use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
+use crate::connection::Connections;
 use crate::duration::Span;
 use crate::engine::answer::Accepted;
 use crate::engine::dispatch::Dispatcher;
@@ -25,6 +26,7 @@ use crate::ports::StoreError;
 use crate::ports::TempDir;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Outcome, Run, failed_result};
+use crate::secret::remember_marked;
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// What an attempt came to.
@@ -124,7 +126,9 @@ impl Engine {
         if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
-        self.jobs().render(job, templates).await
+        let rendered = self.jobs().render(job, templates).await?;
+        remember_marked(&rendered.parameters);
+        Ok(rendered)
     }
 
     /// When the attempt must have ended, and how long that is.
@@ -304,6 +308,7 @@ impl Engine {
             settings,
             templates,
             dispatches,
+            connections: Connections { store: &*ports.connections, secrets: &*ports.secrets },
             objects: &*ports.objects,
             clock: &*ports.clock,
             pool: &*ports.pool,

@@ -8,6 +8,7 @@ use super::attempt::{Caught, RunDispatches, caught, origin};
 use super::lease::LeaseGuard;
 use super::task::Invocation;
 use crate::Timestamp;
+use crate::connection::Connections;
 use crate::duration::Span;
 use crate::engine::ledger::apply::rest;
 use crate::engine::rendered::action_fields;
@@ -134,6 +135,10 @@ impl Engine {
             run_id: run.run_id,
             settings: &self.site.settings,
             dispatches: &dispatches,
+            connections: Connections {
+                store: &*self.site.ports.connections,
+                secrets: &*self.site.ports.secrets,
+            },
             state: &*self.site.ports.state,
             clock: &*self.site.ports.clock,
             cancel: &cancel,

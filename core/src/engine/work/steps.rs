@@ -22,6 +22,7 @@ use crate::job_type::{
 };
 use crate::ports::{CommitError, StoreError};
 use crate::run::{Input, Outcome, Part, Run, Why};
+use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::RealmSpec;
 
 /// Where a composite run got to.
@@ -179,6 +180,10 @@ impl Engine {
         match looked_up {
             Err(error) if error.host_exhausted => Ok(Resolved::Stepped(Stepped::Unbegun(error.message))),
             Err(error) => Ok(Resolved::failed(error)),
+            Ok((rendered, _)) if holds_secret(&rendered) => {
+                let reason = "payload or parameters have a secret, and the plan of steps is kept in the record: let the steps read the secret themselves";
+                Ok(Resolved::failed(JobError::permanent(reason)))
+            }
             Ok((rendered, false)) => Ok(Resolved::Plan(run.clone(), rendered)),
             Ok((rendered, true)) => {
                 let (worker, epoch) = (invocation.owner.clone(), run.epoch);
@@ -191,6 +196,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether what was rendered would be masked in a record, so that other steps than those asked for would run.
+fn holds_secret(rendered: &Rendered) -> bool {
+    is_any_known()
+        && (value_holds_secret(&rendered.payload) || rendered.parameters.values().any(value_holds_secret))
 }
 
 /// What the steps of a run are planned from.

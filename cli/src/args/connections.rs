@@ -1,0 +1,47 @@
+//! What `connections` and `secrets` take.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use pumice_core::ids::{BadName, ConnId, SecretName};
+
+fn stored_connection(text: &str) -> Result<ConnId, BadName> {
+    ConnId::stored(text)
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connections {
+    /// List connections
+    List,
+    /// Print a connection's document, which names its secrets and holds none
+    Show {
+        /// The connection
+        #[arg(value_name = "ID", value_parser = stored_connection)]
+        connection: ConnId,
+    },
+    /// Delete a connection
+    Delete {
+        /// The connection
+        #[arg(value_name = "ID", value_parser = stored_connection)]
+        connection: ConnId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// List the names of secrets; no command shows one
+    List,
+    /// Set a secret: it is read from standard input, and from a terminal without being shown
+    Set {
+        /// The secret
+        name: SecretName,
+        /// Read it from this file instead
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Delete a secret
+    Delete {
+        /// The secret
+        name: SecretName,
+    },
+}

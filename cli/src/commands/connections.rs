@@ -1,0 +1,59 @@
+//! `connections`: looks at connections.
+
+use pumice_core::text::{escaped, shown};
+use pumice_service::connections::{ConnectionName, ConnectionShown, ListConnections, delete, list, show};
+
+use crate::args::{Connections, Format, Global};
+use crate::failure::Failure;
+use crate::output::{Column, columns, note, print, warn};
+use crate::realm::Realm;
+
+/// Lists, shows and deletes connections.
+pub(super) async fn connections(global: &Global, command: Connections) -> Result<(), Failure> {
+    match command {
+        Connections::List => {
+            let realm = Realm::open_to_read(global).await?;
+            let all = list(&realm, &ListConnections {}).await?;
+            print(global.output, &all, || table(global.output, &all))?;
+            let faults = all.iter().filter_map(|one| {
+                Some(format!("connection {}: {}", shown(one.conn_id.as_str()), one.fault.as_ref()?))
+            });
+            warn(global, &faults.collect::<Vec<_>>());
+            if global.output.is_table() {
+                note(global, &[format!("{0} of {0} connections", all.len())]);
+            }
+            Ok(())
+        }
+        Connections::Show { connection } => {
+            let realm = Realm::open_to_read(global).await?;
+            let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
+            print(format, &show(&realm, &ConnectionName { connection }).await?, Vec::new)
+        }
+        Connections::Delete { connection } => {
+            let realm = Realm::open(global, false).await?;
+            let deleted = delete(&realm, &ConnectionName { connection }).await?;
+            print(global.output, &deleted, || {
+                vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))]
+            })?;
+            let users = deleted.users.iter().map(|job| format!("job {job} still names it"));
+            warn(global, &users.collect::<Vec<_>>());
+            Ok(())
+        }
+    }
+}
+
+fn table(format: Format, all: &[ConnectionShown]) -> Vec<String> {
+    let row = |one: &ConnectionShown| {
+        let shown = |text: &str| escaped(text).into_owned();
+        let enabled = if one.enabled { "yes" } else { "no" };
+        let description = one.description.as_deref().map(shown).unwrap_or_default();
+        vec![shown(one.conn_id.as_str()), shown(&one.r#type), enabled.to_owned(), description]
+    };
+    let heading = [
+        Column::Path("CONNECTION", 10),
+        Column::Text("TYPE", 8),
+        Column::Whole("ENABLED"),
+        Column::Text("DESCRIPTION", 8),
+    ];
+    columns(format, &heading, &all.iter().map(row).collect::<Vec<_>>())
+}

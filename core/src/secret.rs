@@ -1,0 +1,400 @@
+//! Secrets, and how they are kept out of everything that is written or printed.
+//!
+//! A value that came from a secret is remembered for as long as the process lives. [`mask`] takes the remembered values out
+//! of a text, and [`mask_value`] out of a JSON value. Adapters call them where records, logs and results leave the process.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::glob::fnmatch;
+
+/// What stands in place of a secret.
+pub const MASK: &str = "*****";
+/// Shortest text that is masked, in bytes: shorter ones occur everywhere by chance.
+pub const MIN_MASKED: usize = 6;
+/// Shortest line of a secret of several lines that is masked by itself, in bytes.
+const MIN_LINE: usize = 12;
+/// Most texts that are remembered; the ones that were remembered first go.
+const MAX_REMEMBERED: usize = 4096;
+
+/// A text that is never shown: neither `Debug` nor `Serialize` gives it away.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Arc<str>);
+
+impl SecretText {
+    /// Takes a text, and has it masked from now on.
+    #[must_use]
+    pub fn new(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
+        remember(text);
+        Self(text.into())
+    }
+
+    /// Takes a text that stands in a document for all to see: it is not shown here, and not masked elsewhere.
+    #[must_use]
+    pub fn unmasked(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().into())
+    }
+
+    /// The text itself, for what must have it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MASK)
+    }
+}
+
+/// The texts that are masked, the longest first, so that none is cut by one that is part of it.
+#[derive(Default)]
+struct Remembered {
+    /// Those that came from a secret; the others stand under a name that the realm marks.
+    secrets: std::collections::BTreeSet<Arc<str>>,
+    by_length: Vec<Arc<str>>,
+    by_age: VecDeque<Arc<str>>,
+}
+
+impl Remembered {
+    fn add(&mut self, text: &str, is_secret: bool) {
+        let known = self.by_length.iter().find(|known| ***known == *text).cloned();
+        if let Some(known) = known {
+            if is_secret {
+                self.secrets.insert(known);
+            }
+            return;
+        }
+        let text: Arc<str> = text.into();
+        if is_secret {
+            self.secrets.insert(text.clone());
+        }
+        let place = self.by_length.partition_point(|known| known.len() >= text.len());
+        self.by_length.insert(place, text.clone());
+        self.by_age.push_back(text);
+        if self.by_age.len() > MAX_REMEMBERED
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.by_length.retain(|known| *known != oldest);
+            self.secrets.remove(&oldest);
+        }
+    }
+
+    fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in &self.by_length {
+            if secret.len() <= masked.len() && masked.contains(&**secret) {
+                masked = Cow::Owned(masked.replace(&**secret, MASK));
+            }
+        }
+        masked
+    }
+}
+
+/// Whether anything is remembered: most processes have no secret, and pay one load for that.
+static ANY: AtomicBool = AtomicBool::new(false);
+static REMEMBERED: RwLock<Option<Remembered>> = RwLock::new(None);
+/// The patterns of names whose values the realm has masked.
+static MARKED: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// Has a text masked from now on: as it is, as it stands in JSON, and its longer lines. One shorter than [`MIN_MASKED`]
+/// bytes is not masked.
+pub fn remember(text: &str) {
+    remember_as(text, true);
+}
+
+fn remember_as(text: &str, is_secret: bool) {
+    if text.len() < MIN_MASKED {
+        return;
+    }
+    let quoted = Value::from(text).to_string();
+    let lines = text.lines().map(str::trim).filter(|line| line.len() >= MIN_LINE);
+    let forms = [text, text.trim(), &quoted[1..quoted.len() - 1]];
+    let mut remembered = REMEMBERED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let remembered = remembered.get_or_insert_default();
+    for form in forms.into_iter().chain(lines).filter(|form| form.len() >= MIN_MASKED) {
+        remembered.add(form, is_secret);
+    }
+    ANY.store(true, Ordering::Release);
+}
+
+/// Has every text of a JSON value masked from now on.
+pub fn remember_value(value: &Value) {
+    remember_value_as(value, true);
+}
+
+fn remember_value_as(value: &Value, is_secret: bool) {
+    match value {
+        Value::String(text) => remember_as(text, is_secret),
+        Value::Number(number) => remember_as(&number.to_string(), is_secret),
+        Value::Array(items) => items.iter().for_each(|item| remember_value_as(item, is_secret)),
+        Value::Object(fields) => fields.values().for_each(|field| remember_value_as(field, is_secret)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Has values masked that stand under these names, which are patterns of any case (realm setting `REDACT`).
+pub fn mark_names(patterns: &[String]) {
+    if patterns.is_empty() {
+        return;
+    }
+    let mut marked = MARKED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for pattern in patterns.iter().map(|pattern| pattern.to_lowercase()) {
+        if !marked.contains(&pattern) {
+            marked.push(pattern);
+        }
+    }
+    ANY.store(true, Ordering::Release);
+}
+
+fn is_marked(name: &str) -> bool {
+    let marked = MARKED.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    !marked.is_empty() && {
+        let name = name.to_lowercase();
+        marked.iter().any(|pattern| fnmatch(pattern, &name))
+    }
+}
+
+/// Has the values in an object masked everywhere that stand under a name which the realm marks.
+pub fn remember_marked(fields: &serde_json::Map<String, Value>) {
+    if ANY.load(Ordering::Acquire) {
+        fields.iter().for_each(|(name, value)| remember_if_marked(name, value));
+    }
+}
+
+fn remember_if_marked(name: &str, value: &Value) {
+    if is_marked(name) {
+        return remember_value_as(value, false);
+    }
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| remember_if_marked(name, value)),
+        Value::Array(items) => items.iter().for_each(|item| remember_if_marked("", item)),
+        _ => {}
+    }
+}
+
+/// Whether anything is masked at all.
+#[must_use]
+pub fn is_any_known() -> bool {
+    ANY.load(Ordering::Acquire)
+}
+
+fn read<T>(look: impl FnOnce(&Remembered) -> T) -> Option<T> {
+    if !ANY.load(Ordering::Acquire) {
+        return None;
+    }
+    REMEMBERED.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref().map(look)
+}
+
+/// The text with [`MASK`] in place of each secret.
+#[must_use]
+pub fn mask(text: &str) -> Cow<'_, str> {
+    read(|remembered| remembered.mask(text)).unwrap_or(Cow::Borrowed(text))
+}
+
+/// Whether a text has a secret in it.
+#[must_use]
+pub fn holds_secret(text: &str) -> bool {
+    matches!(mask(text), Cow::Owned(_))
+}
+
+/// Puts [`MASK`] in place of each secret in the texts, names and numbers of a value.
+pub fn mask_value(value: &mut Value) {
+    if ANY.load(Ordering::Acquire) {
+        mask_within(value);
+    }
+}
+
+fn mask_within(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(masked) = mask(text) {
+                *text = masked;
+            }
+        }
+        Value::Number(number) => {
+            // A longer number that has the secret's digits in it is another one.
+            if mask(&number.to_string()) == MASK {
+                *value = MASK.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask_within),
+        Value::Object(fields) => {
+            if fields.keys().any(|name| holds_secret(name)) {
+                let given = std::mem::take(fields);
+                fields.extend(given.into_iter().map(|(name, value)| (mask(&name).into_owned(), value)));
+            }
+            for (name, value) in fields.iter_mut() {
+                match is_marked(name) && !value.is_null() {
+                    true => *value = MASK.into(),
+                    false => mask_within(value),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Whether a value has, anywhere in it, what came from a secret. What only stands under a name that the realm marks does
+/// not count: its document has it for all to see.
+#[must_use]
+pub fn value_holds_secret(value: &Value) -> bool {
+    let holds = |text: &str| {
+        let found =
+            |remembered: &Remembered| remembered.secrets.iter().any(|secret| text.contains(&**secret));
+        read(found).unwrap_or(false)
+    };
+    match value {
+        Value::String(text) => holds(text),
+        Value::Array(items) => items.iter().any(value_holds_secret),
+        Value::Object(fields) => fields.iter().any(|(name, value)| holds(name) || value_holds_secret(value)),
+        _ => false,
+    }
+}
+
+/// Masks a stream of bytes, in which a secret may come in parts.
+pub struct Masker {
+    secrets: Vec<Arc<str>>,
+    begins: [bool; 256],
+    held: Vec<u8>,
+}
+
+impl Default for Masker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Masker {
+    /// Masks what is remembered now.
+    #[must_use]
+    pub fn new() -> Self {
+        let secrets = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
+        let mut begins = [false; 256];
+        for first in secrets.iter().filter_map(|secret| secret.bytes().next()) {
+            begins[usize::from(first)] = true;
+        }
+        Self { secrets, begins, held: Vec::new() }
+    }
+
+    /// Takes bytes, and gives those that can be no part of a secret any more, masked.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return bytes.to_vec();
+        }
+        self.held.extend_from_slice(bytes);
+        self.take(false)
+    }
+
+    /// Gives the rest.
+    pub fn finish(&mut self) -> Vec<u8> {
+        self.take(true)
+    }
+
+    fn take(&mut self, is_end: bool) -> Vec<u8> {
+        let longest = self.secrets.first().map_or(0, |secret| secret.len());
+        let held = std::mem::take(&mut self.held);
+        let (mut given, mut at) = (Vec::with_capacity(held.len()), 0);
+        while at < held.len() && (is_end || held.len() - at >= longest) {
+            let rest = &held[at..];
+            let found = self.begins[usize::from(rest[0])]
+                .then(|| self.secrets.iter().find(|secret| rest.starts_with(secret.as_bytes())))
+                .flatten();
+            match found {
+                Some(secret) => {
+                    given.extend_from_slice(MASK.as_bytes());
+                    at += secret.len();
+                }
+                None => {
+                    given.push(rest[0]);
+                    at += 1;
+                }
+            }
+        }
+        self.held = held[at..].to_vec();
+        given
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secret_text_is_masked_wherever_it_stands() {
+        let secret = SecretText::new("canary-7f\"\\3");
+        assert_eq!(format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()), "***** \"*****\"");
+        assert_eq!(mask("a canary-7f\"\\3 b"), "a ***** b");
+        assert_eq!(mask(r#"{"a":"canary-7f\"\\3"}"#), r#"{"a":"*****"}"#);
+        let mut value =
+            json!({ "canary-7f\"\\3": ["x canary-7f\"\\3", { "b": "canary-7f\"\\3" }], "c": "canary" });
+        assert!(value_holds_secret(&value));
+        mask_value(&mut value);
+        assert_eq!(value, json!({ "*****": ["x *****", { "b": "*****" }], "c": "canary" }));
+        assert!(!value_holds_secret(&value));
+    }
+
+    #[test]
+    fn secret_within_another_leaves_nothing_of_the_longer_one() {
+        remember("inner-91");
+        remember("outer-inner-91-outer");
+        assert_eq!(mask("outer-inner-91-outer inner-91"), "***** *****");
+    }
+
+    #[test]
+    fn secret_of_several_lines_is_masked_by_line() {
+        remember("-----BEGIN KEY-----\nbGluZS1vbmU1\nx\n");
+        assert_eq!(mask("got bGluZS1vbmU1!"), "got *****!");
+        assert_eq!(mask("x"), "x");
+    }
+
+    #[test]
+    fn secret_that_is_short_or_a_number_is_masked_as_documented() {
+        remember("short");
+        assert_eq!(mask("short"), "short");
+        remember_value(&json!({ "pin": 904_171 }));
+        let mut value = json!([904_171, 1, 9_041_712]);
+        mask_value(&mut value);
+        assert_eq!(value, json!(["*****", 1, 9_041_712]));
+    }
+
+    #[test]
+    fn secret_that_comes_in_parts_is_masked_in_a_stream() {
+        remember("streamed-canary-44");
+        let text = b"a streamed-canary-44 b streamed-canary-4 streamed-canary-44";
+        for size in 1..=text.len() {
+            let mut masker = Masker::new();
+            let mut given: Vec<u8> = text.chunks(size).flat_map(|part| masker.push(part)).collect();
+            given.extend(masker.finish());
+            assert_eq!(String::from_utf8(given).unwrap(), "a ***** b streamed-canary-4 *****", "{size}");
+        }
+    }
+
+    #[test]
+    fn value_under_a_marked_name_is_masked_and_remembered() {
+        mark_names(&["*marked_pass*".to_owned()]);
+        let mut value =
+            json!({ "env": { "DB_MARKED_PASSWORD": "marked-canary-5", "x": "y" }, "marked_pass": null });
+        remember_marked(value.as_object().unwrap());
+        mask_value(&mut value);
+        assert_eq!(value, json!({ "env": { "DB_MARKED_PASSWORD": "*****", "x": "y" }, "marked_pass": null }));
+        assert_eq!(mask("got marked-canary-5"), "got *****");
+        assert!(!value_holds_secret(&json!("marked-canary-5")), "its document shows it");
+    }
+}

@@ -1,0 +1,110 @@
+//! Connections: lists, shows and deletes them.
+
+use pumice_core::connection::{self, ConnectionSpec};
+use pumice_core::ids::{ConnId, JobId};
+use pumice_core::ports::Doc;
+use pumice_core::problem::did_you_mean;
+use pumice_core::spec::JobSpec;
+use pumice_core::text::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// Which connections to list: all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListConnections {}
+
+/// A connection in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionShown {
+    /// Its id.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub conn_id: ConnId,
+    /// Its type, as its document has it.
+    pub r#type: String,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What is wrong with its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// One connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionName {
+    /// Its id.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub connection: ConnId,
+}
+
+/// What became of a connection that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeletedConnection {
+    /// The connection.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub conn_id: ConnId,
+    /// The jobs that still name it.
+    pub users: Vec<JobId>,
+}
+
+fn listed(conn_id: ConnId, doc: Doc) -> ConnectionShown {
+    let text = |name: &str| doc.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    ConnectionShown {
+        r#type: text("type").unwrap_or_default(),
+        enabled: doc.get("enabled").and_then(serde_json::Value::as_bool).unwrap_or(false),
+        description: text("description"),
+        fault: ConnectionSpec::stored(doc).err().map(|error| error.to_string()),
+        conn_id,
+    }
+}
+
+/// Lists connections, by id.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub async fn list(realm: &dyn Realm, _: &ListConnections) -> Result<Vec<ConnectionShown>, Error> {
+    let all = realm.connections().all_connections().await?;
+    Ok(all.into_iter().map(|(id, doc)| listed(id, doc)).collect())
+}
+
+/// The document of a connection. It names secrets, and holds none.
+///
+/// # Errors
+/// [`Error`] when there is no such connection, or the store cannot be read.
+pub async fn show(realm: &dyn Realm, request: &ConnectionName) -> Result<Doc, Error> {
+    match realm.connections().connection(&request.connection).await? {
+        Some(doc) => Ok(doc),
+        None => Err(no_such(realm, &request.connection).await?),
+    }
+}
+
+async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {
+    let all = realm.connections().all_connections().await?;
+    let hint = did_you_mean(id.as_str(), all.iter().map(|(id, _)| id.as_str()));
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Ok(Error::not_found(format!("no such connection {}{hint}", shown(id.as_str()))))
+}
+
+/// Deletes a connection.
+///
+/// # Errors
+/// [`Error`] when there is no such connection, or the store cannot be reached.
+pub async fn delete(realm: &dyn Realm, request: &ConnectionName) -> Result<DeletedConnection, Error> {
+    let id = &request.connection;
+    if !realm.connections().delete_connection(id).await? {
+        return Err(no_such(realm, id).await?);
+    }
+    // A policy may allow to delete connections and not to list jobs.
+    let jobs = realm.catalog().all_jobs().await.unwrap_or_default();
+    let uses = |(job_id, doc)| {
+        let job = JobSpec::from_checked(std::sync::Arc::new(doc)).ok()?;
+        connection::named_by(&job).iter().any(|(_, named)| named == id).then_some(job_id)
+    };
+    Ok(DeletedConnection { conn_id: id.clone(), users: jobs.into_iter().filter_map(uses).collect() })
+}

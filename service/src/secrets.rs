@@ -1,0 +1,135 @@
+//! Secrets of a realm in a folder: lists, sets and deletes them. No function gives a secret back.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::ids::SecretName;
+use pumice_core::ports::StoreError;
+use pumice_core::secret::SecretText;
+use pumice_core::text::shown;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::Instant;
+
+/// Where a realm keeps its secrets itself.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// The names of the secrets, and when each was set.
+    async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError>;
+    /// Sets a secret; says whether there was one of that name.
+    async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError>;
+    /// Deletes a secret; says whether it was there.
+    async fn delete(&self, name: &SecretName) -> Result<bool, StoreError>;
+}
+
+/// A secret in a request: it is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SecretValue(pub SecretText);
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(SecretText::new(text)))
+    }
+}
+
+impl JsonSchema for SecretValue {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretValue".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+/// Which secrets to list: all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListSecrets {}
+
+/// A secret without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretShown {
+    /// Its name.
+    pub name: SecretName,
+    /// When it was set.
+    pub updated: Instant,
+}
+
+/// A secret to set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// Its value.
+    pub value: SecretValue,
+}
+
+/// What setting a secret did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretSet {
+    /// Its name.
+    pub name: SecretName,
+    /// Whether it took the place of another value.
+    pub replaced: bool,
+}
+
+/// One secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretOf {
+    /// Its name.
+    pub name: SecretName,
+}
+
+fn vault(realm: &dyn Realm) -> Result<&dyn Vault, Error> {
+    let message = "secrets of a realm on AWS are parameters of SSM: `aws ssm put-parameter --type SecureString` sets one";
+    realm.vault().ok_or_else(|| Error::invalid(message))
+}
+
+/// Lists the names of secrets.
+///
+/// # Errors
+/// [`Error`] when the realm keeps none itself, or they cannot be read.
+pub async fn list(realm: &dyn Realm, _: &ListSecrets) -> Result<Vec<SecretShown>, Error> {
+    let all = vault(realm)?.list().await?;
+    Ok(all.into_iter().map(|(name, updated)| SecretShown { name, updated: Instant(updated) }).collect())
+}
+
+/// Sets a secret. Workers use a former value for two minutes more at most.
+///
+/// # Errors
+/// [`Error`] when the realm keeps none itself, the value is empty or too long, or it cannot be written.
+pub async fn set(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Error> {
+    let SetSecret { name, value } = request;
+    let replaced = vault(realm)?.set(&name, value.0, realm.now()).await?;
+    Ok(SecretSet { name, replaced })
+}
+
+/// Deletes a secret.
+///
+/// # Errors
+/// [`Error`] when there is no such secret, or it cannot be deleted.
+pub async fn delete(realm: &dyn Realm, request: &SecretOf) -> Result<SecretOf, Error> {
+    if vault(realm)?.delete(&request.name).await? {
+        return Ok(request.clone());
+    }
+    Err(Error::not_found(format!("no such secret {}", shown(request.name.as_str()))))
+}
