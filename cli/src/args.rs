@@ -504,6 +504,9 @@ pub(crate) struct RunEntry {
     /// a zone
     #[arg(long, value_name = "SLOT")]
     pub(crate) at: Option<String>,
+    /// Show what would be started, and start nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
     /// Wait for the run, and everything it starts, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,

@@ -294,3 +294,39 @@ fn backfill_whose_runs_would_leave_one_another_out_says_so() {
         assert_eq!(told(job, "9"), Vec::<String>::new(), "{job}");
     }
 }
+
+#[test]
+fn schedules_run_that_is_dry_starts_nothing() {
+    let mut off = job("off", &json!("30 2 * * *"));
+    off["enabled"] = json!(false);
+    let pumice = applied(&json!([job("a", &json!(["30 2 * * *", "0 5 * * *"])), off]));
+    let slot = "2027-03-01T01:30:00Z";
+    let of_slot = ["schedules", "run", "a", "--entry", "0", "--at", slot];
+    let dry = |arguments: &[&str]| json_of(&pumice, &[arguments, &["--dry-run"]].concat());
+    let told = dry(&of_slot);
+    assert_eq!(
+        told,
+        json!({
+            "job_id": "a", "entry": 0, "slot": slot, "enabled": true, "dry_run": true,
+            "runs": [{ "host": null, "existing": null }],
+        })
+    );
+    assert_eq!(dry(&["schedules", "run", "off"])["enabled"], false);
+    let runs = || json_of(&pumice, &["runs", "list"])["runs"].as_array().map(Vec::len);
+    assert_eq!(runs(), Some(0));
+    let said = pumice.run(&["schedules", "run", "a", "--entry", "1", "--dry-run"]).out;
+    assert!(
+        said.starts_with("would start a entry 1, slot 20")
+            && said.ends_with("(dry run: nothing was started)\n")
+    );
+    let made = json_of(&pumice, &of_slot);
+    assert_eq!(dry(&of_slot)["runs"][0]["existing"], made["run_id"]);
+    assert_eq!(runs(), Some(1));
+    // What is refused is refused in advance.
+    for arguments in [
+        &["schedules", "run", "a"][..],
+        &["schedules", "run", "a", "--entry", "0", "--at", "2027-03-01T01:31:00Z"],
+    ] {
+        assert_eq!(refused(&pumice, &[arguments, &["--dry-run"]].concat()), refused(&pumice, arguments));
+    }
+}

@@ -39,7 +39,7 @@ pub use list::{
 };
 pub use next::{MAX_SHOWN, NextStarts, SilentEntry, UpcomingSlot, UpcomingStarts, next};
 pub use simulate::{EntryRecovery, SimulateOutage, Simulated, simulate};
-pub use start::{RunEntry, StartedRuns, run};
+pub use start::{ForeseenRun, ForeseenStart, RunEntry, StartedRuns, run};
 
 /// A job with a schedule.
 struct Scheduled {

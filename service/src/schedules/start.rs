@@ -5,7 +5,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Planned, Start, standings, utc};
 use pumice_core::engine::{Housekeeper, start_request};
 use pumice_core::hosts::Hosts;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, RunKey};
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ use super::{Scheduled, find_one};
 use crate::dispatch::AcceptedRun;
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::time::Instant;
+use crate::time::{Instant, Slot};
 
 /// How far back the slot before another one is looked for.
 const BEFORE: TimeDelta = TimeDelta::days(3_660);
@@ -32,6 +32,9 @@ pub struct RunEntry {
     /// As the start of this slot, which makes one run however often it is asked for.
     #[serde(default)]
     pub at: Option<Instant>,
+    /// Show what would be started, and start nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// The run that was started, or one on each host.
@@ -42,6 +45,35 @@ pub enum StartedRuns {
     One(AcceptedRun),
     /// Of an entry with `nodes: all`, however many there are.
     OnEachHost(Vec<AcceptedRun>),
+    /// What would be started, as this was only asked for.
+    Foreseen(ForeseenStart),
+}
+
+/// What would be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForeseenStart {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// The place of the entry in the schedule, from 0.
+    pub entry: usize,
+    /// The slot that the runs would have.
+    pub slot: Slot,
+    /// Whether the job is enabled: the run of one that is not is skipped.
+    pub enabled: bool,
+    /// The runs: one, or one for each host.
+    pub runs: Vec<ForeseenRun>,
+    /// Always true.
+    pub dry_run: bool,
+}
+
+/// A run that would be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForeseenRun {
+    /// The host that it would be for alone.
+    pub host: Option<String>,
+    /// The run that is there already, so that none would be started.
+    pub existing: Option<RunKey>,
 }
 
 impl StartedRuns {
@@ -51,6 +83,7 @@ impl StartedRuns {
         match self {
             Self::One(run) => std::slice::from_ref(run),
             Self::OnEachHost(runs) => runs,
+            Self::Foreseen(_) => &[],
         }
     }
 }
@@ -67,6 +100,9 @@ pub async fn run(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Err
     let housekeeper = Housekeeper::new(realm.site().await?, realm.registry().clone());
     let is_for_all = planned.is_for_all_nodes();
     let starts = if is_for_all { on_each(&housekeeper, &one, start).await? } else { vec![start] };
+    if asked.dry_run {
+        return foresee(realm, &housekeeper, &one, &starts, at.is_some()).await.map(StartedRuns::Foreseen);
+    }
     let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), now));
     let outcomes = housekeeper.dispatcher().dispatch(requests.collect(), None).await;
     let mut accepted = Vec::with_capacity(outcomes.len());
@@ -86,6 +122,34 @@ async fn on_each(housekeeper: &Housekeeper, one: &Scheduled, start: Start) -> Re
         Hosts::Alive(hosts) => Ok(hosts.iter().map(|host| start.on(host)).collect()),
         Hosts::Gone(why) | Hosts::Never(why) => Err(Error::invalid(why)),
     }
+}
+
+/// What starts come to, of which those of a slot may be there.
+async fn foresee(
+    realm: &dyn Realm,
+    housekeeper: &Housekeeper,
+    one: &Scheduled,
+    starts: &[Start],
+    is_of_slot: bool,
+) -> Result<ForeseenStart, Error> {
+    let mut runs = Vec::with_capacity(starts.len());
+    for start in starts {
+        let key = housekeeper.run_under(&one.job_id, &start.key);
+        let is_there = is_of_slot && realm.runs().peek(&key).await?.is_some();
+        let host = start.host.as_ref().map(ToString::to_string);
+        runs.push(ForeseenRun { host, existing: is_there.then_some(key) });
+    }
+    let Some(start) = starts.first() else {
+        return Err(Error::unreachable("no host of the job's worker is alive"));
+    };
+    Ok(ForeseenStart {
+        job_id: one.job_id.clone(),
+        entry: start.entry,
+        slot: Slot(start.slot.at),
+        enabled: one.plan.enabled,
+        runs,
+        dry_run: true,
+    })
 }
 
 /// The request of a start: of a slot under its key, and of no slot under none.

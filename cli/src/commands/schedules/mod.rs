@@ -12,24 +12,16 @@ mod start;
 use pumice_core::text::escaped;
 use pumice_service::schedules::UnreadJob;
 
-use crate::args::{Backfills, ExportFormat, Global, NewBackfill, Schedules};
+use crate::args::{Backfills, ExportFormat, Global, Schedules};
 use crate::failure::Failure;
 use crate::output::warn;
 use crate::realm::Realm;
 
 /// Carries out a command.
 pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(), Failure> {
-    let realm = match command {
-        Schedules::Backfill(NewBackfill { dry_run: true, .. })
-        | Schedules::Backfills(Backfills::List { .. } | Backfills::Show { .. }) => {
-            Realm::open_to_read(global).await?
-        }
-        Schedules::Pause(_)
-        | Schedules::Resume(_)
-        | Schedules::Run(_)
-        | Schedules::Backfill(_)
-        | Schedules::Backfills(_) => Realm::open(global, false).await?,
-        _ => Realm::open_to_read(global).await?,
+    let realm = match is_change(&command) {
+        true => Realm::open(global, false).await?,
+        false => Realm::open_to_read(global).await?,
     };
     match command {
         Schedules::List { job } => list::list(global, &realm, job).await,
@@ -43,6 +35,24 @@ pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(),
         Schedules::Export { job, format: ExportFormat::Eventbridge } => {
             export::export(global, &realm, job).await
         }
+    }
+}
+
+/// Whether a command changes something.
+const fn is_change(command: &Schedules) -> bool {
+    match command {
+        Schedules::Pause(options) => !options.entries.dry_run,
+        Schedules::Resume(options) => !options.entries.dry_run,
+        Schedules::Run(options) => !options.dry_run,
+        Schedules::Backfill(options) => !options.dry_run,
+        Schedules::Backfills(Backfills::Cancel { dry_run, .. } | Backfills::Resume { dry_run, .. }) => {
+            !*dry_run
+        }
+        Schedules::Backfills(Backfills::List { .. } | Backfills::Show { .. })
+        | Schedules::List { .. }
+        | Schedules::Next(_)
+        | Schedules::Simulate { .. }
+        | Schedules::Export { .. } => false,
     }
 }
 

@@ -1,12 +1,13 @@
 //! `schedules run`.
 
+use pumice_core::clock::utc;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::dispatch::{AcceptedRun, Outcomes};
 use pumice_service::runs::all_complete;
-use pumice_service::schedules::{RunEntry as Asked, run};
+use pumice_service::schedules::{ForeseenRun, ForeseenStart, RunEntry as Asked, StartedRuns, run};
 use pumice_service::{Instant, Realm as _};
 
 use crate::args::{Global, RunEntry};
@@ -18,10 +19,13 @@ use crate::realm::Realm;
 
 /// Starts a job as an entry of its schedule would.
 pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> Result<(), Failure> {
-    let RunEntry { job, entry, at, wait } = options;
+    let RunEntry { job, entry, at, dry_run, wait } = options;
     let zone = realm.site().await?.zone;
     let at = at.map(|at| instant("--at", &at, zone)).transpose()?.map(Instant);
-    let started = run(realm, &Asked { job, entry, at }).await?;
+    let started = run(realm, &Asked { job, entry, at, dry_run }).await?;
+    if let StartedRuns::Foreseen(foreseen) = &started {
+        return print(global.output, &started, || foreseen_lines(foreseen));
+    }
     let accepted = started.accepted();
     for one in accepted {
         if let Some(warning) = &one.warning {
@@ -43,4 +47,19 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
         Outcomes { accepted: accepted.to_vec(), runs: Some(tree.runs.clone()), ..Outcomes::default() };
     print(global.output, &outcomes, || crate::view::tree(&tree, SystemClock.now()))?;
     if all_complete(&runs, &roots, false) { Ok(()) } else { Err(Failure::RunFailed) }
+}
+
+fn foreseen_lines(foreseen: &ForeseenStart) -> Vec<String> {
+    let ForeseenStart { job_id, entry, slot, enabled, runs, .. } = foreseen;
+    let what = format!("{} entry {entry}, slot {}", escaped(job_id.as_str()), utc(slot.0));
+    let line = |run: &ForeseenRun| {
+        let host = run.host.as_ref().map(|host| format!(" on host {}", escaped(host))).unwrap_or_default();
+        match &run.existing {
+            Some(existing) => format!("{existing}  {what}{host}  (was there already)"),
+            None if *enabled => format!("would start {what}{host}"),
+            None => format!("would skip {what}{host}: the job is not enabled"),
+        }
+    };
+    let nothing = "(dry run: nothing was started)".to_owned();
+    runs.iter().map(line).chain([nothing]).collect()
 }

@@ -12,7 +12,7 @@ use crate::clock::backfill::{Found, Only, Stale, Taken, Wanted};
 use crate::clock::{Backfill, Plan};
 use crate::engine::fresh::keyed_run;
 use crate::engine::ledger::apply::ApplyError;
-use crate::ids::RunKey;
+use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
 use crate::request::When;
@@ -371,7 +371,13 @@ impl Housekeeper {
     /// The run that a request of a backfill's job with this key makes.
     #[must_use]
     pub fn run_of(&self, backfill: &Backfill, key: &str) -> RunKey {
-        RunKey::root(keyed_run(&self.site().realm, &backfill.job_id, key))
+        self.run_under(&backfill.job_id, key)
+    }
+
+    /// The run that a request of a job with this key makes.
+    #[must_use]
+    pub fn run_under(&self, job_id: &JobId, key: &str) -> RunKey {
+        RunKey::root(keyed_run(&self.site().realm, job_id, key))
     }
 }
 
