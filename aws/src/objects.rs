@@ -15,7 +15,7 @@ use aws_sdk_s3::types::Object as Listed;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::Timestamp;
 use pumice_core::ports::{
-    Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError,
+    Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Piece, StoreError, StoreErrorKind,
 };
 use tokio::io::{AsyncBufRead, AsyncSeekExt, AsyncWriteExt};
 
@@ -39,7 +39,10 @@ fn place(location: &str) -> Result<(&str, &str), StoreError> {
         .and_then(|rest| rest.split_once('/'))
         .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
         .ok_or_else(|| {
-            StoreError::new(format!("{location} is not a place in S3: write it as s3://bucket/key"))
+            StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("{location} is not a place in S3: write it as s3://bucket/key"),
+            )
         })
 }
 
@@ -206,7 +209,12 @@ impl ObjectStore for Objects {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ObjectPage, StoreError> {
-        let bad = || StoreError::new(format!("{prefix} is not a place in S3: write it as s3://bucket/key"));
+        let bad = || {
+            StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("{prefix} is not a place in S3: write it as s3://bucket/key"),
+            )
+        };
         let (bucket, start) =
             prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
         let root = format!("s3://{bucket}/");

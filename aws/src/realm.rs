@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError};
+use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError, StoreErrorKind};
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 
@@ -116,21 +116,19 @@ impl Realm {
     /// Where an engine on this realm runs.
     ///
     /// # Errors
-    /// [`StoreError`] when there is no such realm, it cannot be reached, or its settings or those in
-    /// the environment do not hold.
+    /// [`StoreError`] when there is no such realm, it cannot be reached, or a setting of the environment is invalid.
     pub async fn site(&self, host: Host) -> Result<Arc<Site>, StoreError> {
         let realm = self.store.realm().await?;
         let environment = |name: &str| std::env::var(name).ok();
-        let settings = realm
-            .settings
-            .clone()
-            .with_environment(&environment)
-            .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
+        let settings = realm.settings.clone().with_environment(&environment).map_err(|error| {
+            StoreError::of(StoreErrorKind::Invalid, format!("invalid environment variable: {error}"))
+        })?;
         let store = Arc::new(self.store.clone());
         Ok(Arc::new(Site {
             realm: self.store.names.realm().clone(),
             settings,
-            zone: Zone::checked_system().map_err(|error| StoreError::new(error.to_string()))?,
+            zone: Zone::checked_system()
+                .map_err(|error| StoreError::of(StoreErrorKind::Invalid, error.to_string()))?,
             hostname: host.name,
             // Other workers may take what a slow one has.
             alone: false,

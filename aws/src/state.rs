@@ -90,9 +90,10 @@ impl StateStore for Store {
         let table = self.names.state();
         let what = format!("writing state item {} to table {table}", item.state_id);
         if item.r#type == StateType::Secure {
-            return Err(StoreError::new(format!(
-                "{what}: secure items need KMS, which Pumice does not use yet"
-            )));
+            return Err(StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("{what}: secure items need KMS, which Pumice does not use yet"),
+            ));
         }
         let request = self.client.put_item().table_name(&table).set_item(Some(state_item(item)));
         request.send().await.map(drop).map_err(|error| store_error(&what, &error))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use pumice_core::ids::JobId;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::recent::Recent;
 use pumice_core::spec::{JobSpec, RealmSpec};
 
@@ -123,9 +123,10 @@ impl Store {
         let places: Vec<(&str, String)> = self.bucket.iter().flat_map(place).collect();
         let realm = RealmSpec::stored(object(item), &places).map_err(|error| {
             let (realm, table) = (self.names.realm(), self.names.realms());
-            StoreError::new(format!(
-                "the definition of realm {realm} in table {table} does not hold: {error}"
-            ))
+            StoreError::of(
+                StoreErrorKind::Corrupt,
+                format!("the definition of realm {realm} in table {table} is invalid: {error}"),
+            )
         })?;
         let known =
             self.remembered().realm.as_ref().is_some_and(|(_, known)| known.warnings == realm.warnings);
@@ -213,9 +214,10 @@ impl Store {
             }
             if Instant::now() + pause >= ends {
                 let seconds = OPERATION.as_secs();
-                return Err(StoreError::new(format!(
-                    "{what}: the table is too busy: items were left out for {seconds} seconds"
-                )));
+                return Err(StoreError::of(
+                    StoreErrorKind::Throttled,
+                    format!("{what}: the table is too busy: items were left out for {seconds} seconds"),
+                ));
             }
             tokio::time::sleep(pause).await;
         }

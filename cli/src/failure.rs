@@ -78,7 +78,7 @@ impl From<ApplyError> for Failure {
 /// The error of a realm's folder.
 pub(crate) fn of_home(error: HomeError) -> Error {
     let kind = match &error {
-        HomeError::OtherRealm { .. } => ErrorKind::Invalid,
+        HomeError::OtherRealm { .. } | HomeError::Environment(_) | HomeError::Zone(_) => ErrorKind::Invalid,
         HomeError::Missing(_) => ErrorKind::NotFound,
         HomeError::Empty(_) | HomeError::LogGone { .. } => ErrorKind::Corrupt,
         HomeError::Store(error) => error.kind.into(),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::Backfill;
-use pumice_core::ports::{BackfillStore, CommitError, StoreError};
+use pumice_core::ports::{BackfillStore, CommitError, StoreError, StoreErrorKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
@@ -41,7 +41,7 @@ impl BackfillStore for Database {
             // One that is there and cannot be read is no reason to begin another.
             Ok(found.map(|found| found.ok_or(id)))
         });
-        let unread = |id| StoreError::new(format!("backfill {id} cannot be read"));
+        let unread = |id| StoreError::of(StoreErrorKind::Corrupt, format!("backfill {id} cannot be read"));
         found.await?.transpose().map_err(unread)
     }
 

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Notify;
 
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
-use crate::line::Line;
+use crate::line::{Failed, Line};
 use crate::queue::InFlight;
 use crate::readers::{Read, Readers};
 use crate::schema::{self, Migration};
@@ -186,7 +186,7 @@ impl Database {
         let log = self.inner.line.log().clone();
         let done = tokio::task::spawn_blocking(move || log.put_away()).await;
         done.map_err(|error| StoreError::new(error.to_string()))?
-            .map_err(|error| StoreError::new(explain(&error)))
+            .map_err(|error| Failed::Sqlite(error).told())
     }
 
     /// Writes when the realm was served last, so that there is a write-ahead log.
@@ -265,12 +265,12 @@ impl Database {
         let Some(reader) = readers.take().await else { return self.read(operation).await };
         match readers.carry_out(reader, operation).await {
             Read::Done(value) => Ok(value),
-            Read::Damaged(error) => {
-                let told = StoreError::new(format!("the store failed: {error}"));
-                self.inner.line.is_damaged(error);
-                Err(told)
+            Read::Failed { error, damage } => {
+                if let Some(damage) = damage {
+                    self.inner.line.record_damage(damage);
+                }
+                Err(error)
             }
-            Read::Failed(error) => Err(error),
         }
     }
 

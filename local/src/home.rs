@@ -12,9 +12,10 @@ use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_core::problem::SpecError;
 use pumice_host::processes::kill_leftovers;
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
-use pumice_template::Zone;
+use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
 use crate::aftermath::{self, Log};
@@ -78,6 +79,12 @@ pub enum HomeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A setting in the environment is wrong.
+    #[error("invalid environment variable: {0}")]
+    Environment(#[source] SpecError),
+    /// The zone that `TZ` names is not known.
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
     /// The store cannot be reached.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -371,21 +378,18 @@ impl Home {
     /// Where an engine on this folder runs.
     ///
     /// # Errors
-    /// [`HomeError`] when the realm's settings, or those in the environment, do not hold.
+    /// [`HomeError`] when the realm's definition cannot be read, or a setting in the environment is wrong.
     pub async fn site(&self) -> Result<Arc<Site>, HomeError> {
         let realm = self.database.realm().await?;
         let environment = |name: &str| std::env::var(name).ok();
-        let settings = realm
-            .settings
-            .clone()
-            .with_environment(&environment)
-            .map_err(|error| StoreError::new(format!("the environment does not hold: {error}")))?;
+        let settings =
+            realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
         let commands: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let database = Arc::new(self.database.clone());
         Ok(Arc::new(Site {
             realm: self.realm.clone(),
             settings,
-            zone: Zone::checked_system().map_err(|error| StoreError::new(error.to_string()))?,
+            zone: Zone::checked_system()?,
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             alone: true,
             scratch: self.scratch(),

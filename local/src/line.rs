@@ -116,8 +116,8 @@ impl Line {
         self.damage.get().map(String::as_str)
     }
 
-    /// Takes note of what SQLite said when a reader found the file damaged.
-    pub(crate) fn is_damaged(&self, error: String) {
+    /// Records what SQLite said when a reader found the file damaged.
+    pub(crate) fn record_damage(&self, error: String) {
         self.damage.get_or_init(|| error);
     }
 
@@ -198,7 +198,7 @@ impl Line {
 
 /// Why operations were not carried out.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(crate) enum Failed {
     #[error("{}", explain(.0))]
     Sqlite(rusqlite::Error),
     #[error("an operation panicked")]
@@ -207,7 +207,7 @@ enum Failed {
 
 impl Failed {
     /// The same for callers.
-    fn told(self) -> StoreError {
+    pub(crate) fn told(self) -> StoreError {
         use rusqlite::ErrorCode::{AuthorizationForStatementDenied, PermissionDenied, ReadOnly};
         let kind = match &self {
             Self::Sqlite(error) if is_damage(error) => StoreErrorKind::Corrupt,

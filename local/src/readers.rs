@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::database::{BUSY_TIMEOUT, CACHE_KIB, explain};
-use crate::line::is_damage;
+use crate::line::{Failed, is_damage};
 
 /// How many read at the same time; further ones wait for one of these.
 const MAX_READERS: usize = 4;
@@ -38,9 +38,11 @@ pub(crate) struct Reader {
 /// What became of an operation on a reader.
 pub(crate) enum Read<T> {
     Done(T),
-    /// SQLite found the file damaged, and says how.
-    Damaged(String),
-    Failed(StoreError),
+    Failed {
+        error: StoreError,
+        /// What SQLite says where it found the file damaged.
+        damage: Option<String>,
+    },
 }
 
 fn identity(file: &Path) -> Option<(u64, u64)> {
@@ -116,9 +118,11 @@ impl Readers {
         });
         match done.await {
             Ok(Ok(value)) => Read::Done(value),
-            Ok(Err(error)) if is_damage(&error) => Read::Damaged(error.to_string()),
-            Ok(Err(error)) => Read::Failed(StoreError::new(format!("the store failed: {}", explain(&error)))),
-            Err(_) => Read::Failed(StoreError::new("the store failed: an operation panicked")),
+            Ok(Err(error)) => {
+                let damage = is_damage(&error).then(|| error.to_string());
+                Read::Failed { error: Failed::Sqlite(error).told(), damage }
+            }
+            Err(_) => Read::Failed { error: Failed::Panicked.told(), damage: None },
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::StateId;
-use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
+use pumice_core::ports::{StateItem, StateStore, StateType, StoreError, StoreErrorKind};
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -54,7 +54,8 @@ impl StateStore for Database {
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         if item.r#type == StateType::Secure {
-            return Err(StoreError::new(
+            return Err(StoreError::of(
+                StoreErrorKind::Invalid,
                 "secure state items need KMS; an embedded realm has none: use json or raw",
             ));
         }

@@ -137,9 +137,9 @@ impl Workers {
 /// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
 /// process may have put one, or the clock been set.
 async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) {
-    let mut is_new = true;
+    let mut began = Some(SystemClock.now());
     loop {
-        if let Err(error) = strike(&housekeeper, &mut is_new).await {
+        if let Err(error) = strike(&housekeeper, &mut began).await {
             tracing::warn!(%error, "cannot look for what schedules have due");
         }
         let next = schedules.next_due().await.ok().flatten();
@@ -150,10 +150,15 @@ async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) 
     }
 }
 
-async fn strike(housekeeper: &Housekeeper, is_new: &mut bool) -> Result<(), StoreError> {
+/// `began` is when the service started, until all that is started with it is.
+async fn strike(
+    housekeeper: &Housekeeper,
+    began: &mut Option<pumice_core::Timestamp>,
+) -> Result<(), StoreError> {
     housekeeper.strike(TimeDelta::zero()).await?;
-    if std::mem::take(is_new) {
-        housekeeper.strike_at_start().await?;
+    if let Some(at) = *began {
+        housekeeper.strike_at_start(at).await?;
+        *began = None;
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ impl From<StoreErrorKind> for ErrorKind {
             StoreErrorKind::Denied => Self::Denied,
             StoreErrorKind::Missing => Self::Missing,
             StoreErrorKind::Corrupt => Self::Corrupt,
+            StoreErrorKind::Invalid => Self::Invalid,
         }
     }
 }
@@ -139,7 +140,7 @@ impl From<CommitError> for Error {
             CommitError::Conflict | CommitError::Locked(_) => ErrorKind::Throttled,
             CommitError::Unknown(_) => ErrorKind::Unreachable,
             // The store keeps no such record: the message says what to do about it.
-            CommitError::Unrecordable(_) => ErrorKind::Unreachable,
+            CommitError::Unrecordable(_) => ErrorKind::Invalid,
             CommitError::Store(error) => error.kind.into(),
         };
         Self::of(kind, error)
@@ -178,7 +179,7 @@ impl From<BackfillError> for Error {
         let kind = match &error {
             BackfillError::Store(error) => error.kind.into(),
             BackfillError::Unknown(_) => ErrorKind::NotFound,
-            BackfillError::KeyTaken { .. } => ErrorKind::Conflict,
+            BackfillError::KeyTaken { .. } | BackfillError::Stale(_) => ErrorKind::Conflict,
         };
         Self::of(kind, error)
     }
@@ -204,6 +205,7 @@ mod tests {
             (StoreErrorKind::Denied, ErrorKind::Denied),
             (StoreErrorKind::Missing, ErrorKind::Missing),
             (StoreErrorKind::Corrupt, ErrorKind::Corrupt),
+            (StoreErrorKind::Invalid, ErrorKind::Invalid),
         ] {
             let cause = std::io::Error::other("the disk");
             let store = StoreError::of(kind, "reading the table").caused_by(cause);
@@ -215,10 +217,22 @@ mod tests {
                 CommitError::Store(store.clone()).into(),
             ] {
                 assert_eq!((error.kind(), error.message()), (expected, "reading the table"));
-                assert!(!error.kind().is_of_request());
+                assert_eq!(error.kind().is_of_request(), kind == StoreErrorKind::Invalid);
                 let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
                 assert!(causes.any(|cause| cause.to_string() == "the disk"), "{error:?}");
             }
+        }
+    }
+
+    #[test]
+    fn unrecordable_is_of_the_request() {
+        let why = || "the record is too large".to_owned();
+        for error in [
+            Error::from(CommitError::Unrecordable(why())),
+            ApplyError::Unrecordable(why()).into(),
+            DispatchError::TooLarge(why()).into(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
         }
     }
 

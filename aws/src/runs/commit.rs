@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Change, CommitError, StoreError};
+use pumice_core::ports::{Change, CommitError, StoreError, StoreErrorKind};
 use pumice_core::run::{LockChange, Run};
 
 use super::record::{DUE_AT, DUE_SHARD, OPTIONAL, item_key, micros, run_item, run_key};
@@ -281,8 +281,9 @@ pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<Comm
         let told = || format!("{what}: {code}: {message}{}", advice(code, message));
         match code {
             "ValidationError" if tells_of_bad_form(message) => Some(CommitError::Unrecordable(told())),
-            "ValidationError" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
-                Some(StoreError::new(told()).into())
+            "ValidationError" => Some(StoreError::new(told()).into()),
+            "ThrottlingError" | "ProvisionedThroughputExceeded" => {
+                Some(StoreError::of(StoreErrorKind::Throttled, told()).into())
             }
             _ => None,
         }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use futures_util::stream::{self, StreamExt};
-use pumice_core::ports::{CommitError, Created, RunStore, StoreError};
+use pumice_core::ports::{CommitError, Created, RunStore, StoreError, StoreErrorKind};
 use pumice_core::run::NewRun;
 
 use super::commit::refused;
@@ -168,7 +168,11 @@ impl Store {
                 return Err(refused(&what, reasons).unwrap_or_else(|| store_error(&what, &error).into()));
             }
         }
-        Err(StoreError::new(format!("{what}: others wrote to it {MAX_TRIES} times")).into())
+        Err(StoreError::of(
+            StoreErrorKind::Throttled,
+            format!("{what}: others wrote to it {MAX_TRIES} times"),
+        )
+        .into())
     }
 
     /// The record that is there: as the answer brought it, else as it is read now.

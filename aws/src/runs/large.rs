@@ -1,7 +1,7 @@
 //! What is too large for an item of a table stands in S3, below the realm's `s3_temp`.
 
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{CommitError, JobStore, StoreError};
+use pumice_core::ports::{CommitError, JobStore, StoreError, StoreErrorKind};
 use pumice_core::run::{Apart, Part, Run};
 
 use super::record::value_text;
@@ -20,6 +20,11 @@ const LARGE: [(Part, &str, &str); 2] =
 /// The attribute of a spec's own item that holds it, and the one that says where it is.
 pub(super) const TEXT: &str = "text";
 pub(super) const TEXT_AT: &str = "text_at";
+
+/// The error of an object that does not hold what was put into it.
+fn unreadable(location: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::of(StoreErrorKind::Corrupt, format!("{location}: {error}"))
+}
 
 impl Store {
     /// Puts a text at a place of its own, and says where. One that has no place to go to can never be
@@ -46,7 +51,7 @@ impl Store {
 
     async fn get_apart(&self, location: &str) -> Result<Option<String>, StoreError> {
         let Some(bytes) = self.objects.get_bytes(location).await? else { return Ok(None) };
-        String::from_utf8(bytes).map(Some).map_err(|error| StoreError::new(format!("{location}: {error}")))
+        String::from_utf8(bytes).map(Some).map_err(|error| unreadable(location, &error))
     }
 
     /// Takes what is too large out of a record. What stands elsewhere already stays there: also what
@@ -88,8 +93,7 @@ impl Store {
                 apart.gone = true;
                 continue;
             };
-            let value = serde_json::from_str(&text)
-                .map_err(|error| StoreError::new(format!("{location}: {error}")))?;
+            let value = serde_json::from_str(&text).map_err(|error| unreadable(location, &error))?;
             item.insert((*name).to_owned(), attribute(value));
         }
         Ok(all)

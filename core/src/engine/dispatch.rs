@@ -10,7 +10,7 @@ use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give};
 use super::ledger::Ledger;
-use super::ledger::apply::ApplyError;
+use super::ledger::apply::{ApplyError, unfit};
 use super::rendered::{AtDispatch, rendering};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
@@ -286,12 +286,8 @@ impl Dispatcher {
         run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
             let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
-            return Ok(Prepared {
-                new: NewRun { run: skipped(&run, now), spec },
-                first: First::None,
-                worker,
-                warning: None,
-            });
+            let run = skipped(&run, now).map_err(|error| unfit(&run.key, error))?;
+            return Ok(Prepared { new: NewRun { run, spec }, first: First::None, worker, warning: None });
         }
         let AtDispatch { rendered, anew, error } = self.jobs.render_now(&run, &job, worker, realm).await?;
         let warning = error.map(|error| format!("{error}; each attempt renders it anew"));

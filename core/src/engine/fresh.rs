@@ -13,7 +13,7 @@ use crate::job_type::{DispatchError, Origin};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
-use crate::run::{Input, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::run::{IllegalTransition, Input, RetryRule, Run, Status, Worker, decide, first_wake};
 use crate::spec::JobSpec;
 
 /// The first message of a run.
@@ -111,7 +111,10 @@ pub(super) fn not_before(when: When, now: Timestamp) -> Timestamp {
 }
 
 /// The record of a run that its job's `enabled: false` ends at once.
-pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
+///
+/// # Errors
+/// [`IllegalTransition`] when the record is not a new one.
+pub(super) fn skipped(run: &Run, now: Timestamp) -> Result<Run, IllegalTransition> {
     let input = Input::Close {
         epoch: run.epoch,
         status: Status::Skipped,
@@ -121,6 +124,5 @@ pub(super) fn skipped(run: &Run, now: Timestamp) -> Run {
         worker: Worker("dispatcher".to_owned()),
         until: now + Limits::default().lease.delta(),
     };
-    // A record that was just made can always be closed.
-    decide(run, input, now).map_or_else(|_| run.clone(), |decision| decision.run)
+    decide(run, input, now).map(|decision| decision.run)
 }

@@ -8,11 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What kind of trouble the outside world has. Callers decide by it whether to try again and what to tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreErrorKind {
     /// It did not answer, or not rightly: a later try may succeed.
-    #[default]
     Unreachable,
     /// It refuses for now: there is too much to do.
     Throttled,
@@ -22,6 +21,8 @@ pub enum StoreErrorKind {
     Missing,
     /// What is stored cannot be read.
     Corrupt,
+    /// What is asked for is impossible there, or a setting is wrong: no later try succeeds.
+    Invalid,
 }
 
 /// The store, the queue or another part of the world could not be reached or did not answer
@@ -39,7 +40,7 @@ impl StoreError {
     /// An error with its message, of the kind [`StoreErrorKind::Unreachable`].
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self::of(StoreErrorKind::default(), message)
+        Self::of(StoreErrorKind::Unreachable, message)
     }
 
     /// An error of a kind.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::StoreError;
+use super::{StoreError, StoreErrorKind};
 use crate::Timestamp;
 use crate::glob::fnmatch;
 use crate::ids::RunKey;
@@ -86,9 +86,10 @@ impl RunQuery {
     /// [`StoreError`] when the cursor is one of a list in the other order.
     pub fn place(&self) -> Result<Option<&Cursor>, StoreError> {
         match &self.cursor {
-            Some(cursor) if cursor.order != self.order => Err(StoreError::new(format!(
-                "cursor {cursor} is one of a list in the other order: list the runs in that order"
-            ))),
+            Some(cursor) if cursor.order != self.order => Err(StoreError::of(
+                StoreErrorKind::Invalid,
+                format!("cursor {cursor} is of a list in the other order: list the runs in that order"),
+            )),
             cursor => Ok(cursor.as_ref()),
         }
     }

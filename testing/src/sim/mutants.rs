@@ -109,6 +109,8 @@ pub enum Mutant {
     ReplacedGoesOn,
     /// A sweeper writes how far a schedule has come whoever wrote last.
     StaleSweeper,
+    /// A run that was made ahead and is no longer wanted is not cancelled.
+    NotWithdrawn,
     /// How far a backfill has come is written before its runs are made.
     BackfillMovedFirst,
     /// A backfill has more runs under way than it may.
@@ -135,7 +137,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -183,6 +185,7 @@ impl Mutant {
         Self::LineCutShort,
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
+        Self::NotWithdrawn,
         Self::BackfillMovedFirst,
         Self::BackfillUnbounded,
         Self::BackfillDoubled,
@@ -213,11 +216,15 @@ pub(crate) fn on_load(world: &World, mut run: Run) -> Run {
     if world.is(Mutant::NoFence) || world.is(Mutant::AdoptEpoch) {
         as_claimed(world, &mut run);
     }
-    let by_the_clock = matches!(world.tasks.get(&world.current).map(|task| &task.role), Some(Role::Striker));
-    if world.is(Mutant::SuccessPassedOver) && by_the_clock && run.status == Status::Complete {
+    if world.is(Mutant::SuccessPassedOver) && is_by_the_clock(world) && run.status == Status::Complete {
         run.status = Status::Skipped;
     }
     on_host(world, run)
+}
+
+/// Whether the current task looks at the clock.
+fn is_by_the_clock(world: &World) -> bool {
+    matches!(world.tasks.get(&world.current).map(|task| &task.role), Some(Role::Striker))
 }
 
 /// A record as a host reads it.
@@ -447,9 +454,16 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
     }
 }
 
-/// Whether a write tells a run that waits of one that ended, and must not: its child, or the one before
-/// it in line for its job's lock.
+/// Whether a write is lost: it tells a run that waits of one that ended (its child, or the one before it in line for its
+/// job's lock), or cancels one that was made ahead.
 pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
+    if world.is(Mutant::NotWithdrawn)
+        && is_by_the_clock(world)
+        && change.run.status == Status::Cancelled
+        && change.run.scheduled.as_ref().is_some_and(|scheduled| scheduled.backfill.is_none())
+    {
+        return true;
+    }
     let called = before.ts_start.is_none()
         && [before.status, change.run.status] == [Status::Waiting; 2]
         && change.run.not_before < before.not_before;

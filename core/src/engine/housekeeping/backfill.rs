@@ -8,12 +8,13 @@ use futures_util::future::join_all;
 
 use super::Housekeeper;
 use super::strike::start_request;
-use crate::clock::backfill::{Found, Only, Taken, Wanted};
+use crate::clock::backfill::{Found, Only, Stale, Taken, Wanted};
 use crate::clock::{Backfill, Plan};
 use crate::engine::fresh::keyed_run;
+use crate::engine::ledger::apply::ApplyError;
 use crate::ids::RunKey;
 use crate::job_type::DispatchError;
-use crate::ports::{CommitError, StoreError};
+use crate::ports::{CommitError, StoreError, StoreErrorKind};
 use crate::request::When;
 use crate::run::Run;
 
@@ -55,6 +56,9 @@ pub enum BackfillError {
     /// There is none with this id.
     #[error("there is no backfill {}", crate::text::quoted(.0))]
     Unknown(String),
+    /// An entry is not what it was when the backfill began.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// A store cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -84,7 +88,7 @@ impl Housekeeper {
                 }
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(error) => return Err(StoreError::new(error.to_string()).into()),
+            Err(error) => return Err(StoreError::of(StoreErrorKind::Invalid, error.to_string()).into()),
         }
         if let Err(error) = self.advance_backfill(&backfill.id).await {
             tracing::warn!(id = %backfill.id, %error, "the first runs of a backfill are made by the next sweep");
@@ -115,43 +119,51 @@ impl Housekeeper {
                 Ok(()) => return Ok((next, true)),
                 Err(CommitError::Conflict | CommitError::Unknown(_)) => {}
                 Err(CommitError::Store(error)) => return Err(error.into()),
-                Err(error) => return Err(StoreError::new(error.to_string()).into()),
+                Err(error) => return Err(StoreError::of(StoreErrorKind::Invalid, error.to_string()).into()),
             }
         }
-        Err(StoreError::new("the backfill is written by others all the time: try again").into())
+        Err(StoreError::of(
+            StoreErrorKind::Throttled,
+            "the backfill is written by others all the time: try again",
+        )
+        .into())
     }
 
     /// Asks the runs of a backfill that are under way to stop. Gives how many were asked.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be reached. A run that ends meanwhile is no error.
-    pub async fn cancel_runs_of(&self, backfill: &Backfill) -> Result<usize, StoreError> {
-        let mut asked = 0;
+    /// [`ApplyError`] when a run could not be asked, after all others were. A run that ends meanwhile is no error.
+    pub async fn cancel_runs_of(&self, backfill: &Backfill) -> Result<usize, ApplyError> {
+        let (mut asked, mut failed) = (0, None);
         for one in &backfill.active {
             let key = self.run_of(backfill, &one.key);
             let run = self.site().ports.runs.peek(&key).await?;
             if run.is_some_and(|run| backfill.made(&run) && !run.status.is_end()) {
-                match self.ledger().cancel(&key).await {
-                    Ok(_) => asked += 1,
-                    Err(error) => tracing::warn!(%key, %error, "a run of a backfill is not cancelled"),
+                match self.ledger().stop(&key).await {
+                    Ok(now) => asked += usize::from(now),
+                    Err(error) => {
+                        tracing::warn!(%key, %error, "a run of a backfill is not cancelled");
+                        failed = Some(error);
+                    }
                 }
             }
         }
-        Ok(asked)
+        failed.map_or(Ok(asked), Err)
     }
 
     /// What a backfill finds at each of its slots that is still to be dealt with. Nothing is made by this.
     ///
     /// # Errors
-    /// [`StoreError`] when a store cannot be reached.
+    /// [`BackfillError::Stale`] when the plan's entries are not those of the backfill; [`BackfillError::Store`] when a store
+    /// cannot be reached.
     pub async fn foresee_backfill(
         &self,
         backfill: &Backfill,
         plan: &Plan,
-    ) -> Result<Vec<(Wanted, Found)>, StoreError> {
+    ) -> Result<Vec<(Wanted, Found)>, BackfillError> {
         let backfill = self.with_others(backfill.clone()).await?;
-        let slots: Vec<Wanted> = backfill.coming(plan).map_or_else(|_| Vec::new(), Iterator::collect);
-        self.look_for(&backfill, slots).await
+        let slots: Vec<Wanted> = backfill.coming(plan)?.collect();
+        Ok(self.look_for(&backfill, slots).await?)
     }
 
     /// Makes the runs of a backfill that come next, as far as it may have so many. Gives how many were made.
@@ -170,10 +182,14 @@ impl Housekeeper {
         let due = self.site().ports.schedules.due_backfills(self.now(), MAX_DUE).await?;
         let (mut started, mut failed) = (0, None);
         for backfill in due {
+            let id = backfill.id.clone();
             // One that cannot go on is not in the way of the others.
             match self.advance(backfill).await {
                 Ok(count) => started += count,
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    tracing::warn!(%id, %error, "a backfill goes on with the next sweep");
+                    failed = Some(error);
+                }
             }
         }
         failed.map_or(Ok(started), Err)

@@ -11,7 +11,7 @@ use crate::engine::ledger::apply::ApplyError;
 use crate::hosts::Hosts;
 use crate::ids::WorkerName;
 use crate::ports::{StoreError, StoredJob};
-use crate::run::{Input, Run};
+use crate::run::{Input, Part, Run};
 use crate::spec::{ActionsWhen, JobSpec, RealmSpec};
 
 impl Housekeeper {
@@ -65,19 +65,45 @@ impl Housekeeper {
             return self.ledger().apply(run, Input::Sweep).await;
         }
         let stopped = host.is_some_and(|host| host.ended.is_some());
-        let on_fail = self.has_fail_actions(&run).await?;
+        let on_fail = match self.fail_actions(&run).await? {
+            FailActions::Due => true,
+            FailActions::None => false,
+            FailActions::Unknown(error) => {
+                let Run { run_id, job_id, .. } = &run;
+                tracing::error!(%run_id, %job_id, error, "a run's host is gone; its actions are not known and not done");
+                false
+            }
+        };
         let ended = self.ledger().apply(run, Input::HostGone { stopped, on_fail }).await?;
         self.ledger().call_next(&ended).await;
         Ok(ended)
     }
 
-    async fn has_fail_actions(&self, run: &Run) -> Result<bool, StoreError> {
+    async fn fail_actions(&self, run: &Run) -> Result<FailActions, StoreError> {
         let site = self.site();
-        let Some((run, spec)) = site.ports.runs.load_with_spec(&run.key).await? else { return Ok(false) };
+        let Some((run, spec)) = site.ports.runs.load_with_spec(&run.key).await? else {
+            return Ok(FailActions::None);
+        };
+        if let Some(place) = run.gone(Part::Spec) {
+            return Ok(FailActions::Unknown(format!("its spec is gone from {place}")));
+        }
         let realm = site.ports.jobs.realm().await?;
-        let job = self.dispatcher.jobs().pinned_job(&run.job_id, &spec.job);
-        Ok(job.is_ok_and(|job| !job.actions().or(&realm.actions(), ActionsWhen::OnFail).is_empty()))
+        Ok(match self.dispatcher.jobs().pinned_job(&run.job_id, &spec.job) {
+            Ok(job) if job.actions().or(&realm.actions(), ActionsWhen::OnFail).is_empty() => {
+                FailActions::None
+            }
+            Ok(_) => FailActions::Due,
+            Err(error) => FailActions::Unknown(error.to_string()),
+        })
     }
+}
+
+/// Whether a run that fails has `on_fail` actions.
+enum FailActions {
+    Due,
+    None,
+    /// Its spec cannot be read, for this reason.
+    Unknown(String),
 }
 
 /// Whether an entry of a schedule says on which hosts it starts its job.

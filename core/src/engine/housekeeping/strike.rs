@@ -104,7 +104,7 @@ impl Housekeeper {
             looking.map(|((timetable, job), runs)| Looking::of(timetable, job, runs, &lookout)).collect();
         let started = self.start_all(&mut looking, now).await;
         tell_late(self.ledger(), &mut looking, &realm, now).await;
-        self.withdraw(&looking).await;
+        self.withdraw(&mut looking).await;
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
         schedule_looks(self.site(), &done, now).await;
@@ -156,28 +156,31 @@ impl Housekeeper {
         started
     }
 
-    /// Cancels the runs that were made ahead and are no longer wanted.
-    async fn withdraw(&self, looking: &[Looking]) {
-        let keys = looking.iter().filter(|one| one.is_done).flat_map(|one| {
-            one.looked
-                .withdrawn
-                .iter()
-                .map(|key| RunKey::root(keyed_run(&self.site().realm, &one.looked.next.job_id, key)))
+    /// Cancels the runs that were made ahead and are no longer wanted. A timetable of which one could not be cancelled is
+    /// not done: written now, it would no longer name that run, which would start.
+    async fn withdraw(&self, looking: &mut [Looking]) {
+        let done = looking.iter().enumerate().filter(|(_, one)| one.is_done);
+        let keys = done.flat_map(|(place, one)| {
+            let job_id = &one.looked.next.job_id;
+            let keys = one.looked.withdrawn.iter();
+            keys.map(move |key| (place, RunKey::root(keyed_run(&self.site().realm, job_id, key))))
         });
-        let cancelling = keys.map(|key| async move {
-            // It has ended, or was cancelled: that is as well.
-            if let Err(error) = self.ledger().cancel(&key).await {
-                tracing::debug!(%key, %error, "a start that is no longer wanted is not there");
+        let cancelling = keys.map(|(place, key)| async move { (place, self.ledger().stop(&key).await, key) });
+        for (place, stopped, key) in join_all(cancelling).await {
+            if let Err(error) = stopped {
+                let one = &mut looking[place];
+                tracing::warn!(job_id = %one.looked.next.job_id, %key, %error, "a start that is no longer wanted is withdrawn later");
+                one.is_done = false;
             }
-        });
-        join_all(cancelling).await;
+        }
     }
 
-    /// Starts the jobs whose schedules say `@reboot`, as far as their entries hold now: the service has been started.
+    /// Starts the jobs whose schedules say `@reboot`, as far as their entries hold at `began`, when the service started.
+    /// Called again with the same time, it starts only what it did not start before.
     ///
     /// # Errors
-    /// [`StoreError`] when a store cannot be reached.
-    pub async fn strike_at_start(&self) -> Result<usize, StoreError> {
+    /// [`StoreError`] when a store cannot be reached: some of the jobs may not be started.
+    pub async fn strike_at_start(&self, began: Timestamp) -> Result<usize, StoreError> {
         let timetables = self.site().ports.schedules.all().await?;
         // Such an entry has no next slot.
         let is_candidate = |one: &Timetable| one.cursors.iter().any(|cursor| cursor.next.is_none());
@@ -185,7 +188,6 @@ impl Housekeeper {
         let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
-        let now = self.now();
         let mut requests = Vec::new();
         for (timetable, job) in candidates.iter().zip(jobs) {
             let Some(Ok(job)) = job else { continue };
@@ -194,21 +196,22 @@ impl Housekeeper {
                 let Ok(planned) = planned else { continue };
                 let cursor = timetable.cursors.get(entry);
                 let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
-                if plan.enabled && planned.is_reboot() && is_active && planned.entry(now).holds(now) {
-                    let start = Start::at_once(planned, entry, now);
-                    requests.push(start_request(&timetable.job_id, planned, &start, now));
+                if plan.enabled && planned.is_reboot() && is_active && planned.entry(began).holds(began) {
+                    let start = Start::at_once(planned, entry, began);
+                    requests.push(start_request(&timetable.job_id, planned, &start, self.now()));
                 }
             }
         }
         let outcomes = self.dispatcher.dispatch(requests, None).await;
-        let mut started = 0;
+        let (mut started, mut failed) = (0, None);
         for outcome in outcomes {
             match outcome {
-                Ok(_) => started += 1,
+                Ok(accepted) => started += usize::from(!accepted.existing),
+                Err(DispatchError::Store(error)) => failed = Some(error),
                 Err(error) => tracing::error!(%error, "a start with the service is refused"),
             }
         }
-        Ok(started)
+        failed.map_or(Ok(started), Err)
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::engine::fresh::record;
 use crate::engine::jobs::{Checked, Jobs};
 use crate::engine::ledger::Ledger;
+use crate::engine::ledger::apply::unfit;
 use crate::ids::{JobId, RunKey};
 use crate::message::Message;
 use crate::ports::StoreError;
@@ -68,13 +69,10 @@ pub(in crate::engine) async fn adopt(
     run.lineage = lineage;
     let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
     let making = [(NewRun { run, spec }, None)];
-    let created = ledger.site().ports.runs.create(&making).await?.pop().unwrap_or_default();
+    let created = ledger.create_one(&making).await?;
     let [(NewRun { run, spec }, _)] = making;
     if let Some(why) = created.refused {
         return turn_away(ledger, message, why).await;
-    }
-    if let Some(error) = created.failed {
-        return Err(error);
     }
     match created.existing {
         None => Ok(Adopted::Run(run, spec)),
@@ -88,6 +86,9 @@ pub(in crate::engine) async fn adopt(
 }
 
 /// Makes the record of a message that can never be run, which says why.
+///
+/// # Errors
+/// [`StoreError`] when the record is not known to be made: the message is to come again.
 async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result<Adopted, StoreError> {
     let now = ledger.now();
     let about = (message.job_id.clone(), UNKNOWN_TYPE.to_owned(), message.worker.clone());
@@ -102,10 +103,14 @@ async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result
         worker: Worker("none".to_owned()),
         until: now,
     };
-    let run = ledger.decide_new(run, input);
+    let run = ledger.decide_new(&run, input).map_err(|error| unfit(&run.key, error))?;
     let spec = RunSpec { job: Arc::default(), rendered: None, anew: false };
     // One that is there already tells what became of it.
-    ledger.site().ports.runs.create(&[(NewRun { run, spec }, None)]).await?;
+    let created = ledger.create_one(&[(NewRun { run, spec }, None)]).await?;
+    if let Some(why) = created.refused {
+        let (run_id, job_id) = (message.run_id, &message.job_id);
+        tracing::error!(%run_id, %job_id, reason, %why, "a message is rejected without a record");
+    }
     Ok(Adopted::Refused(reason))
 }
 

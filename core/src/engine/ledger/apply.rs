@@ -7,8 +7,8 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::limits::LEASE_MARGIN;
 use crate::ids::RunKey;
-use crate::ports::{Change, CommitError, StoreError};
-use crate::run::{Decision, IllegalTransition, Input, Part, Run, Status, decide};
+use crate::ports::{Change, CommitError, Created, Outgoing, StoreError, StoreErrorKind};
+use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, decide};
 
 /// Most times one input is tried because others wrote first.
 const MAX_TRIES: usize = 100;
@@ -85,7 +85,8 @@ impl Ledger {
                 Err(error) => return Err(error),
             }
         }
-        Err(StoreError::new(format!("run {key} could not be written in {MAX_TRIES} tries")).into())
+        let why = format!("run {key} could not be written in {MAX_TRIES} tries, as others wrote to it");
+        Err(StoreError::of(StoreErrorKind::Throttled, why).into())
     }
 
     /// One try; `None` when the record must be read again first.
@@ -161,12 +162,29 @@ impl Ledger {
         }
     }
 
-    /// Checks that a decision on a record that is not stored yet holds, and gives the record.
-    pub(in crate::engine) fn decide_new(&self, run: Run, input: Input) -> Run {
-        let rev = run.rev;
-        match decide(&run, input, self.now()) {
-            Ok(decision) => Run { rev, ..decision.run },
-            Err(_) => run,
+    /// Carries out an input on a record that is not stored yet.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the input does not fit the record.
+    pub(in crate::engine) fn decide_new(&self, run: &Run, input: Input) -> Result<Run, IllegalTransition> {
+        let decision = decide(run, input, self.now())?;
+        Ok(Run { rev: run.rev, ..decision.run })
+    }
+
+    /// Makes one record, or finds the one that is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to be made. One that the store refuses for good is no error:
+    /// [`Created::refused`] says why.
+    pub(in crate::engine) async fn create_one(
+        &self,
+        making: &[(NewRun, Option<Outgoing>); 1],
+    ) -> Result<Created, StoreError> {
+        let created = self.site().ports.runs.create(making).await?.pop();
+        let created = created.ok_or_else(|| StoreError::new("the store gave no answer"))?;
+        match &created.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(created),
         }
     }
 }
@@ -236,6 +254,11 @@ pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
         ApplyError::Store(error) => Err(error),
         error => Err(StoreError::new(error.to_string())),
     }
+}
+
+/// The error of a new record that does not take the input with which it is to be made.
+pub(in crate::engine) fn unfit(key: &RunKey, error: IllegalTransition) -> StoreError {
+    StoreError::of(StoreErrorKind::Corrupt, format!("cannot record the transition of run {key}: {error}"))
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

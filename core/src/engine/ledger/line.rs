@@ -28,6 +28,19 @@ impl Ledger {
         Ok(cancelled)
     }
 
+    /// Asks a run to stop that is no longer wanted. Gives whether it was asked now: not one that has ended, was asked
+    /// before or has no record.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when that could not be recorded: the run may go on.
+    pub(in crate::engine) async fn stop(&self, key: &RunKey) -> Result<bool, ApplyError> {
+        match self.cancel(key).await {
+            Ok(_) => Ok(true),
+            Err(ApplyError::Gone(_) | ApplyError::Removed(_) | ApplyError::Illegal(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
     pub(in crate::engine) async fn call_next(&self, run: &Run) {
         if !calls_next(run, self.now()) {
@@ -46,7 +59,11 @@ impl Ledger {
                 // It left the line without being called, and so calls nobody.
                 Err(ApplyError::Illegal(IllegalTransition::Ended, _) | ApplyError::Removed(_)) => {}
                 // It may have been told, or have looked, in the meantime.
-                _ => return,
+                Ok(_) | Err(ApplyError::Illegal(..)) => return,
+                Err(error) => {
+                    tracing::warn!(job_id = %run.job_id, %error, "the next run in line was not told");
+                    return;
+                }
             }
         }
     }
@@ -121,7 +138,11 @@ impl Ledger {
         }
         match self.site().ports.runs.peek(&key).await {
             Ok(Some(stored)) => stored,
-            _ => held,
+            Ok(None) => held,
+            Err(error) => {
+                tracing::warn!(job_id = %held.job_id, %key, %error, "a run in line was passed over, and its record not read");
+                held
+            }
         }
     }
 
@@ -160,7 +181,11 @@ impl Ledger {
             Ok(_) => match self.apply(held.clone(), Input::Freed).await {
                 Ok(called) => called,
                 // Others have told it, or it has looked.
-                Err(_) => held,
+                Err(ApplyError::Illegal(..) | ApplyError::Removed(_)) => held,
+                Err(error) => {
+                    tracing::warn!(job_id = %held.job_id, %error, "a run in line looks later");
+                    held
+                }
             },
             Err(error) => {
                 tracing::warn!(job_id = %held.job_id, %error, "a run in line looks later");

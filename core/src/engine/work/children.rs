@@ -14,7 +14,7 @@ use crate::duration::Span;
 use crate::engine::fresh::record;
 use crate::engine::jobs::{Checked, with_globals};
 use crate::engine::lava::WorkerKind;
-use crate::engine::ledger::apply::{ApplyError, rest};
+use crate::engine::ledger::apply::{ApplyError, rest, unfit};
 use crate::engine::rendered::AtDispatch;
 use crate::globals::merge_globals;
 use crate::job_type::Stop;
@@ -126,11 +126,11 @@ impl<'a> Place<'a> {
                 .await
                 .map(Child::AtRest);
         }
+        let mut begun = Task { run, spec: &spec, job: &job, invocation, parent: Some(parent) };
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
             // The others were told while this one was not there yet.
-            let _ = engine.ledger().cancel(&run.key).await;
+            begun = engine.tell_begun(begun).await?;
         }
-        let begun = Task { run, spec: &spec, job: &job, invocation, parent: Some(parent) };
         let run = Box::pin(engine.run_claimed(begun)).await?;
         if run.status == Status::Retrying && run.lease.is_none() && run.not_before <= engine.now() {
             return Box::pin(engine.run_to_rest(run, &spec, invocation, Some(parent)))
@@ -145,7 +145,8 @@ impl<'a> Place<'a> {
         loop {
             let mut begun = new.clone();
             if let Some(first) = first.clone() {
-                begun.run = self.engine.ledger().decide_new(begun.run, first);
+                let decided = self.engine.ledger().decide_new(&begun.run, first);
+                begun.run = decided.map_err(|error| unfit(&begun.run.key, error))?;
             }
             let why = match self.create(begun, None).await? {
                 made @ Made::Run(..) => return Ok(made),
@@ -182,8 +183,8 @@ impl<'a> Place<'a> {
         let mut tries = 0;
         let created = loop {
             tries += 1;
-            match ports.runs.create(&making).await {
-                Ok(created) => break created.into_iter().next().unwrap_or_default(),
+            match self.engine.ledger().create_one(&making).await {
+                Ok(created) => break created,
                 Err(error) if tries >= MAX_TRIES => return Err(error),
                 Err(_) => ports.clock.sleep_until(self.engine.now() + PAUSE.delta()).await,
             }
@@ -191,9 +192,6 @@ impl<'a> Place<'a> {
         let [(new, message)] = making;
         if let Some(why) = created.refused {
             return Ok(Made::Refused(why));
-        }
-        if let Some(error) = created.failed {
-            return Err(error);
         }
         if let Some(outgoing) = message.filter(|_| created.is_unsent()) {
             self.engine.ledger().send_message(outgoing).await;
@@ -221,6 +219,23 @@ impl<'a> Place<'a> {
 }
 
 impl Engine {
+    /// Asks a child to stop that was made while its parent was stopping. Where that cannot be recorded its claim is given
+    /// up, so that it does not go on: whoever has the parent next asks it again.
+    async fn tell_begun<'a>(&self, begun: Task<'a>) -> Result<Task<'a>, StoreError> {
+        let told = match self.ledger().apply(begun.run.clone(), Input::Cancel).await {
+            Ok(_) | Err(ApplyError::Illegal(..)) => return Ok(begun),
+            Err(error) => rest(error),
+        };
+        match told {
+            Ok(_) => Ok(begun),
+            Err(error) => {
+                // It logs by itself that it fails: the claim runs out then.
+                let _ = self.put_back(begun, PAUSE).await;
+                Err(error)
+            }
+        }
+    }
+
     /// Asks all children of a run's attempt to stop.
     pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
         for child in self.site.ports.runs.children(&run.key, run.attempt).await? {

@@ -399,7 +399,7 @@ impl Engine {
 
     /// Gives up the claim on a run whose attempt could not begin or was stopped with its process, or whose steps could
     /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
-    async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
+    pub(super) async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
         let Task { run, invocation, .. } = task;
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         // What cannot be told now was lost with this invocation, for all that the next one knows.

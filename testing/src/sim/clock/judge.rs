@@ -183,6 +183,7 @@ impl World {
         self.clocks.looked.insert(next.job_id.clone(), self.now);
         self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
         next.cursors.iter().for_each(|cursor| self.opens(&next.job_id, cursor));
+        self.is_withdrawn(before.as_ref(), &next);
         let known = before.map_or_else(Vec::new, |before| before.cursors);
         for (index, cursor) in next.cursors.iter().enumerate() {
             let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;

@@ -5,6 +5,7 @@ mod calendar;
 mod fill;
 mod judge;
 mod limits;
+mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
