@@ -161,7 +161,14 @@ fn change_lock(
                 .prepare_cached("SELECT key FROM locks WHERE job_id = ?")?
                 .query_row([job_id], |row| row.get(0))
                 .optional()?;
-            let other = holder.filter(|holder| holder != key).and_then(|holder| holder.parse().ok());
+            let other = holder.filter(|holder| holder != key).and_then(|holder| {
+                let read = holder.parse();
+                // No run has such a key, so none is in the way.
+                read.inspect_err(
+                    |error| tracing::error!(job_id, holder, %error, "a lock is held by no valid key"),
+                )
+                .ok()
+            });
             if let Some(other) = other
                 && is_unfinished(connection, &other)?
             {

@@ -21,6 +21,25 @@ fn job(more: &Value) -> Value {
 }
 
 #[test]
+fn environment_that_is_invalid_is_of_the_request() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    for (name, value, wanted) in [
+        ("LAVA_EVENT_TTL", "soon", "invalid environment variable: LAVA_EVENT_TTL: "),
+        ("LAVA_RENDER_AT", "never", "invalid environment variable: LAVA_RENDER_AT: "),
+        ("TZ", "Nowhere/Else", "TZ=Nowhere/Else is not a time zone"),
+    ] {
+        for arguments in [&["dispatch", "a"][..], &["serve"], &["run", "--jobs", "jobs.json", "a"]] {
+            let printed: Printed =
+                pumice.command(arguments).env(name, value).output().expect("it ends").into();
+            assert!(printed.err.contains(wanted), "{name} {arguments:?}: {}", printed.err);
+            assert_eq!(printed.status, 2, "{name} {arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn every_field_is_checked() {
     for (more, wanted) in [
         (json!({ "job_id": 5 }), "job_id: expected a string, got a number 5"),
