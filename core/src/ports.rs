@@ -534,8 +534,8 @@ pub trait BlockingPool: Send + Sync {
     /// Does a piece of work, and returns when it is done.
     ///
     /// # Errors
-    /// What became of it instead, as in "took longer than 30s".
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
+    /// [`PoolError`] when it is not done, or not in time.
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError>;
 
     /// The same for work that has a limit of its own, which may be longer than that of other work.
     ///
@@ -550,9 +550,23 @@ pub trait BlockingPool: Send + Sync {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         self.run(work).await
     }
+}
+
+/// Why a piece of work was not done. Reads on after what names the work: `rendering took longer than 1m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// It was given up after so long, the wait for its turn included.
+    #[error("took longer than {0}")]
+    TimedOut(Span),
+    /// It panicked.
+    #[error("panicked")]
+    Panicked,
+    /// The process ends.
+    #[error("was stopped")]
+    Stopped,
 }
 
 /// Does everything at once, on the thread that asks.
@@ -561,7 +575,7 @@ pub struct AtOnce;
 
 #[async_trait]
 impl BlockingPool for AtOnce {
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         work();
         Ok(())
     }

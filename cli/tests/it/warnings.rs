@@ -258,8 +258,7 @@ fn strict_refuses_what_there_are_warnings_about() {
         let printed = pumice.run(&[command, "--strict", "jobs.json"]);
         assert_eq!(printed.status, 2, "{printed:?}");
         assert!(
-            printed.err.contains("1 warning, and --strict allows none")
-                && printed.err.contains("[shell-sign]"),
+            printed.err.contains("1 warning, and strict allows none") && printed.err.contains("[shell-sign]"),
             "{printed:?}"
         );
         assert!(!pumice.path().join(".pumice").exists());

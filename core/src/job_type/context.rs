@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Directories, JobError, Templates};
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
+use crate::ports::{BlockingPool, Clock, ObjectStore, PoolError, Ports, StateStore, StoreError};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
@@ -286,7 +286,7 @@ fn into_place<T: Send + 'static>(
     (given, Box::new(work))
 }
 
-fn taken<T>(what: &str, done: Result<(), String>, given: &Placed<T>) -> Result<T, JobError> {
+fn taken<T>(what: &str, done: Result<(), PoolError>, given: &Placed<T>) -> Result<T, JobError> {
     let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, value) {
         (Ok(()), Some(value)) => Ok(value),

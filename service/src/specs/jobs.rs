@@ -23,12 +23,10 @@ pub struct ListJobs {
 
 /// The specs of jobs, by id, as they are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
 pub struct JobList {
     /// The specs.
     pub jobs: Vec<Doc>,
     /// How many jobs the realm has.
-    #[serde(skip)]
     pub all: usize,
 }
 
