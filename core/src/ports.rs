@@ -30,6 +30,7 @@ pub use workspaces::{TempDir, Workspace, Workspaces};
 
 use crate::Timestamp;
 use crate::clock::Timetable;
+use crate::duration::Span;
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
@@ -541,7 +542,7 @@ pub trait BlockingPool: Send + Sync {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         let _ = limit;
         self.run(work).await
     }
