@@ -48,7 +48,11 @@ impl BlockingPool for Pool {
     }
 }
 
-async fn run(turns: Arc<Semaphore>, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
+async fn run(
+    turns: Arc<Semaphore>,
+    limit: Duration,
+    work: Box<dyn FnOnce() + Send>,
+) -> Result<(), PoolError> {
     let done = async move {
         // The pool is never closed. A piece that is given up keeps its turn until it ends.
         let turn = turns.acquire_owned().await.map_err(|_| PoolError::Stopped)?;

@@ -16,7 +16,8 @@ use pumice_core::job_type::{
 };
 use pumice_core::ports::Workspace;
 use pumice_core::ports::{
-    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, PoolError, StateItem, StateStore, StoreError,
+    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, PoolError, StateItem, StateStore,
+    StoreError,
 };
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
