@@ -33,7 +33,7 @@ pub enum DispatchError {
         hint: Option<String>,
     },
     /// The job's spec does not hold, with the request's parameters in it.
-    #[error("the spec of job {} does not hold: {error}", shown(job_id))]
+    #[error("job {} has an invalid spec: {error}", shown(job_id))]
     BadSpec {
         /// The job.
         job_id: String,
