@@ -18,6 +18,7 @@ use crate::letter::{self, Letter};
 use crate::pages::{NUMBER, numbered, page};
 use crate::stored::{
     LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
+    unwritable,
 };
 use crate::tally::{self, Tally};
 
@@ -243,8 +244,7 @@ fn commit(
 impl RunStore for Database {
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
-        let runs: Vec<Making> =
-            runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(corrupt_record)?;
+        let runs: Vec<Making> = runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(unwritable)?;
         let existing = self.run_counting(move |connection, tally| create(connection, tally, &runs)).await?;
         if sends {
             self.arrived().notify_one();
@@ -272,7 +272,7 @@ impl RunStore for Database {
 
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {
         let sends = change.message.is_some();
-        let writing = Writing::new(change).map_err(corrupt_record)?;
+        let writing = Writing::new(change).map_err(unwritable)?;
         let committed =
             self.run_counting(move |connection, tally| commit(connection, tally, &writing)).await?;
         if sends && committed.is_ok() {

@@ -7,8 +7,14 @@ use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
+/// The error of a record that cannot be read.
 pub(crate) fn corrupt_record(error: serde_json::Error) -> StoreError {
     StoreError::of(StoreErrorKind::Corrupt, format!("the store has a corrupt record: {error}"))
+}
+
+/// The error of a record that cannot be written.
+pub(crate) fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::of(StoreErrorKind::Invalid, format!("cannot write the record: {error}"))
 }
 
 /// JSON that cannot be written or read, within an operation of SQLite.
