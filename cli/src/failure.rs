@@ -5,7 +5,7 @@ use std::fmt;
 use pumice_core::engine::ApplyError;
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
-use pumice_local::HomeError;
+use pumice_local::{HomeError, OpenError};
 use pumice_service::{Error, ErrorKind};
 
 /// Why a command did not do what was asked; each has an exit status of its own.
@@ -84,7 +84,12 @@ pub(crate) fn of_home(error: HomeError) -> Error {
         HomeError::Store(error) => error.kind.into(),
         HomeError::Folder { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
     };
-    Error::new(kind, error.to_string()).caused_by(error)
+    let message = match &error {
+        HomeError::Missing(_) => format!("{error}, or name its folder with --home"),
+        HomeError::Open(OpenError::Foreign(_)) => format!("{error}: name another folder with --home"),
+        _ => error.to_string(),
+    };
+    Error::new(kind, message).caused_by(error)
 }
 
 impl From<HomeError> for Failure {

@@ -33,6 +33,7 @@ pub use workspaces::{TempDir, Workspace, Workspaces};
 use crate::Timestamp;
 use crate::clock::Timetable;
 use crate::connection::{ConnectionStore, Secrets};
+use crate::duration::Span;
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
@@ -537,14 +538,14 @@ pub trait BlockingPool: Send + Sync {
     /// Does a piece of work, and returns when it is done.
     ///
     /// # Errors
-    /// What became of it instead, as in "took longer than 30s".
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String>;
+    /// [`PoolError`] when it is not done, or not in time.
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError>;
 
     /// The same for work that has a limit of its own, which may be longer than that of other work.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         let _ = limit;
         self.run(work).await
     }
@@ -553,9 +554,23 @@ pub trait BlockingPool: Send + Sync {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         self.run(work).await
     }
+}
+
+/// Why a piece of work was not done. Reads on after what names the work: `rendering took longer than 1m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// It was given up after so long, the wait for its turn included.
+    #[error("took longer than {0}")]
+    TimedOut(Span),
+    /// It panicked.
+    #[error("panicked")]
+    Panicked,
+    /// The process ends.
+    #[error("was stopped")]
+    Stopped,
 }
 
 /// Does everything at once, on the thread that asks.
@@ -564,7 +579,7 @@ pub struct AtOnce;
 
 #[async_trait]
 impl BlockingPool for AtOnce {
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         work();
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pumice_core::ports::BlockingPool;
+use pumice_core::duration::Span;
+use pumice_core::ports::{BlockingPool, PoolError};
 use tokio::sync::Semaphore;
 
 /// How many pieces of work may be under way at once, for each processor.
@@ -34,31 +35,34 @@ impl Default for Pool {
 
 #[async_trait]
 impl BlockingPool for Pool {
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         run(self.turns.clone(), LONGEST, work).await
     }
 
-    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         run(self.turns.clone(), limit, work).await
     }
 
-    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         run(self.reads.clone(), LONGEST, work).await
     }
 }
 
-async fn run(turns: Arc<Semaphore>, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+async fn run(
+    turns: Arc<Semaphore>,
+    limit: Duration,
+    work: Box<dyn FnOnce() + Send>,
+) -> Result<(), PoolError> {
     let done = async move {
         // The pool is never closed. A piece that is given up keeps its turn until it ends.
-        let turn = turns.acquire_owned().await.map_err(|error| error.to_string())?;
+        let turn = turns.acquire_owned().await.map_err(|_| PoolError::Stopped)?;
         let working = tokio::task::spawn_blocking(move || {
             work();
             drop(turn);
         });
-        working.await.map_err(|error| if error.is_panic() { "panicked" } else { "was stopped" }.to_owned())
+        working.await.map_err(|error| if error.is_panic() { PoolError::Panicked } else { PoolError::Stopped })
     };
-    let late = |_| Err(format!("took longer than {limit:?}"));
-    tokio::time::timeout(limit, done).await.unwrap_or_else(late)
+    tokio::time::timeout(limit, done).await.unwrap_or(Err(PoolError::TimedOut(Span::from(limit))))
 }
 
 #[cfg(test)]
@@ -82,7 +86,7 @@ mod tests {
         }
         go.send(()).expect("it waits");
         assert_eq!(waiting.await, Ok(()));
-        assert_eq!(pool.run(Box::new(|| panic!("oh"))).await, Err("panicked".to_owned()));
+        assert_eq!(pool.run(Box::new(|| panic!("oh"))).await, Err(PoolError::Panicked));
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use pumice_core::job_type::{
 };
 use pumice_core::ports::Workspace;
 use pumice_core::ports::{
-    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, StateItem, StateStore, StoreError,
+    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, PoolError, StateItem, StateStore,
+    StoreError,
 };
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
@@ -334,12 +335,12 @@ pub(crate) struct Stuck;
 
 #[async_trait]
 impl BlockingPool for Stuck {
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         work();
         Ok(())
     }
 
-    async fn read(&self, _: Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    async fn read(&self, _: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         std::future::pending().await
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::jobs::{job_text, parse, realm_text};
+use crate::jobs::{job_text, parse, realm_text, stored_id};
 use crate::schedules::{touch, touch_all, touch_if_there};
 use crate::state::{COLUMNS, item};
 use crate::stored::broken;
@@ -63,10 +63,7 @@ impl Catalog for Database {
             let rows =
                 statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows
-                .into_iter()
-                .filter_map(|(id, spec)| Some((JobId::stored(id).ok()?, parse(&spec))))
-                .collect())
+            Ok(rows.into_iter().filter_map(|(id, spec)| Some((stored_id(id)?, parse(&spec)))).collect())
         })
         .await
     }

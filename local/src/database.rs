@@ -57,7 +57,7 @@ pub enum OpenError {
         known: i64,
     },
     /// Another program wrote it.
-    #[error("{0} is a store of another program's: name another folder with --home")]
+    #[error("{0} is the store of another program")]
     Foreign(PathBuf),
     /// SQLite says no.
     #[error("cannot open the store {path}: {}", explain(error))]

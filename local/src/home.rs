@@ -51,7 +51,7 @@ pub enum HomeError {
         error: std::io::Error,
     },
     /// There is no realm in the folder.
-    #[error("there is no realm in {0}: apply job specs first, or name its folder with --home")]
+    #[error("there is no realm in {0}: apply job specs first")]
     Missing(PathBuf),
     /// The store's file holds nothing.
     #[error(

@@ -14,6 +14,12 @@ use serde_json::Value;
 
 use crate::database::Database;
 
+/// The id of a stored job; `None`, with a line in the log, for one that is not an id.
+pub(crate) fn stored_id(id: String) -> Option<JobId> {
+    let read = JobId::stored(id.as_str());
+    read.inspect_err(|error| tracing::error!(id, %error, "a job of the store has no valid id")).ok()
+}
+
 pub(crate) fn parse(text: &str) -> Doc {
     // What is stored was JSON when it was put; anything else fails its check as a spec.
     serde_json::from_str(text).unwrap_or_default()
@@ -48,7 +54,7 @@ impl Database {
         let (temp, payloads) = self.places();
         let places = [("s3_temp", temp.into()), ("s3_payloads", payloads.into())];
         let bad = |why: String| {
-            StoreError::of(StoreErrorKind::Corrupt, format!("the realm's definition does not hold: {why}"))
+            StoreError::of(StoreErrorKind::Corrupt, format!("the realm's definition is invalid: {why}"))
         };
         let document = object(text).map_err(bad)?;
         let realm = RealmSpec::stored(document, &places).map_err(|error| bad(error.to_string()))?;
@@ -134,7 +140,7 @@ impl JobStore for Database {
             let mut statement = connection.prepare_cached("SELECT job_id FROM jobs")?;
             let ids =
                 statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(Some(ids.into_iter().filter_map(|id| JobId::stored(id).ok()).collect()))
+            Ok(Some(ids.into_iter().filter_map(stored_id).collect()))
         })
         .await
     }

@@ -121,7 +121,7 @@ impl Line {
         self.damage.get_or_init(|| error);
     }
 
-    /// Carries out an operation that writes with the next one that somebody waits for.
+    /// Queues a write for the next transaction: nothing waits for it.
     pub(crate) fn carry_out_soon<F>(&self, operation: F)
     where
         F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,

@@ -129,7 +129,7 @@ fn next_visible(
 fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
-    parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is no receipt")))
+    parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is not a receipt")))
 }
 
 /// Takes a message out of flight, when the receipt is that of its last delivery.

@@ -142,6 +142,8 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use pumice_core::ports::StoreErrorKind;
+
     use crate::database::{Database, Durability};
 
     use super::*;
@@ -216,6 +218,24 @@ mod tests {
             assert_eq!(look.await.unwrap().unwrap(), (0, 0), "a look sees one state of the file");
         }
         assert_eq!(last.await.unwrap().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn damage_that_a_reader_finds_is_corrupt_and_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        database.put_log_away().await.unwrap();
+        let path = folder.path().join("realm.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[2048..].fill(0x55);
+        std::fs::write(&path, bytes).unwrap();
+        let runs = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(database.damage(), None);
+        let error = database.look(runs).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Corrupt, "{error}");
+        assert!(database.damage().unwrap().contains("malformed"), "{:?}", database.damage());
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ use crate::database::Database;
 use crate::letter::{self, Letter};
 use crate::pages::{NUMBER, numbered, page};
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, load, no_json, read, read_if_good, run_of, stored, text, tree,
+    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
+    unwritable,
 };
 use crate::tally::{self, Tally};
 
@@ -161,7 +162,14 @@ fn change_lock(
                 .prepare_cached("SELECT key FROM locks WHERE job_id = ?")?
                 .query_row([job_id], |row| row.get(0))
                 .optional()?;
-            let other = holder.filter(|holder| holder != key).and_then(|holder| holder.parse().ok());
+            let other = holder.filter(|holder| holder != key).and_then(|holder| {
+                let read = holder.parse();
+                // No run has such a key, so none is in the way.
+                read.inspect_err(
+                    |error| tracing::error!(job_id, holder, %error, "a lock is held by no valid key"),
+                )
+                .ok()
+            });
             if let Some(other) = other
                 && is_unfinished(connection, &other)?
             {
@@ -236,7 +244,7 @@ fn commit(
 impl RunStore for Database {
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
         let sends = runs.iter().any(|(_, message)| message.is_some());
-        let runs: Vec<Making> = runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(no_json)?;
+        let runs: Vec<Making> = runs.iter().map(Making::new).collect::<Result<_, _>>().map_err(unwritable)?;
         let existing = self.run_counting(move |connection, tally| create(connection, tally, &runs)).await?;
         if sends {
             self.arrived().notify_one();
@@ -259,12 +267,12 @@ impl RunStore for Database {
             })
             .await?;
         let Some((record, spec)) = found else { return Ok(None) };
-        Ok(Some((read(&record)?, serde_json::from_str(&spec).map_err(no_json)?)))
+        Ok(Some((read(&record)?, serde_json::from_str(&spec).map_err(corrupt_record)?)))
     }
 
     async fn commit(&self, change: Change) -> Result<bool, CommitError> {
         let sends = change.message.is_some();
-        let writing = Writing::new(change).map_err(no_json)?;
+        let writing = Writing::new(change).map_err(unwritable)?;
         let committed =
             self.run_counting(move |connection, tally| commit(connection, tally, &writing)).await?;
         if sends && committed.is_ok() {

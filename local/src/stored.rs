@@ -7,8 +7,14 @@ use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
-pub(crate) fn no_json(error: serde_json::Error) -> StoreError {
-    StoreError::of(StoreErrorKind::Corrupt, format!("a record of the store is no good: {error}"))
+/// The error of a record that cannot be read.
+pub(crate) fn corrupt_record(error: serde_json::Error) -> StoreError {
+    StoreError::of(StoreErrorKind::Corrupt, format!("the store has a corrupt record: {error}"))
+}
+
+/// The error of a record that cannot be written.
+pub(crate) fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::of(StoreErrorKind::Invalid, format!("cannot write the record: {error}"))
 }
 
 /// JSON that cannot be written or read, within an operation of SQLite.
@@ -17,7 +23,7 @@ pub(crate) fn broken(error: serde_json::Error) -> rusqlite::Error {
 }
 
 pub(crate) fn read(record: &str) -> Result<Run, StoreError> {
-    serde_json::from_str(record).map_err(no_json)
+    serde_json::from_str(record).map_err(corrupt_record)
 }
 
 /// A record; `None`, with a line in the log, for one that cannot be read: others are not to suffer for it.

@@ -68,7 +68,11 @@ pub(crate) fn counts(connection: &Connection) -> Result<Option<Counts>, rusqlite
     let mut by_job: Vec<RunCount> = Vec::new();
     while let Some(row) = rows.next()? {
         let (job_id, is_step, count): (String, bool, i64) = (text(row, 0)?, row.get(2)?, row.get(3)?);
-        let Ok(status) = text(row, 1)?.parse::<Status>() else { continue };
+        let status = text(row, 1)?;
+        let Ok(status) = status.parse::<Status>() else {
+            tracing::warn!(job_id, status, "runs of an unknown status are not counted");
+            continue;
+        };
         let count = count.unsigned_abs();
         let (runs, steps) = if is_step { (0, count) } else { (count, 0) };
         match by_job.last_mut().filter(|last| last.job_id == job_id && last.status == status) {

@@ -44,8 +44,8 @@ pub struct RenderedJob {
     pub payload: Value,
     /// The parameters.
     pub parameters: Map<String, Value>,
-    /// When a run is rendered, and why then, in words: a remark beside the response.
-    #[serde(skip)]
+    /// When a run is rendered, and why then, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
 }
 

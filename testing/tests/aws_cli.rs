@@ -262,7 +262,7 @@ async fn what_is_not_there_is_told_clearly() {
     fails(
         &["dispatch", "no/such"],
         2,
-        "no such job no/such (the realm has no jobs yet: `pumice apply` adds them)",
+        "no such job no/such (the realm has no jobs yet: apply job specs first)",
     );
     fails(&["runs", "show", "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55"], 2, "no such run");
     let mut elsewhere = cloud.pumice_command(&["jobs", "list"]);

@@ -99,7 +99,7 @@ async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
     cloud.send("core", "{ not json").await;
     let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
     assert_eq!(body, "{ not json");
-    assert!(attributes["pumice.reason"].starts_with("the body is no dispatch message"), "{attributes:?}");
+    assert!(attributes["pumice.reason"].starts_with("the body is not a dispatch message"), "{attributes:?}");
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn a_run_whose_claim_the_table_never_takes_has_failed() {
         let run = dispatch(&realm.dispatcher().await, request(job)).await.expect("it is taken");
         let worked = realm.work(&realm.engine().await, &key_of(&run)).await;
         assert_eq!((worked.run.status, worked.handled), (Status::Failed, vec![Handled::Delete]), "{job}");
-        assert_told(&worked.run, &["that it goes on cannot be recorded", TOO_LARGE]);
+        assert_told(&worked.run, &["cannot record the transition", TOO_LARGE]);
     }
 }
 

@@ -228,7 +228,7 @@ async fn loop_over_several_queues_runs_each_message_once() {
     work.work(stop_after(&recorder, 4), std::future::pending()).await.expect("it works");
     let calls = recorder.calls();
     assert!(
-        calls.iter().any(|call| call.starts_with("bury bad: the body is no dispatch message")),
+        calls.iter().any(|call| call.starts_with("bury bad: the body is not a dispatch message")),
         "{calls:?}"
     );
     let deleted: BTreeSet<&String> = calls.iter().filter(|call| call.starts_with("delete ")).collect();

@@ -21,6 +21,25 @@ fn job(more: &Value) -> Value {
 }
 
 #[test]
+fn environment_that_is_invalid_is_of_the_request() {
+    let pumice = Pumice::new();
+    pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    for (name, value, wanted) in [
+        ("LAVA_EVENT_TTL", "soon", "invalid environment variable: LAVA_EVENT_TTL: "),
+        ("LAVA_RENDER_AT", "never", "invalid environment variable: LAVA_RENDER_AT: "),
+        ("TZ", "Nowhere/Else", "TZ=Nowhere/Else is not a time zone"),
+    ] {
+        for arguments in [&["dispatch", "a"][..], &["serve"], &["run", "--jobs", "jobs.json", "a"]] {
+            let printed: Printed =
+                pumice.command(arguments).env(name, value).output().expect("it ends").into();
+            assert!(printed.err.contains(wanted), "{name} {arguments:?}: {}", printed.err);
+            assert_eq!(printed.status, 2, "{name} {arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn every_field_is_checked() {
     for (more, wanted) in [
         (json!({ "job_id": 5 }), "job_id: expected a string, got a number 5"),
@@ -224,8 +243,8 @@ fn requests_are_checked() {
         (vec!["dispatch", "a", "-g", "novalue"], "expected NAME=VALUE"),
         (vec!["dispatch", "a", "-p", "a..b=1"], "empty part"),
         (vec!["dispatch", "a", "--key", ""], "must not be empty"),
-        (vec!["runs", "show", "nothing"], "is not a UUID: `pumice runs list` shows the ids of runs"),
-        (vec!["runs", "cancel", "nothing/1.0"], "`pumice runs list` shows the ids of runs"),
+        (vec!["runs", "show", "nothing"], "is not a UUID: a list of runs shows their ids"),
+        (vec!["runs", "cancel", "nothing/1.0"], "a list of runs shows their ids"),
         (vec!["runs", "show", "00000000-0000-0000-0000-000000000000"], "no such run"),
         (vec!["runs", "cancel", "00000000-0000-0000-0000-000000000000"], "no such run"),
         (vec!["runs", "list", "--status", "runing"], "did you mean \"running\"?"),
@@ -250,7 +269,7 @@ fn a_realm_without_jobs_says_what_to_do() {
     assert_eq!(pumice.run(&["apply", "realm.json"]).status, 0);
     let printed = pumice.run(&["dispatch", "hello"]);
     assert_eq!(printed.status, 2);
-    let wanted = "no such job hello (the realm has no jobs yet: `pumice apply` adds them)";
+    let wanted = "no such job hello (the realm has no jobs yet: apply job specs first)";
     assert!(printed.err.contains(wanted), "{}", printed.err);
 }
 

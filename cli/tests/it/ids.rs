@@ -87,7 +87,7 @@ fn stored_job_with_an_odd_id_is_seen_and_deleted_but_not_run() {
         assert_eq!(store.execute(sql, [odd]), Ok(1));
         drop(store);
         let listed = pumice.run(&["jobs", "list", "-o", "json"]).json();
-        assert!(listed.as_array().expect("jobs").iter().any(|job| job["job_id"] == odd), "{listed}");
+        assert!(listed["jobs"].as_array().expect("jobs").iter().any(|job| job["job_id"] == odd), "{listed}");
         let table = pumice.run(&["jobs", "list"]);
         assert!(table.status == 0 && !table.out.contains('\u{202e}'), "{table:?}");
         assert_eq!(pumice.run(&["jobs", "show", "--", odd]).json()["job_id"], odd);

@@ -169,7 +169,7 @@ fn next_and_others_refuse_what_makes_no_sense() {
         (&["schedules", "pause", "none"], "has no schedule"),
         (&["schedules", "resume", "nowhere"], "no such job"),
         (&["schedules", "run", "etl/dail?"], "no such job"),
-        (&["schedules", "run", "etl/two"], "has 2 entries: which one?"),
+        (&["schedules", "run", "etl/two"], "has 2 entries: entry must be one of 0 to 1"),
         (
             &["schedules", "run", "etl/daily", "--at", "2027-01-01T02:30:01+01:00"],
             "the nearest are 2027-01-01T01:30:00Z and 2027-01-02T01:30:00Z",
@@ -413,7 +413,19 @@ fn export_is_cloudformation_that_starts_the_same_runs() {
         assert!(printed.out.contains(part), "{part}: {}", printed.out);
     }
     let json = pumice.run(&["schedules", "export", "--format", "eventbridge", "-o", "json"]).json();
-    assert_eq!(json["Resources"].as_object().map(serde_json::Map::len), Some(6));
+    let resources = json["Resources"].as_object().expect("resources");
+    assert_eq!(resources.len(), 6);
+    // All that the comments say stands in the metadata, and nothing else beside what CloudFormation knows.
+    let entries = json["Metadata"]["Entries"].as_array().or(json["Metadata"]["entries"].as_array());
+    let named =
+        entries.expect("entries").iter().flat_map(|entry| entry["resources"].as_array().expect("names"));
+    assert_eq!(named.filter_map(Value::as_str).filter(|name| resources.contains_key(*name)).count(), 6);
+    assert!(
+        entries
+            .expect("entries")
+            .iter()
+            .any(|entry| entry["what"].as_str().is_some_and(|what| !what.is_empty()))
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn deleted_jobs_may_be_a_pattern_and_their_users_are_told() {
     assert!(printed.err.contains("warning: job top still names etl/a, etl/b"), "{printed:?}");
     let printed = pumice.run(&["jobs", "delete", "nothing*", "other"]);
     assert_eq!((printed.status, printed.out.as_str()), (2, "deleted other\nnot there: nothing*\n"));
-    assert_eq!(pumice.run(&["jobs", "list", "-o", "json"]).json().as_array().map(Vec::len), Some(1));
+    assert_eq!(pumice.run(&["jobs", "list", "-o", "json"]).json()["jobs"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

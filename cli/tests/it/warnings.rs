@@ -258,8 +258,7 @@ fn strict_refuses_what_there_are_warnings_about() {
         let printed = pumice.run(&[command, "--strict", "jobs.json"]);
         assert_eq!(printed.status, 2, "{printed:?}");
         assert!(
-            printed.err.contains("1 warning, and --strict allows none")
-                && printed.err.contains("[shell-sign]"),
+            printed.err.contains("1 warning, and strict allows none") && printed.err.contains("[shell-sign]"),
             "{printed:?}"
         );
         assert!(!pumice.path().join(".pumice").exists());
@@ -307,6 +306,21 @@ fn every_warning_is_in_the_guide() {
     for name in pumice_core::job_type::WARNINGS {
         assert!(guide.contains(&format!("| `{name}` |")), "{name}");
     }
+}
+
+#[test]
+fn guide_has_each_setting_and_no_other() {
+    let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    let table = guide.split_once("| setting | default | meaning |").expect("the table of settings").1;
+    let rows = table.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+    let first = rows.map(|row| row.split('|').nth(1).expect("a first column"));
+    let named = first.flat_map(|column| column.split('`').skip(1).step_by(2).collect::<Vec<_>>());
+    let (mut named, mut known): (Vec<&str>, Vec<&str>) =
+        (named.collect(), pumice_core::spec::Settings::names().collect());
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known);
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Jobs {
 pub async fn no_such_job(jobs: &dyn JobStore, job_id: &JobId) -> Result<DispatchError, StoreError> {
     let hint = match jobs.job_ids().await? {
         Some(known) if known.is_empty() => {
-            Some("the realm has no jobs yet: `pumice apply` adds them".to_owned())
+            Some("the realm has no jobs yet: apply job specs first".to_owned())
         }
         Some(known) => did_you_mean(job_id.as_str(), known.iter().map(JobId::as_str)),
         None => None,

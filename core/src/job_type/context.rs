@@ -15,7 +15,7 @@ use super::{Directories, JobError, Templates};
 use crate::connection::Connections;
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
+use crate::ports::{BlockingPool, Clock, ObjectStore, PoolError, Ports, StateStore, StoreError};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
@@ -34,7 +34,7 @@ pub enum DispatchError {
         hint: Option<String>,
     },
     /// The job's spec does not hold, with the request's parameters in it.
-    #[error("the spec of job {} does not hold: {error}", shown(job_id))]
+    #[error("job {} has an invalid spec: {error}", shown(job_id))]
     BadSpec {
         /// The job.
         job_id: String,
@@ -300,7 +300,7 @@ fn into_place<T: Send + 'static>(
     (given, Box::new(work))
 }
 
-fn taken<T>(what: &str, done: Result<(), String>, given: &Placed<T>) -> Result<T, JobError> {
+fn taken<T>(what: &str, done: Result<(), PoolError>, given: &Placed<T>) -> Result<T, JobError> {
     let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (done, value) {
         (Ok(()), Some(value)) => Ok(value),

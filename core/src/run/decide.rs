@@ -412,7 +412,7 @@ fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<
     Ok(woken(end(next, status, actions, true, now), now))
 }
 
-/// The end of a run that nobody has.
+/// Ends an unclaimed run.
 fn left(mut next: Run, status: Status, now: Timestamp) -> Decision {
     next.epoch += 1;
     next.log.push(status, now, Value::Null);
@@ -571,8 +571,8 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     Ok(Decision { run: next, wake, lock: None })
 }
 
-/// How long a run is left alone that was looked at: the longer it has waited the longer, for one that stands
-/// in a long line must not get a further message every minute.
+/// Back-off before the next sweep. It grows with the time that the run has waited: a run in a long line must not get a
+/// message every minute.
 fn lull(run: &Run, now: Timestamp) -> TimeDelta {
     let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
     let waited = now - run.ts_end.map_or(since, |end| end.max(since));

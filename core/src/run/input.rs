@@ -288,7 +288,7 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalTransition {
     /// The claim is history: somebody else has the run, or its lease was given up.
-    #[error("the claim on the run is history")]
+    #[error("the lease was superseded")]
     Fenced,
     /// The run has ended.
     #[error("the run has ended")]

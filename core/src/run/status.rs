@@ -100,9 +100,9 @@ fn all_names() -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// A text that is no status.
+/// A text that is not a status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no status ({})", near.map_or_else(all_names, |n| format!("did you mean {n:?}?")))]
+#[error("{text:?} is not a status ({})", near.map_or_else(all_names, |n| format!("did you mean {n:?}?")))]
 pub struct UnknownStatus {
     text: String,
     near: Option<&'static str>,

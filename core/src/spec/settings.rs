@@ -118,35 +118,41 @@ impl Default for Settings {
     }
 }
 
-const NAMES: [&str; 28] = [
-    "CMD_TIMEOUT",
-    "CW_METRICS_JOB",
-    "CW_NAMESPACE",
-    "DAG_MAX_WORKERS",
-    "DAG_WORKERS",
-    "DISPATCHERS",
-    "DISPATCHER_ZONES",
-    "DISPATCH_MAX_DEPTH",
-    "EVENT_TTL",
-    "EXE_MAX_PAYLOAD_SIZE",
-    "EXE_TIMEOUT",
-    "FOREACH_LIMIT",
-    "FOREACH_MAX_LIMIT",
-    "FOREIGN_WORKERS",
-    "ITERATION_MAX_DELAY",
-    "ITERATION_MAX_LIMIT",
-    "JOB_LOCAL_TMPDIR",
-    "PKG_MAX_PAYLOAD_SIZE",
-    "PKG_TIMEOUT",
-    "PKG_UNPACK_TIMEOUT",
-    "REDACT",
-    "RENDER_AT",
-    "S3TRIGGER_CACHE_TTL",
-    "S3TRIGGER_SETTLE",
-    "STATE_MAX_TTL",
-    "STATE_TTL",
-    "STDERR_SIZE",
-    "TIMEZONE",
+/// What sets a setting to a value of a realm's `config`.
+type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
+
+/// What a realm may set, by name.
+const SETTINGS: [(&str, Setter); 28] = [
+    ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
+    ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
+    ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),
+    ("DAG_MAX_WORKERS", |all, value| {
+        put(&mut all.dag_max_workers, count(value).map(|it| Some(it.as_usize())))
+    }),
+    ("DAG_WORKERS", |all, value| put(&mut all.dag_workers, count(value).map(|it| Some(it.as_usize())))),
+    ("DISPATCHERS", |all, value| put(&mut all.dispatchers, names(value).map(Some))),
+    ("DISPATCHER_ZONES", |all, value| put(&mut all.dispatcher_zones, zones(value))),
+    ("DISPATCH_MAX_DEPTH", |all, value| put(&mut all.dispatch_max_depth, count(value).map(Count::as_u32))),
+    ("EVENT_TTL", |all, value| put(&mut all.event_ttl, event_ttl(value))),
+    ("EXE_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.exe_max_payload_size, bytes(value))),
+    ("EXE_TIMEOUT", |all, value| put(&mut all.exe_timeout, span(value))),
+    ("FOREACH_LIMIT", |all, value| put(&mut all.foreach_limit, count(value).map(Count::as_usize))),
+    ("FOREACH_MAX_LIMIT", |all, value| put(&mut all.foreach_max_limit, count(value).map(Count::as_usize))),
+    ("FOREIGN_WORKERS", |all, value| put(&mut all.foreign_workers, names(value))),
+    ("ITERATION_MAX_DELAY", |all, value| put(&mut all.iteration_max_delay, span(value))),
+    ("ITERATION_MAX_LIMIT", |all, value| put(&mut all.iteration_max_limit, count(value).map(Count::as_u32))),
+    ("JOB_LOCAL_TMPDIR", |all, value| put(&mut all.job_local_tmpdir, flag(value))),
+    ("PKG_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.pkg_max_payload_size, bytes(value))),
+    ("PKG_TIMEOUT", |all, value| put(&mut all.pkg_timeout, span(value))),
+    ("PKG_UNPACK_TIMEOUT", |all, value| put(&mut all.pkg_unpack_timeout, span(value))),
+    ("REDACT", |all, value| put(&mut all.redact, names(value))),
+    ("RENDER_AT", |all, value| put(&mut all.render_at, render_at(value))),
+    ("S3TRIGGER_CACHE_TTL", |all, value| put(&mut all.s3trigger_cache_ttl, span(value))),
+    ("S3TRIGGER_SETTLE", |all, value| put(&mut all.s3trigger_settle, span(value))),
+    ("STATE_MAX_TTL", |all, value| put(&mut all.state_max_ttl, span(value))),
+    ("STATE_TTL", |all, value| put(&mut all.state_ttl, span(value))),
+    ("STDERR_SIZE", |all, value| put(&mut all.stderr_size, size(value))),
+    ("TIMEZONE", |all, value| put(&mut all.timezone, zone(value).map(Some))),
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
@@ -208,7 +214,7 @@ const NAMES_OF_LAVA: [&str; 52] = [
 impl Settings {
     /// The names of what a realm may set.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        NAMES.into_iter()
+        SETTINGS.into_iter().map(|(name, _)| name)
     }
 
     /// Whether a setting of this name is read, in capitals or small letters: Pumice, or another part of lava. Names
@@ -217,7 +223,7 @@ impl Settings {
     pub fn is_known(name: &str) -> bool {
         let own = is_own(name);
         let name = name.to_ascii_uppercase();
-        own || NAMES.contains(&name.as_str()) || NAMES_OF_LAVA.contains(&name.as_str())
+        own || setter(&name).is_some() || NAMES_OF_LAVA.contains(&name.as_str())
     }
 
     /// The settings of a realm's `config`, defaults for the rest. Small letters do as well as capitals.
@@ -243,13 +249,11 @@ impl Settings {
         config.sort_by_key(|(given, _)| capitals(given));
         for (given, value) in config {
             let name = given.to_ascii_uppercase();
-            if !NAMES.contains(&name.as_str()) {
-                continue;
-            }
+            let Some(set_to) = setter(&name) else { continue };
             let path = JsonPath::root().field(given);
             if let Some(other) = set.insert(name.clone(), given) {
                 problems.push(Problem::new(path, format!("{other} is given too, and counts")));
-            } else if let Err(message) = settings.set(&name, value) {
+            } else if let Err(message) = set_to(&mut settings, value) {
                 problems.push(Problem::new(path, message));
             }
         }
@@ -262,10 +266,10 @@ impl Settings {
     /// [`SpecError`] naming each variable whose value cannot be read.
     pub fn with_environment(mut self, environment: Environment<'_>) -> Result<Self, SpecError> {
         let mut problems = Vec::new();
-        for name in NAMES {
+        for (name, set_to) in SETTINGS {
             let variable = format!("LAVA_{name}");
             if let Some(text) = environment(&variable)
-                && let Err(message) = self.set(name, &Value::String(text))
+                && let Err(message) = set_to(&mut self, &Value::String(text))
             {
                 problems.push(Problem::new(JsonPath::root().field(&variable), message));
             }
@@ -292,43 +296,24 @@ impl Settings {
             (None, Some(_)) => self.foreign_workers.is_empty(),
         }
     }
+}
 
-    fn set(&mut self, name: &str, value: &Value) -> Result<(), String> {
-        match name {
-            "CMD_TIMEOUT" => self.cmd_timeout = span(value)?,
-            "CW_METRICS_JOB" => self.cw_metrics_job = flag(value)?,
-            "CW_NAMESPACE" => self.cw_namespace = namespace(value)?,
-            "DAG_MAX_WORKERS" => self.dag_max_workers = Some(count(value)?.as_usize()),
-            "DAG_WORKERS" => self.dag_workers = Some(count(value)?.as_usize()),
-            "DISPATCHERS" => self.dispatchers = Some(names(value)?),
-            "DISPATCHER_ZONES" => self.dispatcher_zones = zones(value)?,
-            "DISPATCH_MAX_DEPTH" => self.dispatch_max_depth = count(value)?.as_u32(),
-            // What Python takes for false sets none (lava guide, Lava Worker Configuration).
-            "EVENT_TTL" if value.is_null() || value == "" => self.event_ttl = None,
-            "EVENT_TTL" => self.event_ttl = Some(span(value)?).filter(|ttl| !ttl.is_zero()),
-            "EXE_MAX_PAYLOAD_SIZE" => self.exe_max_payload_size = bytes(value)?,
-            "EXE_TIMEOUT" => self.exe_timeout = span(value)?,
-            "FOREACH_LIMIT" => self.foreach_limit = count(value)?.as_usize(),
-            "FOREACH_MAX_LIMIT" => self.foreach_max_limit = count(value)?.as_usize(),
-            "FOREIGN_WORKERS" => self.foreign_workers = names(value)?,
-            "ITERATION_MAX_DELAY" => self.iteration_max_delay = span(value)?,
-            "ITERATION_MAX_LIMIT" => self.iteration_max_limit = count(value)?.as_u32(),
-            "JOB_LOCAL_TMPDIR" => self.job_local_tmpdir = flag(value)?,
-            "PKG_MAX_PAYLOAD_SIZE" => self.pkg_max_payload_size = bytes(value)?,
-            "PKG_TIMEOUT" => self.pkg_timeout = span(value)?,
-            "PKG_UNPACK_TIMEOUT" => self.pkg_unpack_timeout = span(value)?,
-            "RENDER_AT" => self.render_at = render_at(value)?,
-            "S3TRIGGER_CACHE_TTL" => self.s3trigger_cache_ttl = span(value)?,
-            "S3TRIGGER_SETTLE" => self.s3trigger_settle = span(value)?,
-            "STATE_MAX_TTL" => self.state_max_ttl = span(value)?,
-            "STATE_TTL" => self.state_ttl = span(value)?,
-            "REDACT" => self.redact = names(value)?,
-            "STDERR_SIZE" => self.stderr_size = size(value)?,
-            "TIMEZONE" => self.timezone = Some(zone(value)?),
-            _ => {}
-        }
-        Ok(())
+/// What sets the setting of a name in capitals.
+fn setter(name: &str) -> Option<Setter> {
+    SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, setter)| *setter)
+}
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+/// What Python takes for false sets none (lava guide, Lava Worker Configuration).
+fn event_ttl(value: &Value) -> Result<Option<Span>, String> {
+    if value.is_null() || value == "" {
+        return Ok(None);
     }
+    Ok(Some(span(value)?).filter(|ttl| !ttl.is_zero()))
 }
 
 fn span(value: &Value) -> Result<Span, String> {
@@ -476,8 +461,31 @@ mod tests {
     }
 
     #[test]
+    fn each_name_sets_a_setting_of_its_own() {
+        let samples = [
+            json!("3m"),
+            json!(3),
+            json!(true),
+            json!(false),
+            json!("run"),
+            json!("Asia/Tokyo"),
+            json!({ "a": "UTC" }),
+        ];
+        let mut changed: Vec<Settings> = Vec::new();
+        for name in Settings::names() {
+            let read = samples.iter().map(|value| read(json!({ name: value })));
+            let set = read
+                .filter(|(set, problems)| problems.is_empty() && *set != Settings::default())
+                .map(|(set, _)| set);
+            let set = set.into_iter().next().unwrap_or_else(|| panic!("{name} sets nothing"));
+            assert!(!changed.contains(&set), "{name} sets what another name sets");
+            changed.push(set);
+        }
+    }
+
+    #[test]
     fn bad_value_of_a_stored_realm_leaves_the_default() {
-        for name in NAMES.into_iter().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
+        for name in Settings::names().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
             for value in [json!(null), json!({}), json!([{}])] {
                 if name == "DISPATCHER_ZONES" && value == json!({}) {
                     continue;

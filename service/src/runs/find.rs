@@ -53,8 +53,7 @@ pub async fn find(realm: &dyn Realm, text: &str) -> Result<RunKey, Error> {
             return Ok(run.key.clone());
         }
         let Some(job) = job else {
-            let message = "the realm has no runs yet: `pumice dispatch JOB` makes one";
-            return Err(Error::not_found(message));
+            return Err(Error::not_found("the realm has no runs yet: dispatch a job first"));
         };
         // Runs of a job that was deleted are found above.
         if let Ok(job_id) = JobId::new(&job)
@@ -64,9 +63,8 @@ pub async fn find(realm: &dyn Realm, text: &str) -> Result<RunKey, Error> {
         }
         return Err(Error::not_found(format!("job {} has no runs yet", quoted(&job))));
     }
-    let wrong = |error: &dyn std::fmt::Display| {
-        Error::invalid(format!("{error}: `pumice runs list` shows the ids of runs"))
-    };
+    let wrong =
+        |error: &dyn std::fmt::Display| Error::invalid(format!("{error}: a list of runs shows their ids"));
     let (id, steps) = text.split_at(text.find('/').unwrap_or(text.len()));
     if let Ok(run_id) = id.parse::<RunId>() {
         // As records write it.

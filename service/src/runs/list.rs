@@ -128,12 +128,14 @@ pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Erro
         && until.delta() >= since.delta()
     {
         return Err(Error::invalid(format!(
-            "--until {until} is not after --since {since}: no run can match"
+            "until: {until} ago is not after {since} ago, where the list begins: no run can match"
         )));
     }
     if cursor.as_ref().is_some_and(|cursor| cursor.order != order) {
-        let advice = if order == Order::Oldest { "leave out --oldest" } else { "add --oldest" };
-        return Err(Error::invalid(format!("the cursor is one of the other order: {advice}")));
+        let other = if order == Order::Oldest { "newest" } else { "oldest" };
+        return Err(Error::invalid(format!(
+            "cursor: it is of a list in the other order: ask for order {other}"
+        )));
     }
     let ago = |span: Option<Span>| span.map(|span| realm.now() - span.delta());
     let filters =

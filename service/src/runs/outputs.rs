@@ -89,7 +89,7 @@ pub struct Printed {
     /// Where it is, as it can be read.
     pub location: String,
     /// Whether the record says that something was printed: else it may have been nothing.
-    #[serde(skip)]
+    #[serde(rename = "recorded")]
     pub is_recorded: bool,
 }
 

@@ -1,7 +1,5 @@
 //! A run as people and programs get it.
 
-use std::borrow::Cow;
-
 use pumice_core::Timestamp;
 use pumice_core::clock::LimitKind;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
@@ -165,7 +163,7 @@ impl RunShown {
             parent: run.parent(),
             trigger: run.trigger(),
             status: run.status,
-            reason: reason(run).map(Cow::into_owned),
+            reason: run.reason.clone(),
             iteration: run.attempt,
             foreach_index: run.foreach_index,
             worker: run.worker.clone(),
@@ -216,15 +214,6 @@ fn input(run: &Run, spec: Option<&RunSpec>) -> (Value, Value) {
             (field("payload"), field("parameters"))
         }
     }
-}
-
-/// Why a run did not end well. One that was cancelled while its worker was lost had begun all the same.
-fn reason(run: &Run) -> Option<Cow<'_, str>> {
-    let reason = run.reason.as_deref()?;
-    if reason == "cancelled before it ran" && run.ts_start.is_some() {
-        return Some(Cow::Borrowed("cancelled after its worker was lost"));
-    }
-    Some(Cow::Borrowed(reason))
 }
 
 fn scheduled(run: &Run) -> Option<ScheduledShown> {

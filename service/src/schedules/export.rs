@@ -42,12 +42,6 @@ pub struct Template {
     pub parameters: Map<String, Value>,
     /// A schedule for each expression.
     pub resources: Map<String, Value>,
-    /// The entries that it was made of.
-    #[serde(skip)]
-    pub entries: Vec<ExportedEntry>,
-    /// The jobs that cannot be read.
-    #[serde(skip)]
-    pub unread: Vec<UnreadJob>,
 }
 
 /// What a template says of the entries that it was made of.
@@ -55,6 +49,9 @@ pub struct Template {
 pub struct Metadata {
     /// The entries, expressed or not.
     pub entries: Vec<EntryRemarks>,
+    /// The jobs that cannot be read, whose entries are missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadJob>,
 }
 
 /// What is to be known of an entry.
@@ -65,25 +62,12 @@ pub struct EntryRemarks {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
+    /// What it says, in words; empty where it cannot be used.
+    pub what: String,
     /// The names of its resources; empty when no schedule can express it.
     pub resources: Vec<String>,
     /// What is otherwise than in Pumice, or why there is no schedule.
     pub remarks: Vec<String>,
-}
-
-/// An entry with its resources.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExportedEntry {
-    /// The job.
-    pub job_id: JobId,
-    /// Its place in the schedule, from 0.
-    pub entry: usize,
-    /// The job, the entry and what it says.
-    pub name: String,
-    /// What is otherwise than in Pumice.
-    pub remarks: Vec<String>,
-    /// Its resources, by name; empty when no schedule can express it.
-    pub resources: Map<String, Value>,
 }
 
 /// An entry as Scheduler can express it.
@@ -106,52 +90,37 @@ pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<Temp
                 Some(planned) => native(planned, standing.cursor.since, found.now),
                 None => Native { schedules: Vec::new(), remarks: standing.silence().into_iter().collect() },
             };
-            entries.push(Entry { job, standing, native }.exported());
+            entries.push(Entry { job, standing, native });
         }
     }
-    Ok(template(realm.name(), entries, found.unread()))
+    Ok(template(realm.name(), &entries, found.unread()))
 }
 
-fn template(realm: &RealmName, entries: Vec<ExportedEntry>, unread: Vec<UnreadJob>) -> Template {
+fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) -> Template {
     let parameter = |name: &str| {
         let about = format!("Output {name} of the realm");
         (name.to_owned(), json!({ "Type": "String", "Description": about }))
     };
     Template {
         version: "2010-09-09".to_owned(),
-        metadata: Some(Metadata { entries: entries.iter().map(ExportedEntry::told).collect() }),
+        metadata: Some(Metadata { entries: entries.iter().map(Entry::told).collect(), unread }),
         description: format!("Schedules of the Pumice realm {realm}"),
         parameters: ["ScheduleGroup", "DispatcherArn", "ScheduleRoleArn"]
             .map(parameter)
             .into_iter()
             .collect(),
-        resources: entries.iter().flat_map(|entry| entry.resources.clone()).collect(),
-        entries,
-        unread,
-    }
-}
-
-impl ExportedEntry {
-    fn told(&self) -> EntryRemarks {
-        EntryRemarks {
-            job_id: self.job_id.clone(),
-            entry: self.entry,
-            resources: self.resources.keys().cloned().collect(),
-            remarks: self.remarks.clone(),
-        }
+        resources: entries.iter().flat_map(Entry::resources).collect(),
     }
 }
 
 impl Entry<'_> {
-    fn exported(&self) -> ExportedEntry {
-        let what =
-            self.standing.planned.map(|planned| format!(": {}", describe(planned))).unwrap_or_default();
-        ExportedEntry {
+    fn told(&self) -> EntryRemarks {
+        EntryRemarks {
             job_id: self.job.job_id.clone(),
             entry: self.standing.entry,
-            name: format!("{} entry {}{what}", self.job.job_id, self.standing.entry),
+            what: self.standing.planned.map(describe).unwrap_or_default(),
+            resources: self.resources().keys().cloned().collect(),
             remarks: self.remarks(),
-            resources: self.resources(),
         }
     }
 

@@ -32,7 +32,7 @@ pub use backfills::{
     Cancellation, ListBackfills, ResumeBackfill, SlotUnderWay, Stoppage, cancel, list_all, resume_backfill,
     show,
 };
-pub use export::{EntryRemarks, ExportSchedules, ExportedEntry, Metadata, Template, export};
+pub use export::{EntryRemarks, ExportSchedules, Metadata, Template, export};
 pub use hold::{EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause, resume};
 pub use list::{
     EntryStanding, LateEntry, ListSchedules, PauseShown, ScheduleList, ScheduleRow, UnreadRow, list,

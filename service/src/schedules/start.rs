@@ -187,7 +187,7 @@ fn start_of(
         let hint =
             if near.is_empty() { String::new() } else { format!(": the nearest are {}", near.join(" and ")) };
         let job = quoted(one.job_id.as_str());
-        return Err(Error::invalid(format!("{} is no slot of entry {entry} of job {job}{hint}", utc(at))));
+        return Err(Error::invalid(format!("{} is not a slot of entry {entry} of job {job}{hint}", utc(at))));
     };
     Ok((planned, Start { slot, previous, ..Start::at_once(planned, entry, at) }))
 }
@@ -201,7 +201,7 @@ fn chosen(one: &Scheduled, entry: Option<usize>) -> Result<(usize, &Planned), Er
         None if count == 1 => 0,
         None => {
             return Err(Error::invalid(format!(
-                "job {job} has {count} entries: which one? --entry 0 to {}",
+                "job {job} has {count} entries: entry must be one of 0 to {}",
                 count - 1
             )));
         }

@@ -26,12 +26,10 @@ pub struct ListJobs {
 
 /// The specs of jobs, by id, as they are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
 pub struct JobList {
     /// The specs.
     pub jobs: Vec<Doc>,
     /// How many jobs the realm has.
-    #[serde(skip)]
     pub all: usize,
     /// The jobs whose specs cannot be read, and why: of these the list has the id alone.
     #[serde(skip)]

@@ -79,7 +79,7 @@ pub fn refuse_warnings(warnings: &[Warning]) -> Result<(), Error> {
         return Ok(());
     }
     let (count, lines) = (counted(warnings.len(), "warning"), warning_lines(warnings).join("\n  "));
-    Err(Error::invalid(format!("{count}, and --strict allows none\n  {lines}")))
+    Err(Error::invalid(format!("{count}, and strict allows none\n  {lines}")))
 }
 
 /// A count with its noun: `1 job`, `2 jobs`.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pumice_core::text::escaped;
-use pumice_service::schedules::{ExportSchedules, Template, export as export_schedules};
+use pumice_service::schedules::{ExportSchedules, Metadata, Template, export as export_schedules};
 use serde_json::{Map, Value, json};
 
 use super::warn_unread;
@@ -22,10 +22,12 @@ pub(super) async fn export(global: &Global, realm: &Realm, job: Option<String>) 
         Format::Json => print(Format::Json, &template, Vec::new)?,
         _ => write_raw(&commented(&template)?)?,
     }
-    warn_unread(global, &template.unread);
-    let (count, entries) = (template.resources.len(), template.entries.len());
-    let without = template.entries.iter().filter(|entry| entry.resources.is_empty()).count();
-    let mut notes = vec![format!("{count} schedules of {entries} entries; {without} cannot be expressed")];
+    let Metadata { entries, unread } = template.metadata.unwrap_or_default();
+    warn_unread(global, &unread);
+    let count = template.resources.len();
+    let without = entries.iter().filter(|entry| entry.resources.is_empty()).count();
+    let mut notes =
+        vec![format!("{count} schedules of {} entries; {without} cannot be expressed", entries.len())];
     if count > MAX_RESOURCES {
         notes.push(format!("a template has {MAX_RESOURCES} resources at most: export fewer jobs with --job"));
     }
@@ -42,14 +44,16 @@ fn commented(template: &Template) -> Result<String, Failure> {
         text.truncate(at);
         text.push_str("Resources:\n");
     }
-    for entry in &template.entries {
+    for entry in template.metadata.iter().flat_map(|metadata| &metadata.entries) {
+        let what = if entry.what.is_empty() { String::new() } else { format!(": {}", entry.what) };
+        let name = format!("{} entry {}{what}", entry.job_id, entry.entry);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "\n  # {}", escaped(&entry.name));
+        let _ = writeln!(text, "\n  # {}", escaped(&name));
         for remark in &entry.remarks {
             let _ = writeln!(text, "  # - {}", escaped(remark));
         }
-        for (name, resource) in &entry.resources {
-            let block: Value = json!({ name: resource });
+        for name in &entry.resources {
+            let block: Value = json!({ name.as_str(): template.resources.get(name) });
             text.extend(yaml(&block)?.lines().map(|line| format!("  {line}\n")));
         }
     }

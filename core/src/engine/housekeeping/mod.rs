@@ -1,4 +1,4 @@
-//! Housekeeping: what is due is seen to, whoever should have done so before. Runs, schedules, their limits, backfills.
+//! Periodic work: sweeps runs, starts schedules, judges their limits, advances backfills.
 
 pub(super) mod backfill;
 mod hosts;

@@ -1,5 +1,4 @@
-//! The second way beside the sweeper by which the clock is looked at: a one-off schedule for the next slot, in a realm that
-//! makes schedules.
+//! One-off schedules that wake the clock before the next slot, in a realm that makes schedules.
 
 use std::collections::BTreeSet;
 

@@ -14,18 +14,18 @@ const MAX_SWEPT: usize = 1_000;
 const AT_ONCE: usize = 16;
 
 impl Housekeeper {
-    /// Sends a message for each run that somebody should have looked at by now. Gives how many.
+    /// Sends a message for each run whose time to be looked at has passed. Returns how many runs it looked at.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
         let due = self.site().ports.runs.due(self.now(), MAX_SWEPT).await?;
-        let mut sent = 0;
+        let mut looked_at = 0;
         for part in due.chunks(AT_ONCE) {
             let looking = part.iter().map(|run| self.look_at(run.clone()));
             for outcome in join_all(looking).await {
                 match outcome {
-                    Ok(_) => sent += 1,
+                    Ok(_) => looked_at += 1,
                     // What is wrong with one record alone is not in the way of the others.
                     Err(error @ (ApplyError::Removed(_) | ApplyError::Unrecordable(_))) => {
                         tracing::warn!(%error, "a run that is due cannot be looked at");
@@ -36,7 +36,7 @@ impl Housekeeper {
                 }
             }
         }
-        Ok(sent)
+        Ok(looked_at)
     }
 
     /// Sees to it that somebody looks at a run, or to what a worker of lava's own has made of it.

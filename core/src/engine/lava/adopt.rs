@@ -39,7 +39,7 @@ pub(in crate::engine) async fn adopt(
     let job = match jobs.stored(&message.job_id).await? {
         None => return turn_away(ledger, message, format!("no such job {}", message.job_id)).await,
         Some(Err(error)) => {
-            let reason = format!("the spec of job {} does not hold: {error}", message.job_id);
+            let reason = format!("job {} has an invalid spec: {error}", message.job_id);
             return turn_away(ledger, message, reason).await;
         }
         Some(Ok(job)) => job,

@@ -45,14 +45,14 @@ pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
     }
 }
 
-/// What the sweeper does about a run that nobody has begun who keeps records: whoever has it may be
-/// lava's own, also where the realm's settings do not say so.
+/// Sweeps a run that no Pumice worker has claimed. A lava worker may be running it, also where the realm's settings do not
+/// say that the worker is lava's.
 pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let worker = WorkerKind::of(ledger.site(), &run.worker);
     match lavas_account(ledger, &run).await {
         Account::Ended(told) => match ledger.apply(run.clone(), Input::Told(told)).await {
             // What there is to tell may be what cannot be kept: others are not to wait for that.
-            Err(ApplyError::Store(error)) => warn(&run, "the end that lava tells is not recorded", &error),
+            Err(ApplyError::Store(error)) => warn(&run, "cannot record the end that lava reported", &error),
             outcome => return outcome,
         },
         Account::Begun if run.handed_over.is_none() && !worker.is_lavas() => {

@@ -45,7 +45,7 @@ impl Engine {
     pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
         let message = match Message::read(body) {
             Ok(message) => message,
-            Err(error) => return Handled::Bury(format!("the body is no dispatch message: {error}")),
+            Err(error) => return Handled::Bury(format!("the body is not a dispatch message: {error}")),
         };
         if message.realm != self.site.realm {
             return Handled::Bury(format!(
@@ -164,7 +164,7 @@ impl Engine {
                 Look::Drop(_) => return Ok(run),
                 Look::Close(status, reason) => {
                     if composite && run.ts_start.is_some() {
-                        // What it started must not go on for nobody.
+                        // Its steps must not outlive it.
                         self.cancel_children(&run).await?;
                     }
                     return self.close_task(task(run), Closing::of(&job, status, reason)).await;
@@ -195,7 +195,7 @@ impl Engine {
         }
     }
 
-    /// Ends a run of which nobody can tell any more what it is to run, nor which actions it has.
+    /// Fails a run whose pinned spec is missing: what it was to run, and its actions, are not known.
     async fn end_without_spec(
         &self,
         run: Run,
@@ -318,7 +318,7 @@ impl Engine {
 
     /// Ends a run whose next record the store can never keep: each delivery would meet the same.
     async fn end_unrecordable(&self, task: Task<'_>, why: &str) -> Result<Run, StoreError> {
-        self.give_up(task, format!("that it goes on cannot be recorded: {why}")).await
+        self.give_up(task, format!("cannot record the transition: {why}")).await
     }
 
     /// Runs a claimed attempt to its end and records it.
