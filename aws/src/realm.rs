@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError};
+use pumice_core::ports::{
+    Http, JobStore, Messaging, NoHttp, NoMessaging, NoSigningSecrets, Ports, Scheduler, StoreError,
+};
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 
@@ -14,6 +16,7 @@ use crate::connect::Clients;
 use crate::function::BadEnvironment;
 use crate::names::Names;
 use crate::objects::Objects;
+use crate::outside::Outside;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
 use crate::skew::{Skew, WatchedClock};
@@ -27,7 +30,12 @@ pub struct Realm {
     objects: Objects,
     skew: Skew,
     scheduler: Option<Arc<dyn Scheduler>>,
+    http: Arc<dyn Http>,
+    messaging: Arc<dyn Messaging>,
 }
+
+/// What a process that runs no jobs reaches outside the realm.
+const NOTHING: NoMessaging = NoMessaging { why: "this process runs no jobs" };
 
 impl std::fmt::Debug for Realm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,6 +67,8 @@ impl Realm {
             objects,
             skew: clients.skew.clone(),
             scheduler: None,
+            http: Arc::new(NoHttp),
+            messaging: Arc::new(NOTHING),
         }
     }
 
@@ -79,6 +89,15 @@ impl Realm {
         let unwatched = variable("PUMICE_JOBS_UNWATCHED").is_some_and(|text| text == "true");
         self.store = self.store.with_unwatched_jobs(unwatched);
         Ok(self)
+    }
+
+    /// The same, for what runs jobs: with requests to servers of the web, and with topics, queues, buses and functions.
+    /// What never calls this carries no clients for them.
+    #[must_use]
+    pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>) -> Self {
+        self.messaging = Arc::new(Outside::new(config.clone()));
+        self.http = http;
+        self
     }
 
     /// The same, for people: see [`Store::with_hints`].
@@ -148,6 +167,9 @@ impl Realm {
                 hosts: Some(store.clone()),
                 lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
+                http: self.http.clone(),
+                signing: Arc::new(NoSigningSecrets),
+                messaging: self.messaging.clone(),
                 clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

@@ -4,6 +4,7 @@
 mod actions;
 mod archive;
 mod cache;
+mod answer;
 mod capture;
 mod cmd;
 mod dispatch;
@@ -11,12 +12,15 @@ mod exe;
 #[cfg(test)]
 mod fakes;
 mod foreach;
+mod http;
 mod items;
+mod lambda;
 mod log;
 mod payloads;
 mod pkg;
 mod process;
 mod series;
+mod web;
 
 use std::sync::Arc;
 
@@ -37,10 +41,16 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(cmd::Cmd)
         .leaf(dispatch::Dispatch)
         .leaf(exe::Exe)
+        .leaf(http::Http)
+        .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
+        .performer(actions::event::Event)
         .performer(actions::log::Log)
+        .performer(actions::sns::Sns)
+        .performer(actions::sqs::Sqs)
         .performer(actions::state::State)
+        .performer(actions::webhook::Webhook)
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, StoreError, WITHOUT_AWS};
 use pumice_host::processes::kill_leftovers;
-use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
+use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, Web, remove_tree};
 use pumice_template::Zone;
 use serde_json::json;
 
@@ -21,6 +21,7 @@ use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
+use crate::signing::EnvironmentSecrets;
 
 /// The file of a realm's store, in its folder.
 const STORE: &str = "pumice.db";
@@ -101,11 +102,18 @@ fn check_folder(path: &Path) -> Result<(), HomeError> {
 }
 
 /// A realm in a folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Home {
     path: PathBuf,
     realm: RealmName,
     database: Database,
+    messaging: Arc<dyn Messaging>,
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").field("path", &self.path).field("realm", &self.realm).finish_non_exhaustive()
+    }
 }
 
 /// Opens a file, made for this user alone where it is not there.
@@ -277,7 +285,13 @@ impl Home {
         if let Some(wanted) = realm.filter(|wanted| **wanted != found) {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
         }
-        Ok(Self { path, realm: found, database })
+        Ok(Self { path, realm: found, database, messaging: Arc::new(WITHOUT_AWS) })
+    }
+
+    /// The same, whose jobs and actions reach topics, queues, event buses and functions by this way.
+    #[must_use]
+    pub fn with_messaging(self, messaging: Arc<dyn Messaging>) -> Self {
+        Self { messaging, ..self }
     }
 
     /// Whether a process serves the folder, as far as this one may see.
@@ -404,6 +418,9 @@ impl Home {
                 hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
+                http: Arc::new(Web::default()),
+                signing: Arc::new(EnvironmentSecrets),
+                messaging: self.messaging.clone(),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

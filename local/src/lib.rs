@@ -20,6 +20,7 @@ mod readers;
 mod runs;
 mod schedules;
 mod schema;
+mod signing;
 mod spare;
 mod state;
 mod stored;

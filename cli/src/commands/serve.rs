@@ -19,6 +19,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     }
     let durability = if options.durable { Durability::Full } else { Durability::Normal };
     let home = Home::open(&global.home, global.realm.as_ref(), true, durability).await?;
+    let home = home.with_messaging(crate::outside::messaging());
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;

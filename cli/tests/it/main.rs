@@ -26,3 +26,4 @@ mod stopping;
 mod stored;
 mod triggers;
 mod warnings;
+mod web;

@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use super::{Directories, JobError, Templates};
 use crate::duration::Span;
-use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::ports::{BlockingPool, Clock, ObjectStore, Ports, StateStore, StoreError};
+use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use crate::ports::{
+    BlockingPool, Clock, Http, Messaging, ObjectStore, Ports, SigningSecrets, StateStore, StoreError,
+};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
@@ -227,6 +229,10 @@ pub struct JobContext<'a> {
     pub dispatches: &'a dyn Dispatches,
     /// Files that outlive the run.
     pub objects: &'a dyn ObjectStore,
+    /// Requests to servers of the web.
+    pub http: &'a dyn Http,
+    /// Topics, queues, event buses and functions.
+    pub messaging: &'a dyn Messaging,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Threads for what may take long; see [`apart`].
@@ -241,16 +247,28 @@ pub struct JobContext<'a> {
 
 /// What an action can reach: capabilities by name, and no more of the world.
 pub struct ActionContext<'a> {
+    /// The realm's name.
+    pub realm_name: &'a RealmName,
     /// The job whose attempt ended.
     pub job_id: &'a JobId,
     /// Its run.
     pub run_id: RunId,
+    /// The worker that the run is for.
+    pub worker: &'a WorkerName,
+    /// What came of the attempt, as templates see it as `result`.
+    pub result: &'a Value,
     /// The realm's settings, with what the environment says.
     pub settings: &'a Settings,
     /// Starts other jobs.
     pub dispatches: &'a dyn Dispatches,
     /// State items.
     pub state: &'a dyn StateStore,
+    /// Requests to servers of the web.
+    pub http: &'a dyn Http,
+    /// Secrets that requests are signed with.
+    pub signing: &'a dyn SigningSecrets,
+    /// Topics, queues, event buses and functions.
+    pub messaging: &'a dyn Messaging,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Tells when to stop.

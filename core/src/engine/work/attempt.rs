@@ -305,6 +305,8 @@ impl Engine {
             templates,
             dispatches,
             objects: &*ports.objects,
+            http: &*ports.http,
+            messaging: &*ports.messaging,
             clock: &*ports.clock,
             pool: &*ports.pool,
             directories,
