@@ -55,8 +55,13 @@ impl Leaf for Http {
             repeats: method.is_idempotent(),
         };
         let asking = exchange((context.http, context.clock), &request, tries, |status| ok.has(status));
-        match within(context, limit, asking).await? {
+        let answer = within(context, limit, asking).await?;
+        match answer {
             Ok(response) => keep(context, answered(0, &response)).await.map(Ended::Done),
+            // The last try was cut off by the end of the time.
+            Err(failure) if failure.response.is_none() && context.clock.now() >= tries.until => {
+                Err(JobError::timed_out(limit))
+            }
             Err(failure) => Err(failed(context, failure).await?),
         }
     }

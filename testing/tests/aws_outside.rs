@@ -4,9 +4,7 @@ use aws_config::SdkConfig;
 use chrono::Utc;
 use pumice_aws::Outside;
 use pumice_core::duration::Span;
-use pumice_core::ports::{
-    BusEvent, FunctionCall, Messaging, QueueMessage, StoreErrorKind, TopicMessage,
-};
+use pumice_core::ports::{BusEvent, FunctionCall, Messaging, QueueMessage, StoreErrorKind, TopicMessage};
 use pumice_testing::standins::{Server, config, until};
 use serde_json::{Value, json};
 
@@ -46,7 +44,8 @@ async fn listen(config: &SdkConfig, queue: &str) -> String {
         }
         let rule = events.put_rule().name("hear").event_bus_name(bus).event_pattern(&pattern);
         rule.send().await.expect("a rule");
-        let target = aws_sdk_eventbridge::types::Target::builder().id("q").arn(queue).build().expect("a target");
+        let target =
+            aws_sdk_eventbridge::types::Target::builder().id("q").arn(queue).build().expect("a target");
         let targets = events.put_targets().rule("hear").event_bus_name(bus).targets(target);
         targets.send().await.expect("a target");
     }
