@@ -15,6 +15,24 @@ where
     StoreError::of(kind(error), format!("{what}: {}", reason(error)))
 }
 
+/// A call that failed of something outside the realm: advice about the realm would mislead.
+pub(crate) fn outside_error<E, R>(what: &str, error: &SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    let advice = |code: &str, _: &str| match code {
+        "AccessDeniedException" | "AccessDenied" | "AuthorizationError" => {
+            " (the role or user in use lacks this permission)"
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredTokenException" | "ExpiredToken" => {
+            " (the credentials in use are not valid)"
+        }
+        _ => "",
+    };
+    StoreError::of(kind(error), format!("{what}: {}", reason_with(error, advice)))
+}
+
 /// What kind of trouble a failed call tells of.
 fn kind<E, R>(error: &SdkError<E, R>) -> StoreErrorKind
 where
@@ -30,7 +48,7 @@ where
     }
 }
 
-/// The kind of an error code of DynamoDB, SQS, S3 or Scheduler (each one's API reference, Common Errors).
+/// The kind of an error code of DynamoDB, SQS, S3, Scheduler, SNS, EventBridge or Lambda (each one's API reference, Common Errors).
 pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
     match code {
         "ThrottlingException"
@@ -42,9 +60,11 @@ pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
         | "LimitExceededException"
         | "ServiceQuotaExceededException"
         | "SlowDown"
+        | "Throttled"
         | "OverLimit" => StoreErrorKind::Throttled,
         "AccessDeniedException"
         | "AccessDenied"
+        | "AuthorizationError"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
         | "InvalidAccessKeyId"
@@ -56,6 +76,8 @@ pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
         | "KMS.AccessDeniedException"
         | "KmsAccessDenied" => StoreErrorKind::Denied,
         "ResourceNotFoundException"
+        | "NotFound"
+        | "NotFoundException"
         | "AWS.SimpleQueueService.NonExistentQueue"
         | "QueueDoesNotExist"
         | "NoSuchBucket"

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use pumice_core::connection::{CachedSecrets, NoSecrets, Secrets};
 use pumice_core::job_type::Site;
-use pumice_core::ports::{JobStore, Ports, Scheduler, StoreError, StoreErrorKind};
+use pumice_core::ports::{
+    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Scheduler, StoreError, StoreErrorKind,
+};
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
 
@@ -15,6 +17,7 @@ use crate::connect::Clients;
 use crate::function::BadEnvironment;
 use crate::names::Names;
 use crate::objects::Objects;
+use crate::outside::Outside;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
 use crate::secrets::AwsSecrets;
@@ -30,7 +33,12 @@ pub struct Realm {
     skew: Skew,
     scheduler: Option<Arc<dyn Scheduler>>,
     secrets: Option<Arc<dyn Secrets>>,
+    http: Arc<dyn Http>,
+    messaging: Arc<dyn Messaging>,
 }
+
+/// What a process that runs no jobs reaches outside the realm.
+const NOTHING: NoMessaging = NoMessaging { why: "this process runs no jobs" };
 
 impl std::fmt::Debug for Realm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,6 +71,8 @@ impl Realm {
             skew: clients.skew.clone(),
             scheduler: None,
             secrets: None,
+            http: Arc::new(NoHttp),
+            messaging: Arc::new(NOTHING),
         }
     }
 
@@ -90,6 +100,15 @@ impl Realm {
     pub fn with_secrets(mut self, config: &SdkConfig) -> Self {
         let secrets = Arc::new(AwsSecrets::new(config.clone()));
         self.secrets = Some(Arc::new(CachedSecrets::new(secrets, Arc::new(SystemClock))));
+        self
+    }
+
+    /// The same, for what runs jobs: with requests to servers of the web, and with topics, queues, buses and functions.
+    /// What never calls this carries no clients for them.
+    #[must_use]
+    pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>) -> Self {
+        self.messaging = Arc::new(Outside::new(config.clone()));
+        self.http = http;
         self
     }
 
@@ -161,6 +180,8 @@ impl Realm {
                 hosts: Some(store.clone()),
                 lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
+                http: self.http.clone(),
+                messaging: self.messaging.clone(),
                 clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

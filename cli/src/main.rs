@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod follow;
 mod output;
+mod outside;
 mod printed;
 mod realm;
 mod signals;

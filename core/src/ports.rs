@@ -7,6 +7,8 @@ mod backfills;
 mod dead_letters;
 mod failure;
 mod hosts;
+mod http;
+mod messaging;
 mod pieces;
 mod queries;
 mod triggers;
@@ -25,6 +27,10 @@ pub use backfills::BackfillStore;
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
+pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
+pub use messaging::{
+    BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
+};
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
 pub use triggers::{AppliedTrigger, TriggerStore};
@@ -611,6 +617,10 @@ pub struct Ports {
     pub lava_events: Option<Arc<dyn LavaEvents>>,
     /// Files that outlive a run.
     pub objects: Arc<dyn ObjectStore>,
+    /// Requests to servers of the web.
+    pub http: Arc<dyn Http>,
+    /// Topics, queues, event buses and functions outside the realm.
+    pub messaging: Arc<dyn Messaging>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

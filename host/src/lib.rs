@@ -5,6 +5,8 @@ mod clean;
 mod clock;
 mod drain;
 mod heartbeat;
+#[cfg(feature = "http")]
+mod http;
 mod messages;
 mod pool;
 #[cfg(feature = "processes")]
@@ -17,6 +19,8 @@ mod workspace;
 pub use clean::{PRIVATE, is_clean};
 pub use clock::{SystemClock, SystemRandom};
 pub use drain::drain;
+#[cfg(feature = "http")]
+pub use http::Web;
 pub use messages::{handle, settle};
 pub use pool::Pool;
 #[cfg(feature = "processes")]

@@ -1,5 +1,7 @@
 //! Small stand-ins for what runners reach, for the tests of each.
 
+mod outside;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,8 +19,8 @@ use pumice_core::job_type::{
 };
 use pumice_core::ports::Workspace;
 use pumice_core::ports::{
-    BlockingPool, Clock, Fetched, Object, ObjectPage, ObjectStore, Piece, PoolError, StateItem, StateStore,
-    StoreError,
+    BlockingPool, Clock, Fetched, Http, NoHttp, Object, ObjectPage, ObjectStore, Piece, PoolError, StateItem,
+    StateStore, StoreError,
 };
 use pumice_core::request::DispatchRequest;
 use pumice_core::run::Run;
@@ -26,6 +28,8 @@ use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_host::{DiskWorkspace, SystemClock};
 use pumice_template::{Renderer, Zone};
 use serde_json::{Map, Value, json};
+
+pub(crate) use outside::{Messages, Scripted, Ticking, response};
 
 /// What a job or an action reaches in a test.
 pub(crate) struct World {
@@ -40,6 +44,8 @@ pub(crate) struct World {
     pub(crate) connections: crate::connections::Known,
     pub(crate) kept: Kept,
     pub(crate) items: Items,
+    pub(crate) http: Box<dyn Http>,
+    pub(crate) messages: Messages,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) pool: Box<dyn BlockingPool>,
     pub(crate) work_dir: DiskWorkspace,
@@ -98,6 +104,8 @@ impl World {
             connections: crate::connections::Known::default(),
             kept: Kept::default(),
             items: Items::default(),
+            http: Box::new(NoHttp),
+            messages: Messages::default(),
             clock: Box::new(SystemClock),
             pool: Box::new(pumice_core::ports::AtOnce),
             environment: Vec::new(),
@@ -117,6 +125,8 @@ impl World {
             dispatches: &self.dispatches,
             connections: Connections { store: &self.connections, secrets: &self.connections },
             objects: &self.kept,
+            http: &*self.http,
+            messaging: &self.messages,
             clock: &*self.clock,
             pool: &*self.pool,
             directories: &self.work_dir,
@@ -131,12 +141,17 @@ impl World {
 
     pub(crate) fn action_context(&self) -> ActionContext<'_> {
         ActionContext {
+            realm_name: &self.realm_name,
             job_id: &self.run.job_id,
             run_id: self.run.run_id,
+            worker: &self.run.worker,
+            result: &self.run.result,
             settings: &self.settings,
             dispatches: &self.dispatches,
             connections: Connections { store: &self.connections, secrets: &self.connections },
             state: &self.items,
+            http: &*self.http,
+            messaging: &self.messages,
             clock: &*self.clock,
             cancel: &self.cancel,
         }

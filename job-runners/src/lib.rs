@@ -2,6 +2,7 @@
 //! `pumice-job-types`.
 
 mod actions;
+mod answer;
 mod archive;
 mod cache;
 mod capture;
@@ -12,12 +13,15 @@ mod exe;
 #[cfg(test)]
 mod fakes;
 mod foreach;
+mod http;
 mod items;
+mod lambda;
 mod log;
 mod payloads;
 mod pkg;
 mod process;
 mod series;
+mod web;
 
 use std::sync::Arc;
 
@@ -38,10 +42,16 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(cmd::Cmd)
         .leaf(dispatch::Dispatch)
         .leaf(exe::Exe)
+        .leaf(http::Http)
+        .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
+        .performer(actions::event::Event)
         .performer(actions::log::Log)
+        .performer(actions::sns::Sns)
+        .performer(actions::sqs::Sqs)
         .performer(actions::state::State)
+        .performer(actions::webhook::Webhook)
 }

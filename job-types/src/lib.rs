@@ -10,10 +10,13 @@ pub mod dag;
 pub mod dispatch;
 pub mod exe;
 pub mod foreach;
+pub mod http;
 mod job_list;
+pub mod lambda;
 pub mod log;
 pub mod payload;
 pub mod pkg;
+pub mod web;
 pub mod words;
 
 use pumice_core::job_type::{BadRegistry, Registry, RegistryBuilder};
@@ -38,9 +41,15 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(dispatch::Dispatch)
         .leaf(exe::Exe)
         .composite(foreach::Foreach)
+        .leaf(http::Http)
+        .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
         .action(actions::dispatch::Dispatch)
+        .action(actions::event::Event)
         .action(actions::log::Log)
+        .action(actions::sns::Sns)
+        .action(actions::sqs::Sqs)
         .action(actions::state::State)
+        .action(actions::webhook::Webhook)
 }

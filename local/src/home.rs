@@ -12,11 +12,11 @@ use pumice_core::Timestamp;
 use pumice_core::connection::{CachedSecrets, Secrets};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, JobStore, Ports, StoreError};
+use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, StoreError, WITHOUT_AWS};
 use pumice_core::problem::SpecError;
 use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
-use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, remove_tree};
+use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, Web, remove_tree};
 use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
@@ -111,12 +111,19 @@ fn check_folder(path: &Path) -> Result<(), HomeError> {
 }
 
 /// A realm in a folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Home {
     path: PathBuf,
     realm: RealmName,
     database: Database,
     secrets: FolderSecrets,
+    messaging: Arc<dyn Messaging>,
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").field("path", &self.path).field("realm", &self.realm).finish_non_exhaustive()
+    }
 }
 
 /// Opens a file, made for this user alone where it is not there.
@@ -289,7 +296,7 @@ impl Home {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
         }
         let secrets = FolderSecrets::new(&path, None);
-        Ok(Self { path, realm: found, database, secrets })
+        Ok(Self { path, realm: found, database, secrets, messaging: Arc::new(WITHOUT_AWS) })
     }
 
     /// The same, which looks for secrets that are not in the folder in `more`.
@@ -302,6 +309,12 @@ impl Home {
     #[must_use]
     pub fn secrets(&self) -> &FolderSecrets {
         &self.secrets
+    }
+
+    /// The same, whose jobs and actions reach topics, queues, event buses and functions by this way.
+    #[must_use]
+    pub fn with_messaging(self, messaging: Arc<dyn Messaging>) -> Self {
+        Self { messaging, ..self }
     }
 
     /// Whether a process serves the folder, as far as this one may see.
@@ -435,6 +448,8 @@ impl Home {
                 hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
+                http: Arc::new(Web::default()),
+                messaging: self.messaging.clone(),
                 clock,
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

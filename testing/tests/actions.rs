@@ -127,6 +127,8 @@ impl Realm {
                 hosts: None,
                 lava_events: None,
                 objects: store,
+                http: Arc::new(pumice_core::ports::NoHttp),
+                messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
                 clock: Arc::new(clock.clone()),
                 random: Arc::new(SeededRandom::new(1)),
                 pool: Arc::new(AtOnce),

@@ -109,6 +109,8 @@ impl Realm {
             hosts: None,
             lava_events: None,
             objects: memory,
+            http: Arc::new(pumice_core::ports::NoHttp),
+            messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
             clock: Arc::new(Skewed { clock: self.clock.clone(), store_ahead }),
             random: Arc::new(SeededRandom::new(1)),
             pool: Arc::new(AtOnce),

@@ -152,6 +152,8 @@ impl Realm {
                 hosts: None,
                 lava_events: None,
                 objects: store,
+                http: Arc::new(pumice_core::ports::NoHttp),
+                messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(AtOnce),

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::read(&variable)?;
     let worker = Environment::worker(&variable)?;
     start_log(environment.names().realm().as_str());
-    let function = Function::connect_with_secrets(&environment).await;
+    let function = Function::connect_with_outside(&environment, Arc::new(pumice_host::Web::default())).await;
     function.prepare_for_commands()?;
     let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.

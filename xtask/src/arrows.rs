@@ -58,8 +58,16 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
 
 /// Features of crates below a crate that are for workers alone.
 const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
-    ("dispatcher-lambda", &[("pumice-host", "processes"), ("pumice-aws", "commands"), ("tokio", "process")]),
-    ("pumice-aws", &[("pumice-host", "processes")]),
+    (
+        "dispatcher-lambda",
+        &[
+            ("pumice-host", "processes"),
+            ("pumice-host", "http"),
+            ("pumice-aws", "commands"),
+            ("tokio", "process"),
+        ],
+    ),
+    ("pumice-aws", &[("pumice-host", "processes"), ("pumice-host", "http")]),
 ];
 
 /// The crates below a package, each with its features.

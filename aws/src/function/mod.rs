@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, StoreError};
+use pumice_core::ports::{Catalog, Http, StoreError};
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -42,11 +42,11 @@ impl Function {
         Self::of(Realm::new(&clients, environment.names(), environment.queue_urls()), environment)
     }
 
-    /// The same for a function that runs jobs: they have secrets.
-    pub async fn connect_with_secrets(environment: &Environment) -> Self {
+    /// The same for a function that runs jobs, which have secrets and reach what is outside the realm.
+    pub async fn connect_with_outside(environment: &Environment, http: Arc<dyn Http>) -> Self {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Self::of(realm.with_secrets(&config), environment)
+        Self::of(realm.with_secrets(&config).with_outside(&config, http), environment)
     }
 
     /// The same for a function that takes requests: timed runs have schedules if the variables say so,

@@ -41,6 +41,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
     let home = home.with_secrets(secrets_of(global));
+    let home = home.with_messaging(crate::outside::messaging());
     let mut document = realm.map(|realm| Arc::unwrap_or_clone(realm.document));
     if let Some(payloads) = payloads_of(global, &options).await? {
         let document = document.get_or_insert_with(Doc::new);

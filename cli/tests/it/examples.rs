@@ -6,11 +6,13 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::pumice::Pumice;
+use crate::web::{OK, Server};
 
 /// Jobs that are to end otherwise than complete when they are run by themselves.
-const OTHERWISE: [(&str, &str); 4] = [
+const OTHERWISE: [(&str, &str); 5] = [
     ("demo/nightly/check", "failed"),
     ("demo/nightly/summary", "skipped"),
+    ("ops/notice", "failed"),
     ("ops/on-fail", "failed"),
     ("ops/on-fail/break", "failed"),
 ];
@@ -32,13 +34,19 @@ fn every_example_runs() {
     let ids: Vec<String> = serde_json::from_value(checked.json()["jobs"].clone()).expect("ids");
     assert!(ids.len() >= 8, "{ids:?}");
     let otherwise = BTreeMap::from(OTHERWISE);
+    let server = Server::start(&[OK]);
+    let hook = format!("hook={}", server.url("/hook"));
     for id in ids.iter().filter(|id| !STEPS.contains(&id.as_str())) {
-        let options = ["run", "--jobs", &examples(), "--payloads", &payloads(), id, "-o", "json"];
+        // Examples that ask a server have its address in a global.
+        let options =
+            ["run", "--jobs", &examples(), "--payloads", &payloads(), id, "-g", &hook, "-o", "json"];
         let printed = pumice.run(&options);
         let status = otherwise.get(id.as_str()).unwrap_or(&"complete");
         assert_eq!(printed.run_of(id)["status"], *status, "{id}: {printed:#?}");
         assert_eq!(printed.status, i32::from(*status != "complete"), "{id}");
     }
+    let notice = server.next();
+    assert!(notice.contains("ops/notice failed: exit status 3: no orders today"), "{notice}");
 }
 
 #[test]

@@ -30,3 +30,4 @@ mod stopping;
 mod stored;
 mod triggers;
 mod warnings;
+mod web;

@@ -14,8 +14,10 @@ use uuid::Uuid;
 use super::{Directories, JobError, Templates};
 use crate::connection::Connections;
 use crate::duration::Span;
-use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::ports::{BlockingPool, Clock, ObjectStore, PoolError, Ports, StateStore, StoreError};
+use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use crate::ports::{
+    BlockingPool, Clock, Http, Messaging, ObjectStore, PoolError, Ports, StateStore, StoreError,
+};
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Run};
@@ -239,6 +241,10 @@ pub struct JobContext<'a> {
     pub connections: Connections<'a>,
     /// Files that outlive the run.
     pub objects: &'a dyn ObjectStore,
+    /// Requests to servers of the web.
+    pub http: &'a dyn Http,
+    /// Topics, queues, event buses and functions.
+    pub messaging: &'a dyn Messaging,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Threads for what may take long; see [`apart`].
@@ -253,10 +259,16 @@ pub struct JobContext<'a> {
 
 /// What an action can reach: capabilities by name, and no more of the world.
 pub struct ActionContext<'a> {
+    /// The realm's name.
+    pub realm_name: &'a RealmName,
     /// The job whose attempt ended.
     pub job_id: &'a JobId,
     /// Its run.
     pub run_id: RunId,
+    /// The worker that the run is for.
+    pub worker: &'a WorkerName,
+    /// What came of the attempt, as templates see it as `result`.
+    pub result: &'a Value,
     /// The realm's settings, with what the environment says.
     pub settings: &'a Settings,
     /// Starts other jobs.
@@ -265,6 +277,10 @@ pub struct ActionContext<'a> {
     pub connections: Connections<'a>,
     /// State items.
     pub state: &'a dyn StateStore,
+    /// Requests to servers of the web.
+    pub http: &'a dyn Http,
+    /// Topics, queues, event buses and functions.
+    pub messaging: &'a dyn Messaging,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Tells when to stop.

@@ -1,5 +1,10 @@
 //! Kinds of actions, one file each.
 
 pub mod dispatch;
+pub mod event;
 pub mod log;
+pub mod message;
+pub mod sns;
+pub mod sqs;
 pub mod state;
+pub mod webhook;

@@ -116,6 +116,8 @@ impl Hand {
             hosts,
             lava_events: Some(hand.clone()),
             objects: hand.clone(),
+            http: Arc::new(pumice_core::ports::NoHttp),
+            messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
             clock: hand.clone(),
             random: hand,
             pool: Arc::new(AtOnce),

@@ -310,6 +310,8 @@ impl Engine {
             dispatches,
             connections: Connections { store: &*ports.connections, secrets: &*ports.secrets },
             objects: &*ports.objects,
+            http: &*ports.http,
+            messaging: &*ports.messaging,
             clock: &*ports.clock,
             pool: &*ports.pool,
             directories,

@@ -131,8 +131,11 @@ impl Engine {
         let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, &label));
         let cancel = Cancel::default();
         let context = ActionContext {
+            realm_name: &self.site.realm,
             job_id: &run.job_id,
             run_id: run.run_id,
+            worker: &run.worker,
+            result: &run.result,
             settings: &self.site.settings,
             dispatches: &dispatches,
             connections: Connections {
@@ -140,6 +143,8 @@ impl Engine {
                 secrets: &*self.site.ports.secrets,
             },
             state: &*self.site.ports.state,
+            http: &*self.site.ports.http,
+            messaging: &*self.site.ports.messaging,
             clock: &*self.site.ports.clock,
             cancel: &cancel,
         };

@@ -1,0 +1,150 @@
+//! What actions and jobs reach outside the realm: topics, queues, event buses and functions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_smithy_types::{Blob, DateTime};
+use pumice_core::ports::{
+    BusEvent, FunctionAnswer, FunctionCall, Messaging, QueueMessage, StoreError, StoreErrorKind, TopicMessage,
+};
+use tokio::sync::OnceCell;
+
+use crate::connect::config;
+use crate::failure::{kind_of_code, outside_error};
+
+/// How long a function may run (Lambda, quotas), and a moment more for its answer to come.
+const CALL: Duration = Duration::from_secs(910);
+/// What the URL of a queue has in it, as lava knows it (lava guide, Action type: sqs).
+const QUEUE_URL: &str = ".amazonaws.com/";
+
+/// Messages to what is outside the realm, and calls of it. Nothing is connected before it is needed.
+#[derive(Clone)]
+pub struct Outside {
+    config: Arc<OnceCell<SdkConfig>>,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
+impl Outside {
+    /// With this configuration.
+    #[must_use]
+    pub fn new(config: SdkConfig) -> Self {
+        Self { config: Arc::new(OnceCell::new_with(Some(config))) }
+    }
+
+    /// With credentials and region from where AWS's own tools take them, once they are needed: see
+    /// [`config`](crate::config).
+    #[must_use]
+    pub fn when_needed() -> Self {
+        Self { config: Arc::default() }
+    }
+
+    async fn config(&self) -> Result<&SdkConfig, StoreError> {
+        let config = self.config.get_or_init(config).await;
+        if config.region().is_none() {
+            let message = "which AWS region? set AWS_REGION, or name a profile that has one with AWS_PROFILE";
+            return Err(StoreError::of(StoreErrorKind::Denied, message));
+        }
+        Ok(config)
+    }
+
+    /// The URL of a queue, from its URL with or without `https://`, or from its name.
+    async fn queue_url(&self, client: &aws_sdk_sqs::Client, queue: &str) -> Result<String, StoreError> {
+        if queue.starts_with("https://") || queue.starts_with("http://") {
+            return Ok(queue.to_owned());
+        }
+        if queue.contains(QUEUE_URL) {
+            return Ok(format!("https://{queue}"));
+        }
+        let found = client.get_queue_url().queue_name(queue).send().await;
+        let found = found.map_err(|error| outside_error(&format!("cannot find queue {queue}"), &error))?;
+        let url = found.queue_url().map(str::to_owned);
+        url.ok_or_else(|| {
+            StoreError::of(StoreErrorKind::Missing, format!("SQS gives no URL for queue {queue}"))
+        })
+    }
+}
+
+#[async_trait]
+impl Messaging for Outside {
+    async fn publish(&self, message: TopicMessage) -> Result<(), StoreError> {
+        let TopicMessage { topic, message, subject } = message;
+        let request = aws_sdk_sns::Client::new(self.config().await?).publish();
+        let request = request.topic_arn(&topic).message(message).set_subject(subject);
+        let published = request.send().await;
+        published
+            .map(drop)
+            .map_err(|error| outside_error(&format!("cannot publish to topic {topic}"), &error))
+    }
+
+    async fn send(&self, message: QueueMessage) -> Result<(), StoreError> {
+        let client = aws_sdk_sqs::Client::new(self.config().await?);
+        let url = self.queue_url(&client, &message.queue).await?;
+        let is_fifo = url.ends_with(".fifo");
+        let delay = i32::try_from(message.delay.get().as_secs()).ok().filter(|delay| *delay > 0);
+        let request =
+            client.send_message().queue_url(url).message_body(message.message).set_delay_seconds(delay);
+        let request = request
+            .set_message_deduplication_id(message.dedup_id.filter(|_| is_fifo))
+            .set_message_group_id(message.group_id.filter(|_| is_fifo));
+        let what = format!("cannot send to queue {}", message.queue);
+        request.send().await.map(drop).map_err(|error| outside_error(&what, &error))
+    }
+
+    async fn put_event(&self, event: BusEvent) -> Result<(), StoreError> {
+        let client = aws_sdk_eventbridge::Client::new(self.config().await?);
+        let bus = event.bus.clone().unwrap_or_else(|| "default".to_owned());
+        let what = format!("cannot put an event on bus {bus}");
+        let entry = PutEventsRequestEntry::builder()
+            .set_event_bus_name(event.bus)
+            .source(event.source)
+            .detail_type(event.detail_type)
+            .set_resources(Some(event.resources))
+            .detail(event.detail)
+            .time(DateTime::from_secs(event.time.timestamp()))
+            .build();
+        let answer = client.put_events().entries(entry).send().await;
+        let answer = answer.map_err(|error| outside_error(&what, &error))?;
+        // One that was not taken makes no error of the call.
+        let refused = answer.entries().iter().find_map(|entry| entry.error_code().map(|code| (code, entry)));
+        let Some((code, entry)) = refused else {
+            return match answer.failed_entry_count() {
+                0 => Ok(()),
+                _ => Err(StoreError::new(format!("{what}: it was not taken, and no reason given"))),
+            };
+        };
+        let message = entry.error_message().unwrap_or_default();
+        Err(StoreError::of(kind_of_code(code), format!("{what}: {code}: {message}")))
+    }
+
+    async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError> {
+        let config = self.config().await?;
+        // A call that was made again could run the function twice: the run's own attempts see to that.
+        let timeouts = config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+        let timeouts =
+            timeouts.operation_timeout(CALL).operation_attempt_timeout(CALL).read_timeout(CALL).build();
+        let config = aws_sdk_lambda::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let client = aws_sdk_lambda::Client::from_conf(config);
+        let request = client.invoke().function_name(&call.function).set_qualifier(call.qualifier);
+        let answer = request.payload(Blob::new(call.event)).send().await;
+        let what = format!("cannot call function {}", call.function);
+        let answer = answer.map_err(|error| outside_error(&what, &error))?;
+        Ok(FunctionAnswer {
+            answer: answer.payload.map(Blob::into_inner).unwrap_or_default(),
+            error: answer.function_error,
+            version: answer.executed_version,
+        })
+    }
+}

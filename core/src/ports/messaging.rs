@@ -1,0 +1,134 @@
+//! Messages to topics, queues and event buses, and calls of functions.
+
+use async_trait::async_trait;
+
+use super::{StoreError, StoreErrorKind};
+use crate::Timestamp;
+use crate::duration::Span;
+
+/// A message for the subscribers of a topic (SNS, Publish).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicMessage {
+    /// The ARN of the topic.
+    pub topic: String,
+    /// The message.
+    pub message: String,
+    /// The subject: a line of at most 100 characters.
+    pub subject: Option<String>,
+}
+
+/// A message for a queue (SQS, SendMessage).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueMessage {
+    /// The name of the queue, or its URL.
+    pub queue: String,
+    /// The message.
+    pub message: String,
+    /// How long the queue keeps it back, at most 15 minutes; a FIFO queue has a delay of its own only.
+    pub delay: Span,
+    /// A FIFO queue takes one message with this id in five minutes. Left out for other queues.
+    pub dedup_id: Option<String>,
+    /// A FIFO queue hands messages of a group out in order. Left out for other queues.
+    pub group_id: Option<String>,
+}
+
+/// An event for a bus (EventBridge, PutEvents).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusEvent {
+    /// The bus, by name or ARN; `None` for the account's default bus.
+    pub bus: Option<String>,
+    /// What sends it.
+    pub source: String,
+    /// What it is about.
+    pub detail_type: String,
+    /// ARNs of what it concerns.
+    pub resources: Vec<String>,
+    /// The detail, as JSON.
+    pub detail: String,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+/// A call of a function (Lambda, Invoke, RequestResponse).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// The function: its name, ARN, or a part of that.
+    pub function: String,
+    /// The version or alias.
+    pub qualifier: Option<String>,
+    /// The event, as JSON.
+    pub event: Vec<u8>,
+}
+
+/// What a function has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionAnswer {
+    /// The answer, as JSON; for a function that failed what it tells of its error.
+    pub answer: Vec<u8>,
+    /// The kind of error of a function that failed: `Handled` or `Unhandled`.
+    pub error: Option<String>,
+    /// The version that ran.
+    pub version: Option<String>,
+}
+
+/// Reaches what is outside the realm. Errors say what was refused, and by whom.
+#[async_trait]
+pub trait Messaging: Send + Sync {
+    /// Publishes a message to a topic.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the topic did not take it.
+    async fn publish(&self, message: TopicMessage) -> Result<(), StoreError>;
+    /// Sends a message to a queue.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue did not take it.
+    async fn send(&self, message: QueueMessage) -> Result<(), StoreError>;
+    /// Puts an event on a bus.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the bus did not take it.
+    async fn put_event(&self, event: BusEvent) -> Result<(), StoreError>;
+    /// Calls a function and waits for its answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it was not called, or nobody knows what came of it.
+    async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError>;
+}
+
+/// Reaches nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMessaging {
+    /// Why: completes "cannot publish to a topic: …".
+    pub why: &'static str,
+}
+
+/// Of a program that was built without AWS.
+pub const WITHOUT_AWS: NoMessaging = NoMessaging {
+    why: "this pumice was built without AWS: install it with `cargo install --path cli --features aws`",
+};
+
+impl NoMessaging {
+    fn refused(self, what: &str) -> StoreError {
+        StoreError::of(StoreErrorKind::Missing, format!("cannot {what}: {}", self.why))
+    }
+}
+
+#[async_trait]
+impl Messaging for NoMessaging {
+    async fn publish(&self, _: TopicMessage) -> Result<(), StoreError> {
+        Err(self.refused("publish to a topic"))
+    }
+
+    async fn send(&self, _: QueueMessage) -> Result<(), StoreError> {
+        Err(self.refused("send to a queue"))
+    }
+
+    async fn put_event(&self, _: BusEvent) -> Result<(), StoreError> {
+        Err(self.refused("put an event"))
+    }
+
+    async fn invoke(&self, _: FunctionCall) -> Result<FunctionAnswer, StoreError> {
+        Err(self.refused("call a function"))
+    }
+}

@@ -1,0 +1,220 @@
+//! Performs the action `webhook`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hmac::{Hmac, KeyInit, Mac};
+use pumice_core::duration::Span;
+use pumice_core::ids::SecretName;
+use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
+use pumice_core::ports::HttpRequest;
+use pumice_job_types::actions::webhook;
+use pumice_job_types::web::{Content, Method, headers_with};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::web::{Tries, exchange};
+
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(10);
+/// What is left of the action's time for the end.
+const MARGIN: Duration = Duration::from_secs(1);
+/// The wait before the second try.
+const WAIT: Span = Span::from_secs(1);
+/// Most tries after the first: what the action's time has room for.
+const MORE_TRIES: u32 = 10;
+/// Largest response that is read, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Performs the action `webhook`.
+pub(crate) struct Webhook;
+
+#[async_trait]
+impl Performer for Webhook {
+    type Of = webhook::Webhook;
+
+    async fn perform(
+        &self,
+        context: &ActionContext<'_>,
+        fields: FieldsOf<webhook::Webhook>,
+    ) -> Result<(), JobError> {
+        let until = context.clock.now() + (ACTION_TIMEOUT.get() - MARGIN);
+        let request = request(context, fields).await?;
+        // One notice too many is better than none: receivers know the run by its id.
+        let tries = Tries { more: MORE_TRIES, wait: WAIT, until, repeats: true };
+        let is_ok = |status: u16| (200..300).contains(&status);
+        let answered = exchange((context.http, context.clock), &request, tries, is_ok).await;
+        answered.map(drop).map_err(|failure| JobError::failed(failure.message))
+    }
+}
+
+async fn request(
+    context: &ActionContext<'_>,
+    fields: FieldsOf<webhook::Webhook>,
+) -> Result<HttpRequest, JobError> {
+    let content = fields.body.unwrap_or_else(|| Content::Json(notice(context)));
+    let mut headers = headers_with(fields.headers.unwrap_or_default(), Some(&content));
+    headers.push(("X-Pumice-Run-Id".to_owned(), context.run_id.to_string()));
+    let body = content.into_text().into_bytes();
+    match (fields.secret, fields.signature_header) {
+        (None, None) => {}
+        (None, Some(_)) => {
+            return Err(JobError::permanent(
+                "there is no secret to sign with: `signature_header` needs `secret`",
+            ));
+        }
+        (Some(name), header) => {
+            let failed = |error: String| JobError::failed(format!("cannot sign: {error}"));
+            let name = SecretName::new(name).map_err(|error| failed(error.to_string()))?;
+            let secret = context.connections.secrets.parameter(&name).await;
+            let secret = secret.map_err(|error| failed(error.to_string()))?;
+            let header = header.unwrap_or_else(|| webhook::SIGNATURE_HEADER.to_owned());
+            headers.push((header, signature(secret.reveal().as_bytes(), &body)?));
+        }
+    }
+    Ok(HttpRequest {
+        method: fields.method.unwrap_or(Method::Post).name().to_owned(),
+        url: fields.url,
+        headers,
+        body,
+        timeout: TRY,
+        // A notice goes to the server that the action names, and to no other.
+        redirects: 0,
+        max_response: MAX_ANSWER,
+    })
+}
+
+/// What a notice tells unless the action says otherwise.
+fn notice(context: &ActionContext<'_>) -> Value {
+    json!({
+        "realm": context.realm_name,
+        "worker": context.worker,
+        "job_id": context.job_id,
+        "run_id": context.run_id,
+        "exit_status": super::exit_status(context.result),
+        "error": context.result.get("error").unwrap_or(&Value::Null),
+    })
+}
+
+/// The signature of a body, as GitHub's webhooks have it: HMAC-SHA256 in hexadecimal (RFC 2104).
+fn signature(secret: &[u8], body: &[u8]) -> Result<String, JobError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
+        .map_err(|error| JobError::permanent(format!("cannot sign: {error}")))?;
+    mac.update(body);
+    let bytes = mac.finalize().into_bytes();
+    Ok(bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::fakes::{Scripted, Ticking, World, response};
+
+    async fn performed(fields: Value, server: &Scripted) -> (Result<(), JobError>, Ticking) {
+        let mut world = World::of("log", Value::Null, json!({}));
+        world.connections.secret("key", "Jefe");
+        world.run.result = json!({ "error": "exit status 3", "error_data": { "exit_status": 3 } });
+        let clock = Ticking::default();
+        (world.http, world.clock) = (Box::new(server.clone()), Box::new(clock.clone()));
+        let fields = webhook::Fields::deserialize(fields).unwrap();
+        (Webhook.perform(&world.action_context(), fields).await, clock)
+    }
+
+    fn sent(server: &Scripted) -> HttpRequest {
+        server.sent().pop().unwrap()
+    }
+
+    fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+        let mut found = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let first = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is given twice");
+        first
+    }
+
+    #[tokio::test]
+    async fn webhook_without_body_tells_of_the_run() {
+        let server = Scripted::new([response(204, &[], "")]);
+        performed(json!({ "url": "https://a/hook" }), &server).await.0.unwrap();
+        let request = sent(&server);
+        assert_eq!(
+            (request.method.as_str(), request.url.as_str(), request.redirects),
+            ("POST", "https://a/hook", 0)
+        );
+        let run_id = uuid::Uuid::from_u128(1).to_string();
+        let told = json!({
+            "realm": "test", "worker": "core", "job_id": "top", "run_id": run_id, "exit_status": 3, "error": "exit status 3",
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap(), told);
+        assert_eq!(header(&request, "content-type"), Some("application/json"));
+        assert_eq!(header(&request, "x-pumice-run-id"), Some(&*run_id));
+        assert_eq!(header(&request, webhook::SIGNATURE_HEADER), None);
+    }
+
+    #[tokio::test]
+    async fn webhook_sends_what_its_fields_say() {
+        for (fields, method, body, kind) in [
+            (json!({ "body": "plain" }), "POST", "plain", "text/plain; charset=utf-8"),
+            (json!({ "body": { "a": [1] }, "method": "PUT" }), "PUT", r#"{"a":[1]}"#, "application/json"),
+            (json!({ "body": [1, "b"] }), "POST", r#"[1,"b"]"#, "application/json"),
+            (
+                json!({ "body": "<a/>", "headers": { "content-TYPE": "text/xml" } }),
+                "POST",
+                "<a/>",
+                "text/xml",
+            ),
+        ] {
+            let server = Scripted::new([response(200, &[], "")]);
+            let mut given = json!({ "url": "https://a/" });
+            given.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            performed(given, &server).await.0.unwrap();
+            let request = sent(&server);
+            assert_eq!((request.method.as_str(), &*request.body), (method, body.as_bytes()));
+            assert_eq!(header(&request, "content-type"), Some(kind));
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_signs_its_body_with_the_secret() {
+        // RFC 4231, test case 2.
+        let signature = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        for (header_name, name) in [(None, "X-Hub-Signature-256"), (Some("X-Signed"), "X-Signed")] {
+            let server = Scripted::new([response(200, &[], "")]);
+            let body = "what do ya want for nothing?";
+            let mut fields = json!({ "url": "https://a/", "body": body, "secret": "key" });
+            if let Some(name) = header_name {
+                fields["signature_header"] = name.into();
+            }
+            performed(fields, &server).await.0.unwrap();
+            assert_eq!(header(&sent(&server), name), Some(signature));
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_that_cannot_be_signed_sends_nothing() {
+        for (fields, why) in [
+            (json!({ "url": "https://a/", "secret": "gone" }), "cannot sign: there is no secret gone"),
+            (json!({ "url": "https://a/", "signature_header": "X" }), "there is no secret to sign with"),
+        ] {
+            let server = Scripted::default();
+            let error = performed(fields, &server).await.0.unwrap_err();
+            assert!(error.message.starts_with(why), "{error}");
+            assert!(server.sent().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_is_tried_again_within_the_time_of_the_action() {
+        let server = Scripted::new([500, 503, 200].map(|status| response(status, &[], "")));
+        let (done, clock) = performed(json!({ "url": "https://a/" }), &server).await;
+        assert_eq!((done, clock.waits(), server.sent().len()), (Ok(()), vec![1, 2], 3));
+        let server = Scripted::new(vec![response(500, &[], "no"); 20]);
+        let (done, clock) = performed(json!({ "url": "https://a/" }), &server).await;
+        let message = "the server answered 500: \"no\" (after 5 tries); the next try would come in 16s, after the time limit";
+        assert_eq!((done.unwrap_err().message.as_str(), clock.waits()), (message, vec![1, 2, 4, 8]));
+        let server = Scripted::new([response(302, &[("location", "http://169.254.169.254/")], "")]);
+        let error = performed(json!({ "url": "https://a/" }), &server).await.0.unwrap_err();
+        assert_eq!(error.message, "the server answered 302, a redirect that is not followed");
+    }
+}

@@ -1,0 +1,124 @@
+//! Servers, topics, queues, buses and functions that a test plays.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ports::{
+    BusEvent, Clock, FunctionAnswer, FunctionCall, Http, HttpError, HttpRequest, HttpResponse, Messaging,
+    QueueMessage, StoreError, TopicMessage,
+};
+
+use super::{lock, start};
+
+/// What one request comes to.
+pub(crate) type Exchanged = Result<HttpResponse, HttpError>;
+
+/// A response with these headers.
+pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Exchanged {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ok(HttpResponse { status, headers, body: body.into() })
+}
+
+/// A server that gives one answer after the other, and then hangs. Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Scripted {
+    answers: Arc<Mutex<VecDeque<Exchanged>>>,
+    sent: Arc<Mutex<Vec<HttpRequest>>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Exchanged>) -> Self {
+        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), sent: Arc::default() }
+    }
+
+    pub(crate) fn sent(&self) -> Vec<HttpRequest> {
+        lock(&self.sent).clone()
+    }
+}
+
+#[async_trait]
+impl Http for Scripted {
+    async fn send(&self, request: HttpRequest) -> Exchanged {
+        lock(&self.sent).push(request);
+        let answer = lock(&self.answers).pop_front();
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A clock that stands until there is a wait, which takes no time. Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Ticking {
+    waited: Arc<Mutex<Vec<Span>>>,
+}
+
+impl Ticking {
+    /// The waits, in seconds.
+    pub(crate) fn waits(&self) -> Vec<u64> {
+        lock(&self.waited).iter().map(|wait| wait.get().as_secs()).collect()
+    }
+}
+
+#[async_trait]
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        lock(&self.waited).iter().fold(start(), |now, wait| now + wait.delta())
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        let wait = Span::from((until - self.now()).to_std().unwrap_or_default());
+        lock(&self.waited).push(wait);
+    }
+}
+
+/// What topics, queues, buses and functions were given, unless they refuse it.
+#[derive(Default)]
+pub(crate) struct Messages {
+    pub(crate) refused: Option<StoreError>,
+    /// What functions answer; they hang when there is nothing.
+    pub(crate) answer: Option<FunctionAnswer>,
+    pub(crate) published: Mutex<Vec<TopicMessage>>,
+    pub(crate) sent: Mutex<Vec<QueueMessage>>,
+    pub(crate) events: Mutex<Vec<BusEvent>>,
+    pub(crate) calls: Mutex<Vec<FunctionCall>>,
+}
+
+impl Messages {
+    fn take<T>(&self, into: &Mutex<Vec<T>>, message: T) -> Result<(), StoreError> {
+        match &self.refused {
+            Some(error) => Err(error.clone()),
+            None => {
+                lock(into).push(message);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Messaging for Messages {
+    async fn publish(&self, message: TopicMessage) -> Result<(), StoreError> {
+        self.take(&self.published, message)
+    }
+
+    async fn send(&self, message: QueueMessage) -> Result<(), StoreError> {
+        self.take(&self.sent, message)
+    }
+
+    async fn put_event(&self, event: BusEvent) -> Result<(), StoreError> {
+        self.take(&self.events, event)
+    }
+
+    async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError> {
+        self.take(&self.calls, call)?;
+        match &self.answer {
+            Some(answer) => Ok(answer.clone()),
+            None => std::future::pending().await,
+        }
+    }
+}
