@@ -4,6 +4,7 @@
 mod actions;
 mod answer;
 mod archive;
+mod buckets;
 mod cache;
 mod capture;
 mod cmd;

@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
 use crate::connections::{Connections, check_given};
-use crate::payload;
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
 /// Parameters of an exe job.
@@ -64,7 +63,7 @@ impl JobType for Exe {
         let Some(line) = given.job.fields.payload.as_str() else { return problems };
         let path = JsonPath::root().field("payload");
         problems.extend(match split_command_line(line) {
-            Ok(words) => payload::check_key(words.first().map(String::as_str).unwrap_or_default(), path),
+            Ok(words) => words::check_key(words.first().map(String::as_str).unwrap_or_default(), path),
             Err(error) => Some(Problem::new(path, error.to_string())),
         });
         problems

@@ -14,7 +14,6 @@ pub mod http;
 mod job_list;
 pub mod lambda;
 pub mod log;
-pub mod payload;
 pub mod pkg;
 pub mod web;
 pub mod words;

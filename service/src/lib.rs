@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod dispatch;
+pub mod payloads;
 pub mod render;
 pub mod runs;
 pub mod schedules;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{connections, dispatch, render, runs, schedules, secrets, specs, state, triggers};
+use crate::{connections, dispatch, payloads, render, runs, schedules, secrets, specs, state, triggers};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,9 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("secrets list", Read, secrets::list),
         Operation::taking("secrets set", Write, secrets::set),
         Operation::new("secrets delete", Write, secrets::delete),
+        Operation::new("payloads list", Read, payloads::list),
+        Operation::new("payloads put", Write, payloads::put),
+        Operation::new("payloads get", Read, payloads::get),
         Operation::taking("render", Read, render::render),
     ]
 }

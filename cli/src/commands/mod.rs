@@ -4,6 +4,7 @@ mod connections;
 mod dispatch;
 #[cfg(test)]
 mod operations;
+mod payloads;
 mod render;
 mod run;
 mod runs;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Runs(command) => runs::runs(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::Triggers(command) => triggers::triggers(global, command).await,
+        Command::Payloads(command) => payloads::payloads(global, command).await,
         Command::State(command) => state::state(global, command).await,
         Command::Connections(command) => connections::connections(global, command).await,
         Command::Secrets(command) => secrets::secrets(global, command).await,
