@@ -15,6 +15,9 @@ use crate::database::Database;
 use crate::jobs::parse;
 use crate::stored::{broken, text};
 
+/// Stands in a bucket's keys for the bucket itself: no object has such a key.
+const SURVEYED: &str = "";
+
 /// What the store knows of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -120,6 +123,22 @@ impl Database {
             known.collect()
         })
         .await
+    }
+
+    /// Whether all that was in a bucket before its first trigger is known.
+    pub(crate) async fn is_bucket_surveyed(&self, bucket: &str) -> Result<bool, StoreError> {
+        let known = self.known_objects(bucket, vec![SURVEYED.to_owned()]).await?;
+        Ok(known.iter().any(|known| known.mark.is_some()))
+    }
+
+    /// Records that it is.
+    pub(crate) async fn bucket_surveyed(&self, bucket: &str) -> Result<(), StoreError> {
+        self.objects_done(bucket, vec![(SURVEYED.to_owned(), "surveyed".to_owned())]).await
+    }
+
+    /// Has the bucket looked through anew once it has triggers again.
+    pub(crate) async fn forget_survey(&self, bucket: &str) -> Result<(), StoreError> {
+        self.forget_objects(bucket, vec![SURVEYED.to_owned()]).await
     }
 
     /// Records that the triggers of objects are done with: keys and what the objects were.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
-use pumice_service::{dispatch, operations, payloads, render, runs, schedules, specs, state};
+use pumice_service::{dispatch, operations, payloads, render, runs, schedules, specs, state, triggers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 28] = [
+const CASES: [Case<'_>; 32] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -56,6 +56,10 @@ const CASES: [Case<'_>; 28] = [
     ("payloads put", &["payloads", "put", "jobs.json", "--to", "demo/"], holds::<payloads::PutDone>),
     ("payloads list", &["payloads", "list"], holds::<payloads::PayloadList>),
     ("payloads get", &["payloads", "get", "demo/jobs.json", "copy"], holds::<payloads::PayloadShown>),
+    ("triggers list", &["triggers", "list"], holds::<triggers::TriggerList>),
+    ("triggers show", &["triggers", "show", "t"], holds::<Doc>),
+    ("triggers test", &["triggers", "test", "in", "x"], holds::<triggers::TestedTriggers>),
+    ("triggers delete", &["triggers", "delete", "t", "u"], holds::<triggers::DeletedTriggers>),
     ("jobs delete", &["jobs", "delete", "once", "none"], holds::<specs::DeletedJobs>),
 ];
 
@@ -70,7 +74,10 @@ fn command_prints_the_response_of_its_function() {
     };
     let chain =
         json!({ "job_id": "chain", "type": "chain", "worker": "w", "enabled": true, "payload": ["once"] });
-    let jobs = json!([job("once", &json!({})), job("daily", &json!({ "schedule": "@daily" })), chain]);
+    let trigger =
+        json!({ "trigger_id": "t", "bucket": "in", "prefix": "*", "job_id": "once", "enabled": true });
+    let jobs =
+        json!([job("once", &json!({})), job("daily", &json!({ "schedule": "@daily" })), chain, trigger]);
     pumice.write("jobs.json", jobs.to_string());
     pumice.write("changed.json", job("once", &json!({ "description": "new" })).to_string());
     assert_eq!(pumice.run(&["state", "put", "x", "1"]).status, 0);

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -53,6 +55,8 @@ pub(super) struct Bucket {
     pub(super) settle: Duration,
     /// Since when the bucket has triggers.
     pub(super) since: watch::Receiver<Timestamp>,
+    /// Whether all that was there before is known: from then on, what is not known is new.
+    pub(super) is_surveyed: Arc<AtomicBool>,
 }
 
 /// What came of a file.
@@ -95,7 +99,8 @@ impl Bucket {
 
     /// Whether a file was there before the bucket had triggers.
     fn is_old(&self, known: &Known, seen: &Seen) -> bool {
-        known.mark.is_none() && seen.changed + TICK < *self.since.borrow()
+        let is_surveyed = self.is_surveyed.load(Ordering::Relaxed);
+        !is_surveyed && known.mark.is_none() && seen.changed + TICK < *self.since.borrow()
     }
 
     async fn take(&self, due: &Due) -> Result<Taken, StoreError> {
@@ -283,6 +288,11 @@ impl Watcher {
                     self.waiting.written(key);
                 }
             }
+            News::Gone(path) => {
+                if let Ok(key) = key_of(&self.bucket.root, &path) {
+                    self.waiting.gone(&key);
+                }
+            }
             News::Closed(path) | News::Moved(path) => {
                 if let Some(key) = self.key(&path) {
                     self.waiting.whole(key, now);
@@ -325,8 +335,18 @@ impl Watcher {
     async fn look(&mut self) {
         let began = Instant::now();
         self.subscribe().await;
-        if self.id.is_some() {
-            self.has_files = self.look_through(self.bucket.root.clone()).await;
+        if self.id.is_some()
+            && let Some(any) = self.look_through(self.bucket.root.clone()).await
+        {
+            self.has_files = any;
+            if !self.bucket.is_surveyed.load(Ordering::Relaxed) {
+                match self.bucket.database.bucket_surveyed(&self.bucket.name).await {
+                    Ok(()) => self.bucket.is_surveyed.store(true, Ordering::Relaxed),
+                    Err(error) => {
+                        tracing::warn!(bucket = self.bucket.name, %error, "cannot record that a bucket was looked through")
+                    }
+                }
+            }
         }
         let usual = if self.feed.is_some() { LOOK } else { LOOK_WITHOUT_NEWS };
         self.next_look = Instant::now() + usual.max(began.elapsed() * LOOK_SHARE);
@@ -336,8 +356,8 @@ impl Watcher {
         self.look_through(folder).await;
     }
 
-    /// Tells whether there is any file.
-    async fn look_through(&mut self, folder: PathBuf) -> bool {
+    /// Tells whether there is any file, once all have been seen.
+    async fn look_through(&mut self, folder: PathBuf) -> Option<bool> {
         let (sender, mut found) = mpsc::channel::<Vec<PathBuf>>(4);
         let looked = folder.clone();
         let looking = tokio::task::spawn_blocking(move || {
@@ -349,14 +369,16 @@ impl Watcher {
             let _ = sender.blocking_send(piece);
             unread
         });
-        let mut any = false;
+        let (mut any, mut is_whole) = (false, true);
         while let Some(piece) = found.recv().await {
             any |= !piece.is_empty();
             if let Err(error) = self.sift(piece).await {
                 tracing::warn!(bucket = self.bucket.name, %error, "cannot look for files of a bucket");
+                is_whole = false;
                 break;
             }
             if self.waiting.len() >= MAX_WAITING {
+                is_whole = false;
                 break;
             }
         }
@@ -369,15 +391,17 @@ impl Watcher {
                     }
                 }
             }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => is_whole = false,
             Ok(Err(error)) => {
+                is_whole = false;
                 tracing::warn!(bucket = self.bucket.name, path = %folder.display(), %error, "the folder of a bucket cannot be read");
             }
             Err(error) => {
+                is_whole = false;
                 tracing::warn!(bucket = self.bucket.name, %error, "cannot look for files of a bucket");
             }
         }
-        any
+        is_whole.then_some(any)
     }
 
     /// Has those of some files wait that the store does not know.

@@ -7,6 +7,8 @@ mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
@@ -61,6 +63,10 @@ struct Buckets {
 impl Buckets {
     async fn look(&mut self) -> Result<(), StoreError> {
         let named = self.database.buckets().await?;
+        for bucket in self.watched.keys().filter(|bucket| !named.contains_key(*bucket)) {
+            // When it has triggers again, what came meanwhile is old.
+            self.database.forget_survey(bucket).await?;
+        }
         if named.is_empty() && self.watched.is_empty() {
             return Ok(());
         }
@@ -93,7 +99,7 @@ impl Buckets {
                 Some(watched) => {
                     watched.since.send_if_modified(|known| std::mem::replace(known, since) != since);
                 }
-                None => self.begin(bucket, folder, since),
+                None => self.begin(bucket, folder, since).await?,
             }
         }
         while self.tasks.try_join_next().is_some() {}
@@ -111,7 +117,8 @@ impl Buckets {
         folder
     }
 
-    fn begin(&mut self, name: String, folder: PathBuf, since: Timestamp) {
+    async fn begin(&mut self, name: String, folder: PathBuf, since: Timestamp) -> Result<(), StoreError> {
+        let is_surveyed = self.database.is_bucket_surveyed(&name).await?;
         tracing::info!(bucket = name, folder = %folder.display(), "watching a bucket");
         let (sender, receiver) = watch::channel(since);
         let bucket = Bucket {
@@ -122,8 +129,10 @@ impl Buckets {
             triggers: self.triggers.clone(),
             settle: self.settle,
             since: receiver,
+            is_surveyed: Arc::new(AtomicBool::new(is_surveyed)),
         };
         let task = self.tasks.spawn(bucket.watch());
         self.watched.insert(name, Watched { folder, since: sender, task });
+        Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum News {
     Closed(PathBuf),
     /// It was moved there.
     Moved(PathBuf),
+    /// It was removed, or moved away.
+    Gone(PathBuf),
 }
 
 /// News of a folder and of all below it, until it is dropped.
@@ -40,6 +42,7 @@ fn news_of(event: Event) -> Vec<News> {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => News::Closed,
         EventKind::Modify(ModifyKind::Data(_)) => News::Written,
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) => News::Moved,
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => News::Gone,
         _ => return Vec::new(),
     };
     event.paths.into_iter().map(kind).collect()

@@ -75,6 +75,11 @@ impl Waiting {
         self.set(key, Stage::Whole, Some(now + SETTLED));
     }
 
+    /// It is gone.
+    pub(super) fn gone(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// It was found. What is known already of one that waits is better.
     pub(super) fn found(&mut self, key: String, now: Instant) {
         self.0.entry(key).or_insert(Waits { stage: Stage::Found, due: Some(now), failures: 0 });
@@ -146,6 +151,9 @@ mod tests {
         assert!(keys(&mut waiting, now).is_empty(), "it settles first");
         assert_eq!(keys(&mut waiting, now + SETTLED), ["a"], "a reader changes nothing");
         waiting.whole("b".to_owned(), now);
+        waiting.written("c".to_owned());
+        waiting.gone("c");
+        assert_eq!(waiting.len(), 1, "one that is gone is waited for no more");
         waiting.written("b".to_owned());
         assert!(keys(&mut waiting, now + SETTLE).is_empty(), "another writes to it");
     }

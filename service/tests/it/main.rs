@@ -212,6 +212,29 @@ async fn connected(api: &Api, realm: &Folder) {
     assert_eq!(api.response("secrets delete", &deleted), name);
 }
 
+async fn triggered(api: &Api, realm: &Folder) {
+    let trigger = json!({ "trigger_id": "t", "bucket": "in", "prefix": "*", "job_id": "once", "enabled": true,
+        "if_fnmatch": "*.csv", "delay": "1m", "globals": { "key": "{{ key }}" } });
+    let request = api.request("apply", json!({ "specs": given(&[trigger]) }));
+    let applied = api.response("apply", &specs::apply(realm, request).await.unwrap());
+    assert_eq!(applied["triggers"], json!([{ "trigger_id": "t", "change": "added" }]));
+    let list = api.request("triggers list", json!({ "pattern": "*", "bucket": "in" }));
+    let list = api.response("triggers list", &triggers::list(realm, &list).await.unwrap());
+    assert_eq!(list[0]["trigger_id"], "t");
+    let show = api.request("triggers show", json!({ "trigger": "t" }));
+    assert_eq!(api.response("triggers show", &triggers::show(realm, &show).await.unwrap())["delay"], "1m");
+    for (key, fits) in [("a.csv", true), ("a.txt", false)] {
+        let test = api.request("triggers test", json!({ "bucket": "in", "key": key, "size": 5 }));
+        let tested = api.response("triggers test", &triggers::test(realm, &test).await.unwrap());
+        assert_eq!(tested["triggers"][0]["fits"], fits, "{tested}");
+    }
+    let delete = api.request("triggers delete", json!({ "triggers": ["t", "u"] }));
+    let deleted = api.response("triggers delete", &triggers::delete(realm, &delete).await.unwrap());
+    let there: Vec<&Value> =
+        deleted["triggers"].as_array().unwrap().iter().map(|one| &one["deleted"]).collect();
+    assert_eq!(there, [true, false]);
+}
+
 #[tokio::test]
 async fn operations_answer_json_by_their_schemas() {
     // A server spawns them: their futures must be `Send`.
@@ -227,6 +250,7 @@ async fn every_operation() {
     backfilled(&api, &realm).await;
     stated(&api, &realm).await;
     connected(&api, &realm).await;
+    triggered(&api, &realm).await;
     let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
     let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
     assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));
