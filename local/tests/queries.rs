@@ -135,7 +135,8 @@ async fn store_of_the_version_before_is_listed_and_counted() {
         .execute_batch(
             "UPDATE runs SET id = (SELECT count(*) FROM runs AS earlier WHERE earlier.id <= runs.id);
              DELETE FROM meta; DROP TABLE connections; DROP TABLE run_counts; DROP INDEX runs_bad;
-             ALTER TABLE runs RENAME COLUMN pinned TO spec; PRAGMA user_version = 5;",
+             ALTER TABLE runs RENAME COLUMN pinned TO spec; DROP TABLE triggers;
+             DROP TABLE objects_seen; PRAGMA user_version = 5;",
         )
         .unwrap();
     let insert = "INSERT INTO runs (key, rev, status, job_id, expires, record, spec) VALUES ('x', 1, '', '', 0, '', '')";

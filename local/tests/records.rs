@@ -149,8 +149,9 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     // Specs had a table of their own.
     file.tamper(
         "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, pinned FROM runs;
-         ALTER TABLE runs DROP COLUMN pinned; DROP TABLE schedules; DROP TABLE backfills; DROP TABLE run_counts; DROP TABLE connections;
-         DROP INDEX runs_bad; PRAGMA user_version = 1;
+         ALTER TABLE runs DROP COLUMN pinned; DROP TABLE schedules; DROP TABLE backfills; DROP TABLE run_counts;
+         DROP INDEX runs_bad; DROP TABLE triggers; DROP TABLE objects_seen; DROP TABLE connections;
+         PRAGMA user_version = 1;
          INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
          INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
     );
