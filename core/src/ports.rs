@@ -274,6 +274,10 @@ pub trait ScheduleStore: BackfillStore {
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
     /// All timetables, by job.
     async fn all(&self) -> Result<Vec<Timetable>, StoreError>;
+    /// Those with an entry that has no next slot, by job: few of many, which a store need not hold at the same time.
+    async fn without_next(&self) -> Result<Vec<Timetable>, StoreError> {
+        Ok(self.all().await?.into_iter().filter(Timetable::lacks_next).collect())
+    }
     /// Writes each on the condition that its `rev` is one more than the stored one; one without cursors is removed
     /// instead. The outcomes are in the same order. An error says that none is known to be written.
     async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError>;

@@ -117,6 +117,17 @@ impl ScheduleStore for Database {
         .await
     }
 
+    async fn without_next(&self) -> Result<Vec<Timetable>, StoreError> {
+        self.read(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM schedules ORDER BY job_id");
+            let mut statement = connection.prepare_cached(&sql)?;
+            // One by one: a realm may have 100,000.
+            let rows = statement.query_map([], timetable)?;
+            rows.filter(|row| row.as_ref().map_or(true, Timetable::lacks_next)).collect()
+        })
+        .await
+    }
+
     async fn put(&self, timetables: Vec<Timetable>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
         let written = self
             .run(move |connection| {

@@ -112,6 +112,12 @@ impl Timetable {
         Self { rev: self.rev + 1, due_at: Some(due_at), ..self.clone() }
     }
 
+    /// Whether an entry has no next slot, as one that starts with the service has none.
+    #[must_use]
+    pub fn lacks_next(&self) -> bool {
+        self.cursors.iter().any(|cursor| cursor.next.is_none())
+    }
+
     /// How many alerts the next look has made.
     #[must_use]
     pub fn alerts(&self) -> usize {

@@ -83,6 +83,12 @@ pub async fn a_timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters
     let all = on.schedules.all().await.expect("the store answers");
     // A job of the stores may have one of its own.
     assert!(all.contains(&next) && all.iter().filter(|one| one.job_id == next.job_id).count() == 1);
+    let idle = async || on.schedules.without_next().await.expect("the store answers");
+    assert!(!idle().await.contains(&next));
+    let cursors = vec![cursor(at(100)), Cursor { next: None, ..cursor(at(100)) }];
+    let over = Timetable { rev: next.rev + 1, cursors, ..next };
+    put(on, over.clone()).await.expect("it is written");
+    assert!(idle().await.contains(&over));
 }
 
 pub async fn a_touch_keeps_how_far_it_has_come(on: &Adapters) {

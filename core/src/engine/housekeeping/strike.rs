@@ -199,10 +199,8 @@ impl Housekeeper {
     /// # Errors
     /// [`StoreError`] when a store cannot be reached: some of the jobs may not be started.
     pub async fn strike_at_start(&self, began: Timestamp) -> Result<usize, StoreError> {
-        let timetables = self.site().ports.schedules.all().await?;
         // Such an entry has no next slot.
-        let is_candidate = |one: &Timetable| one.cursors.iter().any(|cursor| cursor.next.is_none());
-        let candidates: Vec<Timetable> = timetables.into_iter().filter(is_candidate).collect();
+        let candidates = self.site().ports.schedules.without_next().await?;
         let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
         let realm = self.site().ports.jobs.realm().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
