@@ -114,6 +114,7 @@ fn key_of_the_environment_is_used_and_no_command_gets_it() {
     let other: Printed = pumice
         .command(&["run", "--jobs", "jobs.json", "j"])
         .env("PUMICE_SECRET_KEY", "4d".repeat(32))
+        .env("PUMICE_SECRET_VALUE_FROM_ENV", "value-canary-17")
         .output()
         .expect("it runs")
         .into();

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
-use pumice_service::{dispatch, operations, payloads, render, runs, schedules, specs, state, triggers};
+use pumice_service::{
+    connections, dispatch, operations, payloads, render, runs, schedules, secrets, specs, state, triggers,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 32] = [
+const CASES: [Case<'_>; 36] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -50,6 +52,10 @@ const CASES: [Case<'_>; 32] = [
         holds::<schedules::Simulated>,
     ),
     ("schedules export", &["schedules", "export", "--format", "eventbridge"], holds::<schedules::Template>),
+    ("connections list", &["connections", "list"], holds::<Vec<connections::ConnectionShown>>),
+    ("connections show", &["connections", "show", "box"], holds::<Doc>),
+    ("connections delete", &["connections", "delete", "box"], holds::<connections::DeletedConnection>),
+    ("secrets list", &["secrets", "list"], holds::<Vec<secrets::SecretShown>>),
     ("state get", &["state", "get", "x"], holds::<Value>),
     ("state list", &["state", "list"], holds::<Vec<state::StateShown>>),
     ("state delete", &["state", "delete", "x", "y"], holds::<state::DeletedState>),
@@ -81,6 +87,13 @@ fn command_prints_the_response_of_its_function() {
     pumice.write("jobs.json", jobs.to_string());
     pumice.write("changed.json", job("once", &json!({ "description": "new" })).to_string());
     assert_eq!(pumice.run(&["state", "put", "x", "1"]).status, 0);
+    let ssh = json!({ "conn_id": "box", "type": "ssh", "ssh_key": "k" });
+    pumice.write("box.json", ssh.to_string());
+    assert_eq!(pumice.run(&["apply", "box.json"]).status, 0);
+    let set = pumice.feed(&["secrets", "set", "k", "-o", "json"], "response-canary");
+    assert!(holds::<secrets::SecretSet>(&set.out), "{set:?}");
+    let deleted = pumice.run(&["secrets", "delete", "k", "-o", "json"]);
+    assert!(holds::<secrets::SecretOf>(&deleted.out), "{deleted:?}");
     for (command, arguments, holds) in CASES {
         let printed = pumice.run(&[arguments, &["-o", "json"]].concat());
         assert!(holds(&printed.out), "{command}: {printed:?}");
@@ -99,6 +112,7 @@ fn command_prints_the_response_of_its_function() {
     }
     // It has no response.
     tried.insert("state put");
+    tried.extend(["secrets set", "secrets delete"]);
     let all: Vec<_> = operations();
     assert_eq!(tried, all.iter().map(|one| one.command).collect());
 }

@@ -160,7 +160,11 @@ impl FolderSecrets {
         };
         found.map_err(|error| match error.kind {
             StoreErrorKind::Corrupt => error,
-            kind => StoreError::of(kind, format!("{}; nor elsewhere: {error}", Self::missing(name))),
+            kind => match Self::missing(name).message {
+                // It is the secrets of another folder that were asked.
+                own if error.message.starts_with(&own) => error,
+                own => StoreError::of(kind, format!("{own}; nor elsewhere: {error}")),
+            },
         })
     }
 }

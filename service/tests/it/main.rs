@@ -12,7 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, connections, dispatch, operations, render, runs, schedules, secrets, state, triggers,
+    ErrorKind, Operation, connections, dispatch, operations, render, runs, schedules, secrets, state,
+    triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

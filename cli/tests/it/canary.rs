@@ -1,0 +1,228 @@
+//! A known secret goes through every job type and action, and stands nowhere afterwards but in what commands printed.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::pumice::{Pumice, wait_until};
+
+const SECRET: &str = "canary-of-a-secret-5150";
+const STATE: &str = "canary-of-the-state-5151";
+const MARKED: &str = "canary-of-a-mark-5152";
+
+fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
+    let mut job = json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload,
+        "state": { "hidden": "none" }, "x-allow": ["shell-sign", "unknown-variable", "only-logged"] });
+    job.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+    job
+}
+
+/// Jobs of every type, with every action, each of which comes upon a secret.
+fn specs() -> Value {
+    let connection = json!({ "conn_id": "vault", "type": "generic", "enabled": true,
+        "attributes": { "token": { "type": "ssm", "parameter": "/token" } } });
+    let realm = json!({ "realm": "local", "config": { "REDACT": "*password*" } });
+    let hidden = "{{ state.hidden }}";
+    let shell = |script: &str| {
+        json!({ "args": [script], "connections": { "vault": "vault" },
+        "env": { "DB_PASSWORD": MARKED, "HIDDEN": hidden } })
+    };
+    let tell = "\"$LAVA_CONN_VAULT\" token; echo $HIDDEN $DB_PASSWORD; \"$LAVA_CONN_VAULT\" token >&2; echo $HIDDEN $DB_PASSWORD >&2;";
+    let actions = json!([
+        { "action": "log", "message": format!("hidden {hidden} {{{{ result }}}}") },
+        { "action": "dispatch", "job_id": "logs", "parameters": { "vars": { "x": hidden } } },
+        { "action": "state", "state_id": "plain", "value": hidden },
+        { "action": "state", "state_id": "sealed", "value": hidden, "type": "secure" },
+    ]);
+    let ends = json!({ "parameters": shell(&format!("{tell} exit 3")), "on_fail": actions, "on_retry": actions,
+        "iteration_limit": 2, "event_log": { "was": hidden } });
+    json!([
+        realm,
+        connection,
+        job("fails", "cmd", json!("sh -c"), ends),
+        job("works", "cmd", json!("sh -c"), json!({ "parameters": shell(tell), "on_success": actions })),
+        job(
+            "broken",
+            "cmd",
+            json!(format!("echo {{{{ state.hidden + 1 }}}} {{{{ {STATE:?}.nothing.at }}}}")),
+            json!({ "x-allow": "secret-in-spec" })
+        ),
+        job("nofile", "cmd", json!("/none/{{ state.hidden }}"), json!({})),
+        job("logs", "log", Value::Null, json!({})),
+        job("chain", "chain", json!("works, fails"), json!({})),
+        job("chained", "chain", json!("works,{{ state.hidden }}"), json!({})),
+        job("dag", "dag", json!({ "works": null, "logs": "works" }), json!({})),
+        job(
+            "each",
+            "foreach",
+            json!("logs"),
+            json!({ "parameters": { "foreach": { "type": "inline", "values": [{ "x": hidden }] } } })
+        ),
+        job(
+            "starts",
+            "dispatch",
+            json!("logs"),
+            json!({ "parameters": { "parameters": { "vars": { "x": hidden } } } })
+        ),
+    ])
+}
+
+const JOBS: [&str; 9] = ["fails", "works", "nofile", "logs", "chain", "chained", "dag", "each", "starts"];
+
+fn without_canary(what: &str, bytes: &[u8]) {
+    for canary in [SECRET, STATE] {
+        let found = bytes.windows(canary.len()).position(|part| part == canary.as_bytes());
+        if let Some(at) = found {
+            let near = &bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())];
+            panic!("{canary} stands in {what}: {}", String::from_utf8_lossy(near));
+        }
+    }
+}
+
+/// Every file below a folder but what commands printed and left.
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("temp") {
+            files(&path, found);
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn secret_stands_nowhere_but_in_what_commands_printed() {
+    let pumice = Pumice::new();
+    let mut specs = specs();
+    // A spec that quotes the secret itself is the user's; it is not part of this realm.
+    specs.as_array_mut().expect("a list").retain(|one| one["job_id"] != "broken");
+    pumice.write("specs.json", specs.to_string());
+    let set = pumice.feed(&["secrets", "set", "/token"], SECRET);
+    assert_eq!(set.status, 0, "{set:?}");
+    let put = pumice.feed(&["state", "put", "hidden", "-", "--secure", "--ttl", "1d"], STATE);
+    assert_eq!(put.status, 0, "{put:?}");
+    let applied = pumice.run(&["apply", "specs.json"]);
+    assert_eq!(applied.status, 0, "{applied:?}");
+    let mut server = pumice
+        .command(&["serve"])
+        .env("PUMICE_LOG", "debug")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("serve");
+    let mut told = server.stderr.take().expect("stderr");
+    let log = std::thread::spawn(move || {
+        let mut log = Vec::new();
+        told.read_to_end(&mut log).expect("the log");
+        log
+    });
+    wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).status == 0);
+    let mut statuses = BTreeSet::new();
+    for id in JOBS {
+        let printed = pumice.run(&["dispatch", id, "--wait", "-o", "json"]);
+        without_canary(&format!("dispatch {id}"), format!("{}{}", printed.out, printed.err).as_bytes());
+        let shown = pumice.run(&["runs", "show", &format!("latest:{id}"), "-o", "json"]).json();
+        statuses.insert(format!("{id} {}", shown["runs"][0]["status"].as_str().unwrap_or_default()));
+    }
+    let wanted = [
+        "chain failed",
+        "chained failed",
+        "dag complete",
+        "each failed",
+        "fails failed",
+        "logs complete",
+        "nofile failed",
+        "starts failed",
+        "works complete",
+    ];
+    assert_eq!(statuses.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
+    let mut looked = 0;
+    for format in ["table", "wide", "json", "yaml"] {
+        let mut commands: Vec<Vec<&str>> = vec![
+            vec!["state", "list"],
+            vec!["state", "get", "hidden"],
+            vec!["secrets", "list"],
+            vec!["connections", "list"],
+            vec!["connections", "show", "vault"],
+            vec!["runs", "list"],
+            vec!["jobs", "list"],
+            vec!["jobs", "show", "works"],
+            vec!["check", "specs.json"],
+        ];
+        for id in JOBS {
+            commands.push(vec!["render", id]);
+        }
+        let latest: Vec<String> = JOBS.iter().map(|id| format!("latest:{id}")).collect();
+        for run in &latest {
+            commands.push(vec!["runs", "show", run]);
+            commands.push(vec!["runs", "output", run]);
+        }
+        for mut command in commands {
+            command.extend(["-o", format]);
+            let printed = pumice.run(&command);
+            let all = format!("{}{}", printed.out, printed.err);
+            without_canary(&command.join(" "), all.as_bytes());
+            if command[0] != "check" && command[0] != "jobs" {
+                assert!(!all.contains(MARKED), "{command:?}: {printed:?}");
+            }
+            looked += 1;
+        }
+    }
+    assert!(looked > 100, "{looked}");
+    let output = pumice.run(&["runs", "output", "latest:works"]);
+    assert_eq!(output.out, "*****\n***** *****\n", "{output:?}");
+    assert!(pumice.run(&["state", "get", "sealed"]).out.contains("*****"), "the action put it");
+    let pid = server.id().to_string();
+    assert!(std::process::Command::new("kill").arg(&pid).status().expect("kill").success());
+    server.wait().expect("its end");
+    let log = log.join().expect("the log");
+    assert!(!log.is_empty());
+    without_canary("the log", &log);
+    let mut found = Vec::new();
+    files(&pumice.path().join(".pumice"), &mut found);
+    assert!(found.iter().any(|path| path.ends_with("pumice.db")), "{found:?}");
+    for path in found {
+        without_canary(&path.display().to_string(), &std::fs::read(&path).expect("a file"));
+    }
+}
+
+#[test]
+fn template_that_fails_on_a_secret_does_not_show_it() {
+    let pumice = Pumice::new();
+    let put = pumice.run(&["state", "put", "hidden", STATE, "--secure"]);
+    assert_eq!(put.status, 0, "{put:?}");
+    for template in [
+        "{{ state.hidden + 1 }}",
+        "{{ state.hidden.nothing.at }}",
+        "{{ state[state.hidden] }}",
+        "{{ state.hidden | int(state.hidden) + 1 }}",
+    ] {
+        let spec = json!({ "job_id": "t", "type": "cmd", "worker": "core", "enabled": true, "payload": format!("echo {template}"), "state": { "hidden": "" } });
+        pumice.write("t.json", spec.to_string());
+        assert_eq!(pumice.run(&["apply", "t.json"]).status, 0);
+        for format in ["table", "json"] {
+            let printed = pumice.run(&["render", "t", "-o", format]);
+            without_canary(template, format!("{}{}", printed.out, printed.err).as_bytes());
+        }
+    }
+}
+
+#[test]
+fn request_with_a_secret_is_refused_and_spec_with_one_warned_of() {
+    let pumice = Pumice::new();
+    assert_eq!(pumice.feed(&["secrets", "set", "s"], SECRET).status, 0);
+    let spec = json!({ "job_id": "a", "type": "log", "worker": "core", "enabled": true, "payload": null, "description": format!("with {SECRET}") });
+    pumice.write("a.json", spec.to_string());
+    let applied = pumice.run(&["apply", "a.json"]);
+    assert!(applied.status == 0 && applied.err.contains("[secret-in-spec]"), "{applied:?}");
+    let refused = pumice.run(&["dispatch", "a", "-g", &format!("x={SECRET}")]);
+    assert!(
+        refused.status == 2 && refused.err.contains("have a secret, and records must not"),
+        "{refused:?}"
+    );
+    without_canary("what it says", format!("{}{}", refused.out, refused.err).as_bytes());
+}
