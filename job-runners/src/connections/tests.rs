@@ -267,3 +267,23 @@ fn script_word_is_one_word_of_a_shell() {
     assert_eq!(String::from_utf8(printed.stdout).unwrap(), odd);
     assert!(Path::new("/bin/sh").exists());
 }
+
+#[tokio::test]
+async fn files_of_the_payload_area_find_their_connections() {
+    let mut world = world(&[], "");
+    world.job = pumice_core::spec::JobSpec::parse(
+        &json!({ "job_id": "top", "type": "exe", "worker": "core", "payload": "show" }),
+    )
+    .unwrap();
+    world.connections.connection(
+        &json!({ "conn_id": "g", "type": "generic", "enabled": true, "attributes": { "a": "of an exe" } }),
+    );
+    world.kept.put("s3://bucket/payloads/show", "#!/bin/sh\n\"$LAVA_CONN_G\" a; echo \" $LAVA_CONNID_G\"\n");
+    let parameters =
+        ParametersOf::<pumice_job_types::exe::Exe>::deserialize(json!({ "connections": { "g": "g" } }))
+            .unwrap();
+    let ended = crate::exe::Exe.run(&world.context(), vec!["show".to_owned()], parameters).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let kept = world.kept.objects();
+    assert!(kept.values().any(|text| text == "of an exe g\n"), "{kept:?}");
+}
