@@ -37,15 +37,9 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (globals, parameters) = given_values(&options.given)?;
     let temporary = tempfile::Builder::new().prefix("pumice-run-").tempdir()?;
     let folder = options.keep.as_deref().unwrap_or(temporary.path());
-    let Given { jobs, connections, realm } = specs_of(global, &options, &registry).await?;
-    let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
-    let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
-    let home = home.with_secrets(secrets_of(global));
-    let home = home.with_messaging(crate::outside::messaging());
-    put_definition(&home, realm, payloads_of(global, &options).await?).await?;
+    let given = specs_of(global, &options, &registry).await?;
+    let home = realm_of(global, &options, folder, given).await?;
     let database = home.database().clone();
-    database.put_connections(connections, false).await?;
-    database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     let remove = options.keep.is_none().then(|| temporary.path());
     let slots = prepare_for_commands(remove, options.slots, &options.containment);
@@ -103,6 +97,20 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
         tell_line(&format!("kept in {}", kept.display()));
     }
     if all_complete(&runs, &roots, options.allow_skipped) { Ok(()) } else { Err(Failure::RunFailed) }
+}
+
+/// A realm in a folder with what a run is made with.
+async fn realm_of(global: &Global, options: &Run, folder: &Path, given: Given) -> Result<Home, Failure> {
+    let Given { jobs, connections, realm } = given;
+    let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
+    let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
+    let home = home.with_secrets(secrets_of(global));
+    let home = home.with_messaging(crate::outside::messaging());
+    put_definition(&home, realm, payloads_of(global, options).await?).await?;
+    let database = home.database();
+    database.put_connections(connections, false).await?;
+    database.put_jobs(jobs, false).await?;
+    Ok(home)
 }
 
 /// What a run is made with.
