@@ -11,6 +11,7 @@ mod http;
 mod messaging;
 mod pieces;
 mod queries;
+mod state;
 mod triggers;
 mod workspaces;
 
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -33,6 +33,7 @@ pub use messaging::{
 };
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 
@@ -299,48 +300,6 @@ pub struct Beginning {
     pub keys: Vec<RunKey>,
     /// Of how many of the newest runs, steps included, this is true; `None` when of all.
     pub looked_at: Option<usize>,
-}
-
-/// A state item's form (lava guide, State Item Types).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum StateType {
-    /// Kept as JSON text.
-    #[default]
-    Json,
-    /// Kept as it is.
-    Raw,
-    /// Encrypted.
-    Secure,
-}
-
-/// A state item (lava guide, The State Table).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StateItem {
-    /// Its id.
-    #[serde(deserialize_with = "StateId::deserialize_stored")]
-    pub state_id: StateId,
-    /// Its form.
-    pub r#type: StateType,
-    /// Its value.
-    pub value: Value,
-    /// Who put it there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub publisher: Option<String>,
-    /// When it was put.
-    pub timestamp: Timestamp,
-    /// When it expires.
-    pub expires: Timestamp,
-}
-
-/// State items. An item past its time does not exist.
-#[async_trait]
-pub trait StateStore: Send + Sync {
-    /// The items with these ids, in this order.
-    async fn get(&self, ids: &[StateId], now: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError>;
-    /// Puts an item, whole, over one that may be there.
-    async fn put(&self, item: StateItem) -> Result<(), StoreError>;
 }
 
 /// Sends messages to workers' queues.

@@ -6,6 +6,7 @@ mod event;
 mod input;
 mod late;
 mod look;
+mod masked;
 mod origin;
 pub mod reason;
 mod record;

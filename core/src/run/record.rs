@@ -1,7 +1,5 @@
 //! The record of a run.
 
-use std::borrow::Cow;
-
 use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +15,6 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
-use crate::secret;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
 
 /// Who is running something: one invocation of a worker, or one process. A new name each time.
@@ -272,23 +269,6 @@ pub struct NewRun {
 }
 
 impl Run {
-    /// Masks what is secret in all that commands, templates and errors have put into the record. What the engine needs
-    /// to find its way is left as it is.
-    pub fn mask_secrets(&mut self) {
-        if !secret::is_any_known() {
-            return;
-        }
-        secret::mask_value(&mut self.result);
-        if let Some(Cow::Owned(masked)) = self.reason.as_deref().map(secret::mask) {
-            self.reason = Some(masked);
-        }
-        if let Some(rendered) = &mut self.rendered {
-            secret::mask_value(&mut rendered.payload);
-            rendered.parameters.values_mut().for_each(secret::mask_value);
-        }
-        self.log.entries.iter_mut().for_each(|entry| secret::mask_value(&mut entry.info));
-    }
-
     /// The record of a run that was just dispatched, to be kept for so long, or for good. The caller fills in what is
     /// particular.
     #[must_use]

@@ -1,0 +1,25 @@
+//! What is secret in a record is masked before the record is written.
+
+use std::borrow::Cow;
+
+use super::record::Run;
+use crate::secret;
+
+impl Run {
+    /// Masks what is secret in all that commands, templates and errors have put into the record. What the engine needs
+    /// to find its way is left as it is.
+    pub fn mask_secrets(&mut self) {
+        if !secret::is_any_known() {
+            return;
+        }
+        secret::mask_value(&mut self.result);
+        if let Some(Cow::Owned(masked)) = self.reason.as_deref().map(secret::mask) {
+            self.reason = Some(masked);
+        }
+        if let Some(rendered) = &mut self.rendered {
+            secret::mask_value(&mut rendered.payload);
+            rendered.parameters.values_mut().for_each(secret::mask_value);
+        }
+        self.log.entries.iter_mut().for_each(|entry| secret::mask_value(&mut entry.info));
+    }
+}
