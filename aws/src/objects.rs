@@ -123,6 +123,7 @@ fn listed(bucket: &str, object: &Listed) -> Object {
             .last_modified()
             .and_then(|at| Timestamp::from_timestamp(at.secs(), at.subsec_nanos())),
         version: object.e_tag().map(str::to_owned),
+        class: object.storage_class().map(|class| class.as_str().to_owned()),
     }
 }
 

@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// Look at what the clock starts, and pause it
     #[command(subcommand)]
     Schedules(Schedules),
+    /// Look at what exe and pkg jobs run, and put it there
+    #[command(subcommand)]
+    Payloads(Payloads),
     /// Look at state items, and change them
     #[command(subcommand)]
     State(State),
@@ -489,6 +492,34 @@ pub(crate) struct RunEntry {
     /// Wait for the run, and everything it starts, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Payloads {
+    /// List payloads by key
+    List {
+        /// Only those whose keys begin so
+        prefix: Option<String>,
+    },
+    /// Put files as payloads; those that are there are replaced
+    Put {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The key, of one file, or a prefix that ends in /, which the names of the files follow; default: their names
+        #[arg(long, value_name = "KEY", default_value = "")]
+        to: String,
+        /// Show what would be put, and put nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Copy a payload into a new file
+    Get {
+        /// Its key
+        key: String,
+        /// The file; default: the name of the payload, here
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

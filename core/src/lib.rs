@@ -14,6 +14,7 @@ pub mod ids;
 pub mod job_type;
 pub mod message;
 pub mod number;
+pub mod payload;
 pub mod ports;
 pub mod problem;
 pub mod recent;

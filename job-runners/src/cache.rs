@@ -108,7 +108,13 @@ mod tests {
     use super::*;
 
     fn object(location: &str, version: &str, size: u64) -> Object {
-        Object { location: location.to_owned(), size, modified: None, version: Some(version.to_owned()) }
+        Object {
+            location: location.to_owned(),
+            size,
+            modified: None,
+            version: Some(version.to_owned()),
+            class: None,
+        }
     }
 
     #[derive(Default)]

@@ -248,6 +248,7 @@ impl ObjectStore for Kept {
                 size: text.len() as u64,
                 modified: None,
                 version: Some(text.clone()),
+                class: None,
             })
             .collect();
         let is_cut = found.len() > limit;

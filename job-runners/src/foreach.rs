@@ -1,11 +1,15 @@
-//! Looks up the items of a `foreach` that stand in a file.
+//! Looks up the items of a `foreach` that stand in a file or are the objects of a bucket.
+
+use std::path::PathBuf;
 
 use async_trait::async_trait;
-use pumice_core::job_type::{JobContext, JobError, ParametersOf, Rendered, Resolver};
-use pumice_job_types::foreach::{self, listed, unreadable};
+use pumice_core::job_type::{JobContext, JobError, ParametersOf, Rendered, Resolver, Template};
+use pumice_job_types::Globs;
+use pumice_job_types::foreach::{self, Source, listed};
 use serde_json::json;
 
-use crate::items;
+use crate::payloads::Limit;
+use crate::{buckets, items};
 
 /// Resolves jobs of type `foreach`.
 pub(crate) struct Foreach;
@@ -29,18 +33,28 @@ impl Resolver for Foreach {
             );
             return Err(JobError::permanent(message));
         }
-        let file = parameters.foreach.file();
-        let items = match file {
-            Some((filename, form)) => {
-                if let Some(why) = unreadable(filename) {
-                    return Err(JobError::permanent(why));
-                }
+        let source = &parameters.foreach;
+        let items = match (source, source.file()) {
+            (_, Some((filename, form))) if buckets::is_in(filename) => {
+                let limit_of_file =
+                    Limit { bytes: items::MAX_FILE, setting: "the largest file of a foreach" };
+                let bytes = buckets::open(context, filename, limit_of_file).await?;
+                let name = PathBuf::from(filename);
+                let reading = move || items::read_from(&name, bytes, form, limit);
+                context.read_apart(filename, items::MAX_TIME, reading).await??
+            }
+            (_, Some((filename, form))) => {
                 let path = context.directories.work().await?.join(filename);
                 let name = path.display().to_string();
                 let reading = move || items::read(&path, form, limit);
                 context.read_apart(&name, items::MAX_TIME, reading).await??
             }
-            None => listed(&parameters.foreach, limit)?,
+            (Source::S3list { bucket: Template(bucket), prefix, glob }, None) => {
+                let prefix = prefix.as_ref().map(|Template(prefix)| prefix.as_str()).unwrap_or_default();
+                let globs = glob.as_ref().map(|Globs(globs)| globs.clone()).unwrap_or_default();
+                buckets::list(context, bucket, prefix, &globs, limit).await?
+            }
+            (_, None) => listed(source, limit)?,
         };
         if items.len() > limit {
             let error = format!("foreach value list exceeds limit of {limit}");
@@ -48,7 +62,7 @@ impl Resolver for Foreach {
             let failed = JobError::permanent(format!("there are more than {limit} items; nothing was run"));
             return Err(failed.worded(error).with_data(data));
         }
-        if file.is_none() {
+        if source.is_listed() {
             return Ok(None);
         }
         let mut resolved = rendered.clone();
@@ -91,6 +105,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn items_of_a_bucket_are_read_or_listed() {
+        let csv = json!({ "type": "csv", "filename": "S3://data/in/x.csv" });
+        let list =
+            json!({ "type": "s3list", "bucket": "data", "prefix": "in/", "glob": ["*.csv", "*.jsonl"] });
+        let object = |key: &str, size: u64, etag: &str| json!({ "s3obj": { "Bucket": "data", "Key": key, "Size": size, "ETag": etag } });
+        for (source, wanted) in [
+            (csv, json!([{ "a": "1" }])),
+            (list, json!([object("in/deep/y.jsonl", 2, "{}"), object("in/x.csv", 4, "a\n1\n")])),
+        ] {
+            let (world, rendered) = world(&json!({ "foreach": source }));
+            for (key, text) in
+                [("in/x.csv", "a\n1\n"), ("in/deep/y.jsonl", "{}"), ("in/z.txt", "z"), ("x.csv", "x")]
+            {
+                world.kept.put(&format!("s3://data/{key}"), text);
+            }
+            let resolved = Foreach.resolve(&world.context(), &rendered).await.unwrap().unwrap();
+            assert_eq!(resolved.parameters["foreach"], json!({ "type": "inline", "values": wanted }));
+        }
+    }
+
+    #[tokio::test]
     async fn items_of_the_spec_are_left_where_they_stand() {
         for source in [json!({ "type": "inline", "values": [{}] }), json!({ "type": "range", "stop": 3 })] {
             let (world, rendered) = world(&json!({ "foreach": source }));
@@ -112,7 +147,12 @@ mod tests {
                 "FOREACH_MAX_LIMIT",
                 false,
             ),
-            (json!({ "foreach": { "type": "csv", "filename": "s3://b/x.csv" } }), "is in S3", false),
+            (
+                json!({ "foreach": { "type": "csv", "filename": "s3://b/x.csv" } }),
+                "there is no object s3://b/x.csv",
+                true,
+            ),
+            (json!({ "foreach": { "type": "csv", "filename": "s3://b" } }), "s3://bucket/key", false),
             (json!({ "foreach": { "type": "csv", "filename": "nowhere.csv" } }), "No such file", true),
             (json!({ "foreach": { "type": "jsonl", "filename": "items.csv" } }), "line 1", true),
         ] {

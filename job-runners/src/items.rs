@@ -14,19 +14,73 @@ use pumice_job_types::foreach::{Form, Item};
 use rustix::fs::{OFlags, PROC_SUPER_MAGIC, fstatfs};
 use serde_json::Value;
 
+use crate::archive::{Compression, decompress};
+
 /// The largest file of items, in bytes.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// The longest line of such a file, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
 /// How long a file may take to be read.
 pub(crate) const MAX_TIME: Span = Span::from_secs(30);
 
-/// Reads up to `limit` items and one more. It takes as long as the file system takes: see
+/// How the names of compressed files end, as Python's `smart_open` knows them.
+const ENDS: [(&str, Compression); 4] = [
+    (".gz", Compression::Gz),
+    (".bz2", Compression::Bz2),
+    (".xz", Compression::Xz),
+    (".zst", Compression::Zst),
+];
+
+/// Reads up to `limit` items and one more of a file. It takes as long as the file system takes: see
 /// [`JobContext::read_apart`](pumice_core::job_type::JobContext::read_apart).
 pub(crate) fn read(file: &Path, form: Form, limit: usize) -> Result<Vec<Item>, JobError> {
+    read_from(file, open(file)?, form, limit)
+}
+
+/// The same of what was opened under a name.
+pub(crate) fn read_from(
+    name: &Path,
+    from: impl Read,
+    form: Form,
+    limit: usize,
+) -> Result<Vec<Item>, JobError> {
+    let from = decompressed(name, from)?;
     match form {
-        Form::Csv => read_csv(file, limit),
-        Form::JsonLines => read_jsonl(file, limit),
+        Form::Csv => read_csv(name, from, limit),
+        Form::JsonLines => read_jsonl(name, from, limit),
+    }
+}
+
+/// What comes once it is decompressed, if its name says that it is compressed.
+fn decompressed<'a>(name: &Path, from: impl Read + 'a) -> Result<Box<dyn Read + 'a>, JobError> {
+    let text = name.to_string_lossy().to_ascii_lowercase();
+    let Some((end, compression)) = ENDS.iter().find(|(end, _)| text.ends_with(end)) else {
+        return Ok(Box::new(from));
+    };
+    let failed =
+        |error: std::io::Error| JobError::cannot_begin(format!("{}: {error}", name.display()), &error);
+    let mut from = BufReader::new(from);
+    if Compression::of(from.fill_buf().map_err(failed)?) != *compression {
+        return Err(JobError::failed(format!("{}: is not compressed as {end}", name.display())));
+    }
+    let inner = decompress(from, *compression).map_err(failed)?;
+    Ok(Box::new(AtMost { inner, left: MAX_FILE }))
+}
+
+/// Refuses what is larger than a file may be.
+struct AtMost<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for AtMost<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(count as u64);
+        let too_large =
+            || std::io::Error::other(format!("it is larger than {MAX_FILE} bytes when it is decompressed"));
+        self.left = left.ok_or_else(too_large)?;
+        Ok(count)
     }
 }
 
@@ -58,8 +112,8 @@ fn is_kernels(file: &File) -> bool {
 /// "Too many symbolic links", which open(2) gives for a link that is not to be followed.
 const ELOOP: i32 = 40;
 
-fn read_jsonl(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
-    let mut reader = BufReader::new(open(file)?);
+fn read_jsonl(file: &Path, from: impl Read, limit: usize) -> Result<Vec<Item>, JobError> {
+    let mut reader = BufReader::new(from);
     let (mut items, mut line, mut number) = (Vec::new(), Vec::new(), 0);
     let ends = Instant::now() + MAX_TIME.get();
     loop {
@@ -92,10 +146,9 @@ fn read_item(line: &str) -> Result<Item, String> {
     }
 }
 
-fn read_csv(file: &Path, limit: usize) -> Result<Vec<Item>, JobError> {
+fn read_csv(file: &Path, from: impl Read, limit: usize) -> Result<Vec<Item>, JobError> {
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).from_reader(Limited { inner: open(file)?, line: 0 });
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Limited { inner: from, line: 0 });
     let names = reader.headers().map_err(bad)?.clone();
     // As Python's DictReader: what a short row lacks is null, what a long one has besides is left out.
     let row = |record: csv::StringRecord| -> Item {
@@ -152,19 +205,19 @@ mod tests {
     #[test]
     fn files_are_read_row_by_row() {
         let folder = folder();
-        let rows = read_csv(&folder.file("a.csv", "a,b\n1,\"x, y\"\n2,z\n"), 10).unwrap();
+        let rows = read(&folder.file("a.csv", "a,b\n1,\"x, y\"\n2,z\n"), Form::Csv, 10).unwrap();
         assert_eq!(json!(rows), json!([{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]));
-        assert_eq!(read_csv(&folder.file("a.csv", "a\n1\n2\n3\n4\n"), 2).unwrap().len(), 3);
+        assert_eq!(read(&folder.file("a.csv", "a\n1\n2\n3\n4\n"), Form::Csv, 2).unwrap().len(), 3);
         let lines = "\u{feff}{\"a\":1}\n\n{\"a\":2}";
-        assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 10).unwrap().len(), 2);
-        assert_eq!(read_jsonl(&folder.file("a.jsonl", lines), 0).unwrap().len(), 1);
+        assert_eq!(read(&folder.file("a.jsonl", lines), Form::JsonLines, 10).unwrap().len(), 2);
+        assert_eq!(read(&folder.file("a.jsonl", lines), Form::JsonLines, 0).unwrap().len(), 1);
         for (text, wanted) in [
             ("{\"a\":1,\"a\":2}\n", "the key \"a\" is given twice"),
             ("{\"a\":18446744073709551616}\n", "more than 64 bits"),
             ("[1]\n", "expected an object, got a list"),
             ("{\"a\":1}\nnope\n", "b.jsonl line 2"),
         ] {
-            let error = read_jsonl(&folder.file("b.jsonl", text), 10).unwrap_err();
+            let error = read(&folder.file("b.jsonl", text), Form::JsonLines, 10).unwrap_err();
             assert!(error.message.contains(wanted), "{text}: {error}");
         }
     }
@@ -184,10 +237,51 @@ mod tests {
             (folder.0.path(), "is not a regular file"),
             (Path::new("/nowhere"), "No such file"),
         ] {
-            for error in [read_jsonl(path, 10).unwrap_err(), read_csv(path, 10).unwrap_err()] {
+            for error in
+                [read(path, Form::JsonLines, 10).unwrap_err(), read(path, Form::Csv, 10).unwrap_err()]
+            {
                 assert!(error.message.contains(why), "{}: {error}", path.display());
             }
         }
+    }
+
+    #[test]
+    fn compressed_file_is_read_as_its_name_says() {
+        use std::io::Write;
+        let folder = folder();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gz.write_all(b"a\n1\n2\n").unwrap();
+        let gz = gz.finish().unwrap();
+        let mut bz2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+        bz2.write_all(b"a\n1\n2\n").unwrap();
+        let bz2 = bz2.finish().unwrap();
+        let zst = ruzstd::encoding::compress_to_vec(
+            b"a\n1\n2\n".as_slice(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+        xz.write_all(b"a\n1\n2\n").unwrap();
+        let xz = xz.finish().unwrap();
+        for (name, bytes) in
+            [("a.csv.gz", &gz), ("A.CSV.GZ", &gz), ("a.bz2", &bz2), ("a.csv.xz", &xz), ("a.zst", &zst)]
+        {
+            let rows = read(&folder.file(name, bytes), Form::Csv, 10).unwrap();
+            assert_eq!(json!(rows), json!([{ "a": "1" }, { "a": "2" }]), "{name}");
+        }
+        for (name, bytes) in [("b.gz", b"a\n1\n".as_slice()), ("b.bz2", &gz), ("b.xz", b""), ("b.zst", &xz)] {
+            let error = read(&folder.file(name, bytes), Form::Csv, 10).unwrap_err();
+            assert!(error.message.contains("is not compressed as ."), "{name}: {error}");
+        }
+        let torn = &gz[..gz.len() - 6];
+        let error = read(&folder.file("c.gz", torn), Form::Csv, 10).unwrap_err();
+        assert!(error.message.contains("cannot be decompressed"), "{error}");
+        // 80 MB of lines, which take 80 kB.
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for _ in 0..80 {
+            bomb.write_all(&b"\n".repeat(1_000_000)).unwrap();
+        }
+        let error = read(&folder.file("d.gz", bomb.finish().unwrap()), Form::JsonLines, 10).unwrap_err();
+        assert!(error.message.contains("larger than 67108864 bytes"), "{error}");
     }
 
     #[test]
@@ -196,14 +290,14 @@ mod tests {
         let long = vec![b'x'; MAX_LINE + 10];
         let csv = [b"a\n1\n", long.as_slice()].concat();
         for error in [
-            read_jsonl(&folder.file("a.jsonl", &long), 10).unwrap_err(),
-            read_csv(&folder.file("a.csv", &csv), 10).unwrap_err(),
+            read(&folder.file("a.jsonl", &long), Form::JsonLines, 10).unwrap_err(),
+            read(&folder.file("a.csv", &csv), Form::Csv, 10).unwrap_err(),
         ] {
             assert!(error.message.contains("longer than 1048576 bytes"), "{error}");
         }
         let sparse = File::create(folder.0.path().join("huge")).unwrap();
         sparse.set_len(MAX_FILE + 1).unwrap();
-        let error = read_csv(&folder.0.path().join("huge"), 10).unwrap_err();
+        let error = read(&folder.0.path().join("huge"), Form::Csv, 10).unwrap_err();
         assert!(error.message.contains("the limit is 67108864"), "{error}");
     }
 }

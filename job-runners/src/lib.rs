@@ -3,6 +3,7 @@
 
 mod actions;
 mod archive;
+mod buckets;
 mod cache;
 mod capture;
 mod cmd;

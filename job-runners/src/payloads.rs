@@ -10,9 +10,9 @@ use std::sync::{Arc, LazyLock};
 use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{JobContext, JobError};
+use pumice_core::payload::bad_key;
 use pumice_core::ports::{Fetched, MAX_LISTED, Object, StoreError};
 use pumice_core::text::shown;
-use pumice_job_types::payload::bad_key;
 
 use crate::cache::Cache;
 
@@ -113,7 +113,7 @@ fn missing(key: &str, prefix: &str, others: &[&Object]) -> JobError {
 }
 
 /// What comes of a call of the store, unless the attempt is to stop or the time is up.
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     context: &JobContext<'_>,
     what: &str,
     call: impl Future<Output = Result<T, StoreError>>,
@@ -132,7 +132,11 @@ async fn in_time<T>(
 }
 
 impl Payload {
-    fn new(object: Object, limit: Limit) -> Result<Self, JobError> {
+    /// One that was found.
+    ///
+    /// # Errors
+    /// [`JobError`] when it is too large, or has no name.
+    pub(crate) fn new(object: Object, limit: Limit) -> Result<Self, JobError> {
         let name = object.location.rsplit('/').next().unwrap_or_default().to_owned();
         if name.is_empty() || name == "." || name == ".." {
             return Err(JobError::permanent(format!("the payload {} has no file name", object.location)));

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Template};
+use pumice_core::payload::bad_member;
 use pumice_core::ports::TempDir;
 use pumice_core::text::{quoted, shown};
-use pumice_job_types::payload::bad_member;
 use pumice_job_types::pkg::{self, Rendition};
 use pumice_job_types::words::Bytes;
 

@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
-use crate::payload;
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
 /// Parameters of an exe job.
@@ -60,7 +59,7 @@ impl JobType for Exe {
         match split_command_line(line) {
             Ok(words) => {
                 let key = words.first().map(String::as_str).unwrap_or_default();
-                payload::check_key(key, path).into_iter().collect()
+                words::check_key(key, path).into_iter().collect()
             }
             Err(error) => vec![Problem::new(path, error.to_string())],
         }

@@ -6,12 +6,12 @@ use pumice_core::job_type::{Composite, Given, JobError, JobType, Plan, PlanStep,
 use pumice_core::number::{Count, CountOrNone, Integer};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings, is_reserved_global};
-use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::dag;
+use crate::job_list::Globs;
 
 /// One item: a map of globals.
 pub type Item = Map<String, Value>;
@@ -41,13 +41,24 @@ pub enum Source {
     },
     /// The rows of a CSV file, named by its first row.
     Csv {
-        /// The file, seen from the work directory. Rendered.
+        /// The file: seen from the work directory, or `s3://bucket/key`; it may be compressed, as its name says. Rendered.
         filename: Template<String>,
     },
     /// The lines of a file, each a JSON object.
     Jsonl {
-        /// The file, seen from the work directory. Rendered.
+        /// The file: seen from the work directory, or `s3://bucket/key`; it may be compressed, as its name says. Rendered.
         filename: Template<String>,
+    },
+    /// The objects of a bucket, each as `s3obj`.
+    S3list {
+        /// The bucket. Rendered.
+        bucket: Template<String>,
+        /// How the keys begin; default: all. Rendered.
+        #[serde(default)]
+        prefix: Option<Template<String>>,
+        /// Patterns of which the key matches one; default: all.
+        #[serde(default)]
+        glob: Option<Globs>,
     },
 }
 
@@ -73,13 +84,19 @@ pub struct Parameters {
 }
 
 impl Source {
+    /// Whether the items stand in the job, and need nothing to be looked up.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        matches!(self, Self::Inline { .. } | Self::Range { .. })
+    }
+
     /// The file of the items, where they stand in one, and how the file has them.
     #[must_use]
     pub fn file(&self) -> Option<(&str, Form)> {
         match self {
             Self::Csv { filename } => Some((&filename.0, Form::Csv)),
             Self::Jsonl { filename } => Some((&filename.0, Form::JsonLines)),
-            Self::Inline { .. } | Self::Range { .. } => None,
+            Self::Inline { .. } | Self::Range { .. } | Self::S3list { .. } => None,
         }
     }
 }
@@ -117,13 +134,6 @@ impl JobType for Foreach {
     type Payload = Payload;
     type Parameters = Parameters;
 
-    fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let file = given.parameters.as_ref().and_then(|parameters| parameters.foreach.file());
-        let why = file.and_then(|(filename, _)| unreadable(filename));
-        let path = JsonPath::root().field("parameters").field("foreach").field("filename");
-        why.map(|why| Problem::new(path, why)).into_iter().collect()
-    }
-
     fn advise(&self, given: &Given<'_, Self>, settings: &Settings) -> Vec<Problem> {
         let path = JsonPath::root().field("parameters");
         let Some(parameters) = &given.parameters else { return Vec::new() };
@@ -134,7 +144,7 @@ impl JobType for Foreach {
                 format!("{limit} is more than the realm's FOREACH_MAX_LIMIT of {most}: nothing would run");
             return vec![Problem::warning("too-many-items", path.field("limit"), message)];
         }
-        if parameters.foreach.file().is_none()
+        if parameters.foreach.is_listed()
             && listed(&parameters.foreach, limit).is_ok_and(|items| items.len() > limit)
         {
             let message = format!("more than {limit} items, the limit: nothing would run");
@@ -153,8 +163,8 @@ impl Composite for Foreach {
         let Given { job, payload: Some(payload), parameters: Some(parameters) } = given else {
             return Vec::new();
         };
-        // Which items a file has shows when the run starts.
-        if parameters.foreach.file().is_some() {
+        // Which items a file or a bucket has shows when the run starts.
+        if !parameters.foreach.is_listed() {
             return Vec::new();
         }
         let path = JsonPath::root().field("parameters").field("foreach");
@@ -218,27 +228,13 @@ pub fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
             let item = |number: i64| name.iter().map(|name| (name.clone(), number.into())).collect();
             Ok(numbers.take(limit.saturating_add(1)).map(item).collect())
         }
-        Source::Csv { filename } | Source::Jsonl { filename } => {
-            Err(JobError::failed(format!("the items of {} were not read", filename.0)))
+        Source::Csv { filename: Template(place) }
+        | Source::Jsonl { filename: Template(place) }
+        | Source::S3list { bucket: Template(place), .. } => {
+            Err(JobError::failed(format!("the items of {place} were not read")))
         }
     }
 }
-
-/// Why a file of this name is not read, though lava reads it (with `smart_open`): it is in S3, or compressed.
-#[must_use]
-pub fn unreadable(filename: &str) -> Option<String> {
-    let what = if filename.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("s3://")) {
-        "is in S3: have a step before copy it into the work directory"
-    } else if COMPRESSED.iter().any(|end| filename.to_ascii_lowercase().ends_with(end)) {
-        "is compressed: have a step before unpack it"
-    } else {
-        return None;
-    };
-    Some(format!("{} {what}", quoted(filename)))
-}
-
-/// How the names of compressed files end.
-const COMPRESSED: [&str; 4] = [".gz", ".bz2", ".xz", ".zst"];
 
 #[cfg(test)]
 mod tests {
@@ -276,15 +272,5 @@ mod tests {
         assert_eq!(next(json!(1)), Next::Start(vec![0]));
         assert_eq!(next(json!(3)), Next::Start(vec![0, 1, 2]));
         assert_eq!(next(json!(1000)), Next::Start(vec![0, 1, 2, 3]));
-    }
-
-    #[test]
-    fn file_that_only_lava_reads_is_refused_with_the_reason() {
-        for name in ["s3://b/x.csv", "S3://b/x.csv", "x.csv.gz", "d/X.CSV.GZ", "x.bz2", "x.jsonl.zst"] {
-            assert!(unreadable(name).is_some_and(|why| why.contains("have a step before")), "{name}");
-        }
-        for name in ["x.csv", "{{ globals.file }}", "gz", "a/s3:/x.csv", "é€"] {
-            assert_eq!(unreadable(name), None, "{name}");
-        }
     }
 }

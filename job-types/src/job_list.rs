@@ -2,7 +2,7 @@
 
 use pumice_core::ids::JobId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 /// Job ids: a list of them, or a text in which commas stand between them (lava guide, Job type: chain).
@@ -62,8 +62,9 @@ impl JobList {
     }
 }
 
-/// A pattern or a list of patterns over job ids.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A pattern or a list of patterns, over job ids or keys of objects.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Globs(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Globs {
@@ -82,7 +83,7 @@ impl JsonSchema for Globs {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A pattern of job ids, or a list of them: * any text, ? one character, [seq] one of a set.",
+            "description": "A pattern, or a list of them: * any text, ? one character, [seq] one of a set.",
             "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
         })
     }

@@ -11,7 +11,6 @@ pub mod exe;
 pub mod foreach;
 mod job_list;
 pub mod log;
-pub mod payload;
 pub mod pkg;
 pub mod words;
 

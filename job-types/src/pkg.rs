@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pumice_core::duration::Span;
 use pumice_core::job_type::{CommandLine, Given, JobError, JobType, Rendered, Template, Templates};
+use pumice_core::payload::bad_member;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::split_command_line;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::command_line::{self, Timed};
-use crate::payload;
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
 /// Parameters of a pkg job.
@@ -96,10 +96,10 @@ impl JobType for Pkg {
         let path = JsonPath::root().field("payload");
         let mut problems: Vec<Problem> = match &given.payload {
             None => Vec::new(),
-            Some(Payload::One(key)) => payload::check_key(key, path).into_iter().collect(),
+            Some(Payload::One(key)) => words::check_key(key, path).into_iter().collect(),
             Some(Payload::Several(keys)) => {
                 let keys = keys.iter().enumerate();
-                keys.filter_map(|(index, key)| payload::check_key(key, path.item(index))).collect()
+                keys.filter_map(|(index, key)| words::check_key(key, path.item(index))).collect()
             }
         };
         let Some(parameters) = &given.parameters else { return problems };
@@ -111,7 +111,7 @@ impl JobType for Pkg {
         for (name, line) in [("command", &parameters.command), ("main", &parameters.main)] {
             let Some(CommandLine(Line(line))) = line else { continue };
             let why = match split_command_line(line) {
-                Ok(words) => payload::bad_member(words.first().map(String::as_str).unwrap_or_default()),
+                Ok(words) => bad_member(words.first().map(String::as_str).unwrap_or_default()),
                 Err(error) => Some(error.to_string()),
             };
             problems.extend(why.map(|why| Problem::new(path.field(name), why)));

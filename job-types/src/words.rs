@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pumice_core::job_type::{JobError, Template, Templates};
+use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem, show};
 use pumice_core::size::parse_size;
 use pumice_core::spec::JobSpec;
@@ -95,6 +96,11 @@ impl JsonSchema for Bytes {
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Line(#[schemars(length(min = 1))] pub String);
+
+/// What is wrong with the key of a payload that stands at a place.
+pub(crate) fn check_key(key: &str, path: JsonPath) -> Option<Problem> {
+    bad_key(key).map(|why| Problem::new(path, why))
+}
 
 /// Problems of arguments that lava makes a text of by Python's `str`, as `None`.
 pub(crate) fn odd_args(job: &JobSpec) -> Vec<Problem> {

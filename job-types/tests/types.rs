@@ -222,7 +222,7 @@ fn foreach_checks_its_source_and_names_its_job() {
     for (source, wanted) in [
         (
             json!({ "type": "sql", "query": "x" }),
-            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl",
+            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl, s3list",
         ),
         (
             json!({ "type": "range", "stop": 3, "step": 0 }),
@@ -231,14 +231,9 @@ fn foreach_checks_its_source_and_names_its_job() {
         (json!({ "type": "inline", "values": [{ "lava_x": 1 }] }), "parameters.foreach: item 0 has the name"),
         (json!({ "type": "csv", "filename": "{{ x" }), "parameters.foreach.filename: "),
         (json!({ "type": "jsonl", "filename": "{{ x" }), "parameters.foreach.filename: "),
-        (
-            json!({ "type": "csv", "filename": "s3://b/x" }),
-            "parameters.foreach.filename: \"s3://b/x\" is in S3",
-        ),
-        (
-            json!({ "type": "jsonl", "filename": "x.gz" }),
-            "parameters.foreach.filename: \"x.gz\" is compressed",
-        ),
+        (json!({ "type": "s3list" }), "parameters.foreach.bucket"),
+        (json!({ "type": "s3list", "bucket": "{{ x" }), "parameters.foreach.bucket: "),
+        (json!({ "type": "s3list", "bucket": "b", "glob": 3 }), "parameters.foreach.glob"),
     ] {
         refused("foreach", json!("a"), from(source), wanted);
     }

@@ -102,7 +102,7 @@ pub(crate) fn list(prefix: &str, after: Option<&str>, limit: usize) -> io::Resul
 /// A file as an object. Its version follows from size, time and number: to read all of it costs too much.
 fn object(location: String, found: &Metadata) -> Object {
     let modified = found.modified().ok().map(Into::into);
-    Object { location, size: found.len(), modified, version: Some(version(found)) }
+    Object { location, size: found.len(), modified, version: Some(version(found)), class: None }
 }
 
 fn version(found: &Metadata) -> String {

@@ -4,6 +4,7 @@
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
 
 pub mod dispatch;
+pub mod payloads;
 pub mod render;
 pub mod runs;
 pub mod schedules;

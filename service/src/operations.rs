@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{dispatch, render, runs, schedules, specs, state};
+use crate::{dispatch, payloads, render, runs, schedules, specs, state};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,9 @@ pub fn operations() -> Vec<Operation> {
         Operation::taking("state put", Write, state::put),
         Operation::taking("state list", Read, state::list),
         Operation::taking("state delete", Write, state::delete),
+        Operation::new("payloads list", Read, payloads::list),
+        Operation::new("payloads put", Write, payloads::put),
+        Operation::new("payloads get", Read, payloads::get),
         Operation::taking("render", Read, render::render),
     ]
 }

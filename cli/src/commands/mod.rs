@@ -3,6 +3,7 @@
 mod dispatch;
 #[cfg(test)]
 mod operations;
+mod payloads;
 mod render;
 mod run;
 mod runs;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
+        Command::Payloads(command) => payloads::payloads(global, command).await,
         Command::State(command) => state::state(global, command).await,
         Command::Render(options) => render::render(global, options).await,
         Command::Template(options) => render::template(global, &options),

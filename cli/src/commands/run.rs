@@ -39,15 +39,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let (jobs, realm) = specs_of(global, &options, &registry).await?;
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
-    let mut document = realm.map(|realm| Arc::unwrap_or_clone(realm.document));
-    if let Some(payloads) = payloads_of(global, &options).await? {
-        let document = document.get_or_insert_with(Doc::new);
-        document.entry("realm").or_insert_with(|| home.realm().to_string().into());
-        document.insert("s3_payloads".to_owned(), payloads.into());
-    }
-    if let Some(document) = document {
-        home.database().put_realm(document).await?;
-    }
+    put_definition(&home, realm, payloads_of(global, &options).await?).await?;
     let database = home.database().clone();
     database.put_jobs(jobs, false).await?;
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
@@ -131,6 +123,24 @@ async fn specs_of(
         warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
     }
     Ok((jobs, realm))
+}
+
+/// Puts the realm's definition, if there is one, with the folder of payloads that was named.
+async fn put_definition(
+    home: &Home,
+    realm: Option<RealmSpec>,
+    payloads: Option<String>,
+) -> Result<(), Failure> {
+    let mut document = realm.map(|realm| Arc::unwrap_or_clone(realm.document));
+    if let Some(payloads) = payloads {
+        let document = document.get_or_insert_with(Doc::new);
+        document.entry("realm").or_insert_with(|| home.realm().to_string().into());
+        document.insert("s3_payloads".to_owned(), payloads.into());
+    }
+    if let Some(document) = document {
+        home.database().put_realm(document).await?;
+    }
+    Ok(())
 }
 
 /// Where payloads are, if that is not where the realm that is made for the run has its own: in the folder that is named, or

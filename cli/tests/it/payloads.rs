@@ -252,3 +252,58 @@ fn payload_runs_whatever_its_mode_is() {
     let done = run(&pumice, &job("exe", "x.sh", json!({})));
     assert_eq!(printed(&done), ["ran"], "{done:?}");
 }
+
+#[test]
+fn payloads_are_put_listed_and_got() {
+    let pumice = Pumice::new();
+    pumice.write("run.sh", "#!/bin/sh\necho put");
+    pumice.write("other.sh", "#!/bin/sh\necho other");
+    let would = pumice.run(&["payloads", "put", "run.sh", "--to", "demo/", "--dry-run"]);
+    assert_eq!(
+        (would.status, would.out.as_str()),
+        (0, "demo/run.sh would be added (18 bytes)\n"),
+        "{would:?}"
+    );
+    assert_eq!(pumice.run(&["payloads", "put", "run.sh", "other.sh", "--to", "demo/"]).status, 0);
+    let again = pumice.run(&["payloads", "put", "run.sh", "--to", "demo/run.sh"]);
+    assert_eq!(again.out, "demo/run.sh replaced (18 bytes)\n", "{again:?}");
+    // What is done to the file later does not reach the payload.
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(pumice.path().join("run.sh"))
+        .and_then(|mut file| file.write_all(b"; exit 9"))
+        .expect("written");
+    let list = |arguments: &[&str]| {
+        let listed = pumice.run(&[&["payloads", "list", "-o", "json"], arguments].concat());
+        let keys = listed.json()["payloads"].as_array().expect("a list").clone();
+        keys.iter().map(|one| one["key"].as_str().expect("a key").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&[]), ["demo/other.sh", "demo/run.sh"]);
+    assert_eq!(list(&["demo/r"]), ["demo/run.sh"]);
+    assert_eq!(list(&["nothing"]), [] as [&str; 0]);
+    assert_eq!(pumice.run(&["payloads", "get", "demo/run.sh", "copy"]).status, 0);
+    assert_eq!(std::fs::read_to_string(pumice.path().join("copy")).expect("a copy"), "#!/bin/sh\necho put");
+    pumice.write("jobs.json", json!([job("exe", "demo/run.sh", json!({}))]).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let ran = pumice.run(&["run", "a"]);
+    assert!(ran.err.contains("a | put"), "{ran:?}");
+    for (arguments, wanted) in [
+        (&["put", "run.sh", "--to", "/x"][..], "is not a key below"),
+        (&["put", "run.sh", "--to", "../x"], "leads elsewhere"),
+        (&["put", "run.sh", "other.sh", "--to", "x"], "write x/ to put them below it"),
+        (&["put", "gone.sh"], "gone.sh: No such file"),
+        (&["put", "."], "no name"),
+        (&["get", "demo/gone.sh"], "no payload demo/gone.sh"),
+        (&["get", "demo/", "x"], "is a folder of payloads"),
+        (&["get", "demo/run.sh", "copy"], "copy: File exists"),
+        (&["list", "../"], "leads elsewhere"),
+    ] {
+        let told = pumice.run(&[&["payloads"], arguments].concat());
+        assert_eq!(told.status, 2, "{arguments:?}: {told:?}");
+        assert!(told.err.contains(wanted), "{arguments:?}: {told:?}");
+    }
+    let huge = std::fs::File::create(pumice.path().join("huge")).expect("a file");
+    huge.set_len(10_000_000_000).expect("a hole");
+    let told = pumice.run(&["payloads", "put", "huge"]);
+    assert!(told.status == 2 && told.err.contains("no payload has more than 20000000"), "{told:?}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
-use pumice_service::{dispatch, operations, render, runs, schedules, specs, state};
+use pumice_service::{dispatch, operations, payloads, render, runs, schedules, specs, state};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 25] = [
+const CASES: [Case<'_>; 28] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -53,6 +53,9 @@ const CASES: [Case<'_>; 25] = [
     ("state get", &["state", "get", "x"], holds::<Value>),
     ("state list", &["state", "list"], holds::<Vec<state::StateShown>>),
     ("state delete", &["state", "delete", "x", "y"], holds::<state::DeletedState>),
+    ("payloads put", &["payloads", "put", "jobs.json", "--to", "demo/"], holds::<payloads::PutDone>),
+    ("payloads list", &["payloads", "list"], holds::<payloads::PayloadList>),
+    ("payloads get", &["payloads", "get", "demo/jobs.json", "copy"], holds::<payloads::PayloadShown>),
     ("jobs delete", &["jobs", "delete", "once", "none"], holds::<specs::DeletedJobs>),
 ];
 

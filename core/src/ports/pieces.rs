@@ -27,6 +27,8 @@ pub struct Object {
     pub modified: Option<Timestamp>,
     /// What is another when its content is: its `ETag`, or what a folder knows of a file. `None` where nothing tells.
     pub version: Option<String>,
+    /// Its storage class, as S3 names it.
+    pub class: Option<String>,
 }
 
 /// What came of fetching an object that was found before.

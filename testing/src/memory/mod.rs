@@ -378,6 +378,7 @@ impl ObjectStore for Memory {
             size: bytes.len() as u64,
             modified: None,
             version: Some(format!("{bytes:?}")),
+            class: None,
         };
         let objects: Vec<Object> = found.by_ref().take(limit.clamp(1, MAX_LISTED)).map(object).collect();
         let next = found.next().and(objects.last()).map(|last| last.location.clone());

@@ -12,6 +12,7 @@ const WILDCARDS: [(&str, &str); 6] = [
     ),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
+    ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
     ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),

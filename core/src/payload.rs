@@ -2,8 +2,7 @@
 
 use std::path::{Component, Path};
 
-use pumice_core::problem::{JsonPath, Problem};
-use pumice_core::text::quoted;
+use crate::text::quoted;
 
 /// Longest key of a payload, in bytes, as S3 has it.
 const MAX_KEY: usize = 1024;
@@ -36,11 +35,6 @@ pub fn bad_member(name: &str) -> Option<String> {
     let is_within = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     let within = !name.is_empty() && !name.contains('\0') && Path::new(name).components().all(is_within);
     (!within).then(|| format!("{} is not a file of the package: write bin/run.sh", quoted(name)))
-}
-
-/// What is wrong with a key that stands at a place.
-pub(crate) fn check_key(key: &str, path: JsonPath) -> Option<Problem> {
-    bad_key(key).map(|why| Problem::new(path, why))
 }
 
 #[cfg(test)]
