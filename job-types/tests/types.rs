@@ -231,7 +231,7 @@ fn foreach_checks_its_source_and_names_its_job() {
         (json!({ "type": "inline", "values": [{ "lava_x": 1 }] }), "parameters.foreach: item 0 has the name"),
         (json!({ "type": "csv", "filename": "{{ x" }), "parameters.foreach.filename: "),
         (json!({ "type": "jsonl", "filename": "{{ x" }), "parameters.foreach.filename: "),
-        (json!({ "type": "s3list" }), "parameters.foreach.bucket"),
+        (json!({ "type": "s3list" }), "parameters.foreach: the field \"bucket\" is missing"),
         (json!({ "type": "s3list", "bucket": "{{ x" }), "parameters.foreach.bucket: "),
         (json!({ "type": "s3list", "bucket": "b", "glob": 3 }), "parameters.foreach.glob"),
     ] {

@@ -137,6 +137,31 @@ pub(super) fn latency(durability: Durability) -> Measured {
     })?
 }
 
+/// What a payload of 1 MB costs more than the same script as a command, from request to end: the median, in ms.
+pub(super) fn payload(durability: Durability) -> Measured {
+    const COUNT: usize = 100;
+    block_on(async {
+        let realm = Realm::new(durability).await?;
+        let mut running = realm.start().await?;
+        let (mut commands, mut payloads) = (Vec::new(), Vec::new());
+        // In turn, so that an hour in which the machine does less is no difference.
+        for _ in 0..COUNT {
+            for (job, took) in [("script", &mut commands), ("payload", &mut payloads)] {
+                let began = Instant::now();
+                realm.dispatch(job, 1).await?;
+                running.drained(&realm).await?;
+                took.push(began.elapsed().as_secs_f64() * 1_000.0);
+            }
+        }
+        running.stop().await?;
+        let median = |took: &mut Vec<f64>| {
+            took.sort_by(f64::total_cmp);
+            took[COUNT / 2]
+        };
+        Ok(vec![median(&mut payloads) - median(&mut commands)])
+    })?
+}
+
 async fn per_child(realm: &Realm, running: &mut Running, job: &str) -> Result<f64, String> {
     const COUNT: usize = 4;
     let mut took = Vec::new();

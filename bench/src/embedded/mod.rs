@@ -49,7 +49,7 @@ const BACKLOGS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 type Figure = (&'static [&'static str], fn(Durability) -> Result<Vec<f64>, String>);
 
 /// In the order in which they are printed.
-const FIGURES: [Figure; 11] = [
+const FIGURES: [Figure; 12] = [
     (&["sqlite_s"], figures::sqlite),
     (&["enqueue_s"], figures::enqueue),
     (&["enqueue_16_s"], figures::enqueue_16),
@@ -57,6 +57,7 @@ const FIGURES: [Figure; 11] = [
     (&["process_s"], figures::process),
     (&["process_100k_s"], figures::process_100k),
     (&["cmd_true_s"], figures::cmd_true),
+    (&["exe_1mb_more_ms"], figures::payload),
     (&["lat_p50_ms", "lat_p99_ms"], figures::latency),
     (&["chain_child_ms"], figures::chain_child),
     (&["dag_child_ms", "foreach_child_ms"], figures::other_children),

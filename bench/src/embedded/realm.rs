@@ -38,6 +38,10 @@ fn job(id: &str, kind: &str, payload: Value, parameters: Value) -> Value {
 /// How many children the composite jobs have.
 pub(super) const CHILDREN: usize = 500;
 
+/// The payload of the job `payload`: a script of 1 MB that does nothing.
+const PAYLOAD: &str = "large.sh";
+const PAYLOAD_BYTES: usize = 1_000_000;
+
 fn jobs() -> Vec<Value> {
     let chain: Vec<&str> = vec!["noop"; CHILDREN];
     let dag: serde_json::Map<String, Value> =
@@ -45,6 +49,7 @@ fn jobs() -> Vec<Value> {
     let mut jobs = vec![
         job("noop", "log", Value::Null, json!({})),
         job("true", "cmd", json!("/bin/true"), json!({})),
+        job("payload", "exe", json!(PAYLOAD), json!({})),
         job("chain", "chain", json!(chain), json!({})),
         job("dag", "dag", Value::Object(dag), json!({ "workers": 1 })),
         job(
@@ -71,7 +76,13 @@ impl Realm {
             .put_realm(document.as_object().cloned().unwrap_or_default())
             .await
             .map_err(|error| error.to_string())?;
-        let specs: Result<Vec<JobSpec>, _> = jobs().iter().map(JobSpec::parse).collect();
+        let payload = folder.path().join("payloads").join(PAYLOAD);
+        // The same script as a command of the host, to compare with.
+        let script = job("script", "cmd", json!(format!("/bin/sh {}", payload.display())), json!({}));
+        let text = format!("#!/bin/sh\nexit 0\n{}", "#".repeat(PAYLOAD_BYTES));
+        std::fs::create_dir_all(folder.path().join("payloads")).map_err(|error| error.to_string())?;
+        std::fs::write(payload, text).map_err(|error| error.to_string())?;
+        let specs: Result<Vec<JobSpec>, _> = jobs().iter().chain([&script]).map(JobSpec::parse).collect();
         home.database()
             .put_jobs(specs.map_err(|error| error.to_string())?, false)
             .await

@@ -258,6 +258,8 @@ fn payloads_are_put_listed_and_got() {
     let pumice = Pumice::new();
     pumice.write("run.sh", "#!/bin/sh\necho put");
     pumice.write("other.sh", "#!/bin/sh\necho other");
+    pumice.write("jobs.json", json!([job("exe", "demo/run.sh", json!({}))]).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
     let would = pumice.run(&["payloads", "put", "run.sh", "--to", "demo/", "--dry-run"]);
     assert_eq!(
         (would.status, would.out.as_str()),
@@ -283,8 +285,6 @@ fn payloads_are_put_listed_and_got() {
     assert_eq!(list(&["nothing"]), [] as [&str; 0]);
     assert_eq!(pumice.run(&["payloads", "get", "demo/run.sh", "copy"]).status, 0);
     assert_eq!(std::fs::read_to_string(pumice.path().join("copy")).expect("a copy"), "#!/bin/sh\necho put");
-    pumice.write("jobs.json", json!([job("exe", "demo/run.sh", json!({}))]).to_string());
-    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
     let ran = pumice.run(&["run", "a"]);
     assert!(ran.err.contains("a | put"), "{ran:?}");
     for (arguments, wanted) in [
