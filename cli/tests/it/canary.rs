@@ -50,7 +50,7 @@ fn specs() -> Value {
             json!(format!("echo {{{{ state.hidden + 1 }}}} {{{{ {STATE:?}.nothing.at }}}}")),
             json!({ "x-allow": "secret-in-spec" })
         ),
-        job("nofile", "cmd", json!("/none/{{ state.hidden }}"), json!({})),
+        job("nofile", "cmd", json!("/none/{{state.hidden}}"), json!({})),
         job("logs", "log", Value::Null, json!({})),
         job("chain", "chain", json!("works, fails"), json!({})),
         job("chained", "chain", json!("works,{{ state.hidden }}"), json!({})),
@@ -206,7 +206,7 @@ fn template_that_fails_on_a_secret_does_not_show_it() {
         "{{ state[state.hidden] }}",
         "{{ state.hidden | int(state.hidden) + 1 }}",
     ] {
-        let spec = json!({ "job_id": "t", "type": "cmd", "worker": "core", "enabled": true, "payload": format!("echo {template}"), "state": { "hidden": "" } });
+        let spec = json!({ "job_id": "t", "type": "cmd", "worker": "core", "enabled": true, "payload": format!("echo \"{template}\""), "state": { "hidden": "" } });
         pumice.write("t.json", spec.to_string());
         assert_eq!(pumice.run(&["apply", "t.json"]).status, 0);
         for format in ["table", "json"] {
