@@ -205,7 +205,7 @@ pub trait RunStore: Send + Sync {
     /// The record and what it uses, in one round trip.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError>;
     /// Writes a record if nobody has written since; tells whether the message was sent with it.
-    async fn commit(&self, change: Change) -> Result<bool, CommitError>;
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError>;
     /// The children of one attempt of a run, by step.
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
     /// Runs whose time to be looked at has passed, the longest due first.

@@ -8,7 +8,7 @@ use pumice_core::ids::JobId;
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
 use pumice_core::recent::Recent;
-use pumice_core::spec::RealmSpec;
+use pumice_core::spec::{RealmSpec, RunSpec};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::Notify;
@@ -84,12 +84,17 @@ struct Inner {
     /// Told when a message was put on a queue by this process.
     arrived: Notify,
     cache: Mutex<Cache>,
+    /// Short pinned specs that were read last, by their texts.
+    specs: Mutex<PinnedSpecs>,
     in_flight: Mutex<InFlight>,
     temp: String,
     payloads: String,
     /// The realm's folder.
     folder: PathBuf,
 }
+
+/// Pinned specs by their texts.
+pub(crate) type PinnedSpecs = Recent<String, RunSpec, 256>;
 
 /// Most jobs whose specs are kept as they were parsed.
 const MAX_JOBS: usize = 20_000;
@@ -176,6 +181,7 @@ impl Database {
             line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)))),
             arrived: Notify::new(),
             cache: Mutex::default(),
+            specs: Mutex::default(),
             in_flight: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
@@ -216,6 +222,10 @@ impl Database {
 
     pub(crate) fn arrived(&self) -> &Notify {
         &self.inner.arrived
+    }
+
+    pub(crate) fn specs(&self) -> MutexGuard<'_, PinnedSpecs> {
+        self.inner.specs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {

@@ -146,10 +146,10 @@ fn is_unfinished(connection: &Connection, key: &RunKey) -> Result<bool, rusqlite
 /// Takes or frees the lock of a job; gives the run that is in the way, if one is.
 fn change_lock(
     connection: &Connection,
-    run: &Run,
+    Writing { job_id, key, .. }: &Writing,
     change: LockChange,
 ) -> Result<Option<RunKey>, rusqlite::Error> {
-    let (job_id, key) = (run.job_id.as_str(), run.key.as_str());
+    let (job_id, key) = (job_id.as_str(), key.as_str());
     match change {
         LockChange::Free => {
             connection
@@ -185,17 +185,28 @@ fn change_lock(
 
 /// A change of a record, as [`Making`] is a record to be made.
 struct Writing {
-    run: Run,
+    key: RunKey,
+    rev: u64,
+    status: Status,
+    job_id: JobId,
+    due_at: Option<Timestamp>,
     record: String,
     lock: Option<LockChange>,
     message: Option<Letter>,
 }
 
 impl Writing {
-    fn new(change: Change) -> Result<Self, serde_json::Error> {
-        let record = serde_json::to_string(&change.run)?;
-        let message = change.message.as_ref().map(Letter::from);
-        Ok(Self { run: change.run, record, lock: change.lock, message })
+    fn new(Change { run, lock, message }: &Change) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            key: run.key.clone(),
+            rev: run.rev,
+            status: run.status,
+            job_id: run.job_id.clone(),
+            due_at: run.due_at,
+            record: serde_json::to_string(run)?,
+            lock: *lock,
+            message: message.as_ref().map(Letter::from),
+        })
     }
 }
 
@@ -204,8 +215,7 @@ fn commit(
     tally: &mut Tally,
     writing: &Writing,
 ) -> Result<Result<bool, CommitError>, rusqlite::Error> {
-    let run = &writing.run;
-    let (key, expected) = (run.key.as_str(), (run.rev - 1).cast_signed());
+    let (key, expected) = (writing.key.as_str(), (writing.rev - 1).cast_signed());
     // The record first: a lock must not change hands for a write that does not take place.
     let found: Option<(i64, String, String)> = connection
         .prepare_cached("SELECT id, status, job_id FROM runs WHERE key = ? AND rev = ?")?
@@ -213,25 +223,25 @@ fn commit(
         .optional()?;
     let Some((id, status, job_id)) = found else { return Ok(Err(CommitError::Conflict)) };
     if let Some(lock) = writing.lock
-        && let Some(by) = change_lock(connection, run, lock)?
+        && let Some(by) = change_lock(connection, writing, lock)?
     {
         return Ok(Err(CommitError::Locked(by)));
     }
     connection
         .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE id = ?")?
         .execute(params![
-            run.rev.cast_signed(),
-            run.status.as_str(),
-            run.due_at.map(micros),
+            writing.rev.cast_signed(),
+            writing.status.as_str(),
+            writing.due_at.map(micros),
             writing.record,
             id
         ])?;
-    if status != run.status.as_str() {
-        let is_step = run.key.depth() > 0;
+    if status != writing.status.as_str() {
+        let is_step = writing.key.depth() > 0;
         // As the row has it: the counts are those of the rows.
         if let (Ok(status), Ok(job_id)) = (status.parse(), JobId::stored(&job_id)) {
             tally.leaves(&job_id, status, is_step);
-            tally.enters(&job_id, run.status, is_step);
+            tally.enters(&job_id, writing.status, is_step);
         }
     }
     if let Some(letter) = &writing.message {
@@ -267,10 +277,10 @@ impl RunStore for Database {
             })
             .await?;
         let Some((record, spec)) = found else { return Ok(None) };
-        Ok(Some((read(&record)?, serde_json::from_str(&spec).map_err(corrupt_record)?)))
+        Ok(Some((read(&record)?, self.spec_of(spec)?)))
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         let sends = change.message.is_some();
         let writing = Writing::new(change).map_err(unwritable)?;
         let committed =
@@ -361,6 +371,18 @@ impl RunStore for Database {
 }
 
 impl Database {
+    /// A pinned spec. Most runs of a job have the same, which is read once.
+    fn spec_of(&self, text: String) -> Result<RunSpec, StoreError> {
+        if let Some(known) = self.specs().get(&text) {
+            return Ok(known.clone());
+        }
+        let spec: RunSpec = serde_json::from_str(&text).map_err(corrupt_record)?;
+        if text.len() <= MAX_SPEC_BESIDE {
+            self.specs().put(text, spec.clone());
+        }
+        Ok(spec)
+    }
+
     /// Gives up every claim of a process that is gone, so that its runs are looked at at once.
     /// Only for a caller that knows that no other process works on this file.
     ///
@@ -383,7 +405,7 @@ impl Database {
                     }
                     run.due_at = Some(now);
                     run.rev += 1;
-                    let writing = Writing::new(Change { run, lock: None, message: None }).map_err(broken)?;
+                    let writing = Writing::new(&Change { run, lock: None, message: None }).map_err(broken)?;
                     commit(connection, tally, &writing)?.ok();
                 }
                 Ok(held.len())

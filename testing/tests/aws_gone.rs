@@ -37,7 +37,7 @@ impl RunStore for Vanishing {
         self.inner.load_with_spec(key).await
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         if self.pass.fetch_sub(1, Ordering::Relaxed) == 0 {
             self.realm.remove(&change.run.key).await;
         }

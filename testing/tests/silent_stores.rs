@@ -86,7 +86,7 @@ impl RunStore for Records {
         self.store.load_with_spec(key).await
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         if change.run.cancel || change.run.status == Status::Cancelled {
             self.answer((), Silent::Cancelling)?;
         }

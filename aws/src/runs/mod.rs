@@ -130,8 +130,8 @@ impl RunStore for Store {
         Ok(Some((run, spec)))
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
-        self.commit_run(&change).await.map(|()| false)
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
+        self.commit_run(change).await.map(|()| false)
     }
 
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {

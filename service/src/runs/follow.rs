@@ -222,7 +222,7 @@ mod tests {
             unreachable!()
         }
 
-        async fn commit(&self, _: Change) -> Result<bool, CommitError> {
+        async fn commit(&self, _: &Change) -> Result<bool, CommitError> {
             unreachable!()
         }
 

@@ -171,7 +171,7 @@ impl Adapters {
         run.rev += 1;
         edit(&mut run);
         let change = Change { run: run.clone(), lock: None, message: None };
-        self.runs.commit(change).await.expect("nobody else writes");
+        self.runs.commit(&change).await.expect("nobody else writes");
         run
     }
 
@@ -179,7 +179,7 @@ impl Adapters {
     async fn lock(&self, key: &RunKey, lock: LockChange) -> Result<bool, CommitError> {
         let mut run = self.get(key).await;
         run.rev += 1;
-        self.runs.commit(Change { run, lock: Some(lock), message: None }).await
+        self.runs.commit(&Change { run, lock: Some(lock), message: None }).await
     }
 }
 

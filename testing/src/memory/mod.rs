@@ -188,9 +188,9 @@ impl RunStore for Memory {
         Ok(self.tables().runs.get_with_spec(key).map(|(run, spec)| (run.clone(), spec.clone())))
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         let mut tables = self.tables();
-        tables.runs.commit(&change)?;
+        tables.runs.commit(change)?;
         if let Some(outgoing) = &change.message {
             tables.queues.put(outgoing);
         }

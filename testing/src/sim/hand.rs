@@ -282,9 +282,9 @@ impl RunStore for Hand {
         .await
     }
 
-    async fn commit(&self, change: Change) -> Result<bool, CommitError> {
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         let key = change.run.key.clone();
-        match self.call(Port::Commit, "commit", &key, |world| commit(world, change)).await {
+        match self.call(Port::Commit, "commit", &key, |world| commit(world, change.clone())).await {
             Answer::Good(outcome) => outcome,
             Answer::Refused => Err(StoreError::new("throttled").into()),
             Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),

@@ -136,28 +136,30 @@ impl Ledger {
         let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
         decision.run.mask_secrets();
-        let change =
-            Change { run: decision.run.clone(), lock: decision.lock, message: self.message(&decision) };
-        match self.site().ports.runs.commit(change).await {
+        let message = self.message(&decision);
+        // The record moves there and back: it is large, and most writes take place at once.
+        let change = Change { run: decision.run, lock: decision.lock, message };
+        match self.site().ports.runs.commit(&change).await {
             Ok(sent) => {
-                log_change(run, &decision.run);
-                Box::pin(self.hurry_clock(run, &decision.run)).await;
-                if !sent {
-                    self.send(&decision).await;
+                let Change { run: next, message, .. } = change;
+                log_change(run, &next);
+                if must_hurry_clock(run, &next) {
+                    Box::pin(self.hurry_clock(&next)).await;
                 }
-                Ok(decision.run)
+                if let Some(message) = message.filter(|_| !sent) {
+                    self.send_message(message).await;
+                }
+                Ok(next)
             }
-            Err(error) => Err(Applied::Commit(error, Box::new(decision))),
+            Err(error) => {
+                Err(Applied::Commit(error, Box::new(Decision { run: change.run, ..decision })))
+            }
         }
     }
 
     /// Has the clock look at a job of which a run that a schedule started has ended badly: it may have been the last that
     /// its entry may lose. Where that is not recorded the next slot finds it.
-    async fn hurry_clock(&self, before: &Run, after: &Run) {
-        let ends_badly = matches!(after.status, Status::Failed | Status::Rejected);
-        if before.status.is_end() || !ends_badly || after.scheduled.is_none() || after.is_child() {
-            return;
-        }
+    async fn hurry_clock(&self, after: &Run) {
         if let Err(error) = self.site().ports.schedules.hurry(&after.job_id, self.now()).await {
             tracing::warn!(job_id = %after.job_id, run_id = %after.run_id, %error, "the clock sees the end of a run at its next look");
         }
@@ -188,6 +190,12 @@ impl Ledger {
             None => Ok(created),
         }
     }
+}
+
+/// Whether a run that a schedule started has ended badly.
+fn must_hurry_clock(before: &Run, after: &Run) -> bool {
+    let ends_badly = matches!(after.status, Status::Failed | Status::Rejected);
+    ends_badly && !before.status.is_end() && after.scheduled.is_some() && !after.is_child()
 }
 
 /// Why one try at a write came to nothing.

@@ -57,7 +57,7 @@ impl Engine {
             Err(error) => return Ok(Attempted::Ended(failure(error), None)),
         };
         let cancel = Cancel::default();
-        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, "run"));
+        let dispatches = RunDispatches::new(self.dispatcher(), run, job, "run");
         let directories = RunDirectories { site: &self.site, task, realm };
         let context = self.job_context(&directories, &templates, &dispatches, &cancel);
         let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
@@ -206,17 +206,6 @@ pub(super) fn failure(error: JobError) -> Outcome {
     Outcome::Failure { reason: error.message, result, retryable: error.retryable }
 }
 
-/// A run as the one that starts other jobs. `label` tells apart its attempt and its actions.
-pub(super) fn origin(run: &Run, job: &JobSpec, label: &str) -> Origin {
-    Origin {
-        key: run.key.clone(),
-        job_id: run.job_id.clone(),
-        lineage: child_lineage(run),
-        globals: job.fields.globals.clone().unwrap_or_default(),
-        label: format!("{}.{label}", run.attempt),
-    }
-}
-
 /// Where the jobs that a run starts come from.
 pub(super) fn child_lineage(run: &Run) -> Lineage {
     let start = run.ts_start.unwrap_or(run.ts_dispatch);
@@ -232,26 +221,36 @@ pub(super) fn child_lineage(run: &Run) -> Lineage {
 }
 
 /// Starts other jobs for a run, each request once however often the attempt is repeated.
-pub(super) struct RunDispatches {
-    dispatcher: Dispatcher,
-    origin: Origin,
+pub(super) struct RunDispatches<'a> {
+    dispatcher: &'a Dispatcher,
+    run: &'a Run,
+    job: &'a JobSpec,
+    /// Tells apart the attempt and the actions of the run.
+    label: &'a str,
     calls: AtomicU32,
 }
 
-impl RunDispatches {
-    pub(super) fn new(dispatcher: Dispatcher, origin: Origin) -> Self {
-        Self { dispatcher, origin, calls: AtomicU32::new(0) }
+impl<'a> RunDispatches<'a> {
+    pub(super) fn new(dispatcher: &'a Dispatcher, run: &'a Run, job: &'a JobSpec, label: &'a str) -> Self {
+        Self { dispatcher, run, job, label, calls: AtomicU32::new(0) }
     }
 
     /// The origin of the next call: each has a label of its own.
     fn next(&self) -> Origin {
+        let Self { run, job, label, .. } = self;
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        Origin { label: format!("{}.{call}", self.origin.label), ..self.origin.clone() }
+        Origin {
+            key: run.key.clone(),
+            job_id: run.job_id.clone(),
+            lineage: child_lineage(run),
+            globals: job.fields.globals.clone().unwrap_or_default(),
+            label: format!("{}.{label}.{call}", run.attempt),
+        }
     }
 }
 
 #[async_trait]
-impl Dispatches for RunDispatches {
+impl Dispatches for RunDispatches<'_> {
     async fn dispatch(&self, requests: Vec<DispatchRequest>) -> Vec<Result<RunId, DispatchError>> {
         run_ids(self.dispatcher.dispatch(requests, Some(&self.next())).await)
     }

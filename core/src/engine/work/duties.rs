@@ -4,7 +4,7 @@ use futures_util::future::{Either, select};
 use serde_json::Value;
 
 use super::Engine;
-use super::attempt::{Caught, RunDispatches, caught, origin};
+use super::attempt::{Caught, RunDispatches, caught};
 use super::lease::LeaseGuard;
 use super::task::Invocation;
 use crate::Timestamp;
@@ -128,7 +128,7 @@ impl Engine {
             return failed(run, format!("{place} {}: no such action", spec.kind()));
         };
         let label = format!("{}.{index}", when.field());
-        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, &label));
+        let dispatches = RunDispatches::new(self.dispatcher(), run, job, &label);
         let cancel = Cancel::default();
         let context = ActionContext {
             realm_name: &self.site.realm,

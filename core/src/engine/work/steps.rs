@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::Engine;
-use super::attempt::{RunDirectories, RunDispatches, failure, origin};
+use super::attempt::{RunDirectories, RunDispatches, failure};
 use super::lease::LeaseGuard;
 use super::news::News;
 use super::task::Task;
@@ -163,7 +163,7 @@ impl Engine {
             let reason = format!("the plan of its steps is gone from {place}: dispatch the job again");
             return Ok(Resolved::failed(JobError::permanent(reason)));
         }
-        let dispatches = RunDispatches::new(self.dispatcher().clone(), origin(run, job, "run"));
+        let dispatches = RunDispatches::new(self.dispatcher(), run, job, "run");
         let (directories, cancel) = (RunDirectories { site: &self.site, task, realm }, Cancel::default());
         let context = self.job_context(&directories, templates, &dispatches, &cancel);
         let looked_up = match (self.rendered(spec, job, templates).await, resolver) {
