@@ -11,7 +11,7 @@ use pumice_template::{Renderer, Zone};
 use serde_json::{Value, json};
 
 fn with(mut document: Value, more: &Value) -> Value {
-    for (name, value) in more.as_object().unwrap() {
+    for (name, value) in more.as_object().expect("an object") {
         document[name] = value.clone();
     }
     document
@@ -55,11 +55,11 @@ fn eventbridge(key: &str, more: &Value) -> Value {
 fn only(event: &Value) -> ObjectEvent {
     let mut objects = objects_of(event).expect("an event of S3's");
     assert_eq!(objects.len(), 1, "{event}");
-    objects.remove(0).unwrap()
+    objects.remove(0).expect("an object of S3")
 }
 
 fn assessed(triggers: &[Value], event: &ObjectEvent) -> Assessment {
-    let triggers: Vec<_> = triggers.iter().map(|one| Arc::new(one.as_object().unwrap().clone())).collect();
+    let triggers: Vec<_> = triggers.iter().map(|one| Arc::new(one.as_object().expect("an object").clone())).collect();
     assess(&triggers, event, &Renderer::default(), Zone::Utc)
 }
 

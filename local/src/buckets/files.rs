@@ -110,9 +110,10 @@ pub(super) fn walk(root: &Path, each: &mut dyn FnMut(PathBuf) -> bool) -> std::i
                 Err(_) => unread.push(path),
             },
             Ok(kind) if kind.is_file() => {
-                if !each(path) {
-                    return Ok(unread);
+                if each(path) {
+                    continue;
                 }
+                return Ok(unread);
             }
             _ => {}
         }
