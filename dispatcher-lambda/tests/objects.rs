@@ -59,23 +59,23 @@ struct Realm {
 
 fn job(id: &str, enabled: bool) -> JobSpec {
     let job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": enabled, "payload": null });
-    JobSpec::parse(&job).unwrap()
+    JobSpec::parse(&job).expect("as it is written")
 }
 
 fn trigger(id: &str, job_id: Value) -> TriggerSpec {
     let trigger = json!({ "trigger_id": id, "bucket": "b", "prefix": "in", "job_id": job_id, "enabled": true,
         "globals": { "key": "{{ key }}", "now": "{{ utils.uuid() }}" } });
-    TriggerSpec::parse(&trigger, &Renderer::default()).unwrap()
+    TriggerSpec::parse(&trigger, &Renderer::default()).expect("as it is written")
 }
 
 impl Realm {
     async fn new(triggers: Vec<TriggerSpec>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
-        home.database().put_jobs(vec![job("load", true), job("off", false)], false).await.unwrap();
-        home.database().put_triggers(triggers, false).await.unwrap();
-        let registry = Arc::new(pumice_job_types::registry().unwrap());
-        let housekeeper = Housekeeper::new(home.site().await.unwrap(), registry);
+        let folder = tempfile::tempdir().expect("as it is written");
+        let home = Home::open(folder.path(), None, true, Durability::Normal).await.expect("as it is written");
+        home.database().put_jobs(vec![job("load", true), job("off", false)], false).await.expect("as it is written");
+        home.database().put_triggers(triggers, false).await.expect("as it is written");
+        let registry = Arc::new(pumice_job_types::registry().expect("as it is written"));
+        let housekeeper = Housekeeper::new(home.site().await.expect("as it is written"), registry);
         let store = Arc::new(Flaky { database: home.database().clone(), is_out: AtomicBool::new(false) });
         let triggers = Triggers::new(housekeeper.dispatcher().clone(), store.clone());
         Self { home, housekeeper, store, triggers, _folder: folder }
@@ -86,7 +86,7 @@ impl Realm {
     }
 
     async fn runs(&self) -> Vec<Run> {
-        RunStore::list(self.home.database(), &RunQuery { limit: 1_000, ..RunQuery::default() }).await.unwrap()
+        RunStore::list(self.home.database(), &RunQuery { limit: 1_000, ..RunQuery::default() }).await.expect("as it is written")
     }
 }
 

@@ -130,9 +130,9 @@ async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
 async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() {
     let file = File::new();
     file.make(1..=2).await;
-    let take = |number: u32| {
+    let take = async |number: u32| {
         let run = Run { rev: 2, ..new(number).run };
-        file.database.commit(&Change { run, lock: Some(LockChange::Take), message: None })
+        file.database.commit(&Change { run, lock: Some(LockChange::Take), message: None }).await
     };
     take(1).await.unwrap();
     file.tamper(&break_record(1));
