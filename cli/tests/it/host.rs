@@ -161,7 +161,7 @@ fn store_of_another_program_is_left_alone() {
     std::fs::create_dir(pumice.path().join(".pumice")).expect("a folder");
     let path = pumice.path().join(".pumice/pumice.db");
     rusqlite::Connection::open(&path).expect("a store").execute_batch("CREATE TABLE x (a)").expect("a table");
-    assert!(refused_to_serve(&pumice).contains("is a store of another program's"));
+    assert!(refused_to_serve(&pumice).contains("is the store of another program"));
     let store = rusqlite::Connection::open(&path).expect("the store");
     let tables: i64 =
         store.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).expect("a count");

@@ -184,7 +184,7 @@ fn stored_step_with_mistakes_beside_its_run_runs() {
 fn stored_job_that_cannot_run_is_refused_with_the_reason() {
     let pumice = home();
     for (more, wanted) in [
-        (json!({ "type": "exe" }), "no such job type \"exe\""),
+        (json!({ "type": "docker" }), "no such job type \"docker\""),
         (json!({ "payload": 5 }), "payload: expected a string"),
         (json!({ "iteration_limit": 2.5 }), "iteration_limit: expected a whole number, got a number 2.5"),
         (

@@ -228,12 +228,14 @@ mod tests {
             json!(""),
             json!("31 February 2019"),
             json!(201),
-            json!(1.5),
-            json!(true),
             json!("{{ start }}"),
         ] {
             let error = bounds(value.clone()).unwrap_err();
             assert!(error.contains("is not a time"), "{value}: {error}");
+        }
+        for value in [json!(1.5), json!(true), json!([])] {
+            let error = bounds(value.clone()).unwrap_err();
+            assert!(error.contains("from: expected a string or a whole number"), "{value}: {error}");
         }
     }
 
