@@ -59,7 +59,8 @@ fn only(event: &Value) -> ObjectEvent {
 }
 
 fn assessed(triggers: &[Value], event: &ObjectEvent) -> Assessment {
-    let triggers: Vec<_> = triggers.iter().map(|one| Arc::new(one.as_object().expect("an object").clone())).collect();
+    let triggers: Vec<_> =
+        triggers.iter().map(|one| Arc::new(one.as_object().expect("an object").clone())).collect();
     assess(&triggers, event, &Renderer::default(), Zone::Utc)
 }
 

@@ -72,7 +72,10 @@ impl Realm {
     async fn new(triggers: Vec<TriggerSpec>) -> Self {
         let folder = tempfile::tempdir().expect("as it is written");
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.expect("as it is written");
-        home.database().put_jobs(vec![job("load", true), job("off", false)], false).await.expect("as it is written");
+        home.database()
+            .put_jobs(vec![job("load", true), job("off", false)], false)
+            .await
+            .expect("as it is written");
         home.database().put_triggers(triggers, false).await.expect("as it is written");
         let registry = Arc::new(pumice_job_types::registry().expect("as it is written"));
         let housekeeper = Housekeeper::new(home.site().await.expect("as it is written"), registry);
@@ -86,7 +89,9 @@ impl Realm {
     }
 
     async fn runs(&self) -> Vec<Run> {
-        RunStore::list(self.home.database(), &RunQuery { limit: 1_000, ..RunQuery::default() }).await.expect("as it is written")
+        RunStore::list(self.home.database(), &RunQuery { limit: 1_000, ..RunQuery::default() })
+            .await
+            .expect("as it is written")
     }
 }
 

@@ -159,8 +159,12 @@ fn stored_text_that_is_no_spec_is_a_row_with_its_reason() {
         assert!(told.is_some_and(|told| told.contains(wanted)), "{id}: {jobs:?}");
     }
     let ids = json_of(&pumice, &["jobs", "list"]);
-    let ids: Vec<&str> =
-        ids["jobs"].as_array().expect("jobs").iter().map(|job| job["job_id"].as_str().expect("an id")).collect();
+    let ids: Vec<&str> = ids["jobs"]
+        .as_array()
+        .expect("jobs")
+        .iter()
+        .map(|job| job["job_id"].as_str().expect("an id"))
+        .collect();
     assert_eq!(ids, ["cut", "empty", "good", "list", "none", "number"]);
     let _server = pumice.serve();
     wait_until(|| json_of(&pumice, &["runs", "list", "--job", "good"])["runs"] != json!([]));

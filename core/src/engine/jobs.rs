@@ -129,9 +129,8 @@ impl Jobs {
         job_id: &JobId,
         document: &Arc<Map<String, Value>>,
     ) -> Result<Arc<JobSpec>, SpecError> {
-        let is_same = |known: &&Arc<JobSpec>| {
-            Arc::ptr_eq(&known.document, document) || same(&known.document, document)
-        };
+        let is_same =
+            |known: &&Arc<JobSpec>| Arc::ptr_eq(&known.document, document) || same(&known.document, document);
         let pinned = lock(&self.pinned).get(job_id).filter(is_same).cloned();
         let checked = || lock(&self.checked).get(job_id).map(|known| &known.job).filter(is_same).cloned();
         if let Some(known) = pinned.or_else(checked) {

@@ -12,8 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, connections, dispatch, operations, render, runs, schedules, secrets, state,
-    triggers,
+    ErrorKind, Operation, connections, dispatch, operations, payloads, render, runs, schedules, secrets,
+    state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -236,6 +236,22 @@ async fn triggered(api: &Api, realm: &Folder) {
     assert_eq!(there, [true, false]);
 }
 
+async fn kept(api: &Api, realm: &Folder) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, copy) = (folder.path().join("a.sh"), folder.path().join("copy.sh"));
+    std::fs::write(&file, "#!/bin/sh\necho a\n").unwrap();
+    let put = api.request("payloads put", json!({ "files": [{ "key": "demo/a.sh", "path": file }] }));
+    let put = api.response("payloads put", &payloads::put(realm, &put).await.unwrap());
+    let wanted = json!([{ "key": "demo/a.sh", "size": 17, "replaced": false }]);
+    assert_eq!(put["payloads"], wanted);
+    let list = api.request("payloads list", json!({ "prefix": "demo/" }));
+    let list = api.response("payloads list", &payloads::list(realm, &list).await.unwrap());
+    assert_eq!(list["payloads"][0]["key"], "demo/a.sh");
+    let get = api.request("payloads get", json!({ "key": "demo/a.sh", "path": copy }));
+    let got = api.response("payloads get", &payloads::get(realm, &get).await.unwrap());
+    assert_eq!((&got["size"], std::fs::read(&copy).unwrap().len()), (&json!(17), 17));
+}
+
 #[tokio::test]
 async fn operations_answer_json_by_their_schemas() {
     // A server spawns them: their futures must be `Send`.
@@ -252,6 +268,7 @@ async fn every_operation() {
     stated(&api, &realm).await;
     connected(&api, &realm).await;
     triggered(&api, &realm).await;
+    kept(&api, &realm).await;
     let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
     let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
     assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));

@@ -151,9 +151,7 @@ impl Ledger {
                 }
                 Ok(next)
             }
-            Err(error) => {
-                Err(Applied::Commit(error, Box::new(Decision { run: change.run, ..decision })))
-            }
+            Err(error) => Err(Applied::Commit(error, Box::new(Decision { run: change.run, ..decision }))),
         }
     }
 

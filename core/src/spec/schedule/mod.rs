@@ -223,13 +223,7 @@ mod tests {
         ] {
             assert!(bounds(value.clone()).is_ok(), "{value}: {:?}", bounds(value.clone()));
         }
-        for value in [
-            json!("soon"),
-            json!(""),
-            json!("31 February 2019"),
-            json!(201),
-            json!("{{ start }}"),
-        ] {
+        for value in [json!("soon"), json!(""), json!("31 February 2019"), json!(201), json!("{{ start }}")] {
             let error = bounds(value.clone()).unwrap_err();
             assert!(error.contains("is not a time"), "{value}: {error}");
         }
