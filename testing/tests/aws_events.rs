@@ -132,7 +132,7 @@ async fn the_worker_takes_its_events() {
             let Ok(message) = serde_json::from_str::<Value>(body) else {
                 let (dead, attributes) = cloud.message_of("lava-test-core-dlq").await;
                 assert_eq!(dead, body);
-                assert!(attributes["pumice.reason"].contains("no dispatch message"), "{attributes:?}");
+                assert!(attributes["pumice.reason"].contains("is not a dispatch message"), "{attributes:?}");
                 continue;
             };
             let key: RunKey = message["run_id"].as_str().expect("an id").parse().expect("a key");

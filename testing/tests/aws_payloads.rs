@@ -24,6 +24,9 @@ struct Stage {
 impl Stage {
     async fn new(jobs: &[Value], payloads: &[(&str, &[u8])]) -> Self {
         let realm = Faulty::start(jobs).await;
+        let document = json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "s3_payloads": PAYLOADS });
+        let document = document.as_object().cloned().expect("an object");
+        realm.direct().store().put_realm(document).await.expect("it is put");
         let stage = Self { dispatcher: realm.dispatcher().await, engine: realm.engine().await, realm };
         for (key, bytes) in payloads {
             stage.put(key, bytes).await;
