@@ -17,7 +17,6 @@ use crate::connect::OPERATION;
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
-use crate::triggers::OfBucket;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
@@ -33,6 +32,9 @@ const MAX_BUCKETS: usize = 100;
 const MAX_GET: usize = 100;
 /// The pauses before what a batch left out is asked for again: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// The triggers of a bucket, and when they were read.
+type OfBucket = (Instant, Vec<Arc<Doc>>);
 
 /// A realm's tables. Clones share what is remembered.
 #[derive(Clone, Debug)]

@@ -17,9 +17,6 @@ use crate::store::{Store, text_of};
 /// lava's index on bucket and prefix. It is of all fields.
 const INDEX: &str = "s3trigger-index";
 
-/// The triggers of a bucket, and when they were read.
-pub(crate) type OfBucket = (Instant, Vec<Arc<Doc>>);
-
 /// A trigger without a bucket or prefix that names none: both are the keys of an index, and DynamoDB takes no item in which
 /// such a key is null (DynamoDB Developer Guide, Using Global Secondary Indexes).
 fn indexable(mut document: Doc) -> Doc {
