@@ -1,7 +1,7 @@
 //! Triggers, in lava's table (lava guide, The S3triggers Table).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
