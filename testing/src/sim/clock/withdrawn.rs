@@ -1,13 +1,9 @@
 //! What must hold of runs that were made ahead and are no longer wanted.
 
-use chrono::TimeDelta;
 use pumice_core::clock::Timetable;
 use pumice_core::ids::{RunId, RunKey};
 
 use super::super::world::World;
-
-/// How far a sweeper's clock is ahead, at most: nearer starts count as begun for it.
-const SKEW: TimeDelta = TimeDelta::seconds(25);
 
 impl World {
     /// A timetable is written: a run that it no longer names must not start.
@@ -18,7 +14,7 @@ impl World {
         };
         let kept = ahead(after);
         for (at, key) in before.map(ahead).unwrap_or_default() {
-            if at <= self.now + SKEW || kept.iter().any(|(_, other)| *other == key) {
+            if at <= self.clock() || kept.iter().any(|(_, other)| *other == key) {
                 continue;
             }
             let realm = self.realm.fields.realm.clone();
