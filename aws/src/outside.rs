@@ -42,7 +42,7 @@ impl Outside {
     }
 
     /// With credentials and region from where AWS's own tools take them, once they are needed: see
-    /// [`config`](crate::config).
+    /// [`config`].
     #[must_use]
     pub fn when_needed() -> Self {
         Self { config: Arc::default() }

@@ -1,5 +1,6 @@
 //! Waits for runs to end.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -8,7 +9,9 @@ use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Clock, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
+use pumice_core::secret::is_any_known;
 
+use super::whole::whole_record;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -81,6 +84,8 @@ pub async fn follow(
         Attention { realm, looked: Instant::now(), gone: false, unserved: false, announced: false };
     let mut open: Vec<RunKey> = roots.to_vec();
     let mut sure = false;
+    // Runs of which it is known what is masked in their outputs.
+    let mut known = HashSet::new();
     loop {
         // Only what is not done with is looked at again.
         let mut runs = Vec::new();
@@ -91,6 +96,11 @@ pub async fn follow(
                 left.push(root);
             }
             runs.extend(tree);
+        }
+        for run in runs.iter().filter(|run| run.status.is_end()) {
+            if is_any_known() && known.insert(run.key.clone()) {
+                whole_record(store, &run.key).await?;
+            }
         }
         watcher.look(&runs).await;
         if left.is_empty() {

@@ -8,6 +8,7 @@ mod list;
 mod outputs;
 mod shown;
 mod unstarted;
+mod whole;
 
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use find::{RunName, find};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
+use super::whole::whole_record;
 use super::{RunName, find, trees};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -165,7 +166,7 @@ pub async fn locate(realm: &dyn Realm, request: &RunName) -> Result<RunOutputs, 
     // The runs that it dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
         // A list leaves out what is large.
-        let whole = store.load(&run.key).await?;
+        let whole = whole_record(store, &run.key).await?;
         printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp));
     }
     Ok(RunOutputs { status: root.status, printed })

@@ -168,8 +168,10 @@ impl Ledger {
     /// # Errors
     /// [`IllegalTransition`] when the input does not fit the record.
     pub(in crate::engine) fn decide_new(&self, run: &Run, input: Input) -> Result<Run, IllegalTransition> {
-        let decision = decide(run, input, self.now())?;
-        Ok(Run { rev: run.rev, ..decision.run })
+        let mut next = decide(run, input, self.now())?.run;
+        next.rev = run.rev;
+        next.mask_secrets();
+        Ok(next)
     }
 
     /// Makes one record, or finds the one that is there.
