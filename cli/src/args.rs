@@ -2,6 +2,7 @@
 
 mod backfills;
 mod connections;
+mod payloads;
 mod triggers;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
+pub(crate) use payloads::Payloads;
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
@@ -513,34 +515,6 @@ pub(crate) struct RunEntry {
     /// Wait for the run, and everything it starts, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Payloads {
-    /// List payloads by key
-    List {
-        /// Only those whose keys begin so
-        prefix: Option<String>,
-    },
-    /// Put files as payloads; those that are there are replaced
-    Put {
-        /// The files
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// The key, of one file, or a prefix that ends in /, which the names of the files follow; default: their names
-        #[arg(long, value_name = "KEY", default_value = "")]
-        to: String,
-        /// Show what would be put, and put nothing
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Copy a payload into a new file
-    Get {
-        /// Its key
-        key: String,
-        /// The file; default: the name of the payload, here
-        file: Option<PathBuf>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

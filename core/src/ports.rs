@@ -10,6 +10,7 @@ mod hosts;
 mod http;
 mod messaging;
 mod pieces;
+mod pool;
 mod queries;
 mod state;
 mod triggers;
@@ -32,6 +33,7 @@ pub use messaging::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
 };
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
+pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
@@ -40,7 +42,6 @@ pub use workspaces::{TempDir, Workspace, Workspaces};
 use crate::Timestamp;
 use crate::clock::Timetable;
 use crate::connection::{ConnectionStore, Secrets};
-use crate::duration::Span;
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::problem::SpecError;
@@ -499,59 +500,6 @@ pub trait Random: Send + Sync {
     fn uuid(&self, now: Timestamp) -> Uuid;
     /// A number from 0 up to 1.
     fn unit(&self) -> f64;
-}
-
-/// Threads for what may take long, apart from those that look after runs.
-#[async_trait]
-pub trait BlockingPool: Send + Sync {
-    /// Does a piece of work, and returns when it is done.
-    ///
-    /// # Errors
-    /// [`PoolError`] when it is not done, or not in time.
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError>;
-
-    /// The same for work that has a limit of its own, which may be longer than that of other work.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    async fn run_within(&self, limit: Duration, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
-        let _ = limit;
-        self.run(work).await
-    }
-
-    /// Reads files that jobs name. They may be on a file system that hangs, so a pool of few threads has others for this.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    async fn read(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
-        self.run(work).await
-    }
-}
-
-/// Why a piece of work was not done. Reads on after what names the work: `rendering took longer than 1m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PoolError {
-    /// It was given up after so long, the wait for its turn included.
-    #[error("took longer than {0}")]
-    TimedOut(Span),
-    /// It panicked.
-    #[error("panicked")]
-    Panicked,
-    /// The process ends.
-    #[error("was stopped")]
-    Stopped,
-}
-
-/// Does everything at once, on the thread that asks.
-#[derive(Clone, Copy, Debug)]
-pub struct AtOnce;
-
-#[async_trait]
-impl BlockingPool for AtOnce {
-    async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
-        work();
-        Ok(())
-    }
 }
 
 /// Everything the engine asks of the world.

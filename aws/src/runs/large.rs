@@ -21,7 +21,7 @@ const LARGE: [(Part, &str, &str); 2] =
 pub(super) const TEXT: &str = "text";
 pub(super) const TEXT_AT: &str = "text_at";
 
-/// The error of an object that does not hold what was put into it.
+/// The error of an object whose content is not what was put into it.
 fn unreadable(location: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::of(StoreErrorKind::Corrupt, format!("{location}: {error}"))
 }
