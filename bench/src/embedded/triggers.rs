@@ -19,7 +19,7 @@ const A_SECOND: usize = 100;
 /// What is measured: from before the file is made to the start of its run, in ms.
 pub(super) const NAMES: [&str; 3] = ["trigger_p50_ms", "trigger_p99_ms", "trigger_last_ms"];
 
-fn told(error: StoreError) -> String {
+fn text_of(error: StoreError) -> String {
     error.to_string()
 }
 
@@ -30,12 +30,16 @@ pub(super) fn measure(durability: Durability) -> Result<Vec<f64>, String> {
         let folder = realm.folder().join("in");
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let document = json!({ "realm": "local", "buckets": { "in": "in" } });
-        realm.database().put_realm(document.as_object().cloned().unwrap_or_default()).await.map_err(told)?;
+        realm
+            .database()
+            .put_realm(document.as_object().cloned().unwrap_or_default())
+            .await
+            .map_err(text_of)?;
         let trigger = json!({ "trigger_id": "t", "bucket": "in", "prefix": "*", "job_id": "noop", "enabled": true,
             "globals": { "file": "{{ info.location }}" } });
         let trigger =
             TriggerSpec::parse(&trigger, &Renderer::default()).map_err(|error| error.to_string())?;
-        realm.database().put_triggers(vec![trigger], false).await.map_err(told)?;
+        realm.database().put_triggers(vec![trigger], false).await.map_err(text_of)?;
         let mut running = realm.start().await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let mut came: HashMap<String, DateTime<Utc>> = HashMap::with_capacity(FILES);
@@ -50,14 +54,14 @@ pub(super) fn measure(durability: Durability) -> Result<Vec<f64>, String> {
         }
         let query = RunQuery { limit: FILES, ..RunQuery::default() };
         let ended = Instant::now();
-        while RunStore::list(realm.database(), &query).await.map_err(told)?.len() < FILES {
+        while RunStore::list(realm.database(), &query).await.map_err(text_of)?.len() < FILES {
             if ended.elapsed() > Duration::from_secs(60) {
                 return Err("not all were started".to_owned());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         running.drained(&realm).await?;
-        let runs = RunStore::list(realm.database(), &query).await.map_err(told)?;
+        let runs = RunStore::list(realm.database(), &query).await.map_err(text_of)?;
         running.stop().await?;
         let late = |run: &pumice_core::run::Run| {
             let Trigger::Object { key, .. } = run.trigger() else { return None };
