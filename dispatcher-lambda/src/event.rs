@@ -22,7 +22,7 @@ pub struct BadEvent(String);
 /// # Errors
 /// [`BadEvent`] with the place in the text.
 pub fn payload(text: &str) -> Result<Value, BadEvent> {
-    parse_json(text).map_err(BadEvent)
+    parse_json(text).map_err(|error| BadEvent(error.into()))
 }
 
 /// Requests that came together, under the name that they have among all events: the same when AWS

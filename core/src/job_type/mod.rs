@@ -109,8 +109,8 @@ impl JobError {
 
     /// A failure that no attempt can mend.
     #[must_use]
-    pub fn permanent(message: impl Into<String>) -> Self {
-        Self { retryable: false, ..Self::failed(message) }
+    pub fn permanent(message: impl std::fmt::Display) -> Self {
+        Self { retryable: false, ..Self::failed(message.to_string()) }
     }
 
     /// A template that failed, at `place` of the job or below it: told with the line and a mark

@@ -34,7 +34,8 @@ pub fn starts(
     let parameters = rendering.map("parameters", fields.parameters.as_ref())?;
     let check = |text: SpecError| text.to_string();
     SpecError::check(check_globals(&globals)).map_err(check)?;
-    let when = fields.delay.map_or(Ok(When::Now), DispatchRequest::after)?;
+    let when = fields.delay.map_or(Ok(When::Now), DispatchRequest::after);
+    let when = when.map_err(|error| error.to_string())?;
     let request = |job_id: JobId| DispatchRequest {
         globals: globals.clone(),
         parameters: parameters.clone(),
