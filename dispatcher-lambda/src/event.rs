@@ -126,7 +126,7 @@ fn unknown(event: &Value) -> BadEvent {
     let text = event.to_string();
     let start = &text[..text.floor_char_boundary(100)];
     BadEvent(format!(
-        "the event is no dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
+        "the event is not a dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
     ))
 }
 
@@ -166,7 +166,7 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     Err(unknown(event))
 }
 
-/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is no job
+/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is not a job
 /// is passed over: it would come again and again.
 fn changes(records: &Value) -> Vec<Change> {
     let scheduled = |image: &Value| match &image["schedule"] {

@@ -414,7 +414,7 @@ impl Home {
         let environment = |name: &str| std::env::var(name).ok();
         let settings =
             realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
-        // What decrypts the realm's secrets, or is one, is no command's.
+        // What decrypts the realm's secrets, or is one, is not a command's.
         let commands: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
         mark_names(&settings.redact);

@@ -84,9 +84,9 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
     for (event, wanted) in [
-        (json!({ "hello": "world" }), "the event is no dispatch request"),
-        (json!("hello"), "the event is no dispatch request"),
-        (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "the event is no dispatch request"),
+        (json!({ "hello": "world" }), "the event is not a dispatch request"),
+        (json!("hello"), "the event is not a dispatch request"),
+        (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "the event is not a dispatch request"),
         (
             json!({ "Records": [{ "eventSource": "aws:s3" }] }),
             "an S3 event is malformed: s3.bucket.name is missing",

@@ -163,7 +163,7 @@ fn document_of_a_connection_is_checked_field_by_field() {
     };
     for (document, wanted) in [
         (with(json!({ "hots": "h" })), "hots: no such field (did you mean \"host\"?)"),
-        (with(json!({ "type": "postgre" })), "type: \"postgre\" is no type of connection"),
+        (with(json!({ "type": "postgre" })), "type: \"postgre\" is not a type of connection"),
         (with(json!({ "type": 5 })), "type: expected a string"),
         (with(json!({ "conn_id": " c" })), "must not begin or end with blanks"),
         (with(json!({ "conn_id": "" })), "conn_id: "),

@@ -444,7 +444,7 @@ fn stored_entry_that_cannot_be_used_is_listed_with_its_reason() {
         ["active", "broken", "broken", "active"]
     );
     assert!(
-        of(1, "trouble").contains("is no crontab") && of(2, "trouble").contains("no calendar \"moon\""),
+        of(1, "trouble").contains("is not a crontab") && of(2, "trouble").contains("no calendar \"moon\""),
         "{shown}"
     );
     assert!(

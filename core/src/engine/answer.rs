@@ -142,7 +142,7 @@ mod tests {
              {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}; give it another key"
         );
         let created = Created { existing: Some(Box::new(run(Some(first.clone())))), ..Created::default() };
-        assert!(answer(&run(Some(first)), created).unwrap().existing, "the same request is no mistake");
+        assert!(answer(&run(Some(first)), created).unwrap().existing, "the same request is not a mistake");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct RunQuery {
     pub backfill: Option<String>,
     /// Whether children of chains and the like are listed too.
     pub children: bool,
-    /// Whether alerts of broken limits are left out: they stand under a job's name and are no runs of it.
+    /// Whether alerts of broken limits are left out: they stand under a job's name and are not runs of it.
     pub without_alerts: bool,
     /// In which order.
     pub order: Order,

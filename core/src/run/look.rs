@@ -92,7 +92,7 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
 }
 
 /// Why a run that nobody has started yet may not start any more, when `limit` is the longest time
-/// between when it was due at first and its start. A delay that it was asked for is no waiting.
+/// between when it was due at first and its start. A delay that it was asked for is not waiting.
 #[must_use]
 pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
     let limit = limit.filter(|limit| !limit.is_zero())?;

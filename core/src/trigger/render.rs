@@ -84,7 +84,7 @@ impl<'a> Rendering<'a> {
         let whole = Value::Object(map.clone());
         match self.renderer.render_structure_within(&whole, context, &self.budget) {
             Ok(Value::Object(rendered)) => Ok(rendered),
-            Ok(_) => Err(format!("{name}: is no map once it is rendered")),
+            Ok(_) => Err(format!("{name}: is not a map once it is rendered")),
             Err(error) => {
                 Err(crate::problem::Problem::template(&JsonPath::root().field(name), &error).to_string())
             }

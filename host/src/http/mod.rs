@@ -77,7 +77,7 @@ impl Prepared {
         Ok(Self { method, target, headers, body: std::mem::take(&mut request.body).into() })
     }
 
-    /// The request to make after this response; `None` when the response is no redirect.
+    /// The request to make after this response; `None` when the response is not a redirect.
     fn redirected(&self, response: &Response<Incoming>) -> Result<Option<Self>, HttpError> {
         let (status, location) = (response.status(), response.headers().get(LOCATION));
         let (

@@ -20,7 +20,7 @@ pub(crate) use key::{Seal, is_of_secrets};
 use file::SecretFile;
 
 /// Variables of the environment that are secrets begin so; the rest is the secret's name in capitals, with `_` for what
-/// is no letter or digit.
+/// is not a letter or digit.
 pub const SECRET_VARIABLE: &str = "PUMICE_SECRET_VALUE_";
 
 /// The secrets of a realm's folder. Clones share the file.

@@ -154,7 +154,7 @@ impl Audit {
             "a try counts only when it was started",
             || format!("{key}: {} tries lost -> {}, {}", before.crashes, after.crashes, after.status),
         );
-        self.expect(!self.prompt || after.crashes == 0, "a stop is no crash", || {
+        self.expect(!self.prompt || after.crashes == 0, "a stop is not a crash", || {
             format!("{key}: {} workers lost where nothing went wrong", after.crashes)
         });
         self.holder(before, after, now, task);

@@ -380,7 +380,7 @@ impl Cloud {
     /// The text of an object.
     ///
     /// # Panics
-    /// When there is none, or it is no text.
+    /// When there is none, or it is not a text.
     pub async fn object(&self, location: &str) -> String {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         let object = self.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it is there");

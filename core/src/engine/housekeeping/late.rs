@@ -104,7 +104,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     let job_id = &job.fields.job_id;
     let run_id = RunId::from_key(&site.realm, job_id, &format!("late:{}", alert.key));
     let mut run = record(job, RunKey::root(run_id), run_id, now, now, site.settings.event_ttl);
-    // It is no run of the job: it waits for none, and none for it.
+    // It is not a run of the job: it waits for none, and none for it.
     run.overlap = Overlap::Allow;
     let late = Late {
         limit: alert.broken.limit,

@@ -111,7 +111,7 @@ impl Engine {
         let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
         let place = Place { engine: self, task, plan: &plan, cancel: &cancel, lease: &lease };
         let states = vec![ChildState::Missing; plan.steps.len()];
-        // The invocation's own end is no limit here: the run gives way between two steps. Its timeout
+        // The invocation's own end is not a limit here: the run gives way between two steps. Its timeout
         // counts for the whole attempt, however many invocations that takes.
         let began = run.attempt_start().unwrap_or_else(|| self.now());
         let limit = job.fields.timeout.map(|limit| TimeLimit { ends: began + limit.delta(), limit });

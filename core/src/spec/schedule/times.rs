@@ -22,7 +22,7 @@ pub struct Timezone(pub Tz);
 
 /// A text that names no time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no IANA time zone{}", quoted(name), hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+#[error("{} is not an IANA time zone{}", quoted(name), hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
 pub struct BadTimezone {
     name: String,
     hint: Option<String>,
@@ -44,9 +44,9 @@ impl FromStr for Timezone {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crontab(String);
 
-/// A text that is no crontab.
+/// A text that is not a crontab.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no crontab: {reason}", quoted(text))]
+#[error("{} is not a crontab: {reason}", quoted(text))]
 pub struct BadCrontab {
     text: String,
     reason: String,
