@@ -80,7 +80,7 @@ impl Realm {
     /// environment names a group for them: see [`Schedules::from_environment`].
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub fn with_schedules(
         mut self,
         config: &SdkConfig,

@@ -89,7 +89,7 @@ impl Reader {
         };
         if !real.is_dir() {
             if depth > 0 && !real.is_file() {
-                // Opening a pipe waits until somebody writes to it.
+                // Opening a pipe waits until another process writes to it.
                 return self.refuse(path, "it is not a regular file");
             }
             if files.len() < MAX_FILES {

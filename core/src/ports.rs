@@ -52,7 +52,7 @@ use crate::spec::{JobSpec, RealmSpec, RunSpec};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// Somebody else wrote first: load and decide again.
-    #[error("the record was changed by somebody else")]
+    #[error("the record was changed meanwhile")]
     Conflict,
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]

@@ -122,7 +122,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A document that does not hold, with everything that is wrong with it.
+/// An invalid document, with everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct SpecError {
     /// Every mistake found, in the document's order; never empty.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// comes each minute.
 const AHEAD: TimeDelta = TimeDelta::seconds(90);
 
-/// Why an invocation fails, so that whoever delivered the event tries again, or puts it aside.
+/// Why an invocation fails: AWS delivers the event again, or moves it to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// The event is none that the function knows.
@@ -210,7 +210,7 @@ async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, name: Name<'_>) ->
         match parsed {
             Ok(request) => good.push(request),
             Err(bad) => {
-                tracing::error!(event, place = bad.place, error = %bad.error, "a request does not hold");
+                tracing::error!(event, place = bad.place, error = %bad.error, "a request is invalid");
                 let error = bad.error.to_string();
                 taken.outcomes.refused.push(RefusedRequest { request: bad.place, error });
             }

@@ -53,7 +53,7 @@ impl Function {
     /// see [`Realm::with_schedules`].
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub async fn connect_with_schedules(
         environment: &Environment,
         variable: &dyn Fn(&str) -> Option<String>,

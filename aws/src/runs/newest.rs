@@ -163,7 +163,7 @@ impl Store {
         ids: impl Iterator<Item = &JobId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // A realm that does not hold is not in the way.
+        // A realm that is invalid is not in the way.
         let keep = self
             .realm()
             .await

@@ -35,7 +35,7 @@ pub enum DispatchError {
         /// The nearest one that exists.
         hint: Option<String>,
     },
-    /// The job's spec does not hold, with the request's parameters in it.
+    /// The job's spec is invalid, with the request's parameters in it.
     #[error("job {} has an invalid spec: {error}", shown(job_id))]
     BadSpec {
         /// The job.

@@ -287,7 +287,7 @@ pub struct Decision {
 /// An input that does not fit the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalTransition {
-    /// The claim is history: somebody else has the run, or its lease was given up.
+    /// The lease was superseded: another worker has the run, or the lease was given up.
     #[error("the lease was superseded")]
     Fenced,
     /// The run has ended.

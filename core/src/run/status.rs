@@ -28,7 +28,7 @@ pub enum Status {
     Failed,
     /// Not run, because the job is not enabled or already runs.
     Skipped,
-    /// Not run, because it was too old, was tried too often or its spec does not hold.
+    /// Not run, because it was too old, was tried too often or its spec is invalid.
     Rejected,
     /// Ended by request.
     Cancelled,

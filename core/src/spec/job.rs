@@ -267,7 +267,7 @@ impl JobSpec {
     /// Reads a document that was checked or read before: as [`stored`](Self::stored), without looking for warnings.
     ///
     /// # Errors
-    /// [`SpecError`] when the document does not hold after all.
+    /// [`SpecError`] when the document is invalid.
     pub fn from_checked(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
         match schema::read_unchecked(&stored::without_own(&document)) {
             Ok(fields) => Ok(Self { fields, document, warnings: Vec::new() }),

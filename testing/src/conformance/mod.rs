@@ -66,7 +66,7 @@ pub struct Adapters {
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// The realm that the stores hold, as lava's users may have written it: with values that do not hold.
+/// The realm that the stores hold, as lava's users may have written it: with values that are invalid.
 #[must_use]
 pub fn realm() -> Value {
     let config = json!({ "EVENT_TTL": null, "cmd_timeout": "soon", "foreach_limit": "7" });

@@ -90,7 +90,7 @@ impl Memory {
         self.tables().jobs.insert(job.fields.job_id.clone(), Ok(Arc::new(job)));
     }
 
-    /// The messages that were put aside.
+    /// The dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.tables().queues.dead().to_vec()

@@ -33,7 +33,7 @@ fn hung(run_id: RunId) -> TimeDelta {
     if hangs(run_id) { HUNG } else { TimeDelta::zero() }
 }
 
-/// An invariant that does not hold.
+/// An invariant that is violated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Which one.

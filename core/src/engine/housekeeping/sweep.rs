@@ -39,7 +39,7 @@ impl Housekeeper {
         Ok(looked_at)
     }
 
-    /// Sees to it that somebody looks at a run, or to what a worker of lava's own has made of it.
+    /// Sends a message for a run, or records what a worker of lava's has made of it.
     async fn look_at(&self, run: Run) -> Result<Run, ApplyError> {
         if run.is_addressed() {
             self.look_at_addressed(run).await
