@@ -25,6 +25,7 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
             );
             escaped(&told).into_owned()
         }
+        Trigger::Replay { run } => format!("does run {run} again"),
         Trigger::Schedule { entry, slot, backfill } => {
             let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
             let by = backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
@@ -226,7 +227,7 @@ mod tests {
     fn lines(runs: &[Run]) -> Vec<String> {
         let now = Timestamp::UNIX_EPOCH;
         let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
-        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None }, now)
+        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None, why: None }, now)
     }
 
     #[test]

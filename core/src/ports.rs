@@ -255,6 +255,14 @@ pub trait RunStore: Send + Sync {
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
+    /// The run that has a job's lock; `None` where it is free, or the store does not tell.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        let _ = job_id;
+        Ok(None)
+    }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
 }

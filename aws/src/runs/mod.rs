@@ -125,7 +125,7 @@ impl RunStore for Store {
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });
-            RunSpec { job: Arc::default(), rendered: None, anew: false }
+            RunSpec::of_job(Arc::default())
         });
         Ok(Some((run, spec)))
     }
@@ -158,6 +158,10 @@ impl RunStore for Store {
 
     fn lag(&self) -> Duration {
         INDEX_LAG
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        self.lock_holder(job_id).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

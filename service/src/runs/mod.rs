@@ -1,14 +1,17 @@
-//! Runs: list, show, output, cancel, follow.
+//! Runs: list, show, explain, output, cancel, retry, follow.
 
+mod asked;
 mod cancel;
 mod find;
 mod follow;
 mod labels;
 mod list;
 mod outputs;
+mod retry;
 mod shown;
 mod unstarted;
 mod whole;
+mod why;
 
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use find::{RunName, find};
@@ -16,5 +19,7 @@ pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;
 pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
 pub use outputs::{Opened, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output};
+pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
 pub use unstarted::Unstarted;
+pub use why::{RunWhy, why};

@@ -139,14 +139,7 @@ fn child_of(parent: &Run, attempt: u32, step: u32) -> Run {
 
 fn new(run: Run) -> NewRun {
     let document = json!({ "job_id": run.job_id, "payload": { "of": run.key } });
-    NewRun {
-        run,
-        spec: RunSpec {
-            job: Arc::new(document.as_object().cloned().unwrap_or_default()),
-            rendered: None,
-            anew: false,
-        },
-    }
+    NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().cloned().unwrap_or_default())) }
 }
 
 fn message_about(run: &Run, at: Timestamp) -> Outgoing {

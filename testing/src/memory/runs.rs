@@ -75,6 +75,12 @@ impl RunTable {
         &self.locks
     }
 
+    /// The run that has a job's lock and is not done with.
+    #[must_use]
+    pub fn holder(&self, job_id: &JobId) -> Option<RunKey> {
+        self.locks.get(job_id).filter(|key| self.get(key).is_some_and(|run| !run.is_done())).cloned()
+    }
+
     /// Writes a record and its lock if nobody has written since.
     ///
     /// # Errors
