@@ -99,6 +99,7 @@ fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
     if run.iteration > 1 {
         parts.push(format!("attempt {} of {}", run.iteration, run.attempts));
     }
+    parts.extend(run.kept.as_ref().map(|kept| format!("kept from run {kept}")));
     parts.extend(run.starts.map(|at| format!("starts {}", local_time(at.0))));
     parts.extend(reason.map(|reason| escaped(reason).into_owned()));
     parts.extend(

@@ -201,6 +201,14 @@ async fn planned(
     walk.refuse_missing().await?;
     let (steps, more_steps) = (walk.steps, walk.more);
     refuse_gone(realm, &again.run, &steps).await?;
+    let kept = steps.iter().any(|step| step.action == RetryAction::Kept);
+    if kept && again.run.work.is_some() {
+        notes.push(
+            "steps that are kept left files in the directory that steps share, which went with the run: a step that needs \
+             it fails, unless its job says `work_dir: fresh`; where steps read files of others, run all again"
+                .to_owned(),
+        );
+    }
     let of = again.run.key;
     Ok(RetriedRun { of, dry_run: true, accepted: None, steps, more_steps, spec, input, notes })
 }

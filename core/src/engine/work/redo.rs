@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::Engine;
 use super::attempt::child_lineage;
 use super::task::Task;
+use crate::ids::RunKey;
 use crate::job_type::{Plan, StepRedo};
 use crate::ports::{Outgoing, StoreError};
 use crate::run::{NewRun, Run, Status};
@@ -29,10 +30,18 @@ impl Engine {
             Ok(steps) => steps,
             Err(why) => return Ok(Err(why)),
         };
-        match self.keep_steps(&task.run, plan, &steps).await? {
-            None => Ok(Ok(steps)),
-            Some(why) => Ok(Err(why)),
+        if let Some(why) = self.keep_steps(&task.run, plan, &steps).await? {
+            return Ok(Err(why));
         }
+        // What the steps of a run share is one for all its levels.
+        if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
+            let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
+            let ended = self.site.ports.runs.peek(&root).await?;
+            if ended.is_some_and(|ended| ended.work.is_some()) {
+                task.invocation.files.went_with(&root);
+            }
+        }
+        Ok(Ok(steps))
     }
 
     /// Makes the records of the steps that are kept; what was made before is there already. Gives why there can be none of
