@@ -15,7 +15,7 @@ use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use payloads::Payloads;
-pub(crate) use runs::{RetryRuns, Runs};
+pub(crate) use runs::{Bulk, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\

@@ -351,6 +351,10 @@ impl RunStore for Database {
         true
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.remove_run(key).await
+    }
+
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         let job_id = job_id.clone();
         self.read(move |connection| {

@@ -10,6 +10,7 @@ mod large;
 mod listed;
 mod newest;
 mod record;
+mod removed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,10 @@ impl RunStore for Store {
 
     fn lag(&self) -> Duration {
         INDEX_LAG
+    }
+
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.remove_run(key).await
     }
 
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {

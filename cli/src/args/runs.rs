@@ -12,7 +12,7 @@ pub(crate) enum Runs {
     /// List runs, the newest first
     List {
         /// Only runs that these terms mean, as 'status:failed,rejected job:etl/* since:2d -worker:gpu'
-        #[arg(long = "where", value_name = "TERMS")]
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
         filter: Option<String>,
         /// Only runs of this job: * any text, ? one character
         #[arg(long, value_name = "PATTERN")]
@@ -65,21 +65,49 @@ pub(crate) enum Runs {
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
         /// The runs: their ids or the beginnings of them, latest, or latest:JOB
-        #[arg(required = true, value_name = "RUN_ID")]
+        #[arg(
+            required_unless_present = "bulk_filter",
+            conflicts_with = "bulk_filter",
+            value_name = "RUN_ID"
+        )]
         runs: Vec<String>,
+        #[command(flatten)]
+        bulk: Bulk,
     },
+    /// Remove the records of runs that have ended, with what their commands printed
+    Delete {
+        #[command(flatten)]
+        bulk: Bulk,
+    },
+}
+
+/// All runs that some terms mean.
+#[derive(Debug, Args)]
+pub(crate) struct Bulk {
+    /// All runs that these terms mean, as 'status:waiting job:etl/*'
+    #[arg(id = "bulk_filter", long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
+    /// Only show how many there are, and the first of them
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many there were at a look: nothing is done where there are more or fewer now
+    #[arg(long, value_name = "N", requires = "bulk_filter")]
+    pub(crate) expect: Option<u64>,
+    /// Only runs that were dispatched before this, as a look shows it: ISO 8601, local time unless it names a zone
+    #[arg(long, value_name = "TIME", requires = "bulk_filter")]
+    pub(crate) before: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RetryRuns {
     /// The run: its id or the beginning of it, latest, or latest:JOB
-    #[arg(value_name = "RUN_ID")]
-    pub(crate) run: String,
+    #[arg(required_unless_present = "bulk_filter", conflicts_with = "bulk_filter", value_name = "RUN_ID")]
+    pub(crate) runs: Option<String>,
     /// Keep the steps that ended well, and run the others: what is done anyway
     #[arg(long, conflicts_with_all = ["from", "all"])]
     pub(crate) from_failed: bool,
     /// Run this step again and all after it: the id of its job, with [N] for an item, or its place as /1.2
-    #[arg(long, value_name = "STEP", conflicts_with = "all")]
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["all", "bulk_filter"])]
     pub(crate) from: Option<String>,
     /// Run all steps again
     #[arg(long)]
@@ -90,11 +118,10 @@ pub(crate) struct RetryRuns {
     #[arg(long, value_name = "WHICH", default_value = "latest", value_parser = spec_of)]
     pub(crate) spec: SpecOf,
     /// Idempotency key: the same asked with one key makes one run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bulk_filter")]
     pub(crate) key: Option<String>,
-    /// Only show what would be kept and what would run
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
 }
 
 fn spec_of(text: &str) -> Result<SpecOf, String> {

@@ -1,5 +1,6 @@
 //! `runs`: looks at runs, and cancels them.
 
+mod many;
 mod retry;
 
 use pumice_core::ports::{Clock, Order};
@@ -22,7 +23,7 @@ use crate::view;
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
     let realm = match command {
-        Runs::Cancel { .. } | Runs::Retry(_) => Realm::open(global, false).await?,
+        Runs::Cancel { .. } | Runs::Retry(_) | Runs::Delete { .. } => Realm::open(global, false).await?,
         _ => Realm::open_to_read(global).await?,
     };
     let details = !global.output.is_table();
@@ -67,7 +68,12 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         }
         Runs::Output { run } => copy_outputs(global, &realm, RunName { run }).await,
         Runs::Retry(options) => retry::retry(global, &realm, options).await,
-        Runs::Cancel { runs } => {
+        Runs::Delete { bulk } => many::delete(global, &realm, bulk).await,
+        Runs::Cancel { bulk, .. } if bulk.filter.is_some() => many::cancel(global, &realm, bulk).await,
+        Runs::Cancel { bulk, .. } if bulk.dry_run => {
+            Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
+        }
+        Runs::Cancel { runs, .. } => {
             let cancelled = cancel(&realm, &CancelRuns { runs }).await?;
             print(global.output, &cancelled, || {
                 cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()

@@ -251,9 +251,9 @@ fn steps_of_steps_are_kept_one_by_one() {
     assert_eq!(done.last(), Some(&"c"), "{done:?}");
     let told = pumice.run(&["runs", "show", &second]).out;
     assert!(told.contains("kept from run"), "{told}");
-    // From an item: what stands above it is run again from there, and what comes after.
+    // From an item: what stands above it is run again from there, and what comes after it, as items do.
     let third = again(&pumice, &second, &["--from", "item[1]"]);
-    assert_eq!(ran(&pumice), ["item 2", "c"], "{third}");
+    assert_eq!(ran(&pumice), ["item 2", "item 3", "c"], "{third}");
 }
 
 #[test]
@@ -358,4 +358,53 @@ fn step_never_finds_the_directory_of_kept_steps_silently_empty() {
     apply(&pumice, &json!([second(true)]));
     let retried = again(&pumice, &failed, &[]);
     assert_eq!(steps(&pumice, &retried), ["first kept", "second complete"]);
+}
+
+#[test]
+fn many_runs_are_counted_before_anything_is_done_to_them() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([shell("a", "exit 1"), shell("b", "true")]));
+    let lines: String = (0..30).map(|_| "a --delay 10m\n").collect();
+    assert_eq!(pumice.feed(&["dispatch", "--file", "-"], lines).status, 0);
+    let cancel = |more: &[&str]| pumice.run(&[&["runs", "cancel"], more].concat());
+    refused(&cancel(&["--where", ""]), "it is empty, and would mean every run");
+    refused(&cancel(&["--where", "status:failed"]), "no run can match");
+    refused(&cancel(&["--where", "stauts:failed"]), "did you mean \"status\"?");
+    refused(&cancel(&["--where", "job:a", "latest"]), "cannot be used with");
+    refused(&cancel(&["latest", "--dry-run"]), "it is for --where");
+    let look = cancel(&["--where", "job:a", "--dry-run"]).out;
+    let lines: Vec<&str> = look.lines().collect();
+    assert_eq!((lines.len(), lines[20]), (23, "and 10 more"), "{look}");
+    assert!(lines[21].starts_with("30 runs are meant by job:a status:dispatched,"), "{look}");
+    let told = lines[22].split_once("the same with ").expect("what to do").1;
+    let options: Vec<&str> = told.split(' ').collect();
+    // One that was asked for after the look is no part of it.
+    assert_eq!(pumice.run(&["dispatch", "a", "--delay", "10m"]).status, 0);
+    refused(
+        &cancel(&["--where", "job:a", "--expect", "30"]),
+        "31 runs are meant now, and not 30: nothing is done",
+    );
+    let done = cancel(&[&["--where", "job:a"], &options[..]].concat());
+    assert_eq!((done.status, done.out.trim()), (0, "30 of 30 runs cancelled or asked to stop"), "{done:?}");
+    let none = cancel(&["--where", "job:b"]);
+    assert_eq!((none.status, none.out.trim()), (0, "0 of 0 runs cancelled or asked to stop"));
+    let _server = pumice.serve();
+    let failed = ended(&pumice, "a", &[]);
+    let retry = |more: &[&str]| pumice.run(&[&["runs", "retry", "--where", "status:failed"], more].concat());
+    let retried = retry(&["-o", "json"]).json();
+    assert_eq!((&retried["done"], &retried["receipts"][0]["run"]), (&json!(1), &json!(failed)));
+    // The new run has failed too, or is about to: the old one is not done again.
+    let again = retry(&["--before", retried["before"].as_str().expect("a time")]);
+    assert_eq!(again.out.trim(), "0 of 1 runs done again, 1 dealt with before");
+    wait_until(|| {
+        let open = pumice
+            .run(&["runs", "list", "--where", "-status:complete,failed,cancelled job:a", "-o", "json"])
+            .json();
+        open["all"] == 1
+    });
+    let delete = pumice.run(&["runs", "delete", "--where", "job:a since:1h", "-o", "json"]).json();
+    assert_eq!((&delete["count"], &delete["refused"]), (&json!(32), &json!(0)), "{delete}");
+    let left = pumice.run(&["runs", "list", "-o", "json"]).json();
+    assert_eq!(left["all"], 1, "what waits is left");
+    refused(&pumice.run(&["runs", "show", &failed]), "no such run");
 }

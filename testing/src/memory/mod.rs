@@ -213,6 +213,10 @@ impl RunStore for Memory {
         Ok(Some(self.tables().runs.counts()))
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        Ok(self.tables().runs.remove(key))
+    }
+
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         Ok(self.tables().runs.holder(job_id))
     }

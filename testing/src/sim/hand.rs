@@ -312,6 +312,10 @@ impl RunStore for Hand {
         self.read("list", &"", |world| world.runs.page(query)).await?
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.read("remove", key, |world| world.runs.remove(key)).await
+    }
+
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         self.read("holder", job_id, |world| world.runs.holder(job_id)).await
     }

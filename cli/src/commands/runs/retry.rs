@@ -1,9 +1,12 @@
 //! `runs retry`: does a run again that has ended.
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryRun, retry as retry_run};
+use pumice_service::runs::{
+    RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run, retry_many_heard,
+};
 use pumice_service::specs::FieldChange;
 
+use super::many::{Progress, asked, told};
 use crate::args::{Global, RetryRuns};
 use crate::commands::given;
 use crate::failure::Failure;
@@ -20,7 +23,18 @@ pub(super) async fn retry(global: &Global, realm: &Realm, options: RetryRuns) ->
         None if options.all => RetryFrom::All,
         None => RetryFrom::Failed,
     };
-    let RetryRuns { run, spec, key, dry_run, .. } = options;
+    let RetryRuns { runs, spec, key, bulk, .. } = options;
+    let Some(run) = runs else {
+        let all = from == RetryFrom::All;
+        let runs = asked(realm, bulk).await?;
+        let request = RetryMany { runs, all, spec, parameters, globals };
+        let mut progress = Progress::new(global);
+        let done =
+            retry_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
+        progress.end();
+        return told(global, &done?, "retry");
+    };
+    let dry_run = bulk.dry_run;
     let request = RetryRun { run, from, spec, parameters, globals, key, dry_run };
     let retried = retry_run(realm, &request).await?;
     print(global.output, &retried, || lines(&retried))?;
