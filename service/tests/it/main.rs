@@ -121,7 +121,8 @@ async fn dispatched(api: &Api, realm: &Folder) {
     assert_eq!(cancelled["runs"][0]["outcome"], "cancelled");
     let again = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
     assert_eq!((&again["runs"], again["refused"].as_array().map(Vec::len)), (&json!([]), Some(1)));
-    let retry = json!({ "run": "latest:once", "globals": { "name": "Pele" }, "key": "again", "from": "all" });
+    let ended = &cancelled["runs"][0]["run"];
+    let retry = json!({ "run": ended, "globals": { "name": "Pele" }, "key": "again", "from": "all" });
     let retry: runs::RetryRun = api.request("runs retry", retry);
     let dry = runs::RetryRun { dry_run: true, ..retry.clone() };
     let dry = api.response("runs retry", &runs::retry(realm, &dry).await.unwrap());
