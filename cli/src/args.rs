@@ -3,6 +3,7 @@
 mod backfills;
 mod connections;
 mod payloads;
+mod runs;
 mod triggers;
 
 use std::path::PathBuf;
@@ -10,12 +11,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
-use pumice_core::ports::Cursor;
-use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use payloads::Payloads;
+pub(crate) use runs::{Bulk, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
@@ -344,58 +344,6 @@ pub(crate) struct Dispatch {
     /// With --wait: a skipped run counts as complete
     #[arg(long, requires = "wait")]
     pub(crate) allow_skipped: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Runs {
-    /// List runs, the newest first
-    List {
-        /// Only runs of this job: * any text, ? one character
-        #[arg(long, value_name = "PATTERN")]
-        job: Option<String>,
-        /// Only runs in this status; several with commas, or given more than once
-        #[arg(long = "status", value_name = "STATUS", value_delimiter = ',')]
-        statuses: Vec<Status>,
-        /// Only runs dispatched within this time
-        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
-        since: Option<Span>,
-        /// Only runs dispatched longer ago than this
-        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
-        until: Option<Span>,
-        /// Only runs that this backfill made: its id, as `schedules backfills list` shows it
-        #[arg(long, value_name = "ID")]
-        backfill: Option<String>,
-        /// The oldest first
-        #[arg(long)]
-        oldest: bool,
-        /// Go on where an earlier list ended, which shows its cursor
-        #[arg(long, value_name = "CURSOR")]
-        cursor: Option<Cursor>,
-        /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
-        /// Children of chains and the like, too
-        #[arg(long)]
-        children: bool,
-    },
-    /// Show a run and everything it started
-    Show {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
-    },
-    /// Print what the commands of a run, and of its children, printed
-    Output {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
-    },
-    /// Ask runs to stop: one that waits never starts, one that runs is stopped
-    Cancel {
-        /// The runs: their ids or the beginnings of them, latest, or latest:JOB
-        #[arg(required = true, value_name = "RUN_ID")]
-        runs: Vec<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

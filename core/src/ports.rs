@@ -255,6 +255,22 @@ pub trait RunStore: Send + Sync {
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
+    /// Removes the records of a run that is done with, and of its steps; tells whether it did so: not for one that is not
+    /// done with, or has no record. A run that is removed may be made again under its key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or removes no runs.
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        Err(StoreError::of(StoreErrorKind::Invalid, format!("run {key} cannot be removed from this store")))
+    }
+    /// The run that has a job's lock; `None` where it is free, or the store does not tell.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        let _ = job_id;
+        Ok(None)
+    }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
 }

@@ -10,6 +10,7 @@ mod large;
 mod listed;
 mod newest;
 mod record;
+mod removed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +126,7 @@ impl RunStore for Store {
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|place| {
             run.apart.push(Apart { part: Part::Spec, place, gone: true });
-            RunSpec { job: Arc::default(), rendered: None, anew: false }
+            RunSpec::of_job(Arc::default())
         });
         Ok(Some((run, spec)))
     }
@@ -158,6 +159,14 @@ impl RunStore for Store {
 
     fn lag(&self) -> Duration {
         INDEX_LAG
+    }
+
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.remove_run(key).await
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        self.lock_holder(job_id).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

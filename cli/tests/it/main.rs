@@ -13,6 +13,7 @@ mod late;
 mod limits;
 mod object_triggers;
 mod odd_schedules;
+mod operating;
 mod outputs;
 mod payloads;
 mod people;

@@ -22,7 +22,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 36] = [
+const CASES: [Case<'_>; 41] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -33,8 +33,13 @@ const CASES: [Case<'_>; 36] = [
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
+    ("runs retry", &["runs", "retry", "latest", "--all"], holds::<runs::RetriedRun>),
+    ("runs cancel --where", &["runs", "cancel", "--where", "job:once"], holds::<runs::ManyDone>),
+    ("runs retry --where", &["runs", "retry", "--where", "job:once", "--dry-run"], holds::<runs::ManyDone>),
+    ("runs delete", &["runs", "delete", "--where", "job:once status:cancelled"], holds::<runs::ManyDone>),
     ("schedules list", &["schedules", "list"], holds::<schedules::ScheduleList>),
     ("schedules next", &["schedules", "next"], holds::<schedules::UpcomingStarts>),
     ("schedules pause", &["schedules", "pause", "daily"], holds::<schedules::Held>),

@@ -510,7 +510,7 @@ fn examples_of_the_guide_hold() {
 }
 
 /// The words of a command line of the guide, which has single quotes and double ones.
-fn words_of(line: &str) -> Vec<String> {
+pub(crate) fn words_of(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for c in line.trim().chars() {
         match (quote, c) {

@@ -14,6 +14,7 @@ mod directories;
 mod late_advice;
 mod places;
 mod plan;
+mod redo;
 mod registry;
 mod runner;
 mod survey;
@@ -33,6 +34,7 @@ pub use directories::Directories;
 pub(crate) use directories::made;
 pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
+pub use redo::{StepRedo, redone};
 pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};
 pub use runner::{
     ACTION_TIMEOUT, FieldsOf, Leaf, ParametersOf, Performer, Resolver, Runners, RunnersBuilder,

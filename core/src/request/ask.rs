@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId};
 use crate::problem::{JsonPath, Problem, SpecError};
-use crate::run::Scheduled;
+use crate::run::{Redo, Scheduled};
 use crate::spec::{Overlap, is_reserved_global};
 use crate::text::quoted;
 
@@ -48,6 +48,8 @@ pub struct DispatchRequest {
     pub overlap: Option<Overlap>,
     /// The host that it is for alone.
     pub host: Option<HostId>,
+    /// The ended run that it does again.
+    pub redo: Option<Box<Redo>>,
 }
 
 impl DispatchRequest {
@@ -56,7 +58,17 @@ impl DispatchRequest {
     pub fn new(job_id: JobId) -> Self {
         let (parameters, globals) = (Map::new(), Map::new());
         let (when, idempotency_key, scheduled, overlap) = (When::Now, None, None, None);
-        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap, host: None }
+        Self {
+            job_id,
+            parameters,
+            globals,
+            when,
+            idempotency_key,
+            scheduled,
+            overlap,
+            host: None,
+            redo: None,
+        }
     }
 
     /// Checks a delay against [`MAX_DELAY`].

@@ -131,6 +131,7 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
         scheduled: None,
         overlap: None,
         host: None,
+        redo: None,
     })
 }
 

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::record::{Run, WorkPlace, Worker};
+use super::record::Run;
 use super::status::Status;
+use super::worker::{WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;

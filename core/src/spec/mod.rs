@@ -10,7 +10,7 @@ mod stored;
 
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
 pub use action::{ActionSpec, Actions, ActionsWhen};
-pub use job::{Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
+pub use job::{Asked, Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use overlap::Overlap;
 pub use realm::{RealmFields, RealmSpec};
 pub use schedule::{

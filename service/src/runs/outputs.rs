@@ -165,11 +165,28 @@ pub async fn locate(realm: &dyn Realm, request: &RunName) -> Result<RunOutputs, 
     let mut printed = Vec::new();
     // The runs that it dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
+        if let Some(kept) = &run.kept {
+            printed.extend(of_kept(realm, kept, s3_temp).await?);
+            continue;
+        }
         // A list leaves out what is large.
         let whole = whole_record(store, &run.key).await?;
         printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp));
     }
     Ok(RunOutputs { status: root.status, printed })
+}
+
+/// What a step that is kept printed, and the steps of it, in the run where they ran.
+async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Result<Vec<Printed>, Error> {
+    let store = realm.runs();
+    let mut printed = Vec::new();
+    for run in trees(store, std::slice::from_ref(kept)).await? {
+        if run.key == *kept || run.key.is_below(kept) {
+            let whole = whole_record(store, &run.key).await?;
+            printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(&run), s3_temp));
+        }
+    }
+    Ok(printed)
 }
 
 /// Where each output of a run and its children is that is there or that a record names.

@@ -213,6 +213,14 @@ impl RunStore for Memory {
         Ok(Some(self.tables().runs.counts()))
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        Ok(self.tables().runs.remove(key))
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        Ok(self.tables().runs.holder(job_id))
+    }
+
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         Ok(self.tables().runs.in_line(job_id, limit))
     }

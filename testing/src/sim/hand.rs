@@ -312,6 +312,14 @@ impl RunStore for Hand {
         self.read("list", &"", |world| world.runs.page(query)).await?
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.read("remove", key, |world| world.runs.remove(key)).await
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        self.read("holder", job_id, |world| world.runs.holder(job_id)).await
+    }
+
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.read("in_line", job_id, |world| {
             let line = world.runs.in_line(job_id, limit);

@@ -124,7 +124,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     run.log.push(Status::Complete, now, told.into());
     run.duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
     run.due_at = Some(now + WAKE_GRACE.delta());
-    let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
+    let spec = RunSpec::of_job(job.document.clone());
     Some(NewRun { run, spec })
 }
 
