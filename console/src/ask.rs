@@ -119,11 +119,6 @@ impl Ask {
         &*self.app.realm
     }
 
-    /// Whether the caller may do what asks for a role.
-    pub(crate) fn may(&self, role: Role) -> bool {
-        !self.app.is_read_only && self.caller.role >= role
-    }
-
     /// Refuses an act for which the caller's role is not enough. Each function that acts calls it first.
     ///
     /// # Errors

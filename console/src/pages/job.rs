@@ -58,6 +58,7 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let coming = if has_schedule { upcoming(&ask, Some(id), UPCOMING, &clock).await? } else { json!({ "slots": [] }) };
     let length = history.id_length.unwrap_or(8);
     let rows: Vec<RunRow> = history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
+    let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
     let form = if preview.is_null() { json!({ "globals": "", "params": "", "delay": "" }) } else { preview["form"].clone() };
     let own = json!({
         "id": id,
@@ -67,7 +68,7 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
         "enabled": spec.as_ref().map_or("deleted", enabled),
         "spec": spec.map(|spec| document(&Value::Object(spec))),
         "trouble": trouble.map(|error| error.message().to_owned()),
-        "graph": Value::Null,
+        "graph": graph,
         "entries": entries,
         "coming": coming,
         "rows": rows,

@@ -33,7 +33,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let tree = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
     let clock = ask.clock().await?;
     let root = root_of(&tree)?;
-    let mut own = context(ask.realm(), &tree, &clock).await?;
+    let mut own = context(ask.realm(), &tree, &clock, true).await?;
     let key = root.run_key.as_str();
     own["cancel_command"] = json!(ask.words(&["runs", "cancel", key]).line());
     own["api"] = json!(link("/api/v1/runs/show", &[("run", key), ("details", "true")]));
@@ -56,7 +56,7 @@ fn is_open(tree: &RunTree) -> bool {
 ///
 /// # Errors
 /// [`Fault`] when the store cannot be read.
-pub(crate) async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock) -> Result<Value, Fault> {
+async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bool) -> Result<Value, Fault> {
     let root = root_of(tree)?;
     let key = root.run_key.as_str();
     let spec = spec_of(realm, &root.run_key).await?;
@@ -91,7 +91,7 @@ pub(crate) async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock) ->
         "tree": branches(tree, clock, ID_LENGTH),
         "is_tree": tree.runs.len() + tree.unstarted.len() > 1,
         "tree_size": counted(tree.runs.len(), "run"),
-        "graph": Value::Null,
+        "graph": crate::svg::graph_of_run(realm, tree, is_linked).await?,
         "outputs": outputs,
         "log": log,
         "log_dropped": root.log_dropped,
@@ -109,7 +109,7 @@ pub(crate) async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock) ->
 /// [`Fault`] when there is no such run, or the store cannot be read.
 pub(crate) async fn offline_context(realm: &dyn Realm, run: &str, clock: &Clock) -> Result<Value, Fault> {
     let tree = show_run(realm, &ShowRun { run: run.to_owned(), details: false }).await?;
-    context(realm, &tree, clock).await
+    context(realm, &tree, clock, false).await
 }
 
 fn shown(status: Status) -> Value {
@@ -158,7 +158,10 @@ async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Valu
             true => match window(realm.outputs(), &printed.location, Want::Tail, MAX_PRINTED, is_open).await {
                 Ok(found) => json!(found),
                 // One that cannot be read must not hide the others.
-                Err(fault) => json!({ "trouble": fault.message }),
+                Err(fault) => {
+                    one["href"] = Value::Null;
+                    json!({ "trouble": fault.message })
+                }
             },
         };
         shown.push(one);

@@ -2,8 +2,10 @@
 //! none; what stands in them is escaped here.
 
 mod bars;
+mod graph;
 
 pub(crate) use bars::{Bar, Lasted, Span, durations, sparkline};
+pub(crate) use graph::{graph_of_job, graph_of_run};
 
 /// A text within a picture.
 fn escape(text: &str) -> String {
