@@ -40,7 +40,11 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { status: status_of(error.kind()), message: error.message().to_owned(), kind: Some(error.kind()) }
+        Self {
+            status: status_of(error.kind()),
+            message: error.message().to_owned(),
+            kind: Some(error.kind()),
+        }
     }
 }
 

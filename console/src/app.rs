@@ -50,7 +50,9 @@ pub enum StartError {
     )]
     NoLogin(SocketAddr),
     /// It has no name to answer under.
-    #[error("listen {0}: it stands for every address of this machine: give the URL by which browsers reach the console")]
+    #[error(
+        "listen {0}: it stands for every address of this machine: give the URL by which browsers reach the console"
+    )]
     NoHost(SocketAddr),
     /// It cannot listen.
     #[error("cannot listen at {0}: {1}")]

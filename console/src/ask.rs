@@ -144,7 +144,8 @@ pub(crate) fn allowed(app: &App, caller: &Caller, role: Role) -> Result<(), Faul
         return Err(Fault::new(StatusCode::FORBIDDEN, "this console is read-only"));
     }
     if caller.role < role {
-        let why = format!("{} is logged in as {}, and this asks for the role {role}", caller.name, caller.role);
+        let why =
+            format!("{} is logged in as {}, and this asks for the role {role}", caller.name, caller.role);
         return Err(Fault::new(StatusCode::FORBIDDEN, why));
     }
     Ok(())
@@ -160,7 +161,8 @@ pub(crate) async fn body_of(app: &App, body: Body) -> Result<Vec<u8>, Fault> {
         Err(_) => Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")),
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
         Ok(Err(error)) => {
-            let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |one| one.source());
+            let mut causes =
+                std::iter::successors(Some(&error as &dyn std::error::Error), |one| one.source());
             let is_too_long = causes.any(|cause| cause.to_string().contains("limit"));
             Err(if is_too_long {
                 Fault::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes"))

@@ -15,8 +15,16 @@ struct Asset {
 }
 
 const ASSETS: [Asset; 4] = [
-    Asset { name: "console.css", kind: "text/css; charset=utf-8", text: include_str!("../assets/console.css") },
-    Asset { name: "console.js", kind: "text/javascript; charset=utf-8", text: include_str!("../assets/console.js") },
+    Asset {
+        name: "console.css",
+        kind: "text/css; charset=utf-8",
+        text: include_str!("../assets/console.css"),
+    },
+    Asset {
+        name: "console.js",
+        kind: "text/javascript; charset=utf-8",
+        text: include_str!("../assets/console.js"),
+    },
     Asset {
         name: "idiomorph.js",
         kind: "text/javascript; charset=utf-8",
@@ -56,11 +64,12 @@ pub(crate) fn serve(name: &str, headers: &HeaderMap) -> Result<Response, Fault> 
     let asset = ASSETS.iter().find(|asset| asset.name == name);
     let asset = asset.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "no such file"))?;
     let tag = format!("\"{}\"", mark(asset.text));
-    let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        Response::new(Body::from(asset.text))
-    };
+    let mut response =
+        if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            Response::new(Body::from(asset.text))
+        };
     let given = response.headers_mut();
     given.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     given.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
@@ -89,7 +98,8 @@ mod tests {
 
     #[test]
     fn scripts_are_small() {
-        let scripts: usize = ASSETS.iter().filter(|one| one.name.ends_with(".js")).map(|one| one.text.len()).sum();
+        let scripts: usize =
+            ASSETS.iter().filter(|one| one.name.ends_with(".js")).map(|one| one.text.len()).sum();
         assert!(scripts <= 34 * 1024, "{scripts} bytes, which are 12 KB compressed");
         assert!(STYLE.len() <= 24 * 1024, "{}", STYLE.len());
     }

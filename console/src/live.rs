@@ -145,13 +145,15 @@ impl Listener {
         };
         // Names and numbers always serialise.
         let data = serde_json::to_string(&data).unwrap_or_default();
-        return Some(format!("id: {id}\nevent: {event}\ndata: {data}\n\n"));
+        Some(format!("id: {id}\nevent: {event}\ndata: {data}\n\n"))
     }
 }
 
 /// The stream of events.
 pub(crate) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Fault> {
-    let full = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, "too many event streams: pages ask now and then instead");
+    let full = || {
+        Fault::new(StatusCode::SERVICE_UNAVAILABLE, "too many event streams: pages ask now and then instead")
+    };
     let place = app.live.room.clone().try_acquire_owned().map_err(|_| full())?;
     let mut looks = app.live.listen();
     looks.mark_changed();
@@ -160,8 +162,14 @@ pub(crate) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> R
         looks.mark_unchanged();
     }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let listener =
-        Listener { looks, sent: None, last, process: app.live.process.clone(), is_over: false, _place: place };
+    let listener = Listener {
+        looks,
+        sent: None,
+        last,
+        process: app.live.process.clone(),
+        is_over: false,
+        _place: place,
+    };
     let pieces = stream::unfold(listener, |mut listener| async move {
         let piece = listener.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), listener))
@@ -199,7 +207,9 @@ mod tests {
 
     #[tokio::test]
     async fn browser_that_comes_again_hears_what_it_missed() {
-        for (last, event) in [(None, "sync"), (Some("p-3"), "sync"), (Some("p-2"), "change"), (Some("q-3"), "change")] {
+        for (last, event) in
+            [(None, "sync"), (Some("p-3"), "sync"), (Some("p-2"), "change"), (Some("q-3"), "change")]
+        {
             let look = Look { number: 3, revisions: seen(&[("a", 1)]) };
             let (mut listener, sender) = listener(last, look);
             let piece = listener.next().await.unwrap();

@@ -55,6 +55,10 @@ pub async fn run_as_document(realm: &dyn Realm, run: &str, zone: Option<Tz>) -> 
     let mut context = Value::Object(context);
     mask_texts(&mut context);
     let environment = templates();
-    let rendered = environment.get_template("offline.html").and_then(|template| template.render(Serde(&context)));
-    rendered.map_err(|error| OfflineError { message: format!("the document cannot be made: {error:#}"), kind: ErrorKind::Invalid })
+    let rendered =
+        environment.get_template("offline.html").and_then(|template| template.render(Serde(&context)));
+    rendered.map_err(|error| OfflineError {
+        message: format!("the document cannot be made: {error:#}"),
+        kind: ErrorKind::Invalid,
+    })
 }

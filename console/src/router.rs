@@ -140,7 +140,9 @@ fn admit(app: &App, request: &Request<Body>) -> Result<Option<Caller>, Box<Respo
     match caller {
         Some(caller) => Ok(Some(caller)),
         None if is_public(path) => Ok(None),
-        None if path.starts_with(API) || path == "/live" || seen != Seen::Read => Err(unauthorized("log in first")),
+        None if path.starts_with(API) || path == "/live" || seen != Seen::Read => {
+            Err(unauthorized("log in first"))
+        }
         None => {
             let next = request.uri().path_and_query().map_or("/", |text| text.as_str());
             Err(Box::new(see(&crate::view::link("/login", &[("next", next)]))))

@@ -85,7 +85,8 @@ where
 }
 
 fn written(response: impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(response).map_err(|error| Error::invalid(format!("the response is not JSON: {error}")))
+    serde_json::to_value(response)
+        .map_err(|error| Error::invalid(format!("the response is not JSON: {error}")))
 }
 
 /// A function behind its types.

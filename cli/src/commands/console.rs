@@ -19,7 +19,11 @@ const TOKEN: &str = "PUMICE_CONSOLE_TOKEN";
 pub(super) async fn console(global: &Global, options: Console) -> Result<(), Failure> {
     let console = open(global, options.doors).await?;
     let mut requests = requests_to_stop()?;
-    tell_line(&format!("console of realm {} at http://{}; Ctrl-C stops", console.realm, console.listening.address()));
+    tell_line(&format!(
+        "console of realm {} at http://{}; Ctrl-C stops",
+        console.realm,
+        console.listening.address()
+    ));
     console.greet();
     let stop = async move {
         // The sender lives as long as the process.
@@ -83,10 +87,9 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
 
 fn refused(error: StartError) -> Failure {
     match error {
-        StartError::NoLogin(_) => of_option(
-            "--listen",
-            format!("{error}, with --tokens. Other machines must not find it open"),
-        ),
+        StartError::NoLogin(_) => {
+            of_option("--listen", format!("{error}, with --tokens. Other machines must not find it open"))
+        }
         StartError::NoHost(_) => of_option("--listen", format!("{error}, with --url")),
         StartError::Listen(..) => Error::unreachable(error.to_string()).caused_by(error).into(),
     }

@@ -180,6 +180,8 @@ fn is_from_own_page(hosts: &Hosts, headers: &HeaderMap) -> bool {
     let is_own_origin = |origin: &String| hosts.origins.contains(origin);
     match (site.as_deref(), &origin) {
         (Some("same-origin"), None) => true,
+        // A form of a page that sends no referrer has this origin (Fetch, append a request Origin header).
+        (Some("same-origin"), Some(origin)) if origin == "null" => true,
         (Some("same-origin") | None, Some(origin)) => is_own_origin(origin),
         _ => false,
     }
@@ -242,6 +244,7 @@ mod tests {
         for (headers, own) in [
             (&[("sec-fetch-site", "same-origin")][..], true),
             (&[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:8377")], true),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], true),
             (&[("origin", "http://localhost:8377")], true),
             (&[("origin", "https://pumice.example.org")], true),
             (&[], false),
@@ -251,6 +254,7 @@ mod tests {
             (&[("origin", "http://evil.example")], false),
             (&[("sec-fetch-site", "none")], false),
             (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "null")], false),
             (&[("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8377")], false),
             (&[("sec-fetch-site", "same-origin"), ("origin", "http://evil.example")], false),
             (&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], false),
@@ -282,7 +286,9 @@ mod tests {
 
     #[test]
     fn public_url_is_a_scheme_and_a_host() {
-        for bad in ["", "pumice.example.org", "ftp://x", "http://", "https://a/b", "https://u@a", "https://a?b"] {
+        for bad in
+            ["", "pumice.example.org", "ftp://x", "http://", "https://a/b", "https://u@a", "https://a?b"]
+        {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
         }
         let url: PublicUrl = "https://Pumice.Example.org/".parse().unwrap();

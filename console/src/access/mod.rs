@@ -8,6 +8,6 @@ mod role;
 pub use bounds::Bounds;
 pub use gate::{BadUrl, PublicUrl};
 pub(crate) use gate::{Hosts, Seen, look};
-pub(crate) use login::{COOKIE, Caller, Logins, Notice};
 pub use login::{BadToken, Token};
+pub(crate) use login::{COOKIE, Caller, Logins, Notice};
 pub use role::Role;

@@ -59,7 +59,8 @@ async fn operate(
     request: Request,
 ) -> Result<Response, Fault> {
     let (parts, body) = request.into_parts();
-    let missing = || Fault::new(StatusCode::NOT_FOUND, format!("no such operation: {BASE}/openapi.json lists them"));
+    let missing =
+        || Fault::new(StatusCode::NOT_FOUND, format!("no such operation: {BASE}/openapi.json lists them"));
     let operation = offered().find(|one| path_of(one.command) == path).ok_or_else(missing)?;
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, "log in first"))?;

@@ -47,7 +47,10 @@ pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
 fn type_name(command: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
     };
     command.split(' ').map(capital).collect()
 }
@@ -112,7 +115,9 @@ fn point_elsewhere(value: &mut Value) {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
                 match field {
-                    Value::String(place) if name == "$ref" => *place = place.replace("#/$defs/", "#/components/schemas/"),
+                    Value::String(place) if name == "$ref" => {
+                        *place = place.replace("#/$defs/", "#/components/schemas/")
+                    }
                     other => point_elsewhere(other),
                 }
             }

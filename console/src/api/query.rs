@@ -76,7 +76,9 @@ enum Form {
 fn form_of(root: &Value, schema: &Value) -> Form {
     let mut schema = schema;
     while let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-        let Some(found) = name.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) else { return Form::Other };
+        let Some(found) = name.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) else {
+            return Form::Other;
+        };
         schema = found;
     }
     if let Some(branches) = ["anyOf", "oneOf"].iter().find_map(|word| schema.get(*word)?.as_array()) {
@@ -123,13 +125,24 @@ mod tests {
     #[test]
     fn query_is_read_as_its_schema_says() {
         assert_eq!(
-            asked("runs list", "job=etl/*&statuses=failed&statuses=running&since=1d&limit=5&children=true&order=oldest"),
-            Ok(json!({ "job": "etl/*", "statuses": ["failed", "running"], "since": "1d", "limit": 5, "children": true,
-                "order": "oldest" }))
+            asked(
+                "runs list",
+                "job=etl/*&statuses=failed&statuses=running&since=1d&limit=5&children=true&order=oldest"
+            ),
+            Ok(
+                json!({ "job": "etl/*", "statuses": ["failed", "running"], "since": "1d", "limit": 5, "children": true,
+                "order": "oldest" })
+            )
         );
         assert_eq!(asked("jobs show", "job=a%2Fb"), Ok(json!({ "job": "a/b" })));
-        assert_eq!(asked("schedules next", "number=3&zone=Europe/Berlin"), Ok(json!({ "number": 3, "zone": "Europe/Berlin" })));
-        assert_eq!(asked("render", "job=a&globals=%7B%22x%22:1%7D"), Ok(json!({ "job": "a", "globals": { "x": 1 } })));
+        assert_eq!(
+            asked("schedules next", "number=3&zone=Europe/Berlin"),
+            Ok(json!({ "number": 3, "zone": "Europe/Berlin" }))
+        );
+        assert_eq!(
+            asked("render", "job=a&globals=%7B%22x%22:1%7D"),
+            Ok(json!({ "job": "a", "globals": { "x": 1 } }))
+        );
         for (query, wrong) in [
             ("jobs=x", "the request has no field \"jobs\""),
             ("limit=many", "limit: \"many\" is not a whole number"),
@@ -156,7 +169,8 @@ mod tests {
 
     #[test]
     fn field_beside_a_body_is_refused() {
-        let beside = |query: &str| only_dry_run(&Fields::read(query.as_bytes()).unwrap()).map_err(|one| one.message);
+        let beside =
+            |query: &str| only_dry_run(&Fields::read(query.as_bytes()).unwrap()).map_err(|one| one.message);
         assert_eq!((beside(""), beside("dry_run=true")), (Ok(()), Ok(())));
         for bad in ["dry_run=yes", "dry_run", "dry-run=true", "job=a", "dry_run=true&x=1"] {
             assert!(beside(bad).is_err(), "{bad}");

@@ -6,8 +6,9 @@ use pumice_core::ids::JobId;
 use pumice_core::text::escaped;
 use pumice_service::Instant;
 use pumice_service::schedules::{
-    BackfillAnswer, BackfillForeseen, BackfillName, BackfillShown, BeginBackfill, CancelBackfill, ResumeBackfill,
-    begin as begin_backfill, cancel as cancel_backfill, resume_backfill, show as show_backfill,
+    BackfillAnswer, BackfillForeseen, BackfillName, BackfillShown, BeginBackfill, CancelBackfill,
+    ResumeBackfill, begin as begin_backfill, cancel as cancel_backfill, resume_backfill,
+    show as show_backfill,
 };
 use serde_json::{Value, json};
 
@@ -60,11 +61,16 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     facts.extend((!one.why.is_empty()).then(|| about("Why", escaped(&one.why))));
     facts.extend(one.ended.map(|at| about("Ended", moment(at))));
     let why = one.stopped.as_ref().map(|stopped| stopped.why.clone());
-    let why = why.or_else(|| one.cancelled.as_ref().map(|one| format!("cancelled by {}: {}", one.by, one.why)));
-    let under_way: Vec<Value> = one.under_way.iter().map(|run| {
-        json!({ "slot": clock.moment(run.slot.0), "entry": run.entry, "run": run.run_id.as_str(),
+    let why =
+        why.or_else(|| one.cancelled.as_ref().map(|one| format!("cancelled by {}: {}", one.by, one.why)));
+    let under_way: Vec<Value> = one
+        .under_way
+        .iter()
+        .map(|run| {
+            json!({ "slot": clock.moment(run.slot.0), "entry": run.entry, "run": run.run_id.as_str(),
             "href": run_link(run.run_id.as_str()), "word": "under way" })
-    }).collect();
+        })
+        .collect();
     let bad: Vec<Value> = one.bad.iter().map(|run| {
         let id = run.run_id.map(|id| id.to_string());
         json!({ "slot": clock.moment(run.slot.0), "entry": run.entry, "href": id.as_deref().map(run_link), "run": id,
@@ -81,7 +87,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "can_resume": matches!(one.state.as_str(), "cancelled" | "stopped"),
     });
     let command = ask.words(&["schedules", "backfills", "show", &id]);
-    render(&ask, "backfill.html", Head::new(format!("Backfill {id}"), "schedules", &command).live("runs"), own).await
+    render(
+        &ask,
+        "backfill.html",
+        Head::new(format!("Backfill {id}"), "schedules", &command).live("runs"),
+        own,
+    )
+    .await
 }
 
 /// Begins a backfill, or shows what it would start.
@@ -92,9 +104,12 @@ pub(crate) async fn begin(ask: Ask) -> Result<Response, Fault> {
     }
     let id = ask.form.need("id")?;
     let job: JobId = id.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
-    let needed = |name: &str, at: Option<_>| at.map(Instant).ok_or_else(|| Fault::bad(format!("the field {name} is missing")));
+    let needed = |name: &str, at: Option<_>| {
+        at.map(Instant).ok_or_else(|| Fault::bad(format!("the field {name} is missing")))
+    };
     let only = ask.form.get("only").unwrap_or("missing");
-    let only: Only = serde_json::from_value(json!(only)).map_err(|error| Fault::bad(format!("only: {error}")))?;
+    let only: Only =
+        serde_json::from_value(json!(only)).map_err(|error| Fault::bad(format!("only: {error}")))?;
     let request = BeginBackfill {
         job,
         entry: ask.form.parsed("entry")?,

@@ -17,10 +17,15 @@ use crate::view::{counted, document, link};
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let found = list(ask.realm(), &ListConnections::default()).await?;
-    let rows: Vec<Value> = found.iter().map(|one| json!({
+    let rows: Vec<Value> = found
+        .iter()
+        .map(|one| {
+            json!({
         "id": escaped(one.conn_id.as_str()), "href": link("/connection", &[("id", one.conn_id.as_str())]),
         "type": escaped(&one.r#type), "is_enabled": one.enabled,
-        "description": one.description.as_deref().map(escaped), "fault": one.fault })).collect();
+        "description": one.description.as_deref().map(escaped), "fault": one.fault })
+        })
+        .collect();
     let own = json!({ "told": counted(rows.len(), "connection"), "rows": rows });
     let command = ask.words(&["connections", "list"]);
     render(&ask, "connections.html", Head::new("Connections", "connections", &command), own).await
@@ -53,7 +58,8 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let deleted = delete_connection(ask.realm(), &named(&id)?).await?;
     let users: Vec<String> = deleted.users.iter().map(|job| escaped(job.as_str()).into_owned()).collect();
-    let named = if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };
+    let named =
+        if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };
     ask.tell(users.is_empty(), format!("connection {} deleted{named}", escaped(&id)));
     Ok(see("/connections"))
 }

@@ -50,16 +50,27 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let request = ListRuns { job: Some(literal(id)), limit: HISTORY, ..blank() };
     let history = list_runs(ask.realm(), &request).await?;
     if let (Some(error), true) = (&trouble, history.runs.is_empty()) {
-        return Err(Fault { status: crate::answer::status_of(error.kind()), message: error.message().to_owned(), kind: Some(error.kind()) });
+        return Err(Fault {
+            status: crate::answer::status_of(error.kind()),
+            message: error.message().to_owned(),
+            kind: Some(error.kind()),
+        });
     }
-    let has_schedule = spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
+    let has_schedule =
+        spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
     let pattern = literal(id);
     let entries = if has_schedule { entries(&ask, Some(&pattern), &clock).await?.0 } else { Vec::new() };
-    let coming = if has_schedule { upcoming(&ask, Some(id), UPCOMING, &clock).await? } else { json!({ "slots": [] }) };
+    let coming =
+        if has_schedule { upcoming(&ask, Some(id), UPCOMING, &clock).await? } else { json!({ "slots": [] }) };
     let length = history.id_length.unwrap_or(8);
-    let rows: Vec<RunRow> = history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
+    let rows: Vec<RunRow> =
+        history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
     let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
-    let form = if preview.is_null() { json!({ "globals": "", "params": "", "delay": "" }) } else { preview["form"].clone() };
+    let form = if preview.is_null() {
+        json!({ "globals": "", "params": "", "delay": "" })
+    } else {
+        preview["form"].clone()
+    };
     let own = json!({
         "id": id,
         "job": escaped(id),
@@ -112,7 +123,8 @@ fn stats(runs: &[RunShown], clock: &Clock) -> Value {
     };
     let ran = runs.iter().filter_map(|run| Some(Lasted { millis: millis(run)?, tone: tone(run.status) }));
     let lasted: Vec<Lasted> = ran.collect::<Vec<_>>().into_iter().rev().collect();
-    let mut well: Vec<u64> = runs.iter().filter(|run| run.status == Status::Complete).filter_map(millis).collect();
+    let mut well: Vec<u64> =
+        runs.iter().filter(|run| run.status == Status::Complete).filter_map(millis).collect();
     well.sort_unstable();
     // The least value that so many of a hundred do not exceed.
     let percentile = |percent: usize| {
@@ -187,8 +199,10 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     // The id is no pattern: another job must not go with it.
     let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)] }).await?;
     let is_gone = deleted.jobs.iter().any(|job| job.deleted);
-    let users: Vec<String> = deleted.users.iter().map(|user| escaped(user.job_id.as_str()).into_owned()).collect();
-    let named = if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };
+    let users: Vec<String> =
+        deleted.users.iter().map(|user| escaped(user.job_id.as_str()).into_owned()).collect();
+    let named =
+        if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };
     let word = if is_gone { "deleted" } else { "was not there" };
     ask.tell(is_gone && users.is_empty(), format!("job {} {word}{named}", escaped(&id)));
     Ok(see(if is_gone { "/jobs".to_owned() } else { job_link(&id) }.as_str()))

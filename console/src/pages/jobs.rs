@@ -83,7 +83,10 @@ async fn schedules(ask: &Ask) -> Result<HashMap<String, Vec<Value>>, Fault> {
     for row in list_schedules(ask.realm(), &ListSchedules::default()).await?.schedules {
         if let ScheduleRow::Entry(entry) = row {
             let text = entry.what.clone().unwrap_or_else(|| entry.trouble.clone().unwrap_or_default());
-            words.entry(entry.job_id.to_string()).or_default().push(json!({ "text": text, "state": entry.state }));
+            words
+                .entry(entry.job_id.to_string())
+                .or_default()
+                .push(json!({ "text": text, "state": entry.state }));
         }
     }
     Ok(words)

@@ -33,7 +33,13 @@ pub(crate) async fn show(State(app): State<Arc<App>>, request: Request) -> Resul
     page(&app, &taste, StatusCode::OK, trouble, next)
 }
 
-fn page(app: &App, taste: &Taste, status: StatusCode, trouble: Option<&str>, next: &str) -> Result<Response, Fault> {
+fn page(
+    app: &App,
+    taste: &Taste,
+    status: StatusCode,
+    trouble: Option<&str>,
+    next: &str,
+) -> Result<Response, Fault> {
     let own = json!({
         "trouble": trouble, "next": next,
         "has_links": app.logins.has_links(), "has_tokens": app.logins.has_tokens(),
@@ -59,7 +65,10 @@ pub(crate) async fn with_token(State(app): State<Arc<App>>, request: Request) ->
 /// Prints another link where the console runs.
 pub(crate) async fn new_link(State(app): State<Arc<App>>) -> Result<Response, Fault> {
     if !app.announce_link() {
-        return Err(Fault::new(StatusCode::NOT_FOUND, "this console has no login links: log in with a token"));
+        return Err(Fault::new(
+            StatusCode::NOT_FOUND,
+            "this console has no login links: log in with a token",
+        ));
     }
     Ok(see("/login?printed=1"))
 }

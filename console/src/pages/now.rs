@@ -4,17 +4,19 @@ use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::run::Status;
 use pumice_service::runs::{ListRuns, RunList, list};
-use pumice_service::schedules::{NextStarts, next};
 use serde_json::{Value, json};
 
+use super::schedules::upcoming;
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
 use crate::svg::{Bar, sparkline};
-use crate::view::{Clock, RunRow, job_link, link};
+use crate::view::{Clock, RunRow, link};
 
 /// How many runs each list shows.
 const SHOWN: usize = 10;
+/// How many next starts are shown.
+const COMING: usize = 6;
 /// How many minutes the starts are counted for, and most runs that are counted.
 const MINUTES: usize = 60;
 const MAX_COUNTED: usize = 2_000;
@@ -31,20 +33,18 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         ..blank()
     };
     let realm = ask.realm();
-    let running = list(realm, &of(&[Status::Running, Status::Starting, Status::Retrying], None, SHOWN)).await?;
+    let running =
+        list(realm, &of(&[Status::Running, Status::Starting, Status::Retrying], None, SHOWN)).await?;
     let waiting = list(realm, &of(&[Status::Dispatched, Status::Waiting], None, SHOWN)).await?;
     let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), SHOWN)).await?;
     let hour = list(realm, &of(&[], Some(Span::from_mins(MINUTES as u64)), MAX_COUNTED)).await?;
-    let coming = next(realm, &NextStarts { number: Some(5), ..NextStarts::default() }).await?;
-    let coming: Vec<Value> = coming.slots.iter().map(|slot| json!({
-        "job": pumice_core::text::escaped(slot.job_id.as_str()), "href": job_link(slot.job_id.as_str()),
-        "at": clock.moment(slot.slot.0) })).collect();
+    let coming = upcoming(&ask, None, COMING, &clock).await?;
     let bars = starts(&hour, &clock);
     let own = json!({
         "running": panel(&running, &clock, "running,starting,retrying", None),
         "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
         "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
-        "coming": coming,
+        "coming": coming["slots"],
         "starts": { "count": hour.runs.len(), "is_all": hour.next.is_none(), "svg": sparkline(&bars, "starts a minute, the last hour") },
         "is_empty": hour.runs.is_empty() && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
     });

@@ -69,13 +69,15 @@ pub(super) async fn window(
 ) -> Result<Window, Fault> {
     let gone = || Fault::new(StatusCode::NOT_FOUND, format!("the output at {location} is gone"));
     let Opened { size, mut reader } = outputs.open(location).await?.ok_or_else(gone)?;
-    let failed = |error: std::io::Error| Fault::new(StatusCode::SERVICE_UNAVAILABLE, format!("{location}: {error}"));
+    let failed =
+        |error: std::io::Error| Fault::new(StatusCode::SERVICE_UNAVAILABLE, format!("{location}: {error}"));
     let start = match want {
         Want::Tail => size.saturating_sub(most as u64),
         Want::From(from) => from.min(size),
     };
     if start > MAX_SKIPPED {
-        let trouble = format!("it has {size} bytes: only the whole can be had of what is behind {MAX_SKIPPED}");
+        let trouble =
+            format!("it has {size} bytes: only the whole can be had of what is behind {MAX_SKIPPED}");
         return Ok(Window { size, trouble: Some(trouble), ..Window::default() });
     }
     let (mut at, mut number, mut last) = (0_u64, 1_u64, b'\n');
@@ -114,8 +116,13 @@ fn lines(bytes: &[u8], first: u64) -> Vec<Line> {
     let text = String::from_utf8_lossy(bytes);
     let text = anstream::adapter::strip_str(&text).to_string();
     let text = mask(&text);
-    let line = |(number, text): (u64, &str)| Line { number, text: plain(text.strip_suffix('\r').unwrap_or(text)) };
-    (first..).zip(text.strip_suffix('\n').unwrap_or(&text).split('\n')).filter(|_| !bytes.is_empty()).map(line).collect()
+    let line =
+        |(number, text): (u64, &str)| Line { number, text: plain(text.strip_suffix('\r').unwrap_or(text)) };
+    (first..)
+        .zip(text.strip_suffix('\n').unwrap_or(&text).split('\n'))
+        .filter(|_| !bytes.is_empty())
+        .map(line)
+        .collect()
 }
 
 /// An output in a list: whose it is, and where its pages are.
@@ -191,8 +198,10 @@ pub(crate) async fn raw(ask: Ask) -> Result<Response, Fault> {
 
 /// What has come since a byte, for a page that follows.
 async fn piece(ask: &Ask, printed: &Printed, from: u64, is_open: bool) -> Result<Response, Fault> {
-    let found = window(ask.realm().outputs(), &printed.location, Want::From(from), MAX_WINDOW, is_open).await?;
-    let value = json!({ "lines": found.lines, "next": found.next, "is_open": is_open, "trouble": found.trouble });
+    let found =
+        window(ask.realm().outputs(), &printed.location, Want::From(from), MAX_WINDOW, is_open).await?;
+    let value =
+        json!({ "lines": found.lines, "next": found.next, "is_open": is_open, "trouble": found.trouble });
     let mut response = Response::new(Body::from(value.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -265,7 +274,8 @@ mod tests {
     #[tokio::test]
     async fn line_shows_neither_colours_nor_secrets() {
         pumice_core::secret::remember("output-canary-9");
-        let (lines, ..) = seen("\u{1b}[31mred\u{1b}[0m output-canary-9\r\n\u{7}", Want::Tail, 99, false).await;
+        let (lines, ..) =
+            seen("\u{1b}[31mred\u{1b}[0m output-canary-9\r\n\u{7}", Want::Tail, 99, false).await;
         assert_eq!(lines, numbered(&[(1, "red *****")]));
     }
 }

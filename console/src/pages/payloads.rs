@@ -52,7 +52,13 @@ fn size(bytes: u64) -> String {
 mod tests {
     #[test]
     fn size_has_one_unit() {
-        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (1_950_000, "1.9 MB"), (u64::MAX, "18446744073.7 GB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (1_950_000, "1.9 MB"),
+            (u64::MAX, "18446744073.7 GB"),
+        ] {
             assert_eq!(super::size(bytes), text);
         }
     }

@@ -48,7 +48,9 @@ pub(crate) fn templates() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().unwrap_or_default());
+    environment.set_syntax(
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().unwrap_or_default(),
+    );
     for (name, text) in TEMPLATES {
         if let Err(error) = environment.add_template(name, text) {
             tracing::error!(%error, name, "a template of the console cannot be read");
@@ -170,7 +172,13 @@ pub(crate) fn text_of(app: &App, template: &str, context: Map<String, Value>) ->
 ///
 /// # Errors
 /// [`Fault`] when its template lacks something.
-pub(crate) fn bare(app: &App, taste: &Taste, template: &str, title: &str, own: Value) -> Result<String, Fault> {
+pub(crate) fn bare(
+    app: &App,
+    taste: &Taste,
+    template: &str,
+    title: &str,
+    own: Value,
+) -> Result<String, Fault> {
     let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
     let mut context = frame(app, None, taste, &head);
     if let Value::Object(own) = own {

@@ -5,7 +5,9 @@ use pumice_core::ids::RunKey;
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::Realm;
-use pumice_service::runs::{CancelRuns, RunName, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run};
+use pumice_service::runs::{
+    CancelRuns, RunName, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
+};
 use serde_json::{Value, json};
 
 use super::output::{Want, listed, window};
@@ -62,6 +64,8 @@ async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bo
     let spec = spec_of(realm, &root.run_key).await?;
     let log: Vec<Value> = root.log.iter().rev().take(MAX_ENTRIES).map(|entry| {
         let info = match &entry.info {
+            // It stands on the page as the result.
+            result if !result.is_null() && *result == root.result => String::new(),
             Value::Null => String::new(),
             Value::String(text) => pumice_core::secret::mask(text).into_owned(),
             other => document(other).text,
@@ -155,14 +159,16 @@ async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Valu
         let mut one = listed(key, printed);
         one["window"] = match place < MAX_OUTPUTS {
             false => Value::Null,
-            true => match window(realm.outputs(), &printed.location, Want::Tail, MAX_PRINTED, is_open).await {
-                Ok(found) => json!(found),
-                // One that cannot be read must not hide the others.
-                Err(fault) => {
-                    one["href"] = Value::Null;
-                    json!({ "trouble": fault.message })
+            true => {
+                match window(realm.outputs(), &printed.location, Want::Tail, MAX_PRINTED, is_open).await {
+                    Ok(found) => json!(found),
+                    // One that cannot be read must not hide the others.
+                    Err(fault) => {
+                        one["href"] = Value::Null;
+                        json!({ "trouble": fault.message })
+                    }
                 }
-            },
+            }
         };
         shown.push(one);
     }

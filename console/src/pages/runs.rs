@@ -41,7 +41,8 @@ const VIEWS: [(&str, &[(&str, &str)]); 4] = [
 /// What the URL asks for.
 fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
     let texts = fields.all("status").flat_map(|text| text.split(',')).map(str::trim);
-    let statuses = texts.filter(|text| !text.is_empty()).map(str::parse::<Status>).collect::<Result<Vec<_>, _>>();
+    let statuses =
+        texts.filter(|text| !text.is_empty()).map(str::parse::<Status>).collect::<Result<Vec<_>, _>>();
     let span = |name: &str| -> Result<Option<Span>, Fault> {
         let read = |text: &str| Span::parse(text).map_err(|error| Fault::bad(format!("{name}: {error}")));
         fields.get(name).map(read).transpose()
@@ -110,9 +111,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     }
     told.extend(found.note.clone());
     let is_chosen = |status: Status| request.statuses.contains(&status);
-    let views = VIEWS.iter().map(|(name, query)| {
-        json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query })
-    });
+    let views = VIEWS.iter().map(
+        |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
+    );
     let own = json!({
         "rows": rows,
         "told": told.join("; "),
@@ -168,9 +169,10 @@ mod tests {
 
     #[test]
     fn url_says_which_runs_are_listed() {
-        let fields =
-            Fields::read(b"job=etl/*&status=failed,rejected&status=cancelled&since=1d&order=oldest&children=1&limit=5")
-                .unwrap();
+        let fields = Fields::read(
+            b"job=etl/*&status=failed,rejected&status=cancelled&since=1d&order=oldest&children=1&limit=5",
+        )
+        .unwrap();
         let asked = asked(&fields).unwrap();
         assert_eq!(asked.job.as_deref(), Some("etl/*"));
         assert_eq!(asked.statuses, [Status::Failed, Status::Rejected, Status::Cancelled]);

@@ -1,6 +1,9 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
+use std::collections::HashMap;
+
 use axum::response::Response;
+use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::glob::literal;
@@ -9,8 +12,8 @@ use pumice_core::request::parse_instant;
 use pumice_core::text::escaped;
 use pumice_service::Instant;
 use pumice_service::schedules::{
-    EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries, ResumeEntries, RunEntry, ScheduleRow,
-    list, list_all, next, pause as pause_entries, resume as resume_entries, run as run_entry,
+    EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries, ResumeEntries, RunEntry,
+    ScheduleRow, list, list_all, next, pause as pause_entries, resume as resume_entries, run as run_entry,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +27,9 @@ use crate::view::{Clock, counted, job_link, run_link};
 
 /// How many next starts the page shows.
 const UPCOMING: usize = 20;
+/// How many of each entry are shown, and how many times more starts are looked at for it.
+const MAX_EACH: usize = 3;
+const LOOKED: usize = 20;
 /// Most entries of a page.
 const MAX_ENTRIES: usize = 200;
 
@@ -42,7 +48,8 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
         false => upcoming(&ask, job.as_deref(), UPCOMING, &clock).await?,
     };
     let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone() }).await?;
-    let backfills: Vec<Value> = backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
+    let backfills: Vec<Value> =
+        backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
     let own = json!({
         "told": if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
             else { format!("{} of {all} entries", rows.len()) },
@@ -64,7 +71,11 @@ fn one_job(rows: &[Value]) -> Option<String> {
 }
 
 /// The entries of the jobs that match, as rows, and how many there are.
-pub(super) async fn entries(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<(Vec<Value>, usize), Fault> {
+pub(super) async fn entries(
+    ask: &Ask,
+    job: Option<&str>,
+    clock: &Clock,
+) -> Result<(Vec<Value>, usize), Fault> {
     let found = list(ask.realm(), &ListSchedules { job: job.map(str::to_owned) }).await?;
     let all = found.schedules.len();
     let rows = found.schedules.iter().take(MAX_ENTRIES).map(|row| match row {
@@ -109,19 +120,35 @@ fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
     })
 }
 
-/// The next starts of the jobs that match.
-pub(super) async fn upcoming(ask: &Ask, job: Option<&str>, number: usize, clock: &Clock) -> Result<Value, Fault> {
-    let request = NextStarts { job: job.map(str::to_owned), number: Some(number), ..NextStarts::default() };
+/// The next starts of the jobs that match. Of each entry there are a few, so that one that starts often does not hide the
+/// others.
+pub(super) async fn upcoming(
+    ask: &Ask,
+    job: Option<&str>,
+    number: usize,
+    clock: &Clock,
+) -> Result<Value, Fault> {
+    let request =
+        NextStarts { job: job.map(str::to_owned), number: Some(number * LOOKED), ..NextStarts::default() };
     let found = next(ask.realm(), &request).await?;
-    let slots = found.slots.iter().map(|slot| {
+    let mut shown: HashMap<(&str, usize), usize> = HashMap::new();
+    let mut slots = Vec::new();
+    for slot in &found.slots {
         let id = slot.job_id.as_str();
-        json!({ "job": escaped(id), "href": job_link(id), "entry": slot.entry, "at": clock.moment(slot.slot.0),
-            "local": slot.local, "zone": slot.zone, "notes": slot.notes })
-    });
+        let count = shown.entry((id, slot.entry)).or_default();
+        *count += 1;
+        if *count > MAX_EACH || slots.len() >= number {
+            continue;
+        }
+        let own = slot.zone.parse::<Tz>().ok().filter(|zone| *zone != clock.zone);
+        let own = own.map(|zone| Clock { zone, ..*clock }.moment(slot.slot.0));
+        slots.push(json!({ "job": escaped(id), "href": job_link(id), "entry": slot.entry,
+            "at": clock.moment(slot.slot.0), "own": own, "zone": slot.zone, "notes": slot.notes }));
+    }
     let silent = found.silent.iter().map(|one| {
         json!({ "job": escaped(one.job_id.as_str()), "entry": one.entry, "state": one.state, "why": one.why })
     });
-    Ok(json!({ "slots": slots.collect::<Vec<_>>(), "silent": silent.collect::<Vec<_>>() }))
+    Ok(json!({ "slots": slots, "silent": silent.collect::<Vec<_>>() }))
 }
 
 /// A time that a form has: ISO 8601, in the zone of the page unless it names one, or how long from now.
@@ -157,8 +184,14 @@ pub(crate) async fn pause(ask: Ask) -> Result<Response, Fault> {
     let (id, entry) = entry(&ask)?;
     let until = time(&ask, "until").await?.map(Instant);
     let why = ask.form.get("why").unwrap_or_default().to_owned();
-    let request =
-        PauseEntries { jobs: vec![literal(&id)], entry, until, by: ask.caller.name.clone(), why, dry_run: false };
+    let request = PauseEntries {
+        jobs: vec![literal(&id)],
+        entry,
+        until,
+        by: ask.caller.name.clone(),
+        why,
+        dry_run: false,
+    };
     tell(&ask, &pause_entries(ask.realm(), &request).await?);
     Ok(see(&back_to(&ask, "/schedules")))
 }

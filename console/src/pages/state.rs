@@ -5,7 +5,9 @@ use pumice_core::duration::Span;
 use pumice_core::ids::StateId;
 use pumice_core::ports::StateType;
 use pumice_core::text::escaped;
-use pumice_service::state::{DeleteState, ListState, PutState, delete as delete_state, list, put as put_state};
+use pumice_service::state::{
+    DeleteState, ListState, PutState, delete as delete_state, list, put as put_state,
+};
 use serde_json::{Value, json};
 
 use super::{Head, render};
@@ -51,7 +53,11 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 /// Puts an item, whole.
 pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
-    let id: StateId = ask.form.need("id")?.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
+    let id: StateId = ask
+        .form
+        .need("id")?
+        .parse()
+        .map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
     let text = ask.form.get("value").unwrap_or_default();
     let ttl = ask.form.get("ttl").map(Span::parse).transpose();
     let ttl = ttl.map_err(|error| Fault::bad(format!("ttl: {error}")))?;

@@ -25,7 +25,9 @@ pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
         match zone {
             "realm" => keep(ZONE_COOKIE, None),
             name => {
-                let zone: Tz = name.parse().map_err(|_| Fault::bad(format!("{} is not a zone", pumice_core::text::quoted(name))))?;
+                let zone: Tz = name
+                    .parse()
+                    .map_err(|_| Fault::bad(format!("{} is not a zone", pumice_core::text::quoted(name))))?;
                 keep(ZONE_COOKIE, Some(zone.name()));
             }
         }

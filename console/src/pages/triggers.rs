@@ -5,8 +5,8 @@ use pumice_core::ids::TriggerId;
 use pumice_core::ports::Doc;
 use pumice_core::text::escaped;
 use pumice_service::triggers::{
-    DeleteTriggers, ListTriggers, TestTriggers, TestedTrigger, TestedTriggers, TriggerName, delete as delete_triggers,
-    list, show as show_trigger, test,
+    DeleteTriggers, ListTriggers, TestTriggers, TestedTrigger, TestedTriggers, TriggerName,
+    delete as delete_triggers, list, show as show_trigger, test,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +24,8 @@ fn text(doc: &Doc, name: &str) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => escaped(text).into_owned(),
         Some(Value::Array(items)) => {
-            let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+            let texts =
+                items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
             escaped(&texts.collect::<Vec<_>>().join(", ")).into_owned()
         }
         Some(other) => other.to_string(),
@@ -62,7 +63,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "form": { "bucket": bucket, "key": key, "size": ask.query.get("size"), "event_type": ask.query.get("event_type") },
     });
     let words = match (&bucket, &key) {
-        (Some(bucket), Some(key)) => ask.words(&["triggers", "test", bucket, key]).option("--size", ask.query.get("size")),
+        (Some(bucket), Some(key)) => {
+            ask.words(&["triggers", "test", bucket, key]).option("--size", ask.query.get("size"))
+        }
         _ => ask.words(&["triggers", "list"]),
     };
     render(&ask, "triggers.html", Head::new("Triggers", "triggers", &words), own).await
@@ -92,7 +95,13 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?.to_owned();
     let trigger = TriggerId::stored(&id).map_err(|error| Fault::bad(error.to_string()))?;
     let doc = show_trigger(ask.realm(), &TriggerName { trigger }).await?;
-    let names = [("Bucket", "bucket"), ("Prefix", "prefix"), ("Jobs", "job_id"), ("Enabled", "enabled"), ("Owner", "owner")];
+    let names = [
+        ("Bucket", "bucket"),
+        ("Prefix", "prefix"),
+        ("Jobs", "job_id"),
+        ("Enabled", "enabled"),
+        ("Owner", "owner"),
+    ];
     let facts = names.map(|(name, field)| about(name, text(&doc, field)));
     let facts: Vec<_> = facts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let jobs: Vec<&str> = match doc.get("job_id") {
@@ -119,6 +128,9 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let deleted = delete_triggers(ask.realm(), &DeleteTriggers { triggers: vec![id.clone()] }).await?;
     let is_gone = deleted.triggers.iter().any(|one| one.deleted);
-    ask.tell(is_gone, format!("trigger {} {}", escaped(&id), if is_gone { "deleted" } else { "was not there" }));
+    ask.tell(
+        is_gone,
+        format!("trigger {} {}", escaped(&id), if is_gone { "deleted" } else { "was not there" }),
+    );
     Ok(see("/triggers"))
 }

@@ -41,9 +41,14 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             None => Vec::new(),
             Some(hosts) => hosts.hosts(&worker).await?.into_iter().take(MAX_HOSTS).collect(),
         };
-        let hosts: Vec<Value> = hosts.iter().map(|host| json!({
+        let hosts: Vec<Value> = hosts
+            .iter()
+            .map(|host| {
+                json!({
             "id": host.id.as_str(), "is_alive": host.is_alive(clock.now), "seen": clock.moment(host.seen),
-            "started": clock.moment(host.started) })).collect();
+            "started": clock.moment(host.started) })
+            })
+            .collect();
         rows.push(row(name, *count, depth, hosts));
     }
     let own = json!({
@@ -81,7 +86,8 @@ mod tests {
 
     #[test]
     fn queue_that_cannot_be_asked_says_why() {
-        let depth = Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
+        let depth =
+            Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
         let shown = row("core", 2, Ok(depth), Vec::new());
         assert_eq!((&shown["depth"]["ready"], &shown["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
         let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new());

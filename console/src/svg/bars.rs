@@ -10,6 +10,8 @@ use crate::view::{Tone, tone};
 
 /// Height of a picture of bars, in its own units.
 const HEIGHT: usize = 40;
+/// Fewest bars that a picture has room for: a few are not drawn as wide as many.
+const ROOM: usize = 40;
 /// Width of the picture of a tree's times.
 const WIDTH: f64 = 1000.0;
 
@@ -61,13 +63,14 @@ pub(crate) struct Lasted {
 pub(crate) fn durations(runs: &[Lasted], title: &str) -> String {
     let root = |millis: u64| millis.isqrt();
     let most = runs.iter().map(|run| root(run.millis)).max().unwrap_or(0).max(1);
-    let mut svg = begin(runs.len() * 6, HEIGHT, "spark", title);
-    for (place, run) in runs.iter().enumerate() {
+    let room = runs.len().max(ROOM);
+    let mut svg = begin(room * 6, HEIGHT, "spark", title);
+    for (place, run) in (room - runs.len()..).zip(runs) {
         let scaled = (root(run.millis) * (HEIGHT as u64 - 2)).div_ceil(most).max(2);
         let height = usize::try_from(scaled).unwrap_or(HEIGHT);
         rect(&mut svg, class(run.tone), place * 6, HEIGHT - height, height);
     }
-    let _ = write!(svg, "<path class=\"axis\" d=\"M0 {}.5H{}\"/></svg>", HEIGHT - 1, runs.len() * 6);
+    let _ = write!(svg, "<path class=\"axis\" d=\"M0 {}.5H{}\"/></svg>", HEIGHT - 1, room * 6);
     svg
 }
 
@@ -101,7 +104,8 @@ impl Span {
 
     /// Where a time is on the way, from 0 to [`WIDTH`].
     fn place(&self, at: Timestamp) -> f64 {
-        let micros = |from: Timestamp, to: Timestamp| (to - from).num_microseconds().unwrap_or(i64::MAX) as f64;
+        let micros =
+            |from: Timestamp, to: Timestamp| (to - from).num_microseconds().unwrap_or(i64::MAX) as f64;
         let whole = micros(self.from, self.to).max(1.0);
         (micros(self.from, at) / whole * WIDTH).clamp(0.0, WIDTH)
     }
@@ -144,7 +148,8 @@ mod tests {
 
     #[test]
     fn bar_of_a_tree_lies_where_its_run_went_on() {
-        let runs = [run(Some(0), Some(100)), run(Some(50), Some(75)), run(Some(100), Some(100)), run(None, None)];
+        let runs =
+            [run(Some(0), Some(100)), run(Some(50), Some(75)), run(Some(100), Some(100)), run(None, None)];
         let span = Span::of(&runs, Timestamp::UNIX_EPOCH + TimeDelta::seconds(100));
         for (run, expected) in [
             (&runs[0], "x=\"0.0\" width=\"1000.0\""),
@@ -177,6 +182,10 @@ mod tests {
     fn durations_of_all_runs_are_seen() {
         let lasted = [0, 1, 1_000_000].map(|millis| Lasted { millis, tone: Tone::Good });
         let svg = durations(&lasted, "x");
-        assert_eq!((svg.matches("height=\"2\"").count(), svg.matches("height=\"38\"").count()), (2, 1), "{svg}");
+        assert_eq!(
+            (svg.matches("height=\"2\"").count(), svg.matches("height=\"38\"").count()),
+            (2, 1),
+            "{svg}"
+        );
     }
 }

@@ -29,6 +29,9 @@ fn escape(text: &str) -> String {
 mod tests {
     #[test]
     fn text_of_a_picture_cannot_leave_it() {
-        assert_eq!(super::escape("</svg><script a='\"&'>\u{0}"), "&lt;/svg&gt;&lt;script a=&#x27;&quot;&amp;&#x27;&gt;\u{fffd}");
+        assert_eq!(
+            super::escape("</svg><script a='\"&'>\u{0}"),
+            "&lt;/svg&gt;&lt;script a=&#x27;&quot;&amp;&#x27;&gt;\u{fffd}"
+        );
     }
 }

@@ -59,6 +59,9 @@ impl From<Status> for StatusShown {
     }
 }
 
+/// Most characters of an id in a list: the link beside it has all of them.
+const MAX_ID: usize = 13;
+
 /// A run in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RunRow {
@@ -87,7 +90,7 @@ impl RunRow {
         let (id, steps) = key.split_at(key.find('/').unwrap_or(key.len()));
         Self {
             key: key.to_owned(),
-            name: format!("{}{steps}", id.get(..length).unwrap_or(id)),
+            name: format!("{}{steps}", id.get(..length.min(MAX_ID)).unwrap_or(id)),
             href: run_link(key),
             job: escaped(run.job_id.as_str()).into_owned(),
             job_href: job_link(run.job_id.as_str()),
@@ -167,7 +170,10 @@ pub(crate) fn trigger_words(run: &RunShown, clock: &Clock) -> About {
         Trigger::Run { run: None } => plain("started by a run of lava's".to_owned()),
         Trigger::Event { event } => plain(format!("started by event {}", escaped(event))),
         Trigger::Object { trigger_id, bucket, key, event_type, .. } => About {
-            text: escaped(&format!("started by {event_type} of {key} in bucket {bucket}, trigger {trigger_id}")).into(),
+            text: escaped(&format!(
+                "started by {event_type} of {key} in bucket {bucket}, trigger {trigger_id}"
+            ))
+            .into(),
             href: Some(link("/trigger", &[("id", trigger_id)])),
         },
         Trigger::Schedule { entry, slot, backfill } => {
@@ -200,7 +206,8 @@ mod tests {
 
     #[test]
     fn status_has_a_word_and_a_sign_besides_its_colour() {
-        let words: BTreeSet<&str> = Status::ALL.into_iter().map(|status| StatusShown::from(status).word).collect();
+        let words: BTreeSet<&str> =
+            Status::ALL.into_iter().map(|status| StatusShown::from(status).word).collect();
         assert_eq!(words.len(), Status::ALL.len());
         for status in Status::ALL {
             // Two statuses of one colour that mean different things have different signs.

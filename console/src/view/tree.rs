@@ -96,7 +96,15 @@ impl<'a> Grown<'a> {
             });
         }
         let bar = self.span.bar(run);
-        Branch { run: Some(row), label: String::new(), why: String::new(), waits: false, bar, below, left_out }
+        Branch {
+            run: Some(row),
+            label: String::new(),
+            why: String::new(),
+            waits: false,
+            bar,
+            below,
+            left_out,
+        }
     }
 }
 

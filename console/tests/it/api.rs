@@ -61,15 +61,29 @@ async fn every_operation_has_its_endpoint_and_its_description() {
         assert_eq!(paths.contains_key(&path), !is_apart, "{path}");
         let answer = server.api(VIEWER, &path, &json!({ "no-such-field": 1 })).await;
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
-        let expected = if is_apart { 404 } else if operation.access == Access::Write { 403 } else { 400 };
+        let expected = if is_apart {
+            404
+        } else if operation.access == Access::Write {
+            403
+        } else {
+            400
+        };
         assert_eq!(answer.status, expected, "{path}: {detail}");
         // What the description offers is what the router has.
         let has_get = document["paths"][&path]["get"].is_object();
         let got = server.get_as(EDITOR, &path).await;
-        assert_eq!(has_get, ![404, 405].contains(&got.status) || got.body.contains("not_found"), "{path}: {}", got.status);
+        assert_eq!(
+            has_get,
+            ![404, 405].contains(&got.status) || got.body.contains("not_found"),
+            "{path}: {}",
+            got.status
+        );
     }
     for path in paths.keys() {
-        assert!(operations().iter().any(|one| format!("/api/v1/{}", one.command.replace(' ', "/")) == *path), "{path}");
+        assert!(
+            operations().iter().any(|one| format!("/api/v1/{}", one.command.replace(' ', "/")) == *path),
+            "{path}"
+        );
     }
 }
 
@@ -86,11 +100,19 @@ async fn request_that_is_tried_changes_nothing() {
     // An operation that cannot be tried is not carried out instead.
     let cancel = json!({ "runs": [run_id(1).to_string()] });
     let refused = server.api(EDITOR, "/api/v1/runs/cancel?dry_run=true", &cancel).await;
-    assert!(refused.status == 400 && refused.body.contains("runs cancel has no dry_run: nothing was done"), "{}", refused.body);
+    assert!(
+        refused.status == 400 && refused.body.contains("runs cancel has no dry_run: nothing was done"),
+        "{}",
+        refused.body
+    );
     let shown = server.get(&format!("/api/v1/runs/show?run={}", run_id(1))).await.json();
     assert_eq!(shown["runs"][0]["status"], "running");
     for query in ["dry_run=yes", "dry_run", "dryrun=true", "dry-run=true"] {
-        assert_eq!(server.api(EDITOR, &format!("/api/v1/apply?{query}"), &apply).await.status, 400, "{query}");
+        assert_eq!(
+            server.api(EDITOR, &format!("/api/v1/apply?{query}"), &apply).await.status,
+            400,
+            "{query}"
+        );
     }
     let mut otherwise = apply.clone();
     otherwise["dry_run"] = json!(false);
@@ -102,12 +124,19 @@ async fn request_that_is_tried_changes_nothing() {
 async fn request_sent_again_with_its_key_makes_one_run() {
     let server = Server::start(Folder::lively().await).await;
     let bearer = format!("Bearer {EDITOR}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", "night-1")];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("idempotency-key", "night-1"),
+    ];
     let body = json!({ "requests": [{ "job_id": "nightly" }] }).to_string();
     let first = server.send("POST", "/api/v1/dispatch", &headers, &body).await.json();
     let again = server.send("POST", "/api/v1/dispatch", &headers, &body).await.json();
     assert_eq!(first["accepted"][0]["run_id"], again["accepted"][0]["run_id"], "{first} {again}");
-    assert_eq!((&first["accepted"][0]["existing"], &again["accepted"][0]["existing"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&first["accepted"][0]["existing"], &again["accepted"][0]["existing"]),
+        (&json!(false), &json!(true))
+    );
     // A key that an operation does not know is not passed over.
     let cancel = json!({ "runs": [run_id(1).to_string()] }).to_string();
     assert_eq!(server.send("POST", "/api/v1/runs/cancel", &headers, &cancel).await.status, 400);
@@ -132,7 +161,11 @@ async fn problem_says_what_is_wrong_and_whose_fault_it_is() {
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let answer = server.send(method, path, &headers, body).await;
         let problem = answer.json();
-        assert_eq!((answer.status, &problem["status"], &problem["kind"]), (status, &json!(status), &kind), "{path} {problem}");
+        assert_eq!(
+            (answer.status, &problem["status"], &problem["kind"]),
+            (status, &json!(status), &kind),
+            "{path} {problem}"
+        );
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}");
     }
@@ -150,6 +183,10 @@ async fn secret_does_not_leave_by_the_api() {
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
     for path in ["/api/v1/state/get?id=leak", "/api/v1/state/list", "/state"] {
         let answer = server.get(path).await;
-        assert!(!answer.body.contains("api-canary") && answer.body.contains("*****"), "{path}: {}", answer.body);
+        assert!(
+            !answer.body.contains("api-canary") && answer.body.contains("*****"),
+            "{path}: {}",
+            answer.body
+        );
     }
 }

@@ -56,7 +56,11 @@ pub(crate) fn settings() -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         urls: Vec::new(),
-        tokens: vec![token(VIEWER, Role::Viewer), token(OPERATOR, Role::Operator), token(EDITOR, Role::Editor)],
+        tokens: vec![
+            token(VIEWER, Role::Viewer),
+            token(OPERATOR, Role::Operator),
+            token(EDITOR, Role::Editor),
+        ],
         role: Role::Editor,
         is_read_only: false,
         bounds: Bounds::default(),
@@ -99,7 +103,13 @@ impl Server {
     }
 
     /// Sends a request with these headers besides `Host`, and no others.
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let host = ("host", self.host());
         let has_host = headers.iter().any(|(name, _)| *name == "host");
         let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");

@@ -46,7 +46,10 @@ fn job(id: &str, more: Value) -> Value {
 /// Fills a realm.
 pub(crate) async fn fill(realm: &Folder) {
     let mut documents = vec![
-        job("nightly", json!({ "schedule": [{ "crontab": "0 3 * * *" }, { "every": "6h" }], "timezone": "Europe/Berlin" })),
+        job(
+            "nightly",
+            json!({ "schedule": [{ "crontab": "0 3 * * *" }, { "every": "6h" }], "timezone": "Europe/Berlin" }),
+        ),
         job("off", json!({ "enabled": false, "schedule": "@hourly" })),
         job("templated", json!({ "enabled": "{{ globals.on }}", "globals": { "on": "true" } })),
         json!({ "job_id": "chained", "type": "chain", "worker": "core", "enabled": true, "payload": ["etl/load/01", "nightly"] }),

@@ -35,7 +35,10 @@ struct Texts(Mutex<BTreeMap<String, String>>);
 impl Outputs for Texts {
     async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
         let text = self.0.lock().unwrap().get(location).cloned();
-        Ok(text.map(|text| Opened { size: text.len() as u64, reader: Box::new(std::io::Cursor::new(text.into_bytes())) }))
+        Ok(text.map(|text| Opened {
+            size: text.len() as u64,
+            reader: Box::new(std::io::Cursor::new(text.into_bytes())),
+        }))
     }
 }
 

@@ -25,7 +25,10 @@ async fn until(lines: &mut tokio::io::Lines<BufReader<TcpStream>>, begin: &str) 
 async fn listen(server: &Server, last: Option<&str>) -> tokio::io::Lines<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let last = last.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
-    let text = format!("GET /live HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {VIEWER}\r\n{last}\r\n", server.host());
+    let text = format!(
+        "GET /live HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {VIEWER}\r\n{last}\r\n",
+        server.host()
+    );
     stream.write_all(text.as_bytes()).await.unwrap();
     BufReader::new(stream).lines()
 }

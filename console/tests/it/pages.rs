@@ -20,8 +20,11 @@ const MAX_PAGE: usize = 60 * 1024;
 fn values(page: &str, attribute: &str) -> Vec<String> {
     let begin = format!(" {attribute}=\"");
     let found = page.split(begin.as_str()).skip(1).filter_map(|rest| rest.split('"').next());
-    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&amp;", "&")];
-    found.map(|value| entities.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to))).collect()
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&amp;", "&")];
+    found
+        .map(|value| entities.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to)))
+        .collect()
 }
 
 fn compressed(text: &str) -> usize {
@@ -54,7 +57,17 @@ async fn every_link_of_every_page_leads_to_a_page() {
     for number in 0..STATUSES.len() {
         assert!(seen.contains(&format!("/run?id={}", run_id(number))), "{number}");
     }
-    for page in ["/runs", "/schedules", "/workers", "/triggers", "/connections", "/state", "/payloads", "/secrets", "/run/output"] {
+    for page in [
+        "/runs",
+        "/schedules",
+        "/workers",
+        "/triggers",
+        "/connections",
+        "/state",
+        "/payloads",
+        "/secrets",
+        "/run/output",
+    ] {
         assert!(seen.iter().any(|path| path.starts_with(page)), "{page} is not reached");
     }
 }
@@ -89,7 +102,8 @@ async fn run_with_steps_shows_them_as_a_tree_and_a_graph() {
 #[tokio::test]
 async fn list_goes_on_where_the_page_ends_with_every_filter() {
     let server = Server::start(Folder::lively().await).await;
-    let (mut found, mut path) = (Vec::new(), "/runs?limit=2&status=complete,failed,skipped,rejected,cancelled".to_owned());
+    let (mut found, mut path) =
+        (Vec::new(), "/runs?limit=2&status=complete,failed,skipped,rejected,cancelled".to_owned());
     loop {
         let page = server.get(&path).await.body;
         let runs = values(&page, "id").into_iter().filter_map(|id| id.strip_prefix("r-").map(str::to_owned));
@@ -113,14 +127,24 @@ async fn form_runs_a_job_once_with_what_it_was_given() {
         let form = [("id", id), ("key", "k1"), ("globals", "day=2026-03-01\nvars.name=a=b"), ("params", "")];
         let first = server.post_as(&session, "/job/run", &form).await;
         let again = server.post_as(&session, "/job/run", &form).await;
-        assert_eq!((first.status, first.header("location")), (303, again.header("location")), "{id}: {}", first.body);
+        assert_eq!(
+            (first.status, first.header("location")),
+            (303, again.header("location")),
+            "{id}: {}",
+            first.body
+        );
         let page = server.see(&session, first.header("location")).await.body;
         assert!(page.contains("2026-03-01") && page.contains("was dispatched already"), "{id}");
     }
     let wrong = server.post_as(&session, "/job/run", &[("id", "nightly"), ("globals", "day")]).await;
     assert!(wrong.status == 400 && wrong.body.contains("expected NAME=VALUE"), "{wrong:?}");
-    let preview = server.post_as(&session, "/job/run", &[("id", "nightly"), ("preview", "1"), ("globals", "a=1")]).await;
-    assert!(preview.status == 200 && preview.body.contains("hello") && preview.body.contains("a=1</textarea>"), "{preview:?}");
+    let preview = server
+        .post_as(&session, "/job/run", &[("id", "nightly"), ("preview", "1"), ("globals", "a=1")])
+        .await;
+    assert!(
+        preview.status == 200 && preview.body.contains("hello") && preview.body.contains("a=1</textarea>"),
+        "{preview:?}"
+    );
     let runs = server.get("/api/v1/runs/list?job=nightly").await.json();
     assert_eq!(runs["runs"].as_array().map(Vec::len), Some(0), "a preview runs nothing");
 }
@@ -133,9 +157,17 @@ async fn act_of_a_page_says_what_became_of_it() {
     for (path, form, told) in [
         ("/run/cancel", vec![("id", id.as_str())], "cancelled"),
         ("/run/cancel", vec![("id", id.as_str())], "has ended: cancelled"),
-        ("/schedules/pause", vec![("id", "nightly"), ("entry", "0"), ("why", "stock"), ("until", "2h")], "entry 0 of nightly paused"),
+        (
+            "/schedules/pause",
+            vec![("id", "nightly"), ("entry", "0"), ("why", "stock"), ("until", "2h")],
+            "entry 0 of nightly paused",
+        ),
         ("/schedules/resume", vec![("id", "nightly"), ("entry", "0")], "entry 0 of nightly resumed"),
-        ("/schedules/run", vec![("id", "nightly"), ("entry", "0"), ("back", "/schedules")], "1 run of nightly started"),
+        (
+            "/schedules/run",
+            vec![("id", "nightly"), ("entry", "0"), ("back", "/schedules")],
+            "1 run of nightly started",
+        ),
         ("/state/put", vec![("id", "x/y"), ("value", "{\"a\":1}")], "state item x/y put"),
         ("/state/delete", vec![("id", "x/y")], "state item x/y deleted"),
         ("/secrets/set", vec![("name", "new"), ("value", "form-canary-77")], "secret new set"),
@@ -161,7 +193,14 @@ async fn act_of_a_page_says_what_became_of_it() {
 async fn backfill_is_tried_before_it_is_begun() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(OPERATOR).await;
-    let form = [("id", "nightly"), ("entry", "0"), ("from", "2026-01-01"), ("to", "2026-01-03 12:00"), ("pattern", "nightly"), ("try", "1")];
+    let form = [
+        ("id", "nightly"),
+        ("entry", "0"),
+        ("from", "2026-01-01"),
+        ("to", "2026-01-03 12:00"),
+        ("pattern", "nightly"),
+        ("try", "1"),
+    ];
     let tried = server.post_as(&session, "/schedules/backfill", &form).await;
     assert!(tried.status == 200 && tried.body.contains("3 of 3 slots would be started"), "{tried:?}");
     assert!(tried.body.contains("value=\"2026-01-01\""), "the form keeps what was written");
@@ -181,8 +220,11 @@ async fn backfill_is_tried_before_it_is_begun() {
 async fn zone_and_colours_are_chosen_by_cookie() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(VIEWER).await;
-    let answer = server.post_as(&session, "/taste", &[("zone", "Asia/Tokyo"), ("theme", "dark"), ("back", "/runs")]).await;
-    let cookies: Vec<&str> = answer.headers["set-cookie"].iter().filter_map(|one| one.split(';').next()).collect();
+    let answer = server
+        .post_as(&session, "/taste", &[("zone", "Asia/Tokyo"), ("theme", "dark"), ("back", "/runs")])
+        .await;
+    let cookies: Vec<&str> =
+        answer.headers["set-cookie"].iter().filter_map(|one| one.split(';').next()).collect();
     assert_eq!(cookies, ["pumice-zone=Asia/Tokyo", "pumice-theme=dark"]);
     let cookie = format!("pumice-session={session}; {}", cookies.join("; "));
     let page = server.send("GET", "/runs", &[("cookie", &cookie)], "").await.body;
@@ -235,7 +277,10 @@ async fn page_has_the_command_that_shows_the_same() {
     let failed = run_id(5).to_string();
     for (path, command) in [
         ("/".to_owned(), "pumice runs list --status running,dispatched,waiting,retrying".to_owned()),
-        ("/runs?job=etl/*&status=failed&since=1d".to_owned(), "pumice runs list '--job=etl/*' --status=failed --since=1d".to_owned()),
+        (
+            "/runs?job=etl/*&status=failed&since=1d".to_owned(),
+            "pumice runs list '--job=etl/*' --status=failed --since=1d".to_owned(),
+        ),
         (format!("/run?id={failed}"), format!("pumice runs show {failed}")),
         ("/jobs?pattern=etl/*".to_owned(), "pumice jobs list 'etl/*'".to_owned()),
         ("/job?id=etl%2Fload%2F01".to_owned(), "pumice jobs show etl/load/01".to_owned()),
@@ -253,8 +298,12 @@ async fn document_of_a_run_stands_alone() {
     let folder = Folder::lively().await;
     folder.print(&format!("/out/{}/stdout", run_id(4)), "the last line\n");
     for number in [4, 5, 100] {
-        let document = pumice_console::run_as_document(&folder, &run_id(number).to_string(), None).await.unwrap();
-        assert!(values(&document, "href").is_empty() && values(&document, "src").is_empty(), "{number}: it links");
+        let document =
+            pumice_console::run_as_document(&folder, &run_id(number).to_string(), None).await.unwrap();
+        assert!(
+            values(&document, "href").is_empty() && values(&document, "src").is_empty(),
+            "{number}: it links"
+        );
         assert!(!document.contains("<script") && !document.contains("<form"), "{number}");
         assert!(document.contains("<style>") && document.contains(&run_id(number).to_string()), "{number}");
         assert_eq!(document.contains("the last line"), number == 4, "{number}");
@@ -273,5 +322,8 @@ async fn output_that_is_followed_goes_on_from_its_place() {
     assert!(page.contains("id=\"L2\"") && page.contains("href=\"#L2\""), "{page}");
     server.realm.print(&location, "one\ntwo\nthree\n");
     let piece = server.get(&format!("/run/output/raw?{query}&from=8")).await.json();
-    assert_eq!(piece, json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "is_open": false, "trouble": null }));
+    assert_eq!(
+        piece,
+        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "is_open": false, "trouble": null })
+    );
 }

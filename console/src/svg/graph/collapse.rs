@@ -69,11 +69,15 @@ fn merged(graph: &Graph, groups: &BTreeMap<Key, Vec<usize>>, name: impl Fn(&Key)
             _ => group(graph, members, name(key)),
         });
     }
-    let mut edges: Vec<(usize, usize)> =
-        graph.edges.iter().map(|(from, to)| (place[*from], place[*to])).filter(|(from, to)| from != to).collect();
+    let mut edges: Vec<(usize, usize)> = graph
+        .edges
+        .iter()
+        .map(|(from, to)| (place[*from], place[*to]))
+        .filter(|(from, to)| from != to)
+        .collect();
     edges.sort_unstable();
     edges.dedup();
-    Some(Graph { nodes, edges })
+    Some(Graph { nodes, edges, has_states: graph.has_states })
 }
 
 fn group(graph: &Graph, members: &[usize], name: String) -> Node {
@@ -85,7 +89,11 @@ fn group(graph: &Graph, members: &[usize], name: String) -> Node {
         }
     }
     let jobs: Vec<&str> = members.iter().take(10).map(|member| graph.nodes[*member].job.as_str()).collect();
-    let more = if members.len() > jobs.len() { format!(" and {} more", members.len() - jobs.len()) } else { String::new() };
+    let more = if members.len() > jobs.len() {
+        format!(" and {} more", members.len() - jobs.len())
+    } else {
+        String::new()
+    };
     let title = format!("{} steps: {}{more}", members.len(), jobs.join(", "));
     Node { job: name.clone(), label: name, title, href: None, parts }
 }

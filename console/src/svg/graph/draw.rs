@@ -82,7 +82,7 @@ pub(super) fn draw(graph: &Graph) -> String {
         edge(&mut svg, &scale, laid.nodes[*from], way, laid.nodes[*to]);
     }
     for (node, place) in graph.nodes.iter().zip(&laid.nodes) {
-        box_of(&mut svg, &scale, node, scale.at(*place));
+        box_of(&mut svg, &scale, node, scale.at(*place), graph.has_states);
     }
     svg.push_str("</svg>");
     svg
@@ -104,11 +104,19 @@ fn edge(svg: &mut String, scale: &Scale, from: (usize, f64), way: &[(usize, f64)
         let _ = match scale.turn {
             Turn::Right => {
                 let middle = f64::midpoint(last.0, next.0);
-                write!(svg, "C{middle:.1} {:.1} {middle:.1} {:.1} {:.1} {:.1}", last.1, next.1, next.0, next.1)
+                write!(
+                    svg,
+                    "C{middle:.1} {:.1} {middle:.1} {:.1} {:.1} {:.1}",
+                    last.1, next.1, next.0, next.1
+                )
             }
             Turn::Down => {
                 let middle = f64::midpoint(last.1, next.1);
-                write!(svg, "C{:.1} {middle:.1} {:.1} {middle:.1} {:.1} {:.1}", last.0, next.0, next.0, next.1)
+                write!(
+                    svg,
+                    "C{:.1} {middle:.1} {:.1} {middle:.1} {:.1} {:.1}",
+                    last.0, next.0, next.0, next.1
+                )
             }
         };
         last = next;
@@ -142,9 +150,9 @@ fn label(node: &Node) -> String {
     if count > 1 { format!("{} ×{count}", node.label) } else { node.label.clone() }
 }
 
-fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64)) {
+fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64), has_state: bool) {
     let (left, top) = (x - scale.width / 2.0, y - HEIGHT / 2.0);
-    let tone = class(node.tone());
+    let tone = if has_state { class(node.tone()) } else { "plain" };
     let room = ((scale.width - BESIDE + 8.0) / LETTER) as usize;
     let whole = label(node);
     let shown = match whole.chars().count() > room {
@@ -166,7 +174,7 @@ fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64)) {
         escape(&node.title),
         scale.width
     );
-    if node.count() > 1 {
+    if node.count() > 1 && has_state {
         parts(svg, node, left, top, scale.width);
     }
     let _ = write!(
@@ -174,8 +182,8 @@ fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64)) {
         "<text class=\"sign\" x=\"{:.1}\" y=\"{:.1}\">{}</text><text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
         left + 8.0,
         y + 4.0,
-        sign(node.tone()),
-        left + 23.0,
+        if has_state { sign(node.tone()) } else { "" },
+        left + if has_state { 23.0 } else { 10.0 },
         y + 4.0,
         escape(&shown)
     );

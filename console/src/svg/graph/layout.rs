@@ -132,9 +132,9 @@ fn placed(dots: &mut [Dot], order: &[Vec<usize>]) {
                 .collect();
             let mut given: Vec<f64> = Vec::with_capacity(layer.len());
             for (place, dot) in layer.iter().enumerate() {
-                let least = place.checked_sub(1).map(|before| {
-                    given[before] + (dots[layer[before]].room + dots[*dot].room) / 2.0
-                });
+                let least = place
+                    .checked_sub(1)
+                    .map(|before| given[before] + (dots[layer[before]].room + dots[*dot].room) / 2.0);
                 given.push(least.map_or(wanted[place], |least| wanted[place].max(least)));
             }
             // Pushed aside in one direction alone, the layer would drift.

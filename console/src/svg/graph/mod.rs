@@ -46,6 +46,8 @@ impl Node {
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) edges: Vec<(usize, usize)>,
+    /// Whether its steps belong to a run, so that they stand somehow.
+    pub(super) has_states: bool,
 }
 
 impl Graph {
@@ -93,7 +95,7 @@ pub(super) mod tests {
             href: None,
             parts: vec![(Tone::Good, 1)],
         };
-        Graph { nodes: jobs.iter().map(node).collect(), edges: edges.to_vec() }
+        Graph { nodes: jobs.iter().map(node).collect(), edges: edges.to_vec(), has_states: true }
     }
 
     /// A graph of layers, in which each node comes after two of the layer before.

@@ -40,12 +40,13 @@ pub(crate) async fn graph_of_run(realm: &dyn Realm, tree: &RunTree, is_linked: b
         runs.get(key.as_str()).copied()
     };
     let of_step = |number: usize| step(number).map(|run| (run_link(run.run_key.as_str()), run.status));
-    Ok(picture(&plan, is_linked, of_step))
+    Ok(picture(&plan, if is_linked { Show::Run } else { Show::Alone }, of_step))
 }
 
 /// The graph of the steps of a job; `null` of one without steps.
 pub(crate) fn graph_of_job(realm: &dyn Realm, spec: &Doc) -> Value {
-    plan_of(realm, Arc::new(spec.clone()), None).map_or(Value::Null, |plan| picture(&plan, true, |_| None))
+    plan_of(realm, Arc::new(spec.clone()), None)
+        .map_or(Value::Null, |plan| picture(&plan, Show::Plan, |_| None))
 }
 
 /// The plan of a job; `None` of one without steps, and of one whose steps only a worker finds.
@@ -58,11 +59,22 @@ fn plan_of(realm: &dyn Realm, spec: Arc<Doc>, rendered: Option<Rendered>) -> Opt
     (plan.steps.len() > 1 && plan.steps.len() <= MAX_STEPS).then_some(plan)
 }
 
+/// What a picture is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// A job, whose steps stand nowhere.
+    Plan,
+    /// A run.
+    Run,
+    /// A run, in a document from which no page can be reached.
+    Alone,
+}
+
 /// The picture of a plan; `step` gives the page and the status of a step that has a run.
-fn picture(plan: &Plan, is_linked: bool, step: impl Fn(usize) -> Option<(String, Status)>) -> Value {
+fn picture(plan: &Plan, show: Show, step: impl Fn(usize) -> Option<(String, Status)>) -> Value {
     let jobs: Vec<&str> = plan.steps.iter().map(|step| step.job_id.as_str()).collect();
     let common = common_folder(&jobs);
-    let mut graph = Graph::default();
+    let mut graph = Graph { has_states: show != Show::Plan, ..Graph::default() };
     if plan.steps.iter().all(|step| step.foreach_index.is_some()) {
         graph.nodes.push(items(&jobs, &step));
     } else {
@@ -80,16 +92,18 @@ fn picture(plan: &Plan, is_linked: bool, step: impl Fn(usize) -> Option<(String,
         }
     }
     let (mut graph, is_small) = collapsed(graph);
-    if !is_linked {
+    if show == Show::Alone {
         graph.nodes.iter_mut().for_each(|node| node.href = None);
     }
-    let note = is_small.then(|| format!("{} drawn as {}", counted(jobs.len(), "step"), counted(graph.nodes.len(), "node")));
+    let note = is_small
+        .then(|| format!("{} drawn as {}", counted(jobs.len(), "step"), counted(graph.nodes.len(), "node")));
     json!({ "svg": draw(&graph), "note": note })
 }
 
 /// The items of a foreach, as one node.
 fn items(jobs: &[&str], step: &impl Fn(usize) -> Option<(String, Status)>) -> Node {
-    let mut parts: Vec<(Tone, usize)> = [Tone::Good, Tone::Bad, Tone::Odd, Tone::Busy, Tone::Calm].map(|tone| (tone, 0)).into();
+    let mut parts: Vec<(Tone, usize)> =
+        [Tone::Good, Tone::Bad, Tone::Odd, Tone::Busy, Tone::Calm].map(|tone| (tone, 0)).into();
     for number in 0..jobs.len() {
         let tone = step(number).map_or(Tone::Calm, |(_, status)| tone(status));
         if let Some((_, count)) = parts.iter_mut().find(|(part, _)| *part == tone) {
@@ -142,9 +156,15 @@ mod tests {
         let jobs = ["etl/a", "etl/b"].map(|id| JobId::new(id).unwrap());
         let plan = Plan::in_order(jobs.to_vec(), Vec::new());
         let step = |number: usize| (number == 0).then(|| ("/run?id=x".to_owned(), Status::Failed));
-        let svg = picture(&plan, true, step)["svg"].as_str().unwrap().to_owned();
-        assert!(svg.contains("<a href=\"/run?id=x\"><g class=\"node bad\"><title>etl/a: failed</title>"), "{svg}");
-        assert!(svg.contains("<a href=\"/job?id=etl%2Fb\"><g class=\"node calm\"><title>etl/b: has not started"), "{svg}");
+        let svg = picture(&plan, Show::Run, step)["svg"].as_str().unwrap().to_owned();
+        assert!(
+            svg.contains("<a href=\"/run?id=x\"><g class=\"node bad\"><title>etl/a: failed</title>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("<a href=\"/job?id=etl%2Fb\"><g class=\"node calm\"><title>etl/b: has not started"),
+            "{svg}"
+        );
     }
 
     #[test]
@@ -153,8 +173,11 @@ mod tests {
         for (index, step) in (0..).zip(&mut plan.steps) {
             step.foreach_index = Some(index);
         }
-        let step = |number: usize| (number < 300).then(|| (String::new(), if number == 7 { Status::Failed } else { Status::Complete }));
-        let svg = picture(&plan, true, step)["svg"].as_str().unwrap().to_owned();
+        let step = |number: usize| {
+            (number < 300)
+                .then(|| (String::new(), if number == 7 { Status::Failed } else { Status::Complete }))
+        };
+        let svg = picture(&plan, Show::Run, step)["svg"].as_str().unwrap().to_owned();
         assert!(svg.contains("each ×400") && svg.matches("<g class").count() == 1, "{svg}");
         assert_eq!(svg.matches("class=\"part").count(), 3, "{svg}");
     }
