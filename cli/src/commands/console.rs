@@ -1,5 +1,7 @@
 //! `console`: a realm in a browser.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pumice_console::{Bounds, Role, Settings, StartError, Token};
@@ -12,8 +14,12 @@ use crate::output::tell_line;
 use crate::realm::Realm;
 use crate::signals::requests_to_stop;
 
-/// The environment variable with a token.
+/// The environment variables: a token, a file of tokens, an address.
 const TOKEN: &str = "PUMICE_CONSOLE_TOKEN";
+const TOKENS: &str = "PUMICE_CONSOLE_TOKENS";
+const LISTEN: &str = "PUMICE_CONSOLE_LISTEN";
+/// Where the console listens unless it is told otherwise.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8377);
 
 /// Shows a realm in a browser until Ctrl-C, SIGTERM or SIGHUP.
 pub(super) async fn console(global: &Global, options: Console) -> Result<(), Failure> {
@@ -66,12 +72,17 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
     let realm = Arc::new(Realm::open(global, false).await?);
     let name = pumice_service::Realm::name(&*realm).to_string();
     let Doors { listen, urls, role, read_only, .. } = doors;
+    let listen = match (listen, variable(LISTEN)) {
+        (Some(listen), _) => listen,
+        (None, Some(text)) => text.parse().map_err(|error| of_option(LISTEN, error))?,
+        (None, None) => ADDRESS,
+    };
     let kept = realm.clone();
     let settings = Settings {
         listen,
         urls,
         tokens,
-        role,
+        role: role.unwrap_or(Role::Editor),
         is_read_only: read_only,
         bounds: Bounds::default(),
         words: words(global),
@@ -95,9 +106,15 @@ fn refused(error: StartError) -> Failure {
     }
 }
 
+/// An environment variable that is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 /// The tokens of the file and of the environment.
 fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
-    let mut tokens = match &doors.tokens {
+    let file = doors.tokens.clone().or_else(|| variable(TOKENS).map(PathBuf::from));
+    let mut tokens = match &file {
         None => Vec::new(),
         Some(path) => {
             let name = format!("--tokens {}", pumice_core::text::shown(&path.display().to_string()));
@@ -105,9 +122,7 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
             Token::of_file(&text).map_err(|error| of_option(&name, error))?
         }
     };
-    if let Ok(secret) = std::env::var(TOKEN)
-        && !secret.is_empty()
-    {
+    if let Some(secret) = variable(TOKEN) {
         tokens.push(Token::new(&secret, Role::Editor, "token").map_err(|error| of_option(TOKEN, error))?);
     }
     Ok(tokens)

@@ -11,13 +11,14 @@ use pumice_core::text::escaped;
 use pumice_service::dispatch::{Dispatch, dispatch};
 use pumice_service::render::{RenderJob, render as render_job};
 use pumice_service::runs::{ListRuns, RunShown, list as list_runs};
+use pumice_service::schedules::{ListSchedules, list};
 use pumice_service::specs::{DeleteJobs, JobName, delete as delete_jobs, show as show_job};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::jobs::enabled;
 use super::now::blank;
-use super::schedules::{entries, upcoming};
+use super::schedules::{rows as rows_of, upcoming};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -59,9 +60,13 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let has_schedule =
         spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
     let pattern = literal(id);
-    let entries = if has_schedule { entries(&ask, Some(&pattern), &clock).await?.0 } else { Vec::new() };
-    let coming =
-        if has_schedule { upcoming(&ask, Some(id), UPCOMING, &clock).await? } else { json!({ "slots": [] }) };
+    let (entries, coming) = match has_schedule {
+        true => {
+            let found = list(ask.realm(), &ListSchedules { job: Some(pattern.clone()) }).await?;
+            (rows_of(&found, &clock), upcoming(&ask, id, UPCOMING, &clock).await?)
+        }
+        false => (Vec::new(), Value::Array(Vec::new())),
+    };
     let length = history.id_length.unwrap_or(8);
     let rows: Vec<RunRow> =
         history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();

@@ -4,9 +4,10 @@ use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::run::Status;
 use pumice_service::runs::{ListRuns, RunList, list};
+use pumice_service::schedules::{ListSchedules, list as list_schedules};
 use serde_json::{Value, json};
 
-use super::schedules::upcoming;
+use super::schedules::next_of_each;
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
@@ -38,13 +39,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let waiting = list(realm, &of(&[Status::Dispatched, Status::Waiting], None, SHOWN)).await?;
     let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), SHOWN)).await?;
     let hour = list(realm, &of(&[], Some(Span::from_mins(MINUTES as u64)), MAX_COUNTED)).await?;
-    let coming = upcoming(&ask, None, COMING, &clock).await?;
+    let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = starts(&hour, &clock);
     let own = json!({
         "running": panel(&running, &clock, "running,starting,retrying", None),
         "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
         "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
-        "coming": coming["slots"],
+        "coming": next_of_each(&scheduled, COMING, &clock),
         "starts": { "count": hour.runs.len(), "is_all": hour.next.is_none(), "svg": sparkline(&bars, "starts a minute, the last hour") },
         "is_empty": hour.runs.is_empty() && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
     });

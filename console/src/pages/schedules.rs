@@ -1,7 +1,5 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
-use std::collections::HashMap;
-
 use axum::response::Response;
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
@@ -13,7 +11,8 @@ use pumice_core::text::escaped;
 use pumice_service::Instant;
 use pumice_service::schedules::{
     EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries, ResumeEntries, RunEntry,
-    ScheduleRow, list, list_all, next, pause as pause_entries, resume as resume_entries, run as run_entry,
+    ScheduleList, ScheduleRow, UpcomingSlot, list, list_all, next, pause as pause_entries,
+    resume as resume_entries, run as run_entry,
 };
 use serde_json::{Value, json};
 
@@ -27,9 +26,6 @@ use crate::view::{Clock, counted, job_link, run_link};
 
 /// How many next starts the page shows.
 const UPCOMING: usize = 20;
-/// How many of each entry are shown, and how many times more starts are looked at for it.
-const MAX_EACH: usize = 3;
-const LOOKED: usize = 20;
 /// Most entries of a page.
 const MAX_ENTRIES: usize = 200;
 
@@ -42,10 +38,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let job = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
-    let (rows, all) = entries(&ask, job.as_deref(), &clock).await?;
-    let coming = match rows.is_empty() {
-        true => json!({ "slots": [], "silent": [] }),
-        false => upcoming(&ask, job.as_deref(), UPCOMING, &clock).await?,
+    let found = list(ask.realm(), &ListSchedules { job: job.clone() }).await?;
+    let all = found.schedules.len();
+    let rows: Vec<Value> = rows(&found, &clock);
+    let only = one_job(&rows);
+    let coming = match &only {
+        Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
+        None => next_of_each(&found, UPCOMING, &clock),
     };
     let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone() }).await?;
     let backfills: Vec<Value> =
@@ -53,7 +52,7 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
     let own = json!({
         "told": if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
             else { format!("{} of {all} entries", rows.len()) },
-        "only": one_job(&rows),
+        "only": only,
         "rows": rows,
         "pattern": job,
         "coming": coming,
@@ -70,23 +69,17 @@ fn one_job(rows: &[Value]) -> Option<String> {
     rows.iter().all(|row| row["id"] == first).then(|| first.to_owned())
 }
 
-/// The entries of the jobs that match, as rows, and how many there are.
-pub(super) async fn entries(
-    ask: &Ask,
-    job: Option<&str>,
-    clock: &Clock,
-) -> Result<(Vec<Value>, usize), Fault> {
-    let found = list(ask.realm(), &ListSchedules { job: job.map(str::to_owned) }).await?;
-    let all = found.schedules.len();
-    let rows = found.schedules.iter().take(MAX_ENTRIES).map(|row| match row {
+/// Entries as rows.
+pub(super) fn rows(found: &ScheduleList, clock: &Clock) -> Vec<Value> {
+    let row = |row: &ScheduleRow| match row {
         ScheduleRow::Entry(entry) => row_of(entry, clock),
         ScheduleRow::Unread(unread) => json!({
             "id": unread.job_id.as_str(), "job": escaped(unread.job_id.as_str()), "href": job_link(unread.job_id.as_str()),
             "entry": Value::Null, "what": "", "zone": Value::Null, "state": unread.state, "next": Value::Null,
             "last": Value::Null, "started": 0, "notes": [unread.trouble], "can_pause": false, "can_resume": false,
         }),
-    });
-    Ok((rows.collect(), all))
+    };
+    found.schedules.iter().take(MAX_ENTRIES).map(row).collect()
 }
 
 fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
@@ -120,35 +113,42 @@ fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
     })
 }
 
-/// The next starts of the jobs that match. Of each entry there are a few, so that one that starts often does not hide the
-/// others.
-pub(super) async fn upcoming(
-    ask: &Ask,
-    job: Option<&str>,
-    number: usize,
-    clock: &Clock,
-) -> Result<Value, Fault> {
-    let request =
-        NextStarts { job: job.map(str::to_owned), number: Some(number * LOOKED), ..NextStarts::default() };
+/// The next starts of a job.
+pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock) -> Result<Value, Fault> {
+    let request = NextStarts { job: Some(job.to_owned()), number: Some(number), ..NextStarts::default() };
     let found = next(ask.realm(), &request).await?;
-    let mut shown: HashMap<(&str, usize), usize> = HashMap::new();
-    let mut slots = Vec::new();
-    for slot in &found.slots {
-        let id = slot.job_id.as_str();
-        let count = shown.entry((id, slot.entry)).or_default();
-        *count += 1;
-        if *count > MAX_EACH || slots.len() >= number {
-            continue;
-        }
-        let own = slot.zone.parse::<Tz>().ok().filter(|zone| *zone != clock.zone);
-        let own = own.map(|zone| Clock { zone, ..*clock }.moment(slot.slot.0));
-        slots.push(json!({ "job": escaped(id), "href": job_link(id), "entry": slot.entry,
-            "at": clock.moment(slot.slot.0), "own": own, "zone": slot.zone, "notes": slot.notes }));
-    }
-    let silent = found.silent.iter().map(|one| {
-        json!({ "job": escaped(one.job_id.as_str()), "entry": one.entry, "state": one.state, "why": one.why })
+    let start = |slot: &UpcomingSlot| {
+        start_shown((slot.job_id.as_str(), slot.entry), slot.slot.0, Some(&slot.zone), &slot.notes, clock)
+    };
+    Ok(Value::Array(found.slots.iter().map(start).collect()))
+}
+
+/// The next start of each entry of all jobs that match: one that starts often does not hide the others.
+pub(super) fn next_of_each(found: &ScheduleList, number: usize, clock: &Clock) -> Value {
+    let entries = found.schedules.iter().filter_map(|row| match row {
+        ScheduleRow::Entry(entry) => Some((entry.next?.0, entry)),
+        ScheduleRow::Unread(_) => None,
     });
-    Ok(json!({ "slots": slots, "silent": silent.collect::<Vec<_>>() }))
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_by_key(|(at, _)| *at);
+    let start = |(at, entry): &(Timestamp, &Box<EntryStanding>)| {
+        start_shown((entry.job_id.as_str(), entry.entry), *at, entry.zone.as_deref(), &[], clock)
+    };
+    Value::Array(entries.iter().take(number).map(start).collect())
+}
+
+/// A start, with its time in its own zone where that is another one than the page's.
+fn start_shown(
+    (job, entry): (&str, usize),
+    at: Timestamp,
+    zone: Option<&str>,
+    notes: &[String],
+    clock: &Clock,
+) -> Value {
+    let own = zone.and_then(|zone| zone.parse::<Tz>().ok()).filter(|zone| *zone != clock.zone);
+    let own = own.map(|zone| Clock { zone, ..*clock }.moment(at));
+    json!({ "job": escaped(job), "href": job_link(job), "entry": entry, "at": clock.moment(at), "own": own,
+        "zone": zone, "notes": notes })
 }
 
 /// A time that a form has: ISO 8601, in the zone of the page unless it names one, or how long from now.
