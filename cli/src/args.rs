@@ -2,6 +2,7 @@
 
 mod backfills;
 mod connections;
+mod console;
 mod payloads;
 mod runs;
 mod triggers;
@@ -14,6 +15,7 @@ use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
+pub(crate) use console::{Console, Doors};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
@@ -105,6 +107,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run the jobs of a realm's folder until Ctrl-C
     Serve(Serve),
+    /// Show a realm in a browser until Ctrl-C: its runs, jobs and schedules
+    Console(Console),
     /// Run the jobs of one worker of a realm on AWS until Ctrl-C
     #[cfg(feature = "aws")]
     Worker(Worker),
@@ -238,6 +242,11 @@ pub(crate) struct Serve {
     pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) drain: Drain,
+    /// Show the realm in a browser, too, as `pumice console` does
+    #[arg(long)]
+    pub(crate) console: bool,
+    #[command(flatten)]
+    pub(crate) doors: Doors,
     /// How long a claim holds unless it is extended; for tests, in which a server stands still for longer
     #[arg(long, value_name = "DURATION", default_value = "5m", hide = true)]
     pub(crate) lease: Span,

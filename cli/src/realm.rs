@@ -100,6 +100,15 @@ impl Realm {
         Err(Failure::wrong(message))
     }
 
+    /// Has this process know what to mask, as it is now.
+    pub(crate) async fn know_secrets(&self) {
+        match &self.place {
+            Place::Folder(home) => know_secrets(home).await,
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => {}
+        }
+    }
+
     /// What to say when nothing starts a run.
     pub(crate) const fn unserved(&self) -> &'static str {
         match &self.place {

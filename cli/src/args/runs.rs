@@ -47,6 +47,9 @@ pub(crate) enum Runs {
         /// The run: its id or the beginning of it, latest, or latest:JOB
         #[arg(value_name = "RUN_ID")]
         run: String,
+        /// Print it as one HTML document, to be kept or sent
+        #[arg(long, conflicts_with = "output")]
+        html: bool,
     },
     /// Say in one sentence why a run waits, or ended as it did
     Why {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
-use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
+use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print, write_raw};
 use crate::realm::Realm;
 use crate::view;
 
@@ -51,7 +51,11 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             note(global, &counted.into_iter().chain(found.note).collect::<Vec<_>>());
             Ok(())
         }
-        Runs::Show { run } => {
+        Runs::Show { run, html: true } => {
+            let document = pumice_console::run_as_document(&realm, &run, None).await;
+            write_raw(&document.map_err(pumice_service::Error::from)?)
+        }
+        Runs::Show { run, .. } => {
             let tree = show(&realm, &ShowRun { run, details }).await?;
             print(global.output, &tree, || tree_lines(&tree))?;
             if !details {

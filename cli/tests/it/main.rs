@@ -6,6 +6,7 @@ mod batches;
 mod canary;
 mod clock_details;
 mod connections;
+mod console;
 mod examples;
 mod host;
 mod ids;
