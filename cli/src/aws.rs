@@ -38,7 +38,7 @@ impl Remote {
         let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None)
             .with_secrets(&config)
             .with_hints()
-            .with_outside(&config, Arc::new(pumice_host::Web::default()))
+            .with_outside(&config, Arc::new(pumice_host::Web::default()), crate::outside::servers())
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?;

@@ -8,10 +8,12 @@ mod dead_letters;
 mod failure;
 mod hosts;
 mod http;
+mod mail;
 mod messaging;
 mod pieces;
 mod pool;
 mod queries;
+mod servers;
 mod state;
 mod triggers;
 mod workspaces;
@@ -29,12 +31,14 @@ pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, O
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
+pub use mail::{Attachment, Email, Mail, MailError, NoMail};
 pub use messaging::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
 };
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use servers::Servers;
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
@@ -532,6 +536,8 @@ pub struct Ports {
     pub http: Arc<dyn Http>,
     /// Topics, queues, event buses and functions outside the realm.
     pub messaging: Arc<dyn Messaging>,
+    /// Servers that speak neither HTTP nor AWS's interfaces.
+    pub servers: Servers,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

@@ -29,7 +29,7 @@ use pumice_host::{DiskWorkspace, SystemClock};
 use pumice_template::{Renderer, Zone};
 use serde_json::{Map, Value, json};
 
-pub(crate) use outside::{Messages, Scripted, Ticking, response};
+pub(crate) use outside::{Messages, Posts, Scripted, Ticking, response};
 
 /// What a job or an action reaches in a test.
 pub(crate) struct World {
@@ -46,6 +46,7 @@ pub(crate) struct World {
     pub(crate) items: Items,
     pub(crate) http: Box<dyn Http>,
     pub(crate) messages: Messages,
+    pub(crate) posts: Posts,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) pool: Box<dyn BlockingPool>,
     pub(crate) work_dir: DiskWorkspace,
@@ -106,6 +107,7 @@ impl World {
             items: Items::default(),
             http: Box::new(NoHttp),
             messages: Messages::default(),
+            posts: Posts::default(),
             clock: Box::new(SystemClock),
             pool: Box::new(pumice_core::ports::AtOnce),
             environment: Vec::new(),
@@ -150,6 +152,8 @@ impl World {
             dispatches: &self.dispatches,
             connections: Connections { store: &self.connections, secrets: &self.connections },
             state: &self.items,
+            objects: &self.kept,
+            mail: &self.posts,
             http: &*self.http,
             messaging: &self.messages,
             clock: &*self.clock,

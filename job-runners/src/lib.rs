@@ -26,6 +26,8 @@ mod web;
 
 use std::sync::Arc;
 
+pub use connections::probe::{Probe, Tried, test_connection};
+
 use pumice_core::job_type::{BadRegistry, Runners, RunnersBuilder};
 
 /// Every job type and action there is, with what runs them.
@@ -49,8 +51,10 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(pkg::Pkg)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
+        .performer(actions::email::Email)
         .performer(actions::event::Event)
         .performer(actions::log::Log)
+        .performer(actions::slack::Slack)
         .performer(actions::sns::Sns)
         .performer(actions::sqs::Sqs)
         .performer(actions::state::State)

@@ -1,4 +1,4 @@
-//! Stand-ins for AWS, from PyPI, in virtual environments of their own.
+//! Stand-ins for AWS and other servers, from PyPI, in virtual environments of their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Environment {
 /// The feature of tests that need stand-ins for AWS.
 const AWS: &str = "pumice-testing/standins";
 
-const ENVIRONMENTS: [Environment; 2] = [
+const ENVIRONMENTS: [Environment; 3] = [
     Environment {
         name: "aws",
         feature: AWS,
@@ -32,6 +32,11 @@ const ENVIRONMENTS: [Environment; 2] = [
         name: "lava",
         feature: "pumice-testing/standins-lava",
         tests: "Pumice beside lava (lava_*)",
+    },
+    Environment {
+        name: "mail",
+        feature: "pumice-testing/standins-mail",
+        tests: "e-mail with a mail server (mail)",
     },
 ];
 

@@ -3,6 +3,7 @@
 mod databases;
 #[cfg(test)]
 mod fake;
+pub(crate) mod probe;
 mod remote;
 #[cfg(test)]
 mod tests;
