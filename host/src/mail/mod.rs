@@ -168,6 +168,9 @@ fn is_encoded(word: &str) -> bool {
     word.len() >= MIN_ENCODED && word.bytes().all(is_base64)
 }
 
+/// What each certificate of a file begins with (RFC 7468).
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// How a connection is encrypted.
 async fn tls(exchange: &Exchange<'_>) -> Result<Option<TlsParameters>, MailError> {
     let MailServer { host, tls, ca_cert, .. } = exchange.server;
@@ -178,14 +181,16 @@ async fn tls(exchange: &Exchange<'_>) -> Result<Option<TlsParameters>, MailError
     // The roots of trust are files, and there may be hundreds.
     let reading = tokio::task::spawn_blocking(move || {
         let mut parameters = TlsParameters::builder(host);
-        if let Some(path) = ca_cert {
-            let text =
-                std::fs::read(&path).map_err(|error| format!("cannot read ca_cert {path}: {error}"))?;
-            let certificate = Certificate::from_pem(&text)
-                .map_err(|_| format!("ca_cert {path} is not a file of certificates in PEM"))?;
-            parameters = parameters.add_root_certificate(certificate);
+        let Some(path) = ca_cert else {
+            return parameters.build().map_err(|error| format!("TLS: {}", said(Step::Encrypt, &error)));
+        };
+        let text = std::fs::read(&path).map_err(|error| format!("cannot read ca_cert {path}: {error}"))?;
+        let bad = || format!("ca_cert {path} is not a file of certificates in PEM");
+        if !String::from_utf8_lossy(&text).contains(CERTIFICATE) {
+            return Err(bad());
         }
-        parameters.build().map_err(|error| format!("TLS: {}", said(Step::Encrypt, &error)))
+        parameters = parameters.add_root_certificate(Certificate::from_pem(&text).map_err(|_| bad())?);
+        parameters.build().map_err(|_| bad())
     });
     let read = reading.await.map_err(|error| MailError::NotSent(error.to_string()))?;
     read.map(Some).map_err(|why| MailError::Refused(format!("{}: {why}", exchange.origin())))

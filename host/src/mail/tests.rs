@@ -101,7 +101,7 @@ async fn email_is_sent_with_its_headers_to_each_recipient() {
         "Date: Thu, 01 Jan 1970 00:00:00 +0000",
         "From: Job <job@example.com>",
         "Reply-To: re@example.com",
-        "Subject: =?utf-8?b?SXQgZsOkaWxlZA==?=",
+        "Subject: It =?utf-8?b?ZsOkaWxlZA==?=",
         "Content-Type: text/plain; charset=utf-8",
         "why",
     ] {
@@ -263,9 +263,12 @@ async fn certificate_file_that_is_bad_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let bad = folder.path().join("bad.pem");
     std::fs::write(&bad, "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n").unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
     for (path, wanted) in [
         ("/none/ca.pem", "cannot read ca_cert /none/ca.pem"),
         (bad.to_str().unwrap(), "is not a file of certificates"),
+        (empty.to_str().unwrap(), "is not a file of certificates"),
     ] {
         let server = MailServer {
             host: "127.0.0.1".to_owned(),

@@ -286,7 +286,10 @@ async fn ran(mut command: Command, client: &str) -> Result<(), String> {
     match ended.status.code() {
         Some(0) => Ok(()),
         Some(127) => Err(format!("{client} is not installed: {}", said(&ended.stderr))),
-        _ => Err(format!("{client}: {}", said(&ended.stderr))),
+        _ => {
+            let said = said(&ended.stderr);
+            Err(if said.starts_with(client) { said } else { format!("{client}: {said}") })
+        }
     }
 }
 
