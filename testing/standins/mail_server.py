@@ -1,7 +1,7 @@
 """A mail server that keeps what it is sent: prints one JSON line when it listens, and one for each e-mail.
 
 usage: mail_server.py FOLDER MODE
-MODE: plain, login, starttls (demanded, with a login) or tls (from the start). FOLDER gets the certificate authority, ca.pem.
+MODE: plain, login, or starttls (demanded, with a login). FOLDER gets the certificate authority, ca.pem.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Keeper:
             "to": envelope.rcpt_tos,
             "text": envelope.content.decode("utf-8", "replace"),
             "login": bool(session.authenticated),
-            "encrypted": session.ssl is not None or MODE == "tls",
+            "encrypted": session.ssl is not None,
         }
         print(json.dumps(kept), flush=True)
         return "250 Message accepted for delivery"
@@ -57,9 +57,8 @@ async def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(f"{FOLDER}/ca.pem")
-    encrypted = context if MODE == "tls" else None
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: smtp(context), "127.0.0.1", 0, ssl=encrypted)
+    server = await loop.create_server(lambda: smtp(context), "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()
 

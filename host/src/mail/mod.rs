@@ -19,6 +19,7 @@ use pumice_core::connection::MailServer;
 use pumice_core::ports::{Email, Mail, MailError};
 use pumice_core::secret::{MASK, mask};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls;
 
 use crate::http::{MAX_ADDRESSES, Resolve, SystemNames, is_forbidden};
 use message::Composed;
@@ -128,12 +129,25 @@ impl<'a> Exchange<'a> {
             MailError::NotSent(format!("{origin} does not take {name} for now: {said}"))
         } else if error.is_response() {
             MailError::Refused(format!("{origin} does not answer {name} in the way of SMTP: {said}"))
-        } else if error.is_client() || error.is_tls() {
+        } else if error.is_client() || is_of_tls(error) {
             MailError::Refused(format!("{origin}: {name}: {said}"))
         } else {
             step.broken(format!("{origin}: the connection broke at {name}: {said}"))
         }
     }
+}
+
+/// Whether TLS itself failed: a certificate that is not trusted now is not trusted in a second.
+fn is_of_tls(error: &SmtpError) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = cause.source();
+    }
+    error.is_tls()
 }
 
 /// What a server or the system says of an error, in one line, without secrets.
