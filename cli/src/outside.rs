@@ -19,5 +19,8 @@ pub(crate) fn messaging() -> Arc<dyn Messaging> {
 
 /// Servers that jobs and actions reach by protocols of their own.
 pub(crate) fn servers() -> Servers {
-    Servers { mail: Arc::new(Smtp::default()) }
+    let servers = Servers { mail: Arc::new(Smtp::default()), ..Servers::default() };
+    #[cfg(feature = "sql")]
+    let servers = Servers { databases: Arc::new(pumice_sql::Drivers), ..servers };
+    servers
 }

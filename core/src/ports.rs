@@ -4,6 +4,7 @@
 //! and says what became of it.
 
 mod backfills;
+mod databases;
 mod dead_letters;
 mod failure;
 mod hosts;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
@@ -38,7 +40,7 @@ pub use messaging::{
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
-pub use servers::Servers;
+pub use servers::{Servers, WITHOUT_SQL};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};

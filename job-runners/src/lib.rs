@@ -22,6 +22,7 @@ mod payloads;
 mod pkg;
 mod process;
 mod series;
+mod sql;
 mod web;
 
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
+        .leaf(sql::Sql)
+        .leaf(sql::Sqli)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
         .performer(actions::email::Email)

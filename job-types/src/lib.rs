@@ -15,6 +15,7 @@ mod job_list;
 pub mod lambda;
 pub mod log;
 pub mod pkg;
+pub mod sql;
 pub mod web;
 pub mod words;
 
@@ -44,6 +45,8 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
+        .leaf(sql::Sql)
+        .leaf(sql::Sqli)
         .action(actions::dispatch::Dispatch)
         .action(actions::email::Email)
         .action(actions::event::Event)

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::read(&variable)?;
     let worker = Environment::worker(&variable)?;
     start_log(environment.names().realm().as_str());
-    let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()) };
+    let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), ..Servers::default() };
     let web = Arc::new(pumice_host::Web::default());
     let function = Function::connect_with_outside(&environment, web, servers).await;
     function.prepare_for_commands()?;

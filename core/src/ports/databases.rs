@@ -11,6 +11,8 @@ use crate::connection::Login;
 pub enum Cell {
     /// Null.
     Null,
+    /// True or false.
+    Bool(bool),
     /// A number, as Python's `str` shows it.
     Number(String),
     /// Any other value, as Python's `str` shows it where the database does not show it better.
@@ -23,6 +25,8 @@ impl Cell {
     pub fn text(&self) -> &str {
         match self {
             Self::Null => "",
+            Self::Bool(true) => "True",
+            Self::Bool(false) => "False",
             Self::Number(text) | Self::Text(text) => text,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::databases::{Databases, NoDatabases};
 use super::mail::{Mail, NoMail};
 
 /// What reaches servers that speak neither HTTP nor AWS's interfaces. The default reaches none.
@@ -9,11 +10,18 @@ use super::mail::{Mail, NoMail};
 pub struct Servers {
     /// Mail servers.
     pub mail: Arc<dyn Mail>,
+    /// Databases.
+    pub databases: Arc<dyn Databases>,
 }
+
+/// Of a program that was built without drivers of databases.
+pub const WITHOUT_SQL: NoDatabases = NoDatabases {
+    why: "this pumice was built without SQL: install it with `cargo install --path cli --features sql`",
+};
 
 impl Default for Servers {
     fn default() -> Self {
-        Self { mail: Arc::new(NoMail) }
+        Self { mail: Arc::new(NoMail), databases: Arc::new(WITHOUT_SQL) }
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::job::RenderAt;
 use super::schedule::{BadTimezone, Timezone};
+use super::sql_settings::{self, SqlSettings};
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::{ConnId, FieldText, WorkerName};
@@ -80,6 +81,8 @@ pub struct Settings {
     pub s3trigger_settle: Span,
     /// `SES_FROM`: the sender of e-mail whose action and connection name none; none.
     pub ses_from: Option<String>,
+    /// `SQL_…`: how files of rows look.
+    pub sql: SqlSettings,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
@@ -124,6 +127,7 @@ impl Default for Settings {
             s3trigger_cache_ttl: Span::from_secs(60),
             s3trigger_settle: Span::from_secs(5),
             ses_from: None,
+            sql: SqlSettings::default(),
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
@@ -137,7 +141,7 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 33] = [
+const SETTINGS: [(&str, Setter); 41] = [
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
     ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),
@@ -169,6 +173,14 @@ const SETTINGS: [(&str, Setter); 33] = [
     ("S3TRIGGER_CACHE_TTL", |all, value| put(&mut all.s3trigger_cache_ttl, span(value))),
     ("S3TRIGGER_SETTLE", |all, value| put(&mut all.s3trigger_settle, span(value))),
     ("SES_FROM", |all, value| put(&mut all.ses_from, text(value))),
+    ("SQL_DELIMITER", |all, value| put(&mut all.sql.delimiter, sql_settings::character(value))),
+    ("SQL_DIALECT", |all, value| put(&mut all.sql.dialect, sql_settings::dialect(value))),
+    ("SQL_DOUBLEQUOTE", |all, value| put(&mut all.sql.doublequote, flag(value))),
+    ("SQL_ESCAPECHAR", |all, value| put(&mut all.sql.escapechar, sql_settings::character_or_none(value))),
+    ("SQL_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.sql.max_payload_size, bytes(value))),
+    ("SQL_OUTPUT_SUFFIX", |all, value| put(&mut all.sql.output_suffix, sql_settings::suffix(value))),
+    ("SQL_QUOTECHAR", |all, value| put(&mut all.sql.quotechar, sql_settings::character(value))),
+    ("SQL_QUOTING", |all, value| put(&mut all.sql.quoting, sql_settings::quoting(value))),
     ("STATE_MAX_TTL", |all, value| put(&mut all.state_max_ttl, span(value))),
     ("STATE_TTL", |all, value| put(&mut all.state_ttl, span(value))),
     ("STDERR_SIZE", |all, value| put(&mut all.stderr_size, size(value))),
@@ -176,7 +188,7 @@ const SETTINGS: [(&str, Setter); 33] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 48] = [
+const NAMES_OF_LAVA: [&str; 40] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -215,14 +227,6 @@ const NAMES_OF_LAVA: [&str; 48] = [
     "SQLC_TIMEOUT",
     "SQLV_TIMEOUT",
     "SQL_BATCH_SIZE",
-    "SQL_DELIMITER",
-    "SQL_DIALECT",
-    "SQL_DOUBLEQUOTE",
-    "SQL_ESCAPECHAR",
-    "SQL_MAX_PAYLOAD_SIZE",
-    "SQL_OUTPUT_SUFFIX",
-    "SQL_QUOTECHAR",
-    "SQL_QUOTING",
     "SQS_MAX_DELAY_MINS",
     "TMPDIR",
 ];
@@ -510,6 +514,9 @@ mod tests {
             json!("run"),
             json!("Asia/Tokyo"),
             json!({ "a": "UTC" }),
+            json!("x"),
+            json!("unix"),
+            json!("all"),
         ];
         let mut changed: Vec<Settings> = Vec::new();
         for name in Settings::names() {
@@ -529,7 +536,7 @@ mod tests {
             for value in [json!(null), json!({}), json!([{}])] {
                 let is_right = match name {
                     "DISPATCHER_ZONES" => value == json!({}),
-                    "EMAIL_CONN" | "SES_FROM" => value.is_null(),
+                    "EMAIL_CONN" | "SES_FROM" | "SQL_ESCAPECHAR" => value.is_null(),
                     _ => false,
                 };
                 if is_right {

@@ -123,13 +123,14 @@ fn is_of_word(byte: u8) -> bool {
 /// How many bytes the quotation or comment has that a text begins with; `None` when it begins with neither. One that does not
 /// end goes to the end of the text.
 fn quoted(text: &str, dialect: Dialect, after_word: bool) -> Option<usize> {
-    let until = |end: &str, from: usize| {
-        text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
-    };
+    let until =
+        |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
     match text.as_bytes()[0] {
         b'\'' => Some(string(text, b'\'', dialect.backslashes)),
         // PostgreSQL: E'…' has backslashes.
-        b'E' | b'e' if !after_word && text[1..].starts_with('\'') => Some(1 + string(&text[1..], b'\'', true)),
+        b'E' | b'e' if !after_word && text[1..].starts_with('\'') => {
+            Some(1 + string(&text[1..], b'\'', true))
+        }
         b'"' => Some(string(text, b'"', dialect.backslashes)),
         b'`' => Some(string(text, b'`', false)),
         b'-' if text.starts_with("--") => Some(until("\n", 2)),
@@ -239,7 +240,10 @@ mod tests {
                 "create trigger t after insert on a begin insert into b values (1); delete from c where case when 1 then 2 end; end;",
                 Dialect::default(),
             ),
-            ("CREATE PROCEDURE p() BEGIN IF a THEN SELECT 1; ELSE SELECT 2; END IF; WHILE b DO SET c = 1; END WHILE; END;", MYSQL),
+            (
+                "CREATE PROCEDURE p() BEGIN IF a THEN SELECT 1; ELSE SELECT 2; END IF; WHILE b DO SET c = 1; END WHILE; END;",
+                MYSQL,
+            ),
             ("create function f() returns int begin atomic select 1; select 2; end;", POSTGRES),
             ("create function f() returns int as $$ begin return 1; end; $$ language plpgsql;", POSTGRES),
             ("do $$ begin perform 1; end $$;", POSTGRES),
@@ -248,7 +252,11 @@ mod tests {
             let found = texts(&sql, dialect);
             assert_eq!((found.len(), found[1].0), (2, "select 9;"), "{sql}: {found:?}");
         }
-        for sql in ["create table if not exists t (a int); select 1", "create index i on t (a); select 1", "create view v as select case when a then 1 end from t; select 1"] {
+        for sql in [
+            "create table if not exists t (a int); select 1",
+            "create index i on t (a); select 1",
+            "create view v as select case when a then 1 end from t; select 1",
+        ] {
             assert_eq!(split(sql, POSTGRES).len(), 2, "{sql}");
         }
     }
