@@ -23,6 +23,7 @@ mod pkg;
 mod process;
 mod series;
 mod sql;
+mod sqlc;
 mod web;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(pkg::Pkg)
         .leaf(sql::Sql)
         .leaf(sql::Sqli)
+        .leaf(sqlc::Sqlc)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
         .performer(actions::email::Email)

@@ -58,7 +58,10 @@ impl Leaf for Sqlc {
                 argv: Vec::new(),
                 env: Vec::new(),
                 own: Vec::new(),
-                timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(settings.sql.client_timeout),
+                timeout: parameters
+                    .timeout
+                    .or(context.job.fields.timeout)
+                    .unwrap_or(settings.sql.client_timeout),
                 aws_credentials: false,
                 file_size: None,
             },
@@ -95,7 +98,9 @@ impl Client {
             let text = self.text(context, &mut file).await.map_err(|error| series.failed(&name, error))?;
             let path = folder.path().join("input.sql");
             let written = write(&path, &text);
-            written.map_err(|error| series.failed(&name, JobError::failed(format!("cannot write it down: {error}"))))?;
+            written.map_err(|error| {
+                series.failed(&name, JobError::failed(format!("cannot write it down: {error}")))
+            })?;
             let words = ["sh", "-c", FEED, "sqlc"].map(str::to_owned).into_iter();
             let words = words.chain([path.display().to_string(), self.script.clone()]);
             self.command.argv = words.chain(self.args.iter().cloned()).collect();
@@ -111,7 +116,8 @@ impl Client {
     async fn text(&self, context: &JobContext<'_>, file: &mut Payload) -> Result<String, JobError> {
         let mut text = String::new();
         let mut bytes = file.open(context).await?;
-        let unreadable = |error: std::io::Error| JobError::permanent(format!("cannot read it as UTF-8: {error}"));
+        let unreadable =
+            |error: std::io::Error| JobError::permanent(format!("cannot read it as UTF-8: {error}"));
         bytes.read_to_string(&mut text).map_err(unreadable)?;
         if !self.is_rendered {
             return Ok(text);
@@ -121,10 +127,12 @@ impl Client {
 
     /// A failure, which says so where the client is not installed.
     fn named(&self, mut error: JobError) -> JobError {
-        let status = error.data["output"].as_array().and_then(|all| all.last()).map(|one| &one["exit_status"]);
+        let status =
+            error.data["output"].as_array().and_then(|all| all.last()).map(|one| &one["exit_status"]);
         if status.and_then(Value::as_i64) == Some(NOT_FOUND) {
             let client = Path::new(&self.script).file_name().unwrap_or_default().to_string_lossy();
-            error.message = format!("the client {client} of the connection is not installed: {}", error.message);
+            error.message =
+                format!("the client {client} of the connection is not installed: {}", error.message);
         }
         error
     }
@@ -146,12 +154,18 @@ mod tests {
     use crate::fakes::World;
 
     /// Runs a job whose client is a program that the test makes.
-    async fn run(client: &str, parameters: Value, files: &[(&str, &str)]) -> (Result<Ended, JobError>, World) {
+    async fn run(
+        client: &str,
+        parameters: Value,
+        files: &[(&str, &str)],
+    ) -> (Result<Ended, JobError>, World) {
         let mut given = json!({ "conn_id": "db" });
         given.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
         let mut world = World::of("sqlc", json!("load/"), given.clone());
         for (id, kind) in [("db", "postgres"), ("lite", "sqlite3")] {
-            world.connections.connection(&json!({ "conn_id": id, "type": kind, "enabled": true, "host": "h", "port": 1,
+            world
+                .connections
+                .connection(&json!({ "conn_id": id, "type": kind, "enabled": true, "host": "h", "port": 1,
                 "database": "d", "user": "u", "password": "key" }));
         }
         world.connections.secret("key", "canary-of-sqlc");

@@ -16,6 +16,7 @@ pub mod lambda;
 pub mod log;
 pub mod pkg;
 pub mod sql;
+pub mod sqlc;
 pub mod web;
 pub mod words;
 
@@ -47,6 +48,7 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(pkg::Pkg)
         .leaf(sql::Sql)
         .leaf(sql::Sqli)
+        .leaf(sqlc::Sqlc)
         .action(actions::dispatch::Dispatch)
         .action(actions::email::Email)
         .action(actions::event::Event)

@@ -259,7 +259,7 @@ fn serves_jobs(server: &Server) {
     let specs = json!([
         connection,
         job("each", "foreach", json!("one"), query),
-        job("one", "cmd", json!("echo {{ globals.a + 1 }} {{ globals.b }}"), json!({})),
+        job("one", "cmd", json!("echo {{globals.a+1}} {{globals.b}}"), json!({})),
     ]);
     assert_eq!(printed(&run(&specs, "each")), "2 one\n3 two;\n");
     // Every byte of a text comes through.

@@ -89,6 +89,11 @@ pub trait Session: Send {
 /// Connects to databases.
 #[async_trait]
 pub trait Databases: Send + Sync {
+    /// Whether this process has drivers at all.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Connects and logs in within `limit`, as the program `application`.
     ///
     /// # Errors
@@ -111,6 +116,10 @@ pub struct NoDatabases {
 
 #[async_trait]
 impl Databases for NoDatabases {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     async fn connect(&self, _: &Login, _: &str, _: Duration) -> Result<Box<dyn Session>, DatabaseError> {
         Err(DatabaseError::lasting(format!("cannot connect to a database: {}", self.why)))
     }

@@ -141,7 +141,7 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 41] = [
+const SETTINGS: [(&str, Setter); 43] = [
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
     ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),
@@ -173,6 +173,8 @@ const SETTINGS: [(&str, Setter); 41] = [
     ("S3TRIGGER_CACHE_TTL", |all, value| put(&mut all.s3trigger_cache_ttl, span(value))),
     ("S3TRIGGER_SETTLE", |all, value| put(&mut all.s3trigger_settle, span(value))),
     ("SES_FROM", |all, value| put(&mut all.ses_from, text(value))),
+    ("SQLC_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.sql.client_max_payload_size, bytes(value))),
+    ("SQLC_TIMEOUT", |all, value| put(&mut all.sql.client_timeout, span(value))),
     ("SQL_DELIMITER", |all, value| put(&mut all.sql.delimiter, sql_settings::character(value))),
     ("SQL_DIALECT", |all, value| put(&mut all.sql.dialect, sql_settings::dialect(value))),
     ("SQL_DOUBLEQUOTE", |all, value| put(&mut all.sql.doublequote, flag(value))),
@@ -188,7 +190,7 @@ const SETTINGS: [(&str, Setter); 41] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 40] = [
+const NAMES_OF_LAVA: [&str; 38] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -223,8 +225,6 @@ const NAMES_OF_LAVA: [&str; 40] = [
     "SP_LIST_QUOTECHAR",
     "SP_LIST_QUOTING",
     "SP_LOGGING",
-    "SQLC_MAX_PAYLOAD_SIZE",
-    "SQLC_TIMEOUT",
     "SQLV_TIMEOUT",
     "SQL_BATCH_SIZE",
     "SQS_MAX_DELAY_MINS",

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::duration::Span;
 use crate::problem::show;
 
 /// Which fields are quoted, as Python's `csv.QUOTE_…`.
@@ -43,6 +44,10 @@ pub enum CsvDialect {
 /// How files of rows look unless a job says otherwise, and which files of SQL are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlSettings {
+    /// `SQLC_MAX_PAYLOAD_SIZE`: the largest file for a client program, in bytes; 100 KB.
+    pub client_max_payload_size: u64,
+    /// `SQLC_TIMEOUT`: how long a client program may run for each file; 10 minutes.
+    pub client_timeout: Span,
     /// `SQL_DELIMITER`: what stands between fields; `|`.
     pub delimiter: char,
     /// `SQL_DIALECT`: how lines end; `excel`.
@@ -64,6 +69,8 @@ pub struct SqlSettings {
 impl Default for SqlSettings {
     fn default() -> Self {
         Self {
+            client_max_payload_size: 100_000,
+            client_timeout: Span::from_mins(10),
             delimiter: '|',
             dialect: CsvDialect::Excel,
             doublequote: false,

@@ -9,7 +9,7 @@ use pumice_core::connection::{
 };
 use pumice_core::duration::Span;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Email, HttpRequest, StoreErrorKind};
+use pumice_core::ports::{DatabaseError, Email, HttpRequest, StoreErrorKind};
 use pumice_core::secret::mask;
 use pumice_core::text::quoted;
 use pumice_job_types::actions::webhook::SIGNATURE_HEADER;
@@ -23,6 +23,8 @@ use crate::web::{Tries, exchange};
 
 /// How long a test may take, whatever it tries.
 const LIMIT: Duration = Duration::from_secs(20);
+/// What a database shows as the program that is connected.
+const APPLICATION: &str = "lv-connections-test";
 /// How long SSH waits for a host, in seconds.
 const SSH_TIMEOUT: u32 = 10;
 /// Longest part of what a client says that is shown, in bytes.
@@ -64,7 +66,7 @@ impl Tried {
 /// Tests a connection from this machine.
 pub async fn test_connection(site: &Site, opened: &OpenedConnection, probe: &Probe) -> Tried {
     match &opened.what {
-        Opened::Database(login) => database(opened, login).await,
+        Opened::Database(login) => database(site, opened, login).await,
         Opened::Generic(values) => {
             Tried::of(format!("its {} values, which can be read", values.len()), Ok(()))
         }
@@ -76,9 +78,32 @@ pub async fn test_connection(site: &Site, opened: &OpenedConnection, probe: &Pro
     }
 }
 
-/// By the client of the database, as jobs connect.
-async fn database(opened: &OpenedConnection, login: &Login) -> Tried {
+/// By the driver where there is one, else by the client of the database, as jobs connect.
+async fn database(site: &Site, opened: &OpenedConnection, login: &Login) -> Tried {
     let Login { host, port, user, .. } = login;
+    let databases = &site.ports.servers.databases;
+    let is_local = login.family == Family::Sqlite && !host.starts_with("s3://");
+    let has_driver = matches!(login.family, Family::Postgres | Family::Redshift | Family::Mysql) || is_local;
+    if has_driver && databases.is_there() {
+        let what = if is_local {
+            format!("the tables of {host}")
+        } else {
+            format!("the login of {user} at {host}:{port}, select 1")
+        };
+        if is_local && !Path::new(host).is_file() {
+            return Tried::failed(what, format!("there is no file {host}"));
+        }
+        let asking = async {
+            let mut session = databases.connect(login, APPLICATION, LIMIT).await?;
+            session.execute("select 1", &mut crate::sql::NoRows).await?;
+            session.close().await;
+            Ok::<(), DatabaseError>(())
+        };
+        let asked = timeout(LIMIT, asking).await;
+        let late = || format!("no answer within {} s", LIMIT.as_secs());
+        let failure = asked.map_err(|_| late()).and_then(|asked| asked.map_err(|error| error.message));
+        return Tried::of(what, failure.map_err(|why| mask(&why).into_owned()));
+    }
     let (arguments, what): (&[&str], _) = match login.family {
         Family::Postgres | Family::Redshift => {
             (&["-c", "select 1"], format!("psql: {user} at {host}:{port}, select 1"))
@@ -255,7 +280,7 @@ fn folder() -> Result<tempfile::TempDir, String> {
 async fn by_client(opened: &OpenedConnection, arguments: &[&str]) -> Result<(), String> {
     let folder = folder()?;
     let place = folder.path().join("conn");
-    let kit = Kit { place: &place, application: "lv-connections-test".to_owned() };
+    let kit = Kit { place: &place, application: APPLICATION.to_owned() };
     let script = kit.make(opened).map_err(|error| error.to_string())?;
     let client = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut command = Command::new(&script);

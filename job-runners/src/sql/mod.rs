@@ -289,7 +289,7 @@ async fn command(session: &mut dyn Session, sql: &str) -> Result<(), JobError> {
 }
 
 /// Takes no rows.
-struct NoRows;
+pub(crate) struct NoRows;
 
 impl Rows for NoRows {
     fn columns(&mut self, _: Vec<String>) -> Result<(), String> {

@@ -2,7 +2,7 @@ use pumice_core::job_type::{Rendered, Resolver, Stop};
 use serde::Deserialize;
 
 use super::*;
-use crate::fakes::{Database, World};
+use crate::fakes::World;
 
 fn number(number: i64) -> Cell {
     Cell::Number(number.to_string())
@@ -25,26 +25,23 @@ fn world(kind: &str, payload: Value, parameters: Value) -> World {
         .connections
         .connection(&json!({ "conn_id": "box", "type": "generic", "enabled": true, "attributes": {} }));
     world.connections.secret("key", "canary-of-sql");
-    world.database = Database {
-        answers: vec![
-            (
-                "select a",
-                Ok((vec!["a", "b"], vec![vec![number(1), text("x|y")], vec![Cell::Null, Cell::Bool(true)]])),
-            ),
-            ("select none", Ok((vec!["a"], Vec::new()))),
-            ("select quoted", Ok((vec!["a"], vec![vec![text("say \"x\"")]]))),
-            (
-                "bad",
-                Err(DatabaseError {
-                    message: "syntax error for canary-of-sql".to_owned(),
-                    place: Some(9),
-                    retryable: false,
-                }),
-            ),
-            ("busy", Err(DatabaseError::passing("too busy"))),
-        ],
-        ..Database::default()
-    };
+    world.database.answers = vec![
+        (
+            "select a",
+            Ok((vec!["a", "b"], vec![vec![number(1), text("x|y")], vec![Cell::Null, Cell::Bool(true)]])),
+        ),
+        ("select none", Ok((vec!["a"], Vec::new()))),
+        ("select quoted", Ok((vec!["a"], vec![vec![text("say \"x\"")]]))),
+        (
+            "bad",
+            Err(DatabaseError {
+                message: "syntax error for canary-of-sql".to_owned(),
+                place: Some(9),
+                retryable: false,
+            }),
+        ),
+        ("busy", Err(DatabaseError::passing("too busy"))),
+    ];
     world
 }
 
