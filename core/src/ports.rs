@@ -4,14 +4,17 @@
 //! and says what became of it.
 
 mod backfills;
+mod databases;
 mod dead_letters;
 mod failure;
 mod hosts;
 mod http;
+mod mail;
 mod messaging;
 mod pieces;
 mod pool;
 mod queries;
+mod servers;
 mod state;
 mod triggers;
 mod workspaces;
@@ -25,16 +28,19 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
+pub use mail::{Attachment, Email, Mail, MailError, NoMail};
 pub use messaging::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
 };
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use servers::{Servers, WITHOUT_SQL};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
@@ -548,6 +554,8 @@ pub struct Ports {
     pub http: Arc<dyn Http>,
     /// Topics, queues, event buses and functions outside the realm.
     pub messaging: Arc<dyn Messaging>,
+    /// Servers that speak neither HTTP nor AWS's interfaces.
+    pub servers: Servers,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

@@ -142,6 +142,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("triggers delete", Write, triggers::delete),
         Operation::new("connections list", Read, connections::list),
         Operation::new("connections show", Read, connections::show),
+        Operation::new("connections test", Read, connections::test),
         Operation::new("connections delete", Write, connections::delete),
         Operation::new("secrets list", Read, secrets::list),
         Operation::taking("secrets set", Write, secrets::set),

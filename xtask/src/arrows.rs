@@ -33,8 +33,9 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
             "aws-",
         ],
     ),
-    ("pumice-job-runners", &["pumice-local", "pumice-service", "rusqlite", "aws-"]),
+    ("pumice-job-runners", &["pumice-local", "pumice-service", "pumice-sql", "rusqlite", "sqlx", "aws-"]),
     ("pumice-host", &["pumice-job-", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-sql", &["pumice-job-", "pumice-service", "pumice-host", "pumice-local", "pumice-aws", "aws-"]),
     ("pumice-local", &["pumice-job-", "pumice-service", "pumice-aws", "aws-"]),
     ("pumice-aws", &["pumice-job-", "pumice-service", "pumice-local", "rusqlite", "lambda_runtime"]),
     (
@@ -69,7 +70,16 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
     ),
     (
         "dispatcher-lambda",
-        &["pumice-console", "pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"],
+        &[
+            "pumice-console",
+            "pumice-job-runners",
+            "pumice-local",
+            "pumice-sql",
+            "worker-lambda",
+            "rusqlite",
+            "sqlx",
+            "lettre",
+        ],
     ),
     ("pumice", &["pumice-testing", "pumice-bench", "lambda_runtime"]),
     ("worker-lambda", &["pumice-console", "pumice-local", "dispatcher-lambda", "rusqlite"]),
@@ -82,6 +92,7 @@ const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
         &[
             ("pumice-host", "processes"),
             ("pumice-host", "http"),
+            ("pumice-host", "mail"),
             ("pumice-aws", "commands"),
             ("tokio", "process"),
         ],

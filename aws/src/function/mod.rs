@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, Http, StoreError};
+use pumice_core::ports::{Catalog, Http, Servers, StoreError};
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -43,10 +43,14 @@ impl Function {
     }
 
     /// The same for a function that runs jobs, which have secrets and reach what is outside the realm.
-    pub async fn connect_with_outside(environment: &Environment, http: Arc<dyn Http>) -> Self {
+    pub async fn connect_with_outside(
+        environment: &Environment,
+        http: Arc<dyn Http>,
+        servers: Servers,
+    ) -> Self {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Self::of(realm.with_secrets(&config).with_outside(&config, http), environment)
+        Self::of(realm.with_secrets(&config).with_outside(&config, http, servers), environment)
     }
 
     /// The same for a function that takes requests: timed runs have schedules if the variables say so,

@@ -24,7 +24,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         Some(more) => home.with_secrets(more),
         None => home,
     };
-    let home = home.with_messaging(crate::outside::messaging());
+    let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     if !options.console && options.doors.is_any_given() {
         let message =

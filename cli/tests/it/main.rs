@@ -12,6 +12,7 @@ mod host;
 mod ids;
 mod late;
 mod limits;
+mod notices;
 mod object_triggers;
 mod odd_schedules;
 mod operating;

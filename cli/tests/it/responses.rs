@@ -22,7 +22,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 41] = [
+const CASES: [Case<'_>; 42] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -59,6 +59,7 @@ const CASES: [Case<'_>; 41] = [
     ("schedules export", &["schedules", "export", "--format", "eventbridge"], holds::<schedules::Template>),
     ("connections list", &["connections", "list"], holds::<Vec<connections::ConnectionShown>>),
     ("connections show", &["connections", "show", "box"], holds::<Doc>),
+    ("connections test", &["connections", "test", "values"], holds::<connections::TestedConnection>),
     ("connections delete", &["connections", "delete", "box"], holds::<connections::DeletedConnection>),
     ("secrets list", &["secrets", "list"], holds::<Vec<secrets::SecretShown>>),
     ("state get", &["state", "get", "x"], holds::<Value>),
@@ -93,7 +94,8 @@ fn command_prints_the_response_of_its_function() {
     pumice.write("changed.json", job("once", &json!({ "description": "new" })).to_string());
     assert_eq!(pumice.run(&["state", "put", "x", "1"]).status, 0);
     let ssh = json!({ "conn_id": "box", "type": "ssh", "ssh_key": "k" });
-    pumice.write("box.json", ssh.to_string());
+    let values = json!({ "conn_id": "values", "type": "generic", "enabled": true, "attributes": { "a": 1 } });
+    pumice.write("box.json", json!([ssh, values]).to_string());
     assert_eq!(pumice.run(&["apply", "box.json"]).status, 0);
     let set = pumice.feed(&["secrets", "set", "k", "-o", "json"], "response-canary");
     assert!(holds::<secrets::SecretSet>(&set.out), "{set:?}");

@@ -6,6 +6,7 @@ mod overlap;
 mod realm;
 mod schedule;
 mod settings;
+mod sql_settings;
 mod stored;
 
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
@@ -19,3 +20,4 @@ pub use schedule::{
 };
 pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, locked_nodes, too_many};
 pub use settings::{Environment, Settings};
+pub use sql_settings::{CsvDialect, Quoting, SqlSettings};

@@ -18,7 +18,12 @@ use hyper_util::rt::TokioIo;
 use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE};
 use tokio::time::timeout;
 
-use self::connect::{Connector, Resolve, SystemNames};
+#[cfg(feature = "mail")]
+pub(crate) use self::address::is_forbidden;
+use self::connect::Connector;
+#[cfg(feature = "mail")]
+pub(crate) use self::connect::MAX_ADDRESSES;
+pub(crate) use self::connect::{Resolve, SystemNames};
 use self::target::Target;
 
 /// Headers that frame a message or a connection: the client's own.

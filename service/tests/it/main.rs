@@ -270,6 +270,7 @@ async fn connected(api: &Api, realm: &Folder) {
     let name = json!({ "connection": "box" });
     let shown = connections::show(realm, &api.request("connections show", name.clone())).await.unwrap();
     assert_eq!(api.response("connections show", &shown), box_);
+    tested(api, realm).await;
     let deleted = connections::delete(realm, &api.request("connections delete", name.clone())).await.unwrap();
     let wanted = json!({ "conn_id": "box", "users": ["user"] });
     assert_eq!(api.response("connections delete", &deleted), wanted);
@@ -278,6 +279,37 @@ async fn connected(api: &Api, realm: &Folder) {
     let name = json!({ "name": "key" });
     let deleted = secrets::delete(realm, &api.request("secrets delete", name.clone())).await.unwrap();
     assert_eq!(api.response("secrets delete", &deleted), name);
+}
+
+async fn tested(api: &Api, realm: &Folder) {
+    for (request, wanted) in [
+        (json!({ "connection": "box" }), json!(["ssh", true, "ssh None", null])),
+        (
+            json!({ "connection": "box", "target": "h", "send": true }),
+            json!(["ssh", false, "ssh Some(\"h\")", "cannot send"]),
+        ),
+    ] {
+        let tested = connections::test(realm, &api.request("connections test", request)).await.unwrap();
+        let tested = api.response("connections test", &tested);
+        let told = json!([tested["type"], tested["works"], tested["tried"], tested["failure"]]);
+        assert_eq!(told, wanted);
+        assert!(tested["duration_ms"].is_u64(), "{tested}");
+    }
+    let off = given(&[json!({ "conn_id": "off", "type": "slack", "webhook_url": "/none" })]);
+    specs::apply(realm, api.request("apply", json!({ "specs": off }))).await.unwrap();
+    let tested =
+        connections::test(realm, &api.request("connections test", json!({ "connection": "off" }))).await;
+    let tested = tested.unwrap();
+    assert_eq!((tested.works, tested.r#type.as_str()), (false, "slack"));
+    assert_eq!(tested.failure.as_deref(), Some("connection \"off\" is not enabled"));
+    let gone = serde_json::from_value(json!({ "connection": "bx" })).unwrap();
+    let error = connections::test(realm, &gone).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (ErrorKind::NotFound, "no such connection bx (did you mean \"box\"?)")
+    );
+    let off = api.request("connections delete", json!({ "connection": "off" }));
+    connections::delete(realm, &off).await.unwrap();
 }
 
 async fn triggered(api: &Api, realm: &Folder) {

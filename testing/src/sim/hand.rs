@@ -118,6 +118,7 @@ impl Hand {
             objects: hand.clone(),
             http: Arc::new(pumice_core::ports::NoHttp),
             messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+            servers: pumice_core::ports::Servers::default(),
             clock: hand.clone(),
             random: hand,
             pool: Arc::new(AtOnce),
