@@ -11,6 +11,7 @@ mod connect;
 mod connections;
 mod failure;
 mod folders;
+mod fresh;
 pub mod function;
 mod hosts;
 mod jobs;

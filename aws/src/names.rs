@@ -77,6 +77,12 @@ impl Names {
         format!("{}-{}-{worker}", self.prefix, self.realm)
     }
 
+    /// The dead letters of the dispatcher: requests that it did not take.
+    #[must_use]
+    pub fn dispatcher_dead_letters(&self) -> String {
+        format!("{}-{}-pumice-dispatcher-dlq", self.prefix, self.realm)
+    }
+
     /// The dead letters of a worker's queue.
     #[must_use]
     pub fn dead_letters(&self, worker: &WorkerName) -> String {

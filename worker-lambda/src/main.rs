@@ -23,8 +23,8 @@ async fn main() -> Result<(), Error> {
     let known: Mutex<Option<Engine>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let next = worker_lambda::keys(&event.payload);
-        let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
         function.clear_scratch().await.map_err(|error| told("Scratch", &error))?;
+        let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
         let deadline = deadline(event.context.deadline);
         let mut known = known.lock().await;
         let engine = match known.take().filter(|engine| engine.dispatcher().is_on(&site)) {
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
             }
         };
         let queues = function.realm().queues();
-        let answer = worker_lambda::handle(&engine, queues, &worker, event.payload, deadline).await;
+        let answer = worker_lambda::handle(&engine, queues, &worker, &event.payload, deadline).await;
         *known = Some(engine);
         answer.map_err(|error| told("BadEvent", &error))
     }))

@@ -11,6 +11,7 @@ mod listed;
 mod newest;
 mod record;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+    Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore, StoreError,
 };
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
@@ -27,7 +28,7 @@ use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
-use record::{SPEC, read_run, read_spec, run_key, spec_key};
+use record::{DUE_SHARDS, SPEC, read_run, read_spec, run_key, spec_key};
 
 /// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of
 /// a second, under normal conditions" (Developer Guide, Global Secondary Indexes).
@@ -62,17 +63,27 @@ impl Store {
     /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
     /// is told of, and is not in the way of the others.
     async fn records(&self, keys: &[RunKey]) -> Result<Vec<Run>, StoreError> {
+        let (runs, unreadable) = self.readable(keys).await?;
+        if let Some((_, error)) = unreadable.first() {
+            tracing::error!(count = unreadable.len(), %error, "records cannot be read, and are left out");
+        }
+        Ok(runs)
+    }
+
+    /// The records with these keys that exist, in this order, and those that cannot be read, with the reason.
+    async fn readable(&self, keys: &[RunKey]) -> Result<(Vec<Run>, Vec<(Item, String)>), StoreError> {
         let table = self.names.runs();
+        let places: HashMap<&RunKey, usize> = keys.iter().zip(0..).collect();
         let wanted = keys.iter().map(|key| (table.clone(), run_key(key))).collect();
-        let mut runs = Vec::new();
+        let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
         for (_, item) in self.get_all(&format!("reading table {table}"), wanted).await? {
             match Self::light(&item) {
                 Ok(run) => runs.push(run),
-                Err(error) => tracing::error!(%error, "a run is left out"),
+                Err(error) => unreadable.push((item, error.message)),
             }
         }
-        runs.sort_by_key(|run| keys.iter().position(|key| *key == run.key));
-        Ok(runs)
+        runs.sort_by_key(|run| places.get(&run.key).copied());
+        Ok((runs, unreadable))
     }
 
     /// A run's spec, from its record or from an item of its own; the inner error says where it was that
@@ -140,6 +151,23 @@ impl RunStore for Store {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.due_by(now, limit).await
+    }
+
+    fn due_parts(&self) -> usize {
+        usize::from(DUE_SHARDS)
+    }
+
+    async fn due_page(
+        &self,
+        part: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        match u8::try_from(part) {
+            Ok(part) => self.due_in(part, now, after, limit).await,
+            Err(_) => Ok(DuePage::default()),
+        }
     }
 
     async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {

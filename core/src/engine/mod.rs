@@ -20,7 +20,7 @@ mod work;
 pub use answer::Accepted;
 pub use dispatch::{Dispatcher, Preview};
 pub use halt::Halt;
-pub use housekeeping::Housekeeper;
+pub use housekeeping::{Housekeeper, Swept};
 pub use housekeeping::backfill::{BackfillError, Begun};
 pub use housekeeping::strike::{Struck, start_request};
 pub use jobs::no_such_job;
