@@ -168,8 +168,7 @@ mod tests {
     fn serve(freeze: Freeze) -> Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let service =
-            Service { port, burst: Arc::default(), frozen: Arc::default(), made: Arc::default() };
+        let service = Service { port, burst: Arc::default(), frozen: Arc::default(), made: Arc::default() };
         let (burst, frozen, made) = (service.burst.clone(), service.frozen.clone(), service.made.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -128,12 +128,16 @@ impl Queues {
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(refuses_contents) => match bodies {
-                [_] => return Err(StoreError::of(StoreErrorKind::Invalid, store_error(&what, &error).message)),
+                [_] => {
+                    return Err(StoreError::of(StoreErrorKind::Invalid, store_error(&what, &error).message));
+                }
                 // One of them: the others are as good as alone.
                 _ => {
                     let each = bodies.chunks(1).map(|body| Box::pin(self.try_send(queue, body)));
                     let sent = join_all(each).await.into_iter();
-                    return Ok(sent.map(|sent| sent.and_then(|mut one| one.pop().unwrap_or(Ok(())))).collect());
+                    return Ok(sent
+                        .map(|sent| sent.and_then(|mut one| one.pop().unwrap_or(Ok(()))))
+                        .collect());
                 }
             },
             Err(error) => return Err(store_error(&what, &error)),

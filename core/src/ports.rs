@@ -197,6 +197,15 @@ pub trait RunStore: Send + Sync {
     /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
     /// error says that none is known to be made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError>;
+    /// Writes a run that is made anew, with what it uses, over the record of one that was turned away: if nobody has written
+    /// since, as for [`RunStore::commit`]. Tells whether it did; a store to which no such messages come never does.
+    ///
+    /// # Errors
+    /// [`CommitError`] when somebody has written since, or the store cannot be reached.
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        let _ = new;
+        Ok(false)
+    }
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
     /// The record to be looked at: without the parts that are kept elsewhere.

@@ -144,7 +144,9 @@ impl Event {
     pub fn read(event: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
         let Value::Object(fields) = event else {
             return match event {
-                Value::Array(_) => Ok(Self::Direct(Direct { requests: parse_value(event, zone), waits: false })),
+                Value::Array(_) => {
+                    Ok(Self::Direct(Direct { requests: parse_value(event, zone), waits: false }))
+                }
                 _ => Err(unknown(event)),
             };
         };
@@ -204,7 +206,10 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     let source = |name: &str| records.get(0).and_then(|record| record.get(name)).and_then(Value::as_str);
     if source("eventSource") == Some("aws:sqs") {
         let records = records.as_array().into_iter().flatten();
-        return records.map(|record| Record::of_queue(record, zone)).collect::<Result<_, _>>().map(Event::Queued);
+        return records
+            .map(|record| Record::of_queue(record, zone))
+            .collect::<Result<_, _>>()
+            .map(Event::Queued);
     }
     if source("eventSource") == Some("aws:dynamodb") {
         return Ok(Event::Changed(changes(records)));

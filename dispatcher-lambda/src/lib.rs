@@ -116,8 +116,11 @@ async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
             json!({ "swept": looked_at, "started": struck.started })
         }
         (swept, struck) => {
-            let errors: Vec<String> =
-                [swept.as_ref().err(), struck.as_ref().err()].into_iter().flatten().map(ToString::to_string).collect();
+            let errors: Vec<String> = [swept.as_ref().err(), struck.as_ref().err()]
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect();
             let error = errors.join("; ");
             tracing::error!(error, "a sweep failed, in whole or in part");
             let (swept, started) = (swept.map(|it| it.looked_at).ok(), struck.map(|it| it.started).ok());
@@ -141,7 +144,8 @@ async fn direct(
     let reasons = taken.outcomes.reasons();
     if taken.unreachable > 0 {
         let accepted = taken.outcomes.accepted.len();
-        let before = if accepted == 0 { String::new() } else { format!("{accepted} requests were taken, and not: ") };
+        let before =
+            if accepted == 0 { String::new() } else { format!("{accepted} requests were taken, and not: ") };
         return Err(StoreError::new(format!("{before}{reasons}")).into());
     }
     taken.tell_refused();

@@ -26,6 +26,7 @@ async fn main() -> Result<(), Error> {
             Ok(site) => site,
             // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.
             Err(_) if is_sweep(&payload) && function.is_untouched().await => {
+                tracing::info!(target: "pumice::sweep", swept = 0, started = 0, "the realm has nothing yet");
                 return Ok(json!({ "swept": 0, "started": 0 }));
             }
             Err(error) => return Err(told(&error.into())),

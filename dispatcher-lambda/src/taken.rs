@@ -84,7 +84,10 @@ impl Taken {
     fn has_line(&mut self, event: &str) -> bool {
         self.lines += 1;
         if self.lines == MAX_LINES + 1 {
-            tracing::error!(event, "further requests of this event were not taken, and have no lines of their own");
+            tracing::error!(
+                event,
+                "further requests of this event were not taken, and have no lines of their own"
+            );
         }
         self.lines <= MAX_LINES
     }

@@ -48,7 +48,8 @@ fn messages(event: &Value) -> Result<Vec<SqsMessage>, BadEvent> {
     let records = event["Records"].as_array().ok_or_else(|| BadEvent("it has no Records".to_owned()))?;
     let message = |(place, record): (usize, &Value)| {
         let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let needed = |name: &str| text(name).ok_or_else(|| BadEvent(format!("Records[{place}] has no {name}")));
+        let needed =
+            |name: &str| text(name).ok_or_else(|| BadEvent(format!("Records[{place}] has no {name}")));
         let receives = record["attributes"]["ApproximateReceiveCount"].as_str();
         Ok(SqsMessage {
             message_id: needed("messageId")?,
@@ -157,13 +158,19 @@ impl Consumer for EventQueue<'_> {
 
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
         let (_, record) = self.record(receipt)?;
-        self.queue.hide(self.worker, &record.receipt_handle, hidden).await.map_err(|error| about(record, &error))
+        self.queue
+            .hide(self.worker, &record.receipt_handle, hidden)
+            .await
+            .map_err(|error| about(record, &error))
     }
 
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
         let (place, record) = self.record(receipt)?;
         // After a failure the queue puts the message aside by itself, once it has come often enough.
-        self.queue.put_aside(self.worker, &record.body, reason).await.map_err(|error| about(record, &error))?;
+        self.queue
+            .put_aside(self.worker, &record.body, reason)
+            .await
+            .map_err(|error| about(record, &error))?;
         self.done(place);
         Ok(())
     }

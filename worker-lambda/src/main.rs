@@ -16,7 +16,8 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::read(&variable)?;
     let worker = Environment::worker(&variable)?;
     start_log(environment.names().realm().as_str());
-    let function = Function::connect_with_outside(&environment, Arc::new(pumice_host::Web::default())).await;
+    let web = Arc::new(pumice_host::Web::default());
+    let function = Function::connect_with_outside(&environment, web, &variable).await?;
     function.prepare_for_commands()?;
     let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.

@@ -38,17 +38,19 @@ pub struct Function {
 }
 
 impl Function {
-    /// The function of a realm, from what its environment says. Nothing is asked of AWS yet.
-    pub async fn connect(environment: &Environment) -> Self {
-        let clients = Clients::connect().await;
-        Self::of(Realm::new(&clients, environment.names(), environment.queue_urls()), environment)
-    }
-
-    /// The same for a function that runs jobs, which have secrets and reach what is outside the realm.
-    pub async fn connect_with_outside(environment: &Environment, http: Arc<dyn Http>) -> Self {
+    /// A function that runs jobs, which have secrets and reach what is outside the realm. Nothing is asked of AWS yet.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is invalid.
+    pub async fn connect_with_outside(
+        environment: &Environment,
+        http: Arc<dyn Http>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Self::of(realm.with_secrets(&config).with_outside(&config, http), environment)
+        let realm = realm.with_secrets(&config).with_outside(&config, http).with_signing(variable)?;
+        Ok(Self::of(realm, environment))
     }
 
     /// The same for a function that takes requests: timed runs have schedules if the variables say so,
@@ -62,7 +64,7 @@ impl Function {
     ) -> Result<Self, BadEnvironment> {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Ok(Self::of(realm.with_schedules(&config, variable)?, environment))
+        Ok(Self::of(realm.with_schedules(&config, variable)?.with_signing(variable)?, environment))
     }
 
     fn of(realm: Realm, environment: &Environment) -> Self {

@@ -1,5 +1,6 @@
 //! Records of runs, in a table of Pumice's own.
 
+mod anew;
 mod bad_ends;
 mod batch;
 mod commit;
@@ -16,10 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+    Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore,
+    StoreError,
 };
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
@@ -28,7 +31,7 @@ use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
-use record::{DUE_SHARDS, SPEC, read_run, read_spec, run_key, spec_key};
+use record::{DUE_SHARDS, SIGNATURE, SPEC, read_run, read_spec, run_key, spec_key};
 
 /// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of
 /// a second, under normal conditions" (Developer Guide, Global Secondary Indexes).
@@ -86,19 +89,29 @@ impl Store {
         Ok((runs, unreadable))
     }
 
-    /// A run's spec, from its record or from an item of its own; the inner error says where it was that
-    /// is gone.
-    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, String>, StoreError> {
-        if let Some(spec) = text_of(record, SPEC) {
-            return read_spec(key, spec).map(Ok);
-        }
-        let text = match self.item(spec_key(key)).await? {
-            Some(item) => self.spec_text(&item).await?,
-            None => Err(format!("table {}", self.names.runs())),
+    /// A run's spec, from its record or from an item of its own; the inner error says why there is none to run.
+    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Apart>, StoreError> {
+        let apart = |place, unsigned| Apart { part: Part::Spec, place, gone: true, unsigned };
+        let own = match text_of(record, SPEC) {
+            Some(_) => None,
+            None => self.item(spec_key(key)).await?,
         };
-        match text {
-            Ok(text) => read_spec(key, &text).map(Ok),
-            Err(place) => Ok(Err(place)),
+        let item = own.as_ref().unwrap_or(record);
+        let text = match (text_of(record, SPEC), &own) {
+            (Some(spec), _) => spec.to_owned(),
+            (None, Some(own)) => match self.spec_text(own).await? {
+                Ok(text) => text,
+                Err(place) => return Ok(Err(apart(place, false))),
+            },
+            (None, None) => return Ok(Err(apart(format!("table {}", self.names.runs()), false))),
+        };
+        let signature = match item.get(SIGNATURE) {
+            Some(AttributeValue::B(bytes)) => Some(bytes.as_ref()),
+            _ => None,
+        };
+        match self.signing.refuse(self.names.realm(), key, &text, signature).await? {
+            Some(why) => Ok(Err(apart(why.to_owned(), true))),
+            None => read_spec(key, &text).map(Ok),
         }
     }
 }
@@ -109,6 +122,10 @@ impl RunStore for Store {
         // Messages are the caller's to send: the queue is another service.
         let runs: Vec<&NewRun> = runs.iter().map(|(new, _)| new).collect();
         self.create_all(&runs).await
+    }
+
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        self.put_anew(new).await.map(|()| true)
     }
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
@@ -134,8 +151,8 @@ impl RunStore for Store {
         };
         let spec = self.spec_of(key, &record).await?;
         let mut run = self.whole(record).await?;
-        let spec = spec.unwrap_or_else(|place| {
-            run.apart.push(Apart { part: Part::Spec, place, gone: true });
+        let spec = spec.unwrap_or_else(|apart| {
+            run.apart.push(apart);
             RunSpec { job: Arc::default(), rendered: None, anew: false }
         });
         Ok(Some((run, spec)))

@@ -9,8 +9,8 @@ use super::fresh::{First, first_message, keyed_run, not_before, record, skipped}
 use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
-use super::ledger::{Ledger, Sent};
 use super::ledger::apply::{ApplyError, unfit};
+use super::ledger::{Ledger, Sent};
 use super::rendered::{AtDispatch, rendering};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};

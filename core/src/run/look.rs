@@ -112,12 +112,18 @@ pub fn calls_next(run: &Run, now: Timestamp) -> bool {
 }
 
 impl Run {
-    /// Whether its message was sent when it was looked at last, and a queue is to hand that out.
+    /// Whether it waits for what others see to: its queue, which has its message, or the run that holds its job's lock.
+    #[must_use]
+    pub fn only_waits(&self) -> bool {
+        let is_free = self.lease.is_none() && self.duties.is_none() && !self.status.is_end();
+        let was_sent = self.due_at.is_some_and(|due| due >= self.not_before);
+        is_free && was_sent && !self.is_addressed() && !is_suspended(self)
+    }
+
+    /// Whether its message was sent when it was looked at last, and its queue is to hand that out.
     #[must_use]
     pub fn waits_in_queue(&self) -> bool {
-        let is_free = self.lease.is_none() && self.duties.is_none() && !self.status.is_end();
-        let was_sent = self.due_at.is_some_and(|due| due > self.not_before);
-        is_free && was_sent && !self.is_addressed() && !is_suspended(self)
+        self.only_waits() && self.status != Status::Waiting && self.handed_over.is_none()
     }
 }
 

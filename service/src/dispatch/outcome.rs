@@ -69,7 +69,8 @@ impl Outcomes {
         for refused in &self.refused {
             whole = if whole.is_empty() { reason(refused) } else { format!("{whole}; {}", reason(refused)) };
             if whole.len() > MAX_REASONS {
-                let first = self.refused.iter().take(FIRST).map(|refused| bounded(&reason(refused), MAX_REASON));
+                let first =
+                    self.refused.iter().take(FIRST).map(|refused| bounded(&reason(refused), MAX_REASON));
                 let first = first.collect::<Vec<_>>().join("; ");
                 let (count, shown) = (self.refused.len(), self.refused.len().min(FIRST));
                 return format!("{count} requests were refused; the first {shown}: {first}");

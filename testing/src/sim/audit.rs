@@ -157,6 +157,7 @@ impl Audit {
         self.expect(!self.prompt || after.crashes == 0, "a stop is no crash", || {
             format!("{key}: {} workers lost where nothing went wrong", after.crashes)
         });
+        self.sent_in_time(before, after, now);
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);

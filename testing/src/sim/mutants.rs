@@ -133,11 +133,13 @@ pub enum Mutant {
     HostPassedOver,
     /// A host that is gone counts as alive.
     GoneHostAlive,
+    /// Of what is due only what has been due for longest is looked at.
+    SweepCutShort,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -197,6 +199,7 @@ impl Mutant {
         Self::HostTakesOthers,
         Self::HostPassedOver,
         Self::GoneHostAlive,
+        Self::SweepCutShort,
     ];
 }
 

@@ -70,7 +70,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 32] = [
+pub const SCENARIOS: [Scenario; 33] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -103,6 +103,7 @@ pub const SCENARIOS: [Scenario; 32] = [
     Scenario { name: "replaced", build: |prng| overlapping(prng, "cancel_running"), small: true },
     Scenario { name: "turns", build: starts::turns, small: false },
     Scenario { name: "hosts", build: hosts::hosts, small: false },
+    Scenario { name: "backlog", build: starts::backlog, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use super::Housekeeper;
 use crate::Timestamp;
 use crate::engine::lava::follow;
+use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ids::WorkerName;
 use crate::ports::{DuePlace, StoreError, StoreErrorKind};
@@ -19,7 +20,8 @@ use crate::run::{Input, Run};
 /// Most runs of one page.
 const PAGE: usize = 1_000;
 /// Most runs of one part of what is due that are looked at at the same time: a store far away answers many as fast as one.
-const AT_ONCE: usize = 16;
+/// Their messages are sent together (SQS, batches: 10).
+const AT_ONCE: usize = 20;
 /// Most runs that wait in a queue which one sweep keeps in mind; the next one sees to the rest.
 const MAX_WAITING: usize = 20_000;
 /// How many messages on a worker's queue are a backlog: among them a message that was lost is not missed.
@@ -99,7 +101,7 @@ impl Housekeeper {
             };
             swept.swept.unreadable += page.unreadable;
             swept.why = swept.why.or(page.why);
-            let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::waits_in_queue);
+            let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::only_waits);
             let room = MAX_WAITING.saturating_sub(swept.waiting.len());
             swept.swept.is_cut_off |= waiting.len() > room;
             swept.waiting.extend(waiting.into_iter().take(room));
@@ -127,7 +129,7 @@ impl Housekeeper {
             }
         }
         let aim = |run: &Run| match busy.get(&run.worker) {
-            Some(true) if !run.may_be_foreign() || run.handed_over.is_none() => Aim::LeaveWaiting,
+            Some(true) if run.waits_in_queue() => Aim::LeaveWaiting,
             _ => Aim::Start,
         };
         let looking = waiting.into_iter().map(|run| (aim(&run), run)).map(|(aim, run)| (run, aim)).collect();
@@ -146,23 +148,25 @@ impl Housekeeper {
                 swept.swept.is_cut_off = true;
                 return;
             }
-            let looking = some.into_iter().map(|(run, aim)| self.look_at(run, aim));
+            let ledger = self.ledger().collecting();
+            let looking = some.into_iter().map(|(run, aim)| self.look_at(&ledger, run, aim));
             for outcome in join_all(looking).await {
                 swept.count(outcome);
             }
+            ledger.send_kept().await;
         }
     }
 
     /// Sees to it that a run is looked at by a worker, or to what a worker of lava's own has made of it.
-    async fn look_at(&self, run: Run, aim: Aim) -> Result<Run, ApplyError> {
+    async fn look_at(&self, ledger: &Ledger, run: Run, aim: Aim) -> Result<Run, ApplyError> {
         if run.is_addressed() {
             self.look_at_addressed(run).await
         } else if aim == Aim::LeaveWaiting {
-            self.ledger().apply(run, Input::StillQueued).await
+            ledger.apply(run, Input::StillQueued).await
         } else if run.may_be_foreign() {
-            follow::look_at(self.ledger(), run).await
+            follow::look_at(ledger, run).await
         } else {
-            self.ledger().apply(run, Input::Sweep).await
+            ledger.apply(run, Input::Sweep).await
         }
     }
 }

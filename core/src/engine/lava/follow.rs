@@ -10,8 +10,8 @@ use super::WorkerKind;
 use super::message::message_for_lava;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::engine::ledger::{Ledger, Sent};
 use crate::engine::ledger::apply::ApplyError;
+use crate::engine::ledger::{Ledger, Sent};
 use crate::ports::{Doc, Outgoing};
 use crate::request::parse_instant;
 use crate::run::{IllegalTransition, Input, Part, Run, Status, Told};
@@ -103,8 +103,8 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let spec = match ledger.site().ports.runs.load_with_spec(&run.key).await {
         Ok(Some((stored, spec))) if stored.rev == run.rev => match stored.gone(Part::Spec) {
             None => spec,
-            Some(place) => {
-                let told = failed(ledger.now(), format!("its spec is gone from {place}"));
+            Some(why) => {
+                let told = failed(ledger.now(), why);
                 return ledger.apply(run, Input::Told(told)).await;
             }
         },

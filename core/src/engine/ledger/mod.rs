@@ -5,7 +5,7 @@ pub(super) mod apply;
 pub(super) mod line;
 pub(super) mod live;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use live::Live;
 
@@ -22,12 +22,29 @@ pub(super) struct Ledger {
     site: Arc<Site>,
     /// The invocations of this process.
     pub(super) live: Live,
+    /// The messages that are to be sent together; `None` where each is sent at once.
+    outbox: Option<Arc<Mutex<Vec<Outgoing>>>>,
 }
 
 impl Ledger {
     /// The ledger of a realm.
     pub(super) fn new(site: Arc<Site>) -> Self {
-        Self { site, live: Live::default() }
+        Self { site, live: Live::default(), outbox: None }
+    }
+
+    /// The same, which keeps the messages of decisions until [`Ledger::send_kept`]: many are sent in few calls. One that is
+    /// lost in between costs time only, as one that could not be sent.
+    pub(in crate::engine) fn collecting(&self) -> Self {
+        Self { outbox: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Sends the messages that were kept.
+    pub(in crate::engine) async fn send_kept(&self) {
+        let kept = self
+            .outbox
+            .as_deref()
+            .map(|outbox| std::mem::take(&mut *outbox.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.send_all(kept.unwrap_or_default()).await;
     }
 
     pub(super) fn site(&self) -> &Arc<Site> {
@@ -52,7 +69,10 @@ impl Ledger {
 
     /// Sends a message.
     pub(in crate::engine) async fn send_message(&self, outgoing: Outgoing) {
-        self.send_all(vec![outgoing]).await;
+        match &self.outbox {
+            Some(outbox) => outbox.lock().unwrap_or_else(PoisonError::into_inner).push(outgoing),
+            None => drop(self.send_all(vec![outgoing]).await),
+        }
     }
 
     /// Sends messages; tells what became of each. One that is not sent costs time only: the sweeper sends it, without the
