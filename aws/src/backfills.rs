@@ -122,7 +122,11 @@ impl BackfillStore for Store {
         // The index lags: what it shows may have been looked at meanwhile.
         let found = self.backfills(&ids).await?;
         let is_due = |one: &Backfill| one.due_at.is_some_and(|due| due <= until);
-        let mut due: Vec<Backfill> = found.iter().filter_map(backfill_of).filter(is_due).collect();
+        let (read, unreadable): (Vec<_>, Vec<_>) =
+            found.iter().map(|item| (item, backfill_of(item))).partition(|(_, read)| read.is_some());
+        // They must not be in the way of the others for good.
+        self.put_off_unreadable(unreadable.into_iter().map(|(item, _)| item), until).await?;
+        let mut due: Vec<Backfill> = read.into_iter().filter_map(|(_, read)| read).filter(is_due).collect();
         due.sort_by_key(|one| one.due_at);
         Ok(due)
     }

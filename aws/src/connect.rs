@@ -7,7 +7,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
+use crate::fresh::FreshClient;
 use crate::skew::Skew;
 
 /// How long making a connection may take.
@@ -18,6 +20,10 @@ pub(crate) const ATTEMPT: Duration = Duration::from_secs(5);
 pub(crate) const OPERATION: Duration = Duration::from_secs(15);
 /// Most tries of a call.
 const TRIES: u32 = 4;
+/// How long a connection is kept that nothing uses: less than after what DynamoDB and SQS close it.
+const IDLE: Duration = Duration::from_secs(20);
+/// Most such connections that are kept for each service.
+pub(crate) const MAX_IDLE: usize = 16;
 
 /// Clients of the services that a realm is made of.
 #[derive(Clone, Debug)]
@@ -54,6 +60,15 @@ impl Clients {
     }
 }
 
+/// A client of HTTPS with an empty pool.
+fn https() -> SharedHttpClient {
+    Builder::new()
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
 /// The configuration that [`Clients::connect`] uses: HTTPS by one library, timeouts, bounded retries.
 pub async fn config() -> SdkConfig {
     config_with(aws_config::defaults(BehaviorVersion::latest())).await
@@ -61,14 +76,13 @@ pub async fn config() -> SdkConfig {
 
 /// The same on top of what a loader is told, as an endpoint or credentials of a test's own.
 pub async fn config_with(loader: ConfigLoader) -> SdkConfig {
-    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(ATTEMPT)
         .operation_timeout(OPERATION)
         .build();
     loader
-        .http_client(https)
+        .http_client(FreshClient::new(https))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
         .load()

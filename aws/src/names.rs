@@ -77,6 +77,18 @@ impl Names {
         format!("{}-{}-{worker}", self.prefix, self.realm)
     }
 
+    /// The secret with which what runs use is signed. It is not below the names of the secrets that jobs may read.
+    #[must_use]
+    pub fn signing_secret(&self) -> String {
+        format!("{}-{}-pumice-signing", self.prefix, self.realm)
+    }
+
+    /// The dead letters of the dispatcher: requests that it did not take.
+    #[must_use]
+    pub fn dispatcher_dead_letters(&self) -> String {
+        format!("{}-{}-pumice-dispatcher-dlq", self.prefix, self.realm)
+    }
+
     /// The dead letters of a worker's queue.
     #[must_use]
     pub fn dead_letters(&self, worker: &WorkerName) -> String {

@@ -16,7 +16,7 @@ use aws_sdk_sqs::types::{
 use futures_util::future::join_all;
 use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Clock, Consumer, Delivery, Depth, Outgoing, Queue, StoreError};
+use pumice_core::ports::{Clock, Consumer, Delivery, Depth, Outgoing, Queue, StoreError, StoreErrorKind};
 
 use crate::connect::ATTEMPT;
 use crate::failure::{kind_of_code, store_error};
@@ -125,16 +125,31 @@ impl Queues {
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let request =
             self.client.send_message_batch().queue_url(&*self.url(queue).await?).set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| store_error(&what, &error))?;
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(refuses_contents) => match bodies {
+                [_] => {
+                    return Err(StoreError::of(StoreErrorKind::Invalid, store_error(&what, &error).message));
+                }
+                // One of them: the others are as good as alone.
+                _ => {
+                    let each = bodies.chunks(1).map(|body| Box::pin(self.try_send(queue, body)));
+                    let sent = join_all(each).await.into_iter();
+                    return Ok(sent
+                        .map(|sent| sent.and_then(|mut one| one.pop().unwrap_or(Ok(()))))
+                        .collect());
+                }
+            },
+            Err(error) => return Err(store_error(&what, &error)),
+        };
         let mut outcomes: Vec<Result<(), StoreError>> = bodies.iter().map(|_| Ok(())).collect();
         for failed in answer.failed() {
             if let Some(outcome) = failed.id().parse::<usize>().ok().and_then(|index| outcomes.get_mut(index))
             {
-                let message = failed.message().unwrap_or_default();
-                *outcome = Err(StoreError::of(
-                    kind_of_code(failed.code()),
-                    format!("{what}: {}: {message}", failed.code()),
-                ));
+                let (code, message) = (failed.code(), failed.message().unwrap_or_default());
+                let kind =
+                    if REFUSALS.contains(&code) { StoreErrorKind::Invalid } else { kind_of_code(code) };
+                *outcome = Err(StoreError::of(kind, format!("{what}: {code}: {message}")));
             }
         }
         Ok(outcomes)
@@ -190,6 +205,20 @@ impl Queues {
             }
         }
     }
+}
+
+/// The codes by which SQS says that it never takes a message with these contents: a character that XML does not know, or
+/// more than the queue's `MaximumMessageSize` (SQS API Reference, SendMessage).
+const REFUSALS: [&str; 4] = [
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "BatchRequestTooLong",
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+];
+
+/// Whether a request was refused for its contents.
+fn refuses_contents(error: &impl aws_sdk_sqs::error::ProvideErrorMetadata) -> bool {
+    error.code().is_some_and(|code| REFUSALS.contains(&code))
 }
 
 /// AWS answers an old receipt, and a message that is too long, with a code that the service's model

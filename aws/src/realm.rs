@@ -21,6 +21,7 @@ use crate::outside::Outside;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
 use crate::secrets::AwsSecrets;
+use crate::signing::Signing;
 use crate::skew::{Skew, WatchedClock};
 use crate::store::Store;
 
@@ -94,6 +95,33 @@ impl Realm {
         }
         let unwatched = variable("PUMICE_JOBS_UNWATCHED").is_some_and(|text| text == "true");
         self.store = self.store.with_unwatched_jobs(unwatched);
+        Ok(self)
+    }
+
+    /// The same, which signs what runs use with the key of the environment, and runs only what is signed by it: for
+    /// functions. Without a key nothing is signed.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is invalid.
+    pub fn with_signing(mut self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
+        self.store = self.store.with_signing(Signing::from_environment(variable)?);
+        Ok(self)
+    }
+
+    /// The same for people and processes, which look the key up in the realm's secret where the environment has none. What
+    /// runs no jobs checks nothing.
+    ///
+    /// # Errors
+    /// As [`Realm::with_signing`].
+    pub fn with_signing_secret(
+        mut self,
+        config: &SdkConfig,
+        runs_jobs: bool,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
+        let signing = Signing::with_secret(config, self.store.names.signing_secret(), variable)?;
+        let signing = if runs_jobs { signing } else { signing.for_people() };
+        self.store = self.store.with_signing(signing);
         Ok(self)
     }
 

@@ -17,6 +17,7 @@ use crate::connect::OPERATION;
 use crate::failure::store_error;
 use crate::names::Names;
 use crate::objects::Objects;
+use crate::signing::Signing;
 
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ pub struct Store {
     pub(crate) client: Client,
     pub(crate) names: Names,
     pub(crate) objects: Objects,
+    pub(crate) signing: Signing,
     remembered: Arc<Mutex<Remembered>>,
     ahead: Arc<Mutex<Ahead>>,
     hints: bool,
@@ -67,6 +69,7 @@ impl Store {
             client,
             names,
             objects,
+            signing: Signing::default(),
             remembered: Arc::default(),
             ahead: Arc::default(),
             hints: false,
@@ -95,6 +98,13 @@ impl Store {
     #[must_use]
     pub fn with_unwatched_jobs(mut self, unwatched: bool) -> Self {
         self.jobs_are_unwatched = unwatched;
+        self
+    }
+
+    /// The same, which signs and checks what runs use.
+    #[must_use]
+    pub(crate) fn with_signing(mut self, signing: Signing) -> Self {
+        self.signing = signing;
         self
     }
 

@@ -248,6 +248,10 @@ impl ScheduleStore for Store {
         // The index lags: what it shows may have been looked at meanwhile.
         let ids: Vec<JobId> = due.into_iter().map(|one| one.job_id).collect();
         let found = self.load(&ids).await?;
+        // One that cannot be read must not be in the way of the others for good.
+        let unreadable: Vec<Item> =
+            ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| key(id)).collect();
+        self.put_off_unreadable(unreadable.iter(), until).await?;
         let mut due: Vec<Timetable> =
             found.into_iter().flatten().filter(|one| one.due_at.is_some_and(|due| due <= until)).collect();
         due.sort_by_key(|one| one.due_at);

@@ -21,8 +21,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Clients for the realm that the options name.
-    pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
+    /// Clients for the realm that the options name. Where jobs are run, only those that are signed are.
+    pub(crate) async fn connect(global: &Global, runs_jobs: bool) -> Result<Self, Failure> {
         let named = std::env::var("LAVA_REALM").ok().map(RealmName::new);
         let named = named.transpose().map_err(|error| Failure::wrong(format!("LAVA_REALM: {error}")))?;
         let Some(name) = global.realm.clone().or(named) else {
@@ -39,6 +39,8 @@ impl Remote {
             .with_secrets(&config)
             .with_hints()
             .with_outside(&config, Arc::new(pumice_host::Web::default()), crate::outside::servers())
+            .with_signing_secret(&config, runs_jobs, &|name| std::env::var(name).ok())
+            .map_err(|error| Failure::wrong(error.to_string()))?
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?;
@@ -69,8 +71,9 @@ impl Remote {
     /// Where an engine on it runs: this machine. Commands get the whole environment but for credentials; these
     /// only when their job asks for them.
     pub(crate) async fn site_in(&self, scratch: PathBuf) -> Result<Arc<Site>, StoreError> {
-        let (credentials, environment): (Vec<_>, Vec<_>) =
-            std::env::vars_os().partition(|(name, _)| pumice_aws::is_credential(name));
+        let (credentials, environment): (Vec<_>, Vec<_>) = std::env::vars_os()
+            .filter(|(name, _)| !pumice_aws::is_signing_key(name))
+            .partition(|(name, _)| pumice_aws::is_credential(name));
         let host = Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             scratch,

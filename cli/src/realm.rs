@@ -101,7 +101,7 @@ impl Realm {
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
-        let remote = Box::new(crate::aws::Remote::connect(global).await?);
+        let remote = Box::new(crate::aws::Remote::connect(global, false).await?);
         let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
         Ok(Self { place: Place::Aws(remote), outputs, vault: None, registry: registry()? })
     }

@@ -81,11 +81,16 @@ impl Message {
         self.run_key.clone().unwrap_or_else(|| RunKey::root(self.run_id))
     }
 
-    /// The body as sent.
+    /// The body as sent. The two characters that XML does not know, and SQS does not take, are escaped.
     #[must_use]
     pub fn body(&self) -> String {
         // Names, strings and JSON maps always serialise.
-        serde_json::to_string(self).unwrap_or_default()
+        let body = serde_json::to_string(self).unwrap_or_default();
+        match body.contains(['\u{fffe}', '\u{ffff}']) {
+            // They stand within strings only.
+            true => body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
+            false => body,
+        }
     }
 }
 
@@ -112,6 +117,20 @@ mod tests {
         let written = message.body();
         assert_eq!(Message::read(&written), Ok(message));
         assert!(written.contains(r#"{"x":[1e+20,2.0]},"globals":{"y":0}"#), "{written}");
+    }
+
+    #[test]
+    fn body_has_only_characters_that_sqs_takes() {
+        // SQS Developer Guide, Message quotas: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+        let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+        let every: String = ('\0'..=char::MAX).collect();
+        let body = r#"{"realm":"r","worker":"w","job_id":"a","run_id":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55","ts_dispatch":"2026-01-01T00:00:00+00:00"}"#;
+        let map = Map::from_iter([(every.clone(), Value::from([every]))]);
+        let bare = Message::read(body).unwrap();
+        let message = Message { parameters: Some(map.clone()), globals: Some(map), ..bare };
+        let sent = message.body();
+        assert_eq!(sent.chars().find(|c| !taken(*c)), None);
+        assert_eq!(Message::read(&sent), Ok(message));
     }
 
     #[test]

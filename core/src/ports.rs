@@ -203,6 +203,15 @@ pub trait RunStore: Send + Sync {
     /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
     /// error says that none is known to be made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError>;
+    /// Writes a run that is made anew, with what it uses, over the record of one that was turned away: if nobody has written
+    /// since, as for [`RunStore::commit`]. Tells whether it did; a store to which no such messages come never does.
+    ///
+    /// # Errors
+    /// [`CommitError`] when somebody has written since, or the store cannot be reached.
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        let _ = new;
+        Ok(false)
+    }
     /// The record.
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError>;
     /// The record to be looked at: without the parts that are kept elsewhere.
@@ -217,6 +226,26 @@ pub trait RunStore: Send + Sync {
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
     /// Runs whose time to be looked at has passed, the longest due first.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
+    /// In how many parts a store keeps what is due, which can be read side by side.
+    fn due_parts(&self) -> usize {
+        1
+    }
+    /// A page of one part of the runs whose time to be looked at has passed, the longest due first, after a place that an
+    /// earlier page gave. A record that cannot be read is left alone for an hour: it must not be in the way of the others.
+    /// A store that gives no place to go on from gives the first `limit` alone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn due_page(
+        &self,
+        part: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        let _ = (part, after);
+        Ok(DuePage { runs: self.due(now, limit).await?, ..DuePage::default() })
+    }
     /// A page of runs, in the query's order. What was made within the last [`RunStore::lag`] may be missing. Of the runs
     /// that there were when the first page was read, a list that is followed to its end misses none and has none twice.
     ///
@@ -279,6 +308,28 @@ pub trait RunStore: Send + Sync {
     }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
+}
+
+/// A page of what is due.
+#[derive(Clone, Debug, Default)]
+pub struct DuePage {
+    /// The runs, the longest due first.
+    pub runs: Vec<Run>,
+    /// How many records cannot be read.
+    pub unreadable: usize,
+    /// The first of them, and why.
+    pub why: Option<String>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<DuePlace>,
+}
+
+/// A place in what is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DuePlace {
+    /// The time.
+    pub at: Timestamp,
+    /// What the store tells runs of the same time apart by.
+    pub key: String,
 }
 
 /// How far the schedules of jobs have come.

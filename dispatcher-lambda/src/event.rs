@@ -1,14 +1,10 @@
 //! What AWS hands to the function, and the dispatch requests in it.
 
-use aws_lambda_events::eventbridge::EventBridgeEvent;
-use aws_lambda_events::sns::SnsEvent;
-use aws_lambda_events::sqs::SqsEvent;
 use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::request::{Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value};
 use pumice_core::trigger::{Objects, objects_in_text, objects_of};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// An event that holds no request: of no shape that the function knows, or broken.
@@ -30,7 +26,9 @@ pub fn payload(text: &str) -> Result<Value, BadEvent> {
 #[derive(Debug)]
 pub struct Record {
     /// The name.
-    pub id: String,
+    pub name: String,
+    /// The place of a queue's message in the order of its group, where the queue keeps one.
+    pub queued: Option<Queued>,
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
     /// What happened to objects, for the triggers.
@@ -38,17 +36,54 @@ pub struct Record {
 }
 
 impl Record {
-    fn of_requests(id: String, requests: Vec<Parsed>) -> Self {
-        Self { id, requests, objects: Objects::new() }
+    fn of_requests(name: String, requests: Vec<Parsed>) -> Self {
+        Self { name, queued: None, requests, objects: Objects::new() }
+    }
+
+    fn of_objects(name: String, objects: Objects) -> Self {
+        Self { name, queued: None, requests: Vec::new(), objects }
     }
 
     /// A message: what happened to objects where S3 sent it by whatever way, else requests.
-    fn of_message(id: String, message: &str, zone: chrono_tz::Tz) -> Self {
+    fn of_message(name: String, message: &str, zone: chrono_tz::Tz) -> Self {
         match objects_in_text(message) {
-            Some(objects) => Self { id, requests: Vec::new(), objects },
-            None => Self::of_requests(id, parse_body(message, zone)),
+            Some(objects) => Self::of_objects(name, objects),
+            None => Self::of_requests(name, parse_body(message, zone)),
         }
     }
+
+    /// A queue's message. One that a topic put there, without raw delivery, is the topic's, whatever queue brings it and
+    /// however often it is put back (SNS Developer Guide, Raw message delivery).
+    fn of_queue(record: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
+        let id = record["messageId"].as_str().filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| BadEvent("a record of a queue has no messageId".to_owned()))?;
+        let body = record["body"].as_str().unwrap_or_default();
+        let read = match notification(body) {
+            Some((topic_id, message)) => Self::of_message(format!("sns:{topic_id}"), &message, zone),
+            None => Self::of_message(format!("sqs:{id}"), body, zone),
+        };
+        let is_fifo = record["eventSourceARN"].as_str().is_some_and(|arn| arn.ends_with(".fifo"));
+        let group = record["attributes"]["MessageGroupId"].as_str().filter(|_| is_fifo);
+        let queued = Queued { id: id.to_owned(), group: group.map(str::to_owned) };
+        Ok(Self { queued: Some(queued), ..read })
+    }
+}
+
+/// A message as its queue knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Its id, by which it is asked for again.
+    pub id: String,
+    /// The group whose messages come one after the other: of FIFO queues.
+    pub group: Option<String>,
+}
+
+/// The id and the message of what a topic puts on a queue; `None` for what it is not.
+fn notification(body: &str) -> Option<(String, String)> {
+    let Ok(Value::Object(envelope)) = parse_json(body) else { return None };
+    let text = |name: &str| envelope.get(name)?.as_str().map(str::to_owned);
+    let is_one = text("Type").as_deref() == Some("Notification") && envelope.contains_key("TopicArn");
+    if is_one { Some((text("MessageId")?, text("Message")?)) } else { None }
 }
 
 /// A job whose spec was put, changed or deleted.
@@ -67,13 +102,38 @@ pub enum Event {
     Sweep,
     /// To look at the schedules of jobs whose specs were changed.
     Changed(Vec<Change>),
-    /// Requests by a caller, who gets the outcome of each.
-    Direct(Vec<Parsed>),
+    /// Requests by a caller.
+    Direct(Direct),
     /// Requests by EventBridge, a schedule or SNS, or events of S3's: nobody sees their outcomes, so that a failure must
     /// be told by failing.
     Delivered(Vec<Record>),
     /// Requests of a queue, which gives each record again whose requests were not all taken.
     Queued(Vec<Record>),
+}
+
+/// Requests by a caller of the function.
+#[derive(Debug)]
+pub struct Direct {
+    /// The requests, each with its own mistakes.
+    pub requests: Vec<Parsed>,
+    /// Whether the caller says that it waits for the outcomes. Lambda does not tell (Lambda Developer Guide, Invoking a
+    /// function asynchronously).
+    pub waits: bool,
+}
+
+/// The field by which a caller says that it waits for the outcomes.
+const WAITS: &str = "waits";
+
+/// The requests of a caller's object.
+fn direct(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
+    let mut fields = fields.clone();
+    let waits = match fields.remove(WAITS) {
+        None => false,
+        Some(Value::Bool(waits)) => waits,
+        Some(other) => return Err(BadEvent(format!("{WAITS}: {other} is neither true nor false"))),
+    };
+    let requests = requests(&Value::Object(fields), zone);
+    Ok(Event::Direct(Direct { requests, waits }))
 }
 
 impl Event {
@@ -84,7 +144,9 @@ impl Event {
     pub fn read(event: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
         let Value::Object(fields) = event else {
             return match event {
-                Value::Array(_) => Ok(Self::Direct(parse_value(event, zone))),
+                Value::Array(_) => {
+                    Ok(Self::Direct(Direct { requests: parse_value(event, zone), waits: false }))
+                }
                 _ => Err(unknown(event)),
             };
         };
@@ -98,25 +160,26 @@ impl Event {
         }
         // Of S3 directly, or by EventBridge. Those that SNS and SQS deliver have records of their own.
         if let Some(objects) = objects_of(event) {
-            return Ok(Self::Delivered(vec![Record { id: "s3".to_owned(), requests: Vec::new(), objects }]));
+            return Ok(Self::Delivered(vec![Record::of_objects("s3".to_owned(), objects)]));
         }
         if let Some(records) = fields.get("Records") {
             return records_of(event, records, zone);
         }
-        if fields.contains_key("detail-type") && fields.contains_key("detail") {
-            let event: EventBridgeEvent<Value> = shape(event, "EventBridge event")?;
-            let id = format!("eventbridge:{}", event.id.unwrap_or_default());
-            if event.detail.as_object().is_some_and(serde_json::Map::is_empty) {
+        if let Some(detail) = fields.get("detail").filter(|_| fields.contains_key("detail-type")) {
+            let id = fields.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+            let id = id.ok_or_else(|| BadEvent("not a whole EventBridge event: id is missing".to_owned()))?;
+            if detail.as_object().is_some_and(serde_json::Map::is_empty) {
                 let message = "the event has no detail: give the rule an input with a job_id and, as scheduled_at, the event's time";
                 return Err(BadEvent(message.to_owned()));
             }
-            return Ok(Self::Delivered(vec![Record::of_requests(id, requests(&event.detail, zone))]));
+            let requests = requests(detail, zone);
+            return Ok(Self::Delivered(vec![Record::of_requests(format!("eventbridge:{id}"), requests)]));
         }
         if fields.contains_key(SCHEDULED_AT) {
             return scheduled(fields, zone);
         }
         if fields.contains_key("request") || fields.contains_key("job_id") {
-            return Ok(Self::Direct(requests(event, zone)));
+            return direct(fields, zone);
         }
         Err(unknown(event))
     }
@@ -128,10 +191,6 @@ fn unknown(event: &Value) -> BadEvent {
     BadEvent(format!(
         "the event is not a dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
     ))
-}
-
-fn shape<T: DeserializeOwned>(event: &Value, what: &str) -> Result<T, BadEvent> {
-    serde_json::from_value(event.clone()).map_err(|error| BadEvent(format!("not a whole {what}: {error}")))
 }
 
 /// The requests of a value: objects, or, under `request`, what is a body elsewhere.
@@ -146,22 +205,25 @@ fn requests(value: &Value, zone: chrono_tz::Tz) -> Vec<Parsed> {
 fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
     let source = |name: &str| records.get(0).and_then(|record| record.get(name)).and_then(Value::as_str);
     if source("eventSource") == Some("aws:sqs") {
-        let event: SqsEvent = shape(event, "SQS event")?;
-        let records = event.records.into_iter().map(|record| {
-            let body = record.body.as_deref().unwrap_or_default();
-            Record::of_message(record.message_id.unwrap_or_default(), body, zone)
-        });
-        return Ok(Event::Queued(records.collect()));
+        let records = records.as_array().into_iter().flatten();
+        return records
+            .map(|record| Record::of_queue(record, zone))
+            .collect::<Result<_, _>>()
+            .map(Event::Queued);
     }
     if source("eventSource") == Some("aws:dynamodb") {
         return Ok(Event::Changed(changes(records)));
     }
     if source("EventSource") == Some("aws:sns") {
-        let event: SnsEvent = shape(event, "SNS event")?;
-        let records = event.records.into_iter().map(|record| {
-            Record::of_message(format!("sns:{}", record.sns.message_id), &record.sns.message, zone)
-        });
-        return Ok(Event::Delivered(records.collect()));
+        let read = |record: &Value| {
+            let part = |name: &str| record["Sns"][name].as_str();
+            let (id, message) = part("MessageId").zip(part("Message")).ok_or_else(|| {
+                BadEvent("not a whole SNS event: Sns.MessageId or Sns.Message is missing".to_owned())
+            })?;
+            Ok(Record::of_message(format!("sns:{id}"), message, zone))
+        };
+        let records = records.as_array().into_iter().flatten();
+        return records.map(read).collect::<Result<_, _>>().map(Event::Delivered);
     }
     Err(unknown(event))
 }
@@ -258,9 +320,76 @@ mod tests {
             (json!({ "request": "a -p x=1\n# note\nb" }), vec!["a", "b"]),
             (json!({ "request": [{ "job_id": "a" }] }), vec!["a"]),
         ] {
-            let Event::Direct(requests) = read(event) else { panic!("it is direct") };
-            assert_eq!(jobs(&requests), expected);
+            let Event::Direct(direct) = read(event) else { panic!("it is direct") };
+            assert_eq!(jobs(&direct.requests), expected);
+            assert!(!direct.waits);
         }
+    }
+
+    #[test]
+    fn caller_says_that_it_waits() {
+        for (event, waits) in [
+            (json!({ "job_id": "a", "waits": true }), true),
+            (json!({ "request": [{ "job_id": "a" }], "waits": true }), true),
+            (json!({ "request": "a", "waits": false }), false),
+        ] {
+            let Event::Direct(direct) = read(event.clone()) else { panic!("it is direct") };
+            assert_eq!(jobs(&direct.requests), ["a"], "{event}");
+            assert_eq!(direct.waits, waits, "{event}");
+        }
+        for bad in [json!("yes"), json!(1), json!(null)] {
+            let error = Event::read(&json!({ "job_id": "a", "waits": bad }), UTC).unwrap_err().to_string();
+            assert!(error.starts_with("waits: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn record_of_a_queue_needs_its_id_and_nothing_else() {
+        let bare = json!({ "messageId": "m", "body": "a", "eventSource": "aws:sqs" });
+        let mut whole = bare.clone();
+        whole["eventSourceARN"] = json!("arn:aws:sqs:eu-west-1:1:q");
+        whole["attributes"] = json!({ "ApproximateReceiveCount": "1", "MessageGroupId": "fair" });
+        whole["messageAttributes"] = json!({ "x": { "stringValue": "1", "stringListValues": null,
+            "binaryListValues": null, "binaryValue": null, "dataType": "String" } });
+        let mut nulls = bare.clone();
+        for name in ["attributes", "messageAttributes", "md5OfBody", "awsRegion", "receiptHandle"] {
+            nulls[name] = json!(null);
+        }
+        for record in [bare, whole, nulls] {
+            let Event::Queued(records) = read(json!({ "Records": [record] })) else { panic!("queued") };
+            let queued = Queued { id: "m".to_owned(), group: None };
+            assert_eq!((records[0].name.as_str(), records[0].queued.as_ref()), ("sqs:m", Some(&queued)));
+            assert_eq!(jobs(&records[0].requests), ["a"]);
+        }
+        let nameless = json!({ "Records": [{ "body": "a", "eventSource": "aws:sqs", "messageId": null }] });
+        assert!(Event::read(&nameless, UTC).unwrap_err().to_string().contains("messageId"));
+    }
+
+    #[test]
+    fn topic_behind_a_queue_is_read_with_and_without_raw_delivery() {
+        let envelope = json!({ "Type": "Notification", "MessageId": "t", "TopicArn": "arn:aws:sns:r:1:t",
+            "Message": "a -p x=1", "Subject": null, "MessageAttributes": {} });
+        let read = |body: String| {
+            let record = json!({ "messageId": "m", "body": body, "eventSource": "aws:sqs" });
+            let Event::Queued(mut records) = read(json!({ "Records": [record] })) else { panic!("queued") };
+            let record = records.remove(0);
+            (record.name, jobs(&record.requests))
+        };
+        assert_eq!(read(envelope.to_string()), ("sns:t".to_owned(), vec!["a".to_owned()]));
+        assert_eq!(read("a -p x=1".to_owned()), ("sqs:m".to_owned(), vec!["a".to_owned()]));
+        let mut json = envelope;
+        json["Message"] = json!(r#"[{"job_id": "a"}, {"job_id": "b"}]"#);
+        assert_eq!(read(json.to_string()).1, ["a", "b"]);
+        // A request of a job whose name is that of a field of an envelope is none.
+        assert_eq!(read(r#"{"job_id": "Notification"}"#.to_owned()).0, "sqs:m");
+    }
+
+    #[test]
+    fn message_of_a_fifo_queue_has_its_group() {
+        let record = json!({ "messageId": "m", "body": "a", "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:r:1:q.fifo", "attributes": { "MessageGroupId": "g" } });
+        let Event::Queued(records) = read(json!({ "Records": [record] })) else { panic!("queued") };
+        assert_eq!(records[0].queued.as_ref().and_then(|queued| queued.group.as_deref()), Some("g"));
     }
 
     #[test]

@@ -1,21 +1,27 @@
 //! The dispatcher function: events of AWS's in, runs out.
 
+mod aside;
 mod event;
+mod taken;
 
-pub use event::{BadEvent, Change, Event, Record, payload};
+pub use aside::Aside;
+pub use event::{BadEvent, Change, Direct, Event, Queued, Record, payload};
+
+use std::collections::HashSet;
 
 use chrono::TimeDelta;
+use pumice_core::Timestamp;
 use pumice_core::engine::{Dispatcher, Housekeeper, Triggers};
-use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
-use pumice_core::request::{DispatchRequest, Parsed};
-use pumice_core::trigger::Objects;
-use pumice_service::dispatch::{AcceptedRun, Outcomes, RefusedRequest};
 use serde_json::{Value, json};
+
+use taken::{Name, Taken, fire, take};
 
 /// How far ahead of their time runs are made that a schedule starts, so that they begin to the second though the sweeper
 /// comes each minute.
 const AHEAD: TimeDelta = TimeDelta::seconds(90);
+/// How long before its invocation ends a sweep begins with no further runs.
+const SWEEP_MARGIN: TimeDelta = TimeDelta::seconds(10);
 
 /// Why an invocation fails: AWS delivers the event again, or moves it to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +49,17 @@ impl Failed {
     }
 }
 
-/// What became of the requests of an event.
-#[derive(Default)]
-struct Taken {
-    outcomes: Outcomes,
-    /// How many of the refused requests could be taken another time.
-    unreachable: usize,
-}
-
-impl Taken {
-    /// The answer.
-    fn json(&self) -> Value {
-        // Outcomes always serialise.
-        serde_json::to_value(&self.outcomes).unwrap_or_default()
-    }
+/// An invocation of the function.
+#[derive(Clone, Copy)]
+pub struct Invocation<'a> {
+    /// Its name, the same when AWS tries again.
+    pub id: &'a str,
+    /// When it is cut off.
+    pub ends: Timestamp,
+    /// The zone of instants that name none.
+    pub zone: chrono_tz::Tz,
+    /// Where requests go that nobody waits for and that were refused.
+    pub aside: &'a dyn Aside,
 }
 
 /// Whether an event asks to look at what is due, and for nothing else.
@@ -65,7 +68,7 @@ pub fn is_sweep(event: &Value) -> bool {
     matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep))
 }
 
-/// Does what an event asks; `invocation` names it, the same when AWS tries again. Gives the answer.
+/// Does what an event asks. Gives the answer.
 ///
 /// # Errors
 /// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
@@ -73,19 +76,11 @@ pub async fn handle(
     housekeeper: &Housekeeper,
     triggers: &Triggers,
     event: &Value,
-    invocation: &str,
-    zone: chrono_tz::Tz,
+    invocation: Invocation<'_>,
 ) -> Result<Value, Failed> {
     let dispatcher = housekeeper.dispatcher();
-    match Event::read(event, zone)? {
-        Event::Sweep => {
-            // Each by itself: one that fails is not in the way of the others.
-            let (swept, noticed) = (housekeeper.sweep().await, housekeeper.notice().await);
-            let struck = housekeeper.strike(AHEAD).await;
-            let (swept, _, struck) = (swept?, noticed?, struck?);
-            tracing::info!(swept, started = struck.started, "looked at what was due");
-            Ok(json!({ "swept": swept, "started": struck.started }))
-        }
+    match Event::read(event, invocation.zone)? {
+        Event::Sweep => Ok(sweep(housekeeper, invocation.ends - SWEEP_MARGIN).await),
         Event::Changed(changes) => {
             let count = changes.len();
             for Change { job_id, at } in changes {
@@ -100,27 +95,86 @@ pub async fn handle(
             );
             Ok(json!({ "changed": count, "started": struck.started }))
         }
-        Event::Direct(requests) => {
-            let taken = take(dispatcher, requests, Name::Call(&format!("invocation:{invocation}"))).await;
-            if taken.outcomes.accepted.is_empty() && taken.unreachable > 0 {
-                return Err(StoreError::new(taken.outcomes.reasons()).into());
-            }
-            Ok(taken.json())
-        }
+        Event::Direct(asked) => direct(dispatcher, asked, event, invocation).await,
         Event::Delivered(records) => delivered(dispatcher, triggers, records).await,
-        Event::Queued(records) => {
-            let mut failures = Vec::new();
-            for record in records {
-                let name = format!("sqs:{}", record.id);
-                let mut taken = take(dispatcher, record.requests, Name::Event(&name)).await;
-                fire(triggers, record.objects, &name, &mut taken).await;
-                if !taken.outcomes.refused.is_empty() {
-                    failures.push(json!({ "itemIdentifier": record.id }));
-                }
-            }
-            Ok(json!({ "batchItemFailures": failures }))
+        Event::Queued(records) => Ok(queued(dispatcher, triggers, records).await),
+    }
+}
+
+/// Looks at what is due, and at the clock, each by itself: one that fails is not in the way of the other. A sweep that fails is
+/// no failed invocation, since the next one is a minute away: the log says so, and the metric `Sweeps` misses it.
+async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
+    let clock = async {
+        let noticed = housekeeper.notice().await;
+        let struck = housekeeper.strike(AHEAD).await;
+        noticed.and(struck)
+    };
+    match futures_util::future::join(housekeeper.sweep_until(until), clock).await {
+        (Ok(swept), Ok(struck)) => {
+            let (looked_at, is_cut_off) = (swept.looked_at, swept.is_cut_off.then_some(true));
+            tracing::info!(target: "pumice::sweep", swept = looked_at, started = struck.started, is_cut_off, "looked at what was due");
+            json!({ "swept": looked_at, "started": struck.started })
+        }
+        (swept, struck) => {
+            let errors: Vec<String> = [swept.as_ref().err(), struck.as_ref().err()]
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect();
+            let error = errors.join("; ");
+            tracing::error!(error, "a sweep failed, in whole or in part");
+            let (swept, started) = (swept.map(|it| it.looked_at).ok(), struck.map(|it| it.started).ok());
+            json!({ "swept": swept, "started": started, "failed": error })
         }
     }
+}
+
+/// Takes the requests of a caller. One that waits sees the outcomes. Of one that may not, what could not be reached fails the
+/// invocation, which Lambda repeats: ids follow from it. What was refused is put aside, as nobody may see the answer.
+async fn direct(
+    dispatcher: &Dispatcher,
+    asked: Direct,
+    event: &Value,
+    invocation: Invocation<'_>,
+) -> Result<Value, Failed> {
+    let taken = take(dispatcher, asked.requests, Name::Call(&format!("invocation:{}", invocation.id))).await;
+    if asked.waits || taken.is_whole() {
+        return Ok(taken.json());
+    }
+    let reasons = taken.outcomes.reasons();
+    if taken.unreachable > 0 {
+        let accepted = taken.outcomes.accepted.len();
+        let before =
+            if accepted == 0 { String::new() } else { format!("{accepted} requests were taken, and not: ") };
+        return Err(StoreError::new(format!("{before}{reasons}")).into());
+    }
+    taken.tell_refused();
+    aside::put(invocation.aside, event, invocation.id, &reasons).await?;
+    Ok(taken.json())
+}
+
+/// Takes each record of a queue by itself. After one of a group that was not taken whole, the others of the group wait for
+/// it: they are in order.
+async fn queued(dispatcher: &Dispatcher, triggers: &Triggers, records: Vec<Record>) -> Value {
+    let (mut failures, mut stopped) = (Vec::new(), HashSet::new());
+    let mut all = Taken::default();
+    for record in records {
+        let Record { name, queued, requests, objects } = record;
+        let Some(Queued { id, group }) = queued else { continue };
+        if group.as_ref().is_some_and(|group| stopped.contains(group)) {
+            failures.push(json!({ "itemIdentifier": id }));
+            continue;
+        }
+        let mut taken = take(dispatcher, requests, Name::Event(&name)).await;
+        fire(triggers, objects, &name, &mut taken).await;
+        if !taken.is_whole() {
+            failures.push(json!({ "itemIdentifier": id }));
+            stopped.extend(group);
+        }
+        all.add(taken);
+    }
+    all.tell_refused();
+    json!({ "batchItemFailures": failures })
 }
 
 /// Takes every record; fails when one was not taken whole. What was taken is not taken again.
@@ -130,113 +184,17 @@ async fn delivered(
     records: Vec<Record>,
 ) -> Result<Value, Failed> {
     let mut all = Taken::default();
-    for record in records {
-        let mut taken = take(dispatcher, record.requests, Name::Event(&record.id)).await;
-        fire(triggers, record.objects, &record.id, &mut taken).await;
-        all.outcomes.accepted.extend(taken.outcomes.accepted);
-        all.outcomes.refused.extend(taken.outcomes.refused);
-        all.unreachable += taken.unreachable;
+    for Record { name, requests, objects, .. } in records {
+        let mut taken = take(dispatcher, requests, Name::Event(&name)).await;
+        fire(triggers, objects, &name, &mut taken).await;
+        all.add(taken);
     }
-    if all.outcomes.refused.is_empty() {
+    all.tell_refused();
+    if all.is_whole() {
         Ok(all.json())
     } else if all.unreachable > 0 {
         Err(StoreError::new(all.outcomes.reasons()).into())
     } else {
         Err(Failed::Refused(all.outcomes.reasons()))
     }
-}
-
-/// Has the triggers start jobs for objects, each by itself. What fails is refused, so that it comes again: what was started
-/// is not started again.
-async fn fire(triggers: &Triggers, objects: Objects, event: &str, taken: &mut Taken) {
-    for object in objects {
-        let object = match object {
-            Ok(object) => object,
-            Err(error) => {
-                tracing::error!(event, %error, "an event cannot be read");
-                let request = "an object".to_owned();
-                taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
-                continue;
-            }
-        };
-        let (bucket, key) = (&object.bucket, &object.key);
-        let fired = match triggers.fire(&object).await {
-            Ok(fired) => fired,
-            Err(error) => {
-                tracing::error!(event, bucket, key, %error, "triggers cannot be read");
-                taken.unreachable += 1;
-                let request = format!("object {key} of bucket {bucket}");
-                taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
-                continue;
-            }
-        };
-        if fired.is_empty() {
-            tracing::info!(event, bucket, key, event_type = object.event_type, "no trigger fits");
-        }
-        for one in fired {
-            let what = one.what();
-            match one.outcome {
-                Ok(run) => {
-                    let existing = run.existing.then_some(true);
-                    tracing::info!(event, bucket, key, trigger = one.trigger_id, job_id = one.job_id, run_id = %run.run_id, existing, "triggered");
-                    taken.outcomes.accepted.push(AcceptedRun::from(run));
-                }
-                Err(error) => {
-                    tracing::error!(event, bucket, key, trigger = one.trigger_id, job_id = one.job_id, %error, "a trigger started nothing");
-                    taken.unreachable += usize::from(error.is_unreachable());
-                    let request = format!("{what}, object {key} of bucket {bucket}");
-                    taken.outcomes.refused.push(RefusedRequest { request, error: error.to_string() });
-                }
-            }
-        }
-    }
-}
-
-/// What names the requests of a batch, the same when they come again.
-#[derive(Clone, Copy)]
-enum Name<'a> {
-    /// A call of the function.
-    Call(&'a str),
-    /// An event that AWS delivers.
-    Event(&'a str),
-}
-
-/// Takes each request by itself.
-async fn take(dispatcher: &Dispatcher, requests: Vec<Parsed>, name: Name<'_>) -> Taken {
-    let (Name::Call(event) | Name::Event(event)) = name;
-    let mut taken = Taken::default();
-    let mut good: Vec<DispatchRequest> = Vec::with_capacity(requests.len());
-    for parsed in requests {
-        match parsed {
-            Ok(request) => good.push(request),
-            Err(bad) => {
-                tracing::error!(event, place = bad.place, error = %bad.error, "a request is invalid");
-                let error = bad.error.to_string();
-                taken.outcomes.refused.push(RefusedRequest { request: bad.place, error });
-            }
-        }
-    }
-    let names: Vec<String> = good.iter().map(|request| request.job_id.to_string()).collect();
-    let dispatched = match name {
-        Name::Call(call) => dispatcher.dispatch_call(good, call).await,
-        Name::Event(event) => dispatcher.dispatch_event(good, event).await,
-    };
-    for (job_id, outcome) in names.into_iter().zip(dispatched) {
-        match outcome {
-            Ok(run) => {
-                tracing::info!(%job_id, run_id = %run.run_id, status = %run.status, existing = run.existing.then_some(true), "dispatched");
-                if let Some(warning) = &run.warning {
-                    tracing::warn!(event, %job_id, run_id = %run.run_id, warning, "dispatched with a warning");
-                }
-                taken.outcomes.accepted.push(AcceptedRun::from(run));
-            }
-            Err(error) => {
-                tracing::error!(event, %job_id, %error, "a request was not taken");
-                taken.unreachable += usize::from(matches!(error, DispatchError::Store(_)));
-                let error = error.to_string();
-                taken.outcomes.refused.push(RefusedRequest { request: job_id, error });
-            }
-        }
-    }
-    taken
 }

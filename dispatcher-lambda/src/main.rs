@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use dispatcher_lambda::{Failed, is_sweep, payload};
+use dispatcher_lambda::{Failed, Invocation, is_sweep, payload};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
+use pumice_core::Timestamp;
 use pumice_core::engine::{Housekeeper, Triggers};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ async fn main() -> Result<(), Error> {
             Ok(site) => site,
             // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.
             Err(_) if is_sweep(&payload) && function.is_untouched().await => {
+                tracing::info!(target: "pumice::sweep", swept = 0, started = 0, "the realm has nothing yet");
                 return Ok(json!({ "swept": 0, "started": 0 }));
             }
             Err(error) => return Err(told(&error.into())),
@@ -34,11 +36,16 @@ async fn main() -> Result<(), Error> {
             Some(housekeeper) => housekeeper,
             None => Housekeeper::new(site.clone(), registry.clone()),
         };
-        let zone = site.zone.tz();
         let store = Arc::new(function.realm().store().clone());
         let triggers = Triggers::new(housekeeper.dispatcher().clone(), store);
-        let request = &event.context.request_id;
-        let answer = dispatcher_lambda::handle(&housekeeper, &triggers, &payload, request, zone).await;
+        let ends = i64::try_from(event.context.deadline).ok().and_then(Timestamp::from_timestamp_millis);
+        let invocation = Invocation {
+            id: &event.context.request_id,
+            ends: ends.unwrap_or(Timestamp::MAX_UTC),
+            zone: site.zone.tz(),
+            aside: function.realm().queues(),
+        };
+        let answer = dispatcher_lambda::handle(&housekeeper, &triggers, &payload, invocation).await;
         *known = Some(housekeeper);
         answer.map_err(|failed| told(&failed))
     }))

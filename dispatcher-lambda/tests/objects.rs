@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use dispatcher_lambda::{Failed, handle};
+use dispatcher_lambda::{Aside, Failed, Invocation, handle};
 use pumice_core::engine::{Housekeeper, Triggers};
 use pumice_core::ids::TriggerId;
 use pumice_core::ports::{
@@ -49,6 +49,16 @@ impl TriggerStore for Flaky {
     }
 }
 
+/// No dead letters.
+struct Nowhere;
+
+#[async_trait]
+impl Aside for Nowhere {
+    async fn put(&self, body: String) -> Result<(), StoreError> {
+        panic!("nothing is put aside: {body}")
+    }
+}
+
 struct Realm {
     home: Home,
     housekeeper: Housekeeper,
@@ -85,7 +95,9 @@ impl Realm {
     }
 
     async fn take(&self, event: &Value) -> Result<Value, Failed> {
-        handle(&self.housekeeper, &self.triggers, event, "call", chrono_tz::UTC).await
+        let ends = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
+        let invocation = Invocation { id: "call", ends, zone: chrono_tz::UTC, aside: &Nowhere };
+        handle(&self.housekeeper, &self.triggers, event, invocation).await
     }
 
     async fn runs(&self) -> Vec<Run> {

@@ -199,7 +199,8 @@ async fn commands_get_credentials_only_when_their_job_asks() {
             cloud.object(run.result["output"][0]["stdout"].as_str().expect("it wrote something")).await;
         assert_eq!(output.contains("AWS_SECRET_ACCESS_KEY=test"), has, "{job}: {output}");
         assert!(!output.contains("AWS_LAMBDA_RUNTIME_API"), "{job}: {output}");
-        assert!(output.contains("\n/tmp/pumice/"), "{job} works in a directory of its own: {output}");
+        let place = format!("\n{}/pumice/", cloud.server.tmp().display());
+        assert!(output.contains(&place), "{job} works in a directory of its own: {output}");
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
 use serde_json::{Value, json};
@@ -30,6 +29,38 @@ impl MessageQueue for pumice_aws::Queues {
     }
 }
 
+/// A message of an event: what the function needs of it, and whatever else AWS puts beside it is left alone.
+#[derive(Debug)]
+struct SqsMessage {
+    message_id: String,
+    receipt_handle: String,
+    body: String,
+    receives: u32,
+}
+
+/// An event that is not of a queue.
+#[derive(Debug, thiserror::Error)]
+#[error("the event is not an SQS event: {0}")]
+pub struct BadEvent(String);
+
+/// The messages of an event (Lambda Developer Guide, Using Lambda with Amazon SQS).
+fn messages(event: &Value) -> Result<Vec<SqsMessage>, BadEvent> {
+    let records = event["Records"].as_array().ok_or_else(|| BadEvent("it has no Records".to_owned()))?;
+    let message = |(place, record): (usize, &Value)| {
+        let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let needed =
+            |name: &str| text(name).ok_or_else(|| BadEvent(format!("Records[{place}] has no {name}")));
+        let receives = record["attributes"]["ApproximateReceiveCount"].as_str();
+        Ok(SqsMessage {
+            message_id: needed("messageId")?,
+            receipt_handle: needed("receiptHandle")?,
+            body: text("body").unwrap_or_default(),
+            receives: receives.and_then(|count| count.parse().ok()).unwrap_or(1),
+        })
+    };
+    records.iter().enumerate().map(message).collect()
+}
+
 /// The messages of one event. Lambda deletes those that the function's answer does not name; the others come again.
 /// A receipt is a message's place in the event.
 pub(crate) struct EventQueue<'a> {
@@ -47,10 +78,16 @@ struct State {
 }
 
 impl<'a> EventQueue<'a> {
-    pub(crate) fn new(event: SqsEvent, queue: &'a dyn MessageQueue, worker: &'a WorkerName) -> Self {
-        let records = event.records;
+    /// # Errors
+    /// [`BadEvent`] when the event is not of a queue.
+    pub(crate) fn new(
+        event: &Value,
+        queue: &'a dyn MessageQueue,
+        worker: &'a WorkerName,
+    ) -> Result<Self, BadEvent> {
+        let records = messages(event)?;
         let state = Mutex::new(State { next: 0, left: (0..records.len()).collect() });
-        Self { queue, worker, records, state }
+        Ok(Self { queue, worker, records, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,7 +120,7 @@ impl<'a> EventQueue<'a> {
 
 /// The same error with the message that it is about.
 fn about(record: &SqsMessage, error: &StoreError) -> StoreError {
-    StoreError::new(format!("message {}: {error}", record.message_id.as_deref().unwrap_or_default()))
+    StoreError::new(format!("message {}: {error}", record.message_id))
 }
 
 #[async_trait]
@@ -101,10 +138,8 @@ impl Consumer for EventQueue<'_> {
         let first = state.next;
         state.next = first.saturating_add(max).min(self.records.len());
         let delivery = |place: usize| {
-            let record = &self.records[place];
-            let count = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
-            let body = record.body.clone().unwrap_or_default();
-            Delivery { body, receives: count.unwrap_or(1), receipt: place.to_string() }
+            let SqsMessage { body, receives, .. } = &self.records[place];
+            Delivery { body: body.clone(), receives: *receives, receipt: place.to_string() }
         };
         Ok((first..state.next).map(delivery).collect())
     }
@@ -123,15 +158,19 @@ impl Consumer for EventQueue<'_> {
 
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
         let (_, record) = self.record(receipt)?;
-        let handle = record.receipt_handle.as_deref().unwrap_or_default();
-        self.queue.hide(self.worker, handle, hidden).await.map_err(|error| about(record, &error))
+        self.queue
+            .hide(self.worker, &record.receipt_handle, hidden)
+            .await
+            .map_err(|error| about(record, &error))
     }
 
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
         let (place, record) = self.record(receipt)?;
-        let body = record.body.as_deref().unwrap_or_default();
         // After a failure the queue puts the message aside by itself, once it has come often enough.
-        self.queue.put_aside(self.worker, body, reason).await.map_err(|error| about(record, &error))?;
+        self.queue
+            .put_aside(self.worker, &record.body, reason)
+            .await
+            .map_err(|error| about(record, &error))?;
         self.done(place);
         Ok(())
     }
@@ -169,19 +208,19 @@ mod tests {
         }
     }
 
-    fn event() -> SqsEvent {
+    fn event() -> Value {
         let record = |id: &str| {
             json!({
                 "messageId": id, "receiptHandle": format!("h-{id}"), "body": format!("b-{id}"),
                 "attributes": { "ApproximateReceiveCount": "3" }, "messageAttributes": {},
             })
         };
-        serde_json::from_value(json!({ "Records": [record("m0"), record("m1"), record("m2")] })).unwrap()
+        json!({ "Records": [record("m0"), record("m1"), record("m2")] })
     }
 
     async fn settled(queue: &Recorder) -> (Vec<u32>, Value) {
         let worker = WorkerName::new("core").unwrap();
-        let messages = EventQueue::new(event(), queue, &worker);
+        let messages = EventQueue::new(&event(), queue, &worker).unwrap();
         let all = messages.receive(&worker, messages.len(), Duration::ZERO).await.unwrap();
         let receives = all.iter().map(|delivery| delivery.receives).collect();
         let handled =
@@ -190,6 +229,31 @@ mod tests {
             settle(&messages, delivery, handled).await;
         }
         (receives, messages.answer())
+    }
+
+    #[test]
+    fn record_needs_its_id_and_its_handle_alone() {
+        let bare = json!({ "messageId": "m", "receiptHandle": "h", "body": "b" });
+        let mut nulls = bare.clone();
+        for name in ["attributes", "messageAttributes", "md5OfBody", "eventSource", "awsRegion"] {
+            nulls[name] = Value::Null;
+        }
+        let mut lists = bare.clone();
+        lists["attributes"] = json!({ "ApproximateReceiveCount": "1", "AWSTraceHeader": null });
+        lists["messageAttributes"] = json!({ "x": { "stringListValues": null, "binaryListValues": null } });
+        for record in [bare.clone(), nulls, lists] {
+            let read = messages(&json!({ "Records": [record] })).unwrap();
+            assert_eq!((read[0].message_id.as_str(), read[0].body.as_str(), read[0].receives), ("m", "b", 1));
+        }
+        for (event, wanted) in [
+            (json!({ "source": "aws.events" }), "no Records"),
+            (json!({ "Records": {} }), "no Records"),
+            (json!({ "Records": [bare, { "messageId": "m" }] }), "Records[1] has no receiptHandle"),
+            (json!({ "Records": [{ "receiptHandle": "h", "messageId": null }] }), "no messageId"),
+        ] {
+            let error = messages(&event).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -212,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn message_not_settled_comes_again() {
         let (queue, worker) = (Recorder::default(), WorkerName::new("core").unwrap());
-        let messages = EventQueue::new(event(), &queue, &worker);
+        let messages = EventQueue::new(&event(), &queue, &worker).unwrap();
         let names = |answer: &Value| answer["batchItemFailures"].as_array().map(Vec::len);
         assert_eq!(names(&messages.answer()), Some(3));
         assert!(messages.delete(vec!["7".to_owned()]).await.is_err());

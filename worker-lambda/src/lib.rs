@@ -5,7 +5,6 @@ mod event;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::SqsEvent;
 use futures_util::future::join_all;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
@@ -16,7 +15,7 @@ use pumice_core::ports::Consumer;
 use serde_json::Value;
 
 use event::EventQueue;
-pub use event::MessageQueue;
+pub use event::{BadEvent, MessageQueue};
 
 /// How long before its deadline an invocation must have ended.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -24,11 +23,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 const GRACE_PART: u32 = 10;
 /// The shortest time that it gets.
 const MIN_GRACE: Duration = Duration::from_secs(1);
-
-/// An event that is not of a queue.
-#[derive(Debug, thiserror::Error)]
-#[error("the event is not an SQS event: {0}")]
-pub struct BadEvent(serde_json::Error);
 
 /// How jobs are run in invocations of this length: a short one must not give all its time to those
 /// that are to stop.
@@ -58,12 +52,11 @@ pub async fn handle(
     engine: &Engine,
     queue: &dyn MessageQueue,
     worker: &WorkerName,
-    event: Value,
+    event: &Value,
     deadline: Timestamp,
 ) -> Result<Value, BadEvent> {
-    let event: SqsEvent = serde_json::from_value(event).map_err(BadEvent)?;
     let ends = deadline - MARGIN;
-    let messages = EventQueue::new(event, queue, worker);
+    let messages = EventQueue::new(event, queue, worker)?;
     let deliveries = messages.receive(worker, messages.len(), Duration::ZERO).await;
     let handling = deliveries.into_iter().flatten();
     join_all(handling.map(|delivery| pumice_host::handle(engine, &messages, delivery, Some(ends)))).await;

@@ -19,15 +19,15 @@ async fn main() -> Result<(), Error> {
     start_log(environment.names().realm().as_str());
     let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), ..Servers::default() };
     let web = Arc::new(pumice_host::Web::default());
-    let function = Function::connect_with_outside(&environment, web, servers).await;
+    let function = Function::connect_with_outside(&environment, web, servers, &variable).await?;
     function.prepare_for_commands()?;
     let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Engine>> = Mutex::new(None);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let next = worker_lambda::keys(&event.payload);
-        let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
         function.clear_scratch().await.map_err(|error| told("Scratch", &error))?;
+        let site = function.site(&next).await.map_err(|error| told("Unreachable", &error))?;
         let deadline = deadline(event.context.deadline);
         let mut known = known.lock().await;
         let engine = match known.take().filter(|engine| engine.dispatcher().is_on(&site)) {
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Error> {
             }
         };
         let queues = function.realm().queues();
-        let answer = worker_lambda::handle(&engine, queues, &worker, event.payload, deadline).await;
+        let answer = worker_lambda::handle(&engine, queues, &worker, &event.payload, deadline).await;
         *known = Some(engine);
         answer.map_err(|error| told("BadEvent", &error))
     }))

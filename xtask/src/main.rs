@@ -21,6 +21,7 @@ cargo xtask TASK
   schema               write the schemas in examples anew
   templates [--seeds N] [--from SEED]
                        random templates through Jinja2 and through Pumice
+  deny                 licences, sources, duplicates and advisories of dependencies (needs cargo-deny)
   fuzz [--seconds N]   a short run of each fuzz target (needs cargo-fuzz)
 ";
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some("clone") => clone::readme_command(),
         Some("schema") => schema(),
         Some("templates") => templates(&arguments[1..]),
+        Some("deny") => deny(),
         Some("fuzz") => fuzz(&arguments[1..]),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
@@ -83,6 +85,24 @@ fn templates(arguments: &[String]) -> Outcome {
     let mut run = vec!["run", "--quiet", "--release", "--package", "pumice-testing", "--", "templates"];
     run.extend(arguments.iter().map(String::as_str));
     cargo(&run, &[("PUMICE_PYTHON", python.as_str())])
+}
+
+/// Holds the dependencies to deny.toml. Without cargo-deny, or the database of advisories, it says what it leaves out.
+fn deny() -> Outcome {
+    if !process::has("cargo", &["deny", "--version"]) {
+        say(
+            "left out: licences, sources, duplicates and advisories of dependencies; `cargo install --locked cargo-deny` checks them",
+        );
+        return Ok(());
+    }
+    say("licences, sources and duplicates of dependencies");
+    cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"], &[])?;
+    say("advisories");
+    if !process::has("cargo", &["deny", "fetch", "db"]) {
+        say("left out: advisories, whose database cannot be fetched");
+        return Ok(());
+    }
+    cargo(&["deny", "check", "advisories"], &[])
 }
 
 fn fuzz(arguments: &[String]) -> Outcome {

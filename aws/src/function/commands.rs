@@ -1,37 +1,24 @@
 //! What a worker function does before it runs commands.
 
-use std::path::Path;
-
 use pumice_core::ports::StoreError;
-use pumice_host::{processes, remove_tree};
+use pumice_host::processes;
 
-use super::{Function, SCRATCH};
+use super::Function;
 
 impl Function {
-    /// Ends what invocations that were cut off left running, and removes what they left where jobs work: `/tmp` stays
-    /// from one to the next, and when the process is replaced. To be called before an invocation starts commands.
+    /// Ends what earlier invocations left running, and removes what they left where jobs can write: `/tmp` stays from one
+    /// invocation to the next, and when the process is replaced. What cannot be removed is left with a warning, and the jobs
+    /// get another folder. To be called before an invocation starts commands, and before [`Function::site`].
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be removed or made anew.
+    /// [`StoreError`] when no folder can be made.
     pub async fn clear_scratch(&self) -> Result<(), StoreError> {
-        let scratch = &self.host.scratch;
-        let cleared = async || -> std::io::Result<()> {
-            std::fs::create_dir_all(scratch)?;
-            for entry in std::fs::read_dir(SCRATCH)? {
-                let folder = entry?.path();
-                let alive = folder.file_name().is_some_and(|pid| Path::new("/proc").join(pid).exists());
-                if folder == *scratch || !alive {
-                    let killed = processes::kill_all_leftovers(&folder).await;
-                    if killed > 0 {
-                        tracing::warn!(killed, "ended what an earlier invocation left running");
-                    }
-                    remove_tree(&folder)?;
-                }
-            }
-            std::fs::create_dir_all(scratch)
-        };
-        let cleared = cleared().await;
-        cleared.map_err(|error| StoreError::new(format!("cannot clear {}: {error}", scratch.display())))
+        let before = self.scratch.path();
+        if self.scratch.clear().await? != before {
+            // It names the folder of before.
+            *self.site.lock().await = None;
+        }
+        Ok(())
     }
 
     /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they

@@ -1,6 +1,7 @@
 //! What a function's environment says, and what of it the commands of jobs get to see.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use pumice_core::ids::{RealmName, WorkerName};
 
@@ -27,10 +28,12 @@ pub struct Environment {
     urls: Option<String>,
     bucket: Option<String>,
     function: String,
+    tmp: Option<PathBuf>,
 }
 
 impl Environment {
-    /// Reads `LAVA_REALM`, `LAVA_PREFIX`, `LAVA_QUEUE_URL_PREFIX` and `PUMICE_BUCKET`, which template.yaml sets.
+    /// Reads `LAVA_REALM`, `LAVA_PREFIX`, `LAVA_QUEUE_URL_PREFIX` and `PUMICE_BUCKET`, which template.yaml sets, and
+    /// `PUMICE_TMP`: a folder that the function has for itself, where it does not run on Lambda.
     ///
     /// # Errors
     /// [`BadEnvironment`] naming the variable that is missing or invalid.
@@ -46,6 +49,7 @@ impl Environment {
             urls: variable("LAVA_QUEUE_URL_PREFIX").filter(|urls| !urls.is_empty()),
             bucket: variable("PUMICE_BUCKET"),
             function,
+            tmp: variable("PUMICE_TMP").filter(|tmp| !tmp.is_empty()).map(PathBuf::from),
         })
     }
 
@@ -77,6 +81,11 @@ impl Environment {
         self.bucket.clone()
     }
 
+    /// The folder that the function has for itself, if that was said.
+    pub(super) fn tmp(&self) -> Option<PathBuf> {
+        self.tmp.clone()
+    }
+
     /// The host as records show it: the function's name.
     pub(super) fn host_name(&self) -> String {
         self.function.clone()
@@ -99,7 +108,7 @@ type Variables = Vec<(OsString, OsString)>;
 /// What commands find in their environment, and the credentials that they get when their job asks
 /// for them. What belongs to the function's own runtime is left out.
 pub(super) fn for_commands(all: impl IntoIterator<Item = (OsString, OsString)>) -> (Variables, Variables) {
-    let mut plain = vec![("HOME".into(), "/tmp".into())];
+    let mut plain = Vec::new();
     let mut credentials = Vec::new();
     for (name, value) in all {
         let text = name.to_string_lossy();
@@ -152,7 +161,7 @@ mod tests {
         let names = |variables: &Variables| {
             variables.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(names(&plain), ["HOME", "PATH", "AWS_REGION"]);
+        assert_eq!(names(&plain), ["PATH", "AWS_REGION"]);
         assert_eq!(names(&credentials), ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
     }
 }

@@ -17,6 +17,14 @@ use super::metrics;
 const RUN: &str = "pumice::run";
 /// The target of the events about runs whose jobs ask for metrics.
 const METRICS: &str = "pumice::metrics";
+/// The target of the events about requests that were refused and nobody sees.
+const REFUSED: &str = "pumice::refused";
+/// The target of the events about records that cannot be read.
+const UNREADABLE: &str = "pumice::unreadable";
+/// The target of the events that say that a sweep is over.
+const SWEEP: &str = "pumice::sweep";
+/// All of them: what alarms need is logged whatever is asked for.
+const WITH_METRICS: [&str; 5] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP];
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
 /// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics.
@@ -29,7 +37,7 @@ pub fn start_log(realm: &str) {
 /// What is logged. The metrics are, whatever is asked for: alarms need them where nobody reads the log.
 fn targets(asked: Option<&str>) -> Targets {
     if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
-        return asked.with_target(RUN, Level::INFO).with_target(METRICS, Level::INFO);
+        return asked.with_targets(WITH_METRICS.map(|target| (target, Level::INFO)));
     }
     let ours =
         ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
@@ -64,6 +72,9 @@ fn line(realm: &str, level: Level, target: &str, record: &mut dyn FnMut(&mut Fie
     match target {
         RUN => metrics::add(&mut fields.0, now.timestamp_millis()),
         METRICS => metrics::add_of_job(&mut fields.0, now.timestamp_millis()),
+        REFUSED => metrics::add_refused(&mut fields.0, now.timestamp_millis()),
+        UNREADABLE => metrics::add_unreadable(&mut fields.0, now.timestamp_millis()),
+        SWEEP => metrics::add_sweep(&mut fields.0, now.timestamp_millis()),
         _ => {}
     }
     Value::Object(fields.0)
@@ -100,7 +111,7 @@ mod tests {
     #[test]
     fn metrics_are_logged_whatever_is_asked_for() {
         for asked in [None, Some("info"), Some("warn"), Some("error"), Some("off"), Some("no such level")] {
-            for target in [RUN, METRICS] {
+            for target in WITH_METRICS {
                 assert!(targets(asked).would_enable(target, &Level::INFO), "{target} {asked:?}");
             }
         }

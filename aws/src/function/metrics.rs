@@ -22,6 +22,35 @@ pub(super) fn add(line: &mut Map<String, Value>, timestamp: i64) {
     line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
 }
 
+/// Makes a line about requests that were refused one that counts them: `Refused` by realm, and by realm and reason.
+pub(super) fn add_refused(line: &mut Map<String, Value>, timestamp: i64) {
+    let count = line.remove("count").unwrap_or_default();
+    line.insert("Refused".to_owned(), count);
+    counted(line, timestamp, &["Refused"], &[&["realm"], &["realm", "reason"]]);
+}
+
+/// Makes a line about records that cannot be read one that counts them: `Unreadable` by realm.
+pub(super) fn add_unreadable(line: &mut Map<String, Value>, timestamp: i64) {
+    let count = line.remove("count").unwrap_or_default();
+    line.insert("Unreadable".to_owned(), count);
+    counted(line, timestamp, &["Unreadable"], &[&["realm"]]);
+}
+
+/// Makes a line about a sweep that is over one that counts it: `Sweeps`, and `Due` for what it looked at, by realm.
+pub(super) fn add_sweep(line: &mut Map<String, Value>, timestamp: i64) {
+    let swept = line.remove("swept").unwrap_or_default();
+    line.insert("Sweeps".to_owned(), json!(1));
+    line.insert("Due".to_owned(), swept);
+    counted(line, timestamp, &["Sweeps", "Due"], &[&["realm"]]);
+}
+
+/// Makes a line one of metrics that it has, by sets of its fields.
+fn counted(line: &mut Map<String, Value>, timestamp: i64, names: &[&str], dimensions: &[&[&str]]) {
+    let metrics: Vec<Value> = names.iter().map(|name| json!({ "Name": name, "Unit": "Count" })).collect();
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
+    line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
+}
+
 /// Makes a line about a run whose job asks for metrics one that has lava's: `RunDelay` by realm and worker, `RunTime` and
 /// `JobFailed` by realm and job (lava's `run_job`). Times are in seconds.
 pub(super) fn add_of_job(line: &mut Map<String, Value>, timestamp: i64) {
@@ -62,6 +91,35 @@ mod tests {
             { "Namespace": "Lava", "Dimensions": [["Realm", "Job"]], "Metrics": [{ "Name": "RunTime", "Unit": "Seconds" }, { "Name": "JobFailed" }] },
         ]);
         assert_eq!(json!(directives), metrics);
+    }
+
+    #[test]
+    fn counts_that_alarms_watch_have_their_values_and_dimensions() {
+        type Add = fn(&mut Map<String, Value>, i64);
+        let cases: [(Value, Add, &[&str]); 3] = [
+            (json!({ "realm": "r", "reason": "bad_request", "count": 3 }), add_refused, &["Refused"]),
+            (json!({ "realm": "r", "count": 1_000 }), add_unreadable, &["Unreadable"]),
+            (json!({ "realm": "r", "swept": 7, "started": 1 }), add_sweep, &["Sweeps", "Due"]),
+        ];
+        for (line, add, names) in cases {
+            let Value::Object(mut line) = line else { panic!("an object") };
+            add(&mut line, 1_767_225_600_000);
+            let directive = line["_aws"]["CloudWatchMetrics"][0].clone();
+            assert_eq!(directive["Namespace"], "Pumice");
+            let told: Vec<&str> = directive["Metrics"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|it| it["Name"].as_str())
+                .collect();
+            assert_eq!(told, names);
+            assert!(names.iter().all(|name| line[*name].is_number()), "{line:?}");
+            for dimension in
+                directive["Dimensions"].as_array().unwrap().iter().flat_map(|it| it.as_array().unwrap())
+            {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+            }
+        }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! work on, what they log.
 
 #[cfg(feature = "commands")]
+mod clear;
+#[cfg(feature = "commands")]
 mod commands;
 mod environment;
 mod log;
 mod metrics;
+mod scratch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,36 +23,36 @@ pub use log::start_log;
 
 use crate::connect::{Clients, config};
 use crate::realm::{Host, Realm};
+use scratch::Scratch;
 
 /// How long the realm's settings are used until they are read again.
 const SITE_FRESH: Duration = Duration::from_secs(300);
-/// Where jobs work, in a folder for each process: a function may write below `/tmp` only.
-const SCRATCH: &str = "/tmp/pumice";
 
 /// A function of a realm, as long as its process lives.
 #[derive(Debug)]
 pub struct Function {
     realm: Realm,
     host: Host,
+    scratch: Scratch,
     site: Mutex<Option<(Instant, Arc<Site>)>>,
 }
 
 impl Function {
-    /// The function of a realm, from what its environment says. Nothing is asked of AWS yet.
-    pub async fn connect(environment: &Environment) -> Self {
-        let clients = Clients::connect().await;
-        Self::of(Realm::new(&clients, environment.names(), environment.queue_urls()), environment)
-    }
-
-    /// The same for a function that runs jobs, which have secrets and reach what is outside the realm.
+    /// A function that runs jobs, which have secrets and reach what is outside the realm. Nothing is asked of AWS yet.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is invalid.
     pub async fn connect_with_outside(
         environment: &Environment,
         http: Arc<dyn Http>,
         servers: Servers,
-    ) -> Self {
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Self::of(realm.with_secrets(&config).with_outside(&config, http, servers), environment)
+        let realm =
+            realm.with_secrets(&config).with_outside(&config, http, servers).with_signing(variable)?;
+        Ok(Self::of(realm, environment))
     }
 
     /// The same for a function that takes requests: timed runs have schedules if the variables say so,
@@ -64,19 +66,16 @@ impl Function {
     ) -> Result<Self, BadEnvironment> {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        Ok(Self::of(realm.with_schedules(&config, variable)?, environment))
+        Ok(Self::of(realm.with_schedules(&config, variable)?.with_signing(variable)?, environment))
     }
 
     fn of(realm: Realm, environment: &Environment) -> Self {
         let realm = realm.with_bucket(environment.bucket());
         let (plain, credentials) = environment::for_commands(std::env::vars_os());
-        let host = Host {
-            name: environment.host_name(),
-            scratch: PathBuf::from(SCRATCH).join(std::process::id().to_string()),
-            environment: plain,
-            credentials,
-        };
-        Self { realm, host, site: Mutex::new(None) }
+        let scratch = Scratch::new(environment.tmp());
+        let host =
+            Host { name: environment.host_name(), scratch: scratch.path(), environment: plain, credentials };
+        Self { realm, host, scratch, site: Mutex::new(None) }
     }
 
     /// The realm.
@@ -98,7 +97,8 @@ impl Function {
             return Ok(site.clone());
         }
         self.realm.store().read_ahead(next).await?;
-        let read = self.realm.site(self.host.clone()).await?;
+        let host = Host { scratch: self.scratch.path(), ..self.host.clone() };
+        let read = self.realm.site(host).await?;
         *site = Some((Instant::now(), read.clone()));
         Ok(read)
     }

@@ -46,6 +46,19 @@ impl Queues {
     }
 }
 
+impl Queues {
+    /// Puts a request aside that the dispatcher did not take.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached, or there is none.
+    pub async fn put_request_aside(&self, body: &str) -> Result<(), StoreError> {
+        let queue = self.names.dispatcher_dead_letters();
+        let request = self.client.send_message().queue_url(&*self.url(&queue).await?).message_body(body);
+        let sent = request.send().await;
+        sent.map(drop).map_err(|error| store_error(&format!("sending to queue {queue}"), &error))
+    }
+}
+
 /// As much of a reason as goes beside a body; `None` when nothing does.
 fn fitting(body: &str, reason: &str) -> Option<String> {
     // A message's size is that of its body and of its attributes' names, types and values.

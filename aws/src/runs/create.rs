@@ -6,14 +6,15 @@ use std::sync::OnceLock;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use futures_util::stream::{self, StreamExt};
 use pumice_core::ports::{CommitError, Created, RunStore, StoreError, StoreErrorKind};
 use pumice_core::run::NewRun;
 
 use super::commit::refused;
-use super::record::{MAX_EMBEDDED, SPEC, read_run, run_item, run_key, spec_key};
-use crate::attribute::{Item, text};
+use super::record::{MAX_EMBEDDED, SIGNATURE, SPEC, read_run, run_item, run_key, spec_key};
+use crate::attribute::{Item, text, whole};
 use crate::failure::{store_error, write_error};
 use crate::store::Store;
 
@@ -86,16 +87,9 @@ impl Store {
         self.lighten(&new.run, &mut record).await?;
         record.extend(run_key(key));
         let wanted = record.clone();
-        let spec = serde_json::to_string(&new.spec)
-            .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be written: {error}")))?;
-        let existing = if spec.len() <= MAX_EMBEDDED {
-            record.insert(SPEC.to_owned(), text(spec));
-            self.put_record(new, record).await?
-        } else {
-            let mut pinned = self.spec_attributes(key, spec).await?;
-            pinned.insert("ttl".to_owned(), crate::attribute::whole(new.run.expires.timestamp()));
-            pinned.extend(spec_key(key));
-            self.put_both(new, record, pinned).await?
+        let existing = match self.pin(new, &mut record).await? {
+            None => self.put_record(new, record).await?,
+            Some(pinned) => self.put_both(new, record, pinned).await?,
         };
         let existing = match existing {
             // The answer to this very write was lost, and the SDK has written again: its message is not
@@ -105,6 +99,25 @@ impl Store {
             None => None,
         };
         Ok(Created { existing, ..Created::default() })
+    }
+
+    /// Puts a run's spec, signed, into its record, or gives the item of its own that it needs.
+    pub(super) async fn pin(&self, new: &NewRun, record: &mut Item) -> Result<Option<Item>, CommitError> {
+        let key = &new.run.key;
+        let spec = serde_json::to_string(&new.spec)
+            .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be written: {error}")))?;
+        let signature = self.signing.sign(self.names.realm(), key, &spec).await?;
+        let signature = signature.map(|bytes| (SIGNATURE.to_owned(), AttributeValue::B(Blob::new(bytes))));
+        if spec.len() <= MAX_EMBEDDED {
+            record.insert(SPEC.to_owned(), text(spec));
+            record.extend(signature);
+            return Ok(None);
+        }
+        let mut pinned = self.spec_attributes(key, spec).await?;
+        pinned.insert("ttl".to_owned(), whole(new.run.expires.timestamp()));
+        pinned.extend(signature);
+        pinned.extend(spec_key(key));
+        Ok(Some(pinned))
     }
 
     /// Puts a record; gives the one that was there already.

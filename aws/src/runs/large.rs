@@ -78,7 +78,9 @@ impl Store {
     /// Which parts of a record are elsewhere.
     pub(super) fn apart(item: &Item) -> Vec<Apart> {
         let places = LARGE.iter().filter_map(|(part, _, place)| Some((*part, text_of(item, place)?)));
-        places.map(|(part, place)| Apart { part, place: place.to_owned(), gone: false }).collect()
+        places
+            .map(|(part, place)| Apart { part, place: place.to_owned(), gone: false, unsigned: false })
+            .collect()
     }
 
     /// Puts back what was taken out of a record. What is gone is told of, and is nobody's trouble but

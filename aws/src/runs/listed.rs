@@ -207,9 +207,8 @@ impl Store {
     /// The runs that have not ended; `None` when there are many.
     async fn open_runs(&self, query: &RunQuery) -> Result<Option<Vec<Found>>, StoreError> {
         let ever = chrono::DateTime::from_timestamp_micros(i64::MAX / 1_000).unwrap_or_default();
-        let shards = (0..DUE_SHARDS).map(|shard| self.due_of(shard, ever, MAX_OPEN + 1));
-        let mut keys: Vec<RunKey> =
-            try_join_all(shards).await?.into_iter().flatten().map(|(_, key)| key).collect();
+        let shards = (0..DUE_SHARDS).map(|shard| self.due_keys(shard, ever, MAX_OPEN + 1));
+        let mut keys: Vec<RunKey> = try_join_all(shards).await?.into_iter().flatten().collect();
         if keys.len() > MAX_OPEN {
             return Ok(None);
         }

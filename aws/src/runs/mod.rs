@@ -1,5 +1,6 @@
 //! Records of runs, in a table of Pumice's own.
 
+mod anew;
 mod bad_ends;
 mod batch;
 mod commit;
@@ -12,14 +13,17 @@ mod newest;
 mod record;
 mod removed;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+    Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore,
+    StoreError,
 };
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
@@ -28,7 +32,7 @@ use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
-use record::{SPEC, read_run, read_spec, run_key, spec_key};
+use record::{DUE_SHARDS, SIGNATURE, SPEC, read_run, read_spec, run_key, spec_key};
 
 /// How far an index is behind its table, save when something is wrong: DynamoDB promises "a fraction of
 /// a second, under normal conditions" (Developer Guide, Global Secondary Indexes).
@@ -63,32 +67,52 @@ impl Store {
     /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
     /// is told of, and is not in the way of the others.
     async fn records(&self, keys: &[RunKey]) -> Result<Vec<Run>, StoreError> {
-        let table = self.names.runs();
-        let wanted = keys.iter().map(|key| (table.clone(), run_key(key))).collect();
-        let mut runs = Vec::new();
-        for (_, item) in self.get_all(&format!("reading table {table}"), wanted).await? {
-            match Self::light(&item) {
-                Ok(run) => runs.push(run),
-                Err(error) => tracing::error!(%error, "a run is left out"),
-            }
+        let (runs, unreadable) = self.readable(keys).await?;
+        if let Some((_, error)) = unreadable.first() {
+            tracing::error!(count = unreadable.len(), %error, "records cannot be read, and are left out");
         }
-        runs.sort_by_key(|run| keys.iter().position(|key| *key == run.key));
         Ok(runs)
     }
 
-    /// A run's spec, from its record or from an item of its own; the inner error says where it was that
-    /// is gone.
-    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, String>, StoreError> {
-        if let Some(spec) = text_of(record, SPEC) {
-            return read_spec(key, spec).map(Ok);
+    /// The records with these keys that exist, in this order, and those that cannot be read, with the reason.
+    async fn readable(&self, keys: &[RunKey]) -> Result<(Vec<Run>, Vec<(Item, String)>), StoreError> {
+        let table = self.names.runs();
+        let places: HashMap<&RunKey, usize> = keys.iter().zip(0..).collect();
+        let wanted = keys.iter().map(|key| (table.clone(), run_key(key))).collect();
+        let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
+        for (_, item) in self.get_all(&format!("reading table {table}"), wanted).await? {
+            match Self::light(&item) {
+                Ok(run) => runs.push(run),
+                Err(error) => unreadable.push((item, error.message)),
+            }
         }
-        let text = match self.item(spec_key(key)).await? {
-            Some(item) => self.spec_text(&item).await?,
-            None => Err(format!("table {}", self.names.runs())),
+        runs.sort_by_key(|run| places.get(&run.key).copied());
+        Ok((runs, unreadable))
+    }
+
+    /// A run's spec, from its record or from an item of its own; the inner error says why there is none to run.
+    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Apart>, StoreError> {
+        let apart = |place, unsigned| Apart { part: Part::Spec, place, gone: true, unsigned };
+        let own = match text_of(record, SPEC) {
+            Some(_) => None,
+            None => self.item(spec_key(key)).await?,
         };
-        match text {
-            Ok(text) => read_spec(key, &text).map(Ok),
-            Err(place) => Ok(Err(place)),
+        let item = own.as_ref().unwrap_or(record);
+        let text = match (text_of(record, SPEC), &own) {
+            (Some(spec), _) => spec.to_owned(),
+            (None, Some(own)) => match self.spec_text(own).await? {
+                Ok(text) => text,
+                Err(place) => return Ok(Err(apart(place, false))),
+            },
+            (None, None) => return Ok(Err(apart(format!("table {}", self.names.runs()), false))),
+        };
+        let signature = match item.get(SIGNATURE) {
+            Some(AttributeValue::B(bytes)) => Some(bytes.as_ref()),
+            _ => None,
+        };
+        match self.signing.refuse(self.names.realm(), key, &text, signature).await? {
+            Some(why) => Ok(Err(apart(why.to_owned(), true))),
+            None => read_spec(key, &text).map(Ok),
         }
     }
 }
@@ -99,6 +123,10 @@ impl RunStore for Store {
         // Messages are the caller's to send: the queue is another service.
         let runs: Vec<&NewRun> = runs.iter().map(|(new, _)| new).collect();
         self.create_all(&runs).await
+    }
+
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        self.put_anew(new).await.map(|()| true)
     }
 
     async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
@@ -124,8 +152,8 @@ impl RunStore for Store {
         };
         let spec = self.spec_of(key, &record).await?;
         let mut run = self.whole(record).await?;
-        let spec = spec.unwrap_or_else(|place| {
-            run.apart.push(Apart { part: Part::Spec, place, gone: true });
+        let spec = spec.unwrap_or_else(|apart| {
+            run.apart.push(apart);
             RunSpec::of_job(Arc::default())
         });
         Ok(Some((run, spec)))
@@ -141,6 +169,23 @@ impl RunStore for Store {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.due_by(now, limit).await
+    }
+
+    fn due_parts(&self) -> usize {
+        usize::from(DUE_SHARDS)
+    }
+
+    async fn due_page(
+        &self,
+        part: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        match u8::try_from(part) {
+            Ok(part) => self.due_in(part, now, after, limit).await,
+            Err(_) => Ok(DuePage::default()),
+        }
     }
 
     async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {

@@ -24,6 +24,8 @@ pub(crate) const DUE_SHARDS: u8 = 8;
 pub(super) const MAX_EMBEDDED: usize = 1024;
 /// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
 pub(super) const SPEC: &str = "spec";
+/// The attribute beside a spec's text that holds its signature.
+pub(super) const SIGNATURE: &str = "spec_signature";
 /// The attributes of the index on what is due.
 pub(crate) const DUE_SHARD: &str = "due_shard";
 pub(crate) const DUE_AT: &str = "due_at";
@@ -173,8 +175,8 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let mut fields = Map::new();
     for (name, value) in item {
         let name = match name.as_str() {
-            SPEC | BAD_END | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id" | "rendered_at"
-            | "result_at" => {
+            SPEC | SIGNATURE | BAD_END | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id"
+            | "rendered_at" | "result_at" => {
                 continue;
             }
             "ttl" => "expires",

@@ -21,7 +21,7 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
             "a worker takes from a queue on AWS: say --aws; a realm's folder is served by `pumice serve`";
         return Err(Failure::wrong(message));
     }
-    let remote = Remote::connect(global).await?;
+    let remote = Remote::connect(global, true).await?;
     remote.realm().queues().find(&options.name).await?;
     if remote.store().realm().await?.fields.s3_temp.is_none() {
         let told = "what commands print is not kept: name the realm's bucket with PUMICE_BUCKET, or its s3_temp in its document";

@@ -8,9 +8,9 @@ use super::answer::{Accepted, answer, keyed};
 use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
-use super::lava::follow::{hand_over, may_give};
-use super::ledger::Ledger;
+use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
+use super::ledger::{Ledger, Sent};
 use super::rendered::{AtDispatch, rendering};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
@@ -284,8 +284,15 @@ impl Dispatcher {
         }
         let sent = self.ledger.send_all(unsent).await;
         self.ledger.schedule_all(later).await;
-        given.retain(|(_, place)| place.is_none_or(|place| sent[place]));
-        hand_over(&self.ledger, given.into_iter().map(|(run, _)| run).collect()).await;
+        let mut gone = Vec::new();
+        for (run, place) in given {
+            match place.and_then(|place| sent.get(place)) {
+                None | Some(Sent::Sent) => gone.push(run),
+                Some(Sent::Refused(why)) => end_refused(&self.ledger, run, why).await,
+                Some(Sent::Later) => {}
+            }
+        }
+        hand_over(&self.ledger, gone).await;
         Ok(outcomes)
     }
 
@@ -406,6 +413,14 @@ impl Dispatcher {
     #[must_use]
     pub fn rendering(&self, job: &JobSpec) -> (RenderAt, Option<String>) {
         rendering(job, self.site().settings.render_at)
+    }
+}
+
+/// Ends a run whose message lava's queue never takes. Where that is not recorded, the sweeper meets the same.
+async fn end_refused(ledger: &Ledger, run: Run, why: &str) {
+    let (run_id, job_id) = (run.run_id, run.job_id.clone());
+    if let Err(error) = refused(ledger, run, why).await {
+        tracing::warn!(%run_id, %job_id, %error, "the end of a run is not recorded yet");
     }
 }
 

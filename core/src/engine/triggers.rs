@@ -50,6 +50,15 @@ impl NotFired {
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Refused(DispatchError::Store(_)))
     }
+
+    /// Its kind in a word, for metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.kind(),
+            _ => "bad_trigger",
+        }
+    }
 }
 
 impl Fired {

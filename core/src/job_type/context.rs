@@ -95,6 +95,23 @@ pub enum DispatchError {
     Store(#[from] StoreError),
 }
 
+impl DispatchError {
+    /// Its kind in a word, for metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSuchJob { .. } => "no_such_job",
+            Self::BadSpec { .. } => "bad_spec",
+            Self::KeyTaken { .. } => "key_taken",
+            Self::Withheld => "withheld",
+            Self::HoldsSecret { .. } => "holds_secret",
+            Self::TooDeep { .. } => "too_deep",
+            Self::TooLarge(_) => "too_large",
+            Self::Store(_) => "unreachable",
+        }
+    }
+}
+
 /// The one that starts other jobs: a run.
 #[derive(Clone, Debug)]
 pub struct Origin {

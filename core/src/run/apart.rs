@@ -35,4 +35,19 @@ pub struct Apart {
     /// Whether it was looked for there and is not there any more.
     #[serde(default)]
     pub gone: bool,
+    /// Whether it is there and must not be used: `place` says what is wrong with its signature.
+    #[serde(default)]
+    pub unsigned: bool,
+}
+
+impl Apart {
+    /// Why a part that is gone cannot be used.
+    #[must_use]
+    pub fn why_gone(&self) -> String {
+        let Self { part, place, .. } = self;
+        match self.unsigned {
+            true => format!("its {part} is not trusted: {place}"),
+            false => format!("its {part} is gone from {place}"),
+        }
+    }
 }

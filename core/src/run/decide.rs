@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
-use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_early, is_suspended};
+use super::look::{
+    HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_early, is_suspended, left_in_queue,
+};
 use super::record::{Duties, Run};
 use super::status::Status;
 use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
@@ -89,6 +91,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         }
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
         Input::Sweep => sweep(run, now),
+        Input::StillQueued => left_in_queue(run, now).map(plain).ok_or(IllegalTransition::Nothing),
     }
 }
 

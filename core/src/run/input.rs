@@ -172,6 +172,8 @@ pub enum Input {
     },
     /// Its time to be looked at has passed.
     Sweep,
+    /// Its time to be looked at has passed, and its queue has a backlog, in which its message is.
+    StillQueued,
 }
 
 /// How a run ended that a worker of lava's own ran.

@@ -2,6 +2,7 @@
 
 use super::record::Run;
 use super::status::Status;
+use super::waits::MAX_LULL;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, RunKey};
@@ -119,6 +120,29 @@ pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String
 pub fn calls_next(run: &Run, now: Timestamp) -> bool {
     let called = run.first_due.is_some() && !is_early(run, now);
     run.overlap != Overlap::Allow && run.is_done() && (run.ts_start.is_some() || called)
+}
+
+impl Run {
+    /// Whether it waits for what others see to: its queue, which has its message, or the run that holds its job's lock.
+    #[must_use]
+    pub fn only_waits(&self) -> bool {
+        let is_free = self.lease.is_none() && self.duties.is_none() && !self.status.is_end();
+        let was_sent = self.due_at.is_some_and(|due| due >= self.not_before);
+        is_free && was_sent && !self.is_addressed() && !is_suspended(self)
+    }
+
+    /// Whether its message was sent when it was looked at last, and its queue is to hand that out.
+    #[must_use]
+    pub fn waits_in_queue(&self) -> bool {
+        self.only_waits() && self.status != Status::Waiting && self.handed_over.is_none()
+    }
+}
+
+/// A run that waits in a queue with a backlog, left alone for as long as any: should its message have been lost, that shows
+/// when the backlog is gone.
+pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
+    let is_due = run.due_at.is_some_and(|due| due <= now);
+    (is_due && run.waits_in_queue()).then(|| Run { due_at: Some(now + MAX_LULL.delta()), ..run.clone() })
 }
 
 /// Why a run was cancelled: for a newer one that takes its place, or else for this reason.

@@ -411,10 +411,10 @@ impl Run {
         self.apart.retain(|apart| apart.part != Part::Rendered);
     }
 
-    /// Where a part of the record was that is gone.
+    /// Why a part of the record is not there to be used, if it is not.
     #[must_use]
-    pub fn gone(&self, part: Part) -> Option<&str> {
-        self.apart.iter().find(|apart| apart.gone && apart.part == part).map(|apart| &*apart.place)
+    pub fn gone(&self, part: Part) -> Option<String> {
+        self.apart.iter().find(|apart| apart.gone && apart.part == part).map(super::apart::Apart::why_gone)
     }
 
     /// Where a part of the record is kept, unless it stands in the record.

@@ -53,11 +53,61 @@ pub struct RefusedRequest {
     pub error: String,
 }
 
+/// Longest text of all reasons, in bytes, that is given whole.
+const MAX_REASONS: usize = 8 * 1024;
+/// How many reasons a longer one begins with, and the longest of each.
+const FIRST: usize = 10;
+const MAX_REASON: usize = 512;
+
 impl Outcomes {
-    /// Every refused request with its reason, in one line.
+    /// Every refused request with its reason, in one line: whole while it is short, else how many there are and the first
+    /// ten.
     #[must_use]
     pub fn reasons(&self) -> String {
         let reason = |refused: &RefusedRequest| format!("{}: {}", refused.request, refused.error);
-        self.refused.iter().map(reason).collect::<Vec<_>>().join("; ")
+        let mut whole = String::new();
+        for refused in &self.refused {
+            whole = if whole.is_empty() { reason(refused) } else { format!("{whole}; {}", reason(refused)) };
+            if whole.len() > MAX_REASONS {
+                let first =
+                    self.refused.iter().take(FIRST).map(|refused| bounded(&reason(refused), MAX_REASON));
+                let first = first.collect::<Vec<_>>().join("; ");
+                let (count, shown) = (self.refused.len(), self.refused.len().min(FIRST));
+                return format!("{count} requests were refused; the first {shown}: {first}");
+            }
+        }
+        whole
+    }
+}
+
+/// A text, or its beginning when it is longer than so many bytes.
+fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    format!("{}… ({} bytes in all)", &text[..text.floor_char_boundary(most)], text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(count: usize, length: usize) -> Outcomes {
+        let one = |place| RefusedRequest { request: format!("line {place}"), error: "é".repeat(length / 2) };
+        Outcomes { refused: (1..=count).map(one).collect(), ..Outcomes::default() }
+    }
+
+    #[test]
+    fn reasons_are_whole_while_they_are_short_and_bounded_always() {
+        assert_eq!(Outcomes::default().reasons(), "");
+        assert_eq!(refused(2, 4).reasons(), "line 1: éé; line 2: éé");
+        let whole = refused(100, 60).reasons();
+        assert!(whole.ends_with(&format!("line 100: {}", "é".repeat(30))) && whole.len() <= MAX_REASONS);
+        for (count, length) in [(10_000, 150), (1, 1_000_000), (3, 9_000), (200_000, 20)] {
+            let text = refused(count, length).reasons();
+            assert!(text.len() <= MAX_REASONS, "{} bytes", text.len());
+            let begins = format!("{count} requests were refused; the first {}: line 1: é", count.min(FIRST));
+            assert!(text.starts_with(&begins), "{}", &text[..100]);
+        }
     }
 }

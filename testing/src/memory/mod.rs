@@ -23,9 +23,9 @@ use pumice_core::ids::{HostId, JobId, RunKey, StateId, TriggerId, WorkerName};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
-    DeadLetterPage, DeadLetters, Delivery, Depth, Doc, Fetched, HostStore, JobStore, MAX_LISTED, MAX_PIECE,
-    Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery, RunStore, ScheduleStore,
-    Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
+    DeadLetterPage, DeadLetters, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore, JobStore,
+    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery,
+    RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -197,12 +197,26 @@ impl RunStore for Memory {
         Ok(true)
     }
 
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        self.tables().runs.make_anew(new).map(|()| true)
+    }
+
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
         Ok(self.tables().runs.children(key, attempt))
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
         Ok(self.tables().runs.due(now, limit))
+    }
+
+    async fn due_page(
+        &self,
+        _: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        Ok(self.tables().runs.due_page(now, after, limit))
     }
 
     async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {

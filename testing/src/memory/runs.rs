@@ -1,11 +1,12 @@
 //! Records of runs, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::{HostId, JobId, RunKey};
 use pumice_core::ports::{
-    Change, CommitError, Counts, Order, Pager, RunCount, RunPage, RunQuery, StoreError,
+    Change, CommitError, Counts, DuePage, DuePlace, Order, Pager, RunCount, RunPage, RunQuery, StoreError,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::RunSpec;
@@ -114,6 +115,18 @@ impl RunTable {
         Ok(())
     }
 
+    /// Writes a run over another, with what it uses.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when somebody has written since.
+    pub fn make_anew(&mut self, new: &NewRun) -> Result<(), CommitError> {
+        self.commit(&Change { run: new.run.clone(), lock: None, message: None })?;
+        if let Some(row) = self.rows.get_mut(&new.run.key) {
+            row.spec = new.spec.clone();
+        }
+        Ok(())
+    }
+
     /// Writes a record whatever is there: for what a store never does by itself.
     pub fn overwrite(&mut self, run: Run) {
         if let Some(row) = self.rows.get_mut(&run.key) {
@@ -167,6 +180,21 @@ impl RunTable {
     pub fn due(&self, now: Timestamp, limit: usize) -> Vec<Run> {
         let passed = self.due.iter().take_while(|(due, _)| *due <= now);
         passed.take(limit).filter_map(|(_, key)| self.get(key).cloned()).collect()
+    }
+
+    /// A page of them, after the place of an earlier one.
+    #[must_use]
+    pub fn due_page(&self, now: Timestamp, after: Option<&DuePlace>, limit: usize) -> DuePage {
+        let from = after.and_then(|place| Some((place.at, place.key.parse().ok()?)));
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut passed = self.due.range((from, Bound::Unbounded)).take_while(|(due, _)| *due <= now);
+        let places: Vec<_> = passed.by_ref().take(limit).collect();
+        let next = passed.next().and(places.last());
+        DuePage {
+            next: next.map(|(at, key)| DuePlace { at: *at, key: key.to_string() }),
+            runs: places.into_iter().filter_map(|(_, key)| self.get(key).cloned()).collect(),
+            ..DuePage::default()
+        }
     }
 
     /// The runs for a host that have not ended, by key.

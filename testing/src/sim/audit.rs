@@ -159,6 +159,7 @@ impl Audit {
             format!("{key}: {} workers lost where nothing went wrong", after.crashes)
         });
         self.expect(before.kept.is_none(), "a kept step is never run", || format!("{key} is written"));
+        self.sent_in_time(before, after, now);
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);

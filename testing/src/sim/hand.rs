@@ -12,9 +12,9 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::ports::{
-    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, Fetched, JobStore, LavaEvents,
-    Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage, RunQuery, RunStore,
-    ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, Fetched,
+    JobStore, LavaEvents, Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage,
+    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -305,6 +305,25 @@ impl RunStore for Hand {
         self.read("due", &limit, |world| {
             let due = world.runs.due(now, limit);
             due.into_iter().map(|run| maybe_stale(world, run)).collect()
+        })
+        .await
+    }
+
+    async fn due_page(
+        &self,
+        _: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        self.read("due", &limit, |world| {
+            let cut_short = world.is(Mutant::SweepCutShort);
+            let mut page = world.runs.due_page(now, after, if cut_short { 1 } else { limit });
+            if cut_short {
+                page.next = None;
+            }
+            page.runs = page.runs.into_iter().map(|run| maybe_stale(world, run)).collect();
+            page
         })
         .await
     }

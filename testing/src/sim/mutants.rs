@@ -139,11 +139,13 @@ pub enum Mutant {
     FailedIsKept,
     /// A step that ended well is not kept.
     NothingKept,
+    /// Of what is due only what has been due for longest is looked at.
+    SweepCutShort,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -206,6 +208,7 @@ impl Mutant {
         Self::KeptIsRun,
         Self::FailedIsKept,
         Self::NothingKept,
+        Self::SweepCutShort,
     ];
 }
 

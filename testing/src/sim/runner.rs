@@ -36,7 +36,9 @@ const MAX_STEPS: u64 = 400_000;
 /// Most invocations at a time.
 const MAX_TASKS: usize = 16;
 /// How often the sweeper comes.
-const SWEEP: TimeDelta = TimeDelta::seconds(60);
+pub(super) const SWEEP: TimeDelta = TimeDelta::seconds(60);
+/// How long a sweep begins with further runs.
+const SWEEP_LASTS: TimeDelta = TimeDelta::seconds(50);
 
 /// How a task ended.
 pub(super) enum Done {
@@ -436,11 +438,12 @@ impl Runner {
             due && !out
         };
         if goes {
-            let housekeeper = self.engine.housekeeper().clone();
+            let (housekeeper, world) = (self.engine.housekeeper().clone(), self.world.clone());
             self.spawn(Role::Sweeper, |_| {
                 Box::pin(async move {
+                    let until = lock(&world).clock() + SWEEP_LASTS;
                     // What could not be looked at now is looked at next time.
-                    let _ = housekeeper.sweep().await;
+                    let _ = housekeeper.sweep_until(until).await;
                     Done::Nothing
                 })
             });

@@ -73,7 +73,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 33] = [
+pub const SCENARIOS: [Scenario; 34] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -107,6 +107,7 @@ pub const SCENARIOS: [Scenario; 33] = [
     Scenario { name: "turns", build: starts::turns, small: false },
     Scenario { name: "hosts", build: hosts::hosts, small: false },
     Scenario { name: "redo", build: redo::redo, small: false },
+    Scenario { name: "backlog", build: starts::backlog, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

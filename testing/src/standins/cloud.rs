@@ -242,6 +242,18 @@ impl Cloud {
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Calls an action of a service that takes JSON, named as its header `x-amz-target` names it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn call_json(&self, service: &str, target: &str, body: &Value) {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request");
+        let request = ureq::post(self.server.url()).header("authorization", scope);
+        let request =
+            request.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.1");
+        request.send(body.to_string()).unwrap_or_else(|error| panic!("{target}: {error}"));
+    }
+
     /// Deploys a function, and gives its ARN.
     pub fn deploy(&self, function: &FunctionSpec<'_>) -> String {
         let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("LAVA_REALM", "test")]);

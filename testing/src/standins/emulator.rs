@@ -57,6 +57,7 @@ impl Emulator {
             ])
             .envs([("LAVA_REALM", "test"), ("LAVA_WORKER", "core")])
             .env("AWS_ENDPOINT_URL", cloud.server.url())
+            .env("PUMICE_TMP", cloud.server.tmp())
             .env("LAVA_QUEUE_URL_PREFIX", format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/"))
             // A group of its own, so that the function goes with it.
             .process_group(0)

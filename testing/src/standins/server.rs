@@ -21,6 +21,7 @@ pub(super) const REGION: &str = "eu-west-1";
 pub struct Server {
     child: Child,
     port: u16,
+    tmp: tempfile::TempDir,
 }
 
 /// The folder of the stand-ins.
@@ -120,12 +121,15 @@ impl Server {
 
     /// The server once it answers; `None` when it ends instead.
     fn try_start(command: &mut Command, port: u16, health: &str) -> Option<Self> {
+        let tmp = tempfile::tempdir().expect("a folder is made");
         let child = command
+            // What functions find: two servers at once must not clear up each other's folders.
+            .env("PUMICE_TMP", tmp.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut server = Self { child, port };
+        let mut server = Self { child, port, tmp };
         let began = Instant::now();
         while get(port, health) != Some(200) {
             if let Ok(Some(_)) = server.child.try_wait() {
@@ -141,6 +145,12 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where the functions that it runs may write.
+    #[must_use]
+    pub fn tmp(&self) -> &Path {
+        self.tmp.path()
     }
 
     /// Its address.

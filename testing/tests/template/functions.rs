@@ -11,8 +11,15 @@ const MAKEFILE: &str = include_str!("../../../Makefile");
 
 /// The variables that both functions read; the worker also reads `LAVA_WORKER`, the dispatcher what is
 /// about schedules.
-const VARIABLES: [&str; 5] =
-    ["LAVA_REALM", "LAVA_PREFIX", "LAVA_QUEUE_URL_PREFIX", "PUMICE_BUCKET", "PUMICE_LOG"];
+const VARIABLES: [&str; 7] = [
+    "LAVA_REALM",
+    "LAVA_PREFIX",
+    "LAVA_QUEUE_URL_PREFIX",
+    "PUMICE_BUCKET",
+    "PUMICE_LOG",
+    "PUMICE_SIGNING_KEY",
+    "PUMICE_UNSIGNED_RUNS",
+];
 
 pub(crate) fn environment(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();

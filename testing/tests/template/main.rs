@@ -3,10 +3,12 @@
 
 mod functions;
 mod mutants;
+mod names;
 mod one_off;
 mod queues;
 mod roles;
 mod storage;
+mod watching;
 
 use pumice_testing::cloudformation::Template;
 use serde_json::Value;
@@ -49,7 +51,7 @@ fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 14] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
@@ -61,6 +63,9 @@ const CHECKS: [Check; 11] = [
     ("the worker within the realm's stack is worker.yaml's", functions::nested_worker),
     ("the clock reaches the dispatcher", functions::schedules),
     ("one-off schedules only wake workers", one_off::schedules),
+    ("names are never too long", names::lengths),
+    ("alarms watch what they should", watching::alarms),
+    ("the dashboard shows what it should", watching::dashboard),
 ];
 
 #[test]

@@ -9,6 +9,26 @@ use crate::{CHECKS, Templates};
 type Mutant = (&'static str, &'static str, &'static str, &'static str);
 
 const MUTANTS: &[Mutant] = &[
+    ("worker", "/Parameters/Worker/AllowedPattern", r#""^[A-Za-z][A-Za-z0-9_-]{0,23}$""#, "never too long"),
+    ("worker", "/Parameters/Realm/AllowedPattern", r#""^[a-z][a-z0-9_]{1,23}$""#, "never too long"),
+    ("realm", "/Parameters/Prefix/AllowedPattern", r#""^[a-z][a-z0-9]*$""#, "never too long"),
+    (
+        "realm",
+        "/Resources/RealmBucket/Properties/BucketName/Fn::Sub/1/Name",
+        r#"{"Ref": "Realm"}"#,
+        "never too long",
+    ),
+    ("realm", "/Resources/SweepAlarm/Properties/TreatMissingData", r#""notBreaching""#, "alarms watch"),
+    ("realm", "/Resources/SweepAlarm/Properties/EvaluationPeriods", "60", "alarms watch"),
+    ("realm", "/Resources/RefusedAlarm", "null", "alarms watch"),
+    ("worker", "/Resources/QueueAgeAlarm/Properties/Threshold", "0", "alarms watch"),
+    ("realm", "/Resources/Dashboard/Properties/DashboardBody/Fn::Sub", r#""{}""#, "the dashboard"),
+    (
+        "worker",
+        "/Resources/Function/Properties/Environment/Variables/PUMICE_SIGNING_KEY",
+        "null",
+        "environment",
+    ),
     ("worker", "/Mappings/Visibility/900/Seconds", "5399", "six times"),
     ("worker", "/Resources/Queue/Properties/VisibilityTimeout", "30", "six times"),
     ("worker", "/Parameters/Timeout/AllowedValues/0", "61", "six times"),

@@ -84,8 +84,8 @@ impl Housekeeper {
         let Some((run, spec)) = site.ports.runs.load_with_spec(&run.key).await? else {
             return Ok(FailActions::None);
         };
-        if let Some(place) = run.gone(Part::Spec) {
-            return Ok(FailActions::Unknown(format!("its spec is gone from {place}")));
+        if let Some(why) = run.gone(Part::Spec) {
+            return Ok(FailActions::Unknown(why));
         }
         let realm = site.ports.jobs.realm().await?;
         Ok(match self.dispatcher.jobs().pinned_job(&run.job_id, &spec.job) {

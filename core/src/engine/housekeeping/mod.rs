@@ -9,6 +9,8 @@ mod second;
 pub(super) mod strike;
 mod sweep;
 
+pub use sweep::Swept;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,17 +1,57 @@
 //! Looks at runs whose time has passed: what makes a lost message or a lost worker cost time only.
+//!
+//! A sweep goes on until nothing is due or its time is over, in each part of what is due at the same time. Runs that were
+//! never sent and those whose worker was lost come first. The others wait in a queue: for them a message may have been lost,
+//! which is rare, and hardly hurts while the queue has others to hand out.
+
+use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
 use super::Housekeeper;
+use crate::Timestamp;
 use crate::engine::lava::follow;
+use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::{ApplyError, rest};
-use crate::ports::StoreError;
+use crate::ids::WorkerName;
+use crate::ports::{DuePlace, StoreError, StoreErrorKind};
 use crate::run::{Input, Run};
 
-/// Most runs looked at in one sweep.
-const MAX_SWEPT: usize = 1_000;
-/// Most of them that are looked at at the same time: a store far away answers many as fast as one.
-const AT_ONCE: usize = 16;
+/// Most runs of one page.
+const PAGE: usize = 1_000;
+/// Most runs of one part of what is due that are looked at at the same time: a store far away answers many as fast as one.
+/// Their messages are sent together (SQS, batches: 10).
+const AT_ONCE: usize = 20;
+/// Most runs that wait in a queue which one sweep keeps in mind; the next one sees to the rest.
+const MAX_WAITING: usize = 20_000;
+/// How many messages on a worker's queue are a backlog: among them a message that was lost is not missed.
+const BACKLOG: u64 = 100;
+/// After how many runs in a row that a store does not answer about a part is left alone.
+const MAX_TROUBLE: usize = 16;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many runs it looked at.
+    pub looked_at: usize,
+    /// How many records could not be read.
+    pub unreadable: usize,
+    /// Whether its time was over before it had looked at all that was due.
+    pub is_cut_off: bool,
+}
+
+/// What one part of a sweep has come to.
+#[derive(Default)]
+struct Part {
+    swept: Swept,
+    /// The runs that wait in a queue.
+    waiting: Vec<Run>,
+    /// The first record that cannot be read, and why.
+    why: Option<String>,
+    /// What the store did not do, first and in a row.
+    trouble: Option<StoreError>,
+    in_a_row: usize,
+}
 
 impl Housekeeper {
     /// Sends a message for each run whose time to be looked at has passed. Returns how many runs it looked at.
@@ -19,34 +59,150 @@ impl Housekeeper {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let due = self.site().ports.runs.due(self.now(), MAX_SWEPT).await?;
-        let mut looked_at = 0;
-        for part in due.chunks(AT_ONCE) {
-            let looking = part.iter().map(|run| self.look_at(run.clone()));
-            for outcome in join_all(looking).await {
-                match outcome {
-                    Ok(_) => looked_at += 1,
-                    // What is wrong with one record alone is not in the way of the others.
-                    Err(error @ (ApplyError::Removed(_) | ApplyError::Unrecordable(_))) => {
-                        tracing::warn!(%error, "a run that is due cannot be looked at");
-                    }
-                    Err(error) => {
-                        rest(error)?;
-                    }
+        self.sweep_until(Timestamp::MAX_UTC).await.map(|swept| swept.looked_at)
+    }
+
+    /// The same, which begins with no further runs once a time has come.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store did not answer about a run or a part of what is due; all else is done.
+    pub async fn sweep_until(&self, until: Timestamp) -> Result<Swept, StoreError> {
+        let now = self.now();
+        let parts = (0..self.site().ports.runs.due_parts()).map(|part| self.sweep_part(part, now, until));
+        let mut all = Part::default();
+        for part in join_all(parts).await {
+            all.swept.looked_at += part.swept.looked_at;
+            all.swept.unreadable += part.swept.unreadable;
+            all.swept.is_cut_off |= part.swept.is_cut_off;
+            all.waiting.extend(part.waiting);
+            all.why = all.why.or(part.why);
+            all.trouble = all.trouble.or(part.trouble);
+        }
+        if let Some(why) = &all.why {
+            let count = all.swept.unreadable;
+            tracing::error!(target: "pumice::unreadable", count, first = %why, "records of runs that are due cannot be read; they are looked at again in an hour");
+        }
+        all.waiting.sort_by_key(|run| run.due_at);
+        self.sweep_waiting(&mut all, until).await;
+        all.trouble.map_or(Ok(all.swept), Err)
+    }
+
+    /// Looks at the runs of one part that a queue has not been given yet, and collects the others.
+    async fn sweep_part(&self, part: usize, now: Timestamp, until: Timestamp) -> Part {
+        let runs = &self.site().ports.runs;
+        let (mut swept, mut after): (Part, Option<DuePlace>) = <_>::default();
+        loop {
+            let page = match runs.due_page(part, now, after.as_ref(), PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    swept.trouble = Some(error);
+                    return swept;
                 }
+            };
+            swept.swept.unreadable += page.unreadable;
+            swept.why = swept.why.or(page.why);
+            let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::only_waits);
+            let room = MAX_WAITING.saturating_sub(swept.waiting.len());
+            swept.swept.is_cut_off |= waiting.len() > room;
+            swept.waiting.extend(waiting.into_iter().take(room));
+            let looking = first.into_iter().map(|run| (run, Aim::Start)).collect();
+            self.look_at_each(looking, &mut swept, until).await;
+            after = page.next;
+            if after.is_none() || swept.swept.is_cut_off || swept.in_a_row >= MAX_TROUBLE {
+                return swept;
             }
         }
-        Ok(looked_at)
+    }
+
+    /// Looks at runs that wait in a queue, if they do: those whose queue has a backlog are left alone for longer.
+    async fn sweep_waiting(&self, all: &mut Part, until: Timestamp) {
+        let waiting = std::mem::take(&mut all.waiting);
+        let mut busy: HashMap<WorkerName, bool> = HashMap::new();
+        for worker in waiting.iter().map(|run| &run.worker) {
+            if !busy.contains_key(worker) {
+                let depth = self.site().ports.queue.depth(worker).await;
+                let depth = depth.inspect_err(|error| {
+                    tracing::debug!(%worker, %error, "how much is on a queue is not known");
+                });
+                // One that does not tell may be empty.
+                busy.insert(worker.clone(), depth.is_ok_and(|depth| depth.ready >= BACKLOG));
+            }
+        }
+        let aim = |run: &Run| match busy.get(&run.worker) {
+            Some(true) if run.waits_in_queue() => Aim::LeaveWaiting,
+            _ => Aim::Start,
+        };
+        let looking = waiting.into_iter().map(|run| (aim(&run), run)).map(|(aim, run)| (run, aim)).collect();
+        self.look_at_each(looking, all, until).await;
+    }
+
+    /// Looks at each of these runs, some at the same time, while there is time.
+    async fn look_at_each(&self, runs: Vec<(Run, Aim)>, swept: &mut Part, until: Timestamp) {
+        let mut runs = runs.into_iter();
+        loop {
+            let some: Vec<(Run, Aim)> = runs.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() || swept.in_a_row >= MAX_TROUBLE {
+                return;
+            }
+            if self.now() >= until {
+                swept.swept.is_cut_off = true;
+                return;
+            }
+            let ledger = self.ledger().collecting();
+            let looking = some.into_iter().map(|(run, aim)| self.look_at(&ledger, run, aim));
+            for outcome in join_all(looking).await {
+                swept.count(outcome);
+            }
+            ledger.send_kept().await;
+        }
     }
 
     /// Sends a message for a run, or records what a worker of lava's has made of it.
-    async fn look_at(&self, run: Run) -> Result<Run, ApplyError> {
+    async fn look_at(&self, ledger: &Ledger, run: Run, aim: Aim) -> Result<Run, ApplyError> {
         if run.is_addressed() {
             self.look_at_addressed(run).await
+        } else if aim == Aim::LeaveWaiting {
+            ledger.apply(run, Input::StillQueued).await
         } else if run.may_be_foreign() {
-            follow::look_at(self.ledger(), run).await
+            follow::look_at(ledger, run).await
         } else {
-            self.ledger().apply(run, Input::Sweep).await
+            ledger.apply(run, Input::Sweep).await
+        }
+    }
+}
+
+/// What a look at a run is to come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aim {
+    /// A message for it.
+    Start,
+    /// No message: those that its queue has are enough.
+    LeaveWaiting,
+}
+
+impl Part {
+    /// Counts a run that was looked at. What is wrong with one record alone is not in the way of the others.
+    fn count(&mut self, outcome: Result<Run, ApplyError>) {
+        let error = match outcome {
+            Ok(_) => None,
+            Err(error @ (ApplyError::Removed(_) | ApplyError::Unrecordable(_))) => {
+                tracing::warn!(%error, "a run that is due cannot be looked at");
+                return;
+            }
+            Err(error) => rest(error).err(),
+        };
+        match error {
+            None => {
+                self.swept.looked_at += 1;
+                self.in_a_row = 0;
+            }
+            Some(error) => {
+                tracing::warn!(%error, "a run that is due cannot be looked at");
+                if !matches!(error.kind, StoreErrorKind::Corrupt | StoreErrorKind::Invalid) {
+                    self.in_a_row += 1;
+                    self.trouble.get_or_insert(error);
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::unfit;
 use crate::ids::{JobId, RunKey};
 use crate::message::Message;
-use crate::ports::StoreError;
+use crate::ports::{CommitError, StoreError};
 use crate::request::DispatchRequest;
 use crate::run::{Input, Lineage, NewRun, Run, Status, Worker};
 use crate::spec::RunSpec;
@@ -24,7 +24,14 @@ pub(in crate::engine) enum Adopted {
     Refused(String),
 }
 
-/// Makes the record of a message that has none, from the job as it stands now.
+/// Whether a run is the record of a message that was turned away: its job was missing or invalid. When the message is
+/// put back, it is looked at anew.
+pub(in crate::engine) fn was_turned_away(run: &Run) -> bool {
+    run.status == Status::Rejected && run.job_type == UNKNOWN_TYPE && !run.is_child()
+}
+
+/// Makes the record of a message that has none, or one that says that the message was turned away, from the job as it stands
+/// now.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be reached.
@@ -32,6 +39,7 @@ pub(in crate::engine) async fn adopt(
     ledger: &Ledger,
     jobs: &Jobs,
     message: &Message,
+    over: Option<Run>,
 ) -> Result<Adopted, StoreError> {
     if message.run_key.is_some() {
         return Ok(Adopted::Refused("there is no record of this step".to_owned()));
@@ -69,6 +77,9 @@ pub(in crate::engine) async fn adopt(
     run.lineage = lineage;
     let asked = Some(asked(&request, None));
     let spec = RunSpec { asked, ..RunSpec::of_job(job.document.clone()) };
+    if let Some(over) = over {
+        return adopt_anew(ledger, NewRun { run, spec }, over).await;
+    }
     let making = [(NewRun { run, spec }, None)];
     let created = ledger.create_one(&making).await?;
     let [(NewRun { run, spec }, _)] = making;
@@ -83,6 +94,22 @@ pub(in crate::engine) async fn adopt(
             let (run, spec) = found.unwrap_or((*existing, spec));
             Ok(Adopted::Run(run, spec))
         }
+    }
+}
+
+/// Makes a run whose message was turned away before. What became of it then stays in its log.
+async fn adopt_anew(ledger: &Ledger, mut new: NewRun, over: Run) -> Result<Adopted, StoreError> {
+    let reason = over.reason.clone().unwrap_or_default();
+    (new.run.rev, new.run.epoch) = (over.rev + 1, over.epoch + 1);
+    let about = format!("its message was put back; before: {reason}");
+    new.run.log = over.log;
+    new.run.log.push(Status::Dispatched, ledger.now(), Value::String(about));
+    match ledger.site().ports.runs.make_anew(&new).await {
+        Ok(true) => Ok(Adopted::Run(new.run, new.spec)),
+        Ok(false) => Ok(Adopted::Refused(reason)),
+        Err(CommitError::Store(error)) => Err(error),
+        // Another delivery of the same message was faster: this one comes again, and finds what it made.
+        Err(error) => Err(StoreError::new(error.to_string())),
     }
 }
 

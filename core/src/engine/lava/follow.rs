@@ -10,8 +10,8 @@ use super::WorkerKind;
 use super::message::message_for_lava;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::ApplyError;
+use crate::engine::ledger::{Ledger, Sent};
 use crate::ports::{Doc, Outgoing};
 use crate::request::parse_instant;
 use crate::run::{IllegalTransition, Input, Part, Run, Status, Told};
@@ -103,8 +103,8 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let spec = match ledger.site().ports.runs.load_with_spec(&run.key).await {
         Ok(Some((stored, spec))) if stored.rev == run.rev => match stored.gone(Part::Spec) {
             None => spec,
-            Some(place) => {
-                let told = failed(ledger.now(), format!("its spec is gone from {place}"));
+            Some(why) => {
+                let told = failed(ledger.now(), why);
                 return ledger.apply(run, Input::Told(told)).await;
             }
         },
@@ -120,10 +120,20 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     }
     let message = message_for_lava(&ledger.site().realm, &run, &spec.job);
     let outgoing = Outgoing { message, at: run.not_before.max(ledger.now()) };
-    if ledger.send_all(vec![outgoing]).await == [true] {
-        warn_unless_noted(&run, ledger.apply(run.clone(), Input::HandOver).await);
+    match ledger.send_all(vec![outgoing]).await.pop() {
+        Some(Sent::Sent) => {
+            warn_unless_noted(&run, ledger.apply(run.clone(), Input::HandOver).await);
+            Ok(run)
+        }
+        Some(Sent::Refused(why)) => refused(ledger, run, &why).await,
+        Some(Sent::Later) | None => Ok(run),
     }
-    Ok(run)
+}
+
+/// Ends a run whose message the queue of lava's worker never takes: it has all that the worker reads.
+pub(in crate::engine) async fn refused(ledger: &Ledger, run: Run, why: &str) -> Result<Run, ApplyError> {
+    let told = failed(ledger.now(), format!("its message cannot be sent to worker {}: {why}", run.worker));
+    ledger.apply(run, Input::Told(told)).await
 }
 
 /// An end that lava has not told of.

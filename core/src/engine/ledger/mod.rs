@@ -5,7 +5,7 @@ pub(super) mod apply;
 pub(super) mod line;
 pub(super) mod live;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use live::Live;
 
@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::Site;
 use crate::message::Message;
-use crate::ports::Outgoing;
+use crate::ports::{Outgoing, StoreErrorKind};
 use crate::run::Decision;
 
 /// The records of a realm's runs, and what follows from their changes. Cheap to clone; all clones are one.
@@ -22,12 +22,29 @@ pub(super) struct Ledger {
     site: Arc<Site>,
     /// The invocations of this process.
     pub(super) live: Live,
+    /// The messages that are to be sent together; `None` where each is sent at once.
+    outbox: Option<Arc<Mutex<Vec<Outgoing>>>>,
 }
 
 impl Ledger {
     /// The ledger of a realm.
     pub(super) fn new(site: Arc<Site>) -> Self {
-        Self { site, live: Live::default() }
+        Self { site, live: Live::default(), outbox: None }
+    }
+
+    /// The same, which keeps the messages of decisions until [`Ledger::send_kept`]: many are sent in few calls. One that is
+    /// lost in between costs time only, as one that could not be sent.
+    pub(in crate::engine) fn collecting(&self) -> Self {
+        Self { outbox: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Sends the messages that were kept.
+    pub(in crate::engine) async fn send_kept(&self) {
+        let kept = self
+            .outbox
+            .as_deref()
+            .map(|outbox| std::mem::take(&mut *outbox.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.send_all(kept.unwrap_or_default()).await;
     }
 
     pub(super) fn site(&self) -> &Arc<Site> {
@@ -52,21 +69,30 @@ impl Ledger {
 
     /// Sends a message.
     pub(in crate::engine) async fn send_message(&self, outgoing: Outgoing) {
-        self.send_all(vec![outgoing]).await;
+        match &self.outbox {
+            Some(outbox) => outbox.lock().unwrap_or_else(PoisonError::into_inner).push(outgoing),
+            None => drop(self.send_all(vec![outgoing]).await),
+        }
     }
 
-    /// Sends messages; tells which were sent. One that is not costs time only: the sweeper sends it.
-    pub(in crate::engine) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<bool> {
+    /// Sends messages; tells what became of each. One that is not sent costs time only: the sweeper sends it, without the
+    /// parameters and globals that the record has too. [`Sent::Refused`] is one that no later try would send.
+    pub(in crate::engine) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<Sent> {
         if messages.is_empty() {
             return Vec::new();
         }
         let about = about(&messages);
         let outcomes = self.site().ports.queue.send(messages).await;
-        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| {
-            if let Err(error) = &outcome {
-                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
+        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| match outcome {
+            Ok(()) => Sent::Sent,
+            Err(error) if error.kind == StoreErrorKind::Invalid => {
+                tracing::error!(%run_id, %job_id, %key, %error, "a message is refused for what it holds");
+                Sent::Refused(error.message)
             }
-            outcome.is_ok()
+            Err(error) => {
+                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
+                Sent::Later
+            }
         });
         sent.collect()
     }
@@ -85,6 +111,17 @@ impl Ledger {
             }
         }
     }
+}
+
+/// What became of a message that was to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Sent {
+    /// It was sent.
+    Sent,
+    /// The queue did not take it now.
+    Later,
+    /// The queue never takes it, for this reason.
+    Refused(String),
 }
 
 /// What the log says of messages.

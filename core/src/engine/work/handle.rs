@@ -14,7 +14,7 @@ use super::task::{Invocation, Task};
 use super::verdict::Verdict;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::engine::lava::adopt::{Adopted, adopt};
+use crate::engine::lava::adopt::{Adopted, adopt, was_turned_away};
 use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Rendered, Runner};
@@ -69,13 +69,20 @@ impl Engine {
     async fn handle_message(&self, message: Message, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
         let key = message.key();
         let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
+            // Of a message that was put back: its job may be there now.
+            Some((run, _)) if was_turned_away(&run) && !message.is_reminder() => {
+                match Box::pin(adopt(self.ledger(), self.jobs(), &message, Some(run))).await? {
+                    Adopted::Run(run, spec) => (run, spec),
+                    Adopted::Refused(reason) => return Ok(Handled::Bury(reason)),
+                }
+            }
             Some(found) => found,
             None if message.is_reminder() => {
                 let (run_id, job_id) = (message.run_id, &message.job_id);
                 tracing::warn!(%run_id, %job_id, "the record of a run is gone before its time; it is not run");
                 return Ok(Handled::Delete);
             }
-            None => match Box::pin(adopt(self.ledger(), self.jobs(), &message)).await? {
+            None => match Box::pin(adopt(self.ledger(), self.jobs(), &message, None)).await? {
                 Adopted::Run(run, spec) => (run, spec),
                 Adopted::Refused(reason) => return Ok(Handled::Bury(reason)),
             },
@@ -146,8 +153,7 @@ impl Engine {
         invocation: &Invocation,
         parent: Option<Parent<'_>>,
     ) -> Result<Run, StoreError> {
-        if let Some(place) = run.gone(Part::Spec) {
-            let reason = format!("its spec is gone from {place}");
+        if let Some(reason) = run.gone(Part::Spec) {
             return self.end_without_spec(run, reason, invocation, parent).await;
         }
         let job = match self.jobs().pinned_job(&run.job_id, &spec.job) {
@@ -157,6 +163,12 @@ impl Engine {
                 return self.close(run, closing, invocation, parent).await;
             }
         };
+        if job.fields.worker != run.worker {
+            // The spec is what was signed, where a realm signs them.
+            let reason =
+                format!("its spec is for worker {}, its record for worker {}", job.fields.worker, run.worker);
+            return self.close(run, Closing::quietly(Status::Rejected, reason), invocation, parent).await;
+        }
         let composite = self.is_composite(&job.fields.r#type);
         let task = |run| Task { run, spec, job: &job, invocation, parent };
         loop {

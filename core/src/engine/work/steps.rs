@@ -163,7 +163,8 @@ impl Engine {
         if let Some(rendered) = &run.rendered {
             return Ok(Resolved::Plan(run.clone(), rendered.clone()));
         }
-        if let Some(place) = run.gone(Part::Rendered) {
+        if run.gone(Part::Rendered).is_some() {
+            let place = run.place_of(Part::Rendered).unwrap_or_default();
             // Looked up anew, the plan might be another, and its steps those of two plans.
             self.cancel_children(run).await?;
             let reason = format!("the plan of its steps is gone from {place}: dispatch the job again");

@@ -9,12 +9,29 @@ use pumice_core::spec::JobSpec;
 use serde_json::Value;
 
 use super::super::fakes::STAMP;
+use super::super::runner::SWEEP;
 use super::super::world::TaskId;
 use super::steps::attempt_of;
 use super::{APART, Audit, PROMPT};
 use crate::memory::RunTable;
 
+/// Within how many sweeps a run must be sent that its queue could not hold before.
+const MAX_SWEEPS: i32 = 2;
+
 impl Audit {
+    /// A run that a queue could not hold until its time is sent once it can, whatever else is due.
+    pub(super) fn sent_in_time(&mut self, before: &Run, after: &Run, now: Timestamp) {
+        let is_free = |run: &Run| run.lease.is_none() && !run.status.is_end();
+        let was_unsent = is_free(before) && before.due_at.is_some_and(|due| due < before.not_before);
+        let is_sent = is_free(after) && after.due_at.is_some_and(|due| due > after.not_before);
+        // Where the sweeper is out for long, a schedule sends it.
+        let watched = self.prompt && self.late.is_zero() && was_unsent && is_sent;
+        let Some(due) = before.due_at.filter(|_| watched) else { return };
+        self.expect(now <= due + SWEEP * MAX_SWEEPS, "a timed run is sent within two sweeps", || {
+            format!("{}: due {due}, sent {now}", after.key)
+        });
+    }
+
     /// A task stood still for so long.
     /// How long a task stood still so far.
     pub(crate) fn stood_still_for(&self, task: TaskId) -> TimeDelta {

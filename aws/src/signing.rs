@@ -1,0 +1,291 @@
+//! Signatures of what runs use.
+//!
+//! Every worker of a realm may write any record of its table, and a job that has its worker's credentials may do so too. A
+//! worker runs what a record pins, with its own rights. So whoever pins it signs it, with a key that the functions of the
+//! realm find in their environment, which jobs do not see, and which the roles of workers may not read.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use hmac::{Hmac, KeyInit, Mac};
+use pumice_core::ids::{RealmName, RunKey};
+use pumice_core::ports::StoreError;
+use sha2::Sha256;
+use tokio::sync::OnceCell;
+
+use crate::failure::store_error;
+use crate::function::BadEnvironment;
+
+/// The variable that holds the key; template.yaml sets it for functions.
+const KEY: &str = "PUMICE_SIGNING_KEY";
+/// The variable that says whether a worker runs what has no signature: `admit`, or `refuse`, as without it.
+const UNSIGNED: &str = "PUMICE_UNSIGNED_RUNS";
+/// Whether an environment variable holds the key with which runs are signed: no command may see it.
+#[must_use]
+pub fn is_signing_key(name: &OsStr) -> bool {
+    name == KEY
+}
+
+/// Shortest key, in bytes.
+const MIN_KEY: usize = 32;
+/// How much of a signature is kept, in bytes: half of it, as HMAC allows (RFC 2104, Truncated output).
+const KEPT: usize = 16;
+/// What the text begins with that is signed: its form.
+const FORM: &[u8] = b"pumice run spec 1\0";
+
+/// What signs and checks the specs of a realm's runs. Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Signing {
+    source: Source,
+    checks: Checks,
+}
+
+/// Where the key comes from.
+#[derive(Clone, Default)]
+enum Source {
+    /// There is none: nothing is signed or checked.
+    #[default]
+    None,
+    /// The environment.
+    Given(Arc<Key>),
+    /// A secret of Secrets Manager, looked up when it is needed first.
+    Secret(Arc<Secret>),
+}
+
+/// What of what is read must be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Checks {
+    /// Nothing: this process runs no jobs.
+    #[default]
+    Nothing,
+    /// All of it.
+    All,
+    /// What has a signature: for realms whose records of before have none.
+    Signed,
+}
+
+/// A key. It shows nothing of itself.
+pub(crate) struct Key(Hmac<Sha256>);
+
+struct Secret {
+    config: SdkConfig,
+    name: String,
+    found: OnceCell<Option<Arc<Key>>>,
+}
+
+impl std::fmt::Debug for Signing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signing({:?})", self.checks)
+    }
+}
+
+impl Signing {
+    /// Signs with the key of the environment, if it has one, and checks what is read.
+    ///
+    /// # Errors
+    /// [`BadEnvironment`] naming the variable that is invalid.
+    pub(crate) fn from_environment(
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
+        let checks = match variable(UNSIGNED).as_deref() {
+            None | Some("" | "refuse") => Checks::All,
+            Some("admit") => Checks::Signed,
+            Some(other) => {
+                return Err(BadEnvironment::new(UNSIGNED, format!("{other:?} is neither admit nor refuse")));
+            }
+        };
+        let Some(text) = variable(KEY).filter(|text| !text.is_empty()) else { return Ok(Self::default()) };
+        let key = Key::new(&text).map_err(|why| BadEnvironment::new(KEY, why))?;
+        Ok(Self { source: Source::Given(Arc::new(key)), checks })
+    }
+
+    /// The same, for people and processes: without a key in the environment it is the secret of this name. A realm that has no
+    /// such secret signs nothing.
+    ///
+    /// # Errors
+    /// As [`Signing::from_environment`].
+    pub(crate) fn with_secret(
+        config: &SdkConfig,
+        name: String,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadEnvironment> {
+        let given = Self::from_environment(variable)?;
+        if matches!(given.source, Source::Given(_)) {
+            return Ok(given);
+        }
+        let secret = Secret { config: config.clone(), name, found: OnceCell::new() };
+        let checks =
+            if variable(UNSIGNED).as_deref() == Some("admit") { Checks::Signed } else { Checks::All };
+        Ok(Self { source: Source::Secret(Arc::new(secret)), checks })
+    }
+
+    /// The same for a process that runs no jobs, and checks nothing.
+    pub(crate) fn for_people(mut self) -> Self {
+        self.checks = Checks::Nothing;
+        self
+    }
+
+    async fn key(&self) -> Result<Option<Arc<Key>>, StoreError> {
+        match &self.source {
+            Source::None => Ok(None),
+            Source::Given(key) => Ok(Some(key.clone())),
+            Source::Secret(secret) => secret.found.get_or_try_init(|| secret.look_up()).await.cloned(),
+        }
+    }
+
+    /// The signature of a run's spec, given as its text; `None` where the realm has no key.
+    pub(crate) async fn sign(
+        &self,
+        realm: &RealmName,
+        key: &RunKey,
+        spec: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.key().await?.map(|signing| signing.sign(realm, key, spec)))
+    }
+
+    /// Why what a record pins must not be run, if it must not.
+    pub(crate) async fn refuse(
+        &self,
+        realm: &RealmName,
+        key: &RunKey,
+        spec: &str,
+        signature: Option<&[u8]>,
+    ) -> Result<Option<&'static str>, StoreError> {
+        if self.checks == Checks::Nothing {
+            return Ok(None);
+        }
+        let Some(signing) = self.key().await? else { return Ok(None) };
+        Ok(match signature {
+            None if self.checks == Checks::Signed => None,
+            None => Some("it has no signature"),
+            Some(signature) if signing.verifies(realm, key, spec, signature) => None,
+            Some(_) => Some("its signature is not that of this realm"),
+        })
+    }
+}
+
+impl Secret {
+    async fn look_up(&self) -> Result<Option<Arc<Key>>, StoreError> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.config);
+        let what = format!("reading secret {}, with which runs are signed", self.name);
+        match client.get_secret_value().secret_id(&self.name).send().await {
+            Ok(answer) => {
+                let key = Key::new(answer.secret_string().unwrap_or_default());
+                Ok(Some(Arc::new(key.map_err(|why| StoreError::new(format!("{what}: {why}")))?)))
+            }
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(store_error(&what, &error)),
+        }
+    }
+}
+
+impl Key {
+    fn new(text: &str) -> Result<Self, String> {
+        if text.len() < MIN_KEY || text.starts_with("{{resolve:") {
+            return Err(format!("the key must be a text of {MIN_KEY} bytes or more"));
+        }
+        let key = Hmac::new_from_slice(text.as_bytes());
+        key.map(Self).map_err(|error| error.to_string())
+    }
+
+    fn of(&self, realm: &RealmName, key: &RunKey, spec: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(FORM);
+        // Names hold no zero: no two triples are one text.
+        for part in [realm.as_str(), "\0", key.as_str(), "\0", spec] {
+            mac.update(part.as_bytes());
+        }
+        mac
+    }
+
+    fn sign(&self, realm: &RealmName, key: &RunKey, spec: &str) -> Vec<u8> {
+        let mut whole = self.of(realm, key, spec).finalize().into_bytes().to_vec();
+        whole.truncate(KEPT);
+        whole
+    }
+
+    fn verifies(&self, realm: &RealmName, key: &RunKey, spec: &str, signature: &[u8]) -> bool {
+        signature.len() == KEPT && self.of(realm, key, spec).verify_truncated_left(signature).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn signing(key: Option<&str>, unsigned: Option<&str>) -> Result<Signing, BadEnvironment> {
+        let (key, unsigned) = (key.map(str::to_owned), unsigned.map(str::to_owned));
+        Signing::from_environment(&move |name| match name {
+            KEY => key.clone(),
+            UNSIGNED => unsigned.clone(),
+            _ => None,
+        })
+    }
+
+    fn names() -> (RealmName, RunKey) {
+        let key = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55/1.0".parse().unwrap();
+        (RealmName::new("demo").unwrap(), key)
+    }
+
+    #[tokio::test]
+    async fn signature_holds_for_its_realm_run_and_spec_alone() {
+        let (realm, key) = names();
+        let signing = signing(Some(SECRET), None).unwrap();
+        let signature = signing.sign(&realm, &key, "{}").await.unwrap().unwrap();
+        assert_eq!(signature.len(), KEPT);
+        let refuse = async |realm: &RealmName, key: &RunKey, spec: &str, signature: &[u8]| {
+            signing.refuse(realm, key, spec, Some(signature)).await.unwrap()
+        };
+        assert_eq!(refuse(&realm, &key, "{}", &signature).await, None);
+        let other: RunKey = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55/1.1".parse().unwrap();
+        let not_ours = Some("its signature is not that of this realm");
+        assert_eq!(refuse(&RealmName::new("prod").unwrap(), &key, "{}", &signature).await, not_ours);
+        assert_eq!(refuse(&realm, &other, "{}", &signature).await, not_ours);
+        assert_eq!(refuse(&realm, &key, "{ }", &signature).await, not_ours);
+        for bad in [&signature[..8], &[], &[0; KEPT], &[0; 32]] {
+            assert_eq!(refuse(&realm, &key, "{}", bad).await, not_ours);
+        }
+        let another = self::signing(Some(&SECRET.replace('0', "9")), None).unwrap();
+        assert_eq!(another.refuse(&realm, &key, "{}", Some(&signature)).await.unwrap(), not_ours);
+    }
+
+    #[tokio::test]
+    async fn unsigned_is_refused_unless_it_is_admitted() {
+        let (realm, key) = names();
+        for (unsigned, refused) in [
+            (None, Some("it has no signature")),
+            (Some(""), Some("it has no signature")),
+            (Some("refuse"), Some("it has no signature")),
+            (Some("admit"), None),
+        ] {
+            let signing = signing(Some(SECRET), unsigned).unwrap();
+            assert_eq!(signing.refuse(&realm, &key, "{}", None).await.unwrap(), refused, "{unsigned:?}");
+            // What is signed must hold, whatever is admitted.
+            let forged = signing.refuse(&realm, &key, "{}", Some(&[1; KEPT])).await.unwrap();
+            assert!(forged.is_some(), "{unsigned:?}");
+            assert_eq!(signing.for_people().refuse(&realm, &key, "{}", None).await.unwrap(), None);
+        }
+        let none = signing(None, None).unwrap();
+        assert_eq!(none.sign(&realm, &key, "{}").await.unwrap(), None);
+        assert_eq!(none.refuse(&realm, &key, "{}", None).await.unwrap(), None);
+    }
+
+    #[test]
+    fn weak_keys_and_words_are_refused_by_name() {
+        for (key, unsigned, wanted) in [
+            (Some("short"), None, "PUMICE_SIGNING_KEY: the key must be"),
+            (Some("{{resolve:secretsmanager:lava-demo-pumice-signing}}"), None, "PUMICE_SIGNING_KEY: "),
+            (Some(SECRET), Some("yes"), "PUMICE_UNSIGNED_RUNS: \"yes\" is neither"),
+        ] {
+            let error = signing(key, unsigned).unwrap_err().to_string();
+            assert!(error.starts_with(wanted) && !error.contains(key.unwrap_or("-")), "{error}");
+        }
+    }
+}

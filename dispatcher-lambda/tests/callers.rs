@@ -1,0 +1,278 @@
+//! Callers of the function: those that wait for the outcomes, and those that may not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dispatcher_lambda::{Aside, Failed, Invocation, handle};
+use pumice_core::Timestamp;
+use pumice_core::engine::{Housekeeper, Triggers};
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::job_type::Site;
+use pumice_core::ports::{
+    Catalog, Change, CommitError, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError, StoreErrorKind,
+};
+use pumice_core::run::{NewRun, Run};
+use pumice_core::spec::{JobSpec, RunSpec};
+use pumice_local::{Database, Durability, Home};
+use serde_json::{Value, json};
+
+/// Records of which, while it is out, only the first of a batch is made.
+struct Flaky {
+    database: Database,
+    is_out: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl RunStore for Flaky {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
+        if !self.is_out.load(Ordering::Relaxed) {
+            return self.database.create(runs).await;
+        }
+        let mut created = self.database.create(&runs[..1]).await?;
+        let failed =
+            || Created { failed: Some(StoreError::new("the table does not answer")), ..Created::default() };
+        created.extend(runs[1..].iter().map(|_| failed()));
+        Ok(created)
+    }
+
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.database.load(key).await
+    }
+
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        self.database.load_with_spec(key).await
+    }
+
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
+        self.database.commit(change).await
+    }
+
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
+        self.database.children(key, attempt).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
+        match self.is_out.load(Ordering::Relaxed) {
+            true => Err(StoreError::new("the table does not answer")),
+            false => RunStore::due(&self.database, now, limit).await,
+        }
+    }
+
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.database.page(query).await
+    }
+
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.database.in_line(job_id, limit).await
+    }
+}
+
+/// Dead letters that may be out of order, or not there.
+#[derive(Default)]
+struct Letters {
+    letters: Mutex<Vec<Value>>,
+    trouble: Mutex<Option<StoreErrorKind>>,
+}
+
+#[async_trait]
+impl Aside for Letters {
+    async fn put(&self, body: String) -> Result<(), StoreError> {
+        if let Some(kind) = *self.trouble.lock().expect("no test panics within") {
+            return Err(StoreError::of(kind, "the queue does not take it"));
+        }
+        let letter = serde_json::from_str(&body).expect("JSON");
+        self.letters.lock().expect("no test panics within").push(letter);
+        Ok(())
+    }
+}
+
+struct Realm {
+    home: Home,
+    housekeeper: Housekeeper,
+    triggers: Triggers,
+    letters: Letters,
+    is_out: Arc<AtomicBool>,
+    _folder: tempfile::TempDir,
+}
+
+impl Realm {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("as it is written");
+        let home = Home::open(folder.path(), None, true, Durability::Normal).await.expect("as it is written");
+        let jobs = ["a", "b", "c"].map(|id| {
+            let job =
+                json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": null });
+            JobSpec::parse(&job).expect("as it is written")
+        });
+        home.database().put_jobs(jobs.into(), false).await.expect("as it is written");
+        let is_out = Arc::new(AtomicBool::new(false));
+        let mut site = Site::clone(&*home.site().await.expect("as it is written"));
+        site.ports.runs = Arc::new(Flaky { database: home.database().clone(), is_out: is_out.clone() });
+        let registry = Arc::new(pumice_job_types::registry().expect("as it is written"));
+        let housekeeper = Housekeeper::new(Arc::new(site), registry);
+        let store = Arc::new(home.database().clone());
+        let triggers = Triggers::new(housekeeper.dispatcher().clone(), store);
+        Self { home, housekeeper, triggers, letters: Letters::default(), is_out, _folder: folder }
+    }
+
+    async fn invoke(&self, id: &str, event: &Value) -> Result<Value, Failed> {
+        let ends = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
+        let invocation = Invocation { id, ends, zone: chrono_tz::UTC, aside: &self.letters };
+        handle(&self.housekeeper, &self.triggers, event, invocation).await
+    }
+
+    fn letters(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.letters.letters.lock().expect("no test panics within"))
+    }
+
+    async fn jobs(&self) -> Vec<String> {
+        let query = RunQuery { limit: 1_000, ..RunQuery::default() };
+        let runs = RunStore::list(self.home.database(), &query).await.expect("as it is written");
+        let mut jobs: Vec<String> = runs.iter().map(|run| run.job_id.to_string()).collect();
+        jobs.sort();
+        jobs
+    }
+}
+
+/// Events of a caller with one request that can be taken and one that cannot.
+fn in_part() -> [Value; 4] {
+    [
+        json!([{ "job_id": "a" }, { "job_id": "no/such" }]),
+        json!({ "request": [{ "job_id": "a" }, { "job_id": "no/such" }] }),
+        json!({ "request": "a\nno/such" }),
+        json!({ "request": "a\nno/such --what" }),
+    ]
+}
+
+fn count(answer: &Value, list: &str) -> usize {
+    answer[list].as_array().expect("a list").len()
+}
+
+#[tokio::test]
+async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
+    for (number, event) in in_part().iter().enumerate() {
+        let realm = Realm::new().await;
+        let id = format!("call-{number}");
+        let answer = realm.invoke(&id, event).await.expect("it answers");
+        assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (1, 1), "{answer}");
+        let letters = realm.letters();
+        assert_eq!(letters.len(), 1);
+        assert_eq!(
+            (&letters[0]["requestPayload"], &letters[0]["requestContext"]["requestId"]),
+            (event, &json!(id))
+        );
+        let told = letters[0]["responsePayload"]["errorMessage"].as_str().expect("a text");
+        assert!(told.contains("no/such") || told.starts_with("line 2: "), "{told}");
+        // Asked again with the payload that was put aside, under the same name: nothing runs twice.
+        realm.invoke(&id, &letters[0]["requestPayload"]).await.expect("it answers");
+        assert_eq!(realm.jobs().await, ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn caller_that_waits_gets_every_outcome() {
+    for event in in_part() {
+        let mut event = if event.is_array() { json!({ "request": event }) } else { event };
+        event["waits"] = json!(true);
+        let realm = Realm::new().await;
+        let answer = realm.invoke("call", &event).await.expect("it answers");
+        assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (1, 1), "{answer}");
+        assert_eq!(realm.letters(), [] as [Value; 0]);
+    }
+    let realm = Realm::new().await;
+    realm.is_out.store(true, Ordering::Relaxed);
+    let asked = json!({ "request": "a\nb", "waits": true });
+    let answer = realm.invoke("call", &asked).await.expect("it answers");
+    assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (1, 1), "{answer}");
+}
+
+#[tokio::test]
+async fn unreachable_request_fails_the_invocation() {
+    let realm = Realm::new().await;
+    let asked = json!([{ "job_id": "a" }, { "job_id": "b" }, { "job_id": "c" }]);
+    realm.is_out.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let failed = realm.invoke("call", &asked).await.expect_err("not all is taken");
+        assert_eq!(failed.kind(), "Unreachable");
+        assert!(failed.to_string().starts_with("1 requests were taken, and not: b: "), "{failed}");
+        assert_eq!(realm.jobs().await, ["a"]);
+        assert_eq!(realm.letters(), [] as [Value; 0], "Lambda repeats it first");
+    }
+    realm.is_out.store(false, Ordering::Relaxed);
+    let answer = realm.invoke("call", &asked).await.expect("it answers");
+    assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (3, 0));
+    assert_eq!(realm.jobs().await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn request_not_put_aside_fails_the_invocation() {
+    let realm = Realm::new().await;
+    let asked = json!({ "job_id": "no/such" });
+    *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Throttled);
+    assert_eq!(realm.invoke("call", &asked).await.expect_err("it is not put aside").kind(), "Unreachable");
+    *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Missing);
+    assert_eq!(count(&realm.invoke("call", &asked).await.expect("it answers"), "refused"), 1);
+}
+
+#[tokio::test]
+async fn ten_thousand_malformed_requests_make_a_short_dead_letter() {
+    let realm = Realm::new().await;
+    let line = "a --what-is-this-option-that-no-request-has";
+    let lines = json!({ "request": vec![line; 10_000].join("\n") });
+    realm.invoke("call", &lines).await.expect("it answers");
+    let letters = realm.letters();
+    let told = letters[0]["responsePayload"]["errorMessage"].as_str().expect("a text");
+    assert!(
+        told.starts_with("10000 requests were refused; the first 10: line 1: ") && told.len() < 8_192,
+        "{told}"
+    );
+    let topic = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m",
+        "Message": lines["request"] } }] });
+    let failed = realm.invoke("call", &topic).await.expect_err("nothing is taken");
+    assert!(failed.kind() == "Refused" && failed.to_string().len() < 8_192, "{failed}");
+}
+
+#[tokio::test]
+async fn fifo_queue_keeps_the_order_of_each_group() {
+    let record = |id: &str, group: &str, body: &str| {
+        json!({ "messageId": id, "body": body, "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:1:q.fifo", "attributes": { "MessageGroupId": group } })
+    };
+    let records = [
+        record("1", "x", "a"),
+        record("2", "x", "no/such"),
+        record("3", "y", "b"),
+        record("4", "x", "c"),
+        record("5", "y", "a -p n=2"),
+    ];
+    let realm = Realm::new().await;
+    let answer = realm.invoke("call", &json!({ "Records": records })).await.expect("it answers");
+    let failed: Vec<&str> = answer["batchItemFailures"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|it| it["itemIdentifier"].as_str())
+        .collect();
+    assert_eq!(failed, ["2", "4"]);
+    assert_eq!(realm.jobs().await, ["a", "a", "b"]);
+    // A queue that keeps no order hands each out by itself.
+    let plain = records.map(|mut record| {
+        record["eventSourceARN"] = json!("arn:aws:sqs:eu-west-1:1:q");
+        record
+    });
+    let answer = Realm::new().await.invoke("call", &json!({ "Records": plain })).await.expect("it answers");
+    assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "2" }]));
+}
+
+#[tokio::test]
+async fn sweep_that_fails_says_so_and_fails_no_invocation() {
+    let realm = Realm::new().await;
+    let sweep = json!({ "sweep": true });
+    let answer = realm.invoke("call", &sweep).await.expect("it answers");
+    assert_eq!(answer, json!({ "swept": 0, "started": 0 }));
+    realm.is_out.store(true, Ordering::Relaxed);
+    let answer = realm.invoke("call", &sweep).await.expect("Lambda would put it into the dead letters");
+    assert_eq!(answer, json!({ "swept": null, "started": 0, "failed": "the table does not answer" }));
+    assert_eq!(realm.letters(), [] as [Value; 0]);
+}

@@ -1,0 +1,271 @@
+//! Sweeps over many runs, and messages that are put back, on the real engine over memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta};
+use pumice_core::Timestamp;
+use pumice_core::engine::{Engine, Handled, Housekeeper, Limits, Swept};
+use pumice_core::ids::{JobId, RealmName, RunKey, WorkerName};
+use pumice_core::job_type::{Runners, Site};
+use pumice_core::ports::{
+    AtOnce, Change, Clock, CommitError, Created, DuePage, DuePlace, Outgoing, Ports, Queue, RunPage,
+    RunQuery, RunStore, StoreError,
+};
+use pumice_core::request::{DispatchRequest, When};
+use pumice_core::run::{NewRun, Run, Status};
+use pumice_core::spec::{JobSpec, RealmSpec, RunSpec, Settings};
+use pumice_host::DiskWorkspaces;
+use pumice_template::Zone;
+use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
+use serde_json::{Value, json};
+
+/// Records in memory; each write of one takes a while.
+struct Slow {
+    memory: Memory,
+    clock: ManualClock,
+    write: TimeDelta,
+}
+
+#[async_trait]
+impl RunStore for Slow {
+    async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
+        self.memory.create(runs).await
+    }
+
+    async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
+        self.memory.make_anew(new).await
+    }
+
+    async fn load(&self, key: &RunKey) -> Result<Option<Run>, StoreError> {
+        self.memory.load(key).await
+    }
+
+    async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        self.memory.load_with_spec(key).await
+    }
+
+    async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
+        self.clock.advance_to(self.clock.now() + self.write);
+        self.memory.commit(change).await
+    }
+
+    async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
+        self.memory.children(key, attempt).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
+        RunStore::due(&self.memory, now, limit).await
+    }
+
+    async fn due_page(
+        &self,
+        part: usize,
+        now: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DuePage, StoreError> {
+        self.memory.due_page(part, now, after, limit).await
+    }
+
+    async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.memory.page(query).await
+    }
+
+    async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
+        self.memory.in_line(job_id, limit).await
+    }
+}
+
+struct Realm {
+    memory: Memory,
+    clock: ManualClock,
+    engine: Engine,
+}
+
+fn job(id: &str) -> JobSpec {
+    let job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": null });
+    JobSpec::parse(&job).expect("a job")
+}
+
+fn core() -> WorkerName {
+    WorkerName::new("core").expect("a name")
+}
+
+impl Realm {
+    /// One whose writes of records take so long each.
+    fn new(write: TimeDelta) -> Self {
+        let clock = ManualClock::at(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
+        let realm = RealmSpec::parse(&json!({ "realm": "test" })).expect("a realm");
+        let memory = Memory::new(realm, Arc::new(clock.clone()));
+        let registry = Arc::new(pumice_job_types::registry().expect("a registry"));
+        let runners = pumice_job_runners::add(Runners::builder()).build(registry).expect("runners");
+        let store = Arc::new(memory.clone());
+        let site = Arc::new(Site {
+            realm: RealmName::new("test").expect("a name"),
+            settings: Settings::default(),
+            zone: Zone::Utc,
+            hostname: "host".to_owned(),
+            alone: false,
+            scratch: std::env::temp_dir(),
+            shared: None,
+            environment: Vec::new(),
+            credentials: Vec::new(),
+            ports: Ports {
+                jobs: store.clone(),
+                runs: Arc::new(Slow { memory: memory.clone(), clock: clock.clone(), write }),
+                schedules: store.clone(),
+                state: store.clone(),
+                connections: Arc::new(pumice_core::connection::NoConnections),
+                secrets: Arc::new(pumice_core::connection::NoSecrets),
+                queue: store.clone(),
+                scheduler: None,
+                hosts: None,
+                lava_events: None,
+                objects: store,
+                servers: pumice_core::ports::Servers::default(),
+                http: Arc::new(pumice_core::ports::NoHttp),
+                messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+                clock: Arc::new(clock.clone()),
+                random: Arc::new(SeededRandom::new(1)),
+                pool: Arc::new(AtOnce),
+                workspaces: Arc::new(DiskWorkspaces),
+            },
+        });
+        let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
+        Self { memory, clock, engine }
+    }
+
+    /// Dispatches a job so many times, for a time after now.
+    async fn dispatch(&self, count: usize, after: TimeDelta) -> Vec<RunKey> {
+        let request = || DispatchRequest {
+            when: When::At(self.clock.now() + after),
+            ..DispatchRequest::new(JobId::new("a").expect("an id"))
+        };
+        let taken = self.engine.dispatcher().dispatch((0..count).map(|_| request()).collect(), None).await;
+        taken.into_iter().map(|taken| RunKey::root(taken.expect("it is taken").run_id)).collect()
+    }
+
+    async fn sweep(&self, lasts: TimeDelta) -> Swept {
+        let housekeeper = Housekeeper::with(self.engine.dispatcher().clone());
+        housekeeper.sweep_until(self.clock.now() + lasts).await.expect("the store answers")
+    }
+
+    async fn run(&self, key: &RunKey) -> Run {
+        self.memory.load(key).await.expect("it answers").expect("it is there")
+    }
+
+    async fn queued(&self) -> u64 {
+        let depth = self.memory.depth(&core()).await.expect("it answers");
+        depth.ready + depth.delayed
+    }
+
+    fn pass(&self, time: TimeDelta) {
+        self.clock.advance_to(self.clock.now() + time);
+    }
+}
+
+#[tokio::test]
+async fn sweep_goes_on_until_nothing_is_due() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    realm.dispatch(3_500, TimeDelta::hours(1)).await;
+    assert_eq!(realm.queued().await, 0, "a queue holds messages for 15 minutes");
+    realm.pass(TimeDelta::minutes(50));
+    let swept = realm.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!(swept, Swept { looked_at: 3_500, ..Swept::default() });
+    assert_eq!(realm.queued().await, 3_500);
+    assert_eq!(realm.sweep(TimeDelta::minutes(1)).await, Swept::default());
+}
+
+#[tokio::test]
+async fn sweep_that_has_no_time_left_says_so_and_the_next_goes_on() {
+    let realm = Realm::new(TimeDelta::milliseconds(100));
+    realm.memory.put_job(job("a"));
+    realm.dispatch(200, TimeDelta::hours(1)).await;
+    realm.pass(TimeDelta::minutes(50));
+    let first = realm.sweep(TimeDelta::seconds(10)).await;
+    assert!(first.is_cut_off && (100..200).contains(&first.looked_at), "{first:?}");
+    let second = realm.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!((first.looked_at + second.looked_at, second.is_cut_off), (200, false));
+}
+
+#[tokio::test]
+async fn timed_run_is_sent_before_those_that_wait() {
+    let realm = Realm::new(TimeDelta::milliseconds(100));
+    realm.memory.put_job(job("a"));
+    let timed = realm.dispatch(1, TimeDelta::minutes(17)).await.remove(0);
+    realm.dispatch(2_000, TimeDelta::zero()).await;
+    // Due are the 2,000, since a minute from their start, and the timed one, for seconds only.
+    realm.pass(TimeDelta::seconds(125));
+    let swept = realm.sweep(TimeDelta::seconds(5)).await;
+    assert!(swept.is_cut_off && swept.looked_at < 100, "{swept:?}");
+    let run = realm.run(&timed).await;
+    assert!(run.due_at > Some(run.not_before), "it waits in its queue: {run:?}");
+}
+
+#[tokio::test]
+async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    let keys = realm.dispatch(1_200, TimeDelta::zero()).await;
+    realm.pass(TimeDelta::seconds(61));
+    assert_eq!(realm.sweep(TimeDelta::minutes(1)).await.looked_at, 1_200);
+    assert_eq!(realm.queued().await, 1_200);
+    for _ in 0..13 {
+        realm.pass(TimeDelta::minutes(1));
+        assert_eq!(realm.sweep(TimeDelta::minutes(1)).await.looked_at, 0);
+    }
+    // A few that wait behind none get another: theirs may be lost.
+    let few = Realm::new(TimeDelta::zero());
+    few.memory.put_job(job("a"));
+    few.dispatch(99, TimeDelta::zero()).await;
+    few.pass(TimeDelta::seconds(61));
+    few.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!(few.queued().await, 2 * 99);
+    assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
+}
+
+fn message(job_id: &str) -> String {
+    json!({
+        "realm": "test", "worker": "core", "job_id": job_id, "run_id": "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55",
+        "ts_dispatch": "2024-10-04T00:00:00+00:00", "parameters": {}, "globals": { "x": 1 },
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn message_put_back_is_run_once_its_job_is_there() {
+    let missing = |_: &Realm| "no such job late".to_owned();
+    let invalid = |realm: &Realm| {
+        let mut bad = job("late");
+        let document =
+            json!({ "job_id": "late", "type": "cmd", "worker": "core", "enabled": true, "payload": 7 });
+        let Value::Object(document) = document else { panic!("an object") };
+        bad.document = Arc::new(document);
+        bad.fields.r#type = "cmd".to_owned();
+        bad.fields.payload = json!(7);
+        realm.memory.put_job(bad);
+        "job late has an invalid spec".to_owned()
+    };
+    let ways: [fn(&Realm) -> String; 2] = [missing, invalid];
+    for way in ways {
+        let realm = Realm::new(TimeDelta::zero());
+        let wanted = way(&realm);
+        let key: RunKey = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55".parse().expect("a key");
+        for _ in 0..2 {
+            let handled = realm.engine.handle(&message("late"), 1, None).await;
+            assert!(matches!(&handled, Handled::Bury(why) if why.starts_with(&wanted)), "{handled:?}");
+            assert_eq!(realm.run(&key).await.status, Status::Rejected);
+        }
+        realm.memory.put_job(job("late"));
+        assert_eq!(realm.engine.handle(&message("late"), 1, None).await, Handled::Delete);
+        let run = realm.run(&key).await;
+        assert_eq!((run.status, run.job_type.as_str(), run.reason), (Status::Complete, "log", None));
+        let statuses: Vec<Status> = run.log.entries.iter().map(|entry| entry.status).collect();
+        assert!(statuses.contains(&Status::Rejected), "what came before is told: {statuses:?}");
+        // A third delivery finds a run that has ended.
+        assert_eq!(realm.engine.handle(&message("late"), 2, None).await, Handled::Delete);
+        assert_eq!(realm.run(&key).await.epoch, run.epoch);
+    }
+}
