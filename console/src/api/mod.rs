@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use pumice_core::secret::mask_value;
-use pumice_service::{Access, ErrorKind, Operation, operations};
+use pumice_service::{ErrorKind, Operation, operations};
 use serde_json::{Map, Value, json};
 
 use crate::access::{Caller, Role};
@@ -43,9 +43,9 @@ fn offered() -> impl Iterator<Item = Operation> {
     operations().into_iter().filter(|operation| !APART.contains(&operation.command))
 }
 
-/// The words of a command as a path.
+/// The words of a command as a path: `runs/cancel/where`.
 fn path_of(command: &str) -> String {
-    command.replace(' ', "/")
+    command.replace("--", "").replace(' ', "/")
 }
 
 async fn document() -> Response {
@@ -70,9 +70,9 @@ async fn operate(
             query::only_dry_run(&query)?;
             body_as_json(&parts.headers, &body_of(&app, body).await?)?
         }
-        _ if operation.access == Access::Read => query::request(&operation.request(), &query)?,
+        _ if Role::only_looks(&operation) => query::request(&operation.request(), &query)?,
         _ => {
-            let why = format!("{} changes the realm: send it with POST", operation.command);
+            let why = format!("{} does more than look: send it with POST", operation.command);
             return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, why));
         }
     };
@@ -87,18 +87,34 @@ async fn operate(
         set(&mut asked, &fields, "key", json!(key), &operation)?;
     }
     // A dry run changes nothing: whoever may look may try.
-    let changes_nothing = asked.get("dry_run") == Some(&json!(true));
+    let is_dry = |asked: &Map<String, Value>| asked.get("dry_run") == Some(&json!(true));
+    let changes_nothing = match nested_dry_run(&fields) {
+        Some(name) => asked.get(name).and_then(Value::as_object).is_some_and(is_dry),
+        None => is_dry(&asked),
+    };
     let needed = if changes_nothing { Role::Viewer } else { Role::needed_for(&operation) };
     allowed(&app, &caller, needed)?;
     app.refresh().await;
     let outcome = operation.call(&*app.realm, Value::Object(asked)).await;
-    if operation.access == Access::Write && !changes_nothing {
+    if !Role::only_looks(&operation) && !changes_nothing {
         let (what, done) = (operation.command, outcome.is_ok());
         tracing::info!(target: "pumice::audit", by = %caller.name, role = %caller.role, what, done, "api");
     }
     let mut response = outcome?;
     mask_value(&mut response);
     Ok(answer(StatusCode::OK, &response, "application/json"))
+}
+
+/// The field of a request that has its `dry_run`, where that is not the request itself.
+fn nested_dry_run(schema: &Value) -> Option<&str> {
+    let has_own = |schema: &Value| schema.pointer("/properties/dry_run").is_some();
+    if has_own(schema) {
+        return None;
+    }
+    schema.get("properties")?.as_object()?.iter().find_map(|(name, property)| {
+        let place = property.get("$ref")?.as_str()?.strip_prefix('#')?;
+        has_own(schema.pointer(place)?).then_some(name.as_str())
+    })
 }
 
 /// Sets a field of a request that comes in another way.
@@ -109,16 +125,25 @@ fn set(
     value: Value,
     operation: &Operation,
 ) -> Result<(), Fault> {
-    if schema.pointer(&format!("/properties/{name}")).is_none() {
+    let is_known = schema.pointer(&format!("/properties/{name}")).is_some();
+    let nested = nested_dry_run(schema).filter(|_| name == "dry_run");
+    let fields = match (is_known, nested) {
+        (true, _) => asked,
+        (false, Some(place)) => match asked.entry(place).or_insert_with(|| json!({})).as_object_mut() {
+            Some(fields) => fields,
+            None => return Err(Fault::bad(format!("{place} is not an object"))),
+        },
         // To take no notice would run what was only to be tried, or run twice what was to run once.
-        return Err(Fault::bad(format!("{} has no {name}: nothing was done", operation.command)));
-    }
-    match asked.get(name) {
+        (false, None) => {
+            return Err(Fault::bad(format!("{} has no {name}: nothing was done", operation.command)));
+        }
+    };
+    match fields.get(name) {
         Some(given) if *given != value && !given.is_null() => {
             Err(Fault::bad(format!("{name}: the body says otherwise: nothing was done")))
         }
         _ => {
-            asked.insert(name.to_owned(), value);
+            fields.insert(name.to_owned(), value);
             Ok(())
         }
     }

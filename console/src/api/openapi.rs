@@ -1,6 +1,6 @@
 //! The description of the API (OpenAPI 3.1), made of the schemas that the operations have.
 
-use pumice_service::{Access, Operation};
+use pumice_service::Operation;
 use serde_json::{Map, Value, json};
 
 use super::{APART, BASE, path_of};
@@ -18,7 +18,7 @@ pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
         schemas.insert(format!("{name}Request"), request.clone());
         schemas.insert(format!("{name}Response"), response);
         let mut methods = Map::new();
-        if operation.access == Access::Read {
+        if Role::only_looks(&operation) {
             methods.insert("get".to_owned(), described(&operation, &name, Some(&request)));
         }
         methods.insert("post".to_owned(), described(&operation, &name, None));
@@ -52,7 +52,7 @@ fn type_name(command: &str) -> String {
             .map(|first| first.to_uppercase().chain(letters).collect::<String>())
             .unwrap_or_default()
     };
-    command.split(' ').map(capital).collect()
+    command.replace("--", "").split(' ').map(capital).collect()
 }
 
 /// An operation by one method; with the request's schema where its fields are those of the query.
@@ -66,7 +66,7 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
             parameters.push(json!({ "name": field, "in": "query", "required": needed.contains(&json!(field)), "schema": property }));
         }
     } else {
-        if has("dry_run") {
+        if has("dry_run") || super::nested_dry_run(&operation.request()).is_some() {
             parameters.push(json!({ "name": "dry_run", "in": "query", "schema": { "const": true },
                 "description": "Show what would change, and change nothing." }));
         }

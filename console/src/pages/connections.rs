@@ -4,7 +4,8 @@ use axum::response::Response;
 use pumice_core::ids::ConnId;
 use pumice_core::text::escaped;
 use pumice_service::connections::{
-    ConnectionName, ListConnections, delete as delete_connection, list, show as show_connection,
+    ConnectionName, ListConnections, TestConnection, delete as delete_connection, list,
+    show as show_connection, test as test_connection,
 };
 use serde_json::{Value, json};
 
@@ -46,10 +47,25 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
         "connection": escaped(&id),
         "type": doc.get("type").and_then(Value::as_str),
         "document": document(&Value::Object(doc)),
+        "test_command": ask.words(&["connections", "test", &id]).line(),
         "delete_command": ask.words(&["connections", "delete", &id]).line(),
     });
     let command = ask.words(&["connections", "show", &id]);
     render(&ask, "connection.html", Head::new(format!("Connection {id}"), "connections", &command), own).await
+}
+
+/// Tests a connection: connects, and sends nothing.
+pub(crate) async fn test(ask: Ask) -> Result<Response, Fault> {
+    ask.act(Role::Operator)?;
+    let id = ask.form.need("id")?.to_owned();
+    let target = ask.form.get("target").map(str::to_owned);
+    let ConnectionName { connection } = named(&id)?;
+    let tested = test_connection(ask.realm(), &TestConnection { connection, target, send: false }).await?;
+    let word = if tested.works { "works" } else { "does not work" };
+    let why = tested.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let told = format!("connection {} {word}{why} (tried: {})", escaped(&id), tested.tried);
+    ask.tell(tested.works, told);
+    Ok(see(&link("/connection", &[("id", &id)])))
 }
 
 /// Deletes a connection.

@@ -147,7 +147,7 @@ fn stats(runs: &[RunShown], clock: &Clock) -> Value {
 }
 
 /// The lines NAME=VALUE of a field, as the options `-g` and `-p` take them.
-fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
+pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
     let mut map = Map::new();
     for line in fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
         let wrong = |why: &str| Fault::bad(format!("{name}: {}: {why}", pumice_core::text::quoted(line)));

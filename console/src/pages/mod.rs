@@ -5,10 +5,12 @@ mod connections;
 mod job;
 mod jobs;
 pub(crate) mod login;
+mod many;
 mod now;
 mod output;
 mod payloads;
 mod render;
+mod retry;
 mod run;
 mod runs;
 mod schedules;
@@ -36,8 +38,10 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/", get(now::show))
         .route("/runs", get(runs::show))
         .route("/runs/cancel", post(runs::cancel))
+        .route("/runs/many", get(many::show).post(many::act))
         .route("/run", get(run::show))
         .route("/run/cancel", post(run::cancel))
+        .route("/run/retry", get(retry::show).post(retry::act))
         .route("/run/output", get(output::show))
         .route("/run/output/raw", get(output::raw))
         .route("/jobs", get(jobs::show))
@@ -58,6 +62,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/trigger/delete", post(triggers::delete))
         .route("/connections", get(connections::show))
         .route("/connection", get(connections::one))
+        .route("/connection/test", post(connections::test))
         .route("/connection/delete", post(connections::delete))
         .route("/state", get(state::show))
         .route("/state/put", post(state::put))

@@ -18,7 +18,7 @@ use crate::assets;
 use crate::view::{Clock, Words, mask_texts};
 
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 22] = [
+const TEMPLATES: [(&str, &str); 24] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
     ("backfill.html", include_str!("../../templates/backfill.html")),
@@ -27,6 +27,8 @@ const TEMPLATES: [(&str, &str); 22] = [
     ("fault.html", include_str!("../../templates/fault.html")),
     ("job.html", include_str!("../../templates/job.html")),
     ("jobs.html", include_str!("../../templates/jobs.html")),
+    ("many.html", include_str!("../../templates/many.html")),
+    ("retry.html", include_str!("../../templates/retry.html")),
     ("login.html", include_str!("../../templates/login.html")),
     ("now.html", include_str!("../../templates/now.html")),
     ("offline.html", include_str!("../../templates/offline.html")),

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::ids::RunKey;
-use pumice_core::run::Status;
+use pumice_core::run::{Cause, Status};
 use pumice_core::text::escaped;
 use pumice_service::Realm;
 use pumice_service::runs::{
@@ -37,6 +37,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let root = root_of(&tree)?;
     let mut own = context(ask.realm(), &tree, &clock, true).await?;
     let key = root.run_key.as_str();
+    // A step is done again with its run.
+    let can_retry = root.status.is_end() && !root.is_child();
+    own["retry_href"] = json!(can_retry.then(|| link("/run/retry", &[("id", key)])));
     own["cancel_command"] = json!(ask.words(&["runs", "cancel", key]).line());
     own["api"] = json!(link("/api/v1/runs/show", &[("run", key), ("details", "true")]));
     let title = format!("{} · {}", root.job_id, root.status);
@@ -44,6 +47,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let head = Head::new(title, "runs", &command);
     let head = if is_open(&tree) { head.live(root.run_id.to_string()) } else { head };
     render(&ask, "run.html", head, own).await
+}
+
+/// Why it waits or ended so, in one sentence, with the run that it is about; `null` where the status says it all.
+fn why(tree: &RunTree) -> Option<Value> {
+    let why = tree.why.as_ref().filter(|why| !matches!(why.cause, Cause::Complete | Cause::Running))?;
+    let by = why.by.as_ref().map(|by| run_link(by.as_str()));
+    Some(json!({ "text": crate::view::plain(&why.why), "by": by }))
 }
 
 fn root_of(tree: &RunTree) -> Result<&RunShown, Fault> {
@@ -85,6 +95,7 @@ async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bo
             "tone": tone(root.status),
             "is_open": !root.status.is_end(),
             "is_orphaned": root.orphaned,
+            "why": why(tree),
             "reason": root.reason.as_deref().map(crate::view::plain),
             "remark": remark(root, clock),
             "trigger": trigger,

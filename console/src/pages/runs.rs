@@ -4,6 +4,7 @@ use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::ports::{Cursor, Order};
 use pumice_core::run::Status;
+use pumice_core::spec::Timezone;
 use pumice_service::runs::{CancelRuns, ListRuns, cancel as cancel_runs, list};
 use serde_json::json;
 
@@ -17,7 +18,7 @@ use crate::view::{RunRow, Words, counted, link};
 /// Most runs of a page.
 const MAX_LIMIT: usize = 200;
 /// The fields of the URL that say which runs are listed.
-const FILTERS: [&str; 7] = ["job", "status", "since", "until", "backfill", "order", "children"];
+const FILTERS: [&str; 8] = ["where", "job", "status", "since", "until", "backfill", "order", "children"];
 /// The statuses that a run can be in.
 const STATUSES: [Status; 9] = [
     Status::Dispatched,
@@ -57,6 +58,7 @@ fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
         return Err(Fault::bad(format!("limit: 1 to {MAX_LIMIT}")));
     }
     Ok(ListRuns {
+        filter: fields.get("where").map(str::to_owned),
         job: fields.get("job").map(str::to_owned),
         statuses: statuses.map_err(|error| Fault::bad(format!("status: {error}")))?,
         since: span("since")?,
@@ -75,6 +77,7 @@ fn command(ask: &Ask, request: &ListRuns) -> Words {
     let statuses: Vec<&str> = request.statuses.iter().map(|status| status.as_str()).collect();
     let statuses = (!statuses.is_empty()).then(|| statuses.join(","));
     ask.words(&["runs", "list"])
+        .option("--where", request.filter.as_deref())
         .option("--job", request.job.as_deref())
         .option("--status", statuses.as_deref())
         .option("--since", request.since.map(|span| span.to_string()).as_deref())
@@ -92,8 +95,9 @@ fn filters(fields: &Fields) -> Vec<(&str, &str)> {
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let request = asked(&ask.query)?;
     let clock = ask.clock().await?;
+    // Times in a filter that name no zone are in the page's.
+    let request = ListRuns { zone: Some(Timezone(clock.zone)), ..asked(&ask.query)? };
     let found = list(ask.realm(), &request).await?;
     let length = found.id_length.unwrap_or(8);
     let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
@@ -120,7 +124,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
+        "many": many(&request).map(|terms| {
+            let act = |act: &str| link("/runs/many", &[("act", act), ("where", &terms)]);
+            json!({ "cancel": act("cancel"), "retry": act("retry"), "delete": act("delete") })
+        }),
         "filter": {
+            "where": request.filter,
             "job": request.job, "since": ask.query.get("since"), "until": ask.query.get("until"),
             "backfill": request.backfill, "is_oldest": request.order == Order::Oldest, "children": request.children,
             "statuses": STATUSES.map(|status| json!({ "word": status.as_str(), "is_chosen": is_chosen(status) })),
@@ -129,6 +138,23 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let head = Head::new("Runs", "runs", &command(&ask, &request)).live("runs");
     render(&ask, "runs.html", head, own).await
+}
+
+/// The filter of the page as one text, for acts on all runs that it means: the list and the act read the same. `null` of a
+/// list of all runs.
+fn many(request: &ListRuns) -> Option<String> {
+    let mut terms: Vec<String> = request.filter.clone().into_iter().collect();
+    let quoted = |text: &str| match text.chars().all(|c| c.is_alphanumeric() || "_-./*?".contains(c)) {
+        true => text.to_owned(),
+        false => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    terms.extend(request.job.as_deref().map(|job| format!("job:{}", quoted(job))));
+    let statuses: Vec<&str> = request.statuses.iter().map(|status| status.as_str()).collect();
+    terms.extend((!statuses.is_empty()).then(|| format!("status:{}", statuses.join(","))));
+    terms.extend(request.since.map(|since| format!("since:{since}")));
+    terms.extend(request.until.map(|until| format!("until:{until}")));
+    terms.extend(request.backfill.as_deref().map(|id| format!("backfill:{}", quoted(id))));
+    (!terms.is_empty()).then(|| terms.join(" "))
 }
 
 /// Cancels the runs that are ticked.

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 34] = [
+pub const SCREENS: [Screen; 40] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -24,6 +24,11 @@ pub const SCREENS: [Screen; 34] = [
     screen("runs show", "/run"),
     screen("runs output", "/run/output"),
     screen("runs cancel", "/run/cancel"),
+    screen("runs why", "/run"),
+    screen("runs retry", "/run/retry"),
+    screen("runs cancel --where", "/runs/many"),
+    screen("runs retry --where", "/runs/many"),
+    screen("runs delete", "/runs/many"),
     screen("schedules list", "/schedules"),
     screen("schedules next", "/schedules"),
     screen("schedules pause", "/schedules/pause"),
@@ -44,6 +49,7 @@ pub const SCREENS: [Screen; 34] = [
     screen("triggers delete", "/trigger/delete"),
     screen("connections list", "/connections"),
     screen("connections show", "/connection"),
+    screen("connections test", "/connection/test"),
     screen("connections delete", "/connection/delete"),
     screen("secrets list", "/secrets"),
     screen("secrets set", "/secrets/set"),

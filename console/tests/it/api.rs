@@ -3,12 +3,22 @@
 use std::collections::BTreeSet;
 
 use pumice_core::schema::check;
-use pumice_service::{Access, operations};
+use pumice_service::{Access, Operation, operations};
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, Server, VIEWER};
 use crate::fixtures::run_id;
 use crate::folder::Folder;
+
+/// Whether an operation only looks: one that tests a connection reaches out of the realm.
+fn looks(operation: &Operation) -> bool {
+    operation.access == Access::Read && operation.command != "connections test"
+}
+
+/// The path of a command below `/api/v1/`.
+fn path_of(command: &str) -> String {
+    command.replace("--", "").replace(' ', "/")
+}
 
 #[tokio::test]
 async fn operation_that_looks_answers_by_its_schema() {
@@ -20,6 +30,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("jobs show", "job=etl/load/01".to_owned()),
         ("runs list", "limit=3&statuses=failed".to_owned()),
         ("runs show", format!("run={failed}&details=true")),
+        ("runs why", format!("run={failed}")),
         ("runs output", format!("run={failed}")),
         ("schedules list", String::new()),
         ("schedules next", "number=3".to_owned()),
@@ -43,7 +54,14 @@ async fn operation_that_looks_answers_by_its_schema() {
         let problems = check(&operation.response(), &answer.json());
         assert!(problems.is_empty(), "{command}: {problems:?} in {}", answer.body);
     }
-    let others = ["check", "schedules backfills show", "triggers show", "payloads list", "payloads get"];
+    let others = [
+        "check",
+        "connections test",
+        "schedules backfills show",
+        "triggers show",
+        "payloads list",
+        "payloads get",
+    ];
     let looks = operations().into_iter().filter(|one| one.access == Access::Read).map(|one| one.command);
     let all: BTreeSet<&str> = looks.collect();
     assert_eq!(tried.into_iter().chain(others).collect::<BTreeSet<_>>(), all, "an operation is not tried");
@@ -56,14 +74,14 @@ async fn every_operation_has_its_endpoint_and_its_description() {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     for operation in operations() {
-        let path = format!("/api/v1/{}", operation.command.replace(' ', "/"));
+        let path = format!("/api/v1/{}", path_of(operation.command));
         let is_apart = ["payloads put", "payloads get"].contains(&operation.command);
         assert_eq!(paths.contains_key(&path), !is_apart, "{path}");
         let answer = server.api(VIEWER, &path, &json!({ "no-such-field": 1 })).await;
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
         let expected = if is_apart {
             404
-        } else if operation.access == Access::Write {
+        } else if !looks(&operation) {
             403
         } else {
             400
@@ -81,7 +99,7 @@ async fn every_operation_has_its_endpoint_and_its_description() {
     }
     for path in paths.keys() {
         assert!(
-            operations().iter().any(|one| format!("/api/v1/{}", one.command.replace(' ', "/")) == *path),
+            operations().iter().any(|one| format!("/api/v1/{}", path_of(one.command)) == *path),
             "{path}"
         );
     }
@@ -107,6 +125,11 @@ async fn request_that_is_tried_changes_nothing() {
     );
     let shown = server.get(&format!("/api/v1/runs/show?run={}", run_id(1))).await.json();
     assert_eq!(shown["runs"][0]["status"], "running");
+    // One that has its dry run within is tried there.
+    let many = json!({ "runs": { "where": "status:failed" } });
+    let tried = server.api(VIEWER, "/api/v1/runs/retry/where?dry_run=true", &many).await;
+    assert_eq!((tried.status, &tried.json()["dry_run"]), (200, &json!(true)), "{}", tried.body);
+    assert_eq!(server.api(VIEWER, "/api/v1/runs/retry/where", &many).await.status, 403);
     for query in ["dry_run=yes", "dry_run", "dryrun=true", "dry-run=true"] {
         assert_eq!(
             server.api(EDITOR, &format!("/api/v1/apply?{query}"), &apply).await.status,

@@ -155,9 +155,13 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
     let viewer = server.session(VIEWER).await;
     let operator = server.session(OPERATOR).await;
     let id = run_id(1).to_string();
-    let acts: [Act<'_>; 16] = [
+    let acts: [Act<'_>; 21] = [
         ("/runs/cancel", &[("run", &id)], true),
         ("/run/cancel", &[("id", &id)], true),
+        ("/run/retry", &[("id", &id)], true),
+        ("/runs/many", &[("act", "cancel"), ("where", "job:none")], true),
+        ("/runs/many", &[("act", "retry"), ("where", "job:none")], true),
+        ("/runs/many", &[("act", "delete"), ("where", "job:none")], false),
         ("/job/run", &[("id", "nightly")], true),
         ("/job/delete", &[("id", "nightly")], false),
         ("/schedules/pause", &[("id", "nightly"), ("entry", "0")], true),
@@ -173,6 +177,7 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
         ("/state/put", &[("id", "x"), ("value", "1")], false),
         ("/state/delete", &[("id", "seen/at")], false),
         ("/trigger/delete", &[("id", "t")], false),
+        ("/connection/test", &[("id", "box")], true),
         ("/connection/delete", &[("id", "box")], false),
         ("/secrets/set", &[("name", "x"), ("value", "12345678")], false),
         ("/secrets/delete", &[("name", "k")], false),

@@ -69,13 +69,14 @@ impl Folder {
     }
 }
 
-/// Says which connection it was asked to test.
+/// Says what it was asked, and that it failed when a message was to be sent.
 struct Says;
 
 #[async_trait]
 impl Prober for Says {
-    async fn probe(&self, _: &Site, opened: &OpenedConnection, _: &TestConnection) -> Trial {
-        Trial { tried: format!("a connection of type {}", opened.r#type), failure: None }
+    async fn probe(&self, _: &Site, opened: &OpenedConnection, request: &TestConnection) -> Trial {
+        let failure = request.send.then(|| "cannot send".to_owned());
+        Trial { tried: format!("{} {:?}", opened.r#type, request.target), failure }
     }
 }
 
@@ -129,12 +130,12 @@ impl Realm for Folder {
         self.home.database()
     }
 
-    fn vault(&self) -> Option<&dyn Vault> {
-        Some(self)
-    }
-
     fn prober(&self) -> &dyn Prober {
         &Says
+    }
+
+    fn vault(&self) -> Option<&dyn Vault> {
+        Some(self)
     }
 
     fn outputs(&self) -> &dyn Outputs {

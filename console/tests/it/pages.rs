@@ -172,6 +172,7 @@ async fn act_of_a_page_says_what_became_of_it() {
         ("/state/delete", vec![("id", "x/y")], "state item x/y deleted"),
         ("/secrets/set", vec![("name", "new"), ("value", "form-canary-77")], "secret new set"),
         ("/secrets/delete", vec![("name", "new")], "secret new deleted"),
+        ("/connection/test", vec![("id", "box"), ("target", "me@host")], "connection box works"),
         ("/connection/delete", vec![("id", "box")], "connection box deleted"),
         ("/job/delete", vec![("id", "[x]*")], "job [x]* deleted"),
         ("/runs/cancel", vec![], "no run is ticked"),
@@ -214,6 +215,86 @@ async fn backfill_is_tried_before_it_is_begun() {
     let cancelled = server.post_as(&session, "/backfill/cancel", &[("id", id), ("why", "wrong day")]).await;
     let page = server.see(&session, cancelled.header("location")).await.body;
     assert!(page.contains("cancelled by operator: wrong day"), "{page}");
+}
+
+#[tokio::test]
+async fn act_on_many_is_counted_first_and_done_to_those_alone() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(OPERATOR).await;
+    let filter = "status:dispatched,waiting";
+    let page = server.see(&session, &format!("/runs?{}", encoded(&[("where", filter)]))).await.body;
+    let place = format!("/runs/many?{}", encoded(&[("act", "cancel"), ("where", filter)]));
+    assert!(values(&page, "href").contains(&place), "{:?}", values(&page, "href"));
+    let look = server.see(&session, &place).await.body;
+    assert!(look.contains("Cancel 2 runs</button>"), "{look}");
+    assert!(look.contains(&run_id(0).to_string()) && look.contains(&run_id(2).to_string()));
+    let field = |name: &str| {
+        let after = look.split(&format!("name=\"{name}\" value=\"")).nth(1);
+        after.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+    };
+    let before = field("before");
+    let form = |expect: &'static str| {
+        [("act", "cancel"), ("where", filter), ("expect", expect), ("before", before.as_str())]
+    };
+    let refused = server.post_as(&session, "/runs/many", &form("3")).await;
+    assert!(refused.status == 409 && refused.body.contains("nothing is done"), "{refused:?}");
+    // What came since then is not meant.
+    let more = server.post_as(&session, "/job/run", &[("id", "nightly")]).await;
+    let done = server.post_as(&session, "/runs/many", &form("2")).await;
+    assert_eq!(done.status, 303, "{done:?}");
+    assert!(
+        server
+            .see(&session, done.header("location"))
+            .await
+            .body
+            .contains("2 runs cancelled or asked to stop")
+    );
+    assert!(server.see(&session, more.header("location")).await.body.contains("</span> dispatched</span>"));
+    for (act, filter, status) in
+        [("retry", "", 400), ("forget", filter, 400), ("cancel", "sttus:failed", 400)]
+    {
+        let place = format!("/runs/many?{}", encoded(&[("act", act), ("where", filter)]));
+        assert_eq!(server.see(&session, &place).await.status, status, "{act} {filter}");
+    }
+}
+
+#[tokio::test]
+async fn run_that_failed_is_done_again_by_its_plan() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(OPERATOR).await;
+    let root = run_id(100).to_string();
+    let page = server.see(&session, &format!("/run?id={root}")).await.body;
+    let place = format!("/run/retry?id={root}");
+    assert!(values(&page, "href").contains(&place), "{page}");
+    let plan = server.see(&session, &place).await.body;
+    assert!(plan.contains("1 of 3 steps kept") && plan.contains("runs again"), "{plan}");
+    let given = format!("{place}&{}", encoded(&[("from", "all"), ("globals", "day=2026-03-01")]));
+    let all = server.see(&session, &given).await.body;
+    assert!(all.contains("0 of 3 steps kept") && all.contains("globals.day"), "{all}");
+    let wrong = server.see(&session, &format!("{place}&from=step&step=none")).await.body;
+    assert!(wrong.contains("class=\"reason bad\"") && !wrong.contains("Run it again so"), "{wrong}");
+    let form = [("id", root.as_str()), ("from", "failed"), ("key", "k")];
+    let done = server.post_as(&session, "/run/retry", &form).await;
+    let again = server.post_as(&session, "/run/retry", &form).await;
+    assert_eq!((done.status, done.header("location")), (303, again.header("location")), "{done:?}");
+    let new = server.see(&session, done.header("location")).await.body;
+    assert!(new.contains(&format!("does run {root} again")), "{new}");
+    // What goes on is not done again.
+    let open = server.see(&session, &format!("/run?id={}", run_id(1))).await.body;
+    assert!(!open.contains("/run&#x2f;retry") && !open.contains("Run again"), "{open}");
+}
+
+#[tokio::test]
+async fn page_of_a_run_says_why_in_a_sentence() {
+    let server = Server::start(Folder::lively().await).await;
+    for number in [0, 2] {
+        let why = server.get(&format!("/api/v1/runs/why?run={}", run_id(number))).await.json();
+        let sentence = why["why"].as_str().unwrap().to_owned();
+        let page = server.get(&format!("/run?id={}", run_id(number))).await.body;
+        let shown = page.split("<div class=\"reason").nth(1).unwrap_or_default();
+        let word = sentence.split(' ').next().unwrap_or_default();
+        assert!(!word.is_empty() && shown.contains(word), "{sentence}: {shown}");
+    }
 }
 
 #[tokio::test]

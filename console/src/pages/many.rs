@@ -1,0 +1,158 @@
+//! Acts on all runs that a filter means: a look that counts them, and the act, which is refused where others are meant by then.
+
+use axum::response::Response;
+use pumice_core::spec::Timezone;
+use pumice_core::text::escaped;
+use pumice_service::Instant;
+use pumice_service::runs::{
+    ManyDone, ManyOutcome, ManyRuns, RetryMany, cancel_many, delete_many, retry_many,
+};
+use serde_json::{Value, json};
+
+use super::{Head, render};
+use crate::access::Role;
+use crate::answer::{Fault, see};
+use crate::ask::{Ask, Fields};
+use crate::view::{Clock, StatusShown, counted, job_link, link, run_link};
+
+/// Most runs that an act refused which are told one by one.
+const MAX_TOLD: usize = 5;
+
+/// An act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Cancel,
+    Retry,
+    Delete,
+}
+
+impl Act {
+    fn of(fields: &Fields) -> Result<Self, Fault> {
+        match fields.need("act")? {
+            "cancel" => Ok(Self::Cancel),
+            "retry" => Ok(Self::Retry),
+            "delete" => Ok(Self::Delete),
+            _ => Err(Fault::bad("act: cancel, retry or delete")),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Delete => "delete",
+        }
+    }
+
+    const fn role(self) -> Role {
+        match self {
+            Self::Cancel | Self::Retry => Role::Operator,
+            Self::Delete => Role::Editor,
+        }
+    }
+
+    /// What it does, for the one who is to confirm it.
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Cancel => "A run that waits never starts; one that runs is stopped.",
+            Self::Retry => {
+                "Each is done again by a new run, which keeps the steps that ended well; none is done again twice."
+            }
+            Self::Delete => "Their records are gone for good, and so is what their commands printed.",
+        }
+    }
+
+    async fn carry_out(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Fault> {
+        let realm = ask.realm();
+        Ok(match self {
+            Self::Cancel => cancel_many(realm, &runs).await?,
+            Self::Retry => retry_many(realm, &RetryMany { runs, ..RetryMany::default() }).await?,
+            Self::Delete => delete_many(realm, &runs).await?,
+        })
+    }
+}
+
+/// The filter of a request. Times in it that name no zone are in the page's.
+fn meant(fields: &Fields, clock: &Clock) -> Result<ManyRuns, Fault> {
+    let (filter, zone) = (fields.need("where")?.to_owned(), Some(Timezone(clock.zone)));
+    Ok(ManyRuns { filter, zone, ..ManyRuns::default() })
+}
+
+/// The page: how many runs are meant, and the first of them.
+pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
+    let (act, clock) = (Act::of(&ask.query)?, ask.clock().await?);
+    let request = ManyRuns { dry_run: true, ..meant(&ask.query, &clock)? };
+    let filter = request.filter.clone();
+    let found = act.carry_out(&ask, request).await?;
+    let first = found.first.iter().map(|run| {
+        json!({ "run": run.run.as_str(), "href": run_link(run.run.as_str()), "job": escaped(run.job_id.as_str()),
+            "job_href": job_link(run.job_id.as_str()), "status": StatusShown::from(run.status),
+            "dispatched": clock.moment(run.ts_dispatch.0), "reason": run.reason.as_deref().map(escaped) })
+    });
+    let first: Vec<Value> = first.collect();
+    let count = usize::try_from(found.count).unwrap_or(usize::MAX);
+    let before = found.before.and_then(|before| serde_json::to_value(before).ok());
+    let own = json!({
+        "act": act.word(),
+        "about": act.about(),
+        "where": filter,
+        "terms": found.filter,
+        "count": found.count,
+        "told": counted(count, "run"),
+        "before": before,
+        "more": count.saturating_sub(first.len()),
+        "first": first,
+        "note": found.note,
+        "may_act": !ask.app.is_read_only && ask.caller.role >= act.role(),
+        "back_href": link("/runs", &[("where", &filter)]),
+    });
+    let words = match act {
+        Act::Delete => ask.words(&["runs", "delete"]).option("--where", Some(&filter)),
+        act => ask.words(&["runs", act.word()]).option("--where", Some(&filter)),
+    };
+    let head = Head::new(
+        format!("{} {}", capital(act.word()), counted(count, "run")),
+        "runs",
+        &words.switch("--dry-run", true),
+    );
+    render(&ask, "many.html", head.live(""), own).await
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Carries the act out on the runs that the page has shown, and on no others.
+pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
+    let act = Act::of(&ask.form)?;
+    ask.act(act.role())?;
+    let clock = ask.clock().await?;
+    let before: Instant = serde_json::from_value(json!(ask.form.need("before")?))
+        .map_err(|error| Fault::bad(format!("before: {error}")))?;
+    let expect =
+        ask.form.parsed::<u64>("expect")?.ok_or_else(|| Fault::bad("the field expect is missing"))?;
+    let request = ManyRuns { expect: Some(expect), before: Some(before), ..meant(&ask.form, &clock)? };
+    let filter = request.filter.clone();
+    let done = act.carry_out(&ask, request).await?;
+    ask.tell(done.refused == 0, told(act, &done));
+    Ok(see(&link("/runs", &[("where", &filter)])))
+}
+
+/// What became of the runs, in a sentence.
+fn told(act: Act, done: &ManyDone) -> String {
+    let number = |count: u64| counted(usize::try_from(count).unwrap_or(usize::MAX), "run");
+    let word = match act {
+        Act::Cancel => "cancelled or asked to stop",
+        Act::Retry => "done again",
+        Act::Delete => "deleted",
+    };
+    let mut parts = vec![format!("{} {word}", number(done.done))];
+    parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
+    let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
+    let refused =
+        refused.take(MAX_TOLD).filter_map(|one| Some(format!("{}: {}", one.run, one.error.as_ref()?)));
+    parts.extend((done.refused > 0).then(|| format!("{} refused", done.refused)));
+    parts.extend(refused);
+    parts.join("; ")
+}
