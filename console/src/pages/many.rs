@@ -3,10 +3,10 @@
 use axum::response::Response;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
-use pumice_service::Instant;
 use pumice_service::runs::{
     ManyDone, ManyOutcome, ManyRuns, RetryMany, cancel_many, delete_many, retry_many,
 };
+use pumice_service::{Error, Instant};
 use serde_json::{Value, json};
 
 use super::{Head, render};
@@ -62,13 +62,18 @@ impl Act {
         }
     }
 
-    async fn carry_out(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Fault> {
+    async fn carry_out(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Error> {
         let realm = ask.realm();
-        Ok(match self {
-            Self::Cancel => cancel_many(realm, &runs).await?,
-            Self::Retry => retry_many(realm, &RetryMany { runs, ..RetryMany::default() }).await?,
-            Self::Delete => delete_many(realm, &runs).await?,
-        })
+        match self {
+            Self::Cancel => cancel_many(realm, &runs).await,
+            Self::Retry => retry_many(realm, &RetryMany { runs, ..RetryMany::default() }).await,
+            Self::Delete => delete_many(realm, &runs).await,
+        }
+    }
+
+    /// Counts the runs that it would be done to.
+    async fn look(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Error> {
+        self.carry_out(ask, ManyRuns { dry_run: true, ..runs }).await
     }
 }
 
@@ -81,9 +86,14 @@ fn meant(fields: &Fields, clock: &Clock) -> Result<ManyRuns, Fault> {
 /// The page: how many runs are meant, and the first of them.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (act, clock) = (Act::of(&ask.query)?, ask.clock().await?);
-    let request = ManyRuns { dry_run: true, ..meant(&ask.query, &clock)? };
+    let request = meant(&ask.query, &clock)?;
     let filter = request.filter.clone();
-    let found = act.carry_out(&ask, request).await?;
+    // What the filter lacks is told where it can be mended.
+    let (found, trouble) = match act.look(&ask, request).await {
+        Ok(found) => (found, None),
+        Err(error) if error.kind().is_of_request() => (ManyDone::default(), Some(error.message().to_owned())),
+        Err(error) => return Err(error.into()),
+    };
     let first = found.first.iter().map(|run| {
         json!({ "run": run.run.as_str(), "href": run_link(run.run.as_str()), "job": escaped(run.job_id.as_str()),
             "job_href": job_link(run.job_id.as_str()), "status": StatusShown::from(run.status),
@@ -102,6 +112,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "before": before,
         "more": count.saturating_sub(first.len()),
         "first": first,
+        "trouble": trouble,
         "note": found.note,
         "may_act": !ask.app.is_read_only && ask.caller.role >= act.role(),
         "back_href": link("/runs", &[("where", &filter)]),

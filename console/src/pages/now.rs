@@ -34,15 +34,14 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         ..blank()
     };
     let realm = ask.realm();
-    let running =
-        list(realm, &of(&[Status::Running, Status::Starting, Status::Retrying], None, SHOWN)).await?;
+    let running = list(realm, &of(&[Status::Running, Status::Retrying], None, SHOWN)).await?;
     let waiting = list(realm, &of(&[Status::Dispatched, Status::Waiting], None, SHOWN)).await?;
     let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), SHOWN)).await?;
     let hour = list(realm, &of(&[], Some(Span::from_mins(MINUTES as u64)), MAX_COUNTED)).await?;
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = starts(&hour, &clock);
     let own = json!({
-        "running": panel(&running, &clock, "running,starting,retrying", None),
+        "running": panel(&running, &clock, "running,retrying", None),
         "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
         "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
         "coming": next_of_each(&scheduled, COMING, &clock),

@@ -143,6 +143,10 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 /// The filter of the page as one text, for acts on all runs that it means: the list and the act read the same. `null` of a
 /// list of all runs.
 fn many(request: &ListRuns) -> Option<String> {
+    // A filter knows no status that only an entry of a log has.
+    if !request.statuses.iter().all(|status| Status::of_runs().any(|one| one == *status)) {
+        return None;
+    }
     let mut terms: Vec<String> = request.filter.clone().into_iter().collect();
     let quoted = |text: &str| match text.chars().all(|c| c.is_alphanumeric() || "_-./*?".contains(c)) {
         true => text.to_owned(),
