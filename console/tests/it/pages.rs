@@ -251,10 +251,13 @@ async fn act_on_many_is_counted_first_and_done_to_those_alone() {
     );
     assert!(server.see(&session, more.header("location")).await.body.contains("</span> dispatched</span>"));
     for (act, filter, status) in
-        [("retry", "", 400), ("forget", filter, 400), ("cancel", "sttus:failed", 400)]
+        [("retry", "", 400), ("forget", filter, 400), ("cancel", "sttus:failed", 200), ("retry", filter, 200)]
     {
         let place = format!("/runs/many?{}", encoded(&[("act", act), ("where", filter)]));
-        assert_eq!(server.see(&session, &place).await.status, status, "{act} {filter}");
+        let look = server.see(&session, &place).await;
+        assert_eq!(look.status, status, "{act} {filter}");
+        assert!(look.body.contains("class=\"reason bad\""), "{act} {filter}");
+        assert!(!look.body.contains("name=\"expect\""), "{act} {filter}");
     }
 }
 
