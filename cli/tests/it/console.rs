@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::pumice::{Pumice, Server, shell};
 
 /// A console, and the login link that it has printed.
-struct Shown {
+pub(crate) struct Shown {
     process: Server,
-    address: SocketAddr,
-    link: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) link: String,
 }
 
 /// Starts a command that shows the folder, and reads until it has printed its link.
-fn shown(pumice: &Pumice, arguments: &[&str]) -> Shown {
+pub(crate) fn shown(pumice: &Pumice, arguments: &[&str]) -> Shown {
     let mut command = pumice.command(&[arguments, &["--listen", "127.0.0.1:0"]].concat());
     for name in ["PUMICE_CONSOLE_TOKEN", "PUMICE_CONSOLE_TOKENS", "PUMICE_CONSOLE_LISTEN"] {
         command.env_remove(name);

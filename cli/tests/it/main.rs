@@ -3,6 +3,7 @@
 mod backfills;
 mod bad_input;
 mod batches;
+mod browser;
 mod canary;
 mod clock_details;
 mod connections;
