@@ -88,6 +88,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             cancel(&next, now)
         }
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
+        Input::Paused { until } => paused(run, until, now),
+        Input::Resumed => resumed(run, now),
         Input::Sweep => sweep(run, now),
     }
 }
@@ -552,6 +554,28 @@ fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
 #[must_use]
 pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     wake(run, now)
+}
+
+/// Leaves a run alone that is paused: for ever longer, and until the pause ends at most.
+fn paused(run: &Run, until: Option<Timestamp>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    startable(run, now)?;
+    if run.ts_start.is_some() || run.lease.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let later = now + lull(run, now);
+    let due_at = Some(until.map_or(later, |until| until.clamp(now, later)));
+    Ok(plain(Run { due_at, ..run.clone() }))
+}
+
+/// Has a run looked at that was paused.
+fn resumed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    startable(run, now)?;
+    if run.ts_start.is_some() || run.lease.is_some() || run.handed_over.is_some() {
+        return Err(IllegalTransition::Nothing);
+    }
+    let mut next = run.clone();
+    let wake = wake(&mut next, now);
+    Ok(Decision { run: next, wake, lock: None })
 }
 
 /// Somebody looks at what is due: a message for it, and a later time for the next look.

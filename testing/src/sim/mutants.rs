@@ -139,11 +139,15 @@ pub enum Mutant {
     FailedIsKept,
     /// A step that ended well is not kept.
     NothingKept,
+    /// A worker does not ask what is paused.
+    PauseIgnored,
+    /// What was resumed stays paused.
+    PausedForGood,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 64] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -206,6 +210,8 @@ impl Mutant {
         Self::KeptIsRun,
         Self::FailedIsKept,
         Self::NothingKept,
+        Self::PauseIgnored,
+        Self::PausedForGood,
     ];
 }
 
