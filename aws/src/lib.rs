@@ -19,6 +19,7 @@ mod lava_events;
 mod names;
 mod objects;
 mod outside;
+mod pauses;
 mod queue;
 mod realm;
 mod runs;

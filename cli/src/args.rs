@@ -3,6 +3,7 @@
 mod backfills;
 mod connections;
 mod console;
+mod pauses;
 mod payloads;
 mod runs;
 mod triggers;
@@ -16,6 +17,7 @@ use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
+pub(crate) use pauses::{Maintenance, PauseTerms, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
@@ -119,6 +121,12 @@ pub(crate) enum Command {
     /// Look at job specs
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Look at workers, and pause them
+    #[command(subcommand)]
+    Workers(Workers),
+    /// Pause the whole realm: no run begins, what has begun goes on
+    #[command(subcommand)]
+    Maintenance(Maintenance),
     /// Ask for runs of jobs
     Dispatch(Dispatch),
     /// Look at runs, and cancel them
@@ -318,6 +326,23 @@ pub(crate) enum Jobs {
         /// The job
         #[arg(value_parser = stored_id)]
         job: JobId,
+    },
+    /// Pause jobs: their runs that have not begun wait; what has begun goes on
+    Pause {
+        /// The jobs, by id or pattern: * any text, ? one character
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<String>,
+        #[command(flatten)]
+        terms: PauseTerms,
+    },
+    /// Resume jobs, named as they were paused: what waited starts at once
+    Resume {
+        /// The jobs, as they were paused
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<String>,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete jobs; their runs stay
     Delete {

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod job_type;
 pub mod message;
 pub mod number;
+pub mod pauses;
 pub mod payload;
 pub mod ports;
 pub mod problem;

@@ -50,6 +50,7 @@ use crate::clock::Timetable;
 use crate::connection::{ConnectionStore, Secrets};
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
+use crate::pauses::Pauses;
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
@@ -289,6 +290,21 @@ pub trait RunStore: Send + Sync {
     /// How long after it was made a run may be missing from lists.
     fn lag(&self) -> Duration {
         Duration::ZERO
+    }
+    /// The pauses of the realm.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or the record cannot be read.
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        Ok(Pauses::default())
+    }
+    /// Writes the pauses on the condition that their `rev` is one more than the stored one.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when somebody else wrote first; else that the store cannot be reached, or keeps none.
+    async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
+        let _ = pauses;
+        Err(StoreError::of(StoreErrorKind::Invalid, "this store keeps no pauses").into())
     }
     /// Removes the records of a run that is done with, and of its steps; tells whether it did so: not for one that is not
     /// done with, or has no record. A run that is removed may be made again under its key.

@@ -270,3 +270,32 @@ fn tags_stand_for_the_jobs_that_have_them() {
     let meant = RunQuery::of(none, now(), chrono_tz::UTC).unwrap();
     assert_eq!((meant.jobs(), meant.holds(&run())), (Some(vec![]), false));
 }
+
+#[test]
+fn any_text_is_read_and_printed_again_or_refused_at_its_place() {
+    let parts = [
+        " ", "\"", "\\", ":", ",", "-", "=", "(", "status:", "failed", "job", "tag:", "since:", "2d", "é",
+        "\u{1b}",
+    ];
+    let mut texts = vec![String::new()];
+    let mut read = 0;
+    for _ in 0..3 {
+        texts = texts.iter().flat_map(|text| parts.iter().map(move |part| format!("{text}{part}"))).collect();
+        for text in &texts {
+            match Filter::parse(text) {
+                Ok(filter) => {
+                    read += 1;
+                    assert_eq!(Filter::parse(&filter.to_string()).as_ref(), Ok(&filter), "{text:?}");
+                }
+                Err(error) => {
+                    let lines = error.to_string().lines().count();
+                    assert!(
+                        lines == 3 && error.at.is_some_and(|at| text.is_char_boundary(at)),
+                        "{text:?}: {error}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(read > 50, "{read}");
+}

@@ -16,6 +16,7 @@ mod letter;
 mod line;
 mod objects;
 mod pages;
+mod pauses;
 mod presence;
 mod queue;
 mod readers;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
+use pumice_core::pauses::Pauses;
 use pumice_core::ports::{
     Beginning, Change, CommitError, Counts, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
 };
@@ -349,6 +350,14 @@ impl RunStore for Database {
 
     fn looks_up_beginnings(&self) -> bool {
         true
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.read_pauses().await
+    }
+
+    async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
+        self.write_pauses(pauses).await
     }
 
     async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {

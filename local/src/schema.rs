@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -120,6 +120,8 @@ const STEPS: [&str; 8] = [
     ) WITHOUT ROWID;
 ",
     "CREATE TABLE connections (conn_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;",
+    // One row. A process of the version before does not know of pauses, and would start what is paused.
+    "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), rev INTEGER NOT NULL, record TEXT NOT NULL);",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

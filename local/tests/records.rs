@@ -147,7 +147,7 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
     file.tamper(
         "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, pinned FROM runs;
          ALTER TABLE runs DROP COLUMN pinned; DROP TABLE schedules; DROP TABLE backfills; DROP TABLE run_counts;
-         DROP INDEX runs_bad; DROP TABLE triggers; DROP TABLE objects_seen; DROP TABLE connections;
+         DROP INDEX runs_bad; DROP TABLE triggers; DROP TABLE objects_seen; DROP TABLE connections; DROP TABLE pauses;
          PRAGMA user_version = 1;
          INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
          INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
@@ -170,4 +170,23 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
         let made = new(number);
         assert_eq!((run, spec), (made.run, made.spec));
     }
+}
+
+#[tokio::test]
+async fn pauses_outlive_the_process_and_a_corrupt_record_of_them_is_told() {
+    let file = File::new();
+    let pause = pumice_core::pauses::Pause {
+        scope: pumice_core::pauses::Scope::Realm,
+        since: at(1),
+        until: None,
+        by: None,
+        why: None,
+    };
+    let pauses = pumice_core::pauses::Pauses::default().with(pause, at(1));
+    file.database.put_pauses(&pauses).await.unwrap();
+    let file = file.reopened();
+    assert_eq!(file.database.pauses().await.unwrap(), pauses);
+    file.tamper("UPDATE pauses SET record = '{'");
+    let error = file.database.pauses().await.unwrap_err();
+    assert!(error.to_string().contains("pauses cannot be read"), "{error}");
 }

@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::{connections, dispatch, payloads, render, runs, schedules, secrets, specs, state, triggers};
+use crate::{
+    connections, dispatch, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
+};
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,13 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("jobs list", Read, specs::list),
         Operation::new("jobs show", Read, specs::show),
         Operation::new("jobs delete", Write, specs::delete),
+        Operation::new("jobs pause", Write, pauses::pause_jobs),
+        Operation::new("jobs resume", Write, pauses::resume_jobs),
+        Operation::new("workers list", Read, pauses::list_workers),
+        Operation::new("workers pause", Write, pauses::pause_workers),
+        Operation::new("workers resume", Write, pauses::resume_workers),
+        Operation::new("maintenance on", Write, pauses::begin_maintenance),
+        Operation::new("maintenance off", Write, pauses::end_maintenance),
         Operation::new("dispatch", Write, dispatch::dispatch),
         Operation::new("runs list", Read, runs::list),
         Operation::new("runs show", Read, runs::show),

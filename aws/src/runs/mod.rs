@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
+use pumice_core::pauses::Pauses;
 use pumice_core::ports::{
     Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore,
     StoreError,
@@ -40,7 +41,7 @@ const INDEX_LAG: Duration = Duration::from_secs(1);
 
 impl Store {
     /// One item of the table of runs, strongly consistent.
-    async fn item(&self, key: Item) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn item(&self, key: Item) -> Result<Option<Item>, StoreError> {
         let table = self.names.runs();
         let request = self.client.get_item().table_name(&table).set_key(Some(key)).consistent_read(true);
         let answer = request.send().await;
@@ -204,6 +205,14 @@ impl RunStore for Store {
 
     fn lag(&self) -> Duration {
         INDEX_LAG
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.read_pauses().await
+    }
+
+    async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
+        self.write_pauses(pauses).await
     }
 
     async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@ mod console;
 mod dispatch;
 #[cfg(test)]
 mod operations;
+mod pauses;
 mod payloads;
 mod render;
 mod run;
@@ -46,6 +47,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Apply(options) => specs::apply(global, &options).await,
         Command::Check(options) => specs::check(global, &options).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
+        Command::Workers(command) => pauses::workers(global, command).await,
+        Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,

@@ -16,6 +16,7 @@ use pumice_service::specs::{
 };
 use serde_json::Value;
 
+use super::pauses;
 use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
 use crate::failure::Failure;
 use crate::files;
@@ -197,6 +198,8 @@ fn entry_line(entry: &EntryShown) -> String {
 /// Lists, shows and deletes jobs.
 pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> {
     let realm = match command {
+        Jobs::Pause { jobs, terms } => return pauses::pause_jobs(global, jobs, terms).await,
+        Jobs::Resume { jobs, dry_run } => return pauses::resume_jobs(global, jobs, dry_run).await,
         Jobs::Delete { .. } => Realm::open(global, false).await?,
         Jobs::List { .. } | Jobs::Show { .. } => Realm::open_to_read(global).await?,
     };
@@ -220,6 +223,8 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             }
         }
         Jobs::Delete { jobs } => delete_jobs(global, &realm, jobs).await,
+        // Dealt with above.
+        Jobs::Pause { .. } | Jobs::Resume { .. } => Ok(()),
     }
 }
 

@@ -409,6 +409,70 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
     refused(&pumice.run(&["runs", "show", &failed]), "no such run");
 }
 
+#[test]
+fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([shell("a", "true"), shell("b", "true")]));
+    let server = pumice.serve();
+    let why = |run: &str| pumice.run(&["runs", "why", run]).out;
+    let ask = |job: &str| {
+        let printed = pumice.run(&["dispatch", job, "-o", "json"]);
+        printed.json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
+    };
+    for (pause, resume, words) in [
+        (&["jobs", "pause", "a"][..], &["jobs", "resume", "a"][..], "job a is paused by "),
+        (
+            &["workers", "pause", "core", "--until", "2h"],
+            &["workers", "resume", "core"],
+            "worker core is paused by ",
+        ),
+        (&["maintenance", "on", "--why", "new disk"], &["maintenance", "off"], "the realm is paused by "),
+    ] {
+        assert_eq!(pumice.run(pause).status, 0);
+        // A server goes by what it read of the pauses for a second.
+        let waits = || {
+            let run = ask("a");
+            let told = || why(&run);
+            wait_until(|| told().contains(words) || told().starts_with("complete"));
+            if told().starts_with("dispatched") { Some(run) } else { None }
+        };
+        let mut run = None;
+        wait_until(|| {
+            run = waits();
+            run.is_some()
+        });
+        let run = run.expect("one that waits");
+        if pause[0] == "jobs" {
+            let other = ask("b");
+            wait_until(|| why(&other).starts_with("complete"));
+        }
+        if pause[0] == "maintenance" {
+            assert!(why(&run).trim_end().ends_with(": new disk"), "{}", why(&run));
+        }
+        let listed = pumice.run(&["workers", "list"]).out;
+        assert!(listed.contains("core"), "{listed}");
+        let resumed = pumice.run(resume);
+        assert!(resumed.status == 0 && resumed.out.starts_with("resumed "), "{resumed:?}");
+        wait_until(|| why(&run).starts_with("complete"));
+        let again = pumice.run(resume);
+        assert!(again.out.contains(" was not paused"), "{again:?}");
+    }
+    // A pause outlives the server.
+    assert_eq!(pumice.run(&["maintenance", "on"]).status, 0);
+    assert_eq!(server.end_by("TERM"), 0);
+    let run = ask("a");
+    let server = pumice.serve();
+    let told = pumice.run(&["jobs", "pause", "b", "--dry-run"]).out;
+    assert!(told.contains("still paused: the realm") && told.contains("nothing was changed"), "{told}");
+    assert!(why(&run).starts_with("dispatched: the realm is paused by "), "{}", why(&run));
+    assert_eq!(pumice.run(&["maintenance", "off"]).status, 0);
+    wait_until(|| why(&run).starts_with("complete"));
+    drop(server);
+    refused(&pumice.run(&["jobs", "pause", "x"]), "no such job \"x\"");
+    refused(&pumice.run(&["workers", "pause", "cor"]), "did you mean \"core\"");
+    refused(&pumice.run(&["maintenance", "on", "--until", "2020-01-01"]), "is past");
+}
+
 /// Each line of the chapter's examples, in the order of the chapter, in a realm with what they name.
 #[test]
 fn examples_of_the_guide_run() {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    connections, dispatch, operations, payloads, render, runs, schedules, secrets, specs, state, triggers,
+    connections, dispatch, operations, pauses, payloads, render, runs, schedules, secrets, specs, state,
+    triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,13 +23,20 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 42] = [
+const CASES: [Case<'_>; 49] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
     ("jobs list", &["jobs", "list"], holds::<specs::JobList>),
     ("jobs show", &["jobs", "show", "daily"], holds::<Doc>),
     ("render", &["render", "once"], holds::<render::RenderedJob>),
+    ("jobs pause", &["jobs", "pause", "o*", "--until", "2h"], holds::<pauses::PausesChanged>),
+    ("jobs resume", &["jobs", "resume", "o*"], holds::<pauses::PausesChanged>),
+    ("workers list", &["workers", "list"], holds::<pauses::WorkerList>),
+    ("workers pause", &["workers", "pause", "w"], holds::<pauses::PausesChanged>),
+    ("workers resume", &["workers", "resume", "w"], holds::<pauses::PausesChanged>),
+    ("maintenance on", &["maintenance", "on", "--why", "disk"], holds::<pauses::PausesChanged>),
+    ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),

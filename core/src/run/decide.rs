@@ -7,14 +7,13 @@ use chrono::{SubsecRound, TimeDelta};
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
+use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
-use super::look::{
-    HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_early, is_suspended, left_in_queue,
-};
+use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
 use super::status::Status;
 use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
-use super::worker::{Lease, Worker};
+use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
@@ -90,6 +89,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             cancel(&next, now)
         }
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
+        Input::Paused { until } => paused(run, until, now),
+        Input::Resumed => resumed(run, now),
         Input::Sweep => sweep(run, now),
         Input::StillQueued => left_in_queue(run, now).map(plain).ok_or(IllegalTransition::Nothing),
     }
@@ -432,44 +433,6 @@ fn woken(mut decision: Decision, now: Timestamp) -> Decision {
     decision
 }
 
-/// Whether nobody has the run.
-fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    match &run.lease {
-        Some(lease) if now < lease.until => Err(IllegalTransition::Held),
-        _ => Ok(()),
-    }
-}
-
-/// Whether nobody has the run and no attempt that has ended is still to be seen to.
-fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    not_held(run, now)?;
-    not_ended(run)?;
-    if run.duties.is_some() { Err(IllegalTransition::Held) } else { Ok(()) }
-}
-
-/// Whether an attempt may begin: what was so when the record was looked at may not be so any more
-/// when the claim is written.
-fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
-    without_duties(run, now)?;
-    if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }
-}
-
-/// Whether the run has not ended.
-fn not_ended(run: &Run) -> Result<(), IllegalTransition> {
-    if run.status.is_end() { Err(IllegalTransition::Ended) } else { Ok(()) }
-}
-
-/// Whether this worker has the run, by the claim of this epoch.
-fn held(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
-    if run.is_held(worker, epoch) { Ok(()) } else { Err(IllegalTransition::Fenced) }
-}
-
-/// Whether this worker has the run, and its attempt is under way.
-fn running(run: &Run, worker: &Worker, epoch: u64) -> Result<(), IllegalTransition> {
-    held(run, worker, epoch)?;
-    if run.status == Status::Running { Ok(()) } else { Err(IllegalTransition::Fenced) }
-}
-
 /// Of several that would send the same message, one may.
 fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
@@ -555,6 +518,22 @@ fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
 #[must_use]
 pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     wake(run, now)
+}
+
+/// Leaves a run alone that is paused: for ever longer, and until the pause ends at most.
+fn paused(run: &Run, until: Option<Timestamp>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    unbegun(run, now)?;
+    let later = now + lull(run, now);
+    let due_at = Some(until.map_or(later, |until| until.clamp(now, later)));
+    Ok(plain(Run { due_at, ..run.clone() }))
+}
+
+/// Has a run looked at that was paused.
+fn resumed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    unbegun(run, now)?;
+    let mut next = run.clone();
+    let wake = wake(&mut next, now);
+    Ok(Decision { run: next, wake, lock: None })
 }
 
 /// Somebody looks at what is due: a message for it, and a later time for the next look.

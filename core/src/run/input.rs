@@ -170,6 +170,13 @@ pub enum Input {
         /// Whether `on_fail` has actions.
         on_fail: bool,
     },
+    /// It may not start, as it is paused.
+    Paused {
+        /// Until when, if that is known.
+        until: Option<Timestamp>,
+    },
+    /// What it waited for is no longer paused.
+    Resumed,
     /// Its time to be looked at has passed.
     Sweep,
     /// Its time to be looked at has passed, and its queue has a backlog, in which its message is.

@@ -3,6 +3,7 @@
 mod apart;
 mod decide;
 mod event;
+mod guards;
 mod input;
 mod late;
 mod look;

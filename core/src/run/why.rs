@@ -542,9 +542,7 @@ fn whole(span: std::time::Duration) -> String {
 /// `first`, `second`, `third`, `4th`.
 fn ordinal(place: usize) -> String {
     match place {
-        1 => "first".to_owned(),
-        2 => "second".to_owned(),
-        3 => "third".to_owned(),
+        1..=3 => ["first", "second", "third"][place - 1].to_owned(),
         place => {
             let end = match (place % 10, place % 100) {
                 (1, 1..=10 | 12..) => "st",

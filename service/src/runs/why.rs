@@ -1,6 +1,7 @@
 //! Why a run stands where it stands: what the rules of runs say, with what the stores tell besides.
 
 use pumice_core::ids::RunKey;
+use pumice_core::pauses::Pause;
 use pumice_core::run::{Cause, Facts, Line, Run, Status, StepFact, Workers, explain};
 use pumice_core::spec::Overlap;
 use pumice_core::text::shown;
@@ -75,6 +76,7 @@ async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
         facts.line = Some(line(realm, run).await?);
     }
     facts.workers = workers(realm, run).await?;
+    facts.paused = realm.runs().pauses().await?.of(run, realm.now()).map(Pause::told);
     if let (Some(host), Some(hosts)) = (&run.host, &realm.site().await?.ports.hosts) {
         let found = hosts.host(&run.worker, host).await?;
         facts.host_alive = Some(found.is_some_and(|host| host.is_alive(realm.now())));

@@ -12,8 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, connections, dispatch, operations, payloads, render, runs, schedules, secrets,
-    state, triggers,
+    ErrorKind, Operation, Realm as _, connections, dispatch, operations, pauses, payloads, render, runs,
+    schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -135,6 +135,45 @@ async fn dispatched(api: &Api, realm: &Folder) {
         );
     }
     many(api, realm).await;
+    paused(api, realm).await;
+}
+
+/// Pauses jobs, workers and the realm.
+async fn paused(api: &Api, realm: &Folder) {
+    let terms = json!({ "by": "ada", "why": "new disk" });
+    let pause = json!({ "jobs": ["on*"], "terms": terms });
+    let dry = json!({ "jobs": ["on*"], "terms": { "dry_run": true } });
+    let looked = pauses::pause_jobs(realm, &api.request("jobs pause", dry)).await.unwrap();
+    assert_eq!(looked.pauses.len(), 1);
+    assert_eq!(realm.runs().pauses().await.unwrap().all, [], "a dry run changes nothing");
+    let paused = pauses::pause_jobs(realm, &api.request("jobs pause", pause)).await.unwrap();
+    let paused = api.response("jobs pause", &paused);
+    assert_eq!(paused["pauses"][0]["scope"], json!({ "job": "on*" }));
+    for wrong in [json!({ "jobs": ["onec"] }), json!({ "jobs": ["x*"] })] {
+        let refused = pauses::pause_jobs(realm, &api.request("jobs pause", wrong)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound, "{refused}");
+    }
+    let past = json!({ "jobs": ["once"], "terms": { "until": "2020-01-01T00:00:00Z" } });
+    let refused = pauses::pause_jobs(realm, &api.request("jobs pause", past)).await.unwrap_err();
+    assert!(refused.message().contains("is past"), "{refused}");
+    let core = api.request("workers pause", json!({ "workers": ["core"] }));
+    api.response("workers pause", &pauses::pause_workers(realm, &core).await.unwrap());
+    let other = api.request("workers pause", json!({ "workers": ["cor"] }));
+    let refused = pauses::pause_workers(realm, &other).await.unwrap_err();
+    assert!(refused.message().contains("did you mean \"core\""), "{refused}");
+    let on = pauses::begin_maintenance(realm, &api.request("maintenance on", terms)).await.unwrap();
+    assert_eq!(api.response("maintenance on", &on)["pauses"].as_array().map(Vec::len), Some(3));
+    let listed = pauses::list_workers(realm, &api.request("workers list", json!({}))).await.unwrap();
+    let listed = api.response("workers list", &listed);
+    assert_eq!((&listed["workers"][0]["worker"], &listed["workers"][0]["jobs"]), (&json!("core"), &json!(3)));
+    assert_eq!(listed["workers"][0]["paused"]["scope"], json!({ "worker": "core" }));
+    let off = pauses::end_maintenance(realm, &api.request("maintenance off", json!({}))).await.unwrap();
+    assert_eq!(api.response("maintenance off", &off)["resumed"][0]["scope"], "realm");
+    let resume = api.request("workers resume", json!({ "workers": ["core"] }));
+    api.response("workers resume", &pauses::resume_workers(realm, &resume).await.unwrap());
+    let resume = api.request("jobs resume", json!({ "jobs": ["on*", "chain"] }));
+    let resumed = api.response("jobs resume", &pauses::resume_jobs(realm, &resume).await.unwrap());
+    assert_eq!((&resumed["unchanged"], &resumed["pauses"]), (&json!([{ "job": "chain" }]), &json!([])));
 }
 
 /// Acts on all runs that a filter means.

@@ -229,6 +229,7 @@ macro_rules! conformance_cases {
             runs_found::lists_are_newest_first_and_bounded,
             runs_found::lists_are_filtered,
             runs::a_run_that_is_done_is_removed_with_its_steps,
+            runs::pauses_are_written_on_their_rev,
             runs_listed::page_filtered_matches_the_model_in_both_orders,
             runs_listed::page_followed_while_runs_are_added_gives_each_once,
             runs_listed::page_of_runs_of_one_moment_gives_each_once,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use pumice_core::pauses::{Pause, Pauses, Scope};
 use pumice_core::ports::{Change, CommitError, RunQuery};
 use pumice_core::run::{Duties, Keyed, Lease, Status, Worker};
 use pumice_core::spec::ActionsWhen;
@@ -162,4 +163,25 @@ pub async fn a_run_that_is_done_is_removed_with_its_steps(on: &Adapters) {
     assert_eq!(left.expect("the store answers").len(), 1);
     on.make([run_of(1, "report")]).await;
     assert_eq!(on.get(&key(1)).await.status, Status::Dispatched, "it may be made again");
+}
+
+pub async fn pauses_are_written_on_their_rev(on: &Adapters) {
+    let none = on.runs.pauses().await.expect("the store answers");
+    assert_eq!(none, Pauses::default());
+    let pause =
+        |scope| Pause { scope, since: at(1), until: Some(at(9)), by: Some("é".to_owned()), why: None };
+    let first = none.with(pause(Scope::Realm), at(1));
+    on.runs.put_pauses(&first).await.expect("nobody was first");
+    assert_eq!(on.runs.pauses().await.expect("the store answers"), first);
+    let stale = on.runs.put_pauses(&none.with(pause(Scope::Job("*".to_owned())), at(1))).await;
+    assert!(matches!(stale, Err(CommitError::Conflict)), "{stale:?}");
+    let second = first.with(pause(Scope::Job("etl/*".to_owned())), at(2)).without(&Scope::Realm, at(2));
+    let second = Pauses { rev: first.rev + 1, ..second };
+    on.runs.put_pauses(&second).await.expect("nobody was first");
+    assert_eq!(on.runs.pauses().await.expect("the store answers"), second);
+    assert!(matches!(on.runs.put_pauses(&second).await, Err(CommitError::Conflict)));
+    // They are no runs.
+    on.make([run_of(1, "report")]).await;
+    let all = on.runs.list(&RunQuery { limit: 10, ..RunQuery::default() }).await.expect("the store answers");
+    assert_eq!(all.len(), 1);
 }

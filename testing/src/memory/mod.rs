@@ -20,6 +20,7 @@ use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::duration::Span;
 use pumice_core::hosts::Host;
 use pumice_core::ids::{HostId, JobId, RunKey, StateId, TriggerId, WorkerName};
+use pumice_core::pauses::Pauses;
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
@@ -50,6 +51,7 @@ struct Tables {
     realm: Arc<RealmSpec>,
     jobs: BTreeMap<JobId, StoredJob>,
     runs: RunTable,
+    pauses: Pauses,
     queues: QueueTable,
     /// The runs that have a schedule.
     schedules: BTreeSet<RunKey>,
@@ -69,6 +71,7 @@ impl Memory {
             realm: Arc::new(realm),
             jobs: BTreeMap::new(),
             runs: RunTable::default(),
+            pauses: Pauses::default(),
             queues: QueueTable::default(),
             schedules: BTreeSet::new(),
             timetables: TimetableTable::default(),
@@ -225,6 +228,19 @@ impl RunStore for Memory {
 
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
         Ok(Some(self.tables().runs.counts()))
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        Ok(self.tables().pauses.clone())
+    }
+
+    async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        if tables.pauses.rev + 1 != pauses.rev {
+            return Err(CommitError::Conflict);
+        }
+        tables.pauses = pauses.clone();
+        Ok(())
     }
 
     async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {

@@ -21,7 +21,7 @@ use crate::memory::RunTable;
 use steps::attempt_of;
 
 /// How far two clocks of the simulation are apart, at most.
-const APART: TimeDelta = TimeDelta::seconds(41);
+pub(super) const APART: TimeDelta = TimeDelta::seconds(41);
 /// How long anything may wait that nothing keeps, where nothing goes wrong.
 const PROMPT: TimeDelta = TimeDelta::seconds(5);
 /// How long a run may stand still whose actions hang: each is given up after its time limit, and one that a stopped process
@@ -67,6 +67,8 @@ pub(crate) struct Audit {
     pub(crate) steps_prompt: bool,
     /// How much later a run may start because only a schedule wakes it.
     pub(crate) late: TimeDelta,
+    /// When pauses were over, or may have been.
+    pub(crate) unpaused: Vec<Timestamp>,
     /// How long each task stood still.
     still: BTreeMap<TaskId, TimeDelta>,
     crashes: BTreeMap<RunKey, u32>,
@@ -231,7 +233,10 @@ impl Audit {
         }
         let waits = matches!(before.status, Status::Dispatched | Status::Retrying);
         if self.prompt && waits && after.overlap == Overlap::Allow && !after.is_child() {
-            let waited = now - before.not_before.max(before.ts_dispatch);
+            let due = before.not_before.max(before.ts_dispatch);
+            // What was paused is due when the last of its pauses was over.
+            let over = self.unpaused.iter().filter(|at| **at <= now).max();
+            let waited = now - over.map_or(due, |over| due.max(*over));
             self.expect(waited <= PROMPT + self.late + hung(after.run_id), "starts are prompt", || {
                 format!("{key} waited {} s", waited.num_seconds())
             });

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
+use pumice_core::pauses::Pauses;
 use pumice_core::ports::{
     AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, Fetched,
     JobStore, LavaEvents, Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage,
@@ -330,6 +331,22 @@ impl RunStore for Hand {
 
     async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
         self.read("list", &"", |world| world.runs.page(query)).await?
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        if !lock(&self.world).paused.is_used {
+            return Ok(Pauses::default());
+        }
+        self.read("pauses", &"", |world| world.pauses()).await
+    }
+
+    async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
+        match self.call(Port::Commit, "put_pauses", &pauses.rev, |world| world.put_pauses(pauses)).await {
+            Answer::Good(outcome) => outcome,
+            Answer::Refused => Err(StoreError::new("throttled").into()),
+            Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
+            Answer::FalseConflict => Err(CommitError::Conflict),
+        }
     }
 
     async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {

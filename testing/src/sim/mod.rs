@@ -10,6 +10,7 @@ mod hand;
 mod hosts;
 mod lava;
 mod mutants;
+mod paused;
 mod process;
 mod records;
 mod redo;
@@ -105,6 +106,10 @@ fn run(
     if !setup.hosts.is_empty() {
         world.schedule_visits(&setup.hosts);
         world.fleet = Some(Fleet::new(std::mem::take(&mut setup.hosts)));
+    }
+    world.paused.is_used = !setup.pausings.is_empty();
+    if world.paused.is_used {
+        world.audit.late = paused::LAPSE;
     }
     if setup.schedules {
         world.schedules = Some(BTreeSet::new());

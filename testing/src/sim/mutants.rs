@@ -141,11 +141,15 @@ pub enum Mutant {
     NothingKept,
     /// Of what is due only what has been due for longest is looked at.
     SweepCutShort,
+    /// A worker does not ask what is paused.
+    PauseIgnored,
+    /// What was resumed stays paused.
+    PausedForGood,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 65] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -209,6 +213,8 @@ impl Mutant {
         Self::FailedIsKept,
         Self::NothingKept,
         Self::SweepCutShort,
+        Self::PauseIgnored,
+        Self::PausedForGood,
     ];
 }
 

@@ -50,6 +50,8 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     super::mutants::after_commit(world, &change);
     let World { audit, runs, now, current, .. } = world;
     audit.committed(&before, &change, runs, *now, *current);
+    let task = world.current;
+    world.starts_unpaused(&before, &change.run, task);
     world.is_given_up(&before, &change.run);
     world.stale.insert(before.key.clone(), before);
     let sent = world.faults.transactional();

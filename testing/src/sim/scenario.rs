@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::clock::{self, Clock};
 use super::hosts::{self, Visit};
+use super::paused::{self, Pausing};
 use super::process::{self, Outage};
 use super::redo::{self, Redoing};
 use super::starts;
@@ -57,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Option<Clock>,
     /// When hosts of the worker come and go.
     pub(crate) hosts: Vec<Visit>,
+    /// When something is paused, or resumed.
+    pub(crate) pausings: Vec<Pausing>,
     /// When some run that has ended is done again.
     pub(crate) redoings: Vec<Redoing>,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
@@ -73,7 +76,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 34] = [
+pub const SCENARIOS: [Scenario; 35] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -108,6 +111,7 @@ pub const SCENARIOS: [Scenario; 34] = [
     Scenario { name: "hosts", build: hosts::hosts, small: false },
     Scenario { name: "redo", build: redo::redo, small: false },
     Scenario { name: "backlog", build: starts::backlog, small: false },
+    Scenario { name: "paused", build: paused::paused, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

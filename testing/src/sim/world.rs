@@ -20,6 +20,7 @@ use super::faults::Faults;
 use super::hosts::Fleet;
 use super::lava::Lava;
 use super::mutants::Mutant;
+use super::paused::{PauseTable, Pausing};
 use super::process::Outage;
 use super::redo::Redoing;
 use super::scenario::Letter;
@@ -46,6 +47,8 @@ pub(crate) enum Role {
     Canceller,
     /// One that does a run again.
     Redoer,
+    /// One that pauses something, or resumes it.
+    Pauser,
     /// The sweeper.
     Sweeper,
     /// One that looks at the clock.
@@ -94,6 +97,8 @@ pub(crate) enum What {
     Ask(usize),
     /// Lava's own dispatch sends a message.
     Letter(Letter),
+    /// Somebody pauses something, or resumes it.
+    Pause(Pausing),
     /// Somebody does a run again that has ended.
     Redo(Redoing),
     /// Somebody cancels a run.
@@ -187,6 +192,8 @@ pub(crate) struct World {
     /// The hosts of the worker, where the scenario has some.
     pub(crate) fleet: Option<Fleet>,
     pub(crate) outage: Option<Outage>,
+    /// What is paused.
+    pub(crate) paused: PauseTable,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
     made: u64,
@@ -238,6 +245,7 @@ impl World {
             alone: false,
             fleet: None,
             outage: None,
+            paused: PauseTable::default(),
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),
             made: 0,

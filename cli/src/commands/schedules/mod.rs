@@ -66,7 +66,7 @@ fn warn_unread(global: &Global, unread: &[UnreadJob]) {
 }
 
 /// The name of the person who asks.
-fn user() -> String {
+pub(super) fn user() -> String {
     let named = std::env::var("USER").ok().filter(|name| !name.is_empty());
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }

@@ -256,6 +256,15 @@ impl Engine {
             let closing = self.close_task(task, Closing::quietly(Status::Cancelled, reason));
             return closing.await.map(Started::Rest);
         }
+        if first && let Some(until) = self.pauses.of(&self.site, &task.run).await? {
+            // Its message goes: it is looked at again when it is resumed, or due.
+            return self
+                .ledger()
+                .apply(task.run, Input::Paused { until })
+                .await
+                .or_else(rest)
+                .map(Started::Rest);
+        }
         if let Some(left) = Box::pin(self.ledger().pass_over_for_newer(&task.run)).await? {
             return Ok(Started::Rest(left));
         }

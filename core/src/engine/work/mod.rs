@@ -25,6 +25,7 @@ use super::housekeeping::Housekeeper;
 use super::jobs::Jobs;
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::pausing::KnownPauses;
 use crate::Timestamp;
 use crate::hosts::Host;
 use crate::ids::{HostId, WorkerName};
@@ -40,6 +41,7 @@ pub struct Engine {
     worker: WorkerName,
     limits: Limits,
     trouble: Trouble,
+    pauses: Arc<KnownPauses>,
     halt: Halt,
     /// The host that it runs on, where there may be several.
     host: Option<HostId>,
@@ -60,6 +62,7 @@ impl Engine {
             worker,
             limits,
             trouble: Trouble::default(),
+            pauses: Arc::default(),
             halt: Halt::default(),
             host: None,
         }

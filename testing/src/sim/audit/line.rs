@@ -16,7 +16,8 @@ impl Audit {
         if before.is_in_line() && after.status == Status::Running && self.prompt {
             let free = self.free.get(&after.job_id).copied().unwrap_or(now);
             let since = self.in_line.get(&after.key).map_or(free, |since| free.max(*since));
-            self.expect(now - since <= PROMPT, "who is next in line starts promptly", || {
+            let since = self.unpaused.iter().filter(|at| **at <= now).fold(since, |since, at| since.max(*at));
+            self.expect(now - since <= PROMPT + self.late, "who is next in line starts promptly", || {
                 format!("{} waited {} s for a lock that was free", after.key, (now - since).num_seconds())
             });
         }

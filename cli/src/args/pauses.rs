@@ -1,0 +1,56 @@
+//! What the commands take that pause jobs, workers and the realm.
+
+use clap::{Args, Subcommand};
+use pumice_core::ids::WorkerName;
+
+/// How something is paused.
+#[derive(Debug, Args)]
+pub(crate) struct PauseTerms {
+    /// Until when: ISO 8601, local time unless it names a zone, or for how long, as in 2h; default: until it is resumed
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Why, for others to read
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Workers {
+    /// List workers: what waits for them, whether their hosts are alive, whether they are paused
+    List,
+    /// Pause workers: runs for them that have not begun wait; what has begun goes on
+    Pause {
+        /// The workers
+        #[arg(required = true, value_name = "WORKER")]
+        workers: Vec<WorkerName>,
+        #[command(flatten)]
+        terms: PauseTerms,
+    },
+    /// Resume workers: what waited starts at once
+    Resume {
+        /// The workers
+        #[arg(required = true, value_name = "WORKER")]
+        workers: Vec<WorkerName>,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Maintenance {
+    /// Pause the whole realm: no run begins; what has begun goes on
+    On {
+        #[command(flatten)]
+        terms: PauseTerms,
+    },
+    /// End the pause of the whole realm: what waited starts at once
+    Off {
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}

@@ -1,0 +1,139 @@
+//! `jobs pause|resume`, `workers` and `maintenance`: what is paused, and what waits.
+
+use pumice_core::duration::Span;
+use pumice_core::pauses::Scope;
+use pumice_core::ports::Clock;
+use pumice_core::text::escaped;
+use pumice_local::SystemClock;
+use pumice_service::pauses::{
+    self, EndMaintenance, ListWorkers, PauseJobs, PauseShown, PauseTerms, PauseWorkers, PausesChanged,
+    ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
+};
+use pumice_service::{Instant, Realm as _};
+
+use super::instant;
+use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};
+use crate::commands::schedules::user;
+use crate::failure::{Failure, of_option};
+use crate::output::{Column, columns, print};
+use crate::realm::Realm;
+use crate::view;
+
+/// Pauses jobs.
+pub(super) async fn pause_jobs(global: &Global, jobs: Vec<String>, terms: Terms) -> Result<(), Failure> {
+    let realm = Realm::open(global, false).await?;
+    let terms = asked(&realm, terms).await?;
+    show(global, &pauses::pause_jobs(&realm, &PauseJobs { jobs, terms }).await?)
+}
+
+/// Resumes jobs.
+pub(super) async fn resume_jobs(global: &Global, jobs: Vec<String>, dry_run: bool) -> Result<(), Failure> {
+    let realm = Realm::open(global, false).await?;
+    show(global, &pauses::resume_jobs(&realm, &ResumeJobs { jobs, dry_run }).await?)
+}
+
+/// Lists, pauses and resumes workers.
+pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Failure> {
+    match command {
+        Workers::List => {
+            let realm = Realm::open_to_read(global).await?;
+            let found = pauses::list_workers(&realm, &ListWorkers {}).await?;
+            print(global.output, &found, || table(global.output, &found))
+        }
+        Workers::Pause { workers, terms } => {
+            let realm = Realm::open(global, false).await?;
+            let terms = asked(&realm, terms).await?;
+            show(global, &pauses::pause_workers(&realm, &PauseWorkers { workers, terms }).await?)
+        }
+        Workers::Resume { workers, dry_run } => {
+            let realm = Realm::open(global, false).await?;
+            show(global, &pauses::resume_workers(&realm, &ResumeWorkers { workers, dry_run }).await?)
+        }
+    }
+}
+
+/// Pauses the whole realm, and resumes it.
+pub(super) async fn maintenance(global: &Global, command: Maintenance) -> Result<(), Failure> {
+    let realm = Realm::open(global, false).await?;
+    match command {
+        Maintenance::On { terms } => {
+            let terms = asked(&realm, terms).await?;
+            show(global, &pauses::begin_maintenance(&realm, &terms).await?)
+        }
+        Maintenance::Off { dry_run } => {
+            show(global, &pauses::end_maintenance(&realm, &EndMaintenance { dry_run }).await?)
+        }
+    }
+}
+
+/// How something is to be paused.
+async fn asked(realm: &Realm, terms: Terms) -> Result<PauseTerms, Failure> {
+    let Terms { until, why, dry_run } = terms;
+    let until = match until {
+        // Digits alone are a day of the basic form: 20270301.
+        Some(text) if text.ends_with(|c: char| "smhdw".contains(c)) => {
+            let span = Span::parse(&text).map_err(|error| of_option("--until", error))?;
+            Some(SystemClock.now() + span.delta())
+        }
+        Some(text) => Some(instant("--until", &text, realm.site().await?.zone)?),
+        None => None,
+    };
+    Ok(PauseTerms { until: until.map(Instant), by: user(), why: why.unwrap_or_default(), dry_run })
+}
+
+fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
+    print(global.output, changed, || {
+        let mut lines: Vec<String> =
+            changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();
+        lines.extend(changed.resumed.iter().map(|pause| format!("resumed {}", name(&pause.scope))));
+        lines.extend(changed.unchanged.iter().map(|scope| format!("{} was not paused", name(scope))));
+        if changed.woken > 0 {
+            lines.push(format!("{} runs that waited go on", changed.woken));
+        }
+        for left in
+            changed.pauses.iter().filter(|left| !changed.paused.iter().any(|one| one.scope == left.scope))
+        {
+            lines.push(format!("still paused: {}", line(left)));
+        }
+        if changed.dry_run {
+            lines.push("(dry run: nothing was changed)".to_owned());
+        }
+        lines
+    })
+}
+
+fn name(scope: &Scope) -> String {
+    escaped(&scope.words()).into_owned()
+}
+
+/// A pause in a line.
+fn line(pause: &PauseShown) -> String {
+    let until = pause.until.map(|until| format!(" until {}", view::local_time(until.0)));
+    let until = until.unwrap_or_else(|| " until it is resumed".to_owned());
+    let by = pause.by.as_deref().map(|by| format!(", by {}", escaped(by))).unwrap_or_default();
+    let why = pause.why.as_deref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
+    format!("{}{until}{by}{why}", name(&pause.scope))
+}
+
+fn table(format: Format, found: &WorkerList) -> Vec<String> {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let row = |worker: &WorkerShown| {
+        vec![
+            worker.worker.to_string(),
+            worker.jobs.to_string(),
+            number(worker.hosts.and_then(|hosts| u64::try_from(hosts).ok())),
+            number(worker.ready),
+            number(worker.delayed),
+            worker.paused.as_ref().map(|pause| format!("paused: {}", line(pause))).unwrap_or_default(),
+        ]
+    };
+    let heading = [
+        Column::Whole("WORKER"),
+        Column::Whole("JOBS"),
+        Column::Whole("ALIVE"),
+        Column::Whole("READY"),
+        Column::Whole("DELAYED"),
+        Column::Text("", 8),
+    ];
+    columns(format, &heading, &found.workers.iter().map(row).collect::<Vec<_>>())
+}

@@ -1,0 +1,137 @@
+//! Pauses: of jobs, of workers, of the whole realm. Runs that have begun go on; those that have not wait, and say so.
+//!
+//! All pauses of a realm are one record, so that each change is one conditional write, and a worker reads one thing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::glob::fnmatch;
+use crate::ids::WorkerName;
+use crate::run::{PausedBy, Run};
+
+/// Most pauses of a realm.
+pub const MAX_PAUSES: usize = 1_000;
+/// Longest text of who pauses something, and of why, in bytes.
+pub const MAX_PAUSE_TEXT: usize = 512;
+
+/// What is paused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The whole realm.
+    Realm,
+    /// A worker.
+    Worker(WorkerName),
+    /// The jobs whose ids a pattern matches.
+    Job(String),
+}
+
+impl Scope {
+    /// Whether a run is paused with it.
+    #[must_use]
+    pub fn has(&self, run: &Run) -> bool {
+        match self {
+            Self::Realm => true,
+            Self::Worker(worker) => *worker == run.worker,
+            Self::Job(pattern) => fnmatch(pattern, run.job_id.as_str()),
+        }
+    }
+
+    /// What it is, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Realm => "the realm".to_owned(),
+            Self::Worker(worker) => format!("worker {worker}"),
+            Self::Job(pattern) => format!("job {pattern}"),
+        }
+    }
+}
+
+/// A pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// What is paused.
+    pub scope: Scope,
+    /// Since when.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub since: Timestamp,
+    /// Until when; until it is resumed where `None`.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub until: Option<Timestamp>,
+    /// Who paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Pause {
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// The same for a sentence.
+    #[must_use]
+    pub fn told(&self) -> PausedBy {
+        PausedBy {
+            what: self.scope.words(),
+            since: self.since,
+            until: self.until,
+            by: self.by.clone(),
+            reason: self.why.clone(),
+        }
+    }
+}
+
+/// All pauses of a realm.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// How often the record was written; a write is conditional on it.
+    pub rev: u64,
+    /// The pauses, one for each scope; those that are over may still be there.
+    #[serde(default)]
+    pub all: Vec<Pause>,
+}
+
+impl Pauses {
+    /// The pause that keeps a run from starting: of several the one that lasts longest. What has begun goes on; a step begins
+    /// with its parent, and an alert does nothing but its actions.
+    #[must_use]
+    pub fn of(&self, run: &Run, now: Timestamp) -> Option<&Pause> {
+        if run.is_child() || run.late.is_some() || run.cancel || run.ts_start.is_some() || run.status.is_end()
+        {
+            return None;
+        }
+        let ends = |pause: &&Pause| pause.until.map_or(i64::MAX, |until| until.timestamp_micros());
+        self.all.iter().filter(|pause| !pause.is_over(now) && pause.scope.has(run)).max_by_key(ends)
+    }
+
+    /// The pauses that are not over.
+    pub fn live(&self, now: Timestamp) -> impl Iterator<Item = &Pause> {
+        self.all.iter().filter(move |pause| !pause.is_over(now))
+    }
+
+    /// The next record, with a pause, in place of the one that its scope may have; those that are over are left out.
+    #[must_use]
+    pub fn with(&self, pause: Pause, now: Timestamp) -> Self {
+        let others = self.live(now).filter(|other| other.scope != pause.scope).cloned();
+        let all = others.chain([pause.clone()]).collect();
+        Self { rev: self.rev + 1, all }
+    }
+
+    /// The next record, without the pauses of a scope.
+    #[must_use]
+    pub fn without(&self, scope: &Scope, now: Timestamp) -> Self {
+        let all = self.live(now).filter(|other| other.scope != *scope).cloned().collect();
+        Self { rev: self.rev + 1, all }
+    }
+}

@@ -1,0 +1,123 @@
+//! Pauses: which runs they keep from starting, and what becomes of these.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::pauses::{Pause, Pauses, Scope};
+use pumice_core::run::{IllegalTransition, Input, Run, Status, decide};
+
+fn now() -> DateTime<Utc> {
+    "2026-03-10T12:00:00Z".parse().unwrap()
+}
+
+fn run() -> Run {
+    let run_id: RunId = "00000000-0000-0000-0000-000000000001".parse().unwrap();
+    let about = (JobId::new("etl/load").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+    Run::dispatched(RunKey::root(run_id), run_id, about, now(), now(), Span::from_days(1))
+}
+
+fn pause(scope: Scope, until: Option<i64>) -> Pause {
+    let until = until.map(|seconds| now() + TimeDelta::seconds(seconds));
+    Pause { scope, since: now(), until, by: Some("ada".to_owned()), why: None }
+}
+
+fn job(pattern: &str) -> Scope {
+    Scope::Job(pattern.to_owned())
+}
+
+fn worker(name: &str) -> Scope {
+    Scope::Worker(WorkerName::new(name).unwrap())
+}
+
+fn pauses(all: Vec<Pause>) -> Pauses {
+    Pauses { rev: 1, all }
+}
+
+#[test]
+fn pause_is_of_the_runs_of_its_scope() {
+    for (scope, is_paused) in [
+        (Scope::Realm, true),
+        (worker("core"), true),
+        (worker("gpu"), false),
+        (job("etl/load"), true),
+        (job("etl/*"), true),
+        (job("etl"), false),
+    ] {
+        for (until, is_over) in [(None, false), (Some(1), false), (Some(0), true), (Some(-9), true)] {
+            let all = pauses(vec![pause(scope.clone(), until)]);
+            assert_eq!(all.of(&run(), now()).is_some(), is_paused && !is_over, "{scope:?} {until:?}");
+        }
+    }
+}
+
+#[test]
+fn run_that_has_begun_or_is_a_step_is_not_paused() {
+    let all = pauses(vec![pause(Scope::Realm, None)]);
+    let step = Run { key: run().key.child(1, 0), ..run() };
+    let begun = Run { ts_start: Some(now()), status: Status::Waiting, ..run() };
+    let asked = Run { cancel: true, ..run() };
+    let ended = Run { status: Status::Cancelled, ..run() };
+    for run in [step, begun, asked, ended] {
+        assert_eq!(all.of(&run, now()), None, "{run:?}");
+    }
+    let in_line = Run { status: Status::Waiting, first_due: Some(now()), ..run() };
+    assert!(all.of(&in_line, now()).is_some(), "it has yet to start");
+}
+
+#[test]
+fn pause_that_lasts_longest_is_told() {
+    let all = pauses(vec![
+        pause(job("*"), Some(60)),
+        pause(worker("core"), Some(600)),
+        pause(Scope::Realm, Some(-1)),
+    ]);
+    assert_eq!(all.of(&run(), now()).unwrap().scope, worker("core"));
+    let all = pauses(vec![pause(job("*"), None), pause(worker("core"), Some(600))]);
+    assert_eq!(all.of(&run(), now()).unwrap().scope, job("*"));
+}
+
+#[test]
+fn record_has_one_pause_of_each_scope_and_none_that_is_over() {
+    let before =
+        pauses(vec![pause(job("a"), None), pause(job("b"), Some(-1)), pause(Scope::Realm, Some(60))]);
+    let next = before.with(pause(job("a"), Some(60)), now());
+    let scopes: Vec<&Scope> = next.all.iter().map(|pause| &pause.scope).collect();
+    assert_eq!((next.rev, scopes), (2, vec![&Scope::Realm, &job("a")]));
+    assert_eq!(next.all[1].until, Some(now() + TimeDelta::seconds(60)));
+    let resumed = next.without(&Scope::Realm, now());
+    assert_eq!((resumed.rev, resumed.all.len()), (3, 1));
+    assert_eq!(resumed.without(&worker("core"), now()).all, resumed.all, "it had none");
+}
+
+#[test]
+fn paused_run_is_looked_at_ever_more_rarely_and_when_its_pause_ends() {
+    let put_off =
+        |run: &Run, until, now| decide(run, Input::Paused { until }, now).map(|decision| decision.run);
+    let first = put_off(&run(), None, now()).unwrap();
+    assert_eq!((first.status, first.due_at), (Status::Dispatched, Some(now() + TimeDelta::minutes(1))));
+    assert_eq!(first.not_before, run().not_before, "its max_run_delay counts on");
+    let later = now() + TimeDelta::minutes(10);
+    assert_eq!(put_off(&first, None, later).unwrap().due_at, Some(later + TimeDelta::minutes(10)));
+    let soon = later + TimeDelta::minutes(2);
+    assert_eq!(put_off(&first, Some(soon), later).unwrap().due_at, Some(soon));
+    let much_later = now() + TimeDelta::days(1);
+    assert_eq!(put_off(&first, None, much_later).unwrap().due_at, Some(much_later + TimeDelta::minutes(15)));
+    let begun = Run { ts_start: Some(now()), status: Status::Running, ..run() };
+    assert_eq!(put_off(&begun, None, now()), Err(IllegalTransition::Nothing));
+    let ended = Run { status: Status::Cancelled, due_at: None, ..run() };
+    assert_eq!(put_off(&ended, None, now()), Err(IllegalTransition::Ended));
+}
+
+#[test]
+fn resumed_run_has_a_message_at_once() {
+    let put_off = decide(&run(), Input::Paused { until: None }, now()).unwrap().run;
+    let later = now() + TimeDelta::seconds(30);
+    let resumed = decide(&put_off, Input::Resumed, later).unwrap();
+    assert_eq!(resumed.wake.unwrap().at, later);
+    let early = Run { not_before: now() + TimeDelta::hours(1), ..run() };
+    assert_eq!(decide(&early, Input::Resumed, now()), Err(IllegalTransition::Early));
+    let begun = Run { ts_start: Some(now()), status: Status::Running, ..run() };
+    assert_eq!(decide(&begun, Input::Resumed, now()), Err(IllegalTransition::Nothing));
+}
