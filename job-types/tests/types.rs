@@ -222,7 +222,7 @@ fn foreach_checks_its_source_and_names_its_job() {
     for (source, wanted) in [
         (
             json!({ "type": "sql", "query": "x" }),
-            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl, s3list",
+            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl, query, s3list",
         ),
         (
             json!({ "type": "range", "stop": 3, "step": 0 }),
@@ -453,7 +453,7 @@ fn sql_jobs_are_checked_field_by_field() {
         parameters.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         parameters
     };
-    let csv = json!({ "delimiter": ",", "quotechar": "'", "escapechar": null, "doublequote": true, "quoting": "ALL",
+    let csv = json!({ "delimiter": ",", "quotechar": "'", "escapechar": null, "doublequote": true, "quoting": "all",
         "dialect": "excel-tab", "header": true, "batch_size": "10", "output": "data_1", "raw": false, "timeout": "1h" });
     for (kind, payload) in
         [("sql", json!("a.sql")), ("sql", json!(["a/", "b.sql"])), ("sqli", json!(["a", "b"]))]
