@@ -49,9 +49,9 @@ impl Server {
         // Where it parts its privileges; only root does.
         let _ = fs::create_dir_all("/run/sshd");
         let log = fs::File::create(at("log")).expect("a log");
-        let child =
-            Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null());
-        let child = child.stderr(log).spawn().expect("it runs");
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log);
+        let child = command.spawn().expect("it runs");
         let user = ran(Command::new("id").arg("-un")).trim().to_owned();
         let server = Self { child, port, folder, user };
         let begun = Instant::now();
