@@ -176,7 +176,10 @@ mod tests {
             std::fs::write(bin.join("psql"), client).unwrap();
             std::fs::set_permissions(bin.join("psql"), std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        world.environment.push(("PATH".into(), format!("{}:/bin", bin.display()).into()));
+        for program in ["cat", "sh"] {
+            std::os::unix::fs::symlink(Path::new("/bin").join(program), bin.join(program)).unwrap();
+        }
+        world.environment.push(("PATH".into(), bin.into()));
         for (name, text) in files {
             world.kept.put(&format!("s3://bucket/payloads/load/{name}"), text);
         }
@@ -191,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn files_are_rendered_and_given_to_the_client_in_order() {
-        let client = "#!/bin/sh\nfor last; do :; done; echo \"$last: $(cat)\"";
+        let client = "#!/bin/sh\nfor last; do :; done; printf '%s: %s\\n' \"$last\" \"$(cat)\"";
         let files = [("b.sql", "select {{ vars.x }}"), ("a.sql", "\\echo a")];
         let (ended, world) = run(client, json!({ "args": ["-q"], "vars": { "x": 7 } }), &files).await;
         let Ok(Ended::Done(result)) = ended else { panic!("{ended:?}") };

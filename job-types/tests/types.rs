@@ -222,7 +222,7 @@ fn foreach_checks_its_source_and_names_its_job() {
     for (source, wanted) in [
         (
             json!({ "type": "sql", "query": "x" }),
-            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl, s3list",
+            "parameters.foreach.type: \"sql\" is none of inline, range, csv, jsonl, query, s3list",
         ),
         (
             json!({ "type": "range", "stop": 3, "step": 0 }),
@@ -444,4 +444,44 @@ fn registry_has_each_type_and_action_once() {
     assert_eq!(composite.collect::<Vec<_>>(), ["chain", "dag", "foreach"]);
     let actions: Vec<&str> = registry.actions().map(|one| one.name()).collect();
     assert_eq!(actions, ["dispatch", "email", "event", "log", "slack", "sns", "sqs", "state", "webhook"]);
+}
+
+#[test]
+fn sql_jobs_are_checked_field_by_field() {
+    let with = |more: Value| {
+        let mut parameters = json!({ "conn_id": "db" });
+        parameters.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        parameters
+    };
+    let csv = json!({ "delimiter": ",", "quotechar": "'", "escapechar": null, "doublequote": true, "quoting": "all",
+        "dialect": "excel-tab", "header": true, "batch_size": "10", "output": "data_1", "raw": false, "timeout": "1h" });
+    for (kind, payload) in
+        [("sql", json!("a.sql")), ("sql", json!(["a/", "b.sql"])), ("sqli", json!(["a", "b"]))]
+    {
+        holds(kind, payload.clone(), with(json!({})));
+        holds(kind, payload, with(csv.clone()));
+    }
+    holds("sqlc", json!("a.sql"), with(json!({ "args": ["-q", 1], "timeout": "1m", "vars": {} })));
+    for (kind, payload, parameters, wanted) in [
+        ("sql", json!("a.sql"), json!({}), "parameters"),
+        ("sql", json!("../a.sql"), with(json!({})), "payload"),
+        ("sql", json!(["a.sql", ""]), with(json!({})), "payload[1]"),
+        ("sqlc", json!("/a"), with(json!({})), "payload"),
+        ("sqli", json!(" "), with(json!({})), "payload: there is no statement"),
+        ("sqli", json!("select {{ 1 + }}; select 2"), with(json!({})), "payload"),
+        ("sqli", json!("select 1"), with(json!({ "output": "a/b" })), "parameters.output"),
+        ("sqli", json!("select 1"), with(json!({ "delimiter": "||" })), "parameters.delimiter"),
+        ("sqli", json!("select 1"), with(json!({ "quoting": "some" })), "parameters.quoting"),
+        ("sqli", json!("select 1"), with(json!({ "dialect": "mac" })), "parameters.dialect"),
+        ("sqli", json!("select 1"), with(json!({ "header": "maybe" })), "parameters.header"),
+        ("sqli", json!("select 1"), with(json!({ "conn": "db" })), "parameters.conn"),
+        (
+            "foreach",
+            json!("one"),
+            json!({ "foreach": { "type": "query", "conn_id": "db" } }),
+            "parameters.foreach",
+        ),
+    ] {
+        refused(kind, payload, parameters, wanted);
+    }
 }

@@ -40,6 +40,56 @@ const ENVIRONMENTS: [Environment; 3] = [
     },
 ];
 
+/// Servers of Debian's own.
+struct Servers {
+    packages: &'static [&'static str],
+    /// Programs that they bring: names, or patterns with one `*` for a version.
+    programs: &'static [&'static str],
+    feature: &'static str,
+    tests: &'static str,
+}
+
+const SERVERS: [Servers; 2] = [
+    Servers {
+        packages: &["postgresql", "mariadb-server"],
+        programs: &[
+            "/usr/lib/postgresql/*/bin/initdb",
+            "/usr/sbin/mariadbd",
+            "/usr/bin/psql",
+            "/usr/bin/mariadb",
+        ],
+        feature: "pumice-testing/standins-databases",
+        tests: "SQL jobs on PostgreSQL and MariaDB (databases)",
+    },
+    Servers {
+        packages: &["openssh-server", "openssh-client"],
+        programs: &["/usr/sbin/sshd", "/usr/bin/ssh-keygen", "/usr/bin/sftp"],
+        feature: "pumice-testing/standins-ssh",
+        tests: "connections by SSH (ssh)",
+    },
+];
+
+fn is_installed(program: &str) -> bool {
+    let Some((before, after)) = program.split_once("/*/") else { return Path::new(program).is_file() };
+    let versions = fs::read_dir(before).into_iter().flatten().filter_map(Result::ok);
+    versions.into_iter().any(|version| version.path().join(after).is_file())
+}
+
+fn is_root() -> bool {
+    output("id", &["-u"]).is_ok_and(|id| id.trim() == "0")
+}
+
+/// Installs packages; whether they are there then shows by itself.
+fn install(packages: &[&str]) {
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    let wanted = [&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat();
+    if let Err(error) = apt(&["update", "--quiet"]).and_then(|()| apt(&wanted)) {
+        eprintln!("{error}");
+    }
+}
+
 /// The stand-ins that are there.
 pub(crate) struct StandIns {
     /// The folder of the virtual environments, absolute.
@@ -61,31 +111,23 @@ impl StandIns {
         }
     }
 
-    /// PostgreSQL and MariaDB are Debian's own. Root installs them where they are not.
-    fn look_for_databases(&mut self) {
-        let is_there = || {
-            let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
-            let has_postgres =
-                versions.into_iter().any(|version| version.path().join("bin/initdb").is_file());
-            has_postgres && has("mariadbd", &["--version"]) && has("psql", &["--version"])
-        };
-        let is_root = output("id", &["-u"]).is_ok_and(|id| id.trim() == "0");
-        if !is_there() && is_root && has("apt-get", &["--version"]) {
-            say("stand-ins: PostgreSQL and MariaDB from Debian, once");
-            let install =
-                ["install", "--yes", "--quiet", "--no-install-recommends", "postgresql", "mariadb-server"];
-            let apt = |arguments: &[&str]| {
-                run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-            };
-            if let Err(error) = apt(&["update", "--quiet"]).and_then(|()| apt(&install)) {
-                eprintln!("{error}");
+    /// Servers that are Debian's own. Root installs them where they are not.
+    fn look_for_servers(&mut self) {
+        for server in &SERVERS {
+            let is_there = || server.programs.iter().all(|program| is_installed(program));
+            if !is_there() && is_root() {
+                say(&format!("stand-ins: {} from Debian, once", server.packages.join(" and ")));
+                install(server.packages);
             }
-        }
-        if is_there() {
-            self.features.push("pumice-testing/standins-databases");
-        } else {
-            let why = "NOT TESTED: SQL jobs on PostgreSQL and MariaDB (databases), because they are not there; on Debian, `apt install postgresql mariadb-server` brings them";
-            self.left_out.push(why.to_owned());
+            if is_there() {
+                self.features.push(server.feature);
+            } else {
+                let packages = server.packages.join(" ");
+                self.left_out.push(format!(
+                    "NOT TESTED: {}, because it needs servers; on Debian, `apt install {packages}` brings them",
+                    server.tests
+                ));
+            }
         }
     }
 
@@ -129,7 +171,7 @@ pub(crate) fn make() -> Result<StandIns, String> {
     if made.features.contains(&AWS) {
         made.look_for_make();
     }
-    made.look_for_databases();
+    made.look_for_servers();
     Ok(made)
 }
 

@@ -246,3 +246,18 @@ fn connections_are_tested_and_say_what_was_tried() {
     let gone = pumice.run(&["connections", "test", "ch"]);
     assert!(gone.status == 2 && gone.err.contains("no such connection ch"), "{gone:?}");
 }
+
+#[test]
+fn sql_of_the_guide_leaves_the_rows_that_it_says() {
+    let pumice = Pumice::new();
+    let guide = block("type: sqli");
+    let database = pumice.path().join("orders.db").display().to_string();
+    let show = "---\njob_id: show\ntype: cmd\nworker: core\nenabled: true\npayload: cat 1.0.out\n---\njob_id: both\ntype: chain\nworker: core\nenabled: true\npayload: [orders/totals, show]\n";
+    pumice.write("specs.yaml", guide.replace("/tmp/orders.db", &database) + show);
+    let printed = pumice.run(&["run", "--jobs", "specs.yaml", "both"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert!(
+        printed.err.contains("show | region|total\n") && printed.err.contains("show | apac|11.5\n"),
+        "{printed:?}"
+    );
+}

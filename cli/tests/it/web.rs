@@ -316,7 +316,7 @@ fn guide() -> Vec<Value> {
 fn examples_of_the_guide_pass_check_and_do_what_it_says() {
     let jobs = guide();
     let ids: Vec<&str> = jobs.iter().filter_map(|job| job["job_id"].as_str()).collect();
-    assert_eq!(ids, ["orders/fetch", "orders/summarise", "orders/load", "orders/export"]);
+    assert_eq!(ids, ["orders/vacuum", "orders/fetch", "orders/summarise", "orders/load", "orders/export"]);
     let pumice = Pumice::new();
     pumice.write("jobs.json", Value::from(jobs).to_string());
     let checked = pumice.run(&["check", "jobs.json"]);

@@ -13,17 +13,13 @@ use crate::problem::show;
 #[schemars(inline)]
 pub enum Quoting {
     /// Every field.
-    #[serde(alias = "ALL")]
     All,
     /// Fields that could not be read otherwise.
     #[default]
-    #[serde(alias = "MINIMAL")]
     Minimal,
     /// Fields that are not numbers.
-    #[serde(alias = "NONNUMERIC")]
     Nonnumeric,
     /// No field.
-    #[serde(alias = "NONE")]
     None,
 }
 

@@ -8,6 +8,7 @@ use pumice_core::job_type::{Given, JobType, check_template};
 use pumice_core::number::Count;
 use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::JobSpec;
 use pumice_core::text::quoted;
 use pumice_template::Renderer;
 use schemars::JsonSchema;
@@ -107,7 +108,7 @@ impl JobType for Sql {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let mut problems = check_output(given.parameters.as_ref());
+        let mut problems = check_parameters(given.job, given.parameters.as_ref());
         let keys = given.payload.as_ref().map(Texts::all).unwrap_or_default();
         problems.extend(keys.iter().enumerate().filter_map(|(index, key)| {
             let path = JsonPath::root().field("payload");
@@ -125,7 +126,7 @@ impl JobType for Sqli {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let mut problems = check_output(given.parameters.as_ref());
+        let mut problems = check_parameters(given.job, given.parameters.as_ref());
         let texts = given.payload.as_ref().map(Texts::all).unwrap_or_default();
         if given.payload.is_some() && texts.iter().all(|text| text.trim().is_empty()) {
             problems.push(Problem::new(JsonPath::root().field("payload"), "there is no statement"));
@@ -146,6 +147,21 @@ fn template_problems(text: &str, is_raw: bool) -> Vec<Problem> {
     let statements = if is_raw { vec![Statement { text, line: 1 }] } else { split(text, Dialect::default()) };
     let check = |statement: Statement<'_>| check_template(&renderer, &Value::from(statement.text), &path);
     statements.into_iter().flat_map(check).collect()
+}
+
+/// What is wrong with the output folder and with what must be a single character.
+fn check_parameters(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Problem> {
+    let mut problems = check_output(parameters);
+    let given = job.parameters();
+    for name in ["delimiter", "escapechar", "quotechar"] {
+        let Some(text) = given.get(name).and_then(Value::as_str) else { continue };
+        // An empty one has been found already.
+        if text.chars().count() > 1 {
+            let path = JsonPath::root().field("parameters").field(name);
+            problems.push(Problem::new(path, format!("{} must be a single character", quoted(text))));
+        }
+    }
+    problems
 }
 
 /// A folder's name has letters, digits and `_` alone (lava guide, Job type: sql).

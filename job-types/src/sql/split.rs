@@ -221,7 +221,7 @@ mod tests {
             ("select /* a; /* b; */ c; */ 1", POSTGRES),
             ("select $$a;$$, $t$ b; $$ $t$", POSTGRES),
             ("select ($1; 2)", POSTGRES),
-            ("select {{ vars['a;b'] }}, '{{ \"';\" }}'", POSTGRES),
+            ("select {{ vars['a;b'] }}, '{{ vars.x }};'", POSTGRES),
             ("select 1 {# a; b #} {% if x == ';' %} + 1 {% endif %}", POSTGRES),
             ("select 'open;", POSTGRES),
             ("select 1 /* open;", POSTGRES),
