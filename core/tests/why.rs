@@ -160,7 +160,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             early,
             paused(),
             Cause::Paused,
-            "worker core is paused by ada since 2026-03-10T12:50:00+01:00, 10m ago until 2026-03-10T15:00:00+01:00, in 2h: new disk",
+            "worker core is paused by ada since 2026-03-10T12:50:00+01:00, 10m ago, until 2026-03-10T15:00:00+01:00, in 2h: new disk",
         ),
         (
             held.clone(),
