@@ -93,6 +93,7 @@ fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
 }
 
 /// Runs that have not ended.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
     let queue = Run { overlap: Overlap::Queue, ..run() };
     let held = Run {
@@ -280,6 +281,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
 }
 
 /// Runs that have ended.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn over() -> Vec<(Run, Facts, Cause, &'static str)> {
     let by = Some(root(2));
     let step = Run { key: root(1).child(1, 0), ..ended(Status::Cancelled, Some("cancelled while it ran")) };
