@@ -93,6 +93,7 @@ fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
 }
 
 /// Runs that have not ended.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
     let queue = Run { overlap: Overlap::Queue, ..run() };
     let held = Run {
@@ -160,7 +161,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             early,
             paused(),
             Cause::Paused,
-            "worker core is paused by ada since 2026-03-10T12:50:00+01:00, 10m ago until 2026-03-10T15:00:00+01:00, in 2h: new disk",
+            "worker core is paused by ada since 2026-03-10T12:50:00+01:00, 10m ago, until 2026-03-10T15:00:00+01:00, in 2h: new disk",
         ),
         (
             held.clone(),
@@ -280,6 +281,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
 }
 
 /// Runs that have ended.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn over() -> Vec<(Run, Facts, Cause, &'static str)> {
     let by = Some(root(2));
     let step = Run { key: root(1).child(1, 0), ..ended(Status::Cancelled, Some("cancelled while it ran")) };

@@ -309,8 +309,8 @@ impl Told<'_> {
     fn paused(&self, paused: &PausedBy) -> Explained {
         let PausedBy { what, since, until, by, reason } = paused;
         let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-        let until = until.map(|at| format!(" until {}", self.coming(at)));
-        let until = until.unwrap_or_else(|| " until it is resumed".to_owned());
+        let until = until.map(|at| format!(", until {}", self.coming(at)));
+        let until = until.unwrap_or_else(|| ", until it is resumed".to_owned());
         let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let sentence = format!("{what} is paused{by} since {}{until}{why}", self.past(*since));
         Explained { at: paused.until, ..told(Cause::Paused, sentence) }

@@ -384,7 +384,7 @@ async fn find_step(realm: &dyn Realm, run: &RunKey, text: &str) -> Result<RunKey
         [step] => Ok(step.key.clone()),
         [] => {
             let known: BTreeSet<&str> = steps.iter().map(|step| step.job_id.as_str()).collect();
-            let hint = pumice_core::problem::did_you_mean(text, known.into_iter());
+            let hint = pumice_core::problem::did_you_mean(text, known);
             let hint = hint.unwrap_or_else(|| {
                 "`runs show` lists its steps; one that did not begin runs anyway".to_owned()
             });
