@@ -55,6 +55,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         Err(error) if error.kind().is_of_request() => (None, Some(error.message().to_owned())),
         Err(error) => return Err(error.into()),
     };
+    // Of `latest` another run may be meant by the time that the form is sent.
+    let run = planned.as_ref().map_or_else(|| request.run.clone(), |planned| planned.of.to_string());
+    let request = RetryRun { run, ..request };
     let text = |name: &str| ask.query.get(name).unwrap_or_default();
     let own = json!({
         "id": request.run,

@@ -126,12 +126,12 @@ pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock)
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.
 pub(super) fn next_of_each(found: &ScheduleList, number: usize, clock: &Clock) -> Value {
     let entries = found.schedules.iter().filter_map(|row| match row {
-        ScheduleRow::Entry(entry) => Some((entry.next?.0, entry)),
+        ScheduleRow::Entry(entry) => Some((entry.next?.0, &**entry)),
         ScheduleRow::Unread(_) => None,
     });
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|(at, _)| *at);
-    let start = |(at, entry): &(Timestamp, &Box<EntryStanding>)| {
+    let start = |(at, entry): &(Timestamp, &EntryStanding)| {
         start_shown((entry.job_id.as_str(), entry.entry), *at, entry.zone.as_deref(), &[], clock)
     };
     Value::Array(entries.iter().take(number).map(start).collect())

@@ -273,6 +273,9 @@ async fn run_that_failed_is_done_again_by_its_plan() {
     assert!(values(&page, "href").contains(&place), "{page}");
     let plan = server.see(&session, &place).await.body;
     assert!(plan.contains("1 of 3 steps kept") && plan.contains("runs again"), "{plan}");
+    // The form means the run that was shown, whichever is the latest when it is sent.
+    let latest = server.see(&session, "/run/retry?id=latest:dagged").await.body;
+    assert!(latest.contains(&format!("name=\"id\" value=\"{root}\"")), "{latest}");
     let given = format!("{place}&{}", encoded(&[("from", "all"), ("globals", "day=2026-03-01")]));
     let all = server.see(&session, &given).await.body;
     assert!(all.contains("0 of 3 steps kept") && all.contains("globals.day"), "{all}");
