@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_types::{Blob, DateTime};
+use pumice_core::connection::AwsKeys;
 use pumice_core::ports::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, QueueMessage, StoreError, StoreErrorKind, TopicMessage,
 };
@@ -146,5 +149,20 @@ impl Messaging for Outside {
             error: answer.function_error,
             version: answer.executed_version,
         })
+    }
+
+    async fn caller(&self, keys: &AwsKeys, region: Option<&str>) -> Result<String, StoreError> {
+        let token = keys.session_token.as_ref().map(|token| token.reveal().to_owned());
+        let (id, key) = (keys.access_key_id.reveal(), keys.secret_access_key.reveal());
+        let credentials = Credentials::new(id, key, token, None, "a connection");
+        let found = self.config.get_or_init(config).await;
+        let region = region.map(|region| Region::new(region.to_owned())).or_else(|| found.region().cloned());
+        // Any region knows the keys.
+        let region = region.unwrap_or_else(|| Region::from_static("us-east-1"));
+        let config = found.to_builder().region(region);
+        let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
+        let answer = answer.map_err(|error| outside_error("AWS does not know the keys", &error))?;
+        Ok(answer.arn.unwrap_or_else(|| "an ARN that AWS does not give".to_owned()))
     }
 }

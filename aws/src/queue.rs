@@ -41,7 +41,7 @@ pub struct Queues {
     /// What a queue's URL begins with, when that is known.
     urls: Option<Arc<str>>,
     known: Arc<Mutex<HashMap<String, Arc<str>>>>,
-    /// The bodies of what this consumer has taken, for those it must put aside.
+    /// The bodies of the messages that this consumer has taken, for those that go to the dead-letter queue.
     taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
     /// How long a message stays hidden that is handed out; what its queue says unless this does.
     hidden: Option<Duration>,
@@ -165,7 +165,7 @@ impl Queues {
         let request = self.client.change_message_visibility().queue_url(&*self.url(&queue).await?);
         match request.receipt_handle(handle).visibility_timeout(seconds).send().await {
             Ok(_) => Ok(()),
-            // It is gone, or somebody else has it now: theirs to see to.
+            // It is gone, or another consumer has it now.
             Err(error)
                 if error.as_service_error().is_some_and(|error| {
                     error.is_message_not_inflight()

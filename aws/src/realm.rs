@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use pumice_core::connection::{CachedSecrets, NoSecrets, Secrets};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{
-    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Scheduler, StoreError, StoreErrorKind,
+    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Scheduler, Servers, StoreError, StoreErrorKind,
 };
 use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
 use pumice_template::Zone;
@@ -36,6 +36,7 @@ pub struct Realm {
     secrets: Option<Arc<dyn Secrets>>,
     http: Arc<dyn Http>,
     messaging: Arc<dyn Messaging>,
+    servers: Servers,
 }
 
 /// What a process that runs no jobs reaches outside the realm.
@@ -74,6 +75,7 @@ impl Realm {
             secrets: None,
             http: Arc::new(NoHttp),
             messaging: Arc::new(NOTHING),
+            servers: Servers::default(),
         }
     }
 
@@ -81,7 +83,7 @@ impl Realm {
     /// environment names a group for them: see [`Schedules::from_environment`].
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub fn with_schedules(
         mut self,
         config: &SdkConfig,
@@ -131,12 +133,12 @@ impl Realm {
         self
     }
 
-    /// The same, for what runs jobs: with requests to servers of the web, and with topics, queues, buses and functions.
+    /// The same, for what runs jobs: with requests to servers of the web and others, and with topics, queues, buses and functions.
     /// What never calls this carries no clients for them.
     #[must_use]
-    pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>) -> Self {
+    pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>, servers: Servers) -> Self {
         self.messaging = Arc::new(Outside::new(config.clone()));
-        self.http = http;
+        (self.http, self.servers) = (http, servers);
         self
     }
 
@@ -210,6 +212,7 @@ impl Realm {
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
                 http: self.http.clone(),
                 messaging: self.messaging.clone(),
+                servers: self.servers.clone(),
                 clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

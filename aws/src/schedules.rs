@@ -68,7 +68,7 @@ impl Schedules {
     /// to the realm's queues. They are in the role's account and the client's region.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub fn from_environment(
         config: &SdkConfig,
         names: &Names,

@@ -2,7 +2,9 @@
 
 mod backfills;
 mod connections;
+mod console;
 mod payloads;
+mod runs;
 mod triggers;
 
 use std::path::PathBuf;
@@ -10,12 +12,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
-use pumice_core::ports::Cursor;
-use pumice_core::run::Status;
 
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
+pub(crate) use console::{Console, Doors};
 pub(crate) use payloads::Payloads;
+pub(crate) use runs::{Bulk, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
@@ -105,6 +107,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run the jobs of a realm's folder until Ctrl-C
     Serve(Serve),
+    /// Show a realm in a browser until Ctrl-C: its runs, jobs and schedules
+    Console(Console),
     /// Run the jobs of one worker of a realm on AWS until Ctrl-C
     #[cfg(feature = "aws")]
     Worker(Worker),
@@ -238,6 +242,11 @@ pub(crate) struct Serve {
     pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) drain: Drain,
+    /// Show the realm in a browser, too, as `pumice console` does
+    #[arg(long)]
+    pub(crate) console: bool,
+    #[command(flatten)]
+    pub(crate) doors: Doors,
     /// How long a claim holds unless it is extended; for tests, in which a server stands still for longer
     #[arg(long, value_name = "DURATION", default_value = "5m", hide = true)]
     pub(crate) lease: Span,
@@ -344,58 +353,6 @@ pub(crate) struct Dispatch {
     /// With --wait: a skipped run counts as complete
     #[arg(long, requires = "wait")]
     pub(crate) allow_skipped: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Runs {
-    /// List runs, the newest first
-    List {
-        /// Only runs of this job: * any text, ? one character
-        #[arg(long, value_name = "PATTERN")]
-        job: Option<String>,
-        /// Only runs in this status; several with commas, or given more than once
-        #[arg(long = "status", value_name = "STATUS", value_delimiter = ',')]
-        statuses: Vec<Status>,
-        /// Only runs dispatched within this time
-        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
-        since: Option<Span>,
-        /// Only runs dispatched longer ago than this
-        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
-        until: Option<Span>,
-        /// Only runs that this backfill made: its id, as `schedules backfills list` shows it
-        #[arg(long, value_name = "ID")]
-        backfill: Option<String>,
-        /// The oldest first
-        #[arg(long)]
-        oldest: bool,
-        /// Go on where an earlier list ended, which shows its cursor
-        #[arg(long, value_name = "CURSOR")]
-        cursor: Option<Cursor>,
-        /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
-        /// Children of chains and the like, too
-        #[arg(long)]
-        children: bool,
-    },
-    /// Show a run and everything it started
-    Show {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
-    },
-    /// Print what the commands of a run, and of its children, printed
-    Output {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
-    },
-    /// Ask runs to stop: one that waits never starts, one that runs is stopped
-    Cancel {
-        /// The runs: their ids or the beginnings of them, latest, or latest:JOB
-        #[arg(required = true, value_name = "RUN_ID")]
-        runs: Vec<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

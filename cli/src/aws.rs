@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{ObjectStore, StoreError};
 use pumice_service::runs::{Opened, Outputs};
 
 use crate::args::Global;
@@ -38,7 +38,7 @@ impl Remote {
         let realm = pumice_aws::Realm::new(&Clients::new(&config), &names, None)
             .with_secrets(&config)
             .with_hints()
-            .with_outside(&config, Arc::new(pumice_host::Web::default()))
+            .with_outside(&config, Arc::new(pumice_host::Web::default()), crate::outside::servers())
             .with_signing_secret(&config, runs_jobs, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
@@ -90,6 +90,11 @@ pub(crate) struct BucketOutputs(pub(crate) pumice_aws::Objects);
 
 #[async_trait]
 impl Outputs for BucketOutputs {
+    async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.0.list_level(&format!("{folder}/"), crate::printed::MAX_NAMES).await?;
+        Ok(listed.iter().filter_map(|object| Some(object.location.rsplit('/').next()?.to_owned())).collect())
+    }
+
     async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
         let opened = self.0.open(location).await?;
         Ok(opened.map(|(size, reader)| Opened { size, reader: Box::new(reader) }))

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use pumice_core::document::{parse_json, text_of};
+use pumice_core::document::{ReadError, parse_json, text_of};
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_service::specs::{Document, Documents, Mistake, is_realm};
 use serde_json::Value;
@@ -31,6 +31,12 @@ impl fmt::Display for Unreadable {
 }
 
 impl std::error::Error for Unreadable {}
+
+impl From<ReadError> for Unreadable {
+    fn from(error: ReadError) -> Self {
+        Self(error.into())
+    }
+}
 
 impl From<String> for Unreadable {
     fn from(why: String) -> Self {
@@ -62,7 +68,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn refuse(&mut self, file: &Path, message: impl Into<String>) {
+    fn refuse(&mut self, file: &Path, message: impl fmt::Display) {
         let problem = Problem::new(JsonPath::root(), message);
         self.given.mistakes.push(Mistake::new(file.display().to_string(), problem));
     }
@@ -83,7 +89,7 @@ impl Reader {
         };
         if !real.is_dir() {
             if depth > 0 && !real.is_file() {
-                // Opening a pipe waits until somebody writes to it.
+                // Opening a pipe waits until another process writes to it.
                 return self.refuse(path, "it is not a regular file");
             }
             if files.len() < MAX_FILES {

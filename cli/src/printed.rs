@@ -16,6 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 const MAX_LINES: usize = 20;
 const MAX_SHOWN_BYTES: u64 = 16 * 1024;
 
+/// Most files of an attempt whose names are looked at.
+pub(crate) const MAX_NAMES: usize = 10_000;
+
 /// The outputs of a realm's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct FolderOutputs {
@@ -38,6 +41,11 @@ impl Outputs for FolderOutputs {
 
     fn live(&self, run: &RunKey, attempt: u32, stream: Stream) -> Option<String> {
         Some(live_output(&self.scratch, run, attempt, stream.name()).display().to_string())
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.folders.list_level(&format!("{folder}/"), MAX_NAMES).await?;
+        Ok(listed.iter().filter_map(|object| Some(object.location.rsplit('/').next()?.to_owned())).collect())
     }
 
     async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {

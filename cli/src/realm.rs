@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::connection::{ConnectionStore, Secrets};
+use pumice_core::connection::{ConnectionStore, OpenedConnection, Secrets};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
+use pumice_job_runners::{Probe, test_connection};
 use pumice_local::{Durability, FolderSecrets, Home, SystemClock};
+use pumice_service::connections::{Prober, TestConnection, Trial};
 use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
@@ -27,6 +29,18 @@ pub(crate) struct Realm {
     /// The secrets of a folder.
     vault: Option<FolderVault>,
     registry: Arc<Registry>,
+}
+
+/// Tests connections from this machine.
+struct Connects;
+
+#[async_trait]
+impl Prober for Connects {
+    async fn probe(&self, site: &Site, opened: &OpenedConnection, request: &TestConnection) -> Trial {
+        let probe = Probe { target: request.target.clone(), send: request.send };
+        let tried = test_connection(site, opened, &probe).await;
+        Trial { tried: tried.what, failure: tried.failure }
+    }
 }
 
 /// The secrets of a folder, for people.
@@ -65,7 +79,7 @@ impl Realm {
         }
         let home = Home::open(&global.home, global.realm.as_ref(), create, Durability::Normal).await?;
         know_secrets(&home).await;
-        Self::in_folder(home)
+        Self::in_folder(reaching(home))
     }
 
     /// Opens the realm that the options name to look at it alone.
@@ -75,7 +89,7 @@ impl Realm {
         }
         let home = Home::open_to_read(&global.home, global.realm.as_ref()).await?;
         know_secrets(&home).await;
-        Self::in_folder(home)
+        Self::in_folder(reaching(home))
     }
 
     /// The realm of a folder that is open.
@@ -100,6 +114,15 @@ impl Realm {
         Err(Failure::wrong(message))
     }
 
+    /// Has this process know what to mask, as it is now.
+    pub(crate) async fn know_secrets(&self) {
+        match &self.place {
+            Place::Folder(home) => know_secrets(home).await,
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => {}
+        }
+    }
+
     /// What to say when nothing starts a run.
     pub(crate) const fn unserved(&self) -> &'static str {
         match &self.place {
@@ -109,6 +132,15 @@ impl Realm {
                 "nothing has started yet: is the function, or `pumice worker`, of the job's worker there?"
             }
         }
+    }
+}
+
+/// A folder whose connections can be tried from this process. Nothing is connected before it is needed.
+fn reaching(home: Home) -> Home {
+    let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
+    match more_secrets() {
+        Some(more) => home.with_secrets(more),
+        None => home,
     }
 }
 
@@ -166,6 +198,10 @@ impl pumice_service::Realm for Realm {
             #[cfg(feature = "aws")]
             Place::Aws(remote) => remote.name(),
         }
+    }
+
+    fn prober(&self) -> &dyn Prober {
+        &Connects
     }
 
     fn vault(&self) -> Option<&dyn Vault> {

@@ -1,4 +1,4 @@
-//! Requests to stop, from the terminal or from whoever supervises the process.
+//! Requests to stop, from the terminal or from the process's supervisor.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

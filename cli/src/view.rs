@@ -25,6 +25,7 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
             );
             escaped(&told).into_owned()
         }
+        Trigger::Replay { run } => format!("does run {run} again"),
         Trigger::Schedule { entry, slot, backfill } => {
             let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
             let by = backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
@@ -98,6 +99,7 @@ fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
     if run.iteration > 1 {
         parts.push(format!("attempt {} of {}", run.iteration, run.attempts));
     }
+    parts.extend(run.kept.as_ref().map(|kept| format!("kept from run {kept}")));
     parts.extend(run.starts.map(|at| format!("starts {}", local_time(at.0))));
     parts.extend(reason.map(|reason| escaped(reason).into_owned()));
     parts.extend(
@@ -226,7 +228,7 @@ mod tests {
     fn lines(runs: &[Run]) -> Vec<String> {
         let now = Timestamp::UNIX_EPOCH;
         let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
-        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None }, now)
+        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None, why: None }, now)
     }
 
     #[test]

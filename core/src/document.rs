@@ -24,57 +24,72 @@ pub fn bytes_without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(bytes)
 }
 
+/// Why a document cannot be read, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ReadError(String);
+
+impl From<ReadError> for String {
+    fn from(error: ReadError) -> Self {
+        error.0
+    }
+}
+
 /// Bytes as text, without a byte order mark.
 ///
 /// # Errors
-/// A message naming the first byte that is not part of a character, or that the text is UTF-16.
-pub fn text_of(bytes: &[u8]) -> Result<&str, String> {
+/// [`ReadError`] naming the first byte that is not part of a character, or that the text is UTF-16.
+pub fn text_of(bytes: &[u8]) -> Result<&str, ReadError> {
     if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        return Err("UTF-16, by its first two bytes: save it as UTF-8".to_owned());
+        return Err(ReadError("UTF-16, by its first two bytes: save it as UTF-8".to_owned()));
     }
-    let text = std::str::from_utf8(bytes);
-    text.map(without_mark)
-        .map_err(|error| format!("not UTF-8: byte {} is not part of a character", error.valid_up_to() + 1))
+    std::str::from_utf8(bytes).map(without_mark).map_err(|error| {
+        ReadError(format!("not UTF-8: byte {} is not part of a character", error.valid_up_to() + 1))
+    })
 }
 
 /// Reads a JSON text. A number with a fraction or an exponent is a float, the nearest there is, as Python's `json` reads
 /// it; any other is an integer, and `-0` is 0.
 ///
 /// # Errors
-/// A message with the line and column of what is not JSON, given twice or too large a number.
-pub fn parse_json(text: &str) -> Result<Value, String> {
+/// [`ReadError`] with the line and column of what is not JSON, given twice or too large a number.
+pub fn parse_json(text: &str) -> Result<Value, ReadError> {
     let text = without_mark(text);
     let text = with_plain_zeros(text);
     match serde_json::from_str(&text) {
         Ok(Document(value)) => check_numbers(&text).map(|()| value),
-        Err(error) if error.is_syntax() => Err(beyond_floats(&text).unwrap_or(format!("not JSON: {error}"))),
-        Err(error) => Err(format!("not JSON: {error}")),
+        Err(error) if error.is_syntax() => {
+            Err(beyond_floats(&text).unwrap_or_else(|| ReadError(format!("not JSON: {error}"))))
+        }
+        Err(error) => Err(ReadError(format!("not JSON: {error}"))),
     }
 }
 
 /// Refuses a JSON text with an integer that serde_json would round to a float, as it does with all beyond 64 bits.
 ///
 /// # Errors
-/// A message with the line and column of the first such number.
-fn check_numbers(text: &str) -> Result<(), String> {
+/// [`ReadError`] with the line and column of the first such number.
+fn check_numbers(text: &str) -> Result<(), ReadError> {
     let rounded = |number: &&str| {
         is_integer(number) && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
     };
     match numbers(text).find(|(_, number)| rounded(number)) {
-        Some((at, number)) => Err(format!("not JSON: {} at {}", too_large(number), place(text, at))),
+        Some((at, number)) => {
+            Err(ReadError(format!("not JSON: {} at {}", too_large(number), place(text, at))))
+        }
         None => Ok(()),
     }
 }
 
 /// The message for the first number that is too large for a float, if there is one.
-fn beyond_floats(text: &str) -> Option<String> {
+fn beyond_floats(text: &str) -> Option<ReadError> {
     let infinite = |number: &str| number.parse::<f64>().is_ok_and(f64::is_infinite);
     let (at, number) = numbers(text).find(|(_, number)| !is_integer(number) && infinite(number))?;
     let number = shown(number);
-    Some(format!(
+    Some(ReadError(format!(
         "not JSON: the number {number} is larger than any float: write it as a text, in quotes at {}",
         place(text, at)
-    ))
+    )))
 }
 
 /// The text with its integers `-0` as ` 0`: serde_json would read the float -0.0.
@@ -180,7 +195,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
         let number =
-            Number::from_f64(value).ok_or_else(|| E::custom(format!("{value} is no JSON number")))?;
+            Number::from_f64(value).ok_or_else(|| E::custom(format!("{value} is not JSON number")))?;
         Ok(Value::Number(number))
     }
 
@@ -264,7 +279,7 @@ mod tests {
             ("{", "line 1 column 1"),
         ] {
             let error = parse_json(text).unwrap_err();
-            assert!(error.contains(wanted), "{text}: {error}");
+            assert!(error.to_string().contains(wanted), "{text}: {error}");
         }
         let exact = "[18446744073709551615,-9223372036854775808,1.5,0.1,12345678.25]";
         assert_eq!(parse_json(exact).unwrap().to_string(), exact);
@@ -299,13 +314,13 @@ mod tests {
     fn byte_order_mark_is_skipped() {
         assert_eq!(parse_json("\u{feff} {\"a\": 1}").unwrap(), json!({ "a": 1 }));
         assert_eq!(text_of(b"\xef\xbb\xbfx"), Ok("x"));
-        assert!(text_of(b"\xff\xfea\0").unwrap_err().contains("UTF-16"));
-        assert!(text_of(b"caf\xe9").unwrap_err().contains("byte 4"));
+        assert!(text_of(b"\xff\xfea\0").unwrap_err().to_string().contains("UTF-16"));
+        assert!(text_of(b"caf\xe9").unwrap_err().to_string().contains("byte 4"));
     }
 
     #[test]
     fn deep_nesting_is_refused_at_once() {
         let error = parse_json(&"[".repeat(200_000)).unwrap_err();
-        assert!(error.contains("recursion limit"), "{error}");
+        assert!(error.to_string().contains("recursion limit"), "{error}");
     }
 }

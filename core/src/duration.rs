@@ -73,7 +73,7 @@ impl Span {
             None => return Err(malformed()),
         };
         let unit_seconds = unit_seconds(unit).ok_or_else(malformed)?;
-        // Rust's float grammar also takes "inf" and "nan", which are no numbers here.
+        // Rust's float grammar also takes "inf" and "nan", which are not numbers here.
         if number.chars().any(|c| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) {
             return Err(malformed());
         }

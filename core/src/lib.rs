@@ -8,6 +8,7 @@ pub mod connection;
 pub mod document;
 pub mod duration;
 pub mod engine;
+pub mod filter;
 pub mod glob;
 pub mod globals;
 pub mod hosts;

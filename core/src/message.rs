@@ -69,7 +69,7 @@ impl Message {
         Self { run_key: Some(run.key.clone()), ..Self::about(realm, run) }
     }
 
-    /// Whether it was made by [`Message::reminder`] for a run that is no step of another.
+    /// Whether it was made by [`Message::reminder`] for a run that is not a step of another.
     #[must_use]
     pub fn is_reminder(&self) -> bool {
         self.run_key.as_ref().is_some_and(|key| key.depth() == 0)

@@ -81,7 +81,7 @@ pub(crate) fn is_whole(value: &Value) -> bool {
     value.is_u64() || value.as_number().is_some_and(|number| number.is_i64() || whole_float(number).is_some())
 }
 
-/// Reads ` +1_000 ` (Python, Integer literals and `int()`); none when the text is no integer.
+/// Reads ` +1_000 ` (Python, Integer literals and `int()`); none when the text is not an integer.
 fn of_text(text: &str) -> Option<Result<i64, BadNumber>> {
     let text = &*pumice_template::ascii_digits(text.trim());
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -94,7 +94,7 @@ impl<const LEAST: i64, const MOST: i64> Whole<LEAST, MOST> {
     /// The number that a value is.
     ///
     /// # Errors
-    /// [`BadNumber`] when it is no whole number or out of bounds.
+    /// [`BadNumber`] when it is not a whole number or out of bounds.
     pub fn read(value: &Value) -> Result<Self, BadNumber> {
         Self::bounded(whole(value)?)
     }

@@ -4,14 +4,17 @@
 //! and says what became of it.
 
 mod backfills;
+mod databases;
 mod dead_letters;
 mod failure;
 mod hosts;
 mod http;
+mod mail;
 mod messaging;
 mod pieces;
 mod pool;
 mod queries;
+mod servers;
 mod state;
 mod triggers;
 mod workspaces;
@@ -25,16 +28,19 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
+pub use mail::{Attachment, Email, Mail, MailError, NoMail};
 pub use messaging::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
 };
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use servers::{Servers, WITHOUT_SQL};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
@@ -52,7 +58,7 @@ use crate::spec::{JobSpec, RealmSpec, RunSpec};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// Somebody else wrote first: load and decide again.
-    #[error("the record was changed by somebody else")]
+    #[error("the record was changed meanwhile")]
     Conflict,
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]
@@ -283,6 +289,22 @@ pub trait RunStore: Send + Sync {
     /// How long after it was made a run may be missing from lists.
     fn lag(&self) -> Duration {
         Duration::ZERO
+    }
+    /// Removes the records of a run that is done with, and of its steps; tells whether it did so: not for one that is not
+    /// done with, or has no record. A run that is removed may be made again under its key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or removes no runs.
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        Err(StoreError::of(StoreErrorKind::Invalid, format!("run {key} cannot be removed from this store")))
+    }
+    /// The run that has a job's lock; `None` where it is free, or the store does not tell.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        let _ = job_id;
+        Ok(None)
     }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
@@ -583,6 +605,8 @@ pub struct Ports {
     pub http: Arc<dyn Http>,
     /// Topics, queues, event buses and functions outside the realm.
     pub messaging: Arc<dyn Messaging>,
+    /// Servers that speak neither HTTP nor AWS's interfaces.
+    pub servers: Servers,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.

@@ -72,8 +72,8 @@ pub struct Problem {
 impl Problem {
     /// A problem at a place.
     #[must_use]
-    pub fn new(path: JsonPath, message: impl Into<String>) -> Self {
-        Self { path, message: message.into(), hint: None, snippet: None, name: None }
+    pub fn new(path: JsonPath, message: impl fmt::Display) -> Self {
+        Self { path, message: message.to_string(), hint: None, snippet: None, name: None }
     }
 
     /// The same with advice.
@@ -85,7 +85,7 @@ impl Problem {
 
     /// A warning at a place: valid but probably unintended.
     #[must_use]
-    pub fn warning(name: &'static str, path: JsonPath, message: impl Into<String>) -> Self {
+    pub fn warning(name: &'static str, path: JsonPath, message: impl fmt::Display) -> Self {
         Self { name: Some(name), ..Self::new(path, message) }
     }
 
@@ -122,7 +122,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A document that does not hold, with everything that is wrong with it.
+/// An invalid document, with everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct SpecError {
     /// Every mistake found, in the document's order; never empty.

@@ -472,7 +472,7 @@ fn key_of_the_longest_kind_is_taken() {
     let key = "\u{e9}".repeat(512);
     let encoded: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
     assert_eq!(only(&notification(&encoded, &json!({}))).key, key);
-    assert_eq!(only(&notification("a/../%2e%2e/b", &json!({}))).key, "a/../../b", "a key is no path");
+    assert_eq!(only(&notification("a/../%2e%2e/b", &json!({}))).key, "a/../../b", "a key is not a path");
     assert_eq!(only(&notification("50%25%", &json!({}))).key, "50%%");
 }
 

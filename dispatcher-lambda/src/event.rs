@@ -18,7 +18,7 @@ pub struct BadEvent(String);
 /// # Errors
 /// [`BadEvent`] with the place in the text.
 pub fn payload(text: &str) -> Result<Value, BadEvent> {
-    parse_json(text).map_err(BadEvent)
+    parse_json(text).map_err(|error| BadEvent(error.into()))
 }
 
 /// Requests that came together, under the name that they have among all events: the same when AWS
@@ -189,7 +189,7 @@ fn unknown(event: &Value) -> BadEvent {
     let text = event.to_string();
     let start = &text[..text.floor_char_boundary(100)];
     BadEvent(format!(
-        "the event is no dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
+        "the event is not a dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
     ))
 }
 
@@ -228,7 +228,7 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     Err(unknown(event))
 }
 
-/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is no job
+/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is not a job
 /// is passed over: it would come again and again.
 fn changes(records: &Value) -> Vec<Change> {
     let scheduled = |image: &Value| match &image["schedule"] {

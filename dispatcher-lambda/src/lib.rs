@@ -23,7 +23,7 @@ const AHEAD: TimeDelta = TimeDelta::seconds(90);
 /// How long before its invocation ends a sweep begins with no further runs.
 const SWEEP_MARGIN: TimeDelta = TimeDelta::seconds(10);
 
-/// Why an invocation fails, so that whoever delivered the event tries again, or puts it aside.
+/// Why an invocation fails: AWS delivers the event again, or moves it to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// The event is none that the function knows.

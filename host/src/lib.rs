@@ -7,6 +7,8 @@ mod drain;
 mod heartbeat;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "mail")]
+mod mail;
 mod messages;
 mod pool;
 #[cfg(feature = "processes")]
@@ -21,6 +23,8 @@ pub use clock::{SystemClock, SystemRandom};
 pub use drain::drain;
 #[cfg(feature = "http")]
 pub use http::Web;
+#[cfg(feature = "mail")]
+pub use mail::Smtp;
 pub use messages::{handle, settle};
 pub use pool::Pool;
 #[cfg(feature = "processes")]

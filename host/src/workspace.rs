@@ -161,7 +161,8 @@ impl Workspace for DiskWorkspace {
     }
 
     fn work_in_use(&self) -> Option<&Path> {
-        let work = self.dir.get()?;
+        // What the steps of a run share may be there from another invocation.
+        let work = self.dir.get().or(self.shared.as_ref())?;
         let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
         is_used.then_some(work)
     }

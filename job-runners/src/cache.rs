@@ -87,7 +87,7 @@ impl Kept {
 
     /// Forgets those that were not fetched after all, and the longest unused until the rest is within the limits.
     fn shrink(&mut self) {
-        // One that somebody fetches now is locked, and counts.
+        // One that is being fetched is locked, and counts.
         self.by_location.retain(|_, entry| entry.slot.try_lock().map_or(true, |kept| kept.is_some()));
         loop {
             let bytes: u64 = self.by_location.values().map(|entry| entry.size).sum();

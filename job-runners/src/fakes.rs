@@ -1,5 +1,6 @@
 //! Small stand-ins for what runners reach, for the tests of each.
 
+mod database;
 mod outside;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ use pumice_host::{DiskWorkspace, SystemClock};
 use pumice_template::{Renderer, Zone};
 use serde_json::{Map, Value, json};
 
-pub(crate) use outside::{Messages, Scripted, Ticking, response};
+pub(crate) use database::Database;
+pub(crate) use outside::{Messages, Posts, Scripted, Ticking, response};
 
 /// What a job or an action reaches in a test.
 pub(crate) struct World {
@@ -46,6 +48,8 @@ pub(crate) struct World {
     pub(crate) items: Items,
     pub(crate) http: Box<dyn Http>,
     pub(crate) messages: Messages,
+    pub(crate) posts: Posts,
+    pub(crate) database: Database,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) pool: Box<dyn BlockingPool>,
     pub(crate) work_dir: DiskWorkspace,
@@ -106,6 +110,8 @@ impl World {
             items: Items::default(),
             http: Box::new(NoHttp),
             messages: Messages::default(),
+            posts: Posts::default(),
+            database: Database::default(),
             clock: Box::new(SystemClock),
             pool: Box::new(pumice_core::ports::AtOnce),
             environment: Vec::new(),
@@ -127,6 +133,7 @@ impl World {
             objects: &self.kept,
             http: &*self.http,
             messaging: &self.messages,
+            databases: &self.database,
             clock: &*self.clock,
             pool: &*self.pool,
             directories: &self.work_dir,
@@ -150,6 +157,8 @@ impl World {
             dispatches: &self.dispatches,
             connections: Connections { store: &self.connections, secrets: &self.connections },
             state: &self.items,
+            objects: &self.kept,
+            mail: &self.posts,
             http: &*self.http,
             messaging: &self.messages,
             clock: &*self.clock,

@@ -1,4 +1,4 @@
-//! Looks up the items of a `foreach` that stand in a file or are the objects of a bucket.
+//! Looks up the items of a `foreach` that stand in a file, are the objects of a bucket or the rows of a query.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use pumice_job_types::foreach::{self, Source, listed};
 use serde_json::json;
 
 use crate::payloads::Limit;
-use crate::{buckets, items};
+use crate::{buckets, items, sql};
 
 /// Resolves jobs of type `foreach`.
 pub(crate) struct Foreach;
@@ -54,6 +54,7 @@ impl Resolver for Foreach {
                 let globs = glob.as_ref().map(|Globs(globs)| globs.clone()).unwrap_or_default();
                 buckets::list(context, bucket, prefix, &globs, limit).await?
             }
+            (Source::Query { conn_id, query }, None) => sql::items(context, conn_id, query, limit).await?,
             (_, None) => listed(source, limit)?,
         };
         if items.len() > limit {

@@ -22,9 +22,13 @@ mod payloads;
 mod pkg;
 mod process;
 mod series;
+mod sql;
+mod sqlc;
 mod web;
 
 use std::sync::Arc;
+
+pub use connections::probe::{Probe, Tried, test_connection};
 
 use pumice_core::job_type::{BadRegistry, Runners, RunnersBuilder};
 
@@ -47,10 +51,15 @@ pub fn add(runners: RunnersBuilder) -> RunnersBuilder {
         .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
+        .leaf(sql::Sql)
+        .leaf(sql::Sqli)
+        .leaf(sqlc::Sqlc)
         .resolver(foreach::Foreach)
         .performer(actions::dispatch::Dispatch)
+        .performer(actions::email::Email)
         .performer(actions::event::Event)
         .performer(actions::log::Log)
+        .performer(actions::slack::Slack)
         .performer(actions::sns::Sns)
         .performer(actions::sqs::Sqs)
         .performer(actions::state::State)

@@ -23,7 +23,7 @@ impl Leaf for Log {
         _: ParametersOf<log::Log>,
     ) -> Result<Ended, JobError> {
         let run = context.run;
-        // Putting the job together costs more than the rest of the run: only where somebody listens.
+        // Putting the job together costs more than the rest of the run: only where a subscriber listens.
         if tracing::enabled!(target: "pumice::job", tracing::Level::INFO) {
             let job = context.templates.text(WHOLE_JOB, &[]);
             let job = job.unwrap_or_else(|error| format!("the job cannot be shown: {error}"));

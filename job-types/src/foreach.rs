@@ -1,7 +1,7 @@
 //! Job type `foreach`: one job, once for each item (lava guide, Job type: foreach).
 
 use pumice_core::engine::MAX_STEPS;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::{Composite, Given, JobError, JobType, Plan, PlanStep, Template};
 use pumice_core::number::{Count, CountOrNone, Integer};
 use pumice_core::problem::{JsonPath, Problem};
@@ -48,6 +48,13 @@ pub enum Source {
     Jsonl {
         /// The file: seen from the work directory, or `s3://bucket/key`; it may be compressed, as its name says. Rendered.
         filename: Template<String>,
+    },
+    /// The rows of a query, named by its columns.
+    Query {
+        /// The connection to the database.
+        conn_id: ConnId,
+        /// The query. As in lava it is not rendered.
+        query: String,
     },
     /// The objects of a bucket, each as `s3obj`.
     S3list {
@@ -96,7 +103,7 @@ impl Source {
         match self {
             Self::Csv { filename } => Some((&filename.0, Form::Csv)),
             Self::Jsonl { filename } => Some((&filename.0, Form::JsonLines)),
-            Self::Inline { .. } | Self::Range { .. } | Self::S3list { .. } => None,
+            Self::Inline { .. } | Self::Range { .. } | Self::Query { .. } | Self::S3list { .. } => None,
         }
     }
 }
@@ -232,6 +239,9 @@ pub fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
         | Source::Jsonl { filename: Template(place) }
         | Source::S3list { bucket: Template(place), .. } => {
             Err(JobError::failed(format!("the items of {place} were not read")))
+        }
+        Source::Query { conn_id, .. } => {
+            Err(JobError::failed(format!("the query of connection {conn_id} was not made")))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A list of job ids, as payloads give it.
 
-use pumice_core::ids::JobId;
+use pumice_core::ids::{BadName, JobId};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -45,20 +45,28 @@ impl JsonSchema for JobList {
     }
 }
 
+/// A list that names no jobs, or what cannot be one.
+#[derive(Debug, thiserror::Error)]
+pub enum BadJobList {
+    /// There are none.
+    #[error("the list of jobs is empty")]
+    Empty,
+    /// One is not a job id.
+    #[error(transparent)]
+    NotAnId(#[from] BadName),
+}
+
 impl JobList {
     /// The ids with a prefix before each.
     ///
     /// # Errors
-    /// A message naming the first that is no job id, or that there are none.
-    pub fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, String> {
+    /// [`BadJobList`] naming the first that is not a job id, or that there are none.
+    pub fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, BadJobList> {
         if self.0.is_empty() {
-            return Err("the list of jobs is empty".to_owned());
+            return Err(BadJobList::Empty);
         }
         let prefix = prefix.unwrap_or_default();
-        self.0
-            .iter()
-            .map(|id| JobId::new(format!("{prefix}{id}")).map_err(|error| error.to_string()))
-            .collect()
+        self.0.iter().map(|id| Ok(JobId::new(format!("{prefix}{id}"))?)).collect()
     }
 }
 

@@ -15,6 +15,8 @@ mod job_list;
 pub mod lambda;
 pub mod log;
 pub mod pkg;
+pub mod sql;
+pub mod sqlc;
 pub mod web;
 pub mod words;
 
@@ -44,9 +46,14 @@ pub fn add(registry: RegistryBuilder) -> RegistryBuilder {
         .leaf(lambda::Lambda)
         .leaf(log::Log)
         .leaf(pkg::Pkg)
+        .leaf(sql::Sql)
+        .leaf(sql::Sqli)
+        .leaf(sqlc::Sqlc)
         .action(actions::dispatch::Dispatch)
+        .action(actions::email::Email)
         .action(actions::event::Event)
         .action(actions::log::Log)
+        .action(actions::slack::Slack)
         .action(actions::sns::Sns)
         .action(actions::sqs::Sqs)
         .action(actions::state::State)

@@ -109,7 +109,7 @@ pub(crate) fn odd_args(job: &JobSpec) -> Vec<Problem> {
     let path = JsonPath::root().field("parameters").field("args");
     let odd = args.enumerate().filter(|(_, argument)| !is_scalar(argument));
     odd.map(|(index, argument)| {
-        let message = format!("{} is no text, number or boolean", show(argument));
+        let message = format!("{} is not a text, number or boolean", show(argument));
         Problem::new(path.item(index), message)
     })
     .collect()

@@ -435,9 +435,13 @@ fn actions_name_the_jobs_they_start_and_the_fields_that_are_structures() {
 fn registry_has_each_type_and_action_once() {
     let registry = registry();
     let types: Vec<&str> = registry.job_types().map(|one| one.name()).collect();
-    assert_eq!(types, ["chain", "cmd", "dag", "dispatch", "exe", "foreach", "http", "lambda", "log", "pkg"]);
+    let names = [
+        "chain", "cmd", "dag", "dispatch", "exe", "foreach", "http", "lambda", "log", "pkg", "sql", "sqlc",
+        "sqli",
+    ];
+    assert_eq!(types, names);
     let composite = registry.job_types().filter(|one| one.planner().is_some()).map(|one| one.name());
     assert_eq!(composite.collect::<Vec<_>>(), ["chain", "dag", "foreach"]);
     let actions: Vec<&str> = registry.actions().map(|one| one.name()).collect();
-    assert_eq!(actions, ["dispatch", "event", "log", "sns", "sqs", "state", "webhook"]);
+    assert_eq!(actions, ["dispatch", "email", "event", "log", "slack", "sns", "sqs", "state", "webhook"]);
 }

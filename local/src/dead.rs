@@ -1,4 +1,4 @@
-//! How much is on the queues in SQLite, and what was put aside from them.
+//! How much is on the queues in SQLite, and their dead letters.
 
 use std::time::Duration;
 

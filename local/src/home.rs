@@ -12,7 +12,7 @@ use pumice_core::Timestamp;
 use pumice_core::connection::{CachedSecrets, Secrets};
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, StoreError, WITHOUT_AWS};
+use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, Servers, StoreError, WITHOUT_AWS};
 use pumice_core::problem::SpecError;
 use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
@@ -28,7 +28,7 @@ use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
 const STORE: &str = "pumice.db";
-/// The file that whoever serves the folder has locked.
+/// The file that the process which serves the folder has locked.
 const LOCK: &str = "lock";
 /// The folder for what passes with each command, in a realm's folder.
 pub(crate) const SCRATCH: &str = "scratch";
@@ -118,6 +118,7 @@ pub struct Home {
     database: Database,
     secrets: FolderSecrets,
     messaging: Arc<dyn Messaging>,
+    servers: Servers,
 }
 
 impl std::fmt::Debug for Home {
@@ -296,7 +297,8 @@ impl Home {
             return Err(HomeError::OtherRealm { path, found, wanted: wanted.clone() });
         }
         let secrets = FolderSecrets::new(&path, None);
-        Ok(Self { path, realm: found, database, secrets, messaging: Arc::new(WITHOUT_AWS) })
+        let messaging = Arc::new(WITHOUT_AWS);
+        Ok(Self { path, realm: found, database, secrets, messaging, servers: Servers::default() })
     }
 
     /// The same, which looks for secrets that are not in the folder in `more`.
@@ -315,6 +317,12 @@ impl Home {
     #[must_use]
     pub fn with_messaging(self, messaging: Arc<dyn Messaging>) -> Self {
         Self { messaging, ..self }
+    }
+
+    /// The same, whose jobs and actions reach other servers by this way.
+    #[must_use]
+    pub fn with_servers(self, servers: Servers) -> Self {
+        Self { servers, ..self }
     }
 
     /// Whether a process serves the folder, as far as this one may see.
@@ -414,7 +422,7 @@ impl Home {
         let environment = |name: &str| std::env::var(name).ok();
         let settings =
             realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
-        // What decrypts the realm's secrets, or is one, is no command's.
+        // What decrypts the realm's secrets, or is one, is not a command's.
         let commands: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
         mark_names(&settings.redact);
@@ -450,6 +458,7 @@ impl Home {
                 objects: Arc::new(Folders::new(&self.path)),
                 http: Arc::new(Web::default()),
                 messaging: self.messaging.clone(),
+                servers: self.servers.clone(),
                 clock,
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(Pool::default()),

@@ -19,6 +19,7 @@ mod pages;
 mod presence;
 mod queue;
 mod readers;
+mod removed;
 mod runs;
 mod schedules;
 mod schema;

@@ -28,7 +28,7 @@ trait Operation: Send {
     /// Whether it writes, and needs a transaction.
     fn writes(&self) -> bool;
     fn carry_out(&mut self, connection: &Connection, tally: &mut Tally) -> Result<(), rusqlite::Error>;
-    /// Answers whoever asked, once all is committed or none of it took place.
+    /// Answers the caller, once all is committed or none of it took place.
     fn answer(self: Box<Self>, outcome: &Result<(), StoreError>);
 }
 

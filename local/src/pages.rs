@@ -8,7 +8,6 @@
 use std::collections::{BinaryHeap, VecDeque};
 
 use pumice_core::Timestamp;
-use pumice_core::glob::fnmatch;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Order, Pager, RunPage, RunQuery, is_pattern};
 use pumice_core::run::Status;
@@ -111,8 +110,8 @@ impl Source {
     }
 }
 
-/// Jobs that have or had runs, and whose ids a pattern matches.
-fn jobs_like(connection: &Connection, pattern: &str) -> Result<Vec<String>, rusqlite::Error> {
+/// Jobs that have or had runs, and that a query asks for.
+fn jobs_like(connection: &Connection, query: &RunQuery) -> Result<Vec<String>, rusqlite::Error> {
     // From one job to the next: there may be a million runs between.
     let sql = "WITH RECURSIVE jobs(name) AS (
                    SELECT min(job_id) FROM runs
@@ -121,7 +120,7 @@ fn jobs_like(connection: &Connection, pattern: &str) -> Result<Vec<String>, rusq
                SELECT name FROM jobs WHERE name IS NOT NULL";
     let mut statement = connection.prepare_cached(sql)?;
     let names: Vec<String> = statement.query_map([], |row| text(row, 0))?.collect::<Result<_, _>>()?;
-    Ok(names.into_iter().filter(|name| fnmatch(pattern, name)).collect())
+    Ok(names.into_iter().filter(|name| query.takes_job(name)).collect())
 }
 
 /// Whether an index has the runs that ended in a status.
@@ -134,7 +133,7 @@ fn is_bad_end(status: Status) -> bool {
 struct Kinds {
     /// Of each source its job or its status; neither for all rows.
     sources: Vec<(Option<String>, Option<String>)>,
-    /// The numbers of runs under way.
+    /// The numbers of runs that are known already: those under way, or whose ids are asked for.
     open: Vec<i64>,
 }
 
@@ -154,16 +153,44 @@ fn open_runs(connection: &Connection, statuses: &[Status]) -> Result<Option<Vec<
     Ok(Some(open))
 }
 
+/// The numbers of the runs whose keys begin with one of these texts; `None` when there are many.
+fn beginning(connection: &Connection, beginnings: &[String]) -> Result<Option<Vec<i64>>, rusqlite::Error> {
+    // Keys hold nothing that sorts after a tilde.
+    let sql = "SELECT id FROM runs WHERE key >= ?1 AND key < ?1 || '~' LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for beginning in beginnings {
+        let most = (MAX_OPEN + 1 - found.len()).cast_signed();
+        let ids = statement.query_map(params![beginning, most], |row| row.get(0))?;
+        found.extend(ids.collect::<Result<Vec<i64>, _>>()?);
+        if found.len() > MAX_OPEN {
+            return Ok(None);
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(Some(found))
+}
+
 /// What to read so that as few rows as can be are looked at in vain.
 fn kinds(connection: &Connection, query: &RunQuery) -> Result<Kinds, rusqlite::Error> {
     let mut statuses = query.statuses.clone();
     statuses.sort_unstable_by_key(|status| status.as_str());
     statuses.dedup();
-    let jobs = match query.job.as_deref() {
+    if let Some(open) = query.filter.ids().map(|ids| beginning(connection, ids)).transpose()?.flatten() {
+        return Ok(Kinds { open, ..Kinds::default() });
+    }
+    let jobs = match query.jobs() {
         None => None,
-        Some(job) if !is_pattern(job) => Some(vec![job.to_owned()]),
-        Some(pattern) => Some(jobs_like(connection, pattern)?).filter(|jobs| jobs.len() <= MAX_SOURCES),
-    };
+        Some(jobs) if !jobs.iter().any(|job| is_pattern(job)) => {
+            let mut jobs: Vec<String> = jobs.into_iter().map(str::to_owned).collect();
+            jobs.sort_unstable();
+            jobs.dedup();
+            Some(jobs)
+        }
+        Some(_) => Some(jobs_like(connection, query)?),
+    }
+    .filter(|jobs| jobs.len() <= MAX_SOURCES);
     let by_job = |jobs: Vec<String>| Kinds {
         sources: jobs.into_iter().map(|job| (Some(job), None)).collect(),
         ..Kinds::default()
@@ -254,7 +281,7 @@ pub(crate) fn page(
         let Ok(parsed) = key.parse::<RunKey>() else { continue };
         let is_meant = (query.children || !key.contains('/'))
             && is_one_of(query, &text(row, 1)?)
-            && query.job.as_deref().is_none_or(|job| text(row, 2).is_ok_and(|id| fnmatch(job, &id)));
+            && text(row, 2).is_ok_and(|id| query.takes_job(&id));
         let run = if is_meant { read_if_good(&key, &text(row, 3)?) } else { None };
         pager.look(id, parsed, run);
     }

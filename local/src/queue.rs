@@ -319,7 +319,7 @@ impl Database {
             };
             let mut statement = connection.prepare_cached(sql)?;
             let names = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0))?;
-            // A stored job may name none, or what is no name: its runs are refused, and nobody works for it.
+            // A stored job may name none, or what is not a name: its runs are refused, and nobody works for it.
             let names = names.filter_map(|name| match name {
                 Ok(rusqlite::types::Value::Text(name)) => WorkerName::new(name).ok().map(Ok),
                 Ok(_) => None,

@@ -351,6 +351,22 @@ impl RunStore for Database {
         true
     }
 
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.remove_run(key).await
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        let job_id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT key FROM locks WHERE job_id = ?")?;
+            let key: Option<String> =
+                statement.query_row([job_id.as_str()], |row| text(row, 0)).optional()?;
+            let Some(key) = key.and_then(|key| key.parse().ok()) else { return Ok(None) };
+            Ok(if is_unfinished(connection, &key)? { Some(key) } else { None })
+        })
+        .await
+    }
+
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         let job_id = job_id.clone();
         self.read(move |connection| {

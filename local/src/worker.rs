@@ -20,6 +20,9 @@ use crate::housekeeping::keep_house;
 const WAIT: Duration = Duration::from_millis(100);
 /// How often runs that are due, and new workers' names, are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long before its slot a scheduled run is made: it waits in its queue, so that a thousand that are due together start
+/// as fast as workers take them.
+const LEAD: TimeDelta = TimeDelta::seconds(1);
 /// Most messages taken at once.
 const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
@@ -145,8 +148,8 @@ impl Workers {
     }
 }
 
-/// Makes the runs that schedules have due, to the moment: it sleeps until the next is, and a second at most, as another
-/// process may have put one, or the clock been set.
+/// Makes the runs of schedules [`LEAD`] ahead of their slots, and looks again at the moment itself for what cannot be made
+/// ahead. It sleeps a second at most, as another process may have put a job, or the clock been set.
 async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) {
     let mut began = Some(SystemClock.now());
     loop {
@@ -157,7 +160,8 @@ async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) 
         let now = SystemClock.now();
         let latest = now + SWEEP;
         // What is due still could not be done: it is not tried again without a pause.
-        SystemClock.sleep_until(next.filter(|next| *next > now).unwrap_or(latest).min(latest)).await;
+        let next = next.and_then(|next| [next - LEAD, next].into_iter().find(|wake| *wake > now));
+        SystemClock.sleep_until(next.unwrap_or(latest).min(latest)).await;
     }
 }
 
@@ -166,7 +170,7 @@ async fn strike(
     housekeeper: &Housekeeper,
     began: &mut Option<pumice_core::Timestamp>,
 ) -> Result<(), StoreError> {
-    housekeeper.strike(TimeDelta::zero()).await?;
+    housekeeper.strike(LEAD).await?;
     if let Some(at) = *began {
         housekeeper.strike_at_start(at).await?;
         *began = None;

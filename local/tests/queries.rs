@@ -45,10 +45,7 @@ fn new(number: u32, now: Timestamp) -> NewRun {
         ..run
     };
     let job = json!({ "job_id": job });
-    NewRun {
-        run,
-        spec: RunSpec { job: Arc::new(job.as_object().cloned().unwrap()), rendered: None, anew: false },
-    }
+    NewRun { run, spec: RunSpec::of_job(Arc::new(job.as_object().cloned().unwrap())) }
 }
 
 impl File {

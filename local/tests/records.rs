@@ -65,10 +65,7 @@ fn new(number: u32) -> NewRun {
     let run_id = key.run_id().unwrap();
     let run = Run::dispatched(key, run_id, about, now, now, Span::from_days(1));
     let job = json!({ "job_id": "load", "payload": number });
-    NewRun {
-        run,
-        spec: RunSpec { job: Arc::new(job.as_object().cloned().unwrap()), rendered: None, anew: false },
-    }
+    NewRun { run, spec: RunSpec::of_job(Arc::new(job.as_object().cloned().unwrap())) }
 }
 
 fn break_record(number: u32) -> String {

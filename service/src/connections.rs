@@ -1,7 +1,11 @@
-//! Connections: lists, shows and deletes them.
+//! Connections: lists, shows, tests and deletes them.
 
-use pumice_core::connection::{self, ConnectionSpec};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use pumice_core::connection::{self, ConnectionSpec, Connections, OpenedConnection};
 use pumice_core::ids::{ConnId, JobId};
+use pumice_core::job_type::Site;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
 use pumice_core::spec::JobSpec;
@@ -51,6 +55,88 @@ pub struct DeletedConnection {
     pub conn_id: ConnId,
     /// The jobs that still name it.
     pub users: Vec<JobId>,
+}
+
+/// Which connection to test, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestConnection {
+    /// Its id.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub connection: ConnId,
+    /// Where to connect to, for connections that name no place: `user@host` for SSH, a repository for git; and the recipient
+    /// of an e-mail that is sent.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Whether a message is sent or posted.
+    #[serde(default)]
+    pub send: bool,
+}
+
+/// A connection that was tested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TestedConnection {
+    /// Its id.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub conn_id: ConnId,
+    /// Its type.
+    pub r#type: String,
+    /// Whether it works, as far as was tried.
+    pub works: bool,
+    /// What was tried.
+    pub tried: String,
+    /// How long that took, in milliseconds.
+    pub duration_ms: u64,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What became of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// What was tried.
+    pub tried: String,
+    /// Why it failed, without secrets; `None` when it went well.
+    pub failure: Option<String>,
+}
+
+/// Connects to what connections lead to.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// Tests a connection whose secrets are looked up, from where `site` is.
+    async fn probe(&self, site: &Site, opened: &OpenedConnection, request: &TestConnection) -> Trial;
+}
+
+/// Looks up the secrets of a connection, and connects. A connection that fails is a response, not an error.
+///
+/// # Errors
+/// [`Error`] when there is no such connection, or the store cannot be read.
+pub async fn test(realm: &dyn Realm, request: &TestConnection) -> Result<TestedConnection, Error> {
+    let id = &request.connection;
+    let Some(document) = realm.connections().connection(id).await? else {
+        return Err(no_such(realm, id).await?);
+    };
+    let site = realm.site().await?;
+    let began = Instant::now();
+    let connections = Connections { store: realm.connections(), secrets: &*site.ports.secrets };
+    let (kind, trial) = match connections.open(id).await {
+        Ok(opened) => (opened.r#type.to_owned(), realm.prober().probe(&site, &opened, request).await),
+        Err(error) => {
+            let tried = "its document and its secrets".to_owned();
+            (listed(id.clone(), document).r#type, Trial { tried, failure: Some(error.to_string()) })
+        }
+    };
+    let Trial { tried, failure } = trial;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(TestedConnection {
+        conn_id: id.clone(),
+        r#type: kind,
+        works: failure.is_none(),
+        tried,
+        duration_ms,
+        failure,
+    })
 }
 
 fn listed(conn_id: ConnId, doc: Doc) -> ConnectionShown {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pumice_core::engine::{ApplyError, BackfillError};
+use pumice_core::engine::{ApplyError, BackfillError, RedoError};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{CommitError, StoreError, StoreErrorKind};
 use pumice_core::problem::SpecError;
@@ -158,6 +158,23 @@ impl From<DispatchError> for Error {
             | DispatchError::Withheld
             | DispatchError::TooDeep { .. }
             | DispatchError::TooLarge(_) => ErrorKind::Invalid,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<RedoError> for Error {
+    fn from(error: RedoError) -> Self {
+        let kind = match error {
+            RedoError::Dispatch(error) => return error.into(),
+            RedoError::Store(error) => return error.into(),
+            RedoError::Gone(_) | RedoError::NoStep(..) | RedoError::SpecGone(..) => ErrorKind::NotFound,
+            RedoError::Runs(..) => ErrorKind::Conflict,
+            RedoError::Step(..)
+            | RedoError::Alert(_)
+            | RedoError::Lavas(..)
+            | RedoError::EndedWell(_)
+            | RedoError::NoPlan(..) => ErrorKind::Invalid,
         };
         Self::of(kind, error)
     }

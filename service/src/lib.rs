@@ -14,6 +14,7 @@ pub mod specs;
 pub mod state;
 pub mod triggers;
 
+mod calls;
 mod failure;
 mod operations;
 mod realm;

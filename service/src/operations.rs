@@ -2,8 +2,11 @@
 
 use pumice_core::schema::schema_of;
 use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{connections, dispatch, payloads, render, runs, schedules, secrets, specs, state, triggers};
@@ -28,29 +31,32 @@ pub struct Operation {
     pub access: Access,
     request: fn() -> Value,
     response: fn() -> Value,
+    call: BoxedCall,
 }
 
 impl Operation {
     /// The operation of a function that borrows its request. The function says what it takes and returns.
-    fn new<Q, A, F>(command: &'static str, access: Access, _: F) -> Self
+    fn new<Q, A, F>(command: &'static str, access: Access, call: F) -> Self
     where
-        Q: JsonSchema,
-        A: JsonSchema,
-        F: AsyncFn(&dyn Realm, &Q) -> Result<A, Error>,
+        Q: JsonSchema + DeserializeOwned + Send + Sync + 'static,
+        A: JsonSchema + Serialize + 'static,
+        F: for<'a> Borrows<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A> }
+        let call = borrowing(call);
+        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
     }
 
     /// The operation of a function that takes its request.
-    fn taking<Q, A, F>(command: &'static str, access: Access, _: F) -> Self
+    fn taking<Q, A, F>(command: &'static str, access: Access, call: F) -> Self
     where
-        Q: JsonSchema,
-        A: JsonSchema,
-        F: AsyncFn(&dyn Realm, Q) -> Result<A, Error>,
+        Q: JsonSchema + DeserializeOwned + Send + 'static,
+        A: JsonSchema + Serialize + 'static,
+        F: for<'a> Takes<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A> }
+        let call = taking(call);
+        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
     }
 
     /// The JSON Schema of its request.
@@ -64,6 +70,14 @@ impl Operation {
     pub fn response(&self) -> Value {
         (self.response)()
     }
+
+    /// Calls its function with a request as JSON, and gives the response as JSON.
+    ///
+    /// # Errors
+    /// [`Error`] with every mistake of the request, or as the function itself.
+    pub async fn call(&self, realm: &dyn Realm, request: Value) -> Result<Value, Error> {
+        self.call.call(realm, request).await
+    }
 }
 
 /// A command that asks nothing of a realm.
@@ -76,9 +90,10 @@ pub struct Apart {
 }
 
 /// The commands that have no service function.
-pub const APART: [Apart; 6] = [
+pub const APART: [Apart; 7] = [
     Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
     Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
+    Apart { command: "console", reason: "it is a process that shows a realm in a browser" },
     Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
     Apart { command: "template", reason: "it renders a text, with no realm" },
     Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
@@ -98,8 +113,13 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("dispatch", Write, dispatch::dispatch),
         Operation::new("runs list", Read, runs::list),
         Operation::new("runs show", Read, runs::show),
+        Operation::new("runs why", Read, runs::why),
         Operation::new("runs output", Read, runs::output),
         Operation::new("runs cancel", Write, runs::cancel),
+        Operation::new("runs cancel --where", Write, runs::cancel_many),
+        Operation::new("runs retry", Write, runs::retry),
+        Operation::new("runs retry --where", Write, runs::retry_many),
+        Operation::new("runs delete", Write, runs::delete_many),
         Operation::new("schedules list", Read, schedules::list),
         Operation::new("schedules next", Read, schedules::next),
         Operation::new("schedules pause", Write, schedules::pause),
@@ -122,6 +142,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("triggers delete", Write, triggers::delete),
         Operation::new("connections list", Read, connections::list),
         Operation::new("connections show", Read, connections::show),
+        Operation::new("connections test", Read, connections::test),
         Operation::new("connections delete", Write, connections::delete),
         Operation::new("secrets list", Read, secrets::list),
         Operation::taking("secrets set", Write, secrets::set),

@@ -9,6 +9,7 @@ use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
 
+use crate::connections::Prober;
 use crate::failure::Error;
 use crate::runs::Outputs;
 use crate::secrets::Vault;
@@ -32,6 +33,8 @@ pub trait Realm: Send + Sync {
     fn triggers(&self) -> &dyn TriggerStore;
     /// Its connections.
     fn connections(&self) -> &dyn ConnectionStore;
+    /// What tests its connections.
+    fn prober(&self) -> &dyn Prober;
     /// Its secrets; `None` where they are kept by other means, as on AWS.
     fn vault(&self) -> Option<&dyn Vault>;
     /// What the commands of its runs printed.

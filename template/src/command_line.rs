@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{ErrorKind, TemplateError};
 
-/// Why a text is no command line.
+/// Why a text is not a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadCommandLine {
     /// This quote is opened and not closed.

@@ -16,7 +16,7 @@ impl Template {
     /// Reads a template of the repository's root.
     ///
     /// # Errors
-    /// A message when the file is missing, is no YAML, or has a key twice.
+    /// A message when the file is missing, is not YAML, or has a key twice.
     pub fn read(name: &str) -> Result<Self, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -56,7 +56,7 @@ fn plain(yaml: Yaml) -> Result<Value, String> {
         Yaml::Mapping(entries) => {
             let entries = entries.into_iter().map(|(key, value)| match key {
                 Yaml::String(key) => Ok((key, plain(value)?)),
-                other => Err(format!("a key that is no string: {other:?}")),
+                other => Err(format!("a key that is not a string: {other:?}")),
             });
             Value::Object(entries.collect::<Result<_, String>>()?)
         }

@@ -129,6 +129,7 @@ impl Realm {
                 objects: store,
                 http: Arc::new(pumice_core::ports::NoHttp),
                 messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+                servers: pumice_core::ports::Servers::default(),
                 clock: Arc::new(clock.clone()),
                 random: Arc::new(SeededRandom::new(1)),
                 pool: Arc::new(AtOnce),

@@ -211,7 +211,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
 
     a_schedule_that_any_tool_put_starts_its_job(&realm).await;
 
-    // What is no run ends in the dead letters.
+    // What is not a run ends in the dead letters.
     cloud.send("core", "{ not json").await;
     assert_eq!(cloud.message_of("lava-test-core-dlq").await.0, "{ not json");
 

@@ -84,9 +84,9 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
     for (event, wanted) in [
-        (json!({ "hello": "world" }), "the event is no dispatch request"),
-        (json!("hello"), "the event is no dispatch request"),
-        (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "the event is no dispatch request"),
+        (json!({ "hello": "world" }), "the event is not a dispatch request"),
+        (json!("hello"), "the event is not a dispatch request"),
+        (json!({ "Records": [{ "eventSource": "aws:kinesis" }] }), "the event is not a dispatch request"),
         (
             json!({ "Records": [{ "eventSource": "aws:s3" }] }),
             "an S3 event is malformed: s3.bucket.name is missing",
@@ -173,4 +173,46 @@ async fn the_worker_puts_aside_what_is_for_others() {
         answer["errorMessage"].as_str().is_some_and(|told| told.contains("not an SQS event")),
         "{answer}"
     );
+}
+
+/// A command that asks Lambda for the next event, as the function does, after so many seconds, and prints the answer.
+fn thief(api: u16, after: u32) -> String {
+    format!(
+        "sleep {after}; exec 3<>/dev/tcp/127.0.0.1/{api}; printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.0\\r\\n\\r\\n' >&3; timeout 5 cat <&3"
+    )
+}
+
+#[tokio::test]
+async fn command_takes_no_event_of_another_run() {
+    let cloud = cloud().await;
+    let worker = Emulator::start(&cloud, "worker-lambda");
+    let (now, later) = (thief(worker.api(), 0), thief(worker.api(), 2));
+    let script = format!("(setsid bash -c \"{later}\" >/dev/null 2>&1 &)\n{now}");
+    let mut job = log_job("thief");
+    job["type"] = json!("cmd");
+    job["payload"] = json!("bash -c");
+    job["parameters"] = json!({ "args": [script], "jinja": false });
+    cloud.put_jobs(&[job]).await;
+    let record = |job: &str, run_id: &str| {
+        let body = json!({ "realm": "test", "worker": "core", "job_id": job, "run_id": run_id, "ts_dispatch": "2026-03-01T00:00:00Z" });
+        json!({ "Records": [{ "messageId": "1", "receiptHandle": "1", "body": body.to_string(), "eventSource": "aws:sqs" }] })
+            .to_string()
+    };
+    let stolen: RunKey = "7d0f1a52-6a2b-4a35-9f0c-0d6f5f6f3c11".parse().expect("a key");
+    assert_eq!(worker.invoke(&record("thief", stolen.as_str())), json!({ "batchItemFailures": [] }), "{}", worker.log());
+    let run = cloud.realm.store().load(&stolen).await.expect("it answers").expect("it is there");
+    let output = run.result["output"][0]["stdout"].as_str().map(str::to_owned);
+    let answered = match output {
+        Some(place) => cloud.object(&place).await,
+        None => String::new(),
+    };
+    assert!(!answered.contains(" 200 ") && !answered.contains("Records"), "{answered}\n{run:?}");
+    // What it left to wait for the next event is gone, and the function has that event.
+    for number in 0..3 {
+        let run_id = format!("7d0f1a52-6a2b-4a35-9f0c-0d6f5f6f3d{number:02}");
+        assert_eq!(worker.invoke(&record("demo/hello", &run_id)), json!({ "batchItemFailures": [] }));
+        let key: RunKey = run_id.parse().expect("a key");
+        let run = cloud.realm.store().load(&key).await.expect("it answers").expect("it is there");
+        assert_eq!(run.status, Status::Complete, "{}", worker.log());
+    }
 }

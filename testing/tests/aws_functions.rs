@@ -95,7 +95,7 @@ async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
     assert_eq!(attributes["pumice.reason"], "no such job no/such");
     let run = cloud.ended(&run_id.parse().expect("a key")).await;
     assert_eq!((run.status, run.reason.as_deref()), (Status::Rejected, Some("no such job no/such")));
-    // What is no message at all goes there too, and says why.
+    // What is not a message at all goes there too, and says why.
     cloud.send("core", "{ not json").await;
     let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
     assert_eq!(body, "{ not json");

@@ -58,7 +58,7 @@ impl Table {
     /// Runs of these numbers, of which every third is under way, every third failed and the others ended well.
     async fn make(&self, numbers: std::ops::RangeInclusive<u32>) {
         for number in numbers {
-            let spec = RunSpec { job: Arc::default(), rendered: None, anew: false };
+            let spec = RunSpec::of_job(Arc::default());
             let mut run = run(number);
             self.store.create(&[(NewRun { run: run.clone(), spec }, None)]).await.expect("it is made");
             let status = [Status::Running, Status::Failed, Status::Complete][number as usize % 3];

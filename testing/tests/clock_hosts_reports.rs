@@ -111,6 +111,7 @@ impl Realm {
             objects: memory,
             http: Arc::new(pumice_core::ports::NoHttp),
             messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+            servers: pumice_core::ports::Servers::default(),
             clock: Arc::new(Skewed { clock: self.clock.clone(), store_ahead }),
             random: Arc::new(SeededRandom::new(1)),
             pool: Arc::new(AtOnce),

@@ -147,6 +147,7 @@ impl Realm {
             secrets: Arc::new(pumice_core::connection::NoSecrets),
             http: Arc::new(pumice_core::ports::NoHttp),
             messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+            servers: pumice_core::ports::Servers::default(),
             clock: Arc::new(clock.clone()),
             random: Arc::new(SeededRandom::new(1)),
             pool: Arc::new(AtOnce),

@@ -154,6 +154,7 @@ impl Realm {
                 objects: store,
                 http: Arc::new(pumice_core::ports::NoHttp),
                 messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+                servers: pumice_core::ports::Servers::default(),
                 clock: Arc::new(SystemClock),
                 random: Arc::new(SystemRandom),
                 pool: Arc::new(AtOnce),

@@ -7,6 +7,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::Timestamp;
 use pumice_core::engine::Engine;
+use pumice_core::ports::Servers;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -16,8 +17,9 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::read(&variable)?;
     let worker = Environment::worker(&variable)?;
     start_log(environment.names().realm().as_str());
+    let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), ..Servers::default() };
     let web = Arc::new(pumice_host::Web::default());
-    let function = Function::connect_with_outside(&environment, web, &variable).await?;
+    let function = Function::connect_with_outside(&environment, web, servers, &variable).await?;
     function.prepare_for_commands()?;
     let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
     (
         "pumice-core",
@@ -33,8 +33,9 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
             "aws-",
         ],
     ),
-    ("pumice-job-runners", &["pumice-local", "pumice-service", "rusqlite", "aws-"]),
+    ("pumice-job-runners", &["pumice-local", "pumice-service", "pumice-sql", "rusqlite", "sqlx", "aws-"]),
     ("pumice-host", &["pumice-job-", "pumice-service", "pumice-local", "pumice-aws", "rusqlite", "aws-"]),
+    ("pumice-sql", &["pumice-job-", "pumice-service", "pumice-host", "pumice-local", "pumice-aws", "aws-"]),
     ("pumice-local", &["pumice-job-", "pumice-service", "pumice-aws", "aws-"]),
     ("pumice-aws", &["pumice-job-", "pumice-service", "pumice-local", "rusqlite", "lambda_runtime"]),
     (
@@ -43,6 +44,7 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
             "pumice-job-runners",
             "pumice-local",
             "pumice-aws",
+            "pumice-console",
             "pumice-host",
             "clap",
             "anstream",
@@ -51,9 +53,36 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
             "aws-",
         ],
     ),
-    ("dispatcher-lambda", &["pumice-job-runners", "pumice-local", "worker-lambda", "rusqlite"]),
+    // It knows realms by the service alone, and no crate that builds as long as it does itself.
+    (
+        "pumice-console",
+        &[
+            "pumice-job-",
+            "pumice-local",
+            "pumice-aws",
+            "pumice-host",
+            "clap",
+            "rusqlite",
+            "rustls",
+            "tower-http",
+            "aws-",
+        ],
+    ),
+    (
+        "dispatcher-lambda",
+        &[
+            "pumice-console",
+            "pumice-job-runners",
+            "pumice-local",
+            "pumice-sql",
+            "worker-lambda",
+            "rusqlite",
+            "sqlx",
+            "lettre",
+        ],
+    ),
     ("pumice", &["pumice-testing", "pumice-bench", "lambda_runtime"]),
-    ("worker-lambda", &["pumice-local", "dispatcher-lambda", "rusqlite"]),
+    ("worker-lambda", &["pumice-console", "pumice-local", "dispatcher-lambda", "rusqlite"]),
 ];
 
 /// Features of crates below a crate that are for workers alone.
@@ -63,6 +92,7 @@ const FORBIDDEN_FEATURES: [(&str, &[(&str, &str)]); 2] = [
         &[
             ("pumice-host", "processes"),
             ("pumice-host", "http"),
+            ("pumice-host", "mail"),
             ("pumice-aws", "commands"),
             ("tokio", "process"),
         ],

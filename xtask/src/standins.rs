@@ -1,4 +1,4 @@
-//! Stand-ins for AWS, from PyPI, in virtual environments of their own.
+//! Stand-ins for AWS and other servers, from PyPI, in virtual environments of their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Environment {
 /// The feature of tests that need stand-ins for AWS.
 const AWS: &str = "pumice-testing/standins";
 
-const ENVIRONMENTS: [Environment; 2] = [
+const ENVIRONMENTS: [Environment; 3] = [
     Environment {
         name: "aws",
         feature: AWS,
@@ -32,6 +32,11 @@ const ENVIRONMENTS: [Environment; 2] = [
         name: "lava",
         feature: "pumice-testing/standins-lava",
         tests: "Pumice beside lava (lava_*)",
+    },
+    Environment {
+        name: "mail",
+        feature: "pumice-testing/standins-mail",
+        tests: "e-mail with a mail server (mail)",
     },
 ];
 
@@ -52,6 +57,34 @@ impl StandIns {
             self.features.push("pumice-testing/standins-make");
         } else {
             let why = "NOT TESTED: `sam build` and `sam deploy` (aws_deploy), because there is no make";
+            self.left_out.push(why.to_owned());
+        }
+    }
+
+    /// PostgreSQL and MariaDB are Debian's own. Root installs them where they are not.
+    fn look_for_databases(&mut self) {
+        let is_there = || {
+            let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+            let has_postgres =
+                versions.into_iter().any(|version| version.path().join("bin/initdb").is_file());
+            has_postgres && has("mariadbd", &["--version"]) && has("psql", &["--version"])
+        };
+        let is_root = output("id", &["-u"]).is_ok_and(|id| id.trim() == "0");
+        if !is_there() && is_root && has("apt-get", &["--version"]) {
+            say("stand-ins: PostgreSQL and MariaDB from Debian, once");
+            let install =
+                ["install", "--yes", "--quiet", "--no-install-recommends", "postgresql", "mariadb-server"];
+            let apt = |arguments: &[&str]| {
+                run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+            };
+            if let Err(error) = apt(&["update", "--quiet"]).and_then(|()| apt(&install)) {
+                eprintln!("{error}");
+            }
+        }
+        if is_there() {
+            self.features.push("pumice-testing/standins-databases");
+        } else {
+            let why = "NOT TESTED: SQL jobs on PostgreSQL and MariaDB (databases), because they are not there; on Debian, `apt install postgresql mariadb-server` brings them";
             self.left_out.push(why.to_owned());
         }
     }
@@ -96,6 +129,7 @@ pub(crate) fn make() -> Result<StandIns, String> {
     if made.features.contains(&AWS) {
         made.look_for_make();
     }
+    made.look_for_databases();
     Ok(made)
 }
 

@@ -7,7 +7,7 @@ use pumice_core::ids::{RealmName, WorkerName};
 
 use crate::names::{DEFAULT_PREFIX, Names};
 
-/// An environment variable that does not hold, or is missing.
+/// An environment variable that is invalid or missing.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {message}")]
 pub struct BadEnvironment {
@@ -36,7 +36,7 @@ impl Environment {
     /// `PUMICE_TMP`: a folder that the function has for itself, where it does not run on Lambda.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
         let bad = |message: String| BadEnvironment::new("LAVA_REALM", message);
         let realm = variable("LAVA_REALM")
@@ -56,7 +56,7 @@ impl Environment {
     /// Reads `LAVA_WORKER`: the worker that the function is.
     ///
     /// # Errors
-    /// [`BadEnvironment`] when it is missing or does not hold.
+    /// [`BadEnvironment`] when it is missing or invalid.
     pub fn worker(variable: &dyn Fn(&str) -> Option<String>) -> Result<WorkerName, BadEnvironment> {
         let name = "LAVA_WORKER";
         let worker = variable(name)

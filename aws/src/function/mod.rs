@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, Http, StoreError};
+use pumice_core::ports::{Catalog, Http, Servers, StoreError};
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -45,11 +45,13 @@ impl Function {
     pub async fn connect_with_outside(
         environment: &Environment,
         http: Arc<dyn Http>,
+        servers: Servers,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, BadEnvironment> {
         let config = config().await;
         let realm = Realm::new(&Clients::new(&config), environment.names(), environment.queue_urls());
-        let realm = realm.with_secrets(&config).with_outside(&config, http).with_signing(variable)?;
+        let realm =
+            realm.with_secrets(&config).with_outside(&config, http, servers).with_signing(variable)?;
         Ok(Self::of(realm, environment))
     }
 
@@ -57,7 +59,7 @@ impl Function {
     /// see [`Realm::with_schedules`].
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is missing or does not hold.
+    /// [`BadEnvironment`] naming the variable that is missing or invalid.
     pub async fn connect_with_schedules(
         environment: &Environment,
         variable: &dyn Fn(&str) -> Option<String>,

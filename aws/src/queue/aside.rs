@@ -1,4 +1,4 @@
-//! Messages that are put aside, with the reason why.
+//! Messages that go to the dead-letter queue, with the reason why.
 
 use aws_sdk_sqs::types::MessageAttributeValue;
 use pumice_core::ids::WorkerName;

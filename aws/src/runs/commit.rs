@@ -225,6 +225,16 @@ impl Store {
         Ok(if alive { Holder::Alive(key) } else { Holder::Done(key) })
     }
 
+    /// The run that has a job's lock and is not done with.
+    pub(super) async fn lock_holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        let lock = self.item(lock_key(job_id)).await?;
+        let Some(key) = lock.as_ref().and_then(|lock| text_of(lock, "holder")?.parse::<RunKey>().ok()) else {
+            return Ok(None);
+        };
+        let Some(item) = self.record_item(&key).await? else { return Ok(None) };
+        Ok((!Self::light(&item)?.is_done()).then_some(key))
+    }
+
     /// Puts the index right about a run that is due later than it says.
     pub(super) async fn put_off(&self, run: &Run) -> Result<(), StoreError> {
         let Some(due) = run.due_at else { return Ok(()) };

@@ -1,9 +1,10 @@
 //! Lists of runs, page by page.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
-use pumice_core::glob::fnmatch;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Cursor, Order, Pager, RunPage, RunQuery, StoreError};
+use pumice_core::ports::{Beginning, Cursor, Order, Pager, RunPage, RunQuery, StoreError};
 use pumice_core::run::{Run, Status};
 
 use super::bad_ends::Reliance;
@@ -110,10 +111,7 @@ impl Store {
                 continue;
             }
             let is_meant = (query.children || found.key.depth() == 0)
-                && match (&found.job_id, &query.job) {
-                    (Some(id), Some(job)) => fnmatch(job, id),
-                    _ => true,
-                };
+                && found.job_id.as_deref().is_none_or(|id| query.takes_job(id));
             if is_meant && found.run.is_none() {
                 meant.push(found.key.clone());
             }
@@ -134,6 +132,10 @@ impl Store {
             let jobs = self.of_jobs(query, during).await?;
             Ok(Phases { phases: vec![jobs.into()], note })
         };
+        if let Some(found) = self.by_id(query).await? {
+            let known = Runs::known(within(&found, during), query.order);
+            return Ok(Phases { phases: vec![vec![known].into()], note: None });
+        }
         if query.statuses.is_empty() || query.statuses.contains(&Status::Complete) {
             return of_jobs(None).await;
         }
@@ -164,7 +166,7 @@ impl Store {
             phases.push(newer.into());
         }
         if !alone && old.0 <= old.1 {
-            let is_all = query.job.is_none() && old == (0, at - 1);
+            let is_all = query.jobs().is_none() && old == (0, at - 1);
             phases.push(Phase { runs: self.of_jobs(query, old).await?, all_before: is_all.then_some(at) });
         } else if old.0 <= old.1 {
             phases.push(vec![Runs::known(within(&open, old), query.order)].into());
@@ -182,6 +184,26 @@ impl Store {
         Ok(jobs.into_iter().map(|job| Runs::new(Index::Job(job), from..=to, query.order, page)).collect())
     }
 
+    /// The runs whose ids are asked for; `None` where none are, where steps are asked for as well, or where there are many.
+    async fn by_id(&self, query: &RunQuery) -> Result<Option<Vec<Found>>, StoreError> {
+        let Some(beginnings) = query.filter.ids().filter(|_| !query.children) else { return Ok(None) };
+        let mut keys = BTreeSet::new();
+        for beginning in beginnings {
+            match beginning.parse::<RunKey>() {
+                Ok(key) => keys.extend([key]),
+                Err(_) => {
+                    let Beginning { keys: found, looked_at } = self.beginning_of(beginning, MAX_OPEN).await?;
+                    if looked_at.is_some() || found.len() >= MAX_OPEN {
+                        return Ok(None);
+                    }
+                    keys.extend(found);
+                }
+            }
+        }
+        let keys: Vec<RunKey> = keys.into_iter().collect();
+        Ok(Some(self.records(&keys).await?.into_iter().map(known).collect()))
+    }
+
     /// The runs that have not ended; `None` when there are many.
     async fn open_runs(&self, query: &RunQuery) -> Result<Option<Vec<Found>>, StoreError> {
         let ever = chrono::DateTime::from_timestamp_micros(i64::MAX / 1_000).unwrap_or_default();
@@ -192,14 +214,13 @@ impl Store {
         }
         keys.retain(|key| query.children || key.depth() == 0);
         let open = self.records(&keys).await?.into_iter().filter(|run| !run.status.is_end());
-        let found = |run: Run| Found {
-            at: micros(run.ts_dispatch),
-            key: run.key.clone(),
-            job_id: None,
-            run: Some(run),
-        };
-        Ok(Some(open.map(found).collect()))
+        Ok(Some(open.map(known).collect()))
     }
+}
+
+/// A run whose record was read already.
+fn known(run: Run) -> Found {
+    Found { at: micros(run.ts_dispatch), key: run.key.clone(), job_id: None, run: Some(run) }
 }
 
 fn within(found: &[Found], (from, to): During) -> Vec<Found> {

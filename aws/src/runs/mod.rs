@@ -11,6 +11,7 @@ mod large;
 mod listed;
 mod newest;
 mod record;
+mod removed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -153,7 +154,7 @@ impl RunStore for Store {
         let mut run = self.whole(record).await?;
         let spec = spec.unwrap_or_else(|apart| {
             run.apart.push(apart);
-            RunSpec { job: Arc::default(), rendered: None, anew: false }
+            RunSpec::of_job(Arc::default())
         });
         Ok(Some((run, spec)))
     }
@@ -203,6 +204,14 @@ impl RunStore for Store {
 
     fn lag(&self) -> Duration {
         INDEX_LAG
+    }
+
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.remove_run(key).await
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        self.lock_holder(job_id).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

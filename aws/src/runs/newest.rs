@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::Timestamp;
-use pumice_core::glob::fnmatch;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Beginning, JobStore, Order, RunQuery, StoreError, is_pattern};
 use pumice_core::run::{NEVER, Run};
@@ -145,15 +144,16 @@ impl Store {
     /// The jobs whose runs a query asks for. Those of every job are found by way of the table of jobs: there is no place
     /// that all new runs of a realm would have to be written to.
     pub(super) async fn asked_for(&self, query: &RunQuery) -> Result<Vec<JobId>, StoreError> {
-        let pattern = query.job.as_deref();
-        if let Some(job) = pattern.filter(|job| !is_pattern(job)) {
-            return Ok(JobId::stored(job).into_iter().collect());
+        let patterns = query.jobs();
+        if let Some(jobs) = patterns.filter(|jobs| !jobs.iter().any(|job| is_pattern(job))) {
+            let jobs: BTreeSet<JobId> = jobs.into_iter().filter_map(|job| JobId::stored(job).ok()).collect();
+            return Ok(jobs.into_iter().collect());
         }
         let items = self.scan(&self.names.jobs(), Some("job_id")).await?;
         let mut ids: BTreeSet<JobId> =
             items.iter().filter_map(|item| JobId::stored(text_of(item, "job_id")?).ok()).collect();
         ids.extend(self.deleted().await?);
-        ids.retain(|id| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
+        ids.retain(|id| query.takes_job(id.as_str()));
         Ok(ids.into_iter().collect())
     }
 
@@ -163,7 +163,7 @@ impl Store {
         ids: impl Iterator<Item = &JobId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // A realm that does not hold is not in the way.
+        // A realm that is invalid is not in the way.
         let keep = self
             .realm()
             .await

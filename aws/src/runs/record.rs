@@ -40,7 +40,7 @@ pub(super) const LINE: &str = "line_job";
 pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 34] = [
+pub(super) const OPTIONAL: [&str; 36] = [
     BAD_END,
     "cancel",
     "crashes",
@@ -55,6 +55,7 @@ pub(super) const OPTIONAL: [&str; 34] = [
     "handed_over",
     "host",
     "hostname",
+    "kept",
     "keyed",
     "late",
     "lease",
@@ -62,6 +63,7 @@ pub(super) const OPTIONAL: [&str; 34] = [
     "lineage",
     "overlap",
     "reason",
+    "redo",
     "rendered",
     "rendered_at",
     "replaced_by",
@@ -331,6 +333,12 @@ mod tests {
             lineage: Some(lineage),
             scheduled: Some(Box::new(scheduled)),
             late: Some(Box::new(late())),
+            redo: Some(Box::new(pumice_core::run::Redo {
+                of: run().key,
+                from: pumice_core::run::RedoFrom::Step(run().key.child(1, 0)),
+                spec: pumice_core::run::SpecOf::Pinned,
+            })),
+            kept: Some(run().key.child(1, 0)),
             foreach_index: Some(0),
             work: Some(WorkPlace {
                 id: "w".to_owned(),

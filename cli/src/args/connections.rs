@@ -19,6 +19,18 @@ pub(crate) enum Connections {
         #[arg(value_name = "ID", value_parser = stored_connection)]
         connection: ConnId,
     },
+    /// Connect from this machine, and say what was tried: nothing is changed, sent or posted
+    Test {
+        /// The connection
+        #[arg(value_name = "ID", value_parser = stored_connection)]
+        connection: ConnId,
+        /// Where to connect to: `user@host` for ssh, scp and sftp, a repository for git; with --send the recipient of an e-mail
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+        /// Send an e-mail, or post a message
+        #[arg(long)]
+        send: bool,
+    },
     /// Delete a connection
     Delete {
         /// The connection

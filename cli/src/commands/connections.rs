@@ -1,14 +1,17 @@
 //! `connections`: looks at connections.
 
 use pumice_core::text::{escaped, shown};
-use pumice_service::connections::{ConnectionName, ConnectionShown, ListConnections, delete, list, show};
+use pumice_service::connections::{
+    ConnectionName, ConnectionShown, ListConnections, TestConnection, TestedConnection, delete, list, show,
+    test,
+};
 
 use crate::args::{Connections, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, warn};
 use crate::realm::Realm;
 
-/// Lists, shows and deletes connections.
+/// Lists, shows, tests and deletes connections.
 pub(super) async fn connections(global: &Global, command: Connections) -> Result<(), Failure> {
     match command {
         Connections::List => {
@@ -29,6 +32,12 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
             print(format, &show(&realm, &ConnectionName { connection }).await?, Vec::new)
         }
+        Connections::Test { connection, target, send } => {
+            let realm = Realm::open_to_read(global).await?;
+            let tested = test(&realm, &TestConnection { connection, target, send }).await?;
+            print(global.output, &tested, || vec![line(&tested)])?;
+            if tested.works { Ok(()) } else { Err(Failure::RunFailed) }
+        }
         Connections::Delete { connection } => {
             let realm = Realm::open(global, false).await?;
             let deleted = delete(&realm, &ConnectionName { connection }).await?;
@@ -39,6 +48,15 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
             warn(global, &users.collect::<Vec<_>>());
             Ok(())
         }
+    }
+}
+
+fn line(tested: &TestedConnection) -> String {
+    let shown = |text: &str| escaped(text).into_owned();
+    let (id, tried, took) = (shown(tested.conn_id.as_str()), shown(&tested.tried), tested.duration_ms);
+    match &tested.failure {
+        None => format!("{id} works: {tried} ({took} ms)"),
+        Some(failure) => format!("{id} does not work: {tried} ({took} ms): {}", shown(failure)),
     }
 }
 

@@ -237,7 +237,7 @@ fn from_options(options: &Dispatch, zone: pumice_template::Zone) -> Result<Vec<D
     let (globals, parameters) = given(&options.given)?;
     let when = match (&options.delay, &options.at) {
         (Some(delay), _) => DispatchRequest::after(*delay)
-            .map_err(|error| of_option("--delay", error.replace("\"at\"", "--at")))?,
+            .map_err(|error| of_option("--delay", error.to_string().replace("\"at\"", "--at")))?,
         (None, Some(at)) => When::At(instant("--at", at, zone)?),
         (None, None) => When::Now,
     };

@@ -1,6 +1,7 @@
 //! The commands, one file a family.
 
 mod connections;
+mod console;
 mod dispatch;
 #[cfg(test)]
 mod operations;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(options) => run::run(global, options).await,
         Command::Serve(options) => serve::serve(global, options).await,
+        Command::Console(options) => console::console(global, options).await,
         #[cfg(feature = "aws")]
         Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,

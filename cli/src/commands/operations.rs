@@ -13,7 +13,14 @@ fn commands(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) 
         let words = format!("{words} {}", below.get_name()).trim().to_owned();
         match below.has_subcommands() {
             true => commands(below, &words, found),
-            false => drop(found.insert(words)),
+            false => {
+                // Where single runs may be named too, what is done to many is a function of its own.
+                let takes = |id: &str| below.get_arguments().any(|one| one.get_id() == id);
+                if takes("bulk_filter") && takes("runs") {
+                    found.insert(format!("{words} --where"));
+                }
+                found.insert(words);
+            }
         }
     }
 }

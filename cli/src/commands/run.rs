@@ -105,7 +105,7 @@ async fn realm_of(global: &Global, options: &Run, folder: &Path, given: Given) -
     let named = realm.as_ref().map(|realm| realm.fields.realm.clone()).or_else(|| global.realm.clone());
     let home = Home::open(folder, named.as_ref(), true, Durability::Normal).await?;
     let home = home.with_secrets(secrets_of(global));
-    let home = home.with_messaging(crate::outside::messaging());
+    let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
     put_definition(&home, realm, payloads_of(global, options).await?).await?;
     let database = home.database();
     database.put_connections(connections, false).await?;

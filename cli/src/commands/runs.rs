@@ -1,42 +1,61 @@
 //! `runs`: looks at runs, and cancels them.
 
+mod many;
+mod retry;
+
 use pumice_core::ports::{Clock, Order};
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::runs::{
-    CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, ShowRun, Stream, cancel, copy, list, locate,
-    output, show,
+    CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, RunWhy, ShowRun, Stream, cancel, copy, list,
+    locate, output, show, why,
 };
 use serde_json::Value;
 
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
-use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print};
+use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print, write_raw};
 use crate::realm::Realm;
 use crate::view;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
     let realm = match command {
-        Runs::Cancel { .. } => Realm::open(global, false).await?,
+        Runs::Cancel { .. } | Runs::Retry(_) | Runs::Delete { .. } => Realm::open(global, false).await?,
         _ => Realm::open_to_read(global).await?,
     };
     let details = !global.output.is_table();
     match command {
-        Runs::List { job, statuses, since, until, backfill, oldest, cursor, limit, children } => {
+        Runs::List { filter, job, statuses, since, until, backfill, oldest, cursor, limit, children } => {
             let order = if oldest { Order::Oldest } else { Order::Newest };
             let is_rest = cursor.is_some();
-            let request =
-                ListRuns { job, statuses, since, until, backfill, order, cursor, limit, children, details };
+            let request = ListRuns {
+                filter,
+                zone: None,
+                job,
+                statuses,
+                since,
+                until,
+                backfill,
+                order,
+                cursor,
+                limit,
+                children,
+                details,
+            };
             let found = list(&realm, &request).await?;
             print(global.output, &found, || table(global.output, &found))?;
             let counted = if details { Vec::new() } else { counted(&found, is_rest) };
             note(global, &counted.into_iter().chain(found.note).collect::<Vec<_>>());
             Ok(())
         }
-        Runs::Show { run } => {
+        Runs::Show { run, html: true } => {
+            let document = pumice_console::run_as_document(&realm, &run, None).await;
+            write_raw(&document.map_err(pumice_service::Error::from)?)
+        }
+        Runs::Show { run, .. } => {
             let tree = show(&realm, &ShowRun { run, details }).await?;
             print(global.output, &tree, || tree_lines(&tree))?;
             if !details {
@@ -44,11 +63,21 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             }
             Ok(())
         }
+        Runs::Why { run } => {
+            let told = why(&realm, &RunName { run }).await?;
+            print(global.output, &told, || vec![why_line(&told)])
+        }
         Runs::Output { run } if details => {
             print(global.output, &output(&realm, &RunName { run }).await?, Vec::new)
         }
         Runs::Output { run } => copy_outputs(global, &realm, RunName { run }).await,
-        Runs::Cancel { runs } => {
+        Runs::Retry(options) => retry::retry(global, &realm, options).await,
+        Runs::Delete { bulk } => many::delete(global, &realm, bulk).await,
+        Runs::Cancel { bulk, .. } if bulk.filter.is_some() => many::cancel(global, &realm, bulk).await,
+        Runs::Cancel { bulk, .. } if bulk.dry_run => {
+            Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
+        }
+        Runs::Cancel { runs, .. } => {
             let cancelled = cancel(&realm, &CancelRuns { runs }).await?;
             print(global.output, &cancelled, || {
                 cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()
@@ -111,8 +140,17 @@ fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
     told
 }
 
+/// Where a run stands, and why.
+fn why_line(told: &RunWhy) -> String {
+    format!("{}: {}", view::coloured(told.status, 0), escaped(&told.why))
+}
+
 fn tree_lines(tree: &RunTree) -> Vec<String> {
-    let mut lines = view::tree(tree, SystemClock.now());
+    let mut lines: Vec<String> = tree.why.iter().map(why_line).collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines.extend(view::tree(tree, SystemClock.now()));
     let Some(root) = tree.runs.first() else { return lines };
     lines.push(escaped(&view::trigger_line(root)).into_owned());
     lines.push(String::new());

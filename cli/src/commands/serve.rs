@@ -24,8 +24,17 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         Some(more) => home.with_secrets(more),
         None => home,
     };
-    let home = home.with_messaging(crate::outside::messaging());
+    let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
+    if !options.console && options.doors.is_any_given() {
+        let message =
+            "--listen, --url, --tokens, --role and --read-only are of the console: give --console, too";
+        return Err(Failure::wrong(message));
+    }
+    let console = match options.console {
+        true => Some(super::console::open(global, options.doors).await?),
+        false => None,
+    };
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;
     let serve = pumice_local::Serve {
@@ -40,12 +49,19 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let (stop, kill) = asked_to_stop()?;
     tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
     supervisor::serving();
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let console = console.map(|console| tokio::spawn(console.serve_beside(stopped)));
     let stop = async {
         stop.await;
         supervisor::stopping();
     };
     let fault = tokio::select! {
         served = workers.serve(stop, kill) => {
+            // The console goes with the server.
+            drop(stopping);
+            if let Some(console) = console {
+                console.await.unwrap_or_else(|error| tracing::warn!(%error, "the console ended early"));
+            }
             served?;
             home.end(lock).await;
             return Ok(());

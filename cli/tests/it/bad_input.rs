@@ -47,7 +47,7 @@ fn every_field_is_checked() {
         (json!({ "type": "cmmd" }), "no such job type \"cmmd\" (did you mean \"cmd\"?)"),
         (json!({ "worker": "a b" }), "part of a queue's name"),
         (json!({ "enabled": 1 }), "enabled: expected true or false or a string, got a number 1"),
-        (json!({ "schedule": "61 * * * *" }), "schedule: \"61 * * * *\" is no crontab"),
+        (json!({ "schedule": "61 * * * *" }), "schedule: \"61 * * * *\" is not a crontab"),
         (
             json!({ "schedule": { "crontab": "0 0 * * *", "form": "2026-01-01" } }),
             "schedule.form: no such field (did you mean \"from\"?)",

@@ -24,6 +24,10 @@ fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
 fn specs() -> Value {
     let connection = json!({ "conn_id": "vault", "type": "generic", "enabled": true,
         "attributes": { "token": { "type": "ssm", "parameter": "/token" } } });
+    // Neither is called: the address is refused, and the action fails at once.
+    let mail = json!({ "conn_id": "mail", "type": "email", "enabled": true, "host": "169.254.169.254", "user": "u",
+        "password": "/token", "from": "lava@example.com" });
+    let chat = json!({ "conn_id": "chat", "type": "slack", "enabled": true, "webhook_url": "/chat" });
     let realm = json!({ "realm": "local", "config": { "REDACT": "*password*" } });
     let hidden = "{{ state.hidden }}";
     let shell = |script: &str| {
@@ -35,6 +39,10 @@ fn specs() -> Value {
         { "action": "log", "message": format!("hidden {hidden} {{{{ result }}}}") },
         { "action": "dispatch", "job_id": "logs", "parameters": { "vars": { "x": hidden } } },
         { "action": "state", "state_id": "plain", "value": hidden },
+        { "action": "email", "email_conn": "mail", "to": format!("{hidden}@example.com"), "subject": hidden, "message": hidden,
+            "attachments": [format!("/{hidden}")] },
+        { "action": "email", "email_conn": "mail", "to": "a@example.com", "subject": hidden, "message": hidden },
+        { "action": "slack", "slack_conn": "chat", "message": hidden, "subject": hidden, "from": hidden },
         { "action": "state", "state_id": "sealed", "value": hidden, "type": "secure" },
     ]);
     let ends = json!({ "parameters": shell(&format!("{tell} exit 3")), "on_fail": actions, "on_retry": actions,
@@ -42,6 +50,8 @@ fn specs() -> Value {
     json!([
         realm,
         connection,
+        mail,
+        chat,
         job("fails", "cmd", json!("sh -c"), ends),
         job("works", "cmd", json!("sh -c"), json!({ "parameters": shell(tell), "on_success": actions })),
         job(
@@ -139,6 +149,8 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
     specs.as_array_mut().expect("a list").retain(|one| one["job_id"] != "broken");
     pumice.write("specs.json", specs.to_string());
     let set = pumice.feed(&["secrets", "set", "/token"], SECRET);
+    assert_eq!(set.status, 0, "{set:?}");
+    let set = pumice.feed(&["secrets", "set", "/chat"], format!("https://169.254.169.254/{SECRET}"));
     assert_eq!(set.status, 0, "{set:?}");
     let put = pumice.feed(&["state", "put", "hidden", "-", "--secure", "--ttl", "1d"], STATE);
     assert_eq!(put.status, 0, "{put:?}");

@@ -126,6 +126,33 @@ fn key_of_the_environment_is_used_and_no_command_gets_it() {
 }
 
 #[test]
+fn variable_of_two_secrets_is_refused() {
+    let pumice = Pumice::new();
+    let secret = |name: &str| json!({ "type": "ssm", "parameter": name });
+    let one = json!({ "conn_id": "one", "type": "generic", "enabled": true, "attributes": { "a": secret("/a/b") } });
+    let two = json!({ "conn_id": "two", "type": "generic", "enabled": true,
+        "attributes": { "a": secret("/a/b"), "b": secret("a-b") } });
+    assert_eq!(applied(&pumice, &json!([one, two])).status, 0);
+    let test = |id: &str| {
+        let mut command = pumice.command(&["connections", "test", id]);
+        command.env("PUMICE_SECRET_VALUE_A_B", "canary-of-two");
+        Printed::from(command.output().expect("it runs"))
+    };
+    assert_eq!(test("one").status, 0);
+    let refused = test("two");
+    let wanted =
+        "the variable PUMICE_SECRET_VALUE_A_B stands for secret a-b and for secret /a/b: rename one of them";
+    assert!(refused.status == 1 && refused.out.contains(wanted), "{refused:?}");
+    // One that is in the file is another secret too.
+    assert_eq!(pumice.feed(&["secrets", "set", "a.b"], "canary-of-three").status, 0);
+    let refused = test("one");
+    assert!(
+        refused.status == 1 && refused.out.contains("stands for secret /a/b and for secret a.b"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn connections_are_applied_listed_shown_and_deleted() {
     let pumice = Pumice::new();
     let ssh = json!({ "conn_id": "box", "type": "ssh", "enabled": true, "ssh_key": "k", "x-team": 1 });
@@ -163,7 +190,7 @@ fn document_of_a_connection_is_checked_field_by_field() {
     };
     for (document, wanted) in [
         (with(json!({ "hots": "h" })), "hots: no such field (did you mean \"host\"?)"),
-        (with(json!({ "type": "postgre" })), "type: \"postgre\" is no type of connection"),
+        (with(json!({ "type": "postgre" })), "type: \"postgre\" is not a type of connection"),
         (with(json!({ "type": 5 })), "type: expected a string"),
         (with(json!({ "conn_id": " c" })), "must not begin or end with blanks"),
         (with(json!({ "conn_id": "" })), "conn_id: "),

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::notices::MailServer;
 use crate::pumice::Pumice;
 use crate::web::{OK, Server};
 
 /// Jobs that are to end otherwise than complete when they are run by themselves.
-const OTHERWISE: [(&str, &str); 5] = [
+const OTHERWISE: [(&str, &str); 6] = [
     ("demo/nightly/check", "failed"),
     ("demo/nightly/summary", "skipped"),
     ("ops/notice", "failed"),
+    ("ops/notice-by-mail", "failed"),
     ("ops/on-fail", "failed"),
     ("ops/on-fail/break", "failed"),
 ];
@@ -36,15 +38,22 @@ fn every_example_runs() {
     let otherwise = BTreeMap::from(OTHERWISE);
     let server = Server::start(&[OK]);
     let hook = format!("hook={}", server.url("/hook"));
+    let mail = MailServer::start();
+    let by_mail = Path::new(&examples()).join("ops/notice-by-mail.yaml");
+    let by_mail = std::fs::read_to_string(by_mail).expect("an example");
+    let near = pumice.write("mail.yaml", by_mail.replace("port: 2525", &format!("port: {}", mail.port())));
+    let near = near.display().to_string();
     for id in ids.iter().filter(|id| !STEPS.contains(&id.as_str())) {
         // Examples that ask a server have its address in a global.
-        let options =
-            ["run", "--jobs", &examples(), "--payloads", &payloads(), id, "-g", &hook, "-o", "json"];
+        let jobs = if id == "ops/notice-by-mail" { near.clone() } else { examples() };
+        let options = ["run", "--jobs", &jobs, "--payloads", &payloads(), id, "-g", &hook, "-o", "json"];
         let printed = pumice.run(&options);
         let status = otherwise.get(id.as_str()).unwrap_or(&"complete");
         assert_eq!(printed.run_of(id)["status"], *status, "{id}: {printed:#?}");
         assert_eq!(printed.status, i32::from(*status != "complete"), "{id}");
     }
+    let email = mail.next();
+    assert!(email.contains("Subject: ops/notice-by-mail failed") && email.contains("0 orders"), "{email}");
     let notice = server.next();
     assert!(notice.contains("ops/notice failed: exit status 3: no orders today"), "{notice}");
 }

@@ -104,6 +104,39 @@ fn job_that_keeps_attempts_has_one_folder_and_output_for_each() {
 }
 
 #[test]
+fn each_attempt_of_payloads_keeps_its_own_output() {
+    let pumice = Pumice::new();
+    let files = [
+        ("both/a.sh", "#!/bin/sh\necho a $1\n"),
+        ("both/b.sh", "#!/bin/sh\necho b $1; echo more >&2; test $1 = 3\n"),
+    ];
+    std::fs::create_dir_all(pumice.path().join("both")).expect("a folder");
+    for (name, text) in files {
+        let file = pumice.write(name, text);
+        let put = pumice.run(&["payloads", "put", &file.display().to_string(), "--to", name]);
+        assert_eq!(put.status, 0, "{put:?}");
+    }
+    let job = json!({ "job_id": "e", "type": "exe", "worker": "core", "enabled": true, "payload": "both/",
+        "parameters": { "args": ["{{ globals.lava.iteration }}"] }, "iteration_limit": 3, "render_at": "run" });
+    let run = serve_and_run(&pumice, &json!([job]), "e");
+    let places = pumice.run(&["runs", "output", &run, "-o", "json"]).json();
+    let told = |place: &Value| {
+        let location = place["location"].as_str().expect("a place");
+        let text = std::fs::read_to_string(location).expect("kept").trim().to_owned();
+        (place["attempt"].as_u64().expect("a number"), text)
+    };
+    let told: Vec<(u64, String)> = places.as_array().expect("places").iter().map(told).collect();
+    let wanted = (1..=3).flat_map(|attempt| {
+        [format!("a {attempt}"), format!("b {attempt}"), "more".to_owned()].map(|text| (attempt, text))
+    });
+    let mut sorted = told.clone();
+    sorted.sort();
+    let mut wanted: Vec<(u64, String)> = wanted.collect();
+    wanted.sort();
+    assert_eq!(sorted, wanted, "{told:?}");
+}
+
+#[test]
 fn outputs_that_cannot_be_read_are_in_the_way_of_no_other() {
     let pumice = Pumice::new();
     let bad = with(

@@ -22,7 +22,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 36] = [
+const CASES: [Case<'_>; 42] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -33,8 +33,13 @@ const CASES: [Case<'_>; 36] = [
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
+    ("runs retry", &["runs", "retry", "latest", "--all"], holds::<runs::RetriedRun>),
+    ("runs cancel --where", &["runs", "cancel", "--where", "job:once"], holds::<runs::ManyDone>),
+    ("runs retry --where", &["runs", "retry", "--where", "job:once", "--dry-run"], holds::<runs::ManyDone>),
+    ("runs delete", &["runs", "delete", "--where", "job:once status:cancelled"], holds::<runs::ManyDone>),
     ("schedules list", &["schedules", "list"], holds::<schedules::ScheduleList>),
     ("schedules next", &["schedules", "next"], holds::<schedules::UpcomingStarts>),
     ("schedules pause", &["schedules", "pause", "daily"], holds::<schedules::Held>),
@@ -54,6 +59,7 @@ const CASES: [Case<'_>; 36] = [
     ("schedules export", &["schedules", "export", "--format", "eventbridge"], holds::<schedules::Template>),
     ("connections list", &["connections", "list"], holds::<Vec<connections::ConnectionShown>>),
     ("connections show", &["connections", "show", "box"], holds::<Doc>),
+    ("connections test", &["connections", "test", "values"], holds::<connections::TestedConnection>),
     ("connections delete", &["connections", "delete", "box"], holds::<connections::DeletedConnection>),
     ("secrets list", &["secrets", "list"], holds::<Vec<secrets::SecretShown>>),
     ("state get", &["state", "get", "x"], holds::<Value>),
@@ -88,7 +94,8 @@ fn command_prints_the_response_of_its_function() {
     pumice.write("changed.json", job("once", &json!({ "description": "new" })).to_string());
     assert_eq!(pumice.run(&["state", "put", "x", "1"]).status, 0);
     let ssh = json!({ "conn_id": "box", "type": "ssh", "ssh_key": "k" });
-    pumice.write("box.json", ssh.to_string());
+    let values = json!({ "conn_id": "values", "type": "generic", "enabled": true, "attributes": { "a": 1 } });
+    pumice.write("box.json", json!([ssh, values]).to_string());
     assert_eq!(pumice.run(&["apply", "box.json"]).status, 0);
     let set = pumice.feed(&["secrets", "set", "k", "-o", "json"], "response-canary");
     assert!(holds::<secrets::SecretSet>(&set.out), "{set:?}");

@@ -114,12 +114,12 @@ fn report_41_check_refuses_huge_ranges_and_lists() {
     let pumice = Pumice::new();
     let instants = json!({ "at": vec!["1 March 2100"; 100_000] });
     for (schedule, wanted) in [
-        (json!("1-100000000 * * * *"), "is no crontab"),
+        (json!("1-100000000 * * * *"), "is not a crontab"),
         (json!(format!("{} * * * *", vec!["1"; 100_000].join(","))), "characters are more than 1000"),
         (instants, "100000 instants are more than 1000"),
         (json!(vec!["* * * * *"; 10_000]), "10000 entries are more than 1000"),
         (json!({ "crontab": "@daily", "globals": { "lava_x": 1 } }), "the global \"lava_x\" is reserved"),
-        (json!({ "crontab": "@daily", "timezone": "Mars/Base" }), "is no IANA time zone"),
+        (json!({ "crontab": "@daily", "timezone": "Mars/Base" }), "is not an IANA time zone"),
     ] {
         pumice.write("job.json", job("a", &schedule).to_string());
         let told = refused(&pumice, &["check", "job.json"]);
@@ -148,7 +148,7 @@ fn days_of_a_calendar_may_stand_in_a_file() {
     std::fs::create_dir(pumice.path().join("days")).expect("a folder");
     for (text, wanted) in [
         ("# nothing\n\n", "it has no day"),
-        ("2027-05-01\n1 May 2027\n", "line 2: \"1\" is no day: write it as 2026-12-25"),
+        ("2027-05-01\n1 May 2027\n", "line 2: \"1\" is not a day: write it as 2026-12-25"),
         ("2027-05-09/2027-05-01", "line 1: \"2027-05-09/2027-05-01\" ends before it begins"),
     ] {
         pumice.write("days/free.txt", text);

@@ -444,7 +444,7 @@ fn stored_entry_that_cannot_be_used_is_listed_with_its_reason() {
         ["active", "broken", "broken", "active"]
     );
     assert!(
-        of(1, "trouble").contains("is no crontab") && of(2, "trouble").contains("no calendar \"moon\""),
+        of(1, "trouble").contains("is not a crontab") && of(2, "trouble").contains("no calendar \"moon\""),
         "{shown}"
     );
     assert!(
@@ -510,7 +510,7 @@ fn examples_of_the_guide_hold() {
 }
 
 /// The words of a command line of the guide, which has single quotes and double ones.
-fn words_of(line: &str) -> Vec<String> {
+pub(crate) fn words_of(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for c in line.trim().chars() {
         match (quote, c) {

@@ -212,7 +212,7 @@ impl Cursor {
         Self { next, state: State::Active, watch: self.watch.restarted(), ..self.clone() }
     }
 
-    /// When somebody must look at it again; `None` when nothing comes of that.
+    /// When it must be looked at again; `None` when nothing comes of that.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {

@@ -83,7 +83,7 @@ impl Plan {
             return Self::none();
         }
         let entries = Schedule::entries(schedule).into_iter().map(|entry| {
-            let entry = entry.map_err(BadEntry)?;
+            let entry = entry.map_err(|error| BadEntry(error.to_string()))?;
             Planned::new(entry, job, calendars, settings)
         });
         let entries: Vec<_> = entries.collect();

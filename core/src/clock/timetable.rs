@@ -27,7 +27,7 @@ pub struct Timetable {
     pub job_id: JobId,
     /// How often the record was written; the store raises it by one with each change.
     pub rev: u64,
-    /// When somebody must look at it; `None` when there is nothing to come.
+    /// When it must be looked at; `None` when there is nothing to come.
     #[serde(
         default,
         with = "chrono::serde::ts_microseconds_option",

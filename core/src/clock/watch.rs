@@ -226,7 +226,7 @@ impl Watch {
         self.open.iter().filter(is_due).map(|open| open.key.as_str())
     }
 
-    /// When somebody must judge the next limit.
+    /// When the next limit must be judged.
     pub(super) fn due_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
         let open = self.open.iter().flat_map(|open| [open.must_start, open.finish_by]).flatten();
         let silence = self.silence.as_ref().and_then(|silence| silence.up_at(cursor, planned));

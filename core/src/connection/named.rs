@@ -18,6 +18,8 @@ pub fn named_by(job: &JobSpec) -> Vec<(JsonPath, ConnId)> {
     let path = root.field("parameters");
     let mut named: Vec<(JsonPath, &Value)> = Vec::new();
     named.extend(parameter("conn_id").map(|id| (path.field("conn_id"), id)));
+    let items = parameter("foreach").and_then(|foreach| foreach.get("conn_id"));
+    named.extend(items.map(|id| (path.field("foreach").field("conn_id"), id)));
     let labelled = parameter("connections").and_then(Value::as_object);
     let below = path.field("connections");
     named.extend(labelled.into_iter().flatten().map(|(label, id)| (below.field(label), id)));

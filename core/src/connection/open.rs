@@ -13,7 +13,7 @@ use super::spec::{ConnectionSpec, ConnectionStore, Family, Kind, is_url};
 use crate::duration::Span;
 use crate::ids::{ConnId, FieldText, SecretName};
 use crate::ports::StoreError;
-use crate::problem::SpecError;
+use crate::problem::{SpecError, did_you_mean};
 use crate::secret::SecretText;
 use crate::text::quoted;
 
@@ -26,8 +26,13 @@ const MAX_SESSION_NAME: usize = 64;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// There is no such connection.
-    #[error("there is no connection {}", quoted(.0.as_str()))]
-    Missing(ConnId),
+    #[error("there is no connection {}{}", quoted(id.as_str()), hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
+    Missing {
+        /// The id that was asked for.
+        id: ConnId,
+        /// The nearest one that exists.
+        hint: Option<String>,
+    },
     /// It is not enabled.
     #[error("connection {} is not enabled", quoted(.0.as_str()))]
     NotEnabled(ConnId),
@@ -211,10 +216,17 @@ impl Connections<'_> {
     pub async fn open(&self, id: &ConnId) -> Result<OpenedConnection, ConnectionError> {
         let store = |error| ConnectionError::Store { id: id.clone(), error };
         let document = self.store.connection(id).await.map_err(store)?;
-        let document = document.ok_or_else(|| ConnectionError::Missing(id.clone()))?;
+        let Some(document) = document else { return Err(self.missing(id).await) };
         let spec = ConnectionSpec::stored(document);
         let spec = spec.map_err(|error| ConnectionError::BadSpec { id: id.clone(), error })?;
         self.resolve(&spec).await
+    }
+
+    /// The error that names the connection which may have been meant, where this process may look at all.
+    async fn missing(&self, id: &ConnId) -> ConnectionError {
+        let all = self.store.all_connections().await.unwrap_or_default();
+        let hint = did_you_mean(id.as_str(), all.iter().map(|(id, _)| id.as_str()));
+        ConnectionError::Missing { id: id.clone(), hint }
     }
 
     /// Looks the secrets of a connection up.

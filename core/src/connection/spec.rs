@@ -252,7 +252,7 @@ fn type_of(document: &Value) -> Result<(&'static str, Type), SpecError> {
     let Some(name) = given.as_str() else { return Err(wrong("expected a string".to_owned())) };
     let small = name.to_lowercase();
     ALL.iter().find(|(known, _)| *known == small).copied().ok_or_else(|| {
-        let mut error = wrong(format!("{} is no type of connection: {}", quoted(name), TYPES.join(", ")));
+        let mut error = wrong(format!("{} is not a type of connection: {}", quoted(name), TYPES.join(", ")));
         if let (Some(problem), Some(hint)) = (error.problems.first_mut(), did_you_mean(&small, TYPES)) {
             problem.hint = Some(hint);
         }

@@ -69,6 +69,9 @@ pub(super) fn keyed(request: &DispatchRequest) -> Option<Keyed> {
         When::At(at) => json!(crate::message::iso(at)),
     };
     let mut asked = json!({ "parameters": request.parameters, "globals": request.globals, "when": when });
+    if let Some(redo) = &request.redo {
+        asked["redo"] = json!(redo);
+    }
     asked.sort_all_objects();
     let text = bounded(asked.to_string());
     asked["job_id"] = json!(request.job_id);
@@ -142,7 +145,7 @@ mod tests {
              {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}; give it another key"
         );
         let created = Created { existing: Some(Box::new(run(Some(first.clone())))), ..Created::default() };
-        assert!(answer(&run(Some(first)), created).unwrap().existing, "the same request is no mistake");
+        assert!(answer(&run(Some(first)), created).unwrap().existing, "the same request is not a mistake");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::answer::{Accepted, answer, keyed};
-use super::fresh::{First, first_message, keyed_run, not_before, record, skipped};
+use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
@@ -131,7 +131,7 @@ impl Dispatcher {
         &self.jobs
     }
 
-    fn site(&self) -> &Arc<Site> {
+    pub(super) fn site(&self) -> &Arc<Site> {
         self.ledger.site()
     }
 
@@ -189,6 +189,18 @@ impl Dispatcher {
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
         self.ledger.cancel(key).await
+    }
+
+    /// Takes a request for a job that is given, whatever is stored under its name.
+    pub(super) async fn dispatch_job(
+        &self,
+        request: &DispatchRequest,
+        job: Arc<JobSpec>,
+    ) -> Result<Accepted, DispatchError> {
+        let realm = self.site().ports.jobs.realm().await?;
+        let prepared = self.prepare(request, Some(Ok(job)), &realm, Asker::Caller, 0).await?;
+        let outcome = self.create(vec![prepared]).await?.pop();
+        outcome.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into()))
     }
 
     async fn take(
@@ -323,18 +335,21 @@ impl Dispatcher {
         run.keyed = keyed(request);
         run.scheduled = request.scheduled.clone();
         run.host.clone_from(&request.host);
+        run.redo.clone_from(&request.redo);
         run.set_overlap(request.overlap.unwrap_or(run.overlap));
         if job.fields.enabled == Enabled::Static(false) {
-            let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
+            let spec =
+                RunSpec { asked: Some(asked(request, origin)), ..RunSpec::of_job(job.document.clone()) };
             let run = skipped(&run, now).map_err(|error| unfit(&run.key, error))?;
             return Ok(Prepared { new: NewRun { run, spec }, first: First::None, worker, warning: None });
         }
         let AtDispatch { rendered, anew, error } = self.jobs.render_now(&run, &job, worker, realm).await?;
         let warning = error.map(|error| format!("{error}; each attempt renders it anew"));
         run.warn(warning.as_slice(), now);
+        let asked = Some(asked(request, origin));
         let first = first_message(&self.site().realm, &mut run, (&job, worker), request, origin, now)?;
         Ok(Prepared {
-            new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered, anew } },
+            new: NewRun { run, spec: RunSpec { job: job.document.clone(), rendered, anew, asked } },
             first,
             worker,
             warning,
@@ -350,7 +365,6 @@ impl Dispatcher {
         request: &DispatchRequest,
         start: Timestamp,
     ) -> Result<Preview, DispatchError> {
-        let realm = self.site().ports.jobs.realm().await?;
         let job = match self.jobs.stored(&request.job_id).await? {
             Some(Ok(job)) => self.jobs.specialise(&job, request, None)?.job,
             Some(Err(error)) => {
@@ -358,11 +372,22 @@ impl Dispatcher {
             }
             None => return Err(no_such_job(&*self.site().ports.jobs, &request.job_id).await?),
         };
+        Ok(self.preview_job(request, &job, start).await?)
+    }
+
+    /// The same of a job that has what is asked for in it.
+    pub(super) async fn preview_job(
+        &self,
+        request: &DispatchRequest,
+        job: &JobSpec,
+        start: Timestamp,
+    ) -> Result<Preview, StoreError> {
+        let realm = self.site().ports.jobs.realm().await?;
         let run_id = self.run_id(request, Asker::Caller, 0, start);
-        let run = record(&job, RunKey::root(run_id), run_id, start, start, None);
-        let (scene, _) = self.jobs.scene(&run, &job, &realm, start).await?;
+        let run = record(job, RunKey::root(run_id), run_id, start, start, None);
+        let (scene, _) = self.jobs.scene(&run, job, &realm, start).await?;
         let templates = Templates::new(self.jobs.registry().renderer().clone(), scene);
-        Ok(match self.jobs.render(&job, &templates).await {
+        Ok(match self.jobs.render(job, &templates).await {
             Ok(rendered) => Preview::Rendered(rendered),
             Err(error) => Preview::Failed(error),
         })

@@ -13,8 +13,8 @@ use crate::job_type::{DispatchError, Origin};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
-use crate::run::{IllegalTransition, Input, RetryRule, Run, Status, Worker, decide, first_wake};
-use crate::spec::JobSpec;
+use crate::run::{IllegalTransition, Input, NOT_ENABLED, RetryRule, Run, Status, Worker, decide, first_wake};
+use crate::spec::{Asked, JobSpec};
 
 /// The first message of a run.
 pub(super) enum First {
@@ -102,6 +102,13 @@ fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<Str
     globals
 }
 
+/// What a request gives its run over what the job's spec says.
+pub(super) fn asked(request: &DispatchRequest, origin: Option<&Origin>) -> Box<Asked> {
+    let none = Map::new();
+    let globals = merge_globals(&none, origin.map_or(&none, |origin| &origin.globals), &request.globals);
+    Box::new(Asked { parameters: request.parameters.clone(), globals })
+}
+
 pub(super) fn not_before(when: When, now: Timestamp) -> Timestamp {
     match when {
         When::Now => now,
@@ -118,7 +125,7 @@ pub(super) fn skipped(run: &Run, now: Timestamp) -> Result<Run, IllegalTransitio
     let input = Input::Close {
         epoch: run.epoch,
         status: Status::Skipped,
-        reason: "the job is not enabled".to_owned(),
+        reason: NOT_ENABLED.to_owned(),
         on_fail: false,
         tell_parent: false,
         worker: Worker("dispatcher".to_owned()),

@@ -1,4 +1,4 @@
-//! Tells the engines of a process that it is to stop, which is no crash: nothing is counted for it.
+//! Tells the engines of a process that it is to stop, which is not a crash: nothing is counted for it.
 
 use crate::job_type::{Cancel, Stop};
 

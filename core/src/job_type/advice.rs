@@ -168,7 +168,7 @@ impl RealmSpec {
                 let told = Problem::warning(
                     "bucket-name",
                     root.field(name),
-                    format!("{what} is no name of a bucket"),
+                    format!("{what} is not the name of a bucket"),
                 );
                 advice.push(told.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
             }
@@ -225,7 +225,7 @@ mod tests {
             "config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?)",
             "config.COLOUR: no setting of this name is read",
             "config.CMD_TIMEOUT: a timeout of 0",
-            "s3_temp: \"BUCKET\" is no name of a bucket",
+            "s3_temp: \"BUCKET\" is not the name of a bucket",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }

@@ -165,7 +165,7 @@ fn never_due(planned: &Planned, path: &JsonPath, now: Timestamp) -> Option<Probl
     Some(Problem::warning("never-due", path.clone(), message))
 }
 
-/// A warning about a step that is no interval, as it begins anew with each hour, day or month.
+/// A warning about a step that is not an interval, as it begins anew with each hour, day or month.
 fn uneven_step(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
     let uneven = |(text, field): (&str, Field)| {
         let step = text.split(',').find_map(|item| field.uneven_step(item))?;
@@ -183,7 +183,7 @@ fn uneven_step(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
 }
 
 impl Field {
-    /// The step of an item that goes through the whole field and is no interval. A range that ends before is meant so.
+    /// The step of an item that goes through the whole field and is not an interval. A range that ends before is meant so.
     fn uneven_step(&self, item: &str) -> Option<u64> {
         let (range, step) = item.split_once('/')?;
         let step: u64 = step.parse().ok().filter(|step| *step > 1)?;

@@ -16,7 +16,8 @@ use crate::connection::Connections;
 use crate::duration::Span;
 use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use crate::ports::{
-    BlockingPool, Clock, Http, Messaging, ObjectStore, PoolError, Ports, StateStore, StoreError,
+    BlockingPool, Clock, Databases, Http, Mail, Messaging, ObjectStore, PoolError, Ports, StateStore,
+    StoreError,
 };
 use crate::problem::SpecError;
 use crate::request::DispatchRequest;
@@ -35,7 +36,7 @@ pub enum DispatchError {
         /// The nearest one that exists.
         hint: Option<String>,
     },
-    /// The job's spec does not hold, with the request's parameters in it.
+    /// The job's spec is invalid, with the request's parameters in it.
     #[error("job {} has an invalid spec: {error}", shown(job_id))]
     BadSpec {
         /// The job.
@@ -262,6 +263,8 @@ pub struct JobContext<'a> {
     pub http: &'a dyn Http,
     /// Topics, queues, event buses and functions.
     pub messaging: &'a dyn Messaging,
+    /// Databases.
+    pub databases: &'a dyn Databases,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Threads for what may take long; see [`apart`].
@@ -294,6 +297,10 @@ pub struct ActionContext<'a> {
     pub connections: Connections<'a>,
     /// State items.
     pub state: &'a dyn StateStore,
+    /// Files that outlive the run.
+    pub objects: &'a dyn ObjectStore,
+    /// Mail servers.
+    pub mail: &'a dyn Mail,
     /// Requests to servers of the web.
     pub http: &'a dyn Http,
     /// Topics, queues, event buses and functions.

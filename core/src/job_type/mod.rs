@@ -14,6 +14,7 @@ mod directories;
 mod late_advice;
 mod places;
 mod plan;
+mod redo;
 mod registry;
 mod runner;
 mod survey;
@@ -33,6 +34,7 @@ pub use directories::Directories;
 pub(crate) use directories::made;
 pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
+pub use redo::{StepRedo, redone};
 pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};
 pub use runner::{
     ACTION_TIMEOUT, FieldsOf, Leaf, ParametersOf, Performer, Resolver, Runners, RunnersBuilder,
@@ -109,8 +111,8 @@ impl JobError {
 
     /// A failure that no attempt can mend.
     #[must_use]
-    pub fn permanent(message: impl Into<String>) -> Self {
-        Self { retryable: false, ..Self::failed(message) }
+    pub fn permanent(message: impl std::fmt::Display) -> Self {
+        Self { retryable: false, ..Self::failed(message.to_string()) }
     }
 
     /// A template that failed, at `place` of the job or below it: told with the line and a mark

@@ -449,7 +449,7 @@ mod tests {
         let advice = places().advise(&job("'{{ no.x }}'", &everywhere("{{ no.x }}")), &renderer);
         assert_eq!(paths(advice), wanted);
         let broken = places().check(&job("a '{{ x'", &everywhere("{{ x")), &renderer);
-        // The other text of the list is no template.
+        // The other text of the list is not a template.
         assert_eq!(paths(broken), wanted);
         let error = rendered("a", &json!({ "list": ["x", "{{ no.x }}"] })).unwrap_err();
         assert!(error.message.starts_with("parameters.list[1]: "), "{error}");

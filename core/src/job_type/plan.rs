@@ -76,6 +76,20 @@ impl Plan {
         self.can_fail.iter().any(|pattern| fnmatch(pattern, job_id))
     }
 
+    /// The steps that come after one, at whatever distance.
+    #[must_use]
+    pub fn after(&self, step: usize) -> BTreeSet<usize> {
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
+        for (follower, spec) in self.steps.iter().enumerate() {
+            spec.after.iter().for_each(|before| followers[*before].push(follower));
+        }
+        let (mut found, mut next) = (BTreeSet::new(), vec![step]);
+        while let Some(step) = next.pop() {
+            next.extend(followers[step].iter().filter(|follower| found.insert(**follower)));
+        }
+        found
+    }
+
     /// Whether a step's state lets those after it start.
     fn passed(&self, step: usize, state: &ChildState) -> bool {
         match state {

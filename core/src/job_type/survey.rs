@@ -92,7 +92,7 @@ impl Registry {
             .collect()
     }
 
-    /// Warnings about the jobs that were given, by their place: steps that are no jobs or are another
+    /// Warnings about the jobs that were given, by their place: steps that are not jobs or are another
     /// worker's, circles through others, ids that look alike, jobs that nothing starts. The realm's actions
     /// start jobs too.
     #[must_use]

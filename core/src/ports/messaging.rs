@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{StoreError, StoreErrorKind};
 use crate::Timestamp;
+use crate::connection::AwsKeys;
 use crate::duration::Span;
 
 /// A message for the subscribers of a topic (SNS, Publish).
@@ -94,6 +95,11 @@ pub trait Messaging: Send + Sync {
     /// # Errors
     /// [`StoreError`] when it was not called, or nobody knows what came of it.
     async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError>;
+    /// Asks whose some keys are (STS, GetCallerIdentity); gives the ARN.
+    ///
+    /// # Errors
+    /// [`StoreError`] when AWS does not know them; of the kind [`StoreErrorKind::Missing`] when AWS cannot be asked.
+    async fn caller(&self, keys: &AwsKeys, region: Option<&str>) -> Result<String, StoreError>;
 }
 
 /// Reaches nothing.
@@ -130,5 +136,9 @@ impl Messaging for NoMessaging {
 
     async fn invoke(&self, _: FunctionCall) -> Result<FunctionAnswer, StoreError> {
         Err(self.refused("call a function"))
+    }
+
+    async fn caller(&self, _: &AwsKeys, _: Option<&str>) -> Result<String, StoreError> {
+        Err(self.refused("ask whose keys these are"))
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{StoreError, StoreErrorKind};
 use crate::Timestamp;
+use crate::filter::{Bounds, Filter, NoneMatch};
 use crate::glob::fnmatch;
 use crate::ids::RunKey;
 use crate::run::{Run, Status};
@@ -49,9 +50,11 @@ pub struct RunQuery {
     pub tree_of: Option<RunKey>,
     /// Only those that the backfill with this id made.
     pub backfill: Option<String>,
+    /// Only those that these terms mean, besides.
+    pub filter: Filter,
     /// Whether children of chains and the like are listed too.
     pub children: bool,
-    /// Whether alerts of broken limits are left out: they stand under a job's name and are no runs of it.
+    /// Whether alerts of broken limits are left out: they stand under a job's name and are not runs of it.
     pub without_alerts: bool,
     /// In which order.
     pub order: Order,
@@ -71,6 +74,32 @@ pub fn is_pattern(job: &str) -> bool {
 }
 
 impl RunQuery {
+    /// The query for the runs that a filter means: what indexes can answer is in fields of its own. Times without a zone are
+    /// in `zone`.
+    ///
+    /// # Errors
+    /// [`NoneMatch`] when terms of the filter contradict each other.
+    pub fn of(filter: Filter, now: Timestamp, zone: chrono_tz::Tz) -> Result<Self, NoneMatch> {
+        let (Bounds { statuses, since, until }, filter) = filter.bounds(now, zone)?;
+        Ok(Self { statuses, since, until, filter, ..Self::default() })
+    }
+
+    /// Whether runs of a job may be asked for.
+    #[must_use]
+    pub fn takes_job(&self, job_id: &str) -> bool {
+        self.job.as_deref().is_none_or(|glob| fnmatch(glob, job_id)) && self.filter.takes_job(job_id)
+    }
+
+    /// The patterns of job ids of which one must match; `None` when any job is asked for. Others may have to match as well,
+    /// as [`RunQuery::takes_job`] says.
+    #[must_use]
+    pub fn jobs(&self) -> Option<Vec<&str>> {
+        match &self.job {
+            Some(job) => Some(vec![job]),
+            None => self.filter.jobs().map(|patterns| patterns.iter().map(String::as_str).collect()),
+        }
+    }
+
     /// Whether a run is one that the query asks for, wherever its list begins.
     #[must_use]
     pub fn holds(&self, run: &Run) -> bool {
@@ -81,6 +110,7 @@ impl RunQuery {
             && self.since.is_none_or(|since| run.ts_dispatch >= since)
             && self.until.is_none_or(|until| run.ts_dispatch < until)
             && self.job.as_deref().is_none_or(|glob| fnmatch(glob, run.job_id.as_str()))
+            && self.filter.holds(run)
     }
 
     /// Where the list goes on.
@@ -246,10 +276,11 @@ impl Counts {
             && query.tree_of.is_none()
             && query.cursor.is_none()
             && query.backfill.is_none()
-            && !query.without_alerts;
+            && !query.without_alerts
+            && query.filter.asks_for_jobs_alone();
         let is_meant = |count: &&RunCount| {
             (query.statuses.is_empty() || query.statuses.contains(&count.status))
-                && query.job.as_deref().is_none_or(|glob| fnmatch(glob, &count.job_id))
+                && query.takes_job(&count.job_id)
         };
         let number = |count: &RunCount| if query.children { count.runs + count.steps } else { count.runs };
         tells.then(|| self.by_job.iter().filter(is_meant).map(number).sum())

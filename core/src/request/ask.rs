@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId};
 use crate::problem::{JsonPath, Problem, SpecError};
-use crate::run::Scheduled;
+use crate::run::{Redo, Scheduled};
 use crate::spec::{Overlap, is_reserved_global};
 use crate::text::quoted;
 
@@ -48,6 +48,8 @@ pub struct DispatchRequest {
     pub overlap: Option<Overlap>,
     /// The host that it is for alone.
     pub host: Option<HostId>,
+    /// The ended run that it does again.
+    pub redo: Option<Box<Redo>>,
 }
 
 impl DispatchRequest {
@@ -56,27 +58,72 @@ impl DispatchRequest {
     pub fn new(job_id: JobId) -> Self {
         let (parameters, globals) = (Map::new(), Map::new());
         let (when, idempotency_key, scheduled, overlap) = (When::Now, None, None, None);
-        Self { job_id, parameters, globals, when, idempotency_key, scheduled, overlap, host: None }
+        Self {
+            job_id,
+            parameters,
+            globals,
+            when,
+            idempotency_key,
+            scheduled,
+            overlap,
+            host: None,
+            redo: None,
+        }
     }
 
     /// Checks a delay against [`MAX_DELAY`].
     ///
     /// # Errors
-    /// A message that points to `at` when the delay is too long.
-    pub fn after(delay: Span) -> Result<When, String> {
+    /// [`DelayTooLong`].
+    pub fn after(delay: Span) -> Result<When, DelayTooLong> {
         if delay.is_zero() {
             Ok(When::Now)
         } else if delay > MAX_DELAY {
-            Err(format!(
-                "a delay of {delay} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
-            ))
+            Err(DelayTooLong(delay))
         } else {
             Ok(When::After(delay))
         }
     }
 }
 
-/// A request that does not hold: its place in the batch and what is wrong with it.
+/// A delay that no queue can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a delay of {0} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
+)]
+pub struct DelayTooLong(Span);
+
+/// An invalid idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// It has no character.
+    #[error("the key must not be empty")]
+    Empty,
+    /// It has more than [`MAX_KEY_BYTES`].
+    #[error("the key is longer than {MAX_KEY_BYTES} bytes")]
+    TooLong,
+}
+
+/// A dotted name at which no value can be put.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDottedName {
+    /// `a..b`.
+    #[error("{} has an empty part", quoted(.0))]
+    EmptyPart(String),
+    /// `a.b`, where `a` already has a plain value.
+    #[error("{} goes below {}, which already has a plain value", quoted(.name), quoted(.part))]
+    BelowValue {
+        /// The name.
+        name: String,
+        /// The part of it that has a value.
+        part: String,
+    },
+    /// `a`, where `a.b` has a value.
+    #[error("{} was already given with names below it", quoted(.0))]
+    AboveValues(String),
+}
+
+/// An invalid request: its place in the batch and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {error}")]
 pub struct BadRequest {
@@ -106,12 +153,12 @@ pub fn check_globals(globals: &Map<String, Value>) -> Vec<Problem> {
 /// Checks an idempotency key.
 ///
 /// # Errors
-/// A message when it is empty or too long.
-pub fn check_key(key: &str) -> Result<(), String> {
+/// [`BadKey`] when it is empty or too long.
+pub const fn check_key(key: &str) -> Result<(), BadKey> {
     if key.is_empty() {
-        Err("the key must not be empty".to_owned())
+        Err(BadKey::Empty)
     } else if key.len() > MAX_KEY_BYTES {
-        Err(format!("the key is longer than {MAX_KEY_BYTES} bytes"))
+        Err(BadKey::TooLong)
     } else {
         Ok(())
     }
@@ -120,27 +167,23 @@ pub fn check_key(key: &str) -> Result<(), String> {
 /// Puts `value` at a dotted name: `vars.name` nests.
 ///
 /// # Errors
-/// A message when the name has an empty part, or a part of it already holds a plain value.
-pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), String> {
+/// [`BadDottedName`] when the name has an empty part, or values stand above or below it.
+pub fn set_dotted(into: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), BadDottedName> {
     let mut parts: Vec<&str> = name.split('.').collect();
     if parts.iter().any(|part| part.is_empty()) {
-        return Err(format!("{} has an empty part", quoted(name)));
+        return Err(BadDottedName::EmptyPart(name.to_owned()));
     }
     let last = parts.pop().unwrap_or_default();
     let mut at = into;
     for part in parts {
         let inner = at.entry(part).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(fields) = inner else {
-            return Err(format!(
-                "{} goes below {}, which already has a plain value",
-                quoted(name),
-                quoted(part)
-            ));
+            return Err(BadDottedName::BelowValue { name: name.to_owned(), part: part.to_owned() });
         };
         at = fields;
     }
     if matches!(at.get(last), Some(Value::Object(_))) {
-        return Err(format!("{} was already given with names below it", quoted(name)));
+        return Err(BadDottedName::AboveValues(name.to_owned()));
     }
     at.insert(last.to_owned(), value);
     Ok(())

@@ -103,14 +103,14 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
             problems.push(Problem::new(root.field("at"), "delay and at were both given; give one"));
             When::Now
         }
-        (Some(delay), None) => DispatchRequest::after(delay).unwrap_or_else(|message| {
-            problems.push(Problem::new(root.field("delay"), message));
+        (Some(delay), None) => DispatchRequest::after(delay).unwrap_or_else(|error| {
+            problems.push(Problem::new(root.field("delay"), error));
             When::Now
         }),
         (None, Some(at)) => match parse_instant(at).map(|instant| instant.in_zone(zone)) {
             Ok(instant) => When::At(instant),
             Err(error) => {
-                problems.push(Problem::new(root.field("at"), error.to_string()));
+                problems.push(Problem::new(root.field("at"), error));
                 When::Now
             }
         },
@@ -118,8 +118,8 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
     let globals = fields.globals.unwrap_or_default();
     problems.extend(check_globals(&globals));
     if let Some(key) = &fields.idempotency_key {
-        problems
-            .extend(check_key(key).err().map(|message| Problem::new(root.field("idempotency_key"), message)));
+        let bad = check_key(key).err();
+        problems.extend(bad.map(|error| Problem::new(root.field("idempotency_key"), error)));
     }
     SpecError::check(problems)?;
     Ok(DispatchRequest {
@@ -131,6 +131,7 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
         scheduled: None,
         overlap: None,
         host: None,
+        redo: None,
     })
 }
 

@@ -37,7 +37,7 @@ fn left_out(wall: NaiveDateTime, zone: chrono_tz::Tz) -> Timestamp {
     (wall - TimeDelta::seconds(offset.into())).and_utc()
 }
 
-/// A text that is no instant.
+/// A text that is not an instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time",

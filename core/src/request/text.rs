@@ -74,7 +74,7 @@ fn parse_line(line: &str) -> Result<DispatchRequest, String> {
     }
     let job_id = job_id.ok_or("the line names no job")?;
     SpecError::check(check_globals(&globals)).map_err(|error| error.to_string())?;
-    let when = DispatchRequest::after(delay)?;
+    let when = DispatchRequest::after(delay).map_err(|error| error.to_string())?;
     Ok(DispatchRequest { parameters, globals, when, ..DispatchRequest::new(job_id) })
 }
 
@@ -100,7 +100,7 @@ fn split_option(word: &str) -> (String, Option<String>) {
 
 fn assign(into: &mut Map<String, Value>, text: &str) -> Result<(), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{} is not NAME=VALUE", quoted(text)))?;
-    set_dotted(into, name, Value::String(value.to_owned()))
+    set_dotted(into, name, Value::String(value.to_owned())).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
-use super::look::{cancelled_because, crashes_so_far, is_early, is_suspended, left_in_queue};
-use super::record::{Duties, Lease, Run, Worker};
+use super::look::{
+    HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_early, is_suspended, left_in_queue,
+};
+use super::record::{Duties, Run};
 use super::status::Status;
 use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
+use super::worker::{Lease, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
@@ -170,7 +173,7 @@ fn closed(run: &Run, status: Status, reason: String, lease: Lease, now: Timestam
 fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     let mut next = run.clone();
     if run.status != Status::Waiting {
-        next.log.push(Status::Waiting, now, Value::String(format!("run {by} of the same job is not done")));
+        next.log.push(Status::Waiting, now, Value::String(format!("run {by} {OF_THE_SAME_JOB} is not done")));
     }
     next.status = Status::Waiting;
     next.lease = None;
@@ -380,7 +383,7 @@ fn pass_over(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalT
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
-    let reason = format!("run {by} of the same job came after it");
+    let reason = format!("run {by} {OF_THE_SAME_JOB} came after it");
     next.set_result(json!({ "error": reason }));
     next.reason = Some(reason);
     next.replaced_by = Some(by);
@@ -400,7 +403,7 @@ fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<
     }
     let how = if stopped { "was stopped" } else { "is gone" };
     let when = if run.ts_start.is_none() { "before it ran" } else { "before it had ended" };
-    let reason = format!("its host {host} {how} {when}");
+    let reason = format!("{HOST}{host} {how} {when}");
     let mut next = run.clone();
     next.crashes = crashes_so_far(run);
     next.lease = None;

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::record::{Run, WorkPlace, Worker};
+use super::record::Run;
 use super::status::Status;
+use super::worker::{WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
@@ -289,7 +290,7 @@ pub struct Decision {
 /// An input that does not fit the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalTransition {
-    /// The claim is history: somebody else has the run, or its lease was given up.
+    /// The lease was superseded: another worker has the run, or the lease was given up.
     #[error("the lease was superseded")]
     Fenced,
     /// The run has ended.

@@ -13,6 +13,17 @@ pub const MAX_CRASHES: u32 = 5;
 /// How much too early a message may come and still start its run: the clocks of two hosts differ.
 pub const EARLY: Span = Span::from_secs(2);
 
+/// What reasons say of a run that was started too often, and of one that is too old.
+pub(super) const MORE_THAN_MAX_TRIES: &str = "more than its max_tries of";
+pub(super) const MORE_THAN_MAX_RUN_DELAY: &str = "more than its max_run_delay of";
+/// How the reason of a run begins whose worker was lost, and of one whose host is gone.
+pub(super) const WORKER_LOST: &str = "its worker was lost";
+pub(super) const HOST: &str = "its host ";
+/// How the reason of a run begins whose job is not enabled.
+pub const NOT_ENABLED: &str = "the job is not enabled";
+/// What the reason of a run names another run as that is in its way.
+pub(super) const OF_THE_SAME_JOB: &str = "of the same job";
+
 /// Why a message needs nothing done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
@@ -80,26 +91,26 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
     }
     let lost = crashes_so_far(run);
     if lost > MAX_CRASHES {
-        return Look::Close(Status::Failed, format!("its worker was lost {lost} times"));
+        return Look::Close(Status::Failed, format!("{WORKER_LOST} {lost} times"));
     }
     // Starts, not deliveries: a message that could not be handled because a store did not answer
     // comes again, and started nothing.
     let tried = lost + 1;
     if run.retry.max_tries > 0 && tried > run.retry.max_tries {
-        let reason = format!("try {tried} is more than its max_tries of {}", run.retry.max_tries);
+        let reason = format!("try {tried} is {MORE_THAN_MAX_TRIES} {}", run.retry.max_tries);
         return Look::Close(Status::Rejected, reason);
     }
     Look::Start { first: run.ts_start.is_none() }
 }
 
 /// Why a run that nobody has started yet may not start any more, when `limit` is the longest time
-/// between when it was due at first and its start. A delay that it was asked for is no waiting.
+/// between when it was due at first and its start. A delay that it was asked for is not waiting.
 #[must_use]
 pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
     let limit = limit.filter(|limit| !limit.is_zero())?;
     let due = run.ts_dispatch.max(run.first_due.unwrap_or(run.not_before));
     let waited = if run.first_due.is_some() { ", and waited for another run of its job" } else { "" };
-    (now - due > limit.delta()).then(|| format!("was due more than its max_run_delay of {limit} ago{waited}"))
+    (now - due > limit.delta()).then(|| format!("was due {MORE_THAN_MAX_RUN_DELAY} {limit} ago{waited}"))
 }
 
 /// Whether a run that is done calls the next one in line for its job's lock: when it had the lock, or
@@ -136,7 +147,7 @@ pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
 
 /// Why a run was cancelled: for a newer one that takes its place, or else for this reason.
 pub(super) fn cancelled_because(run: &Run, reason: &str) -> String {
-    let replaced = |by: &RunKey| format!("cancelled: run {by} of the same job takes its place");
+    let replaced = |by: &RunKey| format!("cancelled: run {by} {OF_THE_SAME_JOB} takes its place");
     run.replaced_by.as_ref().map_or_else(|| reason.to_owned(), replaced)
 }
 

@@ -8,60 +8,16 @@ use super::apart::{Apart, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
 use super::late::Late;
 use super::origin::{Keyed, Lineage, Scheduled};
+use super::redo::Redo;
 use super::status::Status;
 use super::trigger::Trigger;
 use super::waits::WAKE_GRACE;
+use super::worker::{Lease, WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
-
-/// Who is running something: one invocation of a worker, or one process. A new name each time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Worker(pub String);
-
-/// The right to run, until a time: nobody else may start the run before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// Who holds it.
-    pub owner: Worker,
-    /// Until when.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub until: Timestamp,
-}
-
-/// The invocation in whose directory the files were that the steps of a run share, when a record was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkPlace {
-    /// The invocation.
-    pub id: String,
-    /// How often the files were kept for others before: each time is an object of its own.
-    #[serde(default, skip_serializing_if = "is_usual")]
-    pub version: u32,
-    /// The place that they came from, as [`name`](Self::name) gives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// Why its directory was not kept for others, if it was to be and could not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_kept: Option<String>,
-}
-
-impl WorkPlace {
-    /// The place of an invocation.
-    #[must_use]
-    pub fn of(owner: &Worker) -> Self {
-        let id = owner.0.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { id, version: 0, after: None, not_kept: None }
-    }
-
-    /// The name of what was kept there.
-    #[must_use]
-    pub fn name(&self) -> String {
-        format!("{}.{}", self.id, self.version)
-    }
-}
 
 /// What is still to be done about an attempt that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +145,12 @@ pub struct Run {
     /// The broken limit that it tells of, where it is an alert rather than a run of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Box<Late>>,
+    /// The ended run that it does again, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<Box<Redo>>,
+    /// The step of another run that ended well and is kept in its place: it is never run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<RunKey>,
     /// Its place in a foreach, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
@@ -308,6 +270,8 @@ impl Run {
             lineage: None,
             scheduled: None,
             late: None,
+            redo: None,
+            kept: None,
             foreach_index: None,
             work: None,
             retry: RetryRule::default(),
@@ -391,6 +355,9 @@ impl Run {
     pub fn trigger(&self) -> Trigger {
         if let Some(trigger) = &self.trigger {
             return trigger.clone();
+        }
+        if let Some(redo) = self.redo.as_ref().filter(|_| !self.is_child()) {
+            return Trigger::Replay { run: redo.of.clone() };
         }
         // A step has its parent's slot, too.
         if self.lineage.is_some() || self.parent().is_some() {

@@ -28,7 +28,7 @@ pub enum Status {
     Failed,
     /// Not run, because the job is not enabled or already runs.
     Skipped,
-    /// Not run, because it was too old, was tried too often or its spec does not hold.
+    /// Not run, because it was too old, was tried too often or its spec is invalid.
     Rejected,
     /// Ended by request.
     Cancelled,
@@ -54,6 +54,12 @@ impl Status {
         Self::Logging,
         Self::ActionFailed,
     ];
+
+    /// The statuses that runs have: the others stand in logs alone.
+    pub fn of_runs() -> impl Iterator<Item = Self> {
+        let steps = [Self::Starting, Self::Logging, Self::ActionFailed];
+        Self::ALL.into_iter().filter(move |status| !steps.contains(status))
+    }
 
     /// The name as written in records.
     #[must_use]
@@ -95,9 +101,7 @@ impl fmt::Display for Status {
 
 /// What a run can be, in a list.
 fn all_names() -> String {
-    let steps = [Status::Starting, Status::Logging, Status::ActionFailed];
-    let names = Status::ALL.into_iter().filter(|status| !steps.contains(status)).map(Status::as_str);
-    names.collect::<Vec<_>>().join(", ")
+    Status::of_runs().map(Status::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A text that is not a status.

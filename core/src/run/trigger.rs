@@ -49,4 +49,27 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backfill: Option<String>,
     },
+    /// A person or a program that asked for an ended run to be done again.
+    Replay {
+        /// The run that ended.
+        run: RunKey,
+    },
+}
+
+impl Trigger {
+    /// The kinds of triggers, as JSON names them.
+    pub const KINDS: [&'static str; 6] = ["caller", "run", "event", "object", "schedule", "replay"];
+
+    /// Its kind, as JSON names it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Run { .. } => "run",
+            Self::Event { .. } => "event",
+            Self::Object { .. } => "object",
+            Self::Schedule { .. } => "schedule",
+            Self::Replay { .. } => "replay",
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl ActionSpec {
     }
 }
 
-/// Reads a list of actions, whatever stands in it: for serde's `deserialize_with`. A value that is no list is one action
+/// Reads a list of actions, whatever stands in it: for serde's `deserialize_with`. A value that is not a list is one action
 /// that fails, as lava's do.
 pub(super) fn read_list<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -267,7 +267,7 @@ impl JobSpec {
     /// Reads a document that was checked or read before: as [`stored`](Self::stored), without looking for warnings.
     ///
     /// # Errors
-    /// [`SpecError`] when the document does not hold after all.
+    /// [`SpecError`] when the document is invalid.
     pub fn from_checked(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
         match schema::read_unchecked(&stored::without_own(&document)) {
             Ok(fields) => Ok(Self { fields, document, warnings: Vec::new() }),
@@ -341,9 +341,29 @@ pub struct RunSpec {
     /// Whether they are rendered anew at the start of each attempt: what was rendered shows what was asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anew: bool,
+    /// What was asked for over the job's own spec; `None` of a step, and of a record of before, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What a request gave its run over what the job's spec says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Parameters.
+    #[serde(rename = "p", default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// Globals, those of the run that asked among them.
+    #[serde(rename = "g", default, skip_serializing_if = "Map::is_empty")]
+    pub globals: Map<String, Value>,
 }
 
 impl RunSpec {
+    /// What a run uses that renders nothing before it starts.
+    #[must_use]
+    pub fn of_job(job: Arc<Map<String, Value>>) -> Self {
+        Self { job, rendered: None, anew: false, asked: None }
+    }
+
     /// Payload and parameters as they were rendered for good; `None` where each start renders them.
     #[must_use]
     pub fn rendered_for_good(&self) -> Option<&crate::job_type::Rendered> {

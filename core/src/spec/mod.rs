@@ -6,11 +6,12 @@ mod overlap;
 mod realm;
 mod schedule;
 mod settings;
+mod sql_settings;
 mod stored;
 
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
 pub use action::{ActionSpec, Actions, ActionsWhen};
-pub use job::{Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
+pub use job::{Asked, Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use overlap::Overlap;
 pub use realm::{RealmFields, RealmSpec};
 pub use schedule::{
@@ -19,3 +20,4 @@ pub use schedule::{
 };
 pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, locked_nodes, too_many};
 pub use settings::{Environment, Settings};
+pub use sql_settings::{CsvDialect, Quoting, SqlSettings};

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::job::RenderAt;
 use super::schedule::{BadTimezone, Timezone};
+use super::sql_settings::{self, SqlSettings};
 use crate::duration::Span;
 use crate::glob::fnmatch;
-use crate::ids::WorkerName;
+use crate::ids::{ConnId, FieldText, WorkerName};
 use crate::number::{Count, whole};
 use crate::problem::{JsonPath, Problem, SpecError, show};
 use crate::schema::is_own;
@@ -39,6 +40,14 @@ pub struct Settings {
     pub dispatcher_zones: BTreeMap<String, Timezone>,
     /// `DISPATCH_MAX_DEPTH`: how many levels of jobs may start each other without a delay; 32.
     pub dispatch_max_depth: u32,
+    /// `EMAIL_CONN`: the connection of the action `email` that names none; none.
+    pub email_conn: Option<ConnId>,
+    /// `EMAIL_MAX_ATTACHMENTS`: the most attachments of an e-mail; 5.
+    pub email_max_attachments: u64,
+    /// `EMAIL_MAX_ATTACHMENT_SIZE`: the largest attachment, in bytes; 2 MB.
+    pub email_max_attachment_size: u64,
+    /// `EMAIL_MAX_SIZE`: the largest e-mail with all that is attached, in bytes; 5 MB.
+    pub email_max_size: u64,
     /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
     pub event_ttl: Option<Span>,
     /// `EXE_MAX_PAYLOAD_SIZE`: the largest file that an exe job runs, in bytes; 10 MB.
@@ -70,6 +79,10 @@ pub struct Settings {
     pub s3trigger_cache_ttl: Span,
     /// `S3TRIGGER_SETTLE`: in a folder, how long a file that was not seen to be closed must stay as it is; 5 seconds.
     pub s3trigger_settle: Span,
+    /// `SES_FROM`: the sender of e-mail whose action and connection name none; none.
+    pub ses_from: Option<String>,
+    /// `SQL_…`: how files of rows look.
+    pub sql: SqlSettings,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
     pub state_max_ttl: Span,
     /// `STATE_TTL`: the life of a state item that gives none; 7 days.
@@ -94,6 +107,10 @@ impl Default for Settings {
             dispatchers: None,
             dispatcher_zones: BTreeMap::new(),
             dispatch_max_depth: 32,
+            email_conn: None,
+            email_max_attachments: 5,
+            email_max_attachment_size: 2_000_000,
+            email_max_size: 5_000_000,
             event_ttl: Some(Span::from_days(30)),
             exe_max_payload_size: 10_000_000,
             exe_timeout: Span::from_mins(10),
@@ -109,6 +126,8 @@ impl Default for Settings {
             render_at: RenderAt::Auto,
             s3trigger_cache_ttl: Span::from_secs(60),
             s3trigger_settle: Span::from_secs(5),
+            ses_from: None,
+            sql: SqlSettings::default(),
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
             stderr_size: -1024,
@@ -122,7 +141,7 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 28] = [
+const SETTINGS: [(&str, Setter); 43] = [
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
     ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),
@@ -133,6 +152,10 @@ const SETTINGS: [(&str, Setter); 28] = [
     ("DISPATCHERS", |all, value| put(&mut all.dispatchers, names(value).map(Some))),
     ("DISPATCHER_ZONES", |all, value| put(&mut all.dispatcher_zones, zones(value))),
     ("DISPATCH_MAX_DEPTH", |all, value| put(&mut all.dispatch_max_depth, count(value).map(Count::as_u32))),
+    ("EMAIL_CONN", |all, value| put(&mut all.email_conn, connection(value))),
+    ("EMAIL_MAX_ATTACHMENTS", |all, value| put(&mut all.email_max_attachments, number(value))),
+    ("EMAIL_MAX_ATTACHMENT_SIZE", |all, value| put(&mut all.email_max_attachment_size, bytes(value))),
+    ("EMAIL_MAX_SIZE", |all, value| put(&mut all.email_max_size, bytes(value))),
     ("EVENT_TTL", |all, value| put(&mut all.event_ttl, event_ttl(value))),
     ("EXE_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.exe_max_payload_size, bytes(value))),
     ("EXE_TIMEOUT", |all, value| put(&mut all.exe_timeout, span(value))),
@@ -149,6 +172,17 @@ const SETTINGS: [(&str, Setter); 28] = [
     ("RENDER_AT", |all, value| put(&mut all.render_at, render_at(value))),
     ("S3TRIGGER_CACHE_TTL", |all, value| put(&mut all.s3trigger_cache_ttl, span(value))),
     ("S3TRIGGER_SETTLE", |all, value| put(&mut all.s3trigger_settle, span(value))),
+    ("SES_FROM", |all, value| put(&mut all.ses_from, text(value))),
+    ("SQLC_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.sql.client_max_payload_size, bytes(value))),
+    ("SQLC_TIMEOUT", |all, value| put(&mut all.sql.client_timeout, span(value))),
+    ("SQL_DELIMITER", |all, value| put(&mut all.sql.delimiter, sql_settings::character(value))),
+    ("SQL_DIALECT", |all, value| put(&mut all.sql.dialect, sql_settings::dialect(value))),
+    ("SQL_DOUBLEQUOTE", |all, value| put(&mut all.sql.doublequote, flag(value))),
+    ("SQL_ESCAPECHAR", |all, value| put(&mut all.sql.escapechar, sql_settings::character_or_none(value))),
+    ("SQL_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.sql.max_payload_size, bytes(value))),
+    ("SQL_OUTPUT_SUFFIX", |all, value| put(&mut all.sql.output_suffix, sql_settings::suffix(value))),
+    ("SQL_QUOTECHAR", |all, value| put(&mut all.sql.quotechar, sql_settings::character(value))),
+    ("SQL_QUOTING", |all, value| put(&mut all.sql.quoting, sql_settings::quoting(value))),
     ("STATE_MAX_TTL", |all, value| put(&mut all.state_max_ttl, span(value))),
     ("STATE_TTL", |all, value| put(&mut all.state_ttl, span(value))),
     ("STDERR_SIZE", |all, value| put(&mut all.stderr_size, size(value))),
@@ -156,7 +190,7 @@ const SETTINGS: [(&str, Setter); 28] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 52] = [
+const NAMES_OF_LAVA: [&str; 38] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -167,9 +201,6 @@ const NAMES_OF_LAVA: [&str; 52] = [
     "DEBUG",
     "DISPATCHER",
     "DOCKER_TIMEOUT",
-    "EMAIL_MAX_ATTACHMENTS",
-    "EMAIL_MAX_ATTACHMENT_SIZE",
-    "EMAIL_MAX_SIZE",
     "EMAIL_MSGID_DOMAIN",
     "HEARTBEAT_FILE",
     "JUMPSTART_DELAY",
@@ -186,7 +217,6 @@ const NAMES_OF_LAVA: [&str; 52] = [
     "S3TRIGGER_DEDUP_CACHE_SIZE",
     "S3TRIGGER_DEDUP_TTL",
     "SES_CONFIGURATION_SET",
-    "SES_FROM",
     "SES_REGION",
     "SMB_TIMEOUT",
     "SP_LIST_DELIMITER",
@@ -195,18 +225,8 @@ const NAMES_OF_LAVA: [&str; 52] = [
     "SP_LIST_QUOTECHAR",
     "SP_LIST_QUOTING",
     "SP_LOGGING",
-    "SQLC_MAX_PAYLOAD_SIZE",
-    "SQLC_TIMEOUT",
     "SQLV_TIMEOUT",
     "SQL_BATCH_SIZE",
-    "SQL_DELIMITER",
-    "SQL_DIALECT",
-    "SQL_DOUBLEQUOTE",
-    "SQL_ESCAPECHAR",
-    "SQL_MAX_PAYLOAD_SIZE",
-    "SQL_OUTPUT_SUFFIX",
-    "SQL_QUOTECHAR",
-    "SQL_QUOTING",
     "SQS_MAX_DELAY_MINS",
     "TMPDIR",
 ];
@@ -341,6 +361,30 @@ fn count(value: &Value) -> Result<Count, String> {
     Count::read(value).map_err(|_| format!("expected a whole number above 0, got {}", show(value)))
 }
 
+/// A number of which 0 allows nothing.
+fn number(value: &Value) -> Result<u64, String> {
+    let number = whole(value).ok().and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| format!("expected a whole number from 0, got {}", show(value)))
+}
+
+/// The id of a connection; null or an empty text names none.
+fn connection(value: &Value) -> Result<Option<ConnId>, String> {
+    let Some(name) = text(value)? else { return Ok(None) };
+    ConnId::new(name).map(Some).map_err(|error| error.to_string())
+}
+
+/// A text in one line; null or an empty one is none.
+fn text(value: &Value) -> Result<Option<String>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) => {
+            FieldText::new(text).map(|text| Some(text.to_string())).map_err(|error| error.to_string())
+        }
+        _ => Err(format!("expected a text, got {}", show(value))),
+    }
+}
+
 fn zone(value: &Value) -> Result<Timezone, String> {
     let name = value.as_str().ok_or_else(|| format!("expected an IANA time zone, got {}", show(value)))?;
     name.parse().map_err(|error: BadTimezone| error.to_string())
@@ -470,6 +514,9 @@ mod tests {
             json!("run"),
             json!("Asia/Tokyo"),
             json!({ "a": "UTC" }),
+            json!("x"),
+            json!("unix"),
+            json!("all"),
         ];
         let mut changed: Vec<Settings> = Vec::new();
         for name in Settings::names() {
@@ -487,7 +534,12 @@ mod tests {
     fn bad_value_of_a_stored_realm_leaves_the_default() {
         for name in Settings::names().filter(|name| !["EVENT_TTL", "STATE_TTL"].contains(name)) {
             for value in [json!(null), json!({}), json!([{}])] {
-                if name == "DISPATCHER_ZONES" && value == json!({}) {
+                let is_right = match name {
+                    "DISPATCHER_ZONES" => value == json!({}),
+                    "EMAIL_CONN" | "SES_FROM" | "SQL_ESCAPECHAR" => value.is_null(),
+                    _ => false,
+                };
+                if is_right {
                     continue;
                 }
                 let (settings, problems) = read(json!({ name: value, "STATE_TTL": "1d" }));

@@ -15,7 +15,7 @@ pub(super) fn without_own(document: &Map<String, Value>) -> Value {
 }
 
 /// The fields of a stored document that can be read, and warnings about the others: about unknown ones, and about those
-/// of `dispensable` whose values do not hold. Malformed actions are warned of and kept.
+/// of `dispensable` whose values are invalid. Malformed actions are warned of and kept.
 ///
 /// # Errors
 /// [`SpecError`] with every mistake elsewhere.

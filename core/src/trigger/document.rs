@@ -282,8 +282,9 @@ fn problems(fields: &TriggerFields, renderer: &Renderer) -> Vec<Problem> {
         problems.extend(bad_prefix(prefix));
     }
     problems.extend(bad_jobs(fields));
-    if let Some(Err(message)) = fields.delay.map(DispatchRequest::after) {
-        let message = message.split(';').next().unwrap_or_default().to_owned();
+    if let Some(Err(error)) = fields.delay.map(DispatchRequest::after) {
+        // A trigger has no `at`.
+        let message = error.to_string().split(';').next().unwrap_or_default().to_owned();
         problems.push(Problem::new(JsonPath::root().field("delay"), message));
     }
     problems.extend(check_globals(fields.globals.as_ref().unwrap_or(&Map::new())));

@@ -76,14 +76,14 @@ impl ObjectEvent {
     }
 }
 
-/// The objects that a text is about; `None` when it is no event of S3's.
+/// The objects that a text is about; `None` when it is not an event of S3's.
 #[must_use]
 pub fn objects_in_text(text: &str) -> Option<Objects> {
     objects_of_text(text, 0)
 }
 
 /// The objects that a JSON value is about: a notification of S3's, an event of EventBridge, or one of them as SNS wraps
-/// it for SQS (lava guide, Dispatching Jobs from S3 Events). `None` when it is no event of S3's.
+/// it for SQS (lava guide, Dispatching Jobs from S3 Events). `None` when it is not an event of S3's.
 #[must_use]
 pub fn objects_of(value: &Value) -> Option<Objects> {
     objects_of_value(value, 0)

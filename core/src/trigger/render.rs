@@ -34,7 +34,8 @@ pub fn starts(
     let parameters = rendering.map("parameters", fields.parameters.as_ref())?;
     let check = |text: SpecError| text.to_string();
     SpecError::check(check_globals(&globals)).map_err(check)?;
-    let when = fields.delay.map_or(Ok(When::Now), DispatchRequest::after)?;
+    let when = fields.delay.map_or(Ok(When::Now), DispatchRequest::after);
+    let when = when.map_err(|error| error.to_string())?;
     let request = |job_id: JobId| DispatchRequest {
         globals: globals.clone(),
         parameters: parameters.clone(),
@@ -83,7 +84,7 @@ impl<'a> Rendering<'a> {
         let whole = Value::Object(map.clone());
         match self.renderer.render_structure_within(&whole, context, &self.budget) {
             Ok(Value::Object(rendered)) => Ok(rendered),
-            Ok(_) => Err(format!("{name}: is no map once it is rendered")),
+            Ok(_) => Err(format!("{name}: is not a map once it is rendered")),
             Err(error) => {
                 Err(crate::problem::Problem::template(&JsonPath::root().field(name), &error).to_string())
             }

@@ -25,17 +25,17 @@ use super::target::Target;
 /// How long one address may take to connect, and a server to begin TLS, while there are others to try.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Most addresses of a name that are tried.
-const MAX_ADDRESSES: usize = 8;
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// Looks names up.
 #[async_trait]
-pub(super) trait Resolve: Send + Sync {
+pub(crate) trait Resolve: Send + Sync {
     /// The addresses of a host.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
 /// Looks names up as the system does.
-pub(super) struct SystemNames;
+pub(crate) struct SystemNames;
 
 #[async_trait]
 impl Resolve for SystemNames {

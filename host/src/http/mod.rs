@@ -18,7 +18,12 @@ use hyper_util::rt::TokioIo;
 use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE};
 use tokio::time::timeout;
 
-use self::connect::{Connector, Resolve, SystemNames};
+#[cfg(feature = "mail")]
+pub(crate) use self::address::is_forbidden;
+use self::connect::Connector;
+#[cfg(feature = "mail")]
+pub(crate) use self::connect::MAX_ADDRESSES;
+pub(crate) use self::connect::{Resolve, SystemNames};
 use self::target::Target;
 
 /// Headers that frame a message or a connection: the client's own.
@@ -77,7 +82,7 @@ impl Prepared {
         Ok(Self { method, target, headers, body: std::mem::take(&mut request.body).into() })
     }
 
-    /// The request to make after this response; `None` when the response is no redirect.
+    /// The request to make after this response; `None` when the response is not a redirect.
     fn redirected(&self, response: &Response<Incoming>) -> Result<Option<Self>, HttpError> {
         let (status, location) = (response.status(), response.headers().get(LOCATION));
         let (

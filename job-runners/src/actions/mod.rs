@@ -1,8 +1,11 @@
 //! Performs actions, one file a kind.
 
 pub(crate) mod dispatch;
+pub(crate) mod email;
 pub(crate) mod event;
 pub(crate) mod log;
+mod notice;
+pub(crate) mod slack;
 pub(crate) mod sns;
 pub(crate) mod sqs;
 pub(crate) mod state;

@@ -97,7 +97,7 @@ fn notice(context: &ActionContext<'_>) -> Value {
 }
 
 /// The signature of a body, as GitHub's webhooks have it: HMAC-SHA256 in hexadecimal (RFC 2104).
-fn signature(secret: &[u8], body: &[u8]) -> Result<String, JobError> {
+pub(crate) fn signature(secret: &[u8], body: &[u8]) -> Result<String, JobError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret)
         .map_err(|error| JobError::permanent(format!("cannot sign: {error}")))?;
     mac.update(body);

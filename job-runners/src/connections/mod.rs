@@ -3,6 +3,7 @@
 mod databases;
 #[cfg(test)]
 mod fake;
+pub(crate) mod probe;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,7 @@ pub(crate) async fn prepare(context: &JobContext<'_>, named: &Connections) -> Re
 
 /// What a database shows as the program that is connected: `lv-<realm>-<job_id>` (lava guide, Database Client Application
 /// Identification).
-fn application(context: &JobContext<'_>) -> String {
+pub(crate) fn application(context: &JobContext<'_>) -> String {
     let name = format!("lv-{}-{}", context.realm_name, context.run.job_id);
     name.chars()
         .filter(|c| !matches!(c, '\'' | '"' | '\\') && !c.is_control())

@@ -208,7 +208,7 @@ async fn connection_that_cannot_be_used_fails_the_attempt_with_a_reason() {
     for (document, wanted) in [
         (with(&postgres(), &json!({ "conn_id": "other" })), "there is no connection \"pg/main\""),
         (with(&postgres(), &json!({ "enabled": false })), "connection \"pg/main\" is not enabled"),
-        (with(&postgres(), &json!({ "type": "postgre" })), "is no type of connection"),
+        (with(&postgres(), &json!({ "type": "postgre" })), "is not a type of connection"),
         (with(&postgres(), &json!({ "port": "x" })), "port: expected a whole number"),
         (with(&postgres(), &json!({ "port": 70_000 })), "70000 is more than 65535"),
         (with(&postgres(), &json!({ "host": "a\nb" })), "must not have control characters"),

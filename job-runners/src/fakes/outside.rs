@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::connection::{AwsKeys, MailServer};
 use pumice_core::duration::Span;
 use pumice_core::ports::{
-    BusEvent, Clock, FunctionAnswer, FunctionCall, Http, HttpError, HttpRequest, HttpResponse, Messaging,
-    QueueMessage, StoreError, TopicMessage,
+    BusEvent, Clock, Email, FunctionAnswer, FunctionCall, Http, HttpError, HttpRequest, HttpResponse, Mail,
+    MailError, Messaging, QueueMessage, StoreError, TopicMessage,
 };
 
 use super::{lock, start};
@@ -120,5 +122,42 @@ impl Messaging for Messages {
             Some(answer) => Ok(answer.clone()),
             None => std::future::pending().await,
         }
+    }
+
+    async fn caller(&self, _: &AwsKeys, _: Option<&str>) -> Result<String, StoreError> {
+        match &self.refused {
+            Some(error) => Err(error.clone()),
+            None => Ok("arn:aws:iam::123456789012:user/ann".to_owned()),
+        }
+    }
+}
+
+/// A mail server that gives one answer after the other, and takes everything when none is left.
+#[derive(Default)]
+pub(crate) struct Posts {
+    answers: Mutex<VecDeque<MailError>>,
+    sent: Mutex<Vec<(MailServer, Email)>>,
+}
+
+impl Posts {
+    pub(crate) fn failing(errors: impl IntoIterator<Item = MailError>) -> Self {
+        Self { answers: Mutex::new(errors.into_iter().collect()), sent: Mutex::default() }
+    }
+
+    /// What was sent, refused or not.
+    pub(crate) fn sent(&self) -> Vec<(MailServer, Email)> {
+        lock(&self.sent).clone()
+    }
+}
+
+#[async_trait]
+impl Mail for Posts {
+    async fn send(&self, server: &MailServer, email: &Email, _: Duration) -> Result<(), MailError> {
+        lock(&self.sent).push((server.clone(), email.clone()));
+        lock(&self.answers).pop_front().map_or(Ok(()), Err)
+    }
+
+    async fn probe(&self, _: &MailServer, _: Duration) -> Result<String, MailError> {
+        lock(&self.answers).pop_front().map_or_else(|| Ok("greeted".to_owned()), Err)
     }
 }

@@ -14,7 +14,7 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 /// How a file waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It was just made, by somebody who may have it open.
+    /// It was just made, by a process that may have it open.
     Made,
     /// Somebody writes to it.
     Writing,
@@ -27,7 +27,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 struct Waits {
     stage: Stage,
-    /// When it is looked at; `None` while somebody writes to it.
+    /// When it is looked at; `None` while it is being written.
     due: Option<Instant>,
     /// How often its triggers failed.
     failures: u32,

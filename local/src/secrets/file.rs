@@ -15,7 +15,7 @@ use super::key::{Seal, SealError};
 
 /// The file's name.
 const NAME: &str = "secrets.json";
-/// The file that whoever changes the secrets has locked.
+/// The file that a process which changes the secrets has locked.
 const LOCK: &str = "secrets.lock";
 /// The version of the file's form.
 const VERSION: u32 = 1;

@@ -3,8 +3,9 @@
 mod file;
 mod key;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
@@ -20,7 +21,7 @@ pub(crate) use key::{Seal, is_of_secrets};
 use file::SecretFile;
 
 /// Variables of the environment that are secrets begin so; the rest is the secret's name in capitals, with `_` for what
-/// is no letter or digit.
+/// is not a letter or digit.
 pub const SECRET_VARIABLE: &str = "PUMICE_SECRET_VALUE_";
 
 /// The secrets of a realm's folder. Clones share the file.
@@ -29,6 +30,8 @@ pub struct FolderSecrets {
     folder: PathBuf,
     /// Where a name is looked for that is not here.
     more: Option<Arc<dyn Secrets>>,
+    /// Which secrets the environment has been asked for, by variable.
+    asked: Arc<Mutex<BTreeMap<String, SecretName>>>,
 }
 
 impl std::fmt::Debug for FolderSecrets {
@@ -49,7 +52,7 @@ impl FolderSecrets {
     /// The secrets of a folder. What is not there is looked for in `more`.
     #[must_use]
     pub fn new(folder: &Path, more: Option<Arc<dyn Secrets>>) -> Self {
-        Self { folder: folder.to_owned(), more }
+        Self { folder: folder.to_owned(), more, asked: Arc::default() }
     }
 
     async fn apart<T: Send + 'static>(
@@ -119,7 +122,9 @@ impl FolderSecrets {
     }
 
     async fn own(&self, name: &SecretName) -> Result<Option<SecretText>, StoreError> {
-        if let Ok(value) = std::env::var(variable_of(name)) {
+        let variable = variable_of(name);
+        if let Ok(value) = std::env::var(&variable) {
+            self.check_variable(&variable, name).await?;
             return Ok(Some(SecretText::new(value)));
         }
         let name = name.clone();
@@ -131,6 +136,28 @@ impl FolderSecrets {
             file.get(&Seal::of(folder)?, &name)
         })
         .await
+    }
+
+    /// Refuses a variable that is another secret's too, as `/a/b` and `a-b` have one: which of them its value is, nothing
+    /// tells.
+    async fn check_variable(&self, variable: &str, name: &SecretName) -> Result<(), StoreError> {
+        let is_other = |other: &SecretName| other != name && variable_of(other) == variable;
+        let asked = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.entry(variable.to_owned()).or_insert_with(|| name.clone()).clone()
+        };
+        let other = if is_other(&asked) {
+            Some(asked)
+        } else {
+            self.list().await?.into_iter().map(|entry| entry.name).find(is_other)
+        };
+        let Some(other) = other else { return Ok(()) };
+        Err(StoreError::of(
+            StoreErrorKind::Corrupt,
+            format!(
+                "the variable {variable} stands for secret {name} and for secret {other}: rename one of them"
+            ),
+        ))
     }
 
     fn missing(name: &SecretName) -> StoreError {

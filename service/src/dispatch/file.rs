@@ -273,7 +273,7 @@ impl Keys {
     /// # Errors
     /// [`Error`] when the name is empty or too long.
     pub fn new(name: &str) -> Result<Self, Error> {
-        check_key(name).map_err(Error::invalid)?;
+        check_key(name).map_err(|error| Error::invalid(error.to_string()))?;
         if name.len() > MAX_NAME_BYTES {
             return Err(Error::invalid(format!("the key of a file is longer than {MAX_NAME_BYTES} bytes")));
         }

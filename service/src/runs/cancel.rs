@@ -2,7 +2,7 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::RunKey;
-use pumice_core::run::IllegalTransition;
+use pumice_core::run::{IllegalTransition, Run};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,15 @@ pub enum CancelOutcome {
 }
 
 impl CancelOutcome {
+    /// What became of a run, by its record after it was cancelled.
+    pub(super) const fn of(record: &Run) -> Self {
+        match record.status.is_end() {
+            _ if record.handed_over.is_some() => Self::HandedOver,
+            true => Self::Cancelled,
+            false => Self::Stopping,
+        }
+    }
+
     /// The words before the run.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -85,11 +94,7 @@ pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled
     for run in keys {
         let refused = match dispatcher.cancel(&run).await {
             Ok(record) => {
-                let outcome = match record.status.is_end() {
-                    _ if record.handed_over.is_some() => CancelOutcome::HandedOver,
-                    true => CancelOutcome::Cancelled,
-                    false => CancelOutcome::Stopping,
-                };
+                let outcome = CancelOutcome::of(&record);
                 cancelled.runs.push(CancelledRun { run, outcome });
                 continue;
             }

@@ -47,7 +47,7 @@ pub async fn find(realm: &dyn Realm, text: &str) -> Result<RunKey, Error> {
         && (rest.is_empty() || rest.starts_with(':'))
     {
         let job = rest.strip_prefix(':').map(str::to_owned);
-        // An alert stands under its job's name, and is no run of it.
+        // An alert stands under its job's name, and is not a run of it.
         let query = RunQuery { job: job.clone(), without_alerts: true, limit: 1, ..RunQuery::default() };
         if let Some(run) = store.list(&query).await?.first() {
             return Ok(run.key.clone());

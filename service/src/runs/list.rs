@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 
-use chrono::TimeDelta;
 use pumice_core::duration::Span;
-use pumice_core::engine::BackfillError;
-use pumice_core::glob::{fnmatch, literal};
+use pumice_core::filter::{Filter, Wanted, When};
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Cursor, Order, RunPage, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
-use pumice_core::text::{escaped, quoted};
+use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::asked;
 use super::find::id_length;
 use super::labels::labels;
 use super::unstarted::{Unstarted, unstarted};
+use super::why::{RunWhy, why_of};
 use super::{RunShown, Viewpoint, find, trees};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -24,6 +24,12 @@ use crate::realm::Realm;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListRuns {
+    /// Only runs that these terms mean, as `status:failed,rejected job:etl/* since:2d -worker:gpu`.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+    /// The zone of times in it that name none, in place of the realm's.
+    #[serde(default)]
+    pub zone: Option<Timezone>,
     /// Only runs of this job: `*` any text, `?` one character.
     #[serde(default)]
     pub job: Option<String>,
@@ -66,9 +72,6 @@ const fn usual_limit() -> usize {
 
 /// Most records that one list looks at: a tenth of a second in a folder.
 const MAX_LOOKED: usize = 100_000;
-
-/// How much earlier than its backfill began a run may seem to be dispatched: clocks of hosts differ.
-const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// Runs, in the order that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +118,9 @@ pub struct RunTree {
     /// Whether a process runs the realm's jobs, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<bool>,
+    /// Why the first of the runs waits, or ended as it did; only where one run was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<RunWhy>,
 }
 
 /// Lists runs.
@@ -122,29 +128,23 @@ pub struct RunTree {
 /// # Errors
 /// [`Error`] when no run can match, the cursor is of another order, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Error> {
-    let ListRuns { job, statuses, since, until, order, cursor, limit, children, details, .. } =
-        request.clone();
-    if let (Some(since), Some(until)) = (since, until)
+    let (order, limit, details) = (request.order, request.limit, request.details);
+    if let (Some(since), Some(until)) = (request.since, request.until)
         && until.delta() >= since.delta()
     {
         return Err(Error::invalid(format!(
             "until: {until} ago is not after {since} ago, where the list begins: no run can match"
         )));
     }
-    if cursor.as_ref().is_some_and(|cursor| cursor.order != order) {
+    if request.cursor.as_ref().is_some_and(|cursor| cursor.order != order) {
         let other = if order == Order::Oldest { "newest" } else { "oldest" };
         return Err(Error::invalid(format!(
             "cursor: it is of a list in the other order: ask for order {other}"
         )));
     }
-    let ago = |span: Option<Span>| span.map(|span| realm.now() - span.delta());
-    let filters =
-        RunQuery { job, statuses, since: ago(since), until: ago(until), children, ..RunQuery::default() };
-    let filters = match &request.backfill {
-        Some(id) => of_backfill(realm, id, filters).await?,
-        None => filters,
-    };
-    let query = RunQuery { order, cursor, limit, look_limit: Some(MAX_LOOKED), ..filters };
+    let asked = asked::query(realm, filter(request)?, request.zone, request.children).await?;
+    let cursor = request.cursor.clone();
+    let query = RunQuery { order, cursor, limit, look_limit: Some(MAX_LOOKED), ..asked };
     let RunPage { runs: found, next, looked_at, is_cut, note, .. } = realm.runs().page(&query).await?;
     let from = Viewpoint { now: realm.now(), served: realm.is_served() };
     let runs = shown(realm.runs(), &found, from, details).await?;
@@ -160,24 +160,20 @@ pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Erro
     Ok(RunList { runs, next, looked_at, is_cut, note, all, id_length: length })
 }
 
-/// The same query for the runs of a backfill alone, made since it began. All but steps are runs of its job.
-async fn of_backfill(realm: &dyn Realm, id: &str, query: RunQuery) -> Result<RunQuery, Error> {
-    let backfill = realm.schedules().load_backfill(id).await?;
-    let backfill = backfill.ok_or_else(|| BackfillError::Unknown(id.to_owned()))?;
-    let job_id = backfill.job_id.as_str();
-    let job = match query.job {
-        job if query.children => job,
-        Some(job) if !fnmatch(&job, job_id) => {
-            let (job, job_id) = (quoted(&job), escaped(job_id));
-            return Err(Error::invalid(format!(
-                "backfill {id} is of job {job_id}, which --job {job} does not match: no run can match"
-            )));
-        }
-        _ => Some(literal(job_id)),
-    };
-    let begun = backfill.begun - SKEW;
-    let since = query.since.map_or(begun, |since| since.max(begun));
-    Ok(RunQuery { job, since: Some(since), backfill: Some(backfill.id), ..query })
+/// The terms of a request, its short forms among them.
+fn filter(request: &ListRuns) -> Result<Filter, Error> {
+    let mut filter = asked::parsed(request.filter.as_deref())?;
+    let short = [
+        request.job.clone().map(|job| Wanted::Job(vec![job])),
+        Some(request.statuses.clone()).filter(|all| !all.is_empty()).map(Wanted::Status),
+        request.since.map(|since| Wanted::Since(When::Ago(since))),
+        request.until.map(|until| Wanted::Until(When::Ago(until))),
+        request.backfill.clone().map(|id| Wanted::Backfill(vec![id])),
+    ];
+    for wanted in short.into_iter().flatten() {
+        filter = filter.and(wanted);
+    }
+    Ok(filter)
 }
 
 /// Shows a run and everything that it started.
@@ -192,6 +188,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
     }
     let from = Viewpoint { now: realm.now(), served: realm.is_served() };
     let mut tree = tree(realm.runs(), realm.registry(), &found, from, request.details).await?;
+    tree.why = Some(why_of(realm, &found[0]).await?);
     // A list leaves out what is large.
     if !request.details
         && let Some((whole, spec)) = realm.runs().load_with_spec(&key).await?
@@ -218,7 +215,7 @@ pub async fn tree(
         false => unstarted(store, registry, runs).await?,
     };
     let served = from.served.filter(|_| !details);
-    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served })
+    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None })
 }
 
 /// Runs as people and programs get them.

@@ -1,20 +1,30 @@
-//! Runs: list, show, output, cancel, follow.
+//! Runs: list, show, explain, output, cancel, retry, follow.
 
+mod asked;
 mod cancel;
 mod find;
 mod follow;
 mod labels;
 mod list;
+mod many;
 mod outputs;
+mod retry;
 mod shown;
 mod unstarted;
 mod whole;
+mod why;
 
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;
 pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
+pub use many::{
+    Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard,
+    delete_many, delete_many_heard, retry_many, retry_many_heard,
+};
 pub use outputs::{Opened, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output};
+pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
 pub use unstarted::Unstarted;
+pub use why::{RunWhy, why};

@@ -68,6 +68,15 @@ pub trait Outputs: Send + Sync {
         None
     }
 
+    /// The names of the files in a folder of outputs, without those in folders below. None where the folder is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let _ = folder;
+        Ok(Vec::new())
+    }
+
     /// Opens the output at a location; `None` when it is gone.
     ///
     /// # Errors
@@ -115,15 +124,24 @@ fn possible(run: &Run, attempt: u32, stream: Stream, location: String) -> Printe
 
 /// Where the output of each attempt of a run is, or would be: `s3_temp` is the realm's. While an attempt runs, that
 /// is where the worker writes it, if that is a file of this machine.
-fn of_all_attempts(outputs: &dyn Outputs, run: &Run, s3_temp: Option<&str>) -> Vec<Printed> {
+async fn of_all_attempts(
+    outputs: &dyn Outputs,
+    run: &Run,
+    s3_temp: Option<&str>,
+) -> Result<Vec<Printed>, Error> {
     let mut all = Vec::new();
     let last = if run.status == Status::Retrying { run.attempt } else { run.attempt.saturating_sub(1) };
     let kept = |s3_temp: &str, attempt: u32| {
         let folder = kept_at(s3_temp, &run.job_id, &run.key, attempt);
         Stream::ALL.map(|stream| possible(run, attempt, stream, format!("{folder}/{}", stream.name())))
     };
-    if let Some(s3_temp) = s3_temp {
-        all.extend((1..=last).flat_map(|attempt| kept(s3_temp, attempt)));
+    for attempt in 1..=last {
+        let Some(s3_temp) = s3_temp else { break };
+        if MANY.contains(&run.job_type.as_str()) {
+            all.extend(of_payloads(outputs, run, s3_temp, attempt).await?);
+        } else {
+            all.extend(kept(s3_temp, attempt));
+        }
     }
     if run.status == Status::Running {
         let live = |stream| {
@@ -135,11 +153,40 @@ fn of_all_attempts(outputs: &dyn Outputs, run: &Run, s3_temp: Option<&str>) -> V
         let recorded = of_last_attempt(outputs, run);
         if let (true, Some(s3_temp)) = (recorded.is_empty(), s3_temp) {
             // The record of a cancelled or lost run does not name its output.
-            all.extend(kept(s3_temp, run.attempt));
+            if MANY.contains(&run.job_type.as_str()) {
+                all.extend(of_payloads(outputs, run, s3_temp, run.attempt).await?);
+            } else {
+                all.extend(kept(s3_temp, run.attempt));
+            }
         }
         all.extend(recorded);
     }
-    all
+    Ok(all)
+}
+
+/// Types of jobs that run several payloads, whose outputs begin with the payload's name.
+const MANY: [&str; 2] = ["exe", "pkg"];
+
+/// What the payloads of an attempt printed. No record has their names, but for that of the last attempt.
+async fn of_payloads(
+    outputs: &dyn Outputs,
+    run: &Run,
+    s3_temp: &str,
+    attempt: u32,
+) -> Result<Vec<Printed>, Error> {
+    let folder = kept_at(s3_temp, &run.job_id, &run.key, attempt);
+    let mut names = outputs.names(&folder).await?;
+    names.sort();
+    let stream_of = |name: &str| {
+        let is_of =
+            |stream: &Stream| name.strip_suffix(stream.name()).is_some_and(|rest| rest.ends_with('.'));
+        Stream::ALL.into_iter().find(is_of)
+    };
+    let printed = names.iter().filter_map(|name| {
+        let stream = stream_of(name)?;
+        Some(Printed { is_recorded: true, ..possible(run, attempt, stream, format!("{folder}/{name}")) })
+    });
+    Ok(printed.collect())
 }
 
 /// The outputs of a run and its children.
@@ -165,11 +212,28 @@ pub async fn locate(realm: &dyn Realm, request: &RunName) -> Result<RunOutputs, 
     let mut printed = Vec::new();
     // The runs that it dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
+        if let Some(kept) = &run.kept {
+            printed.extend(of_kept(realm, kept, s3_temp).await?);
+            continue;
+        }
         // A list leaves out what is large.
         let whole = whole_record(store, &run.key).await?;
-        printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp));
+        printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp).await?);
     }
     Ok(RunOutputs { status: root.status, printed })
+}
+
+/// What a step that is kept printed, and the steps of it, in the run where they ran.
+async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Result<Vec<Printed>, Error> {
+    let store = realm.runs();
+    let mut printed = Vec::new();
+    for run in trees(store, std::slice::from_ref(kept)).await? {
+        if run.key == *kept || run.key.is_below(kept) {
+            let whole = whole_record(store, &run.key).await?;
+            printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(&run), s3_temp));
+        }
+    }
+    Ok(printed)
 }
 
 /// Where each output of a run and its children is that is there or that a record names.

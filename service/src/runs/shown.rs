@@ -69,6 +69,9 @@ pub struct RunShown {
     /// The broken limit, of an alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<LateShown>,
+    /// The step of another run that is kept in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<RunKey>,
     /// Parts of its record that are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -181,6 +184,7 @@ impl RunShown {
             log: run.events().map(EventShown::from).collect(),
             schedule: scheduled(run),
             late: late(run),
+            kept: run.kept.clone(),
             notes: notes(run),
             attempts: run.retry.limit,
             starts: starts(run, from.now),

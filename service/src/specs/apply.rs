@@ -160,7 +160,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
 }
 
 /// The fields of a document that are not what they were, by name.
-fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
+pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
     let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
     names.sort();
     names.dedup();

@@ -9,6 +9,7 @@ mod nodes;
 mod triggers;
 mod warning;
 
+pub(crate) use apply::differences;
 pub use apply::{
     Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange,
     all_new, apply, other_realm, put, surroundings,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::connection::ConnectionStore;
+use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
@@ -12,6 +12,7 @@ use pumice_core::ports::{
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock};
+use pumice_service::connections::{Prober, TestConnection, Trial};
 use pumice_service::runs::{Opened, Outputs};
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
@@ -38,6 +39,17 @@ impl Folder {
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
+    }
+}
+
+/// Says what it was asked, and that it failed when a message was to be sent.
+struct Says;
+
+#[async_trait]
+impl Prober for Says {
+    async fn probe(&self, _: &Site, opened: &OpenedConnection, request: &TestConnection) -> Trial {
+        let failure = request.send.then(|| "cannot send".to_owned());
+        Trial { tried: format!("{} {:?}", opened.r#type, request.target), failure }
     }
 }
 
@@ -89,6 +101,10 @@ impl Realm for Folder {
 
     fn connections(&self) -> &dyn ConnectionStore {
         self.home.database()
+    }
+
+    fn prober(&self) -> &dyn Prober {
+        &Says
     }
 
     fn vault(&self) -> Option<&dyn Vault> {

@@ -108,6 +108,12 @@ async fn dispatched(api: &Api, realm: &Folder) {
         let tree = api.response("runs show", &runs::show(realm, &show).await.unwrap());
         assert_eq!(tree["runs"][0]["payload"], json!(["echo", "world"]), "{details}");
     }
+    let why = api.request("runs why", json!({ "run": "latest:once" }));
+    let why = api.response("runs why", &runs::why(realm, &why).await.unwrap());
+    assert_eq!((&why["cause"], &why["status"]), (&json!("no_worker"), &json!("dispatched")));
+    let retry = api.request("runs retry", json!({ "run": "latest:once" }));
+    let refused = runs::retry(realm, &retry).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     let output = api.request("runs output", json!({ "run": "latest" }));
     assert_eq!(api.response("runs output", &runs::output(realm, &output).await.unwrap()), json!([]));
     let cancel = api.request("runs cancel", json!({ "runs": ["latest"] }));
@@ -115,6 +121,67 @@ async fn dispatched(api: &Api, realm: &Folder) {
     assert_eq!(cancelled["runs"][0]["outcome"], "cancelled");
     let again = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
     assert_eq!((&again["runs"], again["refused"].as_array().map(Vec::len)), (&json!([]), Some(1)));
+    let ended = &cancelled["runs"][0]["run"];
+    let retry = json!({ "run": ended, "globals": { "name": "Pele" }, "key": "again", "from": "all" });
+    let retry: runs::RetryRun = api.request("runs retry", retry);
+    let dry = runs::RetryRun { dry_run: true, ..retry.clone() };
+    let dry = api.response("runs retry", &runs::retry(realm, &dry).await.unwrap());
+    assert_eq!((&dry["accepted"], &dry["input"][0]["field"]), (&Value::Null, &json!("globals.name")));
+    for existing in [false, true] {
+        let retried = api.response("runs retry", &runs::retry(realm, &retry).await.unwrap());
+        assert_eq!(
+            (&retried["of"], &retried["accepted"]["existing"]),
+            (&cancelled["runs"][0]["run"], &json!(existing))
+        );
+    }
+    many(api, realm).await;
+}
+
+/// Acts on all runs that a filter means.
+async fn many(api: &Api, realm: &Folder) {
+    let all = json!({ "where": "job:once" });
+    let cancel = |more: Value| {
+        let mut request = all.clone();
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.request::<runs::ManyRuns>("runs cancel --where", request)
+    };
+    let look = runs::cancel_many(realm, &cancel(json!({ "dry_run": true }))).await.unwrap();
+    let look = api.response("runs cancel --where", &look);
+    assert_eq!(
+        (&look["count"], &look["first"][0]["job_id"], &look["done"]),
+        (&json!(1), &json!("once"), &json!(0))
+    );
+    let other = runs::cancel_many(realm, &cancel(json!({ "expect": 2 }))).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Conflict);
+    assert!(other.message().contains("1 runs are meant now, and not 2: nothing is done"), "{other}");
+    let empty = runs::ManyRuns { filter: "  ".to_owned(), ..runs::ManyRuns::default() };
+    let refused = runs::cancel_many(realm, &empty).await.unwrap_err();
+    assert!(refused.message().contains("would mean every run"), "{refused}");
+    let listed = json!({ "where": "trigger:replay -status:complete" });
+    let listed = runs::list(realm, &api.request("runs list", listed)).await.unwrap();
+    assert_eq!(listed.runs.len(), 1);
+    // What was made after the look is left alone.
+    let before = cancel(json!({ "before": look["before"], "expect": 1 }));
+    let done = api.response("runs cancel --where", &runs::cancel_many(realm, &before).await.unwrap());
+    assert_eq!((&done["done"], &done["receipts"][0]["outcome"]), (&json!(1), &json!("cancelled")));
+    let again = runs::cancel_many(realm, &cancel(json!({}))).await.unwrap();
+    assert_eq!((again.count, again.done), (0, 0));
+    // Each is done again once, however often that is asked.
+    let retry: runs::RetryMany = api
+        .request("runs retry --where", json!({ "runs": { "where": "job:once", "before": look["before"] } }));
+    for (done, already) in [(2, 0), (0, 2)] {
+        let retried = runs::retry_many(realm, &retry).await.unwrap();
+        assert_eq!((retried.count, retried.done, retried.already), (2, done, already), "{retried:?}");
+        assert!(retried.receipts.iter().all(|one| one.by.is_some()));
+        api.response("runs retry --where", &retried);
+    }
+    let delete: runs::ManyRuns = api.request("runs delete", json!({ "where": "job:once" }));
+    let deleted = api.response("runs delete", &runs::delete_many(realm, &delete).await.unwrap());
+    assert_eq!((&deleted["count"], &deleted["done"]), (&json!(2), &json!(2)), "those that have ended alone");
+    let left = runs::list(realm, &api.request("runs list", json!({ "where": "job:once" }))).await.unwrap();
+    assert!(left.runs.iter().all(|run| !run.status.is_end()) && left.runs.len() == 2, "{left:?}");
+    let cancel = runs::cancel_many(realm, &cancel(json!({}))).await.unwrap();
+    assert_eq!(cancel.done, 2);
 }
 
 async fn scheduled(api: &Api, realm: &Folder) {
@@ -203,6 +270,7 @@ async fn connected(api: &Api, realm: &Folder) {
     let name = json!({ "connection": "box" });
     let shown = connections::show(realm, &api.request("connections show", name.clone())).await.unwrap();
     assert_eq!(api.response("connections show", &shown), box_);
+    tested(api, realm).await;
     let deleted = connections::delete(realm, &api.request("connections delete", name.clone())).await.unwrap();
     let wanted = json!({ "conn_id": "box", "users": ["user"] });
     assert_eq!(api.response("connections delete", &deleted), wanted);
@@ -211,6 +279,37 @@ async fn connected(api: &Api, realm: &Folder) {
     let name = json!({ "name": "key" });
     let deleted = secrets::delete(realm, &api.request("secrets delete", name.clone())).await.unwrap();
     assert_eq!(api.response("secrets delete", &deleted), name);
+}
+
+async fn tested(api: &Api, realm: &Folder) {
+    for (request, wanted) in [
+        (json!({ "connection": "box" }), json!(["ssh", true, "ssh None", null])),
+        (
+            json!({ "connection": "box", "target": "h", "send": true }),
+            json!(["ssh", false, "ssh Some(\"h\")", "cannot send"]),
+        ),
+    ] {
+        let tested = connections::test(realm, &api.request("connections test", request)).await.unwrap();
+        let tested = api.response("connections test", &tested);
+        let told = json!([tested["type"], tested["works"], tested["tried"], tested["failure"]]);
+        assert_eq!(told, wanted);
+        assert!(tested["duration_ms"].is_u64(), "{tested}");
+    }
+    let off = given(&[json!({ "conn_id": "off", "type": "slack", "webhook_url": "/none" })]);
+    specs::apply(realm, api.request("apply", json!({ "specs": off }))).await.unwrap();
+    let tested =
+        connections::test(realm, &api.request("connections test", json!({ "connection": "off" }))).await;
+    let tested = tested.unwrap();
+    assert_eq!((tested.works, tested.r#type.as_str()), (false, "slack"));
+    assert_eq!(tested.failure.as_deref(), Some("connection \"off\" is not enabled"));
+    let gone = serde_json::from_value(json!({ "connection": "bx" })).unwrap();
+    let error = connections::test(realm, &gone).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (ErrorKind::NotFound, "no such connection bx (did you mean \"box\"?)")
+    );
+    let off = api.request("connections delete", json!({ "connection": "off" }));
+    connections::delete(realm, &off).await.unwrap();
 }
 
 async fn triggered(api: &Api, realm: &Folder) {

@@ -73,7 +73,7 @@ const ARGUMENTS: [&str; 24] = [
 const OPERATORS: [&str; 14] =
     ["+", "-", "*", "/", "//", "%", "**", "~", "==", "<", "in", "and", "is sameas", "is in"];
 
-/// Calls that are tried until one is no mistake.
+/// Calls that are tried until one is not a mistake.
 const TRIES: usize = 60;
 
 /// Small random numbers, the same for the same seed.
@@ -205,7 +205,7 @@ pub(super) fn attacks(count: usize, seed: u64) -> Vec<Attack> {
 }
 
 impl Operation {
-    /// A value and a call on it that is no mistake, if a few tries find one.
+    /// A value and a call on it that is not a mistake, if a few tries find one.
     fn that_works(
         &self,
         chance: &mut Chance,

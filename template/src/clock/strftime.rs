@@ -77,7 +77,7 @@ impl Moment {
             match letter.map(|letter| self.directive(rt, letter, &field)) {
                 Some(Ok(Some(text))) => out.push_str(&text),
                 Some(Err(fault)) => return Err(fault),
-                // What is no directive stands as it is.
+                // What is not a directive stands as it is.
                 _ => out.push_str(&spec[..length]),
             }
             rest = &spec[length..];

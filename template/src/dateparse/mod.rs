@@ -103,7 +103,7 @@ fn isoparser(rt: &Runtime<'_>, args: Args) -> Outcome {
         None | Some(Val::None) => None,
         Some(text) => match crate::call::text(rt, "isoparser", "sep", &text)?.as_bytes() {
             [byte] if byte.is_ascii() && !byte.is_ascii_digit() => Some(*byte),
-            _ => return fail("isoparser(): \"sep\" must be one ASCII character that is no digit"),
+            _ => return fail("isoparser(): \"sep\" must be one ASCII character that is not a digit"),
         },
     };
     Ok(Val::Object(Arc::new(Object::IsoParser(separator))))

@@ -40,7 +40,7 @@ impl Found {
     }
 }
 
-/// Reads one text. Its steps give `None` where the text is no date.
+/// Reads one text. Its steps give `None` where the text is not a date.
 pub(super) struct Reader {
     pub(super) tokens: Vec<String>,
     pub(super) ymd: Ymd,

@@ -30,7 +30,7 @@ pub(super) fn abs(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
 }
 
-/// `value|int(default, base)`: the default where the value is no number.
+/// `value|int(default, base)`: the default where the value is not a number.
 pub(super) fn int(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     let [default, base] = args.bind("int", ["default", "base"], 0)?;
     let default = default.unwrap_or(Val::Int(0));

@@ -108,7 +108,7 @@ fn field(rt: &Runtime<'_>, field: &str, fields: &mut Fields<'_>, nesting: usize)
         None => {}
         Some('s') => value = Val::Str(show::text(rt, &value)?),
         Some('r' | 'a') => value = Val::str(&show::repr(rt, &value)?),
-        Some(other) => return fail(format!("\"!{other}\" is no conversion: use !s or !r")),
+        Some(other) => return fail(format!("\"!{other}\" is not a conversion: use !s or !r")),
     }
     let spec =
         if spec.contains(['{', '}']) { expand(rt, spec, fields, nesting - 1)? } else { spec.to_owned() };

@@ -211,7 +211,7 @@ fn convert(rt: &Runtime<'_>, kind: char, mut spec: Spec, value: &Val, markup: bo
             spec.kind = Some(kind);
             number::format(rt, &Num::Float(number), &spec)
         }
-        kind => fail(format!("\"%{kind}\" is no conversion: write %% for a percent sign")),
+        kind => fail(format!("\"%{kind}\" is not a conversion: write %% for a percent sign")),
     }
 }
 

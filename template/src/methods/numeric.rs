@@ -58,7 +58,7 @@ fn float_ratio(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
         other => Some(own(other)?.clone()),
     };
     let Some(exact) = exact else {
-        return fail("an infinite number is no ratio of integers");
+        return fail("an infinite number is not a ratio of integers");
     };
     let (digits, exponent) = exact.parts();
     let power = BigInt::from(10).pow(u32::try_from(exponent.unsigned_abs()).unwrap_or(u32::MAX).min(2_000));

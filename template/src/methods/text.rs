@@ -331,7 +331,7 @@ fn translate(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
             Some(Val::Str(part)) => out.push(part.as_str())?,
             Some(Val::Int(code)) => match u32::try_from(*code).ok().and_then(char::from_u32) {
                 Some(c) => out.push(c.encode_utf8(&mut buffer))?,
-                None => return fail("translate(): a code in the table is no character"),
+                None => return fail("translate(): a code in the table is not a character"),
             },
             Some(_) => return fail("translate() maps to text, a code or none"),
         }

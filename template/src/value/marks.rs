@@ -28,7 +28,7 @@ pub(crate) struct Marks {
 impl Marks {
     /// Those that are used unless a text has one of them.
     pub(crate) const USUAL: Self = Self { slash: 0x16, quote: 0x15 };
-    /// What marks are made of: control characters that are no white space,
+    /// What marks are made of: control characters that are not white space,
     /// those first that are least common in texts.
     const CHARACTERS: [u8; 23] = [
         0x16, 0x15, 0x14, 0x12, 0x10, 0x17, 0x18, 0x19, 0x0e, 0x0f, 0x13, 0x11, 0x05, 0x06, 0x02, 0x03, 0x04,
@@ -141,7 +141,7 @@ impl Marks {
             let Some((c, length)) = self.escape(rest) else {
                 let shown: String = rest.chars().take(2).map(|c| self.readable_char(c)).collect();
                 return fail(format!(
-                    "the rendered text is no string of JSON: {shown} is not an escape; lava reads \\\\ as a backslash there"
+                    "the rendered text is not a string of JSON: {shown} is not an escape; lava reads \\\\ as a backslash there"
                 ));
             };
             out.push(c);

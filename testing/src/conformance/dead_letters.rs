@@ -1,4 +1,4 @@
-//! Messages that were put aside.
+//! Dead letters.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use std::time::Duration;

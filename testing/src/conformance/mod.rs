@@ -66,7 +66,7 @@ pub struct Adapters {
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// The realm that the stores hold, as lava's users may have written it: with values that do not hold.
+/// The realm that the stores hold, as lava's users may have written it: with values that are invalid.
 #[must_use]
 pub fn realm() -> Value {
     let config = json!({ "EVENT_TTL": null, "cmd_timeout": "soon", "foreach_limit": "7" });
@@ -139,14 +139,7 @@ fn child_of(parent: &Run, attempt: u32, step: u32) -> Run {
 
 fn new(run: Run) -> NewRun {
     let document = json!({ "job_id": run.job_id, "payload": { "of": run.key } });
-    NewRun {
-        run,
-        spec: RunSpec {
-            job: Arc::new(document.as_object().cloned().unwrap_or_default()),
-            rendered: None,
-            anew: false,
-        },
-    }
+    NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().cloned().unwrap_or_default())) }
 }
 
 fn message_about(run: &Run, at: Timestamp) -> Outgoing {
@@ -235,6 +228,7 @@ macro_rules! conformance_cases {
             runs_found::what_is_done_is_not_due,
             runs_found::lists_are_newest_first_and_bounded,
             runs_found::lists_are_filtered,
+            runs::a_run_that_is_done_is_removed_with_its_steps,
             runs_listed::page_filtered_matches_the_model_in_both_orders,
             runs_listed::page_followed_while_runs_are_added_gives_each_once,
             runs_listed::page_of_runs_of_one_moment_gives_each_once,

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use pumice_core::ports::{Change, CommitError};
+use pumice_core::ports::{Change, CommitError, RunQuery};
 use pumice_core::run::{Duties, Keyed, Lease, Status, Worker};
 use pumice_core::spec::ActionsWhen;
 use serde_json::{Value, json};
 
-use super::{Adapters, at, key, message_about, new, run_of};
+use super::{Adapters, at, child_of, key, message_about, new, run_of};
 
 pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     let mut run = run_of(1, "etl/load");
@@ -142,4 +142,24 @@ pub async fn no_message_goes_with_a_conflict(on: &Adapters) {
     let message = Some(message_about(&run, on.clock.now()));
     assert!(on.runs.commit(&Change { run, lock: None, message }).await.is_err());
     assert!(on.take(10).await.is_empty());
+}
+
+pub async fn a_run_that_is_done_is_removed_with_its_steps(on: &Adapters) {
+    let step = child_of(&run_of(1, "report"), 1, 0);
+    on.make([run_of(1, "report"), step.clone(), run_of(2, "report")]).await;
+    let remove = async |number| on.runs.remove(&key(number)).await.expect("the store answers");
+    assert!(!remove(1).await, "it is not done");
+    assert!(!remove(9).await, "there is none");
+    for run in [key(1), step.key.clone()] {
+        on.change(&run, |run| (run.status, run.due_at) = (Status::Failed, None)).await;
+    }
+    assert!(remove(1).await);
+    for gone in [key(1), step.key] {
+        assert!(on.runs.load(&gone).await.expect("the store answers").is_none());
+    }
+    assert!(on.runs.load(&key(2)).await.expect("the store answers").is_some());
+    let left = on.runs.list(&RunQuery { children: true, limit: 10, ..RunQuery::default() }).await;
+    assert_eq!(left.expect("the store answers").len(), 1);
+    on.make([run_of(1, "report")]).await;
+    assert_eq!(on.get(&key(1)).await.status, Status::Dispatched, "it may be made again");
 }

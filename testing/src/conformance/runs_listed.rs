@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use pumice_core::filter::Filter;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{Change, Order, RunPage, RunQuery};
 use pumice_core::run::{NewRun, Run, Scheduled, Status};
@@ -156,6 +157,7 @@ pub async fn page_filtered_matches_the_model_in_both_orders(on: &Adapters) {
     {
         queries.push(RunQuery { backfill: Some("b".to_owned()), ..query });
     }
+    queries.extend(filtered());
     for query in queries {
         for order in ORDERS {
             let query = RunQuery { order, limit: 1_000, ..query.clone() };
@@ -166,6 +168,38 @@ pub async fn page_filtered_matches_the_model_in_both_orders(on: &Adapters) {
             assert_eq!(sorted(keys), sorted(expected(&all, &query)), "{query:?}");
         }
     }
+}
+
+/// Queries with terms that records alone answer, and others that indexes answer in part.
+fn filtered() -> Vec<RunQuery> {
+    let [third, fifth] = [key(3), key(5)];
+    let texts = [
+        "job:etl/load,report".to_owned(),
+        "job:etl/*,report -job:*check".to_owned(),
+        "-job:etl/load".to_owned(),
+        "job:no/such,etl/load".to_owned(),
+        "-status:complete job:etl/*,report".to_owned(),
+        "worker:w*,core".to_owned(),
+        "-worker:*".to_owned(),
+        "trigger:schedule".to_owned(),
+        "-trigger:schedule status:failed,running".to_owned(),
+        "reason:nothing".to_owned(),
+        "-reason:nothing".to_owned(),
+        "backfill:b".to_owned(),
+        format!("id:{third}"),
+        format!("id:{third},{fifth}"),
+        format!("id:{third},{fifth} job:etl/*"),
+        format!("id:{}", &third.as_str()[..8]),
+        format!("-id:{third}"),
+        "id:ffffffff".to_owned(),
+    ];
+    let query = |text: &str| {
+        let filter = Filter::parse(text).expect("a filter");
+        RunQuery::of(filter, at(99), chrono_tz::UTC).expect("terms that may hold")
+    };
+    let roots: Vec<RunQuery> = texts.iter().map(|text| query(text)).collect();
+    let steps = roots.iter().map(|query| RunQuery { children: true, ..query.clone() });
+    steps.chain(roots.clone()).collect()
 }
 
 pub async fn page_followed_while_runs_are_added_gives_each_once(on: &Adapters) {

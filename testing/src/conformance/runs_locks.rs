@@ -1,6 +1,7 @@
 //! The lock of a job: one run holds it, from its claim until it is done.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
+use pumice_core::ids::RunKey;
 use pumice_core::ports::{Change, CommitError};
 use pumice_core::run::LockChange::{Free, Take};
 use pumice_core::run::{Duties, Status};
@@ -15,11 +16,18 @@ fn locked_by(outcome: &Result<bool, CommitError>, number: u128) -> bool {
     matches!(outcome, Err(CommitError::Locked(by)) if *by == key(number))
 }
 
+async fn holder(on: &Adapters, job_id: &str) -> Option<RunKey> {
+    on.runs.holder(&job(job_id)).await.expect("the store answers")
+}
+
 pub async fn a_free_lock_is_taken_once(on: &Adapters) {
     three(on).await;
+    assert_eq!(holder(on, "report").await, None);
     assert!(on.lock(&key(1), Take).await.is_ok());
+    assert_eq!(holder(on, "report").await, Some(key(1)));
     let refused = on.lock(&key(2), Take).await;
     assert!(locked_by(&refused, 1), "{refused:?}");
+    assert_eq!(holder(on, "etl/load").await, None);
     assert!(on.lock(&key(3), Take).await.is_ok(), "each job has a lock of its own");
 }
 
@@ -41,6 +49,7 @@ pub async fn a_freed_lock_can_be_taken(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     on.lock(&key(1), Free).await.expect("it is its own");
+    assert_eq!(holder(on, "report").await, None);
     assert!(on.lock(&key(2), Take).await.is_ok());
 }
 
@@ -60,6 +69,7 @@ pub async fn the_lock_of_a_run_that_is_done_can_be_taken(on: &Adapters) {
         run.due_at = None;
     })
     .await;
+    assert_eq!(holder(on, "report").await, None);
     assert!(on.lock(&key(2), Take).await.is_ok());
 }
 

@@ -90,7 +90,7 @@ impl Memory {
         self.tables().jobs.insert(job.fields.job_id.clone(), Ok(Arc::new(job)));
     }
 
-    /// The messages that were put aside.
+    /// The dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.tables().queues.dead().to_vec()
@@ -225,6 +225,14 @@ impl RunStore for Memory {
 
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
         Ok(Some(self.tables().runs.counts()))
+    }
+
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        Ok(self.tables().runs.remove(key))
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        Ok(self.tables().runs.holder(job_id))
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

@@ -173,7 +173,7 @@ impl QueueTable {
         Ok(self.messages.get(&id).filter(|message| message.receives == receives).map(|_| id))
     }
 
-    /// The messages that were put aside.
+    /// The dead letters.
     #[must_use]
     pub fn dead(&self) -> &[DeadLetter] {
         &self.dead

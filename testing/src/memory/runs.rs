@@ -76,6 +76,27 @@ impl RunTable {
         &self.locks
     }
 
+    /// Removes a run that is done with, and its steps.
+    pub fn remove(&mut self, key: &RunKey) -> bool {
+        let is_done = self.get(key).is_some_and(Run::is_done);
+        if is_done {
+            self.rows.retain(|other, row| {
+                let stays = other != key && !other.is_below(key);
+                if let (false, Some(due)) = (stays, row.run.due_at) {
+                    self.due.remove(&(due, other.clone()));
+                }
+                stays
+            });
+        }
+        is_done
+    }
+
+    /// The run that has a job's lock and is not done with.
+    #[must_use]
+    pub fn holder(&self, job_id: &JobId) -> Option<RunKey> {
+        self.locks.get(job_id).filter(|key| self.get(key).is_some_and(|run| !run.is_done())).cloned()
+    }
+
     /// Writes a record and its lock if nobody has written since.
     ///
     /// # Errors

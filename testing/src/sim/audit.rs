@@ -33,7 +33,7 @@ fn hung(run_id: RunId) -> TimeDelta {
     if hangs(run_id) { HUNG } else { TimeDelta::zero() }
 }
 
-/// An invariant that does not hold.
+/// An invariant that is violated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Which one.
@@ -93,7 +93,7 @@ impl Audit {
         self.violation.get_or_insert(Violation { invariant, detail });
     }
 
-    fn expect(&mut self, holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) {
+    pub(super) fn expect(&mut self, holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) {
         if !holds {
             self.fail(invariant, detail());
         }
@@ -117,6 +117,7 @@ impl Audit {
                 run.key.to_string()
             });
         }
+        self.kept(run, runs);
         if run.is_child() {
             self.child_created(run, runs, now);
         }
@@ -154,10 +155,11 @@ impl Audit {
             "a try counts only when it was started",
             || format!("{key}: {} tries lost -> {}, {}", before.crashes, after.crashes, after.status),
         );
-        self.expect(!self.prompt || after.crashes == 0, "a stop is no crash", || {
+        self.expect(!self.prompt || after.crashes == 0, "a stop is not a crash", || {
             format!("{key}: {} workers lost where nothing went wrong", after.crashes)
         });
         self.sent_in_time(before, after, now);
+        self.expect(before.kept.is_none(), "a kept step is never run", || format!("{key} is written"));
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);
@@ -294,6 +296,7 @@ impl Audit {
                 parent.ts_end.is_some_and(|end| end + APART < now) || attempt_of(key) != parent.attempt;
             self.expect(!left, "no child is run after its parent went on", || format!("{key}: {parent:?}"));
         }
+        self.may_run(run, runs);
         let alone = run.overlap != Overlap::Allow;
         for other in self.live.values().filter(|other| !other.zombie) {
             if other.key == *key {

@@ -118,6 +118,7 @@ impl Hand {
             objects: hand.clone(),
             http: Arc::new(pumice_core::ports::NoHttp),
             messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
+            servers: pumice_core::ports::Servers::default(),
             clock: hand.clone(),
             random: hand,
             pool: Arc::new(AtOnce),
@@ -329,6 +330,14 @@ impl RunStore for Hand {
 
     async fn page(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
         self.read("list", &"", |world| world.runs.page(query)).await?
+    }
+
+    async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
+        self.read("remove", key, |world| world.runs.remove(key)).await
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
+        self.read("holder", job_id, |world| world.runs.holder(job_id)).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

@@ -12,6 +12,7 @@ mod lava;
 mod mutants;
 mod process;
 mod records;
+mod redo;
 mod runner;
 mod scenario;
 mod starts;

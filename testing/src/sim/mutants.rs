@@ -135,11 +135,17 @@ pub enum Mutant {
     GoneHostAlive,
     /// Of what is due only what has been due for longest is looked at.
     SweepCutShort,
+    /// A step that is kept is put on its worker's queue.
+    KeptIsRun,
+    /// A step that failed is kept.
+    FailedIsKept,
+    /// A step that ended well is not kept.
+    NothingKept,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 63] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -200,6 +206,9 @@ impl Mutant {
         Self::HostPassedOver,
         Self::GoneHostAlive,
         Self::SweepCutShort,
+        Self::KeptIsRun,
+        Self::FailedIsKept,
+        Self::NothingKept,
     ];
 }
 
@@ -294,7 +303,20 @@ pub(crate) fn on_child(world: &World, mut child: Run) -> Run {
     if world.is(Mutant::LiveCountsAsEnded) && !child.status.is_end() {
         child.status = Status::Complete;
     }
+    if world.is(Mutant::FailedIsKept) && is_done_again(world, &child) && child.status == Status::Failed {
+        child.status = Status::Complete;
+    }
+    if world.is(Mutant::NothingKept) && is_done_again(world, &child) {
+        child.status = Status::Failed;
+    }
     child
+}
+
+/// Whether a step is one of a run that another does again.
+fn is_done_again(world: &World, child: &Run) -> bool {
+    let parent = child.key.parent();
+    child.status.is_end()
+        && world.runs.all().any(|run| run.redo.as_ref().is_some_and(|redo| Some(&redo.of) == parent.as_ref()))
 }
 
 /// A run that is made.
@@ -320,6 +342,11 @@ pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
         let number = u128::from(world.number());
         new.run.run_id = pumice_core::ids::RunId(uuid::Uuid::from_u128(1 << 125 | number));
         new.run.key = RunKey::root(new.run.run_id);
+    }
+    if world.is(Mutant::KeptIsRun) && new.run.kept.is_some() {
+        (new.run.due_at, new.run.ts_end) = (Some(new.run.ts_dispatch), None);
+        new.run.log.push(Status::Dispatched, new.run.ts_dispatch, serde_json::Value::Null);
+        new.run.status = Status::Dispatched;
     }
     on_start(world, &mut new.run);
     if world.is(Mutant::KeyIgnored) && new.run.keyed.is_some() && world.runs.get(&new.run.key).is_some() {

@@ -111,7 +111,7 @@ impl Runner {
         };
         let halt = Halt::default();
         let engine = Engine::new(Arc::new(site(&world)), runners, worker(), limits).halted_by(halt.clone());
-        let mut to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
+        let mut to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len() + setup.redoings.len();
         {
             let mut world = lock(&world);
             for (index, ask) in setup.asks.iter().enumerate() {
@@ -126,6 +126,10 @@ impl Runner {
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
+            }
+            for redoing in setup.redoings {
+                let at = BEGIN + TimeDelta::milliseconds(redoing.at.cast_signed());
+                world.schedule(at, What::Redo(redoing));
             }
             if let Some(clock) = setup.clock {
                 to_come += Self::begin_clock(&mut world, clock);
@@ -220,6 +224,7 @@ impl Runner {
             What::Letter(letter) => self.letter(letter),
             What::LavaEnds(run_id) => lock(&self.world).lava_ends(run_id),
             What::Cancel => self.cancel(),
+            What::Redo(redoing) => self.redo(&redoing),
             What::Act(index) => self.act(index),
             What::Strike => self.strike(),
             What::Calm => lock(&self.world).faults.calm(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::clock::{self, Clock};
 use super::hosts::{self, Visit};
 use super::process::{self, Outage};
+use super::redo::{self, Redoing};
 use super::starts;
 use crate::prng::Prng;
 
@@ -56,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Option<Clock>,
     /// When hosts of the worker come and go.
     pub(crate) hosts: Vec<Visit>,
+    /// When some run that has ended is done again.
+    pub(crate) redoings: Vec<Redoing>,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
     pub(crate) stops: Vec<(u64, u64)>,
 }
@@ -70,7 +73,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 33] = [
+pub const SCENARIOS: [Scenario; 34] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -104,6 +107,7 @@ pub const SCENARIOS: [Scenario; 33] = [
     Scenario { name: "turns", build: starts::turns, small: false },
     Scenario { name: "hosts", build: hosts::hosts, small: false },
     Scenario { name: "backlog", build: starts::backlog, small: false },
+    Scenario { name: "redo", build: redo::redo, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

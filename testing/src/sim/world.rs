@@ -21,6 +21,7 @@ use super::hosts::Fleet;
 use super::lava::Lava;
 use super::mutants::Mutant;
 use super::process::Outage;
+use super::redo::Redoing;
 use super::scenario::Letter;
 use crate::memory::{BackfillTable, QueueTable, RunTable, TimetableTable};
 use crate::prng::Prng;
@@ -43,6 +44,8 @@ pub(crate) enum Role {
     Client(usize),
     /// One that cancels a run.
     Canceller,
+    /// One that does a run again.
+    Redoer,
     /// The sweeper.
     Sweeper,
     /// One that looks at the clock.
@@ -91,6 +94,8 @@ pub(crate) enum What {
     Ask(usize),
     /// Lava's own dispatch sends a message.
     Letter(Letter),
+    /// Somebody does a run again that has ended.
+    Redo(Redoing),
     /// Somebody cancels a run.
     Cancel,
     /// Somebody does something about a schedule.

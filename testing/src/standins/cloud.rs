@@ -98,7 +98,7 @@ impl Cloud {
     /// A realm with these jobs, an `s3_temp`, and queues of workers `core` and `other`.
     ///
     /// # Panics
-    /// When the stand-in refuses, or a job does not hold.
+    /// When the stand-in refuses, or a job is invalid.
     pub async fn start(jobs: &[Value]) -> Self {
         Self::start_with(jobs, 2).await
     }
@@ -106,7 +106,7 @@ impl Cloud {
     /// The same; messages of the queues stay hidden for so many seconds.
     ///
     /// # Panics
-    /// When the stand-in refuses, or a job does not hold.
+    /// When the stand-in refuses, or a job is invalid.
     pub async fn start_with(jobs: &[Value], visibility: u32) -> Self {
         let server = Server::ministack();
         let names = Names::new("lava", RealmName::new("test").expect("a name"));
@@ -130,7 +130,7 @@ impl Cloud {
     /// Puts jobs.
     ///
     /// # Panics
-    /// When one does not hold.
+    /// When one is invalid.
     pub async fn put_jobs(&self, jobs: &[Value]) {
         let specs = jobs.iter().map(|job| JobSpec::parse(job).expect("the job holds")).collect();
         self.realm.store().put_jobs(specs, false).await.expect("jobs are put");
@@ -392,7 +392,7 @@ impl Cloud {
     /// The text of an object.
     ///
     /// # Panics
-    /// When there is none, or it is no text.
+    /// When there is none, or it is not a text.
     pub async fn object(&self, location: &str) -> String {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         let object = self.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it is there");

@@ -23,6 +23,7 @@ const TIMEOUT: &str = "30";
 pub struct Emulator {
     child: Child,
     port: u16,
+    api: u16,
     log: Arc<Mutex<String>>,
 }
 
@@ -74,7 +75,13 @@ impl Emulator {
             assert!(began.elapsed() < START, "the emulator does not start");
             std::thread::sleep(PAUSE);
         }
-        Self { child, port, log }
+        Self { child, port, api, log }
+    }
+
+    /// The port of the API by which the function takes its events.
+    #[must_use]
+    pub fn api(&self) -> u16 {
+        self.api
     }
 
     /// Hands an event to the function, and gives its answer.

@@ -69,7 +69,7 @@ impl Faulty {
     /// A realm with these jobs and an `s3_temp`.
     ///
     /// # Panics
-    /// When the stand-in refuses, or a job does not hold.
+    /// When the stand-in refuses, or a job is invalid.
     pub async fn start(jobs: &[Value]) -> Self {
         let cloud = Cloud::start_with(jobs, VISIBILITY).await;
         let proxy = Proxy::before(cloud.server.port());

@@ -36,7 +36,7 @@ pub static MEANT: [Meant; 12] = [
         },
     },
     Meant {
-        why: "bytes have no methods but decode and hex, and are no paths",
+        why: "bytes have no methods but decode and hex, and are not paths",
         fits: |_, _, pumice| {
             let not_text = [
                 "a bytes has no method",

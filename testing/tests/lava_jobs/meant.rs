@@ -85,7 +85,7 @@ pub(crate) static MEANT: [Meant; 12] = [
     },
     Meant {
         id: "structures",
-        why: "No value can break a structure: quotes, backslashes and line ends in it stay as they are. In lava the structure is no JSON any more, and the job or the action fails.",
+        why: "No value can break a structure: quotes, backslashes and line ends in it stay as they are. In lava the structure is no longer JSON, and the job or the action fails.",
         everywhere: false,
         fits: |difference| difference.lava.to_string().contains("failed") || difference.lava.is_null(),
     },

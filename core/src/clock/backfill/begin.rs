@@ -11,7 +11,7 @@ use super::walk::first;
 use super::{Backfill, MAX_ACTIVE, MAX_SLOTS, Only, Part, Progress};
 use crate::Timestamp;
 use crate::ids::JobId;
-use crate::request::check_key;
+use crate::request::{BadKey, check_key};
 
 /// Namespace of the ids of backfills; never to be changed.
 const BACKFILLS: Uuid = Uuid::from_u128(0x7d42_0f6b_91c8_4d5e_a1b7_3c06_e58f_2a94);
@@ -58,9 +58,9 @@ pub enum Refused {
     /// So many runs at the same time are not allowed.
     #[error("{0} runs at the same time: 1 to {MAX_ACTIVE} are possible")]
     MaxActive(u32),
-    /// The key is not one.
-    #[error("{0}")]
-    Key(String),
+    /// The key is invalid.
+    #[error(transparent)]
+    Key(BadKey),
     /// Nothing may start the job.
     #[error("the job is not enabled: nothing starts it")]
     NotEnabled,

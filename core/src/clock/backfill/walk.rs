@@ -103,7 +103,7 @@ impl Backfill {
         }))
     }
 
-    /// The start of a slot, with the slot before it, and its entry; `None` when it is no slot of the plan.
+    /// The start of a slot, with the slot before it, and its entry; `None` when it is not a slot of the plan.
     #[must_use]
     pub fn start<'a>(&self, plan: &'a Plan, wanted: &Wanted) -> Option<(&'a Planned, Start)> {
         let planned = plan.entries.get(wanted.start.entry)?.as_ref().ok()?;

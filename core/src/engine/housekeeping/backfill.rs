@@ -132,7 +132,7 @@ impl Housekeeper {
     /// Asks the runs of a backfill that are under way to stop. Gives how many were asked.
     ///
     /// # Errors
-    /// [`ApplyError`] when a run could not be asked, after all others were. A run that ends meanwhile is no error.
+    /// [`ApplyError`] when a run could not be asked, after all others were. A run that ends meanwhile is not an error.
     pub async fn cancel_runs_of(&self, backfill: &Backfill) -> Result<usize, ApplyError> {
         let (mut asked, mut failed) = (0, None);
         for one in &backfill.active {

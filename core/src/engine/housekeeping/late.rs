@@ -104,7 +104,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     let job_id = &job.fields.job_id;
     let run_id = RunId::from_key(&site.realm, job_id, &format!("late:{}", alert.key));
     let mut run = record(job, RunKey::root(run_id), run_id, now, now, site.settings.event_ttl);
-    // It is no run of the job: it waits for none, and none for it.
+    // It is not a run of the job: it waits for none, and none for it.
     run.overlap = Overlap::Allow;
     let late = Late {
         limit: alert.broken.limit,
@@ -124,7 +124,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     run.log.push(Status::Complete, now, told.into());
     run.duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
     run.due_at = Some(now + WAKE_GRACE.delta());
-    let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
+    let spec = RunSpec::of_job(job.document.clone());
     Some(NewRun { run, spec })
 }
 

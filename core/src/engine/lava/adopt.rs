@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::engine::fresh::record;
+use crate::engine::fresh::{asked, record};
 use crate::engine::jobs::{Checked, Jobs};
 use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::unfit;
@@ -75,7 +75,8 @@ pub(in crate::engine) async fn adopt(
     run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
         .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
     run.lineage = lineage;
-    let spec = RunSpec { job: job.document.clone(), rendered: None, anew: false };
+    let asked = Some(asked(&request, None));
+    let spec = RunSpec { asked, ..RunSpec::of_job(job.document.clone()) };
     if let Some(over) = over {
         return adopt_anew(ledger, NewRun { run, spec }, over).await;
     }
@@ -131,7 +132,7 @@ async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result
         until: now,
     };
     let run = ledger.decide_new(&run, input).map_err(|error| unfit(&run.key, error))?;
-    let spec = RunSpec { job: Arc::default(), rendered: None, anew: false };
+    let spec = RunSpec::of_job(Arc::default());
     // One that is there already tells what became of it.
     let created = ledger.create_one(&[(NewRun { run, spec }, None)]).await?;
     if let Some(why) = created.refused {

@@ -8,7 +8,7 @@ use crate::run::{Lineage, Run};
 
 /// The message of a run with all that lava reads from it: what Pumice's own workers find in the record. `job` is
 /// the run's own document, with the parameters and globals that it was asked for with. lava counts a run's
-/// `max_run_delay` from `ts_dispatch`; a delay that it was asked for is no waiting.
+/// `max_run_delay` from `ts_dispatch`; a delay that it was asked for is not waiting.
 pub(in crate::engine) fn message_for_lava(realm: &RealmName, run: &Run, job: &Map<String, Value>) -> Message {
     let given = |name: &str| job.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
     let mut globals = given("globals");

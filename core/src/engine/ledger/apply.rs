@@ -177,7 +177,7 @@ impl Ledger {
     /// Makes one record, or finds the one that is there.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to be made. One that the store refuses for good is no error:
+    /// [`StoreError`] when it is not known to be made. One that the store refuses for good is not an error:
     /// [`Created::refused`] says why.
     pub(in crate::engine) async fn create_one(
         &self,
@@ -251,7 +251,7 @@ pub(in crate::engine) fn log_gone(run: &Run) {
 }
 
 /// What an input that was not carried out leaves: the run as others have it, which is theirs to go on
-/// with, or as it was last when its record was removed. That is no error: the message would come
+/// with, or as it was last when its record was removed. That is not an error: the message would come
 /// again, and find no record, and start the job anew.
 pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
     match error {

@@ -1,4 +1,4 @@
-//! The line for a job's lock: whoever leaves it, or gives the lock up, calls the next one.
+//! The line for a job's lock: a run that leaves it, or frees the lock, wakes the next.
 
 use super::Ledger;
 use super::apply::{ApplyError, rest};

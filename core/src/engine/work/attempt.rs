@@ -311,6 +311,7 @@ impl Engine {
             objects: &*ports.objects,
             http: &*ports.http,
             messaging: &*ports.messaging,
+            databases: &*ports.servers.databases,
             clock: &*ports.clock,
             pool: &*ports.pool,
             directories,

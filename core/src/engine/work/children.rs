@@ -17,10 +17,11 @@ use crate::engine::lava::WorkerKind;
 use crate::engine::ledger::apply::{ApplyError, rest, unfit};
 use crate::engine::rendered::AtDispatch;
 use crate::globals::merge_globals;
-use crate::job_type::Stop;
+use crate::ids::JobId;
+use crate::job_type::{StepRedo, Stop};
 use crate::message::Message;
-use crate::ports::{Outgoing, StoreError};
-use crate::run::{Input, NewRun, Run, Status, Why, first_wake};
+use crate::ports::{Outgoing, StoreError, StoredJob};
+use crate::run::{Input, NewRun, Redo, Run, SpecOf, Status, Why, first_wake};
 use crate::spec::{JobSpec, Overlap, RunSpec};
 
 /// How often a child is tried to be made when the store does not answer.
@@ -52,7 +53,8 @@ impl<'a> Place<'a> {
         let Place { engine, task, .. } = self;
         let parent = &task.run;
         let planned = &self.plan.steps[step];
-        let job = match engine.jobs().stored(&planned.job_id).await? {
+        let redo = self.redo_of(step);
+        let job = match self.stored(&planned.job_id, redo.as_ref()).await? {
             None => return Ok(Child::Refused(Why::worded("no such job", "No such job"))),
             Some(Err(error)) => {
                 return Ok(Child::Refused(Why::plain(format!("its spec is invalid: {error}"))));
@@ -86,6 +88,7 @@ impl<'a> Place<'a> {
         run.scheduled = parent.scheduled.clone();
         run.host.clone_from(&parent.host);
         run.foreach_index = planned.foreach_index;
+        run.redo = redo.map(Box::new);
         // One that is to go on in another invocation finds the files there.
         let keep = run.overlap != Overlap::Allow || self.is_deep(&run);
         run.work = engine.work_place(parent, self.task.invocation, keep).await?;
@@ -95,12 +98,32 @@ impl<'a> Place<'a> {
         Box::pin(self.begin_child(run, job, worker)).await
     }
 
+    /// The step that one does again, and how, where its parent does a run again.
+    fn redo_of(self, step: usize) -> Option<Redo> {
+        let spec = self.task.run.redo.as_ref()?.spec;
+        match self.redo.get(step)? {
+            StepRedo::Again(Some((of, from))) => Some(Redo { of: of.clone(), from: from.clone(), spec }),
+            _ => None,
+        }
+    }
+
+    /// The job of a step: as it is stored, or as the step had it that this one does again.
+    async fn stored(self, job_id: &JobId, redo: Option<&Redo>) -> Result<Option<StoredJob>, StoreError> {
+        let engine = self.engine;
+        if let Some(redo) = redo.filter(|redo| redo.spec == SpecOf::Pinned)
+            && let Some((_, spec)) = engine.site.ports.runs.load_with_spec(&redo.of).await?
+        {
+            return Ok(Some(engine.jobs().pinned_job(job_id, &spec.job)));
+        }
+        engine.jobs().stored(job_id).await
+    }
+
     async fn begin_child(self, run: Run, job: Arc<JobSpec>, worker: WorkerKind) -> Result<Child, StoreError> {
         let Place { engine, task: Task { invocation, .. }, cancel, lease, .. } = self;
         let parent = Parent { cancel, lease };
         let realm = engine.site.ports.jobs.realm().await?;
         let AtDispatch { rendered, anew, .. } = engine.jobs().render_now(&run, &job, worker, &realm).await?;
-        let spec = RunSpec { job: job.document.clone(), rendered, anew };
+        let spec = RunSpec { job: job.document.clone(), rendered, anew, asked: None };
         // A child that must have its job's lock is made first and claimed then, as any other run.
         let first = match run.overlap {
             Overlap::Allow => match engine.verdict(&run, &job).await? {

@@ -143,6 +143,8 @@ impl Engine {
                 secrets: &*self.site.ports.secrets,
             },
             state: &*self.site.ports.state,
+            objects: &*self.site.ports.objects,
+            mail: &*self.site.ports.servers.mail,
             http: &*self.site.ports.http,
             messaging: &*self.site.ports.messaging,
             clock: &*self.site.ports.clock,

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::{Either, select};
 
 use crate::Timestamp;
+use crate::ids::RunKey;
 use crate::job_type::{JobError, Site, made};
 use crate::ports::Workspace;
 use crate::run::{Run, WorkPlace, Worker};
@@ -45,6 +46,8 @@ pub(super) struct SharedFiles {
     /// Whether they must be carried at all: not where the directory outlives invocations, nor for a job by itself.
     carried: bool,
     state: Mutex<State>,
+    /// Why they are gone that steps left which are kept from another run.
+    lost: Mutex<Option<String>>,
     /// Held by the step that fetches them, while others that begin at the same time wait.
     fetching: futures_util::lock::Mutex<()>,
 }
@@ -54,12 +57,30 @@ impl SharedFiles {
     pub(super) fn of(run: &Run, owner: &Worker, carried: bool) -> Self {
         let files = run.work.clone().map_or(Files::None, Files::Elsewhere);
         let state = State { files, own: WorkPlace::of(owner), kept: false };
-        Self { carried, state: Mutex::new(state), fetching: futures_util::lock::Mutex::new(()) }
+        Self {
+            carried,
+            state: Mutex::new(state),
+            lost: Mutex::default(),
+            fetching: futures_util::lock::Mutex::new(()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Words: whole whatever became of another holder.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files are gone that steps left which are kept from a run that has ended.
+    pub(super) fn went_with(&self, run: &RunKey) {
+        let why = format!("the files that steps left which are kept went with run {run}");
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// What the record of a run that ends says of files that its steps left, where no others can have them.
+    pub(super) fn left(&self, work_dir: &dyn Workspace) -> Option<WorkPlace> {
+        work_dir.work_in_use()?;
+        let not_kept = Some("its run has ended".to_owned());
+        Some(WorkPlace { not_kept, ..self.state().own.clone() })
     }
 
     /// What the records of the steps of a run tell.
@@ -94,6 +115,10 @@ impl SharedFiles {
         run: &Run,
         job: &JobSpec,
     ) -> Result<(), JobError> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(why) = lost {
+            without(job, &why)?;
+        }
         if !self.carried {
             return Ok(());
         }

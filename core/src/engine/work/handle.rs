@@ -367,7 +367,11 @@ impl Engine {
         let is_retried = fails && run.attempt < run.retry.limit;
         let keep = is_retried || parent.is_none() && run.is_child();
         let keep = keep.then(|| self.keep_until(invocation));
-        let work = invocation.files.place(&*invocation.work_dir, &self.site, &realm, run, keep).await;
+        let mut work = invocation.files.place(&*invocation.work_dir, &self.site, &realm, run, keep).await;
+        let is_last = !is_retried && !run.is_child() && !matches!(outcome, Outcome::Success(_));
+        if work.is_none() && is_last && self.has_steps(run) {
+            work = invocation.files.left(&*invocation.work_dir);
+        }
         let input = Input::Finish {
             worker: invocation.owner.clone(),
             epoch: run.epoch,

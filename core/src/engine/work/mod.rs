@@ -8,6 +8,7 @@ mod files;
 pub(super) mod handle;
 mod lease;
 mod news;
+mod redo;
 mod steps;
 mod task;
 mod trouble;

@@ -1,4 +1,4 @@
-//! Tells a composite run that somebody else wrote its record: a step that runs elsewhere may have ended.
+//! Tells a composite run that its record was written by another process: a step that runs elsewhere may have ended.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;

@@ -18,7 +18,7 @@ use crate::duration::Span;
 use crate::engine::ledger::apply::{Applied, ApplyError, log_gone, rest, took_effect};
 use crate::engine::limits::{MAX_DEPTH, MAX_STEPS};
 use crate::job_type::{
-    Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, Stop, Templates,
+    Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, StepRedo, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
 use crate::run::{Input, Outcome, Part, Run, Why};
@@ -80,6 +80,8 @@ pub(super) struct Place<'a> {
     pub(super) engine: &'a Engine,
     pub(super) task: &'a Task<'a>,
     pub(super) plan: &'a Plan,
+    /// What becomes of each step, where the run does another again.
+    pub(super) redo: &'a [StepRedo],
     pub(super) cancel: &'a Cancel,
     pub(super) lease: &'a LeaseGuard,
 }
@@ -104,14 +106,18 @@ impl Engine {
             Ok(plan) => planner.within(plan, &rendered, &self.site.settings),
             Err(error) => return Ok(Stepped::Ended(failure(error))),
         };
+        let steps = match self.redo_steps(task, &plan).await? {
+            Ok(steps) => steps,
+            Err(why) => return Ok(Stepped::Ended(failure(JobError::permanent(why)))),
+        };
         let cancel = Cancel::default();
         if run.cancel {
             cancel.stop(Stop::Cancelled);
         }
         let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
-        let place = Place { engine: self, task, plan: &plan, cancel: &cancel, lease: &lease };
+        let place = Place { engine: self, task, plan: &plan, redo: &steps, cancel: &cancel, lease: &lease };
         let states = vec![ChildState::Missing; plan.steps.len()];
-        // The invocation's own end is no limit here: the run gives way between two steps. Its timeout
+        // The invocation's own end is not a limit here: the run gives way between two steps. Its timeout
         // counts for the whole attempt, however many invocations that takes.
         let began = run.attempt_start().unwrap_or_else(|| self.now());
         let limit = job.fields.timeout.map(|limit| TimeLimit { ends: began + limit.delta(), limit });

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Engine;
 use crate::job_type::{Templates, has_templates};
 use crate::ports::StoreError;
-use crate::run::{Run, Status, too_late};
+use crate::run::{NOT_ENABLED, Run, Status, too_late};
 use crate::spec::{Enabled, JobSpec};
 
 /// How a run that has not been started before is to begin.
@@ -30,7 +30,7 @@ impl Engine {
             return Ok(Verdict::TooLate(reason));
         }
         if fields.enabled == Enabled::Static(false) {
-            return Ok(Verdict::End(Status::Skipped, "the job is not enabled".to_owned()));
+            return Ok(Verdict::End(Status::Skipped, NOT_ENABLED.to_owned()));
         }
         let dynamic = matches!(fields.enabled, Enabled::Template(_));
         let event_log = fields.event_log.as_ref().filter(|value| !is_empty(value));
@@ -65,7 +65,7 @@ impl Verdict {
                 Ok((false, text)) => {
                     return Self::End(
                         Status::Skipped,
-                        format!("the job is not enabled: its template gave {:?}", text.trim()),
+                        format!("{NOT_ENABLED}: its template gave {:?}", text.trim()),
                     );
                 }
                 Err(error) => return Self::End(Status::Failed, format!("enabled: {error}")),

@@ -65,7 +65,7 @@ impl std::str::FromStr for Days {
     fn from_str(text: &str) -> Result<Self, String> {
         let day = |text: &str| {
             let day = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok();
-            day.ok_or_else(|| format!("{} is no day: write it as 2026-12-25", quoted(text)))
+            day.ok_or_else(|| format!("{} is not a day: write it as 2026-12-25", quoted(text)))
         };
         let (first, last) = match text.split_once('/') {
             Some((first, last)) => (day(first)?, day(last)?),
@@ -116,7 +116,7 @@ fn weekday(text: &str) -> Result<u32, String> {
     let text = text.trim();
     let number = text.parse::<u32>().ok().filter(|number| *number <= 7).map(|number| number % 7);
     let named = || text.parse::<Weekday>().ok().map(|day| day.num_days_from_sunday());
-    number.or_else(named).ok_or_else(|| format!("{} is no weekday: write it as mon", quoted(text)))
+    number.or_else(named).ok_or_else(|| format!("{} is not a weekday: write it as mon", quoted(text)))
 }
 
 impl std::fmt::Display for Weekdays {

@@ -55,23 +55,31 @@ pub(crate) const MAX_ENTRIES: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule(pub Vec<ScheduleEntry>);
 
+/// What is wrong with an entry of a schedule, or with the schedule as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadScheduleEntry(String);
+
 impl Schedule {
     /// Takes a crontab, an object, a list of both; null, an empty text, `--` and an empty list mean none, as lava's
     /// users write them.
-    fn from_value(value: &Value) -> Result<Self, String> {
+    fn from_value(value: &Value) -> Result<Self, BadScheduleEntry> {
         Self::entries(value).into_iter().collect::<Result<_, _>>().map(Self)
     }
 
-    /// Each entry of a schedule as it is written, or what is wrong with it: one that does not hold is not in the way of
-    /// the others.
+    /// Each entry of a schedule as it is written, or what is wrong with it: an invalid one is not in the way of the
+    /// others.
     #[must_use]
-    pub fn entries(value: &Value) -> Vec<Result<ScheduleEntry, String>> {
+    pub fn entries(value: &Value) -> Vec<Result<ScheduleEntry, BadScheduleEntry>> {
+        let entry = |value: &Value| ScheduleEntry::from_value(value).map_err(BadScheduleEntry);
         match value {
             Value::Null => Vec::new(),
             Value::String(text) if text.is_empty() || text == "--" => Vec::new(),
-            Value::Array(items) if items.len() > MAX_ENTRIES => vec![Err(too_many(items.len()))],
-            Value::Array(items) => items.iter().map(ScheduleEntry::from_value).collect(),
-            one => vec![ScheduleEntry::from_value(one)],
+            Value::Array(items) if items.len() > MAX_ENTRIES => {
+                vec![Err(BadScheduleEntry(too_many(items.len())))]
+            }
+            Value::Array(items) => items.iter().map(entry).collect(),
+            one => vec![entry(one)],
         }
     }
 }
@@ -116,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     fn schedule(value: Value) -> Result<Schedule, String> {
-        Schedule::from_value(&value)
+        Schedule::from_value(&value).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -175,8 +183,8 @@ mod tests {
             ("1, * * * *", "has an empty item"),
             ("* * * 1,,2 *", "has an empty item"),
             (", * * * *", "has an empty item"),
-            ("*,60 * * * *", "is no crontab"),
-            ("* * * * Mon,Fry", "is no crontab"),
+            ("*,60 * * * *", "is not a crontab"),
+            ("* * * * Mon,Fry", "is not a crontab"),
             ("@midnigth", "did you mean \"@midnight\"?"),
             ("@nonsense", "known: @annually"),
             ("@", "known: @annually"),

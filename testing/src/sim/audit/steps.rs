@@ -33,6 +33,10 @@ impl Audit {
         let Some(planned) = plan.steps.get(step).filter(|planned| planned.job_id == run.job_id) else {
             return self.fail(invariant, format!("{} is not in its parent's plan", run.key));
         };
+        if run.kept.is_some() {
+            // It has ended already, whatever comes before it.
+            return;
+        }
         let siblings = runs.children(&parent.key, attempt);
         for before in &planned.after {
             let sibling =

@@ -1,0 +1,136 @@
+//! What the commands about runs take.
+
+use clap::{Args, Subcommand};
+use pumice_core::duration::Span;
+use pumice_core::ports::Cursor;
+use pumice_core::run::{SpecOf, Status};
+
+use super::Given;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runs {
+    /// List runs, the newest first
+    List {
+        /// Only runs that these terms mean, as 'status:failed,rejected job:etl/* since:2d -worker:gpu'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+        /// Only runs of this job: * any text, ? one character
+        #[arg(long, value_name = "PATTERN")]
+        job: Option<String>,
+        /// Only runs in this status; several with commas, or given more than once
+        #[arg(long = "status", value_name = "STATUS", value_delimiter = ',')]
+        statuses: Vec<Status>,
+        /// Only runs dispatched within this time
+        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+        since: Option<Span>,
+        /// Only runs dispatched longer ago than this
+        #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+        until: Option<Span>,
+        /// Only runs that this backfill made: its id, as `schedules backfills list` shows it
+        #[arg(long, value_name = "ID")]
+        backfill: Option<String>,
+        /// The oldest first
+        #[arg(long)]
+        oldest: bool,
+        /// Go on where an earlier list ended, which shows its cursor
+        #[arg(long, value_name = "CURSOR")]
+        cursor: Option<Cursor>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Children of chains and the like, too
+        #[arg(long)]
+        children: bool,
+    },
+    /// Show a run and everything it started
+    Show {
+        /// The run: its id or the beginning of it, latest, or latest:JOB
+        #[arg(value_name = "RUN_ID")]
+        run: String,
+        /// Print it as one HTML document, to be kept or sent
+        #[arg(long, conflicts_with = "output")]
+        html: bool,
+    },
+    /// Say in one sentence why a run waits, or ended as it did
+    Why {
+        /// The run: its id or the beginning of it, latest, or latest:JOB
+        #[arg(value_name = "RUN_ID")]
+        run: String,
+    },
+    /// Print what the commands of a run, and of its children, printed
+    Output {
+        /// The run: its id or the beginning of it, latest, or latest:JOB
+        #[arg(value_name = "RUN_ID")]
+        run: String,
+    },
+    /// Do a run again that has ended, by a new run that keeps the steps that ended well
+    Retry(RetryRuns),
+    /// Ask runs to stop: one that waits never starts, one that runs is stopped
+    Cancel {
+        /// The runs: their ids or the beginnings of them, latest, or latest:JOB
+        #[arg(
+            required_unless_present = "bulk_filter",
+            conflicts_with = "bulk_filter",
+            value_name = "RUN_ID"
+        )]
+        runs: Vec<String>,
+        #[command(flatten)]
+        bulk: Bulk,
+    },
+    /// Remove the records of runs that have ended, with what their commands printed
+    Delete {
+        #[command(flatten)]
+        bulk: Bulk,
+    },
+}
+
+/// All runs that some terms mean.
+#[derive(Debug, Args)]
+pub(crate) struct Bulk {
+    /// All runs that these terms mean, as 'status:waiting job:etl/*'
+    #[arg(id = "bulk_filter", long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
+    /// Only show how many there are, and the first of them
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many there were at a look: nothing is done where there are more or fewer now
+    #[arg(long, value_name = "N", requires = "bulk_filter")]
+    pub(crate) expect: Option<u64>,
+    /// Only runs that were dispatched before this, as a look shows it: ISO 8601, local time unless it names a zone
+    #[arg(long, value_name = "TIME", requires = "bulk_filter")]
+    pub(crate) before: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryRuns {
+    /// The run: its id or the beginning of it, latest, or latest:JOB
+    #[arg(required_unless_present = "bulk_filter", conflicts_with = "bulk_filter", value_name = "RUN_ID")]
+    pub(crate) runs: Option<String>,
+    /// Keep the steps that ended well, and run the others: what is done anyway
+    #[arg(long, conflicts_with_all = ["from", "all"])]
+    pub(crate) from_failed: bool,
+    /// Run this step again and all after it: the id of its job, with [N] for an item, or its place as /1.2
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["all", "bulk_filter"])]
+    pub(crate) from: Option<String>,
+    /// Run all steps again
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Which spec to use: latest, or pinned, which is the one that the run had
+    #[arg(long, value_name = "WHICH", default_value = "latest", value_parser = spec_of)]
+    pub(crate) spec: SpecOf,
+    /// Idempotency key: the same asked with one key makes one run
+    #[arg(long, conflicts_with = "bulk_filter")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
+}
+
+fn spec_of(text: &str) -> Result<SpecOf, String> {
+    match text {
+        "latest" => Ok(SpecOf::Latest),
+        "pinned" => Ok(SpecOf::Pinned),
+        _ => Err("it is either latest or pinned".to_owned()),
+    }
+}

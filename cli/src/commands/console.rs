@@ -1,0 +1,141 @@
+//! `console`: a realm in a browser.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pumice_console::{Bounds, Role, Settings, StartError, Token};
+use pumice_service::Error;
+use tokio::sync::watch;
+
+use crate::args::{Console, Doors, Global};
+use crate::failure::{Failure, of_option};
+use crate::output::tell_line;
+use crate::realm::Realm;
+use crate::signals::requests_to_stop;
+
+/// The environment variables: a token, a file of tokens, an address.
+const TOKEN: &str = "PUMICE_CONSOLE_TOKEN";
+const TOKENS: &str = "PUMICE_CONSOLE_TOKENS";
+const LISTEN: &str = "PUMICE_CONSOLE_LISTEN";
+/// Where the console listens unless it is told otherwise.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8377);
+
+/// Shows a realm in a browser until Ctrl-C, SIGTERM or SIGHUP.
+pub(super) async fn console(global: &Global, options: Console) -> Result<(), Failure> {
+    let console = open(global, options.doors).await?;
+    let mut requests = requests_to_stop()?;
+    tell_line(&format!(
+        "console of realm {} at http://{}; Ctrl-C stops",
+        console.realm,
+        console.listening.address()
+    ));
+    console.greet();
+    let stop = async move {
+        // The sender lives as long as the process.
+        drop(requests.wait_for(|count| *count > 0).await);
+    };
+    console.listening.serve(stop).await;
+    Ok(())
+}
+
+/// A console that listens.
+pub(super) struct Opened {
+    listening: pumice_console::Console,
+    realm: String,
+}
+
+impl Opened {
+    /// Says how to log in.
+    fn greet(&self) {
+        if self.listening.has_links() {
+            self.listening.announce();
+        } else {
+            tell_line("log in with a token");
+        }
+    }
+
+    /// Answers beside a server until `stop` changes.
+    pub(super) async fn serve_beside(self, mut stop: watch::Receiver<bool>) {
+        tracing::info!(address = %self.listening.address(), "console");
+        self.greet();
+        let stop = async move {
+            drop(stop.wait_for(|stop| *stop).await);
+        };
+        self.listening.serve(stop).await;
+    }
+}
+
+/// Opens the realm and listens.
+pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failure> {
+    let tokens = tokens(&doors)?;
+    let realm = Arc::new(Realm::open(global, false).await?);
+    let name = pumice_service::Realm::name(&*realm).to_string();
+    let Doors { listen, urls, role, read_only, .. } = doors;
+    let listen = match (listen, variable(LISTEN)) {
+        (Some(listen), _) => listen,
+        (None, Some(text)) => text.parse().map_err(|error| of_option(LISTEN, error))?,
+        (None, None) => ADDRESS,
+    };
+    let kept = realm.clone();
+    let settings = Settings {
+        listen,
+        urls,
+        tokens,
+        role: role.unwrap_or(Role::Editor),
+        is_read_only: read_only,
+        bounds: Bounds::default(),
+        words: words(global),
+        announce: Box::new(|link| tell_line(&format!("log in once at {link}"))),
+        refresh: Some(Box::new(move || {
+            let realm = kept.clone();
+            Box::pin(async move { realm.know_secrets().await })
+        })),
+    };
+    let listening = pumice_console::Console::bind(realm, settings).await.map_err(refused)?;
+    Ok(Opened { listening, realm: name })
+}
+
+fn refused(error: StartError) -> Failure {
+    match error {
+        StartError::NoLogin(_) => {
+            of_option("--listen", format!("{error}, with --tokens. Other machines must not find it open"))
+        }
+        StartError::NoHost(_) => of_option("--listen", format!("{error}, with --url")),
+        StartError::Listen(..) => Error::unreachable(error.to_string()).caused_by(error).into(),
+    }
+}
+
+/// An environment variable that is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// The tokens of the file and of the environment.
+fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
+    let file = doors.tokens.clone().or_else(|| variable(TOKENS).map(PathBuf::from));
+    let mut tokens = match &file {
+        None => Vec::new(),
+        Some(path) => {
+            let name = format!("--tokens {}", pumice_core::text::shown(&path.display().to_string()));
+            let text = std::fs::read_to_string(path).map_err(|error| of_option(&name, error))?;
+            Token::of_file(&text).map_err(|error| of_option(&name, error))?
+        }
+    };
+    if let Some(secret) = variable(TOKEN) {
+        tokens.push(Token::new(&secret, Role::Editor, "token").map_err(|error| of_option(TOKEN, error))?);
+    }
+    Ok(tokens)
+}
+
+/// What a command for this realm begins with.
+fn words(global: &Global) -> Vec<String> {
+    let mut words = vec!["pumice".to_owned()];
+    if global.is_aws() {
+        words.push("--aws".to_owned());
+    } else if global.home != std::path::Path::new(".pumice") {
+        words.push(format!("--home={}", global.home.display()));
+    }
+    words.extend(global.realm.as_ref().map(|realm| format!("--realm={realm}")));
+    words
+}

@@ -1,0 +1,124 @@
+//! `runs cancel|retry|delete --where`: acts on all runs that some terms mean.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant as Moment};
+
+use pumice_core::text::escaped;
+use pumice_service::runs::{ManyDone, ManyOutcome, ManyRuns, Receipt, cancel_many_heard, delete_many_heard};
+use pumice_service::{Instant, Realm as _};
+
+use crate::args::{Bulk, Global};
+use crate::commands::instant;
+use crate::failure::Failure;
+use crate::output::{note, print, tell_text};
+use crate::realm::Realm;
+use crate::view;
+
+/// How often a terminal is told how far it has come.
+const TOLD: Duration = Duration::from_millis(100);
+/// Most runs that were refused which are shown to a person.
+const MAX_REFUSED: usize = 20;
+
+/// The runs that options mean.
+pub(super) async fn asked(realm: &Realm, bulk: Bulk) -> Result<ManyRuns, Failure> {
+    let Bulk { filter, dry_run, expect, before } = bulk;
+    let before = match before {
+        Some(text) => Some(Instant(instant("--before", &text, realm.site().await?.zone)?)),
+        None => None,
+    };
+    let filter = filter.unwrap_or_default();
+    Ok(ManyRuns { filter, zone: None, expect, before, dry_run })
+}
+
+/// Cancels runs.
+pub(super) async fn cancel(global: &Global, realm: &Realm, bulk: Bulk) -> Result<(), Failure> {
+    let mut progress = Progress::new(global);
+    let request = asked(realm, bulk).await?;
+    let done = cancel_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
+    progress.end();
+    told(global, &done?, "cancel")
+}
+
+/// Deletes runs.
+pub(super) async fn delete(global: &Global, realm: &Realm, bulk: Bulk) -> Result<(), Failure> {
+    let mut progress = Progress::new(global);
+    let request = asked(realm, bulk).await?;
+    let done = delete_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
+    progress.end();
+    told(global, &done?, "delete")
+}
+
+/// Tells a person at a terminal how far it has come.
+pub(super) struct Progress {
+    shows: bool,
+    heard: u64,
+    told: Option<Moment>,
+}
+
+impl Progress {
+    pub(super) fn new(global: &Global) -> Self {
+        let shows = !global.quiet && std::io::stderr().is_terminal();
+        Self { shows, heard: 0, told: None }
+    }
+
+    pub(super) fn heard(&mut self, _: &Receipt, count: u64) {
+        self.heard += 1;
+        if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
+            self.told = Some(Moment::now());
+            tell_text(&format!("\r\x1b[K{} of {count} runs", self.heard));
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if self.told.is_some() {
+            tell_text("\r\x1b[K");
+        }
+    }
+}
+
+/// Prints what was found or done. The exit status is 1 where it could not be done to all.
+pub(super) fn told(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
+    print(global.output, done, || lines(done, act))?;
+    note(global, &done.note.iter().cloned().collect::<Vec<_>>());
+    if done.refused > 0 { Err(Failure::RunFailed) } else { Ok(()) }
+}
+
+fn lines(done: &ManyDone, act: &str) -> Vec<String> {
+    let count = done.count;
+    if done.dry_run {
+        let mut lines: Vec<String> = done
+            .first
+            .iter()
+            .map(|run| {
+                let why = run.reason.as_deref().map(|why| format!("  {}", escaped(why))).unwrap_or_default();
+                let (status, at) = (view::coloured(run.status, 10), view::local_time(run.ts_dispatch.0));
+                format!("{}  {status}  {at}  {}{why}", run.run, escaped(run.job_id.as_str()))
+            })
+            .collect();
+        if count > done.first.len() as u64 {
+            lines.push(format!("and {} more", count - done.first.len() as u64));
+        }
+        let before = done.before.map(|before| pumice_core::message::iso(before.0)).unwrap_or_default();
+        lines.push(format!("{count} runs are meant by {}", escaped(&done.filter)));
+        lines.push(format!("to {act} these and no others: the same with --expect {count} --before {before}"));
+        return lines;
+    }
+    let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
+    let mut lines: Vec<String> = refused
+        .take(MAX_REFUSED)
+        .map(|one| format!("refused {}: {}", one.run, escaped(one.error.as_deref().unwrap_or_default())))
+        .collect();
+    if done.refused > MAX_REFUSED as u64 {
+        lines.push(format!("and {} more were refused: -o json has them", done.refused - MAX_REFUSED as u64));
+    }
+    let words = match act {
+        "cancel" => "cancelled or asked to stop",
+        "retry" => "done again",
+        _ => "deleted",
+    };
+    let mut parts = vec![format!("{} of {count} runs {words}", done.done)];
+    parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
+    parts.extend((done.refused > 0).then(|| format!("{} refused", done.refused)));
+    lines.push(parts.join(", "));
+    lines
+}

@@ -1,0 +1,289 @@
+// What a script adds to pages that work without one: what changes is fetched, commands are copied, keys lead to places.
+// @ts-check
+
+/** How often a page is asked for anew where no event tells of changes, in milliseconds. */
+const SLOW = 15_000;
+/** The least time between two fetches of a page. */
+const PAUSE = 1_000;
+/** Most lines of a log that is followed: the oldest make way. */
+const MAX_LINES = 5_000;
+/** How often a log that is followed is asked for. */
+const FOLLOW = 1_000;
+
+const main = () => /** @type {HTMLElement} */ (document.getElementById("main"));
+const topic = () => main()?.dataset.live ?? "";
+
+// --- A page is fetched anew and patched in place: what someone has opened or written stays.
+
+let fetched = 0;
+let waiting = false;
+let paused = false;
+
+/** Whether someone is in the middle of something that a patch would disturb. */
+function isBusy() {
+  const at = document.activeElement;
+  const selection = document.getSelection();
+  const isSelecting = selection && !selection.isCollapsed && main().contains(selection.anchorNode);
+  return paused || isSelecting || document.querySelector("dialog[open]") || (at && at.matches("main input, main textarea, main select"))
+    || document.querySelector('main input[type="checkbox"][name="run"]:checked');
+}
+
+async function refresh() {
+  if (waiting) return;
+  waiting = true;
+  await new Promise((done) => setTimeout(done, Math.max(0, fetched + PAUSE - Date.now())));
+  waiting = false;
+  if (document.hidden || isBusy()) return;
+  fetched = Date.now();
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("main");
+    if (!fresh || isBusy()) return;
+    // @ts-ignore
+    window.Idiomorph.morph(main(), fresh, {
+      callbacks: {
+        beforeNodeMorphed: (was, is) => {
+          if (!(was instanceof Element)) return true;
+          // A form or a list of choices that is open belongs to its user.
+          if (was.matches("details[open]") && is instanceof Element) is.setAttribute("open", "");
+          return !was.matches("[data-keep]:has(details[open]), details[open][data-keep], form[data-keep]");
+        },
+      },
+    });
+    document.title = page.title;
+    const [was, is] = [document.querySelector("footer p time"), page.querySelector("footer p time")];
+    if (was && is) was.replaceWith(is);
+  } catch {
+    say("not reached");
+  }
+}
+
+// --- One stream of events a browser: one tab holds it and tells the others. A hidden tab lets go of it.
+
+/** @type {EventSource | null} */
+let source = null;
+let release = () => {};
+const channel = "BroadcastChannel" in window ? new BroadcastChannel("pumice-live") : null;
+
+function say(word) {
+  const place = document.getElementById("live-word");
+  if (place) place.textContent = word ? `· ${word}` : "";
+}
+
+/** @param {Record<string, number>} runs */
+function heard(runs) {
+  const about = topic();
+  const keys = Object.keys(runs);
+  if (about === "runs" || (about && about !== "slow" && keys.some((key) => key.startsWith(about)))) refresh();
+}
+
+function listen() {
+  if (source || document.hidden || paused) return;
+  source = new EventSource("/live");
+  source.addEventListener("sync", () => say("live"));
+  source.addEventListener("change", (event) => {
+    const runs = JSON.parse(event.data);
+    say("live");
+    heard(runs);
+    channel?.postMessage(runs);
+  });
+  source.addEventListener("error", () => say("not live"));
+}
+
+function hush() {
+  source?.close();
+  source = null;
+  release();
+}
+
+/** Holds the stream once no other tab does. */
+function hold() {
+  if (!topic() || topic() === "slow" || document.hidden) return;
+  if (!navigator.locks) return listen();
+  navigator.locks.request("pumice-live", () => new Promise((done) => {
+    if (document.hidden || paused) return done(undefined);
+    release = () => done(undefined);
+    listen();
+  }));
+}
+
+channel?.addEventListener("message", (event) => {
+  say("live");
+  if (!document.hidden) heard(event.data);
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return hush();
+  hold();
+  if (topic()) refresh();
+});
+setInterval(() => {
+  const isLive = source && source.readyState === EventSource.OPEN;
+  if (topic() && !(isLive && topic() !== "slow")) refresh();
+}, SLOW);
+hold();
+
+// --- A log that is followed: what has come since is added at its end.
+
+const log = document.querySelector("pre[data-follow]");
+if (log instanceof HTMLElement) {
+  const word = document.getElementById("follow-word");
+  let next = Number(log.dataset.next);
+  const more = async () => {
+    if (document.hidden || paused) return true;
+    const answer = await fetch(`${log.dataset.follow}&from=${next}`);
+    if (!answer.ok) return false;
+    const piece = await answer.json();
+    const isAtEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
+    for (const line of piece.lines) {
+      const [row, number] = [document.createElement("span"), document.createElement("a")];
+      number.textContent = `${line.number}`;
+      row.id = `L${line.number}`;
+      number.href = `#L${line.number}`;
+      row.append(number, `${line.text}\n`);
+      log.append(row);
+    }
+    while (log.children.length > MAX_LINES) log.firstElementChild?.remove();
+    if (piece.lines.length && isAtEnd) scrollTo(0, document.documentElement.scrollHeight);
+    const is_done = !piece.is_open && piece.next === next;
+    next = piece.next;
+    if (word) word.textContent = is_done ? "The run has ended." : "Following.";
+    return !is_done;
+  };
+  const follow = async () => {
+    const goes_on = await more().catch(() => true);
+    if (goes_on) setTimeout(follow, FOLLOW);
+  };
+  follow();
+}
+
+// --- Commands are copied, by the button or by the key c.
+
+/** @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // The clipboard asks for https elsewhere than on this machine.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("button[data-copy]") : null;
+  if (!(button instanceof HTMLElement)) return;
+  await copy(button.dataset.copy ?? "");
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1_200);
+});
+
+// --- The number of runs that are chosen stands on the button that acts on them.
+
+document.addEventListener("change", () => {
+  for (const button of document.querySelectorAll("button[data-count]")) {
+    const name = /** @type {HTMLElement} */ (button).dataset.count;
+    const chosen = document.querySelectorAll(`input[name="${name}"]:checked`).length;
+    button.textContent = chosen ? `Cancel ${chosen} ${chosen === 1 ? name : `${name}s`}` : "Cancel them";
+  }
+});
+
+// --- The zone of this browser is offered beside the realm's.
+
+const zones = document.querySelector("select[data-zones]");
+const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zones instanceof HTMLSelectElement && own && ![...zones.options].some((option) => option.value === own)) {
+  zones.add(new Option(`${own} (mine)`, own));
+}
+
+// --- Keys: c copies, / searches, p pauses, j and k go through rows, g and a letter goes to a page, Ctrl-K finds one.
+
+const PAGES = { n: "/", r: "/runs", j: "/jobs", s: "/schedules", w: "/workers", t: "/triggers", c: "/connections", x: "/state" };
+let began = 0;
+
+/** @param {number} by */
+function step(by) {
+  const links = [...document.querySelectorAll("main tbody tr td.i a, main tbody tr td.j:first-child a, .tree .name a")];
+  const at = links.indexOf(/** @type {Element} */ (document.activeElement));
+  const next = links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + by))];
+  if (next instanceof HTMLElement) next.focus();
+}
+
+function palette() {
+  const dialog = document.createElement("dialog");
+  dialog.className = "palette";
+  dialog.setAttribute("aria-label", "Go to a page, a job or a run");
+  const input = document.createElement("input");
+  input.placeholder = "A page, a job or the beginning of a run's id";
+  input.setAttribute("aria-label", input.placeholder);
+  const list = document.createElement("ul");
+  const show = () => {
+    const text = input.value.trim();
+    const places = [...document.querySelectorAll(".side nav a")].map((a) => ({ name: a.textContent ?? "", href: a.getAttribute("href") ?? "/" }));
+    const found = places.filter((one) => one.name.toLowerCase().includes(text.toLowerCase()));
+    if (text) {
+      found.push({ name: `Jobs like *${text}*`, href: `/jobs?${new URLSearchParams({ pattern: `*${text}*` })}` });
+      found.push({ name: `Runs of *${text}*`, href: `/runs?${new URLSearchParams({ job: `*${text}*` })}` });
+      if (/^[0-9a-f-]{4,}/.test(text) || text.startsWith("latest")) found.unshift({ name: `Run ${text}`, href: `/run?${new URLSearchParams({ id: text })}` });
+    }
+    list.replaceChildren(...found.map((one) => {
+      const [row, link] = [document.createElement("li"), document.createElement("a")];
+      link.href = one.href;
+      link.textContent = one.name;
+      row.append(link);
+      return row;
+    }));
+  };
+  input.addEventListener("input", show);
+  input.addEventListener("keydown", (event) => {
+    const first = list.querySelector("a");
+    if (event.key === "Enter" && first) location.href = first.href;
+    if (event.key === "ArrowDown" && first) first.focus();
+  });
+  list.addEventListener("keydown", (event) => {
+    const row = document.activeElement?.closest("li");
+    const to = event.key === "ArrowDown" ? row?.nextElementSibling : event.key === "ArrowUp" ? row?.previousElementSibling : null;
+    const link = to?.querySelector("a");
+    if (link) { link.focus(); event.preventDefault(); }
+  });
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.append(input, list);
+  document.body.append(dialog);
+  show();
+  dialog.showModal();
+}
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+    event.preventDefault();
+    if (!document.querySelector("dialog[open]")) palette();
+    return;
+  }
+  const at = event.target instanceof Element ? event.target : null;
+  if (event.ctrlKey || event.metaKey || event.altKey || at?.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+  if (Date.now() - began < 1_500 && event.key in PAGES) {
+    location.href = PAGES[/** @type {keyof typeof PAGES} */ (event.key)];
+    return;
+  }
+  began = event.key === "g" ? Date.now() : 0;
+  switch (event.key) {
+    case "c": /** @type {HTMLElement | null} */ (document.querySelector("main .head button[data-copy]"))?.click(); break;
+    case "/": {
+      const field = document.querySelector("[data-search]");
+      if (field instanceof HTMLElement) { field.focus(); event.preventDefault(); }
+      break;
+    }
+    case "j": step(1); break;
+    case "k": step(-1); break;
+    case "p":
+      paused = !paused;
+      if (paused) { hush(); say("paused: p goes on"); } else { say(""); hold(); refresh(); }
+      break;
+  }
+});

@@ -1,0 +1,13 @@
+//! Who may do what: the gate that each request passes, logins, roles and bounds.
+
+mod bounds;
+mod gate;
+mod login;
+mod role;
+
+pub use bounds::Bounds;
+pub use gate::{BadUrl, PublicUrl};
+pub(crate) use gate::{Hosts, Seen, look};
+pub use login::{BadToken, Token};
+pub(crate) use login::{COOKIE, Caller, Logins, Notice};
+pub use role::Role;

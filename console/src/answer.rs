@@ -1,0 +1,94 @@
+//! Answers: pages, redirects and faults.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pumice_service::{Error, ErrorKind};
+
+/// Why a request gets no page. The router makes a page or a problem document of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) status: StatusCode,
+    /// A lower-case fragment, with lines below it where it lists something.
+    pub(crate) message: String,
+    /// The service's word for it, if it is the service's.
+    pub(crate) kind: Option<ErrorKind>,
+}
+
+impl Fault {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), kind: None }
+    }
+
+    /// The request is wrong.
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+}
+
+/// The status of an HTTP answer for an error of the service.
+pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::Throttled | ErrorKind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Missing | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self {
+            status: status_of(error.kind()),
+            message: error.message().to_owned(),
+            kind: Some(error.kind()),
+        }
+    }
+}
+
+impl From<pumice_core::ports::StoreError> for Fault {
+    fn from(error: pumice_core::ports::StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A page.
+pub(crate) fn html(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// A redirect to a page of the console, after which a browser asks with GET.
+pub(crate) fn see(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let place = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    response.headers_mut().insert(header::LOCATION, place);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_tells_whose_fault_it_is() {
+        use ErrorKind::{Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
+        for kind in [Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable] {
+            let status = status_of(kind);
+            let is_of_caller = status.is_client_error();
+            assert_eq!(is_of_caller, kind.is_of_request() || kind == Denied, "{kind:?} {status}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The API: each operation of the service has its endpoint, by the words of its command: `runs list` is `/api/v1/runs/list`.
+//! What only looks is asked for with GET and a query, or with POST and JSON; what changes something with POST and JSON.
+
+mod openapi;
+mod query;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use pumice_core::secret::mask_value;
+use pumice_service::{Access, ErrorKind, Operation, operations};
+use serde_json::{Map, Value, json};
+
+use crate::access::{Caller, Role};
+use crate::answer::Fault;
+use crate::app::App;
+use crate::ask::{Fields, allowed, body_of};
+
+/// Where the operations are.
+const BASE: &str = "/api/v1";
+/// The operations that no endpoint has: they read and write files of the machine that they are called on, which a caller from
+/// elsewhere must not name.
+const APART: [&str; 2] = ["payloads put", "payloads get"];
+/// The header under which a request may be sent again.
+const KEY: &str = "idempotency-key";
+/// Longest key, in bytes.
+const MAX_KEY: usize = 200;
+
+/// The routes of the API.
+pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router
+        .route("/api/v1/openapi.json", get(document))
+        .route("/api/v1/{*operation}", get(operate).post(operate))
+}
+
+/// The operations that have an endpoint.
+fn offered() -> impl Iterator<Item = Operation> {
+    operations().into_iter().filter(|operation| !APART.contains(&operation.command))
+}
+
+/// The words of a command as a path.
+fn path_of(command: &str) -> String {
+    command.replace(' ', "/")
+}
+
+async fn document() -> Response {
+    answer(StatusCode::OK, &openapi::document(offered()), "application/json")
+}
+
+/// Carries out an operation.
+async fn operate(
+    State(app): State<Arc<App>>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Result<Response, Fault> {
+    let (parts, body) = request.into_parts();
+    let missing =
+        || Fault::new(StatusCode::NOT_FOUND, format!("no such operation: {BASE}/openapi.json lists them"));
+    let operation = offered().find(|one| path_of(one.command) == path).ok_or_else(missing)?;
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, "log in first"))?;
+    let query = Fields::read(parts.uri.query().unwrap_or_default().as_bytes())?;
+    let mut asked = match parts.method {
+        Method::POST => {
+            query::only_dry_run(&query)?;
+            body_as_json(&parts.headers, &body_of(&app, body).await?)?
+        }
+        _ if operation.access == Access::Read => query::request(&operation.request(), &query)?,
+        _ => {
+            let why = format!("{} changes the realm: send it with POST", operation.command);
+            return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, why));
+        }
+    };
+    let fields = operation.request();
+    let is_try = query.has("dry_run") && parts.method == Method::POST;
+    if is_try {
+        set(&mut asked, &fields, "dry_run", json!(true), &operation)?;
+    }
+    if let Some(key) = parts.headers.get(KEY) {
+        let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+        let key = key.ok_or_else(|| Fault::bad(format!("{KEY}: 1 to {MAX_KEY} characters of ASCII")))?;
+        set(&mut asked, &fields, "key", json!(key), &operation)?;
+    }
+    // A dry run changes nothing: whoever may look may try.
+    let changes_nothing = asked.get("dry_run") == Some(&json!(true));
+    let needed = if changes_nothing { Role::Viewer } else { Role::needed_for(&operation) };
+    allowed(&app, &caller, needed)?;
+    app.refresh().await;
+    let outcome = operation.call(&*app.realm, Value::Object(asked)).await;
+    if operation.access == Access::Write && !changes_nothing {
+        let (what, done) = (operation.command, outcome.is_ok());
+        tracing::info!(target: "pumice::audit", by = %caller.name, role = %caller.role, what, done, "api");
+    }
+    let mut response = outcome?;
+    mask_value(&mut response);
+    Ok(answer(StatusCode::OK, &response, "application/json"))
+}
+
+/// Sets a field of a request that comes in another way.
+fn set(
+    asked: &mut Map<String, Value>,
+    schema: &Value,
+    name: &str,
+    value: Value,
+    operation: &Operation,
+) -> Result<(), Fault> {
+    if schema.pointer(&format!("/properties/{name}")).is_none() {
+        // To take no notice would run what was only to be tried, or run twice what was to run once.
+        return Err(Fault::bad(format!("{} has no {name}: nothing was done", operation.command)));
+    }
+    match asked.get(name) {
+        Some(given) if *given != value && !given.is_null() => {
+            Err(Fault::bad(format!("{name}: the body says otherwise: nothing was done")))
+        }
+        _ => {
+            asked.insert(name.to_owned(), value);
+            Ok(())
+        }
+    }
+}
+
+fn body_as_json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Fault> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a request is sent as application/json"));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(Fault::bad("a request is a JSON object")),
+        Err(error) => Err(Fault::bad(format!("the body is not JSON: {error}"))),
+    }
+}
+
+fn answer(status: StatusCode, value: &Value, kind: &'static str) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// The document of a fault (RFC 9457).
+pub(crate) fn problem(fault: &Fault) -> Response {
+    let (detail, more) = match fault.message.split_once('\n') {
+        Some((detail, more)) => (detail, more.lines().map(str::trim).collect()),
+        None => (fault.message.as_str(), Vec::new()),
+    };
+    let detail = pumice_core::secret::mask(detail);
+    let mut value = json!({
+        "type": "about:blank",
+        "title": fault.status.canonical_reason().unwrap_or("Error"),
+        "status": fault.status.as_u16(),
+        "detail": detail,
+    });
+    if let Some(kind) = fault.kind {
+        value["kind"] = json!(kind);
+    }
+    if !more.is_empty() {
+        value["problems"] = json!(more);
+        mask_value(&mut value["problems"]);
+    }
+    let mut response = answer(fault.status, &value, "application/problem+json");
+    if fault.kind == Some(ErrorKind::Throttled) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,229 @@
+//! A job: its spec, its schedule in words, its history, and a form that runs it.
+
+use axum::response::Response;
+use pumice_core::duration::Span;
+use pumice_core::glob::literal;
+use pumice_core::ids::JobId;
+use pumice_core::ports::Doc;
+use pumice_core::request::set_dotted;
+use pumice_core::run::Status;
+use pumice_core::text::escaped;
+use pumice_service::dispatch::{Dispatch, dispatch};
+use pumice_service::render::{RenderJob, render as render_job};
+use pumice_service::runs::{ListRuns, RunShown, list as list_runs};
+use pumice_service::schedules::{ListSchedules, list};
+use pumice_service::specs::{DeleteJobs, JobName, delete as delete_jobs, show as show_job};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::jobs::enabled;
+use super::now::blank;
+use super::schedules::{rows as rows_of, upcoming};
+use super::{Head, render};
+use crate::access::Role;
+use crate::answer::{Fault, see};
+use crate::ask::{Ask, Fields};
+use crate::svg::{Lasted, durations};
+use crate::view::{Clock, RunRow, about, document, job_link, link, run_link, short, tone};
+
+/// How many runs the history has.
+const HISTORY: usize = 40;
+/// How many of them are listed.
+const LISTED: usize = 15;
+/// How many next starts are shown.
+const UPCOMING: usize = 5;
+
+/// The page.
+pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
+    let id = ask.query.need("id")?.to_owned();
+    page(ask, &id, Value::Null).await
+}
+
+async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
+    let job = JobId::stored(id).map_err(|error| Fault::bad(error.to_string()))?;
+    let clock = ask.clock().await?;
+    let spec = show_job(ask.realm(), &JobName { job: job.clone() }).await;
+    // Of a job that was deleted the runs are there.
+    let (spec, trouble) = match spec {
+        Ok(spec) => (Some(spec), None),
+        Err(error) => (None, Some(error)),
+    };
+    let request = ListRuns { job: Some(literal(id)), limit: HISTORY, ..blank() };
+    let history = list_runs(ask.realm(), &request).await?;
+    if let (Some(error), true) = (&trouble, history.runs.is_empty()) {
+        return Err(Fault {
+            status: crate::answer::status_of(error.kind()),
+            message: error.message().to_owned(),
+            kind: Some(error.kind()),
+        });
+    }
+    let has_schedule =
+        spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
+    let pattern = literal(id);
+    let (entries, coming) = match has_schedule {
+        true => {
+            let found = list(ask.realm(), &ListSchedules { job: Some(pattern.clone()) }).await?;
+            (rows_of(&found, &clock), upcoming(&ask, id, UPCOMING, &clock).await?)
+        }
+        false => (Vec::new(), Value::Array(Vec::new())),
+    };
+    let length = history.id_length.unwrap_or(8);
+    let rows: Vec<RunRow> =
+        history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
+    let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
+    let form = if preview.is_null() {
+        json!({ "globals": "", "params": "", "delay": "" })
+    } else {
+        preview["form"].clone()
+    };
+    let own = json!({
+        "id": id,
+        "job": escaped(id),
+        "facts": spec.as_ref().map(facts).unwrap_or_default(),
+        "description": spec.as_ref().and_then(|spec| spec.get("description")).and_then(Value::as_str),
+        "enabled": spec.as_ref().map_or("deleted", enabled),
+        "spec": spec.map(|spec| document(&Value::Object(spec))),
+        "trouble": trouble.map(|error| error.message().to_owned()),
+        "graph": graph,
+        "entries": entries,
+        "coming": coming,
+        "rows": rows,
+        "all_href": link("/runs", &[("job", &pattern)]),
+        "schedules_href": link("/schedules", &[("job", &pattern)]),
+        "stats": stats(&history.runs, &clock),
+        "form": form,
+        "key": Uuid::new_v4().to_string(),
+        "preview": preview,
+        "run_command": ask.words(&["dispatch", id]).line(),
+        "delete_command": ask.words(&["jobs", "delete", id]).line(),
+    });
+    let head = Head::new(id, "jobs", &ask.words(&["jobs", "show", id])).live("runs");
+    render(&ask, "job.html", head, own).await
+}
+
+fn facts(spec: &Doc) -> Vec<(String, String)> {
+    let names = [
+        ("Type", "type"),
+        ("Worker", "worker"),
+        ("Owner", "owner"),
+        ("Timeout", "timeout"),
+        ("Attempts", "iteration_limit"),
+        ("Overlap", "overlap"),
+        ("Zone", "timezone"),
+        ("Tags", "tags"),
+    ];
+    let text = |value: &Value| match value {
+        Value::String(text) => escaped(text).into_owned(),
+        other => other.to_string(),
+    };
+    let given = names.iter().filter_map(|(name, field)| Some(about(name, text(spec.get(*field)?))));
+    given.filter(|(_, text)| !text.is_empty() && text != "null").collect()
+}
+
+/// How the last runs went: how long they took, how many failed.
+fn stats(runs: &[RunShown], clock: &Clock) -> Value {
+    let millis = |run: &RunShown| {
+        let end = run.ts_end.map_or(clock.now, |at| at.0);
+        Some((end - run.ts_start?.0).num_milliseconds().max(0).cast_unsigned())
+    };
+    let ran = runs.iter().filter_map(|run| Some(Lasted { millis: millis(run)?, tone: tone(run.status) }));
+    let lasted: Vec<Lasted> = ran.collect::<Vec<_>>().into_iter().rev().collect();
+    let mut well: Vec<u64> =
+        runs.iter().filter(|run| run.status == Status::Complete).filter_map(millis).collect();
+    well.sort_unstable();
+    // The least value that so many of a hundred do not exceed.
+    let percentile = |percent: usize| {
+        let place = (well.len() * percent).div_ceil(100).checked_sub(1)?;
+        well.get(place).map(|millis| short(std::time::Duration::from_millis(*millis)))
+    };
+    let ended = runs.iter().filter(|run| run.status.is_end()).count();
+    json!({
+        "svg": if lasted.len() > 1 { durations(&lasted, "how long the last runs took, the oldest first") } else { String::new() },
+        "p50": percentile(50),
+        "p95": percentile(95),
+        "ended": ended,
+        "failed": runs.iter().filter(|run| run.status.is_failure()).count(),
+    })
+}
+
+/// The lines NAME=VALUE of a field, as the options `-g` and `-p` take them.
+fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
+    let mut map = Map::new();
+    for line in fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let wrong = |why: &str| Fault::bad(format!("{name}: {}: {why}", pumice_core::text::quoted(line)));
+        let (field, value) = line.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
+        set_dotted(&mut map, field.trim(), value.into()).map_err(|error| wrong(&error.to_string()))?;
+    }
+    Ok(map)
+}
+
+/// Runs a job, or shows what would run.
+pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
+    let id = ask.form.need("id")?.to_owned();
+    let job: JobId = id.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
+    let (globals, parameters) = (given(&ask.form, "globals")?, given(&ask.form, "params")?);
+    if ask.form.has("preview") {
+        let request = RenderJob { job, globals, parameters, now: None, zone: None };
+        let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
+        let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
+        let preview = match render_job(ask.realm(), request).await {
+            Ok(one) => json!({ "form": form, "payload": document(&one.payload),
+                "parameters": document(&Value::Object(one.parameters)), "when": one.when, "trouble": Value::Null }),
+            Err(error) => json!({ "form": form, "trouble": error.message() }),
+        };
+        return page(ask, &id, preview).await;
+    }
+    ask.act(Role::Operator)?;
+    let delay = ask.form.get("delay").map(Span::parse).transpose();
+    delay.map_err(|error| Fault::bad(format!("delay: {error}")))?;
+    let mut asked = json!({ "job_id": id, "globals": globals, "parameters": parameters });
+    if let Some(delay) = ask.form.get("delay") {
+        asked["delay"] = json!(delay);
+    }
+    // A form that is sent twice makes one run.
+    if let Some(key) = ask.form.get("key") {
+        asked["idempotency_key"] = json!(format!("console:{key}"));
+    }
+    let outcomes = dispatch(ask.realm(), &Dispatch { requests: vec![asked], key: None }).await?;
+    match (outcomes.accepted.first(), outcomes.refused.first()) {
+        (Some(run), _) => {
+            let warning = run.warning.as_ref().map(|one| format!(": {one}")).unwrap_or_default();
+            let word = if run.existing { "was dispatched already" } else { "dispatched" };
+            ask.tell(true, format!("run {} of {} {word}{warning}", run.run_id, escaped(&id)));
+            Ok(see(&run_link(&run.run_id.to_string())))
+        }
+        (None, Some(refused)) => Err(Fault::bad(refused.error.clone())),
+        (None, None) => Err(Fault::bad("nothing was dispatched")),
+    }
+}
+
+/// Deletes a job; its runs stay.
+pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
+    ask.act(Role::Editor)?;
+    let id = ask.form.need("id")?.to_owned();
+    // The id is no pattern: another job must not go with it.
+    let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)] }).await?;
+    let is_gone = deleted.jobs.iter().any(|job| job.deleted);
+    let users: Vec<String> =
+        deleted.users.iter().map(|user| escaped(user.job_id.as_str()).into_owned()).collect();
+    let named =
+        if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };
+    let word = if is_gone { "deleted" } else { "was not there" };
+    ask.tell(is_gone && users.is_empty(), format!("job {} {word}{named}", escaped(&id)));
+    Ok(see(if is_gone { "/jobs".to_owned() } else { job_link(&id) }.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_form_are_read_as_options_are() {
+        let fields = Fields::read(b"globals=day%3D2026-03-01%0D%0A%0D%0Avars.name%3Da%3Db").unwrap();
+        let read = given(&fields, "globals").unwrap();
+        assert_eq!(Value::Object(read), json!({ "day": "2026-03-01", "vars": { "name": "a=b" } }));
+        let fields = Fields::read(b"params=day").unwrap();
+        assert_eq!(given(&fields, "params").unwrap_err().message, "params: \"day\": expected NAME=VALUE");
+        assert_eq!(given(&fields, "globals").unwrap(), Map::new());
+    }
+}

@@ -1,0 +1,71 @@
+//! The pages. Each function asks the service, makes what it gets ready for a template, and renders it.
+
+mod backfills;
+mod connections;
+mod job;
+mod jobs;
+pub(crate) mod login;
+mod now;
+mod output;
+mod payloads;
+mod render;
+mod run;
+mod runs;
+mod schedules;
+mod screens;
+mod secrets;
+mod state;
+mod taste;
+mod triggers;
+mod workers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub(crate) use render::{Head, fault, render, templates};
+pub(crate) use run::offline_context;
+pub use screens::{SCREENS, Screen, WITHOUT_SCREEN};
+
+/// The routes of all pages but the login.
+pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router
+        .route("/", get(now::show))
+        .route("/runs", get(runs::show))
+        .route("/runs/cancel", post(runs::cancel))
+        .route("/run", get(run::show))
+        .route("/run/cancel", post(run::cancel))
+        .route("/run/output", get(output::show))
+        .route("/run/output/raw", get(output::raw))
+        .route("/jobs", get(jobs::show))
+        .route("/job", get(job::show))
+        .route("/job/run", post(job::run))
+        .route("/job/delete", post(job::delete))
+        .route("/schedules", get(schedules::show))
+        .route("/schedules/pause", post(schedules::pause))
+        .route("/schedules/resume", post(schedules::resume))
+        .route("/schedules/run", post(schedules::run))
+        .route("/schedules/backfill", post(backfills::begin))
+        .route("/backfill", get(backfills::show))
+        .route("/backfill/cancel", post(backfills::cancel))
+        .route("/backfill/resume", post(backfills::resume))
+        .route("/workers", get(workers::show))
+        .route("/triggers", get(triggers::show))
+        .route("/trigger", get(triggers::one))
+        .route("/trigger/delete", post(triggers::delete))
+        .route("/connections", get(connections::show))
+        .route("/connection", get(connections::one))
+        .route("/connection/delete", post(connections::delete))
+        .route("/state", get(state::show))
+        .route("/state/put", post(state::put))
+        .route("/state/delete", post(state::delete))
+        .route("/payloads", get(payloads::show))
+        .route("/secrets", get(secrets::show))
+        .route("/secrets/set", post(secrets::set))
+        .route("/secrets/delete", post(secrets::delete))
+        .route("/taste", post(taste::set))
+        .route("/logout", post(login::logout))
+}

@@ -1,0 +1,201 @@
+//! Renders pages: what all of them have, and their templates.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use pumice_core::text::escaped;
+use serde_json::{Map, Value, json};
+
+use crate::access::{Caller, Role};
+use crate::answer::{Fault, html};
+use crate::app::App;
+use crate::ask::{Ask, Taste};
+use crate::assets;
+use crate::view::{Clock, Words, mask_texts};
+
+/// The templates, by name.
+const TEMPLATES: [(&str, &str); 22] = [
+    ("base.html", include_str!("../../templates/base.html")),
+    ("macros.html", include_str!("../../templates/macros.html")),
+    ("backfill.html", include_str!("../../templates/backfill.html")),
+    ("connection.html", include_str!("../../templates/connection.html")),
+    ("connections.html", include_str!("../../templates/connections.html")),
+    ("fault.html", include_str!("../../templates/fault.html")),
+    ("job.html", include_str!("../../templates/job.html")),
+    ("jobs.html", include_str!("../../templates/jobs.html")),
+    ("login.html", include_str!("../../templates/login.html")),
+    ("now.html", include_str!("../../templates/now.html")),
+    ("offline.html", include_str!("../../templates/offline.html")),
+    ("output.html", include_str!("../../templates/output.html")),
+    ("payloads.html", include_str!("../../templates/payloads.html")),
+    ("run.html", include_str!("../../templates/run.html")),
+    ("run-body.html", include_str!("../../templates/run-body.html")),
+    ("runs.html", include_str!("../../templates/runs.html")),
+    ("schedules.html", include_str!("../../templates/schedules.html")),
+    ("secrets.html", include_str!("../../templates/secrets.html")),
+    ("state.html", include_str!("../../templates/state.html")),
+    ("trigger.html", include_str!("../../templates/trigger.html")),
+    ("triggers.html", include_str!("../../templates/triggers.html")),
+    ("workers.html", include_str!("../../templates/workers.html")),
+];
+
+/// The templates: what they are given is escaped, and what they are not given is an error.
+pub(crate) fn templates() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_syntax(
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().unwrap_or_default(),
+    );
+    for (name, text) in TEMPLATES {
+        if let Err(error) = environment.add_template(name, text) {
+            tracing::error!(%error, name, "a template of the console cannot be read");
+        }
+    }
+    environment
+}
+
+/// What a page has besides its own content.
+pub(crate) struct Head {
+    /// Its title.
+    pub(crate) title: String,
+    /// Its place in the navigation.
+    pub(crate) nav: &'static str,
+    /// The command that shows the same.
+    pub(crate) command: String,
+    /// When it is asked for anew: `runs` when any run changes, a run's id when that one does, `slow` now and then.
+    pub(crate) live: String,
+}
+
+impl Head {
+    /// A page that is asked for anew now and then.
+    pub(crate) fn new(title: impl Into<String>, nav: &'static str, command: &Words) -> Self {
+        let title = escaped(&title.into()).into_owned();
+        Self { title, nav, command: command.line(), live: "slow".to_owned() }
+    }
+
+    /// The same, asked for anew when something changes.
+    pub(crate) fn live(self, topic: impl Into<String>) -> Self {
+        Self { live: topic.into(), ..self }
+    }
+}
+
+impl Ask {
+    /// How times are shown on this page.
+    ///
+    /// # Errors
+    /// [`Fault`] when the realm's definition cannot be read.
+    pub(crate) async fn clock(&self) -> Result<Clock, Fault> {
+        let zone = match self.taste.zone {
+            Some(zone) => zone,
+            None => self.realm().site().await?.zone.tz(),
+        };
+        Ok(Clock { zone, now: self.realm().now() })
+    }
+
+    /// A command of this realm.
+    pub(crate) fn words(&self, words: &[&str]) -> Words {
+        Words::new(&self.app.words, words)
+    }
+}
+
+/// A page.
+///
+/// # Errors
+/// [`Fault`] when its template lacks something.
+pub(crate) async fn render(ask: &Ask, template: &str, head: Head, own: Value) -> Result<Response, Fault> {
+    let clock = ask.clock().await?;
+    let notice = ask.app.logins.told(&ask.caller);
+    let mut context = frame(&ask.app, Some(&ask.caller), &ask.taste, &head);
+    context.extend([
+        ("zone".to_owned(), json!({ "name": clock.zone.name(), "is_own": ask.taste.zone.is_some() })),
+        ("notice".to_owned(), json!(notice)),
+        ("here".to_owned(), json!(ask.here)),
+        ("served".to_owned(), json!(ask.realm().is_served())),
+        ("now".to_owned(), json!(clock.moment(clock.now))),
+    ]);
+    if let Value::Object(own) = own {
+        context.extend(own);
+    }
+    text_of(&ask.app, template, context).map(|text| html(StatusCode::OK, text))
+}
+
+/// What the frame of every page is given.
+fn frame(app: &App, caller: Option<&Caller>, taste: &Taste, head: &Head) -> Map<String, Value> {
+    let may = |role| caller.is_some_and(|caller| !app.is_read_only && caller.role >= role);
+    let value = json!({
+        "realm": app.realm.name().as_str(),
+        "is_aws": app.realm.is_aws(),
+        "is_read_only": app.is_read_only,
+        "is_offline": false,
+        "user": caller.map(|caller| json!({ "name": caller.name, "role": caller.role.as_str(),
+            "has_session": caller.session.is_some() })),
+        "may_operate": may(Role::Operator),
+        "may_edit": may(Role::Editor),
+        "theme": taste.theme,
+        "title": head.title,
+        "nav": head.nav,
+        "command": head.command,
+        "live": head.live,
+        "css": assets::url("console.css"),
+        "js": assets::url("console.js"),
+        "morph": assets::url("idiomorph.js"),
+        "icon": assets::url("icon.svg"),
+        "zone": Value::Null,
+        "notice": Value::Null,
+        "here": "/",
+        "served": Value::Null,
+        "now": Value::Null,
+    });
+    if let Value::Object(context) = value { context } else { Map::new() }
+}
+
+/// The text of a template, in which secrets are masked.
+///
+/// # Errors
+/// [`Fault`] when it lacks something.
+pub(crate) fn text_of(app: &App, template: &str, context: Map<String, Value>) -> Result<String, Fault> {
+    let mut context = Value::Object(context);
+    mask_texts(&mut context);
+    let rendered = app.templates.get_template(template).and_then(|one| one.render(Serde(&context)));
+    rendered.map_err(|error| {
+        tracing::error!(error = %format!("{error:#}"), template, "a page of the console cannot be made");
+        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the page {template} cannot be made: {error}"))
+    })
+}
+
+/// A page that is shown without the rest of the console: the login.
+///
+/// # Errors
+/// [`Fault`] when its template lacks something.
+pub(crate) fn bare(
+    app: &App,
+    taste: &Taste,
+    template: &str,
+    title: &str,
+    own: Value,
+) -> Result<String, Fault> {
+    let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
+    let mut context = frame(app, None, taste, &head);
+    if let Value::Object(own) = own {
+        context.extend(own);
+    }
+    text_of(app, template, context)
+}
+
+/// The page for what could not be answered.
+pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Response {
+    let title = fault.status.canonical_reason().unwrap_or("Error");
+    let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
+    let mut context = frame(app, caller.as_ref(), &Taste::default(), &head);
+    let lines: Vec<String> = fault.message.lines().map(|line| escaped(line).into_owned()).collect();
+    context.insert("fault".to_owned(), json!({ "status": fault.status.as_u16(), "lines": lines }));
+    match text_of(app, "fault.html", context) {
+        Ok(text) => html(fault.status, text),
+        Err(_) => html(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made".to_owned()),
+    }
+}

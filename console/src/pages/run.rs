@@ -1,0 +1,189 @@
+//! A run: why it ended so, what it started, what it printed, what it was given.
+
+use axum::response::Response;
+use pumice_core::ids::RunKey;
+use pumice_core::run::Status;
+use pumice_core::text::escaped;
+use pumice_service::Realm;
+use pumice_service::runs::{
+    CancelRuns, RunName, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
+};
+use serde_json::{Value, json};
+
+use super::output::{Want, listed, window};
+use super::{Head, render};
+use crate::access::Role;
+use crate::answer::{Fault, see};
+use crate::ask::Ask;
+use crate::view::{
+    Clock, about, counted, document, job_link, link, remark, run_link, tone, tree as branches, trigger_words,
+};
+
+/// How many characters of an id name a run in a tree.
+const ID_LENGTH: usize = 8;
+/// Most bytes of an output on the page of its run; its own page has more.
+const MAX_PRINTED: usize = 8 * 1024;
+/// Most outputs whose ends are on the page of their run.
+const MAX_OUTPUTS: usize = 6;
+/// Most entries of a log on a page.
+const MAX_ENTRIES: usize = 200;
+
+/// The page.
+pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
+    let id = ask.query.need("id")?;
+    ask.app.refresh().await;
+    let tree = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
+    let clock = ask.clock().await?;
+    let root = root_of(&tree)?;
+    let mut own = context(ask.realm(), &tree, &clock, true).await?;
+    let key = root.run_key.as_str();
+    own["cancel_command"] = json!(ask.words(&["runs", "cancel", key]).line());
+    own["api"] = json!(link("/api/v1/runs/show", &[("run", key), ("details", "true")]));
+    let title = format!("{} · {}", root.job_id, root.status);
+    let command = ask.words(&["runs", "show", key]);
+    let head = Head::new(title, "runs", &command);
+    let head = if is_open(&tree) { head.live(root.run_id.to_string()) } else { head };
+    render(&ask, "run.html", head, own).await
+}
+
+fn root_of(tree: &RunTree) -> Result<&RunShown, Fault> {
+    tree.runs.first().ok_or_else(|| Fault::new(axum::http::StatusCode::NOT_FOUND, "no such run"))
+}
+
+fn is_open(tree: &RunTree) -> bool {
+    tree.runs.iter().any(|run| !run.status.is_end())
+}
+
+/// What the page shows of a run, and what a document of it shows that stands alone.
+///
+/// # Errors
+/// [`Fault`] when the store cannot be read.
+async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bool) -> Result<Value, Fault> {
+    let root = root_of(tree)?;
+    let key = root.run_key.as_str();
+    let spec = spec_of(realm, &root.run_key).await?;
+    let log: Vec<Value> = root.log.iter().rev().take(MAX_ENTRIES).map(|entry| {
+        let info = match &entry.info {
+            // It stands on the page as the result.
+            result if !result.is_null() && *result == root.result => String::new(),
+            Value::Null => String::new(),
+            Value::String(text) => pumice_core::secret::mask(text).into_owned(),
+            other => document(other).text,
+        };
+        json!({ "status": shown(entry.status), "at": clock.moment(entry.ts_event.0), "info": crate::view::plain(&info) })
+    }).collect();
+    let outputs = outputs(realm, key, is_open(tree)).await?;
+    let (parents, trigger) = (parents(&root.run_key), trigger_words(root, clock));
+    Ok(json!({
+        "run": {
+            "key": key,
+            "run_id": root.run_id.to_string(),
+            "job": escaped(root.job_id.as_str()),
+            "job_href": job_link(root.job_id.as_str()),
+            "label": root.label,
+            "status": shown(root.status),
+            "tone": tone(root.status),
+            "is_open": !root.status.is_end(),
+            "is_orphaned": root.orphaned,
+            "reason": root.reason.as_deref().map(crate::view::plain),
+            "remark": remark(root, clock),
+            "trigger": trigger,
+            "notes": root.notes,
+        },
+        "parents": parents,
+        "facts": facts(root, clock),
+        "tree": branches(tree, clock, ID_LENGTH),
+        "is_tree": tree.runs.len() + tree.unstarted.len() > 1,
+        "tree_size": counted(tree.runs.len(), "run"),
+        "graph": crate::svg::graph_of_run(realm, tree, is_linked).await?,
+        "outputs": outputs,
+        "log": log,
+        "log_dropped": root.log_dropped,
+        "log_more": root.log.len().saturating_sub(MAX_ENTRIES),
+        "payload": document(&root.payload),
+        "parameters": document(&root.parameters),
+        "result": (!root.result.is_null()).then(|| document(&root.result)),
+        "spec": spec.map(|spec| document(&spec)),
+    }))
+}
+
+/// The context of a document of a run that stands alone.
+///
+/// # Errors
+/// [`Fault`] when there is no such run, or the store cannot be read.
+pub(crate) async fn offline_context(realm: &dyn Realm, run: &str, clock: &Clock) -> Result<Value, Fault> {
+    let tree = show_run(realm, &ShowRun { run: run.to_owned(), details: false }).await?;
+    context(realm, &tree, clock, false).await
+}
+
+fn shown(status: Status) -> Value {
+    json!(crate::view::StatusShown::from(status))
+}
+
+/// The runs that a step stands below, the outermost first.
+fn parents(key: &RunKey) -> Vec<Value> {
+    let mut above: Vec<RunKey> = std::iter::successors(key.parent(), RunKey::parent).collect();
+    above.reverse();
+    above.iter().map(|key| json!({ "key": key.as_str(), "href": run_link(key.as_str()) })).collect()
+}
+
+/// The spec that the run uses.
+async fn spec_of(realm: &dyn Realm, key: &RunKey) -> Result<Option<Value>, Fault> {
+    let found = realm.runs().load_with_spec(key).await?;
+    Ok(found.map(|(_, spec)| Value::Object((*spec.job).clone())))
+}
+
+fn facts(run: &RunShown, clock: &Clock) -> Vec<(String, String)> {
+    let time = |at: pumice_service::Instant| {
+        let moment = clock.moment(at.0);
+        format!("{} {} · {}", moment.text, moment.zone, moment.ago)
+    };
+    let mut facts = vec![about("Run", run.run_key.as_str()), about("Worker", run.worker.as_str())];
+    facts.push(about("Dispatched", time(run.ts_dispatch)));
+    facts.extend(run.starts.map(|at| about("Starts", time(at))));
+    facts.extend(run.ts_start.map(|at| about("Started", time(at))));
+    facts.extend(run.ts_end.map(|at| about("Ended", time(at))));
+    let took = clock.took(run.ts_start.map(|at| at.0), run.ts_end.map(|at| at.0));
+    facts.extend(took.map(|took| about("Took", took)));
+    if run.attempts > 1 {
+        facts.push(about("Attempt", format!("{} of {}", run.iteration, run.attempts)));
+    }
+    facts.extend(run.hostname.as_deref().map(|host| about("Host", host)));
+    facts
+}
+
+/// The ends of what the commands of a run and its steps printed.
+async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Value>, Fault> {
+    let mut shown = Vec::new();
+    for (place, printed) in output(realm, &RunName { run: key.to_owned() }).await?.iter().enumerate() {
+        let mut one = listed(key, printed);
+        one["window"] = match place < MAX_OUTPUTS {
+            false => Value::Null,
+            true => {
+                match window(realm.outputs(), &printed.location, Want::Tail, MAX_PRINTED, is_open).await {
+                    Ok(found) => json!(found),
+                    // One that cannot be read must not hide the others.
+                    Err(fault) => {
+                        one["href"] = Value::Null;
+                        json!({ "trouble": fault.message })
+                    }
+                }
+            }
+        };
+        shown.push(one);
+    }
+    Ok(shown)
+}
+
+/// Cancels a run.
+pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
+    ask.act(Role::Operator)?;
+    let id = ask.form.need("id")?.to_owned();
+    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs: vec![id.clone()] }).await?;
+    match (cancelled.runs.first(), cancelled.refused.first()) {
+        (Some(done), _) => ask.tell(true, format!("{} {}", done.outcome.words(), done.run)),
+        (None, Some(refused)) => ask.tell(false, refused.error.clone()),
+        (None, None) => ask.tell(false, format!("no such run {id}")),
+    }
+    Ok(see(&run_link(&id)))
+}

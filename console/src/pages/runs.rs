@@ -1,0 +1,217 @@
+//! Runs: a list by what the URL asks for, page by page.
+
+use axum::response::Response;
+use pumice_core::duration::Span;
+use pumice_core::ports::{Cursor, Order};
+use pumice_core::run::Status;
+use pumice_service::runs::{CancelRuns, ListRuns, cancel as cancel_runs, list};
+use serde_json::json;
+
+use super::now::blank;
+use super::{Head, render};
+use crate::access::Role;
+use crate::answer::{Fault, see};
+use crate::ask::{Ask, Fields};
+use crate::view::{RunRow, Words, counted, link};
+
+/// Most runs of a page.
+const MAX_LIMIT: usize = 200;
+/// The fields of the URL that say which runs are listed.
+const FILTERS: [&str; 7] = ["job", "status", "since", "until", "backfill", "order", "children"];
+/// The statuses that a run can be in.
+const STATUSES: [Status; 9] = [
+    Status::Dispatched,
+    Status::Running,
+    Status::Waiting,
+    Status::Retrying,
+    Status::Complete,
+    Status::Failed,
+    Status::Skipped,
+    Status::Rejected,
+    Status::Cancelled,
+];
+/// Lists that people ask for often: a name, and what the URL has.
+const VIEWS: [(&str, &[(&str, &str)]); 4] = [
+    ("All", &[]),
+    ("Under way", &[("status", "dispatched,running,waiting,retrying")]),
+    ("Failed today", &[("status", "failed,rejected"), ("since", "1d")]),
+    ("Last hour", &[("since", "1h")]),
+];
+
+/// What the URL asks for.
+fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
+    let texts = fields.all("status").flat_map(|text| text.split(',')).map(str::trim);
+    let statuses =
+        texts.filter(|text| !text.is_empty()).map(str::parse::<Status>).collect::<Result<Vec<_>, _>>();
+    let span = |name: &str| -> Result<Option<Span>, Fault> {
+        let read = |text: &str| Span::parse(text).map_err(|error| Fault::bad(format!("{name}: {error}")));
+        fields.get(name).map(read).transpose()
+    };
+    let order = match fields.get("order") {
+        None | Some("newest") => Order::Newest,
+        Some("oldest") => Order::Oldest,
+        Some(_) => return Err(Fault::bad("order: newest or oldest")),
+    };
+    let limit = fields.parsed::<usize>("limit")?.unwrap_or(pumice_service::runs::USUAL_LIMIT);
+    if limit == 0 || limit > MAX_LIMIT {
+        return Err(Fault::bad(format!("limit: 1 to {MAX_LIMIT}")));
+    }
+    Ok(ListRuns {
+        job: fields.get("job").map(str::to_owned),
+        statuses: statuses.map_err(|error| Fault::bad(format!("status: {error}")))?,
+        since: span("since")?,
+        until: span("until")?,
+        backfill: fields.get("backfill").map(str::to_owned),
+        order,
+        cursor: fields.parsed::<Cursor>("cursor")?,
+        limit,
+        children: fields.has("children"),
+        ..blank()
+    })
+}
+
+/// The command that lists the same.
+fn command(ask: &Ask, request: &ListRuns) -> Words {
+    let statuses: Vec<&str> = request.statuses.iter().map(|status| status.as_str()).collect();
+    let statuses = (!statuses.is_empty()).then(|| statuses.join(","));
+    ask.words(&["runs", "list"])
+        .option("--job", request.job.as_deref())
+        .option("--status", statuses.as_deref())
+        .option("--since", request.since.map(|span| span.to_string()).as_deref())
+        .option("--until", request.until.map(|span| span.to_string()).as_deref())
+        .option("--backfill", request.backfill.as_deref())
+        .option("--cursor", request.cursor.as_ref().map(ToString::to_string).as_deref())
+        .switch("--oldest", request.order == Order::Oldest)
+        .switch("--children", request.children)
+}
+
+/// The filters of the URL, as fields of a link.
+fn filters(fields: &Fields) -> Vec<(&str, &str)> {
+    FILTERS.iter().flat_map(|name| fields.all(name).map(move |value| (*name, value))).collect()
+}
+
+/// The page.
+pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
+    let request = asked(&ask.query)?;
+    let clock = ask.clock().await?;
+    let found = list(ask.realm(), &request).await?;
+    let length = found.id_length.unwrap_or(8);
+    let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
+    let filters = filters(&ask.query);
+    let with_cursor = |cursor: &Cursor| {
+        let cursor = cursor.to_string();
+        link("/runs", &[filters.as_slice(), &[("cursor", cursor.as_str())]].concat())
+    };
+    let mut told = vec![match found.all {
+        Some(all) if all > rows.len() => format!("{} of {}", rows.len(), counted(all, "run")),
+        _ => counted(rows.len(), "run"),
+    }];
+    if found.is_cut {
+        told.push(format!("only {} records were looked at, and there may be more", found.looked_at));
+    }
+    told.extend(found.note.clone());
+    let is_chosen = |status: Status| request.statuses.contains(&status);
+    let views = VIEWS.iter().map(
+        |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
+    );
+    let own = json!({
+        "rows": rows,
+        "told": told.join("; "),
+        "next": found.next.as_ref().map(with_cursor),
+        "first": request.cursor.is_some().then(|| link("/runs", &filters)),
+        "views": views.collect::<Vec<_>>(),
+        "filter": {
+            "job": request.job, "since": ask.query.get("since"), "until": ask.query.get("until"),
+            "backfill": request.backfill, "is_oldest": request.order == Order::Oldest, "children": request.children,
+            "statuses": STATUSES.map(|status| json!({ "word": status.as_str(), "is_chosen": is_chosen(status) })),
+        },
+        "has_open": found.runs.iter().any(|run| !run.status.is_end()),
+    });
+    let head = Head::new("Runs", "runs", &command(&ask, &request)).live("runs");
+    render(&ask, "runs.html", head, own).await
+}
+
+/// Cancels the runs that are ticked.
+pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
+    ask.act(Role::Operator)?;
+    let runs: Vec<String> = ask.form.all("run").map(str::to_owned).collect();
+    let back = back_to(&ask, "/runs");
+    if runs.is_empty() {
+        ask.tell(false, "no run is ticked");
+        return Ok(see(&back));
+    }
+    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs }).await?;
+    let mut told = Vec::new();
+    if !cancelled.runs.is_empty() {
+        told.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
+    }
+    told.extend(cancelled.refused.iter().map(|one| one.error.clone()));
+    ask.tell(cancelled.refused.is_empty(), told.join("; "));
+    Ok(see(&back))
+}
+
+/// The page of the console that a form was sent from, else another one. Other sites are never gone to.
+pub(super) fn back_to(ask: &Ask, other: &str) -> String {
+    let back = ask.form.get("back").unwrap_or(other);
+    own_path(back).unwrap_or(other).to_owned()
+}
+
+/// A path of this console. A browser takes `//x` and `/\x` for another site.
+pub(super) fn own_path(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('/')?;
+    let is_own = !rest.starts_with(['/', '\\']) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_own.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_says_which_runs_are_listed() {
+        let fields = Fields::read(
+            b"job=etl/*&status=failed,rejected&status=cancelled&since=1d&order=oldest&children=1&limit=5",
+        )
+        .unwrap();
+        let asked = asked(&fields).unwrap();
+        assert_eq!(asked.job.as_deref(), Some("etl/*"));
+        assert_eq!(asked.statuses, [Status::Failed, Status::Rejected, Status::Cancelled]);
+        assert_eq!((asked.since, asked.order), (Some(Span::from_days(1)), Order::Oldest));
+        assert_eq!((asked.children, asked.limit), (true, 5));
+        // The next page keeps every filter.
+        let kept = filters(&fields);
+        assert_eq!(kept.len(), 6);
+    }
+
+    #[test]
+    fn filter_that_says_nothing_is_refused() {
+        for (query, wrong) in [
+            ("status=broken", "status: "),
+            ("since=soon", "since: "),
+            ("until=-1d", "until: "),
+            ("order=random", "order: "),
+            ("cursor=x", "cursor: "),
+            ("limit=0", "limit: "),
+            ("limit=201", "limit: "),
+            ("limit=x", "limit: "),
+        ] {
+            let fault = asked(&Fields::read(query.as_bytes()).unwrap()).unwrap_err();
+            assert!(fault.message.starts_with(wrong), "{query}: {}", fault.message);
+        }
+    }
+
+    #[test]
+    fn way_back_leads_to_the_console_alone() {
+        for (path, own) in [
+            ("/runs?job=a%2Fb", true),
+            ("/", true),
+            ("//evil.example", false),
+            ("/\\evil.example", false),
+            ("https://evil.example", false),
+            ("/a\r\nSet-Cookie: x=y", false),
+            ("", false),
+        ] {
+            assert_eq!(own_path(path).is_some(), own, "{path:?}");
+        }
+    }
+}

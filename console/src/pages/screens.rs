@@ -1,0 +1,62 @@
+//! Which page shows or does what a command does.
+
+/// A command, and the page that does the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// The words of the command.
+    pub command: &'static str,
+    /// The page's path; of an act, where its form is sent.
+    pub path: &'static str,
+}
+
+const fn screen(command: &'static str, path: &'static str) -> Screen {
+    Screen { command, path }
+}
+
+/// The commands that have a page.
+pub const SCREENS: [Screen; 34] = [
+    screen("jobs list", "/jobs"),
+    screen("jobs show", "/job"),
+    screen("jobs delete", "/job/delete"),
+    screen("dispatch", "/job/run"),
+    screen("render", "/job/run"),
+    screen("runs list", "/runs"),
+    screen("runs show", "/run"),
+    screen("runs output", "/run/output"),
+    screen("runs cancel", "/run/cancel"),
+    screen("schedules list", "/schedules"),
+    screen("schedules next", "/schedules"),
+    screen("schedules pause", "/schedules/pause"),
+    screen("schedules resume", "/schedules/resume"),
+    screen("schedules run", "/schedules/run"),
+    screen("schedules backfill", "/schedules/backfill"),
+    screen("schedules backfills list", "/schedules"),
+    screen("schedules backfills show", "/backfill"),
+    screen("schedules backfills cancel", "/backfill/cancel"),
+    screen("schedules backfills resume", "/backfill/resume"),
+    screen("state list", "/state"),
+    screen("state get", "/state"),
+    screen("state put", "/state/put"),
+    screen("state delete", "/state/delete"),
+    screen("triggers list", "/triggers"),
+    screen("triggers show", "/trigger"),
+    screen("triggers test", "/triggers"),
+    screen("triggers delete", "/trigger/delete"),
+    screen("connections list", "/connections"),
+    screen("connections show", "/connection"),
+    screen("connections delete", "/connection/delete"),
+    screen("secrets list", "/secrets"),
+    screen("secrets set", "/secrets/set"),
+    screen("secrets delete", "/secrets/delete"),
+    screen("payloads list", "/payloads"),
+];
+
+/// The commands that have no page, with the reason.
+pub const WITHOUT_SCREEN: [(&str, &str); 6] = [
+    ("apply", "specs are files under version control: they are applied from there, or by the API"),
+    ("check", "as apply"),
+    ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
+    ("schedules export", "it makes a template for another service: the API has it"),
+    ("payloads put", "it reads files of the machine that it is called on"),
+    ("payloads get", "it writes a file of the machine that it is called on"),
+];

@@ -1,0 +1,96 @@
+//! Workers: what is on their queues, which hosts take from them, which jobs they run.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::{Depth, Oldest, StoreError};
+use pumice_core::text::escaped;
+use pumice_service::specs::{ListJobs, list};
+use serde_json::{Value, json};
+
+use super::{Head, render};
+use crate::answer::Fault;
+use crate::ask::Ask;
+use crate::view::{counted, short};
+
+/// Most workers of a page: each costs a look at its queue.
+const MAX_WORKERS: usize = 50;
+/// Most hosts of a worker that are listed.
+const MAX_HOSTS: usize = 20;
+
+/// The page.
+pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
+    let clock = ask.clock().await?;
+    let site = ask.realm().site().await?;
+    let mut jobs: BTreeMap<String, usize> = BTreeMap::new();
+    for job in list(ask.realm(), &ListJobs::default()).await?.jobs {
+        if let Some(worker) = job.get("worker").and_then(Value::as_str) {
+            *jobs.entry(worker.to_owned()).or_default() += 1;
+        }
+    }
+    let mut rows = Vec::new();
+    for (name, count) in jobs.iter().take(MAX_WORKERS) {
+        let Ok(worker) = WorkerName::new(name) else {
+            rows.push(json!({ "name": escaped(name), "jobs": count, "depth": Value::Null, "hosts": [],
+                "trouble": "it is not a name of a worker" }));
+            continue;
+        };
+        let depth = site.ports.queue.depth(&worker).await;
+        let hosts = match &site.ports.hosts {
+            None => Vec::new(),
+            Some(hosts) => hosts.hosts(&worker).await?.into_iter().take(MAX_HOSTS).collect(),
+        };
+        let hosts: Vec<Value> = hosts
+            .iter()
+            .map(|host| {
+                json!({
+            "id": host.id.as_str(), "is_alive": host.is_alive(clock.now), "seen": clock.moment(host.seen),
+            "started": clock.moment(host.started) })
+            })
+            .collect();
+        rows.push(row(name, *count, depth, hosts));
+    }
+    let own = json!({
+        "rows": rows,
+        "told": counted(jobs.len(), "worker"),
+        "more": jobs.len().saturating_sub(MAX_WORKERS),
+        "has_hosts": site.ports.hosts.is_some(),
+    });
+    let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting"]);
+    render(&ask, "workers.html", Head::new("Workers", "workers", &command), own).await
+}
+
+fn row(name: &str, jobs: usize, depth: Result<Depth, StoreError>, hosts: Vec<Value>) -> Value {
+    let (depth, trouble) = match depth {
+        Ok(depth) => (Some(depth), None),
+        // A queue that is missing is what the page is looked at for.
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let depth = depth.map(|depth| {
+        let oldest = match depth.oldest {
+            Oldest::None => "–".to_owned(),
+            Oldest::Age(age) => short(age),
+            Oldest::Unknown => "not told".to_owned(),
+        };
+        json!({ "ready": depth.ready, "delayed": depth.delayed, "in_flight": depth.in_flight, "oldest": oldest })
+    });
+    json!({ "name": name, "jobs": jobs, "depth": depth, "hosts": hosts, "trouble": trouble })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn queue_that_cannot_be_asked_says_why() {
+        let depth =
+            Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
+        let shown = row("core", 2, Ok(depth), Vec::new());
+        assert_eq!((&shown["depth"]["ready"], &shown["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
+        let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new());
+        assert_eq!((&shown["depth"], &shown["trouble"]), (&Value::Null, &json!("no such queue")));
+    }
+}

@@ -1,0 +1,192 @@
+//! The API.
+
+use std::collections::BTreeSet;
+
+use pumice_core::schema::check;
+use pumice_service::{Access, operations};
+use serde_json::{Value, json};
+
+use crate::client::{EDITOR, Server, VIEWER};
+use crate::fixtures::run_id;
+use crate::folder::Folder;
+
+#[tokio::test]
+async fn operation_that_looks_answers_by_its_schema() {
+    let server = Server::start(Folder::lively().await).await;
+    let failed = run_id(5).to_string();
+    let mut tried = BTreeSet::new();
+    for (command, query) in [
+        ("jobs list", "pattern=etl/*".to_owned()),
+        ("jobs show", "job=etl/load/01".to_owned()),
+        ("runs list", "limit=3&statuses=failed".to_owned()),
+        ("runs show", format!("run={failed}&details=true")),
+        ("runs output", format!("run={failed}")),
+        ("schedules list", String::new()),
+        ("schedules next", "number=3".to_owned()),
+        ("schedules backfills list", String::new()),
+        ("schedules simulate", "from=2027-01-01T00:00:00Z&to=2027-01-02T00:00:00Z".to_owned()),
+        ("schedules export", String::new()),
+        ("state get", "id=seen/at".to_owned()),
+        ("state list", String::new()),
+        ("triggers list", String::new()),
+        ("triggers test", "bucket=in&key=x&size=3".to_owned()),
+        ("connections list", String::new()),
+        ("connections show", "connection=box".to_owned()),
+        ("secrets list", String::new()),
+        ("render", "job=nightly&globals=%7B%22x%22:1%7D".to_owned()),
+    ] {
+        tried.insert(command);
+        let path = format!("/api/v1/{}?{query}", command.replace(' ', "/"));
+        let answer = server.get_as(VIEWER, &path).await;
+        assert_eq!(answer.status, 200, "{command}: {}", answer.body);
+        let operation = operations().into_iter().find(|one| one.command == command).unwrap();
+        let problems = check(&operation.response(), &answer.json());
+        assert!(problems.is_empty(), "{command}: {problems:?} in {}", answer.body);
+    }
+    let others = ["check", "schedules backfills show", "triggers show", "payloads list", "payloads get"];
+    let looks = operations().into_iter().filter(|one| one.access == Access::Read).map(|one| one.command);
+    let all: BTreeSet<&str> = looks.collect();
+    assert_eq!(tried.into_iter().chain(others).collect::<BTreeSet<_>>(), all, "an operation is not tried");
+}
+
+#[tokio::test]
+async fn every_operation_has_its_endpoint_and_its_description() {
+    let server = Server::start(Folder::lively().await).await;
+    let document = server.get_as(VIEWER, "/api/v1/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    for operation in operations() {
+        let path = format!("/api/v1/{}", operation.command.replace(' ', "/"));
+        let is_apart = ["payloads put", "payloads get"].contains(&operation.command);
+        assert_eq!(paths.contains_key(&path), !is_apart, "{path}");
+        let answer = server.api(VIEWER, &path, &json!({ "no-such-field": 1 })).await;
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        let expected = if is_apart {
+            404
+        } else if operation.access == Access::Write {
+            403
+        } else {
+            400
+        };
+        assert_eq!(answer.status, expected, "{path}: {detail}");
+        // What the description offers is what the router has.
+        let has_get = document["paths"][&path]["get"].is_object();
+        let got = server.get_as(EDITOR, &path).await;
+        assert_eq!(
+            has_get,
+            ![404, 405].contains(&got.status) || got.body.contains("not_found"),
+            "{path}: {}",
+            got.status
+        );
+    }
+    for path in paths.keys() {
+        assert!(
+            operations().iter().any(|one| format!("/api/v1/{}", one.command.replace(' ', "/")) == *path),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn request_that_is_tried_changes_nothing() {
+    let server = Server::start(Folder::lively().await).await;
+    let apply = json!({ "specs": { "documents": [{ "document": {
+        "job_id": "new", "type": "cmd", "worker": "core", "enabled": true, "payload": "true" } }] } });
+    // Whoever may look may try.
+    let tried = server.api(VIEWER, "/api/v1/apply?dry_run=true", &apply).await;
+    assert_eq!((tried.status, &tried.json()["dry_run"]), (200, &json!(true)), "{}", tried.body);
+    assert_eq!(server.get("/api/v1/jobs/show?job=new").await.status, 404);
+    assert_eq!(server.api(VIEWER, "/api/v1/apply", &apply).await.status, 403);
+    // An operation that cannot be tried is not carried out instead.
+    let cancel = json!({ "runs": [run_id(1).to_string()] });
+    let refused = server.api(EDITOR, "/api/v1/runs/cancel?dry_run=true", &cancel).await;
+    assert!(
+        refused.status == 400 && refused.body.contains("runs cancel has no dry_run: nothing was done"),
+        "{}",
+        refused.body
+    );
+    let shown = server.get(&format!("/api/v1/runs/show?run={}", run_id(1))).await.json();
+    assert_eq!(shown["runs"][0]["status"], "running");
+    for query in ["dry_run=yes", "dry_run", "dryrun=true", "dry-run=true"] {
+        assert_eq!(
+            server.api(EDITOR, &format!("/api/v1/apply?{query}"), &apply).await.status,
+            400,
+            "{query}"
+        );
+    }
+    let mut otherwise = apply.clone();
+    otherwise["dry_run"] = json!(false);
+    assert_eq!(server.api(EDITOR, "/api/v1/apply?dry_run=true", &otherwise).await.status, 400);
+    assert_eq!(server.get("/api/v1/jobs/show?job=new").await.status, 404);
+}
+
+#[tokio::test]
+async fn request_sent_again_with_its_key_makes_one_run() {
+    let server = Server::start(Folder::lively().await).await;
+    let bearer = format!("Bearer {EDITOR}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("idempotency-key", "night-1"),
+    ];
+    let body = json!({ "requests": [{ "job_id": "nightly" }] }).to_string();
+    let first = server.send("POST", "/api/v1/dispatch", &headers, &body).await.json();
+    let again = server.send("POST", "/api/v1/dispatch", &headers, &body).await.json();
+    assert_eq!(first["accepted"][0]["run_id"], again["accepted"][0]["run_id"], "{first} {again}");
+    assert_eq!(
+        (&first["accepted"][0]["existing"], &again["accepted"][0]["existing"]),
+        (&json!(false), &json!(true))
+    );
+    // A key that an operation does not know is not passed over.
+    let cancel = json!({ "runs": [run_id(1).to_string()] }).to_string();
+    assert_eq!(server.send("POST", "/api/v1/runs/cancel", &headers, &cancel).await.status, 400);
+}
+
+#[tokio::test]
+async fn problem_says_what_is_wrong_and_whose_fault_it_is() {
+    let server = Server::start(Folder::lively().await).await;
+    for (method, path, body, status, kind) in [
+        ("GET", "/api/v1/jobs/show?job=nightli", "", 404, json!("not_found")),
+        ("GET", "/api/v1/jobs/show", "", 400, json!("invalid")),
+        ("GET", "/api/v1/runs/show?run=zzz", "", 400, json!("invalid")),
+        ("GET", "/api/v1/runs/list?limit=x", "", 400, Value::Null),
+        ("GET", "/api/v1/jobs/delete", "", 405, Value::Null),
+        ("GET", "/api/v1/nothing", "", 404, Value::Null),
+        ("GET", "/api/v2/runs/list", "", 404, Value::Null),
+        ("POST", "/api/v1/jobs/show", "[1]", 400, Value::Null),
+        ("POST", "/api/v1/jobs/show", "{", 400, Value::Null),
+        ("POST", "/api/v1/dispatch", "{\"requests\":1,\"kee\":2}", 400, json!("invalid")),
+    ] {
+        let bearer = format!("Bearer {EDITOR}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let answer = server.send(method, path, &headers, body).await;
+        let problem = answer.json();
+        assert_eq!(
+            (answer.status, &problem["status"], &problem["kind"]),
+            (status, &json!(status), &kind),
+            "{path} {problem}"
+        );
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}");
+    }
+    let near = server.get("/api/v1/jobs/show?job=nightli").await.json();
+    assert!(near["detail"].as_str().unwrap().contains("nightly"), "{near}");
+    let form = [("authorization", &*format!("Bearer {EDITOR}")), ("content-type", "text/plain")];
+    assert_eq!(server.send("POST", "/api/v1/jobs/show", &form, "{}").await.status, 415);
+}
+
+#[tokio::test]
+async fn secret_does_not_leave_by_the_api() {
+    let server = Server::start(Folder::lively().await).await;
+    pumice_core::secret::remember("api-canary-4711");
+    let put = json!({ "id": "leak", "value": "has api-canary-4711 in it" });
+    assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
+    for path in ["/api/v1/state/get?id=leak", "/api/v1/state/list", "/state"] {
+        let answer = server.get(path).await;
+        assert!(
+            !answer.body.contains("api-canary") && answer.body.contains("*****"),
+            "{path}: {}",
+            answer.body
+        );
+    }
+}

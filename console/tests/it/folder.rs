@@ -1,0 +1,148 @@
+//! A realm in a folder, with runs in every status, and outputs that are texts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
+use pumice_core::ids::{RealmName, SecretName};
+use pumice_core::job_type::{Registry, Site};
+use pumice_core::ports::{
+    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+};
+use pumice_core::secret::SecretText;
+use pumice_local::{Durability, Home, SystemClock};
+use pumice_service::runs::{Opened, Outputs};
+use pumice_service::secrets::Vault;
+use pumice_service::{Error, Realm};
+
+use crate::fixtures;
+
+pub(crate) struct Folder {
+    outputs: Texts,
+    home: Home,
+    registry: Arc<Registry>,
+    /// It goes with the realm.
+    _folder: tempfile::TempDir,
+}
+
+/// Outputs by their location.
+#[derive(Default)]
+struct Texts(Mutex<BTreeMap<String, String>>);
+
+#[async_trait]
+impl Outputs for Texts {
+    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
+        let text = self.0.lock().unwrap().get(location).cloned();
+        Ok(text.map(|text| Opened {
+            size: text.len() as u64,
+            reader: Box::new(std::io::Cursor::new(text.into_bytes())),
+        }))
+    }
+}
+
+impl Folder {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
+        let registry = Arc::new(pumice_job_types::registry().unwrap());
+        Self { outputs: Texts::default(), home, registry, _folder: folder }
+    }
+
+    /// A realm with jobs of many kinds, and runs of each status with texts that attack.
+    pub(crate) async fn lively() -> Self {
+        let folder = Self::new().await;
+        fixtures::fill(&folder).await;
+        folder
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    /// Puts a text where an output is.
+    pub(crate) fn print(&self, location: &str, text: &str) {
+        self.outputs.0.lock().unwrap().insert(location.to_owned(), text.to_owned());
+    }
+}
+
+#[async_trait]
+impl Vault for Folder {
+    async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError> {
+        let all = self.home.secrets().list().await?;
+        Ok(all.into_iter().map(|entry| (entry.name, entry.updated)).collect())
+    }
+
+    async fn set(&self, name: &SecretName, value: SecretText, now: Timestamp) -> Result<bool, StoreError> {
+        self.home.secrets().set(name, value, now).await
+    }
+
+    async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
+        self.home.secrets().delete(name).await
+    }
+}
+
+#[async_trait]
+impl Realm for Folder {
+    fn name(&self) -> &RealmName {
+        self.home.realm()
+    }
+
+    fn catalog(&self) -> &dyn Catalog {
+        self.home.database()
+    }
+
+    fn jobs(&self) -> &dyn JobStore {
+        self.home.database()
+    }
+
+    fn runs(&self) -> &dyn RunStore {
+        self.home.database()
+    }
+
+    fn schedules(&self) -> &dyn ScheduleStore {
+        self.home.database()
+    }
+
+    fn state(&self) -> &dyn StateStore {
+        self.home.database()
+    }
+
+    fn triggers(&self) -> &dyn TriggerStore {
+        self.home.database()
+    }
+
+    fn connections(&self) -> &dyn ConnectionStore {
+        self.home.database()
+    }
+
+    fn vault(&self) -> Option<&dyn Vault> {
+        Some(self)
+    }
+
+    fn outputs(&self) -> &dyn Outputs {
+        &self.outputs
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn is_served(&self) -> Option<bool> {
+        Some(self.home.is_served())
+    }
+
+    fn is_aws(&self) -> bool {
+        false
+    }
+
+    async fn site(&self) -> Result<Arc<Site>, Error> {
+        self.home.site().await.map_err(|error| Error::unreachable(error.to_string()))
+    }
+}

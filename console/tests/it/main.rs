@@ -1,0 +1,11 @@
+//! The console as a browser, a program and an attacker meet it: a real server, a realm in a folder.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod api;
+mod attacks;
+mod client;
+mod fixtures;
+mod folder;
+mod live;
+mod pages;

@@ -1,0 +1,329 @@
+//! Every page, of every status, and every link on it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use pumice_console::{SCREENS, WITHOUT_SCREEN};
+use pumice_service::{APART, operations};
+use serde_json::json;
+
+use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded};
+use crate::fixtures::{ODD_IDS, STATUSES, run_id};
+use crate::folder::Folder;
+
+/// Most bytes of a page, compressed.
+const MAX_PAGE: usize = 60 * 1024;
+
+/// The values of an attribute in a page, as a browser reads them.
+fn values(page: &str, attribute: &str) -> Vec<String> {
+    let begin = format!(" {attribute}=\"");
+    let found = page.split(begin.as_str()).skip(1).filter_map(|rest| rest.split('"').next());
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&amp;", "&")];
+    found
+        .map(|value| entities.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to)))
+        .collect()
+}
+
+fn compressed(text: &str) -> usize {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap().len()
+}
+
+#[tokio::test]
+async fn every_link_of_every_page_leads_to_a_page() {
+    let server = Server::start(Folder::lively().await).await;
+    server.realm.print(&format!("/out/{}/stdout", run_id(4)), "hello\n");
+    let (mut seen, mut waiting) = (BTreeSet::new(), VecDeque::from(["/".to_owned()]));
+    while let Some(path) = waiting.pop_front() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        if answer.header("content-type").starts_with("text/html") {
+            assert!(compressed(&answer.body) <= MAX_PAGE, "{path}");
+            let links = values(&answer.body, "href").into_iter().filter(|link| link.starts_with('/'));
+            waiting.extend(links.map(|link| link.split('#').next().unwrap_or_default().to_owned()));
+        }
+    }
+    // All odd ids were linked, and all runs.
+    for id in ODD_IDS {
+        assert!(seen.contains(&format!("/job?{}", encoded(&[("id", id)]))), "{id}");
+    }
+    for number in 0..STATUSES.len() {
+        assert!(seen.contains(&format!("/run?id={}", run_id(number))), "{number}");
+    }
+    for page in [
+        "/runs",
+        "/schedules",
+        "/workers",
+        "/triggers",
+        "/connections",
+        "/state",
+        "/payloads",
+        "/secrets",
+        "/run/output",
+    ] {
+        assert!(seen.iter().any(|path| path.starts_with(page)), "{page} is not reached");
+    }
+}
+
+#[tokio::test]
+async fn run_of_each_status_says_it_in_words() {
+    let server = Server::start(Folder::lively().await).await;
+    for (number, status) in STATUSES.into_iter().enumerate() {
+        let page = server.get(&format!("/run?id={}", run_id(number))).await;
+        assert_eq!(page.status, 200, "{status}: {}", page.body);
+        assert!(page.body.contains(&format!("</span> {status}</span>")), "{status}");
+        assert_eq!(page.body.contains("it broke"), status.is_failure(), "{status}");
+        // Only what goes on can be cancelled.
+        assert_eq!(page.body.contains("action=\"/run/cancel\""), !status.is_end(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn run_with_steps_shows_them_as_a_tree_and_a_graph() {
+    let server = Server::start(Folder::lively().await).await;
+    let page = server.get(&format!("/run?id={}", run_id(100))).await.body;
+    let (tree, graph) = (page.find("id=\"tree\"").unwrap(), page.find("id=\"graph\"").unwrap());
+    assert!(tree < graph);
+    assert_eq!(page.matches("<g class=\"node ").count(), 3, "{page}");
+    assert!(page.contains("<svg class=\"gantt\""));
+    let child = format!("/run?{}", encoded(&[("id", &format!("{}/1.1", run_id(100)))]));
+    assert!(values(&page, "href").contains(&child), "{page}");
+    let step = server.get(&child).await.body;
+    assert!(step.contains("Step of") && step.contains(&run_id(100).to_string()));
+}
+
+#[tokio::test]
+async fn list_goes_on_where_the_page_ends_with_every_filter() {
+    let server = Server::start(Folder::lively().await).await;
+    let (mut found, mut path) =
+        (Vec::new(), "/runs?limit=2&status=complete,failed,skipped,rejected,cancelled".to_owned());
+    loop {
+        let page = server.get(&path).await.body;
+        let runs = values(&page, "id").into_iter().filter_map(|id| id.strip_prefix("r-").map(str::to_owned));
+        found.extend(runs);
+        let next = page.split("rel=\"next\"").next().filter(|_| page.contains("rel=\"next\""));
+        match next.and_then(|before| values(before, "href").pop()) {
+            // The size of a page is no filter.
+            Some(next) => path = format!("{next}&limit=2"),
+            None => break,
+        }
+    }
+    let unique: BTreeSet<&String> = found.iter().collect();
+    assert_eq!((found.len(), unique.len()), (6, 6), "{found:?}");
+}
+
+#[tokio::test]
+async fn form_runs_a_job_once_with_what_it_was_given() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(OPERATOR).await;
+    for id in ODD_IDS {
+        let form = [("id", id), ("key", "k1"), ("globals", "day=2026-03-01\nvars.name=a=b"), ("params", "")];
+        let first = server.post_as(&session, "/job/run", &form).await;
+        let again = server.post_as(&session, "/job/run", &form).await;
+        assert_eq!(
+            (first.status, first.header("location")),
+            (303, again.header("location")),
+            "{id}: {}",
+            first.body
+        );
+        let page = server.see(&session, first.header("location")).await.body;
+        assert!(page.contains("2026-03-01") && page.contains("was dispatched already"), "{id}");
+    }
+    let wrong = server.post_as(&session, "/job/run", &[("id", "nightly"), ("globals", "day")]).await;
+    assert!(wrong.status == 400 && wrong.body.contains("expected NAME=VALUE"), "{wrong:?}");
+    let preview = server
+        .post_as(&session, "/job/run", &[("id", "nightly"), ("preview", "1"), ("globals", "a=1")])
+        .await;
+    assert!(
+        preview.status == 200 && preview.body.contains("hello") && preview.body.contains("a=1</textarea>"),
+        "{preview:?}"
+    );
+    let runs = server.get("/api/v1/runs/list?job=nightly").await.json();
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(0), "a preview runs nothing");
+}
+
+#[tokio::test]
+async fn act_of_a_page_says_what_became_of_it() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(EDITOR).await;
+    let id = run_id(0).to_string();
+    for (path, form, told) in [
+        ("/run/cancel", vec![("id", id.as_str())], "cancelled"),
+        ("/run/cancel", vec![("id", id.as_str())], "has ended: cancelled"),
+        (
+            "/schedules/pause",
+            vec![("id", "nightly"), ("entry", "0"), ("why", "stock"), ("until", "2h")],
+            "entry 0 of nightly paused",
+        ),
+        ("/schedules/resume", vec![("id", "nightly"), ("entry", "0")], "entry 0 of nightly resumed"),
+        (
+            "/schedules/run",
+            vec![("id", "nightly"), ("entry", "0"), ("back", "/schedules")],
+            "1 run of nightly started",
+        ),
+        ("/state/put", vec![("id", "x/y"), ("value", "{\"a\":1}")], "state item x/y put"),
+        ("/state/delete", vec![("id", "x/y")], "state item x/y deleted"),
+        ("/secrets/set", vec![("name", "new"), ("value", "form-canary-77")], "secret new set"),
+        ("/secrets/delete", vec![("name", "new")], "secret new deleted"),
+        ("/connection/delete", vec![("id", "box")], "connection box deleted"),
+        ("/job/delete", vec![("id", "[x]*")], "job [x]* deleted"),
+        ("/runs/cancel", vec![], "no run is ticked"),
+    ] {
+        let answer = server.post_as(&session, path, &form).await;
+        assert_eq!(answer.status, 303, "{path}: {}", answer.body);
+        // A slash is escaped, too.
+        let told = told.replace('/', "&#x2f;");
+        let page = server.see(&session, answer.header("location")).await.body;
+        assert!(page.contains(&told), "{path}: {told}");
+        assert!(!page.contains("form-canary"), "{path}");
+        assert!(!server.see(&session, "/").await.body.contains(&told), "it is told once");
+    }
+    // The pattern that the id looks like deleted no other job.
+    assert_eq!(server.get("/job?id=nightly").await.status, 200);
+}
+
+#[tokio::test]
+async fn backfill_is_tried_before_it_is_begun() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(OPERATOR).await;
+    let form = [
+        ("id", "nightly"),
+        ("entry", "0"),
+        ("from", "2026-01-01"),
+        ("to", "2026-01-03 12:00"),
+        ("pattern", "nightly"),
+        ("try", "1"),
+    ];
+    let tried = server.post_as(&session, "/schedules/backfill", &form).await;
+    assert!(tried.status == 200 && tried.body.contains("3 of 3 slots would be started"), "{tried:?}");
+    assert!(tried.body.contains("value=\"2026-01-01\""), "the form keeps what was written");
+    assert!(!server.get("/schedules").await.body.contains("/backfill?id="));
+    let begun = server.post_as(&session, "/schedules/backfill", &form[..5]).await;
+    assert_eq!(begun.status, 303, "{begun:?}");
+    let page = server.see(&session, begun.header("location")).await.body;
+    assert!(page.contains("0 of 3 slots") || page.contains("of 3 slots"), "{page}");
+    let place = begun.header("location");
+    let id = place.strip_prefix("/backfill?id=").unwrap();
+    let cancelled = server.post_as(&session, "/backfill/cancel", &[("id", id), ("why", "wrong day")]).await;
+    let page = server.see(&session, cancelled.header("location")).await.body;
+    assert!(page.contains("cancelled by operator: wrong day"), "{page}");
+}
+
+#[tokio::test]
+async fn zone_and_colours_are_chosen_by_cookie() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(VIEWER).await;
+    let answer = server
+        .post_as(&session, "/taste", &[("zone", "Asia/Tokyo"), ("theme", "dark"), ("back", "/runs")])
+        .await;
+    let cookies: Vec<&str> =
+        answer.headers["set-cookie"].iter().filter_map(|one| one.split(';').next()).collect();
+    assert_eq!(cookies, ["pumice-zone=Asia/Tokyo", "pumice-theme=dark"]);
+    let cookie = format!("pumice-session={session}; {}", cookies.join("; "));
+    let page = server.send("GET", "/runs", &[("cookie", &cookie)], "").await.body;
+    assert!(page.contains("<small>JST</small>") && page.contains("data-theme=\"dark\""), "{page}");
+    for wrong in [("zone", "Mars/Olympus"), ("theme", "pink")] {
+        assert_eq!(server.post_as(&session, "/taste", &[wrong]).await.status, 400, "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn times_have_their_zone_on_every_page() {
+    let server = Server::start(Folder::lively().await).await;
+    for path in ["/", "/runs", &format!("/run?id={}", run_id(5)), "/job?id=nightly", "/schedules", "/state"] {
+        let page = server.get(path).await.body;
+        for time in page.split("<time ").skip(1) {
+            let time = time.split("</time>").next().unwrap_or_default();
+            assert!(time.contains("<small>") && time.contains("datetime=\"20"), "{path}: {time}");
+        }
+    }
+}
+
+#[test]
+fn command_has_its_screen_or_a_reason() {
+    let commands: BTreeSet<&str> = operations().iter().map(|one| one.command).collect();
+    let shown: BTreeSet<&str> = SCREENS.iter().map(|screen| screen.command).collect();
+    let without: BTreeSet<&str> = WITHOUT_SCREEN.iter().map(|(command, _)| *command).collect();
+    assert!(shown.is_disjoint(&without));
+    assert_eq!(shown.union(&without).copied().collect::<BTreeSet<_>>(), commands);
+    // Commands that ask nothing of a realm have no screen either.
+    assert!(APART.iter().all(|apart| !shown.contains(apart.command)));
+}
+
+#[tokio::test]
+async fn screen_of_each_command_is_there() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(EDITOR).await;
+    for screen in SCREENS {
+        // A page that is asked for without what it needs says so; one that is not there is not found.
+        let got = server.get(screen.path).await;
+        let posted = server.post_as(&session, screen.path, &[]).await;
+        let is_there = |answer: &crate::client::Answer| !answer.body.contains("there is no such page");
+        assert!(is_there(&got) && is_there(&posted), "{}", screen.path);
+        assert!(got.status != 405 || posted.status != 405, "{}", screen.path);
+    }
+}
+
+#[tokio::test]
+async fn page_has_the_command_that_shows_the_same() {
+    let server = Server::start(Folder::lively().await).await;
+    let failed = run_id(5).to_string();
+    for (path, command) in [
+        ("/".to_owned(), "pumice runs list --status running,dispatched,waiting,retrying".to_owned()),
+        (
+            "/runs?job=etl/*&status=failed&since=1d".to_owned(),
+            "pumice runs list '--job=etl/*' --status=failed --since=1d".to_owned(),
+        ),
+        (format!("/run?id={failed}"), format!("pumice runs show {failed}")),
+        ("/jobs?pattern=etl/*".to_owned(), "pumice jobs list 'etl/*'".to_owned()),
+        ("/job?id=etl%2Fload%2F01".to_owned(), "pumice jobs show etl/load/01".to_owned()),
+        ("/schedules?job=nightly".to_owned(), "pumice schedules list --job=nightly".to_owned()),
+        ("/triggers?bucket=in&key=x".to_owned(), "pumice triggers test in x".to_owned()),
+        ("/state".to_owned(), "pumice state list".to_owned()),
+    ] {
+        let page = server.get(&path).await.body;
+        assert!(values(&page, "data-copy").contains(&command), "{path}: {:?}", values(&page, "data-copy"));
+    }
+}
+
+#[tokio::test]
+async fn document_of_a_run_stands_alone() {
+    let folder = Folder::lively().await;
+    folder.print(&format!("/out/{}/stdout", run_id(4)), "the last line\n");
+    for number in [4, 5, 100] {
+        let document =
+            pumice_console::run_as_document(&folder, &run_id(number).to_string(), None).await.unwrap();
+        assert!(
+            values(&document, "href").is_empty() && values(&document, "src").is_empty(),
+            "{number}: it links"
+        );
+        assert!(!document.contains("<script") && !document.contains("<form"), "{number}");
+        assert!(document.contains("<style>") && document.contains(&run_id(number).to_string()), "{number}");
+        assert_eq!(document.contains("the last line"), number == 4, "{number}");
+    }
+    let missing = pumice_console::run_as_document(&folder, "latest:none", None).await.unwrap_err();
+    assert!(missing.to_string().contains("none"), "{missing}");
+}
+
+#[tokio::test]
+async fn output_that_is_followed_goes_on_from_its_place() {
+    let server = Server::start(Folder::lively().await).await;
+    let (id, location) = (run_id(4).to_string(), format!("/out/{}/stdout", run_id(4)));
+    server.realm.print(&location, "one\ntwo\n");
+    let query = encoded(&[("id", &id), ("at", &location)]);
+    let page = server.get(&format!("/run/output?{query}")).await.body;
+    assert!(page.contains("id=\"L2\"") && page.contains("href=\"#L2\""), "{page}");
+    server.realm.print(&location, "one\ntwo\nthree\n");
+    let piece = server.get(&format!("/run/output/raw?{query}&from=8")).await.json();
+    assert_eq!(
+        piece,
+        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "is_open": false, "trouble": null })
+    );
+}

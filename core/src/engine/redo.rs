@@ -1,0 +1,243 @@
+//! Does runs again that have ended. An end never changes: there is a new run, which refers to the one that ended.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::answer::Accepted;
+use super::dispatch::{Dispatcher, Preview};
+use super::jobs::no_such_job;
+use crate::globals::{merge_globals, merge_parameters};
+use crate::ids::{JobId, RunKey};
+use crate::job_type::{DispatchError, JobError, Plan, Rendered, StepRedo, redone};
+use crate::ports::StoreError;
+use crate::request::DispatchRequest;
+use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status};
+use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
+
+/// What is asked of a run that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedoRequest {
+    /// The run, and how it is done again.
+    pub redo: Redo,
+    /// Parameters over those that it had, key by key.
+    pub parameters: Map<String, Value>,
+    /// Globals over those that it had, key by key.
+    pub globals: Map<String, Value>,
+    /// Requests for one job with one key make one run.
+    pub idempotency_key: Option<String>,
+}
+
+/// Why a run is not done again.
+#[derive(Debug, thiserror::Error)]
+pub enum RedoError {
+    /// There is no record of it.
+    #[error("no such run {0}")]
+    Gone(RunKey),
+    /// It has not ended.
+    #[error("run {0} has not ended: it is {1}")]
+    Runs(RunKey, Status),
+    /// It is a step.
+    #[error("run {0} is a step: do run {1} again from it")]
+    Step(RunKey, RunKey),
+    /// It is an alert.
+    #[error("run {0} is an alert, which does nothing but its actions")]
+    Alert(RunKey),
+    /// Lava ran it, which keeps its records.
+    #[error("run {0} was run by a worker of lava's own: dispatch job {1} anew")]
+    Lavas(RunKey, JobId),
+    /// Nothing of it failed.
+    #[error("run {0} ended well, and nothing of it failed: do all of it again, or from one of its steps")]
+    EndedWell(RunKey),
+    /// The step that it is to be done again from is none of its.
+    #[error("run {0} has no step {1}")]
+    NoStep(RunKey, RunKey),
+    /// What it ran is not known any more.
+    #[error("what run {0} ran is gone: {1}")]
+    SpecGone(RunKey, String),
+    /// Its job has no plan of steps now.
+    #[error("job {0} has no plan: {1}")]
+    NoPlan(JobId, String),
+    /// The new run was refused.
+    #[error(transparent)]
+    Dispatch(#[from] DispatchError),
+    /// A store cannot be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether a run may be done again so.
+///
+/// # Errors
+/// [`RedoError`] when it may not.
+pub fn may_redo(run: &Run, from: &RedoFrom) -> Result<(), RedoError> {
+    let key = run.key.clone();
+    if let Some(parent) = run.key.parent() {
+        let root = RunKey::root(run.run_id);
+        let above = if parent == root { parent } else { root };
+        return Err(RedoError::Step(key, above));
+    }
+    if run.late.is_some() {
+        return Err(RedoError::Alert(key));
+    }
+    if !run.status.is_end() {
+        return Err(RedoError::Runs(key, run.status));
+    }
+    if run.handed_over.is_some() {
+        return Err(RedoError::Lavas(key, run.job_id.clone()));
+    }
+    match from {
+        RedoFrom::Failed if run.status == Status::Complete => Err(RedoError::EndedWell(key)),
+        RedoFrom::Step(step) if !step.is_below(&run.key) => Err(RedoError::NoStep(key, step.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// A run that is to be done again, and what its new run starts from.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The run that ended.
+    pub run: Run,
+    /// What it used.
+    pub spec: RunSpec,
+    /// The job that the new run is of, without what is asked for.
+    pub job: Arc<JobSpec>,
+    /// What is asked for over the job's own spec.
+    pub request: DispatchRequest,
+}
+
+impl Dispatcher {
+    /// What doing a run again starts from.
+    ///
+    /// # Errors
+    /// [`RedoError`] when the run may not be done again, or its job or its spec is gone.
+    pub async fn again(&self, request: &RedoRequest) -> Result<Again, RedoError> {
+        let RedoRequest { redo, parameters, globals, idempotency_key } = request;
+        let found = self.site().ports.runs.load_with_spec(&redo.of).await?;
+        let (run, spec) = found.ok_or_else(|| RedoError::Gone(redo.of.clone()))?;
+        may_redo(&run, &redo.from)?;
+        let job = match redo.spec {
+            SpecOf::Latest => match self.jobs().stored(&run.job_id).await? {
+                Some(Ok(job)) => job,
+                Some(Err(error)) => {
+                    return Err(DispatchError::BadSpec { job_id: run.job_id.to_string(), error }.into());
+                }
+                None => return Err(no_such_job(&*self.site().ports.jobs, &run.job_id).await?.into()),
+            },
+            SpecOf::Pinned => self
+                .jobs()
+                .pinned_job(&run.job_id, &spec.job)
+                .map_err(|error| RedoError::SpecGone(run.key.clone(), error.to_string()))?,
+        };
+        if self.jobs().check_once(&job)?.worker.is_lavas() {
+            return Err(RedoError::Lavas(run.key, run.job_id));
+        }
+        let asked = asked(&spec, redo.spec);
+        let mut scheduled = run.scheduled.clone();
+        if let Some(scheduled) = &mut scheduled {
+            // It is none of the runs that the backfill made.
+            scheduled.backfill = None;
+        }
+        let request = DispatchRequest {
+            parameters: merge_parameters(&asked.parameters, parameters),
+            globals: merge_globals(&Map::new(), &asked.globals, globals),
+            idempotency_key: idempotency_key.clone(),
+            scheduled,
+            host: run.host.clone(),
+            redo: Some(Box::new(redo.clone())),
+            ..DispatchRequest::new(run.job_id.clone())
+        };
+        Ok(Again { run, spec, job, request })
+    }
+
+    /// Does a run again: makes the new run.
+    ///
+    /// # Errors
+    /// [`RedoError`] when the run may not be done again, or the new one is refused.
+    pub async fn redo(&self, request: &RedoRequest) -> Result<Accepted, RedoError> {
+        let Again { job, request, .. } = self.again(request).await?;
+        Ok(self.dispatch_job(&request, job).await?)
+    }
+
+    /// The job with all that is asked for in it, as the new run uses it.
+    ///
+    /// # Errors
+    /// [`RedoError`] when it is not valid so.
+    pub fn effective(&self, again: &Again) -> Result<Arc<JobSpec>, RedoError> {
+        Ok(self.jobs().specialise(&again.job, &again.request, None)?.job)
+    }
+
+    /// The plan by which the new run goes, if that is known before it starts: `None` where it has no steps, or where a
+    /// worker looks them up.
+    ///
+    /// # Errors
+    /// [`RedoError`] when there is no such plan.
+    pub async fn plan_ahead(&self, again: &Again, job: &JobSpec) -> Result<Option<Plan>, RedoError> {
+        let job_type = self.jobs().registry().job_type(&job.fields.r#type);
+        let Some(planner) = job_type.and_then(|job_type| job_type.planner()) else { return Ok(None) };
+        if planner.is_resolved() {
+            return Ok(None);
+        }
+        let bad = |error: JobError| RedoError::NoPlan(job.fields.job_id.clone(), error.message);
+        match self.preview_job(&again.request, job, self.ledger().now()).await? {
+            // The worker may render it well.
+            Preview::Failed(_) => Ok(None),
+            Preview::Rendered(rendered) => planner.plan(job, &rendered).map(Some).map_err(bad),
+        }
+    }
+
+    /// What becomes of the steps of a plan when a run is done again. The inner error says why it cannot be.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached.
+    pub async fn redo_plan(
+        &self,
+        redo: &Redo,
+        plan: &Plan,
+    ) -> Result<Result<Vec<StepRedo>, String>, StoreError> {
+        let Some((run, spec)) = self.site().ports.runs.load_with_spec(&redo.of).await? else {
+            if redo.from == RedoFrom::All && redo.spec == SpecOf::Latest {
+                return Ok(Ok(vec![StepRedo::Again(None); plan.steps.len()]));
+            }
+            let of = &redo.of;
+            return Ok(Err(format!("run {of}, which it does again, is gone: dispatch the job anew")));
+        };
+        if let Some(place) = run.gone(Part::Rendered) {
+            let of = &redo.of;
+            return Ok(Err(format!(
+                "the plan of the steps of run {of} is gone from {place}: dispatch the job anew"
+            )));
+        }
+        let before = self.plan_of(&run, &spec);
+        let ended = self.site().ports.runs.children(&run.key, run.attempt).await?;
+        Ok(Ok(redone(plan, before.as_ref(), &ended, &redo.from)))
+    }
+
+    /// The plan by which a run went; `None` where it had none.
+    #[must_use]
+    pub fn plan_of(&self, run: &Run, spec: &RunSpec) -> Option<Plan> {
+        let job = self.jobs().pinned_job(&run.job_id, &spec.job).ok()?;
+        let rendered = run.rendered.clone().or_else(|| spec.rendered.clone()).unwrap_or_else(|| Rendered {
+            payload: job.fields.payload.clone(),
+            parameters: job.parameters(),
+        });
+        let planner = self.jobs().registry().job_type(&run.job_type)?.planner()?;
+        planner.plan(&job, &rendered).ok()
+    }
+}
+
+/// What the run that ended was asked for with. A record of before does not say: its new run has all that it had.
+fn asked(spec: &RunSpec, of: SpecOf) -> Asked {
+    match (of, &spec.asked) {
+        // It is in the spec.
+        (SpecOf::Pinned, _) => Asked::default(),
+        (SpecOf::Latest, Some(asked)) => (**asked).clone(),
+        (SpecOf::Latest, None) => {
+            let field =
+                |name: &str| spec.job.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut globals = field("globals");
+            globals.retain(|name, _| !is_reserved_global(name));
+            Asked { parameters: field("parameters"), globals }
+        }
+    }
+}

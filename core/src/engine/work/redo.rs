@@ -1,0 +1,109 @@
+//! The steps of a run that does another again: those that ended well there are kept, which their records say. They are made
+//! before the first step begins, so that no step is both kept and run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Engine;
+use super::attempt::child_lineage;
+use super::task::Task;
+use crate::ids::RunKey;
+use crate::job_type::{Plan, StepRedo};
+use crate::ports::{Outgoing, StoreError};
+use crate::run::{NewRun, Run, Status};
+use crate::spec::RunSpec;
+
+/// Most records that are made at once.
+const BATCH: usize = 500;
+
+/// How the steps of a run come to be.
+pub(super) type Redone = Result<Vec<StepRedo>, String>;
+
+impl Engine {
+    /// What becomes of the steps of a run's plan, where it does another run again; the records of those that are kept are
+    /// there then. The inner error says why the run cannot be done again after all.
+    pub(super) async fn redo_steps(&self, task: &Task<'_>, plan: &Plan) -> Result<Redone, StoreError> {
+        let Some(redo) = task.run.redo.as_deref() else { return Ok(Ok(Vec::new())) };
+        let steps = match self.dispatcher().redo_plan(redo, plan).await? {
+            Ok(steps) => steps,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Some(why) = self.keep_steps(&task.run, plan, &steps).await? {
+            return Ok(Err(why));
+        }
+        // What the steps of a run share is one for all its levels.
+        if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
+            let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
+            let ended = self.site.ports.runs.peek(&root).await?;
+            if ended.is_some_and(|ended| ended.work.is_some()) {
+                task.invocation.files.went_with(&root);
+            }
+        }
+        Ok(Ok(steps))
+    }
+
+    /// Makes the records of the steps that are kept; what was made before is there already. Gives why there can be none of
+    /// one of them.
+    async fn keep_steps(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        steps: &[StepRedo],
+    ) -> Result<Option<String>, StoreError> {
+        let runs = &self.site.ports.runs;
+        let there: BTreeSet<u32> =
+            runs.children(&run.key, run.attempt).await?.iter().filter_map(|child| child.key.step()).collect();
+        let kept = steps.iter().enumerate().filter_map(|(step, redo)| match redo {
+            StepRedo::Kept(key) => Some((step, key)),
+            StepRedo::Again(_) => None,
+        });
+        let mut making: Vec<(NewRun, Option<Outgoing>)> = Vec::new();
+        for (step, key) in kept {
+            let number = u32::try_from(step).unwrap_or(u32::MAX);
+            if there.contains(&number) {
+                continue;
+            }
+            let Some(ended) = runs.peek(key).await? else {
+                return Ok(Some(format!(
+                    "step {key}, which is to be kept, is gone: do it again with all its steps"
+                )));
+            };
+            let planned = &plan.steps[step];
+            let mut new = self.kept_step(run, &ended, number);
+            new.run.foreach_index = planned.foreach_index;
+            making.push((new, None));
+        }
+        for batch in making.chunks(BATCH) {
+            for created in runs.create(batch).await? {
+                if let Some(error) = created.failed {
+                    return Err(error);
+                }
+                if created.refused.is_some() {
+                    return Ok(created.refused);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record of a step that is kept: it has ended from the start.
+    fn kept_step(&self, parent: &Run, ended: &Run, step: u32) -> NewRun {
+        let now = self.now();
+        let about = (ended.job_id.clone(), ended.job_type.clone(), ended.worker.clone());
+        let key = parent.key.child(parent.attempt, step);
+        let keep = self.site.settings.event_ttl;
+        let mut run = Run::dispatched(key, parent.run_id, about, now, now, keep);
+        run.ts_dispatch = parent.ts_dispatch;
+        run.lineage = Some(child_lineage(parent));
+        run.scheduled.clone_from(&parent.scheduled);
+        run.host.clone_from(&parent.host);
+        run.log.push(Status::Complete, now, Value::String(format!("kept: it ended well as {}", ended.key)));
+        run.status = Status::Complete;
+        run.ts_end = Some(now);
+        run.due_at = None;
+        run.kept = Some(ended.key.clone());
+        NewRun { run, spec: RunSpec::of_job(Arc::new(Map::new())) }
+    }
+}

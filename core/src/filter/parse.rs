@@ -1,0 +1,315 @@
+//! Reads a filter, and shows where it is wrong.
+
+use super::term::{Tag, Term, Wanted, When, Word};
+use crate::duration::Span;
+use crate::problem::{did_you_mean, nearest};
+use crate::request::parse_instant;
+use crate::run::{Status, Trigger};
+use crate::text::{escaped, quoted};
+
+/// Longest filter, in bytes.
+pub const MAX_FILTER: usize = 8 * 1024;
+/// Fewest characters of an id that a filter takes for its beginning.
+const MIN_ID: usize = 4;
+/// Longest id, as records write it.
+const MAX_ID: usize = 36;
+
+/// A text that is not a filter: what is wrong, the text, and a caret below the place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", below(text, *at))]
+pub struct BadFilter {
+    /// What is wrong: a lower-case fragment.
+    pub message: String,
+    /// The text.
+    pub text: String,
+    /// The place of the mistake, in bytes; `None` where it is not at one place.
+    pub at: Option<usize>,
+}
+
+/// The text and the caret, each on a line of its own.
+fn below(text: &str, at: Option<usize>) -> String {
+    let Some(before) = at.and_then(|at| text.get(..at)) else { return String::new() };
+    let blanks = " ".repeat(escaped(before).chars().count());
+    format!("\n  {}\n  {blanks}^", escaped(text))
+}
+
+/// A mistake, and its place in the text.
+struct Mistake {
+    at: usize,
+    message: String,
+}
+
+fn mistake<T>(at: usize, message: impl Into<String>) -> Result<T, Mistake> {
+    Err(Mistake { at, message: message.into() })
+}
+
+/// A value with its place.
+struct Part {
+    at: usize,
+    text: String,
+}
+
+/// The terms of a filter.
+pub(super) fn parse(text: &str) -> Result<Vec<Term>, BadFilter> {
+    if text.len() > MAX_FILTER {
+        let message = format!("a filter of {} bytes is longer than {MAX_FILTER}", text.len());
+        return Err(BadFilter { message, text: String::new(), at: None });
+    }
+    let mut reader = Reader { text, at: 0 };
+    let mut terms = Vec::new();
+    let read = loop {
+        reader.skip_blanks();
+        if reader.rest().is_empty() {
+            break Ok(());
+        }
+        match reader.term() {
+            Ok(term) => terms.push(term),
+            Err(mistake) => break Err(mistake),
+        }
+    };
+    read.map(|()| terms).map_err(|Mistake { at, message }| BadFilter {
+        message,
+        text: text.to_owned(),
+        at: Some(at),
+    })
+}
+
+/// Reads a text from its beginning to its end.
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn skip_blanks(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
+    }
+
+    /// What stands before the next of some characters, or a blank.
+    fn until(&mut self, ends: &[char]) -> &'t str {
+        let rest = self.rest();
+        let end = rest.find(|c: char| c.is_whitespace() || ends.contains(&c)).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    fn term(&mut self) -> Result<Term, Mistake> {
+        let begin = self.at;
+        let is_negated = self.peek() == Some('-');
+        self.at += usize::from(is_negated);
+        let at = self.at;
+        let name = self.until(&[':', '"', ',']);
+        if self.peek() != Some(':') || name.is_empty() || name.starts_with(['(', '!']) {
+            return mistake(begin, without_word(name, self.rest()));
+        }
+        let Some(word) = Word::ALL.into_iter().find(|word| word.as_str() == name.to_ascii_lowercase()) else {
+            return mistake(at, unknown_word(name));
+        };
+        self.at += 1;
+        if is_negated && matches!(word, Word::Since | Word::Until) {
+            let other = if word == Word::Since { "until" } else { "since" };
+            return mistake(begin, format!("a time cannot be negated: write {other}: instead"));
+        }
+        let mut parts = Vec::new();
+        loop {
+            parts.push(self.value(word)?);
+            if self.peek() != Some(',') {
+                break;
+            }
+            self.at += 1;
+        }
+        Ok(Term { is_negated, wanted: wanted(word, parts)? })
+    }
+
+    fn value(&mut self, word: Word) -> Result<Part, Mistake> {
+        let at = self.at;
+        if self.peek() == Some('"') {
+            let text = self.quoted()?;
+            if !self.rest().is_empty() && !self.rest().starts_with(|c: char| c == ',' || c.is_whitespace()) {
+                return mistake(self.at, "a blank or a comma is missing after the closing quotation mark");
+            }
+            return if text.is_empty() { mistake(at, empty(word)) } else { Ok(Part { at, text }) };
+        }
+        let text = self.until(&[',', '"']);
+        if self.peek() == Some('"') {
+            return mistake(
+                self.at,
+                "a quotation mark within a value: put the whole value in quotation marks, and \\ before this one",
+            );
+        }
+        if text.is_empty() { mistake(at, empty(word)) } else { Ok(Part { at, text: text.to_owned() }) }
+    }
+
+    /// A value in quotation marks, of which only `\"` and `\\` are written otherwise.
+    fn quoted(&mut self) -> Result<String, Mistake> {
+        let begin = self.at;
+        let mut text = String::new();
+        let mut rest = self.rest().char_indices().skip(1);
+        while let Some((offset, c)) = rest.next() {
+            match c {
+                '"' => {
+                    self.at = begin + offset + 1;
+                    return Ok(text);
+                }
+                '\\' => match rest.next() {
+                    Some((_, c @ ('"' | '\\'))) => text.push(c),
+                    _ => {
+                        return mistake(
+                            begin + offset,
+                            "\\ stands only before \" and \\ here: write \\\\ for one backslash",
+                        );
+                    }
+                },
+                c => text.push(c),
+            }
+        }
+        mistake(begin, "the quotation mark is not closed")
+    }
+}
+
+fn empty(word: Word) -> String {
+    let name = word.as_str();
+    format!("{name}: has no value here: write {name}:VALUE without a blank, several with commas")
+}
+
+fn words() -> String {
+    Word::ALL.map(|word| format!("{}:", word.as_str())).join(" ")
+}
+
+fn unknown_word(name: &str) -> String {
+    let near = did_you_mean(name, Word::ALL.map(Word::as_str));
+    let hint = near.map(|near| format!("{near} ")).unwrap_or_default();
+    format!("{} is not a word of filters: {hint}the words are {}", quoted(name), words())
+}
+
+/// What to say of a term that does not begin with a word and a colon.
+fn without_word(name: &str, rest: &str) -> String {
+    match name {
+        "AND" | "and" => "terms all have to hold: leave out the and between them".to_owned(),
+        "OR" | "or" => {
+            "there is no or between terms: give several values to one word, as status:failed,rejected"
+                .to_owned()
+        }
+        "NOT" | "not" => "write a minus sign before a term that must not hold: -status:complete".to_owned(),
+        _ if name.starts_with('(') || name.starts_with('!') => {
+            "parentheses and ! have no meaning here: write a minus sign before what must not hold".to_owned()
+        }
+        "" if !rest.starts_with('"') => format!("a word is missing here: one of {}", words()),
+        _ => format!(
+            "a value without a word: write job:{0} or reason:{0}, or another of {1}",
+            shown(name),
+            words()
+        ),
+    }
+}
+
+fn shown(name: &str) -> String {
+    if name.is_empty() { "\"…\"".to_owned() } else { crate::text::shown(name) }
+}
+
+/// What a word asks for with these values.
+fn wanted(word: Word, parts: Vec<Part>) -> Result<Wanted, Mistake> {
+    let each = |check: fn(Part) -> Result<String, Mistake>, parts: Vec<Part>| {
+        parts.into_iter().map(check).collect::<Result<Vec<_>, _>>()
+    };
+    let as_is = |part: Part| Ok(part.text);
+    Ok(match word {
+        Word::Status => Wanted::Status(parts.into_iter().map(status).collect::<Result<_, _>>()?),
+        Word::Job => Wanted::Job(each(as_is, parts)?),
+        Word::Since => Wanted::Since(when(word, parts)?),
+        Word::Until => Wanted::Until(when(word, parts)?),
+        Word::Worker => Wanted::Worker(each(as_is, parts)?),
+        Word::Type => Wanted::Type(each(as_is, parts)?),
+        Word::Trigger => Wanted::Trigger(each(trigger, parts)?),
+        Word::Reason => Wanted::Reason(each(as_is, parts)?),
+        Word::Id => Wanted::Id(each(id, parts)?),
+        Word::Key => Wanted::Key(each(as_is, parts)?),
+        Word::Backfill => Wanted::Backfill(each(as_is, parts)?),
+        Word::Host => Wanted::Host(each(as_is, parts)?),
+        Word::Tag => Wanted::Tag(parts.into_iter().map(tag).collect()),
+    })
+}
+
+fn status(part: Part) -> Result<Status, Mistake> {
+    match part.text.parse::<Status>() {
+        Ok(status) if Status::of_runs().any(|one| one == status) => Ok(status),
+        Ok(status) => {
+            let all = Status::of_runs().map(Status::as_str).collect::<Vec<_>>().join(", ");
+            mistake(
+                part.at,
+                format!("no run is ever {status}, which stands in logs alone: a run is one of {all}"),
+            )
+        }
+        Err(error) => mistake(part.at, error.to_string()),
+    }
+}
+
+fn trigger(part: Part) -> Result<String, Mistake> {
+    if Trigger::KINDS.contains(&&*part.text) {
+        return Ok(part.text);
+    }
+    let near = nearest(&part.text, Trigger::KINDS).map(|near| format!("did you mean {near:?}? "));
+    let (near, all) = (near.unwrap_or_default(), Trigger::KINDS.join(", "));
+    mistake(part.at, format!("{} does not start runs: {near}what does is one of {all}", quoted(&part.text)))
+}
+
+fn id(part: Part) -> Result<String, Mistake> {
+    let (id, steps) = part.text.split_at(part.text.find('/').unwrap_or(part.text.len()));
+    let small = id.to_ascii_lowercase();
+    let is_hex = small.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if !is_hex || small.len() > MAX_ID || (!steps.is_empty() && small.len() < MAX_ID) {
+        return mistake(
+            part.at,
+            format!("{} is not a run's id, nor the beginning of one", quoted(&part.text)),
+        );
+    }
+    if small.len() < MIN_ID {
+        let text = quoted(&part.text);
+        return mistake(
+            part.at,
+            format!("{text} is too short for the beginning of an id: give {MIN_ID} characters"),
+        );
+    }
+    Ok(format!("{small}{steps}"))
+}
+
+/// A time: a duration for how long ago it was, or ISO 8601.
+fn when(word: Word, parts: Vec<Part>) -> Result<When, Mistake> {
+    let mut parts = parts.into_iter();
+    let Some(part) = parts.next() else { return mistake(0, empty(word)) };
+    if let Some(second) = parts.next() {
+        return mistake(second.at, format!("{}: takes one time, not several", word.as_str()));
+    }
+    if let Ok(span) = Span::parse(&part.text)
+        // A year alone is a number of seconds as well, which nobody means.
+        && part.text.bytes().any(|byte| byte.is_ascii_alphabetic())
+    {
+        return Ok(When::Ago(span));
+    }
+    match parse_instant(&part.text) {
+        Ok(instant) => Ok(When::At(instant)),
+        Err(_) => mistake(
+            part.at,
+            format!(
+                "{} is neither how long ago it was, as 30m or 2d, nor a time, as 2026-03-01T15:05 or 2026-03-01",
+                quoted(&part.text)
+            ),
+        ),
+    }
+}
+
+/// `NAME` or `NAME=VALUE`.
+fn tag(part: Part) -> Tag {
+    match part.text.split_once('=') {
+        Some((name, value)) => Tag { name: name.to_owned(), value: Some(value.to_owned()) },
+        None => Tag { name: part.text, value: None },
+    }
+}

@@ -1,0 +1,87 @@
+//! Which steps of a run that ended are kept when it is done again: a pure rule over both plans.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::plan::{Plan, PlanStep};
+use crate::ids::{JobId, RunKey};
+use crate::run::{RedoFrom, Run, Status};
+
+/// What becomes of a step when its run is done again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepRedo {
+    /// This one of the run that ended is kept in its place.
+    Kept(RunKey),
+    /// It is run, in place of this one, if there was one; its own steps may be kept.
+    Again(Option<(RunKey, RedoFrom)>),
+}
+
+impl StepRedo {
+    /// Whether it is kept.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+}
+
+/// What becomes of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
+/// last attempt. A step is that of the other plan that has the same job, the same globals of its own (of a foreach: the same
+/// item) and as many such steps before it: where a spec was edited, its steps have other places.
+#[must_use]
+pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom) -> Vec<StepRedo> {
+    let records: BTreeMap<usize, &Run> =
+        ended.iter().filter_map(|run| Some((usize::try_from(run.key.step()?).ok()?, run))).collect();
+    let mut there: BTreeMap<Identity<'_>, Vec<usize>> = BTreeMap::new();
+    for (step, planned) in before.into_iter().flat_map(|plan| plan.steps.iter().enumerate()) {
+        there.entry(identity(planned)).or_default().push(step);
+    }
+    // The first of those alike is the first there.
+    there.values_mut().for_each(|steps| steps.reverse());
+    let mut found: Vec<Option<&Run>> = Vec::with_capacity(plan.steps.len());
+    for planned in &plan.steps {
+        let step = there.get_mut(&identity(planned)).and_then(Vec::pop);
+        found.push(step.and_then(|step| records.get(&step).copied()));
+    }
+    let again = anew(plan, &found, from);
+    let redo = |(step, run): (usize, &Option<&Run>)| {
+        let Some(run) = run else { return StepRedo::Again(None) };
+        // What was kept there is kept from where it ran.
+        let key = run.kept.clone().unwrap_or_else(|| run.key.clone());
+        match (&again[step], run.status) {
+            (None, Status::Complete) => StepRedo::Kept(key),
+            (from, _) => StepRedo::Again(Some((key, from.clone().unwrap_or_default()))),
+        }
+    };
+    found.iter().enumerate().map(redo).collect()
+}
+
+/// What a step is known by in another plan.
+type Identity<'a> = (&'a JobId, bool, String);
+
+fn identity(step: &PlanStep) -> Identity<'_> {
+    let mut globals = Value::Object(step.globals.clone());
+    globals.sort_all_objects();
+    (&step.job_id, step.foreach_index.is_some(), globals.to_string())
+}
+
+/// The steps that are run again though they may have ended well, and what of each.
+fn anew(plan: &Plan, found: &[Option<&Run>], from: &RedoFrom) -> Vec<Option<RedoFrom>> {
+    let mut again = vec![None; plan.steps.len()];
+    match from {
+        RedoFrom::Failed => {}
+        RedoFrom::All => again.fill(Some(RedoFrom::All)),
+        RedoFrom::Step(key) => {
+            let is_it = |run: &&Run| *key == run.key || key.is_below(&run.key);
+            let at = found.iter().position(|run| run.as_ref().is_some_and(is_it));
+            if let Some((at, run)) = at.and_then(|at| Some((at, found[at]?))) {
+                let below = if *key == run.key { RedoFrom::All } else { from.clone() };
+                again[at] = Some(below);
+                for step in plan.after(at) {
+                    again[step] = Some(RedoFrom::All);
+                }
+            }
+        }
+    }
+    again
+}

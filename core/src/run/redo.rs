@@ -1,0 +1,43 @@
+//! How a run that has ended is done again: by a new run that refers to it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RunKey;
+
+/// Which steps of the run that ended are run again; the others are kept, if they ended well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedoFrom {
+    /// Those that did not end well.
+    #[default]
+    Failed,
+    /// This one of the run that ended, however deep, and all that come after it; and those that did not end well.
+    Step(RunKey),
+    /// All.
+    All,
+}
+
+/// Which spec of its job, and of its steps, a run uses that is done again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SpecOf {
+    /// The one that is there now.
+    #[default]
+    Latest,
+    /// The one that the run had which ended; of a step that had not begun, the one that is there now.
+    Pinned,
+}
+
+/// The run that a run does again, and how. A step has it where its parent does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redo {
+    /// The run that ended, or the step in this one's place.
+    pub of: RunKey,
+    /// What is run again.
+    #[serde(default)]
+    pub from: RedoFrom,
+    /// With which spec.
+    #[serde(default)]
+    pub spec: SpecOf,
+}

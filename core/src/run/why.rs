@@ -1,0 +1,601 @@
+//! Why a run stands where it stands, in one sentence: told from its record by the rules that decide, and from what is known
+//! beside it.
+
+use chrono_tz::Tz;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::look::{
+    HOST, Look, MORE_THAN_MAX_RUN_DELAY, MORE_THAN_MAX_TRIES, NOT_ENABLED, OF_THE_SAME_JOB, WORKER_LOST,
+    is_early, is_suspended, look_on,
+};
+use super::reason::split_way;
+use super::record::Run;
+use super::status::Status;
+use super::waits::WAKE_GRACE;
+use crate::Timestamp;
+use crate::duration::Span;
+use crate::ids::{HostId, RunKey};
+use crate::spec::Overlap;
+
+/// How long after it was due a run counts as forgotten by the sweeper, which looks once a minute at most.
+const FORGOTTEN: Span = Span::from_mins(3);
+/// Most steps that a sentence names.
+const MAX_NAMED: usize = 3;
+
+/// What keeps a run from going on, or made it end: one word for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It is not due yet.
+    NotBefore,
+    /// Its next attempt is not due yet.
+    Retry,
+    /// Another run of its job has the job's lock.
+    Lock,
+    /// Its job, its worker or the realm is paused.
+    Paused,
+    /// It waits for its steps.
+    Steps,
+    /// It waits for a worker to take its message.
+    Queue,
+    /// No worker is there.
+    NoWorker,
+    /// Nothing has looked at it for long after it was due.
+    NoSweeper,
+    /// It is for one host, which has not taken it yet.
+    Host,
+    /// An attempt is under way.
+    Running,
+    /// Its worker is gone.
+    WorkerLost,
+    /// A worker of lava's own has it.
+    Foreign,
+    /// The actions of an attempt that ended are being done.
+    Actions,
+    /// It ends at the next look.
+    Ending,
+    /// It ended well.
+    Complete,
+    /// It is a step that ended well in another run, and is not run again.
+    Kept,
+    /// It tells of a broken limit.
+    Alert,
+    /// One of its steps failed.
+    Step,
+    /// Its command gave an exit status.
+    ExitStatus,
+    /// Its time was up.
+    Timeout,
+    /// It was started more often than its `max_tries`.
+    MaxTries,
+    /// It was due longer ago than its `max_run_delay`.
+    MaxRunDelay,
+    /// Its host is gone.
+    HostGone,
+    /// Its job is not enabled.
+    NotEnabled,
+    /// Its job was running already.
+    Overlap,
+    /// A newer run of its job took its place.
+    Replaced,
+    /// It was cancelled.
+    Cancelled,
+    /// It failed otherwise.
+    Failed,
+    /// It was rejected otherwise.
+    Rejected,
+}
+
+/// Why a run stands where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// What it comes to, in a word.
+    pub cause: Cause,
+    /// One sentence, without a full stop.
+    pub sentence: String,
+    /// Another run that it is about.
+    pub by: Option<RunKey>,
+    /// The time that it is about: from when on it may start, until when it is paused.
+    pub at: Option<Timestamp>,
+}
+
+/// The line for a job's lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The run that has the lock; `None` where it is free.
+    pub holder: Option<RunKey>,
+    /// The run's place, from 1; `None` where it is not among those looked at.
+    pub place: Option<usize>,
+}
+
+/// What is known of the workers that could take a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workers {
+    /// Whether a process serves the folder; `None` where that cannot be known.
+    pub is_served: Option<bool>,
+    /// How many hosts are alive.
+    pub alive: usize,
+    /// When the last of those that are not was seen.
+    pub last_seen: Option<Timestamp>,
+    /// Messages that are ready on the queue, its own among them.
+    pub ready: Option<u64>,
+}
+
+/// A pause that is in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PausedBy {
+    /// What is paused: `job etl/load`, `worker core`, `the realm`.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when, where it ends by itself.
+    pub until: Option<Timestamp>,
+    /// Who paused it.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A step of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFact {
+    /// Its job, and its item of a foreach.
+    pub name: String,
+    /// Where it stands.
+    pub status: Status,
+}
+
+/// What is known beside a run's record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The line for its job's lock.
+    pub line: Option<Line>,
+    /// The workers that could take it.
+    pub workers: Workers,
+    /// The pause that is in its way.
+    pub paused: Option<PausedBy>,
+    /// The steps of its attempt that have not ended.
+    pub steps: Vec<StepFact>,
+    /// Whether its host is alive, where it is for one.
+    pub host_alive: Option<bool>,
+    /// The run that it is a step of: where it stands, and why.
+    pub parent: Option<(Status, Option<String>)>,
+    /// Whether its job is run step by step.
+    pub is_composite: bool,
+}
+
+/// Says why a run stands where it stands. Times are written in a zone.
+#[must_use]
+pub fn explain(run: &Run, facts: &Facts, now: Timestamp, zone: Tz) -> Explained {
+    let told = Told { run, facts, now, zone };
+    if run.status.is_end() { told.ended() } else { told.open() }
+}
+
+/// What a sentence is made from.
+struct Told<'a> {
+    run: &'a Run,
+    facts: &'a Facts,
+    now: Timestamp,
+    zone: Tz,
+}
+
+fn told(cause: Cause, sentence: impl Into<String>) -> Explained {
+    Explained { cause, sentence: sentence.into(), by: None, at: None }
+}
+
+impl Told<'_> {
+    /// A time, in the zone.
+    fn time(&self, at: Timestamp) -> String {
+        crate::clock::local(at, self.zone)
+    }
+
+    /// A time to come, and how long that is.
+    fn coming(&self, at: Timestamp) -> String {
+        match (at - self.now).to_std() {
+            Ok(left) => format!("{}, in {}", self.time(at), whole(left)),
+            Err(_) => self.time(at),
+        }
+    }
+
+    /// A time that is past, and how long ago that is.
+    fn past(&self, at: Timestamp) -> String {
+        let ago = (self.now - at).to_std().unwrap_or_default();
+        format!("{}, {} ago", self.time(at), whole(ago))
+    }
+
+    fn attempt(&self) -> String {
+        match self.run.retry.limit {
+            0 | 1 if self.run.attempt == 1 => "its only attempt".to_owned(),
+            limit => format!("attempt {} of {}", self.run.attempt, limit.max(self.run.attempt)),
+        }
+    }
+
+    fn hostname(&self) -> &str {
+        self.run.hostname.as_deref().unwrap_or("a host without a name")
+    }
+
+    /// A run that has not ended: what is asked first decides, as in [`look`](super::look()).
+    fn open(&self) -> Explained {
+        let run = self.run;
+        match &run.lease {
+            Some(lease) if self.now < lease.until => return self.held(),
+            Some(lease) if run.duties.is_none() => {
+                let host = self.hostname();
+                let since = self.past(lease.until);
+                return told(
+                    Cause::WorkerLost,
+                    format!(
+                        "the worker on {host} that ran it is gone: its claim ran out at {since}; {}",
+                        self.taker()
+                    ),
+                );
+            }
+            _ => {}
+        }
+        if let Some(given) = run.handed_over {
+            let given = self.past(given);
+            let sentence = format!(
+                "worker {}, which is lava's own, was given it at {given}, and has not told of its end",
+                run.worker
+            );
+            return told(Cause::Foreign, sentence);
+        }
+        if run.duties.is_some() {
+            return told(
+                Cause::Actions,
+                format!("the actions of {} are still to be done; {}", self.attempt(), self.taker()),
+            );
+        }
+        if is_suspended(run) {
+            return self.suspended();
+        }
+        if let Some(paused) = &self.facts.paused {
+            return self.paused(paused);
+        }
+        if let Some(line) = self.facts.line.as_ref().filter(|line| self.is_in_line(line)) {
+            return self.in_line(line);
+        }
+        if is_early(run, self.now) {
+            return self.early();
+        }
+        if let Look::Close(status, reason) =
+            look_on(run, run.host.as_ref(), self.facts.is_composite, self.now)
+        {
+            return told(Cause::Ending, format!("it ends as {status} at the next look: {reason}"));
+        }
+        self.ready()
+    }
+
+    fn held(&self) -> Explained {
+        let (run, host) = (self.run, self.hostname());
+        if run.duties.is_some() {
+            let why = run.reason.as_deref().map(|why| format!(", which failed: {why}")).unwrap_or_default();
+            let sentence = format!("the actions of {} are being done{why}", self.attempt());
+            return told(Cause::Actions, sentence);
+        }
+        let since = run.attempt_start().map(|at| format!(" since {}", self.past(at))).unwrap_or_default();
+        let asked = if run.cancel { "; it is asked to stop" } else { "" };
+        let steps = self.steps().map(|steps| format!("; under way: {steps}")).unwrap_or_default();
+        told(Cause::Running, format!("{} runs on {host}{since}{asked}{steps}", self.attempt()))
+    }
+
+    /// The steps that have not ended, in words.
+    fn steps(&self) -> Option<String> {
+        let steps = &self.facts.steps;
+        let named: Vec<String> =
+            steps.iter().take(MAX_NAMED).map(|step| format!("{} ({})", step.name, step.status)).collect();
+        let more = steps.len().saturating_sub(MAX_NAMED);
+        match (named.is_empty(), more) {
+            (true, _) => None,
+            (false, 0) => Some(named.join(", ")),
+            (false, more) => Some(format!("{} and {more} more", named.join(", "))),
+        }
+    }
+
+    fn suspended(&self) -> Explained {
+        if let Some(steps) = self.steps() {
+            return told(Cause::Steps, format!("it waits for its steps: {steps}"));
+        }
+        if is_early(self.run, self.now) {
+            let at = self.run.not_before;
+            let sentence = format!("it goes on at {}", self.coming(at));
+            return Explained { at: Some(at), ..told(Cause::NotBefore, sentence) };
+        }
+        let ready = self.ready();
+        Explained { sentence: format!("it has begun and is to go on: {}", ready.sentence), ..ready }
+    }
+
+    fn paused(&self, paused: &PausedBy) -> Explained {
+        let PausedBy { what, since, until, by, reason } = paused;
+        let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let until = until.map(|at| format!(" until {}", self.coming(at)));
+        let until = until.unwrap_or_else(|| " until it is resumed".to_owned());
+        let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let sentence = format!("{what} is paused{by} since {}{until}{why}", self.past(*since));
+        Explained { at: paused.until, ..told(Cause::Paused, sentence) }
+    }
+
+    /// Whether it is the lock that it waits for: it has been told so, or somebody else has it.
+    fn is_in_line(&self, line: &Line) -> bool {
+        let run = self.run;
+        let has_other = line.holder.as_ref().is_some_and(|holder| *holder != run.key);
+        run.overlap != Overlap::Allow && (run.is_in_line() || (has_other && !is_early(run, self.now)))
+    }
+
+    fn in_line(&self, line: &Line) -> Explained {
+        let run = self.run;
+        let place = line.place.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
+        let sentence = match &line.holder {
+            Some(holder) => {
+                format!(
+                    "run {holder} of the same job holds the lock (overlap: {}){place}",
+                    run.overlap.as_str()
+                )
+            }
+            None => format!("the lock of its job is free{place}; it looks again within 30 seconds"),
+        };
+        Explained { by: line.holder.clone(), ..told(Cause::Lock, sentence) }
+    }
+
+    fn early(&self) -> Explained {
+        let run = self.run;
+        let at = run.not_before;
+        let when = self.coming(at);
+        let explained = if run.status == Status::Retrying {
+            let why = run.reason.as_deref().unwrap_or("it failed");
+            told(Cause::Retry, format!("{} starts at {when}; the one before failed: {why}", self.attempt()))
+        } else {
+            told(Cause::NotBefore, format!("it is not to start before {when}"))
+        };
+        Explained { at: Some(at), ..explained }
+    }
+
+    /// A run that a worker may start now.
+    fn ready(&self) -> Explained {
+        let (run, workers) = (self.run, &self.facts.workers);
+        if let Some(host) = run.host.as_ref().filter(|_| run.is_addressed()) {
+            return self.for_host(host);
+        }
+        if workers.is_served == Some(false) {
+            return told(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
+        }
+        if let (0, Some(seen)) = (workers.alive, workers.last_seen) {
+            let (worker, seen) = (&run.worker, self.past(seen));
+            return told(
+                Cause::NoWorker,
+                format!("no worker {worker} is alive: the last was seen at {seen}"),
+            );
+        }
+        if let Some(due) = run.due_at.filter(|due| *due + FORGOTTEN.delta() < self.now) {
+            let due = self.past(due);
+            return told(
+                Cause::NoSweeper,
+                format!("nothing has looked at it since it was due at {due}: no sweeper runs"),
+            );
+        }
+        told(Cause::Queue, format!("it may start: {}", self.taker()))
+    }
+
+    fn for_host(&self, host: &HostId) -> Explained {
+        match self.facts.host_alive {
+            Some(false) => told(
+                Cause::HostGone,
+                format!("host {host}, which alone may start it, is gone: it ends at the next sweep"),
+            ),
+            _ => told(Cause::Host, format!("host {host}, which alone may start it, has not taken it yet")),
+        }
+    }
+
+    /// Who takes it next.
+    fn taker(&self) -> String {
+        let (run, workers) = (self.run, &self.facts.workers);
+        if workers.is_served == Some(false) {
+            return "nothing serves this folder: `pumice serve` goes on with it".to_owned();
+        }
+        match workers.ready {
+            // The message that is under way is not among them.
+            Some(ready @ 2..) => {
+                format!("{ready} messages are on the queue of worker {}, its own among them", run.worker)
+            }
+            _ if run.due_at.is_some_and(|due| due > self.now + WAKE_GRACE.delta()) => {
+                format!(
+                    "a worker {} takes it up after {}",
+                    run.worker,
+                    self.coming(run.due_at.unwrap_or(self.now))
+                )
+            }
+            _ => format!("the next free worker {} takes it", run.worker),
+        }
+    }
+
+    fn ended(&self) -> Explained {
+        let run = self.run;
+        let explained = self.end();
+        let Some(duties) = run.duties.as_ref().filter(|duties| duties.actions.is_some()) else {
+            return explained;
+        };
+        let done = duties.done;
+        let sentence = format!("{}; its actions are still being done ({done} so far)", explained.sentence);
+        Explained { sentence, ..explained }
+    }
+
+    fn end(&self) -> Explained {
+        let run = self.run;
+        if let Some(kept) = &run.kept {
+            let sentence = format!("it ended well as {kept}, and was not run again");
+            return Explained { by: Some(kept.clone()), ..told(Cause::Kept, sentence) };
+        }
+        if let Some(late) = &run.late {
+            return told(Cause::Alert, format!("it tells of a broken {}: {}", late.limit.field(), late.why));
+        }
+        let took = run.ts_start.zip(run.ts_end).and_then(|(start, end)| (end - start).to_std().ok());
+        let took = took.map(|took| format!(" after {}", whole(took))).unwrap_or_default();
+        let why = run.reason.as_deref().unwrap_or("no reason is recorded");
+        match run.status {
+            Status::Complete => told(Cause::Complete, format!("it ended well in {}{took}", self.attempt())),
+            Status::Cancelled => self.cancelled(why),
+            Status::Skipped => {
+                let cause = match run.replaced_by {
+                    Some(_) => Cause::Replaced,
+                    None if why.starts_with(NOT_ENABLED) => Cause::NotEnabled,
+                    None if why.starts_with(HOST) => Cause::HostGone,
+                    None => Cause::Overlap,
+                };
+                let sentence = format!("it was skipped: {why}");
+                Explained { by: run.replaced_by.clone(), ..told(cause, sentence) }
+            }
+            Status::Rejected => told(rejected(why), format!("it was rejected: {why}")),
+            _ => self.failed(why, &took),
+        }
+    }
+
+    fn cancelled(&self, why: &str) -> Explained {
+        let run = self.run;
+        if let Some(by) = &run.replaced_by {
+            return Explained { by: Some(by.clone()), ..told(Cause::Replaced, format!("it was {why}")) };
+        }
+        let stopped = match &self.facts.parent {
+            Some((status, Some(reason))) if status.is_end() => {
+                format!("; the run that it is a step of was {status}: {reason}")
+            }
+            _ => String::new(),
+        };
+        let sentence = match why.strip_prefix("cancelled") {
+            Some(rest) => format!("it was cancelled{rest}{stopped}"),
+            None => format!("it was cancelled: {why}{stopped}"),
+        };
+        told(Cause::Cancelled, sentence)
+    }
+
+    fn failed(&self, why: &str, took: &str) -> Explained {
+        let run = self.run;
+        if run.ts_start.is_none() {
+            return told(failed(why), format!("it failed before it ran: {why}"));
+        }
+        let (attempt, limit) = (run.attempt, run.retry.limit.max(1));
+        let rule = match (attempt, limit) {
+            (1, 1) => String::new(),
+            (attempt, limit) if attempt >= limit => {
+                format!(" in attempt {attempt}, the last that its iteration_limit of {limit} allows")
+            }
+            (attempt, limit) => {
+                format!(" in attempt {attempt} of {limit}, after which no other was to be made")
+            }
+        };
+        match split_way(why) {
+            Some((way, why)) => {
+                let sentence = format!("it failed{rule}{took}: its step {way} ended so: {why}");
+                told(Cause::Step, sentence)
+            }
+            None => told(failed(why), format!("it failed{rule}{took}: {why}")),
+        }
+    }
+}
+
+/// The rule by which a run was rejected.
+fn rejected(why: &str) -> Cause {
+    if why.contains(MORE_THAN_MAX_TRIES) {
+        Cause::MaxTries
+    } else if why.contains(MORE_THAN_MAX_RUN_DELAY) {
+        Cause::MaxRunDelay
+    } else {
+        Cause::Rejected
+    }
+}
+
+/// What made a run fail.
+fn failed(why: &str) -> Cause {
+    if why.starts_with(WORKER_LOST) {
+        Cause::WorkerLost
+    } else if why.starts_with(HOST) {
+        Cause::HostGone
+    } else if why.starts_with("timed out after") {
+        Cause::Timeout
+    } else if why.starts_with("exit status") {
+        Cause::ExitStatus
+    } else if why.contains(OF_THE_SAME_JOB) {
+        Cause::Overlap
+    } else {
+        Cause::Failed
+    }
+}
+
+/// A time span by its two largest units: `2d 3h`, `4m 5s`, `12ms`.
+fn whole(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let Some(largest) = units.iter().position(|(_, size)| seconds >= *size) else {
+        return format!("{}ms", span.as_millis());
+    };
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (unit, size) in units.into_iter().skip(largest).take(2) {
+        if left / size > 0 {
+            parts.push(format!("{}{unit}", left / size));
+        }
+        left %= size;
+    }
+    parts.join(" ")
+}
+
+/// `first`, `second`, `third`, `4th`.
+fn ordinal(place: usize) -> String {
+    match place {
+        1 => "first".to_owned(),
+        2 => "second".to_owned(),
+        3 => "third".to_owned(),
+        place => {
+            let end = match (place % 10, place % 100) {
+                (1, 1..=10 | 12..) => "st",
+                (2, 1..=11 | 13..) => "nd",
+                (3, 1..=12 | 14..) => "rd",
+                _ => "th",
+            };
+            format!("{place}{end}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_span_is_told_by_its_two_largest_units() {
+        for (millis, words) in [
+            (0, "0ms"),
+            (12, "12ms"),
+            (1_999, "1s"),
+            (60_000, "1m"),
+            (245_000, "4m 5s"),
+            (3_600_000, "1h"),
+            (3_605_000, "1h"),
+            (7_380_000, "2h 3m"),
+            (183_600_000, "2d 3h"),
+        ] {
+            assert_eq!(whole(std::time::Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn ordinal_has_its_ending() {
+        for (place, word) in [
+            (1, "first"),
+            (3, "third"),
+            (4, "4th"),
+            (11, "11th"),
+            (12, "12th"),
+            (13, "13th"),
+            (21, "21st"),
+            (22, "22nd"),
+            (23, "23rd"),
+            (111, "111th"),
+            (112, "112th"),
+            (113, "113th"),
+            (121, "121st"),
+        ] {
+            assert_eq!(ordinal(place), word);
+        }
+    }
+}

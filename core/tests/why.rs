@@ -1,0 +1,509 @@
+//! Why a run stands where it stands: a sentence for each status, and for each rule that decides.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pumice_core::duration::Span;
+use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
+use pumice_core::run::{
+    Cause, Duties, Facts, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact, Worker,
+    Workers, decide, explain,
+};
+use pumice_core::spec::{ActionsWhen, Overlap};
+use serde_json::{Value, json};
+
+fn now() -> DateTime<Utc> {
+    "2026-03-10T12:00:00Z".parse().unwrap()
+}
+
+fn ago(seconds: i64) -> DateTime<Utc> {
+    now() - TimeDelta::seconds(seconds)
+}
+
+fn root(number: u32) -> RunKey {
+    RunKey::root(format!("00000000-0000-0000-0000-00000000000{number}").parse().unwrap())
+}
+
+/// A run that was dispatched five seconds ago.
+fn run() -> Run {
+    let run_id: RunId = root(1).run_id().unwrap();
+    let about = (JobId::new("etl/load").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+    let made = Run::dispatched(root(1), run_id, about, ago(5), ago(5), Span::from_days(1));
+    Run { retry: RetryRule { limit: 3, ..RetryRule::default() }, ..made }
+}
+
+/// The same under way since two minutes.
+fn running() -> Run {
+    let lease = Lease { owner: Worker("w".to_owned()), until: now() + TimeDelta::minutes(3) };
+    Run {
+        status: Status::Running,
+        lease: Some(lease),
+        ts_start: Some(ago(120)),
+        hostname: Some("node-7".to_owned()),
+        epoch: 1,
+        ..run()
+    }
+}
+
+fn ended(status: Status, reason: Option<&str>) -> Run {
+    Run {
+        status,
+        reason: reason.map(str::to_owned),
+        lease: None,
+        due_at: None,
+        ts_end: Some(now()),
+        ..running()
+    }
+}
+
+/// The same without having begun.
+fn unbegun(status: Status, reason: &str) -> Run {
+    Run { ts_start: None, hostname: None, ..ended(status, Some(reason)) }
+}
+
+fn served() -> Facts {
+    Facts { workers: Workers { is_served: Some(true), ..Workers::default() }, ..Facts::default() }
+}
+
+fn in_line(holder: Option<RunKey>, place: Option<usize>) -> Facts {
+    Facts { line: Some(Line { holder, place }), ..served() }
+}
+
+fn steps(count: usize) -> Facts {
+    let step = |number| StepFact { name: format!("s{number}"), status: Status::Running };
+    Facts { steps: (0..count).map(step).collect(), is_composite: true, ..served() }
+}
+
+fn paused() -> Facts {
+    let paused = PausedBy {
+        what: "worker core".to_owned(),
+        since: ago(600),
+        until: Some(now() + TimeDelta::hours(2)),
+        by: Some("ada".to_owned()),
+        reason: Some("new disk".to_owned()),
+    };
+    Facts { paused: Some(paused), ..served() }
+}
+
+fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
+    let last_seen = last_seen.map(ago);
+    Facts { workers: Workers { is_served: None, alive, last_seen, ready }, ..Facts::default() }
+}
+
+/// Runs that have not ended.
+fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
+    let queue = Run { overlap: Overlap::Queue, ..run() };
+    let held = Run {
+        status: Status::Waiting,
+        first_due: Some(ago(5)),
+        not_before: now() + TimeDelta::seconds(25),
+        ..queue.clone()
+    };
+    let suspended = Run { status: Status::Waiting, lease: None, ..running() };
+    let retrying = Run {
+        status: Status::Retrying,
+        attempt: 2,
+        lease: None,
+        reason: Some("exit status 3".to_owned()),
+        not_before: now() + TimeDelta::seconds(90),
+        ..running()
+    };
+    let early = Run { not_before: now() + TimeDelta::minutes(30), ..run() };
+    let lost = Run { lease: Some(Lease { owner: Worker("w".to_owned()), until: ago(60) }), ..running() };
+    let duties = Duties { actions: Some(ActionsWhen::OnRetry), done: 1, wake_parent: false };
+    let acting = Run {
+        status: Status::Retrying,
+        duties: Some(duties),
+        reason: Some("it broke".to_owned()),
+        ..running()
+    };
+    let for_host = Run { host: Some(HostId::new("h-1").unwrap()), ..run() };
+    let host = |alive| Facts { host_alive: Some(alive), ..served() };
+    let tried =
+        Run { crashes: 2, retry: RetryRule { max_tries: 2, ..RetryRule::default() }, ..suspended.clone() };
+    vec![
+        (run(), served(), Cause::Queue, "it may start: the next free worker core takes it"),
+        (
+            run(),
+            workers(1, Some(3), Some(214)),
+            Cause::Queue,
+            "it may start: 214 messages are on the queue of worker core, its own among them",
+        ),
+        (
+            run(),
+            workers(0, Some(240), None),
+            Cause::NoWorker,
+            "no worker core is alive: the last was seen at 2026-03-10T12:56:00+01:00, 4m ago",
+        ),
+        (run(), workers(0, None, Some(1)), Cause::Queue, "it may start: the next free worker core takes it"),
+        (
+            run(),
+            Facts { workers: Workers { is_served: Some(false), ..Workers::default() }, ..Facts::default() },
+            Cause::NoWorker,
+            "nothing serves this folder: `pumice serve` runs it",
+        ),
+        (
+            Run { due_at: Some(ago(600)), ..run() },
+            workers(1, None, None),
+            Cause::NoSweeper,
+            "nothing has looked at it since it was due at 2026-03-10T12:50:00+01:00, 10m ago: no sweeper runs",
+        ),
+        (
+            early.clone(),
+            served(),
+            Cause::NotBefore,
+            "it is not to start before 2026-03-10T13:30:00+01:00, in 30m",
+        ),
+        (
+            early,
+            paused(),
+            Cause::Paused,
+            "worker core is paused by ada since 2026-03-10T12:50:00+01:00, 10m ago until 2026-03-10T15:00:00+01:00, in 2h: new disk",
+        ),
+        (
+            held.clone(),
+            in_line(Some(root(2)), Some(3)),
+            Cause::Lock,
+            "run 00000000-0000-0000-0000-000000000002 of the same job holds the lock (overlap: queue); it is third in line",
+        ),
+        (
+            held,
+            in_line(None, Some(1)),
+            Cause::Lock,
+            "the lock of its job is free; it is first in line; it looks again within 30 seconds",
+        ),
+        (
+            queue.clone(),
+            in_line(Some(root(2)), None),
+            Cause::Lock,
+            "run 00000000-0000-0000-0000-000000000002 of the same job holds the lock (overlap: queue)",
+        ),
+        (
+            queue,
+            in_line(Some(root(1)), None),
+            Cause::Queue,
+            "it may start: the next free worker core takes it",
+        ),
+        (
+            running(),
+            served(),
+            Cause::Running,
+            "attempt 1 of 3 runs on node-7 since 2026-03-10T12:58:00+01:00, 2m ago",
+        ),
+        (
+            Run { cancel: true, ..running() },
+            served(),
+            Cause::Running,
+            "attempt 1 of 3 runs on node-7 since 2026-03-10T12:58:00+01:00, 2m ago; it is asked to stop",
+        ),
+        (
+            running(),
+            steps(1),
+            Cause::Running,
+            "attempt 1 of 3 runs on node-7 since 2026-03-10T12:58:00+01:00, 2m ago; under way: s0 (running)",
+        ),
+        (
+            lost,
+            served(),
+            Cause::WorkerLost,
+            "the worker on node-7 that ran it is gone: its claim ran out at 2026-03-10T12:59:00+01:00, 1m ago; the next free worker core takes it",
+        ),
+        (
+            suspended.clone(),
+            steps(5),
+            Cause::Steps,
+            "it waits for its steps: s0 (running), s1 (running), s2 (running) and 2 more",
+        ),
+        (
+            suspended.clone(),
+            served(),
+            Cause::Queue,
+            "it has begun and is to go on: it may start: the next free worker core takes it",
+        ),
+        (
+            Run { not_before: now() + TimeDelta::seconds(10), ..suspended },
+            served(),
+            Cause::NotBefore,
+            "it goes on at 2026-03-10T13:00:10+01:00, in 10s",
+        ),
+        (
+            retrying,
+            served(),
+            Cause::Retry,
+            "attempt 2 of 3 starts at 2026-03-10T13:01:30+01:00, in 1m 30s; the one before failed: exit status 3",
+        ),
+        (
+            acting.clone(),
+            served(),
+            Cause::Actions,
+            "the actions of attempt 1 of 3 are being done, which failed: it broke",
+        ),
+        (
+            Run { lease: None, ..acting },
+            served(),
+            Cause::Actions,
+            "the actions of attempt 1 of 3 are still to be done; the next free worker core takes it",
+        ),
+        (
+            for_host.clone(),
+            host(true),
+            Cause::Host,
+            "host h-1, which alone may start it, has not taken it yet",
+        ),
+        (
+            for_host,
+            host(false),
+            Cause::HostGone,
+            "host h-1, which alone may start it, is gone: it ends at the next sweep",
+        ),
+        (
+            Run { handed_over: Some(ago(30)), ..run() },
+            served(),
+            Cause::Foreign,
+            "worker core, which is lava's own, was given it at 2026-03-10T12:59:30+01:00, 30s ago, and has not told of its end",
+        ),
+        (
+            Run { cancel: true, ..run() },
+            served(),
+            Cause::Ending,
+            "it ends as cancelled at the next look: cancelled before it ran",
+        ),
+        (
+            Run { status: Status::Running, ..tried },
+            served(),
+            Cause::Ending,
+            "it ends as rejected at the next look: try 3 is more than its max_tries of 2",
+        ),
+    ]
+}
+
+/// Runs that have ended.
+fn over() -> Vec<(Run, Facts, Cause, &'static str)> {
+    let by = Some(root(2));
+    let step = Run { key: root(1).child(1, 0), ..ended(Status::Cancelled, Some("cancelled while it ran")) };
+    let parent = Some((Status::Failed, Some("timed out after 5s".to_owned())));
+    let kept = Run { kept: Some(root(2).child(1, 0)), ..unbegun(Status::Complete, "") };
+    let acting = Duties { actions: Some(ActionsWhen::OnFail), done: 1, wake_parent: false };
+    vec![
+        (
+            ended(Status::Complete, None),
+            served(),
+            Cause::Complete,
+            "it ended well in attempt 1 of 3 after 2m",
+        ),
+        (
+            Run { retry: RetryRule::default(), ..ended(Status::Complete, None) },
+            served(),
+            Cause::Complete,
+            "it ended well in its only attempt after 2m",
+        ),
+        (
+            kept,
+            served(),
+            Cause::Kept,
+            "it ended well as 00000000-0000-0000-0000-000000000002/1.0, and was not run again",
+        ),
+        (
+            Run { attempt: 3, ..ended(Status::Failed, Some("exit status 3: disk full")) },
+            served(),
+            Cause::ExitStatus,
+            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: exit status 3: disk full",
+        ),
+        (
+            Run { retry: RetryRule::default(), ..ended(Status::Failed, Some("timed out after 5s")) },
+            served(),
+            Cause::Timeout,
+            "it failed after 2m: timed out after 5s",
+        ),
+        (
+            ended(Status::Failed, Some("no such table")),
+            served(),
+            Cause::Failed,
+            "it failed in attempt 1 of 3, after which no other was to be made after 2m: no such table",
+        ),
+        (
+            Run { attempt: 3, ..ended(Status::Failed, Some("job mid > low: exit status 1: boom")) },
+            served(),
+            Cause::Step,
+            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: its step mid > low ended so: exit status 1: boom",
+        ),
+        (
+            Run { attempt: 3, ..ended(Status::Failed, Some("its worker was lost 6 times")) },
+            served(),
+            Cause::WorkerLost,
+            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: its worker was lost 6 times",
+        ),
+        (
+            unbegun(Status::Failed, "its host h-1 is gone before it ran"),
+            served(),
+            Cause::HostGone,
+            "it failed before it ran: its host h-1 is gone before it ran",
+        ),
+        (
+            Run { duties: Some(acting), ..unbegun(Status::Failed, "enabled: no such filter") },
+            served(),
+            Cause::Failed,
+            "it failed before it ran: enabled: no such filter; its actions are still being done (1 so far)",
+        ),
+        (
+            unbegun(Status::Rejected, "try 3 is more than its max_tries of 2"),
+            served(),
+            Cause::MaxTries,
+            "it was rejected: try 3 is more than its max_tries of 2",
+        ),
+        (
+            unbegun(Status::Rejected, "was due more than its max_run_delay of 5m ago"),
+            served(),
+            Cause::MaxRunDelay,
+            "it was rejected: was due more than its max_run_delay of 5m ago",
+        ),
+        (
+            unbegun(Status::Rejected, "no such job type \"x\""),
+            served(),
+            Cause::Rejected,
+            "it was rejected: no such job type \"x\"",
+        ),
+        (
+            unbegun(Status::Skipped, "the job is not enabled"),
+            served(),
+            Cause::NotEnabled,
+            "it was skipped: the job is not enabled",
+        ),
+        (
+            unbegun(Status::Skipped, "run x of the same job is not done"),
+            served(),
+            Cause::Overlap,
+            "it was skipped: run x of the same job is not done",
+        ),
+        (
+            unbegun(Status::Skipped, "its host h-1 was stopped before it ran"),
+            served(),
+            Cause::HostGone,
+            "it was skipped: its host h-1 was stopped before it ran",
+        ),
+        (
+            Run {
+                replaced_by: by.clone(),
+                ..unbegun(Status::Skipped, "run 2 of the same job came after it")
+            },
+            served(),
+            Cause::Replaced,
+            "it was skipped: run 2 of the same job came after it",
+        ),
+        (
+            unbegun(Status::Cancelled, "cancelled before it ran"),
+            served(),
+            Cause::Cancelled,
+            "it was cancelled before it ran",
+        ),
+        (
+            Run {
+                replaced_by: by,
+                ..ended(Status::Cancelled, Some("cancelled: run 2 of the same job takes its place"))
+            },
+            served(),
+            Cause::Replaced,
+            "it was cancelled: run 2 of the same job takes its place",
+        ),
+        (
+            step,
+            Facts { parent, ..served() },
+            Cause::Cancelled,
+            "it was cancelled while it ran; the run that it is a step of was failed: timed out after 5s",
+        ),
+    ]
+}
+
+#[test]
+fn every_run_says_why_in_one_exact_sentence() {
+    for (run, facts, cause, sentence) in open().into_iter().chain(over()) {
+        let told = explain(&run, &facts, now(), chrono_tz::Europe::Berlin);
+        assert_eq!((told.sentence.as_str(), told.cause), (sentence, cause), "{run:?}");
+    }
+}
+
+#[test]
+fn every_status_of_a_run_has_a_case() {
+    let tried: BTreeSet<&str> = open().iter().chain(&over()).map(|(run, ..)| run.status.as_str()).collect();
+    assert_eq!(tried, Status::of_runs().map(Status::as_str).collect());
+}
+
+#[test]
+fn explained_run_names_the_run_and_the_time_it_is_about() {
+    let early = Run { not_before: now() + TimeDelta::minutes(30), ..run() };
+    let told = explain(&early, &served(), now(), chrono_tz::UTC);
+    assert_eq!((told.at, told.by), (Some(early.not_before), None));
+    let queue = Run { overlap: Overlap::Queue, ..run() };
+    let told = explain(&queue, &in_line(Some(root(2)), Some(1)), now(), chrono_tz::UTC);
+    assert_eq!(told.by, Some(root(2)));
+    assert_eq!(explain(&run(), &paused(), now(), chrono_tz::UTC).at, Some(now() + TimeDelta::hours(2)));
+}
+
+/// What the rules write is what the sentences are told by: a word that is changed in one place alone is missed.
+#[test]
+fn reasons_that_the_rules_write_have_causes() {
+    let claimed = {
+        let claim = Input::Claim {
+            worker: Worker("w".to_owned()),
+            hostname: "node-7".to_owned(),
+            until: now() + TimeDelta::minutes(5),
+            event_log: None,
+        };
+        decide(&run(), claim, now()).unwrap().run
+    };
+    let finish = |outcome: Outcome| {
+        let worker = Worker("w".to_owned());
+        let input = Input::Finish {
+            worker,
+            epoch: 1,
+            outcome,
+            actions: [false; 3],
+            tell_parent: false,
+            jitter: 0.5,
+            rendered: None,
+            work: None,
+        };
+        decide(&claimed, input, now()).unwrap().run
+    };
+    let failure =
+        |reason: &str| Outcome::Failure { reason: reason.to_owned(), result: Value::Null, retryable: false };
+    let of = |input: Input| decide(&run(), input, now()).unwrap().run;
+    let host = Run { host: Some(HostId::new("h-1").unwrap()), ..run() };
+    for (run, cause) in [
+        (finish(Outcome::Success(json!(1))), Cause::Complete),
+        (finish(Outcome::Cancelled), Cause::Cancelled),
+        (finish(failure("exit status 2")), Cause::ExitStatus),
+        (of(Input::Cancel), Cause::Cancelled),
+        (of(Input::PassOver { by: root(2) }), Cause::Replaced),
+        (of(Input::Replace { by: root(2) }), Cause::Replaced),
+        (
+            decide(&host, Input::HostGone { stopped: true, on_fail: false }, now()).unwrap().run,
+            Cause::HostGone,
+        ),
+        (
+            decide(&host, Input::HostGone { stopped: false, on_fail: false }, now()).unwrap().run,
+            Cause::HostGone,
+        ),
+    ] {
+        assert_eq!(explain(&run, &served(), now(), chrono_tz::UTC).cause, cause, "{:?}", run.reason);
+    }
+    for (run, cause) in [
+        (Run { crashes: 6, ..run() }, Cause::WorkerLost),
+        (
+            Run { crashes: 2, retry: RetryRule { max_tries: 1, ..RetryRule::default() }, ..run() },
+            Cause::MaxTries,
+        ),
+    ] {
+        let pumice_core::run::Look::Close(status, reason) = pumice_core::run::look(&run, false, now()) else {
+            panic!("it is closed")
+        };
+        let closed = Run { reason: Some(reason), status, due_at: None, ..run };
+        assert_eq!(explain(&closed, &served(), now(), chrono_tz::UTC).cause, cause);
+    }
+    let old = Run { ts_dispatch: ago(600), not_before: ago(600), ..run() };
+    let reason = pumice_core::run::too_late(&old, Some(Span::from_secs(60)), now());
+    let late = Run { reason, status: Status::Rejected, due_at: None, ..old };
+    assert_eq!(explain(&late, &served(), now(), chrono_tz::UTC).cause, Cause::MaxRunDelay);
+}

@@ -1,0 +1,329 @@
+//! Tests connections, as `pumice connections test` does: connects and logs in, and changes nothing.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use pumice_core::connection::{
+    AwsLogin, Family, Hook, Login, Mailer, Opened, OpenedConnection, SlackHook, SshLogin,
+};
+use pumice_core::duration::Span;
+use pumice_core::job_type::Site;
+use pumice_core::ports::{DatabaseError, Email, HttpRequest, StoreErrorKind};
+use pumice_core::secret::mask;
+use pumice_core::text::quoted;
+use pumice_job_types::actions::webhook::SIGNATURE_HEADER;
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::Kit;
+use crate::actions::webhook::signature;
+use crate::web::{Tries, exchange};
+
+/// How long a test may take, whatever it tries.
+const LIMIT: Duration = Duration::from_secs(20);
+/// What a database shows as the program that is connected.
+const APPLICATION: &str = "lv-connections-test";
+/// How long SSH waits for a host, in seconds.
+const SSH_TIMEOUT: u32 = 10;
+/// Longest part of what a client says that is shown, in bytes.
+const MAX_SAID: usize = 500;
+/// Largest response that is read, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+/// What a posted test says.
+const GREETING: &str = "A test of this connection, by pumice connections test.";
+
+/// How to test a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    /// Where to connect to, for connections that name no place: `user@host` for SSH, a repository for git; the recipient
+    /// of an e-mail that is sent.
+    pub target: Option<String>,
+    /// Whether a message is sent or posted.
+    pub send: bool,
+}
+
+/// What was tried, and why it failed if it did. Neither has a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// What was tried.
+    pub what: String,
+    /// Why it failed; `None` when it went well.
+    pub failure: Option<String>,
+}
+
+impl Tried {
+    fn of(what: impl Into<String>, outcome: Result<(), String>) -> Self {
+        Self { what: what.into(), failure: outcome.err() }
+    }
+
+    fn failed(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::of(what, Err(why.into()))
+    }
+}
+
+/// Tests a connection from this machine.
+pub async fn test_connection(site: &Site, opened: &OpenedConnection, probe: &Probe) -> Tried {
+    match &opened.what {
+        Opened::Database(login) => database(site, opened, login).await,
+        Opened::Generic(values) => {
+            Tried::of(format!("its {} values, which can be read", values.len()), Ok(()))
+        }
+        Opened::Aws(login) => aws(site, opened, login).await,
+        Opened::Ssh(login) => ssh(opened, login, probe).await,
+        Opened::Email(mailer) => email(site, mailer, probe).await,
+        Opened::Slack(hook) => slack(site, hook, probe).await,
+        Opened::Webhook(hook) => webhook(site, hook, probe).await,
+    }
+}
+
+/// By the driver where there is one, else by the client of the database, as jobs connect.
+async fn database(site: &Site, opened: &OpenedConnection, login: &Login) -> Tried {
+    let Login { host, port, user, .. } = login;
+    let databases = &site.ports.servers.databases;
+    let is_local = login.family == Family::Sqlite && !host.starts_with("s3://");
+    let has_driver = matches!(login.family, Family::Postgres | Family::Redshift | Family::Mysql) || is_local;
+    if has_driver && databases.is_there() {
+        let what = if is_local {
+            format!("the tables of {host}")
+        } else {
+            format!("the login of {user} at {host}:{port}, select 1")
+        };
+        if is_local && !Path::new(host).is_file() {
+            return Tried::failed(what, format!("there is no file {host}"));
+        }
+        let asking = async {
+            let mut session = databases.connect(login, APPLICATION, LIMIT).await?;
+            session.execute("select 1", &mut crate::sql::NoRows).await?;
+            session.close().await;
+            Ok::<(), DatabaseError>(())
+        };
+        let asked = timeout(LIMIT, asking).await;
+        let late = || format!("no answer within {} s", LIMIT.as_secs());
+        let failure = asked.map_err(|_| late()).and_then(|asked| asked.map_err(|error| error.message));
+        return Tried::of(what, failure.map_err(|why| mask(&why).into_owned()));
+    }
+    let (arguments, what): (&[&str], _) = match login.family {
+        Family::Postgres | Family::Redshift => {
+            (&["-c", "select 1"], format!("psql: {user} at {host}:{port}, select 1"))
+        }
+        Family::Mysql => (&["-e", "select 1"], format!("mysql: {user} at {host}:{port}, select 1")),
+        Family::Mssql => (&["-Q", "select 1"], format!("sqlcmd: {user} at {host}:{port}, select 1")),
+        Family::Oracle => (&["-V"], "sqlplus -V: whether the client is there".to_owned()),
+        Family::Sqlite => {
+            let what = format!("sqlite3: the tables of {host}");
+            if !host.starts_with("s3://") && !Path::new(host).is_file() {
+                return Tried::failed(what, format!("there is no file {host}"));
+            }
+            (&["-readonly", "-cmd", "select count(*) from sqlite_master"], what)
+        }
+    };
+    Tried::of(what, by_client(opened, arguments).await)
+}
+
+async fn aws(site: &Site, opened: &OpenedConnection, login: &AwsLogin) -> Tried {
+    let what = "sts get-caller-identity";
+    match site.ports.messaging.caller(&login.keys, login.region.as_deref()).await {
+        Ok(arn) => Tried::of(format!("{what}: {arn}"), Ok(())),
+        // Built without AWS: its command line may be there.
+        Err(error) if error.kind == StoreErrorKind::Missing => {
+            let outcome = by_client(opened, &["sts", "get-caller-identity"]).await;
+            Tried::of(format!("aws {what}"), outcome)
+        }
+        Err(error) => Tried::failed(what, mask(&error.to_string())),
+    }
+}
+
+async fn ssh(opened: &OpenedConnection, login: &SshLogin, probe: &Probe) -> Tried {
+    let Some(target) = &probe.target else {
+        let what = "its private key, which ssh reads; give --target to connect to a host or a repository";
+        return Tried::of(what, key(login).await);
+    };
+    if target.starts_with('-') || target.is_empty() {
+        return Tried::failed("the target", format!("{} is not a host or a repository", quoted(target)));
+    }
+    let timeout = format!("-oConnectTimeout={SSH_TIMEOUT}");
+    let (what, arguments): (_, Vec<&str>) = match opened.r#type {
+        "git" => (format!("git ls-remote {target}"), vec!["ls-remote", "--", target]),
+        "sftp" => (format!("sftp {target}"), vec!["-oBatchMode=yes", &timeout, "-b", "/dev/null", target]),
+        _ => (format!("ssh {target} true"), vec!["-oBatchMode=yes", &timeout, target, "true"]),
+    };
+    // scp copies and does nothing else: what it needs is what ssh needs.
+    let kind = if opened.r#type == "scp" { "ssh" } else { opened.r#type };
+    let opened = OpenedConnection { r#type: kind, ..opened.clone() };
+    Tried::of(what, by_client(&opened, &arguments).await)
+}
+
+/// Whether ssh reads a private key.
+async fn key(login: &SshLogin) -> Result<(), String> {
+    let folder = folder()?;
+    let kit = Kit { place: folder.path(), application: String::new() };
+    let path = kit.file("ssh.pem", login.key.reveal()).map_err(|error| error.to_string())?;
+    let mut command = Command::new("ssh-keygen");
+    // An empty passphrase: a command can use no other.
+    command.args(["-y", "-P", "", "-f"]).arg(path);
+    ran(command, "ssh-keygen").await
+}
+
+async fn email(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
+    let Some(server) = &mailer.server else {
+        let why = "Pumice does not speak the interface of SES: give it the host of SES's SMTP interface";
+        return Tried::failed("SES", why);
+    };
+    let place = format!("{}:{}", server.host, server.port);
+    if !probe.send {
+        return match site.ports.servers.mail.probe(server, LIMIT).await {
+            Ok(said) => Tried::of(said, Ok(())),
+            Err(error) => Tried::failed(format!("SMTP with {place}, without an e-mail"), error.to_string()),
+        };
+    }
+    let Some(from) = mailer.from.clone().or_else(|| site.settings.ses_from.clone()) else {
+        return Tried::failed(format!("an e-mail by {place}"), "the connection has no `from`");
+    };
+    let Some(to) = &probe.target else {
+        return Tried::failed(format!("an e-mail by {place}"), "to whom? give --target ADDRESS");
+    };
+    let now = site.ports.clock.now();
+    let email = Email {
+        id: format!("test.{}", now.timestamp_micros()),
+        date: now,
+        from,
+        to: vec![to.clone()],
+        reply_to: mailer.reply_to.clone(),
+        return_path: mailer.return_path.clone(),
+        subject: "Test of a connection".to_owned(),
+        body: GREETING.to_owned(),
+        is_html: false,
+        attachments: Vec::new(),
+    };
+    let sent = site.ports.servers.mail.send(server, &email, LIMIT).await;
+    Tried::of(format!("an e-mail to {to} by {place}"), sent.map_err(|error| error.to_string()))
+}
+
+async fn slack(site: &Site, hook: &SlackHook, probe: &Probe) -> Tried {
+    let url = hook.url.reveal();
+    if !probe.send {
+        return reach(site, url).await;
+    }
+    let body = json!({ "text": GREETING }).to_string().into_bytes();
+    let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+    Tried::of("a message to the channel", request(site, "POST", url, headers, body, is_ok).await)
+}
+
+async fn webhook(site: &Site, hook: &Hook, probe: &Probe) -> Tried {
+    let url = hook.url.reveal();
+    if !probe.send {
+        return reach(site, url).await;
+    }
+    let body = json!({ "test": true, "text": GREETING }).to_string().into_bytes();
+    let mut headers: Vec<(String, String)> =
+        hook.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+    }
+    let what = "a POST of a test";
+    if let Some(secret) = &hook.secret {
+        match signature(secret.reveal().as_bytes(), &body) {
+            Ok(signature) => headers.push((SIGNATURE_HEADER.to_owned(), signature)),
+            Err(error) => return Tried::failed(what, error.message),
+        }
+    }
+    Tried::of(what, request(site, "POST", url, headers, body, is_ok).await)
+}
+
+const fn is_ok(status: u16) -> bool {
+    status >= 200 && status < 300
+}
+
+/// Whether the server of a URL answers, with TLS where the URL has it. The URL itself is not asked: that may post.
+async fn reach(site: &Site, url: &str) -> Tried {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let root = format!("{scheme}://{authority}/");
+    let what = format!("HEAD {root}: the server, and not whether it knows the URL (--send posts)");
+    Tried::of(what, request(site, "HEAD", &root, Vec::new(), Vec::new(), |_| true).await)
+}
+
+/// Makes a request once.
+async fn request(
+    site: &Site,
+    method: &str,
+    url: &str,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    is_ok: fn(u16) -> bool,
+) -> Result<(), String> {
+    let clock = &*site.ports.clock;
+    let asked = HttpRequest {
+        method: method.to_owned(),
+        url: url.to_owned(),
+        headers,
+        body,
+        timeout: LIMIT,
+        redirects: 0,
+        max_response: MAX_ANSWER,
+    };
+    let until = clock.now() + Span::from(LIMIT).delta();
+    let tries = Tries { more: 0, wait: Span::from_secs(1), until, repeats: false };
+    let answered = exchange((&*site.ports.http, clock), &asked, tries, is_ok).await;
+    answered.map(drop).map_err(|failure| mask(&failure.message).into_owned())
+}
+
+fn folder() -> Result<tempfile::TempDir, String> {
+    let made = tempfile::Builder::new().prefix("pumice-test-").tempdir();
+    made.map_err(|error| format!("cannot make a folder for the test: {error}"))
+}
+
+/// Runs the connection's script with arguments.
+async fn by_client(opened: &OpenedConnection, arguments: &[&str]) -> Result<(), String> {
+    let folder = folder()?;
+    let place = folder.path().join("conn");
+    let kit = Kit { place: &place, application: APPLICATION.to_owned() };
+    let script = kit.make(opened).map_err(|error| error.to_string())?;
+    let client = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut command = Command::new(&script);
+    command.args(arguments);
+    ran(command, &client).await
+}
+
+/// Runs a client to its end, with all that it started.
+async fn ran(mut command: Command, client: &str) -> Result<(), String> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .process_group(0);
+    let child = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{client} is not installed"),
+        _ => format!("cannot run {client}: {error}"),
+    })?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    let Ok(ended) = timeout(LIMIT, child.wait_with_output()).await else {
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        return Err(format!("{client} did not end within {} s", LIMIT.as_secs()));
+    };
+    let ended = ended.map_err(|error| format!("cannot run {client}: {error}"))?;
+    match ended.status.code() {
+        Some(0) => Ok(()),
+        Some(127) => Err(format!("{client} is not installed: {}", said(&ended.stderr))),
+        _ => {
+            let said = said(&ended.stderr);
+            Err(if said.starts_with(client) { said } else { format!("{client}: {said}") })
+        }
+    }
+}
+
+/// The end of what a client says, in one line.
+fn said(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = mask(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return "it failed without a word".to_owned();
+    }
+    text[text.ceil_char_boundary(text.len().saturating_sub(MAX_SAID))..].to_owned()
+}

@@ -1,0 +1,87 @@
+//! The items of a `foreach` that are the rows of a query (lava guide, Foreach type: query).
+
+use pumice_core::duration::Span;
+use pumice_core::ids::ConnId;
+use pumice_core::job_type::{JobContext, JobError};
+use pumice_core::ports::{Cell, Rows};
+use pumice_job_types::foreach::Item;
+use serde_json::{Number, Value};
+
+use super::{connect, login, of_database};
+use crate::answer::within;
+
+/// How long a query may take.
+const MAX_TIME: Span = Span::from_mins(10);
+
+/// The rows of a query, one more than `limit` at most.
+///
+/// # Errors
+/// [`JobError`] when the database cannot be reached or refuses the query, or two columns have one name.
+pub(crate) async fn items(
+    context: &JobContext<'_>,
+    conn_id: &ConnId,
+    query: &str,
+    limit: usize,
+) -> Result<Vec<Item>, JobError> {
+    let asking = async {
+        let login = login(context, conn_id).await?;
+        let mut session = connect(context, conn_id, &login).await?;
+        let mut rows =
+            Items { names: Vec::new(), items: Vec::new(), most: limit.saturating_add(1), fault: None };
+        let asked = session.execute(query.trim().trim_end_matches(';'), &mut rows).await;
+        match (asked, rows.fault) {
+            (_, Some(fault)) => Err(JobError::permanent(format!("the query of the items: {fault}"))),
+            // Where there are more rows than may be, no further one was taken.
+            (Err(_), None) if rows.items.len() == rows.most => Ok(rows.items),
+            (Err(error), None) => Err(of_database("the query of the items: ".to_owned(), &error)),
+            (Ok(()), None) if rows.names.is_empty() => {
+                Err(JobError::permanent("the query of the items gives no columns: it must be a select"))
+            }
+            (Ok(()), None) => Ok(rows.items),
+        }
+    };
+    within(context, MAX_TIME, asking).await.flatten()
+}
+
+struct Items {
+    names: Vec<String>,
+    items: Vec<Item>,
+    most: usize,
+    fault: Option<String>,
+}
+
+impl Rows for Items {
+    fn columns(&mut self, names: Vec<String>) -> Result<(), String> {
+        let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+        if let Some((_, name)) = twice {
+            self.fault = Some(format!("two columns are called {name}: name them with `as`"));
+            return Err(String::new());
+        }
+        self.names = names;
+        Ok(())
+    }
+
+    fn row(&mut self, row: Vec<Cell>) -> Result<(), String> {
+        if self.items.len() == self.most {
+            return Err("there are more rows than items may be".to_owned());
+        }
+        self.items.push(self.names.iter().cloned().zip(row.into_iter().map(value)).collect());
+        Ok(())
+    }
+}
+
+/// A value as templates see it: a number where JSON has it.
+fn value(cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => value.into(),
+        Cell::Text(text) => text.into(),
+        Cell::Number(text) => {
+            let whole = text.parse::<i64>().map(Value::from);
+            let exact = |number: &f64| number.is_finite() && format!("{number:?}") == text;
+            let float = || text.parse::<f64>().ok().filter(exact).and_then(Number::from_f64).map(Value::from);
+            // One that JSON would change, such as 0.10, stays a text.
+            whole.ok().or_else(float).unwrap_or(Value::String(text))
+        }
+    }
+}

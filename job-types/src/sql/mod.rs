@@ -1,0 +1,162 @@
+//! Job types `sql` and `sqli`: carry out statements on a database (lava guide, Job type: sql, Job type: sqli).
+
+mod split;
+
+use pumice_core::duration::Span;
+use pumice_core::ids::ConnId;
+use pumice_core::job_type::{Given, JobType, check_template};
+use pumice_core::number::Count;
+use pumice_core::payload::bad_key;
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::text::quoted;
+use pumice_template::Renderer;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use split::{Dialect, Statement, split};
+
+pub use pumice_core::spec::{CsvDialect, Quoting};
+
+/// Parameters of `sql` and `sqli` jobs. Those that say how files of rows look are of Python's `csv.writer`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SqlParameters")]
+pub struct Parameters {
+    /// The connection to the database.
+    pub conn_id: ConnId,
+    /// Taken for lava's sake, and of no effect: rows are written as they come.
+    #[serde(default)]
+    pub batch_size: Option<Count>,
+    /// What stands between fields; default the realm's `SQL_DELIMITER`, `|`.
+    #[serde(default)]
+    pub delimiter: Option<char>,
+    /// `excel` ends lines with CR LF, `unix` with LF; default the realm's `SQL_DIALECT`, `excel`.
+    #[serde(default)]
+    pub dialect: Option<CsvDialect>,
+    /// Whether a quote within a field stands twice; default the realm's `SQL_DOUBLEQUOTE`, false.
+    #[serde(default)]
+    pub doublequote: Option<bool>,
+    /// What stands before a delimiter or a quote that is part of a field; default the realm's `SQL_ESCAPECHAR`, none.
+    #[serde(default)]
+    pub escapechar: Option<char>,
+    /// Whether files begin with the names of the columns; default false.
+    #[serde(default)]
+    pub header: Option<bool>,
+    /// Whether statements are rendered; default true.
+    #[serde(default)]
+    pub jinja: Option<bool>,
+    /// The folder of the files of rows, in the work directory and where outputs are kept.
+    #[serde(default)]
+    pub output: Option<String>,
+    /// What quotes fields; default the realm's `SQL_QUOTECHAR`, `"`.
+    #[serde(default)]
+    pub quotechar: Option<char>,
+    /// Which fields are quoted; default the realm's `SQL_QUOTING`, `minimal`.
+    #[serde(default)]
+    pub quoting: Option<Quoting>,
+    /// Whether each text is sent as it is, and not split into statements; default false.
+    #[serde(default)]
+    pub raw: Option<bool>,
+    /// How long all statements may take; default the job's `timeout`, else no limit.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// Whether all statements are one transaction; default false: each is committed by itself.
+    #[serde(default)]
+    pub transaction: Option<bool>,
+    /// What templates see as `vars`.
+    #[serde(default)]
+    pub vars: Option<Map<String, Value>>,
+}
+
+/// A text, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum Texts {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Texts {
+    /// The texts, in their order.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
+/// The job type `sql`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sql;
+
+/// The job type `sqli`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sqli;
+
+impl JobType for Sql {
+    const NAME: &'static str = "sql";
+    const ABOUT: &'static str = "Carries out the SQL of files of the payload area.";
+    /// The keys of files, or of folders that end in `/`.
+    type Payload = Texts;
+    type Parameters = Parameters;
+
+    fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
+        let mut problems = check_output(given.parameters.as_ref());
+        let keys = given.payload.as_ref().map(Texts::all).unwrap_or_default();
+        problems.extend(keys.iter().enumerate().filter_map(|(index, key)| {
+            let path = JsonPath::root().field("payload");
+            let path = if keys.len() > 1 { path.item(index) } else { path };
+            bad_key(key).map(|why| Problem::new(path, why))
+        }));
+        problems
+    }
+}
+
+impl JobType for Sqli {
+    const NAME: &'static str = "sqli";
+    const ABOUT: &'static str = "Carries out SQL that stands in the job.";
+    type Payload = Texts;
+    type Parameters = Parameters;
+
+    fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
+        let mut problems = check_output(given.parameters.as_ref());
+        let texts = given.payload.as_ref().map(Texts::all).unwrap_or_default();
+        if given.payload.is_some() && texts.iter().all(|text| text.trim().is_empty()) {
+            problems.push(Problem::new(JsonPath::root().field("payload"), "there is no statement"));
+        }
+        let parameters = given.parameters.as_ref();
+        if parameters.is_none_or(|parameters| parameters.jinja != Some(false)) {
+            let is_raw = parameters.is_some_and(|parameters| parameters.raw == Some(true));
+            problems.extend(texts.iter().flat_map(|text| template_problems(text, is_raw)));
+        }
+        problems
+    }
+}
+
+/// What is wrong with the templates of a text's statements, each of which is rendered by itself.
+fn template_problems(text: &str, is_raw: bool) -> Vec<Problem> {
+    let (renderer, path) = (Renderer::default(), JsonPath::root().field("payload"));
+    // Which database it is shows the connection; templates are the same in all.
+    let statements = if is_raw { vec![Statement { text, line: 1 }] } else { split(text, Dialect::default()) };
+    let check = |statement: Statement<'_>| check_template(&renderer, &Value::from(statement.text), &path);
+    statements.into_iter().flat_map(check).collect()
+}
+
+/// A folder's name has letters, digits and `_` alone (lava guide, Job type: sql).
+fn check_output(parameters: Option<&Parameters>) -> Vec<Problem> {
+    let output = parameters.and_then(|parameters| parameters.output.as_deref());
+    let Some(output) = output else { return Vec::new() };
+    let is_right = !output.is_empty() && output.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if is_right {
+        return Vec::new();
+    }
+    let path = JsonPath::root().field("parameters").field("output");
+    let message = format!("{} must be letters, digits and _ only: it names a folder", quoted(output));
+    vec![Problem::new(path, message)]
+}

@@ -1,0 +1,408 @@
+//! Doing runs again that have ended: what would be kept and what run, and the new run itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pumice_core::engine::{Again, Dispatcher, RedoRequest, no_such_job};
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::job_type::{Plan, StepRedo, redone};
+use pumice_core::ports::{Doc, RunStore};
+use pumice_core::run::{Redo, RedoFrom, Run, SpecOf};
+use pumice_core::text::{quoted, shown};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::outputs::of_last_attempt;
+use super::{find, trees};
+use crate::dispatch::AcceptedRun;
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::specs::{FieldChange, differences};
+
+/// Most steps that are shown one by one.
+const MAX_SHOWN: usize = 1_000;
+/// Most keys of steps that an error names.
+const FEW: usize = 5;
+
+/// Which run to do again, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRun {
+    /// The run: its id or the beginning of it, `latest`, or `latest:JOB`.
+    pub run: String,
+    /// Which steps are run again.
+    #[serde(default)]
+    pub from: RetryFrom,
+    /// Which spec of the job and its steps is used.
+    #[serde(default)]
+    pub spec: SpecOf,
+    /// Parameters over those that the run had, key by key.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// Globals over those that the run had, key by key.
+    #[serde(default)]
+    pub globals: Map<String, Value>,
+    /// A name under which the same can be asked again: it makes one run.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Only show what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Which steps are run again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryFrom {
+    /// Those that did not end well.
+    #[default]
+    Failed,
+    /// This one and all after it, and those that did not end well: the id of its job, with `[N]` for the item N of a foreach,
+    /// or the key of its record.
+    Step(String),
+    /// All.
+    All,
+}
+
+/// A run that is done again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RetriedRun {
+    /// The run that ended.
+    pub of: RunKey,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// The new run; null on a dry run.
+    pub accepted: Option<AcceptedRun>,
+    /// Its steps, those of steps after the step; empty where the job has none.
+    pub steps: Vec<RetryStep>,
+    /// How many more steps there are than are shown.
+    #[serde(default)]
+    pub more_steps: usize,
+    /// Fields of the spec that are not as they were.
+    pub spec: Vec<FieldChange>,
+    /// Parameters and globals that are not as they were.
+    pub input: Vec<FieldChange>,
+    /// What else there is to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A step of a run that is done again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryStep {
+    /// How deep it stands, from 0.
+    pub depth: usize,
+    /// Its job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// Its place in a foreach, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
+    /// What becomes of it.
+    pub action: RetryAction,
+    /// The step that it is in the run that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<RunKey>,
+}
+
+/// What becomes of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAction {
+    /// It ended well, and is not run again.
+    Kept,
+    /// It is run again.
+    Again,
+    /// It had not begun, and is run.
+    New,
+    /// Its job is not enabled now.
+    Skipped,
+}
+
+impl RetryAction {
+    /// The word before the step.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Again => "runs again",
+            Self::New => "runs",
+            Self::Skipped => "is skipped",
+        }
+    }
+}
+
+/// Does a run again that has ended: a new run, which refers to it.
+///
+/// # Errors
+/// [`Error`] when the run has not ended or may not be done again, its job, one of its steps or what a kept step printed is
+/// gone, the request is refused, or the store cannot be reached.
+pub async fn retry(realm: &dyn Realm, request: &RetryRun) -> Result<RetriedRun, Error> {
+    let key = find(realm, &request.run).await?;
+    let from = match &request.from {
+        RetryFrom::Failed => RedoFrom::Failed,
+        RetryFrom::All => RedoFrom::All,
+        RetryFrom::Step(step) => RedoFrom::Step(find_step(realm, &key, step).await?),
+    };
+    let redo = RedoRequest {
+        redo: Redo { of: key.clone(), from, spec: request.spec },
+        parameters: request.parameters.clone(),
+        globals: request.globals.clone(),
+        idempotency_key: request.key.clone(),
+    };
+    if let Some(key) = &request.key {
+        pumice_core::request::check_key(key).map_err(|why| Error::invalid(format!("key: {why}")))?;
+    }
+    pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&redo.globals))?;
+    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let mut retried = planned(realm, &dispatcher, &redo).await?;
+    retried.dry_run = request.dry_run;
+    if !request.dry_run {
+        retried.accepted = Some(dispatcher.redo(&redo).await?.into());
+    }
+    Ok(retried)
+}
+
+/// What would be done.
+async fn planned(
+    realm: &dyn Realm,
+    dispatcher: &Dispatcher,
+    request: &RedoRequest,
+) -> Result<RetriedRun, Error> {
+    let again = dispatcher.again(request).await?;
+    let job = dispatcher.effective(&again)?;
+    let (was, is) = (&*again.spec.job, &*job.document);
+    let (spec, input) = (changes(was, is, false), changes(was, is, true));
+    let mut notes = Vec::new();
+    if again.spec.asked.is_none() && request.redo.spec == SpecOf::Latest {
+        notes.push(
+            "the record does not say what was asked for: it is given all parameters and globals that it had"
+                .to_owned(),
+        );
+    }
+    let mut walk = Walk {
+        realm,
+        dispatcher,
+        spec: request.redo.spec,
+        steps: Vec::new(),
+        more: 0,
+        missing: BTreeSet::new(),
+    };
+    let before = dispatcher.plan_of(&again.run, &again.spec);
+    let ahead = dispatcher.plan_ahead(&again, &job).await?;
+    if ahead.is_none() && before.is_some() {
+        notes.push(
+            "its steps are worked out when it starts: those that are then as they were are kept".to_owned(),
+        );
+    }
+    if let Some(plan) = ahead.as_ref().or(before.as_ref()) {
+        Box::pin(walk.plan(plan, before.as_ref(), &again, &request.redo.from)).await?;
+    }
+    walk.refuse_missing().await?;
+    let (steps, more_steps) = (walk.steps, walk.more);
+    refuse_gone(realm, &again.run, &steps).await?;
+    let kept = steps.iter().any(|step| step.action == RetryAction::Kept);
+    if kept && again.run.work.is_some() {
+        notes.push(
+            "steps that are kept left files in the directory that steps share, which went with the run: a step that needs \
+             it fails, unless its job says `work_dir: fresh`; where steps read files of others, run all again"
+                .to_owned(),
+        );
+    }
+    let of = again.run.key;
+    Ok(RetriedRun { of, dry_run: true, accepted: None, steps, more_steps, spec, input, notes })
+}
+
+/// The fields in which two specs differ: parameters and globals by their names, or all but these.
+fn changes(was: &Doc, is: &Doc, input: bool) -> Vec<FieldChange> {
+    const INPUT: [&str; 2] = ["parameters", "globals"];
+    if !input {
+        let without = |doc: &Doc| -> Doc {
+            let fields = doc.iter().filter(|(name, _)| !INPUT.contains(&name.as_str()));
+            fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        return differences(&without(was), &without(is));
+    }
+    let of = |doc: &Doc, name: &str| doc.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+    let named = |name: &'static str| {
+        let changes = differences(&of(was, name), &of(is, name));
+        changes.into_iter().map(move |one| FieldChange { field: format!("{name}.{}", one.field), ..one })
+    };
+    INPUT.into_iter().flat_map(named).collect()
+}
+
+/// Goes through the steps of a run that is done again.
+struct Walk<'a> {
+    realm: &'a dyn Realm,
+    dispatcher: &'a Dispatcher,
+    spec: SpecOf,
+    steps: Vec<RetryStep>,
+    more: usize,
+    /// Jobs of steps that are run, and are not there.
+    missing: BTreeSet<JobId>,
+}
+
+impl Walk<'_> {
+    /// The steps of the run itself.
+    async fn plan(
+        &mut self,
+        plan: &Plan,
+        before: Option<&Plan>,
+        again: &Again,
+        from: &RedoFrom,
+    ) -> Result<(), Error> {
+        self.steps_of(plan, before, &again.run, from, 0).await
+    }
+
+    async fn steps_of(
+        &mut self,
+        plan: &Plan,
+        before: Option<&Plan>,
+        run: &Run,
+        from: &RedoFrom,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let store = self.realm.runs();
+        let ended = store.children(&run.key, run.attempt).await?;
+        let redo = redone(plan, before, &ended, from);
+        let enabled = self.jobs(plan, &redo).await?;
+        for (planned, redo) in plan.steps.iter().zip(redo) {
+            let (action, of) = match &redo {
+                StepRedo::Kept(key) => (RetryAction::Kept, Some(key.clone())),
+                _ if enabled.get(&planned.job_id) == Some(&false) => (RetryAction::Skipped, None),
+                StepRedo::Again(Some((key, _))) => (RetryAction::Again, Some(key.clone())),
+                StepRedo::Again(None) => (RetryAction::New, None),
+            };
+            if self.steps.len() >= MAX_SHOWN {
+                self.more += 1;
+            } else {
+                let (job_id, item) = (planned.job_id.clone(), planned.foreach_index);
+                self.steps.push(RetryStep { depth, job_id, item, action, of });
+            }
+            if let (RetryAction::Again, StepRedo::Again(Some((key, from)))) = (action, redo)
+                && let Some((below, spec)) = store.load_with_spec(&key).await?
+                && let Some(plan) = self.dispatcher.plan_of(&below, &spec)
+            {
+                Box::pin(self.steps_of(&plan, Some(&plan), &below, &from, depth + 1)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the jobs of steps that are run are enabled; those that are not there are remembered.
+    async fn jobs(&mut self, plan: &Plan, redo: &[StepRedo]) -> Result<BTreeMap<JobId, bool>, Error> {
+        let is_run = |redo: &StepRedo| match redo {
+            StepRedo::Kept(_) => false,
+            // It has its spec.
+            StepRedo::Again(of) => self.spec == SpecOf::Latest || of.is_none(),
+        };
+        let ids = plan.steps.iter().zip(redo).filter(|(_, redo)| is_run(redo));
+        let ids: BTreeSet<JobId> = ids.map(|(step, _)| step.job_id.clone()).collect();
+        let ids: Vec<JobId> = ids.into_iter().collect();
+        let found = self.realm.jobs().jobs(&ids).await?;
+        let mut enabled = BTreeMap::new();
+        for (id, job) in ids.into_iter().zip(found) {
+            match job {
+                None => {
+                    self.missing.insert(id);
+                }
+                Some(Ok(job)) => {
+                    let is_off = job.fields.enabled == pumice_core::spec::Enabled::Static(false);
+                    enabled.insert(id, !is_off);
+                }
+                // The step says why when it is run.
+                Some(Err(_)) => {}
+            }
+        }
+        Ok(enabled)
+    }
+
+    /// Refuses a run of which a step cannot be run.
+    async fn refuse_missing(&self) -> Result<(), Error> {
+        let Some(first) = self.missing.first() else { return Ok(()) };
+        let why: Error = no_such_job(self.realm.jobs(), first).await?.into();
+        let kind = why.kind();
+        Err(Error::new(kind, format!("a step that is to run is gone: {}", why.message())))
+    }
+}
+
+/// Refuses to keep a step when what it printed is gone.
+async fn refuse_gone(realm: &dyn Realm, run: &Run, steps: &[RetryStep]) -> Result<(), Error> {
+    let kept: BTreeSet<&RunKey> = steps
+        .iter()
+        .filter(|step| step.action == RetryAction::Kept)
+        .filter_map(|step| step.of.as_ref())
+        .collect();
+    let store: &dyn RunStore = realm.runs();
+    for key in kept {
+        let Some(ended) = store.load(key).await? else {
+            return Err(Error::not_found(format!(
+                "step {key}, which is to be kept, is gone: do all of run {} again",
+                run.key
+            )));
+        };
+        for printed in of_last_attempt(realm.outputs(), &ended) {
+            if realm.outputs().open(&printed.location).await?.is_none() {
+                return Err(Error::not_found(format!(
+                    "what step {} ({key}) printed is gone from {}: run it again too, from it or all",
+                    shown(ended.job_id.as_str()),
+                    printed.location
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The step of a run's last attempts that a text names: the key of its record or what stands in it after the run's id, or the
+/// id of its job.
+async fn find_step(realm: &dyn Realm, run: &RunKey, text: &str) -> Result<RunKey, Error> {
+    let tree = trees(realm.runs(), std::slice::from_ref(run)).await?;
+    let Some(root) = tree.first() else { return Err(Error::not_found(format!("no such run {run}"))) };
+    let by_key: BTreeMap<&RunKey, &Run> = tree.iter().map(|run| (&run.key, run)).collect();
+    let is_last = |step: &&Run| {
+        let attempt = super::attempt_above(&step.key);
+        let above = step.key.parent().and_then(|parent| by_key.get(&parent).copied());
+        above.is_some_and(|above| Some(above.attempt) == attempt)
+    };
+    let steps: Vec<&Run> =
+        tree.iter().filter(|step| step.is_child() && step.run_id == root.run_id).filter(is_last).collect();
+    let path = format!("{run}/{}", text.trim_start_matches('/'));
+    if let Some(step) = steps.iter().find(|step| step.key.as_str() == text || step.key.as_str() == path) {
+        return Ok(step.key.clone());
+    }
+    let (job, item) = match text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
+        Some((job, item)) => (job, item.parse::<u32>().ok()),
+        None => (text, None),
+    };
+    let is_named = |step: &&&Run| {
+        step.job_id.as_str() == text
+            || (item.is_some() && step.job_id.as_str() == job && step.foreach_index == item)
+    };
+    let named: Vec<&Run> = steps.iter().filter(is_named).copied().collect();
+    match named.as_slice() {
+        [step] => Ok(step.key.clone()),
+        [] => {
+            let known: BTreeSet<&str> = steps.iter().map(|step| step.job_id.as_str()).collect();
+            let hint = pumice_core::problem::did_you_mean(text, known.into_iter());
+            let hint = hint.unwrap_or_else(|| {
+                "`runs show` lists its steps; one that did not begin runs anyway".to_owned()
+            });
+            Err(Error::not_found(format!("run {run} ran no step {}: {hint}", quoted(text))))
+        }
+        several => {
+            let keys: Vec<String> = several
+                .iter()
+                .take(FEW)
+                .map(|step| step.key.as_str()[run.as_str().len()..].to_owned())
+                .collect();
+            let more = if several.len() > FEW { ", …" } else { "" };
+            Err(Error::invalid(format!(
+                "{} steps of run {run} are of job {}: name one as {}{more}",
+                several.len(),
+                quoted(text),
+                keys.join(", ")
+            )))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Why a run stands where it stands: what the rules of runs say, with what the stores tell besides.
+
+use pumice_core::ids::RunKey;
+use pumice_core::run::{Cause, Facts, Line, Run, Status, StepFact, Workers, explain};
+use pumice_core::spec::Overlap;
+use pumice_core::text::shown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{RunName, find};
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::time::Instant;
+
+/// Most runs in line for a job's lock among which a run's place is looked for.
+const MAX_IN_LINE: usize = 10_000;
+
+/// Why a run waits, or ended as it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunWhy {
+    /// The run.
+    pub run: RunKey,
+    /// Where it stands.
+    pub status: Status,
+    /// What it comes to, in a word.
+    pub cause: Cause,
+    /// One sentence.
+    pub why: String,
+    /// Another run that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RunKey>,
+    /// The time that it is about: from when on it may start, until when it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Instant>,
+}
+
+/// Says why a run waits, or ended as it did.
+///
+/// # Errors
+/// [`Error`] when there is no such run, or the store cannot be read.
+pub async fn why(realm: &dyn Realm, request: &RunName) -> Result<RunWhy, Error> {
+    let key = find(realm, &request.run).await?;
+    let run = realm.runs().load(&key).await?;
+    let run = run.ok_or_else(|| Error::not_found(format!("no such run {key}")))?;
+    why_of(realm, &run).await
+}
+
+/// Says why a run stands where it stands.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub(super) async fn why_of(realm: &dyn Realm, run: &Run) -> Result<RunWhy, Error> {
+    let facts = facts(realm, run).await?;
+    let zone = realm.site().await?.zone.tz();
+    let told = explain(run, &facts, realm.now(), zone);
+    let (run, status, at) = (run.key.clone(), run.status, told.at.map(Instant));
+    Ok(RunWhy { run, status, cause: told.cause, why: told.sentence, by: told.by, at })
+}
+
+/// What the stores tell besides a run's record, as far as it matters to this one.
+async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
+    let mut facts = Facts::default();
+    let planner = realm.registry().job_type(&run.job_type).and_then(|job_type| job_type.planner());
+    facts.is_composite = planner.is_some();
+    if run.status.is_end() {
+        if let (Status::Cancelled, Some(parent)) = (run.status, run.key.parent()) {
+            facts.parent = realm.runs().peek(&parent).await?.map(|parent| (parent.status, parent.reason));
+        }
+        return Ok(facts);
+    }
+    if facts.is_composite && run.ts_start.is_some() {
+        facts.steps = steps(realm, run).await?;
+    }
+    if run.overlap != Overlap::Allow && run.ts_start.is_none() {
+        facts.line = Some(line(realm, run).await?);
+    }
+    facts.workers = workers(realm, run).await?;
+    if let (Some(host), Some(hosts)) = (&run.host, &realm.site().await?.ports.hosts) {
+        let found = hosts.host(&run.worker, host).await?;
+        facts.host_alive = Some(found.is_some_and(|host| host.is_alive(realm.now())));
+    }
+    Ok(facts)
+}
+
+/// The steps of a run's attempt that have not ended.
+async fn steps(realm: &dyn Realm, run: &Run) -> Result<Vec<StepFact>, Error> {
+    let children = realm.runs().children(&run.key, run.attempt).await?;
+    let open = children.into_iter().filter(|child| !child.status.is_end());
+    let name = |child: &Run| {
+        let item = child.foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
+        format!("{}{item}", shown(child.job_id.as_str()))
+    };
+    Ok(open.map(|child| StepFact { name: name(&child), status: child.status }).collect())
+}
+
+/// The line for the lock of a run's job.
+async fn line(realm: &dyn Realm, run: &Run) -> Result<Line, Error> {
+    let holder = realm.runs().holder(&run.job_id).await?;
+    let waits = realm.runs().in_line(&run.job_id, MAX_IN_LINE).await?;
+    let place = waits.iter().position(|other| other.key == run.key).map(|before| before + 1);
+    // Of those where the newest wins the place says nothing.
+    let place = place.filter(|_| !run.overlap.newest_wins());
+    Ok(Line { holder, place })
+}
+
+/// The workers that could take a run.
+async fn workers(realm: &dyn Realm, run: &Run) -> Result<Workers, Error> {
+    let site = realm.site().await?;
+    let mut workers = Workers { is_served: realm.is_served(), ..Workers::default() };
+    if let Some(hosts) = &site.ports.hosts {
+        let hosts = hosts.hosts(&run.worker).await?;
+        workers.alive = hosts.iter().filter(|host| host.is_alive(realm.now())).count();
+        workers.last_seen = hosts.iter().map(|host| host.seen).max();
+    }
+    // Without the right to ask the rest is told all the same.
+    workers.ready = site.ports.queue.depth(&run.worker).await.ok().map(|depth| depth.ready);
+    Ok(workers)
+}

@@ -1,0 +1,121 @@
+//! MySQL and MariaDB.
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use pumice_core::connection::Login;
+use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
+use pumice_core::secret::SecretText;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Connection, Either, Executor, Row, SqlSafeStr, Statement,
+    TypeInfo, ValueRef,
+};
+
+use crate::{may_have_columns, of_connecting, of_driver, show};
+
+/// The number of an error in the syntax, and of a login that is refused (MySQL, Server Error Message Reference).
+const SYNTAX: u16 = 1064;
+const LOGIN: u16 = 1045;
+
+struct Mysql(MySqlConnection);
+
+pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
+    let password = login.password.as_ref().map(SecretText::reveal).unwrap_or_default();
+    let mode = match (login.ssl, &login.ca_cert) {
+        (true, Some(_)) => MySqlSslMode::VerifyCa,
+        (true, None) => MySqlSslMode::Required,
+        (false, _) => MySqlSslMode::Preferred,
+    };
+    let mut options = MySqlConnectOptions::new()
+        .host(&login.host)
+        .port(login.port)
+        .username(&login.user)
+        .password(password)
+        .ssl_mode(mode)
+        .enable_cleartext_plugin(login.is_token)
+        // Statements mean what the server's own settings say.
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .disable_statement_logging();
+    if let Some(database) = &login.database {
+        options = options.database(database);
+    }
+    if let Some(ca_cert) = &login.ca_cert {
+        options = options.ssl_ca(ca_cert);
+    }
+    match options.connect().await {
+        Ok(connection) => Ok(Box::new(Mysql(connection))),
+        Err(error) => Err(of_connecting(login, of(&error, ""))),
+    }
+}
+
+fn of(error: &sqlx::Error, sql: &str) -> DatabaseError {
+    let of_server =
+        error.as_database_error().and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    let Some(of_server) = of_server else { return of_driver(error) };
+    let message = of_server.message().to_owned();
+    let line = message.rsplit_once(" at line ").and_then(|(_, line)| line.trim().parse::<usize>().ok());
+    let retryable = of_server.number() != SYNTAX && of_server.number() != LOGIN;
+    DatabaseError { place: line.map(|line| start_of_line(sql, line)), message, retryable }
+}
+
+/// Where a line begins, in characters.
+fn start_of_line(sql: &str, line: usize) -> usize {
+    sql.split_inclusive('\n').take(line.saturating_sub(1)).map(|line| line.chars().count()).sum()
+}
+
+#[async_trait]
+impl Session for Mysql {
+    async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
+        let mut has_columns = false;
+        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
+        while let Some(given) = stream.try_next().await.map_err(|error| of(&error, sql))? {
+            let Either::Right(row) = given else { continue };
+            if !has_columns {
+                let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
+                rows.columns(names).map_err(DatabaseError::passing)?;
+                has_columns = true;
+            }
+            let row = (0..row.len()).map(|index| cell(&row, index)).collect::<Result<_, _>>()?;
+            rows.row(row).map_err(DatabaseError::passing)?;
+        }
+        drop(stream);
+        if !has_columns
+            && may_have_columns(sql)
+            // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
+            && let Ok(statement) = self.0.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
+            && !statement.columns().is_empty()
+        {
+            let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+            rows.columns(names).map_err(DatabaseError::passing)?;
+        }
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {
+        let _ = self.0.close().await;
+    }
+}
+
+fn cell(row: &MySqlRow, index: usize) -> Result<Cell, DatabaseError> {
+    let value = row.try_get_raw(index).map_err(|error| of(&error, ""))?;
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    let bytes: Vec<u8> = row.try_get_unchecked(index).map_err(|error| of(&error, ""))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) if kind != "BIT" => text,
+        Ok(text) => return Ok(Cell::Text(show::bytes(text.as_bytes()))),
+        Err(error) => return Ok(Cell::Text(show::bytes(error.as_bytes()))),
+    };
+    Ok(match kind.trim_end_matches(" UNSIGNED") {
+        "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" | "DECIMAL" | "YEAR" => {
+            Cell::Number(text)
+        }
+        "FLOAT" | "DOUBLE" => Cell::Number(show::float_text(&text)),
+        "DATETIME" | "TIMESTAMP" => Cell::Text(show::time(&text)),
+        _ => Cell::Text(text),
+    })
+}

@@ -1,0 +1,118 @@
+//! PostgreSQL, and Redshift, which speaks its protocol.
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use pumice_core::connection::Login;
+use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
+use pumice_core::secret::SecretText;
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgDatabaseError, PgErrorPosition, PgRow, PgSslMode, PgValueFormat,
+};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Connection, Either, Executor, Row, SqlSafeStr, Statement,
+    TypeInfo, ValueRef,
+};
+
+use crate::{may_have_columns, of_connecting, of_driver, show};
+
+/// The state of an error in the syntax (PostgreSQL, Error Codes).
+const SYNTAX: &str = "42601";
+/// The state of a login that is refused.
+const LOGIN: [&str; 2] = ["28000", "28P01"];
+
+struct Postgres(PgConnection);
+
+pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn Session>, DatabaseError> {
+    let password = login.password.as_ref().map(SecretText::reveal).unwrap_or_default();
+    let mode = match (login.ssl, &login.ca_cert) {
+        (true, Some(_)) => PgSslMode::VerifyCa,
+        (true, None) => PgSslMode::Require,
+        (false, _) => PgSslMode::Prefer,
+    };
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&login.host)
+        .port(login.port)
+        .username(&login.user)
+        .password(password)
+        .database(login.database.as_deref().unwrap_or_default())
+        .application_name(application)
+        .ssl_mode(mode)
+        .disable_statement_logging();
+    if let Some(ca_cert) = &login.ca_cert {
+        options = options.ssl_root_cert(ca_cert);
+    }
+    match options.connect().await {
+        Ok(connection) => Ok(Box::new(Postgres(connection))),
+        Err(error) => Err(of_connecting(login, of(&error))),
+    }
+}
+
+fn of(error: &sqlx::Error) -> DatabaseError {
+    let of_server = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let Some(of_server) = of_server else { return of_driver(error) };
+    let mut message = of_server.message().to_owned();
+    for more in [of_server.detail(), of_server.hint()].into_iter().flatten() {
+        message = format!("{message}; {more}");
+    }
+    let place = match of_server.position() {
+        Some(PgErrorPosition::Original(place)) => Some(place.saturating_sub(1)),
+        _ => None,
+    };
+    let retryable = of_server.code() != SYNTAX && !LOGIN.contains(&of_server.code());
+    DatabaseError { message, place, retryable }
+}
+
+#[async_trait]
+impl Session for Postgres {
+    async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
+        let mut has_columns = false;
+        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
+        while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
+            let Either::Right(row) = given else { continue };
+            if !has_columns {
+                let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
+                rows.columns(names).map_err(DatabaseError::passing)?;
+                has_columns = true;
+            }
+            rows.row(cells(&row)?).map_err(DatabaseError::passing)?;
+        }
+        drop(stream);
+        if !has_columns
+            && may_have_columns(sql)
+            // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
+            && let Ok(statement) = self.0.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
+            && !statement.columns().is_empty()
+        {
+            let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+            rows.columns(names).map_err(DatabaseError::passing)?;
+        }
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {
+        let _ = self.0.close().await;
+    }
+}
+
+fn cells(row: &PgRow) -> Result<Vec<Cell>, DatabaseError> {
+    (0..row.len()).map(|index| cell(row, index)).collect()
+}
+
+fn cell(row: &PgRow, index: usize) -> Result<Cell, DatabaseError> {
+    let value = row.try_get_raw(index).map_err(|error| of(&error))?;
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let unreadable = || DatabaseError::lasting(format!("column {} has a value that is not text", index + 1));
+    if value.format() != PgValueFormat::Text {
+        return Err(unreadable());
+    }
+    let text = value.as_str().map_err(|_| unreadable())?;
+    Ok(match value.type_info().name() {
+        "BOOL" => Cell::Bool(text == "t"),
+        "INT2" | "INT4" | "INT8" | "OID" | "NUMERIC" => Cell::Number(text.to_owned()),
+        "FLOAT4" | "FLOAT8" => Cell::Number(show::float_text(text)),
+        "TIMESTAMP" | "TIMESTAMPTZ" | "TIME" | "TIMETZ" => Cell::Text(show::time(text)),
+        _ => Cell::Text(text.to_owned()),
+    })
+}

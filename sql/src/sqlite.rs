@@ -1,0 +1,131 @@
+//! SQLite: a file, on a thread of its own.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pumice_core::connection::Login;
+use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::types::ValueRef;
+use rusqlite::{Batch, InterruptHandle, OpenFlags};
+use tokio::sync::mpsc::{Sender, channel};
+
+use crate::{of_connecting, show};
+
+/// How long a statement waits for another that writes.
+const BUSY: Duration = Duration::from_secs(30);
+/// Most rows that are on their way to a file.
+const AHEAD: usize = 256;
+
+struct Sqlite {
+    connection: Arc<Mutex<rusqlite::Connection>>,
+    interrupt: InterruptHandle,
+}
+
+pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
+    let file = login.host.clone();
+    if file.starts_with("s3://") {
+        let why = "a SQLite file in S3 is reached by the connection's script alone: use a cmd job";
+        return Err(DatabaseError::lasting(format!("{file}: {why}")));
+    }
+    let opening = tokio::task::spawn_blocking(move || open(Path::new(&file)));
+    let opened = opening.await.map_err(|error| DatabaseError::passing(error.to_string()))?;
+    let connection = opened.map_err(|error| of_connecting(login, error))?;
+    let interrupt = connection.get_interrupt_handle();
+    Ok(Box::new(Sqlite { connection: Arc::new(Mutex::new(connection)), interrupt }))
+}
+
+fn open(file: &Path) -> Result<rusqlite::Connection, DatabaseError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(file, flags).map_err(|error| of(&error))?;
+    connection.busy_timeout(BUSY).map_err(|error| of(&error))?;
+    // A file that is not a database shows itself when it is read first.
+    connection.query_row("select count(*) from sqlite_master", [], |_| Ok(())).map_err(|error| of(&error))?;
+    Ok(connection)
+}
+
+fn of(error: &rusqlite::Error) -> DatabaseError {
+    match error {
+        rusqlite::Error::SqlInputError { msg, sql, offset, .. } => {
+            let place =
+                usize::try_from(*offset).ok().and_then(|at| sql.get(..at)).map(|text| text.chars().count());
+            DatabaseError { message: msg.clone(), place, retryable: !msg.contains("syntax error") }
+        }
+        other => DatabaseError::passing(other.to_string()),
+    }
+}
+
+/// What a statement gives.
+enum Given {
+    Columns(Vec<String>),
+    Row(Vec<Cell>),
+}
+
+#[async_trait]
+impl Session for Sqlite {
+    async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
+        let (sender, mut given) = channel(AHEAD);
+        let (connection, sql) = (self.connection.clone(), sql.to_owned());
+        let working = tokio::task::spawn_blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&connection, &sql, &sender)
+        });
+        let mut taken = Ok(());
+        while let Some(given) = given.recv().await {
+            taken = match given {
+                Given::Columns(names) => rows.columns(names),
+                Given::Row(row) => rows.row(row),
+            };
+            if taken.is_err() {
+                break;
+            }
+        }
+        // The statement ends when nothing takes its rows.
+        drop(given);
+        let worked = working.await.map_err(|error| DatabaseError::passing(error.to_string()))?;
+        taken.map_err(DatabaseError::passing)?;
+        worked
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // A statement that is given up ends on its thread, and what it has begun is rolled back with the connection.
+        self.interrupt.interrupt();
+    }
+}
+
+fn work(connection: &rusqlite::Connection, sql: &str, to: &Sender<Given>) -> Result<(), DatabaseError> {
+    let mut batch = Batch::new(connection, sql);
+    while let Some(mut statement) = batch.next().map_err(|error| of(&error))? {
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let count = names.len();
+        if count > 0 && to.blocking_send(Given::Columns(names)).is_err() {
+            return Ok(());
+        }
+        let mut rows = statement.query([]).map_err(|error| of(&error))?;
+        while let Some(row) = rows.next().map_err(|error| of(&error))? {
+            let cells = (0..count).map(|index| row.get_ref(index).map(cell)).collect::<Result<_, _>>();
+            let cells = cells.map_err(|error: rusqlite::Error| of(&error))?;
+            if to.blocking_send(Given::Row(cells)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cell(value: ValueRef<'_>) -> Cell {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Number(number.to_string()),
+        ValueRef::Real(number) => Cell::Number(show::float(number)),
+        ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(blob) => Cell::Text(show::bytes(blob)),
+    }
+}

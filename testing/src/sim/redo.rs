@@ -1,0 +1,158 @@
+//! Runs that have ended are done again: what is kept, and what is run.
+
+use pumice_core::engine::{RedoError, RedoRequest};
+use pumice_core::ids::RunKey;
+use pumice_core::job_type::DispatchError;
+use pumice_core::run::{Redo, RedoFrom, Run, SpecOf, Status};
+use serde_json::{Map, json};
+
+use super::audit::Audit;
+use super::runner::{Done, Runner};
+use super::scenario::{Setup, chain, dag, foreach, nested, retry};
+use super::world::{Role, World, lock};
+use crate::memory::RunTable;
+use crate::prng::Prng;
+
+/// Which part of a run is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Failed,
+    Step,
+    All,
+}
+
+/// Somebody does a run again that has ended, whichever.
+#[derive(Clone, Debug)]
+pub(crate) struct Redoing {
+    /// When, in milliseconds from the beginning.
+    pub(crate) at: u64,
+    part: Part,
+    spec: SpecOf,
+    /// How many ask for the same at the same time, under one key.
+    askers: u64,
+}
+
+/// Jobs of steps that fail now and then, and are done again.
+pub(super) fn redo(prng: &mut Prng) -> Setup {
+    let build = prng.pick(&[chain as fn(&mut Prng) -> Setup, dag, foreach, nested, retry]);
+    let mut setup = build(prng);
+    for job in &mut setup.jobs {
+        if job["type"] == "nap" {
+            job["payload"]["fail"] = json!(prng.pick(&[0, 30, 60]));
+        }
+    }
+    let count = prng.within(1, 4);
+    for number in 1..=count {
+        let at = number * prng.pick(&[1_000_000, 1_500_000, 2_000_000]) + prng.below(1_000);
+        let part = prng.pick(&[Part::Failed, Part::Failed, Part::Failed, Part::Step, Part::All]);
+        let spec = prng.pick(&[SpecOf::Latest, SpecOf::Pinned]);
+        setup.redoings.push(Redoing { at, part, spec, askers: prng.within(1, 2) });
+    }
+    setup
+}
+
+impl Runner {
+    /// Somebody does a run again, or several do at once.
+    pub(super) fn redo(&mut self, redoing: &Redoing) {
+        self.to_come -= 1;
+        let (chosen, number) = {
+            let mut world = lock(&self.world);
+            (choose(&mut world, redoing.part), world.number())
+        };
+        let Some((of, from)) = chosen else { return };
+        let request = RedoRequest {
+            redo: Redo { of, from, spec: redoing.spec },
+            parameters: Map::new(),
+            globals: Map::new(),
+            idempotency_key: Some(format!("redo {number}")),
+        };
+        for _ in 0..redoing.askers {
+            let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
+            let request = request.clone();
+            self.spawn(Role::Redoer, |_| {
+                Box::pin(async move {
+                    for _ in 0..20 {
+                        match dispatcher.redo(&request).await {
+                            Ok(accepted) => {
+                                lock(&world).is_redone(&request, &accepted.run_id.into());
+                                break;
+                            }
+                            // Asked again, with its key.
+                            Err(RedoError::Store(_) | RedoError::Dispatch(DispatchError::Store(_))) => {}
+                            Err(error) => {
+                                lock(&world).audit.fail("a request is taken", error.to_string());
+                                break;
+                            }
+                        }
+                    }
+                    Done::Nothing
+                })
+            });
+        }
+    }
+}
+
+/// A run that has ended, and from where it is done again.
+fn choose(world: &mut World, part: Part) -> Option<(RunKey, RedoFrom)> {
+    let is_it = |run: &&Run| {
+        run.status.is_end() && !run.is_child() && (part != Part::Failed || run.status != Status::Complete)
+    };
+    let ended: Vec<Run> = world.runs.all().filter(is_it).cloned().collect();
+    let chosen = usize::try_from(world.prng.below(ended.len() as u64)).unwrap_or(0);
+    let run = ended.get(chosen)?;
+    let from = match part {
+        Part::Failed => RedoFrom::Failed,
+        Part::All => RedoFrom::All,
+        Part::Step => {
+            let steps = world.runs.children(&run.key, run.attempt);
+            let chosen = usize::try_from(world.prng.below(steps.len() as u64)).unwrap_or(0);
+            RedoFrom::Step(steps.get(chosen)?.key.clone())
+        }
+    };
+    Some((run.key.clone(), from))
+}
+
+impl World {
+    /// A request to do a run again was taken.
+    fn is_redone(&mut self, request: &RedoRequest, key: &RunKey) {
+        let told = match self.runs.get(key) {
+            None => "no run".to_owned(),
+            Some(run) if run.redo.as_deref() != Some(&request.redo) => format!("{:?}", run.redo),
+            Some(_) => return,
+        };
+        self.audit.fail("a run that does another again says so", format!("{key}: {told}"));
+    }
+}
+
+impl Audit {
+    /// What is kept ended well in the run that is done again, and has ended from the start.
+    pub(super) fn kept(&mut self, run: &Run, runs: &RunTable) {
+        let Some(kept) = &run.kept else { return };
+        let ended = runs.get(kept);
+        let is_good = ended.is_some_and(|ended| {
+            ended.status == Status::Complete && ended.job_id == run.job_id && ended.kept.is_none()
+        });
+        self.expect(is_good, "what is kept ended well", || format!("{} keeps {ended:?}", run.key));
+        let parent = run.key.parent().and_then(|parent| runs.get(&parent));
+        let is_asked =
+            parent.is_some_and(|parent| parent.redo.as_ref().is_some_and(|redo| redo.from != RedoFrom::All));
+        self.expect(is_asked, "only what is done again keeps steps", || run.key.to_string());
+        let is_done = run.is_done() && run.status == Status::Complete;
+        self.expect(is_done, "a kept step is never run", || format!("{} is made {}", run.key, run.status));
+    }
+
+    /// A run is about to be executed, or its record was written anew: it is not kept, and neither is it a step that ended
+    /// well in the run that is done again from what failed.
+    pub(super) fn may_run(&mut self, run: &Run, runs: &RunTable) {
+        self.expect(run.kept.is_none(), "a kept step is never run", || run.key.to_string());
+        let Some((parent, step)) = run.key.parent().zip(run.key.step()) else { return };
+        let Some(redo) = runs.get(&parent).and_then(|parent| parent.redo.as_deref()) else { return };
+        if redo.from != RedoFrom::Failed {
+            return;
+        }
+        // Jobs are not edited here: a step has the same place in both runs.
+        let ended = runs.get(&redo.of).and_then(|of| runs.get(&of.key.child(of.attempt, step)));
+        let is_again = ended.is_none_or(|ended| ended.status != Status::Complete);
+        self.expect(is_again, "what ended well is not run again", || format!("{}: {ended:?}", run.key));
+    }
+}

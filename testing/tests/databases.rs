@@ -1,0 +1,329 @@
+//! SQL jobs, queries and the scripts of connections of the whole program, on PostgreSQL and MariaDB.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longest time that a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(50);
+const PASSWORD: &str = "canary-of-databases-6";
+
+fn place(variable: &str) -> PathBuf {
+    let named = std::env::var_os(variable);
+    named.map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A program of PostgreSQL. Debian has them in a folder for each version.
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL of Debian");
+    let mut found: Vec<PathBuf> =
+        versions.filter_map(Result::ok).map(|version| version.path().join("bin").join(name)).collect();
+    found.sort();
+    found.pop().expect("a version of PostgreSQL")
+}
+
+/// A command as the user of PostgreSQL, which refuses to run as root.
+fn as_its_user(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("it runs").stdout;
+    id.trim_ascii() == b"0"
+}
+
+fn ran(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out
+}
+
+/// A server in a folder of its own; both go when this is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+    kind: &'static str,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn postgres() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let password = folder.path().join("password");
+        fs::write(&password, PASSWORD).expect("written");
+        if is_root() {
+            ran(Command::new("chown").args(["-R", "postgres"]).arg(folder.path()));
+        }
+        let mut command = as_its_user(&program("initdb"));
+        command.args(["-U", "ann", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        ran(command.arg("--pwfile").arg(&password).arg("-D").arg(&data).current_dir(folder.path()));
+        let port = free_port();
+        let mut command = as_its_user(&program("postgres"));
+        command.arg("-D").arg(&data).args([
+            "-p",
+            &port.to_string(),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+        ]);
+        command.arg("-c").arg(format!("unix_socket_directories={}", folder.path().display()));
+        Self::started(command, port, "postgres", folder)
+    }
+
+    fn mariadb() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, socket) = (folder.path().join("data"), folder.path().join("s"));
+        let user = ran(Command::new("id").arg("-un"));
+        let user = format!("--user={}", user.trim());
+        let mut command = Command::new("mariadb-install-db");
+        command.args(["--no-defaults", &user, "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        ran(command.arg(format!("--datadir={}", data.display())));
+        let port = free_port();
+        let mut command = Command::new("mariadbd");
+        command.args(["--no-defaults", &user, "--bind-address=127.0.0.1", &format!("--port={port}")]);
+        command.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", socket.display()));
+        command.arg(format!("--pid-file={}", folder.path().join("pid").display()));
+        let server = Self::started(command, port, "mariadb", folder);
+        let grant = format!(
+            "create database db; create user ann@'%' identified by '{PASSWORD}'; grant all on db.* to ann@'%'"
+        );
+        let mut client = Command::new("mariadb");
+        ran(client
+            .args(["--no-defaults", "-u", "root"])
+            .arg(format!("--socket={}", socket.display()))
+            .args(["-e", &grant]));
+        server
+    }
+
+    fn started(mut command: Command, port: u16, kind: &'static str, folder: tempfile::TempDir) -> Self {
+        let log = fs::File::create(folder.path().join("log")).expect("a log");
+        let child = command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let server = Self { child, port, kind, _folder: folder };
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            let log = || fs::read_to_string(server._folder.path().join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < PATIENCE, "{kind} does not listen: {}", log());
+            std::thread::sleep(PAUSE);
+        }
+        server
+    }
+
+    fn connection(&self, change: Value) -> Value {
+        let database = if self.kind == "postgres" { "postgres" } else { "db" };
+        let mut connection = json!({ "conn_id": "db", "type": self.kind, "enabled": true, "host": "127.0.0.1",
+            "port": self.port, "database": database, "user": "ann", "password": "/db/password" });
+        connection.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        connection
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // As its own user: PostgreSQL's children end with it.
+        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let begun = Instant::now();
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && begun.elapsed() < PATIENCE {
+            if self.kind == "mariadb" {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn job(id: &str, kind: &str, payload: Value, parameters: Value) -> Value {
+    json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload, "parameters": parameters })
+}
+
+/// Runs a job in a realm of its own.
+fn run(specs: &Value, job: &str) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("specs.json"), specs.to_string()).expect("written");
+    let mut command = Command::new(place("PUMICE_COMMAND"));
+    command.args(["run", "--jobs", "specs.json", job, "-o", "json"]).current_dir(folder.path());
+    command.env("PUMICE_SECRET_VALUE_DB_PASSWORD", PASSWORD).stdin(Stdio::null());
+    let output = command.output().expect("it runs");
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!String::from_utf8_lossy(text).contains(PASSWORD), "{output:?}");
+    }
+    output
+}
+
+/// What the commands of a run printed, without the names of their jobs.
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = lines.lines().filter_map(|line| line.split_once(" | ")).map(|(_, text)| format!("{text}\n"));
+    lines.collect()
+}
+
+fn sqli(payload: Value, parameters: Value) -> Value {
+    let mut all = json!({ "conn_id": "db", "dialect": "unix", "doublequote": true });
+    all.as_object_mut().expect("an object").extend(parameters.as_object().expect("an object").clone());
+    job("load", "sqli", payload, all)
+}
+
+/// The rows that a statement leaves, with their header.
+fn rows(server: &Server, statement: &str) -> String {
+    let load = sqli(json!(statement), json!({ "header": true }));
+    let specs = json!([
+        server.connection(json!({})),
+        load,
+        job("show", "cmd", json!("cat 0.0.out"), json!({})),
+        job("both", "chain", json!("load, show"), json!({})),
+    ]);
+    printed(&run(&specs, "both"))
+}
+
+/// Why the job failed.
+fn reason(specs: &Value) -> String {
+    let output = run(specs, "load");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    told["runs"][0]["reason"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+}
+
+#[test]
+fn values_of_postgres_are_shown_as_lava_has_them() {
+    let server = Server::postgres();
+    let statement = "select true as t, 1::int8 as i, 1.50::numeric as n, 1::float8 as f, 1e-5::float8 as s, null as z,
+        timestamp '2027-01-31 08:00:00.5' as at, timestamptz '2027-01-31 08:00:00+02' as tz, date '2027-01-31' as d,
+        'a|b' as p, E'x\"y' as q, '\\x01ff'::bytea as b, '{\"a\": 1}'::json as j, array[1,2] as l";
+    let wanted = "t|i|n|f|s|z|at|tz|d|p|q|b|j|l\n\
+        True|1|1.50|1.0|1e-05||2027-01-31 08:00:00.500000|2027-01-31 06:00:00+00:00|2027-01-31|\"a|b\"|\"x\"\"y\"|\\x01ff|\"{\"\"a\"\": 1}\"|{1,2}\n";
+    assert_eq!(rows(&server, statement), wanted);
+    assert_eq!(rows(&server, "select 1 as a, 2 as \"b c\" where false"), "a|b c\n");
+    assert_eq!(
+        rows(&server, "show application_name"),
+        "application_name\nlv-local-load\n".replace("local", "run")
+    );
+}
+
+#[test]
+fn values_of_mariadb_are_shown_as_lava_has_them() {
+    let server = Server::mariadb();
+    let statement = "select true as t, cast(1 as signed) as i, cast(1.5 as decimal(5,2)) as n, cast(1 as double) as f, null as z,
+        timestamp('2027-01-31 08:00:00') as at, cast('2027-01-31 08:00:00.5' as datetime(3)) as ms, date('2027-01-31') as d,
+        'a|b' as p, 'x\\'y' as q, x'01ff' as b";
+    let wanted = "t|i|n|f|z|at|ms|d|p|q|b\n\
+        1|1|1.50|1.0||2027-01-31 08:00:00|2027-01-31 08:00:00.500000|2027-01-31|\"a|b\"|x'y|\\x01ff\n";
+    assert_eq!(rows(&server, statement), wanted);
+    assert_eq!(rows(&server, "select 1 as a from dual where false"), "a\n");
+}
+
+/// What each server must do alike.
+fn serves_jobs(server: &Server) {
+    let connection = server.connection(json!({}));
+    // Committed as a whole, or not at all.
+    let make =
+        "create table t (a int primary key, b varchar(20)); insert into t values (1, 'one'), (2, 'two;');";
+    let made = run(&json!([connection, sqli(json!(make), json!({ "transaction": true }))]), "load");
+    assert!(made.status.success(), "{made:?}");
+    let broken = json!("insert into t values (3, 'x');\n\ninsert into\n  nowhere values (1)");
+    let why = reason(&json!([connection, sqli(broken.clone(), json!({ "transaction": true }))]));
+    assert!(why.starts_with("payload, statement 2 (line ") && why.contains("nowhere"), "{why}");
+    assert_eq!(rows(server, "select count(*) as n from t"), "n\n2\n");
+    reason(&json!([connection, sqli(broken, json!({}))]));
+    assert_eq!(rows(server, "select count(*) as n from t"), "n\n3\n");
+    // The line of a mistake is the text's.
+    let why = reason(&json!([connection, sqli(json!("select 1;\nselect 1,\n 2,\n from from t"), json!({}))]));
+    assert!(why.starts_with("payload, statement 2 (line 4): "), "{why}");
+    // Rows are items.
+    let query = json!({ "foreach": { "type": "query", "conn_id": "db", "query": "select a, b from t where a < 3 order by a" } });
+    let specs = json!([
+        connection,
+        job("each", "foreach", json!("one"), query),
+        job("one", "cmd", json!("echo {{globals.a+1}} {{globals.b}}"), json!({})),
+    ]);
+    assert_eq!(printed(&run(&specs, "each")), "2 one\n3 two;\n");
+    // Every byte of a text comes through.
+    assert_eq!(rows(server, "select 'ü€😀' as u"), "u\nü€😀\n");
+    // Logins that fail say why.
+    for (change, wanted) in [
+        (json!({ "user": "eve" }), "cannot log in to 127.0.0.1:"),
+        (json!({ "database": "none" }), "none"),
+        (json!({ "port": 1 }), "cannot log in to 127.0.0.1:1: "),
+        (json!({ "host": "none.invalid" }), "cannot log in to none.invalid:"),
+        (json!({ "ssl": true, "ca_cert": "/none/ca.pem" }), "cannot log in to 127.0.0.1:"),
+    ] {
+        let why = reason(&json!([server.connection(change.clone()), sqli(json!("select 1"), json!({}))]));
+        assert!(why.starts_with("connection db: ") && why.contains(wanted), "{change}: {why}");
+    }
+    // A statement that takes too long ends with its time.
+    let slow = if server.kind == "postgres" { "select pg_sleep(100)" } else { "select sleep(100)" };
+    let why = reason(&json!([connection, sqli(json!(slow), json!({ "timeout": "1s" }))]));
+    assert!(why.starts_with("timed out after 1s"), "{why}");
+}
+
+#[test]
+fn sql_jobs_and_queries_work_on_postgres() {
+    serves_jobs(&Server::postgres());
+}
+
+#[test]
+fn sql_jobs_and_queries_work_on_mariadb() {
+    serves_jobs(&Server::mariadb());
+}
+
+/// A realm in a folder with the connection, for people.
+fn tested(server: &Server, change: Value) -> (Option<i32>, Value) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = || {
+        let mut command = Command::new(place("PUMICE_COMMAND"));
+        command.current_dir(folder.path()).env("PUMICE_SECRET_VALUE_DB_PASSWORD", PASSWORD);
+        command
+    };
+    let mut file = fs::File::create(folder.path().join("db.json")).expect("a file");
+    file.write_all(server.connection(change).to_string().as_bytes()).expect("written");
+    ran(command().args(["apply", "db.json"]));
+    let output = command().args(["connections", "test", "db", "-o", "json"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!told.contains(PASSWORD), "{told}");
+    (output.status.code(), serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {output:?}")))
+}
+
+#[test]
+fn scripts_and_tests_of_connections_work_on_both() {
+    for (server, ask) in [
+        (Server::postgres(), "\"$LAVA_CONN_DB\" -At -c 'select 40 + 2'"),
+        (Server::mariadb(), "\"$LAVA_CONN_DB\" -N -e 'select 40 + 2'"),
+    ] {
+        let script =
+            job("load", "cmd", json!("sh -c"), json!({ "args": [ask], "connections": { "db": "db" } }));
+        let output = run(&json!([server.connection(json!({})), script]), "load");
+        assert_eq!(printed(&output), "42\n", "{output:?}");
+        let (status, told) = tested(&server, json!({}));
+        assert_eq!((status, &told["works"]), (Some(0), &json!(true)), "{told}");
+        for change in [json!({ "user": "eve" }), json!({ "port": 1 })] {
+            let (status, told) = tested(&server, change.clone());
+            assert_eq!((status, &told["works"]), (Some(1), &json!(false)), "{change}: {told}");
+            assert!(!told["failure"].as_str().expect("a reason").is_empty(), "{told}");
+        }
+    }
+}
