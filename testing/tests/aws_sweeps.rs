@@ -98,7 +98,7 @@ async fn records_that_cannot_be_read_are_put_off_and_in_nobodys_way() {
             update.expression_attribute_values(":new", AttributeValue::S("from the future".to_owned()));
         update.send().await.expect("it is written");
     }
-    // And what is no record of a run at all.
+    // And what is not a record of a run at all.
     let odd = dynamodb.put_item().table_name(realm.cloud.names().runs());
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let odd = odd.item("run_id", text("odd")).item("path", text("odd")).item("due_shard", text("3"));

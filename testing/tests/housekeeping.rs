@@ -123,6 +123,7 @@ impl Realm {
                 hosts: None,
                 lava_events: None,
                 objects: store,
+                servers: pumice_core::ports::Servers::default(),
                 http: Arc::new(pumice_core::ports::NoHttp),
                 messaging: Arc::new(pumice_core::ports::WITHOUT_AWS),
                 clock: Arc::new(clock.clone()),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, output};
 
 /// Each crate, and what must not be found below it.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     ("pumice-template", &["pumice-", "tokio", "rusqlite", "aws-"]),
     (
         "pumice-core",

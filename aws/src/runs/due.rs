@@ -46,7 +46,7 @@ impl Store {
         let (shown, next) = self.shown_due(part, now, after, limit).await?;
         let keys: Vec<RunKey> = shown.iter().filter_map(key_of).collect();
         let (found, mut unreadable) = self.readable(&keys).await?;
-        // What is no record of a run has no business there.
+        // What is not a record of a run has no business there.
         let others = shown.iter().filter(|item| key_of(item).is_none());
         unreadable.extend(others.map(|item| (item.clone(), "it is not the record of a run".to_owned())));
         let mut page = DuePage { unreadable: unreadable.len(), next, ..DuePage::default() };

@@ -378,7 +378,7 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
     assert!(lines[21].starts_with("30 runs are meant by job:a status:dispatched,"), "{look}");
     let told = lines[22].split_once("the same with ").expect("what to do").1;
     let options: Vec<&str> = told.split(' ').collect();
-    // One that was asked for after the look is no part of it.
+    // One that was asked for after the look is not a part of it.
     assert_eq!(pumice.run(&["dispatch", "a", "--delay", "10m"]).status, 0);
     refused(
         &cancel(&["--where", "job:a", "--expect", "30"]),

@@ -201,7 +201,7 @@ pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
-    // The id is no pattern: another job must not go with it.
+    // The id is not a pattern: another job must not go with it.
     let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)] }).await?;
     let is_gone = deleted.jobs.iter().any(|job| job.deleted);
     let users: Vec<String> =

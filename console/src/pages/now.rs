@@ -56,6 +56,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 /// A list that asks for nothing in particular.
 pub(super) fn blank() -> ListRuns {
     ListRuns {
+        filter: None,
+        zone: None,
         job: None,
         statuses: Vec::new(),
         since: None,

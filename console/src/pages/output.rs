@@ -141,7 +141,7 @@ pub(super) fn listed(run: &str, printed: &Printed) -> Value {
     })
 }
 
-/// The output of a run that is asked for. What is no output of the run is not looked at, whatever its place.
+/// The output of a run that is asked for. What is not an output of the run is not looked at, whatever its place.
 async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
     let (run, at) = (ask.query.need("id")?, ask.query.need("at")?);
     ask.app.refresh().await;

@@ -148,6 +148,7 @@ const fn trigger_word(trigger: &Trigger) -> &'static str {
         Trigger::Object { .. } => "object",
         Trigger::Schedule { backfill: Some(_), .. } => "backfill",
         Trigger::Schedule { .. } => "schedule",
+        Trigger::Replay { .. } => "retry",
     }
 }
 
@@ -168,6 +169,9 @@ pub(crate) fn trigger_words(run: &RunShown, clock: &Clock) -> About {
             About { text: format!("{word} {by}"), href: Some(run_link(by.as_str())) }
         }
         Trigger::Run { run: None } => plain("started by a run of lava's".to_owned()),
+        Trigger::Replay { run } => {
+            About { text: format!("does run {run} again"), href: Some(run_link(run.as_str())) }
+        }
         Trigger::Event { event } => plain(format!("started by event {}", escaped(event))),
         Trigger::Object { trigger_id, bucket, key, event_type, .. } => About {
             text: escaped(&format!(

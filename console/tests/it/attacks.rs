@@ -89,7 +89,7 @@ async fn login_link_works_once_and_its_token_nowhere_else() {
     for wrong in [format!("/?token={token}"), format!("/runs?access_token={token}")] {
         assert_eq!(server.send("GET", &wrong, &[], "").await.status, 400, "{wrong}");
     }
-    assert_eq!(server.get_as(&token, "/").await.status, 401, "a link is no bearer token");
+    assert_eq!(server.get_as(&token, "/").await.status, 401, "a link is not a bearer token");
     let first = server.send("GET", &path, &[], "").await;
     assert_eq!((first.status, first.header("location")), (303, "/"));
     let cookie = first.header("set-cookie");
@@ -99,7 +99,7 @@ async fn login_link_works_once_and_its_token_nowhere_else() {
     assert_eq!(server.see(&session, "/runs").await.status, 200);
     let second = server.send("GET", &path, &[], "").await;
     assert_eq!((second.status, second.header("set-cookie")), (401, ""));
-    assert_eq!(server.see(&token, "/runs").await.status, 303, "a link is no session");
+    assert_eq!(server.see(&token, "/runs").await.status, 303, "a link is not a session");
     // Whoever is at the terminal gets another one.
     assert_eq!(server.post_as("", "/login/link", &[]).await.status, 303);
     assert_eq!(server.links.lock().unwrap().len(), 2);

@@ -132,11 +132,11 @@ fn stand(run: &mut Run, status: Status) {
 fn spec(id: &str) -> RunSpec {
     let document = job(id, json!({ "globals": { "x": SCRIPT }, "parameters": { "args": [SCRIPT] } }));
     let job: Doc = document.as_object().unwrap().clone();
-    RunSpec { job: Arc::new(job), rendered: None, anew: false }
+    RunSpec::of_job(Arc::new(job))
 }
 
 fn dag() -> RunSpec {
     let document = json!({ "job_id": "dagged", "type": "dag", "worker": "core", "enabled": true,
         "payload": { "nightly": null, "etl/load/01": "nightly", "templated": ["nightly", "etl/load/01"] } });
-    RunSpec { job: Arc::new(document.as_object().unwrap().clone()), rendered: None, anew: false }
+    RunSpec::of_job(Arc::new(document.as_object().unwrap().clone()))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::connection::ConnectionStore;
+use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
@@ -13,6 +13,7 @@ use pumice_core::ports::{
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock};
+use pumice_service::connections::{Prober, TestConnection, Trial};
 use pumice_service::runs::{Opened, Outputs};
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
@@ -68,6 +69,16 @@ impl Folder {
     }
 }
 
+/// Says which connection it was asked to test.
+struct Says;
+
+#[async_trait]
+impl Prober for Says {
+    async fn probe(&self, _: &Site, opened: &OpenedConnection, _: &TestConnection) -> Trial {
+        Trial { tried: format!("a connection of type {}", opened.r#type), failure: None }
+    }
+}
+
 #[async_trait]
 impl Vault for Folder {
     async fn list(&self) -> Result<Vec<(SecretName, Timestamp)>, StoreError> {
@@ -120,6 +131,10 @@ impl Realm for Folder {
 
     fn vault(&self) -> Option<&dyn Vault> {
         Some(self)
+    }
+
+    fn prober(&self) -> &dyn Prober {
+        &Says
     }
 
     fn outputs(&self) -> &dyn Outputs {

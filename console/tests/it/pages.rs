@@ -110,7 +110,7 @@ async fn list_goes_on_where_the_page_ends_with_every_filter() {
         found.extend(runs);
         let next = page.split("rel=\"next\"").next().filter(|_| page.contains("rel=\"next\""));
         match next.and_then(|before| values(before, "href").pop()) {
-            // The size of a page is no filter.
+            // The size of a page is not a filter.
             Some(next) => path = format!("{next}&limit=2"),
             None => break,
         }

@@ -40,7 +40,7 @@ impl Format {
     fn push(&self, cell: &Cell, is_alone: bool, line: &mut String) -> Result<(), String> {
         let text = cell.text();
         let is_special = |c: char| c == self.delimiter || c == self.quotechar || matches!(c, '\r' | '\n');
-        // An empty line is no row.
+        // An empty line is not a row.
         let is_nothing = is_alone && text.is_empty();
         let quotes = match self.quoting {
             Quoting::All => true,

@@ -230,7 +230,7 @@ async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Res
     for run in trees(store, std::slice::from_ref(kept)).await? {
         if run.key == *kept || run.key.is_below(kept) {
             let whole = whole_record(store, &run.key).await?;
-            printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(&run), s3_temp));
+            printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(&run), s3_temp).await?);
         }
     }
     Ok(printed)

@@ -158,8 +158,8 @@ impl Audit {
         self.expect(!self.prompt || after.crashes == 0, "a stop is not a crash", || {
             format!("{key}: {} workers lost where nothing went wrong", after.crashes)
         });
-        self.sent_in_time(before, after, now);
         self.expect(before.kept.is_none(), "a kept step is never run", || format!("{key} is written"));
+        self.sent_in_time(before, after, now);
         self.holder(before, after, now, task);
         self.attempts(before, after);
         self.starts(before, after, runs, now);

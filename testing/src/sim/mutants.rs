@@ -133,14 +133,14 @@ pub enum Mutant {
     HostPassedOver,
     /// A host that is gone counts as alive.
     GoneHostAlive,
-    /// Of what is due only what has been due for longest is looked at.
-    SweepCutShort,
     /// A step that is kept is put on its worker's queue.
     KeptIsRun,
     /// A step that failed is kept.
     FailedIsKept,
     /// A step that ended well is not kept.
     NothingKept,
+    /// Of what is due only what has been due for longest is looked at.
+    SweepCutShort,
 }
 
 impl Mutant {
@@ -205,10 +205,10 @@ impl Mutant {
         Self::HostTakesOthers,
         Self::HostPassedOver,
         Self::GoneHostAlive,
-        Self::SweepCutShort,
         Self::KeptIsRun,
         Self::FailedIsKept,
         Self::NothingKept,
+        Self::SweepCutShort,
     ];
 }
 

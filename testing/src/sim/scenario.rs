@@ -106,8 +106,8 @@ pub const SCENARIOS: [Scenario; 34] = [
     Scenario { name: "replaced", build: |prng| overlapping(prng, "cancel_running"), small: true },
     Scenario { name: "turns", build: starts::turns, small: false },
     Scenario { name: "hosts", build: hosts::hosts, small: false },
-    Scenario { name: "backlog", build: starts::backlog, small: false },
     Scenario { name: "redo", build: redo::redo, small: false },
+    Scenario { name: "backlog", build: starts::backlog, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

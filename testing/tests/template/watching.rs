@@ -57,7 +57,7 @@ pub(crate) fn alarms(templates: &Templates) -> Vec<String> {
     let minutes = sweep["Period"].as_u64().zip(sweep["EvaluationPeriods"].as_u64());
     wrong.unless(
         minutes == Some((60, 5)) && sweep["ComparisonOperator"] == "LessThanThreshold",
-        "no sweep for five minutes is no alarm",
+        "no sweep for five minutes is not an alarm",
     );
     wrong.0
 }

@@ -24,7 +24,7 @@ pub(in crate::engine) enum Adopted {
     Refused(String),
 }
 
-/// Whether a run is the record of a message that was turned away: its job was missing or did not hold. When the message is
+/// Whether a run is the record of a message that was turned away: its job was missing or invalid. When the message is
 /// put back, it is looked at anew.
 pub(in crate::engine) fn was_turned_away(run: &Run) -> bool {
     run.status == Status::Rejected && run.job_type == UNKNOWN_TYPE && !run.is_child()
