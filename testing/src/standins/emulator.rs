@@ -23,7 +23,6 @@ const TIMEOUT: &str = "30";
 pub struct Emulator {
     child: Child,
     port: u16,
-    api: u16,
     log: Arc<Mutex<String>>,
 }
 
@@ -75,13 +74,7 @@ impl Emulator {
             assert!(began.elapsed() < START, "the emulator does not start");
             std::thread::sleep(PAUSE);
         }
-        Self { child, port, api, log }
-    }
-
-    /// The port of the API by which the function takes its events.
-    #[must_use]
-    pub fn api(&self) -> u16 {
-        self.api
+        Self { child, port, log }
     }
 
     /// Hands an event to the function, and gives its answer.
