@@ -86,7 +86,8 @@ struct Troubled {
 #[async_trait]
 impl Queue for Troubled {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
-        match *self.trouble.lock().expect("no test panics within") {
+        let trouble = *self.trouble.lock().expect("no test panics within");
+        match trouble {
             Some(kind) => messages.iter().map(|_| Err(StoreError::of(kind, "not these contents"))).collect(),
             None => self.memory.send(messages).await,
         }
