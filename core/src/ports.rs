@@ -6,6 +6,7 @@
 mod backfills;
 mod databases;
 mod dead_letters;
+mod due;
 mod failure;
 mod hosts;
 mod http;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 pub use backfills::BackfillStore;
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
@@ -204,11 +206,8 @@ pub trait RunStore: Send + Sync {
     /// Makes runs that do not exist yet, each by itself: one that exists already is left as it is. An
     /// error says that none is known to be made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError>;
-    /// Writes a run that is made anew, with what it uses, over the record of one that was turned away: if nobody has written
-    /// since, as for [`RunStore::commit`]. Tells whether it did; a store to which no such messages come never does.
-    ///
-    /// # Errors
-    /// [`CommitError`] when somebody has written since, or the store cannot be reached.
+    /// Writes a run and what it uses over the record of one that was turned away, on the condition of [`RunStore::commit`].
+    /// Tells whether it did; a store to which no such messages come never does.
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
         let _ = new;
         Ok(false)
@@ -231,12 +230,8 @@ pub trait RunStore: Send + Sync {
     fn due_parts(&self) -> usize {
         1
     }
-    /// A page of one part of the runs whose time to be looked at has passed, the longest due first, after a place that an
-    /// earlier page gave. A record that cannot be read is left alone for an hour: it must not be in the way of the others.
-    /// A store that gives no place to go on from gives the first `limit` alone.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
+    /// A page of one part of what is due, the longest due first, after a place that an earlier page gave. A record that cannot
+    /// be read is left alone for an hour. A store that gives no place to go on from gives the first `limit` alone.
     async fn due_page(
         &self,
         part: usize,
@@ -324,28 +319,6 @@ pub trait RunStore: Send + Sync {
     }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
-}
-
-/// A page of what is due.
-#[derive(Clone, Debug, Default)]
-pub struct DuePage {
-    /// The runs, the longest due first.
-    pub runs: Vec<Run>,
-    /// How many records cannot be read.
-    pub unreadable: usize,
-    /// The first of them, and why.
-    pub why: Option<String>,
-    /// Where the next page begins; `None` when this is the last.
-    pub next: Option<DuePlace>,
-}
-
-/// A place in what is due.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DuePlace {
-    /// The time.
-    pub at: Timestamp,
-    /// What the store tells runs of the same time apart by.
-    pub key: String,
 }
 
 /// How far the schedules of jobs have come.

@@ -1,6 +1,6 @@
 //! Sweeps over many runs, and messages that are put back, on the real engine over memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
@@ -9,12 +9,12 @@ use pumice_core::engine::{Engine, Handled, Housekeeper, Limits, Swept};
 use pumice_core::ids::{JobId, RealmName, RunKey, WorkerName};
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{
-    AtOnce, Change, Clock, CommitError, Created, DuePage, DuePlace, Outgoing, Ports, Queue, RunPage,
-    RunQuery, RunStore, StoreError,
+    AtOnce, Change, Clock, CommitError, Created, Depth, DuePage, DuePlace, Outgoing, Ports, Queue, RunPage,
+    RunQuery, RunStore, StoreError, StoreErrorKind,
 };
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::run::{NewRun, Run, Status};
-use pumice_core::spec::{JobSpec, RealmSpec, RunSpec, Settings};
+use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
 use pumice_host::DiskWorkspaces;
 use pumice_template::Zone;
 use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
@@ -77,10 +77,32 @@ impl RunStore for Slow {
     }
 }
 
+/// The queues in memory, which may be out of order.
+struct Troubled {
+    memory: Memory,
+    trouble: Arc<Mutex<Option<StoreErrorKind>>>,
+}
+
+#[async_trait]
+impl Queue for Troubled {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
+        let trouble = *self.trouble.lock().expect("no test panics within");
+        match trouble {
+            Some(kind) => messages.iter().map(|_| Err(StoreError::of(kind, "not these contents"))).collect(),
+            None => self.memory.send(messages).await,
+        }
+    }
+
+    async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
+        self.memory.depth(worker).await
+    }
+}
+
 struct Realm {
     memory: Memory,
     clock: ManualClock,
     engine: Engine,
+    trouble: Arc<Mutex<Option<StoreErrorKind>>>,
 }
 
 fn job(id: &str) -> JobSpec {
@@ -96,14 +118,16 @@ impl Realm {
     /// One whose writes of records take so long each.
     fn new(write: TimeDelta) -> Self {
         let clock = ManualClock::at(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
-        let realm = RealmSpec::parse(&json!({ "realm": "test" })).expect("a realm");
+        let document = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "lavas" } });
+        let realm = RealmSpec::parse(&document).expect("a realm");
+        let (settings, trouble) = (realm.settings.clone(), Arc::<Mutex<_>>::default());
         let memory = Memory::new(realm, Arc::new(clock.clone()));
         let registry = Arc::new(pumice_job_types::registry().expect("a registry"));
         let runners = pumice_job_runners::add(Runners::builder()).build(registry).expect("runners");
         let store = Arc::new(memory.clone());
         let site = Arc::new(Site {
             realm: RealmName::new("test").expect("a name"),
-            settings: Settings::default(),
+            settings,
             zone: Zone::Utc,
             hostname: "host".to_owned(),
             alone: false,
@@ -118,7 +142,7 @@ impl Realm {
                 state: store.clone(),
                 connections: Arc::new(pumice_core::connection::NoConnections),
                 secrets: Arc::new(pumice_core::connection::NoSecrets),
-                queue: store.clone(),
+                queue: Arc::new(Troubled { memory: memory.clone(), trouble: trouble.clone() }),
                 scheduler: None,
                 hosts: None,
                 lava_events: None,
@@ -133,7 +157,7 @@ impl Realm {
             },
         });
         let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
-        Self { memory, clock, engine }
+        Self { memory, clock, engine, trouble }
     }
 
     /// Dispatches a job so many times, for a time after now.
@@ -224,6 +248,30 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
     few.sweep(TimeDelta::minutes(1)).await;
     assert_eq!(few.queued().await, 2 * 99);
     assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
+}
+
+/// What the queue of a worker of lava's refuses for what it holds would be sent for ever.
+#[tokio::test]
+async fn run_whose_message_is_refused_ends_with_the_reason() {
+    for at_dispatch in [true, false] {
+        let realm = Realm::new(TimeDelta::zero());
+        let mut lavas = job("a");
+        lavas.fields.worker = WorkerName::new("lavas").expect("a name");
+        realm.memory.put_job(lavas);
+        let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = Some(kind);
+        trouble(if at_dispatch { StoreErrorKind::Invalid } else { StoreErrorKind::Unreachable });
+        let key = realm.dispatch(1, TimeDelta::zero()).await.remove(0);
+        if !at_dispatch {
+            assert_eq!(realm.run(&key).await.status, Status::Dispatched, "it is tried again");
+            trouble(StoreErrorKind::Invalid);
+            realm.pass(TimeDelta::seconds(61));
+            realm.sweep(TimeDelta::minutes(1)).await;
+        }
+        let run = realm.run(&key).await;
+        let reason = "its message cannot be sent to worker lavas: not these contents";
+        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some(reason)), "{at_dispatch}");
+        assert_eq!(run.due_at, None, "nothing more is sent");
+    }
 }
 
 fn message(job_id: &str) -> String {

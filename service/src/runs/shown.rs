@@ -244,7 +244,7 @@ fn late(run: &Run) -> Option<LateShown> {
 
 fn notes(run: &Run) -> Vec<String> {
     let gone = run.apart.iter().filter(|apart| apart.gone);
-    gone.map(|apart| format!("its {} is gone from {}", apart.part, apart.place)).collect()
+    gone.map(pumice_core::run::Apart::why_gone).collect()
 }
 
 fn starts(run: &Run, now: Timestamp) -> Option<Instant> {

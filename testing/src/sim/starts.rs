@@ -71,21 +71,21 @@ pub(super) fn late(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Many runs of a job that runs one at a time, which wait for an hour, and some that are due meanwhile, further ahead than a
+/// Many runs of a job that runs one at a time, which wait for half an hour, and some that are due meanwhile, further ahead than a
 /// queue holds a message.
 pub(super) fn backlog(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut slow = short_nap(prng);
-    slow["payload"] = json!({ "from": 100_000, "to": 140_000 });
+    slow["payload"] = json!({ "from": 150_000, "to": 200_000 });
     slow["iteration_limit"] = json!(1);
     slow["overlap"] = json!("queue");
     let slow = setup.job(slow);
-    for _ in 0..prng.within(20, 30) {
+    for _ in 0..prng.within(10, 14) {
         setup.ask(0, &slow);
     }
     let timed = setup.job(short_nap(prng));
     for _ in 0..prng.within(1, 4) {
-        let minutes = 16 + prng.below(40);
+        let minutes = 16 + prng.below(20);
         let at = BEGIN + TimeDelta::minutes(minutes.cast_signed());
         setup.ask(prng.below(30_000), &timed).when = When::At(at);
     }

@@ -46,6 +46,8 @@ struct Part {
     swept: Swept,
     /// The runs that wait in a queue.
     waiting: Vec<Run>,
+    /// Whether there were more of them than a sweep keeps in mind.
+    leaves_waiting: bool,
     /// The first record that cannot be read, and why.
     why: Option<String>,
     /// What the store did not do, first and in a row.
@@ -73,7 +75,7 @@ impl Housekeeper {
         for part in join_all(parts).await {
             all.swept.looked_at += part.swept.looked_at;
             all.swept.unreadable += part.swept.unreadable;
-            all.swept.is_cut_off |= part.swept.is_cut_off;
+            all.swept.is_cut_off |= part.swept.is_cut_off || part.leaves_waiting;
             all.waiting.extend(part.waiting);
             all.why = all.why.or(part.why);
             all.trouble = all.trouble.or(part.trouble);
@@ -103,7 +105,7 @@ impl Housekeeper {
             swept.why = swept.why.or(page.why);
             let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::only_waits);
             let room = MAX_WAITING.saturating_sub(swept.waiting.len());
-            swept.swept.is_cut_off |= waiting.len() > room;
+            swept.leaves_waiting |= waiting.len() > room;
             swept.waiting.extend(waiting.into_iter().take(room));
             let looking = first.into_iter().map(|run| (run, Aim::Start)).collect();
             self.look_at_each(looking, &mut swept, until).await;
