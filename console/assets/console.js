@@ -82,7 +82,11 @@ function heard(runs) {
 function listen() {
   if (source || document.hidden || paused) return;
   source = new EventSource("/live");
-  source.addEventListener("sync", () => say("live"));
+  source.addEventListener("sync", () => {
+    say("live");
+    // What changed after the page was made and before the stream began has no event.
+    refresh();
+  });
   source.addEventListener("change", (event) => {
     const runs = JSON.parse(event.data);
     say("live");

@@ -1,7 +1,7 @@
 //! A walk through the console with a real browser: Chromium and its driver, from Debian's packages `chromium` and
 //! `chromium-driver`. Never part of a check: `cargo test -p pumice browser -- --ignored`.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
@@ -46,10 +46,23 @@ impl Browser {
             body.len()
         );
         stream.write_all(text.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let value: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        // The driver keeps the connection.
+        let mut lines = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            lines.read_line(&mut line).expect("a head");
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(number) = line.strip_prefix("content-length:") {
+                length = number.trim().parse().expect("a number");
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut answer = vec![0; length];
+        lines.read_exact(&mut answer).expect("a body");
+        let value: Value = serde_json::from_slice(&answer).expect("JSON");
         value["value"].clone()
     }
 
