@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pumice_core::ports::{Messaging, Servers};
+use pumice_core::ports::{Databases, Messaging, Servers};
 use pumice_host::Smtp;
 
 /// Topics, queues, event buses and functions, by the credentials that AWS's own tools use.
@@ -19,8 +19,16 @@ pub(crate) fn messaging() -> Arc<dyn Messaging> {
 
 /// Servers that jobs and actions reach by protocols of their own.
 pub(crate) fn servers() -> Servers {
-    let servers = Servers { mail: Arc::new(Smtp::default()), ..Servers::default() };
-    #[cfg(feature = "sql")]
-    let servers = Servers { databases: Arc::new(pumice_sql::Drivers), ..servers };
-    servers
+    Servers { mail: Arc::new(Smtp::default()), databases: databases() }
+}
+
+#[cfg(feature = "sql")]
+fn databases() -> Arc<dyn Databases> {
+    Arc::new(pumice_sql::Drivers)
+}
+
+/// None: this program was built without drivers, and says so.
+#[cfg(not(feature = "sql"))]
+fn databases() -> Arc<dyn Databases> {
+    Arc::new(pumice_core::ports::WITHOUT_SQL)
 }

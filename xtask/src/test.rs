@@ -7,6 +7,8 @@ use crate::standins::{self, StandIns};
 
 /// What is built with the command when there are stand-ins to try it on.
 const COMMAND_ON_AWS: &str = "pumice/aws";
+/// The drivers of databases, which the command does without unless asked.
+const DRIVERS: &str = "pumice/sql";
 /// The profile that the functions are deployed in.
 const FUNCTION_PROFILE: &str = "function";
 
@@ -23,6 +25,7 @@ pub(crate) fn run(more: &[String]) -> Outcome {
             &[],
         )?;
     }
+    features.push(DRIVERS);
     let features = features.join(",");
     // The tests of the command run the command. By itself it would be built with other features than with
     // the tests, which bring some of their own, and all of AWS's crates twice.

@@ -247,6 +247,7 @@ fn connections_are_tested_and_say_what_was_tried() {
     assert!(gone.status == 2 && gone.err.contains("no such connection ch"), "{gone:?}");
 }
 
+#[cfg(feature = "sql")]
 #[test]
 fn sql_of_the_guide_leaves_the_rows_that_it_says() {
     let pumice = Pumice::new();
