@@ -287,7 +287,7 @@ impl Dispatcher {
         let mut gone = Vec::new();
         for (run, place) in given {
             match place.and_then(|place| sent.get(place)) {
-                None | Some(Sent::Sent) => gone.push(run),
+                None | Some(Sent::Done) => gone.push(run),
                 Some(Sent::Refused(why)) => end_refused(&self.ledger, run, why).await,
                 Some(Sent::Later) => {}
             }

@@ -121,7 +121,7 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let message = message_for_lava(&ledger.site().realm, &run, &spec.job);
     let outgoing = Outgoing { message, at: run.not_before.max(ledger.now()) };
     match ledger.send_all(vec![outgoing]).await.pop() {
-        Some(Sent::Sent) => {
+        Some(Sent::Done) => {
             warn_unless_noted(&run, ledger.apply(run.clone(), Input::HandOver).await);
             Ok(run)
         }

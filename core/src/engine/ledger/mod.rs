@@ -84,7 +84,7 @@ impl Ledger {
         let about = about(&messages);
         let outcomes = self.site().ports.queue.send(messages).await;
         let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| match outcome {
-            Ok(()) => Sent::Sent,
+            Ok(()) => Sent::Done,
             Err(error) if error.kind == StoreErrorKind::Invalid => {
                 tracing::error!(%run_id, %job_id, %key, %error, "a message is refused for what it holds");
                 Sent::Refused(error.message)
@@ -117,7 +117,7 @@ impl Ledger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Sent {
     /// It was sent.
-    Sent,
+    Done,
     /// The queue did not take it now.
     Later,
     /// The queue never takes it, for this reason.
