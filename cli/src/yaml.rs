@@ -226,7 +226,7 @@ mod tests {
             ("a: -200000000000000000000000000000000000000\n", "more than 64 bits"),
             ("a: 1e40\nb: +1234567890123456789012345678901234567890123\n", "more than 64 bits"),
             ("- {a: [1, 1000000000000000000000000000000000000000000]}\n", "more than 64 bits"),
-            ("a: .inf\n", "no JSON number"),
+            ("a: .inf\n", "not a JSON number"),
             ("<<: 1\n", "<< takes a mapping"),
             ("a: {<<: [1]}\n", "<< takes a mapping"),
         ] {

@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
         let number =
-            Number::from_f64(value).ok_or_else(|| E::custom(format!("{value} is not JSON number")))?;
+            Number::from_f64(value).ok_or_else(|| E::custom(format!("{value} is not a JSON number")))?;
         Ok(Value::Number(number))
     }
 

@@ -100,7 +100,7 @@ pub struct ListWorkers {}
 
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PauseShown {
+pub struct PauseDetails {
     /// What is paused.
     pub scope: Scope,
     /// Since when.
@@ -113,7 +113,7 @@ pub struct PauseShown {
     pub why: Option<String>,
 }
 
-impl From<&Pause> for PauseShown {
+impl From<&Pause> for PauseDetails {
     fn from(pause: &Pause) -> Self {
         Self {
             scope: pause.scope.clone(),
@@ -132,10 +132,10 @@ pub struct PausesChanged {
     pub dry_run: bool,
     /// What was paused, or would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub paused: Vec<PauseShown>,
+    pub paused: Vec<PauseDetails>,
     /// What was resumed, or would be, with the pauses that it had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub resumed: Vec<PauseShown>,
+    pub resumed: Vec<PauseDetails>,
     /// What was to be resumed and was not paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchanged: Vec<Scope>,
@@ -143,7 +143,7 @@ pub struct PausesChanged {
     #[serde(default)]
     pub woken: u64,
     /// All pauses of the realm after that.
-    pub pauses: Vec<PauseShown>,
+    pub pauses: Vec<PauseDetails>,
 }
 
 /// The workers of a realm.
@@ -152,7 +152,7 @@ pub struct WorkerList {
     /// The workers, by name: those that jobs name.
     pub workers: Vec<WorkerShown>,
     /// All pauses of the realm.
-    pub pauses: Vec<PauseShown>,
+    pub pauses: Vec<PauseDetails>,
     /// Whether a process runs the realm's jobs, where that is known.
     pub served: Option<bool>,
 }
@@ -173,7 +173,7 @@ pub struct WorkerShown {
     /// Messages that are not to be handed out yet.
     pub delayed: Option<u64>,
     /// The pause that it or the realm has.
-    pub paused: Option<PauseShown>,
+    pub paused: Option<PauseDetails>,
 }
 
 /// Pauses jobs: their runs that have not begun wait until they are resumed; what has begun goes on.
@@ -270,7 +270,7 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
             Scope::Worker(other) => *other == worker,
             Scope::Job(_) => false,
         };
-        let paused = pauses.live(now).find(is_of).map(PauseShown::from);
+        let paused = pauses.live(now).find(is_of).map(PauseDetails::from);
         let (ready, delayed) = (depth.map(|depth| depth.ready), depth.map(|depth| depth.delayed));
         workers.push(WorkerShown { worker, jobs, hosts, last_seen, ready, delayed, paused });
     }
@@ -289,8 +289,8 @@ async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize
     Ok(workers)
 }
 
-fn live(pauses: &Pauses, realm: &dyn Realm) -> Vec<PauseShown> {
-    pauses.live(realm.now()).map(PauseShown::from).collect()
+fn live(pauses: &Pauses, realm: &dyn Realm) -> Vec<PauseDetails> {
+    pauses.live(realm.now()).map(PauseDetails::from).collect()
 }
 
 async fn pause(realm: &dyn Realm, scopes: Vec<Scope>, terms: &PauseTerms) -> Result<PausesChanged, Error> {
@@ -325,7 +325,7 @@ async fn pause(realm: &dyn Realm, scopes: Vec<Scope>, terms: &PauseTerms) -> Res
     };
     Ok(PausesChanged {
         dry_run: terms.dry_run,
-        paused: asked.iter().map(PauseShown::from).collect(),
+        paused: asked.iter().map(PauseDetails::from).collect(),
         resumed: Vec::new(),
         unchanged: Vec::new(),
         woken: 0,
@@ -339,7 +339,7 @@ async fn resume(realm: &dyn Realm, scopes: Vec<Scope>, dry_run: bool) -> Result<
     let (paused, unchanged): (Vec<Scope>, Vec<Scope>) =
         scopes.into_iter().partition(|scope| before.live(realm.now()).any(|pause| pause.scope == *scope));
     let resumed = before.live(realm.now()).filter(|pause| paused.contains(&pause.scope));
-    let resumed: Vec<PauseShown> = resumed.map(PauseShown::from).collect();
+    let resumed: Vec<PauseDetails> = resumed.map(PauseDetails::from).collect();
     let mut after = paused.iter().fold(before.clone(), |all, scope| all.without(scope, realm.now()));
     let mut woken = 0;
     if !dry_run {

@@ -104,7 +104,7 @@ fn text_that_json_cannot_read_is_refused() {
         [r"{{ '\d' }}", r"{{ 'a\' }}", r"{{ (globals.w|tojson)[1:6] ~ 'x' }}", r"{{ 'a\nb'|upper }}"]
     {
         let error = renderer.render_json(&json!([source]), &ctx).unwrap_err();
-        assert!(error.message().contains("no string of JSON"), "{source}: {error}");
+        assert!(error.message().contains("not a string of JSON"), "{source}: {error}");
     }
 }
 

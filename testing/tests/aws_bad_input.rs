@@ -54,10 +54,10 @@ async fn stored_job_and_realm_with_mistakes_run() {
     let store = realm.cloud.realm.store();
     let config = json!({ "EVENT_TTL": null, "CMD_TIMEOUT": "soon" });
     let document =
-        json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "config": config, "on_fail": "slack" });
+        json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "config": config, "on_fail": "pager" });
     store.put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
     let odd = json!({ "job_id": "odd", "type": "log", "worker": "core", "enabled": true, "payload": null,
-        "colour": "red", "event_log": "{{ 1 +", "iteration_limit": "2", "on_success": [{ "action": "slack" }, "log"] });
+        "colour": "red", "event_log": "{{ 1 +", "iteration_limit": "2", "on_success": [{ "action": "pager" }, "log"] });
     let odd = JobSpec::stored(Arc::new(odd.as_object().cloned().expect("an object"))).expect("it can run");
     store.put_jobs(vec![odd], false).await.expect("it is put");
     let run = dispatch(&realm.dispatcher().await, request("odd")).await.expect("it is taken");

@@ -128,8 +128,11 @@ fn remove(path: &Path) {
 mod tests {
     use super::*;
 
+    /// Leaves something at a place.
+    type Leave = fn(&Path);
+
     /// What jobs leave behind that a plain removal stops at, each put at a folder that is there.
-    const LEFT: [(&str, fn(&Path)); 7] = [
+    const LEFT: [(&str, Leave); 7] = [
         ("nothing", |_| {}),
         ("a read-only folder, as Go's module cache", |at| {
             std::fs::create_dir_all(at.join("go/pkg/mod/a@v1")).unwrap();
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_at_the_place_of_the_folder_is_in_nobodys_way() {
-        let at_place: [(&str, fn(&Path)); 3] = [
+        let at_place: [(&str, Leave); 3] = [
             ("a file", |at| std::fs::write(at, "x").unwrap()),
             ("a link", |at| std::os::unix::fs::symlink("/etc", at).unwrap()),
             ("a link to nothing", |at| std::os::unix::fs::symlink("none", at).unwrap()),

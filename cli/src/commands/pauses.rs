@@ -6,9 +6,10 @@ use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::pauses::{
-    self, EndMaintenance, ListWorkers, PauseJobs, PauseShown, PauseTerms, PauseWorkers, PausesChanged,
+    self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
+use pumice_service::specs::counted;
 use pumice_service::{Instant, Realm as _};
 
 use super::instant;
@@ -88,7 +89,11 @@ fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
         lines.extend(changed.resumed.iter().map(|pause| format!("resumed {}", name(&pause.scope))));
         lines.extend(changed.unchanged.iter().map(|scope| format!("{} was not paused", name(scope))));
         if changed.woken > 0 {
-            lines.push(format!("{} runs that waited go on", changed.woken));
+            let go = if changed.woken == 1 { "goes" } else { "go" };
+            lines.push(format!(
+                "{} that waited {go} on",
+                counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")
+            ));
         }
         for left in
             changed.pauses.iter().filter(|left| !changed.paused.iter().any(|one| one.scope == left.scope))
@@ -107,7 +112,7 @@ fn name(scope: &Scope) -> String {
 }
 
 /// A pause in a line.
-fn line(pause: &PauseShown) -> String {
+fn line(pause: &PauseDetails) -> String {
     let until = pause.until.map(|until| format!(" until {}", view::local_time(until.0)));
     let until = until.unwrap_or_else(|| " until it is resumed".to_owned());
     let by = pause.by.as_deref().map(|by| format!(", by {}", escaped(by))).unwrap_or_default();

@@ -252,7 +252,7 @@ fn requests_are_checked() {
         (vec!["state", "get", "x"], "no such state item x"),
         (vec!["state", "put", "lava.x", "1"], "reserved"),
         (vec!["run", "--jobs", "jobs.json", "zzz"], "no such job zzz"),
-        (vec!["render", "a", "--tz", "Mars/Olympus"], "no IANA time zone"),
+        (vec!["render", "a", "--tz", "Mars/Olympus"], "is not an IANA time zone"),
     ] {
         let printed = pumice.run(&arguments);
         assert_eq!(printed.status, 2, "{arguments:?}: {printed:?}");

@@ -344,7 +344,7 @@ fn foreach_runs_a_job_for_each_item_of_every_source() {
         "more than the limit: nothing runs"
     );
     let printed = pumice.run_spec(&json!([leaf, each(json!({ "type": "rnage", "stop": 1 }))]), "each");
-    assert!(printed.err.contains("parameters.foreach.type: \"rnage\" is none of inline, range, csv, jsonl, s3list (did you mean \"range\"?)"), "{}", printed.err);
+    assert!(printed.err.contains("parameters.foreach.type: \"rnage\" is none of inline, range, csv, jsonl, query, s3list (did you mean \"range\"?)"), "{}", printed.err);
 }
 
 #[test]

@@ -93,8 +93,8 @@ fn stored_job_with_mistakes_beside_its_run_runs() {
             "globals.lava: the global \"lava\" is reserved",
         ),
         (json!({ "state": { "a\u{200b}": 1 } }), "state["),
-        (json!({ "on_fail": [{ "action": "slack" }] }), "on_fail[0].action: no such action \"slack\""),
-        (json!({ "on_retry": ["slack"] }), "on_retry[0]: expected an object"),
+        (json!({ "on_fail": [{ "action": "pager" }] }), "on_fail[0].action: no such action \"pager\""),
+        (json!({ "on_retry": ["pager"] }), "on_retry[0]: expected an object"),
         (json!({ "on_fail": {} }), "on_fail: expected a list"),
     ];
     for (number, (more, _)) in cases.iter().enumerate() {
@@ -117,7 +117,7 @@ fn stored_job_with_mistakes_beside_its_run_runs() {
 fn malformed_action_fails_when_its_time_comes() {
     let pumice = home();
     let cases = [
-        (json!([{ "action": "slack", "message": "x" }]), "on_success[0] slack: no such action"),
+        (json!([{ "action": "pager", "message": "x" }]), "on_success[0] pager: no such action"),
         (json!([{ "message": "x" }]), "on_success[0]: not an action"),
         (json!(["log"]), "on_success[0]: not an action: expected an object, got a string \"log\""),
         (json!([null]), "on_success[0]: not an action"),
@@ -213,8 +213,8 @@ fn check_and_apply_stay_strict() {
         json!({ "colour": "red" }),
         json!({ "event_log": "{{ 1 +" }),
         json!({ "schedule": "1,,2 * * * *" }),
-        json!({ "on_fail": [{ "action": "slack" }] }),
-        json!({ "on_fail": ["slack"] }),
+        json!({ "on_fail": [{ "action": "pager" }] }),
+        json!({ "on_fail": ["pager"] }),
         json!({ "on_fail": {} }),
         json!({ "on_success": [{ "action": "log", "message": "x", "level": "info" }] }),
         json!({ "owner": 5 }),
@@ -259,8 +259,8 @@ fn stored_realm_with_mistakes_stops_no_job() {
         (json!({ "config": { "state_ttl": [1] } }), Some("config.state_ttl: expected a duration")),
         (json!({ "config": "x" }), Some("config: expected an object")),
         (json!({ "s3_temp": 5 }), Some("s3_temp: expected a string")),
-        (json!({ "on_fail": "slack" }), Some("on_fail: expected a list")),
-        (json!({ "on_fail": [{ "action": "slack" }] }), None),
+        (json!({ "on_fail": "pager" }), Some("on_fail: expected a list")),
+        (json!({ "on_fail": [{ "action": "pager" }] }), None),
     ] {
         store_realm(&pumice, &realm(more.clone()));
         let _server = pumice.serve();

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 40] = [
+pub const SCREENS: [Screen; 41] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -55,14 +55,21 @@ pub const SCREENS: [Screen; 40] = [
     screen("secrets set", "/secrets/set"),
     screen("secrets delete", "/secrets/delete"),
     screen("payloads list", "/payloads"),
+    screen("workers list", "/workers"),
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 6] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 12] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
     ("schedules export", "it makes a template for another service: the API has it"),
+    ("jobs pause", "it holds many jobs by a pattern: the API has it"),
+    ("jobs resume", "as jobs pause"),
+    ("workers pause", "it holds all runs of a worker: the API has it"),
+    ("workers resume", "as workers pause"),
+    ("maintenance on", "it holds the whole realm: the API has it"),
+    ("maintenance off", "as maintenance on"),
     ("payloads put", "it reads files of the machine that it is called on"),
     ("payloads get", "it writes a file of the machine that it is called on"),
 ];
