@@ -106,7 +106,11 @@ struct Realm {
 }
 
 fn job(id: &str) -> JobSpec {
-    let job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": null });
+    job_of(id, "core")
+}
+
+fn job_of(id: &str, worker: &str) -> JobSpec {
+    let job = json!({ "job_id": id, "type": "log", "worker": worker, "enabled": true, "payload": null });
     JobSpec::parse(&job).expect("a job")
 }
 
@@ -255,9 +259,7 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
 async fn run_whose_message_is_refused_ends_with_the_reason() {
     for at_dispatch in [true, false] {
         let realm = Realm::new(TimeDelta::zero());
-        let mut lavas = job("a");
-        lavas.fields.worker = WorkerName::new("lavas").expect("a name");
-        realm.memory.put_job(lavas);
+        realm.memory.put_job(job_of("a", "lavas"));
         let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = Some(kind);
         trouble(if at_dispatch { StoreErrorKind::Invalid } else { StoreErrorKind::Unreachable });
         let key = realm.dispatch(1, TimeDelta::zero()).await.remove(0);

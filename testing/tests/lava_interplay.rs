@@ -157,8 +157,10 @@ async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
 
 #[tokio::test]
 async fn jobs_of_types_that_only_lava_has_are_sent_to_lava() {
-    let jobs =
-        [job("theirs", "other", "sqlc", json!("{{ not.a.template")), job("ours", "core", "sqlc", json!("x"))];
+    let jobs = [
+        job("theirs", "other", "docker", json!("{{ not.a.template")),
+        job("ours", "core", "docker", json!("x")),
+    ];
     let realm = Faulty::start(&jobs).await;
     add_lavas(&realm.cloud, "other").await;
     let dispatcher = realm.dispatcher().await;
