@@ -7,9 +7,7 @@ mod looking;
 mod notice;
 mod second;
 pub(super) mod strike;
-mod sweep;
-
-pub use sweep::Swept;
+pub(super) mod sweep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
