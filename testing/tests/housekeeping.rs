@@ -29,8 +29,11 @@ struct Slow {
 
 #[async_trait]
 impl RunStore for Slow {
+    /// The queue is another service's, as on AWS: messages are sent after the records are made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
-        self.memory.create(runs).await
+        let alone: Vec<(NewRun, Option<Outgoing>)> =
+            runs.iter().map(|(new, _)| (new.clone(), None)).collect();
+        self.memory.create(&alone).await
     }
 
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {

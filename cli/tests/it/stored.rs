@@ -162,7 +162,7 @@ fn malformed_action_fails_when_its_time_comes() {
 #[test]
 fn stored_step_with_mistakes_beside_its_run_runs() {
     let pumice = home();
-    store(&pumice, &job("odd", &json!({ "colour": "red", "on_fail": [{ "action": "email" }] })));
+    store(&pumice, &job("odd", &json!({ "colour": "red", "on_fail": [{ "action": "pager" }] })));
     for top in [
         json!({ "job_id": "top", "type": "chain", "payload": ["right", "odd"] }),
         json!({ "job_id": "top", "type": "dag", "payload": { "odd": "right" } }),
