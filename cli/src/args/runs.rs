@@ -109,7 +109,7 @@ pub(crate) struct RetryRuns {
     /// Keep the steps that ended well, and run the others: what is done anyway
     #[arg(long, conflicts_with_all = ["from", "all"])]
     pub(crate) from_failed: bool,
-    /// Run this step again and all after it: the id of its job, with [N] for an item, or its place as /1.2
+    /// Run this step again and all after it: the id of its job, or its place as /1.2; an item has its number in brackets behind the id
     #[arg(long, value_name = "STEP", conflicts_with_all = ["all", "bulk_filter"])]
     pub(crate) from: Option<String>,
     /// Run all steps again
