@@ -29,11 +29,8 @@ struct Slow {
 
 #[async_trait]
 impl RunStore for Slow {
-    /// The queue is another service's, as on AWS: messages are sent after the records are made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
-        let alone: Vec<(NewRun, Option<Outgoing>)> =
-            runs.iter().map(|(new, _)| (new.clone(), None)).collect();
-        self.memory.create(&alone).await
+        self.memory.create(runs).await
     }
 
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
@@ -105,15 +102,10 @@ struct Realm {
     memory: Memory,
     clock: ManualClock,
     engine: Engine,
-    trouble: Arc<Mutex<Option<StoreErrorKind>>>,
 }
 
 fn job(id: &str) -> JobSpec {
-    job_of(id, "core")
-}
-
-fn job_of(id: &str, worker: &str) -> JobSpec {
-    let job = json!({ "job_id": id, "type": "log", "worker": worker, "enabled": true, "payload": null });
+    let job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": null });
     JobSpec::parse(&job).expect("a job")
 }
 
@@ -164,7 +156,7 @@ impl Realm {
             },
         });
         let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
-        Self { memory, clock, engine, trouble }
+        Self { memory, clock, engine }
     }
 
     /// Dispatches a job so many times, for a time after now.
@@ -255,28 +247,6 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
     few.sweep(TimeDelta::minutes(1)).await;
     assert_eq!(few.queued().await, 2 * 99);
     assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
-}
-
-/// What the queue of a worker of lava's refuses for what it holds would be sent for ever.
-#[tokio::test]
-async fn run_whose_message_is_refused_ends_with_the_reason() {
-    for at_dispatch in [true, false] {
-        let realm = Realm::new(TimeDelta::zero());
-        realm.memory.put_job(job_of("a", "lavas"));
-        let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = Some(kind);
-        trouble(if at_dispatch { StoreErrorKind::Invalid } else { StoreErrorKind::Unreachable });
-        let key = realm.dispatch(1, TimeDelta::zero()).await.remove(0);
-        if !at_dispatch {
-            assert_eq!(realm.run(&key).await.status, Status::Dispatched, "it is tried again");
-            trouble(StoreErrorKind::Invalid);
-            realm.pass(TimeDelta::seconds(61));
-            realm.sweep(TimeDelta::minutes(1)).await;
-        }
-        let run = realm.run(&key).await;
-        let reason = "its message cannot be sent to worker lavas: not these contents";
-        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some(reason)), "{at_dispatch}");
-        assert_eq!(run.due_at, None, "nothing more is sent");
-    }
 }
 
 fn message(job_id: &str) -> String {

@@ -9,8 +9,6 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use crate::cloudformation::Template;
-
 use super::cloud::{ACCOUNT, Cloud, ROOT, binaries};
 use super::server::{REGION, Server, command, config, folder, printed};
 
@@ -145,29 +143,6 @@ fn root() -> PathBuf {
     root.expect("this crate is in a folder of the repository").to_owned()
 }
 
-/// Takes the statements that refuse unencrypted connections out of the queues' policies, which a test of the template looks
-/// at: ministack has no TLS, and would not let the policies be changed afterwards.
-fn admit_unencrypted(template: &Path) {
-    let mut document = Template::read(&template.to_string_lossy()).expect("sam's template is YAML").document;
-    let resources = document["Resources"].as_object_mut().expect("it has resources");
-    let mut refusals = 0;
-    resources.retain(|_, resource| {
-        let is_of_queues = resource["Type"] == "AWS::SQS::QueuePolicy";
-        let statements = &mut resource["Properties"]["PolicyDocument"]["Statement"];
-        match statements.as_array_mut().filter(|_| is_of_queues) {
-            Some(statements) => {
-                let before = statements.len();
-                statements.retain(|statement| statement["Sid"] != "OnlyEncryptedConnections");
-                refusals += before - statements.len();
-                !statements.is_empty()
-            }
-            None => true,
-        }
-    });
-    assert!(refusals > 0, "the queues' policies refuse nothing");
-    std::fs::write(template, document.to_string()).expect("the template is written");
-}
-
 /// `sam`, as docs/deploy.md has it used, on a stand-in.
 struct Sam<'a> {
     endpoint: &'a str,
@@ -178,7 +153,6 @@ impl Sam<'_> {
     fn build_and_deploy(&self, stack: &str, parameters: &[&str]) {
         let build = self.folder.join("build");
         printed(self.command().arg("build").arg("--build-dir").arg(&build));
-        admit_unencrypted(&build.join("template.yaml"));
         let mut command = self.command();
         command.arg("deploy").arg("--template-file").arg(build.join("template.yaml"));
         // It looks for it beside the template.
