@@ -1,7 +1,7 @@
 //! Signatures of what runs use.
 //!
 //! Every worker of a realm may write any record of its table, and a job that has its worker's credentials may do so too. A
-//! worker runs what a record pins, with its own rights. So whoever pins it signs it, with a key that the functions of the
+//! worker runs what a record pins, with its own rights. So the process that pins it signs it, with a key that the functions of the
 //! realm find in their environment, which jobs do not see, and which the roles of workers may not read.
 
 use std::ffi::OsStr;

@@ -15,7 +15,7 @@ const MAX_NAMES: usize = 100;
 
 impl Scratch {
     /// Ends what earlier invocations left running, removes what they left where they could write, and gives an empty
-    /// folder. What cannot be removed stays, with a warning: it is in nobody's way, as the jobs get another folder then.
+    /// folder. What cannot be removed stays, with a warning: the jobs get another folder then.
     pub(super) async fn clear(&self) -> Result<PathBuf, StoreError> {
         let before = self.path();
         let mut killed = processes::kill_all_leftovers(&before).await;
@@ -141,7 +141,7 @@ mod tests {
                 rights(&at.join(folder), 0o555);
             }
         }),
-        ("a folder that nobody may enter", |at| {
+        ("a folder that no user may enter", |at| {
             std::fs::create_dir_all(at.join("closed/deep/er")).unwrap();
             std::fs::write(at.join("closed/deep/er/file"), "x").unwrap();
             rights(&at.join("closed/deep"), 0o000);

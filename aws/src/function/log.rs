@@ -17,7 +17,7 @@ use super::metrics;
 const RUN: &str = "pumice::run";
 /// The target of the events about runs whose jobs ask for metrics.
 const METRICS: &str = "pumice::metrics";
-/// The target of the events about requests that were refused and nobody sees.
+/// The target of the events about refused requests whose caller does not wait for the answer.
 const REFUSED: &str = "pumice::refused";
 /// The target of the events about records that cannot be read.
 const UNREADABLE: &str = "pumice::unreadable";

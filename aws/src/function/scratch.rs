@@ -15,7 +15,7 @@ pub(super) const OURS: &str = "pumice";
 pub(super) struct Scratch {
     /// Where the function may write.
     pub(super) tmp: PathBuf,
-    /// Whether nobody else writes there, so that all of it may be cleared.
+    /// Whether no other process writes there, so that all of it may be cleared.
     pub(super) is_alone: bool,
     path: Mutex<PathBuf>,
 }

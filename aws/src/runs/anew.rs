@@ -12,7 +12,7 @@ use crate::failure::write_error;
 use crate::store::Store;
 
 impl Store {
-    /// Puts a record, and its spec where that has an item of its own, both or none, if nobody has written since.
+    /// Puts a record, and its spec where that has an item of its own, both or none, unless the record was written since.
     pub(super) async fn put_anew(&self, new: &NewRun) -> Result<(), CommitError> {
         let (key, table) = (&new.run.key, self.names.runs());
         let what = format!("making run {key} anew in table {table}");

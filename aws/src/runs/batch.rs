@@ -43,7 +43,7 @@ impl Store {
         let mut found = Records::new();
         for (table, item) in self.get_all(&what, wanted).await? {
             if table == realms {
-                // A realm that is invalid is told of where it is used.
+                // An invalid realm is reported where it is used.
                 let _ = self.take_realm(item);
             } else if let Some(key) = key_of(&item) {
                 found.insert(key, item);

@@ -18,7 +18,7 @@ use crate::signals::requests_to_stop;
 const TOKEN: &str = "PUMICE_CONSOLE_TOKEN";
 const TOKENS: &str = "PUMICE_CONSOLE_TOKENS";
 const LISTEN: &str = "PUMICE_CONSOLE_LISTEN";
-/// Where the console listens unless it is told otherwise.
+/// Where the console listens by default.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8377);
 
 /// Shows a realm in a browser until Ctrl-C, SIGTERM or SIGHUP.
