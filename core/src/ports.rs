@@ -4,6 +4,7 @@
 //! and says what became of it.
 
 mod backfills;
+mod clock;
 mod databases;
 mod dead_letters;
 mod due;
@@ -26,9 +27,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 pub use backfills::BackfillStore;
+pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
 pub use due::{DuePage, DuePlace};
@@ -540,28 +541,6 @@ pub trait ObjectStore: Send + Sync {
     async fn remove_empty_folder(&self, location: &str) {
         let _ = location;
     }
-}
-
-/// The time.
-#[async_trait]
-pub trait Clock: Send + Sync {
-    /// Now.
-    fn now(&self) -> Timestamp;
-    /// Returns at or after `until`.
-    async fn sleep_until(&self, until: Timestamp);
-    /// How far the store's clock is ahead of this one, to the second or two; negative when it is behind. `None` where
-    /// nothing tells.
-    fn store_ahead(&self) -> Option<chrono::TimeDelta> {
-        None
-    }
-}
-
-/// Chance.
-pub trait Random: Send + Sync {
-    /// A new UUID whose order follows the time (RFC 9562, version 7), so that stores grow at one end.
-    fn uuid(&self, now: Timestamp) -> Uuid;
-    /// A number from 0 up to 1.
-    fn unit(&self) -> f64;
 }
 
 /// Everything the engine asks of the world.
