@@ -9,7 +9,7 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud, ROOT, binaries};
+use super::cloud::{ACCOUNT, Cloud, DISPATCHER, ROOT, binaries};
 use super::server::{REGION, Server, command, config, folder, printed};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
@@ -19,6 +19,11 @@ const STANDIN_POLICY: [(&str, &str); 2] = [
     ("sqs:SendMessageBatch", "arn:aws:sqs:eu-west-1:000000000000:lava-test-*"),
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
 ];
+
+/// The worker's function.
+const WORKER: &str = "lava-test-pumice-worker-core";
+/// The variable of both functions that has the key with which runs are signed.
+const SIGNING_KEY: &str = "PUMICE_SIGNING_KEY";
 
 /// The realm `test`, with the worker `core`. The `pumice` command has the rights of the stack's policy for it.
 pub struct Deployed {
@@ -52,6 +57,7 @@ impl Deployed {
         sam.build_and_deploy("pumice-test", &[&["Realm=test"], &policies[..], parameters].concat());
         let outputs = sam.outputs("pumice-test");
         cloud.mend_mapping();
+        cloud.mend_signing_key();
         let mut deployed = Self { cloud, config, outputs, _folder: folder };
         let rights = [&policy, deployed.output("OperatorPolicyArn")];
         deployed.cloud.user = deployed.cloud.make_user("operator", &rights);
@@ -110,6 +116,24 @@ impl Cloud {
         let path = format!("/2015-03-31/event-source-mappings/{}", mapping["UUID"].as_str().expect("an id"));
         let mended = json!({ "ScalingConfig": { "MaximumConcurrency": most } });
         self.call("lambda", "PUT", &path, Some(&mended));
+    }
+
+    /// ministack resolves the references to secrets of a stack, and leaves those of a nested one, the worker's, as they are.
+    fn mend_signing_key(&self) {
+        let place = |function: &str| format!("/2015-03-31/functions/{function}/configuration");
+        let read = |function: &str| self.call("lambda", "GET", &place(function), None);
+        let key = read(DISPATCHER)["Environment"]["Variables"][SIGNING_KEY].clone();
+        assert!(key.as_str().is_some_and(|key| !key.contains("resolve:")), "{key}");
+        let mut variables = read(WORKER)["Environment"]["Variables"].clone();
+        let reference = "{{resolve:secretsmanager:lava-test-pumice-signing}}";
+        assert_eq!(variables[SIGNING_KEY], reference, "the worker's key is the realm's");
+        variables[SIGNING_KEY] = key;
+        self.call(
+            "lambda",
+            "PUT",
+            &place(WORKER),
+            Some(&json!({ "Environment": { "Variables": variables } })),
+        );
     }
 
     /// Calls a service that takes forms.
