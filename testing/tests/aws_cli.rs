@@ -345,3 +345,35 @@ async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
     let again = until(take).await.expect("it comes again");
     assert_eq!((first.receives, again.receives), (1, 2));
 }
+
+#[tokio::test]
+async fn job_whose_worker_has_no_queue_is_warned_of_and_its_run_says_why_it_waits() {
+    let cloud = Cloud::start(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jobs.json");
+    let job = |id: &str, worker: &str| json!({ "job_id": id, "type": "log", "worker": worker, "enabled": true, "payload": {} });
+    std::fs::write(&file, json!([job("lost", "elsewhere"), job("found", "core")]).to_string())
+        .expect("it is written");
+    let path = file.to_str().expect("a path");
+    let told = |arguments: &[&str]| {
+        let output = cloud.pumice_command(arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, warnings) = told(&["apply", "--strict", path]);
+    assert!(status == Some(2) && warnings.contains("worker elsewhere has no queue"), "{warnings}");
+    let (status, warnings) = told(&["apply", path]);
+    assert!(status == Some(0) && warnings.contains("[no-queue]"), "{warnings}");
+    assert!(!warnings.contains("worker core"), "{warnings}");
+    let run = cloud.pumice(&["dispatch", "lost", "-o", "json"]);
+    let run: Value = serde_json::from_str(&run).expect("JSON");
+    let id = run["outcomes"][0]["run"].as_str().or(run["outcomes"][0]["run_id"].as_str());
+    let id = id.unwrap_or_else(|| panic!("no run id: {run}"));
+    let why = cloud.pumice(&["runs", "why", id]);
+    assert!(why.contains("worker elsewhere has no queue in this realm"), "{why}");
+    // lava's own workers are none of Pumice's.
+    let realm = folder.path().join("realm.json");
+    let definition = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "else*" } });
+    std::fs::write(&realm, definition.to_string()).expect("it is written");
+    let (_, warnings) = told(&["apply", folder.path().to_str().expect("a path")]);
+    assert!(!warnings.contains("no-queue"), "{warnings}");
+}

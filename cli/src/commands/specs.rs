@@ -12,7 +12,7 @@ use pumice_local::SystemClock;
 use pumice_service::specs::{
     Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, EntryShown, FieldChange, JobList, JobName,
     ListJobs, MovedEntries, NextSlot, Surroundings, Warning, all_new, check_in, counted, delete, list,
-    on_each_host, other_realm, put, read, refuse_warnings, show, surroundings, warning_lines, without_hosts,
+    other_realm, put, read, refuse_warnings, show, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
@@ -28,9 +28,9 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     let there = is_there(global);
     let around = if there { around(global).await? } else { Surroundings::default() };
     let mut specs = read(files::documents(&options.paths), &*registry()?, SystemClock.now(), &around)?;
-    if global.is_aws() && on_each_host(&specs, around.realm.as_ref()) {
+    if global.is_aws() && around.realm.is_some() {
         let realm = Realm::open_to_read(global).await?;
-        specs.warnings.extend(without_hosts(&realm, &specs, around.realm.as_ref()).await?);
+        specs.warnings.extend(without_workers(&realm, &specs, around.realm.as_ref()).await?);
     }
     advise(global, &specs.warnings, options.strict)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());

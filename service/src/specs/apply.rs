@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::moved::moved;
-use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
+use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_workers};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -181,9 +181,7 @@ pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
 pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> {
     let around = surroundings(realm).await?;
     let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
-    if realm.is_aws() {
-        specs.warnings.extend(without_hosts(realm, &specs, around.realm.as_ref()).await?);
-    }
+    specs.warnings.extend(without_workers(realm, &specs, around.realm.as_ref()).await?);
     if request.strict {
         refuse_warnings(&specs.warnings)?;
     }

@@ -6,8 +6,10 @@ mod documents;
 mod jobs;
 mod moved;
 mod nodes;
+mod queues;
 mod triggers;
 mod warning;
+mod workers;
 
 pub(crate) use apply::differences;
 pub use apply::{
@@ -22,6 +24,6 @@ pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,
 };
 pub use moved::{MovedEntries, MovedEntry, NextSlot};
-pub use nodes::{on_each_host, without_hosts};
 pub use triggers::is_trigger;
 pub use warning::{Warning, counted, refuse_warnings, warning_lines};
+pub use workers::without_workers;

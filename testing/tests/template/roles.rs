@@ -5,13 +5,17 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 9] = [
+const WILDCARDS: [(&str, &str); 10] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
     (":parameter/${SecretPrefix}/${Realm}/*", "any secret of this realm"),
     (":secret:${SecretPrefix}/${Realm}/*", "any secret of this realm"),
+    (
+        ":secret:${Prefix}-${Realm}-pumice-signing-*",
+        "six letters of chance, which AWS adds to a secret's name",
+    ),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
