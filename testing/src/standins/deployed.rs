@@ -20,12 +20,6 @@ const STANDIN_POLICY: [(&str, &str); 2] = [
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
 ];
 
-/// What ministack asks of people and AWS does not: a secret that is asked for by its name has no suffix in its ARN there.
-const PEOPLES_POLICY: [(&str, &str); 1] = [(
-    "secretsmanager:GetSecretValue",
-    "arn:aws:secretsmanager:eu-west-1:000000000000:secret:lava-test-pumice-signing",
-)];
-
 /// The worker's function.
 const WORKER: &str = "lava-test-pumice-worker-core";
 /// The variable of both functions that has the key with which runs are signed.
@@ -57,8 +51,7 @@ impl Deployed {
         let cloud = Cloud { server, clients, realm, names, endpoint, user: ROOT.map(str::to_owned) };
         let folder = tempfile::tempdir().expect("a folder is made");
         let sam = Sam { endpoint: &cloud.endpoint, folder: folder.path() };
-        let policy = cloud.make_policy("standin", &STANDIN_POLICY);
-        let peoples = cloud.make_policy("people", &PEOPLES_POLICY);
+        let policy = cloud.make_policy();
         let policies = ["DispatcherPolicyArn", "WorkerPolicyArn"].map(|it| format!("{it}={policy}"));
         let policies = policies.each_ref().map(String::as_str);
         sam.build_and_deploy(
@@ -69,7 +62,7 @@ impl Deployed {
         cloud.mend_mapping();
         cloud.mend_signing_key();
         let mut deployed = Self { cloud, config, outputs, _folder: folder };
-        let rights = [&policy, &peoples, deployed.output("OperatorPolicyArn")];
+        let rights = [&policy, deployed.output("OperatorPolicyArn")];
         deployed.cloud.user = deployed.cloud.make_user("operator", &rights);
         deployed
     }
@@ -87,13 +80,16 @@ impl Deployed {
 }
 
 impl Cloud {
-    /// Makes a policy that allows actions on resources, and gives its ARN.
-    fn make_policy(&self, name: &str, allowed: &[(&str, &str)]) -> String {
-        let statement = |(action, resource): &(&str, &str)| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
-        let statements: Vec<Value> = allowed.iter().map(statement).collect();
+    /// Makes the policy of [`STANDIN_POLICY`], and gives its ARN.
+    fn make_policy(&self) -> String {
+        let statements = STANDIN_POLICY
+            .map(|(action, resource)| json!({ "Effect": "Allow", "Action": action, "Resource": resource }));
         let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
-        self.query("iam", &[("Action", "CreatePolicy"), ("PolicyName", name), ("PolicyDocument", &policy)]);
-        format!("arn:aws:iam::{ACCOUNT}:policy/{name}")
+        self.query(
+            "iam",
+            &[("Action", "CreatePolicy"), ("PolicyName", "standin"), ("PolicyDocument", &policy)],
+        );
+        format!("arn:aws:iam::{ACCOUNT}:policy/standin")
     }
 
     /// Makes a user with these policies, and gives its access key and the secret of it.
