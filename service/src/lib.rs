@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod dispatch;
+pub mod hooks;
 pub mod pauses;
 pub mod payloads;
 pub mod render;

@@ -7,5 +7,6 @@ mod attacks;
 mod client;
 mod fixtures;
 mod folder;
+mod hooks;
 mod live;
 mod pages;

@@ -31,9 +31,9 @@ pub struct Dispatcher {
     jobs: Jobs,
 }
 
-/// What a trigger starts for an object.
+/// What a trigger starts for an event.
 #[derive(Debug)]
-pub(super) struct ObjectStart {
+pub(super) struct EventStart {
     /// Its name among all events, calls and starts that there are.
     pub(super) name: String,
     /// What the records say of it.
@@ -50,7 +50,7 @@ enum Asker<'a> {
     /// An event of this name, which may be delivered again.
     Event(&'a str),
     /// A trigger, whose event may be delivered again.
-    Object(&'a ObjectStart),
+    Trigger(&'a EventStart),
     /// A run.
     Run(&'a Origin),
 }
@@ -71,7 +71,7 @@ impl<'a> Asker<'a> {
             Self::Event(event) => {
                 Some(Trigger::Event { event: event[..event.floor_char_boundary(MAX_EVENT)].to_owned() })
             }
-            Self::Object(start) => Some(start.trigger.clone()),
+            Self::Trigger(start) => Some(start.trigger.clone()),
             Self::Caller | Self::Call(_) | Self::Run(_) => None,
         }
     }
@@ -175,12 +175,12 @@ impl Dispatcher {
 
     /// The same for a trigger, whose requests make one run each, however often its event comes. A second request for the
     /// same job makes a run of its own, whatever place it has.
-    pub(super) async fn dispatch_object(
+    pub(super) async fn dispatch_for(
         &self,
         requests: Vec<DispatchRequest>,
-        start: &ObjectStart,
+        start: &EventStart,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.take(requests, Asker::Object(start), Taking::Each).await
+        self.take(requests, Asker::Trigger(start), Taking::Each).await
     }
 
     /// Asks a run to stop: one that waits never starts, one that runs is stopped.
@@ -230,7 +230,7 @@ impl Dispatcher {
         for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
             let index = match asker {
                 // The list may be edited between two deliveries.
-                Asker::Object(_) => ids[..index].iter().filter(|id| **id == request.job_id).count(),
+                Asker::Trigger(_) => ids[..index].iter().filter(|id| **id == request.job_id).count(),
                 _ => index,
             };
             match self.prepare(&request, job, &realm, asker, index).await {
@@ -403,7 +403,7 @@ impl Dispatcher {
         let follows = match asker {
             Asker::Caller => return RunId(self.site().ports.random.uuid(now)),
             Asker::Call(name) | Asker::Event(name) => format!("event:{name}#{index}"),
-            Asker::Object(start) => format!("{}#{index}", start.name),
+            Asker::Trigger(start) => format!("{}#{index}", start.name),
             Asker::Run(origin) => format!("run:{}#{}#{index}", origin.key, origin.label),
         };
         RunId::from_key(realm, &request.job_id, &follows)
