@@ -89,7 +89,12 @@ fn paused() -> Facts {
 
 fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
     let last_seen = last_seen.map(ago);
-    Facts { workers: Workers { is_served: None, alive, last_seen, ready }, ..Facts::default() }
+    let workers = Workers { is_served: None, alive, last_seen, ready, ..Workers::default() };
+    Facts { workers, ..Facts::default() }
+}
+
+fn without_queue() -> Facts {
+    Facts { workers: Workers { without_queue: true, ..Workers::default() }, ..Facts::default() }
 }
 
 /// Runs that have not ended.
@@ -131,6 +136,12 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             workers(1, Some(3), Some(214)),
             Cause::Queue,
             "it may start: 214 messages are on the queue of worker core, its own among them",
+        ),
+        (
+            run(),
+            without_queue(),
+            Cause::NoWorker,
+            "worker core has no queue in this realm: nothing can take it",
         ),
         (
             run(),
