@@ -67,6 +67,18 @@ impl Deployed {
         deployed
     }
 
+    /// The `pumice` command as one who has the policy of an output, and the stand-in's.
+    ///
+    /// # Panics
+    /// When the user cannot be made.
+    #[must_use]
+    pub fn command_of(&self, name: &str, policy: &str, arguments: &[&str]) -> std::process::Command {
+        let [id, secret] = self.cloud.make_user(name, &[self.output(policy)]);
+        let mut command = self.cloud.pumice_command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        command
+    }
+
     /// An output of the realm's stack.
     ///
     /// # Panics

@@ -52,7 +52,7 @@ fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
@@ -60,6 +60,7 @@ const CHECKS: [Check; 17] = [
     ("what is made names nothing that is not", made::references),
     ("a realm comes back after its stack was removed", made::kept),
     ("roles name what they may use", roles::resources),
+    ("who looks changes nothing", roles::viewer),
     ("everything is encrypted", storage::encryption),
     ("tables keep their promises", storage::tables),
     ("logs are JSON and end some day", functions::logs),

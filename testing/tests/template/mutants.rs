@@ -57,6 +57,12 @@ const MUTANTS: &[Mutant] = &[
     ),
     ("realm", "/Resources/SigningKey/DeletionPolicy", "null", "comes back"),
     ("realm", "/Resources/RunsTable/Condition", "null", "comes back"),
+    (
+        "realm",
+        "/Resources/ViewerPolicy/Properties/PolicyDocument/Statement/1/Action/0",
+        r#""dynamodb:PutItem""#,
+        "who looks",
+    ),
     ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
     (
         "realm",

@@ -111,3 +111,29 @@ pub(crate) fn resources(templates: &Templates) -> Vec<String> {
     }
     wrong.0
 }
+
+/// What reads, and nothing else, is in the policy of those who look.
+const READS: [&str; 8] = [
+    "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+    "s3:GetObject",
+    "s3:ListBucket",
+];
+
+pub(crate) fn viewer(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let policy = &templates.realm.properties("ViewerPolicy")["PolicyDocument"];
+    let statements = policy["Statement"].as_array();
+    wrong.unless(statements.is_some_and(|it| !it.is_empty()), "there is no policy for those who look");
+    for statement in statements.into_iter().flatten() {
+        let statement = statement["Fn::If"].get(1).unwrap_or(statement);
+        let actions = names(&statement["Action"]);
+        let reads = |it: &&str| READS.contains(it) || *it == "kms:Decrypt";
+        wrong.unless(actions.iter().all(reads), format!("{}: {actions:?}", statement["Sid"]));
+    }
+    wrong.0
+}
