@@ -62,7 +62,7 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
         Column::Whole("WHEN"),
         Column::Text("WHO", 6),
         Column::Whole("FROM"),
-        Column::Text("ACT", 8),
+        Column::Text("ACT", 14),
         Column::Path("WHAT", 8),
         Column::Text("", 6),
     ];

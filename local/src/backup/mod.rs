@@ -20,7 +20,7 @@ pub use make::back_up;
 pub use restore::restore;
 
 /// The version of the form of backups that this program writes.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// Most files of a backup.
 const MAX_FILES: usize = 2_000_000;
 /// How deep below a realm's folder files may be.

@@ -2,6 +2,8 @@
 
 use pumice_service::runs::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 
+use pumice_service::specs::counted;
+
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::{note, write_line};
@@ -34,6 +36,6 @@ pub(super) async fn print_all(
             None => break,
         }
     }
-    note(global, &[format!("{count} runs")]);
+    note(global, &[counted(count, "run")]);
     Ok(())
 }
