@@ -5,6 +5,7 @@
 
 mod ahead;
 mod attribute;
+mod audit;
 mod backfills;
 mod catalog;
 mod connect;
@@ -37,7 +38,7 @@ pub use connect::{Clients, config, config_with};
 pub use function::is_credential;
 pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
-pub use outside::Outside;
+pub use outside::{Outside, caller};
 pub use queue::Queues;
 pub use realm::{Host, Realm};
 pub use schedules::Schedules;

@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+mod audit;
 mod backfills;
 mod connections;
 mod console;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 
+pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
@@ -127,6 +129,19 @@ pub(crate) enum Command {
     /// Pause the whole realm: no run begins, what has begun goes on
     #[command(subcommand)]
     Maintenance(Maintenance),
+    /// Look at who did what, when and from where
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Copy a realm's folder into a file, while it is served
+    Backup {
+        /// The file, which must not exist
+        file: PathBuf,
+    },
+    /// Restore a backup into the folder of --home, which must be empty or not exist; the realm is paused then
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
     /// Ask for runs of jobs
     Dispatch(Dispatch),
     /// Look at runs, and cancel them

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 pub(crate) struct Remote {
     name: RealmName,
     realm: pumice_aws::Realm,
+    caller: tokio::sync::OnceCell<String>,
 }
 
 impl Remote {
@@ -44,7 +45,7 @@ impl Remote {
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?;
-        Ok(Self { name, realm })
+        Ok(Self { name, realm, caller: tokio::sync::OnceCell::new() })
     }
 
     pub(crate) fn name(&self) -> &RealmName {
@@ -57,6 +58,15 @@ impl Remote {
 
     pub(crate) fn objects(&self) -> &pumice_aws::Objects {
         self.realm.objects()
+    }
+
+    /// The ARN under which AWS knows this process, asked for once.
+    pub(crate) async fn caller(&self) -> Result<String, StoreError> {
+        let asked = async {
+            let config = pumice_aws::config().await;
+            pumice_aws::caller(&config).await
+        };
+        self.caller.get_or_try_init(|| asked).await.cloned()
     }
 
     pub(crate) fn realm(&self) -> &pumice_aws::Realm {

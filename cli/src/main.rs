@@ -115,7 +115,7 @@ fn start_log(cli: &Cli) {
         // A message that could not be sent is the user's to know: its worker may have no queue. So are mistakes in the job
         // that is dispatched.
         _ => {
-            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info"
+            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info,pumice::store=info"
         }
     };
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());

@@ -161,6 +161,25 @@ fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Writes a value as one line of JSON to standard output, with secrets masked. Tells whether anybody still reads it.
+pub(crate) fn write_line(value: &impl Serialize) -> Result<bool, Failure> {
+    let text = match masked(value) {
+        Some(masked) => serde_json::to_string(&masked),
+        None => serde_json::to_string(value),
+    };
+    // Responses always serialise.
+    let line = format!("{}\n", text.unwrap_or_default());
+    let mut out = std::io::stdout().lock();
+    let written = match out.is_terminal() {
+        false => out.write_all(line.as_bytes()),
+        true => out.write_all(harmless(&line).as_bytes()),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        other => Ok(other.map(|()| true)?),
+    }
+}
+
 /// Writes a line for people to standard error.
 pub(crate) fn tell_line(line: &str) {
     tell_text(&format!("{line}\n"));

@@ -73,6 +73,8 @@ pub(crate) struct App {
     pub(crate) live: Live,
     /// The console's own URL, for links.
     pub(crate) base: String,
+    /// Whether the realm works, as it was found last.
+    pub(crate) health: Mutex<crate::health::Found>,
     announce: Box<dyn Fn(&str) + Send + Sync>,
     refresh: Option<Refresh>,
     refreshed: Mutex<Option<Instant>>,
@@ -106,6 +108,7 @@ impl App {
             templates: crate::pages::templates(),
             live,
             base: format!("http://{at}"),
+            health: Mutex::new(None),
             announce,
             refresh,
             refreshed: Mutex::new(None),

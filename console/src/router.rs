@@ -15,7 +15,7 @@ use crate::access::{COOKIE, Caller, Seen, look};
 use crate::answer::{Fault, see};
 use crate::app::App;
 use crate::ask::cookie;
-use crate::{api, assets, hooks, live, pages};
+use crate::{api, assets, health, hooks, live, pages};
 
 /// Where the API begins.
 const API: &str = "/api/";
@@ -40,6 +40,7 @@ const HEADERS: [(&str, &str); 8] = [
 pub(crate) fn router(app: Arc<App>) -> Router {
     let router = Router::new()
         .route("/assets/{name}", get(asset))
+        .route(health::PATH, get(health::check))
         .route("/live", get(live::stream))
         .route("/login", get(pages::login::show).post(pages::login::with_token))
         .route("/login/link", post(pages::login::new_link));
@@ -62,7 +63,7 @@ async fn wrong_method(_: State<Arc<App>>) -> Fault {
 
 /// Whether a path is for callers who have not logged in.
 fn is_public(path: &str) -> bool {
-    matches!(path, "/login" | "/login/link") || path.starts_with("/assets/")
+    matches!(path, "/login" | "/login/link" | health::PATH) || path.starts_with("/assets/")
 }
 
 /// Answers a request.

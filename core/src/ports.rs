@@ -3,6 +3,7 @@
 //! Each port is a trait that adapters fill in. An adapter holds no rules: it does what it is told
 //! and says what became of it.
 
+mod audit;
 mod backfills;
 mod clock;
 mod databases;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::duration::Span;
 use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{
-    Cause, Duties, Facts, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact, Worker,
-    Workers, decide, explain,
+    Cause, Duties, Facts, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact,
+    StopRequest, Worker, Workers, decide, explain,
 };
 use pumice_core::spec::{ActionsWhen, Overlap};
 use serde_json::{Value, json};
@@ -489,6 +489,7 @@ fn reasons_that_the_rules_write_have_causes() {
         (finish(Outcome::Cancelled), Cause::Cancelled),
         (finish(failure("exit status 2")), Cause::ExitStatus),
         (of(Input::Cancel), Cause::Cancelled),
+        (of(Input::Stop(Box::new(StopRequest::new("ada", Some("no"))))), Cause::Cancelled),
         (of(Input::PassOver { by: root(2) }), Cause::Replaced),
         (of(Input::Replace { by: root(2) }), Cause::Replaced),
         (

@@ -56,6 +56,16 @@ pub enum OpenError {
         /// The newest known one.
         known: i64,
     },
+    /// It is of an earlier version, and cannot be copied before its tables are changed.
+    #[error(
+        "the store {path} is of an earlier version of pumice, and cannot be copied before it is brought up to date: {why}; nothing was changed"
+    )]
+    NotCopied {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Another program wrote it.
     #[error("{0} is the store of another program")]
     Foreign(PathBuf),
@@ -138,6 +148,15 @@ impl Database {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection, durability).map_err(failed)?;
+        let kept = schema::keep_copy(&connection, path);
+        match kept.map_err(|why| OpenError::NotCopied { path: path.to_owned(), why })? {
+            Some(copy) => tracing::info!(
+                target: "pumice::store",
+                copy = %copy.display(),
+                "the store is of an earlier version of pumice: it is brought up to date; the copy is of what it was"
+            ),
+            None => {}
+        }
         schema::migrate(&mut connection).map_err(|error| match error {
             Migration::Newer(found) => {
                 OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION }
@@ -299,6 +318,14 @@ impl Database {
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         if self.reads_apart { self.look(operation).await } else { self.read(operation).await }
+    }
+
+    /// Carries out a write at the beginning of the transaction in which this process writes next.
+    pub(crate) fn run_ahead<F>(&self, operation: F)
+    where
+        F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
+    {
+        self.inner.line.carry_out_ahead(operation);
     }
 
     /// Carries out an operation with the next one that somebody waits for.

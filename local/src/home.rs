@@ -27,11 +27,13 @@ use crate::presence::{self, Presence};
 use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
-const STORE: &str = "pumice.db";
+pub(crate) const STORE: &str = "pumice.db";
 /// The file that the process which serves the folder has locked.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// The folder for what passes with each command, in a realm's folder.
 pub(crate) const SCRATCH: &str = "scratch";
+/// The folder for the directories that the steps of a run share, in a realm's folder.
+pub(crate) const WORK: &str = "work";
 /// The name of a realm when none is given.
 const DEFAULT_REALM: &str = "local";
 
@@ -359,7 +361,7 @@ impl Home {
 
     /// Where the directories that the steps of a run share are kept until it has ended.
     fn work(&self) -> PathBuf {
-        self.path.join("work")
+        self.path.join(WORK)
     }
 
     /// Takes the right to run jobs of this folder, and clears up after a process that had it and

@@ -1,7 +1,9 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
 mod aftermath;
+mod audit;
 mod backfills;
+mod backup;
 mod buckets;
 mod catalog;
 mod checkpoint;
@@ -32,6 +34,10 @@ mod tally;
 mod triggers;
 mod worker;
 
+pub use backup::{
+    BackedUpFile, BackupError, Heading, Heard as BackupHeard, Manifest, Progress as BackupProgress,
+    Stage as BackupStage, back_up, check_backup, restore,
+};
 pub use database::{Database, Durability, OpenError};
 pub use home::{Home, HomeError, InUse, ServeLock};
 pub use objects::Folders;

@@ -13,6 +13,7 @@ use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -182,10 +183,22 @@ async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {
 /// # Errors
 /// [`Error`] when there is no such connection, or the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &ConnectionName) -> Result<DeletedConnection, Error> {
+    let act = Act::new("connections delete", request).on("connection", [&request.connection]);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(
+    realm: &dyn Realm,
+    request: &ConnectionName,
+    act: &Act,
+) -> Result<DeletedConnection, Error> {
     let id = &request.connection;
+    // A policy may allow to delete connections and not to read them.
+    let before = realm.connections().connection(id).await.ok().flatten();
     if !realm.connections().delete_connection(id).await? {
         return Err(no_such(realm, id).await?);
     }
+    act.changed("connection", id.as_str(), before.as_ref(), None);
     // A policy may allow to delete connections and not to list jobs.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_default();
     let uses = |(job_id, doc)| {

@@ -3,6 +3,7 @@
 //! Each function takes a [`Realm`] and a request, and returns a response. Requests and responses have JSON Schemas:
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
 
+pub mod audit;
 pub mod connections;
 pub mod dispatch;
 pub mod hooks;

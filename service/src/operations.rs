@@ -10,7 +10,7 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    connections, dispatch, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
+    audit, connections, dispatch, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -92,11 +92,13 @@ pub struct Apart {
 }
 
 /// The commands that have no service function.
-pub const APART: [Apart; 7] = [
+pub const APART: [Apart; 9] = [
     Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
     Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
     Apart { command: "console", reason: "it is a process that shows a realm in a browser" },
     Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
+    Apart { command: "backup", reason: "it copies a realm's folder, below its stores" },
+    Apart { command: "restore", reason: "it makes a realm's folder, where there is no realm yet" },
     Apart { command: "template", reason: "it renders a text, with no realm" },
     Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
     Apart { command: "completions", reason: "it prints a script for a shell" },
@@ -114,6 +116,8 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("jobs delete", Write, specs::delete),
         Operation::new("jobs pause", Write, pauses::pause_jobs),
         Operation::new("jobs resume", Write, pauses::resume_jobs),
+        Operation::new("audit list", Read, audit::list),
+        Operation::new("audit show", Read, audit::show),
         Operation::new("workers list", Read, pauses::list_workers),
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
@@ -124,6 +128,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("runs show", Read, runs::show),
         Operation::new("runs why", Read, runs::why),
         Operation::new("runs output", Read, runs::output),
+        Operation::new("runs export", Read, runs::export),
         Operation::new("runs cancel", Write, runs::cancel),
         Operation::new("runs cancel --where", Write, runs::cancel_many),
         Operation::new("runs retry", Write, runs::retry),

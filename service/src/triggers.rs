@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -179,10 +180,23 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<DeletedTriggers, Error> {
+    let act = Act::new("triggers delete", request).on("trigger", &request.triggers);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Result<DeletedTriggers, Error> {
+    // A policy may allow to delete triggers and not to list them.
+    let before = realm.triggers().all_triggers().await.unwrap_or_default();
     let ids: Vec<Option<TriggerId>> =
         request.triggers.iter().map(|text| TriggerId::stored(text).ok()).collect();
     let known = ids.iter().flatten().cloned().collect();
     let mut deleted = realm.triggers().delete_triggers(known).await?.into_iter();
+    for trigger in &before {
+        let id = trigger.get("trigger_id").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if request.triggers.iter().any(|asked| asked == id) {
+            act.changed("trigger", id, Some(trigger), None);
+        }
+    }
     let told = request.triggers.iter().zip(ids).map(|(text, id)| DeletedTrigger {
         trigger_id: text.clone(),
         deleted: id.is_some() && deleted.next().unwrap_or(false),

@@ -48,6 +48,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         schedules: store.clone(),
         state: store.clone(),
         triggers: store.clone(),
+        audit: store.clone(),
         hosts: Some(store),
         queue: queues.clone(),
         consumer: queues.clone(),

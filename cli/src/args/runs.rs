@@ -57,6 +57,15 @@ pub(crate) enum Runs {
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
+    /// Print the records of runs, whole, the oldest first, one line of JSON each
+    Export {
+        /// Only runs that these terms mean, as 'job:etl/* since:90d'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+        /// Children of chains, dags and foreach, too
+        #[arg(long)]
+        children: bool,
+    },
     /// Print what the commands of a run, and of its children, printed
     Output {
         /// The run: its id or the beginning of it, latest, or latest:JOB
@@ -67,6 +76,9 @@ pub(crate) enum Runs {
     Retry(RetryRuns),
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
+        /// Why, for others to read: the runs' records say so
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
         /// The runs: their ids or the beginnings of them, latest, or latest:JOB
         #[arg(
             required_unless_present = "bulk_filter",

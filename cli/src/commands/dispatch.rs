@@ -4,16 +4,19 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use pumice_core::audit::{Entry, Outcome};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key};
 use pumice_core::text::{escaped, shown};
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
+use pumice_service::audit::Act;
 use pumice_service::dispatch::{
     AcceptedRun, BATCH, Batch, Counts, Intake, Keys, Outcomes, Placed, RefusedRequest, Source, read,
 };
 use pumice_service::runs::all_complete;
+use serde_json::{Value, json};
 
 use super::{given, instant};
 use crate::args::{Dispatch, Format, Global};
@@ -40,6 +43,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         roots: Vec::new(),
         printed: 0,
     };
+    let act = Act::new("dispatch", &recorded(&options)).on("job", &options.jobs);
+    let entry = act.begin(&realm).await?;
     let asked = match &options.file {
         Some(file) => taking.file(file, key.is_some(), zone.tz()).await,
         None => {
@@ -54,6 +59,9 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
             taking.take(placed.collect()).await
         }
     };
+    if let Some(entry) = entry {
+        end(&realm, &act, entry, taking.counts(), &asked).await;
+    }
     let follows = options.wait && !taking.roots.is_empty() && asked.is_ok();
     taking.end(follows)?;
     asked?;
@@ -68,6 +76,36 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     }
     taking.outcome()?;
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
+}
+
+/// What the audit keeps of the options.
+fn recorded(options: &Dispatch) -> Value {
+    let given = given(&options.given)
+        .map(|(globals, parameters)| json!({ "globals": globals, "parameters": parameters }));
+    json!({
+        "jobs": options.jobs,
+        "file": options.file.as_ref().map(|file| file.display().to_string()),
+        "key": options.key,
+        "at": options.at,
+        "delay": options.delay,
+        "given": given.ok(),
+    })
+}
+
+/// Writes into the audit what became of the requests.
+async fn end(realm: &Realm, act: &Act, entry: Entry, counts: Counts, asked: &Result<(), Failure>) {
+    let Counts { taken, existing, refused } = counts;
+    let answer = json!({ "taken": taken, "existing": existing, "refused": refused });
+    let none = format!("{refused} of {refused} requests refused");
+    let (outcome, answer) = match asked {
+        Err(failure) => {
+            let outcome = if failure.status() == 2 { Outcome::Refused } else { Outcome::Failed };
+            (outcome, Err(failure.message().unwrap_or_default()))
+        }
+        Ok(()) if refused > 0 && refused == counts.all() => (Outcome::Refused, Err(none.as_str())),
+        Ok(()) => (Outcome::Done, Ok(answer)),
+    };
+    act.end(realm, entry, outcome, answer).await;
 }
 
 /// Dispatches requests batch by batch and prints the outcome of each.

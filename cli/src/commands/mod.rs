@@ -1,5 +1,7 @@
 //! The commands, one file a family.
 
+mod audit;
+mod backup;
 mod connections;
 mod console;
 mod dispatch;
@@ -47,6 +49,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Apply(options) => specs::apply(global, &options).await,
         Command::Check(options) => specs::check(global, &options).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
+        Command::Backup { file } => backup::backup(global, file).await,
+        Command::Restore { file } => backup::restored(global, file).await,
+        Command::Audit(command) => audit::audit(global, command).await,
         Command::Workers(command) => pauses::workers(global, command).await,
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,

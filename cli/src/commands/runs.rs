@@ -1,5 +1,6 @@
 //! `runs`: looks at runs, and cancels them.
 
+mod export;
 mod many;
 mod retry;
 
@@ -71,14 +72,17 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             print(global.output, &output(&realm, &RunName { run }).await?, Vec::new)
         }
         Runs::Output { run } => copy_outputs(global, &realm, RunName { run }).await,
+        Runs::Export { filter, children } => export::print_all(global, &realm, filter, children).await,
         Runs::Retry(options) => retry::retry(global, &realm, options).await,
         Runs::Delete { bulk } => many::delete(global, &realm, bulk).await,
-        Runs::Cancel { bulk, .. } if bulk.filter.is_some() => many::cancel(global, &realm, bulk).await,
+        Runs::Cancel { bulk, why, .. } if bulk.filter.is_some() => {
+            many::cancel(global, &realm, bulk, why).await
+        }
         Runs::Cancel { bulk, .. } if bulk.dry_run => {
             Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
         }
-        Runs::Cancel { runs, .. } => {
-            let cancelled = cancel(&realm, &CancelRuns { runs }).await?;
+        Runs::Cancel { runs, why, .. } => {
+            let cancelled = cancel(&realm, &CancelRuns { runs, why }).await?;
             print(global.output, &cancelled, || {
                 cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()
             })?;

@@ -1,5 +1,6 @@
 //! The command as a user meets it: real processes, real folders.
 
+mod audit;
 mod backfills;
 mod bad_input;
 mod batches;
@@ -13,6 +14,7 @@ mod host;
 mod ids;
 mod late;
 mod limits;
+mod moving;
 mod notices;
 mod object_triggers;
 mod odd_schedules;

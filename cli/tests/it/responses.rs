@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    connections, dispatch, operations, pauses, payloads, render, runs, schedules, secrets, specs, state,
-    triggers,
+    audit, connections, dispatch, operations, pauses, payloads, render, runs, schedules, secrets, specs,
+    state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 49] = [
+const CASES: [Case<'_>; 50] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -81,6 +81,7 @@ const CASES: [Case<'_>; 49] = [
     ("triggers test", &["triggers", "test", "in", "x"], holds::<triggers::TestedTriggers>),
     ("triggers delete", &["triggers", "delete", "t", "u"], holds::<triggers::DeletedTriggers>),
     ("jobs delete", &["jobs", "delete", "once", "none"], holds::<specs::DeletedJobs>),
+    ("audit list", &["audit", "list"], holds::<audit::AuditList>),
 ];
 
 #[test]
@@ -125,6 +126,14 @@ fn command_prints_the_response_of_its_function() {
         assert!(holds(&printed.out), "{command}: {printed:?}");
         tried.insert(command);
     }
+    let entry = pumice.run(&["audit", "list", "--limit", "1", "-o", "json"]).json();
+    let id = entry["entries"][0]["id"].as_str().expect("an id");
+    let shown = pumice.run(&["audit", "show", id, "-o", "json"]);
+    assert!(holds::<audit::AuditShown>(&shown.out), "{shown:?}");
+    // Each line of it is a run.
+    let exported = pumice.run(&["runs", "export", "-o", "json"]);
+    assert!(!exported.out.is_empty() && exported.out.lines().all(holds::<runs::RunShown>), "{exported:?}");
+    tried.extend(["audit show", "runs export"]);
     // It has no response.
     tried.insert("state put");
     tried.extend(["secrets set", "secrets delete"]);

@@ -1,5 +1,6 @@
 //! The pages. Each function asks the service, makes what it gets ready for a template, and renders it.
 
+mod audit;
 mod backfills;
 mod connections;
 mod job;
@@ -71,6 +72,8 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/secrets", get(secrets::show))
         .route("/secrets/set", post(secrets::set))
         .route("/secrets/delete", post(secrets::delete))
+        .route("/audit", get(audit::show))
+        .route("/audit/entry", get(audit::one))
         .route("/taste", post(taste::set))
         .route("/logout", post(login::logout))
 }

@@ -190,7 +190,11 @@ async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Valu
 pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
     let id = ask.form.need("id")?.to_owned();
-    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs: vec![id.clone()] }).await?;
+    let cancelled = cancel_runs(
+        ask.realm(),
+        &CancelRuns { runs: vec![id.clone()], why: ask.form.get("why").map(str::to_owned) },
+    )
+    .await?;
     match (cancelled.runs.first(), cancelled.refused.first()) {
         (Some(done), _) => ask.tell(true, format!("{} {}", done.outcome.words(), done.run)),
         (None, Some(refused)) => ask.tell(false, refused.error.clone()),

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 41] = [
+pub const SCREENS: [Screen; 43] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -55,13 +55,16 @@ pub const SCREENS: [Screen; 41] = [
     screen("secrets set", "/secrets/set"),
     screen("secrets delete", "/secrets/delete"),
     screen("payloads list", "/payloads"),
+    screen("audit list", "/audit"),
+    screen("audit show", "/audit/entry"),
     screen("workers list", "/workers"),
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 12] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 13] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
+    ("runs export", "it gives all records to another program: the API has it"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
     ("schedules export", "it makes a template for another service: the API has it"),
     ("jobs pause", "it holds many jobs by a pattern: the API has it"),

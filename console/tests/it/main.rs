@@ -4,6 +4,7 @@
 
 mod api;
 mod attacks;
+mod audit;
 mod client;
 mod fixtures;
 mod folder;

@@ -17,7 +17,7 @@ use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
-use crate::run::{Lineage, NewRun, Run, Trigger};
+use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger};
 use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
@@ -189,6 +189,14 @@ impl Dispatcher {
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
         self.ledger.cancel(key).await
+    }
+
+    /// The same for a person or a program, whose name the run's record keeps, with the reason.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::cancel`].
+    pub async fn cancel_for(&self, key: &RunKey, request: StopRequest) -> Result<Run, ApplyError> {
+        self.ledger.cancel_for(key, request).await
     }
 
     /// Takes a request for a job that is given, whatever is stored under its name.

@@ -95,6 +95,15 @@ impl When {
             Self::At(instant) => instant.in_zone(zone),
         }
     }
+
+    /// The time as a filter writes it.
+    pub(super) fn written(&self) -> String {
+        match self {
+            Self::Ago(span) => span.to_string(),
+            Self::At(Instant::Absolute(at)) => crate::message::iso(*at),
+            Self::At(Instant::Wall(wall)) => wall.format("%Y-%m-%dT%H:%M:%S").to_string(),
+        }
+    }
 }
 
 /// A tag of a job: its name, and its value where that matters.
@@ -184,11 +193,6 @@ impl Term {
 
     /// The word, and its values as they are written.
     fn parts(&self) -> (Word, Vec<String>) {
-        let when = |when: &When| match when {
-            When::Ago(span) => vec![span.to_string()],
-            When::At(Instant::Absolute(at)) => vec![crate::message::iso(*at)],
-            When::At(Instant::Wall(wall)) => vec![wall.format("%Y-%m-%dT%H:%M:%S").to_string()],
-        };
         let tag = |tag: &Tag| match &tag.value {
             Some(value) => format!("{}={value}", tag.name),
             None => tag.name.clone(),
@@ -196,8 +200,8 @@ impl Term {
         match &self.wanted {
             Wanted::Status(all) => (Word::Status, all.iter().map(ToString::to_string).collect()),
             Wanted::Job(all) => (Word::Job, all.clone()),
-            Wanted::Since(at) => (Word::Since, when(at)),
-            Wanted::Until(at) => (Word::Until, when(at)),
+            Wanted::Since(at) => (Word::Since, vec![at.written()]),
+            Wanted::Until(at) => (Word::Until, vec![at.written()]),
             Wanted::Worker(all) => (Word::Worker, all.clone()),
             Wanted::Type(all) => (Word::Type, all.clone()),
             Wanted::Trigger(all) => (Word::Trigger, all.clone()),
@@ -214,15 +218,25 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, values) = self.parts();
-        write!(f, "{}{}:", if self.is_negated { "-" } else { "" }, word.as_str())?;
-        for (index, value) in values.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { "," })?;
-            if value.is_empty() || value.contains(|c: char| c.is_whitespace() || ",\"\\".contains(c)) {
-                write!(f, "\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))?;
-            } else {
-                f.write_str(value)?;
-            }
-        }
-        Ok(())
+        written(f, self.is_negated, word.as_str(), &values)
     }
+}
+
+/// Writes a term so that it is read again as the same one.
+pub(super) fn written(
+    f: &mut fmt::Formatter<'_>,
+    is_negated: bool,
+    word: &str,
+    values: &[String],
+) -> fmt::Result {
+    write!(f, "{}{word}:", if is_negated { "-" } else { "" })?;
+    for (index, value) in values.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { "," })?;
+        if value.is_empty() || value.contains(|c: char| c.is_whitespace() || ",\"\\".contains(c)) {
+            write!(f, "\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))?;
+        } else {
+            f.write_str(value)?;
+        }
+    }
+    Ok(())
 }

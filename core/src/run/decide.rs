@@ -82,6 +82,11 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
+        Input::Stop(request) => {
+            let mut next = run.clone();
+            next.stopped_by.get_or_insert(request);
+            cancel(&next, now)
+        }
         Input::PassOver { by } => pass_over(run, by, now),
         Input::Replace { by } => {
             let mut next = run.clone();

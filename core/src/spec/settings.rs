@@ -23,6 +23,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// parts use are left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// `AUDIT_TTL`: how long entries of the audit are kept; 400 days.
+    pub audit_ttl: Span,
     /// `CMD_TIMEOUT`: how long a cmd job may run; 10 minutes.
     pub cmd_timeout: Span,
     /// `CW_METRICS_JOB`: whether metrics are made for jobs that do not say so themselves; no.
@@ -99,6 +101,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            audit_ttl: Span::from_days(400),
             cmd_timeout: Span::from_mins(10),
             cw_metrics_job: false,
             cw_namespace: "Lava".to_owned(),
@@ -141,7 +144,8 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 43] = [
+const SETTINGS: [(&str, Setter); 44] = [
+    ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
     ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::file::{Keys, Placed};
 use super::{AcceptedRun, Outcomes, RefusedRequest};
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -127,6 +128,12 @@ impl Counts {
 /// # Errors
 /// [`Error`] when the key is invalid, or the store did not answer and no request was taken or refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
+    let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
+    let act = Act::new("dispatch", request).on("job", jobs);
+    act.record(realm, taking(realm, request)).await
+}
+
+async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let mut intake = Intake::new(realm, request.key.as_deref().map(Keys::new).transpose()?).await?;
     let zone = realm.site().await?.zone.tz();
     let parsed = parse_value(&Value::Array(request.requests.clone()), zone);

@@ -2,6 +2,7 @@
 
 mod asked;
 mod cancel;
+mod export;
 mod find;
 mod follow;
 mod labels;
@@ -15,6 +16,7 @@ mod whole;
 mod why;
 
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::outputs::of_last_attempt;
 use super::{find, trees};
+use crate::audit::Act;
 use crate::dispatch::AcceptedRun;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -138,7 +139,13 @@ impl RetryAction {
 /// [`Error`] when the run has not ended or may not be done again, its job, one of its steps or what a kept step printed is
 /// gone, the request is refused, or the store cannot be reached.
 pub async fn retry(realm: &dyn Realm, request: &RetryRun) -> Result<RetriedRun, Error> {
+    let act = Act::new("runs retry", request).dry(request.dry_run);
+    act.record(realm, retrying(realm, request, &act)).await
+}
+
+async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<RetriedRun, Error> {
     let key = find(realm, &request.run).await?;
+    act.touched("run", key.as_str());
     let from = match &request.from {
         RetryFrom::Failed => RedoFrom::Failed,
         RetryFrom::All => RedoFrom::All,

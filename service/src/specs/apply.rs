@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::moved::moved;
 use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_workers};
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -179,6 +180,12 @@ pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
 /// # Errors
 /// [`Error`] with every mistake in the specs, or when the store cannot be reached.
 pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> {
+    let asked = json!({ "documents": request.specs.documents.len(), "strict": request.strict });
+    let act = Act::new("apply", &asked).dry(request.dry_run);
+    act.record(realm, applying(realm, request, &act)).await
+}
+
+async fn applying(realm: &dyn Realm, request: Apply, act: &Act) -> Result<Applied, Error> {
     let around = surroundings(realm).await?;
     let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
     specs.warnings.extend(without_workers(realm, &specs, around.realm.as_ref()).await?);
@@ -186,7 +193,7 @@ pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> 
         refuse_warnings(&specs.warnings)?;
     }
     let warnings = specs.warnings.clone();
-    Ok(Applied { warnings, ..put(realm, specs, request.dry_run).await? })
+    Ok(Applied { warnings, ..putting(realm, specs, request.dry_run, act).await? })
 }
 
 /// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
@@ -217,20 +224,28 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
 /// # Errors
 /// [`Error`] when the specs are of another realm, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
+    let documents = specs.jobs.len() + specs.triggers.len() + specs.connections.len();
+    let documents = documents + usize::from(specs.realm.is_some());
+    let act = Act::new("apply", &json!({ "documents": documents })).dry(dry_run);
+    act.record(realm, putting(realm, specs, dry_run, &act)).await
+}
+
+async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> Result<Applied, Error> {
     let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
-    let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
-    let connections = put_connections(realm, specs.connections, dry_run).await?;
+    let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run, act).await?;
+    let connections = put_connections(realm, specs.connections, dry_run, act).await?;
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
+        act.changed("job", job.job_id.as_str(), job.before.as_ref(), Some(&after));
         let before = job.before.filter(|_| dry_run && job.change == JobChange::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
         AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
     });
     let jobs = jobs.collect();
     // Last: what they start is there.
-    let triggers = put_triggers(realm, specs.triggers, dry_run).await?;
+    let triggers = put_triggers(realm, specs.triggers, dry_run, act).await?;
     Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, warnings: Vec::new() })
 }
 
@@ -239,6 +254,7 @@ async fn put_connections(
     realm: &dyn Realm,
     connections: Vec<ConnectionSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Vec<AppliedConnection>, Error> {
     if connections.is_empty() {
         return Ok(Vec::new());
@@ -246,6 +262,7 @@ async fn put_connections(
     let after: Vec<Arc<Doc>> = connections.iter().map(|spec| spec.document.clone()).collect();
     let put = realm.connections().put_connections(connections, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(one, after)| {
+        act.changed("connection", one.conn_id.as_str(), one.before.as_ref(), Some(&after));
         let before = one.before.filter(|_| dry_run && one.change == JobChange::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
         AppliedConnection { conn_id: one.conn_id, change: one.change.into(), fields }
@@ -306,6 +323,7 @@ async fn put_triggers(
     realm: &dyn Realm,
     triggers: Vec<TriggerSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Vec<AppliedTrigger>, Error> {
     if triggers.is_empty() {
         return Ok(Vec::new());
@@ -313,6 +331,7 @@ async fn put_triggers(
     let after: Vec<Arc<Doc>> = triggers.iter().map(|trigger| trigger.document.clone()).collect();
     let put = realm.triggers().put_triggers(triggers, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(put, after)| {
+        act.changed("trigger", put.trigger_id.as_str(), put.before.as_ref(), Some(&after));
         let before = put.before.filter(|_| dry_run && put.change == JobChange::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
         AppliedTrigger { trigger_id: put.trigger_id, change: put.change.into(), fields }
@@ -324,6 +343,7 @@ async fn put_realm(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Option<AppliedRealm>, Error> {
     let catalog = realm.catalog();
     let before = catalog.realm_document().await?;
@@ -339,6 +359,7 @@ async fn put_realm(
     }
     let after = Doc::clone(&spec.document);
     let change = JobChange::between(before.as_ref(), &after);
+    act.changed("realm", realm.name().as_str(), before.as_ref(), Some(&after));
     let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
     if !dry_run && change != JobChange::Unchanged {
         catalog.put_realm(after).await?;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::{Realm, no_such_job};
 use crate::schedules::UnreadJob;
@@ -135,6 +136,11 @@ pub async fn show(realm: &dyn Realm, request: &JobName) -> Result<Doc, Error> {
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJobs, Error> {
+    let act = Act::new("jobs delete", request).on("job", &request.jobs);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<DeletedJobs, Error> {
     let all = realm.catalog().all_jobs().await?;
     let (mut ids, mut missing): (Vec<JobId>, Vec<&String>) = (Vec::new(), Vec::new());
     for text in &request.jobs {
@@ -149,6 +155,9 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJo
         ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
     }
     let deleted = realm.catalog().delete_jobs(ids.clone()).await?;
+    for (id, doc) in all.iter().filter(|(id, _)| ids.contains(id)) {
+        act.changed("job", id.as_str(), Some(doc), None);
+    }
     let told = ids.iter().map(ToString::to_string).zip(deleted);
     let absent = missing.into_iter().map(|text| (text.clone(), false));
     let jobs = told.chain(absent).map(|(job_id, deleted)| DeletedJob { job_id, deleted }).collect();

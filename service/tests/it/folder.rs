@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    AuditStore, Catalog, Clock, JobStore, Random, RunStore, ScheduleStore, StateStore, StoreError,
+    TriggerStore,
 };
 use pumice_core::secret::SecretText;
-use pumice_local::{Durability, Home, SystemClock};
+use pumice_local::{Durability, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
 use pumice_service::runs::{Opened, Outputs};
 use pumice_service::secrets::Vault;
@@ -103,6 +105,14 @@ impl Realm for Folder {
         self.home.database()
     }
 
+    fn audit(&self) -> &dyn AuditStore {
+        self.home.database()
+    }
+
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
+    }
+
     fn prober(&self) -> &dyn Prober {
         &Says
     }
@@ -129,6 +139,10 @@ impl Realm for Folder {
 
     fn is_aws(&self) -> bool {
         false
+    }
+
+    async fn actor(&self) -> Result<Actor, Error> {
+        Ok(Actor { who: "tester".to_owned(), from: Origin::Program, host: None })
     }
 
     async fn site(&self) -> Result<Arc<Site>, Error> {

@@ -12,8 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, Realm as _, connections, dispatch, operations, pauses, payloads, render, runs,
-    schedules, secrets, state, triggers,
+    Access, ErrorKind, Operation, Realm as _, audit, connections, dispatch, operations, pauses, payloads,
+    render, runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -390,6 +390,58 @@ async fn kept(api: &Api, realm: &Folder) {
     assert_eq!((&got["size"], std::fs::read(&copy).unwrap().len()), (&json!(17), 17));
 }
 
+/// Each operation that may change the realm has left an entry in the audit.
+async fn audited(api: &Api, realm: &Folder) {
+    // Only tried so far.
+    let resume = json!({ "jobs": ["daily"] });
+    schedules::resume(realm, &api.request("schedules resume", resume)).await.unwrap();
+    let backfills = schedules::list_all(realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
+    let resume = json!({ "id": backfills.backfills[0].id });
+    schedules::resume_backfill(realm, &api.request("schedules backfills resume", resume)).await.unwrap();
+    let list = json!({ "limit": 1000, "details": true, "where": "who:tester from:program since:1h" });
+    let listed = audit::list(realm, &api.request("audit list", list)).await.unwrap();
+    let listed = api.response("audit list", &listed);
+    let entries = listed["entries"].as_array().unwrap();
+    let acts: BTreeSet<&str> = entries.iter().map(|one| one["act"].as_str().unwrap()).collect();
+    let all = operations();
+    let writes = all.iter().filter(|one| one.access == Access::Write).map(|one| one.command);
+    assert_eq!(acts, writes.collect(), "an act leaves no entry, or something else does");
+    for entry in entries {
+        let is_over = entry["outcome"] == "done" || entry["outcome"] == "refused";
+        assert!(is_over && entry["ended"].is_string(), "{entry}");
+        assert!(!entry.to_string().contains("service-canary"), "{entry}");
+        assert_ne!(entry["asked"]["dry_run"], true, "{entry}");
+    }
+    let show = json!({ "entry": entries[0]["id"] });
+    let shown = audit::show(realm, &api.request("audit show", show)).await.unwrap();
+    assert_eq!(api.response("audit show", &shown), entries[0]);
+    let changed =
+        json!({ "of": { "kind": "connection", "name": "off" }, "field": "type", "before": "slack" });
+    let deleted = entries.iter().filter(|one| one["act"] == "connections delete");
+    let mut changes = deleted.flat_map(|one| one["changes"].as_array().unwrap());
+    assert!(changes.any(|one| *one == changed), "{changed}");
+}
+
+async fn exported(api: &Api, realm: &Folder) {
+    let export = json!({ "where": "job:once,daily", "limit": 1 });
+    let mut export: runs::ExportRuns = api.request("runs export", export);
+    let mut found = Vec::new();
+    loop {
+        let page = runs::export(realm, &export).await.unwrap();
+        api.response("runs export", &page);
+        found.extend(page.runs.into_iter().map(|run| run.run_key));
+        export.cursor = page.next;
+        if export.cursor.is_none() {
+            break;
+        }
+    }
+    let listed = json!({ "where": "job:once,daily", "order": "oldest", "limit": 1000 });
+    let listed = runs::list(realm, &api.request("runs list", listed)).await.unwrap();
+    assert_eq!(found, listed.runs.into_iter().map(|run| run.run_key).collect::<Vec<_>>());
+    let refused = runs::export(realm, &runs::ExportRuns { limit: 0, ..runs::ExportRuns::default() }).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
 #[tokio::test]
 async fn operations_answer_json_by_their_schemas() {
     // A server spawns them: their futures must be `Send`.
@@ -407,10 +459,12 @@ async fn every_operation() {
     connected(&api, &realm).await;
     triggered(&api, &realm).await;
     kept(&api, &realm).await;
+    exported(&api, &realm).await;
     let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
     let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
     assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));
     assert_eq!(deleted["users"][0], json!({ "job_id": "chain", "names": ["once"] }));
+    audited(&api, &realm).await;
     let all: BTreeSet<String> = operations().iter().map(|one| one.command.to_owned()).collect();
     assert_eq!(*api.seen.lock().unwrap(), all, "an operation is not tried here");
 }

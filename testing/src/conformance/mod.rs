@@ -3,6 +3,7 @@
 //! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
 //! those of schedules wait, for what is due in a few seconds.
 
+pub mod audit;
 pub mod backfills;
 pub mod dead_letters;
 pub mod hosts;
@@ -26,8 +27,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing, Queue,
-    RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
+    AuditStore, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore,
+    Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -44,6 +45,8 @@ pub struct Adapters {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
     /// The sending end of the queues.
@@ -251,6 +254,9 @@ macro_rules! conformance_cases {
             backfills::a_backfill_that_is_there_is_not_made_again,
             backfills::a_backfill_of_an_old_revision_is_a_conflict,
             backfills::backfills_that_are_due_come_longest_due_first,
+            audit::an_entry_comes_with_the_first_write_and_its_end_replaces_it,
+            audit::an_act_that_writes_nothing_leaves_its_end_alone,
+            audit::entries_come_newest_first_within_their_bounds,
             triggers::trigger_is_read_as_it_was_put,
             triggers::triggers_are_found_by_their_bucket,
             triggers::trigger_put_again_tells_what_changed,

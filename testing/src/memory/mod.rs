@@ -1,5 +1,6 @@
 //! Adapters in memory: the reference that shows what each port means, in the fewest words.
 
+mod audit;
 mod backfills;
 mod clock;
 mod hosts;
@@ -57,6 +58,7 @@ struct Tables {
     schedules: BTreeSet<RunKey>,
     timetables: TimetableTable,
     backfills: BackfillTable,
+    audit: audit::AuditTable,
     hosts: HostTable,
     triggers: TriggerTable,
     state: BTreeMap<StateId, StateItem>,
@@ -76,6 +78,7 @@ impl Memory {
             schedules: BTreeSet::new(),
             timetables: TimetableTable::default(),
             backfills: BackfillTable::default(),
+            audit: audit::AuditTable::new(),
             hosts: HostTable::default(),
             triggers: TriggerTable::default(),
             state: BTreeMap::new(),

@@ -27,13 +27,18 @@ pub(super) async fn asked(realm: &Realm, bulk: Bulk) -> Result<ManyRuns, Failure
         None => None,
     };
     let filter = filter.unwrap_or_default();
-    Ok(ManyRuns { filter, zone: None, expect, before, dry_run })
+    Ok(ManyRuns { filter, zone: None, expect, before, why: None, dry_run })
 }
 
 /// Cancels runs.
-pub(super) async fn cancel(global: &Global, realm: &Realm, bulk: Bulk) -> Result<(), Failure> {
+pub(super) async fn cancel(
+    global: &Global,
+    realm: &Realm,
+    bulk: Bulk,
+    why: Option<String>,
+) -> Result<(), Failure> {
     let mut progress = Progress::new(global);
-    let request = asked(realm, bulk).await?;
+    let request = ManyRuns { why, ..asked(realm, bulk).await? };
     let done = cancel_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
     progress.end();
     told(global, &done?, "cancel")
