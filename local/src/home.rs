@@ -21,6 +21,7 @@ use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
 use crate::aftermath::{self, Log};
+use crate::lost;
 use crate::database::{Database, Durability, OpenError};
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
@@ -390,6 +391,9 @@ impl Home {
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
+        }
+        if let Err(error) = lost::put_aside(&self.path) {
+            tracing::warn!(%error, "cannot keep what commands printed whose worker is gone");
         }
         // Each invocation has a directory of its own name: one that stays is in the way of no other.
         if let Err(error) = remove_tree(&self.scratch()) {

@@ -14,8 +14,10 @@ mod housekeeping;
 mod jobs;
 mod letter;
 mod line;
+mod lost;
 mod objects;
 mod pages;
+mod parts;
 mod pauses;
 mod presence;
 mod queue;
@@ -34,6 +36,7 @@ mod worker;
 
 pub use database::{Database, Durability, OpenError};
 pub use home::{Home, HomeError, InUse, ServeLock};
+pub use lost::lost_outputs;
 pub use objects::Folders;
 pub use pumice_host::{SystemClock, SystemRandom};
 pub use queue::{MAX_RECEIVES, VISIBILITY};

@@ -23,7 +23,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 49] = [
+const CASES: [Case<'_>; 50] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -41,6 +41,7 @@ const CASES: [Case<'_>; 49] = [
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs output --from", &["runs", "output", "latest", "--from", "0"], holds::<runs::OutputPart>),
     ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),

@@ -8,12 +8,12 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    Catalog, Clock, JobStore, Piece, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_service::connections::{Prober, TestConnection, Trial};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
@@ -28,7 +28,7 @@ struct NoOutputs;
 
 #[async_trait]
 impl Outputs for NoOutputs {
-    async fn open(&self, _: &str) -> Result<Option<Opened>, StoreError> {
+    async fn read(&self, _: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
         Ok(None)
     }
 }

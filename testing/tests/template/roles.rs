@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 9] = [
+const WILDCARDS: [(&str, &str); 10] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
@@ -17,6 +17,7 @@ const WILDCARDS: [(&str, &str); 9] = [
     ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
+    (":s3:::${Bucket}/tmp/*/_live/*", "pieces of the output of any run"),
     ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),
 ];
 
