@@ -118,6 +118,9 @@ mod tests {
 
     #[test]
     fn key_of_a_source_is_written_byte_by_byte() {
-        assert_eq!(encoded("tmp/a b/é+1/_live/3.stdout.000001"), "tmp/a%20b/%C3%A9%2B1/_live/3.stdout.000001");
+        assert_eq!(
+            encoded("tmp/a b/é+1/_live/3.stdout.000001"),
+            "tmp/a%20b/%C3%A9%2B1/_live/3.stdout.000001"
+        );
     }
 }

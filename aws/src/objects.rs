@@ -178,7 +178,8 @@ impl ObjectStore for Objects {
         length: u64,
     ) -> std::io::Result<()> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let body = ByteStream::read_from().path(path).offset(from).length(Length::Exact(length)).build().await;
+        let body =
+            ByteStream::read_from().path(path).offset(from).length(Length::Exact(length)).build().await;
         self.put(location, body.map_err(unread)?).await.map_err(std::io::Error::other)
     }
 

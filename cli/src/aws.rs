@@ -129,7 +129,12 @@ impl Outputs for BucketOutputs {
 
 impl BucketOutputs {
     /// Reads an output that is kept in pieces.
-    async fn read_pieces(&self, pieces: &Pieces, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+    async fn read_pieces(
+        &self,
+        pieces: &Pieces,
+        from: u64,
+        length: u64,
+    ) -> Result<Option<Piece>, StoreError> {
         let listed = self.0.list_level(&format!("{}.", pieces.location), MAX_NAMES).await?;
         // Another output's name may begin as this one's does.
         let own = listed.iter().zip(0..).filter(|(object, index)| object.location == pieces.piece(*index));

@@ -43,12 +43,7 @@ impl Outputs for FolderOutputs {
         self.folders.located(recorded)
     }
 
-    async fn live(
-        &self,
-        run: &RunKey,
-        attempt: u32,
-        _: Option<&str>,
-    ) -> Result<Vec<LiveOutput>, StoreError> {
+    async fn live(&self, run: &RunKey, attempt: u32, _: Option<&str>) -> Result<Vec<LiveOutput>, StoreError> {
         let (folders, run) = (self.live.clone(), run.clone());
         apart("what is printed now", move || live_in(&folders, &run, attempt)).await
     }
@@ -74,9 +69,8 @@ async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
-    done.flatten().map_err(|error| {
-        StoreError::of(StoreErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error)
-    })
+    done.flatten()
+        .map_err(|error| StoreError::of(StoreErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error))
 }
 
 /// The outputs of an attempt in folders of files that are written.

@@ -168,7 +168,8 @@ async function grow(log) {
 async function follow() {
   const logs = document.hidden || paused ? [] : document.querySelectorAll("pre[data-follow]");
   for (const log of logs) await grow(/** @type {HTMLElement} */ (log)).catch(() => {});
-  setTimeout(follow, FOLLOW);
+  // On AWS each look costs.
+  setTimeout(follow, document.querySelector("pre[data-slow]") ? 5 * FOLLOW : FOLLOW);
 }
 follow();
 

@@ -348,7 +348,10 @@ impl Masker {
     /// Whether a secret may begin with all of these bytes, and go on.
     fn may_begin(&self, rest: &[u8]) -> bool {
         self.begins[usize::from(rest[0])]
-            && self.secrets.iter().any(|secret| secret.len() > rest.len() && secret.as_bytes().starts_with(rest))
+            && self
+                .secrets
+                .iter()
+                .any(|secret| secret.len() > rest.len() && secret.as_bytes().starts_with(rest))
     }
 
     /// Takes bytes, and gives those that can be no part of a secret any more, masked.

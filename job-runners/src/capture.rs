@@ -469,7 +469,8 @@ mod tests {
             let path = folder.path().join("out");
             let capture = Capture::at(path.clone(), "stdout", "stdout".to_owned(), &clock, limit, None);
             capture.record(printed.as_bytes()).await.unwrap();
-            let note = format!("\n(pumice keeps the first {limit} bytes: OUTPUT_MAX_SIZE; the command goes on)\n");
+            let note =
+                format!("\n(pumice keeps the first {limit} bytes: OUTPUT_MAX_SIZE; the command goes on)\n");
             let wanted = if dropped > 0 { format!("{kept}{note}") } else { kept.to_owned() };
             assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted, "{limit}");
             assert_eq!((capture.dropped(), capture.size()), (dropped, wanted.len() as u64), "{limit}");

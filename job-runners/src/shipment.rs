@@ -179,16 +179,126 @@ impl<'a> Shipment<'a> {
     /// Removes the pieces: the whole has its place.
     pub(crate) async fn remove(&self) {
         let sent = self.sent.load(Ordering::Relaxed);
-        let pieces: Vec<String> =
-            (0..sent.div_ceil(PIECE_BYTES).max(self.sealed() + u64::from(sent > 0)))
-                .map(|index| self.pieces.piece(index))
-                .collect();
+        let pieces: Vec<String> = (0..sent.div_ceil(PIECE_BYTES).max(self.sealed() + u64::from(sent > 0)))
+            .map(|index| self.pieces.piece(index))
+            .collect();
         if pieces.is_empty() {
             return;
         }
         if let Err(error) = self.objects.remove(&pieces).await {
             // They go with the other files of the run.
             tracing::debug!(location = %self.pieces.location, %error, "pieces of an output stay");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join;
+    use pumice_core::job_type::{Ended, JobError, Leaf, ParametersOf, Stop};
+    use pumice_job_types::cmd;
+    use serde_json::json;
+
+    use super::*;
+    use crate::capture::Capture;
+    use crate::cmd::Cmd;
+    use crate::fakes::World;
+
+    fn at(name: &str) -> String {
+        format!("s3://bucket/tmp/top/{}/{name}", uuid::Uuid::from_u128(1))
+    }
+
+    fn world(script: &str, every: Duration) -> World {
+        let mut world = World::of("cmd", json!(script), json!({}));
+        world.environment.push(("PATH".into(), std::env::var_os("PATH").unwrap_or_default()));
+        world.settings.output_interval = Span::from(every);
+        world
+    }
+
+    /// Runs a script that waits for the file `go` in its beginning's folder, and does something once a piece was kept.
+    async fn run(world: &World, script: &str, then: impl Fn()) -> Result<Ended, JobError> {
+        let go = world.folder.path().join("go");
+        let script =
+            script.replace("wait_for_go", &format!("while ! test -e {}; do sleep 0.01; done", go.display()));
+        let argv = ["sh".to_owned(), "-c".to_owned(), script];
+        let parameters: ParametersOf<cmd::Cmd> = serde_json::from_value(json!({})).unwrap();
+        let once_kept = async {
+            while world.kept.parts.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            then();
+            std::fs::write(&go, "").unwrap();
+        };
+        let context = world.context();
+        join(Cmd.run(&context, argv.to_vec(), parameters), once_kept).await.0
+    }
+
+    #[tokio::test]
+    async fn what_is_printed_is_there_before_the_end_and_once_after_it() {
+        let world = world("x", Duration::from_millis(10));
+        let ended = run(&world, "echo begun; wait_for_go; echo done; echo bad >&2", || {
+            let kept = world.kept.objects();
+            assert_eq!(kept.get(&at("_live/0.stdout.000000")).map(String::as_str), Some("begun\n"));
+        });
+        assert!(matches!(ended.await, Ok(Ended::Done(_))));
+        let kept: Vec<(String, String)> = world.kept.objects().into_iter().collect();
+        assert_eq!(kept, [(at("stderr"), "bad\n".to_owned()), (at("stdout"), "begun\ndone\n".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn worker_that_stops_leaves_what_was_printed_apart() {
+        let world = world("x", Duration::from_millis(10));
+        let stop = || world.cancel.stop(Stop::Halted);
+        let ended =
+            run(&world, "trap 'echo stopped; exit 1' TERM; echo begun; wait_for_go; sleep 1000 & wait", stop);
+        assert_eq!(ended.await.unwrap_err().message, "stopped");
+        let kept: Vec<(String, String)> = world.kept.objects().into_iter().collect();
+        let [(place, text)] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!(*place, at("_live/0.stdout.000000"));
+        assert!(text.starts_with("begun\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn pieces_that_cannot_be_kept_cost_the_run_nothing() {
+        let world = world("x", Duration::from_millis(10));
+        world.kept.unfit.lock().unwrap().extend((0..2).map(|_| io::Error::other("no such bucket")));
+        let context = world.context();
+        let capture = Capture::new(&context, "stdout", None);
+        capture.record(&b"printed"[..]).await.unwrap();
+        let shipment = Shipment::new(&context, "stdout").unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let clock = crate::fakes::Standing { wakes: true };
+        shipment.try_to_ship(&clock, &file, 7).await;
+        assert!(shipment.is_failing.load(Ordering::Relaxed) && !shipment.is_late(u64::MAX));
+        assert_eq!(capture.keep(&context).await.unwrap(), Some(at("stdout")));
+        assert_eq!(world.kept.objects()[&at("stdout")], "printed");
+    }
+
+    #[tokio::test]
+    async fn long_output_is_kept_in_pieces_whose_room_is_given_back() {
+        use std::io::Write;
+        use std::os::unix::fs::MetadataExt;
+        const SIZE: u64 = 5 * PIECE_BYTES + 1_000;
+        let text: Vec<u8> =
+            (0..SIZE).map(|at| if at % 61 == 0 { b'\n' } else { b'a' + (at % 26) as u8 }).collect();
+        for every in [Duration::ZERO, Duration::from_secs(30)] {
+            let world = world("x", every);
+            let context = world.context();
+            let shipment = Shipment::new(&context, "stdout").unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&text).unwrap();
+            // The last bytes may still be cut, so the last whole piece is not kept for good.
+            shipment.ship(&file, SIZE, false).await.unwrap();
+            let tail = u64::from(!every.is_zero());
+            assert_eq!((shipment.sealed(), world.kept.parts.lock().unwrap().len() as u64), (4, 4 + tail));
+            assert!(shipment.is_late(SIZE + MAX_BEHIND) && !shipment.is_late(SIZE));
+            if shipment.is_freed() {
+                assert!(file.metadata().unwrap().blocks() * 512 < SIZE - PIECE_BYTES, "room is given back");
+            }
+            shipment.join(&at("stdout"), &file, SIZE).await.unwrap();
+            assert!(world.kept.objects()[&at("stdout")].as_bytes() == text, "the whole is as it was printed");
+            shipment.remove().await;
+            assert_eq!(world.kept.objects().len(), 1);
         }
     }
 }

@@ -21,8 +21,8 @@ use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
 use crate::aftermath::{self, Log};
-use crate::lost;
 use crate::database::{Database, Durability, OpenError};
+use crate::lost;
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
 use crate::secrets::{FolderSecrets, is_of_secrets};

@@ -38,6 +38,7 @@ pub(crate) fn put_aside(home: &Path) -> io::Result<()> {
 /// The files that are put aside, by run.
 pub(crate) fn of_runs(home: &Path) -> Vec<(RunId, PathBuf)> {
     let entries = std::fs::read_dir(lost_outputs(home)).into_iter().flatten().flatten();
-    let file = |entry: std::fs::DirEntry| Some((run_of_live_output(entry.file_name().to_str()?)?, entry.path()));
+    let file =
+        |entry: std::fs::DirEntry| Some((run_of_live_output(entry.file_name().to_str()?)?, entry.path()));
     entries.filter_map(file).collect()
 }

@@ -164,7 +164,8 @@ impl ObjectStore for Folders {
 
     async fn join(&self, location: &str, parts: &[String]) -> io::Result<()> {
         let target = checked(location).map_err(io::Error::other)?.to_owned();
-        let parts: Result<Vec<PathBuf>, _> = parts.iter().map(|part| checked(part).map(Path::to_owned)).collect();
+        let parts: Result<Vec<PathBuf>, _> =
+            parts.iter().map(|part| checked(part).map(Path::to_owned)).collect();
         let parts = parts.map_err(io::Error::other)?;
         let kept = tokio::task::spawn_blocking(move || make_fresh(&target, |to| parts::join(&parts, to)));
         kept.await.map_err(io::Error::other)?

@@ -74,7 +74,10 @@ fn output_is_followed_from_before_the_start_to_the_end_of_the_run() {
     assert_eq!((again.status, again.out.as_str(), again.err.as_str()), (1, "", "d\n"), "{again:?}");
     let lines = pumice.run(&["runs", "output", &run, "-f", "-o", "json"]);
     let parts: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!((&parts[0]["text"], &parts[0]["next"], &parts[0]["name"]), (&json!("begun\n"), &json!(6), &json!("stdout")));
+    assert_eq!(
+        (&parts[0]["text"], &parts[0]["next"], &parts[0]["name"]),
+        (&json!("begun\n"), &json!(6), &json!("stdout"))
+    );
     assert_eq!(parts.last(), Some(&json!({ "run_key": run, "status": "failed" })));
     let yaml = pumice.run(&["runs", "output", &run, "-f", "-o", "yaml"]);
     assert!(yaml.status == 2 && yaml.err.contains("-o json prints a line for each part"), "{yaml:?}");
@@ -83,7 +86,8 @@ fn output_is_followed_from_before_the_start_to_the_end_of_the_run() {
 #[test]
 fn attempts_and_steps_are_followed_one_after_the_other() {
     let pumice = Pumice::new();
-    let mut step = shell("step", "echo attempt {{ globals.lava.iteration }}; test {{ globals.lava.iteration }} = 2");
+    let mut step =
+        shell("step", "echo attempt {{ globals.lava.iteration }}; test {{ globals.lava.iteration }} = 2");
     step["iteration_limit"] = 2.into();
     step["render_at"] = "run".into();
     let chain = json!({ "job_id": "c", "type": "chain", "worker": "core", "enabled": true, "payload": ["first", "step"] });
@@ -91,7 +95,11 @@ fn attempts_and_steps_are_followed_one_after_the_other() {
     let _server = pumice.serve();
     let run = dispatch(&pumice, "c");
     let followed = Follower::of(&pumice, &["latest:c", "--follow"]).end();
-    assert_eq!((followed.status, followed.out.as_str()), (0, "first\nattempt 1\nattempt 2\n"), "{followed:?}");
+    assert_eq!(
+        (followed.status, followed.out.as_str()),
+        (0, "first\nattempt 1\nattempt 2\n"),
+        "{followed:?}"
+    );
     for step in ["step", "/1.1", "1.1"] {
         let of_step = pumice.run(&["runs", "output", &run, "--step", step]);
         assert_eq!(of_step.out, "attempt 1\nattempt 2\n", "{step}: {of_step:?}");
@@ -100,7 +108,10 @@ fn attempts_and_steps_are_followed_one_after_the_other() {
     }
     for follow in [&["-f"][..], &[]] {
         let none = pumice.run(&[&["runs", "output", &run, "--step", "third"], follow].concat());
-        assert!(none.status == 2 && none.err.contains("has no step \"third\": its steps are first, step"), "{none:?}");
+        assert!(
+            none.status == 2 && none.err.contains("has no step \"third\": its steps are first, step"),
+            "{none:?}"
+        );
     }
     assert_eq!(pumice.run(&["runs", "output", &run, "--since", "1h"]).out.lines().count(), 3);
     assert_eq!(pumice.run(&["runs", "output", &run, "--since", "0s"]).out, "");
@@ -111,7 +122,11 @@ fn secret_that_is_printed_in_two_parts_is_masked_while_it_is_followed() {
     let pumice = Pumice::new();
     let set = pumice.feed(&["secrets", "set", "k"], "followed-canary-4471");
     assert_eq!(set.status, 0, "{set:?}");
-    let script = format!("printf 'a followed-can'; {}; printf 'ary-4471 b'; {}", until(&pumice, "go"), until(&pumice, "end"));
+    let script = format!(
+        "printf 'a followed-can'; {}; printf 'ary-4471 b'; {}",
+        until(&pumice, "go"),
+        until(&pumice, "end")
+    );
     apply(&pumice, &json!([shell("a", &script)]));
     let _server = pumice.serve();
     let run = dispatch(&pumice, "a");
@@ -178,7 +193,11 @@ fn output_above_the_realms_limit_is_cut_and_the_command_goes_on() {
     let _server = pumice.serve();
     let asked = pumice.run(&["dispatch", "a", "--wait", "-o", "json"]).json();
     let result = &asked["runs"][0]["result"]["output"][0];
-    assert_eq!((&result["stdout_dropped"], &result["stderr_dropped"]), (&json!(299_000), &Value::Null), "{asked:#}");
+    assert_eq!(
+        (&result["stdout_dropped"], &result["stderr_dropped"]),
+        (&json!(299_000), &Value::Null),
+        "{asked:#}"
+    );
     let printed = pumice.run(&["runs", "output", "latest"]);
     let (kept, note) = printed.out.split_at(1_000);
     assert_eq!((kept, printed.err.as_str()), ("1234567\n".repeat(125).as_str(), "end\n"));

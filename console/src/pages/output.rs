@@ -88,7 +88,8 @@ pub(super) async fn window(
     let margin = longest() as u64;
     let first = start.saturating_sub(margin.max(1));
     let piece = read(outputs, location, first, start - first + most as u64 + margin).await?;
-    let (begins, bytes) = piece.bytes.split_at(piece.bytes.len().min(usize::try_from(start - first).unwrap_or(0)));
+    let (begins, bytes) =
+        piece.bytes.split_at(piece.bytes.len().min(usize::try_from(start - first).unwrap_or(0)));
     let seen = &bytes[..bytes.len().min(most)];
     let is_end = start + seen.len() as u64 >= piece.size;
     // The window begins and ends with a line.
@@ -107,10 +108,14 @@ pub(super) async fn window(
     let next = if trouble.is_some() { start + seen.len() as u64 } else { start + end as u64 };
     if !is_counted {
         number = 1;
-        trouble = trouble.or_else(|| Some(format!("lines are counted from byte {}: there are too many before it", start + begin as u64)));
+        trouble = trouble.or_else(|| {
+            Some(format!(
+                "lines are counted from byte {}: there are too many before it",
+                start + begin as u64
+            ))
+        });
     }
-    let mut masker =
-        Masker::new().skipping((begins.len() + begin) as u64).taking((end - begin) as u64);
+    let mut masker = Masker::new().skipping((begins.len() + begin) as u64).taking((end - begin) as u64);
     let mut shown = masker.push(&piece.bytes);
     shown.extend(masker.finish());
     let lines = lines(&shown, number);
@@ -256,7 +261,10 @@ async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
         None => printed.location == at,
         Some(name) => {
             let step = ask.query.get("step").unwrap_or(run);
-            printed.run_key.as_str() == step && printed.name == name && Some(printed.attempt) == attempt && !printed.lost
+            printed.run_key.as_str() == step
+                && printed.name == name
+                && Some(printed.attempt) == attempt
+                && !printed.lost
         }
     };
     let printed = found.printed.into_iter().find(is_meant);
@@ -279,7 +287,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             let Hits { hits, next } =
                 search(ask.realm().outputs(), &printed.location, text, from.unwrap_or(0)).await?;
             let hit = |hit: &Hit| json!({ "line": hit.line, "href": format!("{}#L{}", at(hit.at), hit.line.number) });
-            let more = next.map(|next| format!("{}&{}", at(next), link("", &[("find", text)]).trim_start_matches('?')));
+            let more = next
+                .map(|next| format!("{}&{}", at(next), link("", &[("find", text)]).trim_start_matches('?')));
             Some(json!({ "text": text, "hits": hits.iter().map(hit).collect::<Vec<_>>(), "more": more }))
         }
         None => None,
@@ -293,6 +302,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "run": { "key": run, "href": run_link(&run), "status": status },
         "job_href": job_link(printed.job_id.as_str()),
         "is_open": is_open,
+        "is_slow": ask.realm().is_aws(),
         "earlier": (found.from > 0).then(|| at(found.from.saturating_sub(MAX_WINDOW as u64))),
         "later": (found.next < found.size && !is_open).then(|| at(found.next)),
         "tail": link("/run/output", &query),
@@ -426,7 +436,8 @@ mod tests {
     #[tokio::test]
     async fn search_finds_lines_as_they_are_shown() {
         pumice_core::secret::remember("search-canary-77");
-        let text = format!("one\nTwo \u{1b}[1mreds\u{1b}[0m\n{}\nsearch-canary-77 red\nred", "x".repeat(70_000));
+        let text =
+            format!("one\nTwo \u{1b}[1mreds\u{1b}[0m\n{}\nsearch-canary-77 red\nred", "x".repeat(70_000));
         let find = async |wanted: &str, from| {
             let found = search(&Text(text.clone().into_bytes()), "x", wanted, from).await.unwrap();
             found.hits.into_iter().map(|hit| (hit.line.number, hit.line.text, hit.at)).collect::<Vec<_>>()

@@ -170,6 +170,7 @@ async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Valu
         let mut one = listed(key, printed);
         // What is over does not grow.
         let goes_on = is_open && !printed.lost && printed.epoch.is_some();
+        one["is_slow"] = realm.is_aws().into();
         one["follow"] = if goes_on { one["raw"].clone() } else { Value::Null };
         one["window"] = match place < MAX_OUTPUTS {
             false => Value::Null,

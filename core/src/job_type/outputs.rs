@@ -47,7 +47,8 @@ pub fn live_name(name: &str) -> String {
     if name.len() <= MAX_NAME {
         return name.to_owned();
     }
-    let stream = name.rsplit('.').next().filter(|stream| stream.len() < MAX_LABEL - MAX_NAME).unwrap_or_default();
+    let stream =
+        name.rsplit('.').next().filter(|stream| stream.len() < MAX_LABEL - MAX_NAME).unwrap_or_default();
     format!("{}.{stream}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
@@ -108,7 +109,8 @@ impl Pieces {
     #[must_use]
     pub fn at(location: &str) -> Option<Self> {
         let (folder, name) = location.rsplit_once('/')?;
-        let is_right = folder.ends_with(&format!("/{LIVE}")) && name.split_once('.')?.0.parse::<u64>().is_ok();
+        let is_right =
+            folder.ends_with(&format!("/{LIVE}")) && name.split_once('.')?.0.parse::<u64>().is_ok();
         is_right.then(|| Self { location: location.to_owned() })
     }
 

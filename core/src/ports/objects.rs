@@ -19,7 +19,13 @@ pub trait ObjectStore: Send + Sync {
     ///
     /// # Errors
     /// As for [`put_file`](Self::put_file).
-    async fn put_part(&self, location: &str, file: BorrowedFd<'_>, from: u64, length: u64) -> std::io::Result<()>;
+    async fn put_part(
+        &self,
+        location: &str,
+        file: BorrowedFd<'_>,
+        from: u64,
+        length: u64,
+    ) -> std::io::Result<()>;
     /// Keeps several objects, one behind the other, as one, and leaves them as they are. All but the last have at least 5 MiB.
     ///
     /// # Errors

@@ -142,17 +142,7 @@ pub fn of_last_attempt(outputs: &dyn Outputs, run: &Run) -> Vec<Printed> {
 
 fn possible(run: &Run, attempt: u32, (stream, name): (Stream, String), location: String) -> Printed {
     let (job_id, run_key) = (run.job_id.clone(), run.key.clone());
-    Printed {
-        job_id,
-        run_key,
-        attempt,
-        stream,
-        name,
-        epoch: None,
-        lost: false,
-        location,
-        is_recorded: false,
-    }
+    Printed { job_id, run_key, attempt, stream, name, epoch: None, lost: false, location, is_recorded: false }
 }
 
 /// Where the output of each attempt of a run is, or would be: `s3_temp` is the realm's. What an attempt prints that runs is
@@ -167,7 +157,8 @@ pub(super) async fn of_all_attempts(
     for attempt in 1..=run.attempt {
         let folder = s3_temp.map(|s3_temp| kept_at(s3_temp, &run.job_id, &run.key, attempt));
         let is_last = attempt == run.attempt;
-        let recorded = if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
+        let recorded =
+            if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
         let is_untold = is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some();
         let is_under_way = is_last && run.ts_start.is_some() && !run.status.is_end();
         // A claim that did not end its attempt: its worker was lost, or has stopped.
@@ -201,7 +192,9 @@ pub(super) async fn of_all_attempts(
 
 /// Whether both are the same output of an attempt.
 pub(super) fn is_same(kept: &Printed, live: &Printed) -> bool {
-    kept.run_key == live.run_key && kept.attempt == live.attempt && live_name(&kept.name) == live_name(&live.name)
+    kept.run_key == live.run_key
+        && kept.attempt == live.attempt
+        && live_name(&kept.name) == live_name(&live.name)
 }
 
 /// Types of jobs that run several payloads, whose outputs begin with the payload's name.
@@ -259,7 +252,8 @@ impl AskOutputs {
         };
         let is_step = |step: &str| {
             let place: Option<RunKey> = format!("{root}/{}", step.trim_start_matches('/')).parse().ok();
-            run.job_id.as_str() == step || place.is_some_and(|place| run.key == place || run.key.is_below(&place))
+            run.job_id.as_str() == step
+                || place.is_some_and(|place| run.key == place || run.key.is_below(&place))
         };
         is_recent && self.step.as_deref().is_none_or(is_step)
     }
@@ -303,7 +297,8 @@ pub async fn locate(realm: &dyn Realm, request: &AskOutputs) -> Result<RunOutput
 pub(super) fn no_such_step(request: &AskOutputs, tree: &[Run]) -> Error {
     const FEW: usize = 5;
     let Some(root) = tree.first() else { return Error::not_found("no such run") };
-    let steps: Vec<&str> = tree.iter().skip(1).filter(|run| run.run_id == root.run_id).map(|run| run.job_id.as_str()).collect();
+    let steps: Vec<&str> =
+        tree.iter().skip(1).filter(|run| run.run_id == root.run_id).map(|run| run.job_id.as_str()).collect();
     let step = request.step.as_deref().unwrap_or_default();
     let told = match steps.len() {
         0 => "it has no steps".to_owned(),
@@ -316,7 +311,11 @@ pub(super) fn no_such_step(request: &AskOutputs, tree: &[Run]) -> Error {
 }
 
 /// The outputs of one run of a tree.
-pub(super) async fn of_run(realm: &dyn Realm, run: &Run, s3_temp: Option<&str>) -> Result<Vec<Printed>, Error> {
+pub(super) async fn of_run(
+    realm: &dyn Realm,
+    run: &Run,
+    s3_temp: Option<&str>,
+) -> Result<Vec<Printed>, Error> {
     if let Some(kept) = &run.kept {
         return of_kept(realm, kept, s3_temp).await;
     }

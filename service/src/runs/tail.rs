@@ -238,7 +238,7 @@ impl Tail<'_> {
             return Ok(from);
         };
         let line = piece.bytes.iter().position(|byte| *byte == b'\n');
-        Ok(line.map_or(from, |at| from + at as u64))
+        Ok(line.map_or(from, |at| from + at as u64)).map(|next| if next < size { next } else { from })
     }
 
     /// Gives what is new of an output.

@@ -115,7 +115,10 @@ pub struct OutputPart {
 /// [`Error`] when there is no such run, step or output, or the store cannot be read.
 pub async fn read_output(realm: &dyn Realm, request: &ReadOutput) -> Result<OutputPart, Error> {
     if request.limit == 0 || request.limit > MAX_PART {
-        return Err(Error::invalid(format!("limit: {} is not between 1 and {MAX_PART} bytes", request.limit)));
+        return Err(Error::invalid(format!(
+            "limit: {} is not between 1 and {MAX_PART} bytes",
+            request.limit
+        )));
     }
     let asked = AskOutputs { run: request.run.clone(), step: request.step.clone(), since: None };
     let found = locate(realm, &asked).await?;
@@ -188,7 +191,8 @@ mod tests {
         for most in 1..text.len() as u64 {
             let (mut shown, mut at) = (Vec::new(), 0);
             loop {
-                let part = masked(&Bytes(text.clone().into_bytes()), "x", at, most, false).await.unwrap().unwrap();
+                let part =
+                    masked(&Bytes(text.clone().into_bytes()), "x", at, most, false).await.unwrap().unwrap();
                 assert!(part.next > at || part.next == part.size, "{most}: it goes on");
                 shown.extend(part.bytes);
                 at = part.next;
@@ -203,7 +207,8 @@ mod tests {
         assert_eq!(part.next, text.len() as u64 - 17);
         // From within a secret nothing of it is shown.
         for from in 72..89 {
-            let part = masked(&Bytes(text.clone().into_bytes()), "x", from, 1_000, false).await.unwrap().unwrap();
+            let part =
+                masked(&Bytes(text.clone().into_bytes()), "x", from, 1_000, false).await.unwrap().unwrap();
             assert!(part.bytes.starts_with(b"***** middle"), "{from}");
         }
     }

@@ -68,7 +68,9 @@ pub async fn objects_of_parts_are_joined_and_removed(on: &Adapters) {
     let whole = on.at("a b/é/stdout");
     on.objects.join(&whole, &parts).await.expect("they are joined");
     let mut read = Vec::new();
-    while let Some(piece) = on.objects.open_range(&whole, read.len() as u64, MAX_PIECE).await.expect("an answer") {
+    while let Some(piece) =
+        on.objects.open_range(&whole, read.len() as u64, MAX_PIECE).await.expect("an answer")
+    {
         assert_eq!(piece.size, bytes.len() as u64);
         read.extend(piece.bytes);
         if read.len() >= bytes.len() {

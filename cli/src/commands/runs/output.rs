@@ -7,8 +7,8 @@ use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::runs::{
-    AskOutputs, MAX_PART, OutputPart, Printed, ReadOutput, Stream, TailListener, TailNotice, all_complete, copy,
-    find, follow_output, locate, output as find_outputs, read_output,
+    AskOutputs, MAX_PART, OutputPart, Printed, ReadOutput, Stream, TailListener, TailNotice, all_complete,
+    copy, find, follow_output, locate, output as find_outputs, read_output,
 };
 use serde::Serialize;
 
@@ -93,7 +93,9 @@ async fn print_from(global: &Global, realm: &Realm, mut request: ReadOutput) -> 
 /// Follows what a run prints to its end, and ends as the run does.
 async fn print_on(global: &Global, realm: &Realm, asked: AskOutputs, tail: u64) -> Result<(), Failure> {
     if global.output == Format::Yaml {
-        return Err(Failure::wrong("-o yaml: what is followed has no end to wait for; -o json prints a line for each part"));
+        return Err(Failure::wrong(
+            "-o yaml: what is followed has no end to wait for; -o json prints a line for each part",
+        ));
     }
     // A name such as latest means the run that it means now.
     let root = find(realm, &asked.run).await?;
@@ -182,10 +184,16 @@ impl TailListener for Teller<'_> {
                 note(self.global, &[format!("the run is {status}: what it prints is shown once it starts")]);
             }
             TailNotice::LeftOut(bytes) => {
-                note(self.global, &[format!("{bytes} bytes before this are left out: --tail SIZE shows more")]);
+                note(
+                    self.global,
+                    &[format!("{bytes} bytes before this are left out: --tail SIZE shows more")],
+                );
             }
             TailNotice::Lost => {
-                warn(self.global, &[format!("the worker{of} was lost: {name} ends here, and the attempt is made again")]);
+                warn(
+                    self.global,
+                    &[format!("the worker{of} was lost: {name} ends here, and the attempt is made again")],
+                );
             }
             TailNotice::Unreachable(why) => warn(self.global, &[format!("cannot read {name}{of}: {why}")]),
         }
@@ -198,7 +206,8 @@ impl Teller<'_> {
         if !self.shows_whose {
             return;
         }
-        let attempt = if printed.attempt > 1 { format!(", attempt {}", printed.attempt) } else { String::new() };
+        let attempt =
+            if printed.attempt > 1 { format!(", attempt {}", printed.attempt) } else { String::new() };
         let whose = format!("{}{attempt}", escaped(printed.job_id.as_str()));
         let is_other = self.last.as_ref().is_some_and(|last| *last != whose);
         if is_other || self.last.is_none() && (printed.attempt > 1 || printed.run_key.parent().is_some()) {
