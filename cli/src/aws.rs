@@ -1,6 +1,5 @@
 //! A realm on AWS: credentials and region from where AWS's own tools take them.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,9 +103,9 @@ impl Outputs for BucketOutputs {
         let mut outputs = BTreeSet::new();
         for object in &listed {
             let name = object.location.rsplit('/').next().unwrap_or_default();
-            outputs.extend(Pieces::read(name).map(|(epoch, name, _)| (epoch, Reverse(name))));
+            outputs.extend(Pieces::read(name).map(|(epoch, name, _)| (epoch, name)));
         }
-        let live = |(epoch, Reverse(name)): (u64, Reverse<&str>)| LiveOutput {
+        let live = |(epoch, name): (u64, &str)| LiveOutput {
             execution: Execution { attempt, epoch },
             name: name.to_owned(),
             location: Pieces::new(folder, epoch, name).location,

@@ -91,8 +91,6 @@ fn live_in(folders: &[PathBuf], run: &RunKey, attempt: u32) -> io::Result<Vec<Li
             }
         }
     }
-    // By execution, and what was printed before what went wrong.
-    found.sort_by(|one, other| (one.execution, &*other.name).cmp(&(other.execution, &*one.name)));
     Ok(found)
 }
 

@@ -59,6 +59,15 @@ pub struct LiveOutput {
     pub location: String,
 }
 
+impl LiveOutput {
+    /// By execution and payload, and of each standard output first.
+    fn order(&self) -> (Execution, String, bool) {
+        let stream = Stream::of(&self.name);
+        let payload = stream.and_then(|stream| self.name.strip_suffix(stream.name())).unwrap_or(&self.name);
+        (self.execution, payload.to_owned(), stream == Some(Stream::Stderr))
+    }
+}
+
 /// Reads outputs where the realm keeps them.
 #[async_trait]
 pub trait Outputs: Send + Sync {
@@ -165,7 +174,9 @@ pub(super) async fn of_all_attempts(
         let is_lost = run.epoch > u64::from(run.attempt);
         let mut under_way = Vec::new();
         if is_under_way || is_lost || is_untold {
-            for live in outputs.live(&run.key, attempt, folder.as_deref()).await? {
+            let mut lives = outputs.live(&run.key, attempt, folder.as_deref()).await?;
+            lives.sort_by_key(LiveOutput::order);
+            for live in lives {
                 let Some(stream) = Stream::of(&live.name) else { continue };
                 let epoch = live.execution.epoch;
                 let is_current = runs && is_last && epoch == run.epoch;
