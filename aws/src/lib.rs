@@ -16,6 +16,7 @@ mod fresh;
 pub mod function;
 mod hosts;
 mod jobs;
+mod joined;
 mod lava_events;
 mod names;
 mod objects;

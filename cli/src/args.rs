@@ -21,7 +21,7 @@ pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
 pub(crate) use pauses::{Maintenance, PauseTerms, Workers};
 pub(crate) use payloads::Payloads;
-pub(crate) use runs::{Bulk, RetryRuns, Runs};
+pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\

@@ -83,6 +83,18 @@ pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
     if out.is_terminal() { Box::new(Masked::new(Harmless::new(out))) } else { Box::new(Masked::new(out)) }
 }
 
+/// Standard output for a user's bytes in which secrets are masked already, likewise.
+pub(crate) fn masked_stdout() -> Box<dyn Write + Send> {
+    let out = std::io::stdout();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// Standard error for such bytes.
+pub(crate) fn masked_stderr() -> Box<dyn Write + Send> {
+    let out = std::io::stderr();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
 /// Masks secrets in what is written.
 struct Masked<W: Write> {
     to: W,

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
+use crate::lost;
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
 use crate::secrets::{FolderSecrets, is_of_secrets};
@@ -392,6 +393,9 @@ impl Home {
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
+        }
+        if let Err(error) = lost::put_aside(&self.path) {
+            tracing::warn!(%error, "cannot keep what commands printed whose worker is gone");
         }
         // Each invocation has a directory of its own name: one that stays is in the way of no other.
         if let Err(error) = remove_tree(&self.scratch()) {

@@ -16,8 +16,10 @@ mod housekeeping;
 mod jobs;
 mod letter;
 mod line;
+mod lost;
 mod objects;
 mod pages;
+mod parts;
 mod pauses;
 mod presence;
 mod queue;
@@ -40,6 +42,7 @@ pub use backup::{
 };
 pub use database::{Database, Durability, OpenError};
 pub use home::{Home, HomeError, InUse, ServeLock};
+pub use lost::lost_outputs;
 pub use objects::Folders;
 pub use pumice_host::{SystemClock, SystemRandom};
 pub use queue::{MAX_RECEIVES, VISIBILITY};

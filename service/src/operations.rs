@@ -129,6 +129,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("runs why", Read, runs::why),
         Operation::new("runs output", Read, runs::output),
         Operation::new("runs export", Read, runs::export),
+        Operation::new("runs output --from", Read, runs::read_output),
         Operation::new("runs cancel", Write, runs::cancel),
         Operation::new("runs cancel --where", Write, runs::cancel_many),
         Operation::new("runs retry", Write, runs::retry),

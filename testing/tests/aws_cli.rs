@@ -332,6 +332,68 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
     );
 }
 
+/// A worker that keeps what commands print often, and what it prints that waits for a file.
+async fn printing(folder: &std::path::Path) -> (Cloud, Process, String) {
+    let go = folder.join("go").display().to_string();
+    let script = format!(
+        "echo first; while ! test -e {go}; do sleep 0.1; done; yes 123456789 | head -c 30000000; exit 3"
+    );
+    let job = json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": "sh -c",
+        "parameters": { "args": [script] } });
+    let cloud = Cloud::start(&[job]).await;
+    let mut worker = cloud.pumice_command(&["worker", "core"]);
+    worker.env("PUMICE_BUCKET", "test-bucket").env("LAVA_OUTPUT_INTERVAL", "0.2s");
+    let worker = Process(worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"));
+    let dispatched = cloud.pumice(&["dispatch", "say"]);
+    let run_id = dispatched.split_whitespace().next().expect("an id").to_owned();
+    (cloud, worker, run_id)
+}
+
+async fn kept(cloud: &Cloud, run_id: &str) -> Vec<String> {
+    let prefix = format!("tmp/say/{run_id}/");
+    let listed = cloud.clients.s3.list_objects_v2().bucket("test-bucket").prefix(&prefix).send().await;
+    let listed = listed.expect("it answers");
+    let keys = listed.contents().iter().filter_map(|object| object.key()?.strip_prefix(&prefix));
+    keys.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (cloud, _worker, run_id) = printing(folder.path()).await;
+    let file = |name: &str| Stdio::from(std::fs::File::create(place(name)).expect("a file"));
+    let mut follow = cloud.pumice_command(&["runs", "output", &run_id, "-f"]);
+    let mut follower = Process(follow.stdout(file("out")).stderr(file("err")).spawn().expect("it starts"));
+    let out = || std::fs::read(place("out")).expect("a file");
+    until(async || (out() == b"first\n").then_some(())).await.expect("what is printed is followed");
+    std::fs::write(place("go"), "").expect("it is written");
+    let ended = until(async || follower.0.try_wait().expect("it can be asked")).await.expect("it ends");
+    let err = std::fs::read_to_string(place("err")).expect("a file");
+    assert!(ended.code() == Some(1) && err.contains("the run is failed"), "{err}");
+    let wanted = [b"first\n".to_vec(), b"123456789\n".repeat(3_000_000)].concat();
+    assert!(out() == wanted, "{} bytes and not {}", out().len(), wanted.len());
+    let printed = cloud.pumice_command(&["runs", "output", &run_id]).output().expect("it runs");
+    assert!(printed.stdout == wanted, "{} bytes and not {}", printed.stdout.len(), wanted.len());
+    assert_eq!(kept(&cloud, &run_id).await, ["stdout"], "the pieces are gone");
+}
+
+#[tokio::test]
+async fn what_commands_print_stays_on_s3_when_their_worker_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cloud, mut worker, run_id) = printing(folder.path()).await;
+    let printed = async || {
+        let printed = cloud.pumice_command(&["runs", "output", &run_id]).output().expect("it runs");
+        (!printed.stdout.is_empty()).then_some(printed.stdout)
+    };
+    assert_eq!(until(printed).await.as_deref(), Some(&b"first\n"[..]));
+    worker.0.kill().expect("it is killed");
+    worker.0.wait().expect("it ends");
+    assert_eq!(printed().await.as_deref(), Some(&b"first\n"[..]));
+    assert_eq!(kept(&cloud, &run_id).await, ["_live/1.stdout.000000"]);
+    std::fs::write(folder.path().join("go"), "").expect("what is left of it ends");
+}
+
 #[tokio::test]
 async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
     // Its queue would hide it for two minutes.

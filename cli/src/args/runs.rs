@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use pumice_core::duration::Span;
 use pumice_core::ports::Cursor;
 use pumice_core::run::{SpecOf, Status};
+use pumice_core::size::parse_size;
 
 use super::Given;
 
@@ -67,11 +68,7 @@ pub(crate) enum Runs {
         children: bool,
     },
     /// Print what the commands of a run, and of its children, printed
-    Output {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
-    },
+    Output(PrintedOutput),
     /// Do a run again that has ended, by a new run that keeps the steps that ended well
     Retry(RetryRuns),
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
@@ -94,6 +91,39 @@ pub(crate) enum Runs {
         #[command(flatten)]
         bulk: Bulk,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrintedOutput {
+    /// The run: its id or the beginning of it, latest, or latest:JOB
+    #[arg(value_name = "RUN_ID")]
+    pub(crate) run: String,
+    /// Go on with what is printed until the run has ended, and end as it does; waits for its start
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How much of what is there already is printed first, as 64K or 1M
+    #[arg(long, value_name = "SIZE", requires = "follow", default_value = "64KiB", value_parser = tail)]
+    pub(crate) tail: u64,
+    /// Only of this step and those below it: the id of its job, or its place as /1.2
+    #[arg(long, value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Only of steps that have not ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    pub(crate) since: Option<Span>,
+    /// One output from this byte on, of a run that goes on too; a note says where to go on
+    #[arg(long, value_name = "BYTE", conflicts_with_all = ["follow", "since"])]
+    pub(crate) from: Option<u64>,
+    /// The output of --from: stderr, or a payload and its stream as load.sh.stdout
+    #[arg(long, value_name = "NAME", requires = "from", default_value = "stdout")]
+    pub(crate) name: String,
+    /// The attempt of --from: else the last one that printed something
+    #[arg(long, value_name = "N", requires = "from")]
+    pub(crate) attempt: Option<u32>,
+}
+
+fn tail(text: &str) -> Result<u64, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    u64::try_from(size).map_err(|_| format!("{text} is negative: give a size from 0"))
 }
 
 /// All runs that some terms mean.

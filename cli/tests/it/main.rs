@@ -10,6 +10,7 @@ mod clock_details;
 mod connections;
 mod console;
 mod examples;
+mod following;
 mod host;
 mod ids;
 mod late;

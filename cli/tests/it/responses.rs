@@ -41,6 +41,7 @@ const CASES: [Case<'_>; 50] = [
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs output --from", &["runs", "output", "latest", "--from", "0"], holds::<runs::OutputPart>),
     ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 43] = [
+pub const SCREENS: [Screen; 44] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -23,6 +23,7 @@ pub const SCREENS: [Screen; 43] = [
     screen("runs list", "/runs"),
     screen("runs show", "/run"),
     screen("runs output", "/run/output"),
+    screen("runs output --from", "/run/output"),
     screen("runs cancel", "/run/cancel"),
     screen("runs why", "/run"),
     screen("runs retry", "/run/retry"),

@@ -32,6 +32,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("runs show", format!("run={failed}&details=true")),
         ("runs why", format!("run={failed}")),
         ("runs output", format!("run={failed}")),
+        ("runs output --from", format!("run={failed}&from=0&name=stderr&limit=100")),
         ("schedules list", String::new()),
         ("schedules next", "number=3".to_owned()),
         ("schedules backfills list", String::new()),
@@ -50,7 +51,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("render", "job=nightly&globals=%7B%22x%22:1%7D".to_owned()),
     ] {
         tried.insert(command);
-        let path = format!("/api/v1/{}?{query}", command.replace(' ', "/"));
+        let path = format!("/api/v1/{}?{query}", path_of(command));
         let answer = server.get_as(VIEWER, &path).await;
         assert_eq!(answer.status, 200, "{command}: {}", answer.body);
         let operation = operations().into_iter().find(|one| one.command == command).unwrap();

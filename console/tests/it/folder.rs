@@ -10,13 +10,13 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, JobStore, Random, RunStore, ScheduleStore, StateStore, StoreError,
+    AuditStore, Catalog, Clock, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore, StoreError,
     TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
@@ -36,11 +36,12 @@ struct Texts(Mutex<BTreeMap<String, String>>);
 
 #[async_trait]
 impl Outputs for Texts {
-    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
+    async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
         let text = self.0.lock().unwrap().get(location).cloned();
-        Ok(text.map(|text| Opened {
-            size: text.len() as u64,
-            reader: Box::new(std::io::Cursor::new(text.into_bytes())),
+        Ok(text.map(|text| {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
+            let bytes = text.as_bytes()[place(from)..place(from.saturating_add(length))].to_vec();
+            Piece { bytes, size: text.len() as u64 }
         }))
     }
 }

@@ -413,6 +413,32 @@ async fn output_that_is_followed_goes_on_from_its_place() {
     let piece = server.get(&format!("/run/output/raw?{query}&from=8")).await.json();
     assert_eq!(
         piece,
-        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "is_open": false, "trouble": null })
+        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "line": 4, "size": 14, "is_open": false, "trouble": null })
     );
+    // What was read where it was written goes on in its last place, with the number of its line.
+    let moved =
+        [("id", id.as_str()), ("at", "/scratch/live/x"), ("step", &id), ("attempt", "1"), ("name", "stdout")];
+    let piece = server.get(&format!("/run/output/raw?{}&from=4&line=20", encoded(&moved))).await.json();
+    assert_eq!(piece["lines"], json!([{ "number": 20, "text": "two" }, { "number": 21, "text": "three" }]));
+    for other in ["stderr", "x"] {
+        let other = [&moved[..4], &[("name", other)]].concat();
+        assert_eq!(server.get(&format!("/run/output/raw?{}&from=4", encoded(&other))).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_an_output_are_found_and_linked() {
+    let server = Server::start(Folder::lively().await).await;
+    let (id, location) = (run_id(4).to_string(), format!("/out/{}/stdout", run_id(4)));
+    server.realm.print(&location, "one\ntwo <b>\nthree\nTWO\n");
+    let query = [("id", id.as_str()), ("at", &location), ("find", "two")];
+    let page = server.get(&format!("/run/output?{}", encoded(&query))).await.body;
+    assert!(
+        page.contains("from=4#L2") && page.contains("from=18#L4") && !page.contains("from=0#L1"),
+        "{page}"
+    );
+    assert!(page.contains("two &lt;b&gt;"), "{page}");
+    let long = "x".repeat(201);
+    let query = [("id", id.as_str()), ("at", &location), ("find", &long)];
+    assert_eq!(server.get(&format!("/run/output?{}", encoded(&query))).await.status, 400);
 }

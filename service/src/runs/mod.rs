@@ -11,9 +11,11 @@ mod many;
 mod outputs;
 mod retry;
 mod shown;
+mod tail;
 mod unstarted;
 mod whole;
 mod why;
+mod window;
 
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
@@ -25,8 +27,12 @@ pub use many::{
     Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard,
     delete_many, delete_many_heard, retry_many, retry_many_heard,
 };
-pub use outputs::{Opened, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output};
+pub use outputs::{
+    AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
+};
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
+pub use tail::{TailListener, TailNotice, follow_output};
 pub use unstarted::Unstarted;
 pub use why::{RunWhy, why};
+pub use window::{MAX_PART, Masked, OutputPart, ReadOutput, TAIL, masked, read_output};

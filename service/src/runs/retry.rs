@@ -349,7 +349,7 @@ async fn refuse_gone(realm: &dyn Realm, run: &Run, steps: &[RetryStep]) -> Resul
             )));
         };
         for printed in of_last_attempt(realm.outputs(), &ended) {
-            if realm.outputs().open(&printed.location).await?.is_none() {
+            if realm.outputs().read(&printed.location, 0, 0).await?.is_none() {
                 return Err(Error::not_found(format!(
                     "what step {} ({key}) printed is gone from {}: run it again too, from it or all",
                     shown(ended.job_id.as_str()),

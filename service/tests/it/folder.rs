@@ -9,13 +9,13 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, JobStore, Random, RunStore, ScheduleStore, StateStore, StoreError,
+    AuditStore, Catalog, Clock, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore, StoreError,
     TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
@@ -30,7 +30,7 @@ struct NoOutputs;
 
 #[async_trait]
 impl Outputs for NoOutputs {
-    async fn open(&self, _: &str) -> Result<Option<Opened>, StoreError> {
+    async fn read(&self, _: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
         Ok(None)
     }
 }

@@ -116,6 +116,17 @@ async fn dispatched(api: &Api, realm: &Folder) {
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     let output = api.request("runs output", json!({ "run": "latest" }));
     assert_eq!(api.response("runs output", &runs::output(realm, &output).await.unwrap()), json!([]));
+    let part = api.request("runs output --from", json!({ "run": "latest" }));
+    let part = api.response("runs output --from", &runs::read_output(realm, &part).await.unwrap());
+    assert_eq!(part, json!({ "from": 0, "next": 0, "size": 0, "is_open": true, "text": "" }));
+    for (wrong, why) in [
+        (json!({ "run": "latest", "limit": 0 }), "limit: 0 is not between 1 and 1048576 bytes"),
+        (json!({ "run": "latest", "step": "x" }), "has no step \"x\": it has no steps"),
+    ] {
+        let wrong = api.request("runs output --from", wrong);
+        let error = runs::read_output(realm, &wrong).await.unwrap_err();
+        assert!(error.kind().is_of_request() && error.to_string().ends_with(why), "{error}");
+    }
     let cancel = api.request("runs cancel", json!({ "runs": ["latest"] }));
     let cancelled = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
     assert_eq!(cancelled["runs"][0]["outcome"], "cancelled");

@@ -204,6 +204,7 @@ macro_rules! conformance_cases {
             dead_letters::dead_letter_discarded_is_gone,
             objects::object_opened_at_a_range_gives_its_bytes_and_size,
             objects::object_that_is_missing_is_none,
+            objects::objects_of_parts_are_joined_and_removed,
             objects::objects_listed_by_prefix_come_in_pages,
             runs::a_run_is_read_as_it_was_made,
             runs::a_spec_is_read_as_it_was_made_however_long,

@@ -21,6 +21,7 @@ const WILDCARDS: [(&str, &str); 10] = [
     ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
+    (":s3:::${Bucket}/tmp/*/_live/*", "pieces of the output of any run"),
     ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),
 ];
 
