@@ -48,6 +48,8 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         schedules: store.clone(),
         state: store.clone(),
         triggers: store.clone(),
+        catalog: Some(store.clone()),
+        connections: Some(store.clone()),
         hosts: Some(store),
         queue: queues.clone(),
         consumer: queues.clone(),

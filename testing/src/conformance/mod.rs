@@ -5,6 +5,7 @@
 
 pub mod backfills;
 pub mod dead_letters;
+pub mod documents;
 pub mod hosts;
 pub mod jobs;
 pub mod objects;
@@ -22,12 +23,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing, Queue,
-    RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
+    Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing,
+    Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -46,6 +48,10 @@ pub struct Adapters {
     pub state: Arc<dyn StateStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
+    /// What people do with documents, where the adapters are of a realm that they use.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// Connections, there too.
+    pub connections: Option<Arc<dyn ConnectionStore>>,
     /// The sending end of the queues.
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
@@ -255,6 +261,8 @@ macro_rules! conformance_cases {
             triggers::triggers_are_found_by_their_bucket,
             triggers::trigger_put_again_tells_what_changed,
             triggers::trigger_deleted_is_found_no_more,
+            documents::documents_that_are_as_they_were_read_are_written,
+            documents::document_that_changed_keeps_all_from_being_written,
         }
     };
 }
