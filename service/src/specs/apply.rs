@@ -13,7 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::moved::moved;
-use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
+use super::plan::look;
+use super::prune::carry_out;
+use super::{
+    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, read,
+    refuse_warnings, without_hosts,
+};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -29,6 +34,28 @@ pub struct Apply {
     /// Refuse specs that there are warnings about.
     #[serde(default)]
     pub strict: bool,
+    /// Remove what this part of the realm has and the documents have not.
+    #[serde(default)]
+    pub prune: Option<Scope>,
+    /// Remove jobs that have runs which have not ended, too.
+    #[serde(default)]
+    pub despite_runs: bool,
+    /// The digest of the plan that is meant: refused when the documents or the realm have changed since.
+    #[serde(default)]
+    pub expect: Option<String>,
+}
+
+/// How specs that were read are put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// As [`Apply::dry_run`].
+    pub dry_run: bool,
+    /// As [`Apply::prune`].
+    pub prune: Option<Scope>,
+    /// As [`Apply::despite_runs`].
+    pub despite_runs: bool,
+    /// As [`Apply::expect`].
+    pub expect: Option<String>,
 }
 
 /// What changed, or would.
@@ -42,6 +69,12 @@ pub struct Applied {
     /// The connections that were given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<AppliedConnection>,
+    /// What was removed, as the documents have it not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<DocumentName>,
+    /// What still names a document that was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<DocumentUser>,
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
@@ -117,6 +150,8 @@ pub enum ChangeWord {
     Updated,
     /// It was there, the same.
     Unchanged,
+    /// It was there, and is not among what was given.
+    Removed,
 }
 
 impl ChangeWord {
@@ -127,6 +162,7 @@ impl ChangeWord {
             Self::Added => "added",
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
+            Self::Removed => "removed",
         }
     }
 }
@@ -188,7 +224,31 @@ pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> 
         refuse_warnings(&specs.warnings)?;
     }
     let warnings = specs.warnings.clone();
-    Ok(Applied { warnings, ..put(realm, specs, request.dry_run).await? })
+    let Apply { dry_run, prune, despite_runs, expect, .. } = request;
+    let terms = Terms { dry_run, prune, despite_runs, expect };
+    Ok(Applied { warnings, ..put_on(realm, specs, &terms).await? })
+}
+
+/// Puts specs that were read on terms. With a scope to prune or a plan that is meant, each document is written on the
+/// condition that it is as it was looked at.
+///
+/// # Errors
+/// As [`put`]; and when the plan is another, or jobs that are to be removed have runs which have not ended.
+pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Applied, Error> {
+    if terms.prune.is_none() && terms.expect.is_none() {
+        return put(realm, specs, terms.dry_run).await;
+    }
+    let look = look(realm, &specs, terms.prune.as_ref()).await?;
+    look.expect(terms.expect.as_deref())?;
+    if terms.dry_run {
+        let removed = look.removed.into_iter().map(|one| one.name).collect();
+        let users = look.planned.users;
+        return Ok(Applied { removed, users, ..put(realm, specs, true).await? });
+    }
+    if !terms.despite_runs {
+        look.refuse_unended()?;
+    }
+    carry_out(realm, specs, look).await
 }
 
 /// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
@@ -233,7 +293,7 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
     let jobs = jobs.collect();
     // Last: what they start is there.
     let triggers = put_triggers(realm, specs.triggers, dry_run).await?;
-    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, warnings: Vec::new() })
+    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, ..Applied::default() })
 }
 
 /// Puts connections before the jobs that name them.
@@ -292,7 +352,7 @@ pub fn other_realm(given: &RealmName, asked: &RealmName) -> Error {
 
 /// The entries that a realm's new definition moves. A policy may allow to put jobs and not to list them: that must not keep
 /// a definition from being put.
-async fn moved_by(
+pub(super) async fn moved_by(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     with_it: &BTreeSet<&JobId>,
@@ -322,7 +382,7 @@ async fn put_triggers(
     Ok(applied.collect())
 }
 
-async fn put_realm(
+pub(super) async fn put_realm(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     dry_run: bool,
