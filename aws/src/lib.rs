@@ -10,6 +10,7 @@ mod backfills;
 mod catalog;
 mod connect;
 mod connections;
+mod documents;
 mod failure;
 mod folders;
 mod fresh;

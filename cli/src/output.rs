@@ -224,7 +224,7 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
 }
 
 /// The width that a list fits in, in columns of a terminal.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 /// The mark of a cut.
 const CUT: char = '…';
 
@@ -309,7 +309,8 @@ fn beginning(text: &str, width: usize) -> &str {
     &text[..end]
 }
 
-fn cut_end(text: &str, width: usize) -> String {
+/// The beginning of a text, where it is wider.
+pub(crate) fn cut_end(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -8,6 +8,7 @@ mod backfills;
 mod clock;
 mod databases;
 mod dead_letters;
+mod documents;
 mod due;
 mod failure;
 mod hosts;
@@ -34,6 +35,7 @@ pub use backfills::BackfillStore;
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use documents::{DocumentChange, DocumentWrite, DocumentsWritten};
 pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
@@ -198,6 +200,12 @@ pub trait Catalog: Send + Sync {
     async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError>;
     /// Removes jobs; tells which were there. Runs that were dispatched keep what they use.
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError>;
+    /// Writes and removes documents in their order, each on the condition that the store has it as it was read. A store
+    /// with transactions writes all or none; another looks at all first, and stops at the one that changes meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError>;
     /// Every state item that has not expired, by id.
     async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError>;
     /// Removes a state item; tells whether it was there.

@@ -92,13 +92,15 @@ pub struct Apart {
 }
 
 /// The commands that have no service function.
-pub const APART: [Apart; 9] = [
+pub const APART: [Apart; 11] = [
     Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
     Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
     Apart { command: "console", reason: "it is a process that shows a realm in a browser" },
     Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
     Apart { command: "backup", reason: "it copies a realm's folder, below its stores" },
     Apart { command: "restore", reason: "it makes a realm's folder, where there is no realm yet" },
+    Apart { command: "dag generate", reason: "it makes a payload of a file, with no realm" },
+    Apart { command: "dag table", reason: "it makes a file of a payload, with no realm" },
     Apart { command: "template", reason: "it renders a text, with no realm" },
     Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
     Apart { command: "completions", reason: "it prints a script for a shell" },
@@ -110,7 +112,9 @@ pub fn operations() -> Vec<Operation> {
     use Access::{Read, Write};
     vec![
         Operation::taking("apply", Write, specs::apply),
+        Operation::taking("plan", Read, specs::plan),
         Operation::taking("check", Read, specs::check),
+        Operation::new("export", Read, specs::export),
         Operation::new("jobs list", Read, specs::list),
         Operation::new("jobs show", Read, specs::show),
         Operation::new("jobs delete", Write, specs::delete),

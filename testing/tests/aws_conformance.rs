@@ -49,6 +49,8 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         state: store.clone(),
         triggers: store.clone(),
         audit: store.clone(),
+        catalog: Some(store.clone()),
+        connections: Some(store.clone()),
         hosts: Some(store),
         queue: queues.clone(),
         consumer: queues.clone(),

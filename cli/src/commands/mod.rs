@@ -4,7 +4,9 @@ mod audit;
 mod backup;
 mod connections;
 mod console;
+mod dag;
 mod dispatch;
+mod export;
 #[cfg(test)]
 mod operations;
 mod pauses;
@@ -47,7 +49,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "aws")]
         Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,
+        Command::Plan(options) => specs::plan(global, &options).await,
         Command::Check(options) => specs::check(global, &options).await,
+        Command::Export(options) => export::export(global, &options).await,
+        Command::Dag(command) => dag::dag(global, &command),
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Backup { file } => backup::backup(global, file).await,
         Command::Restore { file } => backup::restored(global, file).await,

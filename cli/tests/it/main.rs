@@ -23,6 +23,7 @@ mod operating;
 mod outputs;
 mod payloads;
 mod people;
+mod plans;
 mod processes;
 mod pumice;
 mod readers;

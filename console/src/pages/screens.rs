@@ -62,10 +62,12 @@ pub const SCREENS: [Screen; 44] = [
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 13] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 15] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
+    ("plan", "as apply"),
     ("runs export", "it gives all records to another program: the API has it"),
+    ("export", "it writes files on the machine that it is called on"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
     ("schedules export", "it makes a template for another service: the API has it"),
     ("jobs pause", "it holds many jobs by a pattern: the API has it"),

@@ -49,6 +49,8 @@ enum Asker<'a> {
     Call(&'a str),
     /// An event of this name, which may be delivered again.
     Event(&'a str),
+    /// A list of this name that may be given again, of which these are the places of the requests.
+    List(&'a str, &'a [u64]),
     /// A trigger, whose event may be delivered again.
     Trigger(&'a EventStart),
     /// A run.
@@ -72,7 +74,7 @@ impl<'a> Asker<'a> {
                 Some(Trigger::Event { event: event[..event.floor_char_boundary(MAX_EVENT)].to_owned() })
             }
             Self::Trigger(start) => Some(start.trigger.clone()),
-            Self::Caller | Self::Call(_) | Self::Run(_) => None,
+            Self::Caller | Self::Call(_) | Self::List(..) | Self::Run(_) => None,
         }
     }
 }
@@ -171,6 +173,17 @@ impl Dispatcher {
         call: &str,
     ) -> Vec<Result<Accepted, DispatchError>> {
         self.take(requests, Asker::Call(call), Taking::Each).await
+    }
+
+    /// The same for requests of a list that may be given again, in whatever parts: each makes one run by its place in the
+    /// list. `list` names it, among all lists, calls and events that there are.
+    pub async fn dispatch_listed(
+        &self,
+        requests: Vec<(u64, DispatchRequest)>,
+        list: &str,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        let (places, requests): (Vec<u64>, Vec<DispatchRequest>) = requests.into_iter().unzip();
+        self.take(requests, Asker::List(list, &places), Taking::Each).await
     }
 
     /// The same for a trigger, whose requests make one run each, however often its event comes. A second request for the
@@ -411,6 +424,10 @@ impl Dispatcher {
         let follows = match asker {
             Asker::Caller => return RunId(self.site().ports.random.uuid(now)),
             Asker::Call(name) | Asker::Event(name) => format!("event:{name}#{index}"),
+            Asker::List(name, places) => match places.get(index) {
+                Some(place) => format!("list:{name}#{place}"),
+                None => return RunId(self.site().ports.random.uuid(now)),
+            },
             Asker::Trigger(start) => format!("{}#{index}", start.name),
             Asker::Run(origin) => format!("run:{}#{}#{index}", origin.key, origin.label),
         };

@@ -13,7 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::moved::moved;
-use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_workers};
+use super::plan::look;
+use super::prune::carry_out;
+use super::{
+    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, read,
+    refuse_warnings, without_workers,
+};
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -30,6 +35,28 @@ pub struct Apply {
     /// Refuse specs that there are warnings about.
     #[serde(default)]
     pub strict: bool,
+    /// Remove what this part of the realm has and the documents have not.
+    #[serde(default)]
+    pub prune: Option<Scope>,
+    /// Remove jobs that have runs which have not ended, too.
+    #[serde(default)]
+    pub despite_runs: bool,
+    /// The digest of the plan that is meant: refused when the documents or the realm have changed since.
+    #[serde(default)]
+    pub expect: Option<String>,
+}
+
+/// How specs that were read are put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// As [`Apply::dry_run`].
+    pub dry_run: bool,
+    /// As [`Apply::prune`].
+    pub prune: Option<Scope>,
+    /// As [`Apply::despite_runs`].
+    pub despite_runs: bool,
+    /// As [`Apply::expect`].
+    pub expect: Option<String>,
 }
 
 /// What changed, or would.
@@ -43,6 +70,12 @@ pub struct Applied {
     /// The connections that were given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<AppliedConnection>,
+    /// What was removed, as the documents have it not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<DocumentName>,
+    /// What still names a document that was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<DocumentUser>,
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
@@ -118,6 +151,8 @@ pub enum ChangeWord {
     Updated,
     /// It was there, the same.
     Unchanged,
+    /// It was there, and is not among what was given.
+    Removed,
 }
 
 impl ChangeWord {
@@ -128,6 +163,7 @@ impl ChangeWord {
             Self::Added => "added",
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
+            Self::Removed => "removed",
         }
     }
 }
@@ -193,7 +229,37 @@ async fn applying(realm: &dyn Realm, request: Apply, act: &Act) -> Result<Applie
         refuse_warnings(&specs.warnings)?;
     }
     let warnings = specs.warnings.clone();
-    Ok(Applied { warnings, ..putting(realm, specs, request.dry_run, act).await? })
+    let Apply { dry_run, prune, despite_runs, expect, .. } = request;
+    let terms = Terms { dry_run, prune, despite_runs, expect };
+    Ok(Applied { warnings, ..putting_on(realm, specs, &terms, act).await? })
+}
+
+/// Puts specs that were read on terms. With a scope to prune or a plan that is meant, each document is written on the
+/// condition that it is as it was looked at.
+///
+/// # Errors
+/// As [`put`]; and when the plan is another, or jobs that are to be removed have runs which have not ended.
+pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Applied, Error> {
+    let asked = json!({ "documents": specs.count(), "prune": terms.prune, "despite_runs": terms.despite_runs });
+    let act = Act::new("apply", &asked).dry(terms.dry_run);
+    act.record(realm, putting_on(realm, specs, terms, &act)).await
+}
+
+async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -> Result<Applied, Error> {
+    if terms.prune.is_none() && terms.expect.is_none() {
+        return putting(realm, specs, terms.dry_run, act).await;
+    }
+    let look = look(realm, &specs, terms.prune.as_ref()).await?;
+    look.expect(terms.expect.as_deref())?;
+    if terms.dry_run {
+        let removed = look.removed.into_iter().map(|one| one.name).collect();
+        let users = look.planned.users;
+        return Ok(Applied { removed, users, ..putting(realm, specs, true, act).await? });
+    }
+    if !terms.despite_runs {
+        look.refuse_unended()?;
+    }
+    carry_out(realm, specs, look, act).await
 }
 
 /// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
@@ -224,9 +290,7 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
 /// # Errors
 /// [`Error`] when the specs are of another realm, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
-    let documents = specs.jobs.len() + specs.triggers.len() + specs.connections.len();
-    let documents = documents + usize::from(specs.realm.is_some());
-    let act = Act::new("apply", &json!({ "documents": documents })).dry(dry_run);
+    let act = Act::new("apply", &json!({ "documents": specs.count() })).dry(dry_run);
     act.record(realm, putting(realm, specs, dry_run, &act)).await
 }
 
@@ -246,7 +310,7 @@ async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> R
     let jobs = jobs.collect();
     // Last: what they start is there.
     let triggers = put_triggers(realm, specs.triggers, dry_run, act).await?;
-    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, warnings: Vec::new() })
+    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, ..Applied::default() })
 }
 
 /// Puts connections before the jobs that name them.
@@ -307,7 +371,7 @@ pub fn other_realm(given: &RealmName, asked: &RealmName) -> Error {
 
 /// The entries that a realm's new definition moves. A policy may allow to put jobs and not to list them: that must not keep
 /// a definition from being put.
-async fn moved_by(
+pub(super) async fn moved_by(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     with_it: &BTreeSet<&JobId>,
@@ -339,7 +403,7 @@ async fn put_triggers(
     Ok(applied.collect())
 }
 
-async fn put_realm(
+pub(super) async fn put_realm(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     dry_run: bool,

@@ -77,6 +77,34 @@ async fn applied(api: &Api, realm: &Folder) {
     assert_eq!((&dry["dry_run"], &dry["jobs"][0]["fields"]), (&json!(true), &fields));
 }
 
+/// Plans, prunes and exports.
+async fn planned(api: &Api, realm: &Folder) {
+    let kept = given(&[job("part/a", json!({ "owner": "ada" }))]);
+    let both = given(&[job("part/a", json!({})), job("part/b", json!({ "schedule": "@daily" }))]);
+    specs::apply(realm, api.request("apply", json!({ "specs": both }))).await.unwrap();
+    let plan = || api.request("plan", json!({ "specs": kept, "prune": "part" }));
+    let planned = api.response("plan", &specs::plan(realm, plan()).await.unwrap());
+    let documents = planned["documents"].as_array().unwrap();
+    let told: Vec<(&Value, &Value)> = documents.iter().map(|one| (&one["id"], &one["change"])).collect();
+    assert_eq!(told, [(&json!("part/a"), &json!("updated")), (&json!("part/b"), &json!("removed"))]);
+    assert_eq!(documents[0]["fields"], json!([{ "field": "owner", "after": "ada" }]));
+    assert_eq!(documents[1]["schedule"], "@daily");
+    let apply = |expect: &Value| {
+        let request = json!({ "specs": kept, "prune": "part", "expect": expect });
+        api.request::<specs::Apply>("apply", request)
+    };
+    let refused = specs::apply(realm, apply(&json!("0"))).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    let exported = specs::export(realm, &api.request("export", json!({ "scope": "part/" }))).await.unwrap();
+    let exported = api.response("export", &exported);
+    assert_eq!(exported["documents"][1]["file"], "jobs/part/b.json");
+    let applied = specs::apply(realm, apply(&planned["digest"])).await.unwrap();
+    let applied = api.response("apply", &applied);
+    assert_eq!(applied["removed"], json!([{ "kind": "job", "id": "part/b" }]));
+    let delete = api.request("jobs delete", json!({ "jobs": ["part/*"] }));
+    assert_eq!(specs::delete(realm, &delete).await.unwrap().jobs.len(), 1);
+}
+
 async fn jobs(api: &Api, realm: &Folder) {
     let listed = specs::list(realm, &api.request("jobs list", json!({ "pattern": "o*" }))).await.unwrap();
     assert_eq!(listed.all, 3);
@@ -462,6 +490,7 @@ async fn operations_answer_json_by_their_schemas() {
 async fn every_operation() {
     let (api, realm) = (Api::default(), Folder::new().await);
     applied(&api, &realm).await;
+    planned(&api, &realm).await;
     jobs(&api, &realm).await;
     dispatched(&api, &realm).await;
     scheduled(&api, &realm).await;

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod backfills;
 pub mod dead_letters;
+pub mod documents;
 pub mod hosts;
 pub mod jobs;
 pub mod objects;
@@ -23,11 +24,12 @@ use std::any::Any;
 use std::sync::Arc;
 
 use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    AuditStore, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore,
+    AuditStore, Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore,
     Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
@@ -49,6 +51,10 @@ pub struct Adapters {
     pub audit: Arc<dyn AuditStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
+    /// What people do with documents, where the adapters are of a realm that they use.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// Connections, there too.
+    pub connections: Option<Arc<dyn ConnectionStore>>,
     /// The sending end of the queues.
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
@@ -262,6 +268,8 @@ macro_rules! conformance_cases {
             triggers::triggers_are_found_by_their_bucket,
             triggers::trigger_put_again_tells_what_changed,
             triggers::trigger_deleted_is_found_no_more,
+            documents::documents_that_are_as_they_were_read_are_written,
+            documents::document_that_changed_keeps_all_from_being_written,
         }
     };
 }
