@@ -3,6 +3,7 @@
 mod backfills;
 mod connections;
 mod console;
+mod operating;
 mod pauses;
 mod payloads;
 mod runs;
@@ -17,6 +18,7 @@ use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
+pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, RetryRuns, Runs};
@@ -132,6 +134,8 @@ pub(crate) enum Command {
     /// Look at runs, and cancel them
     #[command(subcommand)]
     Runs(Runs),
+    #[command(flatten)]
+    Operating(Operating),
     /// Look at what the clock starts, and pause it
     #[command(subcommand)]
     Schedules(Schedules),

@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 pub use backfills::BackfillStore;
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
-pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
 pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;

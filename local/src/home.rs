@@ -27,7 +27,7 @@ use crate::presence::{self, Presence};
 use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
-const STORE: &str = "pumice.db";
+pub(crate) const STORE: &str = "pumice.db";
 /// The file that the process which serves the folder has locked.
 const LOCK: &str = "lock";
 /// The folder for what passes with each command, in a realm's folder.

@@ -9,6 +9,7 @@ mod connections;
 mod database;
 mod dead;
 mod found;
+mod ground;
 mod home;
 mod housekeeping;
 mod jobs;
@@ -33,6 +34,7 @@ mod triggers;
 mod worker;
 
 pub use database::{Database, Durability, OpenError};
+pub use ground::{Integrity, Room, look_through, room};
 pub use home::{Home, HomeError, InUse, ServeLock};
 pub use objects::Folders;
 pub use pumice_host::{SystemClock, SystemRandom};

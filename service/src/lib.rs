@@ -4,7 +4,10 @@
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
 
 pub mod connections;
+pub mod dead;
 pub mod dispatch;
+pub mod doctor;
+pub mod metrics;
 pub mod pauses;
 pub mod payloads;
 pub mod render;
@@ -13,6 +16,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod specs;
 pub mod state;
+pub mod stats;
 pub mod triggers;
 
 mod calls;

@@ -7,9 +7,10 @@ use pumice_core::Timestamp;
 use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
+use pumice_core::ports::{Catalog, DeadLetters, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
 
 use crate::connections::Prober;
+use crate::doctor::Ground;
 use crate::failure::Error;
 use crate::runs::Outputs;
 use crate::secrets::Vault;
@@ -27,6 +28,8 @@ pub trait Realm: Send + Sync {
     fn runs(&self) -> &dyn RunStore;
     /// How far its schedules and backfills have come.
     fn schedules(&self) -> &dyn ScheduleStore;
+    /// The messages and requests that were put aside.
+    fn dead_letters(&self) -> &dyn DeadLetters;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;
     /// Its triggers.
@@ -47,6 +50,10 @@ pub trait Realm: Send + Sync {
     fn is_served(&self) -> Option<bool>;
     /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
+    /// What looks at what it stands on; `None` where nothing can.
+    fn ground(&self) -> Option<&dyn Ground> {
+        None
+    }
     /// Where an engine on it runs: its settings, its zone and its ports.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod connections;
 mod console;
 mod dispatch;
+mod operating;
 #[cfg(test)]
 mod operations;
 mod pauses;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
+        Command::Operating(command) => operating::operating(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::Triggers(command) => triggers::triggers(global, command).await,
         Command::Payloads(command) => payloads::payloads(global, command).await,

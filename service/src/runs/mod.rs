@@ -1,7 +1,9 @@
-//! Runs: list, show, explain, output, cancel, retry, follow.
+//! Runs: list, show, explain, output, cancel, retry, follow; why they failed, by cause.
 
 mod asked;
 mod cancel;
+mod changes;
+mod failures;
 mod find;
 mod follow;
 mod labels;
@@ -14,7 +16,9 @@ mod unstarted;
 mod whole;
 mod why;
 
+pub(crate) use asked::{parsed, query};
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;

@@ -8,7 +8,7 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    Catalog, Clock, DeadLetters, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock};
@@ -88,6 +88,10 @@ impl Realm for Folder {
     }
 
     fn schedules(&self) -> &dyn ScheduleStore {
+        self.home.database()
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
         self.home.database()
     }
 
