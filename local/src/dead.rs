@@ -85,7 +85,8 @@ impl DeadLetters for Database {
         let queue = worker.to_string();
         let found: Vec<Option<DeadLetter>> = self
             .look(move |connection| {
-                let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE queue = ? ORDER BY id LIMIT ?");
+                let sql =
+                    format!("SELECT {COLUMNS} FROM dead_letters WHERE queue = ? ORDER BY at, id LIMIT ?");
                 let most = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
                 connection.prepare_cached(&sql)?.query_map(params![queue, most], letter)?.collect()
             })
@@ -127,7 +128,7 @@ impl Database {
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         let found: Vec<Option<DeadLetter>> = self
             .look(|connection| {
-                let sql = format!("SELECT {COLUMNS} FROM dead_letters ORDER BY id DESC");
+                let sql = format!("SELECT {COLUMNS} FROM dead_letters ORDER BY at DESC, id DESC");
                 connection.prepare(&sql)?.query_map([], letter)?.collect()
             })
             .await?;

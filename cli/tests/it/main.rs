@@ -8,6 +8,8 @@ mod canary;
 mod clock_details;
 mod connections;
 mod console;
+mod dead;
+mod doctor;
 mod examples;
 mod host;
 mod ids;

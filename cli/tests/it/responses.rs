@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    connections, dispatch, operations, pauses, payloads, render, runs, schedules, secrets, specs, state,
-    triggers,
+    connections, dead, dispatch, doctor, metrics, operations, pauses, payloads, render, runs, schedules,
+    secrets, specs, state, stats, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::dead::bury;
 use crate::pumice::Pumice;
 
 /// Whether a text is a response, whole.
@@ -23,7 +24,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 49] = [
+const CASES: [Case<'_>; 56] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -39,6 +40,13 @@ const CASES: [Case<'_>; 49] = [
     ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
+    ("failures", &["failures"], holds::<runs::FailureList>),
+    ("stats", &["stats"], holds::<stats::Stats>),
+    ("doctor", &["doctor"], holds::<doctor::Diagnosis>),
+    ("metrics", &["metrics"], holds::<metrics::Metrics>),
+    ("dead list", &["dead", "list"], holds::<dead::DeadList>),
+    ("dead redrive", &["dead", "redrive", "--where", "job:once"], holds::<dead::DeadDone>),
+    ("dead drop", &["dead", "drop", "--where", "job:once", "--yes"], holds::<dead::DeadDone>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
     ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
@@ -125,6 +133,15 @@ fn command_prints_the_response_of_its_function() {
         assert!(holds(&printed.out), "{command}: {printed:?}");
         tried.insert(command);
     }
+    let shown = pumice.run(&[
+        "dead",
+        "show",
+        &bury(&pumice, "w", "{}", "it cannot be read").to_string(),
+        "-o",
+        "json",
+    ]);
+    assert!(holds::<dead::DeadDetails>(&shown.out), "{shown:?}");
+    tried.insert("dead show");
     // It has no response.
     tried.insert("state put");
     tried.extend(["secrets set", "secrets delete"]);

@@ -99,7 +99,6 @@ mod tests {
     use super::*;
     use crate::duration::Span;
     use crate::ids::{JobId, RunId, RunKey, WorkerName};
-    use chrono::TimeDelta;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_timestamp(1_767_225_600 + seconds, 0).unwrap()

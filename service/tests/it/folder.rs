@@ -40,6 +40,10 @@ impl Folder {
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
     }
+
+    pub(crate) fn database(&self) -> &pumice_local::Database {
+        self.home.database()
+    }
 }
 
 /// Says what it was asked, and that it failed when a message was to be sent.
