@@ -4,6 +4,7 @@ mod audit;
 mod backfills;
 mod connections;
 mod console;
+mod operating;
 mod pauses;
 mod payloads;
 mod runs;
@@ -20,6 +21,7 @@ pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
+pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
@@ -156,6 +158,8 @@ pub(crate) enum Command {
     /// Look at runs, and cancel them
     #[command(subcommand)]
     Runs(Runs),
+    #[command(flatten)]
+    Operating(Operating),
     /// Look at what the clock starts, and pause it
     #[command(subcommand)]
     Schedules(Schedules),

@@ -10,6 +10,8 @@ mod environment;
 mod failure;
 mod files;
 mod follow;
+mod ground;
+mod meters;
 mod output;
 mod outside;
 mod printed;
@@ -135,5 +137,7 @@ fn start_log(cli: &Cli) {
         LogLine { plain: !to.is_terminal(), to }
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    let counts = matches!(&cli.command, Command::Serve(serve) if serve.console);
+    let meters = counts.then(meters::layer);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).with(meters).init();
 }

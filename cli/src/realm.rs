@@ -10,25 +10,28 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection, Secrets};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, JobStore, Random, RunStore, ScheduleStore, StateStore, StoreError,
-    TriggerStore,
+    AuditStore, Catalog, Clock, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
+    StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_job_runners::{Probe, test_connection};
 use pumice_local::{Durability, FolderSecrets, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
+use pumice_service::doctor::Ground;
 use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
 use crate::failure::{Failure, of_home};
+use crate::ground::FolderGround;
 use crate::printed::FolderOutputs;
 
 /// A realm that commands look at and change.
 pub(crate) struct Realm {
     place: Place,
     outputs: Box<dyn Outputs>,
+    ground: Box<dyn Ground>,
     /// The secrets of a folder.
     vault: Option<FolderVault>,
     registry: Arc<Registry>,
@@ -98,15 +101,17 @@ impl Realm {
     /// The realm of a folder that is open.
     pub(crate) fn in_folder(home: Home) -> Result<Self, Failure> {
         let outputs = Box::new(FolderOutputs::new(home.path()));
+        let ground = Box::new(FolderGround(home.path().to_owned()));
         let vault = Some(FolderVault(home.secrets().clone()));
-        Ok(Self { place: Place::Folder(home), outputs, vault, registry: registry()? })
+        Ok(Self { place: Place::Folder(home), outputs, ground, vault, registry: registry()? })
     }
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
         let remote = Box::new(crate::aws::Remote::connect(global, false).await?);
         let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
-        Ok(Self { place: Place::Aws(remote), outputs, vault: None, registry: registry()? })
+        let ground = Box::new(crate::ground::AwsGround(remote.realm().clone()));
+        Ok(Self { place: Place::Aws(remote), outputs, ground, vault: None, registry: registry()? })
     }
 
     #[cfg(not(feature = "aws"))]
@@ -222,6 +227,14 @@ impl pumice_service::Realm for Realm {
         }
     }
 
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        match &self.place {
+            Place::Folder(home) => home.database(),
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => remote.realm().queues(),
+        }
+    }
+
     fn prober(&self) -> &dyn Prober {
         &Connects
     }
@@ -248,6 +261,10 @@ impl pumice_service::Realm for Realm {
 
     fn now(&self) -> Timestamp {
         SystemClock.now()
+    }
+
+    fn ground(&self) -> Option<&dyn Ground> {
+        Some(&*self.ground)
     }
 
     fn is_served(&self) -> Option<bool> {

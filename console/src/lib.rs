@@ -21,7 +21,7 @@ mod svg;
 mod view;
 
 pub use access::{BadToken, BadUrl, Bounds, PublicUrl, Role, Token};
-pub use app::{Refresh, Settings, StartError};
+pub use app::{Meters, Refresh, Settings, StartError};
 pub use offline::{OfflineError, run_as_document};
 pub use pages::{SCREENS, Screen, WITHOUT_SCREEN};
 pub use serve::Console;

@@ -145,7 +145,7 @@ fn admit(app: &App, request: &Request<Body>) -> Result<Option<Caller>, Box<Respo
     match caller {
         Some(caller) => Ok(Some(caller)),
         None if is_public(path) => Ok(None),
-        None if path.starts_with(API) || path == "/live" || seen != Seen::Read => {
+        None if path.starts_with(API) || matches!(path, "/live" | "/metrics") || seen != Seen::Read => {
             Err(unauthorized("log in first"))
         }
         None => {

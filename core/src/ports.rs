@@ -34,7 +34,7 @@ pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
-pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
 pub use documents::{DocumentChange, DocumentWrite, DocumentsWritten};
 pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};

@@ -339,7 +339,7 @@ impl Database {
 
 /// A connection that only reads. In a folder that cannot be written to SQLite has nowhere to put what readers
 /// share; while there is no log of a writer either, the file alone is all there is.
-fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let looked = |connection: Connection| {
         connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -11,6 +11,7 @@ mod connections;
 mod database;
 mod dead;
 mod found;
+mod ground;
 mod home;
 mod housekeeping;
 mod jobs;
@@ -41,6 +42,7 @@ pub use backup::{
     Stage as BackupStage, back_up, check_backup, restore,
 };
 pub use database::{Database, Durability, OpenError};
+pub use ground::{Integrity, Room, look_through, room};
 pub use home::{Home, HomeError, InUse, ServeLock};
 pub use lost::lost_outputs;
 pub use objects::Folders;

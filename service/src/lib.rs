@@ -5,8 +5,11 @@
 
 pub mod audit;
 pub mod connections;
+pub mod dead;
 pub mod dispatch;
+pub mod doctor;
 pub mod hooks;
+pub mod metrics;
 pub mod pauses;
 pub mod payloads;
 pub mod render;
@@ -15,6 +18,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod specs;
 pub mod state;
+pub mod stats;
 pub mod triggers;
 
 mod calls;

@@ -10,7 +10,8 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    audit, connections, dispatch, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
+    audit, connections, dead, dispatch, doctor, metrics, pauses, payloads, render, runs, schedules, secrets,
+    specs, state, stats, triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -127,8 +128,15 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("workers resume", Write, pauses::resume_workers),
         Operation::new("maintenance on", Write, pauses::begin_maintenance),
         Operation::new("maintenance off", Write, pauses::end_maintenance),
+        Operation::new("dead list", Read, dead::list),
+        Operation::new("dead show", Read, dead::show),
+        Operation::new("dead redrive", Write, dead::redrive),
+        Operation::new("dead drop", Write, dead::discard),
         Operation::new("dispatch", Write, dispatch::dispatch),
         Operation::new("runs list", Read, runs::list),
+        Operation::new("doctor", Read, doctor::doctor),
+        Operation::new("failures", Read, runs::failures),
+        Operation::new("metrics", Read, metrics::metrics),
         Operation::new("runs show", Read, runs::show),
         Operation::new("runs why", Read, runs::why),
         Operation::new("runs output", Read, runs::output),
@@ -151,6 +159,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("schedules backfills resume", Write, schedules::resume_backfill),
         Operation::new("schedules simulate", Read, schedules::simulate),
         Operation::new("schedules export", Read, schedules::export),
+        Operation::new("stats", Read, stats::stats),
         Operation::new("state get", Read, state::get),
         Operation::taking("state put", Write, state::put),
         Operation::taking("state list", Read, state::list),

@@ -309,7 +309,7 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
 }
 
 /// The workers that jobs name, and how many jobs name each.
-async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize>, Error> {
+pub(crate) async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize>, Error> {
     let mut workers = BTreeMap::new();
     for (_, document) in realm.catalog().all_jobs().await? {
         let name = document.get("worker").and_then(|name| name.as_str());

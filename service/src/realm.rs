@@ -9,10 +9,11 @@ use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
+    AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
 };
 
 use crate::connections::Prober;
+use crate::doctor::Ground;
 use crate::failure::Error;
 use crate::runs::Outputs;
 use crate::secrets::Vault;
@@ -30,6 +31,8 @@ pub trait Realm: Send + Sync {
     fn runs(&self) -> &dyn RunStore;
     /// How far its schedules and backfills have come.
     fn schedules(&self) -> &dyn ScheduleStore;
+    /// The messages and requests that were put aside.
+    fn dead_letters(&self) -> &dyn DeadLetters;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;
     /// Its triggers.
@@ -59,6 +62,10 @@ pub trait Realm: Send + Sync {
     /// # Errors
     /// [`Error`] when that cannot be found out.
     async fn actor(&self) -> Result<Actor, Error>;
+    /// What looks at what it stands on; `None` where nothing can.
+    fn ground(&self) -> Option<&dyn Ground> {
+        None
+    }
     /// Where an engine on it runs: its settings, its zone and its ports.
     ///
     /// # Errors

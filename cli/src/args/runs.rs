@@ -169,7 +169,7 @@ pub(crate) struct RetryRuns {
     pub(crate) bulk: Bulk,
 }
 
-fn spec_of(text: &str) -> Result<SpecOf, String> {
+pub(super) fn spec_of(text: &str) -> Result<SpecOf, String> {
     match text {
         "latest" => Ok(SpecOf::Latest),
         "pinned" => Ok(SpecOf::Pinned),

@@ -7,6 +7,7 @@ mod console;
 mod dag;
 mod dispatch;
 mod export;
+mod operating;
 #[cfg(test)]
 mod operations;
 mod pauses;
@@ -61,6 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
+        Command::Operating(command) => operating::operating(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::Triggers(command) => triggers::triggers(global, command).await,
         Command::Payloads(command) => payloads::payloads(global, command).await,

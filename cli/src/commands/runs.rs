@@ -5,6 +5,9 @@ mod many;
 mod output;
 mod retry;
 
+pub(super) use many::{Progress, told};
+pub(super) use retry::changed;
+
 use pumice_core::ports::{Clock, Order};
 use pumice_core::run::Status;
 use pumice_core::text::escaped;

@@ -9,6 +9,8 @@ mod canary;
 mod clock_details;
 mod connections;
 mod console;
+mod dead;
+mod doctor;
 mod examples;
 mod following;
 mod host;

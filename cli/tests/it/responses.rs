@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    audit, connections, dispatch, operations, pauses, payloads, render, runs, schedules, secrets, specs,
-    state, triggers,
+    audit, connections, dead, dispatch, doctor, metrics, operations, pauses, payloads, render, runs,
+    schedules, secrets, specs, state, stats, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::dead::bury;
 use crate::pumice::Pumice;
 
 /// Whether a text is a response, whole.
@@ -23,7 +24,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 53] = [
+const CASES: [Case<'_>; 60] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -42,6 +43,13 @@ const CASES: [Case<'_>; 53] = [
     ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
+    ("failures", &["failures"], holds::<runs::FailureList>),
+    ("stats", &["stats"], holds::<stats::Stats>),
+    ("doctor", &["doctor"], holds::<doctor::Diagnosis>),
+    ("metrics", &["metrics"], holds::<metrics::Metrics>),
+    ("dead list", &["dead", "list"], holds::<dead::DeadList>),
+    ("dead redrive", &["dead", "redrive", "--where", "job:once"], holds::<dead::DeadDone>),
+    ("dead drop", &["dead", "drop", "--where", "job:once", "--yes"], holds::<dead::DeadDone>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
     ("runs output --from", &["runs", "output", "latest", "--from", "0"], holds::<runs::OutputPart>),
@@ -138,6 +146,15 @@ fn command_prints_the_response_of_its_function() {
     let exported = pumice.run(&["runs", "export", "-o", "json"]);
     assert!(!exported.out.is_empty() && exported.out.lines().all(holds::<runs::RunShown>), "{exported:?}");
     tried.extend(["audit show", "runs export"]);
+    let shown = pumice.run(&[
+        "dead",
+        "show",
+        &bury(&pumice, "w", "{}", "it cannot be read").to_string(),
+        "-o",
+        "json",
+    ]);
+    assert!(holds::<dead::DeadDetails>(&shown.out), "{shown:?}");
+    tried.insert("dead show");
     // It has no response.
     tried.insert("state put");
     tried.extend(["secrets set", "secrets delete"]);

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 44] = [
+pub const SCREENS: [Screen; 51] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -59,6 +59,14 @@ pub const SCREENS: [Screen; 44] = [
     screen("audit list", "/audit"),
     screen("audit show", "/audit/entry"),
     screen("workers list", "/workers"),
+    screen("dead list", "/dead"),
+    screen("dead show", "/dead/letter"),
+    screen("dead redrive", "/dead/redrive"),
+    screen("dead drop", "/dead/drop"),
+    screen("failures", "/failures"),
+    screen("stats", "/stats"),
+    screen("doctor", "/doctor"),
+    screen("metrics", "/metrics"),
 ];
 
 /// The commands that have no page, with the reason.

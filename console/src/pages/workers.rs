@@ -6,6 +6,7 @@ use axum::response::Response;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::text::escaped;
+use pumice_service::dead::counts;
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
 
@@ -52,6 +53,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         rows.push(row(name, *count, depth, hosts));
     }
     let own = json!({
+        "dead": dead(&ask).await,
         "rows": rows,
         "told": counted(jobs.len(), "worker"),
         "more": jobs.len().saturating_sub(MAX_WORKERS),
@@ -59,6 +61,25 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting"]);
     render(&ask, "workers.html", Head::new("Workers", "workers", &command), own).await
+}
+
+/// How many messages were put aside. Where that cannot be asked, the page says so and has all else.
+async fn dead(ask: &Ask) -> Value {
+    match counts(ask.realm()).await {
+        Err(error) => json!({ "count": 0, "of": [], "trouble": error.message() }),
+        Ok(found) => {
+            let some: Vec<_> = found
+                .iter()
+                .filter_map(|(queue, count)| Some((queue, (*count)?)))
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            let of: Vec<Value> = some
+                .iter()
+                .map(|(queue, count)| json!({ "name": queue.to_string(), "count": count }))
+                .collect();
+            json!({ "count": some.iter().map(|(_, count)| count).sum::<u64>(), "of": of, "trouble": Value::Null })
+        }
+    }
 }
 
 fn row(name: &str, jobs: usize, depth: Result<Depth, StoreError>, hosts: Vec<Value>) -> Value {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
+use pumice_core::message::Message;
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore, StoreError,
-    TriggerStore,
+    AuditStore, Catalog, Clock, Consumer, DeadLetters, JobStore, Outgoing, Piece, Queue, Random, RunStore,
+    ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
@@ -59,6 +61,15 @@ impl Folder {
         let folder = Self::new().await;
         fixtures::fill(&folder).await;
         folder
+    }
+
+    /// Puts a message aside, as a worker does.
+    pub(crate) async fn bury(&self, message: Message, reason: &str) {
+        let (database, worker) = (self.home.database(), message.worker.clone());
+        let sent = database.send(vec![Outgoing { message, at: self.now() - TimeDelta::seconds(1) }]).await;
+        assert!(sent.iter().all(Result::is_ok));
+        let taken = database.receive(&worker, 1, std::time::Duration::ZERO).await.unwrap();
+        database.bury(&taken[0].receipt, reason).await.unwrap();
     }
 
     /// Where it is.
@@ -118,6 +129,10 @@ impl Realm for Folder {
     }
 
     fn schedules(&self) -> &dyn ScheduleStore {
+        self.home.database()
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
         self.home.database()
     }
 

@@ -61,6 +61,12 @@ async fn every_link_of_every_page_leads_to_a_page() {
         "/runs",
         "/schedules",
         "/workers",
+        "/dead",
+        "/dead/letter",
+        "/failures",
+        "/runs/many",
+        "/stats",
+        "/doctor",
         "/triggers",
         "/connections",
         "/state",
@@ -380,6 +386,68 @@ async fn page_has_the_command_that_shows_the_same() {
         let page = server.get(&path).await.body;
         assert!(values(&page, "data-copy").contains(&command), "{path}: {:?}", values(&page, "data-copy"));
     }
+}
+
+#[tokio::test]
+async fn dead_letter_is_handed_out_or_dropped_by_those_who_may() {
+    let server = Server::start(Folder::lively().await).await;
+    let letters = server.get("/dead").await.body;
+    let links: Vec<String> =
+        values(&letters, "href").into_iter().filter(|link| link.starts_with("/dead/letter")).collect();
+    assert_eq!(links.len(), STATUSES.len(), "{letters}");
+    assert!(letters.contains("put aside: "), "{letters}");
+    let id = |link: &String| link.rsplit('=').next().unwrap().to_owned();
+    // The first is of a run that waits, the fifth of one that is complete.
+    let (open, ended) = (id(&links[0]), id(&links[4]));
+    let session = server.session(VIEWER).await;
+    for path in ["/dead/redrive", "/dead/drop"] {
+        assert_eq!(server.post_as(&session, path, &[("id", &open)]).await.status, 403);
+    }
+    let session = server.session(OPERATOR).await;
+    let page = server.see(&session, &links[4]).await.body;
+    assert!(page.contains("Its run has ended") && !page.contains("action=\"/dead/redrive\""), "{page}");
+    assert!(server.see(&session, &links[0]).await.body.contains("action=\"/dead/redrive\""));
+    for (letter, told) in
+        [(&open, "is handed out once more"), (&ended, "was left where it is: its run has ended")]
+    {
+        let answer = server.post_as(&session, "/dead/redrive", &[("id", letter)]).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        assert!(server.see(&session, "/dead").await.body.contains(told), "{told}");
+    }
+    assert_eq!(server.post_as(&session, "/dead/redrive", &[("id", &open)]).await.status, 404, "it is gone");
+    assert_eq!(server.post_as(&session, "/dead/drop", &[("id", &ended)]).await.status, 403);
+    let session = server.session(EDITOR).await;
+    assert_eq!(server.post_as(&session, "/dead/drop", &[("id", &ended)]).await.status, 303);
+    let left = server.see(&session, "/dead").await.body;
+    assert_eq!(
+        values(&left, "href").iter().filter(|link| link.starts_with("/dead/letter")).count(),
+        STATUSES.len() - 2
+    );
+}
+
+#[tokio::test]
+async fn failures_of_one_cause_are_one_group_that_leads_to_a_retry() {
+    let server = Server::start(Folder::lively().await).await;
+    let page = server.get("/failures").await.body;
+    assert_eq!(page.matches("<section id=\"g-").count(), 1, "{page}");
+    let retry =
+        values(&page, "href").into_iter().find(|link| link.starts_with("/runs/many?act=retry")).unwrap();
+    let many = server.get(&retry).await.body;
+    assert!(many.contains("fingerprint:") && many.contains("Run 3 runs again"), "{many}");
+    let wrong = server.get("/failures?where=colour:red").await;
+    assert!(wrong.status == 200 && wrong.body.contains("is not a word of filters"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn metrics_are_for_who_has_a_token() {
+    let server = Server::start(Folder::lively().await).await;
+    let without = server.send("GET", "/metrics", &[], "").await;
+    assert_eq!((without.status, without.header("www-authenticate")), (401, "Bearer"));
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let line = "pumice_job_runs{job_id=\"<b>bold</b>'\\\"\",status=";
+    assert!(answer.body.contains(line) && answer.body.contains("größe/日本/🚀 job"), "{}", answer.body);
+    assert!(answer.body.contains("pumice_dead_letters_all 9\n"), "{}", answer.body);
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ impl Filter {
             return Err(NoneMatch(format!("until: {until} is not after since: {since}")));
         }
         // A run that ended well has no reason, and no index has those.
-        let has_reason = rest.iter().any(|term| !term.is_negated && matches!(term.wanted, Wanted::Reason(_)));
+        let asks_reason = |wanted: &Wanted| matches!(wanted, Wanted::Reason(_) | Wanted::Fingerprint(_));
+        let has_reason = rest.iter().any(|term| !term.is_negated && asks_reason(&term.wanted));
         if has_reason {
             is_any = false;
             allowed.retain(|status| *status != Status::Complete);

@@ -4,7 +4,7 @@ use super::term::{Tag, Term, Wanted, When, Word};
 use crate::duration::Span;
 use crate::problem::{did_you_mean, nearest};
 use crate::request::parse_instant;
-use crate::run::{Status, Trigger};
+use crate::run::{Fingerprint, Status, Trigger};
 use crate::text::{escaped, quoted};
 
 /// Longest filter, in bytes.
@@ -277,6 +277,9 @@ fn wanted(word: Word, parts: Vec<Part>) -> Result<Wanted, Mistake> {
         Word::Type => Wanted::Type(each(as_is, parts)?),
         Word::Trigger => Wanted::Trigger(each(trigger, parts)?),
         Word::Reason => Wanted::Reason(each(as_is, parts)?),
+        Word::Fingerprint => {
+            Wanted::Fingerprint(parts.into_iter().map(fingerprint).collect::<Result<_, _>>()?)
+        }
         Word::Id => Wanted::Id(each(id, parts)?),
         Word::Key => Wanted::Key(each(as_is, parts)?),
         Word::Backfill => Wanted::Backfill(each(as_is, parts)?),
@@ -306,6 +309,10 @@ fn trigger(part: Part) -> Result<String, Mistake> {
     let near = nearest(&part.text, Trigger::KINDS).map(|near| format!("did you mean {near:?}? "));
     let (near, all) = (near.unwrap_or_default(), Trigger::KINDS.join(", "));
     mistake(part.at, format!("{} does not start runs: {near}what does is one of {all}", quoted(&part.text)))
+}
+
+fn fingerprint(part: Part) -> Result<Fingerprint, Mistake> {
+    part.text.parse().or_else(|error: crate::run::NoFingerprint| mistake(part.at, error.to_string()))
 }
 
 fn id(part: Part) -> Result<String, Mistake> {

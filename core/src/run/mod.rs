@@ -3,6 +3,8 @@
 mod apart;
 mod decide;
 mod event;
+mod figures;
+mod fingerprint;
 mod guards;
 mod input;
 mod late;
@@ -22,6 +24,8 @@ mod worker;
 pub use apart::{Apart, Part};
 pub use decide::{decide, first_wake};
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
+pub use figures::Figures;
+pub use fingerprint::{Fingerprint, MAX_NORMALISED, NoFingerprint, normalised, normalised_of};
 pub use input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 pub use late::Late;
 pub use look::{Drop, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late};

@@ -1,8 +1,10 @@
-//! Runs: list, show, explain, output, cancel, retry, follow.
+//! Runs: list, show, explain, output, cancel, retry, follow; why they failed, by cause.
 
 mod asked;
 mod cancel;
+mod changes;
 mod export;
+mod failures;
 mod find;
 mod follow;
 mod labels;
@@ -17,8 +19,10 @@ mod whole;
 mod why;
 mod window;
 
+pub(crate) use asked::{parsed, query};
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
+pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;

@@ -9,8 +9,8 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore, StoreError,
-    TriggerStore,
+    AuditStore, Catalog, Clock, DeadLetters, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore,
+    StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
@@ -41,6 +41,10 @@ impl Folder {
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
+    }
+
+    pub(crate) fn database(&self) -> &pumice_local::Database {
+        self.home.database()
     }
 }
 
@@ -90,6 +94,10 @@ impl Realm for Folder {
     }
 
     fn schedules(&self) -> &dyn ScheduleStore {
+        self.home.database()
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
         self.home.database()
     }
 

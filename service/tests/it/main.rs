@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod folder;
+mod operating;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -493,6 +494,9 @@ async fn every_operation() {
     planned(&api, &realm).await;
     jobs(&api, &realm).await;
     dispatched(&api, &realm).await;
+    operating::failures_by_cause(&api).await;
+    operating::dead_letters(&api).await;
+    operating::doctor_stats_and_metrics(&api, &realm).await;
     scheduled(&api, &realm).await;
     backfilled(&api, &realm).await;
     stated(&api, &realm).await;

@@ -208,6 +208,7 @@ macro_rules! conformance_cases {
             dead_letters::dead_letters_are_listed_by_worker_with_their_reasons,
             dead_letters::dead_letter_redriven_is_handed_out_anew,
             dead_letters::dead_letter_discarded_is_gone,
+            dead_letters::dead_letters_are_counted_by_queue,
             objects::object_opened_at_a_range_gives_its_bytes_and_size,
             objects::object_that_is_missing_is_none,
             objects::objects_of_parts_are_joined_and_removed,

@@ -25,9 +25,9 @@ use pumice_core::pauses::Pauses;
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
-    DeadLetterPage, DeadLetters, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore, JobStore,
-    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery,
-    RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
+    DeadLetterPage, DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore,
+    JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage,
+    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -347,18 +347,26 @@ impl Queue for Memory {
 
 #[async_trait]
 impl DeadLetters for Memory {
-    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
-        Ok(self.tables().queues.dead_of(worker, limit))
+    async fn dead_queues(&self) -> Result<Option<Vec<DeadQueue>>, StoreError> {
+        Ok(Some(self.tables().queues.dead_queues()))
     }
 
-    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+    async fn dead_count(&self, queue: &DeadQueue) -> Result<u64, StoreError> {
+        Ok(self.tables().queues.dead_of(queue, usize::MAX).letters.len() as u64)
+    }
+
+    async fn dead_letters_of(&self, queue: &DeadQueue, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        Ok(self.tables().queues.dead_of(queue, limit))
+    }
+
+    async fn redrive(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables());
-        Ok(ids.iter().map(|id| tables.queues.redrive(worker, id, now)).collect())
+        Ok(ids.iter().map(|id| tables.queues.redrive(queue, id, now)).collect())
     }
 
-    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+    async fn discard(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
         let mut tables = self.tables();
-        Ok(ids.iter().map(|id| tables.queues.discard(worker, id)).collect())
+        Ok(ids.iter().map(|id| tables.queues.discard(queue, id)).collect())
     }
 }
 
