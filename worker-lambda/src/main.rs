@@ -1,5 +1,6 @@
 //! The worker's process on AWS Lambda.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use tokio::sync::Mutex;
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
     start_log(&variable("LAVA_REALM").unwrap_or_default());
-    work(&variable).await.inspect_err(|error| tracing::error!(%error, "the function cannot work"))
+    // Boxed: the compiler has a limit to how deep futures may stand within one another.
+    let working: Pin<Box<dyn Future<Output = Result<(), Error>> + '_>> = Box::pin(work(&variable));
+    working.await.inspect_err(|error| tracing::error!(%error, "the function cannot work"))
 }
 
 /// Answers invocations for as long as Lambda keeps the process.
