@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::clock::is_scheduled;
 use pumice_core::ids::JobId;
-use pumice_core::ports::{Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, StoreError};
+use pumice_core::ports::{
+    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StoreError,
+};
 use pumice_host::SystemClock;
 
 use crate::attribute::{Item, as_kept, item, object, text};
