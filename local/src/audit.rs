@@ -57,12 +57,58 @@ impl AuditStore for Database {
     }
 
     async fn remove_expired_entries(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.run(move |connection| remove_expired(connection, now)).await
+        self.run(move |connection| {
+            let sql = "DELETE FROM audit WHERE expires < ?";
+            connection.prepare_cached(sql)?.execute([now.timestamp_micros()]).map(drop)
+        })
+        .await
     }
 }
 
-/// Removes entries that have expired.
-pub(crate) fn remove_expired(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
-    let sql = "DELETE FROM audit WHERE expires < ?";
-    connection.prepare_cached(sql)?.execute([now.timestamp_micros()]).map(drop)
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use pumice_core::audit::{AuditId, Origin, Outcome};
+    use pumice_core::ports::Clock;
+    use pumice_host::SystemClock;
+
+    use super::*;
+    use crate::database::Durability;
+
+    #[tokio::test]
+    async fn entry_is_kept_until_it_expires_and_one_that_cannot_be_read_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("realm.db");
+        let database = Database::open(&path, folder.path(), Durability::Normal).unwrap();
+        let now = SystemClock.now();
+        let entry = |days: i64| Entry {
+            id: AuditId::first_at(now - TimeDelta::days(days)),
+            at: now - TimeDelta::days(days),
+            who: "ada".to_owned(),
+            from: Origin::Cli,
+            host: None,
+            act: "apply".to_owned(),
+            what: Vec::new(),
+            asked: serde_json::Value::Null,
+            changes: Vec::new(),
+            outcome: Outcome::Done,
+            answer: serde_json::Value::Null,
+            error: None,
+            ended: None,
+            expires: Some(now + TimeDelta::days(400 - days)),
+        };
+        for days in [0, 399, 401] {
+            database.finish(&entry(days)).await.unwrap();
+        }
+        let all =
+            AuditQuery { first: AuditId::first_at(now - TimeDelta::days(999)), last: entry(0).id, limit: 9 };
+        database.remove_expired_entries(now).await.unwrap();
+        assert_eq!(database.entries(&all).await.unwrap(), [entry(0), entry(399)]);
+        let id = entry(0).id.to_string();
+        database
+            .run(move |connection| connection.execute("UPDATE audit SET record = '{' WHERE id = ?", [id]))
+            .await
+            .unwrap();
+        assert_eq!(database.entries(&all).await.unwrap(), [entry(399)]);
+    }
 }

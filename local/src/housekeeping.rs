@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pumice_core::ids::RunId;
-use pumice_core::ports::{JobStore, StoreError};
+use pumice_core::ports::{AuditStore, JobStore, StoreError};
 use pumice_host::remove_tree;
 
 use crate::database::Database;
@@ -27,6 +27,9 @@ pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>, home
     loop {
         if let Err(error) = house.remove_expired().await {
             tracing::warn!(%error, "cannot remove expired runs");
+        }
+        if let Err(error) = house.database.remove_expired_entries(chrono::Utc::now()).await {
+            tracing::warn!(%error, "cannot remove expired entries of the audit");
         }
         if let Err(error) = house.remove_shared().await {
             tracing::warn!(%error, "cannot look for directories of runs that have ended");

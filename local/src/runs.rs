@@ -450,14 +450,13 @@ impl Database {
         });
     }
 
-    /// Removes runs, backfills and entries of the audit that have expired; gives the runs.
+    /// Removes runs and backfills that have expired; gives the runs.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn remove_expired(&self, now: Timestamp) -> Result<Vec<Expired>, StoreError> {
         self.run_counting(move |connection, tally| {
             crate::backfills::remove_expired(connection, now)?;
-            crate::audit::remove_expired(connection, now)?;
             // Steps stay as long as the run that they are steps of goes on: their records are its journal.
             let oldest = "SELECT id FROM (SELECT id, key, expires, due_at FROM runs ORDER BY id LIMIT ?2) AS old WHERE expires < ?1 AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM runs AS top WHERE top.key = substr(old.key, 1, 36) AND top.due_at IS NOT NULL)";
             let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];

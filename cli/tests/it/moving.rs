@@ -221,6 +221,38 @@ fn killed_backup_or_restoration_leaves_all_or_nothing() {
     assert!(!names(pumice.path()).iter().any(|name| name.contains("partial")), "{:?}", names(pumice.path()));
 }
 
+/// Wherever the disk is full, in the copy of the store or in the archive, nothing stays that looks whole.
+#[test]
+fn backup_that_cannot_be_written_leaves_nothing() {
+    let pumice = realm();
+    // It does not compress.
+    let mut seed = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed.to_be_bytes()[0]
+    })
+    .take(3_000_000)
+    .collect();
+    pumice.write(".pumice/payloads/noise", noise);
+    let within = |blocks: u32, arguments: &str| -> Printed {
+        // No file may be larger; a write beyond fails, as on a full disk.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {arguments}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_pumice")]).current_dir(pumice.path());
+        shell.output().expect("a shell").into()
+    };
+    for blocks in [20, 1_000] {
+        let printed = within(blocks, "backup b");
+        assert!(printed.status == 3, "{blocks}: {printed:?}");
+        assert!(!names(pumice.path()).iter().any(|name| name.starts_with('b')), "{:?}", names(pumice.path()));
+    }
+    ok(pumice.run(&["backup", "b"]));
+    let printed = within(1_000, "--home new restore b");
+    assert!(printed.status == 3, "{printed:?}");
+    assert!(!names(pumice.path()).iter().any(|name| name.starts_with("new")), "{:?}", names(pumice.path()));
+    ok(pumice.run(&["--home", "new", "restore", "b"]));
+}
+
 #[test]
 fn export_has_each_run_once_and_whole() {
     let pumice = realm();

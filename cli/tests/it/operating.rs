@@ -523,6 +523,9 @@ fn examples_of_the_guide_run() {
             pumice.run(&["runs", "list", "--where", filter, "-o", "json"]).json()["runs"] == json!([])
         });
     }
+    for word in pumice_core::filter::AuditWord::ALL {
+        assert!(chapter.contains(&format!("`{}`", word.as_str())), "the guide does not tell of {word:?}");
+    }
     for word in pumice_core::filter::Word::ALL {
         assert!(chapter.contains(&format!("| `{}` |", word.as_str())), "the guide does not tell of {word:?}");
     }
