@@ -8,7 +8,7 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
-use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue, RunStore};
+use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
 use pumice_core::run::{Fingerprint, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::doctor::{self, Finding};
