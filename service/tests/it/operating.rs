@@ -41,7 +41,7 @@ fn ended(
     run.due_at = None;
     run.reason = reason.map(str::to_owned);
     run.log.push(status, at, Value::Null);
-    let document = job(id, json!({ "parameters": { "day": minutes } }));
+    let document = job(id, json!({ "globals": { "day": minutes } }));
     NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().unwrap().clone())) }
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn failures_by_cause(api: &Api) {
     assert_eq!((&group["jobs"], &group["more_jobs"]), (&jobs, &json!(0)));
     assert_eq!(group["example"], "0190b0b0-0000-7000-8000-000000000002", "the last one");
     assert_eq!(group["success"], "0190b0b0-0000-7000-8000-000000000001");
-    assert_eq!(group["input"], json!([{ "field": "parameters.day", "before": 30, "after": 2 }]));
+    assert_eq!(group["input"], json!([{ "field": "globals.day", "before": 30, "after": 2 }]));
     assert_eq!(group["spec"], Value::Null, "it is the same");
 
     // The window and the statuses are the filter's where it names them.
