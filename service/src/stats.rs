@@ -216,7 +216,8 @@ impl Window {
             for run in &runs {
                 window.all.take(run);
                 window.jobs.entry(run.job_id.clone()).or_default().take(run);
-                window.oldest = Some(Instant(run.ts_dispatch));
+                let at = Instant(run.ts_dispatch);
+                window.oldest = Some(window.oldest.map_or(at, |oldest| oldest.min(at)));
             }
             window.is_cut = is_cut || (next.is_some() && window.looked_at >= MAX_LOOKED);
             match next {

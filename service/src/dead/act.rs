@@ -121,7 +121,8 @@ pub async fn redrive(realm: &dyn Realm, request: &ActOnDead) -> Result<DeadDone,
 /// As [`redrive`]; and when terms are given without the number of letters that they meant, or a `yes`.
 pub async fn discard(realm: &dyn Realm, request: &DropDead) -> Result<DeadDone, Error> {
     let of = &request.of;
-    if of.filter.is_some() && of.expect.is_none() && !of.dry_run && !request.yes {
+    let has_terms = of.filter.as_deref().is_some_and(|terms| !terms.trim().is_empty());
+    if has_terms && of.expect.is_none() && !of.dry_run && !request.yes {
         let message = "expect: a letter that is dropped is gone for good: look with a dry run first, and say how many it \
                        showed, or yes";
         return Err(Error::invalid(message));

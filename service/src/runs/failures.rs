@@ -229,6 +229,10 @@ impl Found {
         });
         group.count += 1;
         group.first = group.first.min(at);
+        // A list is in the order of the store, which is nearly that of the times.
+        if run.ts_dispatch > group.last.ts_dispatch {
+            *group.last = run.clone();
+        }
         *group.jobs.entry(run.job_id).or_default() += 1;
     }
 }

@@ -8,9 +8,10 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
-use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue, RunStore};
+use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
 use pumice_core::run::{Fingerprint, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
+use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
 use pumice_service::doctor::{self, Finding};
 use pumice_service::{ErrorKind, Realm as _, dead, metrics, runs, stats};
 use serde_json::{Value, json};
@@ -41,7 +42,7 @@ fn ended(
     run.due_at = None;
     run.reason = reason.map(str::to_owned);
     run.log.push(status, at, Value::Null);
-    let document = job(id, json!({ "parameters": { "day": minutes } }));
+    let document = job(id, json!({ "globals": { "day": minutes } }));
     NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().unwrap().clone())) }
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn failures_by_cause(api: &Api) {
     assert_eq!((&group["jobs"], &group["more_jobs"]), (&jobs, &json!(0)));
     assert_eq!(group["example"], "0190b0b0-0000-7000-8000-000000000002", "the last one");
     assert_eq!(group["success"], "0190b0b0-0000-7000-8000-000000000001");
-    assert_eq!(group["input"], json!([{ "field": "parameters.day", "before": 30, "after": 2 }]));
+    assert_eq!(group["input"], json!([{ "field": "globals.day", "before": 30, "after": 2 }]));
     assert_eq!(group["spec"], Value::Null, "it is the same");
 
     // The window and the statuses are the filter's where it names them.
@@ -151,25 +152,33 @@ pub(crate) async fn dead_letters(api: &Api) {
     assert!(shown["body"].as_str().unwrap().contains("0190b0b0-0000-7000-8000-000000000002"), "{shown}");
     let missing = api.request("dead show", json!({ "letter": "nope" }));
     assert_eq!(dead::show(&realm, &missing).await.unwrap_err().kind(), ErrorKind::NotFound);
+    redriven(api, &realm).await;
+    dropped(api, &realm, &ids[0]).await;
+}
 
-    // One whose run has ended is left; asked again, none is handed out twice.
+fn outcomes(done: &dead::DeadDone) -> Vec<dead::DeadOutcome> {
+    done.receipts.iter().map(|one| one.outcome).collect()
+}
+
+/// A letter whose run has ended is left; asked again, none is handed out twice.
+async fn redriven(api: &Api, realm: &Folder) {
     let redrive = |request: Value| api.request::<dead::ActOnDead>("dead redrive", request);
     let dry =
-        dead::redrive(&realm, &redrive(json!({ "where": "worker:core", "dry_run": true }))).await.unwrap();
+        dead::redrive(realm, &redrive(json!({ "where": "worker:core", "dry_run": true }))).await.unwrap();
     let dry = api.response("dead redrive", &dry);
     assert_eq!((&dry["count"], &dry["done"]), (&json!(3), &json!(0)));
     let other = redrive(json!({ "where": "worker:core", "expect": 2 }));
-    assert_eq!(dead::redrive(&realm, &other).await.unwrap_err().kind(), ErrorKind::Conflict);
-    let done = dead::redrive(&realm, &redrive(json!({ "where": "worker:core", "expect": 3 }))).await.unwrap();
-    let outcomes = |done: &dead::DeadDone| done.receipts.iter().map(|one| one.outcome).collect::<Vec<_>>();
-    use dead::DeadOutcome::{Dropped, Ended, Redriven};
+    assert_eq!(dead::redrive(realm, &other).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let done = dead::redrive(realm, &redrive(json!({ "where": "worker:core", "expect": 3 }))).await.unwrap();
     assert_eq!((done.done, outcomes(&done)), (2, vec![Ended, Redriven, Redriven]));
-    let again = dead::redrive(&realm, &redrive(json!({ "where": "worker:core" }))).await.unwrap();
+    let again = dead::redrive(realm, &redrive(json!({ "where": "worker:core" }))).await.unwrap();
     assert_eq!((again.count, outcomes(&again)), (1, vec![Ended]));
     let waits = realm.database().receive(&worker(), 10, Duration::ZERO).await.unwrap();
     assert_eq!(waits.len(), 2, "each message is there once");
+}
 
-    // Never all by accident.
+/// Never all by accident.
+async fn dropped(api: &Api, realm: &Folder, ended: &str) {
     let discard = |request: Value| api.request::<dead::DropDead>("dead drop", request);
     for (request, wanted) in [
         (json!({ "of": {} }), "none is named"),
@@ -177,11 +186,11 @@ pub(crate) async fn dead_letters(api: &Api) {
         (json!({ "of": { "where": " " }, "yes": true }), "would mean every dead letter"),
         (json!({ "of": { "where": "worker:core", "letters": ["x"] }, "yes": true }), "not both"),
     ] {
-        let refused = dead::discard(&realm, &discard(request)).await.unwrap_err();
+        let refused = dead::discard(realm, &discard(request)).await.unwrap_err();
         assert!(refused.message().contains(wanted) && refused.kind() == ErrorKind::Invalid, "{refused}");
     }
     assert_eq!(realm.dead_letters().dead_count(&DeadQueue::Worker(worker())).await.unwrap(), 1);
-    let done = dead::discard(&realm, &discard(json!({ "of": { "letters": [ids[0]] } }))).await.unwrap();
+    let done = dead::discard(realm, &discard(json!({ "of": { "letters": [ended] } }))).await.unwrap();
     assert_eq!(outcomes(&done), [Dropped]);
     api.response("dead drop", &done);
     assert_eq!(realm.dead_letters().dead_count(&DeadQueue::Worker(worker())).await.unwrap(), 0);
