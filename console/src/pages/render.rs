@@ -18,11 +18,7 @@ use crate::assets;
 use crate::view::{Clock, Words, mask_texts};
 
 /// The templates, by name.
-<<<<<<< HEAD
-const TEMPLATES: [(&str, &str); 26] = [
-=======
-const TEMPLATES: [(&str, &str); 29] = [
->>>>>>> doctor
+const TEMPLATES: [(&str, &str); 31] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
