@@ -64,6 +64,8 @@ struct Tail<'a> {
     root: RunKey,
     listener: &'a mut dyn TailListener,
     s3_temp: Option<String>,
+    /// What ended while it is followed is wanted, however short the time that was asked for.
+    began: Timestamp,
     places: HashMap<(RunKey, u32, String), Vec<Place>>,
     /// Runs that have ended and whose outputs were read to their ends, with their revisions.
     done: HashMap<RunKey, u64>,
@@ -94,6 +96,7 @@ pub async fn follow_output(
         root,
         listener,
         s3_temp,
+        began: realm.now(),
         places: HashMap::new(),
         done: HashMap::new(),
         unread: HashSet::new(),
@@ -152,9 +155,9 @@ impl Tail<'_> {
         let mut found = Vec::new();
         for run in tree.iter().filter(|run| run.run_id == run_id) {
             let whole = AskOutputs { since: None, ..self.request.clone() };
-            self.is_step_there |= whole.wants(&self.root, run, self.realm.now());
+            self.is_step_there |= whole.wants(&self.root, run, self.began);
             let is_done = self.done.get(&run.key) == Some(&run.rev);
-            if is_done || !self.request.wants(&self.root, run, self.realm.now()) {
+            if is_done || !self.request.wants(&self.root, run, self.began) {
                 continue;
             }
             let printed = of_run(self.realm, run, self.s3_temp.as_deref()).await?;
