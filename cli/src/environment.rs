@@ -101,7 +101,7 @@ impl Environment {
         }
         templates.set_formatter(|out, state, value| match value.kind() {
             // lava prints them as Python does, which YAML mostly reads; JSON it always reads.
-            ValueKind::Seq | ValueKind::Map | ValueKind::None => {
+            ValueKind::Seq | ValueKind::Map | ValueKind::Bool | ValueKind::None => {
                 out.write_str(&json_text(value)?).map_err(Error::from)
             }
             _ => escape_formatter(out, state, value),
@@ -329,6 +329,7 @@ mod tests {
             ("<{ jinja.templates[0].split('/')[1] }>", "load.yaml"),
             ("<{ lava.realm.s3_temp.split('/')[2] }>", "bucket"),
             ("<{ lava.dag('dag.csv', prefix='p/') }>", "{\"p/b\":[\"p/a\"],\"p/a\":[]}"),
+            ("<{ prefix.job == 'app' }>", "true"),
             ("<{ owner }> <{ prefix.get('x', 'none') }> <{ 'a b'|tojson }>", "null none \"a b\""),
         ] {
             assert_eq!(project.build("jobs/load.yaml", text).as_deref(), Ok(wanted), "{text}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pumice_core::connection::ConnectionSpec;
 use pumice_core::ids::{ConnId, JobId, RealmName, TriggerId};
 use pumice_core::ports::{Doc, JobChange};
-use pumice_core::spec::{JobSpec, RealmSpec};
+use pumice_core::spec::{APPLIED, JobSpec, RealmSpec, mark_applied};
 use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +16,7 @@ use super::moved::moved;
 use super::plan::look;
 use super::prune::carry_out;
 use super::{
-    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, read,
+    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, places, read,
     refuse_warnings, without_hosts,
 };
 use crate::failure::Error;
@@ -195,9 +195,33 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
+/// The documents of specs, marked with what they are: a change that is not made by applying them shows.
+pub(super) fn marked(mut specs: Specs) -> Specs {
+    for job in &mut specs.jobs {
+        mark_applied(Arc::make_mut(&mut job.document));
+    }
+    for trigger in &mut specs.triggers {
+        mark_applied(Arc::make_mut(&mut trigger.document));
+    }
+    for connection in &mut specs.connections {
+        mark_applied(Arc::make_mut(&mut connection.document));
+    }
+    specs
+}
+
+/// What putting a document came to, or would, whatever its mark was.
+pub(super) fn change_of(change: JobChange, before: Option<&Doc>, after: &Doc) -> ChangeWord {
+    match before {
+        Some(before) if change == JobChange::Updated && places(before, after).is_empty() => {
+            ChangeWord::Unchanged
+        }
+        _ => change.into(),
+    }
+}
+
 /// The fields of a document that are not what they were, by name.
 pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(|name| *name != APPLIED).collect();
     names.sort();
     names.dedup();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
@@ -238,6 +262,7 @@ pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Ap
     if terms.prune.is_none() && terms.expect.is_none() {
         return put(realm, specs, terms.dry_run).await;
     }
+    let specs = marked(specs);
     let look = look(realm, &specs, terms.prune.as_ref()).await?;
     look.expect(terms.expect.as_deref())?;
     if terms.dry_run {
@@ -279,6 +304,7 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
 /// # Errors
 /// [`Error`] when the specs are of another realm, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
+    let specs = marked(specs);
     let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
     let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
@@ -286,9 +312,10 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
-        let before = job.before.filter(|_| dry_run && job.change == JobChange::Updated);
+        let change = change_of(job.change, job.before.as_ref(), &after);
+        let before = job.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
+        AppliedJob { job_id: job.job_id, change, fields }
     });
     let jobs = jobs.collect();
     // Last: what they start is there.
@@ -308,9 +335,10 @@ async fn put_connections(
     let after: Vec<Arc<Doc>> = connections.iter().map(|spec| spec.document.clone()).collect();
     let put = realm.connections().put_connections(connections, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(one, after)| {
-        let before = one.before.filter(|_| dry_run && one.change == JobChange::Updated);
+        let change = change_of(one.change, one.before.as_ref(), &after);
+        let before = one.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedConnection { conn_id: one.conn_id, change: one.change.into(), fields }
+        AppliedConnection { conn_id: one.conn_id, change, fields }
     });
     Ok(applied.collect())
 }
@@ -375,9 +403,10 @@ async fn put_triggers(
     let after: Vec<Arc<Doc>> = triggers.iter().map(|trigger| trigger.document.clone()).collect();
     let put = realm.triggers().put_triggers(triggers, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(put, after)| {
-        let before = put.before.filter(|_| dry_run && put.change == JobChange::Updated);
+        let change = change_of(put.change, put.before.as_ref(), &after);
+        let before = put.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedTrigger { trigger_id: put.trigger_id, change: put.change.into(), fields }
+        AppliedTrigger { trigger_id: put.trigger_id, change, fields }
     });
     Ok(applied.collect())
 }

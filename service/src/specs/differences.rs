@@ -2,6 +2,7 @@
 
 use pumice_core::ports::Doc;
 use pumice_core::problem::JsonPath;
+use pumice_core::spec::APPLIED;
 use serde_json::Value;
 
 use super::FieldChange;
@@ -11,7 +12,7 @@ const MAX_PLACES: usize = 500;
 /// Deepest level that is looked into: what is below counts as one value.
 const MAX_LEVELS: usize = 32;
 
-/// The places of a document that are not what they were, in the order of their names. Objects and lists are looked into;
+/// The places of a document that are not what they were, in the order of their names, its mark aside. Objects and lists are looked into;
 /// where items came or went in the middle of a list, those before and after them count as the same.
 #[must_use]
 pub fn places(before: &Doc, after: &Doc) -> Vec<FieldChange> {
@@ -27,7 +28,8 @@ fn add(path: &JsonPath, before: Option<&Value>, after: Option<&Value>, found: &m
 }
 
 fn of_objects(path: &JsonPath, before: &Doc, after: &Doc, level: usize, found: &mut Vec<FieldChange>) {
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let is_shown = |name: &&String| level > 0 || **name != APPLIED;
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(is_shown).collect();
     names.sort();
     names.dedup();
     for name in names {
