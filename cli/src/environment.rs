@@ -129,7 +129,7 @@ impl Builder {
     pub(crate) fn build(&self, file: &Path, text: &str) -> Result<String, Unreadable> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).display().to_string();
         let built = self.templates.render_named_str(&name, text, Serde(self.context(&name)));
-        built.map_err(|error| Unreadable(told(&error, &name)))
+        built.map_err(|error| Unreadable(message_of(&error, &name)))
     }
 
     fn context(&self, name: &str) -> Map<String, Value> {
@@ -201,7 +201,7 @@ fn load(root: &Path, name: &str) -> Result<Option<String>, Error> {
 }
 
 /// What is wrong in a template, in words, and where.
-fn told(error: &Error, name: &str) -> String {
+fn message_of(error: &Error, name: &str) -> String {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
     let mut place = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
     if let Some(other) = error.name().filter(|other| *other != name) {

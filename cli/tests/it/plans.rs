@@ -191,7 +191,7 @@ fn files_are_built_for_an_environment() {
     let plan = pumice.run(&[&["plan", "jobs", "--exit-code"], &env[..]].concat());
     assert_eq!(plan.status, 0, "{plan:?}");
     assert_eq!(pumice.run(&[&["check", "jobs"], &env[..]].concat()).status, 0);
-    pumice.write("jobs/bad.yaml", "job_id: a\nowner: <{ nobody.name }>\n");
+    pumice.write("jobs/bad.yaml", "job_id: a\nowner: <{ missing.name }>\n");
     let refused = pumice.run(&[&["check", "jobs"], &env[..]].concat());
     assert!(
         refused.status == 2 && refused.err.contains("jobs/bad.yaml: line 2: undefined value"),
