@@ -283,7 +283,6 @@ fn check_width(line: u64, row: &StringRecord, head: &StringRecord) -> Result<(),
 }
 
 fn check_id(line: u64, name: &str) -> Result<(), Unreadable> {
-    // A prefix may come before it, so that a blank name alone is not an id.
     JobId::new(name).map(drop).map_err(|error| Unreadable(format!("line {line}: {error}")))
 }
 

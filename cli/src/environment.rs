@@ -101,7 +101,7 @@ impl Environment {
         }
         templates.set_formatter(|out, state, value| match value.kind() {
             // lava prints them as Python does, which YAML mostly reads; JSON it always reads.
-            ValueKind::Seq | ValueKind::Map | ValueKind::None => {
+            ValueKind::Seq | ValueKind::Map | ValueKind::Bool | ValueKind::None => {
                 out.write_str(&json_text(value)?).map_err(Error::from)
             }
             _ => escape_formatter(out, state, value),
@@ -129,7 +129,7 @@ impl Builder {
     pub(crate) fn build(&self, file: &Path, text: &str) -> Result<String, Unreadable> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).display().to_string();
         let built = self.templates.render_named_str(&name, text, Serde(self.context(&name)));
-        built.map_err(|error| Unreadable(told(&error, &name)))
+        built.map_err(|error| Unreadable(message_of(&error, &name)))
     }
 
     fn context(&self, name: &str) -> Map<String, Value> {
@@ -201,7 +201,7 @@ fn load(root: &Path, name: &str) -> Result<Option<String>, Error> {
 }
 
 /// What is wrong in a template, in words, and where.
-fn told(error: &Error, name: &str) -> String {
+fn message_of(error: &Error, name: &str) -> String {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
     let mut place = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
     if let Some(other) = error.name().filter(|other| *other != name) {
@@ -329,6 +329,7 @@ mod tests {
             ("<{ jinja.templates[0].split('/')[1] }>", "load.yaml"),
             ("<{ lava.realm.s3_temp.split('/')[2] }>", "bucket"),
             ("<{ lava.dag('dag.csv', prefix='p/') }>", "{\"p/b\":[\"p/a\"],\"p/a\":[]}"),
+            ("<{ prefix.job == 'app' }>", "true"),
             ("<{ owner }> <{ prefix.get('x', 'none') }> <{ 'a b'|tojson }>", "null none \"a b\""),
         ] {
             assert_eq!(project.build("jobs/load.yaml", text).as_deref(), Ok(wanted), "{text}");

@@ -117,7 +117,7 @@ mod tests {
             (" a ", "rstrip", vec![], " a"),
             ("a.yaml", "removesuffix", vec![".yaml"], "a"),
             ("aba", "replace", vec!["a", "c"], "cbc"),
-            ("ab", "startswith", vec!["a"], "true"),
+            ("ab", "startswith", vec!["a"], "True"),
             ("Ä", "lower", vec![], "ä"),
         ] {
             assert_eq!(text(on, name, &arguments).unwrap(), wanted, "{on}.{name}");

@@ -8,7 +8,7 @@ use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, take_mark};
 use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,10 @@ pub async fn list(realm: &dyn Realm, _: &ListConnections) -> Result<Vec<Connecti
 /// [`Error`] when there is no such connection, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &ConnectionName) -> Result<Doc, Error> {
     match realm.connections().connection(&request.connection).await? {
-        Some(doc) => Ok(doc),
+        Some(mut doc) => {
+            take_mark(&mut doc);
+            Ok(doc)
+        }
         None => Err(no_such(realm, &request.connection).await?),
     }
 }

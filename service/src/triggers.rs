@@ -6,6 +6,7 @@ use pumice_core::ids::TriggerId;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
+use pumice_core::spec::take_mark;
 use pumice_core::text::quoted;
 use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
 use schemars::JsonSchema;
@@ -152,6 +153,9 @@ fn id_of(doc: &Doc) -> &str {
 /// [`Error`] when the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerList, Error> {
     let mut triggers = realm.triggers().all_triggers().await?;
+    for trigger in &mut triggers {
+        take_mark(trigger);
+    }
     let all = triggers.len();
     triggers.retain(|doc| {
         let is_asked = request.pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id_of(doc)));
@@ -169,7 +173,9 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
     let all = realm.triggers().all_triggers().await?;
     let wanted = request.trigger.as_str();
     if let Some(found) = all.iter().find(|doc| id_of(doc) == wanted) {
-        return Ok(found.clone());
+        let mut found = found.clone();
+        take_mark(&mut found);
+        return Ok(found);
     }
     let hint = did_you_mean(wanted, all.iter().map(id_of)).map(|hint| format!(" ({hint})"));
     Err(Error::not_found(format!("no such trigger {}{}", quoted(wanted), hint.unwrap_or_default())))

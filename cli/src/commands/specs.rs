@@ -15,7 +15,7 @@ use pumice_service::specs::{
     Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
     FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning,
     all_new, check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read,
-    refuse_warnings, show, surroundings, warning_lines, without_workers,
+    refuse_warnings, show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
@@ -280,7 +280,11 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             Ok(())
         }
         Jobs::Show { job } => {
-            let doc = show(&realm, &JobName { job }).await?;
+            let (doc, has_drifted) = show_standing(&realm, &JobName { job }).await?;
+            if has_drifted {
+                let message = "it was changed by other means since it was applied: `pumice plan` with its file shows how";
+                note(global, &[message.to_owned()]);
+            }
             match global.output {
                 Format::Yaml => print(Format::Yaml, &doc, Vec::new),
                 _ => print(Format::Json, &doc, Vec::new),

@@ -191,7 +191,7 @@ fn files_are_built_for_an_environment() {
     let plan = pumice.run(&[&["plan", "jobs", "--exit-code"], &env[..]].concat());
     assert_eq!(plan.status, 0, "{plan:?}");
     assert_eq!(pumice.run(&[&["check", "jobs"], &env[..]].concat()).status, 0);
-    pumice.write("jobs/bad.yaml", "job_id: a\nowner: <{ nobody.name }>\n");
+    pumice.write("jobs/bad.yaml", "job_id: a\nowner: <{ missing.name }>\n");
     let refused = pumice.run(&[&["check", "jobs"], &env[..]].concat());
     assert!(
         refused.status == 2 && refused.err.contains("jobs/bad.yaml: line 2: undefined value"),
@@ -279,4 +279,41 @@ fn dag_is_made_of_a_table_and_back() {
         refused.status == 2 && refused.err.contains("in a circle: \"a\" after \"b\" after \"a\""),
         "{refused:?}"
     );
+}
+
+#[test]
+fn job_that_was_changed_by_other_hands_is_shown_as_drift() {
+    let pumice = realm(&[job("a", json!({})), job("b", json!({ "owner": "ada" }))]);
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
+    let raw = |id: &str| -> String {
+        store.query_row("SELECT spec FROM jobs WHERE job_id = ?", [id], |row| row.get(0)).expect("a job")
+    };
+    let edited = raw("b").replace("\"ada\"", "\"eve\"");
+    assert!(edited.contains("x-pumice-applied") && edited.contains("eve"), "{edited}");
+    store.execute("UPDATE jobs SET spec = ? WHERE job_id = 'b'", [&edited]).expect("it is edited");
+    let plan = pumice.run(&["plan", "all.json"]);
+    let wanted =
+        "~ job b\n    drift: changed by other means since it was applied\n    owner: \"eve\" → \"ada\"\n1 ";
+    assert!(plan.out.contains(&wanted[..wanted.len() - 2]), "{plan:?}");
+    let shown = pumice.run(&["jobs", "show", "b"]);
+    assert!(
+        shown.err.contains("changed by other means") && !shown.out.contains("x-pumice-applied"),
+        "{shown:?}"
+    );
+    assert!(!pumice.run(&["jobs", "show", "a"]).err.contains("changed by other means"));
+    assert_eq!(pumice.run(&["apply", "all.json"]).status, 0);
+    assert!(!pumice.run(&["jobs", "show", "b"]).err.contains("changed by other means"));
+    // A job that was put before there were marks is not a change, and gets one.
+    store.execute("UPDATE jobs SET spec = json_remove(spec, '$.x-pumice-applied')", []).expect("edited");
+    assert_eq!(pumice.run(&["plan", "all.json", "--exit-code"]).status, 0);
+    assert!(pumice.run(&["apply", "all.json"]).out.contains("2 unchanged"));
+    assert!(raw("a").contains("x-pumice-applied"));
+    // Runs keep what is theirs.
+    assert_eq!(pumice.run(&["dispatch", "a"]).status, 0);
+    let kept: i64 = store
+        .query_row("SELECT count(*) FROM specs WHERE instr(spec, 'x-pumice-applied') > 0", [], |row| {
+            row.get(0)
+        })
+        .unwrap_or(0);
+    assert_eq!(kept, 0);
 }

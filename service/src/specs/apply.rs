@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pumice_core::connection::ConnectionSpec;
 use pumice_core::ids::{ConnId, JobId, RealmName, TriggerId};
 use pumice_core::ports::{Doc, JobChange};
-use pumice_core::spec::{JobSpec, RealmSpec};
+use pumice_core::spec::{APPLIED, JobSpec, RealmSpec, mark_applied};
 use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +16,7 @@ use super::moved::moved;
 use super::plan::look;
 use super::prune::carry_out;
 use super::{
-    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, read,
+    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, places, read,
     refuse_warnings, without_workers,
 };
 use crate::audit::Act;
@@ -196,9 +196,33 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
+/// The documents of specs, marked with what they are: a change that is not made by applying them shows.
+pub(super) fn marked(mut specs: Specs) -> Specs {
+    for job in &mut specs.jobs {
+        mark_applied(Arc::make_mut(&mut job.document));
+    }
+    for trigger in &mut specs.triggers {
+        mark_applied(Arc::make_mut(&mut trigger.document));
+    }
+    for connection in &mut specs.connections {
+        mark_applied(Arc::make_mut(&mut connection.document));
+    }
+    specs
+}
+
+/// What putting a document came to, or would, whatever its mark was.
+pub(super) fn change_of(change: JobChange, before: Option<&Doc>, after: &Doc) -> ChangeWord {
+    match before {
+        Some(before) if change == JobChange::Updated && places(before, after).is_empty() => {
+            ChangeWord::Unchanged
+        }
+        _ => change.into(),
+    }
+}
+
 /// The fields of a document that are not what they were, by name.
 pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(|name| *name != APPLIED).collect();
     names.sort();
     names.dedup();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
@@ -249,6 +273,7 @@ async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -
     if terms.prune.is_none() && terms.expect.is_none() {
         return putting(realm, specs, terms.dry_run, act).await;
     }
+    let specs = marked(specs);
     let look = look(realm, &specs, terms.prune.as_ref()).await?;
     look.expect(terms.expect.as_deref())?;
     if terms.dry_run {
@@ -295,6 +320,7 @@ pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Appli
 }
 
 async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> Result<Applied, Error> {
+    let specs = marked(specs);
     let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
     let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run, act).await?;
@@ -303,9 +329,10 @@ async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> R
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
         act.changed("job", job.job_id.as_str(), job.before.as_ref(), Some(&after));
-        let before = job.before.filter(|_| dry_run && job.change == JobChange::Updated);
+        let change = change_of(job.change, job.before.as_ref(), &after);
+        let before = job.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
+        AppliedJob { job_id: job.job_id, change, fields }
     });
     let jobs = jobs.collect();
     // Last: what they start is there.
@@ -327,9 +354,10 @@ async fn put_connections(
     let put = realm.connections().put_connections(connections, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(one, after)| {
         act.changed("connection", one.conn_id.as_str(), one.before.as_ref(), Some(&after));
-        let before = one.before.filter(|_| dry_run && one.change == JobChange::Updated);
+        let change = change_of(one.change, one.before.as_ref(), &after);
+        let before = one.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedConnection { conn_id: one.conn_id, change: one.change.into(), fields }
+        AppliedConnection { conn_id: one.conn_id, change, fields }
     });
     Ok(applied.collect())
 }
@@ -396,9 +424,10 @@ async fn put_triggers(
     let put = realm.triggers().put_triggers(triggers, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(put, after)| {
         act.changed("trigger", put.trigger_id.as_str(), put.before.as_ref(), Some(&after));
-        let before = put.before.filter(|_| dry_run && put.change == JobChange::Updated);
+        let change = change_of(put.change, put.before.as_ref(), &after);
+        let before = put.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedTrigger { trigger_id: put.trigger_id, change: put.change.into(), fields }
+        AppliedTrigger { trigger_id: put.trigger_id, change, fields }
     });
     Ok(applied.collect())
 }

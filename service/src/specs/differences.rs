@@ -2,16 +2,17 @@
 
 use pumice_core::ports::Doc;
 use pumice_core::problem::JsonPath;
+use pumice_core::spec::APPLIED;
 use serde_json::Value;
 
 use super::FieldChange;
 
-/// Most differences of one document that are told one by one.
+/// Most differences of one document that are named one by one.
 const MAX_PLACES: usize = 500;
 /// Deepest level that is looked into: what is below counts as one value.
 const MAX_LEVELS: usize = 32;
 
-/// The places of a document that are not what they were, in the order of their names. Objects and lists are looked into;
+/// The places of a document that are not what they were, in the order of their names, its mark aside. Objects and lists are looked into;
 /// where items came or went in the middle of a list, those before and after them count as the same.
 #[must_use]
 pub fn places(before: &Doc, after: &Doc) -> Vec<FieldChange> {
@@ -27,7 +28,8 @@ fn add(path: &JsonPath, before: Option<&Value>, after: Option<&Value>, found: &m
 }
 
 fn of_objects(path: &JsonPath, before: &Doc, after: &Doc, level: usize, found: &mut Vec<FieldChange>) {
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let is_shown = |name: &&String| level > 0 || **name != APPLIED;
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(is_shown).collect();
     names.sort();
     names.dedup();
     for name in names {
@@ -73,10 +75,10 @@ mod tests {
 
     use super::*;
 
-    fn told(before: &Value, after: &Value) -> Vec<String> {
+    fn shown(before: &Value, after: &Value) -> Vec<String> {
         let [before, after] = [before, after].map(|value| value.as_object().cloned().unwrap());
-        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), Value::to_string);
-        let line = |one: &FieldChange| format!("{} {} {}", one.field, shown(&one.before), shown(&one.after));
+        let text = |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), Value::to_string);
+        let line = |one: &FieldChange| format!("{} {} {}", one.field, text(&one.before), text(&one.after));
         places(&before, &after).iter().map(line).collect()
     }
 
@@ -95,16 +97,16 @@ mod tests {
             (json!({ "a": null }), json!({}), vec!["a null -"]),
             (json!({ "a b": { "c": 1 } }), json!({ "a b": { "c": 2 } }), vec!["[\"a b\"].c 1 2"]),
         ] {
-            assert_eq!(told(&before, &after), wanted, "{before} {after}");
+            assert_eq!(shown(&before, &after), wanted, "{before} {after}");
         }
     }
 
     #[test]
     fn differences_are_bounded() {
         let list = |value: u32| json!({ "a": vec![value; 2 * MAX_PLACES] });
-        assert_eq!(told(&list(1), &list(2)).len(), MAX_PLACES);
+        assert_eq!(shown(&list(1), &list(2)).len(), MAX_PLACES);
         let nested = |value: u32| (0..60).fold(json!(value), |below, _| json!({ "a": below }));
-        let deep = told(&nested(1), &nested(2));
+        let deep = shown(&nested(1), &nested(2));
         assert!(deep.len() == 1 && deep[0].starts_with(&"a.".repeat(MAX_LEVELS - 1)), "{deep:?}");
     }
 }

@@ -3,6 +3,7 @@
 use pumice_core::ports::Doc;
 use pumice_core::problem::JsonPath;
 use pumice_core::secret::value_holds_secret;
+use pumice_core::spec::take_mark;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,7 +101,8 @@ impl Exported {
     }
 
     /// Adds a document, unless it cannot be read or has a secret in the clear.
-    fn add(&mut self, one: ExportedDocument) {
+    fn add(&mut self, mut one: ExportedDocument) {
+        take_mark(&mut one.document);
         let secret = one.document.iter().find(|(_, value)| value_holds_secret(value));
         let reason = match secret {
             _ if one.document.is_empty() => "what is stored is not a JSON object".to_owned(),

@@ -30,6 +30,7 @@ pub use documents::{
 pub use export::{ExportSpecs, Exported, ExportedDocument, LeftOut, export};
 pub use jobs::{
     DeleteJobs, DeletedJob, DeletedJobs, JobList, JobName, JobUser, ListJobs, delete, list, show,
+    show_standing,
 };
 pub use moved::{MovedEntries, MovedEntry, NextSlot};
 pub use plan::{

@@ -4,11 +4,13 @@ use futures_util::future::try_join_all;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Doc, JobChange, RunQuery};
 use pumice_core::run::Status;
+use pumice_core::spec::has_drifted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::apply::{change_of, marked};
 use super::prune::{Removal, removals, users};
 use super::{
     ChangeWord, Documents, FieldChange, MovedEntries, Scope, Specs, Warning, other_realm, places, read,
@@ -109,6 +111,9 @@ pub struct PlannedDocument {
     pub id: String,
     /// What would become of it.
     pub change: ChangeWord,
+    /// Whether it was changed by other means since it was applied: that is undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drift: bool,
     /// The places that would change, of one that is updated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
@@ -199,7 +204,7 @@ pub async fn plan(realm: &dyn Realm, request: Plan) -> Result<Planned, Error> {
 /// # Errors
 /// As [`plan`].
 pub async fn plan_specs(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>) -> Result<Planned, Error> {
-    let mut planned = look(realm, specs, scope).await?.planned;
+    let mut planned = look(realm, &marked(specs.clone()), scope).await?.planned;
     planned.warnings.clone_from(&specs.warnings);
     Ok(planned)
 }
@@ -212,6 +217,7 @@ pub fn plan_new(specs: &Specs, scope: Option<&Scope>) -> Result<Planned, Error> 
     if let Some(scope) = scope {
         return Err(Error::not_found(format!("there is no realm yet, and nothing within scope {scope}")));
     }
+    let specs = &marked(specs.clone());
     let compared = given(specs).map(|(kind, id, after)| Compared {
         kind,
         id,
@@ -270,12 +276,9 @@ pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>
         let found = realm.triggers().put_triggers(specs.triggers.clone(), true).await?;
         there.extend(found.into_iter().map(|one| (one.change, one.before)));
     }
-    let compared = given(specs).zip(there).map(|((kind, id, after), (change, before))| Compared {
-        kind,
-        id,
-        before,
-        after,
-        change: change.into(),
+    let compared = given(specs).zip(there).map(|((kind, id, after), (change, before))| {
+        let change = change_of(change, before.as_ref(), &after);
+        Compared { kind, id, before, after, change }
     });
     let mut look = Look { compared: compared.collect(), ..Look::default() };
     if let Some(scope) = scope {
@@ -298,6 +301,7 @@ impl Look {
             kind: one.kind,
             id: one.id.clone(),
             change: one.change,
+            drift: one.before.as_ref().is_some_and(has_drifted),
             fields: one.before.as_ref().map(|before| places(before, &one.after)).unwrap_or_default(),
             schedule: None,
             unended: None,
@@ -306,6 +310,7 @@ impl Look {
             kind: one.name.kind,
             id: one.name.id.clone(),
             change: ChangeWord::Removed,
+            drift: has_drifted(&one.document),
             fields: Vec::new(),
             schedule: one.document.get("schedule").filter(|schedule| !schedule.is_null()).cloned(),
             unended: None,

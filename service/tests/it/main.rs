@@ -86,8 +86,8 @@ async fn planned(api: &Api, realm: &Folder) {
     let plan = || api.request("plan", json!({ "specs": kept, "prune": "part" }));
     let planned = api.response("plan", &specs::plan(realm, plan()).await.unwrap());
     let documents = planned["documents"].as_array().unwrap();
-    let told: Vec<(&Value, &Value)> = documents.iter().map(|one| (&one["id"], &one["change"])).collect();
-    assert_eq!(told, [(&json!("part/a"), &json!("updated")), (&json!("part/b"), &json!("removed"))]);
+    let changes: Vec<(&Value, &Value)> = documents.iter().map(|one| (&one["id"], &one["change"])).collect();
+    assert_eq!(changes, [(&json!("part/a"), &json!("updated")), (&json!("part/b"), &json!("removed"))]);
     assert_eq!(documents[0]["fields"], json!([{ "field": "owner", "after": "ada" }]));
     assert_eq!(documents[1]["schedule"], "@daily");
     let apply = |expect: &Value| {

@@ -75,6 +75,9 @@ fn document_lines(format: Format, one: &PlannedDocument) -> Vec<String> {
         _ => cut_middle(&id, WIDTH - 3 - kind.len()),
     };
     let mut lines = vec![format!("{} {kind} {id}", sign(one.change))];
+    if one.drift {
+        lines.push("    drift: changed by other means since it was applied".to_owned());
+    }
     let shown = if format == Format::Wide { usize::MAX } else { MAX_PLACES };
     lines.extend(one.fields.iter().take(shown).flat_map(|field| place_lines(format, field)));
     if one.fields.len() > shown {
@@ -139,6 +142,7 @@ mod tests {
             kind: DocumentKind::Job,
             id: format!("etl/{}", "日本/".repeat(60)),
             change: ChangeWord::Updated,
+            drift: false,
             fields: vec![
                 field(Some(json!("a")), Some(json!("b\u{202e}"))),
                 field(Some(json!("a")), Some(long.clone())),
