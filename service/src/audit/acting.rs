@@ -9,10 +9,11 @@ use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
+    AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
 };
 
 use crate::connections::Prober;
+use crate::doctor::Ground;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::runs::Outputs;
@@ -100,6 +101,14 @@ impl Realm for Acting {
 
     fn is_aws(&self) -> bool {
         self.realm.is_aws()
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self.realm.dead_letters()
+    }
+
+    fn ground(&self) -> Option<&dyn Ground> {
+        self.realm.ground()
     }
 
     async fn actor(&self) -> Result<Actor, Error> {

@@ -14,7 +14,7 @@ use super::apply::{change_of, marked};
 use super::prune::{Removal, removals, users};
 use super::{
     ChangeWord, Documents, FieldChange, MovedEntries, Scope, Specs, Warning, other_realm, places, read,
-    refuse_warnings, surroundings, without_hosts,
+    refuse_warnings, surroundings, without_workers,
 };
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -190,9 +190,7 @@ pub(super) struct Look {
 pub async fn plan(realm: &dyn Realm, request: Plan) -> Result<Planned, Error> {
     let around = surroundings(realm).await?;
     let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
-    if realm.is_aws() {
-        specs.warnings.extend(without_hosts(realm, &specs, around.realm.as_ref()).await?);
-    }
+    specs.warnings.extend(without_workers(realm, &specs, around.realm.as_ref()).await?);
     if request.strict {
         refuse_warnings(&specs.warnings)?;
     }
