@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 51] = [
+pub const SCREENS: [Screen; 52] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
