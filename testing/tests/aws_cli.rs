@@ -332,12 +332,15 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
     );
 }
 
-/// A worker that keeps what commands print often, and what it prints that waits for a file.
+/// How much a command prints at once: enough for pieces that are kept for good and joined at the end.
+const PRINTED: usize = 30_000_000;
+
+/// A worker that keeps what commands print often, and a run that prints on once there is a file, and ends once there is
+/// another.
 async fn printing(folder: &std::path::Path) -> (Cloud, Process, String) {
-    let go = folder.join("go").display().to_string();
-    let script = format!(
-        "echo first; while ! test -e {go}; do sleep 0.1; done; yes 123456789 | head -c 30000000; exit 3"
-    );
+    let until = |name: &str| format!("while ! test -e {}; do sleep 0.1; done", folder.join(name).display());
+    let (go, end) = (until("go"), until("end"));
+    let script = format!("echo first; {go}; yes 123456789 | head -c {PRINTED}; {end}; exit 3");
     let job = json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": "sh -c",
         "parameters": { "args": [script] } });
     let cloud = Cloud::start(&[job]).await;
@@ -368,10 +371,16 @@ async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
     let out = || std::fs::read(place("out")).expect("a file");
     until(async || (out() == b"first\n").then_some(())).await.expect("what is printed is followed");
     std::fs::write(place("go"), "").expect("it is written");
+    let length = || std::fs::metadata(place("out")).expect("a file").len();
+    until(async || (length() == 6 + PRINTED as u64).then_some(())).await.expect("all of it is followed");
+    let names: Vec<String> =
+        (0..(PRINTED as u64).div_ceil(8 << 20)).map(|index| format!("_live/1.stdout.{index:06}")).collect();
+    assert_eq!(kept(&cloud, &run_id).await, names, "it is kept in pieces");
+    std::fs::write(place("end"), "").expect("it is written");
     let ended = until(async || follower.0.try_wait().expect("it can be asked")).await.expect("it ends");
     let err = std::fs::read_to_string(place("err")).expect("a file");
     assert!(ended.code() == Some(1) && err.contains("the run is failed"), "{err}");
-    let wanted = [b"first\n".to_vec(), b"123456789\n".repeat(3_000_000)].concat();
+    let wanted = [b"first\n".to_vec(), b"123456789\n".repeat(PRINTED / 10)].concat();
     assert!(out() == wanted, "{} bytes and not {}", out().len(), wanted.len());
     let printed = cloud.pumice_command(&["runs", "output", &run_id]).output().expect("it runs");
     assert!(printed.stdout == wanted, "{} bytes and not {}", printed.stdout.len(), wanted.len());
@@ -391,7 +400,9 @@ async fn what_commands_print_stays_on_s3_when_their_worker_is_killed() {
     worker.0.wait().expect("it ends");
     assert_eq!(printed().await.as_deref(), Some(&b"first\n"[..]));
     assert_eq!(kept(&cloud, &run_id).await, ["_live/1.stdout.000000"]);
-    std::fs::write(folder.path().join("go"), "").expect("what is left of it ends");
+    for name in ["go", "end"] {
+        std::fs::write(folder.path().join(name), "").expect("what is left of it ends");
+    }
 }
 
 #[tokio::test]

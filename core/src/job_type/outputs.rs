@@ -164,14 +164,14 @@ mod tests {
         let long = format!("{}.stderr", "x".repeat(250));
         let deep = format!("/{}", vec!["12.34"; 20].join("/"));
         let execution = Execution { attempt: 3, epoch: 17 };
-        for steps in ["", "/1", "/1.2", "/1.2/3", &deep] {
+        for steps in ["", "/1.2", "/1.23", "/1.2/3.4", &deep] {
             for name in ["stdout", "load.sh.stderr", "1.2.stdout", &long] {
                 let path = live_output(Path::new("/s"), &key(steps), execution, name);
                 let file = path.file_name().unwrap().to_str().unwrap();
                 assert!(file.len() <= 255, "{file}");
                 assert_eq!(read_live_output(file, &key(steps)), Some((execution, live_name(name))), "{file}");
                 assert_eq!(run_of_live_output(file).map(|run| run.to_string()).as_deref(), Some(RUN));
-                for other in ["", "/1", "/1.2", "/1.2/3", "/1.23", &deep] {
+                for other in ["", "/1.2", "/1.23", "/1.2/3.4", "/1.2/3.45", &deep] {
                     let is_own = read_live_output(file, &key(other)).is_some();
                     assert_eq!(is_own, other == steps, "{file} {other}");
                 }
