@@ -62,7 +62,7 @@ fn segment(text: &str, is_folder: bool) -> String {
     for (index, c) in text.chars().enumerate() {
         let is_edge = index == 0 || index + 1 == count;
         let is_safe = match c {
-            '.' => !is_edge && !(ends_as_file && index + ENDING.len() == count),
+            '.' => !(is_edge || ends_as_file && index + ENDING.len() == count),
             ' ' => !is_edge,
             '_' | '-' | '=' | '+' | ',' | '@' => true,
             c => c.is_alphanumeric(),
