@@ -296,6 +296,24 @@ fn narrow(heading: &[Column], widths: &mut [usize]) {
     }
 }
 
+/// A text in lines that fit in 80 columns unless the format is wide, broken between words; each line but the first begins with so
+/// many blanks. A word that is wider stays whole.
+pub(crate) fn wrapped(format: Format, text: &str, indent: usize) -> Vec<String> {
+    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().width();
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive(' ') {
+        let fits = format == Format::Wide || shown(&line) + shown(word.trim_end()) <= WIDTH;
+        if !fits && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(indent);
+        }
+        line.push_str(word);
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
 /// The beginning of a text, up to a width.
 fn beginning(text: &str, width: usize) -> &str {
     let mut end = 0;
@@ -355,6 +373,24 @@ mod tests {
         }
         assert_eq!(cut_middle("etl/customers/load/01", 11), "etl/c…ad/01");
         assert_eq!(cut_end("why it failed", 8), "why it…");
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        let text = format!("ok       {}", "why it is so ".repeat(20));
+        let lines = wrapped(Format::Table, &text, 9);
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
+        assert!(lines[1..].iter().all(|line| line.starts_with("         w")
+            || line.starts_with("         i")
+            || line.starts_with("         s")));
+        assert_eq!(lines.join(" ").split_whitespace().count(), 81);
+        assert_eq!(wrapped(Format::Wide, &text, 9).len(), 1);
+        let long = "x".repeat(200);
+        assert_eq!(
+            wrapped(Format::Table, &format!("a {long} b"), 2),
+            ["a".to_owned(), format!("  {long}"), "  b".to_owned()]
+        );
+        assert_eq!(wrapped(Format::Table, "", 2), [""]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     } else {
         Check::ok(
             NAME,
-            format!("{} have queues that answer{rest}", counted(workers.len().min(MAX_WORKERS), "worker")),
+            format!("the queues of {} answer{rest}", counted(workers.len().min(MAX_WORKERS), "worker")),
         )
     })
 }

@@ -49,7 +49,7 @@ pub(super) async fn jobs(realm: &dyn Realm) -> Result<Check, Error> {
         Ok(checked) => Check::ok(
             NAME,
             format!(
-                "{} can run; `check` warns of {} things",
+                "{} can run; warnings of `check`: {}",
                 crate::specs::counted(ids.len(), "job"),
                 checked.warnings.len()
             ),

@@ -3,12 +3,15 @@
 use pumice_core::text::escaped;
 use pumice_service::doctor::{self, AskDoctor, Check, Diagnosis, Finding, Ground as _};
 
-use crate::args::{Doctor, Global};
+use crate::args::{Doctor, Format, Global};
 use crate::commands::console::words;
 use crate::failure::Failure;
 use crate::ground::FolderGround;
-use crate::output::print;
+use crate::output::{print, wrapped};
 use crate::realm::Realm;
+
+/// Where what a check says begins, in columns.
+const INDENT: usize = 9;
 
 /// Looks a realm over. The exit status is 1 when something is at fault; of warnings when it is strict.
 pub(super) async fn doctor(global: &Global, options: Doctor) -> Result<(), Failure> {
@@ -24,13 +27,13 @@ pub(super) async fn doctor(global: &Global, options: Doctor) -> Result<(), Failu
             Diagnosis::unopened(failure.message().unwrap_or("no reason is known"), others)
         }
     };
-    print(global.output, &found, || lines(&found, &words(global)))?;
+    print(global.output, &found, || lines(global.output, &found, &words(global)))?;
     let is_bad = found.faults > 0 || (options.strict && found.warnings > 0);
     if is_bad { Err(Failure::RunFailed) } else { Ok(()) }
 }
 
-fn lines(found: &Diagnosis, words: &[String]) -> Vec<String> {
-    let mut lines: Vec<String> = found.checks.iter().flat_map(|check| told(check, words)).collect();
+fn lines(format: Format, found: &Diagnosis, words: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = found.checks.iter().flat_map(|check| told(format, check, words)).collect();
     lines.push(match (found.faults, found.warnings) {
         (0, 0) => "all is well".to_owned(),
         (0, warnings) => format!("no faults, {warnings} to look at"),
@@ -40,7 +43,7 @@ fn lines(found: &Diagnosis, words: &[String]) -> Vec<String> {
     lines
 }
 
-fn told(check: &Check, words: &[String]) -> Vec<String> {
+fn told(format: Format, check: &Check, words: &[String]) -> Vec<String> {
     use anstyle::AnsiColor::{Blue, Green, Red, Yellow};
     let colour = match check.finding {
         Finding::Ok => Green,
@@ -49,15 +52,12 @@ fn told(check: &Check, words: &[String]) -> Vec<String> {
         Finding::Fault => Red,
     };
     let style = anstyle::Style::new().fg_color(Some(colour.into()));
-    let mut lines = vec![format!(
-        "{style}{:<7}{style:#}  {}: {}",
-        check.finding.as_str(),
-        check.name,
-        escaped(&check.says)
-    )];
+    let says =
+        format!("{style}{:<7}{style:#}  {}: {}", check.finding.as_str(), check.name, escaped(&check.says));
+    let mut lines = wrapped(format, &says, INDENT);
     if !check.fix.is_empty() {
         let line: Vec<String> = words.iter().chain(&check.fix).map(|word| quoted(word)).collect();
-        lines.push(format!("         {}", line.join(" ")));
+        lines.push(format!("{:INDENT$}{}", "", line.join(" ")));
     }
     lines
 }

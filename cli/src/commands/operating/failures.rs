@@ -6,11 +6,11 @@ use pumice_service::runs::{
 };
 use pumice_service::{Instant, Realm as _};
 
-use crate::args::{Failures, Global};
+use crate::args::{Failures, Format, Global};
 use crate::commands::instant;
 use crate::commands::runs::{Progress, changed, told};
 use crate::failure::Failure;
-use crate::output::{note, print};
+use crate::output::{note, print, wrapped};
 use crate::realm::Realm;
 use crate::view;
 
@@ -25,7 +25,7 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
         let realm = Realm::open_to_read(global).await?;
         let request = ListFailures { filter: Some(filter), zone: None, limit: options.limit };
         let found = runs::failures(&realm, &request).await?;
-        print(global.output, &found, || lines(&found))?;
+        print(global.output, &found, || lines(global.output, &found))?;
         note(global, &found.note.iter().cloned().collect::<Vec<_>>());
         return Ok(());
     };
@@ -43,13 +43,13 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
     told(global, &done?, "retry")
 }
 
-fn lines(found: &FailureList) -> Vec<String> {
+fn lines(format: Format, found: &FailureList) -> Vec<String> {
     if found.groups.is_empty() {
         return vec![format!("no run failed that is meant by {}", escaped(&found.filter))];
     }
     let mut lines = Vec::new();
     for group in &found.groups {
-        lines.extend(block(group));
+        lines.extend(block(group).iter().flat_map(|line| wrapped(format, line, 4)));
         lines.push(String::new());
     }
     if found.more_groups > 0 {
