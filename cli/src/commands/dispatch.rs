@@ -94,6 +94,7 @@ fn recorded(options: &Dispatch) -> Value {
         "jobs": options.jobs,
         "file": options.file.as_ref().map(|file| file.display().to_string()),
         "key": options.key,
+        "resume": options.resume,
         "at": options.at,
         "delay": options.delay,
         "given": given.ok(),
@@ -114,6 +115,8 @@ async fn end(realm: &Realm, act: &Act, entry: Entry, counts: Counts, asked: &Res
         Ok(()) => (Outcome::Done, Ok(answer)),
     };
     act.end(realm, entry, outcome, answer).await;
+}
+
 /// A file of requests, and whether it may be given again.
 #[derive(Default)]
 struct List {
