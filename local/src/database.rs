@@ -149,13 +149,12 @@ impl Database {
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection, durability).map_err(failed)?;
         let kept = schema::keep_copy(&connection, path);
-        match kept.map_err(|why| OpenError::NotCopied { path: path.to_owned(), why })? {
-            Some(copy) => tracing::info!(
+        if let Some(copy) = kept.map_err(|why| OpenError::NotCopied { path: path.to_owned(), why })? {
+            tracing::info!(
                 target: "pumice::store",
                 copy = %copy.display(),
                 "the store is of an earlier version of pumice: it is brought up to date; the copy is of what it was"
-            ),
-            None => {}
+            );
         }
         schema::migrate(&mut connection).map_err(|error| match error {
             Migration::Newer(found) => {
