@@ -264,7 +264,8 @@ async fn applying(realm: &dyn Realm, request: Apply, act: &Act) -> Result<Applie
 /// # Errors
 /// As [`put`]; and when the plan is another, or jobs that are to be removed have runs which have not ended.
 pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Applied, Error> {
-    let asked = json!({ "documents": specs.count(), "prune": terms.prune, "despite_runs": terms.despite_runs });
+    let asked =
+        json!({ "documents": specs.count(), "prune": terms.prune, "despite_runs": terms.despite_runs });
     let act = Act::new("apply", &asked).dry(terms.dry_run);
     act.record(realm, putting_on(realm, specs, terms, &act)).await
 }
