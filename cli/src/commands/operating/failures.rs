@@ -34,7 +34,8 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
         Some(text) => Some(Instant(instant("--before", text, realm.site().await?.zone)?)),
         None => None,
     };
-    let runs = ManyRuns { filter, zone: None, expect: options.expect, before, dry_run: options.dry_run };
+    let (expect, dry_run) = (options.expect, options.dry_run);
+    let runs = ManyRuns { filter, zone: None, expect, before, dry_run, why: None };
     let request = RetryMany { runs, all: options.all, spec: options.spec, ..RetryMany::default() };
     let request = of_cause(fingerprint, &request)?;
     let mut progress = Progress::new(global);
