@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod dispatch;
+pub mod drain;
 pub mod pauses;
 pub mod payloads;
 pub mod render;

@@ -10,7 +10,7 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    connections, dispatch, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
+    connections, dispatch, drain, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -117,6 +117,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("workers list", Read, pauses::list_workers),
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
+        Operation::new("workers drain", Write, drain::drain_workers),
         Operation::new("maintenance on", Write, pauses::begin_maintenance),
         Operation::new("maintenance off", Write, pauses::end_maintenance),
         Operation::new("dispatch", Write, dispatch::dispatch),

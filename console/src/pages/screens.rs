@@ -59,7 +59,7 @@ pub const SCREENS: [Screen; 41] = [
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 12] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 13] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
@@ -68,6 +68,7 @@ pub const WITHOUT_SCREEN: [(&str, &str); 12] = [
     ("jobs resume", "as jobs pause"),
     ("workers pause", "it holds all runs of a worker: the API has it"),
     ("workers resume", "as workers pause"),
+    ("workers drain", "as workers pause"),
     ("maintenance on", "it holds the whole realm: the API has it"),
     ("maintenance off", "as maintenance on"),
     ("payloads put", "it reads files of the machine that it is called on"),

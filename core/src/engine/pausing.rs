@@ -15,7 +15,7 @@ use crate::run::{Input, Run};
 /// How often the record is read again when another process wrote it first.
 const MAX_TRIES: usize = 20;
 /// How long a worker goes by what it read of the pauses: where it is alone, and elsewhere, where each look is paid for.
-const KEPT_ALONE: Span = Span::from_secs(1);
+pub const KEPT_ALONE: Span = Span::from_secs(1);
 /// The same elsewhere.
 pub const KEPT: Span = Span::from_secs(10);
 

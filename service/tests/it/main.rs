@@ -12,8 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, Realm as _, connections, dispatch, operations, pauses, payloads, render, runs,
-    schedules, secrets, state, triggers,
+    ErrorKind, Operation, Realm as _, connections, dispatch, drain, operations, pauses, payloads, render,
+    runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -158,6 +158,13 @@ async fn paused(api: &Api, realm: &Folder) {
     assert!(refused.message().contains("is past"), "{refused}");
     let core = api.request("workers pause", json!({ "workers": ["core"] }));
     api.response("workers pause", &pauses::pause_workers(realm, &core).await.unwrap());
+    let drain = api.request("workers drain", json!({ "workers": ["core"] }));
+    let drained = drain::drain_workers(realm, &drain).await.unwrap();
+    let drained = api.response("workers drain", &drained);
+    assert_eq!(
+        drained["workers"][0],
+        json!({ "worker": "core", "running": 0, "waiting": 0, "more": false, "first": [] })
+    );
     let other = api.request("workers pause", json!({ "workers": ["cor"] }));
     let refused = pauses::pause_workers(realm, &other).await.unwrap_err();
     assert!(refused.message().contains("did you mean \"core\""), "{refused}");
