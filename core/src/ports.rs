@@ -54,6 +54,7 @@ use crate::connection::{ConnectionStore, Secrets};
 use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use crate::message::Message;
 use crate::pauses::Pauses;
+use crate::permits::{Gate, GateView, PermitChange};
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
@@ -67,6 +68,9 @@ pub enum CommitError {
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]
     Locked(RunKey),
+    /// The gate has no permit left, or its line is another than when it was looked at.
+    #[error("no permit of {} is left", .0.words())]
+    Full(Gate),
     /// No answer: the write may have taken place. Load and see.
     #[error("no answer to a write: {0}")]
     Unknown(String),
@@ -86,6 +90,8 @@ pub struct Change {
     pub run: Run,
     /// What happens to the lock of its job, in the same write.
     pub lock: Option<LockChange>,
+    /// What happens to its permit, in the same write.
+    pub permit: Option<PermitChange>,
     /// The message to send after the write, or within it where the store can.
     pub message: Option<Outgoing>,
 }
@@ -318,8 +324,28 @@ pub trait RunStore: Send + Sync {
         let _ = job_id;
         Ok(None)
     }
+    /// A gate: its holders, and the first `limit` of its line, by their tickets. What was written before is seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or keeps no gates.
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        let _ = limit;
+        Err(no_gates(gate))
+    }
+    /// Takes a run from a gate, and from its place in line, of which the record is gone or done: its own writes did not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or keeps no gates.
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, ticket: Option<u64>) -> Result<(), StoreError> {
+        let _ = (key, ticket);
+        Err(no_gates(gate))
+    }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
+}
+
+fn no_gates(gate: &Gate) -> StoreError {
+    StoreError::of(StoreErrorKind::Invalid, format!("this store keeps no permits of {}", gate.words()))
 }
 
 /// How far the schedules of jobs have come.

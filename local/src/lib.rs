@@ -17,6 +17,7 @@ mod line;
 mod objects;
 mod pages;
 mod pauses;
+mod permits;
 mod presence;
 mod queue;
 mod readers;

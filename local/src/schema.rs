@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 11;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 11] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -122,6 +122,18 @@ const STEPS: [&str; 9] = [
     "CREATE TABLE connections (conn_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;",
     // One row. A process of the version before does not know of pauses, and would start what is paused.
     "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), rev INTEGER NOT NULL, record TEXT NOT NULL);",
+    "",
+    // A process of the version before knows of no permits, and would run more at once than a pool has.
+    "
+    CREATE TABLE permits (
+        gate TEXT NOT NULL,
+        key TEXT NOT NULL,
+        ticket INTEGER,
+        PRIMARY KEY (gate, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX permits_line ON permits (gate, ticket);
+    CREATE TABLE gates (gate TEXT PRIMARY KEY, tickets INTEGER NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// Brings the tables to [`VERSION`], in one transaction.

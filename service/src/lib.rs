@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod pauses;
 pub mod payloads;
+pub mod pools;
 pub mod render;
 pub mod runs;
 pub mod schedules;

@@ -10,7 +10,8 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    connections, dispatch, drain, pauses, payloads, render, runs, schedules, secrets, specs, state, triggers,
+    connections, dispatch, drain, pauses, payloads, pools, render, runs, schedules, secrets, specs, state,
+    triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -118,6 +119,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
         Operation::new("workers drain", Write, drain::drain_workers),
+        Operation::new("pools list", Read, pools::list_pools),
         Operation::new("maintenance on", Write, pauses::begin_maintenance),
         Operation::new("maintenance off", Write, pauses::end_maintenance),
         Operation::new("dispatch", Write, dispatch::dispatch),

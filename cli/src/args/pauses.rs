@@ -56,6 +56,12 @@ pub(crate) enum Workers {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Pools {
+    /// List pools: how many runs run at once, and how many wait
+    List,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Maintenance {
     /// Pause the whole realm: no run begins; what has begun goes on
     On {

@@ -7,6 +7,7 @@ mod dispatch;
 mod operations;
 mod pauses;
 mod payloads;
+mod pools;
 mod render;
 mod run;
 mod runs;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(options) => specs::check(global, &options).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Workers(command) => pauses::workers(global, command).await,
+        Command::Pools(command) => pools::pools(global, command).await,
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,

@@ -20,6 +20,7 @@ mod operating;
 mod outputs;
 mod payloads;
 mod people;
+mod pools;
 mod processes;
 mod pumice;
 mod readers;

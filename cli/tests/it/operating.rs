@@ -473,43 +473,6 @@ fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
     refused(&pumice.run(&["maintenance", "on", "--until", "2020-01-01"]), "is past");
 }
 
-#[test]
-fn drained_worker_ends_what_it_has_begun_and_begins_nothing_more() {
-    let pumice = Pumice::new();
-    let go_on = pumice.path().join("go-on");
-    let waits = format!("until [ -e {} ]; do sleep 0.02; done", go_on.display());
-    apply(&pumice, &json!([shell("a", &waits), shell("b", "true")]));
-    let server = pumice.serve();
-    let ask = |job: &str| {
-        let printed = pumice.run(&["dispatch", job, "-o", "json"]);
-        printed.json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned()
-    };
-    let begun = ask("a");
-    wait_until(|| pumice.run(&["runs", "why", &begun]).out.starts_with("running"));
-    let looked = pumice.run(&["workers", "drain", "core", "--dry-run"]).out;
-    assert!(
-        looked.contains("1 run, 1 of them run now") && looked.contains("nothing was changed"),
-        "{looked}"
-    );
-    let late = pumice.run(&["workers", "drain", "core", "--wait", "--timeout", "2s"]);
-    assert_eq!(late.status, 1, "{late:?}");
-    assert!(late.err.contains("not drained within 2s"), "{late:?}");
-    let held = ask("b");
-    std::fs::write(&go_on, "").expect("a file");
-    let drained = pumice.run(&["workers", "drain", "core", "--wait", "--why", "new disk", "-o", "json"]);
-    assert_eq!((drained.status, &drained.json()["drained"]), (0, &json!(true)), "{drained:?}");
-    assert!(pumice.run(&["runs", "why", &begun]).out.starts_with("complete"));
-    // It outlives the server, and what waited starts when the worker is resumed.
-    assert_eq!(server.end_by("TERM"), 0);
-    let server = pumice.serve();
-    let why = pumice.run(&["runs", "why", &held]).out;
-    assert!(why.contains("worker core is paused by ") && why.trim_end().ends_with(": new disk"), "{why}");
-    assert_eq!(pumice.run(&["workers", "resume", "core"]).status, 0);
-    wait_until(|| pumice.run(&["runs", "why", &held]).out.starts_with("complete"));
-    drop(server);
-    refused(&pumice.run(&["workers", "drain", "cor"]), "did you mean \"core\"");
-}
-
 /// Each line of the chapter's examples, in the order of the chapter, in a realm with what they name.
 #[test]
 fn examples_of_the_guide_run() {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    connections, dispatch, drain, operations, pauses, payloads, render, runs, schedules, secrets, specs,
-    state, triggers,
+    connections, dispatch, drain, operations, pauses, payloads, pools, render, runs, schedules, secrets,
+    specs, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 50] = [
+const CASES: [Case<'_>; 51] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -36,6 +36,7 @@ const CASES: [Case<'_>; 50] = [
     ("workers pause", &["workers", "pause", "w"], holds::<pauses::PausesChanged>),
     ("workers resume", &["workers", "resume", "w"], holds::<pauses::PausesChanged>),
     ("workers drain", &["workers", "drain", "w", "--dry-run"], holds::<drain::WorkersDrained>),
+    ("pools list", &["pools", "list"], holds::<pools::PoolList>),
     ("maintenance on", &["maintenance", "on", "--why", "disk"], holds::<pauses::PausesChanged>),
     ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),

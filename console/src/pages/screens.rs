@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 41] = [
+pub const SCREENS: [Screen; 42] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -56,6 +56,7 @@ pub const SCREENS: [Screen; 41] = [
     screen("secrets delete", "/secrets/delete"),
     screen("payloads list", "/payloads"),
     screen("workers list", "/workers"),
+    screen("pools list", "/workers"),
 ];
 
 /// The commands that have no page, with the reason.

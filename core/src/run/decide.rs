@@ -7,6 +7,7 @@ use chrono::{SubsecRound, TimeDelta};
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
+use super::gated::{absent, called, queue};
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
@@ -17,6 +18,7 @@ use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
+use crate::permits;
 use crate::request::MAX_DELAY;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 
@@ -25,8 +27,21 @@ use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 /// # Errors
 /// [`IllegalTransition`] when the input does not fit the record as it stands.
 pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let admit = match &input {
+        Input::Claim { admit, .. } => *admit,
+        _ => None,
+    };
+    let mut decision = decided(run, input, now)?;
+    if run.ts_start.is_none() && (decision.run.ts_start.is_some() || decision.run.status.is_end()) {
+        decision.run.leave_line();
+    }
+    decision.permit = permits::change(run, &decision.run, admit);
+    Ok(decision)
+}
+
+fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
     match input {
-        Input::Claim { worker, hostname, until, event_log } => {
+        Input::Claim { worker, hostname, until, event_log, .. } => {
             startable(run, now)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
@@ -42,6 +57,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             Ok(end(closed, status, actions, tell_parent, now))
         }
         Input::Hold { by } => hold_unclaimed(run, &by, now),
+        Input::Queue { ticket, ahead } => queue(run, ticket, ahead, now),
+        Input::Absent => absent(run, now),
         Input::ClaimDuties { worker, until } => claim_duties(run, Lease { owner: worker, until }, now),
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
@@ -123,8 +140,8 @@ fn leased(mut run: Run, lease: Lease) -> Run {
     run
 }
 
-fn plain(run: Run) -> Decision {
-    Decision { run, wake: None, lock: None }
+pub(super) fn plain(run: Run) -> Decision {
+    Decision { run, wake: None, lock: None, permit: None }
 }
 
 fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, now: Timestamp) -> Decision {
@@ -155,7 +172,7 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
     next.lease = Some(lease);
     next.hostname = Some(hostname);
     let lock = (run.overlap != Overlap::Allow).then_some(LockChange::Take);
-    Decision { run: next, wake: None, lock }
+    Decision { run: next, wake: None, lock, permit: None }
 }
 
 /// The record of a run that ends without an attempt.
@@ -177,6 +194,7 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
         next.log.push(Status::Waiting, now, Value::String(format!("run {by} {OF_THE_SAME_JOB} is not done")));
     }
     next.status = Status::Waiting;
+    next.leave_line();
     next.lease = None;
     next.handed_over = None;
     if run.ts_start.is_none() {
@@ -243,7 +261,7 @@ fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision
     }
     begin_next(&mut next);
     let wake = wake(&mut next, now);
-    Decision { run: next, wake, lock: None }
+    Decision { run: next, wake, lock: None, permit: None }
 }
 
 fn end(
@@ -278,7 +296,7 @@ fn ended(mut next: Run) -> Decision {
     next.lease = None;
     next.due_at = None;
     let lock = (next.overlap != Overlap::Allow && next.ts_start.is_some()).then_some(LockChange::Free);
-    Decision { run: next, wake: None, lock }
+    Decision { run: next, wake: None, lock, permit: None }
 }
 
 fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
@@ -289,7 +307,7 @@ fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Ti
     next.log.push(Status::Waiting, now, Value::String(about.to_owned()));
     if resume.is_some() {
         let wake = wake(&mut next, now);
-        return Decision { run: next, wake, lock: None };
+        return Decision { run: next, wake, lock: None, permit: None };
     }
     // When its time is up its steps are told to stop; after that there is only their end to wait for.
     let poll = now + POLL.delta();
@@ -320,7 +338,7 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
     next.duties = None;
     begin_next(&mut next);
     let wake = wake(&mut next, now);
-    Decision { run: next, wake, lock: None }
+    Decision { run: next, wake, lock: None, permit: None }
 }
 
 fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
@@ -329,7 +347,7 @@ fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition>
     if is_suspended(run) {
         next.not_before = now;
         let wake = wake(&mut next, now);
-        return Ok(Decision { run: next, wake, lock: None });
+        return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     if run.status == Status::Running {
         // The write alone tells a parent that is about to suspend to look again.
@@ -343,10 +361,13 @@ fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
         return Err(IllegalTransition::Nothing);
     }
+    if run.waits_for_permit() {
+        return called(run, now);
+    }
     let mut next = run.clone();
     next.not_before = now;
     let wake = wake(&mut next, now);
-    Ok(Decision { run: next, wake, lock: None })
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
 fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
@@ -363,7 +384,7 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if is_suspended(run) {
         next.not_before = now;
         let wake = wake(&mut next, now);
-        return Ok(Decision { run: next, wake, lock: None });
+        return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     let reason = if run.handed_over.is_some() {
         "cancelled; the worker of lava's own that it was given to may run it all the same"
@@ -400,7 +421,7 @@ fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<
     if run.duties.is_some() {
         // First any worker sees to the actions of the attempt that has failed.
         let next = Run { due_at: Some(now + WAKE_GRACE.delta()), ..run.clone() };
-        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None });
+        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None, permit: None });
     }
     let how = if stopped { "was stopped" } else { "is gone" };
     let when = if run.ts_start.is_none() { "before it ran" } else { "before it had ended" };
@@ -499,7 +520,7 @@ fn retry_delay(run: &Run, jitter: f64) -> Span {
 }
 
 /// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
-fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
+pub(super) fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
     let at = run.not_before.max(now);
     if run.is_addressed() {
         // Its host looks for it by itself: a message on the queue could come to any.
@@ -525,7 +546,10 @@ fn paused(run: &Run, until: Option<Timestamp>, now: Timestamp) -> Result<Decisio
     unbegun(run, now)?;
     let later = now + lull(run, now);
     let due_at = Some(until.map_or(later, |until| until.clamp(now, later)));
-    Ok(plain(Run { due_at, ..run.clone() }))
+    let mut next = Run { due_at, ..run.clone() };
+    // Others must not wait for it.
+    next.leave_line();
+    Ok(plain(next))
 }
 
 /// Has a run looked at that was paused.
@@ -533,7 +557,7 @@ fn resumed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     unbegun(run, now)?;
     let mut next = run.clone();
     let wake = wake(&mut next, now);
-    Ok(Decision { run: next, wake, lock: None })
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
 /// Somebody looks at what is due: a message for it, and a later time for the next look.
@@ -551,12 +575,12 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if let Some(wake) = &wake {
         next.due_at = Some(wake.at + lull(run, now));
     }
-    Ok(Decision { run: next, wake, lock: None })
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
 /// Back-off before the next sweep. It grows with the time that the run has waited: a run in a long line must not get a
 /// message every minute.
-fn lull(run: &Run, now: Timestamp) -> TimeDelta {
+pub(super) fn lull(run: &Run, now: Timestamp) -> TimeDelta {
     let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
     let waited = now - run.ts_end.map_or(since, |end| end.max(since));
     waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())

@@ -3,6 +3,7 @@
 mod apart;
 mod decide;
 mod event;
+mod gated;
 mod guards;
 mod input;
 mod late;
@@ -16,6 +17,7 @@ mod status;
 mod trigger;
 mod waits;
 mod why;
+mod words;
 mod worker;
 
 pub use apart::{Apart, Part};
@@ -32,5 +34,5 @@ pub use redo::{Redo, RedoFrom, SpecOf};
 pub use status::{Status, UnknownStatus};
 pub use trigger::Trigger;
 pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
-pub use why::{Cause, Explained, Facts, Line, PausedBy, StepFact, Workers, explain};
+pub use why::{Cause, Explained, Facts, GateFact, Line, PausedBy, StepFact, Workers, explain};
 pub use worker::{Lease, WorkPlace, Worker};

@@ -12,8 +12,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, Realm as _, connections, dispatch, drain, operations, pauses, payloads, render,
-    runs, schedules, secrets, state, triggers,
+    ErrorKind, Operation, Realm as _, connections, dispatch, drain, operations, pauses, payloads, pools,
+    render, runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -174,6 +174,8 @@ async fn paused(api: &Api, realm: &Folder) {
     let listed = api.response("workers list", &listed);
     assert_eq!((&listed["workers"][0]["worker"], &listed["workers"][0]["jobs"]), (&json!("core"), &json!(3)));
     assert_eq!(listed["workers"][0]["paused"]["scope"], json!({ "worker": "core" }));
+    let listed = pools::list_pools(realm, &api.request("pools list", json!({}))).await.unwrap();
+    assert_eq!(api.response("pools list", &listed), json!({ "pools": [] }));
     let off = pauses::end_maintenance(realm, &api.request("maintenance off", json!({}))).await.unwrap();
     assert_eq!(api.response("maintenance off", &off)["resumed"][0]["scope"], "realm");
     let resume = api.request("workers resume", json!({ "workers": ["core"] }));

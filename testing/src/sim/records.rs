@@ -35,6 +35,8 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     if super::mutants::is_untold(world, &before, &change) {
         return Ok(true);
     }
+    let task = world.current;
+    world.passes_in_turn(&change, task);
     let outcome = world.runs.commit(&change);
     world.note(|| match &outcome {
         Ok(()) => format!(
@@ -50,7 +52,7 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     super::mutants::after_commit(world, &change);
     let World { audit, runs, now, current, .. } = world;
     audit.committed(&before, &change, runs, *now, *current);
-    let task = world.current;
+    world.has_its_permit(&before, &change);
     world.starts_unpaused(&before, &change.run, task);
     world.is_given_up(&before, &change.run);
     world.stale.insert(before.key.clone(), before);
