@@ -3,7 +3,7 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::SubsecRound;
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
@@ -13,7 +13,8 @@ use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
 use super::status::Status;
-use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
+use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
+use super::wakes::{lull, plain, wake};
 use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -138,10 +139,6 @@ fn leased(mut run: Run, lease: Lease) -> Run {
     run.due_at = Some(lease.until + WAKE_GRACE.delta());
     run.lease = Some(lease);
     run
-}
-
-pub(super) fn plain(run: Run) -> Decision {
-    Decision { run, wake: None, lock: None, permit: None }
 }
 
 fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, now: Timestamp) -> Decision {
@@ -519,28 +516,6 @@ fn retry_delay(run: &Run, jitter: f64) -> Span {
     }
 }
 
-/// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
-pub(super) fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    let at = run.not_before.max(now);
-    if run.is_addressed() {
-        // Its host looks for it by itself: a message on the queue could come to any.
-        run.due_at = Some(at + WAKE_GRACE.delta());
-        return None;
-    }
-    if at - now > MAX_DELAY.delta() {
-        run.due_at = Some(at - MAX_DELAY.delta());
-        return None;
-    }
-    run.due_at = Some(at + WAKE_GRACE.delta());
-    Some(Wake { at })
-}
-
-/// The message that a run which was just made needs; `None` when the sweeper sends it later.
-#[must_use]
-pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    wake(run, now)
-}
-
 /// Leaves a run alone that is paused: for ever longer, and until the pause ends at most.
 fn paused(run: &Run, until: Option<Timestamp>, now: Timestamp) -> Result<Decision, IllegalTransition> {
     unbegun(run, now)?;
@@ -576,12 +551,4 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         next.due_at = Some(wake.at + lull(run, now));
     }
     Ok(Decision { run: next, wake, lock: None, permit: None })
-}
-
-/// Back-off before the next sweep. It grows with the time that the run has waited: a run in a long line must not get a
-/// message every minute.
-pub(super) fn lull(run: &Run, now: Timestamp) -> TimeDelta {
-    let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
-    let waited = now - run.ts_end.map_or(since, |end| end.max(since));
-    waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::decide::{lull, plain, wake};
 use super::guards::unbegun;
 use super::input::{Decision, IllegalTransition, Wake};
 use super::record::Run;
 use super::status::Status;
 use super::waits::{HOLD, POLL};
+use super::wakes::{lull, plain, wake};
 use crate::Timestamp;
 use crate::permits::{Gate, is_absent};
 

@@ -22,6 +22,7 @@ use pumice_core::duration::Span;
 use pumice_core::hosts::Host;
 use pumice_core::ids::{HostId, JobId, RunKey, StateId, TriggerId, WorkerName};
 use pumice_core::pauses::Pauses;
+use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,

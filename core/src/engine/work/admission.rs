@@ -60,6 +60,10 @@ impl Engine {
                         Err(ApplyError::Full(_)) => continue,
                         Err(error) => return Err(error),
                         Ok(waits) => {
+                            if run.is_in_line() {
+                                // The lock of its job may be free, and it does not take it.
+                                ledger.call_line(&run.job_id).await;
+                            }
                             // A permit may have been given back just before it stood in line.
                             ledger.call_waiting(gate).await;
                             return Ok(Admitted::Waits(waits));
