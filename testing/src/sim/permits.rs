@@ -139,10 +139,9 @@ impl World {
         view
     }
 
-    /// A write is about to take place that changes a permit: those in line before it come first.
-    pub(super) fn passes_in_turn(&mut self, change: &Change, task: TaskId) {
+    /// A write took place that changes a permit, when its gate was as given: those in line before it come first.
+    pub(super) fn passes_in_turn(&mut self, change: &Change, view: &GateView, task: TaskId) {
         let Some(PermitChange::Take { gate, .. }) = &change.permit else { return };
-        let view = self.runs.gates().view(gate, usize::MAX);
         let key = &change.run.key;
         if view.holders.contains(key) {
             return;
