@@ -178,6 +178,8 @@ pub struct Admit {
     /// The last ticket that was given when the line was looked at: a run that does not stand in line passes only where none
     /// was given since.
     pub tickets: u64,
+    /// Its own place in line then.
+    pub ticket: Option<u64>,
 }
 
 /// What happens to a permit, in the same write as the record.
@@ -190,8 +192,6 @@ pub enum PermitChange {
         gate: Gate,
         /// On what condition.
         admit: Admit,
-        /// Its own place in line until now.
-        ticket: Option<u64>,
     },
     /// The run goes to the end of the line: its ticket must be above the last that was given.
     Wait {
@@ -261,7 +261,7 @@ impl GateView {
         // Of a line that was not seen whole nothing is known of those in between.
         let is_known = place.is_some() || (ticket.is_none() && !self.more);
         if self.holders.contains(key) || (is_known && ahead < self.free(max)) {
-            return Admission::Pass(Admit { max, tickets: self.tickets });
+            return Admission::Pass(Admit { max, tickets: self.tickets, ticket });
         }
         // Tickets follow the time, so that those of a gate that was forgotten meanwhile do not come again.
         let next = (self.tickets + 1).max(now.timestamp_micros().unsigned_abs());
@@ -316,7 +316,7 @@ pub(crate) fn change(before: &Run, after: &Run, admit: Option<Admit>) -> Option<
     let ticket = before.permit.as_ref()?.ticket;
     let next = after.permit.as_ref().and_then(|permit| permit.ticket);
     if let Some(admit) = admit {
-        return Some(PermitChange::Take { gate, admit, ticket });
+        return Some(PermitChange::Take { gate, admit });
     }
     if before.ts_start.is_some() {
         return (after.is_done() && !before.is_done()).then_some(PermitChange::Leave { gate, ticket });

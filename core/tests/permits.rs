@@ -41,7 +41,7 @@ fn apply(run: &Run, input: Input, seconds: i64) -> Decision {
     decide(run, input, at(seconds)).unwrap()
 }
 
-const ADMIT: Admit = Admit { max: 2, tickets: 7 };
+const ADMIT: Admit = Admit { max: 2, tickets: 7, ticket: None };
 
 fn claim(admit: Option<Admit>) -> Input {
     let (worker, hostname) = (Worker("one".to_owned()), "one".to_owned());
@@ -78,7 +78,8 @@ fn who_may_pass_follows_from_the_line_and_what_is_left() {
         line: line.iter().zip(1..).map(|(number, ticket)| (ticket, key(*number))).collect(),
         more,
     };
-    let pass = |max| Admission::Pass(Admit { max, tickets: 7 });
+    let passes = |max, ticket| Admission::Pass(Admit { max, tickets: 7, ticket });
+    let pass = |max| passes(max, None);
     let wait = |ticket, ahead| Admission::Wait { ticket, ahead };
     for (what, view, ticket, max, expected) in [
         ("nobody is there", view(&[], &[], false), None, 1, pass(1)),
@@ -89,9 +90,9 @@ fn who_may_pass_follows_from_the_line_and_what_is_left() {
         ("another is first in line", view(&[], &[2], false), None, 1, wait(NOW_TICKET, 1)),
         ("there is one for both", view(&[], &[2], false), None, 2, pass(2)),
         ("the line was not seen whole", view(&[], &[2], true), None, 9, wait(NOW_TICKET, 1)),
-        ("it is first in line", view(&[], &[1, 2], false), Some(1), 1, pass(1)),
+        ("it is first in line", view(&[], &[1, 2], false), Some(1), 1, passes(1, Some(1))),
         ("it is second in line", view(&[], &[2, 1], false), Some(2), 1, wait(2, 1)),
-        ("it is second of two that may", view(&[], &[2, 1], true), Some(2), 2, pass(2)),
+        ("it is second of two that may", view(&[], &[2, 1], true), Some(2), 2, passes(2, Some(2))),
         ("it is further back than was looked", view(&[], &[2, 3], true), Some(5), 9, wait(5, 2)),
         ("it has one already", view(&[1], &[2], false), None, 1, pass(1)),
     ] {
@@ -104,7 +105,7 @@ fn who_may_pass_follows_from_the_line_and_what_is_left() {
 #[test]
 fn permit_is_taken_once_and_given_back_when_the_run_is_done() {
     let taken = apply(&run(), claim(Some(ADMIT)), 0);
-    assert_eq!(taken.permit, Some(PermitChange::Take { gate: pool(), admit: ADMIT, ticket: None }));
+    assert_eq!(taken.permit, Some(PermitChange::Take { gate: pool(), admit: ADMIT }));
     let put_back = Input::Suspend {
         worker: Worker("one".to_owned()),
         epoch: 1,
@@ -141,8 +142,10 @@ fn run_in_line_keeps_its_place_until_it_leaves() {
     assert_eq!((called.permit, called.run.not_before), (None, at(5)));
     assert_eq!(called.wake.map(|wake| wake.at), Some(at(0)), "its message goes before those that came later");
     assert!(decide(&called.run, Input::Freed, at(6)).is_err(), "it is called once");
-    let passes = apply(&called.run, claim(Some(ADMIT)), 6);
-    assert_eq!(passes.permit, Some(PermitChange::Take { gate: pool(), admit: ADMIT, ticket: Some(8) }));
+    assert!(decide(&called.run, claim(Some(ADMIT)), at(6)).is_err(), "it stands in line meanwhile");
+    let admit = Admit { ticket: Some(8), ..ADMIT };
+    let passes = apply(&called.run, claim(Some(admit)), 6);
+    assert_eq!(passes.permit, Some(PermitChange::Take { gate: pool(), admit }));
     assert_eq!((passes.run.permit.as_ref().unwrap().ticket, passes.run.first_due), (None, None));
     let left = Some(PermitChange::Leave { gate: pool(), ticket: Some(8) });
     for (what, input) in [

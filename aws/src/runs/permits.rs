@@ -51,10 +51,10 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":ttl", whole(run.expires.timestamp()));
         let state = match change {
-            PermitChange::Take { admit, ticket, .. } => {
+            PermitChange::Take { admit, .. } => {
                 let is_left = "(attribute_not_exists(holders) OR size(holders) < :max)";
                 // One in line is known to be there by its own item.
-                let (line, seen) = match (ticket, admit.tickets) {
+                let (line, seen) = match (admit.ticket, admit.tickets) {
                     (Some(_), _) => ("", None),
                     (None, 0) => (" AND attribute_not_exists(tickets)", None),
                     (None, seen) => (" AND tickets = :seen", Some(whole(seen))),
@@ -80,8 +80,10 @@ impl Store {
         };
         let mut parts = vec![TransactWriteItem::builder().update(built(state.build())?).build()];
         match change {
-            PermitChange::Take { gate, ticket: Some(ticket), .. } => {
-                parts.push(self.line_deleted(gate, *ticket, Some(&run.key))?);
+            PermitChange::Take { gate, admit } => {
+                if let Some(ticket) = admit.ticket {
+                    parts.push(self.line_deleted(gate, ticket, Some(&run.key))?);
+                }
             }
             PermitChange::Leave { gate, ticket: Some(ticket) } => {
                 parts.push(self.line_deleted(gate, *ticket, None)?);
@@ -93,7 +95,7 @@ impl Store {
                 let put = Put::builder().table_name(self.names.runs()).set_item(Some(item)).build();
                 parts.push(TransactWriteItem::builder().put(built(put)?).build());
             }
-            PermitChange::Take { ticket: None, .. } | PermitChange::Leave { ticket: None, .. } => {}
+            PermitChange::Leave { ticket: None, .. } => {}
         }
         Ok(parts)
     }

@@ -7,7 +7,7 @@ use chrono::SubsecRound;
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::gated::{absent, called, queue};
+use super::gated::{absent, called, queue, still_in_its_place};
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
@@ -42,8 +42,9 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
 
 fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
     match input {
-        Input::Claim { worker, hostname, until, event_log, .. } => {
+        Input::Claim { worker, hostname, until, event_log, admit } => {
             startable(run, now)?;
+            still_in_its_place(run, admit)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
         Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until } => {
@@ -101,11 +102,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
         Input::PassOver { by } => pass_over(run, by, now),
-        Input::Replace { by } => {
-            let mut next = run.clone();
-            next.replaced_by.get_or_insert(by);
-            cancel(&next, now)
-        }
+        Input::Replace { by } => replace(run, by, now),
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
         Input::Paused { until } => paused(run, until, now),
         Input::Resumed => resumed(run, now),
@@ -393,6 +390,13 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     next.reason = Some(cancelled_because(run, reason));
     next.set_result(json!({ "error": "cancelled" }));
     Ok(left(next, Status::Cancelled, now))
+}
+
+/// Stops a run for a newer one of its job.
+fn replace(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let mut next = run.clone();
+    next.replaced_by.get_or_insert(by);
+    cancel(&next, now)
 }
 
 /// Leaves out a run that waits, for a newer one of its job.

@@ -9,7 +9,7 @@ use super::status::Status;
 use super::waits::{HOLD, POLL};
 use super::wakes::{lull, plain, wake};
 use crate::Timestamp;
-use crate::permits::{Gate, is_absent};
+use crate::permits::{Admit, Gate, is_absent};
 
 /// Has a run wait in line. It is called when its turn comes; should that be lost, it looks by itself: the sooner, the
 /// nearer it stands to the front.
@@ -61,4 +61,13 @@ pub(super) fn absent(run: &Run, now: Timestamp) -> Result<Decision, IllegalTrans
     next.leave_line();
     next.due_at = Some(now + lull(run, now));
     Ok(plain(next))
+}
+
+/// Whether a run that is to pass its gate stands where it stood when that was looked at: others may have passed it since.
+pub(super) fn still_in_its_place(run: &Run, admit: Option<Admit>) -> Result<(), IllegalTransition> {
+    let ticket = run.permit.as_ref().and_then(|permit| permit.ticket);
+    if admit.is_some_and(|admit| admit.ticket != ticket) {
+        return Err(IllegalTransition::Nothing);
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ fn gate() -> Gate {
 
 /// Passes as one that saw this ticket last, from its own place in line.
 fn take(max: u32, tickets: u64, ticket: Option<u64>) -> PermitChange {
-    PermitChange::Take { gate: gate(), admit: Admit { max, tickets }, ticket }
+    PermitChange::Take { gate: gate(), admit: Admit { max, tickets, ticket } }
 }
 
 const fn wait_at(gate: Gate, ticket: u64) -> PermitChange {
