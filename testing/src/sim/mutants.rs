@@ -152,7 +152,7 @@ pub enum Mutant {
     PermitKept,
     /// Who is next in line for a permit is not called.
     PermitNotOffered,
-    /// A worker does not look who stands in line for a permit.
+    /// Who came last into the line for a permit goes first.
     LinePassed,
     /// One run more than there are permits passes.
     OnePermitTooMany,

@@ -130,8 +130,7 @@ impl World {
     pub(super) fn gate(&self, gate: &Gate, limit: usize) -> GateView {
         let mut view = self.runs.gates().view(gate, limit);
         if self.is(Mutant::LinePassed) {
-            view.line.clear();
-            view.more = false;
+            view.line.reverse();
         }
         if self.is(Mutant::OnePermitTooMany) {
             view.holders.pop();
