@@ -173,7 +173,7 @@ impl Permit {
 /// How a run that is claimed for the first time passes its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admit {
-    /// How many permits there are.
+    /// How many runs may have a permit when it takes its own: as many as there are permits, less those before it in line.
     pub max: u32,
     /// The last ticket that was given when the line was looked at: a run that does not stand in line passes only where none
     /// was given since.
@@ -261,6 +261,8 @@ impl GateView {
         // Of a line that was not seen whole nothing is known of those in between.
         let is_known = place.is_some() || (ticket.is_none() && !self.more);
         if self.holders.contains(key) || (is_known && ahead < self.free(max)) {
+            // Each of those before it must still find one: others that pass at the same time count against it.
+            let max = max.saturating_sub(u32::try_from(ahead).unwrap_or(u32::MAX));
             return Admission::Pass(Admit { max, tickets: self.tickets, ticket });
         }
         // Tickets follow the time, so that those of a gate that was forgotten meanwhile do not come again.
