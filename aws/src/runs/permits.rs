@@ -52,16 +52,16 @@ impl Store {
             .expression_attribute_values(":ttl", whole(run.expires.timestamp()));
         let state = match change {
             PermitChange::Take { admit, .. } => {
-                let is_left = "(attribute_not_exists(holders) OR size(holders) < :max)";
-                // One in line is known to be there by its own item.
-                let (line, seen) = match (admit.ticket, admit.tickets) {
-                    (Some(_), _) => ("", None),
-                    (None, 0) => (" AND attribute_not_exists(tickets)", None),
-                    (None, seen) => (" AND tickets = :seen", Some(whole(seen))),
+                let is_left = "attribute_not_exists(holders) OR size(holders) < :max";
+                // One in line is known to be there by its own item. DynamoDB refuses parentheses that it does not need.
+                let (passes, seen) = match (admit.ticket, admit.tickets) {
+                    (Some(_), _) => (is_left.to_owned(), None),
+                    (None, 0) => (format!("(({is_left}) AND attribute_not_exists(tickets))"), None),
+                    (None, seen) => (format!("(({is_left}) AND tickets = :seen)"), Some(whole(seen))),
                 };
                 let state = state
                     .update_expression("SET #ttl = :ttl ADD holders :me")
-                    .condition_expression(format!("contains(holders, :key) OR ({is_left}{line})"))
+                    .condition_expression(format!("contains(holders, :key) OR {passes}"))
                     .expression_attribute_values(":me", set_of(&run.key))
                     .expression_attribute_values(":key", text(run.key.as_str()))
                     .expression_attribute_values(":max", whole(admit.max));
