@@ -7,7 +7,10 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, ScheduleStore, StateItem, StoreError};
+use pumice_core::ports::{
+    Applied, Catalog, Clock, Doc, DocumentWrite, DocumentsWritten, JobChange, ScheduleStore, StateItem,
+    StoreError,
+};
 use pumice_core::spec::JobSpec;
 use pumice_host::SystemClock;
 
@@ -34,7 +37,7 @@ impl Store {
 
 /// A job without a `dispatcher` that names none. It is the key of an index of lava's, and DynamoDB takes no
 /// item in which such a key is empty or null (DynamoDB Developer Guide, Using Global Secondary Indexes).
-fn indexable(mut document: Doc) -> Doc {
+pub(crate) fn indexable(mut document: Doc) -> Doc {
     if document.get("dispatcher").is_some_and(|it| it.is_null() || it == "") {
         document.remove("dispatcher");
     }
@@ -119,6 +122,10 @@ impl Catalog for Store {
             }
         }
         Ok(deleted)
+    }
+
+    async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError> {
+        self.write_unchanged(writes).await
     }
 
     async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError> {

@@ -1,6 +1,7 @@
 //! What things are called on AWS: lava's names, with a prefix of the user's.
 
 use pumice_core::ids::{RealmName, WorkerName};
+use pumice_core::ports::DeadQueue;
 
 /// The prefix of lava's own names.
 pub const DEFAULT_PREFIX: &str = "lava";
@@ -87,6 +88,21 @@ impl Names {
     #[must_use]
     pub fn dispatcher_dead_letters(&self) -> String {
         format!("{}-{}-pumice-dispatcher-dlq", self.prefix, self.realm)
+    }
+
+    /// The function that takes requests.
+    #[must_use]
+    pub fn dispatcher(&self) -> String {
+        format!("{}-{}-pumice-dispatcher", self.prefix, self.realm)
+    }
+
+    /// A dead-letter queue.
+    #[must_use]
+    pub fn dead_queue(&self, queue: &DeadQueue) -> String {
+        match queue {
+            DeadQueue::Worker(worker) => self.dead_letters(worker),
+            DeadQueue::Dispatcher => self.dispatcher_dead_letters(),
+        }
     }
 
     /// The dead letters of a worker's queue.

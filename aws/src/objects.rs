@@ -10,7 +10,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::Object as Listed;
 use aws_sdk_s3::types::ServerSideEncryption;
 use pumice_core::Timestamp;
@@ -28,12 +28,12 @@ const TRANSFER: Duration = Duration::from_secs(120);
 /// Buckets, as the locations `s3://bucket/key` name them.
 #[derive(Clone, Debug)]
 pub struct Objects {
-    client: aws_sdk_s3::Client,
-    key: Option<String>,
+    pub(crate) client: aws_sdk_s3::Client,
+    pub(crate) key: Option<String>,
 }
 
 /// The bucket and the key of a location.
-fn place(location: &str) -> Result<(&str, &str), StoreError> {
+pub(crate) fn place(location: &str) -> Result<(&str, &str), StoreError> {
     location
         .strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
@@ -46,7 +46,7 @@ fn place(location: &str) -> Result<(&str, &str), StoreError> {
         })
 }
 
-fn patient() -> aws_sdk_s3::config::Builder {
+pub(crate) fn patient() -> aws_sdk_s3::config::Builder {
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(TRANSFER).operation_timeout(TRANSFER * 2);
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts.build())
@@ -154,18 +154,41 @@ fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<std::io::Er
     found.map(std::io::Error::from_raw_os_error)
 }
 
+/// A file of this machine that the client cannot read.
+fn unread(error: aws_sdk_s3::primitives::ByteStreamError) -> std::io::Error {
+    let unknown = || std::io::Error::other(format!("an output file: {error}"));
+    system_error(&error).unwrap_or_else(unknown)
+}
+
 #[async_trait]
 impl ObjectStore for Objects {
     async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()> {
         // By the descriptor, since the file's name may stand for another file by now; as a path, since what is read
         // from one can be sent again after a failure.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let body = ByteStream::from_path(path).await;
-        let body = body.map_err(|error| {
-            let unknown = || std::io::Error::other(format!("an output file: {error}"));
-            system_error(&error).unwrap_or_else(unknown)
-        })?;
+        let body = ByteStream::from_path(path).await.map_err(unread)?;
         self.put(location, body).await.map_err(std::io::Error::other)
+    }
+
+    async fn put_part(
+        &self,
+        location: &str,
+        file: BorrowedFd<'_>,
+        from: u64,
+        length: u64,
+    ) -> std::io::Result<()> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let body =
+            ByteStream::read_from().path(path).offset(from).length(Length::Exact(length)).build().await;
+        self.put(location, body.map_err(unread)?).await.map_err(std::io::Error::other)
+    }
+
+    async fn join(&self, location: &str, parts: &[String]) -> std::io::Result<()> {
+        self.join_parts(location, parts).await.map_err(std::io::Error::other)
+    }
+
+    async fn remove(&self, locations: &[String]) -> Result<(), StoreError> {
+        self.remove_all(locations).await
     }
 
     async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {

@@ -161,8 +161,16 @@ impl Messaging for Outside {
         let region = region.unwrap_or_else(|| Region::from_static("us-east-1"));
         let config = found.to_builder().region(region);
         let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
-        let answer = answer.map_err(|error| outside_error("AWS does not know the keys", &error))?;
-        Ok(answer.arn.unwrap_or_else(|| "an ARN that AWS does not give".to_owned()))
+        caller(&config).await
     }
+}
+
+/// The ARN under which AWS knows who has the credentials of a configuration.
+///
+/// # Errors
+/// [`StoreError`] when AWS does not know them, or does not answer.
+pub async fn caller(config: &SdkConfig) -> Result<String, StoreError> {
+    let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    let answer = answer.map_err(|error| outside_error("AWS does not know the keys", &error))?;
+    Ok(answer.arn.unwrap_or_else(|| "an ARN that AWS does not give".to_owned()))
 }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod dead;
+mod requests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,9 @@ use aws_sdk_sqs::types::{
 use futures_util::future::join_all;
 use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Clock, Consumer, Delivery, Depth, Outgoing, Queue, StoreError, StoreErrorKind};
+use pumice_core::ports::{
+    Clock, Consumer, Delivery, Depth, Messaging, Outgoing, Queue, StoreError, StoreErrorKind,
+};
 
 use crate::connect::ATTEMPT;
 use crate::failure::{kind_of_code, store_error};
@@ -45,6 +48,8 @@ pub struct Queues {
     taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
     /// How long a message stays hidden that is handed out; what its queue says unless this does.
     hidden: Option<Duration>,
+    /// What calls the dispatcher, to hand its dead letters to it once more.
+    messaging: Option<Arc<dyn Messaging>>,
 }
 
 impl std::fmt::Debug for Queues {
@@ -66,7 +71,15 @@ impl Queues {
             known: Arc::default(),
             taken: Arc::default(),
             hidden: None,
+            messaging: None,
         }
+    }
+
+    /// The same, which can hand the dispatcher's dead letters to it once more.
+    #[must_use]
+    pub fn with_messaging(mut self, messaging: Arc<dyn Messaging>) -> Self {
+        self.messaging = Some(messaging);
+        self
     }
 
     /// The same, whose messages stay hidden for so long at first, whatever their queue says: for whoever keeps
@@ -270,7 +283,7 @@ impl Queue for Queues {
     }
 
     async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
-        self.depth_of(worker).await
+        self.depth_of(&self.names.queue(worker)).await
     }
 }
 

@@ -138,6 +138,7 @@ impl Realm {
     #[must_use]
     pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>, servers: Servers) -> Self {
         self.messaging = Arc::new(Outside::new(config.clone()));
+        self.queues = self.queues.with_messaging(self.messaging.clone());
         (self.http, self.servers) = (http, servers);
         self
     }

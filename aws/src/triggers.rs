@@ -19,7 +19,7 @@ const INDEX: &str = "s3trigger-index";
 
 /// A trigger without a bucket or prefix that names none: both are the keys of an index, and DynamoDB takes no item in which
 /// such a key is null (DynamoDB Developer Guide, Using Global Secondary Indexes).
-fn indexable(mut document: Doc) -> Doc {
+pub(crate) fn indexable(mut document: Doc) -> Doc {
     for name in ["bucket", "prefix"] {
         if document.get(name).is_some_and(serde_json::Value::is_null) {
             document.remove(name);

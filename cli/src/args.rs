@@ -1,11 +1,14 @@
 //! What the command line takes.
 
+mod audit;
 mod backfills;
 mod connections;
 mod console;
+mod operating;
 mod pauses;
 mod payloads;
 mod runs;
+mod specs;
 mod triggers;
 
 use std::path::PathBuf;
@@ -14,12 +17,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
 use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 
+pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
+pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
-pub(crate) use runs::{Bulk, RetryRuns, Runs};
+pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
+pub(crate) use specs::{Apply, Check, Dag, DagFrom, Export, Plan, Sources};
 pub(crate) use triggers::Triggers;
 
 const AFTER_HELP: &str = "\
@@ -114,10 +120,17 @@ pub(crate) enum Command {
     /// Run the jobs of one worker of a realm on AWS until Ctrl-C
     #[cfg(feature = "aws")]
     Worker(Worker),
-    /// Add and update job specs
+    /// Add and update job specs, and remove what is no more where asked to
     Apply(Apply),
+    /// Show what `apply` would do, field by field
+    Plan(Plan),
     /// Check job specs, together with those of the realm that is there
     Check(Check),
+    /// Write everything that a realm has as files that `apply` takes back
+    Export(Export),
+    /// Make the payload of a dag from a table
+    #[command(subcommand)]
+    Dag(Dag),
     /// Look at job specs
     #[command(subcommand)]
     Jobs(Jobs),
@@ -130,11 +143,26 @@ pub(crate) enum Command {
     /// Pause the whole realm: no run begins, what has begun goes on
     #[command(subcommand)]
     Maintenance(Maintenance),
+    /// Look at who did what, when and from where
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Copy a realm's folder into a file, while it is served
+    Backup {
+        /// The file, which must not exist
+        file: PathBuf,
+    },
+    /// Restore a backup into the folder of --home, which must be empty or not exist; the realm is paused then
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
     /// Ask for runs of jobs
     Dispatch(Dispatch),
     /// Look at runs, and cancel them
     #[command(subcommand)]
     Runs(Runs),
+    #[command(flatten)]
+    Operating(Operating),
     /// Look at what the clock starts, and pause it
     #[command(subcommand)]
     Schedules(Schedules),
@@ -284,29 +312,6 @@ pub(crate) struct Worker {
     pub(crate) drain: Drain,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Apply {
-    /// Files, folders, or - for standard input
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Show what would change, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Refuse specs that there are warnings about
-    #[arg(long)]
-    pub(crate) strict: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// Files, folders, or - for standard input
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Fail when there are warnings
-    #[arg(long)]
-    pub(crate) strict: bool,
-}
-
 /// The id of a job that may be stored under the rules of an earlier version.
 fn stored_id(text: &str) -> Result<JobId, BadName> {
     JobId::stored(text)
@@ -375,6 +380,9 @@ pub(crate) struct Dispatch {
     /// can be given again, and what was taken is not taken twice
     #[arg(long)]
     pub(crate) key: Option<String>,
+    /// Go on with a file where a dispatch of it was interrupted: the name that it printed
+    #[arg(long, value_name = "NAME", requires = "file", conflicts_with = "key")]
+    pub(crate) resume: Option<String>,
     /// Wait for the runs, and everything they start, to end; the exit status is 1 unless all complete
     #[arg(long)]
     pub(crate) wait: bool,

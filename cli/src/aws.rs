@@ -1,23 +1,26 @@
 //! A realm on AWS: credentials and region from where AWS's own tools take them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
-use pumice_core::ids::RealmName;
-use pumice_core::job_type::Site;
-use pumice_core::ports::{ObjectStore, StoreError};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_core::ids::{RealmName, RunKey};
+use pumice_core::job_type::{Execution, PIECE_BYTES, Pieces, Site};
+use pumice_core::ports::{MAX_PIECE, ObjectStore, Piece, StoreError};
+use pumice_service::runs::{LiveOutput, Outputs};
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::printed::MAX_NAMES;
 
 /// A realm on AWS, asked from here.
 #[derive(Debug)]
 pub(crate) struct Remote {
     name: RealmName,
     realm: pumice_aws::Realm,
+    caller: tokio::sync::OnceCell<String>,
 }
 
 impl Remote {
@@ -44,7 +47,7 @@ impl Remote {
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?;
-        Ok(Self { name, realm })
+        Ok(Self { name, realm, caller: tokio::sync::OnceCell::new() })
     }
 
     pub(crate) fn name(&self) -> &RealmName {
@@ -57,6 +60,15 @@ impl Remote {
 
     pub(crate) fn objects(&self) -> &pumice_aws::Objects {
         self.realm.objects()
+    }
+
+    /// The ARN under which AWS knows this process, asked for once.
+    pub(crate) async fn caller(&self) -> Result<String, StoreError> {
+        let asked = async {
+            let config = pumice_aws::config().await;
+            pumice_aws::caller(&config).await
+        };
+        self.caller.get_or_try_init(|| asked).await.cloned()
     }
 
     pub(crate) fn realm(&self) -> &pumice_aws::Realm {
@@ -90,13 +102,67 @@ pub(crate) struct BucketOutputs(pub(crate) pumice_aws::Objects);
 
 #[async_trait]
 impl Outputs for BucketOutputs {
+    async fn live(
+        &self,
+        _: &RunKey,
+        attempt: u32,
+        folder: Option<&str>,
+    ) -> Result<Vec<LiveOutput>, StoreError> {
+        let Some(folder) = folder else { return Ok(Vec::new()) };
+        let listed = self.0.list_level(&Pieces::folder(folder), MAX_NAMES).await?;
+        let mut outputs = BTreeSet::new();
+        for object in &listed {
+            let name = object.location.rsplit('/').next().unwrap_or_default();
+            outputs.extend(Pieces::read(name).map(|(epoch, name, _)| (epoch, name)));
+        }
+        let live = |(epoch, name): (u64, &str)| LiveOutput {
+            execution: Execution { attempt, epoch },
+            name: name.to_owned(),
+            location: Pieces::new(folder, epoch, name).location,
+        };
+        Ok(outputs.into_iter().map(live).collect())
+    }
+
     async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self.0.list_level(&format!("{folder}/"), crate::printed::MAX_NAMES).await?;
+        let listed = self.0.list_level(&format!("{folder}/"), MAX_NAMES).await?;
         Ok(listed.iter().filter_map(|object| Some(object.location.rsplit('/').next()?.to_owned())).collect())
     }
 
-    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
-        let opened = self.0.open(location).await?;
-        Ok(opened.map(|(size, reader)| Opened { size, reader: Box::new(reader) }))
+    async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+        match Pieces::at(location) {
+            None => self.0.open_range(location, from, length).await,
+            Some(pieces) => self.read_pieces(&pieces, from, length).await,
+        }
+    }
+}
+
+impl BucketOutputs {
+    /// Reads an output that is kept in pieces.
+    async fn read_pieces(
+        &self,
+        pieces: &Pieces,
+        from: u64,
+        length: u64,
+    ) -> Result<Option<Piece>, StoreError> {
+        let listed = self.0.list_level(&format!("{}.", pieces.location), MAX_NAMES).await?;
+        // Another output's name may begin as this one's does.
+        let own = listed.iter().zip(0..).filter(|(object, index)| object.location == pieces.piece(*index));
+        let sizes: Vec<u64> = own.map(|(object, _)| object.size).collect();
+        let Some(last) = sizes.len().checked_sub(1) else { return Ok(None) };
+        let mut read = Piece { bytes: Vec::new(), size: sizes.iter().sum() };
+        let until = from.saturating_add(length.min(MAX_PIECE)).min(read.size);
+        let mut at = from;
+        while at < until {
+            let index = (at / PIECE_BYTES).min(last as u64);
+            let found = self.0.open_range(&pieces.piece(index), at - index * PIECE_BYTES, until - at).await?;
+            // It is gone once the whole has its place.
+            let Some(found) = found else { return Ok(None) };
+            if found.bytes.is_empty() {
+                break;
+            }
+            at += found.bytes.len() as u64;
+            read.bytes.extend(found.bytes);
+        }
+        Ok(Some(read))
     }
 }

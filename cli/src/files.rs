@@ -11,6 +11,7 @@ use pumice_service::specs::{Document, Documents, Mistake, is_realm};
 use serde_json::Value;
 
 use crate::calendar_files;
+use crate::environment::{Builder, Environment};
 use crate::yaml::{self, Part};
 
 /// Largest spec file that is read, in bytes.
@@ -44,30 +45,49 @@ impl From<String> for Unreadable {
     }
 }
 
+/// The documents of files that were built for an environment.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The documents.
+    pub(crate) documents: Documents,
+    /// How many files hold nothing in this environment.
+    pub(crate) left_out: usize,
+}
+
 /// Reads the documents of files and folders, and gathers what cannot be read.
 pub(crate) fn documents(paths: &[PathBuf]) -> Documents {
-    let mut reader = Reader::default();
-    let mut files = Vec::new();
+    built(paths, None).documents
+}
+
+/// The same for an environment, where there is one: files are built with its values first, and those whose names, or
+/// whose folders' names, begin with `_` are left out.
+pub(crate) fn built(paths: &[PathBuf], environment: Option<&Environment>) -> Built {
+    let mut reader = Reader { given: Documents::default(), environment, left_out: 0 };
+    let mut count = 0;
     let mut seen = HashSet::new();
     for path in paths {
-        let before = files.len();
+        let mut files = Vec::new();
         reader.find(path, 0, &mut seen, &mut files);
-        if path.is_dir() && files.len() == before && reader.given.mistakes.is_empty() {
+        if path.is_dir() && files.is_empty() && reader.given.mistakes.is_empty() {
             reader.refuse(path, "the folder holds no spec file (.json, .yaml, .yml)");
         }
+        let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        let builder = environment.map(|environment| environment.builder(root).with_lava());
+        for file in &files {
+            reader.read(file, builder.as_ref());
+        }
+        count += files.len();
     }
-    for file in &files {
-        reader.read(file);
-    }
-    Documents { files: files.len(), ..reader.given }
+    Built { documents: Documents { files: count, ..reader.given }, left_out: reader.left_out }
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
     given: Documents,
+    environment: Option<&'a Environment>,
+    left_out: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn refuse(&mut self, file: &Path, message: impl fmt::Display) {
         let problem = Problem::new(JsonPath::root(), message);
         self.given.mistakes.push(Mistake::new(file.display().to_string(), problem));
@@ -115,17 +135,36 @@ impl Reader {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let small = name.to_ascii_lowercase();
             let spec = [".json", ".yaml", ".yml"].iter().any(|ending| small.ends_with(ending));
-            if !name.starts_with('.') && (spec || path.is_dir()) {
+            if !name.starts_with('.') && !self.is_apart(&path, &name) && (spec || path.is_dir()) {
                 self.find(&path, depth + 1, seen, files);
             }
         }
     }
 
-    fn read(&mut self, file: &Path) {
-        let parts = match parse_file(file) {
+    /// Whether a file or folder is no spec in this environment: what others include, and the values themselves.
+    fn is_apart(&self, path: &Path, name: &str) -> bool {
+        self.environment.is_some_and(|environment| {
+            name.starts_with('_') || path.canonicalize().is_ok_and(|real| environment.is_own(&real))
+        })
+    }
+
+    fn read(&mut self, file: &Path, builder: Option<&Builder>) {
+        let text = read_text(file).and_then(|text| match builder {
+            Some(builder) => builder.build(file, &text),
+            None => Ok(text),
+        });
+        let parts = text.and_then(|text| match builder.is_some() && text.trim().is_empty() {
+            true => Ok(Vec::new()),
+            false => parse_text(file, &text),
+        });
+        let parts = match parts {
             Ok(parts) => parts,
             Err(why) => return self.refuse(file, why.to_string()),
         };
+        if builder.is_some() && parts.iter().all(|part| part.value.is_null()) {
+            self.left_out += 1;
+            return;
+        }
         if parts.iter().all(|part| part.value.is_null()) {
             let empty = Problem::warning("empty-file", JsonPath::root(), "holds nothing, or comments alone");
             self.given.warnings.push(Mistake::new(file.display().to_string(), empty));
@@ -164,20 +203,24 @@ impl Reader {
 
 /// Reads the documents of a JSON or YAML file; `-` is standard input.
 pub(crate) fn parse_file(file: &Path) -> Result<Vec<Part>, Unreadable> {
-    let text = read_text(file)?;
+    parse_text(file, &read_text(file)?)
+}
+
+/// Reads the documents of the text of a file, by the file's name.
+fn parse_text(file: &Path, text: &str) -> Result<Vec<Part>, Unreadable> {
     let ends = |ending: &str| file.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
-    let json = || Ok(vec![Part { value: parse_json(&text)?, allowed: Vec::new() }]);
+    let json = || Ok(vec![Part { value: parse_json(text)?, allowed: Vec::new() }]);
     if ends("json") {
         return json();
     }
     if text.trim_start().starts_with(['{', '[']) {
         // It may be YAML all the same, which knows braces and brackets too.
         return json().or_else(|error| match ends("yaml") || ends("yml") {
-            true => yaml::parse(&text),
+            true => yaml::parse(text),
             false => Err(error),
         });
     }
-    yaml::parse(&text)
+    yaml::parse(text)
 }
 
 /// Reads a whole file as text, within [`MAX_FILE_BYTES`]; `-` is standard input.

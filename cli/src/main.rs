@@ -5,12 +5,17 @@ mod args;
 mod aws;
 mod calendar_files;
 mod commands;
+mod dag_table;
+mod environment;
 mod failure;
 mod files;
 mod follow;
+mod ground;
+mod meters;
 mod output;
 mod outside;
 mod printed;
+mod python;
 mod realm;
 mod signals;
 mod supervisor;
@@ -115,7 +120,7 @@ fn start_log(cli: &Cli) {
         // A message that could not be sent is the user's to know: its worker may have no queue. So are mistakes in the job
         // that is dispatched.
         _ => {
-            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info"
+            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info,pumice::store=info"
         }
     };
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
@@ -132,5 +137,7 @@ fn start_log(cli: &Cli) {
         LogLine { plain: !to.is_terminal(), to }
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    let counts = matches!(&cli.command, Command::Serve(serve) if serve.console);
+    let meters = counts.then(meters::layer);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).with(meters).init();
 }

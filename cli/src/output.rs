@@ -83,6 +83,18 @@ pub(crate) fn foreign_stderr() -> Box<dyn Write + Send> {
     if out.is_terminal() { Box::new(Masked::new(Harmless::new(out))) } else { Box::new(Masked::new(out)) }
 }
 
+/// Standard output for a user's bytes in which secrets are masked already, likewise.
+pub(crate) fn masked_stdout() -> Box<dyn Write + Send> {
+    let out = std::io::stdout();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
+/// Standard error for such bytes.
+pub(crate) fn masked_stderr() -> Box<dyn Write + Send> {
+    let out = std::io::stderr();
+    if out.is_terminal() { Box::new(Harmless::new(out)) } else { Box::new(out) }
+}
+
 /// Masks secrets in what is written.
 struct Masked<W: Write> {
     to: W,
@@ -161,6 +173,25 @@ fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Writes a value as one line of JSON to standard output, with secrets masked. Tells whether anybody still reads it.
+pub(crate) fn write_line(value: &impl Serialize) -> Result<bool, Failure> {
+    let text = match masked(value) {
+        Some(masked) => serde_json::to_string(&masked),
+        None => serde_json::to_string(value),
+    };
+    // Responses always serialise.
+    let line = format!("{}\n", text.unwrap_or_default());
+    let mut out = std::io::stdout().lock();
+    let written = match out.is_terminal() {
+        false => out.write_all(line.as_bytes()),
+        true => out.write_all(harmless(&line).as_bytes()),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        other => Ok(other.map(|()| true)?),
+    }
+}
+
 /// Writes a line for people to standard error.
 pub(crate) fn tell_line(line: &str) {
     tell_text(&format!("{line}\n"));
@@ -193,7 +224,7 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
 }
 
 /// The width that a list fits in, in columns of a terminal.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 /// The mark of a cut.
 const CUT: char = '…';
 
@@ -265,6 +296,24 @@ fn narrow(heading: &[Column], widths: &mut [usize]) {
     }
 }
 
+/// A text in lines that fit in 80 columns unless the format is wide, broken between words; each line but the first begins with so
+/// many blanks. A word that is wider stays whole.
+pub(crate) fn wrapped(format: Format, text: &str, indent: usize) -> Vec<String> {
+    let shown = |text: &str| anstream::adapter::strip_str(text).to_string().width();
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive(' ') {
+        let fits = format == Format::Wide || shown(&line) + shown(word.trim_end()) <= WIDTH;
+        if !fits && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(indent);
+        }
+        line.push_str(word);
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
 /// The beginning of a text, up to a width.
 fn beginning(text: &str, width: usize) -> &str {
     let mut end = 0;
@@ -278,7 +327,8 @@ fn beginning(text: &str, width: usize) -> &str {
     &text[..end]
 }
 
-fn cut_end(text: &str, width: usize) -> String {
+/// The beginning of a text, where it is wider.
+pub(crate) fn cut_end(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -323,6 +373,24 @@ mod tests {
         }
         assert_eq!(cut_middle("etl/customers/load/01", 11), "etl/c…ad/01");
         assert_eq!(cut_end("why it failed", 8), "why it…");
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        let text = format!("ok       {}", "why it is so ".repeat(20));
+        let lines = wrapped(Format::Table, &text, 9);
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
+        assert!(lines[1..].iter().all(|line| line.starts_with("         w")
+            || line.starts_with("         i")
+            || line.starts_with("         s")));
+        assert_eq!(lines.join(" ").split_whitespace().count(), 81);
+        assert_eq!(wrapped(Format::Wide, &text, 9).len(), 1);
+        let long = "x".repeat(200);
+        assert_eq!(
+            wrapped(Format::Table, &format!("a {long} b"), 2),
+            ["a".to_owned(), format!("  {long}"), "  b".to_owned()]
+        );
+        assert_eq!(wrapped(Format::Table, "", 2), [""]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Outputs of commands in a realm's folder, and their first lines for a terminal.
 
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use pumice_core::ids::RunKey;
-use pumice_core::job_type::live_output;
-use pumice_core::ports::{ObjectStore, StoreError};
+use pumice_core::job_type::{live_folder, read_live_output};
+use pumice_core::ports::{MAX_PIECE, ObjectStore, Piece, StoreError, StoreErrorKind};
 use pumice_core::run::Run;
-use pumice_local::Folders;
-use pumice_service::runs::{Opened, Outputs, Stream, of_last_attempt};
+use pumice_local::{Folders, lost_outputs};
+use pumice_service::runs::{LiveOutput, Outputs, of_last_attempt};
 use rustix::fs::OFlags;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 /// Most lines of a command's output that are shown while runs are followed, and most bytes.
 const MAX_LINES: usize = 20;
@@ -23,13 +25,15 @@ pub(crate) const MAX_NAMES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct FolderOutputs {
     folders: Folders,
-    scratch: PathBuf,
+    /// Where outputs are while they are written, and where those are whose worker is gone.
+    live: [PathBuf; 2],
 }
 
 impl FolderOutputs {
     /// The outputs of a folder.
     pub(crate) fn new(home: &Path) -> Self {
-        Self { folders: Folders::new(home), scratch: home.join("scratch") }
+        let live = [live_folder(&home.join("scratch")), lost_outputs(home)];
+        Self { folders: Folders::new(home), live }
     }
 }
 
@@ -39,8 +43,9 @@ impl Outputs for FolderOutputs {
         self.folders.located(recorded)
     }
 
-    fn live(&self, run: &RunKey, attempt: u32, stream: Stream) -> Option<String> {
-        Some(live_output(&self.scratch, run, attempt, stream.name()).display().to_string())
+    async fn live(&self, run: &RunKey, attempt: u32, _: Option<&str>) -> Result<Vec<LiveOutput>, StoreError> {
+        let (folders, run) = (self.live.clone(), run.clone());
+        apart("what is printed now", move || live_in(&folders, &run, attempt)).await
     }
 
     async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
@@ -48,24 +53,69 @@ impl Outputs for FolderOutputs {
         Ok(listed.iter().filter_map(|object| Some(object.location.rsplit('/').next()?.to_owned())).collect())
     }
 
-    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
-        match open_file(location).await {
-            Ok(opened) => Ok(Some(opened)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::new(format!("{location}: {error}")).caused_by(error)),
-        }
+    async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+        let path = PathBuf::from(location);
+        apart(location, move || match read_file(&path, from, length) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            read => read.map(Some),
+        })
+        .await
     }
 }
 
-/// Opens a file that a job may have replaced: a link or a pipe is refused.
-async fn open_file(place: &str) -> std::io::Result<Opened> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = tokio::fs::OpenOptions::new().read(true).custom_flags(flags).open(place).await?;
-    let metadata = file.metadata().await?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
+/// Does what reads files apart from the threads that others wait for.
+async fn apart<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+    done.flatten()
+        .map_err(|error| StoreError::of(StoreErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error))
+}
+
+/// The outputs of an attempt in folders of files that are written.
+fn live_in(folders: &[PathBuf], run: &RunKey, attempt: u32) -> io::Result<Vec<LiveOutput>> {
+    let mut found = Vec::new();
+    for folder in folders {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries.take(MAX_NAMES) {
+            let path = entry?.path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            if let Some((execution, name)) = read_live_output(name, run)
+                && execution.attempt == attempt
+            {
+                found.push(LiveOutput { execution, name, location: path.display().to_string() });
+            }
+        }
     }
-    Ok(Opened { size: metadata.len(), reader: Box::new(BufReader::new(file)) })
+    Ok(found)
+}
+
+/// Reads some bytes of a file that a job may have replaced: a link or a pipe is refused.
+fn read_file(path: &Path, from: u64, length: u64) -> io::Result<Piece> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let size = metadata.len();
+    let length = length.min(MAX_PIECE).min(size.saturating_sub(from));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], from + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Piece { bytes, size })
 }
 
 /// For how long outputs are there.
@@ -90,15 +140,14 @@ pub(crate) async fn first_lines(outputs: &dyn Outputs, kept: Kept, run: &Run) ->
 }
 
 async fn first_lines_at(outputs: &dyn Outputs, kept: Kept, place: &str) -> Result<Vec<String>, StoreError> {
-    let Some(Opened { size, reader }) = outputs.open(place).await? else { return Ok(Vec::new()) };
-    let mut parts = reader.take(MAX_SHOWN_BYTES).split(b'\n');
-    let mut lines = Vec::new();
-    while lines.len() <= MAX_LINES
-        && let Some(line) =
-            parts.next_segment().await.map_err(|error| StoreError::new(format!("{place}: {error}")))?
-    {
-        lines.push(shown(&line));
-    }
+    let Some(Piece { bytes, size }) = outputs.read(place, 0, MAX_SHOWN_BYTES).await? else {
+        return Ok(Vec::new());
+    };
+    let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let mut lines: Vec<String> = match whole.is_empty() && bytes.is_empty() {
+        true => Vec::new(),
+        false => whole.split(|byte| *byte == b'\n').take(MAX_LINES + 1).map(shown).collect(),
+    };
     if lines.len() > MAX_LINES || size > MAX_SHOWN_BYTES {
         lines.truncate(MAX_LINES);
         let place = if kept == Kept::UntilTheEnd { "--keep DIR keeps them" } else { place };

@@ -1,31 +1,37 @@
 //! Opens a realm, wherever it is kept.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection, Secrets};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    AuditStore, Catalog, Clock, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
+    StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_job_runners::{Probe, test_connection};
-use pumice_local::{Durability, FolderSecrets, Home, SystemClock};
+use pumice_local::{Durability, FolderSecrets, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
+use pumice_service::doctor::Ground;
 use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
 use crate::failure::{Failure, of_home};
+use crate::ground::FolderGround;
 use crate::printed::FolderOutputs;
 
 /// A realm that commands look at and change.
 pub(crate) struct Realm {
     place: Place,
     outputs: Box<dyn Outputs>,
+    ground: Box<dyn Ground>,
     /// The secrets of a folder.
     vault: Option<FolderVault>,
     registry: Arc<Registry>,
@@ -95,15 +101,17 @@ impl Realm {
     /// The realm of a folder that is open.
     pub(crate) fn in_folder(home: Home) -> Result<Self, Failure> {
         let outputs = Box::new(FolderOutputs::new(home.path()));
+        let ground = Box::new(FolderGround(home.path().to_owned()));
         let vault = Some(FolderVault(home.secrets().clone()));
-        Ok(Self { place: Place::Folder(home), outputs, vault, registry: registry()? })
+        Ok(Self { place: Place::Folder(home), outputs, ground, vault, registry: registry()? })
     }
 
     #[cfg(feature = "aws")]
     async fn on_aws(global: &Global) -> Result<Self, Failure> {
         let remote = Box::new(crate::aws::Remote::connect(global, false).await?);
         let outputs = Box::new(crate::aws::BucketOutputs(remote.objects().clone()));
-        Ok(Self { place: Place::Aws(remote), outputs, vault: None, registry: registry()? })
+        let ground = Box::new(crate::ground::AwsGround(remote.realm().clone()));
+        Ok(Self { place: Place::Aws(remote), outputs, ground, vault: None, registry: registry()? })
     }
 
     #[cfg(not(feature = "aws"))]
@@ -164,6 +172,24 @@ pub(crate) fn more_secrets() -> Option<Arc<dyn Secrets>> {
     None
 }
 
+/// Largest list of users that is read, in bytes.
+const MAX_USERS: u64 = 1024 * 1024;
+
+/// The user that this process has, by the operating system's list; and who became that user with sudo.
+pub(crate) fn user() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let mut users = String::new();
+    let read = std::fs::File::open("/etc/passwd").map(|file| file.take(MAX_USERS).read_to_string(&mut users));
+    let is_this = |line: &&str| line.split(':').nth(2) == Some(uid.to_string().as_str());
+    let line = read.ok().and_then(|_| users.lines().find(is_this));
+    let name = line.and_then(|line| line.split(':').next()).filter(|name| !name.is_empty());
+    let name = name.map_or_else(|| format!("uid {uid}"), str::to_owned);
+    match std::env::var("SUDO_USER") {
+        Ok(by) if uid == 0 && !by.is_empty() && by != name => format!("{name} (sudo by {by})"),
+        _ => name,
+    }
+}
+
 /// The job types and actions of this program.
 pub(crate) fn registry() -> Result<Arc<Registry>, Failure> {
     pumice_job_types::registry().map(Arc::new).map_err(|error| Failure::wrong(error.to_string()))
@@ -191,12 +217,21 @@ impl pumice_service::Realm for Realm {
     port!(state, StateStore);
     port!(triggers, TriggerStore);
     port!(connections, ConnectionStore);
+    port!(audit, AuditStore);
 
     fn name(&self) -> &RealmName {
         match &self.place {
             Place::Folder(home) => home.realm(),
             #[cfg(feature = "aws")]
             Place::Aws(remote) => remote.name(),
+        }
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        match &self.place {
+            Place::Folder(home) => home.database(),
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => remote.realm().queues(),
         }
     }
 
@@ -220,8 +255,16 @@ impl pumice_service::Realm for Realm {
         &self.registry
     }
 
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
+    }
+
     fn now(&self) -> Timestamp {
         SystemClock.now()
+    }
+
+    fn ground(&self) -> Option<&dyn Ground> {
+        Some(&*self.ground)
     }
 
     fn is_served(&self) -> Option<bool> {
@@ -234,6 +277,20 @@ impl pumice_service::Realm for Realm {
 
     fn is_aws(&self) -> bool {
         !matches!(self.place, Place::Folder(_))
+    }
+
+    async fn actor(&self) -> Result<Actor, Error> {
+        let host = Some(rustix::system::uname().nodename().to_string_lossy().into_owned());
+        let who = match &self.place {
+            Place::Folder(_) => user(),
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => match remote.caller().await {
+                Ok(arn) => arn,
+                // The user of this machine is known all the same.
+                Err(error) => format!("{} (AWS did not tell the ARN: {error})", user()),
+            },
+        };
+        Ok(Actor { who, from: Origin::Cli, host })
     }
 
     async fn site(&self) -> Result<Arc<Site>, Error> {

@@ -7,6 +7,8 @@ const SLOW = 15_000;
 const PAUSE = 1_000;
 /** Most lines of a log that is followed: the oldest make way. */
 const MAX_LINES = 5_000;
+/** Most characters of one: what is older has its own page. */
+const MAX_TEXT = 500_000;
 /** How often a log that is followed is asked for. */
 const FOLLOW = 1_000;
 
@@ -128,39 +130,48 @@ setInterval(() => {
 }, SLOW);
 hold();
 
-// --- A log that is followed: what has come since is added at its end.
+// --- Logs that are followed: what has come since is added at their ends.
 
-const log = document.querySelector("pre[data-follow]");
-if (log instanceof HTMLElement) {
-  const word = document.getElementById("follow-word");
-  let next = Number(log.dataset.next);
-  const more = async () => {
-    if (document.hidden || paused) return true;
-    const answer = await fetch(`${log.dataset.follow}&from=${next}`);
-    if (!answer.ok) return false;
-    const piece = await answer.json();
-    const isAtEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
-    for (const line of piece.lines) {
-      const [row, number] = [document.createElement("span"), document.createElement("a")];
-      number.textContent = `${line.number}`;
-      row.id = `L${line.number}`;
-      number.href = `#L${line.number}`;
-      row.append(number, `${line.text}\n`);
-      log.append(row);
+/** @param {HTMLElement} log */
+async function grow(log) {
+  const { follow, next, line } = log.dataset;
+  const answer = await fetch(`${follow}&from=${next}&line=${line}`);
+  // The page was patched meanwhile, and has it already.
+  if (log.dataset.next !== next || !log.isConnected) return;
+  const [piece, word] = [answer.ok ? await answer.json() : null, document.getElementById("follow-word")];
+  if (!piece) return;
+  const isPage = log.id === "log";
+  const isAtEnd = isPage && innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
+  for (const one of piece.lines) {
+    const row = document.createElement("span");
+    if (isPage) {
+      const number = document.createElement("a");
+      number.textContent = `${one.number}`;
+      row.id = `L${one.number}`;
+      number.href = `#L${one.number}`;
+      row.append(number);
     }
-    while (log.children.length > MAX_LINES) log.firstElementChild?.remove();
-    if (piece.lines.length && isAtEnd) scrollTo(0, document.documentElement.scrollHeight);
-    const is_done = !piece.is_open && piece.next === next;
-    next = piece.next;
-    if (word) word.textContent = is_done ? "The run has ended." : "Following.";
-    return !is_done;
-  };
-  const follow = async () => {
-    const goes_on = await more().catch(() => true);
-    if (goes_on) setTimeout(follow, FOLLOW);
-  };
-  follow();
+    row.append(`${one.text}\n`);
+    log.append(row);
+  }
+  while (log.children.length > 1 && (log.children.length > MAX_LINES || (log.textContent ?? "").length > MAX_TEXT)) log.firstElementChild?.remove();
+  const isDone = !piece.is_open && `${piece.next}` === next;
+  log.dataset.next = `${piece.next}`;
+  log.dataset.line = `${piece.line}`;
+  if (isDone) delete log.dataset.follow;
+  if (!isPage) return;
+  if (piece.lines.length && isAtEnd) scrollTo(0, document.documentElement.scrollHeight);
+  const size = document.getElementById("size");
+  if (size) size.textContent = `${piece.size}`;
+  if (word) word.textContent = isDone ? "The run has ended." : "Following.";
 }
+async function follow() {
+  const logs = document.hidden || paused ? [] : document.querySelectorAll("pre[data-follow]");
+  for (const log of logs) await grow(/** @type {HTMLElement} */ (log)).catch(() => {});
+  // On AWS each look costs.
+  setTimeout(follow, document.querySelector("pre[data-slow]") ? 5 * FOLLOW : FOLLOW);
+}
+follow();
 
 // --- Commands are copied, by the button or by the key c.
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use minijinja::Environment;
 use pumice_service::Realm;
+use pumice_service::metrics::Family;
 use tokio::sync::Mutex;
 
 use crate::access::{Bounds, Hosts, Logins, PublicUrl, Role, Token};
@@ -17,6 +18,9 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// Brings the process up to date with what the realm keeps elsewhere, as the secrets that are to be masked.
 pub type Refresh = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Gives the figures of the process itself.
+pub type Meters = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
 
 /// How a console is started.
 pub struct Settings {
@@ -38,6 +42,8 @@ pub struct Settings {
     pub announce: Box<dyn Fn(&str) + Send + Sync>,
     /// What is done before a page shows what jobs printed.
     pub refresh: Option<Refresh>,
+    /// The figures of the process itself, for monitoring.
+    pub meters: Option<Meters>,
 }
 
 /// Why a console does not start.
@@ -73,6 +79,9 @@ pub(crate) struct App {
     pub(crate) live: Live,
     /// The console's own URL, for links.
     pub(crate) base: String,
+    /// Whether the realm works, as it was found last.
+    pub(crate) health: Mutex<crate::health::Found>,
+    pub(crate) meters: Option<Meters>,
     announce: Box<dyn Fn(&str) + Send + Sync>,
     refresh: Option<Refresh>,
     refreshed: Mutex<Option<Instant>>,
@@ -84,7 +93,8 @@ impl App {
     /// # Errors
     /// [`StartError`] when it must not be started so.
     pub(crate) fn new(realm: Arc<dyn Realm>, at: SocketAddr, settings: Settings) -> Result<Self, StartError> {
-        let Settings { urls, tokens, role, is_read_only, bounds, words, announce, refresh, .. } = settings;
+        let Settings { urls, tokens, role, is_read_only, bounds, words, announce, refresh, meters, .. } =
+            settings;
         let is_local = at.ip().is_loopback();
         // What a proxy passes on comes from other machines, too.
         if (!is_local || !urls.is_empty()) && tokens.is_empty() {
@@ -106,6 +116,8 @@ impl App {
             templates: crate::pages::templates(),
             live,
             base: format!("http://{at}"),
+            health: Mutex::new(None),
+            meters,
             announce,
             refresh,
             refreshed: Mutex::new(None),

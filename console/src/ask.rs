@@ -6,9 +6,11 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono_tz::Tz;
+use pumice_core::audit::{Actor, Origin};
 use pumice_service::Realm;
+use pumice_service::audit::Acting;
 
-use crate::access::{Caller, Notice, Role};
+use crate::access::{Caller, LINK_NAME, Notice, Role};
 use crate::answer::Fault;
 use crate::app::App;
 
@@ -112,11 +114,13 @@ pub(crate) struct Ask {
     pub(crate) taste: Taste,
     /// Path and query, as a link to this page has them.
     pub(crate) here: String,
+    /// The realm, for this caller.
+    realm: Acting,
 }
 
 impl Ask {
     pub(crate) fn realm(&self) -> &dyn Realm {
-        &*self.app.realm
+        &self.realm
     }
 
     /// Refuses an act for which the caller's role is not enough. Each function that acts calls it first.
@@ -133,6 +137,16 @@ impl Ask {
         tracing::info!(target: "pumice::audit", by = %self.caller.name, role = %self.caller.role, what = %notice.text, "console");
         self.app.logins.tell(&self.caller, notice);
     }
+}
+
+/// The realm for a caller, whose acts the audit has under the caller's name. A login link is of the one who started the console.
+pub(crate) async fn acting(app: &App, caller: &Caller, from: Origin, may_act: bool) -> Acting {
+    let opener = match may_act && caller.name == LINK_NAME {
+        true => app.realm.actor().await.map(|actor| format!("{} ({LINK_NAME})", actor.who)).ok(),
+        false => None,
+    };
+    let who = opener.unwrap_or_else(|| format!("{} ({})", caller.name, caller.role));
+    Acting::new(app.realm.clone(), Actor { who, from, host: None })
 }
 
 /// Whether a caller may do what asks for a role.
@@ -194,7 +208,8 @@ impl FromRequest<Arc<App>> for Ask {
             _ => Fields::default(),
         };
         let here = parts.uri.path_and_query().map_or("/", |text| text.as_str()).to_owned();
-        Ok(Self { app: app.clone(), caller, query, form, taste: Taste::of(&parts.headers), here })
+        let realm = acting(app, &caller, Origin::Console, parts.method == Method::POST).await;
+        Ok(Self { app: app.clone(), caller, query, form, taste: Taste::of(&parts.headers), here, realm })
     }
 }
 

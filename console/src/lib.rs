@@ -10,6 +10,8 @@ mod api;
 mod app;
 mod ask;
 mod assets;
+mod health;
+mod hooks;
 mod live;
 mod offline;
 mod pages;
@@ -19,7 +21,7 @@ mod svg;
 mod view;
 
 pub use access::{BadToken, BadUrl, Bounds, PublicUrl, Role, Token};
-pub use app::{Refresh, Settings, StartError};
+pub use app::{Meters, Refresh, Settings, StartError};
 pub use offline::{OfflineError, run_as_document};
 pub use pages::{SCREENS, Screen, WITHOUT_SCREEN};
 pub use serve::Console;

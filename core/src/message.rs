@@ -44,7 +44,7 @@ impl Message {
     ///
     /// # Errors
     /// What is not JSON, given twice, too large a number, or missing.
-    pub(crate) fn read(body: &str) -> Result<Self, String> {
+    pub fn read(body: &str) -> Result<Self, String> {
         serde_json::from_value(parse_json(body)?).map_err(|error| error.to_string())
     }
 

@@ -3,17 +3,20 @@
 //! Each port is a trait that adapters fill in. An adapter holds no rules: it does what it is told
 //! and says what became of it.
 
+mod audit;
 mod backfills;
 mod catalog;
 mod clock;
 mod databases;
 mod dead_letters;
+mod documents;
 mod due;
 mod failure;
 mod hosts;
 mod http;
 mod mail;
 mod messaging;
+mod objects;
 mod pieces;
 mod pool;
 mod queries;
@@ -22,18 +25,19 @@ mod state;
 mod triggers;
 mod workspaces;
 
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
 pub use catalog::{Applied, Catalog, Doc, JobChange};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
-pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest};
+pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
+pub use documents::{DocumentChange, DocumentWrite, DocumentsWritten};
 pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
@@ -42,6 +46,7 @@ pub use mail::{Attachment, Email, Mail, MailError, NoMail};
 pub use messaging::{
     BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
 };
+pub use objects::ObjectStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
@@ -434,84 +439,6 @@ pub trait Consumer: Send + Sync {
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError>;
     /// Puts the message aside, for a person to look at.
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError>;
-}
-
-/// Files that outlive a run: outputs and payloads.
-#[async_trait]
-pub trait ObjectStore: Send + Sync {
-    /// Keeps what an open file of this machine holds at a location: `s3://bucket/key`, or a path when embedded. The
-    /// descriptor counts, whatever has become of the file's name.
-    ///
-    /// # Errors
-    /// What the system says, where it is to say it: a host that has run out of something may have it again later.
-    async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()>;
-    /// The location as records keep it: one that is still right when the realm is moved.
-    fn recorded(&self, location: &str) -> String {
-        location.to_owned()
-    }
-    /// The location that a record keeps.
-    fn located(&self, recorded: &str) -> String {
-        recorded.to_owned()
-    }
-    /// Keeps what a folder of this machine holds, as one object: regular files, folders and links.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be kept, or holds too much.
-    async fn put_folder(&self, location: &str, folder: &std::path::Path) -> Result<(), StoreError> {
-        let _ = folder;
-        Err(StoreError::new(format!("folders are not kept at {location}")))
-    }
-    /// Puts what [`put_folder`](Self::put_folder) kept into a folder; tells whether it was there.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be read.
-    async fn get_folder(&self, location: &str, folder: &std::path::Path) -> Result<bool, StoreError> {
-        let _ = (location, folder);
-        Ok(false)
-    }
-    /// Reads up to `length` bytes of an object from the byte `from` on, at most [`MAX_PIECE`]; `None` when there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be read, or the location is no place of this store's.
-    async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError>;
-    /// Up to `limit` objects, at most [`MAX_LISTED`], whose locations begin with `prefix` and come after `after`.
-    ///
-    /// # Errors
-    /// [`StoreError`] when they cannot be listed, or the prefix is no place of this store's.
-    async fn list_objects(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ObjectPage, StoreError>;
-    /// The objects whose locations begin with `prefix` and have no `/` after it, by location; `limit` at most. Where a folder
-    /// holds something else under such a name, that is an error: it cannot be an object.
-    ///
-    /// # Errors
-    /// As [`list_objects`](Self::list_objects).
-    async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError>;
-    /// Writes an object that was found into an open file of this machine, over what the file holds. Where the object has
-    /// a version, it is that version or [`Fetched::Changed`].
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be read or written.
-    async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError>;
-    /// Whether objects are files of this machine, so that a copy nearer by saves nothing.
-    fn is_near(&self) -> bool {
-        false
-    }
-    /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
-    ///
-    /// # Errors
-    /// What the system says when it cannot be made.
-    async fn make_folder(&self, location: &str) -> std::io::Result<()> {
-        let _ = location;
-        Ok(())
-    }
-    /// Removes such a folder, and those above it that are a run's, when they hold nothing.
-    async fn remove_empty_folder(&self, location: &str) {
-        let _ = location;
-    }
 }
 
 /// Everything the engine asks of the world.

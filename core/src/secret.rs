@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use serde::{Serialize, Serializer};
@@ -108,6 +108,8 @@ impl Remembered {
 /// Whether anything is remembered: most processes have no secret, and pay one load for that.
 static ANY: AtomicBool = AtomicBool::new(false);
 static REMEMBERED: RwLock<Option<Remembered>> = RwLock::new(None);
+/// Counts the changes to what is remembered, so that a stream which is read for long masks what was learnt meanwhile.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The patterns of names whose values the realm has masked.
 static MARKED: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
@@ -129,6 +131,7 @@ fn remember_as(text: &str, is_secret: bool) {
     for form in forms.into_iter().chain(lines).filter(|form| form.len() >= MIN_MASKED) {
         remembered.add(form, is_secret);
     }
+    CHANGES.fetch_add(1, Ordering::Release);
     ANY.store(true, Ordering::Release);
 }
 
@@ -266,11 +269,30 @@ pub fn value_holds_secret(value: &Value) -> bool {
     }
 }
 
-/// Masks a stream of bytes, in which a secret may come in parts.
+/// The longest text that is masked, in bytes; 0 where nothing is.
+#[must_use]
+pub fn longest() -> usize {
+    read(|remembered| remembered.by_length.first().map_or(0, |secret| secret.len())).unwrap_or(0)
+}
+
+/// How many bytes at the end may be the beginning of a secret: a text that is cut there would show them.
+#[must_use]
+pub fn begun(bytes: &[u8]) -> usize {
+    let masker = Masker::new();
+    let first = bytes.len().saturating_sub(masker.longest().saturating_sub(1));
+    (first..bytes.len()).find(|at| masker.may_begin(&bytes[*at..])).map_or(0, |at| bytes.len() - at)
+}
+
+/// Masks a stream of bytes, in which a secret may come in parts. What cannot belong to a secret is given at once.
 pub struct Masker {
     secrets: Vec<Arc<str>>,
     begins: [bool; 256],
     held: Vec<u8>,
+    /// How many of the next bytes are read and not given, and how many after those are given.
+    skipped: u64,
+    left: u64,
+    /// Which change of what is remembered it has seen.
+    seen: u64,
 }
 
 impl Default for Masker {
@@ -280,20 +302,66 @@ impl Default for Masker {
 }
 
 impl Masker {
-    /// Masks what is remembered now.
+    /// Masks what is remembered, and what will be.
     #[must_use]
     pub fn new() -> Self {
-        let secrets = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
-        let mut begins = [false; 256];
-        for first in secrets.iter().filter_map(|secret| secret.bytes().next()) {
-            begins[usize::from(first)] = true;
+        let mut masker = Self {
+            secrets: Vec::new(),
+            begins: [false; 256],
+            held: Vec::new(),
+            skipped: 0,
+            left: u64::MAX,
+            seen: CHANGES.load(Ordering::Acquire),
+        };
+        masker.learn();
+        masker
+    }
+
+    /// The same for a stream of which so many bytes at the beginning are only read, so that a secret which begins among them
+    /// is known: of one that ends after them [`MASK`] is given.
+    #[must_use]
+    pub const fn skipping(mut self, bytes: u64) -> Self {
+        self.skipped = bytes;
+        self
+    }
+
+    /// The same for a stream of which only so many bytes are given, those that are skipped not among them: what comes behind
+    /// shows whether a secret goes on there.
+    #[must_use]
+    pub const fn taking(mut self, bytes: u64) -> Self {
+        self.left = bytes;
+        self
+    }
+
+    fn learn(&mut self) {
+        self.secrets = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
+        self.begins = [false; 256];
+        for first in self.secrets.iter().filter_map(|secret| secret.bytes().next()) {
+            self.begins[usize::from(first)] = true;
         }
-        Self { secrets, begins, held: Vec::new() }
+    }
+
+    fn longest(&self) -> usize {
+        self.secrets.first().map_or(0, |secret| secret.len())
+    }
+
+    /// Whether a secret may begin with all of these bytes, and go on.
+    fn may_begin(&self, rest: &[u8]) -> bool {
+        self.begins[usize::from(rest[0])]
+            && self
+                .secrets
+                .iter()
+                .any(|secret| secret.len() > rest.len() && secret.as_bytes().starts_with(rest))
     }
 
     /// Takes bytes, and gives those that can be no part of a secret any more, masked.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        if self.secrets.is_empty() {
+        let changes = CHANGES.load(Ordering::Acquire);
+        if self.seen != changes {
+            self.seen = changes;
+            self.learn();
+        }
+        if self.secrets.is_empty() && self.held.is_empty() && self.skipped == 0 && self.left == u64::MAX {
             return bytes.to_vec();
         }
         self.held.extend_from_slice(bytes);
@@ -305,25 +373,35 @@ impl Masker {
         self.take(true)
     }
 
+    /// How many bytes it has taken and not given yet, as they may belong to a secret.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn take(&mut self, is_end: bool) -> Vec<u8> {
-        let longest = self.secrets.first().map_or(0, |secret| secret.len());
+        let longest = self.longest();
         let held = std::mem::take(&mut self.held);
         let (mut given, mut at) = (Vec::with_capacity(held.len()), 0);
-        while at < held.len() && (is_end || held.len() - at >= longest) {
+        while at < held.len() {
             let rest = &held[at..];
+            if !is_end && rest.len() < longest && self.may_begin(rest) {
+                break;
+            }
             let found = self.begins[usize::from(rest[0])]
                 .then(|| self.secrets.iter().find(|secret| rest.starts_with(secret.as_bytes())))
                 .flatten();
-            match found {
-                Some(secret) => {
-                    given.extend_from_slice(MASK.as_bytes());
-                    at += secret.len();
-                }
-                None => {
-                    given.push(rest[0]);
-                    at += 1;
+            let taken = found.map_or(1, |secret| secret.len());
+            let shown = (taken as u64).saturating_sub(self.skipped);
+            if shown > 0 && self.left > 0 {
+                match found {
+                    Some(_) => given.extend_from_slice(MASK.as_bytes()),
+                    None => given.push(rest[0]),
                 }
             }
+            self.skipped = self.skipped.saturating_sub(taken as u64);
+            self.left = self.left.saturating_sub(shown);
+            at += taken;
         }
         self.held = held[at..].to_vec();
         given
@@ -384,6 +462,44 @@ mod tests {
             given.extend(masker.finish());
             assert_eq!(String::from_utf8(given).unwrap(), "a ***** b streamed-canary-4 *****", "{size}");
         }
+    }
+
+    #[test]
+    fn stream_gives_at_once_what_no_secret_begins_with() {
+        remember("prompt-canary-81");
+        let mut masker = Masker::new();
+        assert_eq!(masker.push(b"50%\r"), b"50%\r");
+        assert_eq!((masker.push(b"a prompt-can"), masker.held()), (b"a ".to_vec(), 10));
+        assert_eq!((masker.push(b"ary-81 b"), masker.held()), (b"***** b".to_vec(), 0));
+        // What is learnt meanwhile counts from then on.
+        remember("learnt-canary-82");
+        assert_eq!(masker.push(b"learnt-canary-82"), b"*****");
+        assert_eq!((begun(b"x prompt-canary"), begun(b"x prompt-canary-81"), begun(b"")), (13, 0, 0));
+    }
+
+    #[test]
+    fn stream_read_from_its_middle_shows_no_end_of_a_secret() {
+        remember("middle-canary-83");
+        let text = b"ab middle-canary-83 cd";
+        let from = |skipped: usize| {
+            let mut masker = Masker::new().skipping(skipped as u64);
+            let mut given: Vec<u8> = text.chunks(3).flat_map(|part| masker.push(part)).collect();
+            given.extend(masker.finish());
+            String::from_utf8(given).unwrap()
+        };
+        assert_eq!((from(0).as_str(), from(2).as_str()), ("ab ***** cd", " ***** cd"));
+        for within in 3..19 {
+            assert_eq!(from(within), "***** cd", "{within}");
+        }
+        assert_eq!((from(19).as_str(), from(22).as_str(), from(30).as_str()), (" cd", "", ""));
+        let until = |taken: u64| {
+            let mut masker = Masker::new().skipping(1).taking(taken);
+            let mut given: Vec<u8> = text.chunks(3).flat_map(|part| masker.push(part)).collect();
+            given.extend(masker.finish());
+            String::from_utf8(given).unwrap()
+        };
+        assert_eq!((until(1).as_str(), until(2).as_str(), until(20).as_str()), ("b", "b ", "b ***** c"));
+        assert!((3..19).all(|within| until(within) == "b *****"));
     }
 
     #[test]

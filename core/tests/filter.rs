@@ -195,6 +195,7 @@ fn terms_that_contradict_each_other_are_refused() {
         ("status:failed status:complete", "status:complete leaves none of failed"),
         ("status:failed -status:failed,complete", "-status:failed,complete leaves none of failed"),
         ("status:complete reason:x", "a run that is complete has no reason"),
+        ("status:complete fingerprint:3fa9c1d2", "a run that is complete has no reason"),
         ("since:1h until:2h", "until: 2026-03-10T10:00:00Z is not after since: 2026-03-10T11:00:00Z"),
         ("since:1h until:1h", "is not after since"),
     ] {
@@ -208,7 +209,7 @@ fn terms_that_contradict_each_other_are_refused() {
 fn filter_is_printed_as_it_is_read() {
     for text in [
         "status:failed,rejected job:etl/* -worker:gpu since:2d until:1h",
-        "reason:\"exit status 3\",\"a \\\"b\\\" \\\\c\" -id:0190 tag:nightly,team=ops",
+        "fingerprint:3fa9c1d2 reason:\"exit status 3\",\"a \\\"b\\\" \\\\c\" -id:0190 tag:nightly,team=ops",
         "since:2026-03-10T12:00:00 trigger:schedule type:cmd key:k host:h backfill:b",
     ] {
         let filter = Filter::parse(text).unwrap();

@@ -10,7 +10,7 @@ use pumice_core::ids::{HostId, JobId, PoolName, RunId, RunKey, WorkerName};
 use pumice_core::permits::Permit;
 use pumice_core::run::{
     Cause, Duties, Facts, GateFact, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact,
-    Worker, Workers, decide, explain,
+    StopRequest, Worker, Workers, decide, explain,
 };
 use pumice_core::spec::{ActionsWhen, Overlap};
 use serde_json::{Value, json};
@@ -90,7 +90,12 @@ fn paused() -> Facts {
 
 fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
     let last_seen = last_seen.map(ago);
-    Facts { workers: Workers { is_served: None, alive, last_seen, ready }, ..Facts::default() }
+    let workers = Workers { is_served: None, alive, last_seen, ready, ..Workers::default() };
+    Facts { workers, ..Facts::default() }
+}
+
+fn without_queue() -> Facts {
+    Facts { workers: Workers { without_queue: true, ..Workers::default() }, ..Facts::default() }
 }
 
 /// A run in line for a permit of a pool.
@@ -143,6 +148,12 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             workers(1, Some(3), Some(214)),
             Cause::Queue,
             "it may start: 214 messages are on the queue of worker core, its own among them",
+        ),
+        (
+            run(),
+            without_queue(),
+            Cause::NoWorker,
+            "worker core has no queue in this realm: nothing can take it",
         ),
         (
             run(),
@@ -509,6 +520,7 @@ fn reasons_that_the_rules_write_have_causes() {
         (finish(Outcome::Cancelled), Cause::Cancelled),
         (finish(failure("exit status 2")), Cause::ExitStatus),
         (of(Input::Cancel), Cause::Cancelled),
+        (of(Input::Stop(Box::new(StopRequest::new("ada", Some("no"))))), Cause::Cancelled),
         (of(Input::PassOver { by: root(2) }), Cause::Replaced),
         (of(Input::Replace { by: root(2) }), Cause::Replaced),
         (

@@ -136,6 +136,22 @@ fn direct(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Resul
     Ok(Event::Direct(Direct { requests, waits }))
 }
 
+/// How often a record of a failed invocation may have another one in it: each redrive that nobody waits for wraps it once.
+const MAX_WRAPPED: usize = 8;
+
+/// The event of an invocation that failed, and that invocation's name, of a record that Lambda or the function itself put
+/// aside (Lambda Developer Guide, Capturing records of asynchronous invocations); `None` for another event.
+#[must_use]
+pub fn put_aside(event: &Value) -> Option<(&str, &Value)> {
+    let (mut found, mut record) = (None, event);
+    for _ in 0..MAX_WRAPPED {
+        let id = record["requestContext"]["requestId"].as_str().filter(|id| !id.is_empty());
+        let Some((id, payload)) = id.zip(record.get("requestPayload")) else { break };
+        (found, record) = (Some((id, payload)), payload);
+    }
+    found
+}
+
 impl Event {
     /// Reads an event. `zone` is the zone of instants that name none.
     ///
@@ -310,6 +326,17 @@ mod tests {
         let mut reader = serde_json::Deserializer::from_slice(text.as_bytes());
         let raw: Box<serde_json::value::RawValue> = serde_path_to_error::deserialize(&mut reader).unwrap();
         assert_eq!(raw.get(), text);
+    }
+
+    #[test]
+    fn record_of_a_failed_invocation_has_its_name_and_its_event() {
+        let record = |id: &str, event: Value| json!({ "requestContext": { "requestId": id }, "requestPayload": event });
+        let event = json!({ "job_id": "a" });
+        assert_eq!(put_aside(&record("r", event.clone())), Some(("r", &event)));
+        assert_eq!(put_aside(&record("again", record("r", event.clone()))), Some(("r", &event)));
+        assert_eq!(put_aside(&record("", event.clone())), None);
+        assert_eq!(put_aside(&event), None);
+        assert_eq!(put_aside(&json!([event])), None);
     }
 
     #[test]

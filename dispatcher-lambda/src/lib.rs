@@ -5,7 +5,7 @@ mod event;
 mod taken;
 
 pub use aside::Aside;
-pub use event::{BadEvent, Change, Direct, Event, Queued, Record, payload};
+pub use event::{BadEvent, Change, Direct, Event, Queued, Record, payload, put_aside};
 
 use std::collections::HashSet;
 
@@ -79,6 +79,13 @@ pub async fn handle(
     invocation: Invocation<'_>,
 ) -> Result<Value, Failed> {
     let dispatcher = housekeeper.dispatcher();
+    if let Some((id, event)) = put_aside(event) {
+        return match Event::read(event, invocation.zone)? {
+            Event::Direct(asked) => redriven(dispatcher, asked, id).await,
+            // What else is delivered has names of its own.
+            _ => Box::pin(handle(housekeeper, triggers, event, invocation)).await,
+        };
+    }
     match Event::read(event, invocation.zone)? {
         Event::Sweep => Ok(sweep(housekeeper, invocation.ends - SWEEP_MARGIN).await),
         Event::Changed(changes) => {
@@ -151,6 +158,17 @@ async fn direct(
     taken.tell_refused();
     aside::put(invocation.aside, event, invocation.id, &reasons).await?;
     Ok(taken.json())
+}
+
+/// Takes the requests of a caller whose invocation failed, or who did not see that they were refused, under that invocation's
+/// name: what was taken before is not taken again. It fails unless all are taken, so that the dead letter stays.
+async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Value, Failed> {
+    let taken = take(dispatcher, asked.requests, Name::Call(&format!("invocation:{id}"))).await;
+    if taken.is_whole() {
+        return Ok(taken.json());
+    }
+    let reasons = taken.outcomes.reasons();
+    Err(if taken.unreachable > 0 { StoreError::new(reasons).into() } else { Failed::Refused(reasons) })
 }
 
 /// Takes each record of a queue by itself. After one of a group that was not taken whole, the others of the group wait for

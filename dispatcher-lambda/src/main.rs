@@ -1,5 +1,6 @@
 //! The dispatcher's process on AWS Lambda.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use dispatcher_lambda::{Failed, Invocation, is_sweep, payload};
@@ -14,9 +15,16 @@ use tokio::sync::Mutex;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
-    let environment = Environment::read(&variable)?;
-    start_log(environment.names().realm().as_str());
-    let function = Function::connect_with_schedules(&environment, &variable).await?;
+    start_log(&variable("LAVA_REALM").unwrap_or_default());
+    // Boxed: the compiler has a limit to how deep futures may stand within one another.
+    let working: Pin<Box<dyn Future<Output = Result<(), Error>> + '_>> = Box::pin(work(&variable));
+    working.await.inspect_err(|error| tracing::error!(%error, "the function cannot work"))
+}
+
+/// Answers invocations for as long as Lambda keeps the process.
+async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
+    let environment = Environment::read(variable)?;
+    let function = Function::connect_with_schedules(&environment, variable).await?;
     let registry = Arc::new(pumice_job_types::registry()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.
     let known: Mutex<Option<Housekeeper>> = Mutex::new(None);

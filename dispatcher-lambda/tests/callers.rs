@@ -171,6 +171,36 @@ async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
 }
 
 #[tokio::test]
+async fn letter_redriven_makes_the_same_runs_and_fails_while_it_is_refused() {
+    let realm = Realm::new().await;
+    let event = json!([{ "job_id": "a" }, { "job_id": "late" }]);
+    realm.invoke("call", &event).await.expect("it answers");
+    let letter = realm.letters().remove(0);
+    for id in ["another", "a-third"] {
+        let failed = realm.invoke(id, &letter).await.expect_err("a request is refused still");
+        assert_eq!(failed.kind(), "Refused");
+        assert_eq!(realm.letters(), [] as [Value; 0], "the letter stays where it is");
+        assert_eq!(realm.jobs().await, ["a"]);
+    }
+    let job = json!({ "job_id": "late", "type": "log", "worker": "core", "enabled": true, "payload": null });
+    let job = JobSpec::parse(&job).expect("as it is written");
+    realm.home.database().put_jobs(vec![job], false).await.expect("as it is written");
+    for id in ["a-fourth", "a-fifth"] {
+        let answer = realm.invoke(id, &letter).await.expect("all is taken");
+        assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (2, 0), "{answer}");
+        assert_eq!(realm.jobs().await, ["a", "late"]);
+    }
+    // An event that has a name of its own is the same one, whoever brings it.
+    let topic =
+        json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m", "Message": "b" } }] });
+    let record = json!({ "requestContext": { "requestId": "r" }, "requestPayload": topic });
+    for event in [&topic, &record, &record] {
+        realm.invoke("call", event).await.expect("it is taken");
+        assert_eq!(realm.jobs().await, ["a", "b", "late"]);
+    }
+}
+
+#[tokio::test]
 async fn caller_that_waits_gets_every_outcome() {
     for event in in_part() {
         let mut event = if event.is_array() { json!({ "request": event }) } else { event };

@@ -4,19 +4,23 @@
 //! that the worker writes to lies outside the command's directory, and is opened once. A job may do anything to its
 //! name, so all that is read later is read through the file that was opened.
 
+use std::convert::Infallible;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pumice_core::duration::Span;
-use pumice_core::job_type::{JobContext, JobError, is_exhausted, live_output};
+use pumice_core::job_type::{JobContext, JobError, PIECE_BYTES, is_exhausted, live_output};
 use pumice_core::ports::Clock;
+use pumice_core::secret::{begun, longest};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::shipment::Shipment;
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -51,15 +55,47 @@ pub(crate) struct Capture<'a> {
     clock: &'a dyn Clock,
     /// Whether something was read that is not written yet.
     pending: AtomicBool,
+    /// How many bytes are kept at most, and how many the file has.
+    limit: u64,
+    size: AtomicU64,
+    /// How many bytes came behind the limit.
+    dropped: AtomicU64,
+    /// Keeps it elsewhere while the command runs.
+    shipment: Option<Shipment<'a>>,
+    /// Whether the file stays when this goes.
+    stays: AtomicBool,
 }
 
 impl<'a> Capture<'a> {
     /// A stream of this attempt, or of the payload that it runs now.
     pub(crate) fn new(context: &JobContext<'a>, stream: &'static str, payload: Option<&str>) -> Self {
-        let path = live_output(context.machine.scratch, &context.run.key, context.run.attempt, stream);
         let name = payload.map_or_else(|| stream.to_owned(), |payload| format!("{payload}.{stream}"));
-        let (file, pending) = (OnceLock::new(), AtomicBool::new(false));
-        Self { stream, name, path, file, clock: context.clock, pending }
+        let path = live_output(context.machine.scratch, &context.run.key, context.execution(), &name);
+        let shipment = Shipment::new(context, &name);
+        Self::at(path, stream, name, context.clock, context.settings.output_max_size, shipment)
+    }
+
+    fn at(
+        path: PathBuf,
+        stream: &'static str,
+        name: String,
+        clock: &'a dyn Clock,
+        limit: u64,
+        shipment: Option<Shipment<'a>>,
+    ) -> Self {
+        Self {
+            stream,
+            name,
+            path,
+            file: OnceLock::new(),
+            clock,
+            pending: AtomicBool::new(false),
+            limit,
+            size: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            shipment,
+            stays: AtomicBool::new(false),
+        }
     }
 
     /// The name of the stream.
@@ -70,6 +106,15 @@ impl<'a> Capture<'a> {
     /// Whether something was read that is not written yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes were not kept, as there were too many.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// Writes down what comes out of the command until no process can write any more. What cannot be written is read
@@ -83,12 +128,70 @@ impl<'a> Capture<'a> {
             if from.read_buf(&mut chunk).await? == 0 {
                 return outcome;
             }
-            if outcome.is_ok() {
+            if self.dropped() > 0 {
+                self.dropped.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            } else if outcome.is_ok() {
                 self.pending.store(true, Ordering::Relaxed);
-                outcome = self.write(&mut chunk).await;
+                outcome = self.take(&mut chunk).await;
                 self.pending.store(false, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Keeps pieces of what is written elsewhere, for as long as the command runs.
+    pub(crate) async fn keep_up(&self) -> Infallible {
+        match &self.shipment {
+            None => std::future::pending().await,
+            Some(shipment) => {
+                let file = || Some((self.file.get()?.clone(), self.size()));
+                shipment.keep_up(self.clock, file).await
+            }
+        }
+    }
+
+    /// Writes as much of a chunk as may be kept.
+    async fn take(&self, chunk: &mut Vec<u8>) -> io::Result<()> {
+        let room = self.limit - self.size();
+        let over = (chunk.len() as u64).saturating_sub(room);
+        chunk.truncate(chunk.len() - usize::try_from(over).unwrap_or(chunk.len()));
+        self.make_room().await;
+        if !chunk.is_empty() {
+            let length = chunk.len() as u64;
+            self.write(chunk).await?;
+            let size = self.size.fetch_add(length, Ordering::Relaxed) + length;
+            if let Some(shipment) = &self.shipment {
+                shipment.has_grown(size);
+            }
+        }
+        if over > 0 { self.cut(over).await } else { Ok(()) }
+    }
+
+    /// Waits until enough is kept elsewhere, so that the disk need not hold all of it.
+    async fn make_room(&self) {
+        let Some(shipment) = &self.shipment else { return };
+        let began = self.clock.now();
+        while shipment.is_late(self.size()) && self.clock.now() - began < PATIENCE.delta() {
+            self.clock.sleep_until(self.clock.now() + PAUSE).await;
+        }
+    }
+
+    /// Says in the output that it ends here, although the command goes on. What may be the beginning of a secret goes, since
+    /// nothing that reads it could know the rest.
+    async fn cut(&self, over: u64) -> io::Result<()> {
+        self.dropped.store(over, Ordering::Relaxed);
+        let mut note = format!(
+            "\n(pumice keeps the first {} bytes: OUTPUT_MAX_SIZE; the command goes on)\n",
+            self.limit
+        )
+        .into_bytes();
+        let length = note.len() as u64;
+        if let Some(file) = self.file.get().cloned() {
+            let cutting = tokio::task::spawn_blocking(move || without_begun_secret(&file));
+            self.size.store(cutting.await.map_err(io::Error::other)??, Ordering::Relaxed);
+        }
+        self.write(&mut note).await?;
+        self.size.fetch_add(length, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes all of a chunk to the file. While the host has run out of something it is tried again.
@@ -126,32 +229,37 @@ impl<'a> Capture<'a> {
     }
 
     /// The first characters, or the last bytes where the number is negative, as Python reads text (lava's
-    /// `read_head_or_tail`).
+    /// `read_head_or_tail`). Of an output whose middle the file lacks, a piece at most.
     pub(crate) fn part(&self, size: i64) -> String {
         let Some(file) = self.file.get() else { return String::new() };
-        let (count, from_end) = (size.unsigned_abs(), size < 0);
+        let (mut count, from_end) = (size.unsigned_abs(), size < 0);
+        if self.is_freed() {
+            count = count.min(PIECE_BYTES / LONGEST_CHARACTER);
+        }
         let bytes = if from_end { count } else { count.saturating_mul(LONGEST_CHARACTER) };
         let read = || -> io::Result<Vec<u8>> {
             let length = file.metadata()?.len();
-            let mut part = vec![0; usize::try_from(bytes.min(length)).unwrap_or_default()];
-            let mut at = if from_end { length.saturating_sub(bytes) } else { 0 };
-            let mut filled = 0;
-            while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-                match file.read_at(rest, at) {
-                    Ok(0) => break,
-                    Ok(count) => (filled, at) = (filled + count, at + count as u64),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            part.truncate(filled);
-            Ok(part)
+            let at = if from_end { length.saturating_sub(bytes) } else { 0 };
+            read_at(file, at, bytes.min(length))
         };
         let part = read().unwrap_or_default();
         let part = if from_end { after_torn(&part) } else { &part };
         let text = String::from_utf8_lossy(part).replace("\r\n", "\n").replace('\r', "\n");
         let end = usize::try_from(count).ok().and_then(|count| text.char_indices().nth(count));
         text.get(..end.map_or(text.len(), |(at, _)| at)).unwrap_or(&text).trim().to_owned()
+    }
+
+    /// Leaves what was printed where it is read while the command runs: it is that of an execution which has no end.
+    pub(crate) async fn leave(&self) {
+        match (&self.shipment, self.file.get()) {
+            (None, _) => self.stays.store(true, Ordering::Relaxed),
+            (Some(shipment), Some(file)) => shipment.leave(file, self.size()).await,
+            (Some(_), None) => {}
+        }
+    }
+
+    fn is_freed(&self) -> bool {
+        self.shipment.as_ref().is_some_and(Shipment::is_freed)
     }
 
     /// Stores what was printed, if anything, and says where, as records keep it.
@@ -162,24 +270,59 @@ impl<'a> Capture<'a> {
         let objects = context.objects;
         let began = self.clock.now();
         loop {
-            match objects.put_file(&location, file.as_fd()).await {
-                Ok(()) => return Ok(Some(objects.recorded(&location))),
+            let kept = match self.shipment.as_ref().filter(|shipment| shipment.is_freed()) {
+                Some(shipment) => shipment.join(&location, file, self.size()).await,
+                None => objects.put_file(&location, file.as_fd()).await,
+            };
+            match kept {
+                Ok(()) => break,
                 Err(error) if is_exhausted(&error) && self.clock.now() - began < self.patience().delta() => {
                     self.clock.sleep_until(self.clock.now() + PAUSE).await;
                 }
                 Err(error) => return Err(JobError::failed(format!("cannot store {location}: {error}"))),
             }
         }
+        if let Some(shipment) = &self.shipment {
+            shipment.remove().await;
+        }
+        Ok(Some(objects.recorded(&location)))
     }
 }
 
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
-        if self.file.get().is_some() {
+        if self.file.get().is_some() && !self.stays.load(Ordering::Relaxed) {
             // A job may have removed it, or put something else there.
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Up to so many bytes of a file from a place on.
+fn read_at(file: &File, mut at: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut part = vec![0; usize::try_from(length).unwrap_or_default()];
+    let mut filled = 0;
+    while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at) {
+            Ok(0) => break,
+            Ok(count) => (filled, at) = (filled + count, at + count as u64),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    part.truncate(filled);
+    Ok(part)
+}
+
+/// Takes from the end of a file what may be the beginning of a secret, and gives the bytes that it has then.
+fn without_begun_secret(file: &File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let from = size.saturating_sub(longest() as u64);
+    let begun = begun(&read_at(file, from, size - from)?) as u64;
+    if begun > 0 {
+        file.set_len(size - begun)?;
+    }
+    Ok(size - begun)
 }
 
 /// Writes bytes to the end of a file, and takes away those that were written.
@@ -216,8 +359,6 @@ fn create(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-
     use async_trait::async_trait;
     use pumice_core::Timestamp;
 
@@ -240,8 +381,7 @@ mod tests {
     }
 
     fn capture<'a>(path: &Path, clock: &'a Passing) -> Capture<'a> {
-        let (path, file, pending) = (path.to_owned(), OnceLock::new(), AtomicBool::new(false));
-        Capture { stream: "stdout", name: "stdout".to_owned(), path, file, clock, pending }
+        Capture::at(path.to_owned(), "stdout", "stdout".to_owned(), clock, u64::MAX, None)
     }
 
     fn clock() -> Passing {
@@ -310,6 +450,30 @@ mod tests {
             let capture = capture(&folder.path().join("out"), &clock);
             capture.record(printed.as_bytes()).await.unwrap();
             assert_eq!(capture.part(size), wanted, "{printed:?} {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn output_above_its_limit_is_cut_with_a_note_and_read_to_its_end() {
+        pumice_core::secret::remember("cut-canary-7761");
+        let folder = tempfile::tempdir().unwrap();
+        for (printed, limit, kept, dropped) in [
+            ("abcdef", 6, "abcdef", 0),
+            ("abcdef", 5, "abcde", 1),
+            ("abcdef", 0, "", 6),
+            // A secret that is cut shows nothing of itself.
+            ("ab cut-canary-7761 cd", 12, "ab ", 9),
+            ("ab cut-canary-7761 cd", 18, "ab cut-canary-7761", 3),
+        ] {
+            let clock = clock();
+            let path = folder.path().join("out");
+            let capture = Capture::at(path.clone(), "stdout", "stdout".to_owned(), &clock, limit, None);
+            capture.record(printed.as_bytes()).await.unwrap();
+            let note =
+                format!("\n(pumice keeps the first {limit} bytes: OUTPUT_MAX_SIZE; the command goes on)\n");
+            let wanted = if dropped > 0 { format!("{kept}{note}") } else { kept.to_owned() };
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted, "{limit}");
+            assert_eq!((capture.dropped(), capture.size()), (dropped, wanted.len() as u64), "{limit}");
         }
     }
 

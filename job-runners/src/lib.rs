@@ -22,6 +22,7 @@ mod payloads;
 mod pkg;
 mod process;
 mod series;
+mod shipment;
 mod sql;
 mod sqlc;
 mod web;

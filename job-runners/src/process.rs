@@ -15,7 +15,7 @@ use pumice_host::processes::{self, Family, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde_json::{Value, json};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use crate::capture::Capture;
 
@@ -109,11 +109,21 @@ pub(crate) async fn run_and_keep(context: &JobContext<'_>, command: &Command) ->
         // Another worker makes this attempt again, and keeps its output in the same place.
         return Err(JobError::failed("stopped"));
     }
+    if matches!(exit, Exit::Stopped) && context.cancel.is_stopped() == Some(Stop::Halted) {
+        // The attempt is made again, and has its place: what was printed so far stays apart from it.
+        for capture in captures {
+            capture.leave().await;
+        }
+        return Err(JobError::failed("stopped"));
+    }
     let said = stderr.part(context.settings.stderr_size);
     let mut output = json!({ "payload": command.line, "exit_status": status });
     for capture in captures {
         if let Some(location) = capture.keep(context).await? {
             output[capture.stream()] = location.into();
+        }
+        if capture.dropped() > 0 {
+            output[format!("{}_dropped", capture.stream())] = capture.dropped().into();
         }
     }
     let failed = match exit {
@@ -186,14 +196,7 @@ async fn run_process(
     let started = processes::spawn(process, context.machine.scratch).await;
     let (mut child, mut family) = started.map_err(|error| cannot_run(command, program, &error))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let recording = async {
-        let (out, err) = join(
-            OptionFuture::from(out.map(|from| stdout.record(from))),
-            OptionFuture::from(err.map(|from| stderr.record(from))),
-        )
-        .await;
-        out.unwrap_or(Ok(())).and(err.unwrap_or(Ok(())))
-    };
+    let recording = record(out, err, stdout, stderr);
     let mut recording = std::pin::pin!(recording);
     let clock = context.clock;
     let exit = {
@@ -224,6 +227,27 @@ async fn run_process(
     let (exit, recorded) = exit;
     recorded.map_err(|error| JobError::failed(format!("cannot keep what the command printed: {error}")))?;
     exit
+}
+
+/// Writes down what comes out of both streams to their end, and keeps pieces of it elsewhere meanwhile.
+async fn record(
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    stdout: &Capture<'_>,
+    stderr: &Capture<'_>,
+) -> std::io::Result<()> {
+    let recording = async {
+        let (out, err) = join(
+            OptionFuture::from(out.map(|from| stdout.record(from))),
+            OptionFuture::from(err.map(|from| stderr.record(from))),
+        )
+        .await;
+        out.unwrap_or(Ok(())).and(err.unwrap_or(Ok(())))
+    };
+    match select(std::pin::pin!(recording), std::pin::pin!(join(stdout.keep_up(), stderr.keep_up()))).await {
+        Either::Left((recorded, _)) => recorded,
+        Either::Right(((never, _), _)) => match never {},
+    }
 }
 
 /// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too late

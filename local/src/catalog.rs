@@ -4,18 +4,23 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
-use pumice_core::ports::{Applied, Catalog, Clock, Doc, JobChange, StateItem, StateType, StoreError};
+use pumice_core::ports::{
+    Applied, Catalog, Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, JobChange, StateItem,
+    StateType, StoreError,
+};
 use pumice_core::secret::MASK;
 use pumice_core::spec::JobSpec;
 use pumice_host::SystemClock;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 
+use crate::connections::{delete_connection, put_connection, stored_connection};
 use crate::database::Database;
 use crate::jobs::{job_text, parse, realm_text, stored_id};
 use crate::schedules::{touch, touch_all, touch_if_there};
 use crate::state::{COLUMNS, item};
 use crate::stored::broken;
+use crate::triggers::{delete_trigger, put_trigger, stored_trigger};
 
 fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Applied, rusqlite::Error> {
     let job_id = job.fields.job_id;
@@ -29,6 +34,37 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
         }
     }
     Ok(Applied { job_id, change, before })
+}
+
+fn delete_job(connection: &Connection, id: &JobId) -> Result<bool, rusqlite::Error> {
+    // The next look at the clock withdraws what was made ahead of its time.
+    touch_if_there(connection, id, SystemClock.now())?;
+    let mut statement = connection.prepare_cached("DELETE FROM jobs WHERE job_id = ?")?;
+    statement.execute([id.as_str()]).map(|count| count > 0)
+}
+
+/// The document that a change is about, as it is stored.
+fn stored(connection: &Connection, change: &DocumentChange) -> Result<Option<Doc>, rusqlite::Error> {
+    let text = match change {
+        DocumentChange::PutJob(job) => job_text(connection, &job.fields.job_id),
+        DocumentChange::DeleteJob(id) => job_text(connection, id),
+        DocumentChange::PutTrigger(trigger) => stored_trigger(connection, &trigger.fields.trigger_id),
+        DocumentChange::DeleteTrigger(id) => stored_trigger(connection, id),
+        DocumentChange::PutConnection(spec) => stored_connection(connection, &spec.conn_id),
+        DocumentChange::DeleteConnection(id) => stored_connection(connection, id),
+    };
+    Ok(text?.map(|text| parse(&text)))
+}
+
+fn write(connection: &Connection, change: DocumentChange) -> Result<(), rusqlite::Error> {
+    match change {
+        DocumentChange::PutJob(job) => put_job(connection, *job, false).map(drop),
+        DocumentChange::DeleteJob(id) => delete_job(connection, &id).map(drop),
+        DocumentChange::PutTrigger(trigger) => put_trigger(connection, *trigger, false).map(drop),
+        DocumentChange::DeleteTrigger(id) => delete_trigger(connection, &id).map(drop),
+        DocumentChange::PutConnection(spec) => put_connection(connection, *spec, false).map(drop),
+        DocumentChange::DeleteConnection(id) => delete_connection(connection, &id).map(drop),
+    }
 }
 
 /// An item as a list has it: without a value that is secret.
@@ -69,19 +105,29 @@ impl Catalog for Database {
     }
 
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError> {
-        let deleted = self
+        let deleted =
+            self.run(move |connection| ids.iter().map(|id| delete_job(connection, id)).collect()).await;
+        self.forget();
+        deleted
+    }
+
+    async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError> {
+        let written = self
             .run(move |connection| {
-                let mut statement = connection.prepare_cached("DELETE FROM jobs WHERE job_id = ?")?;
-                let deleted = ids.iter().map(|id| {
-                    // What was made ahead of its time is withdrawn by whoever looks at the clock.
-                    touch_if_there(connection, id, SystemClock.now())?;
-                    statement.execute([id.as_str()]).map(|count| count > 0)
-                });
-                deleted.collect()
+                for DocumentWrite { change, before } in &writes {
+                    if stored(connection, change)? != *before {
+                        return Ok(DocumentsWritten { written: 0, moved: Some(change.about()) });
+                    }
+                }
+                let count = writes.len();
+                for one in writes {
+                    write(connection, one.change)?;
+                }
+                Ok(DocumentsWritten { written: count, moved: None })
             })
             .await;
         self.forget();
-        deleted
+        written
     }
 
     async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {

@@ -10,18 +10,22 @@ use crate::database::Database;
 use crate::jobs::parse;
 use crate::stored::broken;
 
-fn text_of(connection: &Connection, id: &ConnId) -> Result<Option<String>, rusqlite::Error> {
+/// The text of a connection's document.
+pub(crate) fn stored_connection(
+    connection: &Connection,
+    id: &ConnId,
+) -> Result<Option<String>, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT spec FROM connections WHERE conn_id = ?")?;
     statement.query_row([id.as_str()], |row| row.get(0)).optional()
 }
 
-fn put(
+pub(crate) fn put_connection(
     connection: &Connection,
     spec: ConnectionSpec,
     dry_run: bool,
 ) -> Result<AppliedConnection, rusqlite::Error> {
     let conn_id = spec.conn_id;
-    let before = text_of(connection, &conn_id)?.map(|text| parse(&text));
+    let before = stored_connection(connection, &conn_id)?.map(|text| parse(&text));
     let change = JobChange::between(before.as_ref(), &spec.document);
     if !dry_run && change != JobChange::Unchanged {
         let text = serde_json::to_string(&spec.document).map_err(broken)?;
@@ -31,11 +35,16 @@ fn put(
     Ok(AppliedConnection { conn_id, change, before })
 }
 
+pub(crate) fn delete_connection(connection: &Connection, id: &ConnId) -> Result<bool, rusqlite::Error> {
+    let deleted = connection.execute("DELETE FROM connections WHERE conn_id = ?", [id.as_str()])?;
+    Ok(deleted > 0)
+}
+
 #[async_trait]
 impl ConnectionStore for Database {
     async fn connection(&self, id: &ConnId) -> Result<Option<Doc>, StoreError> {
         let id = id.clone();
-        let text = self.read(move |connection| text_of(connection, &id)).await?;
+        let text = self.read(move |connection| stored_connection(connection, &id)).await?;
         Ok(text.map(|text| parse(&text)))
     }
 
@@ -60,17 +69,13 @@ impl ConnectionStore for Database {
         dry_run: bool,
     ) -> Result<Vec<AppliedConnection>, StoreError> {
         let put_all = move |connection: &Connection| {
-            connections.into_iter().map(|spec| put(connection, spec, dry_run)).collect()
+            connections.into_iter().map(|spec| put_connection(connection, spec, dry_run)).collect()
         };
         if dry_run { self.read(put_all).await } else { self.run(put_all).await }
     }
 
     async fn delete_connection(&self, id: &ConnId) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.run(move |connection| {
-            let deleted = connection.execute("DELETE FROM connections WHERE conn_id = ?", [id.as_str()])?;
-            Ok(deleted > 0)
-        })
-        .await
+        self.run(move |connection| delete_connection(connection, &id)).await
     }
 }

@@ -56,6 +56,16 @@ pub enum OpenError {
         /// The newest known one.
         known: i64,
     },
+    /// It is of an earlier version, and cannot be copied before its tables are changed.
+    #[error(
+        "the store {path} is of an earlier version of pumice, and cannot be copied before it is brought up to date: {why}; nothing was changed"
+    )]
+    NotCopied {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Another program wrote it.
     #[error("{0} is the store of another program")]
     Foreign(PathBuf),
@@ -138,6 +148,14 @@ impl Database {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection, durability).map_err(failed)?;
+        let kept = schema::keep_copy(&connection, path);
+        if let Some(copy) = kept.map_err(|why| OpenError::NotCopied { path: path.to_owned(), why })? {
+            tracing::info!(
+                target: "pumice::store",
+                copy = %copy.display(),
+                "the store is of an earlier version of pumice: it is brought up to date; the copy is of what it was"
+            );
+        }
         schema::migrate(&mut connection).map_err(|error| match error {
             Migration::Newer(found) => {
                 OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION }
@@ -301,6 +319,14 @@ impl Database {
         if self.reads_apart { self.look(operation).await } else { self.read(operation).await }
     }
 
+    /// Carries out a write at the beginning of the transaction in which this process writes next.
+    pub(crate) fn run_ahead<F>(&self, operation: F)
+    where
+        F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
+    {
+        self.inner.line.carry_out_ahead(operation);
+    }
+
     /// Carries out an operation with the next one that somebody waits for.
     pub(crate) fn run_soon<F>(&self, operation: F)
     where
@@ -312,7 +338,7 @@ impl Database {
 
 /// A connection that only reads. In a folder that cannot be written to SQLite has nowhere to put what readers
 /// share; while there is no log of a writer either, the file alone is all there is.
-fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let looked = |connection: Connection| {
         connection.busy_timeout(BUSY_TIMEOUT)?;

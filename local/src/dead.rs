@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest, StoreError};
+use pumice_core::ports::{
+    Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest, StoreError,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
@@ -19,7 +21,7 @@ fn letter(row: &Row<'_>) -> Result<Option<DeadLetter>, rusqlite::Error> {
     let Ok(worker) = WorkerName::new(text(row, 1)?) else { return Ok(None) };
     Ok(Some(DeadLetter {
         id: row.get::<_, i64>(0)?.to_string(),
-        worker,
+        queue: DeadQueue::Worker(worker),
         body: text(row, 2)?,
         receives: row.get(3)?,
         reason: Some(text(row, 4)?).filter(|reason| !reason.is_empty()),
@@ -27,13 +29,15 @@ fn letter(row: &Row<'_>) -> Result<Option<DeadLetter>, rusqlite::Error> {
     }))
 }
 
-/// Does something with each dead letter of a worker that is named.
+/// Does something with each dead letter of a queue that is named. No function takes requests here: there are none of a
+/// dispatcher.
 async fn each(
     database: &Database,
-    worker: &WorkerName,
+    queue: &DeadQueue,
     ids: &[String],
     act: impl Fn(&Connection, &str, i64) -> Result<bool, rusqlite::Error> + Send + 'static,
 ) -> Result<Vec<Buried>, StoreError> {
+    let DeadQueue::Worker(worker) = queue else { return Ok(vec![Buried::NotFound; ids.len()]) };
     let (queue, ids) = (worker.to_string(), ids.to_vec());
     let operation = move |connection: &Connection| {
         let acted = |id: &String| match id.parse::<i64>().ok().filter(|number| number.to_string() == *id) {
@@ -52,11 +56,37 @@ fn remove(connection: &Connection, queue: &str, id: i64) -> Result<bool, rusqlit
 
 #[async_trait]
 impl DeadLetters for Database {
-    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
+    async fn dead_queues(&self) -> Result<Option<Vec<DeadQueue>>, StoreError> {
+        let sql = "SELECT DISTINCT queue FROM dead_letters ORDER BY queue";
+        let names: Vec<String> = self
+            .look(move |connection| {
+                connection.prepare_cached(sql)?.query_map([], |row| text(row, 0))?.collect()
+            })
+            .await?;
+        Ok(Some(
+            names
+                .into_iter()
+                .filter_map(|name| Some(DeadQueue::Worker(WorkerName::new(name).ok()?)))
+                .collect(),
+        ))
+    }
+
+    async fn dead_count(&self, queue: &DeadQueue) -> Result<u64, StoreError> {
+        let DeadQueue::Worker(worker) = queue else { return Ok(0) };
+        let (sql, queue) = ("SELECT count(*) FROM dead_letters WHERE queue = ?", worker.to_string());
+        let count: i64 = self
+            .look(move |connection| connection.prepare_cached(sql)?.query_row([queue], |row| row.get(0)))
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn dead_letters_of(&self, queue: &DeadQueue, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        let DeadQueue::Worker(worker) = queue else { return Ok(DeadLetterPage::default()) };
         let queue = worker.to_string();
         let found: Vec<Option<DeadLetter>> = self
             .look(move |connection| {
-                let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE queue = ? ORDER BY id LIMIT ?");
+                let sql =
+                    format!("SELECT {COLUMNS} FROM dead_letters WHERE queue = ? ORDER BY at, id LIMIT ?");
                 let most = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
                 connection.prepare_cached(&sql)?.query_map(params![queue, most], letter)?.collect()
             })
@@ -67,9 +97,9 @@ impl DeadLetters for Database {
         Ok(DeadLetterPage { letters, has_more })
     }
 
-    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+    async fn redrive(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
         let now = Utc::now().timestamp_micros();
-        let outcomes = each(self, worker, ids, move |connection, queue, id| {
+        let outcomes = each(self, queue, ids, move |connection, queue, id| {
             let sql = "SELECT body FROM dead_letters WHERE id = ? AND queue = ?";
             let body: Option<String> = connection
                 .prepare_cached(sql)?
@@ -85,8 +115,8 @@ impl DeadLetters for Database {
         Ok(outcomes)
     }
 
-    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
-        each(self, worker, ids, remove).await
+    async fn discard(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        each(self, queue, ids, remove).await
     }
 }
 
@@ -98,7 +128,7 @@ impl Database {
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         let found: Vec<Option<DeadLetter>> = self
             .look(|connection| {
-                let sql = format!("SELECT {COLUMNS} FROM dead_letters ORDER BY id DESC");
+                let sql = format!("SELECT {COLUMNS} FROM dead_letters ORDER BY at DESC, id DESC");
                 connection.prepare(&sql)?.query_map([], letter)?.collect()
             })
             .await?;

@@ -22,16 +22,19 @@ use serde_json::json;
 
 use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
+use crate::lost;
 use crate::objects::Folders;
 use crate::presence::{self, Presence};
 use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
-const STORE: &str = "pumice.db";
+pub(crate) const STORE: &str = "pumice.db";
 /// The file that the process which serves the folder has locked.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// The folder for what passes with each command, in a realm's folder.
 pub(crate) const SCRATCH: &str = "scratch";
+/// The folder for the directories that the steps of a run share, in a realm's folder.
+pub(crate) const WORK: &str = "work";
 /// The name of a realm when none is given.
 const DEFAULT_REALM: &str = "local";
 
@@ -359,7 +362,7 @@ impl Home {
 
     /// Where the directories that the steps of a run share are kept until it has ended.
     fn work(&self) -> PathBuf {
-        self.path.join("work")
+        self.path.join(WORK)
     }
 
     /// Takes the right to run jobs of this folder, and clears up after a process that had it and
@@ -390,6 +393,9 @@ impl Home {
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
+        }
+        if let Err(error) = lost::put_aside(&self.path) {
+            tracing::warn!(%error, "cannot keep what commands printed whose worker is gone");
         }
         // Each invocation has a directory of its own name: one that stays is in the way of no other.
         if let Err(error) = remove_tree(&self.scratch()) {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pumice_core::ids::RunId;
-use pumice_core::ports::{JobStore, StoreError};
+use pumice_core::ports::{AuditStore, JobStore, StoreError};
 use pumice_host::remove_tree;
 
 use crate::database::Database;
+use crate::lost;
 use crate::runs::Expired;
 
 /// How often all this is done.
@@ -17,9 +18,9 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How deep below the place for temporary files a run's folder may be: a job's id is a path.
 const MAX_DEPTH: usize = 64;
 
-/// Keeps house until it is dropped. `shared` is where runs have their shared directories.
-pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>) {
-    let mut house = House { database, shared, stuck: HashSet::new() };
+/// Keeps house until it is dropped. `shared` is where runs have their shared directories, `home` the realm's folder.
+pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>, home: Option<PathBuf>) {
+    let mut house = House { database, shared, home, stuck: HashSet::new() };
     if let Err(error) = house.remove_outputs_without_record().await {
         tracing::warn!(%error, "cannot look for outputs of runs whose records are gone");
     }
@@ -27,8 +28,14 @@ pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>) {
         if let Err(error) = house.remove_expired().await {
             tracing::warn!(%error, "cannot remove expired runs");
         }
+        if let Err(error) = house.database.remove_expired_entries(chrono::Utc::now()).await {
+            tracing::warn!(%error, "cannot remove expired entries of the audit");
+        }
         if let Err(error) = house.remove_shared().await {
             tracing::warn!(%error, "cannot look for directories of runs that have ended");
+        }
+        if let Err(error) = house.remove_lost_outputs().await {
+            tracing::warn!(%error, "cannot look for lost outputs of runs whose records are gone");
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -37,6 +44,7 @@ pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>) {
 struct House {
     database: Database,
     shared: Option<PathBuf>,
+    home: Option<PathBuf>,
     /// What could not be removed, and was said once.
     stuck: HashSet<PathBuf>,
 }
@@ -83,6 +91,21 @@ impl House {
         let gone = self.database.without_record(folders.keys().copied().collect()).await?;
         let gone = gone.iter().filter_map(|run| folders.get(run)).flatten().cloned().collect();
         self.remove(gone, Some(temp)).await;
+        Ok(())
+    }
+
+    /// Removes what was printed by executions whose worker was lost, once the records of their runs are gone.
+    async fn remove_lost_outputs(&mut self) -> Result<(), StoreError> {
+        let Some(home) = self.home.clone() else { return Ok(()) };
+        let files = in_background(move || lost::of_runs(&home)).await;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let runs: HashSet<RunId> = files.iter().map(|(run, _)| *run).collect();
+        let gone = self.database.without_record(runs.into_iter().collect()).await?;
+        let gone = files.into_iter().filter(|(run, _)| gone.contains(run)).map(|(_, file)| file);
+        let gone: Vec<PathBuf> = gone.collect();
+        in_background(move || gone.iter().for_each(|file| drop(std::fs::remove_file(file)))).await;
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Embedded adapters: a realm in a folder, with everything in one SQLite file.
 
 mod aftermath;
+mod audit;
 mod backfills;
+mod backup;
 mod buckets;
 mod catalog;
 mod checkpoint;
@@ -9,13 +11,16 @@ mod connections;
 mod database;
 mod dead;
 mod found;
+mod ground;
 mod home;
 mod housekeeping;
 mod jobs;
 mod letter;
 mod line;
+mod lost;
 mod objects;
 mod pages;
+mod parts;
 mod pauses;
 mod permits;
 mod presence;
@@ -33,8 +38,14 @@ mod tally;
 mod triggers;
 mod worker;
 
+pub use backup::{
+    BackedUpFile, BackupError, Heading, Heard as BackupHeard, Manifest, Progress as BackupProgress,
+    Stage as BackupStage, back_up, check_backup, restore,
+};
 pub use database::{Database, Durability, OpenError};
+pub use ground::{Integrity, Room, look_through, room};
 pub use home::{Home, HomeError, InUse, ServeLock};
+pub use lost::lost_outputs;
 pub use objects::Folders;
 pub use pumice_host::{SystemClock, SystemRandom};
 pub use queue::{MAX_RECEIVES, VISIBILITY};

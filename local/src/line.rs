@@ -68,10 +68,15 @@ where
     }
 }
 
+/// A write that comes with the next one of another.
+type Ahead = Arc<dyn Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync>;
+
 /// A connection, and who stands in line for it.
 pub(crate) struct Line {
     connection: Mutex<Connection>,
     waiting: Mutex<VecDeque<Box<dyn Operation>>>,
+    /// What is carried out at the beginning of the next transaction that writes, until one has taken place.
+    ahead: Mutex<Vec<Ahead>>,
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
     log: Arc<WriteAheadLog>,
@@ -82,7 +87,8 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>) -> Self {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
-        Self { connection, waiting, helped: AtomicBool::new(false), log, damage: OnceLock::new() }
+        let (ahead, helped) = (Mutex::default(), AtomicBool::new(false));
+        Self { connection, waiting, ahead, helped, log, damage: OnceLock::new() }
     }
 
     /// The write-ahead log, which the one who writes keeps short.
@@ -130,6 +136,18 @@ impl Line {
         self.push(Box::new(Asked { writes: true, operation, value: None, answer: None }));
     }
 
+    /// Has a write carried out with the next write of another, before it: both take place or neither does.
+    pub(crate) fn carry_out_ahead<F>(&self, operation: F)
+    where
+        F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
+    {
+        self.ahead().push(Arc::new(operation));
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Vec<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn push(&self, operation: Box<dyn Operation>) {
         self.waiting().push_back(operation);
     }
@@ -153,6 +171,9 @@ impl Line {
             waiting.drain(..count).collect()
         };
         if !batch.is_empty() {
+            let writes = batch.iter().any(|operation| operation.writes());
+            let ahead = if writes { std::mem::take(&mut *self.ahead()) } else { Vec::new() };
+            batch.splice(..0, ahead.iter().cloned().map(with_next));
             let outcome = commit(&connection, &mut batch).map_err(|failed| {
                 if let Failed::Sqlite(error) = &failed
                     && is_damage(error)
@@ -162,6 +183,10 @@ impl Line {
                 tracing::error!(error = %failed, "the store failed");
                 failed.told()
             });
+            if outcome.is_err() {
+                // None of it took place: it comes with the transaction after.
+                self.ahead().splice(..0, ahead);
+            }
             batch.into_iter().for_each(|operation| operation.answer(&outcome));
             // A thread that cannot be had is no reason to stop: those who write do it then.
             let kept = catch_unwind(AssertUnwindSafe(|| self.log.keep_short(&connection)));
@@ -194,6 +219,12 @@ impl Line {
             }
         });
     }
+}
+
+/// A write of [`Line::carry_out_ahead`] as an operation. Nothing waits for it.
+fn with_next(ahead: Ahead) -> Box<dyn Operation> {
+    let operation = Some(move |connection: &Connection, _: &mut Tally| ahead(connection));
+    Box::new(Asked { writes: true, operation, value: None, answer: None })
 }
 
 /// Why operations were not carried out.
@@ -313,6 +344,23 @@ mod tests {
         let bad = database.run(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", []));
         let error = bad.await.unwrap_err().to_string();
         assert!(error.contains("no such table: nowhere"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn write_ahead_comes_with_the_next_write_that_takes_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        database.run_ahead(|connection| put(connection, "ahead").map(drop));
+        assert!(
+            !database.read(|connection| is_there(connection, "ahead")).await.unwrap(),
+            "a read brings it not"
+        );
+        let bad = database.run(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", []));
+        bad.await.unwrap_err();
+        assert!(!database.read(|connection| is_there(connection, "ahead")).await.unwrap());
+        let both = |connection: &Connection| Ok((is_there(connection, "ahead")?, put(connection, "own")?));
+        assert_eq!(database.run(both).await.unwrap(), (true, 1), "it is before the write that brings it");
+        assert!(database.read(|connection| is_there(connection, "own")).await.unwrap());
     }
 
     /// A parent that waits for something else does not poll its children meanwhile.

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, linkat};
 
 use crate::found;
 use crate::home::SCRATCH;
+use crate::parts;
 use crate::spare::Spare;
 
 /// Keeps objects as files: a location is a path. Records keep those below the realm's folder relative to it.
@@ -88,6 +89,19 @@ fn keep(file: &File, target: &Path) -> io::Result<()> {
     remove_any(&fresh).and(kept)
 }
 
+/// Makes a file beside its place, and gives it its name once all of it is there.
+fn make_fresh(target: &Path, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if let Some(folder) = target.parent() {
+        remove_links(folder)?;
+        make_private(folder)?;
+    }
+    let fresh = beside(target)?;
+    remove_any(&fresh)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
+    let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, target));
+    remove_any(&fresh).and(kept)
+}
+
 /// By the descriptor, since the file's name may stand for another file by now (linkat(2)). Replaces nothing.
 fn link(file: &File, target: &Path) -> io::Result<()> {
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -137,6 +151,32 @@ impl ObjectStore for Folders {
         // A file that must be copied may be large.
         let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
         kept.map_err(io::Error::other)?
+    }
+
+    async fn put_part(&self, location: &str, file: BorrowedFd<'_>, from: u64, length: u64) -> io::Result<()> {
+        let target = checked(location).map_err(io::Error::other)?.to_owned();
+        let file = File::from(file.try_clone_to_owned()?);
+        let kept = tokio::task::spawn_blocking(move || {
+            make_fresh(&target, |to| parts::copy_part(&file, from, length, to))
+        });
+        kept.await.map_err(io::Error::other)?
+    }
+
+    async fn join(&self, location: &str, parts: &[String]) -> io::Result<()> {
+        let target = checked(location).map_err(io::Error::other)?.to_owned();
+        let parts: Result<Vec<PathBuf>, _> =
+            parts.iter().map(|part| checked(part).map(Path::to_owned)).collect();
+        let parts = parts.map_err(io::Error::other)?;
+        let kept = tokio::task::spawn_blocking(move || make_fresh(&target, |to| parts::join(&parts, to)));
+        kept.await.map_err(io::Error::other)?
+    }
+
+    async fn remove(&self, locations: &[String]) -> Result<(), StoreError> {
+        for location in locations {
+            let removed = remove_any(checked(location)?);
+            removed.map_err(|error| StoreError::new(format!("removing {location}: {error}")))?;
+        }
+        Ok(())
     }
 
     async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {

@@ -64,8 +64,9 @@ fn bury(
 ) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
-            "INSERT INTO dead_letters (queue, body, receives, reason, at)
-             SELECT queue, body, ?, ?, ? FROM messages WHERE queue = ? AND visible_at = ? AND id = ?",
+            // The message's own id: one that is given anew would name another letter later.
+            "INSERT INTO dead_letters (id, queue, body, receives, reason, at)
+             SELECT id, queue, body, ?, ?, ? FROM messages WHERE queue = ? AND visible_at = ? AND id = ?",
         )?
         .execute(params![hidden.receives, reason, now, hidden.queue.as_str(), hidden.visible_at, id])?;
     remove(connection, id, hidden)

@@ -1,6 +1,12 @@
 //! The tables of a realm's file, and their versions.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
 use rusqlite::Connection;
+
+use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
 pub(crate) const VERSION: i64 = 11;
@@ -122,7 +128,10 @@ const STEPS: [&str; 11] = [
     "CREATE TABLE connections (conn_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;",
     // One row. A process of the version before does not know of pauses, and would start what is paused.
     "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), rev INTEGER NOT NULL, record TEXT NOT NULL);",
-    "",
+    "
+    CREATE TABLE audit (id TEXT PRIMARY KEY, expires INTEGER, record TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX audit_expires ON audit (expires) WHERE expires IS NOT NULL;
+",
     // A process of the version before knows of no permits, and would run more at once than a pool has.
     "
     CREATE TABLE permits (
@@ -135,6 +144,52 @@ const STEPS: [&str; 11] = [
     CREATE TABLE gates (gate TEXT PRIMARY KEY, tickets INTEGER NOT NULL) WITHOUT ROWID;
 ",
 ];
+
+/// Most copies of one version that are kept beside a store.
+const MAX_COPIES: usize = 100;
+
+/// Copies a store whose tables are of an earlier version, as it is, to a file beside it: `pumice.db.v9`. Gives the copy;
+/// `None` for one that needs none. Nothing of the store is changed.
+///
+/// # Errors
+/// What SQLite or the disk says: the tables must not be changed then.
+pub(crate) fn keep_copy(connection: &Connection, store: &Path) -> Result<Option<PathBuf>, String> {
+    let told = |error: rusqlite::Error| explain(&error);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(told)?;
+    if found <= 0 || found >= VERSION {
+        return Ok(None);
+    }
+    let beside = |more: &str| {
+        let mut name = store.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".v{found}{more}"));
+        store.with_file_name(name)
+    };
+    let partial = beside(&format!(".partial-{}", std::process::id()));
+    let copied = copy(connection, &partial).and_then(|()| {
+        let names = (1..=MAX_COPIES).map(|n| beside(&if n == 1 { String::new() } else { format!("-{n}") }));
+        for name in names {
+            // A link replaces no file: an earlier copy stays.
+            match std::fs::hard_link(&partial, &name) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                linked => return linked.map(|()| name).map_err(|error| error.to_string()),
+            }
+        }
+        Err(format!("there are {MAX_COPIES} copies already: {} is the first", beside("").display()))
+    });
+    // What stays of it is a copy too many.
+    let _ = std::fs::remove_file(&partial);
+    copied.map(Some)
+}
+
+fn copy(connection: &Connection, to: &Path) -> Result<(), String> {
+    let target = to.to_str().ok_or_else(|| format!("{} is not UTF-8", to.display()))?;
+    let _ = std::fs::remove_file(to);
+    // Made for this user alone before SQLite writes into it.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    made.map_err(|error| format!("{}: {error}", to.display()))?;
+    connection.execute("VACUUM INTO ?", [target]).map_err(|error| explain(&error))?;
+    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(|error| error.to_string())
+}
 
 /// Brings the tables to [`VERSION`], in one transaction.
 ///

@@ -25,7 +25,21 @@ pub(crate) struct Known {
     pub(crate) mark: Option<String>,
 }
 
-fn put(
+/// The text of a trigger's document.
+pub(crate) fn stored_trigger(
+    connection: &Connection,
+    id: &TriggerId,
+) -> Result<Option<String>, rusqlite::Error> {
+    let sql = "SELECT spec FROM triggers WHERE trigger_id = ?";
+    connection.prepare_cached(sql)?.query_row([id.as_str()], |row| text(row, 0)).optional()
+}
+
+pub(crate) fn delete_trigger(connection: &Connection, id: &TriggerId) -> Result<bool, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("DELETE FROM triggers WHERE trigger_id = ?")?;
+    statement.execute([id.as_str()]).map(|count| count > 0)
+}
+
+pub(crate) fn put_trigger(
     connection: &Connection,
     trigger: TriggerSpec,
     dry_run: bool,
@@ -77,17 +91,13 @@ impl TriggerStore for Database {
         dry_run: bool,
     ) -> Result<Vec<AppliedTrigger>, StoreError> {
         let put_all = move |connection: &Connection| {
-            triggers.into_iter().map(|trigger| put(connection, trigger, dry_run)).collect()
+            triggers.into_iter().map(|trigger| put_trigger(connection, trigger, dry_run)).collect()
         };
         if dry_run { self.read(put_all).await } else { self.run(put_all).await }
     }
 
     async fn delete_triggers(&self, ids: Vec<TriggerId>) -> Result<Vec<bool>, StoreError> {
-        self.run(move |connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM triggers WHERE trigger_id = ?")?;
-            ids.iter().map(|id| statement.execute([id.as_str()]).map(|count| count > 0)).collect()
-        })
-        .await
+        self.run(move |connection| ids.iter().map(|id| delete_trigger(connection, id)).collect()).await
     }
 }
 

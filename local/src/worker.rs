@@ -103,7 +103,8 @@ impl Workers {
             tasks.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
             tasks.spawn(self.buckets());
         }
-        tasks.spawn(keep_house(self.database.clone(), self.site.shared.clone()));
+        let home = self.site.scratch.parent().map(std::path::Path::to_owned);
+        tasks.spawn(keep_house(self.database.clone(), self.site.shared.clone(), home));
         tasks.spawn(self.keep_finding_workers());
         // Dropping the set ends these tasks with the loop.
         work.work(stop, kill).await

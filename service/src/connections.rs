@@ -8,11 +8,12 @@ use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, take_mark};
 use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -165,7 +166,10 @@ pub async fn list(realm: &dyn Realm, _: &ListConnections) -> Result<Vec<Connecti
 /// [`Error`] when there is no such connection, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &ConnectionName) -> Result<Doc, Error> {
     match realm.connections().connection(&request.connection).await? {
-        Some(doc) => Ok(doc),
+        Some(mut doc) => {
+            take_mark(&mut doc);
+            Ok(doc)
+        }
         None => Err(no_such(realm, &request.connection).await?),
     }
 }
@@ -182,10 +186,22 @@ async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {
 /// # Errors
 /// [`Error`] when there is no such connection, or the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &ConnectionName) -> Result<DeletedConnection, Error> {
+    let act = Act::new("connections delete", request).on("connection", [&request.connection]);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(
+    realm: &dyn Realm,
+    request: &ConnectionName,
+    act: &Act,
+) -> Result<DeletedConnection, Error> {
     let id = &request.connection;
+    // A policy may allow to delete connections and not to read them.
+    let before = realm.connections().connection(id).await.ok().flatten();
     if !realm.connections().delete_connection(id).await? {
         return Err(no_such(realm, id).await?);
     }
+    act.changed("connection", id.as_str(), before.as_ref(), None);
     // A policy may allow to delete connections and not to list jobs.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_default();
     let uses = |(job_id, doc)| {

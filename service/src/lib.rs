@@ -3,9 +3,14 @@
 //! Each function takes a [`Realm`] and a request, and returns a response. Requests and responses have JSON Schemas:
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
 
+pub mod audit;
 pub mod connections;
+pub mod dead;
 pub mod dispatch;
+pub mod doctor;
 pub mod drain;
+pub mod hooks;
+pub mod metrics;
 pub mod pauses;
 pub mod payloads;
 pub mod pools;
@@ -15,6 +20,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod specs;
 pub mod state;
+pub mod stats;
 pub mod triggers;
 
 mod calls;

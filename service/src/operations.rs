@@ -10,8 +10,8 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    connections, dispatch, drain, pauses, payloads, pools, render, runs, schedules, secrets, specs, state,
-    triggers,
+    audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
+    schedules, secrets, specs, state, stats, triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -93,11 +93,15 @@ pub struct Apart {
 }
 
 /// The commands that have no service function.
-pub const APART: [Apart; 7] = [
+pub const APART: [Apart; 11] = [
     Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
     Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
     Apart { command: "console", reason: "it is a process that shows a realm in a browser" },
     Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
+    Apart { command: "backup", reason: "it copies a realm's folder, below its stores" },
+    Apart { command: "restore", reason: "it makes a realm's folder, where there is no realm yet" },
+    Apart { command: "dag generate", reason: "it makes a payload of a file, with no realm" },
+    Apart { command: "dag table", reason: "it makes a file of a payload, with no realm" },
     Apart { command: "template", reason: "it renders a text, with no realm" },
     Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
     Apart { command: "completions", reason: "it prints a script for a shell" },
@@ -109,12 +113,16 @@ pub fn operations() -> Vec<Operation> {
     use Access::{Read, Write};
     vec![
         Operation::taking("apply", Write, specs::apply),
+        Operation::taking("plan", Read, specs::plan),
         Operation::taking("check", Read, specs::check),
+        Operation::new("export", Read, specs::export),
         Operation::new("jobs list", Read, specs::list),
         Operation::new("jobs show", Read, specs::show),
         Operation::new("jobs delete", Write, specs::delete),
         Operation::new("jobs pause", Write, pauses::pause_jobs),
         Operation::new("jobs resume", Write, pauses::resume_jobs),
+        Operation::new("audit list", Read, audit::list),
+        Operation::new("audit show", Read, audit::show),
         Operation::new("workers list", Read, pauses::list_workers),
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
@@ -122,11 +130,20 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("pools list", Read, pools::list_pools),
         Operation::new("maintenance on", Write, pauses::begin_maintenance),
         Operation::new("maintenance off", Write, pauses::end_maintenance),
+        Operation::new("dead list", Read, dead::list),
+        Operation::new("dead show", Read, dead::show),
+        Operation::new("dead redrive", Write, dead::redrive),
+        Operation::new("dead drop", Write, dead::discard),
         Operation::new("dispatch", Write, dispatch::dispatch),
         Operation::new("runs list", Read, runs::list),
+        Operation::new("doctor", Read, doctor::doctor),
+        Operation::new("failures", Read, runs::failures),
+        Operation::new("metrics", Read, metrics::metrics),
         Operation::new("runs show", Read, runs::show),
         Operation::new("runs why", Read, runs::why),
         Operation::new("runs output", Read, runs::output),
+        Operation::new("runs export", Read, runs::export),
+        Operation::new("runs output --from", Read, runs::read_output),
         Operation::new("runs cancel", Write, runs::cancel),
         Operation::new("runs cancel --where", Write, runs::cancel_many),
         Operation::new("runs retry", Write, runs::retry),
@@ -144,6 +161,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("schedules backfills resume", Write, schedules::resume_backfill),
         Operation::new("schedules simulate", Read, schedules::simulate),
         Operation::new("schedules export", Read, schedules::export),
+        Operation::new("stats", Read, stats::stats),
         Operation::new("state get", Read, state::get),
         Operation::taking("state put", Write, state::put),
         Operation::taking("state list", Read, state::list),

@@ -14,6 +14,7 @@ use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -181,6 +182,11 @@ pub struct WorkerShown {
 /// # Errors
 /// [`Error`] when no job matches, the terms are invalid, or the store cannot be reached.
 pub async fn pause_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<PausesChanged, Error> {
+    let act = Act::new("jobs pause", request).on("job", &request.jobs).dry(request.terms.dry_run);
+    act.record(realm, pausing_jobs(realm, request)).await
+}
+
+async fn pausing_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<PausesChanged, Error> {
     let known: Vec<String> =
         realm.catalog().all_jobs().await?.into_iter().map(|(id, _)| id.to_string()).collect();
     for job in &request.jobs {
@@ -199,6 +205,11 @@ pub async fn pause_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<Pauses
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn resume_jobs(realm: &dyn Realm, request: &ResumeJobs) -> Result<PausesChanged, Error> {
+    let act = Act::new("jobs resume", request).on("job", &request.jobs).dry(request.dry_run);
+    act.record(realm, resuming_jobs(realm, request)).await
+}
+
+async fn resuming_jobs(realm: &dyn Realm, request: &ResumeJobs) -> Result<PausesChanged, Error> {
     resume(realm, request.jobs.iter().cloned().map(Scope::Job).collect(), request.dry_run).await
 }
 
@@ -207,6 +218,11 @@ pub async fn resume_jobs(realm: &dyn Realm, request: &ResumeJobs) -> Result<Paus
 /// # Errors
 /// [`Error`] when no job names one of them, the terms are invalid, or the store cannot be reached.
 pub async fn pause_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<PausesChanged, Error> {
+    let act = Act::new("workers pause", request).on("worker", &request.workers).dry(request.terms.dry_run);
+    act.record(realm, pausing_workers(realm, request)).await
+}
+
+async fn pausing_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<PausesChanged, Error> {
     let known = workers_of_jobs(realm).await?;
     let lavas = realm.site().await?.settings.foreign_workers.clone();
     for worker in &request.workers {
@@ -229,6 +245,11 @@ pub async fn pause_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn resume_workers(realm: &dyn Realm, request: &ResumeWorkers) -> Result<PausesChanged, Error> {
+    let act = Act::new("workers resume", request).on("worker", &request.workers).dry(request.dry_run);
+    act.record(realm, resuming_workers(realm, request)).await
+}
+
+async fn resuming_workers(realm: &dyn Realm, request: &ResumeWorkers) -> Result<PausesChanged, Error> {
     resume(realm, request.workers.iter().cloned().map(Scope::Worker).collect(), request.dry_run).await
 }
 
@@ -237,6 +258,11 @@ pub async fn resume_workers(realm: &dyn Realm, request: &ResumeWorkers) -> Resul
 /// # Errors
 /// [`Error`] when the terms are invalid, or the store cannot be reached.
 pub async fn begin_maintenance(realm: &dyn Realm, terms: &PauseTerms) -> Result<PausesChanged, Error> {
+    let act = Act::new("maintenance on", terms).on("realm", [realm.name()]).dry(terms.dry_run);
+    act.record(realm, beginning_maintenance(realm, terms)).await
+}
+
+async fn beginning_maintenance(realm: &dyn Realm, terms: &PauseTerms) -> Result<PausesChanged, Error> {
     pause(realm, vec![Scope::Realm], terms).await
 }
 
@@ -245,6 +271,11 @@ pub async fn begin_maintenance(realm: &dyn Realm, terms: &PauseTerms) -> Result<
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn end_maintenance(realm: &dyn Realm, request: &EndMaintenance) -> Result<PausesChanged, Error> {
+    let act = Act::new("maintenance off", request).on("realm", [realm.name()]).dry(request.dry_run);
+    act.record(realm, ending_maintenance(realm, request)).await
+}
+
+async fn ending_maintenance(realm: &dyn Realm, request: &EndMaintenance) -> Result<PausesChanged, Error> {
     resume(realm, vec![Scope::Realm], request.dry_run).await
 }
 
@@ -278,7 +309,7 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
 }
 
 /// The workers that jobs name, and how many jobs name each.
-async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize>, Error> {
+pub(crate) async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize>, Error> {
     let mut workers = BTreeMap::new();
     for (_, document) in realm.catalog().all_jobs().await? {
         let name = document.get("worker").and_then(|name| name.as_str());

@@ -13,6 +13,7 @@ use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -168,6 +169,11 @@ pub async fn list(realm: &dyn Realm, request: &ListPayloads) -> Result<PayloadLi
 /// # Errors
 /// [`Error`] when a key or a file is unfit, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: &PutPayloads) -> Result<PutDone, Error> {
+    let act = Act::new("payloads put", request).on("payload", request.files.iter().map(|file| &file.key));
+    act.record(realm, putting(realm, request)).await
+}
+
+async fn putting(realm: &dyn Realm, request: &PutPayloads) -> Result<PutDone, Error> {
     let place = Place::of(realm).await?;
     let settings = &place.site.settings;
     let (largest, setting) = [

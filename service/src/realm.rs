@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::audit::Actor;
 use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName};
 use pumice_core::job_type::{Registry, Site};
-use pumice_core::ports::{Catalog, JobStore, RunStore, ScheduleStore, StateStore, TriggerStore};
+use pumice_core::ports::{
+    AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
+};
 
 use crate::connections::Prober;
+use crate::doctor::Ground;
 use crate::failure::Error;
 use crate::runs::Outputs;
 use crate::secrets::Vault;
@@ -27,12 +31,16 @@ pub trait Realm: Send + Sync {
     fn runs(&self) -> &dyn RunStore;
     /// How far its schedules and backfills have come.
     fn schedules(&self) -> &dyn ScheduleStore;
+    /// The messages and requests that were put aside.
+    fn dead_letters(&self) -> &dyn DeadLetters;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;
     /// Its triggers.
     fn triggers(&self) -> &dyn TriggerStore;
     /// Its connections.
     fn connections(&self) -> &dyn ConnectionStore;
+    /// Who did what to it.
+    fn audit(&self) -> &dyn AuditStore;
     /// What tests its connections.
     fn prober(&self) -> &dyn Prober;
     /// Its secrets; `None` where they are kept by other means, as on AWS.
@@ -41,12 +49,23 @@ pub trait Realm: Send + Sync {
     fn outputs(&self) -> &dyn Outputs;
     /// The job types and actions that its jobs may use.
     fn registry(&self) -> &Arc<Registry>;
+    /// Chance.
+    fn random(&self) -> &dyn Random;
     /// The time.
     fn now(&self) -> Timestamp;
     /// Whether a process runs its jobs; `None` where that cannot be known.
     fn is_served(&self) -> Option<bool>;
     /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
+    /// Who acts on it, and from where.
+    ///
+    /// # Errors
+    /// [`Error`] when that cannot be found out.
+    async fn actor(&self) -> Result<Actor, Error>;
+    /// What looks at what it stands on; `None` where nothing can.
+    fn ground(&self) -> Option<&dyn Ground> {
+        None
+    }
     /// Where an engine on it runs: its settings, its zone and its ports.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use pumice_core::text::shown;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -118,6 +119,11 @@ pub async fn list(realm: &dyn Realm, _: &ListSecrets) -> Result<Vec<SecretShown>
 /// # Errors
 /// [`Error`] when the realm keeps none itself, the value is empty or too long, or it cannot be written.
 pub async fn set(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Error> {
+    let act = Act::new("secrets set", &request).on("secret", [&request.name]).without("value");
+    act.record(realm, setting(realm, request)).await
+}
+
+async fn setting(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Error> {
     let SetSecret { name, value } = request;
     let replaced = vault(realm)?.set(&name, value.0, realm.now()).await?;
     Ok(SecretSet { name, replaced })
@@ -128,6 +134,11 @@ pub async fn set(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Err
 /// # Errors
 /// [`Error`] when there is no such secret, or it cannot be deleted.
 pub async fn delete(realm: &dyn Realm, request: &SecretOf) -> Result<SecretOf, Error> {
+    let act = Act::new("secrets delete", request).on("secret", [&request.name]);
+    act.record(realm, deleting(realm, request)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: &SecretOf) -> Result<SecretOf, Error> {
     if vault(realm)?.delete(&request.name).await? {
         return Ok(request.clone());
     }

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -124,6 +125,12 @@ pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error>
 /// # Errors
 /// [`Error`] when the id is reserved, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
+    let act = Act::new("state put", &request).on("state", [&request.id]);
+    let act = if request.secure { act.without("value") } else { act };
+    act.record(realm, putting(realm, request)).await
+}
+
+async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
     let PutState { id, value, ttl, raw, secure, publisher } = request;
     if is_reserved_global(id.as_str()) {
         return Err(Error::invalid(format!(
@@ -164,6 +171,11 @@ pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Er
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
+    let act = Act::new("state delete", &request).on("state", &request.ids);
+    act.record(realm, deleting(realm, request)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {
         let deleted = realm.catalog().delete_state(id.clone()).await?;

@@ -6,12 +6,14 @@ use pumice_core::ids::TriggerId;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
+use pumice_core::spec::take_mark;
 use pumice_core::text::quoted;
 use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -151,6 +153,9 @@ fn id_of(doc: &Doc) -> &str {
 /// [`Error`] when the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerList, Error> {
     let mut triggers = realm.triggers().all_triggers().await?;
+    for trigger in &mut triggers {
+        take_mark(trigger);
+    }
     let all = triggers.len();
     triggers.retain(|doc| {
         let is_asked = request.pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id_of(doc)));
@@ -168,7 +173,9 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
     let all = realm.triggers().all_triggers().await?;
     let wanted = request.trigger.as_str();
     if let Some(found) = all.iter().find(|doc| id_of(doc) == wanted) {
-        return Ok(found.clone());
+        let mut found = found.clone();
+        take_mark(&mut found);
+        return Ok(found);
     }
     let hint = did_you_mean(wanted, all.iter().map(id_of)).map(|hint| format!(" ({hint})"));
     Err(Error::not_found(format!("no such trigger {}{}", quoted(wanted), hint.unwrap_or_default())))
@@ -179,10 +186,23 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<DeletedTriggers, Error> {
+    let act = Act::new("triggers delete", request).on("trigger", &request.triggers);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Result<DeletedTriggers, Error> {
+    // A policy may allow to delete triggers and not to list them.
+    let before = realm.triggers().all_triggers().await.unwrap_or_default();
     let ids: Vec<Option<TriggerId>> =
         request.triggers.iter().map(|text| TriggerId::stored(text).ok()).collect();
     let known = ids.iter().flatten().cloned().collect();
     let mut deleted = realm.triggers().delete_triggers(known).await?.into_iter();
+    for trigger in &before {
+        let id = trigger.get("trigger_id").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if request.triggers.iter().any(|asked| asked == id) {
+            act.changed("trigger", id, Some(trigger), None);
+        }
+    }
     let told = request.triggers.iter().zip(ids).map(|(text, id)| DeletedTrigger {
         trigger_id: text.clone(),
         deleted: id.is_some() && deleted.next().unwrap_or(false),

@@ -332,6 +332,79 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
     );
 }
 
+/// How much a command prints at once: enough for pieces that are kept for good and joined at the end.
+const PRINTED: usize = 30_000_000;
+
+/// A worker that keeps what commands print often, and a run that prints on once there is a file, and ends once there is
+/// another.
+async fn printing(folder: &std::path::Path) -> (Cloud, Process, String) {
+    let until = |name: &str| format!("while ! test -e {}; do sleep 0.1; done", folder.join(name).display());
+    let (go, end) = (until("go"), until("end"));
+    let script = format!("echo first; {go}; yes 123456789 | head -c {PRINTED}; {end}; exit 3");
+    let job = json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": "sh -c",
+        "parameters": { "args": [script] } });
+    let cloud = Cloud::start(&[job]).await;
+    let mut worker = cloud.pumice_command(&["worker", "core"]);
+    worker.env("PUMICE_BUCKET", "test-bucket").env("LAVA_OUTPUT_INTERVAL", "0.2s");
+    let worker = Process(worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"));
+    let dispatched = cloud.pumice(&["dispatch", "say"]);
+    let run_id = dispatched.split_whitespace().next().expect("an id").to_owned();
+    (cloud, worker, run_id)
+}
+
+async fn kept(cloud: &Cloud, run_id: &str) -> Vec<String> {
+    let prefix = format!("tmp/say/{run_id}/");
+    let listed = cloud.clients.s3.list_objects_v2().bucket("test-bucket").prefix(&prefix).send().await;
+    let listed = listed.expect("it answers");
+    let keys = listed.contents().iter().filter_map(|object| object.key()?.strip_prefix(&prefix));
+    keys.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (cloud, _worker, run_id) = printing(folder.path()).await;
+    let file = |name: &str| Stdio::from(std::fs::File::create(place(name)).expect("a file"));
+    let mut follow = cloud.pumice_command(&["runs", "output", &run_id, "-f"]);
+    let mut follower = Process(follow.stdout(file("out")).stderr(file("err")).spawn().expect("it starts"));
+    let out = || std::fs::read(place("out")).expect("a file");
+    until(async || (out() == b"first\n").then_some(())).await.expect("what is printed is followed");
+    std::fs::write(place("go"), "").expect("it is written");
+    let length = || std::fs::metadata(place("out")).expect("a file").len();
+    until(async || (length() == 6 + PRINTED as u64).then_some(())).await.expect("all of it is followed");
+    let names: Vec<String> =
+        (0..(PRINTED as u64).div_ceil(8 << 20)).map(|index| format!("_live/1.stdout.{index:06}")).collect();
+    assert_eq!(kept(&cloud, &run_id).await, names, "it is kept in pieces");
+    std::fs::write(place("end"), "").expect("it is written");
+    let ended = until(async || follower.0.try_wait().expect("it can be asked")).await.expect("it ends");
+    let err = std::fs::read_to_string(place("err")).expect("a file");
+    assert!(ended.code() == Some(1) && err.contains("the run is failed"), "{err}");
+    let wanted = [b"first\n".to_vec(), b"123456789\n".repeat(PRINTED / 10)].concat();
+    assert!(out() == wanted, "{} bytes and not {}", out().len(), wanted.len());
+    let printed = cloud.pumice_command(&["runs", "output", &run_id]).output().expect("it runs");
+    assert!(printed.stdout == wanted, "{} bytes and not {}", printed.stdout.len(), wanted.len());
+    assert_eq!(kept(&cloud, &run_id).await, ["stdout"], "the pieces are gone");
+}
+
+#[tokio::test]
+async fn what_commands_print_stays_on_s3_when_their_worker_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cloud, mut worker, run_id) = printing(folder.path()).await;
+    let printed = async || {
+        let printed = cloud.pumice_command(&["runs", "output", &run_id]).output().expect("it runs");
+        (!printed.stdout.is_empty()).then_some(printed.stdout)
+    };
+    assert_eq!(until(printed).await.as_deref(), Some(&b"first\n"[..]));
+    worker.0.kill().expect("it is killed");
+    worker.0.wait().expect("it ends");
+    assert_eq!(printed().await.as_deref(), Some(&b"first\n"[..]));
+    assert_eq!(kept(&cloud, &run_id).await, ["_live/1.stdout.000000"]);
+    for name in ["go", "end"] {
+        std::fs::write(folder.path().join(name), "").expect("what is left of it ends");
+    }
+}
+
 #[tokio::test]
 async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
     // Its queue would hide it for two minutes.
@@ -344,4 +417,36 @@ async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
     let first = until(take).await.expect("it is there");
     let again = until(take).await.expect("it comes again");
     assert_eq!((first.receives, again.receives), (1, 2));
+}
+
+#[tokio::test]
+async fn job_whose_worker_has_no_queue_is_warned_of_and_its_run_says_why_it_waits() {
+    let cloud = Cloud::start(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jobs.json");
+    let job = |id: &str, worker: &str| json!({ "job_id": id, "type": "log", "worker": worker, "enabled": true, "payload": {} });
+    std::fs::write(&file, json!([job("lost", "elsewhere"), job("found", "core")]).to_string())
+        .expect("it is written");
+    let path = file.to_str().expect("a path");
+    let told = |arguments: &[&str]| {
+        let output = cloud.pumice_command(arguments).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, warnings) = told(&["apply", "--strict", path]);
+    assert!(status == Some(2) && warnings.contains("worker elsewhere has no queue"), "{warnings}");
+    let (status, warnings) = told(&["apply", path]);
+    assert!(status == Some(0) && warnings.contains("[no-queue]"), "{warnings}");
+    assert!(!warnings.contains("worker core"), "{warnings}");
+    let run = cloud.pumice(&["dispatch", "lost", "-o", "json"]);
+    let run: Value = serde_json::from_str(&run).expect("JSON");
+    let id = run["outcomes"][0]["run"].as_str().or(run["outcomes"][0]["run_id"].as_str());
+    let id = id.unwrap_or_else(|| panic!("no run id: {run}"));
+    let why = cloud.pumice(&["runs", "why", id]);
+    assert!(why.contains("worker elsewhere has no queue in this realm"), "{why}");
+    // lava's own workers are none of Pumice's.
+    let realm = folder.path().join("realm.json");
+    let definition = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "else*" } });
+    std::fs::write(&realm, definition.to_string()).expect("it is written");
+    let (_, warnings) = told(&["apply", folder.path().to_str().expect("a path")]);
+    assert!(!warnings.contains("no-queue"), "{warnings}");
 }

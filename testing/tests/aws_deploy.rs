@@ -90,6 +90,33 @@ async fn schedule(realm: &Deployed, job: &str) {
 }
 
 /// What people do, with the rights of the stack's policy for them.
+fn one_who_only_looks_sees_all_and_changes_nothing(realm: &Deployed, failed: &RunKey) {
+    let failed = &*failed.to_string();
+    let shown: [(&[&str], &str); 8] = [
+        (&["jobs", "list"], "fragile"),
+        (&["jobs", "show", "hello"], "echo hello"),
+        (&["state", "list"], ""),
+        (&["schedules", "list"], ""),
+        (&["workers", "list"], "core"),
+        (&["runs", "list", "--status", "failed", "-o", "wide"], failed),
+        (&["runs", "list", "--job", "fragile", "-o", "wide"], failed),
+        (&["runs", "show", failed], "cleanup"),
+    ];
+    let refused: [&[&str]; 3] =
+        [&["dispatch", "hello"], &["state", "put", "seen", "1"], &["jobs", "delete", "hello"]];
+    for (number, (arguments, told)) in shown.into_iter().enumerate() {
+        let output = realm.command_of(&format!("viewer-{number}"), "ViewerPolicyArn", arguments).output();
+        let output = output.expect("it runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains(told), "{arguments:?}: {output:?}");
+    }
+    for (number, arguments) in refused.into_iter().enumerate() {
+        let output = realm.command_of(&format!("looker-{number}"), "ViewerPolicyArn", arguments).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
+    }
+}
+
 fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
     let folder = tempfile::tempdir().expect("a folder is made");
     let document = folder.path().join("realm.json");
@@ -208,6 +235,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     assert_eq!(cancelled.status, Status::Cancelled);
 
     a_person_looks_after_the_realm(&realm, &failed.key);
+    one_who_only_looks_sees_all_and_changes_nothing(&realm, &failed.key);
 
     a_schedule_that_any_tool_put_starts_its_job(&realm).await;
 

@@ -2,7 +2,7 @@
 //! request to the record of its run, and through what goes wrong.
 
 use pumice_core::run::Status;
-use pumice_testing::standins::{Cloud, DISPATCHER, statuses};
+use pumice_testing::standins::{Cloud, DISPATCHER, binary, statuses};
 use serde_json::{Value, json};
 
 fn cmd(id: &str, line: &str) -> Value {
@@ -218,4 +218,38 @@ async fn a_running_job_is_stopped_when_somebody_cancels_it() {
     started.await.expect("it starts");
     assert_eq!(cloud.pumice(&["runs", "cancel", key.as_str()]), format!("stopping {key}\n"));
     assert_eq!(cloud.ended(&key).await.status, Status::Cancelled);
+}
+
+#[test]
+fn a_function_that_cannot_work_says_so_in_its_log() {
+    // Each environment, and what is said of it.
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[], "LAVA_REALM: must name the realm"),
+        (&[("LAVA_REALM", "test"), ("LAVA_WORKER", "no worker")], "LAVA_WORKER: "),
+        (
+            &[
+                ("LAVA_REALM", "test"),
+                ("LAVA_WORKER", "core"),
+                ("PUMICE_SIGNING_KEY", "{{resolve:secretsmanager:x}}"),
+            ],
+            "PUMICE_SIGNING_KEY: the key must be",
+        ),
+    ];
+    for name in ["dispatcher-lambda", "worker-lambda"] {
+        for (variables, said) in cases {
+            if name == "dispatcher-lambda" && said.starts_with("LAVA_WORKER") {
+                continue;
+            }
+            let mut command = std::process::Command::new(binary(name));
+            let environment = [("AWS_REGION", "eu-west-1"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")];
+            let output = command.env_clear().envs(environment).envs(variables.iter().copied()).output();
+            let output = output.expect("it starts");
+            assert!(!output.status.success(), "{name} with {variables:?}");
+            let log = String::from_utf8(output.stdout).expect("it is text");
+            let lines: Vec<Value> =
+                log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+            let told = |line: &Value| line["level"] == "ERROR" && line.to_string().contains(said);
+            assert_eq!(lines.iter().filter(|line| told(line)).count(), 1, "{name}, {said}: {log}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The worker's process on AWS Lambda.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,19 @@ use tokio::sync::Mutex;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
-    let environment = Environment::read(&variable)?;
-    let worker = Environment::worker(&variable)?;
-    start_log(environment.names().realm().as_str());
+    start_log(&variable("LAVA_REALM").unwrap_or_default());
+    // Boxed: the compiler has a limit to how deep futures may stand within one another.
+    let working: Pin<Box<dyn Future<Output = Result<(), Error>> + '_>> = Box::pin(work(&variable));
+    working.await.inspect_err(|error| tracing::error!(%error, "the function cannot work"))
+}
+
+/// Answers invocations for as long as Lambda keeps the process.
+async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
+    let environment = Environment::read(variable)?;
+    let worker = Environment::worker(variable)?;
     let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), ..Servers::default() };
     let web = Arc::new(pumice_host::Web::default());
-    let function = Function::connect_with_outside(&environment, web, servers, &variable).await?;
+    let function = Function::connect_with_outside(&environment, web, servers, variable).await?;
     function.prepare_for_commands()?;
     let runners = Arc::new(pumice_job_runners::runners()?);
     // One for as long as the realm's settings stand: it remembers which specs it has checked.

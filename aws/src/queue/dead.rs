@@ -11,13 +11,17 @@ use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use pumice_core::Timestamp;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, DeadLetters, Depth, Oldest, StoreError};
+use pumice_core::ports::{
+    Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest, StoreError,
+};
 
 use super::aside::REASON;
-use super::{MAX_BATCH, Queues};
+use super::{MAX_BATCH, Queues, requests};
 use crate::connect::ATTEMPT;
 use crate::failure::store_error;
 
+/// The attribute in which EventBridge says why it put an event aside (EventBridge User Guide, Dead-letter queues).
+const ERROR_MESSAGE: &str = "ERROR_MESSAGE";
 /// How long dead letters are hidden from others while they are looked at.
 const HIDDEN: Duration = Duration::from_secs(120);
 /// How long one look waits: from a second on SQS asks all of its servers (SQS, long polling).
@@ -27,14 +31,13 @@ const MAX_LOOKED: usize = 10_000;
 
 impl Queues {
     /// What [`pumice_core::ports::Queue::depth`] gives. SQS tells the age of the oldest message to CloudWatch alone.
-    pub(super) async fn depth_of(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
-        let queue = self.names.queue(worker);
+    pub(super) async fn depth_of(&self, queue: &str) -> Result<Depth, StoreError> {
         let wanted = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let request = self.client.get_queue_attributes().queue_url(&*self.url(&queue).await?);
+        let request = self.client.get_queue_attributes().queue_url(&*self.url(queue).await?);
         let answer = request.set_attribute_names(Some(wanted.to_vec())).send().await;
         let what = format!("asking how much is on queue {queue}");
         let answer = answer.map_err(|error| store_error(&what, &error))?;
@@ -62,6 +65,7 @@ impl Queues {
             .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or(1))
             .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(0))
             .message_attribute_names(REASON)
+            .message_attribute_names(ERROR_MESSAGE)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .customize()
             .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));
@@ -85,11 +89,11 @@ impl Queues {
     /// Takes the dead letters that are named, and does something with each.
     async fn each_dead(
         &self,
-        worker: &WorkerName,
+        of: &DeadQueue,
         ids: &[String],
         puts_back: bool,
     ) -> Result<Vec<Buried>, StoreError> {
-        let queue = self.names.dead_letters(worker);
+        let queue = self.names.dead_queue(of);
         let mut outcomes: HashMap<&str, Buried> =
             ids.iter().map(|id| (id.as_str(), Buried::NotFound)).collect();
         let (mut others, mut left, mut looked_at) = (Vec::new(), outcomes.len(), 0);
@@ -107,8 +111,12 @@ impl Queues {
             for message in messages {
                 let outcome = outcomes.get_mut(message.message_id().unwrap_or_default());
                 match outcome.filter(|outcome| **outcome == Buried::NotFound && failed.is_none()) {
-                    Some(outcome) => match self.settle(worker, &queue, &message, puts_back).await {
-                        Ok(()) => (*outcome, left) = (Buried::Done, left - 1),
+                    Some(outcome) => match self.settle(of, &queue, &message, puts_back).await {
+                        Ok(Buried::Done) => (*outcome, left) = (Buried::Done, left - 1),
+                        Ok(refused) => {
+                            (*outcome, left) = (refused, left - 1);
+                            others.push(message);
+                        }
                         Err(error) => failed = Some(error),
                     },
                     None => others.push(message),
@@ -124,49 +132,77 @@ impl Queues {
         self.inter(&queue, &others).await;
         match failed {
             Some(error) => Err(error),
-            None => Ok(ids.iter().map(|id| outcomes[id.as_str()]).collect()),
+            None => Ok(ids.iter().map(|id| outcomes[id.as_str()].clone()).collect()),
         }
     }
 
-    /// Puts a dead letter back on its worker's queue first, where it is to be, and then removes it.
+    /// Puts a dead letter back first, where it is to be, and then removes it. One that the dispatcher refuses stays.
     async fn settle(
         &self,
-        worker: &WorkerName,
+        of: &DeadQueue,
         queue: &str,
         message: &Message,
         puts_back: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Buried, StoreError> {
         if puts_back {
-            let to = self.names.queue(worker);
-            let request = self.client.send_message().queue_url(&*self.url(&to).await?);
-            let sent = request.message_body(message.body().unwrap_or_default()).send().await;
-            sent.map_err(|error| store_error(&format!("sending to queue {to}"), &error))?;
+            let body = message.body().unwrap_or_default();
+            match of {
+                DeadQueue::Worker(worker) => self.put_back(worker, body).await?,
+                DeadQueue::Dispatcher => {
+                    if let Some(reason) = self.hand_over(body).await? {
+                        return Ok(Buried::Refused(reason));
+                    }
+                }
+            }
         }
         let request = self.client.delete_message().queue_url(&*self.url(queue).await?);
         let deleted = request.receipt_handle(message.receipt_handle().unwrap_or_default()).send().await;
-        deleted.map(drop).map_err(|error| store_error(&format!("deleting from queue {queue}"), &error))
+        deleted.map_err(|error| store_error(&format!("deleting from queue {queue}"), &error))?;
+        Ok(Buried::Done)
+    }
+
+    async fn put_back(&self, worker: &WorkerName, body: &str) -> Result<(), StoreError> {
+        let to = self.names.queue(worker);
+        let request = self.client.send_message().queue_url(&*self.url(&to).await?);
+        let sent = request.message_body(body).send().await;
+        sent.map(drop).map_err(|error| store_error(&format!("sending to queue {to}"), &error))
     }
 }
 
-fn letter(worker: &WorkerName, message: &Message) -> DeadLetter {
+fn letter(queue: &DeadQueue, message: &Message) -> DeadLetter {
     let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
     let at = sent.and_then(|sent| Timestamp::from_timestamp_millis(sent.parse().ok()?));
-    let reason = message.message_attributes().and_then(|all| all.get(REASON)?.string_value());
+    let attributes = message.message_attributes();
+    let attribute = |name: &str| attributes.and_then(|all| all.get(name)?.string_value()).map(str::to_owned);
+    let body = message.body().unwrap_or_default();
+    let reason = attribute(REASON).or_else(|| attribute(ERROR_MESSAGE)).or_else(|| match queue {
+        DeadQueue::Worker(_) => None,
+        DeadQueue::Dispatcher => requests::reason(body),
+    });
     DeadLetter {
         id: message.message_id().unwrap_or_default().to_owned(),
-        worker: worker.clone(),
-        body: message.body().unwrap_or_default().to_owned(),
+        queue: queue.clone(),
+        body: body.to_owned(),
         // SQS counts the looks at a dead letter, too.
         receives: None,
-        reason: reason.map(str::to_owned),
+        reason,
         at: at.unwrap_or_default(),
     }
 }
 
 #[async_trait]
 impl DeadLetters for Queues {
-    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
-        let queue = self.names.dead_letters(worker);
+    async fn dead_queues(&self) -> Result<Option<Vec<DeadQueue>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn dead_count(&self, queue: &DeadQueue) -> Result<u64, StoreError> {
+        let depth = self.depth_of(&self.names.dead_queue(queue)).await?;
+        Ok(depth.ready + depth.delayed + depth.in_flight)
+    }
+
+    async fn dead_letters_of(&self, of: &DeadQueue, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        let queue = self.names.dead_queue(of);
         let (mut messages, mut failed) = (Vec::new(), None);
         while messages.len() <= limit {
             match self.exhume(&queue).await {
@@ -182,7 +218,7 @@ impl DeadLetters for Queues {
         if let Some(error) = failed {
             return Err(error);
         }
-        let mut letters: Vec<DeadLetter> = messages.iter().map(|message| letter(worker, message)).collect();
+        let mut letters: Vec<DeadLetter> = messages.iter().map(|message| letter(of, message)).collect();
         letters.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
         letters.dedup_by(|one, other| one.id == other.id);
         let has_more = letters.len() > limit;
@@ -190,11 +226,11 @@ impl DeadLetters for Queues {
         Ok(DeadLetterPage { letters, has_more })
     }
 
-    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
-        self.each_dead(worker, ids, true).await
+    async fn redrive(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        self.each_dead(queue, ids, true).await
     }
 
-    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
-        self.each_dead(worker, ids, false).await
+    async fn discard(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+        self.each_dead(queue, ids, false).await
     }
 }

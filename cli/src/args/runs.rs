@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use pumice_core::duration::Span;
 use pumice_core::ports::Cursor;
 use pumice_core::run::{SpecOf, Status};
+use pumice_core::size::parse_size;
 
 use super::Given;
 
@@ -57,16 +58,24 @@ pub(crate) enum Runs {
         #[arg(value_name = "RUN_ID")]
         run: String,
     },
-    /// Print what the commands of a run, and of its children, printed
-    Output {
-        /// The run: its id or the beginning of it, latest, or latest:JOB
-        #[arg(value_name = "RUN_ID")]
-        run: String,
+    /// Print the records of runs, whole, the oldest first, one line of JSON each
+    Export {
+        /// Only runs that these terms mean, as 'job:etl/* since:90d'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+        /// Children of chains, dags and foreach, too
+        #[arg(long)]
+        children: bool,
     },
+    /// Print what the commands of a run, and of its children, printed
+    Output(PrintedOutput),
     /// Do a run again that has ended, by a new run that keeps the steps that ended well
     Retry(RetryRuns),
     /// Ask runs to stop: one that waits never starts, one that runs is stopped
     Cancel {
+        /// Why, for others to read: the runs' records say so
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
         /// The runs: their ids or the beginnings of them, latest, or latest:JOB
         #[arg(
             required_unless_present = "bulk_filter",
@@ -82,6 +91,39 @@ pub(crate) enum Runs {
         #[command(flatten)]
         bulk: Bulk,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrintedOutput {
+    /// The run: its id or the beginning of it, latest, or latest:JOB
+    #[arg(value_name = "RUN_ID")]
+    pub(crate) run: String,
+    /// Go on with what is printed until the run has ended, and end as it does; waits for its start
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How much of what is there already is printed first, as 64K or 1M
+    #[arg(long, value_name = "SIZE", requires = "follow", default_value = "64KiB", value_parser = tail)]
+    pub(crate) tail: u64,
+    /// Only of this step and those below it: the id of its job, or its place as /1.2
+    #[arg(long, value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Only of steps that have not ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse)]
+    pub(crate) since: Option<Span>,
+    /// One output from this byte on, of a run that goes on too; a note says where to go on
+    #[arg(long, value_name = "BYTE", conflicts_with_all = ["follow", "since"])]
+    pub(crate) from: Option<u64>,
+    /// The output of --from: stderr, or a payload and its stream as load.sh.stdout
+    #[arg(long, value_name = "NAME", requires = "from", default_value = "stdout")]
+    pub(crate) name: String,
+    /// The attempt of --from: else the last one that printed something
+    #[arg(long, value_name = "N", requires = "from")]
+    pub(crate) attempt: Option<u32>,
+}
+
+fn tail(text: &str) -> Result<u64, String> {
+    let size = parse_size(text).map_err(|error| error.to_string())?;
+    u64::try_from(size).map_err(|_| format!("{text} is negative: give a size from 0"))
 }
 
 /// All runs that some terms mean.
@@ -127,7 +169,7 @@ pub(crate) struct RetryRuns {
     pub(crate) bulk: Bulk,
 }
 
-fn spec_of(text: &str) -> Result<SpecOf, String> {
+pub(super) fn spec_of(text: &str) -> Result<SpecOf, String> {
     match text {
         "latest" => Ok(SpecOf::Latest),
         "pinned" => Ok(SpecOf::Pinned),

@@ -86,6 +86,7 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
         is_read_only: read_only,
         bounds: Bounds::default(),
         words: words(global),
+        meters: Some(Box::new(crate::meters::families)),
         announce: Box::new(|link| tell_line(&format!("log in once at {link}"))),
         refresh: Some(Box::new(move || {
             let realm = kept.clone();
@@ -129,7 +130,7 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
 }
 
 /// What a command for this realm begins with.
-fn words(global: &Global) -> Vec<String> {
+pub(super) fn words(global: &Global) -> Vec<String> {
     let mut words = vec!["pumice".to_owned()];
     if global.is_aws() {
         words.push("--aws".to_owned());

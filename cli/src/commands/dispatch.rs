@@ -1,19 +1,23 @@
 //! `dispatch`: asks for runs.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use pumice_core::audit::{Entry, Outcome};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key};
 use pumice_core::text::{escaped, shown};
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
+use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, BATCH, Batch, Counts, Intake, Keys, Outcomes, Placed, RefusedRequest, Source, read,
+    AcceptedRun, Again, BATCH, Batch, Counts, Intake, Keys, ListName, Outcomes, Placed, RefusedRequest,
+    Source, digest, read,
 };
 use pumice_service::runs::all_complete;
+use serde_json::{Value, json};
 
 use super::{given, instant};
 use crate::args::{Dispatch, Format, Global};
@@ -29,19 +33,28 @@ const TOLD_EVERY: usize = 10_000;
 pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), Failure> {
     let realm = Realm::open(global, false).await?;
     let zone = realm.site().await?.zone;
-    let key = options.key.as_deref().filter(|_| options.file.is_some());
-    let keys = key.map(Keys::new).transpose().map_err(|error| of_option("--key", error))?;
+    let list = match &options.file {
+        Some(file) => List::of(file, &options, &realm).await?,
+        None => List::default(),
+    };
+    if let Some(name) = &list.name {
+        let file = options.file.as_deref().unwrap_or(Path::new("-")).display();
+        let how = format!("pumice dispatch --file {file} --resume {}", name.as_str());
+        note(global, &[format!("should it be interrupted, it goes on with: {how}")]);
+    }
     let mut taking = Taking {
         global,
-        intake: Intake::new(&realm, keys).await?,
+        intake: Intake::new(&realm, list.again(&options)?).await?,
         // Those that are followed are shown together, and so is YAML.
         keeps: options.wait || global.output == Format::Yaml,
         outcomes: Outcomes::default(),
         roots: Vec::new(),
         printed: 0,
     };
+    let act = Act::new("dispatch", &recorded(&options)).on("job", &options.jobs);
+    let entry = act.begin(&realm).await?;
     let asked = match &options.file {
-        Some(file) => taking.file(file, key.is_some(), zone.tz()).await,
+        Some(file) => taking.file(file, &list, zone.tz()).await,
         None => {
             let requests = from_options(&options, zone)?;
             if let (Some(at), Some(When::At(instant))) =
@@ -54,6 +67,9 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
             taking.take(placed.collect()).await
         }
     };
+    if let Some(entry) = entry {
+        end(&realm, &act, entry, taking.counts(), &asked).await;
+    }
     let follows = options.wait && !taking.roots.is_empty() && asked.is_ok();
     taking.end(follows)?;
     asked?;
@@ -68,6 +84,89 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     }
     taking.outcome()?;
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
+}
+
+/// What the audit keeps of the options.
+fn recorded(options: &Dispatch) -> Value {
+    let given = given(&options.given)
+        .map(|(globals, parameters)| json!({ "globals": globals, "parameters": parameters }));
+    json!({
+        "jobs": options.jobs,
+        "file": options.file.as_ref().map(|file| file.display().to_string()),
+        "key": options.key,
+        "resume": options.resume,
+        "at": options.at,
+        "delay": options.delay,
+        "given": given.ok(),
+    })
+}
+
+/// Writes into the audit what became of the requests.
+async fn end(realm: &Realm, act: &Act, entry: Entry, counts: Counts, asked: &Result<(), Failure>) {
+    let Counts { taken, existing, refused } = counts;
+    let answer = json!({ "taken": taken, "existing": existing, "refused": refused });
+    let none = format!("{refused} of {refused} requests refused");
+    let (outcome, answer) = match asked {
+        Err(failure) => {
+            let outcome = if failure.status() == 2 { Outcome::Refused } else { Outcome::Failed };
+            (outcome, Err(failure.message().unwrap_or_default()))
+        }
+        Ok(()) if refused > 0 && refused == counts.all() => (Outcome::Refused, Err(none.as_str())),
+        Ok(()) => (Outcome::Done, Ok(answer)),
+    };
+    act.end(realm, entry, outcome, answer).await;
+}
+
+/// A file of requests, and whether it may be given again.
+#[derive(Default)]
+struct List {
+    /// The name under which it goes on after an interruption.
+    name: Option<ListName>,
+    /// How many bytes of it are meant.
+    length: Option<u64>,
+    is_keyed: bool,
+}
+
+impl List {
+    /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice.
+    async fn of(file: &Path, options: &Dispatch, realm: &Realm) -> Result<Self, Failure> {
+        let is_keyed = options.key.is_some();
+        let is_regular = file != Path::new("-") && std::fs::metadata(file).is_ok_and(|found| found.is_file());
+        if is_keyed || !is_regular {
+            return match &options.resume {
+                Some(_) => {
+                    Err(of_option("--resume", "a stream has no beginning to go back to: use --key NAME"))
+                }
+                None => Ok(Self { is_keyed, ..Self::default() }),
+            };
+        }
+        let opened = file.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let file = File::open(opened)?;
+            let length = file.metadata()?.len();
+            Ok::<_, std::io::Error>((digest(file.take(length))?, length))
+        });
+        let read = read.await.map_err(|error| Failure::store(error.to_string()))?;
+        let (digest, length) =
+            read.map_err(|error| Failure::wrong(format!("{}: cannot be read: {error}", file.display())))?;
+        let name = match &options.resume {
+            Some(name) => ListName::resumed(name, &digest).map_err(|error| {
+                let message = format!("--resume: {error}");
+                Failure::from(error.because(message))
+            })?,
+            None => ListName::new(&digest, realm.site().await?.ports.random.uuid(SystemClock.now())),
+        };
+        Ok(Self { name: Some(name), length: Some(length), is_keyed })
+    }
+
+    fn again(&self, options: &Dispatch) -> Result<Again, Failure> {
+        let key = options.key.as_deref().filter(|_| self.is_keyed);
+        match (key, &self.name) {
+            (Some(key), _) => Keys::new(key).map(Again::Keyed).map_err(|error| of_option("--key", error)),
+            (None, Some(name)) => Ok(Again::Listed(name.as_str().to_owned())),
+            (None, None) => Ok(Again::Never),
+        }
+    }
 }
 
 /// Dispatches requests batch by batch and prints the outcome of each.
@@ -88,11 +187,13 @@ impl Taking<'_> {
     }
 
     /// Dispatches the requests of a file as they are read.
-    async fn file(&mut self, file: &Path, keyed: bool, zone: chrono_tz::Tz) -> Result<(), Failure> {
-        let path: PathBuf = file.to_owned();
-        let open = move || match path == Path::new("-") {
-            true => Ok(Box::new(std::io::stdin()) as Source),
-            false => Ok(Box::new(File::open(path)?) as Source),
+    async fn file(&mut self, file: &Path, list: &List, zone: chrono_tz::Tz) -> Result<(), Failure> {
+        let (path, length): (PathBuf, Option<u64>) = (file.to_owned(), list.length);
+        let open = move || match (path == Path::new("-"), length) {
+            (true, _) => Ok(Box::new(std::io::stdin()) as Source),
+            // What was added since its digest was taken is not part of it.
+            (false, Some(length)) => Ok(Box::new(File::open(path)?.take(length)) as Source),
+            (false, None) => Ok(Box::new(File::open(path)?) as Source),
         };
         let mut batches = read(file.display().to_string(), open, zone);
         let mut broken = None;
@@ -106,7 +207,7 @@ impl Taking<'_> {
             };
             if let Err(failure) = self.take(batch).await {
                 self.clear();
-                return Err(self.interrupted(failure, keyed));
+                return Err(self.interrupted(failure, list));
             }
             self.progress();
         }
@@ -198,11 +299,15 @@ impl Taking<'_> {
     }
 
     /// The failure of a store half-way: how many requests were taken, and how to resume.
-    fn interrupted(&self, failure: Failure, keyed: bool) -> Failure {
+    fn interrupted(&self, failure: Failure, list: &List) -> Failure {
         let Failure::Refused(error) = failure else { return failure };
-        let how = match keyed {
-            true => "repeat the command: what was taken is not taken again",
-            false => "requests that were taken are printed above; with --key NAME a file can be given again",
+        let how = match (&list.name, list.is_keyed) {
+            (Some(name), _) => format!("go on with --resume {}", name.as_str()),
+            (None, true) => "repeat the command: what was taken is not taken again".to_owned(),
+            (None, false) => {
+                "requests that were taken are printed above; with --key NAME a stream can be given again"
+                    .to_owned()
+            }
         };
         let message = format!("{error} ({}; {how})", self.counts().summary());
         error.because(message).into()

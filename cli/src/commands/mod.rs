@@ -1,8 +1,13 @@
 //! The commands, one file a family.
 
+mod audit;
+mod backup;
 mod connections;
 mod console;
+mod dag;
 mod dispatch;
+mod export;
+mod operating;
 #[cfg(test)]
 mod operations;
 mod pauses;
@@ -46,13 +51,20 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "aws")]
         Command::Worker(options) => worker::worker(global, options).await,
         Command::Apply(options) => specs::apply(global, &options).await,
+        Command::Plan(options) => specs::plan(global, &options).await,
         Command::Check(options) => specs::check(global, &options).await,
+        Command::Export(options) => export::export(global, &options).await,
+        Command::Dag(command) => dag::dag(global, &command),
         Command::Jobs(command) => specs::jobs(global, command).await,
+        Command::Backup { file } => backup::backup(global, file).await,
+        Command::Restore { file } => backup::restored(global, file).await,
+        Command::Audit(command) => audit::audit(global, command).await,
         Command::Workers(command) => pauses::workers(global, command).await,
         Command::Pools(command) => pools::pools(global, command).await,
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,
+        Command::Operating(command) => operating::operating(global, command).await,
         Command::Schedules(command) => schedules::schedules(global, command).await,
         Command::Triggers(command) => triggers::triggers(global, command).await,
         Command::Payloads(command) => payloads::payloads(global, command).await,

@@ -1,22 +1,25 @@
 //! `runs`: looks at runs, and cancels them.
 
+mod export;
 mod many;
+mod output;
 mod retry;
+
+pub(super) use many::{Progress, told};
+pub(super) use retry::changed;
 
 use pumice_core::ports::{Clock, Order};
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
-use pumice_service::Realm as _;
 use pumice_service::runs::{
-    CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, RunWhy, ShowRun, Stream, cancel, copy, list,
-    locate, output, show, why,
+    CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, RunWhy, ShowRun, cancel, list, show, why,
 };
 use serde_json::Value;
 
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
-use crate::output::{Column, columns, foreign_stderr, foreign_stdout, note, print, write_raw};
+use crate::output::{Column, columns, note, print, write_raw};
 use crate::realm::Realm;
 use crate::view;
 
@@ -67,18 +70,18 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             let told = why(&realm, &RunName { run }).await?;
             print(global.output, &told, || vec![why_line(&told)])
         }
-        Runs::Output { run } if details => {
-            print(global.output, &output(&realm, &RunName { run }).await?, Vec::new)
-        }
-        Runs::Output { run } => copy_outputs(global, &realm, RunName { run }).await,
+        Runs::Export { filter, children } => export::print_all(global, &realm, filter, children).await,
+        Runs::Output(options) => output::output(global, &realm, options).await,
         Runs::Retry(options) => retry::retry(global, &realm, options).await,
         Runs::Delete { bulk } => many::delete(global, &realm, bulk).await,
-        Runs::Cancel { bulk, .. } if bulk.filter.is_some() => many::cancel(global, &realm, bulk).await,
+        Runs::Cancel { bulk, why, .. } if bulk.filter.is_some() => {
+            many::cancel(global, &realm, bulk, why).await
+        }
         Runs::Cancel { bulk, .. } if bulk.dry_run => {
             Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
         }
-        Runs::Cancel { runs, .. } => {
-            let cancelled = cancel(&realm, &CancelRuns { runs }).await?;
+        Runs::Cancel { runs, why, .. } => {
+            let cancelled = cancel(&realm, &CancelRuns { runs, why }).await?;
             print(global.output, &cancelled, || {
                 cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()
             })?;
@@ -170,38 +173,6 @@ fn note_unserved(global: &Global, tree: &RunTree) {
     } else if tree.served == Some(false) && tree.runs.iter().any(|run| !run.status.is_end()) {
         note(global, &["nothing serves this folder: `pumice serve` goes on with it".to_owned()]);
     }
-}
-
-/// Copies what the commands of a run and its children printed, each stream to its own.
-async fn copy_outputs(global: &Global, realm: &Realm, request: RunName) -> Result<(), Failure> {
-    let found = locate(realm, &request).await?;
-    let (mut notes, mut shown) = (Vec::new(), 0);
-    let mut unread = None;
-    for printed in &found.printed {
-        let location = &printed.location;
-        let copied = match printed.stream {
-            Stream::Stdout => copy(realm.outputs(), location, &mut *foreign_stdout()).await,
-            Stream::Stderr => copy(realm.outputs(), location, &mut *foreign_stderr()).await,
-        };
-        match copied {
-            Ok(there) => {
-                shown += usize::from(there);
-                if !there && printed.is_recorded {
-                    notes.push(format!("it is gone from {location}"));
-                }
-            }
-            // A step may have replaced what it printed; what others printed is there.
-            Err(error) if unread.is_none() => unread = Some(error),
-            Err(error) => notes.push(error.to_string()),
-        }
-    }
-    if !found.status.is_end() {
-        notes.push(format!("the run is {}: its commands may print more", found.status));
-    } else if shown == 0 && notes.is_empty() {
-        notes.push("nothing that its commands printed is kept".to_owned());
-    }
-    note(global, &notes);
-    unread.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn log_lines(run: &RunShown) -> Vec<String> {

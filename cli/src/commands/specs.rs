@@ -1,4 +1,6 @@
-//! `apply`, `check`, `jobs` and `schema`.
+//! `apply`, `plan`, `check`, `jobs` and `schema`.
+
+mod plan;
 
 use pumice_core::clock::utc;
 use pumice_core::connection::connection_schema;
@@ -10,29 +12,71 @@ use pumice_core::text::escaped;
 use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
-    Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, EntryShown, FieldChange, JobList, JobName,
-    ListJobs, MovedEntries, NextSlot, Surroundings, Warning, all_new, check_in, counted, delete, list,
-    on_each_host, other_realm, put, read, refuse_warnings, show, surroundings, warning_lines, without_hosts,
+    Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
+    FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning,
+    all_new, check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read,
+    refuse_warnings, show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
 use super::pauses;
-use crate::args::{Apply, Check, Format, Global, Jobs, SchemaOf};
+use crate::args::{Apply, Check, Format, Global, Jobs, Plan, SchemaOf, Sources};
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{Column, columns, note, print, warn};
 use crate::realm::{Realm, registry};
 
-/// Adds and updates job specs, all or none, and says what changed.
+/// Adds and updates job specs, all or none, removes what is pruned, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
     let there = is_there(global);
-    let around = if there { around(global).await? } else { Surroundings::default() };
-    let mut specs = read(files::documents(&options.paths), &*registry()?, SystemClock.now(), &around)?;
-    if global.is_aws() && on_each_host(&specs, around.realm.as_ref()) {
-        let realm = Realm::open_to_read(global).await?;
-        specs.warnings.extend(without_hosts(&realm, &specs, around.realm.as_ref()).await?);
+    let (own, specs) = specs_of(global, &options.sources, options.strict).await?;
+    let terms = Terms {
+        dry_run: options.dry_run,
+        prune: options.prune.scope.clone(),
+        despite_runs: options.despite_runs,
+        expect: options.expect.clone(),
+    };
+    let applied = match (options.dry_run, there) {
+        (true, false) if terms.prune.is_none() && terms.expect.is_none() => all_new(&specs),
+        (true, _) => put_on(&Realm::open_to_read(&own).await?, specs, &terms).await?,
+        (false, false) if terms.prune.is_some() => {
+            // A folder that is not there has nothing to prune: is it the right one?
+            return Err(plan_new(&specs, terms.prune.as_ref())
+                .err()
+                .map_or(Failure::RunFailed, Failure::from));
+        }
+        (false, _) => put_on(&Realm::open(&own, true).await?, specs, &terms).await?,
+    };
+    print(global.output, &applied, || applied_lines(&applied))
+}
+
+/// Shows what `apply` would do.
+pub(super) async fn plan(global: &Global, options: &Plan) -> Result<(), Failure> {
+    let there = is_there(global);
+    let (own, specs) = specs_of(global, &options.sources, options.strict).await?;
+    let scope = options.prune.scope.as_ref();
+    let planned = match there {
+        false => plan_new(&specs, scope)?,
+        true => plan_specs(&Realm::open_to_read(&own).await?, &specs, scope).await?,
+    };
+    print(global.output, &planned, || plan::lines(global.output, &planned))?;
+    match options.exit_code && planned.is_change() {
+        true => Err(Failure::RunFailed),
+        false => Ok(()),
     }
-    advise(global, &specs.warnings, options.strict)?;
+}
+
+/// Reads specs together with the realm that is there, and gives the options that name the realm which they are for.
+async fn specs_of(global: &Global, sources: &Sources, strict: bool) -> Result<(Global, Specs), Failure> {
+    let around = if is_there(global) { around(global).await? } else { Surroundings::default() };
+    let documents = documents(global, sources, &around)?;
+    let mut specs = read(documents, &*registry()?, SystemClock.now(), &around)?;
+    if global.is_aws() && around.realm.is_some() {
+        let realm = Realm::open_to_read(global).await?;
+        specs.warnings.extend(without_workers(&realm, &specs, around.realm.as_ref()).await?);
+    }
+    advise(global, &specs.warnings, strict)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
     // What the command or its environment names is not overruled by a file: they must be the same.
     let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
@@ -43,12 +87,20 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     {
         return Err(other_realm(named, asked).into());
     }
-    let applied = match options.dry_run {
-        true if !there => all_new(&specs),
-        true => put(&Realm::open_to_read(&own).await?, specs, true).await?,
-        false => put(&Realm::open(&own, true).await?, specs, false).await?,
-    };
-    print(global.output, &applied, || applied_lines(&applied))
+    Ok((own, specs))
+}
+
+/// The documents of files, built for an environment where one is given.
+fn documents(global: &Global, sources: &Sources, around: &Surroundings) -> Result<Documents, Failure> {
+    let Some(file) = &sources.env else { return Ok(files::documents(&sources.paths)) };
+    let realm = around.realm.as_ref().map(|realm| Doc::clone(&realm.document));
+    let environment = Environment::read(file)?.in_realm(realm);
+    let built = files::built(&sources.paths, Some(&environment));
+    if built.left_out > 0 {
+        let count = counted(built.left_out, "file");
+        note(global, &[format!("nothing for environment {} in {count}", escaped(environment.name()))]);
+    }
+    Ok(built.documents)
 }
 
 /// Whether there is a realm already, in a folder or on AWS.
@@ -96,6 +148,14 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{:<9} connection {}", one.change.as_str(), escaped(one.conn_id.as_str())));
         lines.extend(one.fields.iter().flat_map(difference));
     }
+    lines.extend(applied.removed.iter().map(|one| {
+        let kind = match one.kind {
+            DocumentKind::Job => String::new(),
+            other => format!("{} ", other.as_str()),
+        };
+        format!("removed   {kind}{}", escaped(&one.id))
+    }));
+    lines.extend(applied.users.iter().map(plan::user_line));
     lines.extend(applied.moved.iter().flat_map(moved_lines));
     let changes: Vec<ChangeWord> = applied
         .jobs
@@ -108,7 +168,11 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));
     let note = if applied.dry_run { " (dry run: nothing was changed)" } else { "" };
     let unchanged = count(ChangeWord::Unchanged);
-    lines.push(format!("{added} added, {updated} updated, {unchanged} unchanged{note}"));
+    let removed = match applied.removed.len() {
+        0 => String::new(),
+        count => format!("{count} removed, "),
+    };
+    lines.push(format!("{added} added, {updated} updated, {removed}{unchanged} unchanged{note}"));
     lines
 }
 
@@ -155,7 +219,7 @@ pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failur
             }
         })?,
     };
-    let request = CheckSpecs { specs: files::documents(&options.paths), strict: options.strict };
+    let request = CheckSpecs { specs: documents(global, &options.sources, &around)?, strict: options.strict };
     let checked = check_in(&*registry()?, SystemClock.now(), &around, request)?;
     warn(global, &warning_lines(&checked.warnings));
     print(global.output, &checked, || checked_lines(global.output, &checked))
@@ -216,7 +280,11 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             Ok(())
         }
         Jobs::Show { job } => {
-            let doc = show(&realm, &JobName { job }).await?;
+            let (doc, has_drifted) = show_standing(&realm, &JobName { job }).await?;
+            if has_drifted {
+                let message = "it was changed by other means since it was applied: `pumice plan` with its file shows how";
+                note(global, &[message.to_owned()]);
+            }
             match global.output {
                 Format::Yaml => print(Format::Yaml, &doc, Vec::new),
                 _ => print(Format::Json, &doc, Vec::new),

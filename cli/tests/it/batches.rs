@@ -98,3 +98,61 @@ fn results_for_programs_are_one_document() {
     assert_eq!(pumice.feed(&["dispatch", "--file", "-"], "# nothing\n").status, 2);
     assert_eq!(pumice.run(&["dispatch", "--file", "nowhere.txt"]).status, 2);
 }
+
+/// The runs that a dispatch printed.
+fn runs(printed: &crate::pumice::Printed) -> std::collections::BTreeSet<String> {
+    printed.out.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// The name under which a dispatch says that it goes on.
+fn name_of(told: &str) -> String {
+    let rest = told.split("--resume ").nth(1).expect("a name");
+    rest.split_whitespace().next().expect("a name").to_owned()
+}
+
+#[test]
+fn a_file_goes_on_after_a_kill_without_doubles() {
+    use std::io::{BufRead, BufReader};
+    let pumice = realm();
+    let mut text = String::new();
+    for number in 0..6_000 {
+        text.push_str(if number % 1_000 == 500 { "nowhere\n" } else { "a -g same=1\n" });
+    }
+    pumice.write("many.txt", &text);
+    let piped = std::process::Stdio::piped;
+    let mut command = pumice.command(&["dispatch", "--file", "many.txt"]);
+    let mut child = command.stdout(piped()).stderr(piped()).spawn().expect("it starts");
+    let mut told = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let name = name_of(&told.next().expect("a line").expect("a text"));
+    std::thread::spawn(move || told.map_while(Result::ok).count());
+    let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+    assert!(lines.by_ref().take(700).all(|line| line.is_ok()));
+    child.kill().expect("it is killed");
+    child.wait().expect("an end");
+    let taken = count(&pumice);
+    assert!((700..5_994).contains(&taken), "{taken}");
+    let resumed = pumice.run(&["dispatch", "--file", "many.txt", "--resume", &name]);
+    assert_eq!((resumed.status, count(&pumice)), (2, 5_994), "{}", resumed.err);
+    assert!(resumed.err.contains(&format!("{taken} there already, 6 refused")), "{}", resumed.err);
+    assert_eq!(runs(&resumed).len(), 5_994);
+    // Given anew, and not again, the file makes new runs.
+    let anew = pumice.run(&["dispatch", "--file", "many.txt"]);
+    assert!(runs(&anew).is_disjoint(&runs(&resumed)) && count(&pumice) == 2 * 5_994, "{}", anew.err);
+}
+
+#[test]
+fn another_file_does_not_go_on_where_one_was_interrupted() {
+    let pumice = realm();
+    pumice.write("requests.txt", "a\nb\n");
+    let name = name_of(&pumice.run(&["dispatch", "--file", "requests.txt"]).err);
+    pumice.write("requests.txt", "a\na\nb\n");
+    let refused = pumice.run(&["dispatch", "--file", "requests.txt", "--resume", &name]);
+    assert!(refused.status == 2 && refused.err.contains("is not the one with which"), "{refused:?}");
+    let refused = pumice.feed(&["dispatch", "--file", "-", "--resume", &name], "a\nb\n");
+    assert!(refused.status == 2 && refused.err.contains("use --key NAME"), "{refused:?}");
+    for arguments in [&["--resume", "night"][..], &["--resume", &name, "--key", "night"][..]] {
+        let refused = pumice.run(&[&["dispatch", "--file", "requests.txt"], arguments].concat());
+        assert_eq!(refused.status, 2, "{refused:?}");
+    }
+    assert_eq!(count(&pumice), 2);
+}

@@ -1,5 +1,6 @@
 //! The command as a user meets it: real processes, real folders.
 
+mod audit;
 mod backfills;
 mod bad_input;
 mod batches;
@@ -8,11 +9,15 @@ mod canary;
 mod clock_details;
 mod connections;
 mod console;
+mod dead;
+mod doctor;
 mod examples;
+mod following;
 mod host;
 mod ids;
 mod late;
 mod limits;
+mod moving;
 mod notices;
 mod object_triggers;
 mod odd_schedules;
@@ -20,6 +25,7 @@ mod operating;
 mod outputs;
 mod payloads;
 mod people;
+mod plans;
 mod pools;
 mod processes;
 mod pumice;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    connections, dispatch, drain, operations, pauses, payloads, pools, render, runs, schedules, secrets,
-    specs, state, triggers,
+    audit, connections, dead, dispatch, doctor, drain, metrics, operations, pauses, payloads, pools, render,
+    runs, schedules, secrets, specs, state, stats, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::dead::bury;
 use crate::pumice::Pumice;
 
 /// Whether a text is a response, whole.
@@ -23,10 +24,13 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 51] = [
+const CASES: [Case<'_>; 63] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
+    ("plan", &["plan", "changed.json"], holds::<specs::Planned>),
+    ("apply", &["apply", "--prune", "--scope", "once", "changed.json"], holds::<specs::Applied>),
+    ("export", &["export", "exported"], holds::<specs::Exported>),
     ("jobs list", &["jobs", "list"], holds::<specs::JobList>),
     ("jobs show", &["jobs", "show", "daily"], holds::<Doc>),
     ("render", &["render", "once"], holds::<render::RenderedJob>),
@@ -41,8 +45,16 @@ const CASES: [Case<'_>; 51] = [
     ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),
     ("runs list", &["runs", "list"], holds::<runs::RunList>),
+    ("failures", &["failures"], holds::<runs::FailureList>),
+    ("stats", &["stats"], holds::<stats::Stats>),
+    ("doctor", &["doctor"], holds::<doctor::Diagnosis>),
+    ("metrics", &["metrics"], holds::<metrics::Metrics>),
+    ("dead list", &["dead", "list"], holds::<dead::DeadList>),
+    ("dead redrive", &["dead", "redrive", "--where", "job:once"], holds::<dead::DeadDone>),
+    ("dead drop", &["dead", "drop", "--where", "job:once", "--yes"], holds::<dead::DeadDone>),
     ("runs show", &["runs", "show", "latest"], holds::<runs::RunTree>),
     ("runs output", &["runs", "output", "latest"], holds::<Vec<runs::Printed>>),
+    ("runs output --from", &["runs", "output", "latest", "--from", "0"], holds::<runs::OutputPart>),
     ("runs why", &["runs", "why", "latest"], holds::<runs::RunWhy>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
     ("runs cancel", &["runs", "cancel", "latest"], holds::<runs::Cancelled>),
@@ -83,6 +95,7 @@ const CASES: [Case<'_>; 51] = [
     ("triggers test", &["triggers", "test", "in", "x"], holds::<triggers::TestedTriggers>),
     ("triggers delete", &["triggers", "delete", "t", "u"], holds::<triggers::DeletedTriggers>),
     ("jobs delete", &["jobs", "delete", "once", "none"], holds::<specs::DeletedJobs>),
+    ("audit list", &["audit", "list"], holds::<audit::AuditList>),
 ];
 
 #[test]
@@ -127,6 +140,23 @@ fn command_prints_the_response_of_its_function() {
         assert!(holds(&printed.out), "{command}: {printed:?}");
         tried.insert(command);
     }
+    let entry = pumice.run(&["audit", "list", "--limit", "1", "-o", "json"]).json();
+    let id = entry["entries"][0]["id"].as_str().expect("an id");
+    let shown = pumice.run(&["audit", "show", id, "-o", "json"]);
+    assert!(holds::<audit::AuditShown>(&shown.out), "{shown:?}");
+    // Each line of it is a run.
+    let exported = pumice.run(&["runs", "export", "-o", "json"]);
+    assert!(!exported.out.is_empty() && exported.out.lines().all(holds::<runs::RunShown>), "{exported:?}");
+    tried.extend(["audit show", "runs export"]);
+    let shown = pumice.run(&[
+        "dead",
+        "show",
+        &bury(&pumice, "w", "{}", "it cannot be read").to_string(),
+        "-o",
+        "json",
+    ]);
+    assert!(holds::<dead::DeadDetails>(&shown.out), "{shown:?}");
+    tried.insert("dead show");
     // It has no response.
     tried.insert("state put");
     tried.extend(["secrets set", "secrets delete"]);

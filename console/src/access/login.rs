@@ -95,6 +95,10 @@ impl Token {
     }
 }
 
+/// The name of a session that a login link has opened: the one who started the console has it. No token of a file can have
+/// this name.
+pub(crate) const LINK_NAME: &str = "login link";
+
 /// Whoever sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -198,7 +202,7 @@ impl Logins {
             }
             link.used = true;
         }
-        Some(self.open(role, "console".to_owned(), now))
+        Some(self.open(role, LINK_NAME.to_owned(), now))
     }
 
     /// The one who has a token.

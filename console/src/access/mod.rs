@@ -9,5 +9,5 @@ pub use bounds::Bounds;
 pub use gate::{BadUrl, PublicUrl};
 pub(crate) use gate::{Hosts, Seen, look};
 pub use login::{BadToken, Token};
-pub(crate) use login::{COOKIE, Caller, Logins, Notice};
+pub(crate) use login::{COOKIE, Caller, LINK_NAME, Logins, Notice};
 pub use role::Role;

@@ -12,6 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
+use pumice_core::audit::Origin;
 use pumice_core::secret::mask_value;
 use pumice_service::{ErrorKind, Operation, operations};
 use serde_json::{Map, Value, json};
@@ -19,7 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::access::{Caller, Role};
 use crate::answer::Fault;
 use crate::app::App;
-use crate::ask::{Fields, allowed, body_of};
+use crate::ask::{Fields, acting, allowed, body_of};
 
 /// Where the operations are.
 const BASE: &str = "/api/v1";
@@ -95,7 +96,8 @@ async fn operate(
     let needed = if changes_nothing { Role::Viewer } else { Role::needed_for(&operation) };
     allowed(&app, &caller, needed)?;
     app.refresh().await;
-    let outcome = operation.call(&*app.realm, Value::Object(asked)).await;
+    let realm = acting(&app, &caller, Origin::Api, !changes_nothing).await;
+    let outcome = operation.call(&realm, Value::Object(asked)).await;
     if !Role::only_looks(&operation) && !changes_nothing {
         let (what, done) = (operation.command, outcome.is_ok());
         tracing::info!(target: "pumice::audit", by = %caller.name, role = %caller.role, what, done, "api");

@@ -1,11 +1,16 @@
 //! The pages. Each function asks the service, makes what it gets ready for a template, and renders it.
 
+mod audit;
 mod backfills;
 mod connections;
+mod dead;
+mod doctor;
+mod failures;
 mod job;
 mod jobs;
 pub(crate) mod login;
 mod many;
+mod metrics;
 mod now;
 mod output;
 mod payloads;
@@ -17,6 +22,7 @@ mod schedules;
 mod screens;
 mod secrets;
 mod state;
+mod stats;
 mod taste;
 mod triggers;
 mod workers;
@@ -57,6 +63,14 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/backfill/cancel", post(backfills::cancel))
         .route("/backfill/resume", post(backfills::resume))
         .route("/workers", get(workers::show))
+        .route("/dead", get(dead::show))
+        .route("/dead/letter", get(dead::one))
+        .route("/dead/redrive", post(dead::redrive))
+        .route("/dead/drop", post(dead::discard))
+        .route("/failures", get(failures::show))
+        .route("/stats", get(stats::show))
+        .route("/doctor", get(doctor::show))
+        .route("/metrics", get(metrics::show))
         .route("/triggers", get(triggers::show))
         .route("/trigger", get(triggers::one))
         .route("/trigger/delete", post(triggers::delete))
@@ -71,6 +85,8 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/secrets", get(secrets::show))
         .route("/secrets/set", post(secrets::set))
         .route("/secrets/delete", post(secrets::delete))
+        .route("/audit", get(audit::show))
+        .route("/audit/entry", get(audit::one))
         .route("/taste", post(taste::set))
         .route("/logout", post(login::logout))
 }

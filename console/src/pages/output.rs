@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream;
-use pumice_core::secret::{Masker, mask};
+use pumice_core::ports::Piece;
+use pumice_core::secret::{Masker, longest, mask};
 use pumice_core::text::escaped;
-use pumice_service::runs::{Opened, Outputs, Printed, RunName, ShowRun, locate, show as show_run};
+use pumice_service::runs::{AskOutputs, Outputs, Printed, ShowRun, locate, show as show_run};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use super::{Head, render};
 use crate::answer::Fault;
@@ -20,10 +20,15 @@ use crate::view::{job_link, link, plain, run_link};
 
 /// Most bytes of a window.
 const MAX_WINDOW: usize = 64 * 1024;
-/// Most bytes that are passed over for a window: each is read.
+/// Most bytes that are read to count the lines before a window, and that one search reads.
 const MAX_SKIPPED: u64 = 256 * 1024 * 1024;
-/// How many bytes of the whole are sent at a time.
-const PIECE: usize = 32 * 1024;
+/// How many bytes are read at a time.
+const PIECE: u64 = 256 * 1024;
+/// Most lines that a search shows, and most bytes of a line that is searched as one.
+const MAX_HITS: usize = 100;
+const MAX_LINE: usize = 64 * 1024;
+/// Longest text that is looked for, in bytes.
+const MAX_WANTED: usize = 200;
 
 /// Which window of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub(super) enum Want {
     Tail,
     /// From the line in which this byte is.
     From(u64),
+    /// What has come since a byte, with which a line begins that has this number.
+    On(u64, u64),
 }
 
 /// A line of an output.
@@ -46,6 +53,8 @@ pub(super) struct Line {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Window {
     lines: Vec<Line>,
+    /// The number of the line behind it.
+    line: u64,
     /// The place of its first byte, and of the byte behind its last.
     from: u64,
     next: u64,
@@ -55,8 +64,7 @@ pub(super) struct Window {
     trouble: Option<String>,
 }
 
-/// A window of the output at a location. Lines come whole, so that a secret within one is masked; of a run that goes on the
-/// last one waits until it is complete.
+/// A window of the output at a location. Lines come whole; of a run that goes on the last one waits until it is complete.
 ///
 /// # Errors
 /// [`Fault`] when the output is gone or cannot be read.
@@ -67,51 +75,138 @@ pub(super) async fn window(
     most: usize,
     is_open: bool,
 ) -> Result<Window, Fault> {
-    let gone = || Fault::new(StatusCode::NOT_FOUND, format!("the output at {location} is gone"));
-    let Opened { size, mut reader } = outputs.open(location).await?.ok_or_else(gone)?;
-    let failed =
-        |error: std::io::Error| Fault::new(StatusCode::SERVICE_UNAVAILABLE, format!("{location}: {error}"));
+    let size = read(outputs, location, 0, 0).await?.size;
     let start = match want {
         Want::Tail => size.saturating_sub(most as u64),
-        Want::From(from) => from.min(size),
+        Want::From(from) | Want::On(from, _) => from.min(size),
     };
-    if start > MAX_SKIPPED {
-        let trouble =
-            format!("it has {size} bytes: only the whole can be had of what is behind {MAX_SKIPPED}");
-        return Ok(Window { size, trouble: Some(trouble), ..Window::default() });
+    let (before, is_counted) = match want {
+        Want::On(_, line) => (line.saturating_sub(1), true),
+        _ => lines_before(outputs, location, start).await?,
+    };
+    // A secret may begin before the window, or end behind it.
+    let margin = longest() as u64;
+    let first = start.saturating_sub(margin.max(1));
+    let piece = read(outputs, location, first, start - first + most as u64 + margin).await?;
+    let (begins, bytes) =
+        piece.bytes.split_at(piece.bytes.len().min(usize::try_from(start - first).unwrap_or(0)));
+    let seen = &bytes[..bytes.len().min(most)];
+    let is_end = start + seen.len() as u64 >= piece.size;
+    // The window begins and ends with a line.
+    let begin = match begins.last() {
+        None | Some(b'\n') => 0,
+        Some(_) => seen.iter().position(|byte| *byte == b'\n').map_or(seen.len(), |place| place + 1),
+    };
+    let mut number = before + 1 + u64::from(begin > 0 && seen[begin - 1] == b'\n');
+    let end = match is_end && !is_open {
+        true => seen.len(),
+        false => seen.iter().rposition(|byte| *byte == b'\n').map_or(begin, |place| place + 1).max(begin),
+    };
+    let mut trouble = (begin == end && seen.len() == most && !is_end)
+        .then(|| format!("a line there has more than {most} bytes: only the whole has it"));
+    // A line that is too long is passed over.
+    let next = if trouble.is_some() { start + seen.len() as u64 } else { start + end as u64 };
+    if !is_counted {
+        number = 1;
+        trouble = trouble.or_else(|| {
+            Some(format!(
+                "lines are counted from byte {}: there are too many before it",
+                start + begin as u64
+            ))
+        });
     }
-    let (mut at, mut number, mut last) = (0_u64, 1_u64, b'\n');
+    let mut masker = Masker::new().skipping((begins.len() + begin) as u64).taking((end - begin) as u64);
+    let mut shown = masker.push(&piece.bytes);
+    shown.extend(masker.finish());
+    let lines = lines(&shown, number);
+    let line = lines.last().map_or(number, |last| last.number + 1);
+    Ok(Window { lines, line, from: start + begin as u64, next, size: piece.size, trouble })
+}
+
+/// Reads some bytes of an output.
+async fn read(outputs: &dyn Outputs, location: &str, from: u64, length: u64) -> Result<Piece, Fault> {
+    let gone = || Fault::new(StatusCode::NOT_FOUND, format!("the output at {location} is gone"));
+    outputs.read(location, from, length).await?.ok_or_else(gone)
+}
+
+/// How many lines end before a byte, and whether they were counted: of a long output they are not.
+async fn lines_before(outputs: &dyn Outputs, location: &str, start: u64) -> Result<(u64, bool), Fault> {
+    if start > MAX_SKIPPED {
+        return Ok((0, false));
+    }
+    let (mut at, mut count) = (0, 0);
     while at < start {
-        let bytes = reader.fill_buf().await.map_err(failed)?;
+        let bytes = read(outputs, location, at, PIECE.min(start - at)).await?.bytes;
         if bytes.is_empty() {
             break;
         }
-        let taken = bytes.len().min(usize::try_from(start - at).unwrap_or(usize::MAX));
-        number += bytes[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
-        last = bytes[taken - 1];
-        reader.consume(taken);
-        at += taken as u64;
+        count += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        at += bytes.len() as u64;
     }
-    let mut bytes = Vec::with_capacity(most.min(usize::try_from(size).unwrap_or(most)));
-    reader.take(most as u64).read_to_end(&mut bytes).await.map_err(failed)?;
-    let is_end = at + bytes.len() as u64 >= size;
-    // The window begins and ends with a line.
-    let begin = match last {
-        b'\n' => 0,
-        _ => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |place| place + 1),
-    };
-    number += u64::from(begin > 0 && bytes[begin - 1] == b'\n');
-    let end = match is_end && !is_open {
-        true => bytes.len(),
-        false => bytes.iter().rposition(|byte| *byte == b'\n').map_or(begin, |place| place + 1).max(begin),
-    };
-    let trouble = (begin == end && bytes.len() == most && !is_end)
-        .then(|| format!("a line there has more than {most} bytes: only the whole has it"));
-    // A line that is too long is passed over.
-    let next = if trouble.is_some() { at + bytes.len() as u64 } else { at + end as u64 };
-    Ok(Window { lines: lines(&bytes[begin..end], number), from: at + begin as u64, next, size, trouble })
+    Ok((count, true))
 }
 
+/// A line that has what was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Hit {
+    line: Line,
+    /// The place of its first byte.
+    at: u64,
+}
+
+/// What was found, and where to look on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Hits {
+    hits: Vec<Hit>,
+    /// Where the search stopped, when it did before the end.
+    next: Option<u64>,
+}
+
+/// The lines of an output from a byte on that have a text in them, of either case, as they are shown: nothing that is masked
+/// is found.
+async fn search(outputs: &dyn Outputs, location: &str, text: &str, from: u64) -> Result<Hits, Fault> {
+    let wanted = text.to_lowercase();
+    let (mut number, is_counted) = lines_before(outputs, location, from).await?;
+    if !is_counted {
+        return Err(Fault::bad(format!("from: lines behind byte {MAX_SKIPPED} are not searched")));
+    }
+    let (mut found, mut at, mut rest) = (Hits::default(), from, Vec::new());
+    loop {
+        let piece = read(outputs, location, at, PIECE).await?;
+        let is_end = at + piece.bytes.len() as u64 >= piece.size || piece.bytes.is_empty();
+        let mut begin = at - rest.len() as u64;
+        at += piece.bytes.len() as u64;
+        rest.extend(piece.bytes);
+        let whole = match is_end || rest.len() > MAX_LINE {
+            true => rest.len(),
+            false => rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1),
+        };
+        let left = rest.split_off(whole);
+        for line in rest.split_inclusive(|byte| *byte == b'\n') {
+            let place = begin;
+            begin += line.len() as u64;
+            number += 1;
+            let Some(line) = lines(line, number).pop() else { continue };
+            if line.text.to_lowercase().contains(&wanted) {
+                found.hits.push(Hit { line, at: place });
+            }
+            if found.hits.len() >= MAX_HITS {
+                found.next = Some(begin);
+                return Ok(found);
+            }
+        }
+        rest = left;
+        if is_end {
+            return Ok(found);
+        }
+        if at - from > MAX_SKIPPED {
+            found.next = Some(begin);
+            return Ok(found);
+        }
+    }
+}
+
+/// The lines of a text in which secrets are masked; a line may have one of which the rest stands elsewhere.
 fn lines(bytes: &[u8], first: u64) -> Vec<Line> {
     let text = String::from_utf8_lossy(bytes);
     let text = anstream::adapter::strip_str(&text).to_string();
@@ -125,17 +220,29 @@ fn lines(bytes: &[u8], first: u64) -> Vec<Line> {
         .collect()
 }
 
+/// The query that names an output of a run: where it is, and which it is, as it has another place once its attempt has ended.
+fn query<'a>(run: &'a str, printed: &'a Printed, attempt: &'a str) -> [(&'static str, &'a str); 5] {
+    [
+        ("id", run),
+        ("at", printed.location.as_str()),
+        ("step", printed.run_key.as_str()),
+        ("attempt", attempt),
+        ("name", printed.name.as_str()),
+    ]
+}
+
 /// An output in a list: whose it is, and where its pages are.
 pub(super) fn listed(run: &str, printed: &Printed) -> Value {
     let attempt = printed.attempt.to_string();
-    let query = [("id", run), ("at", printed.location.as_str())];
-    let name = printed.location.rsplit('/').next().unwrap_or_default();
+    let query = query(run, printed, &attempt);
+    let name = printed.name.as_str();
     json!({
         "job": escaped(printed.job_id.as_str()),
         "step": (printed.run_key.as_str() != run).then(|| run_link(printed.run_key.as_str())),
         "attempt": attempt,
         "stream": printed.stream.name(),
         "name": escaped(name),
+        "lost": printed.lost,
         "href": link("/run/output", &query),
         "raw": link("/run/output/raw", &query),
     })
@@ -145,9 +252,22 @@ pub(super) fn listed(run: &str, printed: &Printed) -> Value {
 async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
     let (run, at) = (ask.query.need("id")?, ask.query.need("at")?);
     ask.app.refresh().await;
-    let found = locate(ask.realm(), &RunName { run: run.to_owned() }).await?;
+    let found = locate(ask.realm(), &AskOutputs::of(run)).await?;
     let is_open = !found.status.is_end();
-    let printed = found.printed.into_iter().find(|printed| printed.location == at);
+    // What an attempt printed moves to its last place when it ends, and is read on from there.
+    let name = ask.query.get("name").filter(|_| !found.printed.iter().any(|printed| printed.location == at));
+    let attempt = ask.query.parsed::<u32>("attempt")?;
+    let is_meant = |printed: &Printed| match name {
+        None => printed.location == at,
+        Some(name) => {
+            let step = ask.query.get("step").unwrap_or(run);
+            printed.run_key.as_str() == step
+                && printed.name == name
+                && Some(printed.attempt) == attempt
+                && !printed.lost
+        }
+    };
+    let printed = found.printed.into_iter().find(is_meant);
     let printed = printed.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "the run has no such output"))?;
     Ok((run.to_owned(), printed, is_open))
 }
@@ -155,10 +275,26 @@ async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
 /// The page of an output.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (run, printed, is_open) = asked(&ask).await?;
-    let want = ask.query.parsed::<u64>("from")?.map_or(Want::Tail, Want::From);
-    let found = window(ask.realm().outputs(), &printed.location, want, MAX_WINDOW, is_open).await?;
-    let query = [("id", run.as_str()), ("at", printed.location.as_str())];
+    let from = ask.query.parsed::<u64>("from")?;
+    let attempt = printed.attempt.to_string();
+    let query = query(&run, &printed, &attempt);
     let at = |from: u64| link("/run/output", &[&query[..], &[("from", &from.to_string())]].concat());
+    let looked_for = match ask.query.get("find").filter(|text| !text.is_empty()) {
+        Some(text) if text.len() > MAX_WANTED => {
+            return Err(Fault::bad(format!("find: it has {} bytes, {MAX_WANTED} at most", text.len())));
+        }
+        Some(text) => {
+            let Hits { hits, next } =
+                search(ask.realm().outputs(), &printed.location, text, from.unwrap_or(0)).await?;
+            let hit = |hit: &Hit| json!({ "line": hit.line, "href": format!("{}#L{}", at(hit.at), hit.line.number) });
+            let more = next
+                .map(|next| format!("{}&{}", at(next), link("", &[("find", text)]).trim_start_matches('?')));
+            Some(json!({ "text": text, "hits": hits.iter().map(hit).collect::<Vec<_>>(), "more": more }))
+        }
+        None => None,
+    };
+    let want = from.map_or(Want::Tail, Want::From);
+    let found = window(ask.realm().outputs(), &printed.location, want, MAX_WINDOW, is_open).await?;
     let tree = show_run(ask.realm(), &ShowRun { run: run.clone(), details: false }).await?;
     let status = tree.runs.first().map(|run| crate::view::StatusShown::from(run.status));
     let own = json!({
@@ -166,9 +302,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "run": { "key": run, "href": run_link(&run), "status": status },
         "job_href": job_link(printed.job_id.as_str()),
         "is_open": is_open,
+        "is_slow": ask.realm().is_aws(),
         "earlier": (found.from > 0).then(|| at(found.from.saturating_sub(MAX_WINDOW as u64))),
         "later": (found.next < found.size && !is_open).then(|| at(found.next)),
         "tail": link("/run/output", &query),
+        "search": looked_for,
+        "at": printed.location,
         "window": found,
     });
     let title = format!("{} · {}", printed.stream.name(), printed.job_id);
@@ -180,28 +319,42 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn raw(ask: Ask) -> Result<Response, Fault> {
     let (_, printed, is_open) = asked(&ask).await?;
     if let Some(from) = ask.query.parsed::<u64>("from")? {
-        return piece(&ask, &printed, from, is_open).await;
+        let line = ask.query.parsed::<u64>("line")?;
+        let want = line.map_or(Want::From(from), |line| Want::On(from, line));
+        return piece(&ask, &printed, want, is_open).await;
     }
-    let opened = ask.realm().outputs().open(&printed.location).await?;
-    let opened = opened.ok_or_else(|| Fault::new(StatusCode::NOT_FOUND, "the output is gone"))?;
-    let pieces = stream::unfold(Some((opened.reader, Masker::new())), |state| async move {
-        let (mut reader, mut masker) = state?;
-        let mut bytes = vec![0; PIECE];
-        match reader.read(&mut bytes).await {
-            Ok(0) => Some((Ok::<_, Infallible>(masker.finish()), None)),
-            Ok(count) => Some((Ok(masker.push(&bytes[..count])), Some((reader, masker)))),
-            Err(error) => Some((Ok(format!("\n(cannot be read further: {error})\n").into_bytes()), None)),
+    let gone = || Fault::new(StatusCode::NOT_FOUND, "the output is gone");
+    let first = ask.realm().outputs().read(&printed.location, 0, 0).await?;
+    first.ok_or_else(gone)?;
+    let (realm, location) = (ask.app.realm.clone(), printed.location.clone());
+    let pieces = stream::unfold(Some((0_u64, Masker::new())), move |state| {
+        let (realm, location) = (realm.clone(), location.clone());
+        async move {
+            let (at, mut masker) = state?;
+            match realm.outputs().read(&location, at, PIECE).await {
+                Ok(Some(piece)) if !piece.bytes.is_empty() => {
+                    let next = at + piece.bytes.len() as u64;
+                    Some((Ok::<_, Infallible>(masker.push(&piece.bytes)), Some((next, masker))))
+                }
+                Ok(_) => Some((Ok(masker.finish()), None)),
+                Err(error) => Some((Ok(format!("\n(cannot be read further: {error})\n").into_bytes()), None)),
+            }
         }
     });
     Ok(text(Body::from_stream(pieces)))
 }
 
 /// What has come since a byte, for a page that follows.
-async fn piece(ask: &Ask, printed: &Printed, from: u64, is_open: bool) -> Result<Response, Fault> {
-    let found =
-        window(ask.realm().outputs(), &printed.location, Want::From(from), MAX_WINDOW, is_open).await?;
-    let value =
-        json!({ "lines": found.lines, "next": found.next, "is_open": is_open, "trouble": found.trouble });
+async fn piece(ask: &Ask, printed: &Printed, want: Want, is_open: bool) -> Result<Response, Fault> {
+    let found = window(ask.realm().outputs(), &printed.location, want, MAX_WINDOW, is_open).await?;
+    let value = json!({
+        "lines": found.lines,
+        "next": found.next,
+        "line": found.line,
+        "size": found.size,
+        "is_open": is_open,
+        "trouble": found.trouble,
+    });
     let mut response = Response::new(Body::from(value.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -226,9 +379,10 @@ mod tests {
 
     #[async_trait]
     impl Outputs for Text {
-        async fn open(&self, _: &str) -> Result<Option<Opened>, StoreError> {
-            let reader = Box::new(std::io::Cursor::new(self.0.clone()));
-            Ok(Some(Opened { size: self.0.len() as u64, reader }))
+        async fn read(&self, _: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
+            let place = |at: u64| usize::try_from(at).unwrap().min(self.0.len());
+            let bytes = self.0[place(from)..place(from + length)].to_vec();
+            Ok(Some(Piece { bytes, size: self.0.len() as u64 }))
         }
     }
 
@@ -277,5 +431,27 @@ mod tests {
         let (lines, ..) =
             seen("\u{1b}[31mred\u{1b}[0m output-canary-9\r\n\u{7}", Want::Tail, 99, false).await;
         assert_eq!(lines, numbered(&[(1, "red *****")]));
+    }
+
+    #[tokio::test]
+    async fn search_finds_lines_as_they_are_shown() {
+        pumice_core::secret::remember("search-canary-77");
+        let text =
+            format!("one\nTwo \u{1b}[1mreds\u{1b}[0m\n{}\nsearch-canary-77 red\nred", "x".repeat(70_000));
+        let find = async |wanted: &str, from| {
+            let found = search(&Text(text.clone().into_bytes()), "x", wanted, from).await.unwrap();
+            found.hits.into_iter().map(|hit| (hit.line.number, hit.line.text, hit.at)).collect::<Vec<_>>()
+        };
+        let all = vec![
+            (2, "Two reds".to_owned(), 4),
+            (4, "***** red".to_owned(), 70_022),
+            (5, "red".to_owned(), 70_043),
+        ];
+        assert_eq!(find("RED", 0).await, all);
+        assert_eq!(find("red", 21).await, all[1..]);
+        assert!(find("canary", 0).await.is_empty() && find("none", 0).await.is_empty());
+        let many = Text("red\n".repeat(MAX_HITS + 1).into_bytes());
+        let found = search(&many, "x", "red", 0).await.unwrap();
+        assert_eq!((found.hits.len(), found.next), (MAX_HITS, Some(4 * MAX_HITS as u64)));
     }
 }

@@ -18,15 +18,21 @@ use crate::assets;
 use crate::view::{Clock, Words, mask_texts};
 
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 24] = [
+const TEMPLATES: [(&str, &str); 31] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
+    ("audit.html", include_str!("../../templates/audit.html")),
+    ("audit-entry.html", include_str!("../../templates/audit-entry.html")),
     ("backfill.html", include_str!("../../templates/backfill.html")),
     ("connection.html", include_str!("../../templates/connection.html")),
     ("connections.html", include_str!("../../templates/connections.html")),
+    ("dead.html", include_str!("../../templates/dead.html")),
+    ("doctor.html", include_str!("../../templates/doctor.html")),
+    ("failures.html", include_str!("../../templates/failures.html")),
     ("fault.html", include_str!("../../templates/fault.html")),
     ("job.html", include_str!("../../templates/job.html")),
     ("jobs.html", include_str!("../../templates/jobs.html")),
+    ("letter.html", include_str!("../../templates/letter.html")),
     ("many.html", include_str!("../../templates/many.html")),
     ("retry.html", include_str!("../../templates/retry.html")),
     ("login.html", include_str!("../../templates/login.html")),
@@ -40,6 +46,7 @@ const TEMPLATES: [(&str, &str); 24] = [
     ("schedules.html", include_str!("../../templates/schedules.html")),
     ("secrets.html", include_str!("../../templates/secrets.html")),
     ("state.html", include_str!("../../templates/state.html")),
+    ("stats.html", include_str!("../../templates/stats.html")),
     ("trigger.html", include_str!("../../templates/trigger.html")),
     ("triggers.html", include_str!("../../templates/triggers.html")),
     ("workers.html", include_str!("../../templates/workers.html")),

@@ -6,7 +6,7 @@ use pumice_core::run::{Cause, Status};
 use pumice_core::text::escaped;
 use pumice_service::Realm;
 use pumice_service::runs::{
-    CancelRuns, RunName, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
+    AskOutputs, CancelRuns, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
 };
 use serde_json::{Value, json};
 
@@ -166,8 +166,12 @@ fn facts(run: &RunShown, clock: &Clock) -> Vec<(String, String)> {
 /// The ends of what the commands of a run and its steps printed.
 async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Value>, Fault> {
     let mut shown = Vec::new();
-    for (place, printed) in output(realm, &RunName { run: key.to_owned() }).await?.iter().enumerate() {
+    for (place, printed) in output(realm, &AskOutputs::of(key)).await?.iter().enumerate() {
         let mut one = listed(key, printed);
+        // What is over does not grow.
+        let goes_on = is_open && !printed.lost && printed.epoch.is_some();
+        one["is_slow"] = realm.is_aws().into();
+        one["follow"] = if goes_on { one["raw"].clone() } else { Value::Null };
         one["window"] = match place < MAX_OUTPUTS {
             false => Value::Null,
             true => {
@@ -190,7 +194,11 @@ async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Valu
 pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
     let id = ask.form.need("id")?.to_owned();
-    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs: vec![id.clone()] }).await?;
+    let cancelled = cancel_runs(
+        ask.realm(),
+        &CancelRuns { runs: vec![id.clone()], why: ask.form.get("why").map(str::to_owned) },
+    )
+    .await?;
     match (cancelled.runs.first(), cancelled.refused.first()) {
         (Some(done), _) => ask.tell(true, format!("{} {}", done.outcome.words(), done.run)),
         (None, Some(refused)) => ask.tell(false, refused.error.clone()),

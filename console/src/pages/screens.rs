@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 42] = [
+pub const SCREENS: [Screen; 53] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -23,6 +23,7 @@ pub const SCREENS: [Screen; 42] = [
     screen("runs list", "/runs"),
     screen("runs show", "/run"),
     screen("runs output", "/run/output"),
+    screen("runs output --from", "/run/output"),
     screen("runs cancel", "/run/cancel"),
     screen("runs why", "/run"),
     screen("runs retry", "/run/retry"),
@@ -55,14 +56,27 @@ pub const SCREENS: [Screen; 42] = [
     screen("secrets set", "/secrets/set"),
     screen("secrets delete", "/secrets/delete"),
     screen("payloads list", "/payloads"),
+    screen("audit list", "/audit"),
+    screen("audit show", "/audit/entry"),
     screen("workers list", "/workers"),
     screen("pools list", "/workers"),
+    screen("dead list", "/dead"),
+    screen("dead show", "/dead/letter"),
+    screen("dead redrive", "/dead/redrive"),
+    screen("dead drop", "/dead/drop"),
+    screen("failures", "/failures"),
+    screen("stats", "/stats"),
+    screen("doctor", "/doctor"),
+    screen("metrics", "/metrics"),
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 13] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 16] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
+    ("plan", "as apply"),
+    ("runs export", "it gives all records to another program: the API has it"),
+    ("export", "it writes files on the machine that it is called on"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
     ("schedules export", "it makes a template for another service: the API has it"),
     ("jobs pause", "it holds many jobs by a pattern: the API has it"),

@@ -6,6 +6,7 @@ use axum::response::Response;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::text::escaped;
+use pumice_service::dead::counts;
 use pumice_service::pools::{ListPools, PoolShown, list_pools};
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
@@ -55,6 +56,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         rows.push(row(name, *count, depth, hosts));
     }
     let own = json!({
+        "dead": dead(&ask).await,
         "rows": rows,
         "told": counted(jobs.len(), "worker"),
         "more": jobs.len().saturating_sub(MAX_WORKERS),
@@ -70,6 +72,25 @@ fn pool(pool: &PoolShown) -> Value {
     let first = |keys: &[RunKey]| keys.iter().map(shown).collect::<Vec<_>>();
     json!({ "name": pool.pool.as_str(), "size": pool.size, "jobs": pool.jobs, "taken": pool.taken,
         "waiting": pool.waiting, "more": pool.more, "holders": first(&pool.holders), "line": first(&pool.line) })
+}
+
+/// How many messages were put aside. Where that cannot be asked, the page says so and has all else.
+async fn dead(ask: &Ask) -> Value {
+    match counts(ask.realm()).await {
+        Err(error) => json!({ "count": 0, "of": [], "trouble": error.message() }),
+        Ok(found) => {
+            let some: Vec<_> = found
+                .iter()
+                .filter_map(|(queue, count)| Some((queue, (*count)?)))
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            let of: Vec<Value> = some
+                .iter()
+                .map(|(queue, count)| json!({ "name": queue.to_string(), "count": count }))
+                .collect();
+            json!({ "count": some.iter().map(|(_, count)| count).sum::<u64>(), "of": of, "trouble": Value::Null })
+        }
+    }
 }
 
 fn row(name: &str, jobs: usize, depth: Result<Depth, StoreError>, hosts: Vec<Value>) -> Value {

@@ -146,6 +146,7 @@ const fn trigger_word(trigger: &Trigger) -> &'static str {
         Trigger::Run { .. } => "run",
         Trigger::Event { .. } => "event",
         Trigger::Object { .. } => "object",
+        Trigger::Http { .. } => "http",
         Trigger::Schedule { backfill: Some(_), .. } => "backfill",
         Trigger::Schedule { .. } => "schedule",
         Trigger::Replay { .. } => "retry",
@@ -180,6 +181,11 @@ pub(crate) fn trigger_words(run: &RunShown, clock: &Clock) -> About {
             .into(),
             href: Some(link("/trigger", &[("id", trigger_id)])),
         },
+        Trigger::Http { trigger_id, event_type, .. } => {
+            let what = event_type.as_deref().unwrap_or("a request");
+            let text = format!("started by {what} over HTTP, trigger {trigger_id}");
+            About { text: escaped(&text).into(), href: Some(link("/trigger", &[("id", trigger_id)])) }
+        }
         Trigger::Schedule { entry, slot, backfill } => {
             let slot = slot.map(|slot| clock.moment(slot));
             let slot = slot.map(|slot| format!(" for {} {}", slot.text, slot.zone)).unwrap_or_default();

@@ -32,6 +32,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("runs show", format!("run={failed}&details=true")),
         ("runs why", format!("run={failed}")),
         ("runs output", format!("run={failed}")),
+        ("runs output --from", format!("run={failed}&from=0&name=stderr&limit=100")),
         ("schedules list", String::new()),
         ("schedules next", "number=3".to_owned()),
         ("schedules backfills list", String::new()),
@@ -46,10 +47,12 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("secrets list", String::new()),
         ("workers list", String::new()),
         ("pools list", String::new()),
+        ("audit list", "where=act:apply&limit=5".to_owned()),
+        ("runs export", "limit=2".to_owned()),
         ("render", "job=nightly&globals=%7B%22x%22:1%7D".to_owned()),
     ] {
         tried.insert(command);
-        let path = format!("/api/v1/{}?{query}", command.replace(' ', "/"));
+        let path = format!("/api/v1/{}?{query}", path_of(command));
         let answer = server.get_as(VIEWER, &path).await;
         assert_eq!(answer.status, 200, "{command}: {}", answer.body);
         let operation = operations().into_iter().find(|one| one.command == command).unwrap();
@@ -57,6 +60,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         assert!(problems.is_empty(), "{command}: {problems:?} in {}", answer.body);
     }
     let others = [
+        "audit show",
         "check",
         "connections test",
         "schedules backfills show",

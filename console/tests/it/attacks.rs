@@ -265,6 +265,8 @@ async fn text_of_a_job_is_text_on_every_page() {
             .map(str::to_owned),
     );
     paths.push(output.clone());
+    paths.push(format!("{output}&{}", encoded(&[("find", SCRIPT)])));
+    paths.push(format!("{output}&find=canary"));
     paths.extend(
         ["/job", "/runs", "/jobs", "/run", "/trigger", "/nothing"].map(|path| {
             format!("{path}?{}", encoded(&[("id", SCRIPT), ("job", SCRIPT), ("pattern", SCRIPT)]))

@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
         words: vec!["pumice".to_owned()],
         announce: Box::new(|_| ()),
         refresh: None,
+        meters: None,
     }
 }
 

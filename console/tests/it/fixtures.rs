@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::message::Message;
 use pumice_core::ports::Doc;
 use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
@@ -97,8 +98,13 @@ async fn runs(realm: &Folder) {
         let spec = if is_root { dag() } else { spec(id) };
         made.push(NewRun { run, spec });
     }
+    let messages: Vec<Message> =
+        made.iter().take(STATUSES.len()).map(|one| Message::about(realm.name(), &one.run)).collect();
     let made: Vec<_> = made.into_iter().map(|one| (one, None)).collect();
     assert!(realm.runs().create(&made).await.unwrap().iter().all(|one| one.is_new()));
+    for message in messages {
+        realm.bury(message, &format!("put aside: {SCRIPT}")).await;
+    }
 }
 
 fn run(key: RunKey, job: &str, at: pumice_core::Timestamp) -> Run {

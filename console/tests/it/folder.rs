@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use pumice_core::Timestamp;
+use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
+use pumice_core::message::Message;
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    AuditStore, Catalog, Clock, Consumer, DeadLetters, JobStore, Outgoing, Piece, Queue, Random, RunStore,
+    ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
-use pumice_local::{Durability, Home, SystemClock};
+use pumice_local::{Durability, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
@@ -34,11 +38,12 @@ struct Texts(Mutex<BTreeMap<String, String>>);
 
 #[async_trait]
 impl Outputs for Texts {
-    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError> {
+    async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
         let text = self.0.lock().unwrap().get(location).cloned();
-        Ok(text.map(|text| Opened {
-            size: text.len() as u64,
-            reader: Box::new(std::io::Cursor::new(text.into_bytes())),
+        Ok(text.map(|text| {
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
+            let bytes = text.as_bytes()[place(from)..place(from.saturating_add(length))].to_vec();
+            Piece { bytes, size: text.len() as u64 }
         }))
     }
 }
@@ -56,6 +61,15 @@ impl Folder {
         let folder = Self::new().await;
         fixtures::fill(&folder).await;
         folder
+    }
+
+    /// Puts a message aside, as a worker does.
+    pub(crate) async fn bury(&self, message: Message, reason: &str) {
+        let (database, worker) = (self.home.database(), message.worker.clone());
+        let sent = database.send(vec![Outgoing { message, at: self.now() - TimeDelta::seconds(1) }]).await;
+        assert!(sent.iter().all(Result::is_ok));
+        let taken = database.receive(&worker, 1, std::time::Duration::ZERO).await.unwrap();
+        database.bury(&taken[0].receipt, reason).await.unwrap();
     }
 
     /// Where it is.
@@ -118,6 +132,10 @@ impl Realm for Folder {
         self.home.database()
     }
 
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self.home.database()
+    }
+
     fn state(&self) -> &dyn StateStore {
         self.home.database()
     }
@@ -128,6 +146,14 @@ impl Realm for Folder {
 
     fn connections(&self) -> &dyn ConnectionStore {
         self.home.database()
+    }
+
+    fn audit(&self) -> &dyn AuditStore {
+        self.home.database()
+    }
+
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
     }
 
     fn prober(&self) -> &dyn Prober {
@@ -156,6 +182,10 @@ impl Realm for Folder {
 
     fn is_aws(&self) -> bool {
         false
+    }
+
+    async fn actor(&self) -> Result<Actor, Error> {
+        Ok(Actor { who: "tester".to_owned(), from: Origin::Program, host: None })
     }
 
     async fn site(&self) -> Result<Arc<Site>, Error> {

@@ -4,8 +4,10 @@
 
 mod api;
 mod attacks;
+mod audit;
 mod client;
 mod fixtures;
 mod folder;
+mod hooks;
 mod live;
 mod pages;

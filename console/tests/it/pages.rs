@@ -61,6 +61,12 @@ async fn every_link_of_every_page_leads_to_a_page() {
         "/runs",
         "/schedules",
         "/workers",
+        "/dead",
+        "/dead/letter",
+        "/failures",
+        "/runs/many",
+        "/stats",
+        "/doctor",
         "/triggers",
         "/connections",
         "/state",
@@ -383,6 +389,68 @@ async fn page_has_the_command_that_shows_the_same() {
 }
 
 #[tokio::test]
+async fn dead_letter_is_handed_out_or_dropped_by_those_who_may() {
+    let server = Server::start(Folder::lively().await).await;
+    let letters = server.get("/dead").await.body;
+    let links: Vec<String> =
+        values(&letters, "href").into_iter().filter(|link| link.starts_with("/dead/letter")).collect();
+    assert_eq!(links.len(), STATUSES.len(), "{letters}");
+    assert!(letters.contains("put aside: "), "{letters}");
+    let id = |link: &String| link.rsplit('=').next().unwrap().to_owned();
+    // The first is of a run that waits, the fifth of one that is complete.
+    let (open, ended) = (id(&links[0]), id(&links[4]));
+    let session = server.session(VIEWER).await;
+    for path in ["/dead/redrive", "/dead/drop"] {
+        assert_eq!(server.post_as(&session, path, &[("id", &open)]).await.status, 403);
+    }
+    let session = server.session(OPERATOR).await;
+    let page = server.see(&session, &links[4]).await.body;
+    assert!(page.contains("Its run has ended") && !page.contains("action=\"/dead/redrive\""), "{page}");
+    assert!(server.see(&session, &links[0]).await.body.contains("action=\"/dead/redrive\""));
+    for (letter, told) in
+        [(&open, "is handed out once more"), (&ended, "was left where it is: its run has ended")]
+    {
+        let answer = server.post_as(&session, "/dead/redrive", &[("id", letter)]).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        assert!(server.see(&session, "/dead").await.body.contains(told), "{told}");
+    }
+    assert_eq!(server.post_as(&session, "/dead/redrive", &[("id", &open)]).await.status, 404, "it is gone");
+    assert_eq!(server.post_as(&session, "/dead/drop", &[("id", &ended)]).await.status, 403);
+    let session = server.session(EDITOR).await;
+    assert_eq!(server.post_as(&session, "/dead/drop", &[("id", &ended)]).await.status, 303);
+    let left = server.see(&session, "/dead").await.body;
+    assert_eq!(
+        values(&left, "href").iter().filter(|link| link.starts_with("/dead/letter")).count(),
+        STATUSES.len() - 2
+    );
+}
+
+#[tokio::test]
+async fn failures_of_one_cause_are_one_group_that_leads_to_a_retry() {
+    let server = Server::start(Folder::lively().await).await;
+    let page = server.get("/failures").await.body;
+    assert_eq!(page.matches("<section id=\"g-").count(), 1, "{page}");
+    let retry =
+        values(&page, "href").into_iter().find(|link| link.starts_with("/runs/many?act=retry")).unwrap();
+    let many = server.get(&retry).await.body;
+    assert!(many.contains("fingerprint:") && many.contains("Run 3 runs again"), "{many}");
+    let wrong = server.get("/failures?where=colour:red").await;
+    assert!(wrong.status == 200 && wrong.body.contains("is not a word of filters"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn metrics_are_for_who_has_a_token() {
+    let server = Server::start(Folder::lively().await).await;
+    let without = server.send("GET", "/metrics", &[], "").await;
+    assert_eq!((without.status, without.header("www-authenticate")), (401, "Bearer"));
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let line = "pumice_job_runs{job_id=\"<b>bold</b>'\\\"\",status=";
+    assert!(answer.body.contains(line) && answer.body.contains("größe/日本/🚀 job"), "{}", answer.body);
+    assert!(answer.body.contains("pumice_dead_letters_all 9\n"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn document_of_a_run_stands_alone() {
     let folder = Folder::lively().await;
     folder.print(&format!("/out/{}/stdout", run_id(4)), "the last line\n");
@@ -413,6 +481,32 @@ async fn output_that_is_followed_goes_on_from_its_place() {
     let piece = server.get(&format!("/run/output/raw?{query}&from=8")).await.json();
     assert_eq!(
         piece,
-        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "is_open": false, "trouble": null })
+        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "line": 4, "size": 14, "is_open": false, "trouble": null })
     );
+    // What was read where it was written goes on in its last place, with the number of its line.
+    let moved =
+        [("id", id.as_str()), ("at", "/scratch/live/x"), ("step", &id), ("attempt", "1"), ("name", "stdout")];
+    let piece = server.get(&format!("/run/output/raw?{}&from=4&line=20", encoded(&moved))).await.json();
+    assert_eq!(piece["lines"], json!([{ "number": 20, "text": "two" }, { "number": 21, "text": "three" }]));
+    for other in ["stderr", "x"] {
+        let other = [&moved[..4], &[("name", other)]].concat();
+        assert_eq!(server.get(&format!("/run/output/raw?{}&from=4", encoded(&other))).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_an_output_are_found_and_linked() {
+    let server = Server::start(Folder::lively().await).await;
+    let (id, location) = (run_id(4).to_string(), format!("/out/{}/stdout", run_id(4)));
+    server.realm.print(&location, "one\ntwo <b>\nthree\nTWO\n");
+    let query = [("id", id.as_str()), ("at", &location), ("find", "two")];
+    let page = server.get(&format!("/run/output?{}", encoded(&query))).await.body;
+    assert!(
+        page.contains("from=4#L2") && page.contains("from=18#L4") && !page.contains("from=0#L1"),
+        "{page}"
+    );
+    assert!(page.contains("two &lt;b&gt;"), "{page}");
+    let long = "x".repeat(201);
+    let query = [("id", id.as_str()), ("at", &location), ("find", &long)];
+    assert_eq!(server.get(&format!("/run/output?{}", encoded(&query))).await.status, 400);
 }

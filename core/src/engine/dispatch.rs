@@ -17,7 +17,7 @@ use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
-use crate::run::{Lineage, NewRun, Run, Trigger};
+use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger};
 use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
@@ -31,9 +31,9 @@ pub struct Dispatcher {
     jobs: Jobs,
 }
 
-/// What a trigger starts for an object.
+/// What a trigger starts for an event.
 #[derive(Debug)]
-pub(super) struct ObjectStart {
+pub(super) struct EventStart {
     /// Its name among all events, calls and starts that there are.
     pub(super) name: String,
     /// What the records say of it.
@@ -49,8 +49,10 @@ enum Asker<'a> {
     Call(&'a str),
     /// An event of this name, which may be delivered again.
     Event(&'a str),
+    /// A list of this name that may be given again, of which these are the places of the requests.
+    List(&'a str, &'a [u64]),
     /// A trigger, whose event may be delivered again.
-    Object(&'a ObjectStart),
+    Trigger(&'a EventStart),
     /// A run.
     Run(&'a Origin),
 }
@@ -71,8 +73,8 @@ impl<'a> Asker<'a> {
             Self::Event(event) => {
                 Some(Trigger::Event { event: event[..event.floor_char_boundary(MAX_EVENT)].to_owned() })
             }
-            Self::Object(start) => Some(start.trigger.clone()),
-            Self::Caller | Self::Call(_) | Self::Run(_) => None,
+            Self::Trigger(start) => Some(start.trigger.clone()),
+            Self::Caller | Self::Call(_) | Self::List(..) | Self::Run(_) => None,
         }
     }
 }
@@ -173,14 +175,25 @@ impl Dispatcher {
         self.take(requests, Asker::Call(call), Taking::Each).await
     }
 
+    /// The same for requests of a list that may be given again, in whatever parts: each makes one run by its place in the
+    /// list. `list` names it, among all lists, calls and events that there are.
+    pub async fn dispatch_listed(
+        &self,
+        requests: Vec<(u64, DispatchRequest)>,
+        list: &str,
+    ) -> Vec<Result<Accepted, DispatchError>> {
+        let (places, requests): (Vec<u64>, Vec<DispatchRequest>) = requests.into_iter().unzip();
+        self.take(requests, Asker::List(list, &places), Taking::Each).await
+    }
+
     /// The same for a trigger, whose requests make one run each, however often its event comes. A second request for the
     /// same job makes a run of its own, whatever place it has.
-    pub(super) async fn dispatch_object(
+    pub(super) async fn dispatch_for(
         &self,
         requests: Vec<DispatchRequest>,
-        start: &ObjectStart,
+        start: &EventStart,
     ) -> Vec<Result<Accepted, DispatchError>> {
-        self.take(requests, Asker::Object(start), Taking::Each).await
+        self.take(requests, Asker::Trigger(start), Taking::Each).await
     }
 
     /// Asks a run to stop: one that waits never starts, one that runs is stopped.
@@ -189,6 +202,14 @@ impl Dispatcher {
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
         self.ledger.cancel(key).await
+    }
+
+    /// The same for a person or a program, whose name the run's record keeps, with the reason.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::cancel`].
+    pub async fn cancel_for(&self, key: &RunKey, request: StopRequest) -> Result<Run, ApplyError> {
+        self.ledger.cancel_for(key, request).await
     }
 
     /// Takes a request for a job that is given, whatever is stored under its name.
@@ -230,7 +251,7 @@ impl Dispatcher {
         for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
             let index = match asker {
                 // The list may be edited between two deliveries.
-                Asker::Object(_) => ids[..index].iter().filter(|id| **id == request.job_id).count(),
+                Asker::Trigger(_) => ids[..index].iter().filter(|id| **id == request.job_id).count(),
                 _ => index,
             };
             match self.prepare(&request, job, &realm, asker, index).await {
@@ -406,7 +427,11 @@ impl Dispatcher {
         let follows = match asker {
             Asker::Caller => return RunId(self.site().ports.random.uuid(now)),
             Asker::Call(name) | Asker::Event(name) => format!("event:{name}#{index}"),
-            Asker::Object(start) => format!("{}#{index}", start.name),
+            Asker::List(name, places) => match places.get(index) {
+                Some(place) => format!("list:{name}#{place}"),
+                None => return RunId(self.site().ports.random.uuid(now)),
+            },
+            Asker::Trigger(start) => format!("{}#{index}", start.name),
             Asker::Run(origin) => format!("run:{}#{}#{index}", origin.key, origin.label),
         };
         RunId::from_key(realm, &request.job_id, &follows)

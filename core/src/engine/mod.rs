@@ -32,6 +32,6 @@ pub use limits::{LEASE_MARGIN, Limits, MAX_DEPTH, MAX_STEPS};
 pub use pausing::{KEPT as PAUSES_KEPT, KEPT_ALONE as PAUSES_KEPT_ALONE};
 pub use redo::{Again, RedoError, RedoRequest, may_redo};
 pub use rendered::rendering;
-pub use triggers::{Fired, NotFired, Triggers};
+pub use triggers::{Fired, NotFired, Triggers, receive};
 pub use work::Engine;
 pub use work::handle::Handled;

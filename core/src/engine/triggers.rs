@@ -1,13 +1,13 @@
-//! From what happened to an object to the runs of the jobs that triggers start for it.
+//! From what happened to an object, or came over HTTP, to the runs of the jobs that triggers start for it.
 
 use std::sync::Arc;
 
 use super::answer::Accepted;
-use super::dispatch::{Dispatcher, ObjectStart};
+use super::dispatch::{Dispatcher, EventStart};
 use crate::job_type::{DispatchError, JobError};
 use crate::ports::{StoreError, TriggerStore};
 use crate::run::Trigger;
-use crate::trigger::{Assessment, ObjectEvent, Verdict, assess};
+use crate::trigger::{Assessment, HttpEvent, ObjectEvent, Start, TriggerFields, Verdict, assess, starts_for};
 
 /// The triggers of a realm. Cheap to clone.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Triggers {
                 }
                 Verdict::Fits(id, starts) => (id, starts),
             };
-            let start = ObjectStart {
+            let start = EventStart {
                 name: event.name(&id),
                 trigger: Trigger::Object {
                     trigger_id: trigger_id.clone(),
@@ -121,25 +121,48 @@ impl Triggers {
                     version: event.version.clone(),
                 },
             };
-            let (mut requests, mut places) = (Vec::new(), Vec::new());
-            for one in starts {
-                let outcome = one.request.map(|request| requests.push(request));
-                match outcome {
-                    Ok(()) => places.push(one.job_id),
-                    Err(error) => fired.push(Fired {
-                        trigger_id: trigger_id.clone(),
-                        job_id: Some(one.job_id),
-                        outcome: Err(NotFired::Unusable(error)),
-                    }),
-                }
-            }
-            let outcomes = self.dispatcher.dispatch_object(requests, &start).await;
-            fired.extend(places.into_iter().zip(outcomes).map(|(job_id, outcome)| Fired {
-                trigger_id: trigger_id.clone(),
-                job_id: Some(job_id),
-                outcome: outcome.map_err(NotFired::from),
-            }));
+            fired.extend(begin(&self.dispatcher, &trigger_id, starts, &start).await);
         }
         Ok(fired)
     }
+}
+
+/// Starts the jobs of a trigger for a request over HTTP whose signature was found right. A delivery that comes again
+/// under its own name makes no second run.
+pub async fn receive(dispatcher: &Dispatcher, fields: TriggerFields, event: HttpEvent) -> Vec<Fired> {
+    let jobs = dispatcher.jobs();
+    let (renderer, zone) = (jobs.registry().renderer().clone(), jobs.site().zone);
+    let ports = &jobs.site().ports;
+    let otherwise = ports.random.uuid(ports.clock.now()).to_string();
+    let trigger_id = fields.trigger_id.to_string();
+    let start = EventStart {
+        name: event.name(&fields.trigger_id, &otherwise),
+        trigger: Trigger::Http {
+            trigger_id: trigger_id.clone(),
+            event_type: event.event_type.clone(),
+            delivery: event.delivery.clone(),
+        },
+    };
+    // A template can make itself slow.
+    let asking = jobs.apart(move || starts_for(&fields, &event, &renderer, zone));
+    match asking.await.map_err(|error: JobError| error.to_string()).flatten() {
+        Ok(starts) => begin(dispatcher, &trigger_id, starts, &start).await,
+        Err(error) => vec![Fired { trigger_id, job_id: None, outcome: Err(NotFired::Unusable(error)) }],
+    }
+}
+
+/// Starts the jobs of one trigger.
+async fn begin(dispatcher: &Dispatcher, id: &str, starts: Vec<Start>, start: &EventStart) -> Vec<Fired> {
+    let of = |job_id: String, outcome| Fired { trigger_id: id.to_owned(), job_id: Some(job_id), outcome };
+    let (mut fired, mut requests, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for one in starts {
+        match one.request.map(|request| requests.push(request)) {
+            Ok(()) => places.push(one.job_id),
+            Err(error) => fired.push(of(one.job_id, Err(NotFired::Unusable(error)))),
+        }
+    }
+    let outcomes = dispatcher.dispatch_for(requests, start).await;
+    let started = places.into_iter().zip(outcomes);
+    fired.extend(started.map(|(job_id, outcome)| of(job_id, outcome.map_err(NotFired::from))));
+    fired
 }

@@ -1,15 +1,17 @@
-//! The query grammar: which runs a list or a bulk command is about.
+//! The query grammar: which runs a list or a bulk command is about, and which entries of the audit.
 //!
 //! A filter is terms with blanks between, all of which must hold: `status:failed,rejected job:etl/* -worker:gpu since:2d
 //! reason:"exit status 3"`. A term is a word, a colon and values; several values with commas mean any of them, and a minus
 //! sign before the word turns the term round, as OpenSearch's and GitHub's users write it.
 
+mod audit;
 mod parse;
 mod term;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use audit::{AuditFilter, AuditTerm, AuditWanted, AuditWord, NoEntryMatches};
 pub use parse::{BadFilter, MAX_FILTER};
 pub use term::{Tag, Term, Wanted, When, Word};
 
@@ -126,13 +128,10 @@ impl Filter {
     /// Whether it has a time that names no zone.
     #[must_use]
     pub fn asks_for_zone(&self) -> bool {
-        let is_wall = |wanted: &Wanted| {
-            matches!(
-                wanted,
-                Wanted::Since(When::At(Instant::Wall(_))) | Wanted::Until(When::At(Instant::Wall(_)))
-            )
-        };
-        self.terms.iter().any(|term| is_wall(&term.wanted))
+        self.terms.iter().any(|term| match &term.wanted {
+            Wanted::Since(at) | Wanted::Until(at) => zoned(at),
+            _ => false,
+        })
     }
 
     /// Whether it asks for tags, which are in the specs of jobs rather than in the records of runs.
@@ -189,7 +188,8 @@ impl Filter {
             return Err(NoneMatch(format!("until: {until} is not after since: {since}")));
         }
         // A run that ended well has no reason, and no index has those.
-        let has_reason = rest.iter().any(|term| !term.is_negated && matches!(term.wanted, Wanted::Reason(_)));
+        let asks_reason = |wanted: &Wanted| matches!(wanted, Wanted::Reason(_) | Wanted::Fingerprint(_));
+        let has_reason = rest.iter().any(|term| !term.is_negated && asks_reason(&term.wanted));
         if has_reason {
             is_any = false;
             allowed.retain(|status| *status != Status::Complete);
@@ -202,6 +202,11 @@ impl Filter {
         }
         Ok((bounds, Self { terms: rest }))
     }
+}
+
+/// Whether a time names no zone, so that one must be looked up.
+fn zoned(at: &When) -> bool {
+    matches!(at, When::At(Instant::Wall(_)))
 }
 
 fn listed(statuses: &[Status]) -> String {

@@ -1,10 +1,10 @@
-//! Reads a filter, and shows where it is wrong.
+//! Reads a filter, and shows where it is wrong. What the words are, and what each takes, a [`Vocabulary`] says.
 
 use super::term::{Tag, Term, Wanted, When, Word};
 use crate::duration::Span;
 use crate::problem::{did_you_mean, nearest};
 use crate::request::parse_instant;
-use crate::run::{Status, Trigger};
+use crate::run::{Fingerprint, Status, Trigger};
 use crate::text::{escaped, quoted};
 
 /// Longest filter, in bytes.
@@ -34,23 +34,73 @@ fn below(text: &str, at: Option<usize>) -> String {
 }
 
 /// A mistake, and its place in the text.
-struct Mistake {
+pub(super) struct Mistake {
     at: usize,
     message: String,
 }
 
-fn mistake<T>(at: usize, message: impl Into<String>) -> Result<T, Mistake> {
+pub(super) fn mistake<T>(at: usize, message: impl Into<String>) -> Result<T, Mistake> {
     Err(Mistake { at, message: message.into() })
 }
 
 /// A value with its place.
-struct Part {
-    at: usize,
-    text: String,
+pub(super) struct Part {
+    pub(super) at: usize,
+    pub(super) text: String,
 }
 
-/// The terms of a filter.
+/// The words of a kind of filter.
+pub(super) trait Vocabulary: Copy + 'static {
+    /// What a term asks for.
+    type Wanted;
+    /// Every word.
+    const ALL: &'static [Self];
+    /// A term with several values, for messages.
+    const SEVERAL: &'static str;
+    /// A term that must not hold, for messages.
+    const NOT: &'static str;
+    /// The two words that a value without one may have been meant for.
+    const BARE: [&'static str; 2];
+    /// The word as it is written.
+    fn word(self) -> &'static str;
+    /// The word for the other side of a time; `None` for a word that is about no time.
+    fn opposite(self) -> Option<&'static str>;
+    /// What it asks for with these values.
+    fn wanted(self, parts: Vec<Part>) -> Result<Self::Wanted, Mistake>;
+}
+
+impl Vocabulary for Word {
+    type Wanted = Wanted;
+    const ALL: &'static [Self] = &Word::ALL;
+    const SEVERAL: &'static str = "status:failed,rejected";
+    const NOT: &'static str = "-status:complete";
+    const BARE: [&'static str; 2] = ["job", "reason"];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn opposite(self) -> Option<&'static str> {
+        match self {
+            Self::Since => Some("until"),
+            Self::Until => Some("since"),
+            _ => None,
+        }
+    }
+
+    fn wanted(self, parts: Vec<Part>) -> Result<Wanted, Mistake> {
+        wanted(self, parts)
+    }
+}
+
+/// The terms of a filter of runs.
 pub(super) fn parse(text: &str) -> Result<Vec<Term>, BadFilter> {
+    let terms = terms::<Word>(text)?;
+    Ok(terms.into_iter().map(|(is_negated, wanted)| Term { is_negated, wanted }).collect())
+}
+
+/// The terms of a filter: whether each is negated, and what it asks for.
+pub(super) fn terms<V: Vocabulary>(text: &str) -> Result<Vec<(bool, V::Wanted)>, BadFilter> {
     if text.len() > MAX_FILTER {
         let message = format!("a filter of {} bytes is longer than {MAX_FILTER}", text.len());
         return Err(BadFilter { message, text: String::new(), at: None });
@@ -62,7 +112,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Term>, BadFilter> {
         if reader.rest().is_empty() {
             break Ok(());
         }
-        match reader.term() {
+        match reader.term::<V>() {
             Ok(term) => terms.push(term),
             Err(mistake) => break Err(mistake),
         }
@@ -101,35 +151,34 @@ impl<'t> Reader<'t> {
         &rest[..end]
     }
 
-    fn term(&mut self) -> Result<Term, Mistake> {
+    fn term<V: Vocabulary>(&mut self) -> Result<(bool, V::Wanted), Mistake> {
         let begin = self.at;
         let is_negated = self.peek() == Some('-');
         self.at += usize::from(is_negated);
         let at = self.at;
         let name = self.until(&[':', '"', ',']);
         if self.peek() != Some(':') || name.is_empty() || name.starts_with(['(', '!']) {
-            return mistake(begin, without_word(name, self.rest()));
+            return mistake(begin, without_word::<V>(name, self.rest()));
         }
-        let Some(word) = Word::ALL.into_iter().find(|word| word.as_str() == name.to_ascii_lowercase()) else {
-            return mistake(at, unknown_word(name));
+        let Some(word) = V::ALL.iter().copied().find(|word| word.word() == name.to_ascii_lowercase()) else {
+            return mistake(at, unknown_word::<V>(name));
         };
         self.at += 1;
-        if is_negated && matches!(word, Word::Since | Word::Until) {
-            let other = if word == Word::Since { "until" } else { "since" };
+        if let Some(other) = word.opposite().filter(|_| is_negated) {
             return mistake(begin, format!("a time cannot be negated: write {other}: instead"));
         }
         let mut parts = Vec::new();
         loop {
-            parts.push(self.value(word)?);
+            parts.push(self.value(word.word())?);
             if self.peek() != Some(',') {
                 break;
             }
             self.at += 1;
         }
-        Ok(Term { is_negated, wanted: wanted(word, parts)? })
+        Ok((is_negated, word.wanted(parts)?))
     }
 
-    fn value(&mut self, word: Word) -> Result<Part, Mistake> {
+    fn value(&mut self, word: &str) -> Result<Part, Mistake> {
         let at = self.at;
         if self.peek() == Some('"') {
             let text = self.quoted()?;
@@ -175,39 +224,37 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn empty(word: Word) -> String {
-    let name = word.as_str();
+fn empty(name: &str) -> String {
     format!("{name}: has no value here: write {name}:VALUE without a blank, several with commas")
 }
 
-fn words() -> String {
-    Word::ALL.map(|word| format!("{}:", word.as_str())).join(" ")
+fn words<V: Vocabulary>() -> String {
+    V::ALL.iter().map(|word| format!("{}:", word.word())).collect::<Vec<_>>().join(" ")
 }
 
-fn unknown_word(name: &str) -> String {
-    let near = did_you_mean(name, Word::ALL.map(Word::as_str));
+fn unknown_word<V: Vocabulary>(name: &str) -> String {
+    let near = did_you_mean(name, V::ALL.iter().map(|word| word.word()));
     let hint = near.map(|near| format!("{near} ")).unwrap_or_default();
-    format!("{} is not a word of filters: {hint}the words are {}", quoted(name), words())
+    format!("{} is not a word of filters: {hint}the words are {}", quoted(name), words::<V>())
 }
 
 /// What to say of a term that does not begin with a word and a colon.
-fn without_word(name: &str, rest: &str) -> String {
+fn without_word<V: Vocabulary>(name: &str, rest: &str) -> String {
     match name {
         "AND" | "and" => "terms all have to hold: leave out the and between them".to_owned(),
         "OR" | "or" => {
-            "there is no or between terms: give several values to one word, as status:failed,rejected"
-                .to_owned()
+            format!("there is no or between terms: give several values to one word, as {}", V::SEVERAL)
         }
-        "NOT" | "not" => "write a minus sign before a term that must not hold: -status:complete".to_owned(),
+        "NOT" | "not" => format!("write a minus sign before a term that must not hold: {}", V::NOT),
         _ if name.starts_with('(') || name.starts_with('!') => {
             "parentheses and ! have no meaning here: write a minus sign before what must not hold".to_owned()
         }
-        "" if !rest.starts_with('"') => format!("a word is missing here: one of {}", words()),
-        _ => format!(
-            "a value without a word: write job:{0} or reason:{0}, or another of {1}",
-            shown(name),
-            words()
-        ),
+        "" if !rest.starts_with('"') => format!("a word is missing here: one of {}", words::<V>()),
+        _ => {
+            let [one, other] = V::BARE;
+            let (value, words) = (shown(name), words::<V>());
+            format!("a value without a word: write {one}:{value} or {other}:{value}, or another of {words}")
+        }
     }
 }
 
@@ -224,12 +271,15 @@ fn wanted(word: Word, parts: Vec<Part>) -> Result<Wanted, Mistake> {
     Ok(match word {
         Word::Status => Wanted::Status(parts.into_iter().map(status).collect::<Result<_, _>>()?),
         Word::Job => Wanted::Job(each(as_is, parts)?),
-        Word::Since => Wanted::Since(when(word, parts)?),
-        Word::Until => Wanted::Until(when(word, parts)?),
+        Word::Since => Wanted::Since(when(word.as_str(), parts)?),
+        Word::Until => Wanted::Until(when(word.as_str(), parts)?),
         Word::Worker => Wanted::Worker(each(as_is, parts)?),
         Word::Type => Wanted::Type(each(as_is, parts)?),
         Word::Trigger => Wanted::Trigger(each(trigger, parts)?),
         Word::Reason => Wanted::Reason(each(as_is, parts)?),
+        Word::Fingerprint => {
+            Wanted::Fingerprint(parts.into_iter().map(fingerprint).collect::<Result<_, _>>()?)
+        }
         Word::Id => Wanted::Id(each(id, parts)?),
         Word::Key => Wanted::Key(each(as_is, parts)?),
         Word::Backfill => Wanted::Backfill(each(as_is, parts)?),
@@ -261,6 +311,10 @@ fn trigger(part: Part) -> Result<String, Mistake> {
     mistake(part.at, format!("{} does not start runs: {near}what does is one of {all}", quoted(&part.text)))
 }
 
+fn fingerprint(part: Part) -> Result<Fingerprint, Mistake> {
+    part.text.parse().or_else(|error: crate::run::NoFingerprint| mistake(part.at, error.to_string()))
+}
+
 fn id(part: Part) -> Result<String, Mistake> {
     let (id, steps) = part.text.split_at(part.text.find('/').unwrap_or(part.text.len()));
     let small = id.to_ascii_lowercase();
@@ -282,11 +336,11 @@ fn id(part: Part) -> Result<String, Mistake> {
 }
 
 /// A time: a duration for how long ago it was, or ISO 8601.
-fn when(word: Word, parts: Vec<Part>) -> Result<When, Mistake> {
+pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<When, Mistake> {
     let mut parts = parts.into_iter();
     let Some(part) = parts.next() else { return mistake(0, empty(word)) };
     if let Some(second) = parts.next() {
-        return mistake(second.at, format!("{}: takes one time, not several", word.as_str()));
+        return mistake(second.at, format!("{word}: takes one time, not several"));
     }
     if let Ok(span) = Span::parse(&part.text)
         // A year alone is a number of seconds as well, which nobody means.

@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::request::Instant;
-use crate::run::{Run, Status};
+use crate::run::{Fingerprint, Run, Status};
 
 /// A word that a term begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Word {
     Trigger,
     /// A part of its reason.
     Reason,
+    /// The fingerprint of its reason.
+    Fingerprint,
     /// The beginning of its id.
     Id,
     /// Its idempotency key, by pattern.
@@ -41,7 +43,7 @@ pub enum Word {
 
 impl Word {
     /// Every word, in the order of the guide.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Status,
         Self::Job,
         Self::Since,
@@ -50,6 +52,7 @@ impl Word {
         Self::Type,
         Self::Trigger,
         Self::Reason,
+        Self::Fingerprint,
         Self::Id,
         Self::Key,
         Self::Backfill,
@@ -69,6 +72,7 @@ impl Word {
             Self::Type => "type",
             Self::Trigger => "trigger",
             Self::Reason => "reason",
+            Self::Fingerprint => "fingerprint",
             Self::Id => "id",
             Self::Key => "key",
             Self::Backfill => "backfill",
@@ -89,10 +93,20 @@ pub enum When {
 
 impl When {
     /// The instant, seen from `now`; a time without a zone is one of `zone`.
-    pub(super) fn before(self, now: Timestamp, zone: chrono_tz::Tz) -> Timestamp {
+    #[must_use]
+    pub fn before(self, now: Timestamp, zone: chrono_tz::Tz) -> Timestamp {
         match self {
             Self::Ago(span) => now.checked_sub_signed(span.delta()).unwrap_or(Timestamp::MIN_UTC),
             Self::At(instant) => instant.in_zone(zone),
+        }
+    }
+
+    /// The time as a filter writes it.
+    pub(super) fn written(&self) -> String {
+        match self {
+            Self::Ago(span) => span.to_string(),
+            Self::At(Instant::Absolute(at)) => crate::message::iso(*at),
+            Self::At(Instant::Wall(wall)) => wall.format("%Y-%m-%dT%H:%M:%S").to_string(),
         }
     }
 }
@@ -135,6 +149,8 @@ pub enum Wanted {
     Trigger(Vec<String>),
     /// A reason that has one of these texts in it, in capitals or not.
     Reason(Vec<String>),
+    /// A reason that has one of these fingerprints.
+    Fingerprint(Vec<Fingerprint>),
     /// An id that begins with one of these.
     Id(Vec<String>),
     /// An idempotency key that one of these patterns matches.
@@ -172,6 +188,7 @@ impl Term {
                 let reason = reason.to_lowercase();
                 parts.iter().any(|part| reason.contains(&part.to_lowercase()))
             }),
+            Wanted::Fingerprint(all) => all.contains(&Fingerprint::of(run)),
             Wanted::Id(beginnings) => {
                 beginnings.iter().any(|beginning| run.key.as_str().starts_with(&**beginning))
             }
@@ -184,11 +201,6 @@ impl Term {
 
     /// The word, and its values as they are written.
     fn parts(&self) -> (Word, Vec<String>) {
-        let when = |when: &When| match when {
-            When::Ago(span) => vec![span.to_string()],
-            When::At(Instant::Absolute(at)) => vec![crate::message::iso(*at)],
-            When::At(Instant::Wall(wall)) => vec![wall.format("%Y-%m-%dT%H:%M:%S").to_string()],
-        };
         let tag = |tag: &Tag| match &tag.value {
             Some(value) => format!("{}={value}", tag.name),
             None => tag.name.clone(),
@@ -196,12 +208,13 @@ impl Term {
         match &self.wanted {
             Wanted::Status(all) => (Word::Status, all.iter().map(ToString::to_string).collect()),
             Wanted::Job(all) => (Word::Job, all.clone()),
-            Wanted::Since(at) => (Word::Since, when(at)),
-            Wanted::Until(at) => (Word::Until, when(at)),
+            Wanted::Since(at) => (Word::Since, vec![at.written()]),
+            Wanted::Until(at) => (Word::Until, vec![at.written()]),
             Wanted::Worker(all) => (Word::Worker, all.clone()),
             Wanted::Type(all) => (Word::Type, all.clone()),
             Wanted::Trigger(all) => (Word::Trigger, all.clone()),
             Wanted::Reason(all) => (Word::Reason, all.clone()),
+            Wanted::Fingerprint(all) => (Word::Fingerprint, all.iter().map(ToString::to_string).collect()),
             Wanted::Id(all) => (Word::Id, all.clone()),
             Wanted::Key(all) => (Word::Key, all.clone()),
             Wanted::Backfill(all) => (Word::Backfill, all.clone()),
@@ -214,15 +227,25 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, values) = self.parts();
-        write!(f, "{}{}:", if self.is_negated { "-" } else { "" }, word.as_str())?;
-        for (index, value) in values.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { "," })?;
-            if value.is_empty() || value.contains(|c: char| c.is_whitespace() || ",\"\\".contains(c)) {
-                write!(f, "\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))?;
-            } else {
-                f.write_str(value)?;
-            }
-        }
-        Ok(())
+        written(f, self.is_negated, word.as_str(), &values)
     }
+}
+
+/// Writes a term so that it is read again as the same one.
+pub(super) fn written(
+    f: &mut fmt::Formatter<'_>,
+    is_negated: bool,
+    word: &str,
+    values: &[String],
+) -> fmt::Result {
+    write!(f, "{}{word}:", if is_negated { "-" } else { "" })?;
+    for (index, value) in values.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { "," })?;
+        if value.is_empty() || value.contains(|c: char| c.is_whitespace() || ",\"\\".contains(c)) {
+            write!(f, "\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))?;
+        } else {
+            f.write_str(value)?;
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 36] = [
+pub const WARNINGS: [&str; 37] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -24,6 +24,7 @@ pub const WARNINGS: [&str; 36] = [
     "never-due",
     "never-started",
     "no-hosts",
+    "no-queue",
     "not-enabled",
     "only-logged",
     "other-worker",

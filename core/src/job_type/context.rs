@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use pumice_template::Zone;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use super::outputs::{Execution, Pieces, kept_at};
 use super::{Directories, JobError, Templates};
 use crate::connection::Connections;
 use crate::duration::Span;
@@ -398,30 +398,23 @@ impl JobContext<'_> {
     /// Where what this attempt prints is kept; `None` when the realm has no place for it.
     #[must_use]
     pub fn output_location(&self, stream: &str) -> Option<String> {
+        Some(format!("{}/{stream}", self.output_folder()?))
+    }
+
+    /// Where what this execution of the attempt prints is kept in pieces; `None` when the realm has no place for it.
+    #[must_use]
+    pub fn output_pieces(&self, stream: &str) -> Option<Pieces> {
+        Some(Pieces::new(&self.output_folder()?, self.run.epoch, stream))
+    }
+
+    fn output_folder(&self) -> Option<String> {
         let base = self.realm.fields.s3_temp.as_deref()?;
-        Some(format!("{}/{stream}", kept_at(base, &self.run.job_id, &self.run.key, self.run.attempt)))
+        Some(kept_at(base, &self.run.job_id, &self.run.key, self.run.attempt))
     }
-}
 
-/// Where files of one attempt of a run are kept, below the realm's `s3_temp`: `<s3_temp>/<job_id>/<run_id>`, as lava
-/// has it, with the way to the step and the number of the attempt after the first.
-#[must_use]
-pub fn kept_at(s3_temp: &str, job_id: &JobId, key: &RunKey, attempt: u32) -> String {
-    let base = s3_temp.trim_end_matches('/');
-    let attempt = if attempt > 1 { format!("/attempt-{attempt}") } else { String::new() };
-    format!("{base}/{job_id}/{key}{attempt}")
-}
-
-/// Longest name of a file that output is captured in, but for the attempt and the stream.
-const MAX_NAME: usize = 200;
-
-/// The file that a command's output goes to while it runs, below the scratch folder of its worker.
-#[must_use]
-pub fn live_output(scratch: &Path, key: &RunKey, attempt: u32, stream: &str) -> PathBuf {
-    let mut name = key.as_str().replace('/', "-");
-    if name.len() > MAX_NAME {
-        // File systems bear no name of a step that is nested deeply.
-        name = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
+    /// Which execution of the run this is.
+    #[must_use]
+    pub const fn execution(&self) -> Execution {
+        Execution { attempt: self.run.attempt, epoch: self.run.epoch }
     }
-    scratch.join("live").join(format!("{name}.{attempt}.{stream}"))
 }

@@ -12,6 +12,7 @@ mod context;
 mod definition;
 mod directories;
 mod late_advice;
+mod outputs;
 mod places;
 mod plan;
 mod redo;
@@ -27,11 +28,14 @@ pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use context::{
     ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, Origin, Site, Stop, apart,
-    kept_at, live_output,
 };
 pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;
 pub(crate) use directories::made;
+pub use outputs::{
+    Execution, FIRST_PIECE, PIECE_BYTES, Pieces, kept_at, live_folder, live_name, live_output, next_piece,
+    read_live_output, run_of_live_output,
+};
 pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use redo::{StepRedo, redone};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::{StateItem, StoreError};
+use super::{DocumentWrite, DocumentsWritten, StateItem, StoreError};
 use crate::Timestamp;
 use crate::ids::{JobId, StateId};
 use crate::spec::JobSpec;
@@ -59,6 +59,12 @@ pub trait Catalog: Send + Sync {
     async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError>;
     /// Removes jobs; tells which were there. Runs that were dispatched keep what they use.
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError>;
+    /// Writes and removes documents in their order, each on the condition that the store has it as it was read. A store
+    /// with transactions writes all or none; another looks at all first, and stops at the one that changes meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError>;
     /// Every state item that has not expired, by id.
     async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError>;
     /// Removes a state item; tells whether it was there.

@@ -1,5 +1,6 @@
 //! How much waits on workers' queues, and what was put aside.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,13 +34,31 @@ pub struct Depth {
     pub oldest: Oldest,
 }
 
+/// A dead-letter queue of a realm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeadQueue {
+    /// That of a worker's queue: messages about runs.
+    Worker(WorkerName),
+    /// That of the dispatcher: requests and events that it did not take. There is none where no function takes requests.
+    Dispatcher,
+}
+
+impl fmt::Display for DeadQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(worker) => write!(f, "worker {worker}"),
+            Self::Dispatcher => f.write_str("the dispatcher"),
+        }
+    }
+}
+
 /// A message that was put aside, for a person to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What names it among the dead letters of its worker.
+    /// What names it among the dead letters of its queue.
     pub id: String,
-    /// The worker whose queue it was on.
-    pub worker: WorkerName,
+    /// The dead-letter queue that it is on.
+    pub queue: DeadQueue,
     /// Its body.
     pub body: String,
     /// How often it was handed out; `None` where the queue does not tell.
@@ -50,7 +69,7 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
-/// Some of a worker's dead letters.
+/// Some of the letters of a dead-letter queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterPage {
     /// The letters; a store that keeps their order gives the oldest first.
@@ -60,33 +79,46 @@ pub struct DeadLetterPage {
 }
 
 /// What became of a dead letter that was named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Buried {
     /// What was asked for is done.
     Done,
     /// There is no dead letter by this id. SQS may also have hidden it, as another reader has it.
     NotFound,
+    /// The dispatcher does not take it, for this reason: it stays where it is.
+    Refused(String),
 }
 
 /// The messages that were put aside: those that were handed out too often, and those that could not be dealt with.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Up to `limit` dead letters of a worker; they stay where they are. SQS hides what it shows from other readers for
-    /// the moment, and counts the look.
+    /// The dead-letter queues that have letters; `None` where the store does not keep a list of its queues.
     ///
     /// # Errors
-    /// [`StoreError`] when the queue cannot be reached.
-    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError>;
-    /// Puts dead letters back on their worker's queue, to be handed out now and counted from the beginning. The
-    /// outcomes are in the order of the ids. Should the process end in between, a letter may be in both places, never
-    /// in neither.
+    /// [`StoreError`] when the store cannot be reached.
+    async fn dead_queues(&self) -> Result<Option<Vec<DeadQueue>>, StoreError>;
+    /// About how many letters a queue has.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached, or is not there where queues are made apart.
+    async fn dead_count(&self, queue: &DeadQueue) -> Result<u64, StoreError>;
+    /// Up to `limit` letters of a queue; they stay where they are. SQS hides what it shows from other readers for the moment,
+    /// and counts the look.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::dead_count`].
+    async fn dead_letters_of(&self, queue: &DeadQueue, limit: usize) -> Result<DeadLetterPage, StoreError>;
+    /// Puts letters of a worker back on its queue, to be handed out now and counted from the beginning; hands those of the
+    /// dispatcher to it once more, under the names that they had, so that what it took of them before is not taken again. The
+    /// outcomes are in the order of the ids. Should the process end in between, a letter may be in both places, never in
+    /// neither.
     ///
     /// # Errors
     /// [`StoreError`] when a queue cannot be reached: some may have been put back.
-    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
-    /// Removes dead letters for good. The outcomes are in the order of the ids.
+    async fn redrive(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
+    /// Removes letters for good. The outcomes are in the order of the ids.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached: some may have been removed.
-    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
+    async fn discard(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError>;
 }

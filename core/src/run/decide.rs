@@ -101,6 +101,11 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
+        Input::Stop(request) => {
+            let mut next = run.clone();
+            next.stopped_by.get_or_insert(request);
+            cancel(&next, now)
+        }
         Input::PassOver { by } => pass_over(run, by, now),
         Input::Replace { by } => replace(run, by, now),
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::event::bounded_text;
 use super::record::Run;
 use super::status::Status;
+use super::stop::StopRequest;
 use super::worker::{WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
@@ -163,8 +164,10 @@ pub enum Input {
     ChildEnded,
     /// The run of its job that was in its way has ended.
     Freed,
-    /// Somebody asks for it to stop.
+    /// The engine asks for it to stop.
     Cancel,
+    /// A person or a program asks for it to stop.
+    Stop(Box<StopRequest>),
     /// It has not started, and a newer run of its job is to be run in its place.
     PassOver {
         /// The newer run.

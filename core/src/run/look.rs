@@ -5,7 +5,7 @@ use super::status::Status;
 use super::waits::MAX_LULL;
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::{HostId, RunKey};
+use crate::ids::HostId;
 use crate::spec::Overlap;
 
 /// How often a worker may be lost while it runs the same run.
@@ -149,10 +149,13 @@ pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
     (is_due && run.waits_in_queue()).then(|| Run { due_at: Some(now + MAX_LULL.delta()), ..run.clone() })
 }
 
-/// Why a run was cancelled: for a newer one that takes its place, or else for this reason.
+/// Why a run was cancelled: for a newer one that takes its place, or else for this reason and by whom.
 pub(super) fn cancelled_because(run: &Run, reason: &str) -> String {
-    let replaced = |by: &RunKey| format!("cancelled: run {by} {OF_THE_SAME_JOB} takes its place");
-    run.replaced_by.as_ref().map_or_else(|| reason.to_owned(), replaced)
+    match (&run.replaced_by, &run.stopped_by) {
+        (Some(by), _) => format!("cancelled: run {by} {OF_THE_SAME_JOB} takes its place"),
+        (None, Some(request)) => format!("{reason}, {request}"),
+        (None, None) => reason.to_owned(),
+    }
 }
 
 /// A run that was started and gave way, rather than one that never started.

@@ -10,6 +10,7 @@ use super::late::Late;
 use super::origin::{Keyed, Lineage, Scheduled};
 use super::redo::Redo;
 use super::status::Status;
+use super::stop::StopRequest;
 use super::trigger::Trigger;
 use super::waits::WAKE_GRACE;
 use super::worker::{Lease, WorkPlace, Worker};
@@ -186,6 +187,9 @@ pub struct Run {
     /// Whether somebody asked for it to stop.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub cancel: bool,
+    /// Who asked for it to stop, and why, where that was a person or a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<Box<StopRequest>>,
     /// What is left to do about the attempt that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duties: Option<Duties>,
@@ -289,6 +293,7 @@ impl Run {
             replaced_by: None,
             keyed: None,
             cancel: false,
+            stopped_by: None,
             duties: None,
             rendered: None,
             result: Value::Null,

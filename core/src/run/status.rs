@@ -9,7 +9,7 @@ use crate::problem::nearest;
 
 /// The status of a run, or of one entry of its log. The names are lava's (lava guide, The Events
 /// Table), with `dispatched`, `cancelled` and `waiting` added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Recorded, not started.

@@ -37,6 +37,17 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<String>,
     },
+    /// A request over HTTP that a trigger of the realm starts jobs for.
+    Http {
+        /// The id of the trigger.
+        trigger_id: String,
+        /// What happened, where the request says so, as `push`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event_type: Option<String>,
+        /// What names the delivery, where the request does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivery: Option<String>,
+    },
     /// An entry of the job's schedule.
     Schedule {
         /// The place of the entry, from 0.
@@ -58,7 +69,7 @@ pub enum Trigger {
 
 impl Trigger {
     /// The kinds of triggers, as JSON names them.
-    pub const KINDS: [&'static str; 6] = ["caller", "run", "event", "object", "schedule", "replay"];
+    pub const KINDS: [&'static str; 7] = ["caller", "run", "event", "object", "http", "schedule", "replay"];
 
     /// Its kind, as JSON names it.
     #[must_use]
@@ -68,6 +79,7 @@ impl Trigger {
             Self::Run { .. } => "run",
             Self::Event { .. } => "event",
             Self::Object { .. } => "object",
+            Self::Http { .. } => "http",
             Self::Schedule { .. } => "schedule",
             Self::Replay { .. } => "replay",
         }

@@ -135,6 +135,8 @@ pub struct Workers {
     pub last_seen: Option<Timestamp>,
     /// Messages that are ready on the queue, its own among them.
     pub ready: Option<u64>,
+    /// Whether the worker has no queue.
+    pub without_queue: bool,
 }
 
 /// A pause that is in the way.
@@ -404,6 +406,13 @@ impl Told<'_> {
         }
         if workers.is_served == Some(false) {
             return told(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
+        }
+        if workers.without_queue {
+            let worker = &run.worker;
+            return told(
+                Cause::NoWorker,
+                format!("worker {worker} has no queue in this realm: nothing can take it"),
+            );
         }
         if let (0, Some(seen)) = (workers.alive, workers.last_seen) {
             let (worker, seen) = (&run.worker, self.past(seen));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use super::action::{ActionSpec, Actions, read_list};
+use super::applied::APPLIED;
 use super::concurrency::Concurrency;
 use super::overlap::Overlap;
 use super::schedule::{Schedule, Timezone};
@@ -263,7 +264,11 @@ impl JobSpec {
     ///
     /// # Errors
     /// [`SpecError`] with every mistake in a field that a run depends on.
-    pub fn stored(document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
+    pub fn stored(mut document: Arc<Map<String, Value>>) -> Result<Self, SpecError> {
+        // The mark is the store's: a run would keep it for nothing.
+        if document.contains_key(APPLIED) {
+            Arc::make_mut(&mut document).shift_remove(APPLIED);
+        }
         let (known, mut warnings) = SCHEMA.with(|schema| stored::sift(schema, &document, &DISPENSABLE))?;
         let fields = schema::read_unchecked(&known)?;
         warnings.extend(check_globals(&document));

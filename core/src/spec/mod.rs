@@ -1,6 +1,7 @@
 //! What a job and a realm are, as their JSON says it.
 
 mod action;
+mod applied;
 mod concurrency;
 mod job;
 mod overlap;
@@ -12,6 +13,7 @@ mod stored;
 
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
 pub use action::{ActionSpec, Actions, ActionsWhen};
+pub use applied::{APPLIED, has_drifted, mark_applied, take_mark};
 pub use concurrency::{Concurrency, PermitCount, Pool};
 pub use job::{Asked, Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use overlap::Overlap;

@@ -23,6 +23,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// parts use are left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// `AUDIT_TTL`: how long entries of the audit are kept; 400 days.
+    pub audit_ttl: Span,
     /// `CMD_TIMEOUT`: how long a cmd job may run; 10 minutes.
     pub cmd_timeout: Span,
     /// `CW_METRICS_JOB`: whether metrics are made for jobs that do not say so themselves; no.
@@ -66,6 +68,11 @@ pub struct Settings {
     pub iteration_max_limit: u32,
     /// `JOB_LOCAL_TMPDIR`: whether `TMPDIR` of commands points into the run's work directory; yes.
     pub job_local_tmpdir: bool,
+    /// `OUTPUT_INTERVAL`: the longest time between two pieces of what a command prints, where those cost something; 30 seconds;
+    /// 0: it is kept at the end alone.
+    pub output_interval: Span,
+    /// `OUTPUT_MAX_SIZE`: the most of each stream of a command that is kept, in bytes; 1 GiB.
+    pub output_max_size: u64,
     /// `PKG_MAX_PAYLOAD_SIZE`: the largest archive that a pkg job unpacks, in bytes; 20 MB.
     pub pkg_max_payload_size: u64,
     /// `PKG_TIMEOUT`: how long each package of a pkg job may run; 10 minutes.
@@ -99,6 +106,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            audit_ttl: Span::from_days(400),
             cmd_timeout: Span::from_mins(10),
             cw_metrics_job: false,
             cw_namespace: "Lava".to_owned(),
@@ -120,6 +128,8 @@ impl Default for Settings {
             iteration_max_delay: Span::from_mins(5),
             iteration_max_limit: 10,
             job_local_tmpdir: true,
+            output_interval: Span::from_secs(30),
+            output_max_size: 1 << 30,
             pkg_max_payload_size: 20_000_000,
             pkg_timeout: Span::from_mins(10),
             pkg_unpack_timeout: Span::from_secs(30),
@@ -141,7 +151,8 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 43] = [
+const SETTINGS: [(&str, Setter); 46] = [
+    ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
     ("CW_NAMESPACE", |all, value| put(&mut all.cw_namespace, namespace(value))),
@@ -165,6 +176,8 @@ const SETTINGS: [(&str, Setter); 43] = [
     ("ITERATION_MAX_DELAY", |all, value| put(&mut all.iteration_max_delay, span(value))),
     ("ITERATION_MAX_LIMIT", |all, value| put(&mut all.iteration_max_limit, count(value).map(Count::as_u32))),
     ("JOB_LOCAL_TMPDIR", |all, value| put(&mut all.job_local_tmpdir, flag(value))),
+    ("OUTPUT_INTERVAL", |all, value| put(&mut all.output_interval, span(value))),
+    ("OUTPUT_MAX_SIZE", |all, value| put(&mut all.output_max_size, bytes(value))),
     ("PKG_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.pkg_max_payload_size, bytes(value))),
     ("PKG_TIMEOUT", |all, value| put(&mut all.pkg_timeout, span(value))),
     ("PKG_UNPACK_TIMEOUT", |all, value| put(&mut all.pkg_unpack_timeout, span(value))),

@@ -184,7 +184,9 @@ impl TriggerSpec {
         }
         if fields.jinja != Some(false) {
             let mut unknown = Vec::new();
-            each_text(fields, &mut |path, text| unknown.extend(unknown_variables(renderer, text, path)));
+            each_text(fields, &mut |path, text| {
+                unknown.extend(unknown_variables(renderer, text, path, fields.r#type))
+            });
             advice.append(&mut unknown);
         }
         if !fields.enabled {
@@ -246,20 +248,36 @@ fn job_ids(fields: &TriggerFields) -> Vec<(JsonPath, &str)> {
 
 /// What templates of a trigger see (lava guide, Rendering of Dispatch Parameters).
 const ROOTS: [&str; 4] = ["bucket", "event", "info", "key"];
+/// The same of a trigger of type `http`.
+const HTTP_ROOTS: [&str; 2] = ["event", "info"];
 
 /// The members of `info`.
 pub(super) const OF_INFO: [&str; 8] =
     ["aws_region", "bucket", "event_time", "event_type", "key", "location", "size", "source_ip"];
 
-fn unknown_variables(renderer: &Renderer, text: &str, path: &JsonPath) -> Vec<Problem> {
+/// The members of `info` of a trigger of type `http`.
+const OF_HTTP_INFO: [&str; 4] = ["content_type", "delivery", "event_time", "event_type"];
+
+/// What the templates of a type see, and the members of `info`.
+const fn seen_by(kind: TriggerType) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
+        TriggerType::Object => (&ROOTS, &OF_INFO),
+        TriggerType::Http => (&HTTP_ROOTS, &OF_HTTP_INFO),
+    }
+}
+
+fn unknown_variables(renderer: &Renderer, text: &str, path: &JsonPath, kind: TriggerType) -> Vec<Problem> {
+    let (roots, of_info) = seen_by(kind);
     let mut found = Vec::new();
     for used in renderer.variables(text).unwrap_or_default() {
         let name = used.name.as_str();
         let member = used.members.first().map(String::as_str);
         let (whole, known): (String, Vec<&str>) = match member {
-            _ if !ROOTS.contains(&name) => (name.to_owned(), ROOTS.into_iter().chain(["utils"]).collect()),
-            Some(member) if name == "info" && !OF_INFO.contains(&member) => {
-                (format!("info.{member}"), OF_INFO.to_vec())
+            _ if !roots.contains(&name) => {
+                (name.to_owned(), roots.iter().copied().chain(["utils"]).collect())
+            }
+            Some(member) if name == "info" && !of_info.contains(&member) => {
+                (format!("info.{member}"), of_info.to_vec())
             }
             _ => continue,
         };
@@ -324,8 +342,6 @@ fn of_type(fields: &TriggerFields) -> Vec<Problem> {
         ("if_not_fnmatch", fields.if_not_fnmatch.is_some(), false),
         ("if_size_gt", fields.if_size_gt.is_some(), false),
         ("if_not_size_gt", fields.if_not_size_gt.is_some(), false),
-        ("if_event_type", fields.if_event_type.is_some(), false),
-        ("if_not_event_type", fields.if_not_event_type.is_some(), false),
     ];
     let http = [
         ("secret", fields.secret.is_some(), true),

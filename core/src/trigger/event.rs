@@ -58,6 +58,16 @@ impl ObjectEvent {
         format!("object:{trigger_id}\0{}\0{}\0{version}\0{}", self.bucket, self.key, self.mark)
     }
 
+    /// What templates see.
+    pub(super) fn roots(&self) -> [(&'static str, TemplateValue); 4] {
+        [
+            ("bucket", TemplateValue::text(self.bucket.as_str())),
+            ("key", TemplateValue::text(self.key.as_str())),
+            ("event", self.raw.clone().into()),
+            ("info", self.info()),
+        ]
+    }
+
     /// What templates see as `info` (lava guide, Rendering of Dispatch Parameters), with Pumice's `location`.
     #[must_use]
     pub fn info(&self) -> TemplateValue {

@@ -1,4 +1,4 @@
-//! Triggers: what happens to objects starts jobs (lava guide, Dispatching Jobs from S3 Events).
+//! Triggers: what happens to objects starts jobs (lava guide, Dispatching Jobs from S3 Events), and what comes over HTTP.
 //!
 //! Everything here is pure. [`engine::Triggers`](crate::engine::Triggers) asks the store and the dispatcher.
 
@@ -6,6 +6,7 @@ mod assess;
 mod document;
 mod event;
 mod fit;
+mod http;
 mod render;
 
 pub use assess::{Assessed, Assessment, Verdict, assess};
@@ -15,6 +16,7 @@ pub use document::{
 };
 pub use event::{BadObject, ObjectEvent, Objects, objects_in_text, objects_of};
 pub use fit::{levels, why_not};
+pub use http::{DELIVERY_HEADERS, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, starts_for, why_not_for};
 pub use render::{Start, starts};
 
 pub(crate) use document::OBJECT_SIZE;

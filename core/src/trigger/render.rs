@@ -1,4 +1,4 @@
-//! What a trigger asks for an object: its job ids, globals and parameters, filled in.
+//! What a trigger asks for an object or a request: its job ids, globals and parameters, filled in.
 
 use pumice_template::{Context, Renderer, TemplateError, Zone};
 use serde_json::{Map, Value};
@@ -29,7 +29,17 @@ pub fn starts(
     renderer: &Renderer,
     zone: Zone,
 ) -> Result<Vec<Start>, String> {
-    let rendering = Rendering::new(fields, event, renderer, zone);
+    starts_with(fields, event.roots(), renderer, zone)
+}
+
+/// What a trigger asks for an event of which templates see this.
+pub(super) fn starts_with<const N: usize>(
+    fields: &TriggerFields,
+    roots: [(&'static str, pumice_template::Value); N],
+    renderer: &Renderer,
+    zone: Zone,
+) -> Result<Vec<Start>, String> {
+    let rendering = Rendering::new(fields, roots, renderer, zone);
     let globals = rendering.map("globals", fields.globals.as_ref())?;
     let parameters = rendering.map("parameters", fields.parameters.as_ref())?;
     let check = |text: SpecError| text.to_string();
@@ -60,13 +70,17 @@ struct Rendering<'a> {
 }
 
 impl<'a> Rendering<'a> {
-    fn new(fields: &TriggerFields, event: &ObjectEvent, renderer: &'a Renderer, zone: Zone) -> Self {
+    fn new<const N: usize>(
+        fields: &TriggerFields,
+        roots: [(&'static str, pumice_template::Value); N],
+        renderer: &'a Renderer,
+        zone: Zone,
+    ) -> Self {
         let context = (fields.jinja != Some(false)).then(|| {
             let mut context = Context::new(zone);
-            context.insert("bucket", pumice_template::Value::text(event.bucket.as_str()));
-            context.insert("key", pumice_template::Value::text(event.key.as_str()));
-            context.insert("event", event.raw.clone().into());
-            context.insert("info", event.info());
+            for (name, value) in roots {
+                context.insert(name, value);
+            }
             context
         });
         Self { renderer, context, budget: renderer.budget() }

@@ -7,8 +7,8 @@ use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
     Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, WAKE_GRACE, WorkPlace, Worker, calls_next, decide,
-    first_wake, look,
+    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, StopRequest, WAKE_GRACE, WorkPlace, Worker, calls_next,
+    decide, first_wake, look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};
@@ -376,6 +376,11 @@ fn a_request_to_stop_ends_what_waits_and_marks_what_runs() {
     for (what, run, status, wakes) in cases {
         let decision = apply(&run, Input::Cancel, 20);
         assert_eq!((decision.run.status, decision.run.cancel), (status, true), "{what}");
+        let by = Box::new(StopRequest::new("ada", Some("wrong month")));
+        let asked = apply(&run, Input::Stop(by.clone()), 20).run;
+        assert_eq!((asked.status, asked.cancel, &asked.stopped_by), (status, true, &Some(by)), "{what}");
+        let told = asked.reason.as_deref().is_some_and(|why| why.ends_with(", by ada: wrong month"));
+        assert_eq!(told, status == Status::Cancelled, "{what}: {:?}", asked.reason);
         assert_eq!(decision.wake.is_some(), wakes, "{what}");
     }
 }

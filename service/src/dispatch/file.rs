@@ -1,6 +1,6 @@
 //! Streams the requests of a file in batches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use pumice_core::document::bytes_without_mark;
@@ -264,7 +264,10 @@ impl<'de> Visitor<'de> for &mut Taking<'_> {
 #[derive(Debug)]
 pub struct Keys {
     name: String,
-    seen: HashMap<Uuid, u32>,
+    /// The requests that there were, by half of their digests: there may be millions.
+    seen: HashSet<u64>,
+    /// How often those came that came more than once.
+    repeated: HashMap<u64, u32>,
 }
 
 impl Keys {
@@ -277,7 +280,7 @@ impl Keys {
         if name.len() > MAX_NAME_BYTES {
             return Err(Error::invalid(format!("the key of a file is longer than {MAX_NAME_BYTES} bytes")));
         }
-        Ok(Self { name: name.to_owned(), seen: HashMap::new() })
+        Ok(Self { name: name.to_owned(), seen: HashSet::new(), repeated: HashMap::new() })
     }
 
     /// Gives a request its key, unless it brings one.
@@ -293,9 +296,16 @@ impl Keys {
         let mut asked = json!([request.job_id, request.parameters, request.globals, when]);
         asked.sort_all_objects();
         let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, asked.to_string().as_bytes());
-        let seen = self.seen.entry(digest).or_default();
-        *seen += 1;
-        request.idempotency_key = Some(format!("{}/{}.{seen}", self.name, digest.simple()));
+        let (half, _) = digest.as_u64_pair();
+        let number = match self.seen.insert(half) {
+            true => 1,
+            false => {
+                let number = self.repeated.entry(half).or_insert(1);
+                *number += 1;
+                *number
+            }
+        };
+        request.idempotency_key = Some(format!("{}/{}.{number}", self.name, digest.simple()));
     }
 }
 

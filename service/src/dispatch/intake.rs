@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::file::{Keys, Placed};
 use super::{AcceptedRun, Outcomes, RefusedRequest};
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -37,18 +38,31 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Intake {
     dispatcher: Dispatcher,
-    keys: Option<Keys>,
+    again: Again,
+    /// How many requests there were, those that could not be read among them.
+    place: u64,
     counts: Counts,
 }
 
+/// Whether requests may be given again, and what tells that they are the same.
+#[derive(Debug)]
+pub enum Again {
+    /// Each makes a run of its own.
+    Never,
+    /// Those that bring no key get one that follows from what they ask for.
+    Keyed(Keys),
+    /// Each makes one run by its place in the list of this name.
+    Listed(String),
+}
+
 impl Intake {
-    /// An intake of a realm. With `keys`, requests that bring no key get one that follows from what they ask for.
+    /// An intake of a realm.
     ///
     /// # Errors
     /// [`Error`] when the realm's definition cannot be read.
-    pub async fn new(realm: &dyn Realm, keys: Option<Keys>) -> Result<Self, Error> {
+    pub async fn new(realm: &dyn Realm, again: Again) -> Result<Self, Error> {
         let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
-        Ok(Self { dispatcher, keys, counts: Counts::default() })
+        Ok(Self { dispatcher, again, place: 0, counts: Counts::default() })
     }
 
     /// How many requests there were, and what became of them.
@@ -60,15 +74,16 @@ impl Intake {
     /// Takes a batch, each request by itself.
     pub async fn take(&mut self, batch: Vec<Placed>) -> Batch {
         let mut outcomes = Outcomes::default();
-        let (mut places, mut requests): (Vec<String>, Vec<DispatchRequest>) = (Vec::new(), Vec::new());
+        let (mut places, mut requests): (Vec<String>, Vec<(u64, DispatchRequest)>) = (Vec::new(), Vec::new());
         for placed in batch {
+            self.place += 1;
             match placed {
                 Ok((place, mut request)) => {
-                    if let Some(keys) = &mut self.keys {
+                    if let Again::Keyed(keys) = &mut self.again {
                         keys.give(&mut request);
                     }
                     places.push(place);
-                    requests.push(request);
+                    requests.push((self.place, request));
                 }
                 Err(bad) => {
                     outcomes
@@ -78,7 +93,14 @@ impl Intake {
             }
         }
         let mut failed = None;
-        for (request, outcome) in places.into_iter().zip(self.dispatcher.dispatch(requests, None).await) {
+        let taken = match &self.again {
+            Again::Listed(name) => self.dispatcher.dispatch_listed(requests, name).await,
+            Again::Never | Again::Keyed(_) => {
+                let requests = requests.into_iter().map(|(_, request)| request).collect();
+                self.dispatcher.dispatch(requests, None).await
+            }
+        };
+        for (request, outcome) in places.into_iter().zip(taken) {
             match outcome {
                 Ok(run) => {
                     *(if run.existing { &mut self.counts.existing } else { &mut self.counts.taken }) += 1;
@@ -127,7 +149,17 @@ impl Counts {
 /// # Errors
 /// [`Error`] when the key is invalid, or the store did not answer and no request was taken or refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
-    let mut intake = Intake::new(realm, request.key.as_deref().map(Keys::new).transpose()?).await?;
+    let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
+    let act = Act::new("dispatch", request).on("job", jobs);
+    act.record(realm, taking(realm, request)).await
+}
+
+async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
+    let again = match request.key.as_deref() {
+        Some(key) => Again::Keyed(Keys::new(key)?),
+        None => Again::Never,
+    };
+    let mut intake = Intake::new(realm, again).await?;
     let zone = realm.site().await?.zone.tz();
     let parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     let placed = parsed.into_iter().map(|one| one.map(|request| (request.job_id.to_string(), request)));

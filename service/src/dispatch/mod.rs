@@ -2,8 +2,10 @@
 
 mod file;
 mod intake;
+mod list;
 mod outcome;
 
 pub use file::{BATCH, Keys, Placed, Source, read};
-pub use intake::{Batch, Counts, Dispatch, Intake, dispatch};
+pub use intake::{Again, Batch, Counts, Dispatch, Intake, dispatch};
+pub use list::{ListName, digest};
 pub use outcome::{AcceptedRun, Outcomes, RefusedRequest};

@@ -21,7 +21,7 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 ///
 /// # Errors
 /// [`Error`] with a caret below the first mistake.
-pub(super) fn parsed(filter: Option<&str>) -> Result<Filter, Error> {
+pub(crate) fn parsed(filter: Option<&str>) -> Result<Filter, Error> {
     match filter {
         None => Ok(Filter::default()),
         Some(text) => Filter::parse(text).map_err(|error| Error::invalid(format!("where: {error}"))),
@@ -32,7 +32,7 @@ pub(super) fn parsed(filter: Option<&str>) -> Result<Filter, Error> {
 ///
 /// # Errors
 /// [`Error`] when terms contradict each other, a backfill does not exist, or the store cannot be read.
-pub(super) async fn query(
+pub(crate) async fn query(
     realm: &dyn Realm,
     filter: Filter,
     zone: Option<Timezone>,

@@ -2,11 +2,12 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::RunKey;
-use pumice_core::run::{IllegalTransition, Run};
+use pumice_core::run::{IllegalTransition, MAX_STOP_TEXT, Run, StopRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::find;
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -16,6 +17,9 @@ use crate::realm::Realm;
 pub struct CancelRuns {
     /// The runs: their ids or the beginnings of them, `latest`, or `latest:JOB`.
     pub runs: Vec<String>,
+    /// Why; the runs' records say so, and by whom they were cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What became of the runs.
@@ -85,14 +89,33 @@ impl CancelOutcome {
 /// [`Error`] when one of the names stands for no run, in which case nothing is cancelled, or the store cannot be
 /// reached.
 pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled, Error> {
+    let act = Act::new("runs cancel", request);
+    act.record(realm, cancelling(realm, request, &act)).await
+}
+
+/// Who asks for runs to stop, and why.
+///
+/// # Errors
+/// [`Error`] when the reason is too long, or it is not known who asks.
+pub(super) async fn stop_request(realm: &dyn Realm, why: Option<&str>) -> Result<StopRequest, Error> {
+    if let Some(why) = why.filter(|why| why.len() > MAX_STOP_TEXT) {
+        return Err(Error::invalid(format!("why: {} bytes are more than {MAX_STOP_TEXT}", why.len())));
+    }
+    Ok(StopRequest::new(&realm.actor().await?.who, why))
+}
+
+async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Result<Cancelled, Error> {
+    let asker = stop_request(realm, request.why.as_deref()).await?;
     let mut keys = Vec::with_capacity(request.runs.len());
     for run in &request.runs {
-        keys.push(find(realm, run).await?);
+        let key = find(realm, run).await?;
+        act.touched("run", key.as_str());
+        keys.push(key);
     }
     let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
     let mut cancelled = Cancelled::default();
     for run in keys {
-        let refused = match dispatcher.cancel(&run).await {
+        let refused = match dispatcher.cancel_for(&run, asker.clone()).await {
             Ok(record) => {
                 let outcome = CancelOutcome::of(&record);
                 cancelled.runs.push(CancelledRun { run, outcome });

@@ -7,13 +7,15 @@ use pumice_core::filter::{Filter, Wanted};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::{Order, RunPage, RunQuery, RunStore};
-use pumice_core::run::{IllegalTransition, Redo, RedoFrom, Run, SpecOf, Status};
+use pumice_core::run::{IllegalTransition, Redo, RedoFrom, Run, SpecOf, Status, StopRequest};
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::cancel::stop_request;
 use super::{CancelOutcome, asked};
+use crate::audit;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -43,6 +45,9 @@ pub struct ManyRuns {
     /// Only runs that were dispatched before this, as a look says it; those of now where it is missing.
     #[serde(default)]
     pub before: Option<Instant>,
+    /// Why; the records of runs that are cancelled say so, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Only count them, and show the first.
     #[serde(default)]
     pub dry_run: bool,
@@ -156,7 +161,7 @@ pub type Heard<'h> = &'h mut (dyn FnMut(&Receipt, u64) + Send);
 
 /// An act on one run.
 enum Act {
-    Cancel(Dispatcher),
+    Cancel(Dispatcher, StopRequest),
     Retry(Dispatcher, Box<RetryMany>),
     Delete,
 }
@@ -165,7 +170,7 @@ impl Act {
     /// The statuses that it is for.
     fn statuses(&self) -> Vec<Status> {
         let is_meant = |status: &Status| match self {
-            Self::Cancel(_) => !status.is_end(),
+            Self::Cancel(..) => !status.is_end(),
             Self::Retry(_, how) if how.all => status.is_end(),
             Self::Retry(..) => status.is_failure(),
             Self::Delete => status.is_end(),
@@ -175,7 +180,9 @@ impl Act {
 
     async fn on(&self, store: &dyn RunStore, run: RunKey) -> Result<Receipt, Error> {
         match self {
-            Self::Cancel(dispatcher) => cancelled(dispatcher.cancel(&run).await, run),
+            Self::Cancel(dispatcher, asker) => {
+                cancelled(dispatcher.cancel_for(&run, asker.clone()).await, run)
+            }
             Self::Retry(dispatcher, how) => {
                 let from = if how.all { RedoFrom::All } else { RedoFrom::Failed };
                 let request = RedoRequest {
@@ -252,7 +259,12 @@ pub async fn cancel_many_heard(
     request: &ManyRuns,
     heard: Heard<'_>,
 ) -> Result<ManyDone, Error> {
-    act(realm, request, Act::Cancel(dispatcher(realm).await?), heard).await
+    let audited = audit::Act::new("runs cancel --where", request).dry(request.dry_run);
+    let work = async {
+        let asker = stop_request(realm, request.why.as_deref()).await?;
+        act(realm, request, Act::Cancel(dispatcher(realm).await?, asker), heard).await
+    };
+    audited.record(realm, work).await
 }
 
 /// Does all runs again that a filter means and that did not end well, each once: asked again, those that were done again
@@ -274,9 +286,13 @@ pub async fn retry_many_heard(
     request: &RetryMany,
     heard: Heard<'_>,
 ) -> Result<ManyDone, Error> {
-    pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&request.globals))?;
-    let how = Act::Retry(dispatcher(realm).await?, Box::new(request.clone()));
-    act(realm, &request.runs, how, heard).await
+    let audited = audit::Act::new("runs retry --where", request).dry(request.runs.dry_run);
+    let work = async {
+        pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&request.globals))?;
+        let how = Act::Retry(dispatcher(realm).await?, Box::new(request.clone()));
+        act(realm, &request.runs, how, heard).await
+    };
+    audited.record(realm, work).await
 }
 
 /// Removes the records of all runs that a filter means and that have ended, with those of their steps. What their commands
@@ -298,7 +314,8 @@ pub async fn delete_many_heard(
     request: &ManyRuns,
     heard: Heard<'_>,
 ) -> Result<ManyDone, Error> {
-    act(realm, request, Act::Delete, heard).await
+    let audited = audit::Act::new("runs delete", request).dry(request.dry_run);
+    audited.record(realm, act(realm, request, Act::Delete, heard)).await
 }
 
 async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {

@@ -1,7 +1,10 @@
-//! Runs: list, show, explain, output, cancel, retry, follow.
+//! Runs: list, show, explain, output, cancel, retry, follow; why they failed, by cause.
 
 mod asked;
 mod cancel;
+mod changes;
+mod export;
+mod failures;
 mod find;
 mod follow;
 mod labels;
@@ -10,11 +13,16 @@ mod many;
 mod outputs;
 mod retry;
 mod shown;
+mod tail;
 mod unstarted;
 mod whole;
 mod why;
+mod window;
 
+pub(crate) use asked::{parsed, query};
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
+pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
 pub use labels::attempt_above;
@@ -23,8 +31,12 @@ pub use many::{
     Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard,
     delete_many, delete_many_heard, retry_many, retry_many_heard,
 };
-pub use outputs::{Opened, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output};
+pub use outputs::{
+    AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
+};
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
+pub use tail::{TailListener, TailNotice, follow_output};
 pub use unstarted::Unstarted;
 pub use why::{RunWhy, why};
+pub use window::{MAX_PART, Masked, OutputPart, ReadOutput, TAIL, masked, read_output};

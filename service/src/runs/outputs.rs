@@ -3,17 +3,17 @@
 use std::io::Write;
 
 use async_trait::async_trait;
+use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::kept_at;
-use pumice_core::ports::StoreError;
+use pumice_core::job_type::{Execution, kept_at, live_name};
+use pumice_core::ports::{MAX_PIECE, Piece, StoreError};
 use pumice_core::run::{Run, Status};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 use super::whole::whole_record;
-use super::{RunName, find, trees};
+use super::{find, trees};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -38,19 +38,33 @@ impl Stream {
             Self::Stderr => "stderr",
         }
     }
+
+    /// The stream of an output of this name: `stdout`, or a payload and the stream.
+    fn of(name: &str) -> Option<Self> {
+        let is_of = |stream: &Self| {
+            name.strip_suffix(stream.name()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        Self::ALL.into_iter().find(is_of)
+    }
 }
 
-/// An output that is read bit by bit.
-pub struct Opened {
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its bytes.
-    pub reader: Box<dyn AsyncBufRead + Send + Unpin>,
+/// An output of an execution that goes on, or whose worker was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveOutput {
+    /// The execution.
+    pub execution: Execution,
+    /// Its name, as [`live_name`] gives it.
+    pub name: String,
+    /// Where it is, as [`Outputs::read`] takes it.
+    pub location: String,
 }
 
-impl std::fmt::Debug for Opened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("size", &self.size).finish_non_exhaustive()
+impl LiveOutput {
+    /// By execution and payload, and of each standard output first.
+    fn order(&self) -> (Execution, String, bool) {
+        let stream = Stream::of(&self.name);
+        let payload = stream.and_then(|stream| self.name.strip_suffix(stream.name())).unwrap_or(&self.name);
+        (self.execution, payload.to_owned(), stream == Some(Stream::Stderr))
     }
 }
 
@@ -62,10 +76,19 @@ pub trait Outputs: Send + Sync {
         recorded.to_owned()
     }
 
-    /// Where the worker writes the output of a running attempt, if that is a file of this machine.
-    fn live(&self, run: &RunKey, attempt: u32, stream: Stream) -> Option<String> {
-        let _ = (run, attempt, stream);
-        None
+    /// The outputs of an attempt that are there although it has not ended: of the execution under way, and of those whose
+    /// workers were lost. `folder` is that of the attempt, where the realm has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be listed.
+    async fn live(
+        &self,
+        run: &RunKey,
+        attempt: u32,
+        folder: Option<&str>,
+    ) -> Result<Vec<LiveOutput>, StoreError> {
+        let _ = (run, attempt, folder);
+        Ok(Vec::new())
     }
 
     /// The names of the files in a folder of outputs, without those in folders below. None where the folder is gone.
@@ -77,11 +100,11 @@ pub trait Outputs: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Opens the output at a location; `None` when it is gone.
+    /// Up to `length` bytes of the output at a location from the byte `from` on, at most [`MAX_PIECE`]; `None` when it is gone.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be read.
-    async fn open(&self, location: &str) -> Result<Option<Opened>, StoreError>;
+    async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError>;
 }
 
 /// What one attempt of a run printed on one stream.
@@ -96,6 +119,14 @@ pub struct Printed {
     pub attempt: u32,
     /// The stream.
     pub stream: Stream,
+    /// Its name: the stream, or a payload of the job and the stream.
+    pub name: String,
+    /// The epoch of the execution, where that has no end: it goes on, or its worker was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// Whether its worker was lost, so that the attempt was made again, or is.
+    #[serde(default)]
+    pub lost: bool,
     /// Where it is, as it can be read.
     pub location: String,
     /// Whether the record says that something was printed: else it may have been nothing.
@@ -110,83 +141,133 @@ pub fn of_last_attempt(outputs: &dyn Outputs, run: &Run) -> Vec<Printed> {
     let recorded = data.get("output").and_then(Value::as_array).into_iter().flatten();
     let printed = |output: &Value, stream: Stream| {
         let location = outputs.located(output.get(stream.name())?.as_str()?);
-        Some(Printed { is_recorded: true, ..possible(run, run.attempt, stream, location) })
+        let name = location.rsplit('/').next().unwrap_or(stream.name()).to_owned();
+        Some(Printed { is_recorded: true, ..possible(run, run.attempt, (stream, name), location) })
     };
     recorded
         .flat_map(|output| Stream::ALL.into_iter().filter_map(move |stream| printed(output, stream)))
         .collect()
 }
 
-fn possible(run: &Run, attempt: u32, stream: Stream, location: String) -> Printed {
+fn possible(run: &Run, attempt: u32, (stream, name): (Stream, String), location: String) -> Printed {
     let (job_id, run_key) = (run.job_id.clone(), run.key.clone());
-    Printed { job_id, run_key, attempt, stream, location, is_recorded: false }
+    Printed { job_id, run_key, attempt, stream, name, epoch: None, lost: false, location, is_recorded: false }
 }
 
-/// Where the output of each attempt of a run is, or would be: `s3_temp` is the realm's. While an attempt runs, that
-/// is where the worker writes it, if that is a file of this machine.
-async fn of_all_attempts(
+/// Where the output of each attempt of a run is, or would be: `s3_temp` is the realm's. What an attempt prints that runs is
+/// where its worker writes it, if that can be read from here.
+pub(super) async fn of_all_attempts(
     outputs: &dyn Outputs,
     run: &Run,
     s3_temp: Option<&str>,
 ) -> Result<Vec<Printed>, Error> {
     let mut all = Vec::new();
-    let last = if run.status == Status::Retrying { run.attempt } else { run.attempt.saturating_sub(1) };
-    let kept = |s3_temp: &str, attempt: u32| {
-        let folder = kept_at(s3_temp, &run.job_id, &run.key, attempt);
-        Stream::ALL.map(|stream| possible(run, attempt, stream, format!("{folder}/{}", stream.name())))
-    };
-    for attempt in 1..=last {
-        let Some(s3_temp) = s3_temp else { break };
-        if MANY.contains(&run.job_type.as_str()) {
-            all.extend(of_payloads(outputs, run, s3_temp, attempt).await?);
-        } else {
-            all.extend(kept(s3_temp, attempt));
-        }
-    }
-    if run.status == Status::Running {
-        let live = |stream| {
-            let location = outputs.live(&run.key, run.attempt, stream)?;
-            Some(possible(run, run.attempt, stream, location))
-        };
-        all.extend(Stream::ALL.into_iter().filter_map(live));
-    } else if run.status.is_end() {
-        let recorded = of_last_attempt(outputs, run);
-        if let (true, Some(s3_temp)) = (recorded.is_empty(), s3_temp) {
-            // The record of a cancelled or lost run does not name its output.
-            if MANY.contains(&run.job_type.as_str()) {
-                all.extend(of_payloads(outputs, run, s3_temp, run.attempt).await?);
-            } else {
-                all.extend(kept(s3_temp, run.attempt));
+    let runs = run.status == Status::Running && run.lease.is_some();
+    for attempt in 1..=run.attempt {
+        let folder = s3_temp.map(|s3_temp| kept_at(s3_temp, &run.job_id, &run.key, attempt));
+        let is_last = attempt == run.attempt;
+        let recorded =
+            if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
+        let is_untold = is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some();
+        let is_under_way = is_last && run.ts_start.is_some() && !run.status.is_end();
+        // A claim that did not end its attempt: its worker was lost, or has stopped.
+        let is_lost = run.epoch > u64::from(run.attempt);
+        let mut under_way = Vec::new();
+        if is_under_way || is_lost || is_untold {
+            let mut lives = outputs.live(&run.key, attempt, folder.as_deref()).await?;
+            lives.sort_by_key(LiveOutput::order);
+            for live in lives {
+                let Some(stream) = Stream::of(&live.name) else { continue };
+                let epoch = live.execution.epoch;
+                let is_current = runs && is_last && epoch == run.epoch;
+                let found = possible(run, attempt, (stream, live.name), live.location);
+                let found = Printed { epoch: Some(epoch), lost: !is_current, is_recorded: true, ..found };
+                if is_current { under_way.push(found) } else { all.push(found) }
             }
         }
+        if recorded.is_empty() {
+            // No record names the outputs of an earlier attempt, nor of one that was cancelled or lost.
+            let kept = match &folder {
+                Some(folder) if run.ts_start.is_some() => kept(outputs, run, attempt, folder).await?,
+                _ => Vec::new(),
+            };
+            // What has its last place is not read where it was before.
+            under_way.retain(|live| !kept.iter().any(|kept| kept.is_recorded && is_same(kept, live)));
+            all.extend(kept.into_iter().filter(|kept| !under_way.iter().any(|live| is_same(kept, live))));
+        }
+        all.extend(under_way);
         all.extend(recorded);
     }
     Ok(all)
 }
 
-/// Types of jobs that run several payloads, whose outputs begin with the payload's name.
-const MANY: [&str; 2] = ["exe", "pkg"];
+/// Whether both are the same output of an attempt.
+pub(super) fn is_same(kept: &Printed, live: &Printed) -> bool {
+    kept.run_key == live.run_key
+        && kept.attempt == live.attempt
+        && live_name(&kept.name) == live_name(&live.name)
+}
 
-/// What the payloads of an attempt printed. No record has their names, but for that of the last attempt.
-async fn of_payloads(
+/// Types of jobs that run several payloads, whose outputs begin with the payload's name.
+const MANY: [&str; 3] = ["exe", "pkg", "sqlc"];
+
+/// The outputs of an attempt in its folder. Of payloads no record has the names, but for that of the last attempt.
+async fn kept(
     outputs: &dyn Outputs,
     run: &Run,
-    s3_temp: &str,
     attempt: u32,
-) -> Result<Vec<Printed>, Error> {
-    let folder = kept_at(s3_temp, &run.job_id, &run.key, attempt);
-    let mut names = outputs.names(&folder).await?;
+    folder: &str,
+) -> Result<Vec<Printed>, StoreError> {
+    if !MANY.contains(&run.job_type.as_str()) {
+        let of = |stream: Stream| {
+            let name = stream.name();
+            possible(run, attempt, (stream, name.to_owned()), format!("{folder}/{name}"))
+        };
+        return Ok(Stream::ALL.map(of).to_vec());
+    }
+    let mut names = outputs.names(folder).await?;
     names.sort();
-    let stream_of = |name: &str| {
-        let is_of =
-            |stream: &Stream| name.strip_suffix(stream.name()).is_some_and(|rest| rest.ends_with('.'));
-        Stream::ALL.into_iter().find(is_of)
-    };
-    let printed = names.iter().filter_map(|name| {
-        let stream = stream_of(name)?;
-        Some(Printed { is_recorded: true, ..possible(run, attempt, stream, format!("{folder}/{name}")) })
+    let printed = names.into_iter().filter_map(|name| {
+        let (stream, location) = (Stream::of(&name)?, format!("{folder}/{name}"));
+        Some(Printed { is_recorded: true, ..possible(run, attempt, (stream, name), location) })
     });
     Ok(printed.collect())
+}
+
+/// Which outputs of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskOutputs {
+    /// The run: its id or the beginning of it, `latest`, or `latest:JOB`.
+    pub run: String,
+    /// Only of this step and those below it: the id of its job, or its place as `/1.2`.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Only of steps that have not ended longer ago than this.
+    #[serde(default)]
+    pub since: Option<Span>,
+}
+
+impl AskOutputs {
+    /// All outputs of a run.
+    #[must_use]
+    pub fn of(run: impl Into<String>) -> Self {
+        Self { run: run.into(), ..Self::default() }
+    }
+
+    /// Whether the outputs of a run of the tree below `root` are asked for, at a time.
+    pub(super) fn wants(&self, root: &RunKey, run: &Run, now: pumice_core::Timestamp) -> bool {
+        let is_recent = match (self.since, run.ts_end) {
+            (Some(since), Some(ended)) => ended >= now - since.delta(),
+            _ => true,
+        };
+        let is_step = |step: &str| {
+            let place: Option<RunKey> = format!("{root}/{}", step.trim_start_matches('/')).parse().ok();
+            run.job_id.as_str() == step
+                || place.is_some_and(|place| run.key == place || run.key.is_below(&place))
+        };
+        is_recent && self.step.as_deref().is_none_or(is_step)
+    }
 }
 
 /// The outputs of a run and its children.
@@ -201,26 +282,57 @@ pub struct RunOutputs {
 /// Finds where the commands of a run, and of its children, printed to.
 ///
 /// # Errors
-/// [`Error`] when there is no such run, or the store cannot be read.
-pub async fn locate(realm: &dyn Realm, request: &RunName) -> Result<RunOutputs, Error> {
+/// [`Error`] when there is no such run or step, or the store cannot be read.
+pub async fn locate(realm: &dyn Realm, request: &AskOutputs) -> Result<RunOutputs, Error> {
     let key = find(realm, &request.run).await?;
     let store = realm.runs();
     let tree = trees(store, std::slice::from_ref(&key)).await?;
     let Some(root) = tree.first() else { return Err(Error::not_found(format!("no such run {key}"))) };
     let definition = realm.jobs().realm().await?;
     let s3_temp = definition.fields.s3_temp.as_deref();
-    let mut printed = Vec::new();
+    let (mut printed, mut is_step_there) = (Vec::new(), request.step.is_none());
     // The runs that it dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
-        if let Some(kept) = &run.kept {
-            printed.extend(of_kept(realm, kept, s3_temp).await?);
-            continue;
+        is_step_there |= AskOutputs { since: None, ..request.clone() }.wants(&key, run, realm.now());
+        if request.wants(&key, run, realm.now()) {
+            printed.extend(of_run(realm, run, s3_temp).await?);
         }
-        // A list leaves out what is large.
-        let whole = whole_record(store, &run.key).await?;
-        printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp).await?);
+    }
+    if !is_step_there {
+        return Err(no_such_step(request, &tree));
     }
     Ok(RunOutputs { status: root.status, printed })
+}
+
+/// The error that names a step which is not there.
+pub(super) fn no_such_step(request: &AskOutputs, tree: &[Run]) -> Error {
+    const FEW: usize = 5;
+    let Some(root) = tree.first() else { return Error::not_found("no such run") };
+    let steps: Vec<&str> =
+        tree.iter().skip(1).filter(|run| run.run_id == root.run_id).map(|run| run.job_id.as_str()).collect();
+    let step = request.step.as_deref().unwrap_or_default();
+    let told = match steps.len() {
+        0 => "it has no steps".to_owned(),
+        count => {
+            let more = if count > FEW { ", …" } else { "" };
+            format!("its steps are {}{more}", steps[..count.min(FEW)].join(", "))
+        }
+    };
+    Error::not_found(format!("run {} has no step {}: {told}", root.key, pumice_core::text::quoted(step)))
+}
+
+/// The outputs of one run of a tree.
+pub(super) async fn of_run(
+    realm: &dyn Realm,
+    run: &Run,
+    s3_temp: Option<&str>,
+) -> Result<Vec<Printed>, Error> {
+    if let Some(kept) = &run.kept {
+        return of_kept(realm, kept, s3_temp).await;
+    }
+    // A list leaves out what is large.
+    let whole = whole_record(realm.runs(), &run.key).await?;
+    of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp).await
 }
 
 /// What a step that is kept printed, and the steps of it, in the run where they ran.
@@ -240,10 +352,10 @@ async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Res
 ///
 /// # Errors
 /// [`Error`] when there is no such run, or the store cannot be read.
-pub async fn output(realm: &dyn Realm, request: &RunName) -> Result<Vec<Printed>, Error> {
+pub async fn output(realm: &dyn Realm, request: &AskOutputs) -> Result<Vec<Printed>, Error> {
     let mut there = Vec::new();
     for printed in locate(realm, request).await?.printed {
-        if printed.is_recorded || realm.outputs().open(&printed.location).await?.is_some() {
+        if printed.is_recorded || realm.outputs().read(&printed.location, 0, 0).await?.is_some() {
             there.push(printed);
         }
     }
@@ -260,19 +372,18 @@ pub async fn copy(
     location: &str,
     to: &mut (dyn Write + Send),
 ) -> Result<bool, StoreError> {
-    let Some(Opened { mut reader, .. }) = outputs.open(location).await? else { return Ok(false) };
     let failed = |error: std::io::Error| StoreError::new(format!("{location}: {error}")).caused_by(error);
+    let mut at = 0;
     loop {
-        let bytes = reader.fill_buf().await.map_err(failed)?;
-        let count = bytes.len();
-        match to.write_all(bytes) {
+        let Some(piece) = outputs.read(location, at, MAX_PIECE).await? else { return Ok(at > 0) };
+        match to.write_all(&piece.bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(true),
             other => other.map_err(failed)?,
         }
-        if count == 0 {
+        at += piece.bytes.len() as u64;
+        if piece.bytes.is_empty() || at >= piece.size {
             to.flush().map_err(failed)?;
             return Ok(true);
         }
-        reader.consume(count);
     }
 }

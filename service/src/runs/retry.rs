@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use pumice_core::engine::{Again, Dispatcher, RedoRequest, no_such_job};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Plan, StepRedo, redone};
-use pumice_core::ports::{Doc, RunStore};
+use pumice_core::ports::RunStore;
 use pumice_core::run::{Redo, RedoFrom, Run, SpecOf};
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::changes::changes;
 use super::outputs::of_last_attempt;
 use super::{find, trees};
+use crate::audit::Act;
 use crate::dispatch::AcceptedRun;
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::specs::{FieldChange, differences};
+use crate::specs::FieldChange;
 
 /// Most steps that are shown one by one.
 const MAX_SHOWN: usize = 1_000;
@@ -138,7 +140,13 @@ impl RetryAction {
 /// [`Error`] when the run has not ended or may not be done again, its job, one of its steps or what a kept step printed is
 /// gone, the request is refused, or the store cannot be reached.
 pub async fn retry(realm: &dyn Realm, request: &RetryRun) -> Result<RetriedRun, Error> {
+    let act = Act::new("runs retry", request).dry(request.dry_run);
+    act.record(realm, retrying(realm, request, &act)).await
+}
+
+async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<RetriedRun, Error> {
     let key = find(realm, &request.run).await?;
+    act.touched("run", key.as_str());
     let from = match &request.from {
         RetryFrom::Failed => RedoFrom::Failed,
         RetryFrom::All => RedoFrom::All,
@@ -211,24 +219,6 @@ async fn planned(
     }
     let of = again.run.key;
     Ok(RetriedRun { of, dry_run: true, accepted: None, steps, more_steps, spec, input, notes })
-}
-
-/// The fields in which two specs differ: parameters and globals by their names, or all but these.
-fn changes(was: &Doc, is: &Doc, input: bool) -> Vec<FieldChange> {
-    const INPUT: [&str; 2] = ["parameters", "globals"];
-    if !input {
-        let without = |doc: &Doc| -> Doc {
-            let fields = doc.iter().filter(|(name, _)| !INPUT.contains(&name.as_str()));
-            fields.map(|(name, value)| (name.clone(), value.clone())).collect()
-        };
-        return differences(&without(was), &without(is));
-    }
-    let of = |doc: &Doc, name: &str| doc.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-    let named = |name: &'static str| {
-        let changes = differences(&of(was, name), &of(is, name));
-        changes.into_iter().map(move |one| FieldChange { field: format!("{name}.{}", one.field), ..one })
-    };
-    INPUT.into_iter().flat_map(named).collect()
 }
 
 /// Goes through the steps of a run that is done again.
@@ -342,7 +332,7 @@ async fn refuse_gone(realm: &dyn Realm, run: &Run, steps: &[RetryStep]) -> Resul
             )));
         };
         for printed in of_last_attempt(realm.outputs(), &ended) {
-            if realm.outputs().open(&printed.location).await?.is_none() {
+            if realm.outputs().read(&printed.location, 0, 0).await?.is_none() {
                 return Err(Error::not_found(format!(
                     "what step {} ({key}) printed is gone from {}: run it again too, from it or all",
                     shown(ended.job_id.as_str()),

@@ -4,6 +4,7 @@ use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
 use pumice_core::pauses::Pause;
 use pumice_core::permits::Gate;
+use pumice_core::ports::StoreErrorKind;
 use pumice_core::run::{Cause, Facts, GateFact, Line, Run, Status, StepFact, Workers, explain};
 use pumice_core::spec::Overlap;
 use pumice_core::text::shown;
@@ -129,6 +130,9 @@ async fn workers(realm: &dyn Realm, run: &Run) -> Result<Workers, Error> {
         workers.last_seen = hosts.iter().map(|host| host.seen).max();
     }
     // Without the right to ask the rest is told all the same.
-    workers.ready = site.ports.queue.depth(&run.worker).await.ok().map(|depth| depth.ready);
+    match site.ports.queue.depth(&run.worker).await {
+        Ok(depth) => workers.ready = Some(depth.ready),
+        Err(error) => workers.without_queue = error.kind == StoreErrorKind::Missing,
+    }
     Ok(workers)
 }

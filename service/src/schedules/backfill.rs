@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BackfillShown, Scheduled, find_one, zone_of};
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::{Instant, Slot};
@@ -120,6 +121,11 @@ pub struct ForeseenSlot {
 /// [`Error`] when the job, its entry or the time is not as it must be, another backfill has the key, or the store
 /// cannot be reached.
 pub async fn begin(realm: &dyn Realm, request: &BeginBackfill) -> Result<BackfillAnswer, Error> {
+    let act = Act::new("schedules backfill", request).on("job", [&request.job]).dry(request.dry_run);
+    act.record(realm, beginning(realm, request)).await
+}
+
+async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<BackfillAnswer, Error> {
     let site = realm.site().await?;
     let (one, now) = find_one(realm, &request.job).await?;
     let asked = Asked {

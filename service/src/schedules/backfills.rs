@@ -9,6 +9,7 @@ use pumice_core::run::Status;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::time::Slot;
@@ -262,6 +263,12 @@ pub async fn show(realm: &dyn Realm, request: &BackfillName) -> Result<BackfillO
 /// # Errors
 /// [`Error`] when there is no such backfill, or the store cannot be reached.
 pub async fn cancel(realm: &dyn Realm, request: &CancelBackfill) -> Result<BackfillChanged, Error> {
+    let act =
+        Act::new("schedules backfills cancel", request).on("backfill", [&request.id]).dry(request.dry_run);
+    act.record(realm, cancelling(realm, request)).await
+}
+
+async fn cancelling(realm: &dyn Realm, request: &CancelBackfill) -> Result<BackfillChanged, Error> {
     let housekeeper = housekeeper(realm).await?;
     let before = stored(realm, &request.id).await?;
     let change = |one: &Backfill| one.cancelled(request.by.clone(), request.why.clone());
@@ -279,6 +286,12 @@ pub async fn cancel(realm: &dyn Realm, request: &CancelBackfill) -> Result<Backf
 /// # Errors
 /// [`Error`] when there is no such backfill, it is complete, or the store cannot be reached.
 pub async fn resume_backfill(realm: &dyn Realm, request: &ResumeBackfill) -> Result<BackfillChanged, Error> {
+    let act =
+        Act::new("schedules backfills resume", request).on("backfill", [&request.id]).dry(request.dry_run);
+    act.record(realm, resuming(realm, request)).await
+}
+
+async fn resuming(realm: &dyn Realm, request: &ResumeBackfill) -> Result<BackfillChanged, Error> {
     let housekeeper = housekeeper(realm).await?;
     let before = stored(realm, &request.id).await?;
     if before.progress == Progress::Complete {

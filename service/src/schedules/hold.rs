@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Scheduled, Which, find, read, refuse_unread};
+use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::time::{Instant, Slot};
@@ -125,6 +126,11 @@ impl From<Outcome> for EntryOutcome {
 /// [`Error`] when the pause ends in the past, a job or an entry does not exist, in which cases nothing is changed, or
 /// the store cannot be reached.
 pub async fn pause(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Error> {
+    let act = Act::new("schedules pause", request).on("job", &request.jobs).dry(request.dry_run);
+    act.record(realm, pausing(realm, request)).await
+}
+
+async fn pausing(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Error> {
     let until = request.until.map(|until| until.0);
     if let Some(until) = until.filter(|until| *until <= realm.now()) {
         return Err(Error::invalid(format!("until {} is past", utc(until))));
@@ -139,6 +145,11 @@ pub async fn pause(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Er
 /// # Errors
 /// [`Error`] when a job or an entry does not exist, in which case nothing is changed, or the store cannot be reached.
 pub async fn resume(realm: &dyn Realm, request: &ResumeEntries) -> Result<Held, Error> {
+    let act = Act::new("schedules resume", request).on("job", &request.jobs).dry(request.dry_run);
+    act.record(realm, resuming(realm, request)).await
+}
+
+async fn resuming(realm: &dyn Realm, request: &ResumeEntries) -> Result<Held, Error> {
     let change =
         |one: &Scheduled, now| one.timetable.resumed(&one.plan, request.entry, request.catch_up, now);
     hold(realm, &request.jobs, request.entry, request.dry_run, change).await

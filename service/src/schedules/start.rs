@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Scheduled, find_one};
+use crate::audit::Act;
 use crate::dispatch::AcceptedRun;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -94,6 +95,11 @@ impl StartedRuns {
 /// [`Error`] when there is no such job, entry or slot, its worker has no host where the entry starts it on each, the request is
 /// refused, or the store cannot be reached.
 pub async fn run(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Error> {
+    let act = Act::new("schedules run", asked).on("job", [&asked.job]).dry(asked.dry_run);
+    act.record(realm, running(realm, asked)).await
+}
+
+async fn running(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Error> {
     let (one, now) = find_one(realm, &asked.job).await?;
     let at = asked.at.map(|at| at.0);
     let (planned, start) = start_of(&one, asked.entry, at, now)?;

@@ -8,14 +8,20 @@ use pumice_core::engine::Dispatcher;
 use pumice_core::ids::{ConnId, JobId, PoolName, RealmName, TriggerId};
 use pumice_core::permits::Gate;
 use pumice_core::ports::{Doc, JobChange};
-use pumice_core::spec::{JobSpec, RealmSpec};
+use pumice_core::spec::{APPLIED, JobSpec, RealmSpec, mark_applied};
 use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::moved::moved;
-use super::{Documents, MovedEntries, Specs, Surroundings, Warning, read, refuse_warnings, without_hosts};
+use super::plan::look;
+use super::prune::carry_out;
+use super::{
+    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, places, read,
+    refuse_warnings, without_workers,
+};
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -31,6 +37,28 @@ pub struct Apply {
     /// Refuse specs that there are warnings about.
     #[serde(default)]
     pub strict: bool,
+    /// Remove what this part of the realm has and the documents have not.
+    #[serde(default)]
+    pub prune: Option<Scope>,
+    /// Remove jobs that have runs which have not ended, too.
+    #[serde(default)]
+    pub despite_runs: bool,
+    /// The digest of the plan that is meant: refused when the documents or the realm have changed since.
+    #[serde(default)]
+    pub expect: Option<String>,
+}
+
+/// How specs that were read are put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// As [`Apply::dry_run`].
+    pub dry_run: bool,
+    /// As [`Apply::prune`].
+    pub prune: Option<Scope>,
+    /// As [`Apply::despite_runs`].
+    pub despite_runs: bool,
+    /// As [`Apply::expect`].
+    pub expect: Option<String>,
 }
 
 /// What changed, or would.
@@ -44,6 +72,12 @@ pub struct Applied {
     /// The connections that were given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<AppliedConnection>,
+    /// What was removed, as the documents have it not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<DocumentName>,
+    /// What still names a document that was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<DocumentUser>,
     /// The realm's definition, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<AppliedRealm>,
@@ -119,6 +153,8 @@ pub enum ChangeWord {
     Updated,
     /// It was there, the same.
     Unchanged,
+    /// It was there, and is not among what was given.
+    Removed,
 }
 
 impl ChangeWord {
@@ -129,6 +165,7 @@ impl ChangeWord {
             Self::Added => "added",
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
+            Self::Removed => "removed",
         }
     }
 }
@@ -161,9 +198,33 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
+/// The documents of specs, marked with what they are: a change that is not made by applying them shows.
+pub(super) fn marked(mut specs: Specs) -> Specs {
+    for job in &mut specs.jobs {
+        mark_applied(Arc::make_mut(&mut job.document));
+    }
+    for trigger in &mut specs.triggers {
+        mark_applied(Arc::make_mut(&mut trigger.document));
+    }
+    for connection in &mut specs.connections {
+        mark_applied(Arc::make_mut(&mut connection.document));
+    }
+    specs
+}
+
+/// What putting a document came to, or would, whatever its mark was.
+pub(super) fn change_of(change: JobChange, before: Option<&Doc>, after: &Doc) -> ChangeWord {
+    match before {
+        Some(before) if change == JobChange::Updated && places(before, after).is_empty() => {
+            ChangeWord::Unchanged
+        }
+        _ => change.into(),
+    }
+}
+
 /// The fields of a document that are not what they were, by name.
 pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(|name| *name != APPLIED).collect();
     names.sort();
     names.dedup();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
@@ -181,16 +242,55 @@ pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
 /// # Errors
 /// [`Error`] with every mistake in the specs, or when the store cannot be reached.
 pub async fn apply(realm: &dyn Realm, request: Apply) -> Result<Applied, Error> {
+    let asked = json!({ "documents": request.specs.documents.len(), "strict": request.strict });
+    let act = Act::new("apply", &asked).dry(request.dry_run);
+    act.record(realm, applying(realm, request, &act)).await
+}
+
+async fn applying(realm: &dyn Realm, request: Apply, act: &Act) -> Result<Applied, Error> {
     let around = surroundings(realm).await?;
     let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
-    if realm.is_aws() {
-        specs.warnings.extend(without_hosts(realm, &specs, around.realm.as_ref()).await?);
-    }
+    specs.warnings.extend(without_workers(realm, &specs, around.realm.as_ref()).await?);
     if request.strict {
         refuse_warnings(&specs.warnings)?;
     }
     let warnings = specs.warnings.clone();
-    Ok(Applied { warnings, ..put(realm, specs, request.dry_run).await? })
+    let Apply { dry_run, prune, despite_runs, expect, .. } = request;
+    let terms = Terms { dry_run, prune, despite_runs, expect };
+    Ok(Applied { warnings, ..putting_on(realm, specs, &terms, act).await? })
+}
+
+/// Puts specs that were read on terms. With a scope to prune or a plan that is meant, each document is written on the
+/// condition that it is as it was looked at.
+///
+/// # Errors
+/// As [`put`]; and when the plan is another, or jobs that are to be removed have runs which have not ended.
+pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Applied, Error> {
+    let asked =
+        json!({ "documents": specs.count(), "prune": terms.prune, "despite_runs": terms.despite_runs });
+    let act = Act::new("apply", &asked).dry(terms.dry_run);
+    act.record(realm, putting_on(realm, specs, terms, &act)).await
+}
+
+async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -> Result<Applied, Error> {
+    if terms.prune.is_none() && terms.expect.is_none() {
+        return putting(realm, specs, terms.dry_run, act).await;
+    }
+    let specs = marked(specs);
+    let look = look(realm, &specs, terms.prune.as_ref()).await?;
+    look.expect(terms.expect.as_deref())?;
+    if terms.dry_run {
+        let removed = look.removed.into_iter().map(|one| one.name).collect();
+        let users = look.planned.users;
+        return Ok(Applied { removed, users, ..putting(realm, specs, true, act).await? });
+    }
+    if !terms.despite_runs {
+        look.refuse_unended()?;
+    }
+    let gates = gates_of(&specs.jobs, specs.realm.as_ref());
+    let applied = carry_out(realm, specs, look, act).await?;
+    call_waiting(realm, &gates).await?;
+    Ok(applied)
 }
 
 /// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
@@ -221,25 +321,33 @@ pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
 /// # Errors
 /// [`Error`] when the specs are of another realm, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, specs: Specs, dry_run: bool) -> Result<Applied, Error> {
+    let act = Act::new("apply", &json!({ "documents": specs.count() })).dry(dry_run);
+    act.record(realm, putting(realm, specs, dry_run, &act)).await
+}
+
+async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> Result<Applied, Error> {
+    let specs = marked(specs);
     let with_it = specs.jobs.iter().map(|job| &job.fields.job_id).collect();
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
-    let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run).await?;
-    let connections = put_connections(realm, specs.connections, dry_run).await?;
+    let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run, act).await?;
+    let connections = put_connections(realm, specs.connections, dry_run, act).await?;
     let gates = gates_of(&specs.jobs, specs.realm.as_ref());
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
-        let before = job.before.filter(|_| dry_run && job.change == JobChange::Updated);
+        act.changed("job", job.job_id.as_str(), job.before.as_ref(), Some(&after));
+        let change = change_of(job.change, job.before.as_ref(), &after);
+        let before = job.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedJob { job_id: job.job_id, change: job.change.into(), fields }
+        AppliedJob { job_id: job.job_id, change, fields }
     });
     let jobs = jobs.collect();
     if !dry_run {
         call_waiting(realm, &gates).await?;
     }
     // Last: what they start is there.
-    let triggers = put_triggers(realm, specs.triggers, dry_run).await?;
-    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, warnings: Vec::new() })
+    let triggers = put_triggers(realm, specs.triggers, dry_run, act).await?;
+    Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, ..Applied::default() })
 }
 
 /// The gates that may have other permits after specs were put. Those of keys with templates are not known: the first of
@@ -271,6 +379,7 @@ async fn put_connections(
     realm: &dyn Realm,
     connections: Vec<ConnectionSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Vec<AppliedConnection>, Error> {
     if connections.is_empty() {
         return Ok(Vec::new());
@@ -278,9 +387,11 @@ async fn put_connections(
     let after: Vec<Arc<Doc>> = connections.iter().map(|spec| spec.document.clone()).collect();
     let put = realm.connections().put_connections(connections, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(one, after)| {
-        let before = one.before.filter(|_| dry_run && one.change == JobChange::Updated);
+        act.changed("connection", one.conn_id.as_str(), one.before.as_ref(), Some(&after));
+        let change = change_of(one.change, one.before.as_ref(), &after);
+        let before = one.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedConnection { conn_id: one.conn_id, change: one.change.into(), fields }
+        AppliedConnection { conn_id: one.conn_id, change, fields }
     });
     Ok(applied.collect())
 }
@@ -322,7 +433,7 @@ pub fn other_realm(given: &RealmName, asked: &RealmName) -> Error {
 
 /// The entries that a realm's new definition moves. A policy may allow to put jobs and not to list them: that must not keep
 /// a definition from being put.
-async fn moved_by(
+pub(super) async fn moved_by(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     with_it: &BTreeSet<&JobId>,
@@ -338,6 +449,7 @@ async fn put_triggers(
     realm: &dyn Realm,
     triggers: Vec<TriggerSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Vec<AppliedTrigger>, Error> {
     if triggers.is_empty() {
         return Ok(Vec::new());
@@ -345,17 +457,20 @@ async fn put_triggers(
     let after: Vec<Arc<Doc>> = triggers.iter().map(|trigger| trigger.document.clone()).collect();
     let put = realm.triggers().put_triggers(triggers, dry_run).await?;
     let applied = put.into_iter().zip(after).map(|(put, after)| {
-        let before = put.before.filter(|_| dry_run && put.change == JobChange::Updated);
+        act.changed("trigger", put.trigger_id.as_str(), put.before.as_ref(), Some(&after));
+        let change = change_of(put.change, put.before.as_ref(), &after);
+        let before = put.before.filter(|_| dry_run && change == ChangeWord::Updated);
         let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
-        AppliedTrigger { trigger_id: put.trigger_id, change: put.change.into(), fields }
+        AppliedTrigger { trigger_id: put.trigger_id, change, fields }
     });
     Ok(applied.collect())
 }
 
-async fn put_realm(
+pub(super) async fn put_realm(
     realm: &dyn Realm,
     spec: Option<&RealmSpec>,
     dry_run: bool,
+    act: &Act,
 ) -> Result<Option<AppliedRealm>, Error> {
     let catalog = realm.catalog();
     let before = catalog.realm_document().await?;
@@ -371,6 +486,7 @@ async fn put_realm(
     }
     let after = Doc::clone(&spec.document);
     let change = JobChange::between(before.as_ref(), &after);
+    act.changed("realm", realm.name().as_str(), before.as_ref(), Some(&after));
     let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
     if !dry_run && change != JobChange::Unchanged {
         catalog.put_realm(after).await?;

@@ -90,6 +90,14 @@ pub struct Specs {
     pub allowed: HashMap<JobId, Vec<String>>,
 }
 
+impl Specs {
+    /// How many documents there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.jobs.len() + self.triggers.len() + self.connections.len() + usize::from(self.realm.is_some())
+    }
+}
+
 /// The realm in which specs are looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {

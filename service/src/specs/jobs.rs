@@ -5,12 +5,13 @@ use std::sync::Arc;
 use pumice_core::glob::fnmatch;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, take_mark};
 use pumice_core::text::escaped;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::{Realm, no_such_job};
 use crate::schedules::UnreadJob;
@@ -93,7 +94,8 @@ pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Erro
     let asked =
         jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());
-    for (id, doc) in asked {
+    for (id, mut doc) in asked {
+        take_mark(&mut doc);
         match doc.is_empty() {
             false => jobs.push(doc),
             true => {
@@ -119,13 +121,24 @@ async fn unread_because(realm: &dyn Realm, id: &JobId) -> Result<String, Error> 
 /// # Errors
 /// [`Error`] when there is no such job, its spec is not a JSON object, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &JobName) -> Result<Doc, Error> {
+    show_standing(realm, request).await.map(|(doc, _)| doc)
+}
+
+/// The spec of a job, and whether it was changed by other means since it was applied.
+///
+/// # Errors
+/// As [`show`].
+pub async fn show_standing(realm: &dyn Realm, request: &JobName) -> Result<(Doc, bool), Error> {
     let found = realm.catalog().all_jobs().await?.into_iter().find(|(id, _)| *id == request.job);
     match found {
         Some((id, doc)) if doc.is_empty() => {
             let why = unread_because(realm, &id).await?;
             Err(Error::invalid(format!("job {} cannot be read: {why}", escaped(id.as_str()))))
         }
-        Some((_, doc)) => Ok(doc),
+        Some((_, mut doc)) => {
+            let has_drifted = take_mark(&mut doc);
+            Ok((doc, has_drifted))
+        }
         None => Err(no_such_job(realm.jobs(), &request.job).await?),
     }
 }
@@ -135,6 +148,11 @@ pub async fn show(realm: &dyn Realm, request: &JobName) -> Result<Doc, Error> {
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJobs, Error> {
+    let act = Act::new("jobs delete", request).on("job", &request.jobs);
+    act.record(realm, deleting(realm, request, &act)).await
+}
+
+async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<DeletedJobs, Error> {
     let all = realm.catalog().all_jobs().await?;
     let (mut ids, mut missing): (Vec<JobId>, Vec<&String>) = (Vec::new(), Vec::new());
     for text in &request.jobs {
@@ -149,6 +167,9 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJo
         ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
     }
     let deleted = realm.catalog().delete_jobs(ids.clone()).await?;
+    for (id, doc) in all.iter().filter(|(id, _)| ids.contains(id)) {
+        act.changed("job", id.as_str(), Some(doc), None);
+    }
     let told = ids.iter().map(ToString::to_string).zip(deleted);
     let absent = missing.into_iter().map(|text| (text.clone(), false));
     let jobs = told.chain(absent).map(|(job_id, deleted)| DeletedJob { job_id, deleted }).collect();

@@ -14,12 +14,6 @@ use crate::realm::Realm;
 const NO_HOSTS: &str = "no-hosts";
 
 /// The jobs with `nodes: all`, unless the warning about them is silenced.
-#[must_use]
-pub fn on_each_host(specs: &Specs, stored: Option<&RealmSpec>) -> bool {
-    let Some(definition) = specs.realm.as_ref().or(stored) else { return false };
-    asked(specs, definition).next().is_some()
-}
-
 fn asked<'a>(
     specs: &'a Specs,
     definition: &'a RealmSpec,
@@ -36,13 +30,12 @@ fn asked<'a>(
 ///
 /// # Errors
 /// [`Error`] when the store cannot be reached.
-pub async fn without_hosts(
+pub(super) async fn without_hosts(
     realm: &dyn Realm,
     specs: &Specs,
-    stored: Option<&RealmSpec>,
+    definition: &RealmSpec,
 ) -> Result<Vec<Warning>, Error> {
     let mut told = Vec::new();
-    let Some(definition) = specs.realm.as_ref().or(stored) else { return Ok(told) };
     let mut housekeeper = None;
     for job in asked(specs, definition) {
         if housekeeper.is_none() {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    Catalog, Clock, JobStore, RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
+    AuditStore, Catalog, Clock, DeadLetters, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore,
+    StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
-use pumice_local::{Durability, Home, SystemClock};
+use pumice_local::{Durability, Home, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
-use pumice_service::runs::{Opened, Outputs};
+use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
@@ -28,7 +30,7 @@ struct NoOutputs;
 
 #[async_trait]
 impl Outputs for NoOutputs {
-    async fn open(&self, _: &str) -> Result<Option<Opened>, StoreError> {
+    async fn read(&self, _: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
         Ok(None)
     }
 }
@@ -39,6 +41,10 @@ impl Folder {
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
+    }
+
+    pub(crate) fn database(&self) -> &pumice_local::Database {
+        self.home.database()
     }
 }
 
@@ -91,6 +97,10 @@ impl Realm for Folder {
         self.home.database()
     }
 
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self.home.database()
+    }
+
     fn state(&self) -> &dyn StateStore {
         self.home.database()
     }
@@ -101,6 +111,14 @@ impl Realm for Folder {
 
     fn connections(&self) -> &dyn ConnectionStore {
         self.home.database()
+    }
+
+    fn audit(&self) -> &dyn AuditStore {
+        self.home.database()
+    }
+
+    fn random(&self) -> &dyn Random {
+        &SystemRandom
     }
 
     fn prober(&self) -> &dyn Prober {
@@ -129,6 +147,10 @@ impl Realm for Folder {
 
     fn is_aws(&self) -> bool {
         false
+    }
+
+    async fn actor(&self) -> Result<Actor, Error> {
+        Ok(Actor { who: "tester".to_owned(), from: Origin::Program, host: None })
     }
 
     async fn site(&self) -> Result<Arc<Site>, Error> {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod folder;
+mod operating;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -12,8 +13,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    ErrorKind, Operation, Realm as _, connections, dispatch, drain, operations, pauses, payloads, pools,
-    render, runs, schedules, secrets, state, triggers,
+    Access, ErrorKind, Operation, Realm as _, audit, connections, dispatch, drain, operations, pauses,
+    payloads, pools, render, runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +78,34 @@ async fn applied(api: &Api, realm: &Folder) {
     assert_eq!((&dry["dry_run"], &dry["jobs"][0]["fields"]), (&json!(true), &fields));
 }
 
+/// Plans, prunes and exports.
+async fn planned(api: &Api, realm: &Folder) {
+    let kept = given(&[job("part/a", json!({ "owner": "ada" }))]);
+    let both = given(&[job("part/a", json!({})), job("part/b", json!({ "schedule": "@daily" }))]);
+    specs::apply(realm, api.request("apply", json!({ "specs": both }))).await.unwrap();
+    let plan = || api.request("plan", json!({ "specs": kept, "prune": "part" }));
+    let planned = api.response("plan", &specs::plan(realm, plan()).await.unwrap());
+    let documents = planned["documents"].as_array().unwrap();
+    let changes: Vec<(&Value, &Value)> = documents.iter().map(|one| (&one["id"], &one["change"])).collect();
+    assert_eq!(changes, [(&json!("part/a"), &json!("updated")), (&json!("part/b"), &json!("removed"))]);
+    assert_eq!(documents[0]["fields"], json!([{ "field": "owner", "after": "ada" }]));
+    assert_eq!(documents[1]["schedule"], "@daily");
+    let apply = |expect: &Value| {
+        let request = json!({ "specs": kept, "prune": "part", "expect": expect });
+        api.request::<specs::Apply>("apply", request)
+    };
+    let refused = specs::apply(realm, apply(&json!("0"))).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    let exported = specs::export(realm, &api.request("export", json!({ "scope": "part/" }))).await.unwrap();
+    let exported = api.response("export", &exported);
+    assert_eq!(exported["documents"][1]["file"], "jobs/part/b.json");
+    let applied = specs::apply(realm, apply(&planned["digest"])).await.unwrap();
+    let applied = api.response("apply", &applied);
+    assert_eq!(applied["removed"], json!([{ "kind": "job", "id": "part/b" }]));
+    let delete = api.request("jobs delete", json!({ "jobs": ["part/*"] }));
+    assert_eq!(specs::delete(realm, &delete).await.unwrap().jobs.len(), 1);
+}
+
 async fn jobs(api: &Api, realm: &Folder) {
     let listed = specs::list(realm, &api.request("jobs list", json!({ "pattern": "o*" }))).await.unwrap();
     assert_eq!(listed.all, 3);
@@ -116,6 +145,17 @@ async fn dispatched(api: &Api, realm: &Folder) {
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     let output = api.request("runs output", json!({ "run": "latest" }));
     assert_eq!(api.response("runs output", &runs::output(realm, &output).await.unwrap()), json!([]));
+    let part = api.request("runs output --from", json!({ "run": "latest" }));
+    let part = api.response("runs output --from", &runs::read_output(realm, &part).await.unwrap());
+    assert_eq!(part, json!({ "from": 0, "next": 0, "size": 0, "is_open": true, "text": "" }));
+    for (wrong, why) in [
+        (json!({ "run": "latest", "limit": 0 }), "limit: 0 is not between 1 and 1048576 bytes"),
+        (json!({ "run": "latest", "step": "x" }), "has no step \"x\": it has no steps"),
+    ] {
+        let wrong = api.request("runs output --from", wrong);
+        let error = runs::read_output(realm, &wrong).await.unwrap_err();
+        assert!(error.kind().is_of_request() && error.to_string().ends_with(why), "{error}");
+    }
     let cancel = api.request("runs cancel", json!({ "runs": ["latest"] }));
     let cancelled = api.response("runs cancel", &runs::cancel(realm, &cancel).await.unwrap());
     assert_eq!(cancelled["runs"][0]["outcome"], "cancelled");
@@ -399,6 +439,58 @@ async fn kept(api: &Api, realm: &Folder) {
     assert_eq!((&got["size"], std::fs::read(&copy).unwrap().len()), (&json!(17), 17));
 }
 
+/// Each operation that may change the realm has left an entry in the audit.
+async fn audited(api: &Api, realm: &Folder) {
+    // Only tried so far.
+    let resume = json!({ "jobs": ["daily"] });
+    schedules::resume(realm, &api.request("schedules resume", resume)).await.unwrap();
+    let backfills = schedules::list_all(realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
+    let resume = json!({ "id": backfills.backfills[0].id });
+    schedules::resume_backfill(realm, &api.request("schedules backfills resume", resume)).await.unwrap();
+    let list = json!({ "limit": 1000, "details": true, "where": "who:tester from:program since:1h" });
+    let listed = audit::list(realm, &api.request("audit list", list)).await.unwrap();
+    let listed = api.response("audit list", &listed);
+    let entries = listed["entries"].as_array().unwrap();
+    let acts: BTreeSet<&str> = entries.iter().map(|one| one["act"].as_str().unwrap()).collect();
+    let all = operations();
+    let writes = all.iter().filter(|one| one.access == Access::Write).map(|one| one.command);
+    assert_eq!(acts, writes.collect(), "an act leaves no entry, or something else does");
+    for entry in entries {
+        let is_over = entry["outcome"] == "done" || entry["outcome"] == "refused";
+        assert!(is_over && entry["ended"].is_string(), "{entry}");
+        assert!(!entry.to_string().contains("service-canary"), "{entry}");
+        assert_ne!(entry["asked"]["dry_run"], true, "{entry}");
+    }
+    let show = json!({ "entry": entries[0]["id"] });
+    let shown = audit::show(realm, &api.request("audit show", show)).await.unwrap();
+    assert_eq!(api.response("audit show", &shown), entries[0]);
+    let changed =
+        json!({ "of": { "kind": "connection", "name": "off" }, "field": "type", "before": "slack" });
+    let deleted = entries.iter().filter(|one| one["act"] == "connections delete");
+    let mut changes = deleted.flat_map(|one| one["changes"].as_array().unwrap());
+    assert!(changes.any(|one| *one == changed), "{changed}");
+}
+
+async fn exported(api: &Api, realm: &Folder) {
+    let export = json!({ "where": "job:once,daily", "limit": 1 });
+    let mut export: runs::ExportRuns = api.request("runs export", export);
+    let mut found = Vec::new();
+    loop {
+        let page = runs::export(realm, &export).await.unwrap();
+        api.response("runs export", &page);
+        found.extend(page.runs.into_iter().map(|run| run.run_key));
+        export.cursor = page.next;
+        if export.cursor.is_none() {
+            break;
+        }
+    }
+    let listed = json!({ "where": "job:once,daily", "order": "oldest", "limit": 1000 });
+    let listed = runs::list(realm, &api.request("runs list", listed)).await.unwrap();
+    assert_eq!(found, listed.runs.into_iter().map(|run| run.run_key).collect::<Vec<_>>());
+    let refused = runs::export(realm, &runs::ExportRuns { limit: 0, ..runs::ExportRuns::default() }).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
 #[tokio::test]
 async fn operations_answer_json_by_their_schemas() {
     // A server spawns them: their futures must be `Send`.
@@ -408,18 +500,24 @@ async fn operations_answer_json_by_their_schemas() {
 async fn every_operation() {
     let (api, realm) = (Api::default(), Folder::new().await);
     applied(&api, &realm).await;
+    planned(&api, &realm).await;
     jobs(&api, &realm).await;
     dispatched(&api, &realm).await;
+    operating::failures_by_cause(&api).await;
+    operating::dead_letters(&api).await;
+    operating::doctor_stats_and_metrics(&api, &realm).await;
     scheduled(&api, &realm).await;
     backfilled(&api, &realm).await;
     stated(&api, &realm).await;
     connected(&api, &realm).await;
     triggered(&api, &realm).await;
     kept(&api, &realm).await;
+    exported(&api, &realm).await;
     let delete = api.request("jobs delete", json!({ "jobs": ["once", "none"] }));
     let deleted = api.response("jobs delete", &specs::delete(&realm, &delete).await.unwrap());
     assert_eq!(deleted["jobs"][1], json!({ "job_id": "none", "deleted": false }));
     assert_eq!(deleted["users"][0], json!({ "job_id": "chain", "names": ["once"] }));
+    audited(&api, &realm).await;
     let all: BTreeSet<String> = operations().iter().map(|one| one.command.to_owned()).collect();
     assert_eq!(*api.seen.lock().unwrap(), all, "an operation is not tried here");
 }

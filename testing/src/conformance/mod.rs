@@ -3,8 +3,10 @@
 //! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
 //! those of schedules wait, for what is due in a few seconds.
 
+pub mod audit;
 pub mod backfills;
 pub mod dead_letters;
+pub mod documents;
 pub mod hosts;
 pub mod jobs;
 pub mod objects;
@@ -23,12 +25,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use pumice_core::Timestamp;
+use pumice_core::connection::ConnectionStore;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore, Outgoing, Queue,
-    RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
+    AuditStore, Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore,
+    Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -45,8 +48,14 @@ pub struct Adapters {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
+    /// What people do with documents, where the adapters are of a realm that they use.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// Connections, there too.
+    pub connections: Option<Arc<dyn ConnectionStore>>,
     /// The sending end of the queues.
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
@@ -200,8 +209,10 @@ macro_rules! conformance_cases {
             dead_letters::dead_letters_are_listed_by_worker_with_their_reasons,
             dead_letters::dead_letter_redriven_is_handed_out_anew,
             dead_letters::dead_letter_discarded_is_gone,
+            dead_letters::dead_letters_are_counted_by_queue,
             objects::object_opened_at_a_range_gives_its_bytes_and_size,
             objects::object_that_is_missing_is_none,
+            objects::objects_of_parts_are_joined_and_removed,
             objects::objects_listed_by_prefix_come_in_pages,
             runs::a_run_is_read_as_it_was_made,
             runs::a_spec_is_read_as_it_was_made_however_long,
@@ -259,10 +270,15 @@ macro_rules! conformance_cases {
             backfills::a_backfill_that_is_there_is_not_made_again,
             backfills::a_backfill_of_an_old_revision_is_a_conflict,
             backfills::backfills_that_are_due_come_longest_due_first,
+            audit::an_entry_comes_with_the_first_write_and_its_end_replaces_it,
+            audit::an_act_that_writes_nothing_leaves_its_end_alone,
+            audit::entries_come_newest_first_within_their_bounds,
             triggers::trigger_is_read_as_it_was_put,
             triggers::triggers_are_found_by_their_bucket,
             triggers::trigger_put_again_tells_what_changed,
             triggers::trigger_deleted_is_found_no_more,
+            documents::documents_that_are_as_they_were_read_are_written,
+            documents::document_that_changed_keeps_all_from_being_written,
         }
     };
 }

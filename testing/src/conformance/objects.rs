@@ -50,6 +50,45 @@ pub async fn object_opened_at_a_range_gives_its_bytes_and_size(on: &Adapters) {
     assert_eq!(open("run/empty", 0, 10).await, (Vec::new(), 0));
 }
 
+pub async fn objects_of_parts_are_joined_and_removed(on: &Adapters) {
+    // S3 joins parts of 5 MiB or more, but for the last one.
+    const PART: usize = 5 * 1024 * 1024;
+    let bytes: Vec<u8> = (0..251).cycle().take(2 * PART + 1_000).collect();
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&bytes).expect("room for some MiB");
+    let names = ["a b/é/_live/3.stdout.000000", "a b/é/_live/3.stdout.000001", "a b/é/_live/3.stdout.000002"];
+    let parts: Vec<String> = names.iter().map(|name| on.at(name)).collect();
+    for (part, from) in parts.iter().zip((0..).step_by(PART)) {
+        // A part that is there already gives way.
+        for length in [1, PART.min(bytes.len() - from)] {
+            let put = on.objects.put_part(part, file.as_fd(), from as u64, length as u64).await;
+            put.expect("it is kept");
+        }
+    }
+    let whole = on.at("a b/é/stdout");
+    on.objects.join(&whole, &parts).await.expect("they are joined");
+    let mut read = Vec::new();
+    while let Some(piece) =
+        on.objects.open_range(&whole, read.len() as u64, MAX_PIECE).await.expect("an answer")
+    {
+        assert_eq!(piece.size, bytes.len() as u64);
+        read.extend(piece.bytes);
+        if read.len() >= bytes.len() {
+            break;
+        }
+    }
+    assert!(read == bytes, "what was joined is another");
+    assert_eq!(on.listed("a b/é/_live/", None, 10).await.objects.len(), 3);
+    // What is gone already is no error.
+    for _ in 0..2 {
+        on.objects.remove(&parts).await.expect("they are removed");
+    }
+    assert!(on.listed("a b/é/_live/", None, 10).await.objects.is_empty());
+    on.objects.join(&whole, &parts).await.expect_err("the parts are gone");
+    let piece = on.objects.open_range(&whole, 0, 1).await.expect("an answer");
+    assert_eq!(piece.map(|piece| piece.size), Some(bytes.len() as u64), "a failure leaves what was there");
+}
+
 pub async fn object_that_is_missing_is_none(on: &Adapters) {
     on.keep_object("run/stdout", b"x").await;
     for name in ["run/stderr", "run", "run/stdout/x"] {

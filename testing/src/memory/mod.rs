@@ -1,5 +1,6 @@
 //! Adapters in memory: the reference that shows what each port means, in the fewest words.
 
+mod audit;
 mod backfills;
 mod clock;
 mod gates;
@@ -26,9 +27,9 @@ use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
-    DeadLetterPage, DeadLetters, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore, JobStore,
-    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery,
-    RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
+    DeadLetterPage, DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore,
+    JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage,
+    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -60,6 +61,7 @@ struct Tables {
     schedules: BTreeSet<RunKey>,
     timetables: TimetableTable,
     backfills: BackfillTable,
+    audit: audit::AuditTable,
     hosts: HostTable,
     triggers: TriggerTable,
     state: BTreeMap<StateId, StateItem>,
@@ -79,6 +81,7 @@ impl Memory {
             schedules: BTreeSet::new(),
             timetables: TimetableTable::default(),
             backfills: BackfillTable::default(),
+            audit: audit::AuditTable::new(),
             hosts: HostTable::default(),
             triggers: TriggerTable::default(),
             state: BTreeMap::new(),
@@ -356,18 +359,26 @@ impl Queue for Memory {
 
 #[async_trait]
 impl DeadLetters for Memory {
-    async fn dead_letters_of(&self, worker: &WorkerName, limit: usize) -> Result<DeadLetterPage, StoreError> {
-        Ok(self.tables().queues.dead_of(worker, limit))
+    async fn dead_queues(&self) -> Result<Option<Vec<DeadQueue>>, StoreError> {
+        Ok(Some(self.tables().queues.dead_queues()))
     }
 
-    async fn redrive(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+    async fn dead_count(&self, queue: &DeadQueue) -> Result<u64, StoreError> {
+        Ok(self.tables().queues.dead_of(queue, usize::MAX).letters.len() as u64)
+    }
+
+    async fn dead_letters_of(&self, queue: &DeadQueue, limit: usize) -> Result<DeadLetterPage, StoreError> {
+        Ok(self.tables().queues.dead_of(queue, limit))
+    }
+
+    async fn redrive(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables());
-        Ok(ids.iter().map(|id| tables.queues.redrive(worker, id, now)).collect())
+        Ok(ids.iter().map(|id| tables.queues.redrive(queue, id, now)).collect())
     }
 
-    async fn discard(&self, worker: &WorkerName, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
+    async fn discard(&self, queue: &DeadQueue, ids: &[String]) -> Result<Vec<Buried>, StoreError> {
         let mut tables = self.tables();
-        Ok(ids.iter().map(|id| tables.queues.discard(worker, id)).collect())
+        Ok(ids.iter().map(|id| tables.queues.discard(queue, id)).collect())
     }
 }
 
@@ -433,6 +444,38 @@ impl ObjectStore for Memory {
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes))?;
         self.tables().objects.insert(location.to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn put_part(
+        &self,
+        location: &str,
+        file: BorrowedFd<'_>,
+        from: u64,
+        length: u64,
+    ) -> std::io::Result<()> {
+        let mut file = std::fs::File::from(file.try_clone_to_owned()?);
+        file.seek(std::io::SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(length).read_to_end(&mut bytes)?;
+        self.tables().objects.insert(location.to_owned(), bytes);
+        Ok(())
+    }
+
+    async fn join(&self, location: &str, parts: &[String]) -> std::io::Result<()> {
+        let mut tables = self.tables();
+        let parts = parts.iter().map(|part| tables.objects.get(part).cloned());
+        let parts: Option<Vec<Vec<u8>>> = parts.collect();
+        let whole = parts.ok_or(std::io::ErrorKind::NotFound)?.concat();
+        tables.objects.insert(location.to_owned(), whole);
+        Ok(())
+    }
+
+    async fn remove(&self, locations: &[String]) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for location in locations {
+            tables.objects.remove(location);
+        }
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! The workers' queues, in memory, with the guarantees of SQS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::WorkerName;
-use pumice_core::ports::{Buried, DeadLetter, DeadLetterPage, Delivery, Depth, Oldest, Outgoing, StoreError};
+use pumice_core::ports::{
+    Buried, DeadLetter, DeadLetterPage, DeadQueue, Delivery, Depth, Oldest, Outgoing, StoreError,
+};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Span = Span::from_mins(5);
@@ -125,7 +127,7 @@ impl QueueTable {
         if let Some(message) = self.messages.remove(&id) {
             self.dead.push(DeadLetter {
                 id: id.to_string(),
-                worker: message.queue,
+                queue: DeadQueue::Worker(message.queue),
                 body: message.body,
                 receives: Some(message.receives),
                 reason: Some(reason.to_owned()),
@@ -134,20 +136,28 @@ impl QueueTable {
         }
     }
 
-    /// The dead letters of a worker, the oldest first.
+    /// The queues that have dead letters.
     #[must_use]
-    pub fn dead_of(&self, worker: &WorkerName, limit: usize) -> DeadLetterPage {
-        let mut of_it = self.dead.iter().filter(|letter| letter.worker == *worker);
+    pub fn dead_queues(&self) -> Vec<DeadQueue> {
+        let all: BTreeSet<&DeadQueue> = self.dead.iter().map(|letter| &letter.queue).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// The dead letters of a queue, the oldest first.
+    #[must_use]
+    pub fn dead_of(&self, queue: &DeadQueue, limit: usize) -> DeadLetterPage {
+        let mut of_it = self.dead.iter().filter(|letter| letter.queue == *queue);
         let letters = of_it.by_ref().take(limit).cloned().collect();
         DeadLetterPage { letters, has_more: of_it.next().is_some() }
     }
 
-    /// Puts a dead letter back on its queue.
-    pub fn redrive(&mut self, worker: &WorkerName, id: &str, now: Timestamp) -> Buried {
-        let Some(letter) = self.exhume(worker, id) else { return Buried::NotFound };
+    /// Puts a dead letter of a worker back on its queue. There are none of the dispatcher.
+    pub fn redrive(&mut self, queue: &DeadQueue, id: &str, now: Timestamp) -> Buried {
+        let DeadQueue::Worker(worker) = queue else { return Buried::NotFound };
+        let Some(letter) = self.exhume(queue, id) else { return Buried::NotFound };
         self.put += 1;
         let message = Waiting {
-            queue: letter.worker,
+            queue: worker.clone(),
             body: letter.body,
             visible_at: now,
             receives: 0,
@@ -158,12 +168,12 @@ impl QueueTable {
     }
 
     /// Removes a dead letter for good.
-    pub fn discard(&mut self, worker: &WorkerName, id: &str) -> Buried {
-        self.exhume(worker, id).map_or(Buried::NotFound, |_| Buried::Done)
+    pub fn discard(&mut self, queue: &DeadQueue, id: &str) -> Buried {
+        self.exhume(queue, id).map_or(Buried::NotFound, |_| Buried::Done)
     }
 
-    fn exhume(&mut self, worker: &WorkerName, id: &str) -> Option<DeadLetter> {
-        let place = self.dead.iter().position(|letter| letter.id == id && letter.worker == *worker)?;
+    fn exhume(&mut self, queue: &DeadQueue, id: &str) -> Option<DeadLetter> {
+        let place = self.dead.iter().position(|letter| letter.id == id && letter.queue == *queue)?;
         Some(self.dead.remove(place))
     }
 

@@ -154,6 +154,8 @@ impl Audit {
             after.rev == before.rev + 1 && after.attempt >= before.attempt && after.crashes >= before.crashes;
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
+        let asker_kept = before.stopped_by.is_none() || before.stopped_by == after.stopped_by;
+        self.expect(asker_kept, "who asked for a stop is kept", || format!("{key}: {:?}", before.stopped_by));
         let lost = before.status == Status::Running && before.lease.is_some() && after.epoch > before.epoch;
         self.expect(
             after.crashes == before.crashes + u32::from(lost),
@@ -194,6 +196,7 @@ impl Audit {
             (touched.cancel, touched.due_at, touched.rev) = (after.cancel, after.due_at, after.rev);
             touched.hostname.clone_from(&after.hostname);
             touched.replaced_by.clone_from(&after.replaced_by);
+            touched.stopped_by.clone_from(&after.stopped_by);
             (touched.foreach_index, touched.ts_attempt) = (after.foreach_index, after.ts_attempt);
             touched.rendered.clone_from(&after.rendered);
             self.expect(touched == *after, "only the holder writes", || {

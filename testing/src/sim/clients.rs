@@ -4,6 +4,7 @@ use pumice_core::ids::RealmName;
 use pumice_core::job_type::DispatchError;
 use pumice_core::message::{Message, iso};
 use pumice_core::ports::Outgoing;
+use pumice_core::run::StopRequest;
 use serde_json::json;
 
 use super::runner::{Done, Runner};
@@ -86,7 +87,8 @@ impl Runner {
         let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
         self.spawn(Role::Canceller, |_| {
             Box::pin(async move {
-                if dispatcher.cancel(&key).await.is_ok() {
+                let request = StopRequest::new("somebody", Some("it is not wanted"));
+                if dispatcher.cancel_for(&key, request).await.is_ok() {
                     let mut world = lock(&world);
                     let asked = world.runs.get(&key).is_some_and(|run| run.cancel);
                     if !asked {

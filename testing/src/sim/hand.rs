@@ -502,6 +502,18 @@ impl ObjectStore for Hand {
         self.read("put_file", &"", |_| ()).await.map_err(std::io::Error::other)
     }
 
+    async fn put_part(&self, _: &str, _: BorrowedFd<'_>, _: u64, _: u64) -> std::io::Result<()> {
+        self.read("put_part", &"", |_| ()).await.map_err(std::io::Error::other)
+    }
+
+    async fn join(&self, _: &str, _: &[String]) -> std::io::Result<()> {
+        self.read("join", &"", |_| ()).await.map_err(std::io::Error::other)
+    }
+
+    async fn remove(&self, _: &[String]) -> Result<(), StoreError> {
+        self.read("remove", &"", |_| ()).await
+    }
+
     async fn open_range(&self, location: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
         Err(StoreError::new(format!("{location}: the simulation keeps no objects")))
     }

@@ -54,6 +54,8 @@ pub enum Mutant {
     LockNotTaken,
     /// A request to stop is lost.
     CancelLost,
+    /// Who asked for a stop is forgotten.
+    StopperForgotten,
     /// A lock is not given back.
     LockKept,
     /// Actions are not done.
@@ -160,7 +162,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 71] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -180,6 +182,7 @@ impl Mutant {
         Self::LiveCountsAsEnded,
         Self::LockNotTaken,
         Self::CancelLost,
+        Self::StopperForgotten,
         Self::LockKept,
         Self::DutiesForgotten,
         Self::DeliveryCountsAsTry,
@@ -507,6 +510,7 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
             }
         }
         (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
+        (Mutant::StopperForgotten, Some(stored)) if stored.stopped_by.is_some() => run.stopped_by = None,
         (Mutant::ReplacedGoesOn, Some(stored)) if run.cancel && run.replaced_by != stored.replaced_by => {
             change.run = Run { rev: run.rev, ..stored };
         }

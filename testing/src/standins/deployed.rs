@@ -54,7 +54,10 @@ impl Deployed {
         let policy = cloud.make_policy();
         let policies = ["DispatcherPolicyArn", "WorkerPolicyArn"].map(|it| format!("{it}={policy}"));
         let policies = policies.each_ref().map(String::as_str);
-        sam.build_and_deploy("pumice-test", &[&["Realm=test"], &policies[..], parameters].concat());
+        sam.build_and_deploy(
+            "pumice-test",
+            &[&["Realm=test", "RequireTls=no"], &policies[..], parameters].concat(),
+        );
         let outputs = sam.outputs("pumice-test");
         cloud.mend_mapping();
         cloud.mend_signing_key();
@@ -62,6 +65,18 @@ impl Deployed {
         let rights = [&policy, deployed.output("OperatorPolicyArn")];
         deployed.cloud.user = deployed.cloud.make_user("operator", &rights);
         deployed
+    }
+
+    /// The `pumice` command as one who has the policy of an output, and the stand-in's.
+    ///
+    /// # Panics
+    /// When the user cannot be made.
+    #[must_use]
+    pub fn command_of(&self, name: &str, policy: &str, arguments: &[&str]) -> std::process::Command {
+        let [id, secret] = self.cloud.make_user(name, &[self.output(policy)]);
+        let mut command = self.cloud.pumice_command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        command
     }
 
     /// An output of the realm's stack.

@@ -46,6 +46,7 @@ pub async fn make_realm_without(clients: &Clients, names: &Names, lacking: &str)
     table(clients, &names.state(), &[("state_id", S)], &[]).await;
     let of_buckets: [(&str, Key); 1] = [("s3trigger-index", &[("bucket", S), ("prefix", S)])];
     table(clients, &names.triggers(), &[("trigger_id", S)], &of_buckets).await;
+    table(clients, &names.connections(), &[("conn_id", S)], &[]).await;
     let indexes: [(&str, Key); 6] = [
         ("due", &[("due_shard", S), ("due_at", N)]),
         ("job", &[("job_id", S), ("ts_dispatch", N)]),

@@ -2,6 +2,7 @@
 //! to fail: [`mutants`] breaks the templates one way at a time.
 
 mod functions;
+mod made;
 mod mutants;
 mod names;
 mod one_off;
@@ -51,11 +52,15 @@ fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 18] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
+    ("queues refuse connections without TLS", queues::unencrypted),
+    ("what is made names nothing that is not", made::references),
+    ("a realm comes back after its stack was removed", made::kept),
     ("roles name what they may use", roles::resources),
+    ("who looks changes nothing", roles::viewer),
     ("everything is encrypted", storage::encryption),
     ("tables keep their promises", storage::tables),
     ("logs are JSON and end some day", functions::logs),

@@ -45,6 +45,24 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Parameters/Batch/MaxValue", "11", "takes messages"),
     ("realm", "/Resources/Worker/Properties/Parameters/Batch", "null", "worker.yaml's"),
     ("worker", "/Resources/FunctionRuns/Properties/FunctionResponseTypes", "[]", "takes messages"),
+    ("worker", "/Resources/QueuesPolicy", "null", "without TLS"),
+    ("realm", "/Parameters/RequireTls/Default", r#""no""#, "without TLS"),
+    ("realm", "/Resources/Worker/Properties/Parameters/RequireTls", "null", "without TLS"),
+    ("realm", "/Resources/JobChanges/Condition", "null", "names nothing that is not"),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_SIGNING_KEY/Fn::If/2",
+        r#"{"Ref": "SigningKey"}"#,
+        "names nothing that is not",
+    ),
+    ("realm", "/Resources/SigningKey/DeletionPolicy", "null", "comes back"),
+    ("realm", "/Resources/RunsTable/Condition", "null", "comes back"),
+    (
+        "realm",
+        "/Resources/ViewerPolicy/Properties/PolicyDocument/Statement/1/Action/0",
+        r#""dynamodb:PutItem""#,
+        "who looks",
+    ),
     ("worker", "/Resources/Function/Properties/Role", "null", "roles name"),
     (
         "realm",
@@ -79,7 +97,7 @@ const MUTANTS: &[Mutant] = &[
     (
         "realm",
         "/Resources/DispatcherRole/Properties/Policies/0/PolicyDocument/Statement/5/Resource",
-        r#"{"Fn::Sub": "${RunsTable.Arn}/index/*"}"#,
+        r#"{"Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${Prefix}.${Realm}.runs/index/*"}"#,
         "roles name",
     ),
     ("realm", "/Resources/RulesMayDispatch/Properties/SourceArn", "null", "roles name"),

@@ -97,3 +97,37 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
     }
     wrong.0
 }
+
+/// Queues that are left without the statement only where the parameter says so.
+pub(crate) fn unencrypted(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let denies = |queues: Value| {
+        json!({"Sid": "OnlyEncryptedConnections", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+            "Resource": queues, "Condition": {"Bool": {"aws:SecureTransport": "false"}}})
+    };
+    let arn = |queue: &str| json!({"Fn::GetAtt": format!("{queue}.Arn")});
+    for template in templates.each() {
+        let default = &template.parameter("RequireTls")["Default"];
+        wrong.unless(*default == "yes", format!("RequireTls is {default} unless told"));
+    }
+    let policy = &templates.worker.document["Resources"]["QueuesPolicy"];
+    let queues = json!([{"Ref": "Queue"}, {"Ref": "DeadLetters"}]);
+    wrong.unless(
+        policy["Condition"] == "RequiresTls"
+            && policy["Properties"]["Queues"] == queues
+            && policy["Properties"]["PolicyDocument"]["Statement"]
+                == json!([denies(json!([arn("Queue"), arn("DeadLetters")]))]),
+        "the worker's queues answer connections without TLS",
+    );
+    let policy = templates.realm.properties("DispatcherDeadLettersPolicy");
+    let conditional =
+        json!({"Fn::If": ["RequiresTls", denies(arn("DispatcherDeadLetters")), {"Ref": "AWS::NoValue"}]});
+    let statements = policy["PolicyDocument"]["Statement"].as_array();
+    wrong.unless(
+        statements.is_some_and(|it| it.contains(&conditional)),
+        "the dispatcher's dead letters answer connections without TLS",
+    );
+    let passed_on = &templates.realm.properties("Worker")["Parameters"]["RequireTls"];
+    wrong.unless(*passed_on == json!({"Ref": "RequireTls"}), "the first worker is not given RequireTls");
+    wrong.0
+}

@@ -5,18 +5,23 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 9] = [
+const WILDCARDS: [(&str, &str); 10] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",
     ),
     (":parameter/${SecretPrefix}/${Realm}/*", "any secret of this realm"),
     (":secret:${SecretPrefix}/${Realm}/*", "any secret of this realm"),
+    (
+        ":secret:${Prefix}-${Realm}-pumice-signing-*",
+        "six letters of chance, which AWS adds to a secret's name",
+    ),
     (":schedule/${OneOffScheduleGroup}/*", "any schedule of this group, which has no others"),
     ("${RealmBucket.Arn}/tmp/*", "any object of this part of the bucket"),
     ("${RealmBucket.Arn}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/payloads/*", "any object of this part of the bucket"),
     (":s3:::${Bucket}/tmp/*", "any object of this part of the bucket"),
+    (":s3:::${Bucket}/tmp/*/_live/*", "pieces of the output of any run"),
     ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),
 ];
 
@@ -104,6 +109,32 @@ pub(crate) fn resources(templates: &Templates) -> Vec<String> {
             source.to_string().contains("${Prefix}-${Realm}-"),
             format!("{name}: anybody's {source}"),
         );
+    }
+    wrong.0
+}
+
+/// What reads, and nothing else, is in the policy of those who look.
+const READS: [&str; 8] = [
+    "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+    "s3:GetObject",
+    "s3:ListBucket",
+];
+
+pub(crate) fn viewer(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    let policy = &templates.realm.properties("ViewerPolicy")["PolicyDocument"];
+    let statements = policy["Statement"].as_array();
+    wrong.unless(statements.is_some_and(|it| !it.is_empty()), "there is no policy for those who look");
+    for statement in statements.into_iter().flatten() {
+        let statement = statement["Fn::If"].get(1).unwrap_or(statement);
+        let actions = names(&statement["Action"]);
+        let reads = |it: &&str| READS.contains(it) || *it == "kms:Decrypt";
+        wrong.unless(actions.iter().all(reads), format!("{}: {actions:?}", statement["Sid"]));
     }
     wrong.0
 }

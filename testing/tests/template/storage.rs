@@ -63,7 +63,7 @@ const TABLES: [(&str, &str, &[&str], &str, bool); 6] = [
     ("StateTable", "${Prefix}.${Realm}.state", &["state_id"], "MakesRealm", true),
     ("ConnectionsTable", "${Prefix}.${Realm}.connections", &["conn_id"], "MakesRealm", false),
     ("TriggersTable", "${Prefix}.${Realm}.s3triggers", &["trigger_id"], "MakesRealm", false),
-    ("RunsTable", "${Prefix}.${Realm}.runs", &["run_id S", "path S"], "", true),
+    ("RunsTable", "${Prefix}.${Realm}.runs", &["run_id S", "path S"], "MakesRuns", true),
 ];
 
 /// Each index of Pumice's: its table, name, keys with their types, and projection.

@@ -27,13 +27,18 @@ pub(super) async fn asked(realm: &Realm, bulk: Bulk) -> Result<ManyRuns, Failure
         None => None,
     };
     let filter = filter.unwrap_or_default();
-    Ok(ManyRuns { filter, zone: None, expect, before, dry_run })
+    Ok(ManyRuns { filter, zone: None, expect, before, why: None, dry_run })
 }
 
 /// Cancels runs.
-pub(super) async fn cancel(global: &Global, realm: &Realm, bulk: Bulk) -> Result<(), Failure> {
+pub(super) async fn cancel(
+    global: &Global,
+    realm: &Realm,
+    bulk: Bulk,
+    why: Option<String>,
+) -> Result<(), Failure> {
     let mut progress = Progress::new(global);
-    let request = asked(realm, bulk).await?;
+    let request = ManyRuns { why, ..asked(realm, bulk).await? };
     let done = cancel_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
     progress.end();
     told(global, &done?, "cancel")
@@ -49,19 +54,19 @@ pub(super) async fn delete(global: &Global, realm: &Realm, bulk: Bulk) -> Result
 }
 
 /// Tells a person at a terminal how far it has come.
-pub(super) struct Progress {
+pub(in crate::commands) struct Progress {
     shows: bool,
     heard: u64,
     told: Option<Moment>,
 }
 
 impl Progress {
-    pub(super) fn new(global: &Global) -> Self {
+    pub(in crate::commands) fn new(global: &Global) -> Self {
         let shows = !global.quiet && std::io::stderr().is_terminal();
         Self { shows, heard: 0, told: None }
     }
 
-    pub(super) fn heard(&mut self, _: &Receipt, count: u64) {
+    pub(in crate::commands) fn heard(&mut self, _: &Receipt, count: u64) {
         self.heard += 1;
         if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             self.told = Some(Moment::now());
@@ -69,7 +74,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn end(&self) {
+    pub(in crate::commands) fn end(&self) {
         if self.told.is_some() {
             tell_text("\r\x1b[K");
         }
@@ -77,7 +82,7 @@ impl Progress {
 }
 
 /// Prints what was found or done. The exit status is 1 where it could not be done to all.
-pub(super) fn told(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
+pub(in crate::commands) fn told(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
     print(global.output, done, || lines(done, act))?;
     note(global, &done.note.iter().cloned().collect::<Vec<_>>());
     if done.refused > 0 { Err(Failure::RunFailed) } else { Ok(()) }

@@ -75,7 +75,8 @@ fn lines(retried: &RetriedRun) -> Vec<String> {
     lines
 }
 
-fn changed(whose: &str, change: &FieldChange) -> String {
+/// A difference in a line.
+pub(in crate::commands) fn changed(whose: &str, change: &FieldChange) -> String {
     let value = |value: &Option<serde_json::Value>| match value {
         Some(value) => escaped(&value.to_string()).into_owned(),
         None => "nothing".to_owned(),

@@ -67,6 +67,5 @@ fn warn_unread(global: &Global, unread: &[UnreadJob]) {
 
 /// The name of the person who asks.
 pub(super) fn user() -> String {
-    let named = std::env::var("USER").ok().filter(|name| !name.is_empty());
-    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    crate::realm::user()
 }

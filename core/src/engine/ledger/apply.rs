@@ -254,6 +254,7 @@ pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.duties == wanted.duties
         && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
+        && stored.stopped_by.is_some() >= wanted.stopped_by.is_some()
         && stored.replaced_by.is_some() >= wanted.replaced_by.is_some()
         && stored.handed_over == wanted.handed_over
 }

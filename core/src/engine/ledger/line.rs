@@ -4,7 +4,7 @@ use super::Ledger;
 use super::apply::{ApplyError, rest};
 use crate::ids::{JobId, RunKey};
 use crate::ports::StoreError;
-use crate::run::{IllegalTransition, Input, Run, calls_next};
+use crate::run::{IllegalTransition, Input, Run, StopRequest, calls_next};
 use crate::spec::Overlap;
 
 /// Most runs that are called at one time, because those before them ended meanwhile.
@@ -19,8 +19,24 @@ impl Ledger {
     /// # Errors
     /// [`ApplyError`] when it has ended, was asked before, is gone, or the store cannot be reached.
     pub(in crate::engine) async fn cancel(&self, key: &RunKey) -> Result<Run, ApplyError> {
+        self.end(key, Input::Cancel).await
+    }
+
+    /// The same for a person or a program, whose name the record keeps.
+    ///
+    /// # Errors
+    /// As [`Ledger::cancel`].
+    pub(in crate::engine) async fn cancel_for(
+        &self,
+        key: &RunKey,
+        request: StopRequest,
+    ) -> Result<Run, ApplyError> {
+        self.end(key, Input::Stop(Box::new(request))).await
+    }
+
+    async fn end(&self, key: &RunKey, input: Input) -> Result<Run, ApplyError> {
         let run = self.site().ports.runs.peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
-        let cancelled = self.apply(run, Input::Cancel).await.map_err(|error| match error {
+        let cancelled = self.apply(run, input).await.map_err(|error| match error {
             ApplyError::Removed(run) => ApplyError::Gone(run.key),
             error => error,
         })?;

@@ -1,0 +1,209 @@
+//! Writes of documents on the condition that their items are as they were read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_core::clock::is_scheduled;
+use pumice_core::ids::JobId;
+use pumice_core::ports::{
+    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StoreError,
+};
+use pumice_host::SystemClock;
+
+use crate::attribute::{Item, as_kept, item, object, text};
+use crate::catalog::indexable;
+use crate::failure::store_error;
+use crate::store::Store;
+use crate::triggers;
+
+/// Most attributes that a condition compares: DynamoDB takes 300 operators in an expression (Developer Guide, Service
+/// Quotas, Expression parameters).
+const MAX_COMPARED: usize = 140;
+
+/// The key of the table of connections.
+const CONNECTION: &str = "conn_id";
+
+/// Where the item of a document is.
+struct Place {
+    table: String,
+    /// The attribute that is its key.
+    key: &'static str,
+    id: String,
+}
+
+impl Place {
+    fn item(&self) -> Item {
+        Item::from([(self.key.to_owned(), text(&self.id))])
+    }
+}
+
+/// That an item is as it was read: its attributes, as many as fit.
+struct Unchanged {
+    expression: String,
+    names: HashMap<String, String>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Unchanged {
+    fn new(key: &str, before: Option<&Item>) -> Self {
+        let Some(before) = before else {
+            let names = HashMap::from([("#key".to_owned(), key.to_owned())]);
+            return Self { expression: "attribute_not_exists(#key)".to_owned(), names, values: None };
+        };
+        let (mut terms, mut names, mut values) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut attributes: Vec<(&String, &AttributeValue)> = before.iter().collect();
+        attributes.sort_by_key(|(name, _)| *name);
+        for (number, (name, value)) in attributes.into_iter().take(MAX_COMPARED).enumerate() {
+            terms.push(format!("#a{number} = :a{number}"));
+            names.insert(format!("#a{number}"), name.clone());
+            values.insert(format!(":a{number}"), value.clone());
+        }
+        Self { expression: terms.join(" AND "), names, values: Some(values) }
+    }
+}
+
+impl Store {
+    fn place_of(&self, change: &DocumentChange) -> Place {
+        let (table, key, id) = match change {
+            DocumentChange::PutJob(job) => (self.names.jobs(), "job_id", job.fields.job_id.as_str()),
+            DocumentChange::DeleteJob(id) => (self.names.jobs(), "job_id", id.as_str()),
+            DocumentChange::PutTrigger(trigger) => {
+                (self.names.triggers(), "trigger_id", trigger.fields.trigger_id.as_str())
+            }
+            DocumentChange::DeleteTrigger(id) => (self.names.triggers(), "trigger_id", id.as_str()),
+            DocumentChange::PutConnection(spec) => {
+                (self.names.connections(), CONNECTION, spec.conn_id.as_str())
+            }
+            DocumentChange::DeleteConnection(id) => (self.names.connections(), CONNECTION, id.as_str()),
+        };
+        Place { table, key, id: id.to_owned() }
+    }
+
+    /// Writes documents as [`Catalog`](pumice_core::ports::Catalog) says: all are looked at first.
+    pub(crate) async fn write_unchanged(
+        &self,
+        writes: Vec<DocumentWrite>,
+    ) -> Result<DocumentsWritten, StoreError> {
+        let mut found = Vec::with_capacity(writes.len());
+        for DocumentWrite { change, before } in &writes {
+            let place = self.place_of(change);
+            let there = self.there(&change.about(), &place).await?;
+            if there.clone().map(object) != *before {
+                return Ok(DocumentsWritten { written: 0, moved: Some(change.about()) });
+            }
+            found.push((place, there));
+        }
+        let mut done = DocumentsWritten::default();
+        for (DocumentWrite { change, before }, (place, there)) in writes.into_iter().zip(found) {
+            let about = change.about();
+            if !self.write_one(change, before.as_ref(), &place, there.as_ref()).await? {
+                done.moved = Some(about);
+                break;
+            }
+            done.written += 1;
+        }
+        self.forget_triggers();
+        Ok(done)
+    }
+
+    /// Writes a document unless its item is another by now; says whether it did.
+    async fn write_one(
+        &self,
+        change: DocumentChange,
+        before: Option<&Doc>,
+        place: &Place,
+        there: Option<&Item>,
+    ) -> Result<bool, StoreError> {
+        let about = change.about();
+        let had_schedule = before.is_some_and(is_scheduled);
+        let (document, job_id): (Option<Doc>, Option<JobId>) = match change {
+            DocumentChange::PutJob(job) => {
+                (Some(indexable(Arc::unwrap_or_clone(job.document))), Some(job.fields.job_id))
+            }
+            DocumentChange::PutTrigger(trigger) => {
+                (Some(triggers::indexable(Arc::unwrap_or_clone(trigger.document))), None)
+            }
+            DocumentChange::PutConnection(spec) => (Some(Doc::clone(&spec.document)), None),
+            DocumentChange::DeleteJob(id) => {
+                // First: should deleting fail, it is tried again.
+                if let Err(error) = self.remember_deleted(std::iter::once(&id), SystemClock.now()).await {
+                    tracing::warn!(%error, "lists show the runs of the deleted job only when it is named");
+                }
+                (None, Some(id))
+            }
+            DocumentChange::DeleteTrigger(_) | DocumentChange::DeleteConnection(_) => (None, None),
+        };
+        let has_schedule = document.as_ref().is_some_and(is_scheduled);
+        let unchanged = Unchanged::new(place.key, there);
+        let written = match document {
+            Some(document) => self.put_unchanged(&about, place, document, unchanged).await?,
+            None => self.delete_unchanged(&about, place, unchanged).await?,
+        };
+        if let Some(id) = job_id.filter(|_| written && (had_schedule || has_schedule)) {
+            self.touch(std::slice::from_ref(&id), SystemClock.now()).await?;
+        }
+        Ok(written)
+    }
+
+    async fn put_unchanged(
+        &self,
+        about: &str,
+        place: &Place,
+        document: Doc,
+        unchanged: Unchanged,
+    ) -> Result<bool, StoreError> {
+        let Unchanged { expression, names, values } = unchanged;
+        let wanted = as_kept(document.clone());
+        let request = self.client.put_item().table_name(&place.table).set_item(Some(item(document)));
+        let request = request.condition_expression(expression).set_expression_attribute_names(Some(names));
+        match request.set_expression_attribute_values(values).send().await {
+            Ok(_) => Ok(true),
+            // A write that was repeated after a lost answer finds itself.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(self.there(about, place).await?.map(object) == Some(wanted))
+            }
+            Err(error) => Err(store_error(&format!("writing {about} to table {}", place.table), &error)),
+        }
+    }
+
+    async fn delete_unchanged(
+        &self,
+        about: &str,
+        place: &Place,
+        unchanged: Unchanged,
+    ) -> Result<bool, StoreError> {
+        let Unchanged { expression, names, values } = unchanged;
+        let request = self.client.delete_item().table_name(&place.table).set_key(Some(place.item()));
+        let request = request.condition_expression(expression).set_expression_attribute_names(Some(names));
+        match request.set_expression_attribute_values(values).send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(self.there(about, place).await?.is_none())
+            }
+            Err(error) => Err(store_error(&format!("deleting {about} from table {}", place.table), &error)),
+        }
+    }
+
+    /// The item of a document as it is now. Policies of people allow batches of jobs and triggers, and single connections.
+    async fn there(&self, about: &str, place: &Place) -> Result<Option<Item>, StoreError> {
+        let what = format!("reading {about} from table {}", place.table);
+        if place.key != CONNECTION {
+            let mut found = self.get_all(&what, vec![(place.table.clone(), place.item())]).await?;
+            return Ok(found.pop().map(|(_, item)| item));
+        }
+        let request = self.client.get_item().table_name(&place.table).set_key(Some(place.item()));
+        let answer = request.consistent_read(true).send().await;
+        Ok(answer.map_err(|error| store_error(&what, &error))?.item)
+    }
+}

@@ -1,0 +1,135 @@
+//! `audit`: who did what to the realm, when and from where.
+
+use pumice_core::audit::{AuditId, Change, Outcome};
+use pumice_core::ports::Clock;
+use pumice_core::text::escaped;
+use pumice_local::SystemClock;
+use pumice_service::audit::{AuditList, AuditShown, ListAudit, ShowAudit, list, show};
+use serde_json::Value;
+
+use crate::args::{Audit, Format, Global};
+use crate::failure::Failure;
+use crate::output::{Column, columns, note, print};
+use crate::realm::Realm;
+use crate::view;
+
+/// Lists entries of the audit, and shows them.
+pub(super) async fn audit(global: &Global, command: Audit) -> Result<(), Failure> {
+    let realm = Realm::open_to_read(global).await?;
+    match command {
+        Audit::List { filter, cursor, limit } => {
+            let details = !global.output.is_table();
+            let is_rest = cursor.is_some();
+            let request = ListAudit { filter, zone: None, cursor, limit, details };
+            let found = list(&realm, &request).await?;
+            print(global.output, &found, || table(global.output, &found))?;
+            if !details {
+                note(global, &counted(&found, is_rest));
+            }
+            Ok(())
+        }
+        Audit::Show { entry } => {
+            let found = show(&realm, &ShowAudit { entry }).await?;
+            print(global.output, &found, || lines(&found))
+        }
+    }
+}
+
+fn table(format: Format, found: &AuditList) -> Vec<String> {
+    let now = SystemClock.now();
+    let row = |entry: &AuditShown| {
+        let shown = |text: &str| escaped(text).into_owned();
+        let (id, at) = match format {
+            Format::Wide => (entry.id.clone(), view::local_time(entry.at.0)),
+            _ => (entry.id.chars().take(AuditId::SHORT).collect(), view::short_time(entry.at.0, now)),
+        };
+        let what = match entry.what.as_slice() {
+            [] => String::new(),
+            [one] => shown(&one.to_string()),
+            [one, more @ ..] => format!("{} and {} more", shown(&one.to_string()), more.len()),
+        };
+        let outcome = match (&entry.error, entry.outcome) {
+            (_, Outcome::Done) => String::new(),
+            (Some(error), outcome) => {
+                format!("{outcome}: {}", shown(error.lines().next().unwrap_or_default()))
+            }
+            (None, outcome) => outcome.to_string(),
+        };
+        vec![id, at, shown(&entry.who), entry.from.to_string(), shown(&entry.act), what, outcome]
+    };
+    let heading = [
+        Column::Whole("ENTRY"),
+        Column::Whole("WHEN"),
+        Column::Text("WHO", 6),
+        Column::Whole("FROM"),
+        Column::Text("ACT", 14),
+        Column::Path("WHAT", 8),
+        Column::Text("", 6),
+    ];
+    columns(format, &heading, &found.entries.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What there is to say of a list beside its entries.
+fn counted(found: &AuditList, is_rest: bool) -> Vec<String> {
+    let count = found.entries.len();
+    let mut told = vec![format!("{count} {}", if count == 1 { "entry" } else { "entries" })];
+    match &found.next {
+        Some(next) if found.is_cut => told.push(format!(
+            "only {} entries were looked at, and there may be more: go on with --cursor {next}",
+            found.looked_at
+        )),
+        Some(next) => told.push(format!("more with --cursor {next}")),
+        None if is_rest => told.push("the list ends here".to_owned()),
+        None => {}
+    }
+    told
+}
+
+fn lines(entry: &AuditShown) -> Vec<String> {
+    let shown = |text: &str| escaped(text).into_owned();
+    let from = match &entry.host {
+        Some(host) => format!("{}, {}", entry.from, shown(host)),
+        None => entry.from.to_string(),
+    };
+    let mut lines = vec![
+        format!("{} by {} ({from})", shown(&entry.act), shown(&entry.who)),
+        format!("entry    {}", entry.id),
+        format!("begun    {}", view::local_time(entry.at.0)),
+    ];
+    match (entry.ended, entry.outcome) {
+        (Some(ended), outcome) => lines.push(format!("{outcome:<8} {}", view::local_time(ended.0))),
+        (None, _) => lines.push(
+            "its end is not recorded: it is under way, or its process stopped in the midst of it".to_owned(),
+        ),
+    }
+    lines.extend(
+        entry.error.iter().flat_map(|error| error.lines()).map(|line| format!("         {}", shown(line))),
+    );
+    lines.extend(entry.what.iter().map(|target| format!("to       {}", shown(&target.to_string()))));
+    let mut of = None;
+    for change in &entry.changes {
+        if of != Some(&change.of) {
+            lines.push(String::new());
+            lines.push(format!("{}:", shown(&change.of.to_string())));
+            of = Some(&change.of);
+        }
+        lines.extend(changed(change));
+    }
+    for (name, value) in [("request", &entry.asked), ("response", &entry.answer)] {
+        if !value.is_null() {
+            lines.push(String::new());
+            let text = serde_json::to_string_pretty(value).unwrap_or_default();
+            lines.extend(format!("{name} {text}").lines().map(shown));
+        }
+    }
+    lines
+}
+
+/// A field before and after, as `apply --dry-run` shows it.
+fn changed(change: &Change) -> Vec<String> {
+    let line = |sign: char, value: &Value| {
+        format!("  {sign} {}: {}", escaped(&change.field), escaped(&value.to_string()))
+    };
+    let before = change.before.as_ref().map(|value| line('-', value));
+    before.into_iter().chain(change.after.as_ref().map(|value| line('+', value))).collect()
+}

@@ -1,0 +1,199 @@
+//! `backup` and `restore`: a realm's folder in one file.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant as Moment};
+
+use pumice_core::audit::{AuditId, Entry, Outcome, Target};
+use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
+use pumice_core::text::escaped;
+use pumice_local::{
+    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, restore,
+};
+use pumice_service::audit::Act;
+use pumice_service::specs::counted;
+use pumice_service::{Error, ErrorKind, Instant};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::output::{note, print, tell_text};
+use crate::realm::Realm;
+
+/// How often a terminal is told how far it has come.
+const TOLD: Duration = Duration::from_millis(100);
+/// What to do on AWS.
+const ON_AWS: &str = "it is of a realm's folder; on AWS point-in-time recovery of the tables and versions of the bucket do it: see docs/deploy.md, \"Restoring\"";
+
+/// What was backed up or restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BackedUp {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// The realm.
+    pub(super) realm: String,
+    /// When the backup was made.
+    pub(super) made: Instant,
+    /// How many files it has.
+    pub(super) files: usize,
+    /// How many bytes these have.
+    pub(super) bytes: u64,
+    /// What belongs to the realm and is not in it, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) left_out: Vec<String>,
+}
+
+impl BackedUp {
+    fn of(file: PathBuf, manifest: Manifest) -> Self {
+        let (files, bytes) = (manifest.files.len(), manifest.bytes());
+        let (realm, made) = (manifest.heading.realm.to_string(), Instant(manifest.heading.made));
+        Self { file, realm, made, files, bytes, left_out: manifest.left_out }
+    }
+}
+
+fn refused(error: BackupError) -> Failure {
+    let kind = if error.is_of_request() { ErrorKind::Invalid } else { ErrorKind::Unreachable };
+    Failure::from(Error::new(kind, error.to_string()).caused_by(error))
+}
+
+/// Copies the realm's folder into a file, while it is served.
+pub(super) async fn backup(global: &Global, file: PathBuf) -> Result<(), Failure> {
+    if global.is_aws() {
+        return Err(Failure::wrong(format!("backup: {ON_AWS}")));
+    }
+    let home = Home::open(&global.home, global.realm.as_ref(), false, Durability::Normal).await?;
+    let elsewhere = elsewhere(&home).await?;
+    let (folder, name) = (home.path().to_owned(), home.realm().clone());
+    let realm = Realm::in_folder(home)?;
+    let act = Act::new("backup", &json!({ "file": file })).on("realm", [&name]);
+    let (target, mut progress) = (file.clone(), Progress::new(global));
+    let work = async {
+        let made = tokio::task::spawn_blocking(move || {
+            let done =
+                back_up(&folder, &name, &target, elsewhere, SystemClock.now(), &mut |at| progress.heard(at));
+            progress.end();
+            done
+        });
+        let made = made.await.map_err(|error| Error::unreachable(error.to_string()))?;
+        let made = made.map_err(|error| {
+            let kind = if error.is_of_request() { ErrorKind::Invalid } else { ErrorKind::Unreachable };
+            Error::new(kind, error.to_string()).caused_by(error)
+        })?;
+        Ok(BackedUp::of(file, made))
+    };
+    let done = act.record(&realm, work).await?;
+    print(global.output, &done, || {
+        vec![format!(
+            "backed up realm {} to {}: {}, {}; read back and found whole",
+            done.realm,
+            escaped(&done.file.display().to_string()),
+            counted(done.files, "file"),
+            size(done.bytes)
+        )]
+    })?;
+    tell_left_out(global, &done);
+    Ok(())
+}
+
+/// Where the realm keeps what is not in its folder.
+async fn elsewhere(home: &Home) -> Result<Vec<String>, Failure> {
+    let fields = &home.database().realm().await?.fields;
+    let places = [("s3_temp", fields.s3_temp.clone()), ("s3_payloads", fields.s3_payloads.clone())];
+    let outside = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    let outside = outside.filter(|(_, place)| !home.path().join(place).starts_with(home.path()));
+    Ok(outside.map(|(name, place)| format!("{place}: {name} is outside of the realm's folder")).collect())
+}
+
+fn tell_left_out(global: &Global, done: &BackedUp) {
+    let lines: Vec<String> = done.left_out.iter().map(|one| format!("not in it: {}", escaped(one))).collect();
+    note(global, &lines);
+}
+
+/// Restores a backup into the realm's folder, which must be empty or not there.
+pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failure> {
+    if global.is_aws() {
+        return Err(Failure::wrong(format!("restore: {ON_AWS}")));
+    }
+    let (actor, now) = (crate::realm::user(), SystemClock.now());
+    let mut progress = Progress::new(global);
+    let heard = Box::new(move |at| progress.heard(at));
+    let done = restore(file.clone(), global.home.clone(), actor.clone(), now, heard).await;
+    Progress::new(global).clear();
+    let done = BackedUp::of(file, done.map_err(refused)?);
+    // The audit of the restored realm begins with how it came to be here.
+    let home = Home::open(&global.home, None, false, Durability::Normal).await?;
+    let entry = Entry {
+        id: AuditId(SystemRandom.uuid(now)),
+        at: now,
+        who: actor,
+        from: pumice_core::audit::Origin::Cli,
+        host: Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
+        act: "restore".to_owned(),
+        what: vec![Target::new("realm", done.realm.clone())],
+        asked: json!({ "file": done.file, "made": done.made }),
+        changes: Vec::new(),
+        outcome: Outcome::Done,
+        answer: json!({ "files": done.files, "bytes": done.bytes }),
+        error: None,
+        ended: Some(SystemClock.now()),
+        expires: Some(now + home.site().await?.settings.audit_ttl.delta()),
+    };
+    home.database().finish(&entry).await?;
+    print(global.output, &done, || {
+        vec![
+            format!(
+                "restored realm {} of {} into {}: {}, {}",
+                done.realm,
+                crate::view::local_time(done.made.0),
+                escaped(&global.home.display().to_string()),
+                counted(done.files, "file"),
+                size(done.bytes)
+            ),
+            "the realm is paused: no run begins, neither by the clock nor by request".to_owned(),
+            "once the realm that it was copied from is stopped for good: pumice maintenance off".to_owned(),
+        ]
+    })?;
+    tell_left_out(global, &done);
+    Ok(())
+}
+
+/// Tells a person at a terminal how far it has come.
+struct Progress {
+    shows: bool,
+    told: Option<Moment>,
+}
+
+impl Progress {
+    fn new(global: &Global) -> Self {
+        Self { shows: !global.quiet && std::io::stderr().is_terminal(), told: None }
+    }
+
+    fn heard(&mut self, at: BackupProgress) {
+        if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
+            self.told = Some(Moment::now());
+            tell_text(&format!("\r\x1b[K{} {}", at.stage.words(), size(at.bytes)));
+        }
+    }
+
+    fn end(&self) {
+        if self.told.is_some() {
+            self.clear();
+        }
+    }
+
+    fn clear(&self) {
+        if self.shows {
+            tell_text("\r\x1b[K");
+        }
+    }
+}
+
+/// A size in few characters.
+fn size(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
+}

@@ -1,0 +1,132 @@
+//! `stats`: figures by job.
+
+use std::time::Duration;
+
+use pumice_core::text::escaped;
+use pumice_service::stats::{self, AskStats, JobFigures, JobStats, Stats as Found};
+
+use crate::args::{Format, Global, Stats};
+use crate::failure::Failure;
+use crate::output::{Column, columns, note, print};
+use crate::realm::Realm;
+use crate::view;
+
+/// How much of a change of times is worth an arrow, in hundredths.
+const NOTABLE: u64 = 20;
+
+/// Shows figures by job.
+pub(super) async fn stats(global: &Global, options: Stats) -> Result<(), Failure> {
+    let realm = Realm::open_to_read(global).await?;
+    let since = options.since.map(|since| format!(" since:{since}")).unwrap_or_default();
+    let filter = format!("{}{since}", options.filter.unwrap_or_default());
+    let request = AskStats { filter: Some(filter), zone: None, limit: options.limit };
+    let found = stats::stats(&realm, &request).await?;
+    print(global.output, &found, || lines(global.output, &found))?;
+    let mut notes: Vec<String> = found.note.iter().cloned().collect();
+    if found.is_cut {
+        let from = view::local_time(found.looked_from.0);
+        notes.push(format!(
+            "{} records were looked at: the figures are of the runs since {from}",
+            found.looked_at
+        ));
+    }
+    if found.before_is_cut {
+        notes.push("of the window before only the newest records were looked at".to_owned());
+    }
+    note(global, &notes);
+    Ok(())
+}
+
+fn lines(format: Format, found: &Found) -> Vec<String> {
+    if found.jobs.is_empty() {
+        return vec![format!("no runs are meant by {}", escaped(&found.filter))];
+    }
+    let heading = [
+        Column::Path("JOB", 12),
+        Column::Whole("RUNS"),
+        Column::Whole("FAILED"),
+        Column::Whole("p50"),
+        Column::Whole("p95"),
+        Column::Whole("WAIT p95"),
+        Column::Text("TREND", 12),
+    ];
+    let mut rows: Vec<Vec<String>> = found.jobs.iter().map(row).collect();
+    if found.jobs.len() + found.more_jobs > 1 {
+        rows.push(cells("(all)".to_owned(), &found.all, String::new()));
+    }
+    let mut lines = columns(format, &heading, &rows);
+    if found.more_jobs > 0 {
+        lines.push(format!("and {} more jobs: --limit shows them", found.more_jobs));
+    }
+    lines
+}
+
+fn row(job: &JobStats) -> Vec<String> {
+    cells(escaped(job.job_id.as_str()).into_owned(), &job.figures, trend(&job.figures, job.before.as_ref()))
+}
+
+fn cells(name: String, figures: &JobFigures, trend: String) -> Vec<String> {
+    let time = |ms: Option<u64>| ms.map(|ms| view::short(Duration::from_millis(ms))).unwrap_or_default();
+    let failed = match (figures.failed, figures.failures_per_mille) {
+        (0, _) => String::new(),
+        (failed, Some(share)) => format!("{failed} ({}.{} %)", share / 10, share % 10),
+        (failed, None) => failed.to_string(),
+    };
+    vec![
+        name,
+        figures.runs.to_string(),
+        failed,
+        time(figures.took_p50_ms),
+        time(figures.took_p95_ms),
+        time(figures.waited_p95_ms),
+        trend,
+    ]
+}
+
+/// How the figures compare with those of the window before, where that is worth a word.
+fn trend(now: &JobFigures, before: Option<&JobFigures>) -> String {
+    let Some(before) = before else { return "new".to_owned() };
+    let mut parts = Vec::new();
+    if let (Some(now), Some(before)) = (now.failures_per_mille, before.failures_per_mille) {
+        let tenths = |share: u64| format!("{}.{} %", share / 10, share % 10);
+        match now.cmp(&before) {
+            std::cmp::Ordering::Greater => parts.push(format!("more failures (was {})", tenths(before))),
+            std::cmp::Ordering::Less => parts.push(format!("fewer failures (was {})", tenths(before))),
+            std::cmp::Ordering::Equal => {}
+        }
+    }
+    if let (Some(now), Some(before)) = (now.took_p50_ms, before.took_p50_ms) {
+        let share = (now.abs_diff(before) * 100).checked_div(before.max(1)).unwrap_or(0);
+        // A few milliseconds are chance.
+        if share >= NOTABLE && now.abs_diff(before) >= 10 {
+            let word = if now > before { "slower" } else { "faster" };
+            parts.push(format!("{word} (was {})", view::short(Duration::from_millis(before))));
+        }
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trend_says_what_is_worth_a_word() {
+        let figures = |failures, took| JobFigures {
+            failures_per_mille: Some(failures),
+            took_p50_ms: Some(took),
+            ..JobFigures::default()
+        };
+        for (now, before, expected) in [
+            (figures(0, 100), Some(figures(0, 110)), ""),
+            (figures(25, 100), Some(figures(0, 100)), "more failures (was 0.0 %)"),
+            (figures(0, 5_000), Some(figures(125, 1_000)), "fewer failures (was 12.5 %), slower (was 1.0s)"),
+            (figures(0, 1), Some(figures(0, 5)), ""),
+            (figures(0, 100), Some(figures(0, 0)), "slower (was 0ms)"),
+            (JobFigures::default(), Some(figures(0, 9)), ""),
+            (figures(0, 1), None, "new"),
+        ] {
+            assert_eq!(trend(&now, before.as_ref()), expected);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `runs export`: records of runs, one line of JSON each.
+
+use pumice_service::runs::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
+
+use pumice_service::specs::counted;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::output::{note, write_line};
+use crate::realm::Realm;
+
+/// Prints the runs as they are read: memory holds one page of them.
+pub(super) async fn print_all(
+    global: &Global,
+    realm: &Realm,
+    filter: Option<String>,
+    children: bool,
+) -> Result<(), Failure> {
+    let mut request = ExportRuns { filter, zone: None, children, cursor: None, limit: EXPORT_PAGE };
+    let mut count = 0_usize;
+    loop {
+        let ExportedRuns { runs, next, note: lacking } = export(realm, &request).await?;
+        for run in &runs {
+            if !write_line(run)? {
+                // Whoever read it has seen enough.
+                return Ok(());
+            }
+        }
+        count += runs.len();
+        let is_first = request.cursor.is_none();
+        if is_first {
+            note(global, &lacking.into_iter().collect::<Vec<_>>());
+        }
+        match next {
+            Some(next) => request.cursor = Some(next),
+            None => break,
+        }
+    }
+    note(global, &[counted(count, "run")]);
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! The audit: who did what to a realm, when, and from where.
+//!
+//! Each act of a person or a program that may change a realm has one [`Entry`]. It is written before anything of the act is,
+//! as [`Outcome::Asked`], and again once the act is over. So there is no change without an entry; an entry that stays
+//! `asked` tells that its process stopped in the midst of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::secret::{MASK, mask, mask_value};
+
+/// Longest name of who acts, and of where from, in bytes.
+pub const MAX_NAME: usize = 512;
+/// Largest request that an entry keeps, in bytes of JSON.
+pub const MAX_ASKED: usize = 8 * 1024;
+/// Largest response that an entry keeps, in bytes of JSON.
+pub const MAX_ANSWER: usize = 16 * 1024;
+/// Largest value of a field before or after a change, in bytes of JSON.
+pub const MAX_FIELD: usize = 4 * 1024;
+/// Largest list of changes of an entry, in bytes of JSON: an item of DynamoDB holds 400 KB.
+pub const MAX_CHANGES: usize = 128 * 1024;
+/// Most things that an entry names as touched.
+pub const MAX_TARGETS: usize = 200;
+/// Longest error that an entry keeps, in bytes.
+pub const MAX_ERROR: usize = 4 * 1024;
+
+/// The way by which an act comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The `pumice` command.
+    Cli,
+    /// A page of the console.
+    Console,
+    /// The console's JSON API.
+    Api,
+    /// A program that has the service's functions in it.
+    Program,
+}
+
+impl Origin {
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Cli, Self::Console, Self::Api, Self::Program];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cli => "cli",
+            Self::Console => "console",
+            Self::Api => "api",
+            Self::Program => "program",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who acts, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The user's name in the operating system, the name of a login at the console, or an ARN of AWS.
+    pub who: String,
+    /// The way by which the act comes.
+    pub from: Origin,
+    /// The machine that it comes from, where that is known.
+    pub host: Option<String>,
+}
+
+/// The name of an entry, whose order follows the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AuditId(pub Uuid);
+
+impl AuditId {
+    /// Fewest characters that name an entry: they hold its time, to the millisecond.
+    pub const SHORT: usize = 13;
+
+    /// The beginning by which people name it.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.0.to_string().chars().take(Self::SHORT).collect()
+    }
+
+    /// The first id that an entry of a time may have.
+    #[must_use]
+    pub fn first_at(at: Timestamp) -> Self {
+        let millis = u128::try_from(at.timestamp_millis().max(0)).unwrap_or_default();
+        Self(Uuid::from_u128((millis & 0xffff_ffff_ffff) << 80))
+    }
+
+    /// When it was made, to the millisecond; `None` for one that no clock has made.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        let millis = i64::try_from(self.0.as_u128() >> 80).ok()?;
+        Timestamp::from_timestamp_millis(millis)
+    }
+
+    /// The first and the last id that begin with a text; `None` where it is too short, or not the beginning of one.
+    #[must_use]
+    pub fn beginning_with(text: &str) -> Option<(Self, Self)> {
+        const FIRST: &str = "00000000-0000-0000-0000-000000000000";
+        const LAST: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+        let text = text.to_ascii_lowercase();
+        if text.len() < Self::SHORT || text.len() > FIRST.len() || !text.is_ascii() {
+            return None;
+        }
+        let whole = |rest: &str| Uuid::parse_str(&format!("{text}{}", &rest[text.len()..])).ok().map(Self);
+        whole(FIRST).zip(whole(LAST))
+    }
+}
+
+impl fmt::Display for AuditId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for AuditId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+/// What became of an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was asked for, and its end is not recorded: it is under way, or its process stopped.
+    Asked,
+    /// It was done.
+    Done,
+    /// It was refused: the request was at fault, and nothing or not all of it was done.
+    Refused,
+    /// The store failed: how much of it was done is not known.
+    Failed,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Done, Self::Refused, Self::Failed];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that an act touches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// Its kind: `job`, `run`, `worker`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Target {
+    /// A thing of a kind.
+    #[must_use]
+    pub fn new(kind: &str, name: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() { f.write_str(&self.kind) } else { write!(f, "{} {}", self.kind, self.name) }
+    }
+}
+
+/// A field of a document before and after an act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Change {
+    /// The document.
+    pub of: Target,
+    /// The field.
+    pub field: String,
+    /// As it was; missing when it was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// As it is; missing when it is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// The record of an act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub id: AuditId,
+    /// When it began.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// By which way.
+    pub from: Origin,
+    /// From which machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What: the words of the command.
+    pub act: String,
+    /// To what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub what: Vec<Target>,
+    /// The request, masked.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub asked: Value,
+    /// The documents' fields that were changed, masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The response, masked.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub answer: Value,
+    /// Why it was refused or failed, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it was over.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ended: Option<Timestamp>,
+    /// When it may be removed.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub expires: Option<Timestamp>,
+}
+
+/// A value as an entry keeps it: masked, and with its size in its place where it is longer than `most` bytes of JSON.
+#[must_use]
+pub fn kept(mut value: Value, most: usize) -> Value {
+    mask_value(&mut value);
+    let size = value.to_string().len();
+    if size <= most {
+        return value;
+    }
+    match value {
+        // What is long goes, field by field; the rest tells what it was about.
+        Value::Object(fields) => {
+            let each = most / fields.len().clamp(2, 16);
+            let cut: Map<String, Value> =
+                fields.into_iter().map(|(name, value)| (name, short(value, each))).collect();
+            short(Value::Object(cut), most)
+        }
+        value => short(value, most),
+    }
+}
+
+fn short(value: Value, most: usize) -> Value {
+    let size = value.to_string().len();
+    match value {
+        value if size <= most => value,
+        // Of a list the first tell what it was about.
+        Value::Array(items) if items.first().is_some_and(|item| item.to_string().len() < most / 2) => {
+            let (all, mut used) = (items.len(), 0);
+            let fits = |item: &Value| {
+                used += item.to_string().len() + 1;
+                used + 40 <= most
+            };
+            let mut kept: Vec<Value> = items.into_iter().take_while(fits).collect();
+            kept.push(json!({ "left_out": format!("{} more", all - kept.len()) }));
+            Value::Array(kept)
+        }
+        _ => json!({ "left_out": format!("{size} bytes of JSON") }),
+    }
+}
+
+/// A text as an entry keeps it: masked, and cut after so many bytes.
+#[must_use]
+pub fn kept_text(text: &str, most: usize) -> String {
+    let masked = mask(text);
+    if masked.len() <= most {
+        return masked.into_owned();
+    }
+    let end = masked.floor_char_boundary(most);
+    format!("{}… ({} bytes)", &masked[..end], masked.len())
+}
+
+/// The changes of an entry, masked and within its bounds; those after what fits are counted in a last one.
+#[must_use]
+pub fn kept_changes(changes: Vec<Change>) -> Vec<Change> {
+    let all = changes.len();
+    let (mut kept_ones, mut size) = (Vec::new(), 0);
+    for change in changes {
+        let of = Target { kind: change.of.kind, name: mask(&change.of.name).into_owned() };
+        // A name may be marked, and its value then is masked as a whole.
+        let value = |given: Option<Value>| {
+            let named = given.map(|value| json!({ (change.field.clone()): value }));
+            let masked = named.map(|mut named| {
+                mask_value(&mut named);
+                named.as_object().and_then(|fields| fields.values().next().cloned()).unwrap_or(MASK.into())
+            });
+            masked.map(|value| short(value, MAX_FIELD))
+        };
+        let (before, after) = (value(change.before), value(change.after));
+        let one = Change { of, field: mask(&change.field).into_owned(), before, after };
+        size += serde_json::to_string(&one).map_or(0, |text| text.len());
+        if size > MAX_CHANGES {
+            let of = Target::new("more", format!("{} changes", all - kept_ones.len()));
+            kept_ones.push(Change { of, field: String::new(), before: None, after: None });
+            return kept_ones;
+        }
+        kept_ones.push(one);
+    }
+    kept_ones
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_bounds_follow_the_time_and_the_beginning() {
+        let at = Timestamp::from_timestamp_millis(1_798_761_600_123).unwrap();
+        let first = AuditId::first_at(at);
+        assert_eq!(first.at(), Some(at));
+        let id: AuditId = "019ad2c4-f3a1-7000-8000-000000000001".parse().unwrap();
+        assert_eq!(id.short(), "019ad2c4-f3a1");
+        let (from, to) = AuditId::beginning_with("019AD2C4-F3A1").unwrap();
+        assert!(from <= id && id <= to, "{from} {to}");
+        assert_eq!(AuditId::beginning_with(&id.to_string()), Some((id, id)));
+        for bad in ["019ad2c4", "019ad2c4-f3aX", "", "019ad2c4-f3a1-7000-8000-0000000000012", "ü19ad2c4-f3a1"]
+        {
+            assert_eq!(AuditId::beginning_with(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_left_out_with_their_size() {
+        let long = json!({ "job": "a", "text": "x".repeat(10_000) });
+        let told = kept(long, 1_000);
+        assert_eq!(told["job"], "a");
+        assert_eq!(told["text"]["left_out"], "10002 bytes of JSON");
+        let many: Map<String, Value> = (0..1_000).map(|n| (format!("k{n}"), json!(n))).collect();
+        assert!(kept(Value::Object(many), 1_000).to_string().len() <= 1_000);
+        assert!(kept_text(&"ü".repeat(600), 100).len() < 130);
+    }
+
+    #[test]
+    fn changes_end_with_how_many_are_left_out() {
+        let one = |n: usize| Change {
+            of: Target::new("job", format!("j{n}")),
+            field: "payload".to_owned(),
+            before: None,
+            after: Some("x".repeat(4_000).into()),
+        };
+        let told = kept_changes((0..100).map(one).collect());
+        assert!(told.len() < 40, "{}", told.len());
+        assert_eq!(told.last().map(|last| last.of.kind.as_str()), Some("more"));
+        assert_eq!(kept_changes(vec![one(1)]).len(), 1);
+        let large = Change { after: Some("x".repeat(5_000).into()), ..one(1) };
+        assert_eq!(kept_changes(vec![large])[0].after.as_ref().unwrap()["left_out"], "5002 bytes of JSON");
+    }
+
+    #[test]
+    fn secret_is_kept_nowhere() {
+        crate::secret::remember("audit-canary-7731");
+        crate::secret::mark_names(&["*_audited_token".to_owned()]);
+        let value = json!({ "a": ["audit-canary-7731"], "my_audited_token": "plain" });
+        assert_eq!(kept(value, 1_000), json!({ "a": [MASK], "my_audited_token": MASK }));
+        assert_eq!(kept_text("it is audit-canary-7731", 100), format!("it is {MASK}"));
+        let change = Change {
+            of: Target::new("state", "x"),
+            field: "my_audited_token".to_owned(),
+            before: Some(json!("old")),
+            after: Some(json!({ "b": "audit-canary-7731" })),
+        };
+        let told = serde_json::to_string(&kept_changes(vec![change])).unwrap();
+        assert!(!told.contains("canary") && !told.contains("old"), "{told}");
+    }
+}

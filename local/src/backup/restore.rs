@@ -1,0 +1,161 @@
+//! Restores a backup into an empty place.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use pumice_core::Timestamp;
+use pumice_core::pauses::{Pause, Scope};
+use pumice_core::ports::StoreError;
+use pumice_host::remove_tree;
+
+use super::archive::{check_backup, read};
+use super::{BackedUpFile, BackupError, Heard, Manifest, Stage, io_error};
+use crate::database::{Database, Durability};
+use crate::home::{LOCK, STORE};
+
+/// What the name of a folder has behind it until everything is in it.
+const RESTORING: &str = ".restoring";
+
+/// Restores a backup into a folder that is empty or not there. All of it is compared with its manifest before anything is
+/// written, and again while it is; the folder gets its name once everything is in it. The whole realm is paused then: the
+/// one that the backup is of may still be served elsewhere, and nothing must run twice.
+///
+/// # Errors
+/// [`BackupError`] when the folder is taken, the backup is damaged or newer than this program, or the disk is full:
+/// nothing is restored then.
+pub async fn restore(
+    file: PathBuf,
+    folder: PathBuf,
+    by: String,
+    now: Timestamp,
+    mut heard: Box<dyn FnMut(super::Progress) + Send>,
+) -> Result<Manifest, BackupError> {
+    let unpacked = tokio::task::spawn_blocking(move || {
+        check_place(&folder)?;
+        check_backup(&file, &mut *heard)?;
+        let staged = Staged::claim(&folder)?;
+        let manifest = unpack(&file, &staged.path, &mut *heard)?;
+        Ok((staged, manifest, folder))
+    });
+    let unpacked = unpacked
+        .await
+        .map_err(|error| BackupError::Sqlite { what: "restore the backup", error: error.to_string() })?;
+    let (staged, manifest, folder) = unpacked?;
+    let held = hold(&staged.path, by, now).await;
+    held.map_err(|error| BackupError::Sqlite { what: "pause the restored realm", error: error.to_string() })?;
+    staged.finish(&folder)?;
+    Ok(manifest)
+}
+
+/// Refuses a place where something is.
+fn check_place(folder: &Path) -> Result<(), BackupError> {
+    let taken = |why| Err(BackupError::Occupied { path: folder.to_owned(), why });
+    match folder.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("read", folder)(error)),
+        Ok(found) if found.is_symlink() => return taken("is a link"),
+        Ok(found) if !found.is_dir() => return taken("is not a folder"),
+        Ok(_) => {}
+    }
+    if folder.join(STORE).symlink_metadata().is_ok() {
+        return taken("holds a realm");
+    }
+    let mut inside = std::fs::read_dir(folder).map_err(io_error("read", folder))?;
+    if inside.next().is_some() { taken("is not empty") } else { Ok(()) }
+}
+
+/// A folder in which a backup is unpacked: removed unless it is finished. One that a killed process left is cleared.
+struct Staged {
+    path: PathBuf,
+    /// Locked for as long as this process is at it.
+    _lock: File,
+    is_finished: bool,
+}
+
+impl Staged {
+    fn claim(folder: &Path) -> Result<Self, BackupError> {
+        let mut name = folder
+            .file_name()
+            .map(std::ffi::OsStr::to_owned)
+            .ok_or_else(|| io_error("restore to", folder)(io::Error::other("it has no name of its own")))?;
+        name.push(RESTORING);
+        let path = folder.with_file_name(name);
+        let failed = io_error("write", &path);
+        if path.symlink_metadata().is_ok() {
+            let left = OpenOptions::new().read(true).write(true).open(path.join(LOCK));
+            if left.is_ok_and(|lock| lock.try_lock().is_err()) {
+                return Err(BackupError::Busy(path));
+            }
+            remove_tree(&path).map_err(&failed)?;
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(&failed)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(&failed)?;
+        if lock.try_lock().is_err() {
+            return Err(BackupError::Busy(path));
+        }
+        Ok(Self { path, _lock: lock, is_finished: false })
+    }
+
+    /// Gives it its name; a folder that got something in it meanwhile is left as it is.
+    fn finish(mut self, folder: &Path) -> Result<(), BackupError> {
+        check_place(folder)?;
+        sync(&self.path)?;
+        // A rename replaces an empty folder, and no other.
+        std::fs::rename(&self.path, folder).map_err(io_error("name", folder))?;
+        self.is_finished = true;
+        folder.parent().map_or(Ok(()), sync)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // What cannot be removed is cleared by the next restoration to that place.
+            let _ = remove_tree(&self.path);
+        }
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), BackupError> {
+    let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("write", folder))
+}
+
+/// Unpacks the files, which are compared with the manifest a second time.
+fn unpack(file: &Path, to: &Path, heard: Heard<'_>) -> Result<Manifest, BackupError> {
+    let mut put = |about: &BackedUpFile, content: &mut dyn Read| {
+        let target = to.join(&about.path);
+        let failed = io_error("write", &target);
+        if let Some(folder) = target.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(&failed)?;
+        }
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target);
+        let mut made = made.map_err(&failed)?;
+        io::copy(content, &mut made).map_err(&failed)?;
+        // The store's content reaches the disk before the folder has its name.
+        if about.path == STORE { made.sync_all().map_err(&failed) } else { Ok(()) }
+    };
+    read(file, Stage::Restoring, heard, &mut put)
+}
+
+/// Pauses the whole realm, unless it is.
+async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreError> {
+    let opened = Database::open(&folder.join(STORE), folder, Durability::Full);
+    let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
+    let pauses = database.read_pauses().await?;
+    let is_held = pauses.live(now).any(|pause| pause.scope == Scope::Realm && pause.until.is_none());
+    if !is_held {
+        let why = "restored from a backup: `pumice maintenance off` once the other is stopped".to_owned();
+        let pause = Pause { scope: Scope::Realm, since: now, until: None, by: Some(by), why: Some(why) };
+        let written = database.write_pauses(&pauses.with(pause, now)).await;
+        written.map_err(|error| StoreError::new(error.to_string()))?;
+    }
+    database.put_log_away().await
+}

@@ -1,0 +1,171 @@
+//! An act, and the entry of the audit that it leaves.
+
+use std::sync::{Mutex, PoisonError};
+
+use pumice_core::audit::{
+    AuditId, Change, Entry, MAX_ANSWER, MAX_ASKED, MAX_ERROR, MAX_NAME, MAX_TARGETS, Outcome, Target, kept,
+    kept_changes, kept_text,
+};
+use pumice_core::ports::Doc;
+use pumice_core::spec::Settings;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// An act of a person or a program that may change a realm. [`Act::record`] carries it out between the two writes of its
+/// entry; a dry run leaves none.
+#[derive(Debug)]
+pub struct Act {
+    command: &'static str,
+    asked: Value,
+    is_dry: bool,
+    seen: Mutex<Seen>,
+}
+
+/// What an act has touched so far.
+#[derive(Debug, Default)]
+struct Seen {
+    targets: Vec<Target>,
+    changes: Vec<Change>,
+}
+
+impl Act {
+    /// An act of a command, with its request.
+    #[must_use]
+    pub fn new(command: &'static str, request: &impl Serialize) -> Self {
+        // A request that is not JSON says nothing; it is no reason to refuse the act.
+        let asked = serde_json::to_value(request).unwrap_or_default();
+        Self { command, asked, is_dry: false, seen: Mutex::default() }
+    }
+
+    /// The same, which leaves no entry where it is only tried.
+    #[must_use]
+    pub fn dry(mut self, is_dry: bool) -> Self {
+        self.is_dry = is_dry;
+        self
+    }
+
+    /// The same, which touches things of a kind.
+    #[must_use]
+    pub fn on<N: ToString>(self, kind: &str, names: impl IntoIterator<Item = N>) -> Self {
+        names.into_iter().for_each(|name| self.touched(kind, name.to_string()));
+        self
+    }
+
+    /// The same without the value of a field of its request, which is no entry's to keep.
+    #[must_use]
+    pub fn without(mut self, field: &str) -> Self {
+        if let Some(value) = self.asked.get_mut(field) {
+            *value = pumice_core::secret::MASK.into();
+        }
+        self
+    }
+
+    /// Something turned out to be touched.
+    pub fn touched(&self, kind: &str, name: impl Into<String>) {
+        let target = Target::new(kind, name);
+        let targets = &mut self.seen().targets;
+        if targets.len() < MAX_TARGETS && !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+
+    /// A document was changed: each field of it that is not what it was.
+    pub fn changed(&self, kind: &str, name: impl Into<String>, before: Option<&Doc>, after: Option<&Doc>) {
+        let (of, none) = (Target::new(kind, name), Doc::new());
+        self.touched(kind, of.name.clone());
+        let fields = crate::specs::differences(before.unwrap_or(&none), after.unwrap_or(&none));
+        let changes = fields.into_iter().map(|one| Change {
+            of: of.clone(),
+            field: one.field,
+            before: one.before,
+            after: one.after,
+        });
+        self.seen().changes.extend(changes);
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        // Two lists of whole values.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries the act out. Its entry is written before anything of it is, and once it is over.
+    ///
+    /// # Errors
+    /// [`Error`] as the act gives it; or when its entry cannot be begun, in which case nothing is done.
+    pub async fn record<A: Serialize>(
+        &self,
+        realm: &dyn Realm,
+        work: impl Future<Output = Result<A, Error>> + Send,
+    ) -> Result<A, Error> {
+        let Some(entry) = self.begin(realm).await? else { return work.await };
+        let outcome = work.await;
+        let (ended, answer) = match &outcome {
+            Ok(answer) => (Outcome::Done, Ok(serde_json::to_value(answer).unwrap_or_default())),
+            Err(error) if error.kind().is_of_request() => (Outcome::Refused, Err(error.message())),
+            Err(error) => (Outcome::Failed, Err(error.message())),
+        };
+        self.end(realm, entry, ended, answer).await;
+        outcome
+    }
+
+    /// Writes the entry before the act; gives it, unless this is a dry run.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be written: the act must not be carried out then.
+    pub async fn begin(&self, realm: &dyn Realm) -> Result<Option<Entry>, Error> {
+        if self.is_dry {
+            return Ok(None);
+        }
+        let (at, actor) = (realm.now(), realm.actor().await?);
+        // A definition that cannot be read may be what this act mends.
+        let kept_for =
+            realm.site().await.map_or(Settings::default().audit_ttl, |site| site.settings.audit_ttl);
+        let entry = Entry {
+            id: AuditId(realm.random().uuid(at)),
+            at,
+            who: kept_text(&actor.who, MAX_NAME),
+            from: actor.from,
+            host: actor.host.map(|host| kept_text(&host, MAX_NAME)),
+            act: self.command.to_owned(),
+            what: self.targets(),
+            asked: kept(self.asked.clone(), MAX_ASKED),
+            changes: Vec::new(),
+            outcome: Outcome::Asked,
+            answer: Value::Null,
+            error: None,
+            ended: None,
+            expires: Some(at + kept_for.delta()),
+        };
+        let begun = realm.audit().begin(&entry).await.map_err(Error::from);
+        begun.map_err(|error| {
+            let why = format!("nothing is done, as the audit cannot be written: {error}");
+            error.because(why)
+        })?;
+        Ok(Some(entry))
+    }
+
+    /// Writes the entry once the act is over: with its response, or with why it was refused or failed.
+    pub async fn end(&self, realm: &dyn Realm, entry: Entry, outcome: Outcome, answer: Result<Value, &str>) {
+        let changes = if outcome == Outcome::Done { self.seen().changes.clone() } else { Vec::new() };
+        let (answer, error) = match answer {
+            Ok(answer) => (kept(answer, MAX_ANSWER), None),
+            Err(error) => (Value::Null, Some(kept_text(error, MAX_ERROR))),
+        };
+        let (what, ended) = (self.targets(), Some(realm.now()));
+        let entry = Entry { what, changes: kept_changes(changes), outcome, answer, error, ended, ..entry };
+        if let Err(error) = realm.audit().finish(&entry).await {
+            // What was done is done: the entry keeps saying that it was asked for.
+            let id = entry.id;
+            tracing::error!(%error, %id, act = self.command, "the end of an act is not in the audit");
+        }
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let seen = self.seen();
+        let masked = |target: &Target| Target::new(&target.kind, pumice_core::secret::mask(&target.name));
+        seen.targets.iter().map(masked).collect()
+    }
+}

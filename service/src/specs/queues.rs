@@ -1,0 +1,57 @@
+//! What is to be said of jobs whose worker has no queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pumice_core::ids::WorkerName;
+use pumice_core::ports::StoreErrorKind;
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::{JobSpec, RealmSpec};
+
+use super::{Mistake, Specs, Warning};
+use crate::failure::Error;
+use crate::realm::Realm;
+
+/// The name of the warning.
+const NO_QUEUE: &str = "no-queue";
+
+/// A warning for each job whose worker has no queue, so that its runs reach nobody. lava's own workers are not asked
+/// about, and without the right to ask there is nothing to say.
+///
+/// # Errors
+/// [`Error`] when the realm cannot be read.
+pub(super) async fn without_queues(
+    realm: &dyn Realm,
+    specs: &Specs,
+    definition: &RealmSpec,
+) -> Result<Vec<Warning>, Error> {
+    let mut by_worker: BTreeMap<&WorkerName, Vec<&JobSpec>> = BTreeMap::new();
+    for job in specs.jobs.iter().filter(|job| !is_allowed(specs, job)) {
+        by_worker.entry(&job.fields.worker).or_default().push(job);
+    }
+    by_worker.retain(|worker, _| !definition.settings.is_foreign(worker));
+    if by_worker.is_empty() {
+        return Ok(Vec::new());
+    }
+    let site = realm.site().await?;
+    let mut missing = BTreeSet::new();
+    for worker in by_worker.keys().copied() {
+        let depth = site.ports.queue.depth(worker).await;
+        if depth.is_err_and(|error| error.kind == StoreErrorKind::Missing) {
+            missing.insert(worker);
+        }
+    }
+    let jobs = by_worker.into_iter().filter(|(worker, _)| missing.contains(worker));
+    let warnings = jobs.flat_map(|(worker, jobs)| jobs.into_iter().map(move |job| warning(job, worker)));
+    Ok(warnings.collect())
+}
+
+fn is_allowed(specs: &Specs, job: &JobSpec) -> bool {
+    specs.allowed.get(&job.fields.job_id).is_some_and(|names| names.iter().any(|name| name == NO_QUEUE))
+}
+
+fn warning(job: &JobSpec, worker: &WorkerName) -> Warning {
+    let message = format!("worker {worker} has no queue in this realm: runs wait until it is there");
+    let problem = Problem::warning(NO_QUEUE, JsonPath::root().field("worker"), message);
+    let hint = format!("deploy worker.yaml with Worker={worker}, or name another worker");
+    Warning::of(&Mistake::new(job.fields.job_id.as_str(), problem.with_hint(hint)))
+}

@@ -1,0 +1,252 @@
+//! How a realm is doing, and what puts it right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use pumice_core::message::Message;
+use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
+use pumice_core::run::{Fingerprint, NewRun, Run, Status};
+use pumice_core::spec::RunSpec;
+use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
+use pumice_service::doctor::{self, Finding};
+use pumice_service::{ErrorKind, Realm as _, dead, metrics, runs, stats};
+use serde_json::{Value, json};
+
+use crate::folder::Folder;
+use crate::{Api, job};
+
+fn worker() -> WorkerName {
+    WorkerName::new("core").unwrap()
+}
+
+/// A run of a job that ended so many minutes ago, as a number names it.
+fn ended(
+    number: u32,
+    id: &str,
+    status: Status,
+    reason: Option<&str>,
+    now: Timestamp,
+    minutes: i64,
+) -> NewRun {
+    let run_id: RunId = format!("0190b0b0-0000-7000-8000-{number:012}").parse().unwrap();
+    let about = (JobId::new(id).unwrap(), "cmd".to_owned(), worker());
+    let at = now - TimeDelta::minutes(minutes);
+    let mut run = Run::dispatched(RunKey::root(run_id), run_id, about, at, at, Span::from_days(30));
+    run.status = status;
+    run.ts_start = Some(at + TimeDelta::seconds(2));
+    run.ts_end = Some(at + TimeDelta::seconds(5));
+    run.due_at = None;
+    run.reason = reason.map(str::to_owned);
+    run.log.push(status, at, Value::Null);
+    let document = job(id, json!({ "globals": { "day": minutes } }));
+    NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().unwrap().clone())) }
+}
+
+async fn put(realm: &Folder, made: Vec<NewRun>) {
+    let made: Vec<_> = made.into_iter().map(|one| (one, None)).collect();
+    assert!(realm.runs().create(&made).await.unwrap().iter().all(pumice_core::ports::Created::is_new));
+}
+
+pub(crate) async fn failures_by_cause(api: &Api) {
+    let realm = Folder::new().await;
+    crate::applied(&Api::default(), &realm).await;
+    let now = realm.now();
+    let mut made = vec![ended(1, "once", Status::Complete, None, now, 30)];
+    for (number, order) in (2..).zip([4_711, 4_712, 9]) {
+        let reason = format!("job mid > low: exit status 3: order {order} is unknown");
+        made.push(ended(number, "once", Status::Failed, Some(&reason), now, i64::from(number)));
+    }
+    made.push(ended(10, "daily", Status::Failed, Some("exit status 4: order 1 is unknown"), now, 20));
+    made.push(ended(11, "daily", Status::Rejected, Some("exit status 3: order 7 is unknown"), now, 21));
+    made.push(ended(12, "daily", Status::Failed, Some("exit status 3: order 7 is unknown"), now, 60 * 30));
+    made.push(ended(13, "daily", Status::Cancelled, Some("asked to"), now, 1));
+    put(&realm, made).await;
+
+    let asked = api.request("failures", json!({ "limit": 1 }));
+    let found = api.response("failures", &runs::failures(&realm, &asked).await.unwrap());
+    assert_eq!((&found["where"], &found["runs"]), (&json!("status:failed,rejected since:1d"), &json!(5)));
+    assert_eq!((&found["more_groups"], &found["is_cut"]), (&json!(1), &json!(false)));
+    let group = &found["groups"][0];
+    let reason = "exit status 3: order <n> is unknown";
+    assert_eq!((&group["reason"], &group["count"]), (&json!(reason), &json!(4)));
+    assert_eq!(group["fingerprint"], Fingerprint::of_normalised(reason).to_string());
+    let jobs = json!([{ "job_id": "once", "count": 3 }, { "job_id": "daily", "count": 1 }]);
+    assert_eq!((&group["jobs"], &group["more_jobs"]), (&jobs, &json!(0)));
+    assert_eq!(group["example"], "0190b0b0-0000-7000-8000-000000000002", "the last one");
+    assert_eq!(group["success"], "0190b0b0-0000-7000-8000-000000000001");
+    assert_eq!(group["input"], json!([{ "field": "globals.day", "before": 30, "after": 2 }]));
+    assert_eq!(group["spec"], Value::Null, "it is the same");
+
+    // The window and the statuses are the filter's where it names them.
+    let asked = api.request("failures", json!({ "where": "since:3d status:failed job:daily" }));
+    let found = runs::failures(&realm, &asked).await.unwrap();
+    assert_eq!((found.runs, found.groups.len()), (2, 2), "{found:?}");
+    let wrong = runs::ListFailures { filter: Some("colour:red".to_owned()), ..runs::ListFailures::default() };
+    assert_eq!(runs::failures(&realm, &wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
+
+    // What is done again is the group of the window, each run once.
+    let request = runs::RetryMany { all: true, ..runs::RetryMany::default() };
+    let request = runs::of_cause(&Fingerprint::of_normalised(reason), &request).unwrap();
+    for (done, already) in [(4, 0), (0, 4)] {
+        let retried = runs::retry_many(&realm, &request).await.unwrap();
+        assert_eq!((retried.count, retried.done, retried.already), (4, done, already), "{retried:?}");
+    }
+}
+
+/// Puts a message aside, as a worker does; gives the id of the letter.
+async fn bury(realm: &Folder, message: Message, reason: &str) -> String {
+    let (database, worker) = (realm.database(), worker());
+    let sent = database.send(vec![Outgoing { message, at: realm.now() - TimeDelta::seconds(1) }]).await;
+    assert!(sent.iter().all(Result::is_ok));
+    let taken = database.receive(&worker, 10, Duration::ZERO).await.unwrap();
+    database.bury(&taken[0].receipt, reason).await.unwrap();
+    let letters = database.dead_letters_of(&DeadQueue::Worker(worker), 100).await.unwrap().letters;
+    letters.last().unwrap().id.clone()
+}
+
+pub(crate) async fn dead_letters(api: &Api) {
+    let realm = Folder::new().await;
+    crate::applied(&Api::default(), &realm).await;
+    let name = RealmName::new("local").unwrap();
+    let now = realm.now();
+    let complete = ended(1, "once", Status::Complete, None, now, 5);
+    let open = NewRun {
+        run: Run { ts_end: None, ..ended(2, "daily", Status::Dispatched, None, now, 4).run },
+        ..ended(2, "daily", Status::Dispatched, None, now, 4)
+    };
+    let gone = ended(3, "daily", Status::Dispatched, None, now, 4);
+    let messages = [&complete, &open, &gone].map(|one| Message::about(&name, &one.run));
+    put(&realm, vec![complete, open]).await;
+    let mut ids = Vec::new();
+    for (message, reason) in
+        messages.into_iter().zip(["handed out too often", "it cannot be read", "its record is gone"])
+    {
+        ids.push(bury(&realm, message, reason).await);
+    }
+    let list = |filter: &str| api.request::<dead::ListDead>("dead list", json!({ "where": filter }));
+    let found = api.response("dead list", &dead::list(&realm, &list("")).await.unwrap());
+    let told: Vec<&Value> = found["letters"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(told, [&json!("complete"), &json!("dispatched"), &Value::Null]);
+    for (filter, count) in [
+        ("worker:core", 3),
+        ("-worker:core", 0),
+        ("job:daily", 2),
+        ("status:complete", 1),
+        ("reason:OFTEN", 1),
+        ("since:1h", 3),
+        ("until:1h", 0),
+        ("id:0190b0b0", 3),
+        ("-job:daily status:complete", 1),
+    ] {
+        let found = dead::list(&realm, &list(filter)).await.unwrap();
+        assert_eq!(found.letters.len(), count, "{filter}");
+    }
+    let refused = dead::list(&realm, &list("type:cmd")).await.unwrap_err();
+    assert!(refused.message().contains("type:cmd is not asked of dead letters: the words are"), "{refused}");
+    let shown = api.request("dead show", json!({ "letter": ids[1] }));
+    let shown = api.response("dead show", &dead::show(&realm, &shown).await.unwrap());
+    assert!(shown["body"].as_str().unwrap().contains("0190b0b0-0000-7000-8000-000000000002"), "{shown}");
+    let missing = api.request("dead show", json!({ "letter": "nope" }));
+    assert_eq!(dead::show(&realm, &missing).await.unwrap_err().kind(), ErrorKind::NotFound);
+    redriven(api, &realm).await;
+    dropped(api, &realm, &ids[0]).await;
+}
+
+fn outcomes(done: &dead::DeadDone) -> Vec<dead::DeadOutcome> {
+    done.receipts.iter().map(|one| one.outcome).collect()
+}
+
+/// A letter whose run has ended is left; asked again, none is handed out twice.
+async fn redriven(api: &Api, realm: &Folder) {
+    let redrive = |request: Value| api.request::<dead::ActOnDead>("dead redrive", request);
+    let dry =
+        dead::redrive(realm, &redrive(json!({ "where": "worker:core", "dry_run": true }))).await.unwrap();
+    let dry = api.response("dead redrive", &dry);
+    assert_eq!((&dry["count"], &dry["done"]), (&json!(3), &json!(0)));
+    let other = redrive(json!({ "where": "worker:core", "expect": 2 }));
+    assert_eq!(dead::redrive(realm, &other).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let done = dead::redrive(realm, &redrive(json!({ "where": "worker:core", "expect": 3 }))).await.unwrap();
+    assert_eq!((done.done, outcomes(&done)), (2, vec![Ended, Redriven, Redriven]));
+    let again = dead::redrive(realm, &redrive(json!({ "where": "worker:core" }))).await.unwrap();
+    assert_eq!((again.count, outcomes(&again)), (1, vec![Ended]));
+    let waits = realm.database().receive(&worker(), 10, Duration::ZERO).await.unwrap();
+    assert_eq!(waits.len(), 2, "each message is there once");
+}
+
+/// Never all by accident.
+async fn dropped(api: &Api, realm: &Folder, ended: &str) {
+    let discard = |request: Value| api.request::<dead::DropDead>("dead drop", request);
+    for (request, wanted) in [
+        (json!({ "of": {} }), "none is named"),
+        (json!({ "of": { "where": "worker:core" } }), "look with a dry run first"),
+        (json!({ "of": { "where": " " }, "yes": true }), "would mean every dead letter"),
+        (json!({ "of": { "where": "worker:core", "letters": ["x"] }, "yes": true }), "not both"),
+    ] {
+        let refused = dead::discard(realm, &discard(request)).await.unwrap_err();
+        assert!(refused.message().contains(wanted) && refused.kind() == ErrorKind::Invalid, "{refused}");
+    }
+    assert_eq!(realm.dead_letters().dead_count(&DeadQueue::Worker(worker())).await.unwrap(), 1);
+    let done = dead::discard(realm, &discard(json!({ "of": { "letters": [ended] } }))).await.unwrap();
+    assert_eq!(outcomes(&done), [Dropped]);
+    api.response("dead drop", &done);
+    assert_eq!(realm.dead_letters().dead_count(&DeadQueue::Worker(worker())).await.unwrap(), 0);
+}
+
+pub(crate) async fn doctor_stats_and_metrics(api: &Api, busy: &Folder) {
+    let realm = Folder::new().await;
+    let found = doctor::doctor(&realm, &api.request("doctor", json!({}))).await.unwrap();
+    assert_eq!((found.faults, found.checks[0].finding), (0, Finding::Ok), "{found:?}");
+    api.response("doctor", &found);
+    api.response("doctor", &doctor::doctor(busy, &doctor::AskDoctor {}).await.unwrap());
+    // A message that was put aside and a run from the future are seen.
+    let now = realm.now();
+    let ahead = ended(1, "a", Status::Complete, None, now, -10);
+    let message = Message::about(&RealmName::new("local").unwrap(), &ahead.run);
+    put(&realm, vec![ahead]).await;
+    bury(&realm, message, "x").await;
+    let found = doctor::doctor(&realm, &doctor::AskDoctor {}).await.unwrap();
+    let of = |name: &str| found.checks.iter().find(|check| check.name == name).unwrap();
+    assert_eq!(
+        (of("clock").finding, of("dead letters").finding),
+        (Finding::Fault, Finding::Warning),
+        "{found:?}"
+    );
+    assert_eq!(of("dead letters").fix, ["dead", "list"]);
+
+    let mut made = vec![
+        ended(2, "b", Status::Failed, Some("x"), now, 10),
+        ended(3, "b", Status::Complete, None, now, 12),
+    ];
+    made.push(ended(4, "b", Status::Complete, None, now, 60 * 30));
+    put(&realm, made).await;
+    let asked = api.request("stats", json!({ "where": "until:1s" }));
+    let shown = api.response("stats", &stats::stats(&realm, &asked).await.unwrap());
+    let one = &shown["jobs"][0];
+    assert_eq!(
+        (&one["job_id"], &one["runs"], &one["failures_per_mille"]),
+        (&json!("b"), &json!(2), &json!(500))
+    );
+    assert_eq!((&one["took_p50_ms"], &one["waited_p95_ms"]), (&json!(3_000), &json!(2_000)));
+    assert_eq!(
+        (&one["before"]["runs"], &shown["is_cut"], &shown["more_jobs"]),
+        (&json!(1), &json!(false), &json!(0))
+    );
+
+    let read = metrics::metrics(&realm, &api.request("metrics", json!({}))).await.unwrap();
+    api.response("metrics", &read);
+    let text = read.text();
+    for line in [
+        "pumice_runs{status=\"complete\"} 3",
+        "pumice_job_runs{job_id=\"b\",status=\"failed\"} 1",
+        "pumice_dead_letters{of=\"worker\",worker=\"core\"} 1",
+        "pumice_dead_letters_all 1",
+        "pumice_scrape_failed{part=\"queues\"} 0",
+        "# TYPE pumice_sweeper_lag_seconds gauge",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+    }
+}
