@@ -12,8 +12,9 @@ use pumice_core::run::{Run, Status};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Act;
 use crate::failure::Error;
-use crate::pauses::{PauseTerms, PauseWorkers, PausesChanged, pause_workers};
+use crate::pauses::{PauseTerms, PauseWorkers, PausesChanged, pausing_workers};
 use crate::realm::Realm;
 
 /// Most runs that one worker is said to have begun; how many more there are is not counted.
@@ -74,11 +75,16 @@ impl WorkerDrain {
 /// paused until they are resumed.
 ///
 /// # Errors
-/// [`Error`] as [`pause_workers`], or when runs cannot be read.
+/// [`Error`] as [`pause_workers`](crate::pauses::pause_workers), or when runs cannot be read.
 pub async fn drain_workers(realm: &dyn Realm, request: &DrainWorkers) -> Result<WorkersDrained, Error> {
+    let act = Act::new("workers drain", request).on("worker", &request.workers).dry(request.terms.dry_run);
+    act.record(realm, draining_workers(realm, request)).await
+}
+
+async fn draining_workers(realm: &dyn Realm, request: &DrainWorkers) -> Result<WorkersDrained, Error> {
     let DrainWorkers { workers, terms } = request;
     let pausing = PauseWorkers { workers: workers.clone(), terms: terms.clone() };
-    let changed = pause_workers(realm, &pausing).await?;
+    let changed = pausing_workers(realm, &pausing).await?;
     let workers = begun(realm, workers).await?;
     // A process that runs jobs may go for a moment by what it read before, and begin something.
     let drained = !terms.dry_run && realm.is_served() == Some(false) && all_done(&workers);
