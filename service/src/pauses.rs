@@ -223,7 +223,10 @@ pub async fn pause_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<
 }
 
 /// [`pause_workers`], as a part of another act.
-pub(crate) async fn pausing_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<PausesChanged, Error> {
+pub(crate) async fn pausing_workers(
+    realm: &dyn Realm,
+    request: &PauseWorkers,
+) -> Result<PausesChanged, Error> {
     let known = workers_of_jobs(realm).await?;
     let lavas = realm.site().await?.settings.foreign_workers.clone();
     for worker in &request.workers {

@@ -13,7 +13,7 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    Access, ErrorKind, Operation, Realm as _, audit, connections, dispatch, drain, operations, pauses,
+    Access, ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
     payloads, pools, render, runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
@@ -447,6 +447,10 @@ async fn audited(api: &Api, realm: &Folder) {
     let backfills = schedules::list_all(realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
     let resume = json!({ "id": backfills.backfills[0].id });
     schedules::resume_backfill(realm, &api.request("schedules backfills resume", resume)).await.unwrap();
+    // Nothing was put aside here: both are refused, and leave their entries all the same.
+    let none: dead::ActOnDead = serde_json::from_value(json!({ "letters": ["none"] })).unwrap();
+    dead::redrive(realm, &none).await.unwrap_err();
+    dead::discard(realm, &dead::DropDead { of: none, yes: true }).await.unwrap_err();
     let list = json!({ "limit": 1000, "details": true, "where": "who:tester from:program since:1h" });
     let listed = audit::list(realm, &api.request("audit list", list)).await.unwrap();
     let listed = api.response("audit list", &listed);
