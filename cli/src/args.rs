@@ -22,7 +22,7 @@ pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors};
 pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
-pub(crate) use pauses::{Maintenance, PauseTerms, Workers};
+pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
 pub(crate) use specs::{Apply, Check, Dag, DagFrom, Export, Plan, Sources};
@@ -137,6 +137,9 @@ pub(crate) enum Command {
     /// Look at workers, and pause them
     #[command(subcommand)]
     Workers(Workers),
+    /// Look at pools: how many runs run at once, and how many wait
+    #[command(subcommand)]
+    Pools(Pools),
     /// Pause the whole realm: no run begins, what has begun goes on
     #[command(subcommand)]
     Maintenance(Maintenance),

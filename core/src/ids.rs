@@ -230,6 +230,10 @@ name_type! {
     HostId, "host id", "host-id", check_host
 }
 name_type! {
+    /// The name of a pool: how many runs of some jobs run at once.
+    PoolName, "pool name", "pool-name", check_host
+}
+name_type! {
     /// A realm's name (lava guide, The Realms Table).
     RealmName, "realm name", "realm-name", check_name
 }

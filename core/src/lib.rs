@@ -19,6 +19,7 @@ pub mod message;
 pub mod number;
 pub mod pauses;
 pub mod payload;
+pub mod permits;
 pub mod ports;
 pub mod problem;
 pub mod recent;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backfills;
+mod catalog;
 mod clock;
 mod databases;
 mod dead_letters;
@@ -28,10 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
+pub use catalog::{Applied, Catalog, Doc, JobChange};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
@@ -56,9 +58,10 @@ pub use workspaces::{TempDir, Workspace, Workspaces};
 use crate::Timestamp;
 use crate::clock::Timetable;
 use crate::connection::{ConnectionStore, Secrets};
-use crate::ids::{JobId, RunId, RunKey, StateId, WorkerName};
+use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::message::Message;
 use crate::pauses::Pauses;
+use crate::permits::{Gate, GateView, PermitChange};
 use crate::problem::SpecError;
 use crate::run::{LockChange, NewRun, Run};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
@@ -72,6 +75,9 @@ pub enum CommitError {
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]
     Locked(RunKey),
+    /// The gate has no permit left, or its line is another than when it was looked at.
+    #[error("no permit of {} is left", .0.words())]
+    Full(Gate),
     /// No answer: the write may have taken place. Load and see.
     #[error("no answer to a write: {0}")]
     Unknown(String),
@@ -91,6 +97,8 @@ pub struct Change {
     pub run: Run,
     /// What happens to the lock of its job, in the same write.
     pub lock: Option<LockChange>,
+    /// What happens to its permit, in the same write.
+    pub permit: Option<PermitChange>,
     /// The message to send after the write, or within it where the store can.
     pub message: Option<Outgoing>,
 }
@@ -147,69 +155,6 @@ pub trait JobStore: Send + Sync {
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError>;
     /// The ids of all jobs, to find the one that was meant; `None` where that costs too much.
     async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError>;
-}
-
-/// A JSON object: a job's or a realm's document as it is stored.
-pub type Doc = Map<String, Value>;
-
-/// What putting a job did, or would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobChange {
-    /// It was not there.
-    Added,
-    /// It was there and is different now.
-    Updated,
-    /// It was there, the same.
-    Unchanged,
-}
-
-impl JobChange {
-    /// What putting a document over the one before comes to.
-    #[must_use]
-    pub fn between(before: Option<&Doc>, after: &Doc) -> Self {
-        match before {
-            None => Self::Added,
-            Some(before) if before == after => Self::Unchanged,
-            Some(_) => Self::Updated,
-        }
-    }
-}
-
-/// One job that was put: its id, what changed, and the document that was there before.
-#[derive(Clone, Debug)]
-pub struct Applied {
-    /// The job.
-    pub job_id: JobId,
-    /// What changed.
-    pub change: JobChange,
-    /// What was there before.
-    pub before: Option<Doc>,
-}
-
-/// What people do with a realm: its definition, its jobs and its state items, put, looked at and
-/// removed. The engine has no use for it.
-#[async_trait]
-pub trait Catalog: Send + Sync {
-    /// The realm's document, when there is one.
-    async fn realm_document(&self) -> Result<Option<Doc>, StoreError>;
-    /// Puts the realm's document.
-    async fn put_realm(&self, document: Doc) -> Result<(), StoreError>;
-    /// Every job's document, by id.
-    async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError>;
-    /// Puts jobs; tells what changed. Nothing is written on a `dry_run`.
-    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError>;
-    /// Removes jobs; tells which were there. Runs that were dispatched keep what they use.
-    async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError>;
-    /// Writes and removes documents in their order, each on the condition that the store has it as it was read. A store
-    /// with transactions writes all or none; another looks at all first, and stops at the one that changes meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError>;
-    /// Every state item that has not expired, by id.
-    async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError>;
-    /// Removes a state item; tells whether it was there.
-    async fn delete_state(&self, id: StateId) -> Result<bool, StoreError>;
 }
 
 /// Records of runs.
@@ -329,8 +274,28 @@ pub trait RunStore: Send + Sync {
         let _ = job_id;
         Ok(None)
     }
+    /// A gate: its holders, and the first `limit` of its line, by their tickets. What was written before is seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or keeps no gates.
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        let _ = limit;
+        Err(no_gates(gate))
+    }
+    /// Takes a run from a gate, and from its place in line, of which the record is gone or done: its own writes did not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or keeps no gates.
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, ticket: Option<u64>) -> Result<(), StoreError> {
+        let _ = (key, ticket);
+        Err(no_gates(gate))
+    }
     /// Runs of a job that wait for its lock, the longest waiting first.
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError>;
+}
+
+fn no_gates(gate: &Gate) -> StoreError {
+    StoreError::of(StoreErrorKind::Invalid, format!("this store keeps no permits of {}", gate.words()))
 }
 
 /// How far the schedules of jobs have come.

@@ -30,7 +30,7 @@ fn a_run_that_waits_for_its_lock_is_too_late_by_when_it_was_due_at_first() {
     let (now, later) = (dispatched(), Run { not_before: at(100), ..dispatched() });
     let freed = apply(&held(&held(&now, 0), 40), Input::Freed, 55);
     let (worker, hostname) = (Worker("one".to_owned()), "one".to_owned());
-    let claim = Input::Claim { worker, hostname, until: at(300), event_log: None };
+    let claim = Input::Claim { worker, hostname, until: at(300), event_log: None, admit: None };
     let started = apply(&freed, claim, 56);
     assert_eq!((now.first_due, freed.first_due, started.first_due), (None, Some(at(0)), None));
     let mut old = serde_json::to_value(held(&now, 40)).unwrap();

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::duration::Span;
-use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
+use pumice_core::ids::{HostId, JobId, PoolName, RunId, RunKey, WorkerName};
+use pumice_core::permits::Permit;
 use pumice_core::run::{
-    Cause, Duties, Facts, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact,
+    Cause, Duties, Facts, GateFact, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact,
     StopRequest, Worker, Workers, decide, explain,
 };
 use pumice_core::spec::{ActionsWhen, Overlap};
@@ -95,6 +96,17 @@ fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
 
 fn without_queue() -> Facts {
     Facts { workers: Workers { without_queue: true, ..Workers::default() }, ..Facts::default() }
+}
+
+/// A run in line for a permit of a pool.
+fn gated() -> Run {
+    let permit = Permit { ticket: Some(9), ..Permit::of_pool(PoolName::new("warehouse").unwrap()) };
+    Run { status: Status::Waiting, first_due: Some(ago(5)), permit: Some(Box::new(permit)), ..run() }
+}
+
+fn at_gate(max: Option<u32>, taken: u32, place: Option<usize>) -> Facts {
+    let holders = (2..taken + 2).map(root).collect();
+    Facts { gate: Some(GateFact { max, holders, place }), ..served() }
 }
 
 /// Runs that have not ended.
@@ -185,6 +197,24 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             in_line(None, Some(1)),
             Cause::Lock,
             "the lock of its job is free; it is first in line; it looks again within 30 seconds",
+        ),
+        (
+            gated(),
+            at_gate(Some(4), 4, Some(3)),
+            Cause::Permit,
+            "it waits for pool warehouse: 4 of 4 taken by 00000000-0000-0000-0000-000000000002, 00000000-0000-0000-0000-000000000003, 00000000-0000-0000-0000-000000000004, 1 more; it is third in line",
+        ),
+        (
+            gated(),
+            at_gate(Some(4), 1, Some(1)),
+            Cause::Permit,
+            "it waits for pool warehouse, of which 1 of 4 are taken; it is first in line; it has been called or looks by itself",
+        ),
+        (
+            gated(),
+            at_gate(None, 0, None),
+            Cause::Permit,
+            "it waits for pool warehouse, which the realm's definition does not have",
         ),
         (
             queue.clone(),
@@ -463,6 +493,7 @@ fn reasons_that_the_rules_write_have_causes() {
             hostname: "node-7".to_owned(),
             until: now() + TimeDelta::minutes(5),
             event_log: None,
+            admit: None,
         };
         decide(&run(), claim, now()).unwrap().run
     };

@@ -22,6 +22,7 @@ mod objects;
 mod pages;
 mod parts;
 mod pauses;
+mod permits;
 mod presence;
 mod queue;
 mod readers;

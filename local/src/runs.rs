@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::pauses::Pauses;
+use pumice_core::permits::{Gate, GateView, PermitChange};
 use pumice_core::ports::{
     Beginning, Change, CommitError, Counts, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
 };
@@ -17,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::letter::{self, Letter};
 use crate::pages::{NUMBER, numbered, page};
+use crate::permits;
 use crate::stored::{
     LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
     unwritable,
@@ -193,11 +195,12 @@ struct Writing {
     due_at: Option<Timestamp>,
     record: String,
     lock: Option<LockChange>,
+    permit: Option<PermitChange>,
     message: Option<Letter>,
 }
 
 impl Writing {
-    fn new(Change { run, lock, message }: &Change) -> Result<Self, serde_json::Error> {
+    fn new(Change { run, lock, permit, message }: &Change) -> Result<Self, serde_json::Error> {
         Ok(Self {
             key: run.key.clone(),
             rev: run.rev,
@@ -206,6 +209,7 @@ impl Writing {
             due_at: run.due_at,
             record: serde_json::to_string(run)?,
             lock: *lock,
+            permit: permit.clone(),
             message: message.as_ref().map(Letter::from),
         })
     }
@@ -223,10 +227,18 @@ fn commit(
         .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))
         .optional()?;
     let Some((id, status, job_id)) = found else { return Ok(Err(CommitError::Conflict)) };
+    if let Some(permit) = &writing.permit
+        && !permits::may_change(connection, &writing.key, permit)?
+    {
+        return Ok(Err(CommitError::Full(permit.gate().clone())));
+    }
     if let Some(lock) = writing.lock
         && let Some(by) = change_lock(connection, writing, lock)?
     {
         return Ok(Err(CommitError::Locked(by)));
+    }
+    if let Some(permit) = &writing.permit {
+        permits::change(connection, &writing.key, permit)?;
     }
     connection
         .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE id = ?")?
@@ -376,6 +388,14 @@ impl RunStore for Database {
         .await
     }
 
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        self.gate_view(gate, limit).await
+    }
+
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, _: Option<u64>) -> Result<(), StoreError> {
+        self.take_from_gate(gate, key).await
+    }
+
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {
         let job_id = job_id.clone();
         self.read(move |connection| {
@@ -430,7 +450,8 @@ impl Database {
                     }
                     run.due_at = Some(now);
                     run.rev += 1;
-                    let writing = Writing::new(&Change { run, lock: None, message: None }).map_err(broken)?;
+                    let writing = Writing::new(&Change { run, lock: None, permit: None, message: None })
+                        .map_err(broken)?;
                     commit(connection, tally, &writing)?.ok();
                 }
                 Ok(held.len())

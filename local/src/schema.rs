@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 10;
+pub(crate) const VERSION: i64 = 11;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -131,6 +131,17 @@ const STEPS: [&str; 10] = [
     "
     CREATE TABLE audit (id TEXT PRIMARY KEY, expires INTEGER, record TEXT NOT NULL) WITHOUT ROWID;
     CREATE INDEX audit_expires ON audit (expires) WHERE expires IS NOT NULL;
+",
+    // A process of the version before knows of no permits, and would run more at once than a pool has.
+    "
+    CREATE TABLE permits (
+        gate TEXT NOT NULL,
+        key TEXT NOT NULL,
+        ticket INTEGER,
+        PRIMARY KEY (gate, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX permits_line ON permits (gate, ticket);
+    CREATE TABLE gates (gate TEXT PRIMARY KEY, tickets INTEGER NOT NULL) WITHOUT ROWID;
 ",
 ];
 

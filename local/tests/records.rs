@@ -129,7 +129,7 @@ async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() 
     file.make(1..=2).await;
     let take = async |number: u32| {
         let run = Run { rev: 2, ..new(number).run };
-        file.database.commit(&Change { run, lock: Some(LockChange::Take), message: None }).await
+        file.database.commit(&Change { run, lock: Some(LockChange::Take), permit: None, message: None }).await
     };
     take(1).await.unwrap();
     file.tamper(&break_record(1));

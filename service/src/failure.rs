@@ -137,7 +137,7 @@ impl From<StoreError> for Error {
 impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
         let kind = match &error {
-            CommitError::Conflict | CommitError::Locked(_) => ErrorKind::Throttled,
+            CommitError::Conflict | CommitError::Locked(_) | CommitError::Full(_) => ErrorKind::Throttled,
             CommitError::Unknown(_) => ErrorKind::Unreachable,
             // The store keeps no such record: the message says what to do about it.
             CommitError::Unrecordable(_) => ErrorKind::Invalid,
@@ -185,7 +185,7 @@ impl From<ApplyError> for Error {
         let kind = match &error {
             ApplyError::Store(error) => error.kind.into(),
             ApplyError::Gone(_) | ApplyError::Removed(_) => ErrorKind::NotFound,
-            ApplyError::Illegal(..) | ApplyError::Locked(_) => ErrorKind::Conflict,
+            ApplyError::Illegal(..) | ApplyError::Locked(_) | ApplyError::Full(_) => ErrorKind::Conflict,
             ApplyError::Unrecordable(_) => ErrorKind::Invalid,
         };
         Self::of(kind, error)

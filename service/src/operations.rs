@@ -10,8 +10,8 @@ use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::{
-    audit, connections, dead, dispatch, doctor, metrics, pauses, payloads, render, runs, schedules, secrets,
-    specs, state, stats, triggers,
+    audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
+    schedules, secrets, specs, state, stats, triggers,
 };
 
 /// Whether an operation changes the realm.
@@ -126,6 +126,8 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("workers list", Read, pauses::list_workers),
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
+        Operation::new("workers drain", Write, drain::drain_workers),
+        Operation::new("pools list", Read, pools::list_pools),
         Operation::new("maintenance on", Write, pauses::begin_maintenance),
         Operation::new("maintenance off", Write, pauses::end_maintenance),
         Operation::new("dead list", Read, dead::list),

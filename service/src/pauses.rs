@@ -222,7 +222,11 @@ pub async fn pause_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<
     act.record(realm, pausing_workers(realm, request)).await
 }
 
-async fn pausing_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<PausesChanged, Error> {
+/// [`pause_workers`], as a part of another act.
+pub(crate) async fn pausing_workers(
+    realm: &dyn Realm,
+    request: &PauseWorkers,
+) -> Result<PausesChanged, Error> {
     let known = workers_of_jobs(realm).await?;
     let lavas = realm.site().await?.settings.foreign_workers.clone();
     for worker in &request.workers {

@@ -66,7 +66,10 @@ impl Table {
             if status.is_end() {
                 (run.due_at, run.ts_end) = (None, Some(at(number)));
             }
-            self.store.commit(&Change { run, lock: None, message: None }).await.expect("nobody else writes");
+            self.store
+                .commit(&Change { run, lock: None, permit: None, message: None })
+                .await
+                .expect("nobody else writes");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Writing the next revision of a run, and the lock of its job with it.
+//! Writing the next revision of a run, and with it the lock of its job and its permit.
 
 use std::collections::HashMap;
 
@@ -69,11 +69,10 @@ impl Store {
         let run = &change.run;
         let mut item = run_item(run)?;
         self.lighten(run, &mut item).await?;
-        match change.lock {
-            None => self.update(run, item).await,
-            Some(LockChange::Take) => self.update_taking(run, item).await,
-            Some(LockChange::Free) => self.update_freeing(run, item).await,
+        if change.lock.is_none() && change.permit.is_none() {
+            return self.update(run, item).await;
         }
+        self.update_with(change, item).await
     }
 
     /// A claim puts off the time at which somebody must look. The index need not know: whoever finds
@@ -114,28 +113,52 @@ impl Store {
         }
     }
 
-    /// Writes a record and takes its job's lock, both or none.
-    async fn update_taking(&self, run: &Run, item: Item) -> Result<(), CommitError> {
-        let mut over = run.key.clone();
+    /// Writes a record with what happens to its job's lock and to its permit, all or none.
+    async fn update_with(&self, change: &Change, item: Item) -> Result<(), CommitError> {
+        let (run, mut over, mut frees) = (&change.run, change.run.key.clone(), true);
         for _ in 0..MAX_TRIES {
-            let lock = self.take_lock(run, &over)?;
-            let Err(reasons) = self.transact(run, &item, lock).await? else { return Ok(()) };
-            if !failed(&reasons, 0) && failed(&reasons, 1) {
-                match self.holder(run, &reasons).await? {
-                    // Its run is done, or its record has expired: the lock is nobody's.
-                    Holder::Done(key) => over = key,
-                    Holder::Alive(key) => return Err(CommitError::Locked(key)),
-                    Holder::Nobody => {}
+            let lock = match change.lock {
+                Some(LockChange::Take) => Some(self.take_lock(run, &over)?),
+                Some(LockChange::Free) if frees => Some(self.free_lock(run)?),
+                _ => None,
+            };
+            let mut parts: Vec<TransactWriteItem> = lock.into_iter().collect();
+            let locks = parts.len();
+            if let Some(permit) = &change.permit {
+                parts.extend(self.permit_parts(run, permit)?);
+            }
+            if parts.is_empty() {
+                return self.update(run, item).await;
+            }
+            let count = parts.len();
+            let Err(reasons) = self.transact(run, &item, parts).await? else { return Ok(()) };
+            if failed(&reasons, 0) {
+                return Err(CommitError::Conflict);
+            }
+            if locks == 1 && failed(&reasons, 1) {
+                match change.lock {
+                    Some(LockChange::Take) => match self.holder(run, &reasons).await? {
+                        // Its run is done, or its record has expired: the lock is nobody's.
+                        Holder::Done(key) => over = key,
+                        Holder::Alive(key) => return Err(CommitError::Locked(key)),
+                        Holder::Nobody => {}
+                    },
+                    // It is another's: the record is written all the same.
+                    _ => frees = false,
                 }
                 continue;
             }
-            return Err(CommitError::Conflict);
+            let is_full = (locks + 1..=count).any(|place| failed(&reasons, place));
+            return Err(match change.permit.as_ref().filter(|_| is_full) {
+                Some(permit) => CommitError::Full(permit.gate().clone()),
+                None => CommitError::Conflict,
+            });
         }
         Err(CommitError::Conflict)
     }
 
-    /// Writes a record and gives up its job's lock, if it is this run's.
-    async fn update_freeing(&self, run: &Run, item: Item) -> Result<(), CommitError> {
+    /// Gives up a job's lock, on the condition that it is this run's.
+    fn free_lock(&self, run: &Run) -> Result<TransactWriteItem, StoreError> {
         let lock = Delete::builder()
             .table_name(self.names.runs())
             .set_key(Some(lock_key(&run.job_id)))
@@ -143,12 +166,7 @@ impl Store {
             .expression_attribute_values(":me", text(run.key.as_str()))
             .build()
             .map_err(|error| StoreError::new(error.to_string()))?;
-        let lock = TransactWriteItem::builder().delete(lock).build();
-        match self.transact(run, &item, lock).await? {
-            Ok(()) => Ok(()),
-            Err(reasons) if failed(&reasons, 1) && !failed(&reasons, 0) => self.update(run, item).await,
-            Err(_) => Err(CommitError::Conflict),
-        }
+        Ok(TransactWriteItem::builder().delete(lock).build())
     }
 
     /// Puts the lock on the condition that it is free, this run's own, or of the run `over`.
@@ -167,12 +185,12 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes a record and a lock, both or none; the inner error says what was in the way of each.
+    /// Writes a record and other items, all or none; the inner error says what was in the way of each.
     async fn transact(
         &self,
         run: &Run,
         item: &Item,
-        lock: TransactWriteItem,
+        others: Vec<TransactWriteItem>,
     ) -> Result<Result<(), Vec<CancellationReason>>, CommitError> {
         let table = self.names.runs();
         let written = Written::new(run, item.clone(), false);
@@ -186,7 +204,8 @@ impl Store {
             .build()
             .map_err(|error| StoreError::new(error.to_string()))?;
         let update = TransactWriteItem::builder().update(update).build();
-        let request = self.client.transact_write_items().transact_items(update).transact_items(lock);
+        let request =
+            self.client.transact_write_items().set_transact_items(Some([vec![update], others].concat()));
         let what = format!("writing run {} to table {table}", run.key);
         match request.send().await {
             Ok(_) => Ok(Ok(())),

@@ -10,6 +10,7 @@ mod family;
 mod large;
 mod listed;
 mod newest;
+mod permits;
 mod record;
 mod removed;
 
@@ -22,6 +23,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::pauses::Pauses;
+use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
     Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore,
     StoreError,
@@ -221,6 +223,14 @@ impl RunStore for Store {
 
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         self.lock_holder(job_id).await
+    }
+
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        self.gate_view(gate, limit).await
+    }
+
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, ticket: Option<u64>) -> Result<(), StoreError> {
+        self.take_from_gate(gate, key, ticket).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

@@ -40,8 +40,9 @@ pub(super) const LINE: &str = "line_job";
 pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 37] = [
+pub(super) const OPTIONAL: [&str; 38] = [
     BAD_END,
+    "below",
     "cancel",
     "crashes",
     "dispatched_by",
@@ -62,6 +63,7 @@ pub(super) const OPTIONAL: [&str; 37] = [
     LINE,
     "lineage",
     "overlap",
+    "permit",
     "reason",
     "redo",
     "rendered",
@@ -153,7 +155,7 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
         let last = run.key.run_id().map_or(0, |run_id| run_id.0.as_bytes()[15]);
         item.insert(BAD_END.to_owned(), text(bad_end(run.status, last % BAD_SHARDS)));
     }
-    if run.status == Status::Waiting && run.ts_start.is_none() {
+    if run.is_in_line() {
         item.insert(LINE.to_owned(), text(run.job_id.as_str()));
     }
     if let Some(host) = run.host.as_ref().filter(|_| run.is_addressed()) {

@@ -1,6 +1,7 @@
 //! What the commands take that pause jobs, workers and the realm.
 
 use clap::{Args, Subcommand};
+use pumice_core::duration::Span;
 use pumice_core::ids::WorkerName;
 
 /// How something is paused.
@@ -29,6 +30,20 @@ pub(crate) enum Workers {
         #[command(flatten)]
         terms: PauseTerms,
     },
+    /// Drain workers: pause them, and say what they have begun and not ended
+    Drain {
+        /// The workers
+        #[arg(required = true, value_name = "WORKER")]
+        workers: Vec<WorkerName>,
+        #[command(flatten)]
+        terms: PauseTerms,
+        /// Wait until all that they have begun has ended; exit status 1 when some has not
+        #[arg(long, conflicts_with = "dry_run")]
+        wait: bool,
+        /// How long to wait at most, as in 30m
+        #[arg(long, value_name = "DURATION", requires = "wait", default_value = "1d", value_parser = Span::parse)]
+        timeout: Span,
+    },
     /// Resume workers: what waited starts at once
     Resume {
         /// The workers
@@ -38,6 +53,12 @@ pub(crate) enum Workers {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pools {
+    /// List pools: how many runs run at once, and how many wait
+    List,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ mod operating;
 mod operations;
 mod pauses;
 mod payloads;
+mod pools;
 mod render;
 mod run;
 mod runs;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Restore { file } => backup::restored(global, file).await,
         Command::Audit(command) => audit::audit(global, command).await,
         Command::Workers(command) => pauses::workers(global, command).await,
+        Command::Pools(command) => pools::pools(global, command).await,
         Command::Maintenance(command) => pauses::maintenance(global, command).await,
         Command::Dispatch(options) => dispatch::dispatch(global, options).await,
         Command::Runs(command) => runs::runs(global, command).await,

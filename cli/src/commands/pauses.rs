@@ -1,10 +1,12 @@
 //! `jobs pause|resume`, `workers` and `maintenance`: what is paused, and what waits.
 
 use pumice_core::duration::Span;
+use pumice_core::ids::RunKey;
 use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
 use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
@@ -16,7 +18,7 @@ use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};
 use crate::commands::schedules::user;
 use crate::failure::{Failure, of_option};
-use crate::output::{Column, columns, print};
+use crate::output::{Column, columns, note, print};
 use crate::realm::Realm;
 use crate::view;
 
@@ -46,11 +48,57 @@ pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Fai
             let terms = asked(&realm, terms).await?;
             show(global, &pauses::pause_workers(&realm, &PauseWorkers { workers, terms }).await?)
         }
+        Workers::Drain { workers, terms, wait, timeout } => {
+            let realm = Realm::open(global, false).await?;
+            let terms = asked(&realm, terms).await?;
+            drain(global, &realm, DrainWorkers { workers, terms }, wait.then_some(timeout)).await
+        }
         Workers::Resume { workers, dry_run } => {
             let realm = Realm::open(global, false).await?;
             show(global, &pauses::resume_workers(&realm, &ResumeWorkers { workers, dry_run }).await?)
         }
     }
+}
+
+/// Drains workers, and waits for it where it is to be waited for.
+async fn drain(
+    global: &Global,
+    realm: &Realm,
+    request: DrainWorkers,
+    within: Option<Span>,
+) -> Result<(), Failure> {
+    let mut drained = drain_workers(realm, &request).await?;
+    if let Some(within) = within {
+        let saw = |left: &[WorkerDrain]| note(global, &left.iter().map(left_line).collect::<Vec<_>>());
+        drained = wait_for_drain(realm, &SystemClock, drained, within, saw).await?;
+    }
+    print(global.output, &drained, || {
+        let mut lines = change_lines(&drained.changed);
+        lines.extend(drained.workers.iter().map(left_line));
+        lines
+    })?;
+    match within {
+        Some(within) if !drained.drained => {
+            note(global, &[format!("not drained within {within}; the workers stay paused")]);
+            Err(Failure::RunFailed)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a worker has left, in a line.
+fn left_line(left: &WorkerDrain) -> String {
+    let WorkerDrain { worker, running, waiting, more, first } = left;
+    if left.is_done() {
+        return format!("worker {worker} has nothing left");
+    }
+    let least = if *more { "more than " } else { "" };
+    let first: Vec<&str> = first.iter().map(RunKey::as_str).collect();
+    format!(
+        "worker {worker} has begun {least}{}, {running} of them run now: {}",
+        counted(running + waiting, "run"),
+        first.join(", ")
+    )
 }
 
 /// Pauses the whole realm, and resumes it.
@@ -83,28 +131,30 @@ async fn asked(realm: &Realm, terms: Terms) -> Result<PauseTerms, Failure> {
 }
 
 fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
-    print(global.output, changed, || {
-        let mut lines: Vec<String> =
-            changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();
-        lines.extend(changed.resumed.iter().map(|pause| format!("resumed {}", name(&pause.scope))));
-        lines.extend(changed.unchanged.iter().map(|scope| format!("{} was not paused", name(scope))));
-        if changed.woken > 0 {
-            let go = if changed.woken == 1 { "goes" } else { "go" };
-            lines.push(format!(
-                "{} that waited {go} on",
-                counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")
-            ));
-        }
-        for left in
-            changed.pauses.iter().filter(|left| !changed.paused.iter().any(|one| one.scope == left.scope))
-        {
-            lines.push(format!("still paused: {}", line(left)));
-        }
-        if changed.dry_run {
-            lines.push("(dry run: nothing was changed)".to_owned());
-        }
-        lines
-    })
+    print(global.output, changed, || change_lines(changed))
+}
+
+/// What was paused and resumed, in lines.
+fn change_lines(changed: &PausesChanged) -> Vec<String> {
+    let mut lines: Vec<String> =
+        changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();
+    lines.extend(changed.resumed.iter().map(|pause| format!("resumed {}", name(&pause.scope))));
+    lines.extend(changed.unchanged.iter().map(|scope| format!("{} was not paused", name(scope))));
+    if changed.woken > 0 {
+        let go = if changed.woken == 1 { "goes" } else { "go" };
+        lines.push(format!(
+            "{} that waited {go} on",
+            counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")
+        ));
+    }
+    for left in changed.pauses.iter().filter(|left| !changed.paused.iter().any(|one| one.scope == left.scope))
+    {
+        lines.push(format!("still paused: {}", line(left)));
+    }
+    if changed.dry_run {
+        lines.push("(dry run: nothing was changed)".to_owned());
+    }
+    lines
 }
 
 fn name(scope: &Scope) -> String {

@@ -26,6 +26,7 @@ mod outputs;
 mod payloads;
 mod people;
 mod plans;
+mod pools;
 mod processes;
 mod pumice;
 mod readers;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use pumice_core::ports::Doc;
 use pumice_service::{
-    audit, connections, dead, dispatch, doctor, metrics, operations, pauses, payloads, render, runs,
-    schedules, secrets, specs, state, stats, triggers,
+    audit, connections, dead, dispatch, doctor, drain, metrics, operations, pauses, payloads, pools, render,
+    runs, schedules, secrets, specs, state, stats, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 61] = [
+const CASES: [Case<'_>; 63] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -39,6 +39,8 @@ const CASES: [Case<'_>; 61] = [
     ("workers list", &["workers", "list"], holds::<pauses::WorkerList>),
     ("workers pause", &["workers", "pause", "w"], holds::<pauses::PausesChanged>),
     ("workers resume", &["workers", "resume", "w"], holds::<pauses::PausesChanged>),
+    ("workers drain", &["workers", "drain", "w", "--dry-run"], holds::<drain::WorkersDrained>),
+    ("pools list", &["pools", "list"], holds::<pools::PoolList>),
     ("maintenance on", &["maintenance", "on", "--why", "disk"], holds::<pauses::PausesChanged>),
     ("maintenance off", &["maintenance", "off"], holds::<pauses::PausesChanged>),
     ("dispatch", &["dispatch", "once", "none"], holds::<dispatch::Outcomes>),

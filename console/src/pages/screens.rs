@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 52] = [
+pub const SCREENS: [Screen; 53] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("jobs delete", "/job/delete"),
@@ -59,6 +59,7 @@ pub const SCREENS: [Screen; 52] = [
     screen("audit list", "/audit"),
     screen("audit show", "/audit/entry"),
     screen("workers list", "/workers"),
+    screen("pools list", "/workers"),
     screen("dead list", "/dead"),
     screen("dead show", "/dead/letter"),
     screen("dead redrive", "/dead/redrive"),
@@ -70,7 +71,7 @@ pub const SCREENS: [Screen; 52] = [
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 15] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 16] = [
     ("apply", "specs are files under version control: they are applied from there, or by the API"),
     ("check", "as apply"),
     ("plan", "as apply"),
@@ -82,6 +83,7 @@ pub const WITHOUT_SCREEN: [(&str, &str); 15] = [
     ("jobs resume", "as jobs pause"),
     ("workers pause", "it holds all runs of a worker: the API has it"),
     ("workers resume", "as workers pause"),
+    ("workers drain", "as workers pause"),
     ("maintenance on", "it holds the whole realm: the API has it"),
     ("maintenance off", "as maintenance on"),
     ("payloads put", "it reads files of the machine that it is called on"),

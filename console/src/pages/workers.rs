@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
-use pumice_core::ids::WorkerName;
+use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::text::escaped;
 use pumice_service::dead::counts;
+use pumice_service::pools::{ListPools, PoolShown, list_pools};
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
 
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
-use crate::view::{counted, short};
+use crate::view::{counted, run_link, short};
 
 /// Most workers of a page: each costs a look at its queue.
 const MAX_WORKERS: usize = 50;
 /// Most hosts of a worker that are listed.
 const MAX_HOSTS: usize = 20;
+/// Most pools of the page.
+const MAX_POOLS: usize = 100;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
@@ -57,10 +60,18 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "rows": rows,
         "told": counted(jobs.len(), "worker"),
         "more": jobs.len().saturating_sub(MAX_WORKERS),
+        "pools": list_pools(ask.realm(), &ListPools {}).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
         "has_hosts": site.ports.hosts.is_some(),
     });
     let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting"]);
     render(&ask, "workers.html", Head::new("Workers", "workers", &command), own).await
+}
+
+fn pool(pool: &PoolShown) -> Value {
+    let shown = |key: &RunKey| json!({ "name": key.as_str(), "href": run_link(key.as_str()) });
+    let first = |keys: &[RunKey]| keys.iter().map(shown).collect::<Vec<_>>();
+    json!({ "name": pool.pool.as_str(), "size": pool.size, "jobs": pool.jobs, "taken": pool.taken,
+        "waiting": pool.waiting, "more": pool.more, "holders": first(&pool.holders), "line": first(&pool.line) })
 }
 
 /// How many messages were put aside. Where that cannot be asked, the page says so and has all else.

@@ -46,6 +46,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("connections show", "connection=box".to_owned()),
         ("secrets list", String::new()),
         ("workers list", String::new()),
+        ("pools list", String::new()),
         ("audit list", "where=act:apply&limit=5".to_owned()),
         ("runs export", "limit=2".to_owned()),
         ("render", "job=nightly&globals=%7B%22x%22:1%7D".to_owned()),

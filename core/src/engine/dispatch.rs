@@ -364,6 +364,9 @@ impl Dispatcher {
             let run = skipped(&run, now).map_err(|error| unfit(&run.key, error))?;
             return Ok(Prepared { new: NewRun { run, spec }, first: First::None, worker, warning: None });
         }
+        if !worker.is_lavas() {
+            run.permit = self.jobs.permit(&run, &job, realm).await?;
+        }
         let AtDispatch { rendered, anew, error } = self.jobs.render_now(&run, &job, worker, realm).await?;
         let warning = error.map(|error| format!("{error}; each attempt renders it anew"));
         run.warn(warning.as_slice(), now);

@@ -9,13 +9,14 @@ use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::Site;
 use crate::pauses::{MAX_PAUSES, Pause, Pauses, Scope};
+use crate::permits::Gate;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
 use crate::run::{Input, Run};
 
 /// How often the record is read again when another process wrote it first.
 const MAX_TRIES: usize = 20;
 /// How long a worker goes by what it read of the pauses: where it is alone, and elsewhere, where each look is paid for.
-const KEPT_ALONE: Span = Span::from_secs(1);
+pub const KEPT_ALONE: Span = Span::from_secs(1);
 /// The same elsewhere.
 pub const KEPT: Span = Span::from_secs(10);
 
@@ -71,6 +72,19 @@ impl Dispatcher {
     pub async fn resume(&self, scopes: &[Scope]) -> Result<Pauses, CommitError> {
         self.change(|before, now| scopes.iter().fold(before.clone(), |all, scope| all.without(scope, now)))
             .await
+    }
+
+    /// How many permits the gate of a run has now; `None` where the realm has no such pool, or the run has no gate.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn permits_of(&self, run: &Run) -> Result<Option<u32>, StoreError> {
+        self.ledger().permits_of(run).await
+    }
+
+    /// Calls those in line for a permit who may come, after there are more permits.
+    pub async fn call_waiting(&self, gate: &Gate) {
+        self.ledger().call_waiting(gate).await;
     }
 
     async fn change(&self, next: impl Fn(&Pauses, Timestamp) -> Pauses) -> Result<Pauses, CommitError> {

@@ -11,9 +11,10 @@ use crate::ids::StateId;
 use crate::job_type::{
     JobError, LavaGlobals, Registry, Rendered, Scene, Templates, apart, has_templates, names_what_changes,
 };
+use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
 use crate::run::{Late, Run, Scheduled};
-use crate::secret::{remember_marked, remember_value};
+use crate::secret::{mask, remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
 
 /// What came of rendering a job at dispatch.
@@ -135,6 +136,41 @@ impl Jobs {
     }
 
     /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
+    /// The permit that a run of a job takes, if it takes one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when what its key names cannot be read.
+    pub(super) async fn permit(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+    ) -> Result<Option<Box<Permit>>, StoreError> {
+        if let Some(pool) = &job.fields.pool {
+            return Ok(Some(Box::new(Permit::of_pool(pool.clone()))));
+        }
+        let Some(concurrency) = &job.fields.concurrency else { return Ok(None) };
+        let rendered = match &concurrency.key {
+            None => Ok(job.fields.job_id.to_string()),
+            Some(key) => {
+                let (scene, _) = self.scene(run, job, realm, run.not_before).await?;
+                let templates = Templates::new(self.registry().renderer().clone(), scene);
+                let key = key.clone();
+                let rendered = self.apart(move || templates.text(&key, &[])).await;
+                let rendered = rendered.map_err(|error| error.message);
+                rendered.and_then(|key| key.map_err(|error| format!("concurrency.key: {error}")))
+            }
+        };
+        let rendered = match rendered {
+            // Gates are kept as they are, and shown.
+            Ok(key) if mask(&key) != key => {
+                Err("concurrency.key holds a secret: name something else".to_owned())
+            }
+            rendered => rendered,
+        };
+        Ok(Some(Box::new(Permit::of_key(concurrency, rendered))))
+    }
+
     fn render_at(&self, job: &JobSpec) -> RenderAt {
         job.fields.render_at.unwrap_or(self.site().settings.render_at)
     }

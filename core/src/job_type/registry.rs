@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::action::ActionKind;
 use super::definition::{CompositeType, LeafType};
+use super::templates::has_templates;
 use super::{Action, Composite, JobType, RegisteredAction, RegisteredType};
+use crate::permits::{Gate, of_steps};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, show};
 use crate::schema;
 use crate::spec::{ActionSpec, ActionsWhen, Enabled, JobFields, JobSpec, RealmSpec, Settings};
@@ -175,6 +177,7 @@ impl Registry {
             problems.extend(check_constant(source, &path));
             problems.extend(check_template(&self.renderer, &Value::String(source.clone()), &path));
         }
+        problems.extend(self.check_gate(job));
         if let Some(limit) = fields.iteration_limit.filter(|limit| *limit > settings.iteration_max_limit) {
             let message = format!("{limit} is more than {}", settings.iteration_max_limit);
             problems.push(Problem::new(root.field("iteration_limit"), message));
@@ -182,6 +185,33 @@ impl Registry {
         if let Some(delay) = fields.iteration_delay.filter(|delay| *delay > settings.iteration_max_delay) {
             let message = format!("{delay} is more than {}", settings.iteration_max_delay);
             problems.push(Problem::new(root.field("iteration_delay"), message));
+        }
+        problems
+    }
+
+    /// Checks what says how many runs of a job run at once.
+    fn check_gate(&self, job: &JobSpec) -> Vec<Problem> {
+        let (fields, root) = (&job.fields, JsonPath::root());
+        let mut problems = Vec::new();
+        if let Some(pool) = &fields.pool {
+            if fields.concurrency.is_some() {
+                let message = "a job has a pool or a concurrency, not both: a run takes one permit";
+                problems.push(Problem::new(root.field("pool"), message));
+            }
+            let job_type = self.job_type(&fields.r#type);
+            if job_type.is_some_and(|job_type| job_type.planner().is_some()) {
+                problems.push(Problem::new(root.field("pool"), of_steps(pool.as_str(), &fields.r#type)));
+            }
+        }
+        let key = fields.concurrency.as_ref().and_then(|concurrency| concurrency.key.as_ref());
+        if let Some(key) = key {
+            let path = root.field("concurrency").field("key");
+            problems.extend(check_template(&self.renderer, &Value::String(key.clone()), &path));
+            if !has_templates(&Value::String(key.clone()))
+                && let Err(error) = Gate::of_key(key)
+            {
+                problems.push(Problem::new(path, error.to_string()));
+            }
         }
         problems
     }

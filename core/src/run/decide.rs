@@ -3,20 +3,23 @@
 //! A decision is the next record and what follows from it. It is carried out by one conditional
 //! write of the record, and only then by what follows; see docs/LIFECYCLE.md.
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::SubsecRound;
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
+use super::gated::{absent, called, queue, still_in_its_place};
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
 use super::status::Status;
-use super::waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
+use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
+use super::wakes::{lull, plain, wake};
 use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
+use crate::permits;
 use crate::request::MAX_DELAY;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 
@@ -25,9 +28,23 @@ use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
 /// # Errors
 /// [`IllegalTransition`] when the input does not fit the record as it stands.
 pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let admit = match &input {
+        Input::Claim { admit, .. } => *admit,
+        _ => None,
+    };
+    let mut decision = decided(run, input, now)?;
+    if run.ts_start.is_none() && (decision.run.ts_start.is_some() || decision.run.status.is_end()) {
+        decision.run.leave_line();
+    }
+    decision.permit = permits::change(run, &decision.run, admit);
+    Ok(decision)
+}
+
+fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
     match input {
-        Input::Claim { worker, hostname, until, event_log } => {
+        Input::Claim { worker, hostname, until, event_log, admit } => {
             startable(run, now)?;
+            still_in_its_place(run, admit)?;
             Ok(claim(run, Lease { owner: worker, until }, hostname, event_log, now))
         }
         Input::Close { epoch, status, reason, on_fail, tell_parent, worker, until } => {
@@ -42,6 +59,8 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             Ok(end(closed, status, actions, tell_parent, now))
         }
         Input::Hold { by } => hold_unclaimed(run, &by, now),
+        Input::Queue { ticket, ahead } => queue(run, ticket, ahead, now),
+        Input::Absent => absent(run, now),
         Input::ClaimDuties { worker, until } => claim_duties(run, Lease { owner: worker, until }, now),
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
@@ -88,11 +107,7 @@ pub fn decide(run: &Run, input: Input, now: Timestamp) -> Result<Decision, Illeg
             cancel(&next, now)
         }
         Input::PassOver { by } => pass_over(run, by, now),
-        Input::Replace { by } => {
-            let mut next = run.clone();
-            next.replaced_by.get_or_insert(by);
-            cancel(&next, now)
-        }
+        Input::Replace { by } => replace(run, by, now),
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
         Input::Paused { until } => paused(run, until, now),
         Input::Resumed => resumed(run, now),
@@ -128,10 +143,6 @@ fn leased(mut run: Run, lease: Lease) -> Run {
     run
 }
 
-fn plain(run: Run) -> Decision {
-    Decision { run, wake: None, lock: None }
-}
-
 fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, now: Timestamp) -> Decision {
     let mut next = run.clone();
     let resumed = is_suspended(run);
@@ -160,7 +171,7 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
     next.lease = Some(lease);
     next.hostname = Some(hostname);
     let lock = (run.overlap != Overlap::Allow).then_some(LockChange::Take);
-    Decision { run: next, wake: None, lock }
+    Decision { run: next, wake: None, lock, permit: None }
 }
 
 /// The record of a run that ends without an attempt.
@@ -182,6 +193,7 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
         next.log.push(Status::Waiting, now, Value::String(format!("run {by} {OF_THE_SAME_JOB} is not done")));
     }
     next.status = Status::Waiting;
+    next.leave_line();
     next.lease = None;
     next.handed_over = None;
     if run.ts_start.is_none() {
@@ -248,7 +260,7 @@ fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision
     }
     begin_next(&mut next);
     let wake = wake(&mut next, now);
-    Decision { run: next, wake, lock: None }
+    Decision { run: next, wake, lock: None, permit: None }
 }
 
 fn end(
@@ -283,7 +295,7 @@ fn ended(mut next: Run) -> Decision {
     next.lease = None;
     next.due_at = None;
     let lock = (next.overlap != Overlap::Allow && next.ts_start.is_some()).then_some(LockChange::Free);
-    Decision { run: next, wake: None, lock }
+    Decision { run: next, wake: None, lock, permit: None }
 }
 
 fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
@@ -294,7 +306,7 @@ fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Ti
     next.log.push(Status::Waiting, now, Value::String(about.to_owned()));
     if resume.is_some() {
         let wake = wake(&mut next, now);
-        return Decision { run: next, wake, lock: None };
+        return Decision { run: next, wake, lock: None, permit: None };
     }
     // When its time is up its steps are told to stop; after that there is only their end to wait for.
     let poll = now + POLL.delta();
@@ -325,7 +337,7 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
     next.duties = None;
     begin_next(&mut next);
     let wake = wake(&mut next, now);
-    Decision { run: next, wake, lock: None }
+    Decision { run: next, wake, lock: None, permit: None }
 }
 
 fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
@@ -334,7 +346,7 @@ fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition>
     if is_suspended(run) {
         next.not_before = now;
         let wake = wake(&mut next, now);
-        return Ok(Decision { run: next, wake, lock: None });
+        return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     if run.status == Status::Running {
         // The write alone tells a parent that is about to suspend to look again.
@@ -348,10 +360,13 @@ fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
         return Err(IllegalTransition::Nothing);
     }
+    if run.waits_for_permit() {
+        return called(run, now);
+    }
     let mut next = run.clone();
     next.not_before = now;
     let wake = wake(&mut next, now);
-    Ok(Decision { run: next, wake, lock: None })
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
 fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
@@ -368,7 +383,7 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if is_suspended(run) {
         next.not_before = now;
         let wake = wake(&mut next, now);
-        return Ok(Decision { run: next, wake, lock: None });
+        return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     let reason = if run.handed_over.is_some() {
         "cancelled; the worker of lava's own that it was given to may run it all the same"
@@ -380,6 +395,13 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     next.reason = Some(cancelled_because(run, reason));
     next.set_result(json!({ "error": "cancelled" }));
     Ok(left(next, Status::Cancelled, now))
+}
+
+/// Stops a run for a newer one of its job.
+fn replace(run: &Run, by: RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let mut next = run.clone();
+    next.replaced_by.get_or_insert(by);
+    cancel(&next, now)
 }
 
 /// Leaves out a run that waits, for a newer one of its job.
@@ -405,7 +427,7 @@ fn host_gone(run: &Run, stopped: bool, on_fail: bool, now: Timestamp) -> Result<
     if run.duties.is_some() {
         // First any worker sees to the actions of the attempt that has failed.
         let next = Run { due_at: Some(now + WAKE_GRACE.delta()), ..run.clone() };
-        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None });
+        return Ok(Decision { run: next, wake: Some(Wake { at: now }), lock: None, permit: None });
     }
     let how = if stopped { "was stopped" } else { "is gone" };
     let when = if run.ts_start.is_none() { "before it ran" } else { "before it had ended" };
@@ -503,34 +525,15 @@ fn retry_delay(run: &Run, jitter: f64) -> Span {
     }
 }
 
-/// Sets the time of the next look, and gives the message for it when a queue can hold it that long.
-fn wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    let at = run.not_before.max(now);
-    if run.is_addressed() {
-        // Its host looks for it by itself: a message on the queue could come to any.
-        run.due_at = Some(at + WAKE_GRACE.delta());
-        return None;
-    }
-    if at - now > MAX_DELAY.delta() {
-        run.due_at = Some(at - MAX_DELAY.delta());
-        return None;
-    }
-    run.due_at = Some(at + WAKE_GRACE.delta());
-    Some(Wake { at })
-}
-
-/// The message that a run which was just made needs; `None` when the sweeper sends it later.
-#[must_use]
-pub fn first_wake(run: &mut Run, now: Timestamp) -> Option<Wake> {
-    wake(run, now)
-}
-
 /// Leaves a run alone that is paused: for ever longer, and until the pause ends at most.
 fn paused(run: &Run, until: Option<Timestamp>, now: Timestamp) -> Result<Decision, IllegalTransition> {
     unbegun(run, now)?;
     let later = now + lull(run, now);
     let due_at = Some(until.map_or(later, |until| until.clamp(now, later)));
-    Ok(plain(Run { due_at, ..run.clone() }))
+    let mut next = Run { due_at, ..run.clone() };
+    // Others must not wait for it.
+    next.leave_line();
+    Ok(plain(next))
 }
 
 /// Has a run looked at that was paused.
@@ -538,7 +541,7 @@ fn resumed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     unbegun(run, now)?;
     let mut next = run.clone();
     let wake = wake(&mut next, now);
-    Ok(Decision { run: next, wake, lock: None })
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
 /// Somebody looks at what is due: a message for it, and a later time for the next look.
@@ -556,13 +559,5 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if let Some(wake) = &wake {
         next.due_at = Some(wake.at + lull(run, now));
     }
-    Ok(Decision { run: next, wake, lock: None })
-}
-
-/// Back-off before the next sweep. It grows with the time that the run has waited: a run in a long line must not get a
-/// message every minute.
-fn lull(run: &Run, now: Timestamp) -> TimeDelta {
-    let since = run.lease.as_ref().map_or(run.not_before, |lease| lease.until.max(run.not_before));
-    let waited = now - run.ts_end.map_or(since, |end| end.max(since));
-    waited.min(MAX_LULL.delta()).max(WAKE_GRACE.delta())
+    Ok(Decision { run: next, wake, lock: None, permit: None })
 }

@@ -11,6 +11,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::Rendered;
+use crate::permits::{Admit, PermitChange};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,8 @@ pub enum Input {
         until: Timestamp,
         /// What the job's `event_log` gave, when this is the first start.
         event_log: Option<Value>,
+        /// How it passes its gate, when this is the first start of a run that has one.
+        admit: Option<Admit>,
     },
     /// It ends without running an attempt.
     Close {
@@ -67,6 +70,15 @@ pub enum Input {
         /// The run that is in the way.
         by: RunKey,
     },
+    /// It must wait for a permit of its gate, in line.
+    Queue {
+        /// Its place in line; the one that it has stays.
+        ticket: u64,
+        /// How many are before it, as far as was looked.
+        ahead: usize,
+    },
+    /// It was called from the line of its gate and does not come: those behind it pass it.
+    Absent,
     /// A worker sees to the actions and reports that are left.
     ClaimDuties {
         /// Who.
@@ -295,6 +307,8 @@ pub struct Decision {
     pub wake: Option<Wake>,
     /// What happens to the lock of the job, in the same write.
     pub lock: Option<LockChange>,
+    /// What happens to its permit, in the same write.
+    pub permit: Option<PermitChange>,
 }
 
 /// An input that does not fit the record.
@@ -394,7 +408,7 @@ mod tests {
     fn a_claim_does_without_its_event_log() {
         let (worker, until) = (Worker("one".to_owned()), Timestamp::UNIX_EPOCH);
         let event_log = Some(json!({ "number": 1e300 }));
-        let mut claim = Input::Claim { worker, hostname: "one".to_owned(), until, event_log };
+        let mut claim = Input::Claim { worker, hostname: "one".to_owned(), until, event_log, admit: None };
         for expected in [Some(json!("bad event_log: it cannot be recorded: a number is large")), None] {
             claim = claim.without_what_can_be_left_out("a number is large").unwrap();
             assert!(matches!(&claim, Input::Claim { event_log, .. } if *event_log == expected), "{claim:?}");

@@ -109,7 +109,11 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
 pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
     let limit = limit.filter(|limit| !limit.is_zero())?;
     let due = run.ts_dispatch.max(run.first_due.unwrap_or(run.not_before));
-    let waited = if run.first_due.is_some() { ", and waited for another run of its job" } else { "" };
+    let waited = match (run.first_due, run.gate()) {
+        (None, _) => String::new(),
+        (Some(_), Some(gate)) => format!(", and waited for a permit of {}", gate.words()),
+        (Some(_), None) => ", and waited for another run of its job".to_owned(),
+    };
     (now - due > limit.delta()).then(|| format!("was due {MORE_THAN_MAX_RUN_DELAY} {limit} ago{waited}"))
 }
 

@@ -18,6 +18,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Rendered;
+use crate::permits::{Gate, Permit};
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
 
 /// What is still to be done about an attempt that has ended.
@@ -171,6 +172,12 @@ pub struct Run {
         skip_serializing_if = "Option::is_none"
     )]
     pub turn: Option<Timestamp>,
+    /// Its permit, where its job says how many run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit: Option<Box<Permit>>,
+    /// The key of which a run above it has a permit: no step may wait for another meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Gate>,
     /// The newer run of its job that takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<RunKey>,
@@ -281,6 +288,8 @@ impl Run {
             retry: RetryRule::default(),
             overlap: Overlap::Allow,
             turn: None,
+            permit: None,
+            below: None,
             replaced_by: None,
             keyed: None,
             cancel: false,
@@ -401,7 +410,7 @@ impl Run {
     /// Whether it waits for its job's lock, and never had it.
     #[must_use]
     pub fn is_in_line(&self) -> bool {
-        self.status == Status::Waiting && self.ts_start.is_none()
+        self.status == Status::Waiting && self.ts_start.is_none() && !self.waits_for_permit()
     }
 
     /// Gives the run a result, in place of one that may be kept elsewhere.

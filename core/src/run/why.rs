@@ -13,9 +13,11 @@ use super::reason::split_way;
 use super::record::Run;
 use super::status::Status;
 use super::waits::WAKE_GRACE;
+use super::words::{ordinal, whole};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{HostId, RunKey};
+use crate::permits::Gate;
 use crate::spec::Overlap;
 
 /// How long after it was due a run counts as forgotten by the sweeper, which looks once a minute at most.
@@ -33,6 +35,8 @@ pub enum Cause {
     Retry,
     /// Another run of its job has the job's lock.
     Lock,
+    /// As many runs of its pool or its key run as may.
+    Permit,
     /// Its job, its worker or the realm is paused.
     Paused,
     /// It waits for its steps.
@@ -109,6 +113,17 @@ pub struct Line {
     pub place: Option<usize>,
 }
 
+/// The gate that a run must pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateFact {
+    /// How many permits there are; `None` where the realm has no such pool.
+    pub max: Option<u32>,
+    /// The runs that have one.
+    pub holders: Vec<RunKey>,
+    /// The run's place in line, from 1; `None` where it is not among those looked at.
+    pub place: Option<usize>,
+}
+
 /// What is known of the workers that could take a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workers {
@@ -153,6 +168,8 @@ pub struct StepFact {
 pub struct Facts {
     /// The line for its job's lock.
     pub line: Option<Line>,
+    /// The gate that it must pass.
+    pub gate: Option<GateFact>,
     /// The workers that could take it.
     pub workers: Workers,
     /// The pause that is in its way.
@@ -255,6 +272,11 @@ impl Told<'_> {
         if let Some(paused) = &self.facts.paused {
             return self.paused(paused);
         }
+        if let (Some(gate), Some(fact)) = (run.gate(), &self.facts.gate)
+            && (run.waits_for_permit() || fact.max.is_none())
+        {
+            return self.for_permit(gate, fact);
+        }
         if let Some(line) = self.facts.line.as_ref().filter(|line| self.is_in_line(line)) {
             return self.in_line(line);
         }
@@ -338,6 +360,29 @@ impl Told<'_> {
             None => format!("the lock of its job is free{place}; it looks again within 30 seconds"),
         };
         Explained { by: line.holder.clone(), ..told(Cause::Lock, sentence) }
+    }
+
+    fn for_permit(&self, gate: &Gate, fact: &GateFact) -> Explained {
+        let GateFact { max, holders, place } = fact;
+        let gate = gate.words();
+        let place = place.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
+        let Some(max) = max else {
+            let sentence = format!("it waits for {gate}, which the realm's definition does not have{place}");
+            return told(Cause::Permit, sentence);
+        };
+        let taken = holders.len();
+        let sentence = if taken >= *max as usize {
+            let mut by: Vec<&str> = holders.iter().take(MAX_NAMED).map(RunKey::as_str).collect();
+            let more = taken.saturating_sub(MAX_NAMED);
+            let and = format!("{more} more");
+            by.extend((more > 0).then_some(and.as_str()));
+            format!("it waits for {gate}: {taken} of {max} taken by {}{place}", by.join(", "))
+        } else {
+            format!(
+                "it waits for {gate}, of which {taken} of {max} are taken{place}; it has been called or looks by itself"
+            )
+        };
+        Explained { by: holders.first().cloned(), ..told(Cause::Permit, sentence) }
     }
 
     fn early(&self) -> Explained {
@@ -527,82 +572,5 @@ fn failed(why: &str) -> Cause {
         Cause::Overlap
     } else {
         Cause::Failed
-    }
-}
-
-/// A time span by its two largest units: `2d 3h`, `4m 5s`, `12ms`.
-fn whole(span: std::time::Duration) -> String {
-    let seconds = span.as_secs();
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let Some(largest) = units.iter().position(|(_, size)| seconds >= *size) else {
-        return format!("{}ms", span.as_millis());
-    };
-    let mut left = seconds;
-    let mut parts = Vec::new();
-    for (unit, size) in units.into_iter().skip(largest).take(2) {
-        if left / size > 0 {
-            parts.push(format!("{}{unit}", left / size));
-        }
-        left %= size;
-    }
-    parts.join(" ")
-}
-
-/// `first`, `second`, `third`, `4th`.
-fn ordinal(place: usize) -> String {
-    match place {
-        1..=3 => ["first", "second", "third"][place - 1].to_owned(),
-        place => {
-            let end = match (place % 10, place % 100) {
-                (1, 1..=10 | 12..) => "st",
-                (2, 1..=11 | 13..) => "nd",
-                (3, 1..=12 | 14..) => "rd",
-                _ => "th",
-            };
-            format!("{place}{end}")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_span_is_told_by_its_two_largest_units() {
-        for (millis, words) in [
-            (0, "0ms"),
-            (12, "12ms"),
-            (1_999, "1s"),
-            (60_000, "1m"),
-            (245_000, "4m 5s"),
-            (3_600_000, "1h"),
-            (3_605_000, "1h"),
-            (7_380_000, "2h 3m"),
-            (183_600_000, "2d 3h"),
-        ] {
-            assert_eq!(whole(std::time::Duration::from_millis(millis)), words);
-        }
-    }
-
-    #[test]
-    fn ordinal_has_its_ending() {
-        for (place, word) in [
-            (1, "first"),
-            (3, "third"),
-            (4, "4th"),
-            (11, "11th"),
-            (12, "12th"),
-            (13, "13th"),
-            (21, "21st"),
-            (22, "22nd"),
-            (23, "23rd"),
-            (111, "111th"),
-            (112, "112th"),
-            (113, "113th"),
-            (121, "121st"),
-        ] {
-            assert_eq!(ordinal(place), word);
-        }
     }
 }

@@ -10,12 +10,13 @@ use serde_json::{Map, Value};
 
 use super::action::{ActionSpec, Actions, read_list};
 use super::applied::APPLIED;
+use super::concurrency::Concurrency;
 use super::overlap::Overlap;
 use super::schedule::{Schedule, Timezone};
 use super::stored;
 use crate::duration::{self, Span};
 use crate::globals::is_reserved_global;
-use crate::ids::{JobId, StateId, WorkerName};
+use crate::ids::{JobId, PoolName, StateId, WorkerName};
 use crate::number::{Count, CountOrNone};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
@@ -207,6 +208,12 @@ pub struct JobFields {
     /// What happens when the job is already running: `allow`, `skip` or `queue`.
     #[serde(default)]
     pub overlap: Option<Overlap>,
+    /// How many runs with the same key run at once; the others wait in the order in which they came.
+    #[serde(default)]
+    pub concurrency: Option<Concurrency>,
+    /// The pool of the realm in which its runs are: no more of them run at once than the pool's size.
+    #[serde(default)]
+    pub pool: Option<PoolName>,
     /// The longest time an attempt may take.
     #[serde(default)]
     pub timeout: Option<Span>,

@@ -2,6 +2,7 @@
 
 mod action;
 mod applied;
+mod concurrency;
 mod job;
 mod overlap;
 mod realm;
@@ -13,6 +14,7 @@ mod stored;
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
 pub use action::{ActionSpec, Actions, ActionsWhen};
 pub use applied::{APPLIED, has_drifted, mark_applied, take_mark};
+pub use concurrency::{Concurrency, PermitCount, Pool};
 pub use job::{Asked, Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use overlap::Overlap;
 pub use realm::{RealmFields, RealmSpec};

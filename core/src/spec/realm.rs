@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::action::{ActionSpec, Actions, read_list};
+use super::concurrency::Pool;
 use super::schedule::Calendar;
 use super::settings::Settings;
 use super::stored;
-use crate::ids::RealmName;
+use crate::ids::{PoolName, RealmName};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
 use crate::text::quoted;
@@ -49,6 +50,9 @@ pub struct RealmFields {
     /// Sets of days by name, for schedules to skip or to start on.
     #[serde(default)]
     pub calendars: Option<BTreeMap<String, Calendar>>,
+    /// How many runs of the jobs that name a pool run at once, by the pool's name.
+    #[serde(default)]
+    pub pools: Option<BTreeMap<String, Pool>>,
     /// Settings, by lava's names.
     #[serde(default)]
     pub config: Option<Map<String, Value>>,
@@ -88,6 +92,22 @@ fn bad_calendars(fields: &RealmFields) -> Vec<Problem> {
     fields.calendars.iter().flatten().filter_map(bad).collect()
 }
 
+/// Most pools of a realm.
+pub(super) const MAX_POOLS: usize = 500;
+
+/// What is wrong with the names of pools, and how many there are.
+fn bad_pools(fields: &RealmFields) -> Vec<Problem> {
+    let pools = fields.pools.iter().flatten();
+    let path = JsonPath::root().field("pools");
+    let mut bad: Vec<Problem> = pools
+        .filter_map(|(name, _)| Some(Problem::new(path.field(name), PoolName::new(name).err()?.to_string())))
+        .collect();
+    if let Some(count) = fields.pools.as_ref().map(BTreeMap::len).filter(|count| *count > MAX_POOLS) {
+        bad.push(Problem::new(path, format!("{count} pools are more than {MAX_POOLS}")));
+    }
+    bad
+}
+
 /// Why a place in S3 is not used in a folder.
 fn in_folder(name: &str, place: &str) -> Problem {
     let message = format!("{} is in S3, and this realm is a folder: the usual folder is used", quoted(place));
@@ -124,7 +144,7 @@ impl RealmSpec {
     /// [`SpecError`] with every mistake found.
     pub fn parse(document: &Value) -> Result<Self, SpecError> {
         let fields: RealmFields = schema::read(document)?;
-        let problems = [bad_calendars(&fields), bad_buckets(&fields)].concat();
+        let problems = [bad_calendars(&fields), bad_buckets(&fields), bad_pools(&fields)].concat();
         if !problems.is_empty() {
             return Err(SpecError { problems });
         }
@@ -174,6 +194,12 @@ impl RealmSpec {
         let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place.as_deref()?)));
         places.filter(|(_, place)| is_bucket(place)).map(|(name, place)| in_folder(name, place)).collect()
+    }
+
+    /// How many runs of a pool run at once; `None` where there is no such pool.
+    #[must_use]
+    pub fn pool_size(&self, pool: &PoolName) -> Option<u32> {
+        self.fields.pools.as_ref()?.get(pool.as_str()).map(|pool| pool.size.as_u32())
     }
 
     /// The realm's default actions.

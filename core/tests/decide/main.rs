@@ -34,7 +34,13 @@ fn dispatched() -> Run {
 }
 
 fn claim_by(name: &str) -> Input {
-    Input::Claim { worker: owner(name), hostname: name.to_owned(), until: at(300), event_log: None }
+    Input::Claim {
+        worker: owner(name),
+        hostname: name.to_owned(),
+        until: at(300),
+        event_log: None,
+        admit: None,
+    }
 }
 
 fn apply(run: &Run, input: Input, seconds: i64) -> Decision {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
 use super::list::{DeadShown, find, named};
+use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 
@@ -112,7 +113,8 @@ pub enum DeadOutcome {
 /// [`Error`] when none or several letters have a name that is given, the terms are invalid or empty, their number is not the
 /// one that is expected, or a queue cannot be reached: some may be handed out then, and to ask again does no harm.
 pub async fn redrive(realm: &dyn Realm, request: &ActOnDead) -> Result<DeadDone, Error> {
-    act(realm, request, true).await
+    let entry = Act::new("dead redrive", request).on("letter", &request.letters).dry(request.dry_run);
+    entry.record(realm, act(realm, request, true)).await
 }
 
 /// Removes dead letters for good. Where terms mean them, only so many as were seen before, or with `yes`.
@@ -120,6 +122,12 @@ pub async fn redrive(realm: &dyn Realm, request: &ActOnDead) -> Result<DeadDone,
 /// # Errors
 /// As [`redrive`]; and when terms are given without the number of letters that they meant, or a `yes`.
 pub async fn discard(realm: &dyn Realm, request: &DropDead) -> Result<DeadDone, Error> {
+    let of = &request.of;
+    let entry = Act::new("dead drop", request).on("letter", &of.letters).dry(of.dry_run);
+    entry.record(realm, dropping(realm, request)).await
+}
+
+async fn dropping(realm: &dyn Realm, request: &DropDead) -> Result<DeadDone, Error> {
     let of = &request.of;
     let has_terms = of.filter.as_deref().is_some_and(|terms| !terms.trim().is_empty());
     if has_terms && of.expect.is_none() && !of.dry_run && !request.yes {

@@ -1,9 +1,11 @@
 //! Why a run stands where it stands: what the rules of runs say, with what the stores tell besides.
 
+use pumice_core::engine::Dispatcher;
 use pumice_core::ids::RunKey;
 use pumice_core::pauses::Pause;
+use pumice_core::permits::Gate;
 use pumice_core::ports::StoreErrorKind;
-use pumice_core::run::{Cause, Facts, Line, Run, Status, StepFact, Workers, explain};
+use pumice_core::run::{Cause, Facts, GateFact, Line, Run, Status, StepFact, Workers, explain};
 use pumice_core::spec::Overlap;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
@@ -76,6 +78,9 @@ async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
     if run.overlap != Overlap::Allow && run.ts_start.is_none() {
         facts.line = Some(line(realm, run).await?);
     }
+    if let Some(gate) = run.gate().filter(|_| run.ts_start.is_none()) {
+        facts.gate = Some(gate_fact(realm, run, gate).await?);
+    }
     facts.workers = workers(realm, run).await?;
     facts.paused = realm.runs().pauses().await?.of(run, realm.now()).map(Pause::told);
     if let (Some(host), Some(hosts)) = (&run.host, &realm.site().await?.ports.hosts) {
@@ -104,6 +109,15 @@ async fn line(realm: &dyn Realm, run: &Run) -> Result<Line, Error> {
     // Of those where the newest wins the place says nothing.
     let place = place.filter(|_| !run.overlap.newest_wins());
     Ok(Line { holder, place })
+}
+
+/// The gate that a run must pass.
+async fn gate_fact(realm: &dyn Realm, run: &Run, gate: &Gate) -> Result<GateFact, Error> {
+    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let max = dispatcher.permits_of(run).await?;
+    let view = realm.runs().gate(gate, MAX_IN_LINE).await?;
+    let place = view.line.iter().position(|(_, key)| *key == run.key).map(|before| before + 1);
+    Ok(GateFact { max, holders: view.holders, place })
 }
 
 /// The workers that could take a run.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pumice_core::connection::ConnectionSpec;
-use pumice_core::ids::{ConnId, JobId, RealmName, TriggerId};
+use pumice_core::engine::Dispatcher;
+use pumice_core::ids::{ConnId, JobId, PoolName, RealmName, TriggerId};
+use pumice_core::permits::Gate;
 use pumice_core::ports::{Doc, JobChange};
 use pumice_core::spec::{APPLIED, JobSpec, RealmSpec, mark_applied};
 use pumice_core::trigger::TriggerSpec;
@@ -285,7 +287,10 @@ async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -
     if !terms.despite_runs {
         look.refuse_unended()?;
     }
-    carry_out(realm, specs, look, act).await
+    let gates = gates_of(&specs.jobs, specs.realm.as_ref());
+    let applied = carry_out(realm, specs, look, act).await?;
+    call_waiting(realm, &gates).await?;
+    Ok(applied)
 }
 
 /// The jobs of a realm, and its settings as its own document has them: they bound what jobs may ask for.
@@ -326,6 +331,7 @@ async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> R
     let moved = moved_by(realm, specs.realm.as_ref(), &with_it).await?;
     let of_realm = put_realm(realm, specs.realm.as_ref(), dry_run, act).await?;
     let connections = put_connections(realm, specs.connections, dry_run, act).await?;
+    let gates = gates_of(&specs.jobs, specs.realm.as_ref());
     let after: Vec<Arc<Doc>> = specs.jobs.iter().map(|job| job.document.clone()).collect();
     let put = realm.catalog().put_jobs(specs.jobs, dry_run).await?;
     let jobs = put.into_iter().zip(after).map(|(job, after)| {
@@ -336,9 +342,36 @@ async fn putting(realm: &dyn Realm, specs: Specs, dry_run: bool, act: &Act) -> R
         AppliedJob { job_id: job.job_id, change, fields }
     });
     let jobs = jobs.collect();
+    if !dry_run {
+        call_waiting(realm, &gates).await?;
+    }
     // Last: what they start is there.
     let triggers = put_triggers(realm, specs.triggers, dry_run, act).await?;
     Ok(Applied { jobs, triggers, connections, realm: of_realm, moved, dry_run, ..Applied::default() })
+}
+
+/// The gates that may have other permits after specs were put. Those of keys with templates are not known: the first of
+/// their lines look by themselves.
+fn gates_of(jobs: &[JobSpec], realm: Option<&RealmSpec>) -> Vec<Gate> {
+    let pools = realm.and_then(|realm| realm.fields.pools.as_ref()).into_iter().flatten();
+    let pools = pools.filter_map(|(name, _)| PoolName::new(name).ok().map(Gate::Pool));
+    let keys = jobs.iter().filter_map(|job| {
+        let concurrency = job.fields.concurrency.as_ref()?;
+        Gate::of_key(concurrency.key.as_deref().unwrap_or(job.fields.job_id.as_str())).ok()
+    });
+    pools.chain(keys).collect()
+}
+
+/// Has those called who wait for a permit, where there may be more of them now.
+async fn call_waiting(realm: &dyn Realm, gates: &[Gate]) -> Result<(), Error> {
+    if gates.is_empty() {
+        return Ok(());
+    }
+    let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    for gate in gates {
+        dispatcher.call_waiting(gate).await;
+    }
+    Ok(())
 }
 
 /// Puts connections before the jobs that name them.

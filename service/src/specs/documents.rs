@@ -159,6 +159,7 @@ pub fn read(
     for Document { file, path, allowed, document } in &triggers {
         reader.take_trigger(Place::new(file, path, allowed), document);
     }
+    reader.hold_to_pools(there, realm.as_ref());
     reader.survey(there, realm.as_ref(), &settings, now);
     if reader.mistakes.is_empty() { Ok(reader.specs) } else { Err(refusal(&reader.mistakes)) }
 }
@@ -319,6 +320,39 @@ impl Reader<'_> {
             }
             Err(error) => self.add_all(&place, error.problems),
         }
+    }
+
+    /// Jobs must name pools that the realm has, and a realm must keep those that its jobs name: their runs would wait for good.
+    fn hold_to_pools(&mut self, there: &Surroundings, realm: Option<&RealmSpec>) {
+        if realm.is_none() && there.is_aws {
+            // Which realm it will be is not known yet.
+            return;
+        }
+        let lacks = |job: &JobSpec| {
+            let pool = job.fields.pool.as_ref()?;
+            realm.is_none_or(|realm| realm.pool_size(pool).is_none()).then(|| pool.clone())
+        };
+        let pools = realm.and_then(|realm| realm.fields.pools.as_ref());
+        let mut mistakes = Vec::new();
+        for (job, place) in self.specs.jobs.iter().zip(&self.places) {
+            if let Some(pool) = lacks(job) {
+                let message = format!("the realm has no pool {}", quoted(pool.as_str()));
+                let mut problem = Problem::new(place.path.field("pool"), message);
+                let known = pools.into_iter().flatten().map(|(name, _)| name.as_str());
+                problem.hint = did_you_mean(pool.as_str(), known)
+                    .or_else(|| Some("name it in the `pools` of the realm's definition".to_owned()));
+                mistakes.push(Mistake::new(&*place.file, problem));
+            }
+        }
+        if let Some(place) = &self.realm {
+            let others = there.jobs.iter().filter(|job| !self.jobs.contains_key(&job.fields.job_id));
+            for (job, pool) in others.filter_map(|job| Some((job, lacks(job)?))) {
+                let (pool, job_id) = (quoted(pool.as_str()), quoted(job.fields.job_id.as_str()));
+                let message = format!("there is no pool {pool}, which job {job_id} names");
+                mistakes.push(Mistake::new(&*place.file, Problem::new(place.path.field("pools"), message)));
+            }
+        }
+        self.mistakes.extend(mistakes);
     }
 
     fn take_trigger(&mut self, place: Place, document: &Value) {

@@ -13,8 +13,8 @@ use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    Access, ErrorKind, Operation, Realm as _, audit, connections, dispatch, operations, pauses, payloads,
-    render, runs, schedules, secrets, state, triggers,
+    Access, ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
+    payloads, pools, render, runs, schedules, secrets, state, triggers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -198,6 +198,13 @@ async fn paused(api: &Api, realm: &Folder) {
     assert!(refused.message().contains("is past"), "{refused}");
     let core = api.request("workers pause", json!({ "workers": ["core"] }));
     api.response("workers pause", &pauses::pause_workers(realm, &core).await.unwrap());
+    let drain = api.request("workers drain", json!({ "workers": ["core"] }));
+    let drained = drain::drain_workers(realm, &drain).await.unwrap();
+    let drained = api.response("workers drain", &drained);
+    assert_eq!(
+        drained["workers"][0],
+        json!({ "worker": "core", "running": 0, "waiting": 0, "more": false, "first": [] })
+    );
     let other = api.request("workers pause", json!({ "workers": ["cor"] }));
     let refused = pauses::pause_workers(realm, &other).await.unwrap_err();
     assert!(refused.message().contains("did you mean \"core\""), "{refused}");
@@ -207,6 +214,8 @@ async fn paused(api: &Api, realm: &Folder) {
     let listed = api.response("workers list", &listed);
     assert_eq!((&listed["workers"][0]["worker"], &listed["workers"][0]["jobs"]), (&json!("core"), &json!(3)));
     assert_eq!(listed["workers"][0]["paused"]["scope"], json!({ "worker": "core" }));
+    let listed = pools::list_pools(realm, &api.request("pools list", json!({}))).await.unwrap();
+    assert_eq!(api.response("pools list", &listed), json!({ "pools": [] }));
     let off = pauses::end_maintenance(realm, &api.request("maintenance off", json!({}))).await.unwrap();
     assert_eq!(api.response("maintenance off", &off)["resumed"][0]["scope"], "realm");
     let resume = api.request("workers resume", json!({ "workers": ["core"] }));
@@ -438,6 +447,10 @@ async fn audited(api: &Api, realm: &Folder) {
     let backfills = schedules::list_all(realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
     let resume = json!({ "id": backfills.backfills[0].id });
     schedules::resume_backfill(realm, &api.request("schedules backfills resume", resume)).await.unwrap();
+    // Nothing was put aside here: both are refused, and leave their entries all the same.
+    let none: dead::ActOnDead = serde_json::from_value(json!({ "letters": ["none"] })).unwrap();
+    dead::redrive(realm, &none).await.unwrap_err();
+    dead::discard(realm, &dead::DropDead { of: none, yes: true }).await.unwrap_err();
     let list = json!({ "limit": 1000, "details": true, "where": "who:tester from:program since:1h" });
     let listed = audit::list(realm, &api.request("audit list", list)).await.unwrap();
     let listed = api.response("audit list", &listed);

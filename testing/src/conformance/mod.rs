@@ -10,6 +10,7 @@ pub mod documents;
 pub mod hosts;
 pub mod jobs;
 pub mod objects;
+pub mod permits;
 pub mod queue;
 pub mod runs;
 pub mod runs_found;
@@ -172,7 +173,7 @@ impl Adapters {
         let mut run = self.get(key).await;
         run.rev += 1;
         edit(&mut run);
-        let change = Change { run: run.clone(), lock: None, message: None };
+        let change = Change { run: run.clone(), lock: None, permit: None, message: None };
         self.runs.commit(&change).await.expect("nobody else writes");
         run
     }
@@ -181,7 +182,7 @@ impl Adapters {
     async fn lock(&self, key: &RunKey, lock: LockChange) -> Result<bool, CommitError> {
         let mut run = self.get(key).await;
         run.rev += 1;
-        self.runs.commit(&Change { run, lock: Some(lock), message: None }).await
+        self.runs.commit(&Change { run, lock: Some(lock), permit: None, message: None }).await
     }
 }
 
@@ -233,6 +234,13 @@ macro_rules! conformance_cases {
             runs_locks::a_run_with_duties_keeps_its_lock,
             runs_locks::a_conflict_changes_no_lock,
             runs_locks::the_longest_waiting_is_first_in_line,
+            permits::permits_are_taken_until_none_is_left,
+            permits::line_is_in_the_order_of_its_tickets,
+            permits::permit_taken_from_the_line_leaves_it,
+            permits::newcomer_that_does_not_know_the_line_is_refused,
+            permits::conflict_changes_no_permit,
+            permits::lock_and_permit_are_taken_together_or_not_at_all,
+            permits::run_that_is_gone_is_taken_from_its_gate,
             runs_found::children_come_by_step,
             runs_found::children_are_of_one_attempt_and_one_level,
             runs_found::what_is_due_comes_longest_due_first,

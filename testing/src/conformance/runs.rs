@@ -111,7 +111,7 @@ pub async fn a_change_of_an_old_revision_is_a_conflict(on: &Adapters) {
     for rev in [current.rev - 1, current.rev, current.rev + 2] {
         let mut stale = run.clone();
         (stale.rev, stale.crashes) = (rev, 7);
-        let outcome = on.runs.commit(&Change { run: stale, lock: None, message: None }).await;
+        let outcome = on.runs.commit(&Change { run: stale, lock: None, permit: None, message: None }).await;
         assert!(matches!(outcome, Err(CommitError::Conflict)), "revision {rev}: {outcome:?}");
     }
     assert_eq!(on.get(&run.key).await, current);
@@ -120,7 +120,7 @@ pub async fn a_change_of_an_old_revision_is_a_conflict(on: &Adapters) {
 pub async fn a_change_of_a_run_that_is_not_there_is_a_conflict(on: &Adapters) {
     let mut run = run_of(1, "report");
     run.rev += 1;
-    let outcome = on.runs.commit(&Change { run: run.clone(), lock: None, message: None }).await;
+    let outcome = on.runs.commit(&Change { run: run.clone(), lock: None, permit: None, message: None }).await;
     assert!(matches!(outcome, Err(CommitError::Conflict)), "{outcome:?}");
     assert!(on.runs.load(&run.key).await.expect("the store answers").is_none());
 }
@@ -130,7 +130,7 @@ pub async fn a_message_goes_with_a_change(on: &Adapters) {
     on.make([run.clone()]).await;
     run.rev += 1;
     let outgoing = message_about(&run, on.clock.now() - TimeDelta::seconds(1));
-    let change = Change { run, lock: None, message: Some(outgoing.clone()) };
+    let change = Change { run, lock: None, permit: None, message: Some(outgoing.clone()) };
     let sent = on.runs.commit(&change).await.expect("nobody else writes");
     let bodies: Vec<String> = on.take(10).await.into_iter().map(|delivery| delivery.body).collect();
     let expected = if sent { vec![outgoing.message.body()] } else { Vec::new() };
@@ -141,7 +141,7 @@ pub async fn no_message_goes_with_a_conflict(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let message = Some(message_about(&run, on.clock.now()));
-    assert!(on.runs.commit(&Change { run, lock: None, message }).await.is_err());
+    assert!(on.runs.commit(&Change { run, lock: None, permit: None, message }).await.is_err());
     assert!(on.take(10).await.is_empty());
 }
 

@@ -325,7 +325,10 @@ pub async fn counts_follow_every_change(on: &Adapters) {
     let again = on.runs.create(&[(new(run_of(1, "etl/check")), None)]).await.expect("the store answers");
     assert!(again[0].existing.is_some());
     let stale = Run { status: Status::Failed, ..run_of(1, "etl/check") };
-    on.runs.commit(&Change { run: stale, lock: None, message: None }).await.expect_err("a conflict");
+    on.runs
+        .commit(&Change { run: stale, lock: None, permit: None, message: None })
+        .await
+        .expect_err("a conflict");
     on.change(&key(1), |run| run.crashes = 3).await;
     assert_eq!(counted(on).await, Some(model(&all)));
     for (query, expected) in [

@@ -88,7 +88,7 @@ pub async fn a_run_with_duties_keeps_its_lock(on: &Adapters) {
 pub async fn a_conflict_changes_no_lock(on: &Adapters) {
     three(on).await;
     let run = on.get(&key(1)).await;
-    let outcome = on.runs.commit(&Change { run, lock: Some(Take), message: None }).await;
+    let outcome = on.runs.commit(&Change { run, lock: Some(Take), permit: None, message: None }).await;
     assert!(matches!(outcome, Err(CommitError::Conflict)), "{outcome:?}");
     assert!(on.lock(&key(2), Take).await.is_ok());
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod backfills;
 mod clock;
+mod gates;
 mod hosts;
 mod queue;
 mod runs;
@@ -22,6 +23,7 @@ use pumice_core::duration::Span;
 use pumice_core::hosts::Host;
 use pumice_core::ids::{HostId, JobId, RunKey, StateId, TriggerId, WorkerName};
 use pumice_core::pauses::Pauses;
+use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
@@ -35,6 +37,7 @@ use pumice_core::trigger::TriggerSpec;
 
 pub use backfills::BackfillTable;
 pub use clock::{ManualClock, SeededRandom};
+pub use gates::GateTable;
 pub use hosts::HostTable;
 pub use queue::{MAX_RECEIVES, QueueTable, VISIBILITY};
 pub use runs::RunTable;
@@ -252,6 +255,15 @@ impl RunStore for Memory {
 
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         Ok(self.tables().runs.holder(job_id))
+    }
+
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        Ok(self.tables().runs.gates().view(gate, limit))
+    }
+
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, _: Option<u64>) -> Result<(), StoreError> {
+        self.tables().runs.leave_gate(gate, key);
+        Ok(())
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

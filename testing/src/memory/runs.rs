@@ -5,11 +5,14 @@ use std::ops::Bound;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::{HostId, JobId, RunKey};
+use pumice_core::permits::Gate;
 use pumice_core::ports::{
     Change, CommitError, Counts, DuePage, DuePlace, Order, Pager, RunCount, RunPage, RunQuery, StoreError,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::RunSpec;
+
+use super::gates::GateTable;
 
 /// The tables of runs and locks: what an adapter's database holds.
 #[derive(Debug, Default)]
@@ -17,6 +20,7 @@ pub struct RunTable {
     rows: BTreeMap<RunKey, Row>,
     due: BTreeSet<(Timestamp, RunKey)>,
     locks: BTreeMap<JobId, RunKey>,
+    gates: GateTable,
     made: u64,
 }
 
@@ -76,6 +80,17 @@ impl RunTable {
         &self.locks
     }
 
+    /// The permits and lines.
+    #[must_use]
+    pub const fn gates(&self) -> &GateTable {
+        &self.gates
+    }
+
+    /// Takes a run out of a gate and its line.
+    pub fn leave_gate(&mut self, gate: &Gate, key: &RunKey) {
+        self.gates.leave(gate, key);
+    }
+
     /// Removes a run that is done with, and its steps.
     pub fn remove(&mut self, key: &RunKey) -> bool {
         let is_done = self.get(key).is_some_and(Run::is_done);
@@ -106,10 +121,17 @@ impl RunTable {
         if self.rows.get(&run.key).is_none_or(|row| row.run.rev + 1 != run.rev) {
             return Err(CommitError::Conflict);
         }
+        if let Some(permit) = change.permit.as_ref().filter(|permit| !self.gates.may_change(&run.key, permit))
+        {
+            return Err(CommitError::Full(permit.gate().clone()));
+        }
         match change.lock {
             Some(LockChange::Take) => self.take_lock(run)?,
             Some(LockChange::Free) => self.free_lock(run),
             None => {}
+        }
+        if let Some(permit) = &change.permit {
+            self.gates.change(&run.key, permit);
         }
         self.overwrite(run.clone());
         Ok(())
@@ -120,7 +142,7 @@ impl RunTable {
     /// # Errors
     /// [`CommitError::Conflict`] when somebody has written since.
     pub fn make_anew(&mut self, new: &NewRun) -> Result<(), CommitError> {
-        self.commit(&Change { run: new.run.clone(), lock: None, message: None })?;
+        self.commit(&Change { run: new.run.clone(), lock: None, permit: None, message: None })?;
         if let Some(row) = self.rows.get_mut(&new.run.key) {
             row.spec = new.spec.clone();
         }

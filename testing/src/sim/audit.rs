@@ -16,6 +16,7 @@ use pumice_core::run::{EARLY, Run, Status, Why, Worker};
 use pumice_core::spec::Overlap;
 
 use super::fakes::hangs;
+use super::permits::PermitAudit;
 use super::world::{TaskId, task_of};
 use crate::memory::RunTable;
 use steps::attempt_of;
@@ -23,7 +24,7 @@ use steps::attempt_of;
 /// How far two clocks of the simulation are apart, at most.
 pub(super) const APART: TimeDelta = TimeDelta::seconds(41);
 /// How long anything may wait that nothing keeps, where nothing goes wrong.
-const PROMPT: TimeDelta = TimeDelta::seconds(5);
+pub(super) const PROMPT: TimeDelta = TimeDelta::seconds(5);
 /// How long a run may stand still whose actions hang: each is given up after its time limit, and one that a stopped process
 /// leaves is done again when the claim on it has run out.
 const HUNG: TimeDelta = TimeDelta::minutes(7);
@@ -85,6 +86,8 @@ pub(crate) struct Audit {
     free: BTreeMap<JobId, Timestamp>,
     /// Since when each run stands in line for its job's lock.
     in_line: BTreeMap<RunKey, Timestamp>,
+    /// Permits and lines.
+    pub(crate) permits: PermitAudit,
     pub(crate) performed: BTreeMap<(RunId, JobId, String), u32>,
     /// What each task claimed first, for the mutants that never let go.
     pub(crate) claims: BTreeMap<(TaskId, RunKey), (Worker, u64)>,

@@ -29,6 +29,9 @@ pub(crate) fn check(world: &mut World) {
         }
     }
     found.extend(unadopted(world).map(|wrong| ("a message of lava makes one run", wrong)));
+    if let Some(left) = world.left_at_gates() {
+        found.push(("no permit is held", left));
+    }
     if let Some((job, run)) = world.runs.locks().first_key_value() {
         found.push(("no lock is held", format!("{run} holds the lock of {job}")));
     }

@@ -12,6 +12,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Backfill, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::pauses::Pauses;
+use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
     AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, Fetched,
     JobStore, LavaEvents, Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random, RunPage,
@@ -355,6 +356,14 @@ impl RunStore for Hand {
 
     async fn holder(&self, job_id: &JobId) -> Result<Option<RunKey>, StoreError> {
         self.read("holder", job_id, |world| world.runs.holder(job_id)).await
+    }
+
+    async fn gate(&self, gate: &Gate, limit: usize) -> Result<GateView, StoreError> {
+        self.read("gate", gate, |world| world.gate(gate, limit)).await
+    }
+
+    async fn leave_gate(&self, gate: &Gate, key: &RunKey, _: Option<u64>) -> Result<(), StoreError> {
+        self.read("leave_gate", gate, |world| world.runs.leave_gate(gate, key)).await
     }
 
     async fn in_line(&self, job_id: &JobId, limit: usize) -> Result<Vec<Run>, StoreError> {

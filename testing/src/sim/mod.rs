@@ -11,6 +11,7 @@ mod hosts;
 mod lava;
 mod mutants;
 mod paused;
+mod permits;
 mod process;
 mod records;
 mod redo;

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use pumice_core::clock::{Plan, Timetable, Watched};
 use pumice_core::ids::{RunId, RunKey};
 use pumice_core::job_type::Rendered;
+use pumice_core::permits::PermitChange;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
 use pumice_core::spec::{RunSpec, Settings};
@@ -147,11 +148,21 @@ pub enum Mutant {
     PauseIgnored,
     /// What was resumed stays paused.
     PausedForGood,
+    /// No permit is taken.
+    PermitNotTaken,
+    /// A permit is not given back.
+    PermitKept,
+    /// Who is next in line for a permit is not called.
+    PermitNotOffered,
+    /// Who came last into the line for a permit goes first.
+    LinePassed,
+    /// One run more than there are permits passes.
+    OnePermitTooMany,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 71] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -218,6 +229,11 @@ impl Mutant {
         Self::SweepCutShort,
         Self::PauseIgnored,
         Self::PausedForGood,
+        Self::PermitNotTaken,
+        Self::PermitKept,
+        Self::PermitNotOffered,
+        Self::LinePassed,
+        Self::OnePermitTooMany,
     ];
 }
 
@@ -480,6 +496,19 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,
         (Mutant::LockNotTaken, _) if change.lock == Some(LockChange::Take) => change.lock = None,
         (Mutant::LockKept, _) if change.lock == Some(LockChange::Free) => change.lock = None,
+        (Mutant::PermitNotTaken, _) if matches!(change.permit, Some(PermitChange::Take { .. })) => {
+            change.permit = None;
+        }
+        (Mutant::PermitKept, _)
+            if matches!(change.permit, Some(PermitChange::Leave { ticket: None, .. })) =>
+        {
+            change.permit = None;
+        }
+        (Mutant::OnePermitTooMany, _) => {
+            if let Some(PermitChange::Take { admit, .. }) = &mut change.permit {
+                admit.max += 1;
+            }
+        }
         (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
         (Mutant::StopperForgotten, Some(stored)) if stored.stopped_by.is_some() => run.stopped_by = None,
         (Mutant::ReplacedGoesOn, Some(stored)) if run.cancel && run.replaced_by != stored.replaced_by => {
@@ -508,6 +537,10 @@ pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
         && [before.status, change.run.status] == [Status::Waiting; 2]
         && change.run.not_before < before.not_before;
     if world.is(Mutant::NextNotTold) && called {
+        return true;
+    }
+    let called_at = |run: &Run| run.permit.as_ref().and_then(|permit| permit.called);
+    if world.is(Mutant::PermitNotOffered) && called_at(&change.run).is_some() && called_at(before).is_none() {
         return true;
     }
     let told =

@@ -35,6 +35,7 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     if super::mutants::is_untold(world, &before, &change) {
         return Ok(true);
     }
+    let gate = change.permit.as_ref().map(|permit| world.runs.gates().view(permit.gate(), usize::MAX));
     let outcome = world.runs.commit(&change);
     world.note(|| match &outcome {
         Ok(()) => format!(
@@ -51,6 +52,10 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     let World { audit, runs, now, current, .. } = world;
     audit.committed(&before, &change, runs, *now, *current);
     let task = world.current;
+    if let Some(gate) = gate {
+        world.passes_in_turn(&change, &gate, task);
+    }
+    world.has_its_permit(&before, &change);
     world.starts_unpaused(&before, &change.run, task);
     world.is_given_up(&before, &change.run);
     world.stale.insert(before.key.clone(), before);

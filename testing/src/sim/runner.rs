@@ -112,7 +112,7 @@ impl Runner {
         let halt = Halt::default();
         let engine = Engine::new(Arc::new(site(&world)), runners, worker(), limits).halted_by(halt.clone());
         let mut to_come = setup.asks.len() + setup.letters.len() + setup.cancels.len();
-        to_come += setup.redoings.len() + setup.pausings.len();
+        to_come += setup.redoings.len() + setup.pausings.len() + setup.resizings.len();
         {
             let mut world = lock(&world);
             for (index, ask) in setup.asks.iter().enumerate() {
@@ -131,6 +131,10 @@ impl Runner {
             for pausing in setup.pausings {
                 let at = BEGIN + TimeDelta::milliseconds(pausing.at.cast_signed());
                 world.schedule(at, What::Pause(pausing));
+            }
+            for resizing in setup.resizings {
+                let at = BEGIN + TimeDelta::milliseconds(resizing.at.cast_signed());
+                world.schedule(at, What::Resize(resizing));
             }
             for redoing in setup.redoings {
                 let at = BEGIN + TimeDelta::milliseconds(redoing.at.cast_signed());
@@ -231,6 +235,7 @@ impl Runner {
             What::Cancel => self.cancel(),
             What::Pause(pausing) => self.pause(&pausing),
             What::Redo(redoing) => self.redo(&redoing),
+            What::Resize(resizing) => self.resize(&resizing),
             What::Act(index) => self.act(index),
             What::Strike => self.strike(),
             What::Calm => lock(&self.world).faults.calm(),
@@ -365,7 +370,7 @@ impl Runner {
                 {
                     let before = run.clone();
                     (run.rev, run.attempt) = (run.rev + 1, run.attempt + 1);
-                    let change = pumice_core::ports::Change { run, lock: None, message: None };
+                    let change = pumice_core::ports::Change { run, lock: None, permit: None, message: None };
                     world.runs.overwrite(change.run.clone());
                     let World { audit, runs, .. } = &mut *world;
                     audit.committed(&before, &change, runs, now, id);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::clock::{self, Clock};
 use super::hosts::{self, Visit};
 use super::paused::{self, Pausing};
+use super::permits::{self, Resizing};
 use super::process::{self, Outage};
 use super::redo::{self, Redoing};
 use super::starts;
@@ -60,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) hosts: Vec<Visit>,
     /// When something is paused, or resumed.
     pub(crate) pausings: Vec<Pausing>,
+    /// When the pool of the realm gets another size.
+    pub(crate) resizings: Vec<Resizing>,
     /// When some run that has ended is done again.
     pub(crate) redoings: Vec<Redoing>,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
@@ -76,7 +79,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 35] = [
+pub const SCENARIOS: [Scenario; 36] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -112,6 +115,7 @@ pub const SCENARIOS: [Scenario; 35] = [
     Scenario { name: "redo", build: redo::redo, small: false },
     Scenario { name: "backlog", build: starts::backlog, small: false },
     Scenario { name: "paused", build: paused::paused, small: false },
+    Scenario { name: "pools", build: permits::pools, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

@@ -21,6 +21,7 @@ use super::hosts::Fleet;
 use super::lava::Lava;
 use super::mutants::Mutant;
 use super::paused::{PauseTable, Pausing};
+use super::permits::Resizing;
 use super::process::Outage;
 use super::redo::Redoing;
 use super::scenario::Letter;
@@ -101,6 +102,8 @@ pub(crate) enum What {
     Pause(Pausing),
     /// Somebody does a run again that has ended.
     Redo(Redoing),
+    /// The pool gets another size.
+    Resize(Resizing),
     /// Somebody cancels a run.
     Cancel,
     /// Somebody does something about a schedule.

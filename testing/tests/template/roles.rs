@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
-const WILDCARDS: [(&str, &str); 10] = [
+const WILDCARDS: [(&str, &str); 11] = [
     (
         "sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*",
         "workers are added later, each in its stack",

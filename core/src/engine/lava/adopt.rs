@@ -75,6 +75,10 @@ pub(in crate::engine) async fn adopt(
     run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
         .map_or(now, |instant| instant.in_zone(chrono_tz::UTC));
     run.lineage = lineage;
+    if job.fields.pool.is_some() || job.fields.concurrency.is_some() {
+        let realm = ledger.site().ports.jobs.realm().await?;
+        run.permit = jobs.permit(&run, &job, &realm).await?;
+    }
     let asked = Some(asked(&request, None));
     let spec = RunSpec { asked, ..RunSpec::of_job(job.document.clone()) };
     if let Some(over) = over {

@@ -7,6 +7,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::limits::LEASE_MARGIN;
 use crate::ids::RunKey;
+use crate::permits::{Gate, PermitChange};
 use crate::ports::{Change, CommitError, Created, Outgoing, StoreError, StoreErrorKind};
 use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, decide};
 
@@ -28,6 +29,9 @@ pub enum ApplyError {
     /// Another run holds the job's lock.
     #[error("run {0} holds the lock of the job")]
     Locked(RunKey),
+    /// The gate has no permit left, or its line is another than when it was looked at.
+    #[error("no permit of {} is left", .0.words())]
+    Full(Gate),
     /// There is no such record.
     #[error("the record of run {0} is gone")]
     Gone(RunKey),
@@ -113,6 +117,7 @@ impl Ledger {
             Ok(next) => Ok(Some(next)),
             Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(known.run.clone()))),
             Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            Err(Applied::Commit(CommitError::Full(gate), _)) => Err(ApplyError::Full(gate)),
             Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(ApplyError::Unrecordable(why)),
             // A conflict may be with this very write: an answer was lost and the request repeated.
             Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
@@ -133,15 +138,16 @@ impl Ledger {
             // However long it stood still, nobody else can have claimed the run, and it will end what it has begun.
             return Err(Applied::Illegal(IllegalTransition::Held));
         }
+        let is_absent = matches!(input, Input::Absent);
         let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
         decision.run.mask_secrets();
         let message = self.message(&decision);
         // The record moves there and back: it is large, and most writes take place at once.
-        let change = Change { run: decision.run, lock: decision.lock, message };
+        let change = Change { run: decision.run, lock: decision.lock, permit: decision.permit, message };
         match self.site().ports.runs.commit(&change).await {
             Ok(sent) => {
-                let Change { run: next, message, .. } = change;
+                let Change { run: next, permit, message, .. } = change;
                 log_change(run, &next);
                 if must_hurry_clock(run, &next) {
                     Box::pin(self.hurry_clock(&next)).await;
@@ -149,9 +155,16 @@ impl Ledger {
                 if let Some(message) = message.filter(|_| !sent) {
                     self.send_message(message).await;
                 }
+                // Whoever takes absent runs from a line goes on with it.
+                if let Some(PermitChange::Leave { gate, .. }) = permit.filter(|_| !is_absent) {
+                    Box::pin(self.call_waiting(&gate)).await;
+                }
                 Ok(next)
             }
-            Err(error) => Err(Applied::Commit(error, Box::new(Decision { run: change.run, ..decision }))),
+            Err(error) => {
+                let Change { run, permit, .. } = change;
+                Err(Applied::Commit(error, Box::new(Decision { run, permit, ..decision })))
+            }
         }
     }
 

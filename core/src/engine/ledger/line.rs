@@ -59,15 +59,19 @@ impl Ledger {
 
     /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
     pub(in crate::engine) async fn call_next(&self, run: &Run) {
-        if !calls_next(run, self.now()) {
-            return;
+        if calls_next(run, self.now()) {
+            self.call_line(&run.job_id).await;
         }
+    }
+
+    /// Tells the next run in line for the lock of a job, which may be free.
+    pub(in crate::engine) async fn call_line(&self, job_id: &JobId) {
         for _ in 0..MAX_CALLED {
-            let next = match self.next_in_line(&run.job_id).await {
+            let next = match self.next_in_line(job_id).await {
                 Ok(Some(next)) => next,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(job_id = %run.job_id, %error, "the next run in line was not told");
+                    tracing::warn!(%job_id, %error, "the next run in line was not told");
                     return;
                 }
             };
@@ -77,7 +81,7 @@ impl Ledger {
                 // It may have been told, or have looked, in the meantime.
                 Ok(_) | Err(ApplyError::Illegal(..)) => return,
                 Err(error) => {
-                    tracing::warn!(job_id = %run.job_id, %error, "the next run in line was not told");
+                    tracing::warn!(%job_id, %error, "the next run in line was not told");
                     return;
                 }
             }

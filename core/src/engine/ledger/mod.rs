@@ -2,6 +2,7 @@
 //! requests, and everything else stands on it.
 
 pub(super) mod apply;
+pub(super) mod gate;
 pub(super) mod line;
 pub(super) mod live;
 

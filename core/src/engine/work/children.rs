@@ -20,6 +20,7 @@ use crate::globals::merge_globals;
 use crate::ids::JobId;
 use crate::job_type::{StepRedo, Stop};
 use crate::message::Message;
+use crate::permits::Gate;
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::run::{Input, NewRun, Redo, Run, SpecOf, Status, Why, first_wake};
 use crate::spec::{JobSpec, Overlap, RunSpec};
@@ -89,8 +90,14 @@ impl<'a> Place<'a> {
         run.host.clone_from(&parent.host);
         run.foreach_index = planned.foreach_index;
         run.redo = redo.map(Box::new);
+        if job.fields.pool.is_some() || job.fields.concurrency.is_some() {
+            let realm = engine.site.ports.jobs.realm().await?;
+            run.permit = engine.jobs().permit(&run, &job, &realm).await?;
+        }
+        run.below =
+            parent.gate().filter(|gate| matches!(gate, Gate::Key(_))).or(parent.below.as_ref()).cloned();
         // One that is to go on in another invocation finds the files there.
-        let keep = run.overlap != Overlap::Allow || self.is_deep(&run);
+        let keep = must_wait(&run) || self.is_deep(&run);
         run.work = engine.work_place(parent, self.task.invocation, keep).await?;
         if keep && self.plan.width > 1 {
             self.task.invocation.files.kept_while_others_run();
@@ -124,14 +131,14 @@ impl<'a> Place<'a> {
         let realm = engine.site.ports.jobs.realm().await?;
         let AtDispatch { rendered, anew, .. } = engine.jobs().render_now(&run, &job, worker, &realm).await?;
         let spec = RunSpec { job: job.document.clone(), rendered, anew, asked: None };
-        // A child that must have its job's lock is made first and claimed then, as any other run.
-        let first = match run.overlap {
-            Overlap::Allow => match engine.verdict(&run, &job).await? {
+        // A child that must have its job's lock, or a permit, is made first and claimed then, as any other run.
+        let first = match must_wait(&run) {
+            false => match engine.verdict(&run, &job).await? {
                 Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
                 Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
                 Verdict::TooLate(reason) => Some(self.end_unstarted(run.epoch, Status::Rejected, reason)),
             },
-            Overlap::Skip | Overlap::Queue | Overlap::Latest | Overlap::CancelRunning => None,
+            true => None,
         };
         if !parent.may_begin(engine.now()) {
             // Whoever has the parent now makes its children.
@@ -239,6 +246,11 @@ impl<'a> Place<'a> {
             until: self.task.invocation.lease_until(self.engine.now(), self.engine.limits.lease),
         }
     }
+}
+
+/// Whether a run may have to wait before its first start, for others than its parent.
+fn must_wait(run: &Run) -> bool {
+    run.overlap != Overlap::Allow || run.permit.is_some()
 }
 
 impl Engine {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::Engine;
+use super::admission::Admitted;
 use super::attempt::{Attempted, failure};
 use super::files::SharedFiles;
 use super::lease::Parent;
@@ -19,6 +20,7 @@ use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ids::RunKey;
 use crate::job_type::{JobError, Rendered, Runner};
 use crate::message::Message;
+use crate::permits::refusal;
 use crate::ports::StoreError;
 use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
@@ -265,6 +267,10 @@ impl Engine {
                 .or_else(rest)
                 .map(Started::Rest);
         }
+        if first && let Some(reason) = refusal(&task.run, self.is_composite(&task.run.job_type)) {
+            let closing = Closing::of(task.job, Status::Failed, reason);
+            return self.close_task(task, closing).await.map(Started::Rest);
+        }
         if let Some(left) = Box::pin(self.ledger().pass_over_for_newer(&task.run)).await? {
             return Ok(Started::Rest(left));
         }
@@ -279,8 +285,16 @@ impl Engine {
                 return self.close_task(task, closing).await.map(Started::Rest);
             }
         };
-        let input = self.claim(task.invocation, event_log);
-        match self.ledger().apply(task.run.clone(), input).await {
+        let gate = task.run.gate().filter(|_| first).cloned();
+        let claimed = match gate {
+            Some(gate) => match Box::pin(self.admit(&task, &gate, event_log)).await {
+                Ok(Admitted::Claimed(run)) => Ok(run),
+                Ok(Admitted::Waits(run)) => return Ok(Started::Rest(run)),
+                Err(error) => Err(error),
+            },
+            None => self.ledger().apply(task.run.clone(), self.claim(task.invocation, event_log)).await,
+        };
+        match claimed {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
             Err(ApplyError::Locked(by)) => Box::pin(self.give_way(task, by)).await.map(Started::Rest),
             Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await.map(Started::Rest),
@@ -305,6 +319,7 @@ impl Engine {
             hostname: self.site.hostname.clone(),
             until: invocation.lease_until(self.now(), self.limits.lease),
             event_log,
+            admit: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a worker does: from a message to a run at rest.
 
+mod admission;
 mod attempt;
 mod beat;
 mod children;
