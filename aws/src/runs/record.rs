@@ -40,7 +40,7 @@ pub(super) const LINE: &str = "line_job";
 pub(crate) const FOR_HOST: &str = "for_host";
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 38] = [
+pub(super) const OPTIONAL: [&str; 39] = [
     BAD_END,
     "below",
     "cancel",
