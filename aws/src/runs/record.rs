@@ -352,6 +352,8 @@ mod tests {
             retry: RetryRule { limit: 2, ..RetryRule::default() },
             overlap: pumice_core::spec::Overlap::Latest,
             turn: Some(at),
+            permit: Some(Box::new(pumice_core::permits::Permit::of_pool("p".parse().unwrap()))),
+            below: Some(pumice_core::permits::Gate::of_key("k").unwrap()),
             replaced_by: Some(RunKey::root(run().run_id)),
             keyed: Some(keyed),
             cancel: true,
