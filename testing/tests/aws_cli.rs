@@ -439,8 +439,7 @@ async fn job_whose_worker_has_no_queue_is_warned_of_and_its_run_says_why_it_wait
     assert!(!warnings.contains("worker core"), "{warnings}");
     let run = cloud.pumice(&["dispatch", "lost", "-o", "json"]);
     let run: Value = serde_json::from_str(&run).expect("JSON");
-    let id = run["outcomes"][0]["run"].as_str().or(run["outcomes"][0]["run_id"].as_str());
-    let id = id.unwrap_or_else(|| panic!("no run id: {run}"));
+    let id = run["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("no run id: {run}"));
     let why = cloud.pumice(&["runs", "why", id]);
     assert!(why.contains("worker elsewhere has no queue in this realm"), "{why}");
     // lava's own workers are none of Pumice's.

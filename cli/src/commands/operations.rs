@@ -19,6 +19,10 @@ fn commands(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) 
                 if takes("bulk_filter") && takes("runs") {
                     found.insert(format!("{words} --where"));
                 }
+                // A part of an output is another answer than all of it.
+                if words == "runs output" && takes("from") {
+                    found.insert(format!("{words} --from"));
+                }
                 found.insert(words);
             }
         }

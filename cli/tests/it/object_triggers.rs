@@ -339,8 +339,10 @@ fn examples_of_the_guide_hold_and_work() {
     assert!(examples.len() >= 3, "{}", examples.len());
     let pumice = Pumice::new();
     let mut documents = examples.join("---\n");
-    documents
-        .push_str("---\njob_id: etl/load-orders\ntype: log\nworker: core\npayload: null\nenabled: true\n");
+    for job in ["etl/load-orders", "build/site"] {
+        let job = format!("---\njob_id: {job}\ntype: log\nworker: core\npayload: null\nenabled: true\n");
+        documents.push_str(&job);
+    }
     pumice.write("guide.yaml", documents);
     let checked = pumice.run(&["check", "--strict", "guide.yaml", "-o", "json"]);
     assert_eq!(checked.status, 0, "{}", checked.err);

@@ -49,6 +49,11 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("pools list", String::new()),
         ("audit list", "where=act:apply&limit=5".to_owned()),
         ("runs export", "limit=2".to_owned()),
+        ("dead list", String::new()),
+        ("doctor", String::new()),
+        ("failures", String::new()),
+        ("metrics", String::new()),
+        ("stats", String::new()),
         ("render", "job=nightly&globals=%7B%22x%22:1%7D".to_owned()),
     ] {
         tried.insert(command);
@@ -65,6 +70,9 @@ async fn operation_that_looks_answers_by_its_schema() {
         "connections test",
         "schedules backfills show",
         "triggers show",
+        "dead show",
+        "export",
+        "plan",
         "payloads list",
         "payloads get",
     ];
