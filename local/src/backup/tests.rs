@@ -109,11 +109,11 @@ async fn restoration_over_anything_is_refused() {
     place.restore("one.backup", "empty").await.unwrap();
 }
 
-/// Each cut and each changed byte is found before anything is written.
+/// Each cut and each change of what the file holds is found before anything is written.
 #[tokio::test]
 async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
     let place = Place::new().await;
-    place.make("one.backup").unwrap();
+    let made = place.make("one.backup").unwrap();
     let whole = fs::read(place.at("one.backup")).unwrap();
     let mut broken = vec![Vec::new(), b"not a backup".to_vec(), [whole.as_slice(), b"x"].concat()];
     broken.extend((1..20).map(|part| whole[..whole.len() * part / 20].to_vec()));
@@ -128,8 +128,15 @@ async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
     }));
     for (number, bytes) in broken.into_iter().enumerate() {
         fs::write(place.at("bad.backup"), bytes).unwrap();
-        let restored = place.restore("bad.backup", "new").await;
-        let Err(error) = restored else { panic!("{number}: it was restored") };
+        let error = match place.restore("bad.backup", "new").await {
+            Err(error) => error,
+            // Deflate can say the same in several ways, as how far back a run of zeros begins: nothing is changed then.
+            Ok(restored) => {
+                assert_eq!(restored, made, "{number}");
+                fs::remove_dir_all(place.at("new")).unwrap();
+                continue;
+            }
+        };
         let is_told = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
         assert!(is_told, "{number}: {error}");
         assert_eq!(place.names(), ["bad.backup", "home", "one.backup"], "{number}");
