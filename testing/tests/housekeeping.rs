@@ -36,7 +36,8 @@ impl RunStore for Slow {
             return self.memory.create(runs).await;
         }
         let alone: Vec<_> = runs.iter().map(|(new, _)| (new.clone(), None)).collect();
-        self.memory.create(&alone).await
+        let created = self.memory.create(&alone).await?;
+        Ok(created.into_iter().map(|created| Created { sent: false, ..created }).collect())
     }
 
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {

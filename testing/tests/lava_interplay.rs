@@ -22,19 +22,17 @@ fn job(id: &str, worker: &str, kind: &str, payload: Value) -> Value {
     })
 }
 
-/// The tables that only lava uses, and the realm as lava wants it, with its own workers named.
+/// The table that only lava uses, and the realm as lava wants it, with its own workers named.
 async fn add_lavas(cloud: &Cloud, foreign: &str) {
-    for (table, keys) in [("events", vec!["job_id", "run_id"]), ("connections", vec!["conn_id"])] {
-        let mut request = cloud.clients.dynamodb.create_table().table_name(format!("lava.test.{table}"));
-        for (name, kind) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
-            let key = KeySchemaElement::builder().attribute_name(*name).key_type(kind);
-            let attribute = AttributeDefinition::builder().attribute_name(*name);
-            request = request.key_schema(key.build().expect("a key")).attribute_definitions(
-                attribute.attribute_type(ScalarAttributeType::S).build().expect("an attribute"),
-            );
-        }
-        request.billing_mode(BillingMode::PayPerRequest).send().await.expect("it is made");
+    let mut request = cloud.clients.dynamodb.create_table().table_name("lava.test.events");
+    for (name, kind) in [("job_id", KeyType::Hash), ("run_id", KeyType::Range)] {
+        let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        request = request.key_schema(key.build().expect("a key")).attribute_definitions(
+            attribute.attribute_type(ScalarAttributeType::S).build().expect("an attribute"),
+        );
     }
+    request.billing_mode(BillingMode::PayPerRequest).send().await.expect("it is made");
     let realm = json!({
         "realm": "test", "s3_temp": "s3://test-bucket/tmp", "s3_payloads": "s3://test-bucket/payloads",
         "s3_key": "alias/lava-test-user", "config": { "FOREIGN_WORKERS": foreign },

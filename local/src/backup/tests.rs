@@ -228,7 +228,9 @@ async fn store_of_an_earlier_version_is_copied_before_it_is_changed() {
     drop(Database::open(&path, folder.path(), Durability::Normal).unwrap());
     let earlier = || {
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; PRAGMA user_version = 9").unwrap();
+        connection
+            .execute_batch("DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; PRAGMA user_version = 9")
+            .unwrap();
     };
     earlier();
     drop(Database::open(&path, folder.path(), Durability::Normal).unwrap());

@@ -84,7 +84,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "worker",
-        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/12/Fn::If/1/Resource",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/13/Fn::If/1/Resource",
         r#""*""#,
         "roles name",
     ),
