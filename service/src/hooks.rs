@@ -142,7 +142,7 @@ fn is_signed(secret: &[u8], signature: &str, body: &[u8]) -> bool {
 
 /// Bytes in hexadecimal.
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let is_hex = hex.len() % 2 == 0 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hex.then(|| {
         let pairs = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16));
         pairs.map_while(Result::ok).collect()

@@ -130,7 +130,7 @@ impl Store {
                 .table_name(self.names.runs())
                 .consistent_read(true)
                 .key_condition_expression("run_id = :gate")
-                .expression_attribute_values(":gate", text(&partition(gate)))
+                .expression_attribute_values(":gate", text(partition(gate)))
                 .set_exclusive_start_key(from)
                 .limit(most);
             let answer = request.send().await.map_err(|error| store_error(&what, &error))?;

@@ -296,6 +296,7 @@ mod tests {
 
     /// A record with everything that one may have. A new field must be added here, and with it to
     /// [`OPTIONAL`] when a record may lack it: else a write would leave its old value in the item.
+    #[expect(clippy::too_many_lines, reason = "a line for each field")]
     fn full() -> Run {
         let at = run().ts_dispatch;
         let lineage = Lineage {

@@ -8,7 +8,6 @@ use pumice_core::secret::SecretText;
 use pumice_core::spec::JobSpec;
 use pumice_core::trigger::TriggerSpec;
 use pumice_service::Realm;
-use pumice_service::secrets::Vault;
 use serde_json::{Value, json};
 use sha2::Sha256;
 

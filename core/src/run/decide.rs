@@ -13,6 +13,7 @@ use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
 use super::status::Status;
+use super::stop::StopRequest;
 use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
 use super::wakes::{lull, plain, wake};
 use super::worker::Lease;
@@ -101,11 +102,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
-        Input::Stop(request) => {
-            let mut next = run.clone();
-            next.stopped_by.get_or_insert(request);
-            cancel(&next, now)
-        }
+        Input::Stop(request) => stop(run, request, now),
         Input::PassOver { by } => pass_over(run, by, now),
         Input::Replace { by } => replace(run, by, now),
         Input::HostGone { stopped, on_fail } => host_gone(run, stopped, on_fail, now),
@@ -114,6 +111,13 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::Sweep => sweep(run, now),
         Input::StillQueued => left_in_queue(run, now).map(plain).ok_or(IllegalTransition::Nothing),
     }
+}
+
+/// As [`cancel`], with who asked for it first.
+fn stop(run: &Run, request: Box<StopRequest>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    let mut next = run.clone();
+    next.stopped_by.get_or_insert(request);
+    cancel(&next, now)
 }
 
 fn hold_unclaimed(run: &Run, by: &RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {

@@ -81,7 +81,6 @@ pub(super) fn read(
     };
     // The end of the compressed stream has a checksum of all.
     let mut rest = [0; 512];
-    drop(entries);
     let mut stream = archive.into_inner();
     while stream.read(&mut rest).map_err(|error| damaged(error.to_string()))? > 0 {}
     let behind = stream.into_inner().read(&mut rest).map_err(io_error("read", path))?;

@@ -51,7 +51,7 @@ pub async fn an_entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Ad
     let entry = begun(at(0), 1);
     on.audit.begin(&entry).await.expect("it is begun");
     write_something(on).await;
-    assert_eq!(found(on, entry.id, entry.id, 5).await, [entry.clone()]);
+    assert_eq!(found(on, entry.id, entry.id, 5).await, std::slice::from_ref(&entry));
     let field = |text: &str| Some(json!({ "payload": text }));
     let change = Change {
         of: Target::new("job", "etl/load"),

@@ -61,7 +61,7 @@ pub async fn documents_that_are_as_they_were_read_are_written(on: &Adapters) {
     let found = connections.all_connections().await.expect("the store answers");
     assert_eq!(
         found.into_iter().map(|(_, doc)| Value::Object(doc)).collect::<Vec<_>>(),
-        [connection.clone()]
+        std::slice::from_ref(&connection)
     );
     let second = job("one", "second");
     assert_eq!(write(catalog, vec![put_job(&second, Some(&one))]).await.written, 1);

@@ -48,7 +48,12 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/QueuesPolicy", "null", "without TLS"),
     ("realm", "/Parameters/RequireTls/Default", r#""no""#, "without TLS"),
     ("realm", "/Resources/Worker/Properties/Parameters/RequireTls", "null", "without TLS"),
-    ("realm", "/Resources/JobChanges/Condition", "null", "names nothing that is not"),
+    (
+        "realm",
+        "/Resources/JobChanges/Properties/EventSourceArn",
+        r#"{"Fn::GetAtt": "JobsTable.StreamArn"}"#,
+        "names nothing that is not",
+    ),
     (
         "realm",
         "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_SIGNING_KEY/Fn::If/2",
