@@ -120,7 +120,7 @@ pub(crate) enum Command {
     /// Run the jobs of one worker of a realm on AWS until Ctrl-C
     #[cfg(feature = "aws")]
     Worker(Worker),
-    /// Add and update job specs, and remove what is no more where asked to
+    /// Add and update job specs; with --prune, delete those that the files no longer have
     Apply(Apply),
     /// Show what `apply` would do, field by field
     Plan(Plan),

@@ -31,8 +31,8 @@ impl Queues {
         };
         let answer = messaging.invoke(call).await?;
         Ok(answer.error.map(|kind| {
-            let told = serde_json::from_slice::<Value>(&answer.answer).unwrap_or_default();
-            let why = told["errorMessage"].as_str().unwrap_or(&kind);
+            let failure = serde_json::from_slice::<Value>(&answer.answer).unwrap_or_default();
+            let why = failure["errorMessage"].as_str().unwrap_or(&kind);
             why.chars().take(MAX_ANSWER).collect()
         }))
     }
@@ -57,8 +57,8 @@ fn event_of(body: &str) -> Result<Value, String> {
 pub(super) fn reason(body: &str) -> Option<String> {
     let letter = parse_json(body).ok()?;
     let (answer, context) = (&letter["responsePayload"], &letter["requestContext"]);
-    let told = answer["errorMessage"].as_str().or_else(|| context["condition"].as_str())?;
-    Some(told.chars().take(MAX_ANSWER).collect())
+    let message = answer["errorMessage"].as_str().or_else(|| context["condition"].as_str())?;
+    Some(message.chars().take(MAX_ANSWER).collect())
 }
 
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod tests {
             ("[1]", "it is not an event"),
             (r#"{"DDBStreamBatchInfo": {}, "requestContext": {}}"#, "drop it"),
         ] {
-            let told = event_of(body).unwrap_err();
-            assert!(told.contains(wanted), "{body}: {told}");
+            let error = event_of(body).unwrap_err();
+            assert!(error.contains(wanted), "{body}: {error}");
         }
     }
 }

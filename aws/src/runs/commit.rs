@@ -138,7 +138,7 @@ impl Store {
             if locks == 1 && failed(&reasons, 1) {
                 match change.lock {
                     Some(LockChange::Take) => match self.holder(run, &reasons).await? {
-                        // Its run is done, or its record has expired: the lock is nobody's.
+                        // Its run is done, or its record has expired: no run has the lock.
                         Holder::Done(key) => over = key,
                         Holder::Alive(key) => return Err(CommitError::Locked(key)),
                         Holder::Nobody => {}

@@ -17,7 +17,7 @@ pub(crate) enum Operating {
     Doctor(Doctor),
     /// Print the figures of a realm as Prometheus takes them
     Metrics,
-    /// Look at dead letters: messages and requests that were put aside
+    /// Look at dead letters: messages and requests that could not be handled
     #[command(subcommand)]
     Dead(Dead),
 }
@@ -75,7 +75,7 @@ pub(crate) struct Failures {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dead {
-    /// List dead letters: why each was put aside, and where its run stands
+    /// List dead letters: why each could not be handled, and the status of its run
     List {
         /// Only letters that these terms mean, as 'worker:core reason:"no such job" since:2d'
         #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]

@@ -101,7 +101,7 @@ impl Drop for Browser {
 }
 
 #[test]
-#[ignore = "it needs Chromium and its driver, of Debian"]
+#[ignore = "run by hand: it needs Debian's Chromium and its driver, which CI does not install"]
 fn failure_of_the_night_is_found_read_and_run_again() {
     let pumice = Pumice::new();
     let mut load = shell("etl/load", "echo 'no space left'; test \"$DAY\" = 2");

@@ -188,7 +188,7 @@ pub struct FieldChange {
     /// As it was; missing when it was not there.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub before: Option<Value>,
-    /// As it is; missing when it is no more.
+    /// As it is now; missing when it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub after: Option<Value>,
 }
