@@ -19,6 +19,7 @@ mod python;
 mod realm;
 mod signals;
 mod supervisor;
+mod traces;
 mod view;
 mod yaml;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
-    start_log(&cli);
+    let traces = start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(&failure::Failure::store(format!("cannot start: {error}"))),
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(commands::run(cli));
     // Commands that were told to stop have been; nothing else is worth waiting for.
     runtime.shutdown_background();
+    drop(traces);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&failure),
@@ -109,9 +111,19 @@ impl Write for LogLine {
     }
 }
 
+/// Whether a command runs jobs in this process.
+const fn runs_jobs(command: &Command) -> bool {
+    match command {
+        Command::Serve(_) | Command::Run(_) => true,
+        #[cfg(feature = "aws")]
+        Command::Worker(_) => true,
+        _ => false,
+    }
+}
+
 /// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
 /// What `serve` does is all in its log; other commands have results to show instead.
-fn start_log(cli: &Cli) {
+fn start_log(cli: &Cli) -> Option<traces::Exporter> {
     let default = match cli.command {
         _ if cli.global.quiet => "off",
         Command::Serve(_) => "info",
@@ -120,7 +132,7 @@ fn start_log(cli: &Cli) {
         // A message that could not be sent is the user's to know: its worker may have no queue. So are mistakes in the job
         // that is dispatched.
         _ => {
-            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info,pumice::store=info"
+            "error,pumice_core::engine::ledger=warn,pumice_core::engine::jobs=warn,pumice_core::engine::dispatch=warn,pumice::job=info,pumice::store=info,pumice::traces=warn"
         }
     };
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
@@ -139,5 +151,14 @@ fn start_log(cli: &Cli) {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     let counts = matches!(&cli.command, Command::Serve(serve) if serve.console);
     let meters = counts.then(meters::layer);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).with(meters).init();
+    let (spans, exporter, trouble) = match runs_jobs(&cli.command).then(traces::from_environment) {
+        None | Some(Ok(None)) => (None, None, None),
+        Some(Ok(Some((layer, exporter)))) => (Some(layer), Some(exporter), None),
+        Some(Err(trouble)) => (None, None, Some(trouble)),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(targets)).with(meters).with(spans).init();
+    if let Some(trouble) = trouble {
+        tracing::warn!(target: "pumice::traces", "no traces are sent: {trouble}");
+    }
+    exporter
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
@@ -49,7 +50,9 @@ pub use messaging::{
 pub use objects::ObjectStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
-pub use queries::{BadCursor, Counts, Cursor, Order, Pager, RunCount, RunPage, RunQuery, is_pattern};
+pub use queries::{
+    BadCursor, Counts, Cursor, Order, Pager, PastCount, RunCount, RunPage, RunQuery, is_pattern,
+};
 pub use servers::{Servers, WITHOUT_SQL};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
@@ -217,6 +220,15 @@ pub trait RunStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
+        Ok(None)
+    }
+    /// How many runs there were whose records are gone, of the days (UTC) of their dispatch from `since` until before `until`:
+    /// neither steps nor alerts of broken limits. `None` where the store does not keep count.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn past(&self, since: NaiveDate, until: NaiveDate) -> Result<Option<Vec<PastCount>>, StoreError> {
+        let _ = (since, until);
         Ok(None)
     }
     /// How many runs there are of those that a query asks for, whatever its limit; `None` where that costs

@@ -11,16 +11,18 @@ use pumice_host::remove_tree;
 
 use crate::database::Database;
 use crate::lost;
-use crate::runs::Expired;
+use crate::removed::{Expired, Removed};
 
 /// How often all this is done.
 const EVERY: Duration = Duration::from_secs(60);
+/// How many looks at records find nothing that has expired before the rest is left to the next time.
+const MAX_LOOKS: usize = 20;
 /// How deep below the place for temporary files a run's folder may be: a job's id is a path.
 const MAX_DEPTH: usize = 64;
 
 /// Keeps house until it is dropped. `shared` is where runs have their shared directories, `home` the realm's folder.
 pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>, home: Option<PathBuf>) {
-    let mut house = House { database, shared, home, stuck: HashSet::new() };
+    let mut house = House { database, shared, home, at: 0, stuck: HashSet::new() };
     if let Err(error) = house.remove_outputs_without_record().await {
         tracing::warn!(%error, "cannot look for outputs of runs whose records are gone");
     }
@@ -45,6 +47,8 @@ struct House {
     database: Database,
     shared: Option<PathBuf>,
     home: Option<PathBuf>,
+    /// Up to which place all records were looked at for what has expired.
+    at: i64,
     /// What could not be removed, and was said once.
     stuck: HashSet<PathBuf>,
 }
@@ -52,16 +56,24 @@ struct House {
 impl House {
     /// Removes records that have expired, and what their runs kept.
     async fn remove_expired(&mut self) -> Result<(), StoreError> {
-        loop {
-            let expired = self.database.remove_expired(chrono::Utc::now()).await?;
-            if expired.is_empty() {
-                return Ok(());
-            }
+        self.database.remove_past(chrono::Utc::now()).await?;
+        let mut looks_left = MAX_LOOKS;
+        // Some outcomes are kept for longer than others: what has expired is not what is oldest.
+        while looks_left > 0 {
+            let Removed { runs, next } = self.database.remove_expired(chrono::Utc::now(), self.at).await?;
+            self.at = next.unwrap_or(0);
+            looks_left = match next {
+                None => 0,
+                Some(_) if runs.is_empty() => looks_left - 1,
+                Some(_) => looks_left,
+            };
             let Some(temp) = self.temp().await? else { continue };
-            let mut folders: Vec<PathBuf> = expired.iter().map(|run| folder_of(&temp, run)).collect();
+            let mut folders: Vec<PathBuf> = runs.iter().map(|run| folder_of(&temp, run)).collect();
+            folders.sort();
             folders.dedup();
             self.remove(folders, Some(temp)).await;
         }
+        Ok(())
     }
 
     /// The folder for temporary files, unless the realm has none on this machine.

@@ -26,7 +26,7 @@ mod permits;
 mod presence;
 mod queue;
 mod readers;
-mod removed;
+pub mod removed;
 mod runs;
 mod schedules;
 mod schema;

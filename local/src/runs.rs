@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView, PermitChange};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Counts, Created, Outgoing, RunPage, RunQuery, RunStore, StoreError,
+    Beginning, Change, CommitError, Counts, Created, Outgoing, PastCount, RunPage, RunQuery, RunStore,
+    StoreError,
 };
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
@@ -25,22 +26,11 @@ use crate::stored::{
 };
 use crate::tally::{self, Tally};
 
-/// Runs removed at a time once they have expired.
-const MAX_EXPIRED: usize = 500;
 /// The longest spec that stands beside its record, in bytes; a longer one has a row of its own, so that it
 /// is not written again with each change of the record.
 const MAX_SPEC_BESIDE: usize = 1024;
 /// For how long a record that cannot be read is left alone.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
-
-/// A run whose record was removed because it had expired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    /// The run, or the one that it was a step of.
-    pub run_id: RunId,
-    /// Its job.
-    pub job_id: JobId,
-}
 
 fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
@@ -193,6 +183,7 @@ struct Writing {
     status: Status,
     job_id: JobId,
     due_at: Option<Timestamp>,
+    expires: Timestamp,
     record: String,
     lock: Option<LockChange>,
     permit: Option<PermitChange>,
@@ -207,6 +198,7 @@ impl Writing {
             status: run.status,
             job_id: run.job_id.clone(),
             due_at: run.due_at,
+            expires: run.expires,
             record: serde_json::to_string(run)?,
             lock: *lock,
             permit: permit.clone(),
@@ -241,11 +233,14 @@ fn commit(
         permits::change(connection, &writing.key, permit)?;
     }
     connection
-        .prepare_cached("UPDATE runs SET rev = ?, status = ?, due_at = ?, record = ? WHERE id = ?")?
+        .prepare_cached(
+            "UPDATE runs SET rev = ?, status = ?, due_at = ?, expires = ?, record = ? WHERE id = ?",
+        )?
         .execute(params![
             writing.rev.cast_signed(),
             writing.status.as_str(),
             writing.due_at.map(micros),
+            writing.expires.timestamp(),
             writing.record,
             id
         ])?;
@@ -352,6 +347,10 @@ impl RunStore for Database {
 
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
         self.look(tally::counts).await
+    }
+
+    async fn past(&self, since: NaiveDate, until: NaiveDate) -> Result<Option<Vec<PastCount>>, StoreError> {
+        self.past_counts(since, until).await.map(Some)
     }
 
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {
@@ -469,37 +468,6 @@ impl Database {
             let sql = "UPDATE runs SET due_at = ? WHERE key = ? AND due_at <= ?";
             connection.prepare_cached(sql)?.execute(params![until, key, micros(now)]).map(drop)
         });
-    }
-
-    /// Removes runs and backfills that have expired; gives the runs.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn remove_expired(&self, now: Timestamp) -> Result<Vec<Expired>, StoreError> {
-        self.run_counting(move |connection, tally| {
-            crate::backfills::remove_expired(connection, now)?;
-            // Steps stay as long as the run that they are steps of goes on: their records are its journal.
-            let oldest = "SELECT id FROM (SELECT id, key, expires, due_at FROM runs ORDER BY id LIMIT ?2) AS old WHERE expires < ?1 AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM runs AS top WHERE top.key = substr(old.key, 1, 36) AND top.due_at IS NOT NULL)";
-            let parameters = params![now.timestamp(), MAX_EXPIRED.cast_signed()];
-            connection.prepare_cached(&format!("DELETE FROM long_specs WHERE id IN ({oldest})"))?.execute(parameters)?;
-            let sql = format!("DELETE FROM runs WHERE id IN ({oldest}) RETURNING key, job_id, status");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(parameters, |row| Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?)))?;
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            for (key, job_id, status) in &rows {
-                if let (Ok(job_id), Ok(status)) = (JobId::stored(job_id), status.parse()) {
-                    tally.leaves(&job_id, status, key.contains('/'));
-                }
-            }
-            if rows.is_empty() {
-                tally::forget_empty(connection)?;
-            }
-            let expired = rows.into_iter().filter_map(|(key, job_id, _)| {
-                Some(Expired { run_id: key.parse::<RunKey>().ok()?.run_id()?, job_id: JobId::new(job_id).ok()? })
-            });
-            Ok(expired.collect())
-        })
-        .await
     }
 
     /// Of these runs, the ids of those that have ended with nothing left to do, or have no record.

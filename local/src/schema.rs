@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 11;
+pub(crate) const VERSION: i64 = 12;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -142,6 +142,16 @@ const STEPS: [&str; 11] = [
     ) WITHOUT ROWID;
     CREATE INDEX permits_line ON permits (gate, ticket);
     CREATE TABLE gates (gate TEXT PRIMARY KEY, tickets INTEGER NOT NULL) WITHOUT ROWID;
+",
+    // A process of the version before would remove records without counting them.
+    "
+    CREATE TABLE past_counts (
+        day TEXT NOT NULL,
+        job_id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        PRIMARY KEY (day, job_id, status)
+    ) WITHOUT ROWID;
 ",
 ];
 

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::ports::{Order, RunPage, RunQuery, RunStore};
-use pumice_core::run::{NewRun, Run, Status};
+use pumice_core::run::{NEVER, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_local::{Database, Durability};
 use serde_json::json;
@@ -65,6 +65,26 @@ impl File {
 
     async fn page(&self, query: RunQuery) -> RunPage {
         self.database.page(&RunQuery { limit: 10_000, ..query }).await.unwrap()
+    }
+
+    /// Removes all that has expired; gives how many records that were.
+    async fn remove_expired(&self, now: Timestamp) -> usize {
+        let (mut after, mut removed) = (0, 0);
+        loop {
+            let looked = self.database.remove_expired(now, after).await.unwrap();
+            removed += looked.runs.len();
+            match looked.next {
+                Some(next) => after = next,
+                None => return removed,
+            }
+        }
+    }
+
+    /// The counts of runs whose records are gone, of days after the first moment.
+    async fn past(&self, since: i64, until: i64) -> Vec<(NaiveDate, String, Status, u64)> {
+        let day = |day: i64| at(day * 86_400).date_naive();
+        let counts = self.database.past(day(since), day(until)).await.unwrap().unwrap();
+        counts.into_iter().map(|it| (it.day, it.job_id.to_string(), it.status, it.runs)).collect()
     }
 
     async fn keys(&self, query: RunQuery) -> Vec<RunKey> {
@@ -131,7 +151,7 @@ async fn store_of_the_version_before_is_listed_and_counted() {
     before
         .execute_batch(
             "UPDATE runs SET id = (SELECT count(*) FROM runs AS earlier WHERE earlier.id <= runs.id);
-             DELETE FROM meta; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE run_counts; DROP INDEX runs_bad;
+             DELETE FROM meta; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE run_counts; DROP INDEX runs_bad;
              ALTER TABLE runs RENAME COLUMN pinned TO spec; DROP TABLE triggers;
              DROP TABLE objects_seen; PRAGMA user_version = 5;",
         )
@@ -178,12 +198,87 @@ async fn runs_that_expire_leave_the_counts() {
     let file = File::new();
     file.make(&(1..=20).map(|number| (number, i64::from(number))).collect::<Vec<_>>()).await;
     file.check_counts().await;
-    let removed = file.database.remove_expired(at(86_400 + 10)).await.unwrap();
-    assert!(!removed.is_empty() && removed.len() < 20, "{}", removed.len());
+    let removed = file.database.remove_expired(at(86_400 + 10), 0).await.unwrap();
+    assert!(!removed.runs.is_empty() && removed.runs.len() < 20, "{}", removed.runs.len());
     file.check_counts().await;
-    file.database.remove_expired(at(2 * 86_400)).await.unwrap();
-    assert!(file.database.remove_expired(at(2 * 86_400)).await.unwrap().is_empty());
+    file.remove_expired(at(2 * 86_400)).await;
     assert!(file.database.counts().await.unwrap().unwrap().by_job.is_empty());
+}
+
+#[tokio::test]
+async fn what_has_expired_leaves_however_many_older_records_stay() {
+    let file = File::new();
+    let kept_for_good = |number| {
+        let NewRun { run, spec } = new(number, at(i64::from(number)));
+        NewRun { run: Run { expires: NEVER, ..run }, spec }
+    };
+    let old: Vec<_> = (1..=1_200).map(|number| (kept_for_good(number), None)).collect();
+    file.database.create(&old).await.unwrap();
+    file.make(&[(2_001, 2_001), (2_002, 2_002), (2_003, 90_000)]).await;
+    assert_eq!(file.remove_expired(at(88_403)).await, 2);
+    assert_eq!(file.keys(RunQuery::default()).await.len(), 1_201);
+    file.check_counts().await;
+}
+
+#[tokio::test]
+async fn steps_leave_with_their_run_and_runs_that_have_something_to_do_stay() {
+    let file = File::new();
+    let step = |number: u32, step: u32| {
+        let NewRun { run, spec } = new(number, at(0));
+        NewRun { run: Run { key: run.key.child(1, step), ..run }, spec }
+    };
+    let busy = |new: NewRun| NewRun { run: Run { due_at: Some(at(0)), ..new.run }, ..new };
+    let lasting = |new: NewRun| NewRun { run: Run { expires: NEVER, ..new.run }, ..new };
+    let made = [
+        // Gone with its steps, however long those would be kept by themselves.
+        new(1, at(0)),
+        lasting(step(1, 0)),
+        lasting(step(1, 1)),
+        // A run that goes on keeps its steps.
+        busy(new(2, at(0))),
+        step(2, 0),
+        // So does one that is kept.
+        lasting(new(3, at(0))),
+        step(3, 0),
+        // A step that is left over.
+        step(4, 0),
+        // A run whose end has something left to do.
+        busy(new(6, at(0))),
+    ];
+    for new in made {
+        file.database.create(&[(new, None)]).await.unwrap();
+    }
+    assert_eq!(file.remove_expired(at(86_401)).await, 4);
+    let all = RunQuery { children: true, ..RunQuery::default() };
+    let mut left = file.keys(all).await;
+    left.sort();
+    let root = |number: u32| key(number);
+    assert_eq!(left, [root(2), root(2).child(1, 0), root(3), root(3).child(1, 0), root(6)]);
+    file.check_counts().await;
+}
+
+#[tokio::test]
+async fn runs_whose_records_are_gone_are_counted_by_day_and_outcome() {
+    let file = File::new();
+    // Of two days: 10 is failed, as all that 5 divides.
+    file.make(&[(1, 10), (3, 20), (10, 30), (7, 86_400), (9, 86_401)]).await;
+    let NewRun { run, spec } = new(11, at(40));
+    let step = NewRun { run: Run { key: run.key.child(1, 0), ..run }, spec };
+    file.database.create(&[(step, None)]).await.unwrap();
+    assert_eq!(file.past(0, 2).await, []);
+    file.remove_expired(at(3 * 86_400)).await;
+    let counts =
+        |day: i64, job: &str, status, runs| (at(day * 86_400).date_naive(), job.to_owned(), status, runs);
+    let (first, second) = (
+        [counts(0, "check", Status::Complete, 2), counts(0, "load", Status::Failed, 1)],
+        [counts(1, "check", Status::Complete, 2)],
+    );
+    assert_eq!(file.past(0, 1).await, first);
+    assert_eq!(file.past(1, 2).await, second);
+    // A run of the same day that leaves later is added.
+    file.make(&[(13, 50)]).await;
+    file.remove_expired(at(3 * 86_400)).await;
+    assert_eq!(file.past(0, 1).await[0].3, 3);
 }
 
 #[tokio::test]

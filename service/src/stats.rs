@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::NaiveTime;
+use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::filter::{Filter, Wanted, When};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{Order, RunPage, RunQuery};
-use pumice_core::run::Figures;
+use pumice_core::ports::{Order, PastCount, RunPage, RunQuery};
+use pumice_core::run::{Figures, Status};
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +110,9 @@ pub struct JobFigures {
     pub skipped: u64,
     /// How many have not ended.
     pub open: u64,
+    /// How many of these runs have no record any more: they are counted, by whole days in UTC, and tell of no times.
+    #[serde(default)]
+    pub gone: u64,
     /// How many of a thousand that ended well or failed are failures.
     pub failures_per_mille: Option<u64>,
     /// The time within which half of the runs ended.
@@ -131,12 +136,29 @@ impl From<&Figures> for JobFigures {
             cancelled: figures.cancelled,
             skipped: figures.skipped,
             open: figures.open,
+            gone: 0,
             failures_per_mille: figures.failures_per_mille(),
             took_p50_ms: ms(figures.took(50)),
             took_p95_ms: ms(figures.took(95)),
             waited_p50_ms: ms(figures.waited(50)),
             waited_p95_ms: ms(figures.waited(95)),
         }
+    }
+}
+
+impl JobFigures {
+    /// Counts runs whose records are gone.
+    fn count_gone(&mut self, status: Status, runs: u64) {
+        self.runs += runs;
+        self.gone += runs;
+        match status {
+            Status::Complete => self.complete += runs,
+            Status::Failed | Status::Rejected => self.failed += runs,
+            Status::Cancelled => self.cancelled += runs,
+            Status::Skipped => self.skipped += runs,
+            _ => {}
+        }
+        self.failures_per_mille = (self.failed * 1_000).checked_div(self.complete + self.failed);
     }
 }
 
@@ -153,15 +175,17 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
     let since = query.since.unwrap_or(until);
     let query = RunQuery { until: Some(until), without_alerts: true, order: Order::Newest, ..query };
     let window = Window::read(realm, query.clone()).await?;
-    let earlier = RunQuery { since: Some(since - (until - since)), until: Some(since), ..query };
-    let before = Window::read(realm, earlier).await?;
-    let mut jobs: Vec<JobStats> = window
-        .jobs
-        .iter()
-        .map(|(job_id, figures)| JobStats {
-            job_id: job_id.clone(),
-            figures: figures.into(),
-            before: before.jobs.get(job_id).map(JobFigures::from),
+    let earlier = RunQuery { since: Some(since - (until - since)), until: Some(since), ..query.clone() };
+    let before = Window::read(realm, earlier.clone()).await?;
+    let (window, gone) = (window.figures(), Gone::read(realm, &query).await?);
+    let (before, gone_before) = (before.figures(), Gone::read(realm, &earlier).await?);
+    let (all, by_job) = gone.add_to(window.all, window.jobs);
+    let (_, mut before_by_job) = gone_before.add_to(before.all, before.jobs);
+    let mut jobs: Vec<JobStats> = by_job
+        .into_iter()
+        .map(|(job_id, figures)| {
+            let before = before_by_job.remove(&job_id);
+            JobStats { job_id, figures, before }
         })
         .collect();
     jobs.sort_by(|one, other| {
@@ -178,10 +202,10 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
         looked_at: window.looked_at,
         is_cut: window.is_cut,
         before_is_cut: before.is_cut,
-        all: (&window.all).into(),
+        all,
         jobs,
         more_jobs,
-        note: window.note,
+        note: window.note.or(gone.note),
     })
 }
 
@@ -194,16 +218,94 @@ fn windowed(text: Option<&str>) -> Result<Filter, Error> {
 
 /// The figures of a window.
 #[derive(Default)]
-struct Window {
-    all: Figures,
-    jobs: BTreeMap<JobId, Figures>,
+struct Window<F = Figures> {
+    all: F,
+    jobs: BTreeMap<JobId, F>,
     looked_at: usize,
     is_cut: bool,
     oldest: Option<Instant>,
     note: Option<String>,
 }
 
+/// Runs of a window whose records are gone.
+#[derive(Default)]
+struct Gone {
+    counts: Vec<PastCount>,
+    /// What is left out of the figures.
+    note: Option<String>,
+}
+
+impl Gone {
+    /// Reads the counts of the whole days of a window. They know of jobs and outcomes: where terms ask for more, none is
+    /// taken, and the note says how many there are.
+    async fn read(realm: &dyn Realm, query: &RunQuery) -> Result<Self, Error> {
+        let (Some(since), Some(until)) = (query.since, query.until) else { return Ok(Self::default()) };
+        let first = if since.time() == NaiveTime::MIN {
+            Some(since.date_naive())
+        } else {
+            since.date_naive().succ_opt()
+        };
+        // What has no record any more was dispatched by now.
+        let past_last =
+            if until < realm.now() { Some(until.date_naive()) } else { until.date_naive().succ_opt() };
+        let (Some(first), Some(past_last)) = (first, past_last) else { return Ok(Self::default()) };
+        let Some(mut counts) = realm.runs().past(first, past_last).await? else {
+            return Ok(Self { counts: Vec::new(), note: uncounted(realm, since).await? });
+        };
+        counts.retain(|count| {
+            let wants_status = query.statuses.is_empty() || query.statuses.contains(&count.status);
+            wants_status && query.takes_job(count.job_id.as_str())
+        });
+        let knows = |wanted: &Wanted| {
+            matches!(wanted, Wanted::Status(_) | Wanted::Job(_) | Wanted::Since(_) | Wanted::Until(_))
+        };
+        let answers_all = query.filter.terms().iter().all(|term| knows(&term.wanted) && !term.is_negated);
+        let runs: u64 = counts.iter().map(|count| count.runs).sum();
+        if runs == 0 {
+            return Ok(Self::default());
+        }
+        if answers_all {
+            let note = format!(
+                "the records of {runs} of these runs are gone: they are counted by whole days in UTC"
+            );
+            return Ok(Self { counts, note: Some(note) });
+        }
+        let note = format!(
+            "{runs} runs whose records are gone are left out: their counts know of jobs and outcomes alone"
+        );
+        Ok(Self { counts: Vec::new(), note: Some(note) })
+    }
+
+    /// The figures with these runs among them.
+    fn add_to(
+        &self,
+        mut all: JobFigures,
+        mut jobs: BTreeMap<JobId, JobFigures>,
+    ) -> (JobFigures, BTreeMap<JobId, JobFigures>) {
+        for PastCount { job_id, status, runs, .. } in &self.counts {
+            all.count_gone(*status, *runs);
+            jobs.entry(job_id.clone()).or_default().count_gone(*status, *runs);
+        }
+        (all, jobs)
+    }
+}
+
+/// What is to be said of a window that begins before records of runs were removed which the store did not count.
+async fn uncounted(realm: &dyn Realm, since: Timestamp) -> Result<Option<String>, Error> {
+    let kept = realm.jobs().realm().await?.settings.event_ttl.shortest();
+    let kept = kept.filter(|kept| since < realm.now() - kept.delta());
+    Ok(kept
+        .map(|kept| format!("records are kept for {kept}: runs that ended before are not among the figures")))
+}
+
 impl Window {
+    /// The figures as they are shown.
+    fn figures(self) -> Window<JobFigures> {
+        let jobs = self.jobs.iter().map(|(job_id, figures)| (job_id.clone(), figures.into())).collect();
+        let Self { all, looked_at, is_cut, oldest, note, .. } = self;
+        Window { all: (&all).into(), jobs, looked_at, is_cut, oldest, note }
+    }
+
     /// Reads the newest records of a window, up to [`MAX_LOOKED`].
     async fn read(realm: &dyn Realm, mut query: RunQuery) -> Result<Self, Error> {
         let mut window = Self::default();

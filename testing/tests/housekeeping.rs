@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Engine, Handled, Housekeeper, Limits, Swept};
-use pumice_core::ids::{JobId, RealmName, RunKey, WorkerName};
+use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::job_type::{Runners, Site};
 use pumice_core::ports::{
-    AtOnce, Change, Clock, CommitError, Created, Depth, DuePage, DuePlace, Outgoing, Ports, Queue, RunPage,
-    RunQuery, RunStore, StoreError, StoreErrorKind,
+    AtOnce, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, LavaEvents, Outgoing, Ports,
+    Queue, RunPage, RunQuery, RunStore, StoreError, StoreErrorKind,
 };
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::run::{NewRun, Run, Status};
@@ -25,12 +25,19 @@ struct Slow {
     memory: Memory,
     clock: ManualClock,
     write: TimeDelta,
+    /// Whether the queue is another service's, as on AWS: messages are sent after the records are made.
+    apart: bool,
 }
 
 #[async_trait]
 impl RunStore for Slow {
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError> {
-        self.memory.create(runs).await
+        if !self.apart {
+            return self.memory.create(runs).await;
+        }
+        let alone: Vec<_> = runs.iter().map(|(new, _)| (new.clone(), None)).collect();
+        let created = self.memory.create(&alone).await?;
+        Ok(created.into_iter().map(|created| Created { sent: false, ..created }).collect())
     }
 
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
@@ -98,14 +105,29 @@ impl Queue for Troubled {
     }
 }
 
+/// lava's table of events, in which there is nothing yet.
+struct Silent;
+
+#[async_trait]
+impl LavaEvents for Silent {
+    async fn event(&self, _: &JobId, _: RunId) -> Result<Option<Doc>, StoreError> {
+        Ok(None)
+    }
+}
+
 struct Realm {
     memory: Memory,
     clock: ManualClock,
     engine: Engine,
+    trouble: Arc<Mutex<Option<StoreErrorKind>>>,
 }
 
 fn job(id: &str) -> JobSpec {
-    let job = json!({ "job_id": id, "type": "log", "worker": "core", "enabled": true, "payload": null });
+    job_of(id, "core")
+}
+
+fn job_of(id: &str, worker: &str) -> JobSpec {
+    let job = json!({ "job_id": id, "type": "log", "worker": worker, "enabled": true, "payload": null });
     JobSpec::parse(&job).expect("a job")
 }
 
@@ -116,6 +138,11 @@ fn core() -> WorkerName {
 impl Realm {
     /// One whose writes of records take so long each.
     fn new(write: TimeDelta) -> Self {
+        Self::with(write, false)
+    }
+
+    /// One whose queue may be another service's.
+    fn with(write: TimeDelta, apart: bool) -> Self {
         let clock = ManualClock::at(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let document = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "lavas" } });
         let realm = RealmSpec::parse(&document).expect("a realm");
@@ -136,7 +163,7 @@ impl Realm {
             credentials: Vec::new(),
             ports: Ports {
                 jobs: store.clone(),
-                runs: Arc::new(Slow { memory: memory.clone(), clock: clock.clone(), write }),
+                runs: Arc::new(Slow { memory: memory.clone(), clock: clock.clone(), write, apart }),
                 schedules: store.clone(),
                 state: store.clone(),
                 connections: Arc::new(pumice_core::connection::NoConnections),
@@ -144,7 +171,7 @@ impl Realm {
                 queue: Arc::new(Troubled { memory: memory.clone(), trouble: trouble.clone() }),
                 scheduler: None,
                 hosts: None,
-                lava_events: None,
+                lava_events: Some(Arc::new(Silent)),
                 objects: store,
                 servers: pumice_core::ports::Servers::default(),
                 http: Arc::new(pumice_core::ports::NoHttp),
@@ -156,7 +183,7 @@ impl Realm {
             },
         });
         let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
-        Self { memory, clock, engine }
+        Self { memory, clock, engine, trouble }
     }
 
     /// Dispatches a job so many times, for a time after now.
@@ -247,6 +274,28 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
     few.sweep(TimeDelta::minutes(1)).await;
     assert_eq!(few.queued().await, 2 * 99);
     assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
+}
+
+/// What the queue of a worker of lava's refuses for what it holds would be sent for ever.
+#[tokio::test]
+async fn run_whose_message_is_refused_ends_with_the_reason() {
+    for at_dispatch in [true, false] {
+        let realm = Realm::with(TimeDelta::zero(), true);
+        realm.memory.put_job(job_of("a", "lavas"));
+        let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = Some(kind);
+        trouble(if at_dispatch { StoreErrorKind::Invalid } else { StoreErrorKind::Unreachable });
+        let key = realm.dispatch(1, TimeDelta::zero()).await.remove(0);
+        if !at_dispatch {
+            assert!(!realm.run(&key).await.status.is_end(), "it is tried again");
+            trouble(StoreErrorKind::Invalid);
+            realm.pass(TimeDelta::minutes(5));
+            realm.sweep(TimeDelta::minutes(1)).await;
+        }
+        let run = realm.run(&key).await;
+        let reason = "its message cannot be sent to worker lavas: not these contents";
+        assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some(reason)), "{at_dispatch}");
+        assert_eq!(run.due_at, None, "nothing more is sent");
+    }
 }
 
 fn message(job_id: &str) -> String {

@@ -17,26 +17,38 @@ struct Environment {
     feature: &'static str,
     /// The tests that need it, for people.
     tests: &'static str,
+    /// Whether what its packages require is left out.
+    is_bare: bool,
 }
 
 /// The feature of tests that need stand-ins for AWS.
 const AWS: &str = "pumice-testing/standins";
 
-const ENVIRONMENTS: [Environment; 3] = [
+const ENVIRONMENTS: [Environment; 4] = [
     Environment {
         name: "aws",
         feature: AWS,
         tests: "everything that runs on AWS (aws_*): adapters, functions, events, `sam validate --lint`",
+        is_bare: false,
     },
     Environment {
         name: "lava",
         feature: "pumice-testing/standins-lava",
         tests: "Pumice beside lava (lava_*)",
+        is_bare: false,
     },
     Environment {
         name: "mail",
         feature: "pumice-testing/standins-mail",
         tests: "e-mail with a mail server (mail)",
+        is_bare: false,
+    },
+    Environment {
+        name: "axe",
+        feature: "pumice/standins-axe",
+        tests: "pages by the rules of WCAG 2.2 (browser)",
+        // It brings axe-core's one file; what it drives browsers with is not wanted.
+        is_bare: true,
     },
 ];
 
@@ -49,7 +61,7 @@ struct Servers {
     tests: &'static str,
 }
 
-const SERVERS: [Servers; 2] = [
+const SERVERS: [Servers; 3] = [
     Servers {
         packages: &["postgresql", "mariadb-server"],
         programs: &[
@@ -66,6 +78,12 @@ const SERVERS: [Servers; 2] = [
         programs: &["/usr/sbin/sshd", "/usr/bin/ssh-keygen", "/usr/bin/sftp"],
         feature: "pumice-testing/standins-ssh",
         tests: "connections by SSH (ssh)",
+    },
+    Servers {
+        packages: &["chromium", "chromium-driver"],
+        programs: &["/usr/bin/chromium", "/usr/bin/chromedriver"],
+        feature: "pumice/standins-browser",
+        tests: "the console in a browser (browser)",
     },
 ];
 
@@ -196,9 +214,12 @@ impl Environment {
         run(Command::new(&python.program).args(["-m", "venv"]).arg(&home)).map_err(|error| {
             format!("{error}; on Debian, `apt install python3-venv` brings what it needs")
         })?;
-        run(Command::new(&inside)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-            .arg(&requirements))?;
+        let mut pip = Command::new(&inside);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        if self.is_bare {
+            pip.arg("--no-deps");
+        }
+        run(pip.arg("--requirement").arg(&requirements))?;
         fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
     }
 }

@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
 use pumice_core::ports::{CommitError, Created, RunStore, StoreError, StoreErrorKind};
-use pumice_core::run::NewRun;
+use pumice_core::run::{NEVER, NewRun};
 
 use super::commit::refused;
 use super::record::{MAX_EMBEDDED, SIGNATURE, SPEC, read_run, run_item, run_key, spec_key};
@@ -20,6 +21,8 @@ use crate::store::Store;
 
 /// Most runs of one batch that are made at the same time.
 const MAX_AT_ONCE: usize = 32;
+/// How much longer than its record would be kept if the run ended at once a spec is kept that has an item of its own.
+const SPEC_LONGER: TimeDelta = TimeDelta::days(90);
 /// The condition on which a run is made.
 const ABSENT: &str = "attribute_not_exists(run_id)";
 /// Most times a run is tried to be made while others write to it.
@@ -114,7 +117,9 @@ impl Store {
             return Ok(None);
         }
         let mut pinned = self.spec_attributes(key, spec).await?;
-        pinned.insert("ttl".to_owned(), whole(new.run.expires.timestamp()));
+        // It is written once, and the record expires by when its run ends.
+        let ttl = new.run.expires.checked_add_signed(SPEC_LONGER).map_or(NEVER, |ttl| ttl.min(NEVER));
+        pinned.insert("ttl".to_owned(), whole(ttl.timestamp()));
         pinned.extend(signature);
         pinned.extend(spec_key(key));
         Ok(Some(pinned))

@@ -167,7 +167,8 @@ impl Store {
         let keep = self
             .realm()
             .await
-            .map_or_else(|_| Settings::default().event_ttl, |realm| realm.settings.event_ttl);
+            .map_or_else(|_| Settings::default().event_ttl, |realm| realm.settings.event_ttl.clone())
+            .longest();
         let expires = keep.map_or(NEVER, |keep| now + keep.delta()).timestamp();
         let table = self.names.runs();
         for id in ids {

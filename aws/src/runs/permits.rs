@@ -2,12 +2,13 @@
 //! in line has one of its own, in the order of the tickets. So a gate and the first of its line are one query.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use chrono::TimeDelta;
 use pumice_core::ids::RunKey;
 use pumice_core::permits::{Gate, GateView, PermitChange};
 use pumice_core::ports::StoreError;
 use pumice_core::run::Run;
 
-use super::record::item_key;
+use super::record::{item_key, ttl};
 use crate::attribute::{Item, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
@@ -16,6 +17,8 @@ use crate::store::{Store, text_of};
 const STATE: &str = "gate";
 /// What the paths of those in line begin with.
 const LINE: &str = "line#";
+/// How long the state of a gate is kept at least after a run has left it.
+const HELD: TimeDelta = TimeDelta::days(30);
 
 fn partition(gate: &Gate) -> String {
     format!("gate#{gate}")
@@ -38,8 +41,16 @@ fn built<T>(part: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, S
     part.map_err(|error| StoreError::new(error.to_string()))
 }
 
+/// When DynamoDB may remove the state of a gate that a run was the last to touch. Others may hold permits of it for longer
+/// than records of ended runs are kept.
+fn state_ttl(run: &Run) -> i64 {
+    let held = run.ts_end.map_or(0, |end| (end + HELD).timestamp());
+    ttl(run).max(held)
+}
+
 impl Store {
-    /// The writes that a change of a permit takes, for the transaction with the record. An item is kept as long as the record.
+    /// The writes that a change of a permit takes, for the transaction with the record. An item is kept as long
+    /// as the record.
     pub(super) fn permit_parts(
         &self,
         run: &Run,
@@ -49,7 +60,7 @@ impl Store {
             .table_name(self.names.runs())
             .set_key(Some(state_key(change.gate())))
             .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":ttl", whole(run.expires.timestamp()));
+            .expression_attribute_values(":ttl", whole(state_ttl(run)));
         let state = match change {
             PermitChange::Take { admit, .. } => {
                 let is_left = "attribute_not_exists(holders) OR size(holders) < :max";
@@ -91,7 +102,7 @@ impl Store {
             PermitChange::Wait { gate, ticket } => {
                 let mut item = line_key(gate, *ticket);
                 item.insert("holder".to_owned(), text(run.key.as_str()));
-                item.insert("ttl".to_owned(), whole(run.expires.timestamp()));
+                item.insert("ttl".to_owned(), whole(ttl(run)));
                 let put = Put::builder().table_name(self.names.runs()).set_item(Some(item)).build();
                 parts.push(TransactWriteItem::builder().put(built(put)?).build());
             }

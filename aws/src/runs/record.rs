@@ -5,10 +5,11 @@
 //! `/<attempt>.<step>…` for a child, so that a run and all its children stand together.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{StoreError, StoreErrorKind};
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{NEVER, Run, Status};
 use pumice_core::spec::RunSpec;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -38,6 +39,9 @@ pub(super) const BAD_SHARDS: u8 = 4;
 pub(super) const LINE: &str = "line_job";
 /// The attribute that shows a run to the host that it is for, until it has ended.
 pub(crate) const FOR_HOST: &str = "for_host";
+
+/// How much later than its `expires` says, in seconds, DynamoDB may remove the record of a run that has not ended: ten years.
+const UNENDED: i64 = 10 * 365 * 86_400;
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
 pub(super) const OPTIONAL: [&str; 39] = [
@@ -141,12 +145,12 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     fields.remove("run_id");
     // Where its parts are has attributes of its own.
     fields.remove("apart");
-    for (own, stored) in [("expires", "ttl"), ("due_at", "due")] {
-        if let Some(value) = fields.remove(own) {
-            fields.insert(stored.to_owned(), value);
-        }
+    fields.remove("expires");
+    if let Some(due) = fields.remove("due_at") {
+        fields.insert("due".to_owned(), due);
     }
     let mut item = item(fields);
+    item.insert("ttl".to_owned(), whole(ttl(run)));
     if let Some(due) = run.due_at {
         item.insert(DUE_SHARD.to_owned(), text(due_shard(&run.key)));
         item.insert(DUE_AT.to_owned(), whole(micros(due)));
@@ -190,7 +194,25 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     }
     fields.insert("key".to_owned(), json!(key));
     fields.insert("run_id".to_owned(), json!(key.run_id()));
-    serde_json::from_value(Value::Object(fields)).map_err(|error| bad(&error))
+    let mut run: Run = serde_json::from_value(Value::Object(fields)).map_err(|error| bad(&error))?;
+    run.expires = expires(&run);
+    Ok(run)
+}
+
+/// When DynamoDB may remove a record, in seconds since 1970: a run that has not ended keeps its own, however long it waits.
+pub(super) fn ttl(run: &Run) -> i64 {
+    let expires = run.expires.timestamp();
+    if run.status.is_end() { expires } else { (expires + UNENDED).min(NEVER.timestamp()) }
+}
+
+/// When a record expires whose `ttl` was just read as that.
+fn expires(run: &Run) -> Timestamp {
+    if run.status.is_end() || run.expires >= NEVER {
+        return run.expires;
+    }
+    let expires = run.expires - TimeDelta::seconds(UNENDED);
+    // Versions before this one wrote the time itself.
+    if expires < run.ts_dispatch { run.expires } else { expires }
 }
 
 /// Reads a spec from its text.
@@ -261,6 +283,24 @@ mod tests {
         for run in [root, child] {
             assert_eq!(read_run(&stored(&run)).unwrap(), run);
         }
+    }
+
+    #[test]
+    fn run_that_has_not_ended_is_not_removed_however_long_it_waits() {
+        let ttl_of = |run: &Run| stored(run)["ttl"].as_n().unwrap().parse::<i64>().unwrap();
+        let waiting = run();
+        let ended = Run { status: Status::Failed, due_at: None, ..run() };
+        let for_good = Run { expires: NEVER, ..run() };
+        assert_eq!(ttl_of(&ended), ended.expires.timestamp());
+        assert_eq!(ttl_of(&waiting), waiting.expires.timestamp() + UNENDED);
+        assert_eq!(ttl_of(&for_good), NEVER.timestamp());
+        for run in [ended, waiting.clone(), for_good] {
+            assert_eq!(read_run(&stored(&run)).unwrap().expires, run.expires);
+        }
+        // As versions before wrote it.
+        let mut old = stored(&waiting);
+        old.insert("ttl".to_owned(), whole(waiting.expires.timestamp()));
+        assert_eq!(read_run(&old).unwrap().expires, waiting.expires);
     }
 
     #[test]
@@ -341,6 +381,8 @@ mod tests {
                 of: run().key,
                 from: pumice_core::run::RedoFrom::Step(run().key.child(1, 0)),
                 spec: pumice_core::run::SpecOf::Pinned,
+                key: Some("night-again".to_owned()),
+                number: 2,
             })),
             kept: Some(run().key.child(1, 0)),
             foreach_index: Some(0),
@@ -366,7 +408,7 @@ mod tests {
             reason: Some("r".to_owned()),
             host: Some(HostId::new("h-1").unwrap()),
             hostname: Some("h".to_owned()),
-            expires: at.trunc_subsecs(0),
+            expires: at.trunc_subsecs(0) + TimeDelta::days(30),
             log: run().log,
         }
     }

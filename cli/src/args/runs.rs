@@ -165,6 +165,9 @@ pub(crate) struct RetryRuns {
     /// Idempotency key: the same asked with one key makes one run
     #[arg(long, conflicts_with = "bulk_filter")]
     pub(crate) key: Option<String>,
+    /// Do it again although it has been done again before: what its steps do may then be done twice
+    #[arg(long, conflicts_with = "bulk_filter")]
+    pub(crate) once_more: bool,
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 }

@@ -1,8 +1,10 @@
-//! A walk through the console with a real browser: Chromium and its driver, from Debian's packages `chromium` and
-//! `chromium-driver`. Never part of a check: `cargo test -p pumice browser -- --ignored`.
+//! The console in a real browser: Chromium and its driver, from Debian's packages `chromium` and `chromium-driver`, which
+//! `cargo xtask test` installs, and axe-core, which looks for what keeps people from using a page (WCAG 2.2, level AA).
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -29,10 +31,12 @@ impl Browser {
             .expect("chromedriver, of Debian's package chromium-driver");
         let mut browser = Self { port, session: String::new(), _driver: Server(driver) };
         wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-        let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu"] });
+        let options =
+            json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
         let asked = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let answer = browser.call("POST", "/session", &asked);
-        browser.session = format!("/session/{}", answer["sessionId"].as_str().expect("a session"));
+        let session = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
+        browser.session = format!("/session/{session}");
         browser
     }
 
@@ -70,6 +74,12 @@ impl Browser {
         self.call("POST", &format!("{}/url", self.session), &json!({ "url": url }));
     }
 
+    /// What a script of the test gives to the function that is its last argument.
+    fn run_to_end(&self, script: &str) -> Value {
+        let asked = json!({ "script": script, "args": [] });
+        self.call("POST", &format!("{}/execute/async", self.session), &asked)
+    }
+
     /// What a script of the test returns.
     fn run(&self, script: &str) -> Value {
         let asked = json!({ "script": script, "args": [] });
@@ -78,6 +88,13 @@ impl Browser {
 
     fn text(&self) -> String {
         self.run("return document.body.innerText").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A command of the browser's own (Chrome DevTools Protocol).
+    fn devtools(&self, command: &str, parameters: &Value) {
+        let asked = json!({ "cmd": command, "params": parameters });
+        let answer = self.call("POST", &format!("{}/goog/cdp/execute", self.session), &asked);
+        assert!(answer["error"].is_null(), "{command}: {answer}");
     }
 
     /// Clicks the first element like that which has a text, as a person does.
@@ -100,27 +117,37 @@ impl Drop for Browser {
     }
 }
 
-#[test]
-#[ignore = "run by hand: it needs Debian's Chromium and its driver, which CI does not install"]
-fn failure_of_the_night_is_found_read_and_run_again() {
+/// A realm with runs of each kind, and jobs that can be run again.
+fn realm() -> Pumice {
     let pumice = Pumice::new();
     let mut load = shell("etl/load", "echo 'no space left'; test \"$DAY\" = 2");
     load["parameters"]["env"] = json!({ "DAY": "{{ globals.day }}" });
     load["globals"] = json!({ "day": "1" });
+    let extract = shell("etl/extract", "echo extracted");
+    let night = json!({ "job_id": "etl/night", "type": "chain", "worker": "core", "enabled": true,
+        "payload": ["etl/extract", "etl/load"] });
     let mut nightly = shell("etl/nightly", "true");
     nightly["schedule"] = json!("@daily");
-    pumice.write("jobs.json", json!([load, nightly]).to_string());
+    pumice.write("jobs.json", json!([load, extract, night, nightly, shell("etl/later", "true")]).to_string());
     assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    pumice
+}
+
+#[test]
+#[cfg_attr(not(feature = "standins-browser"), ignore = "needs Debian's Chromium and its driver")]
+fn failure_of_the_night_is_found_read_and_run_again() {
+    let pumice = realm();
     let console = shown(&pumice, &["serve", "--console"]);
-    assert_eq!(pumice.run(&["dispatch", "etl/load", "--wait"]).status, 1);
+    assert_eq!(pumice.run(&["dispatch", "etl/night", "--wait"]).status, 1);
     let browser = Browser::start();
     browser.go(&console.link);
     browser.wait_for("Failed lately");
     browser.click("td.i a", "");
     browser.wait_for("no space left");
-    // It is run again with another day, and watched to its end.
+    // It is run again from the failed step with another day, and watched to its end.
     browser.click("a.act", "Run again");
     browser.wait_for("What would run");
+    browser.wait_for("kept");
     browser.run("document.querySelector('textarea[name=globals]').value = 'day=2'");
     browser.click("form.stack button", "Show what would run");
     browser.wait_for("globals.day");
@@ -138,9 +165,120 @@ fn failure_of_the_night_is_found_read_and_run_again() {
     browser.run("document.querySelector('input[name=why]').value = 'stock-taking'");
     browser.click("button.main", "Pause");
     browser.wait_for("stock-taking");
+    // All runs that wait are cancelled, after a look at how many they are.
+    for _ in 0..3 {
+        assert_eq!(pumice.run(&["dispatch", "etl/later", "--delay", "5m"]).status, 0);
+    }
+    browser.go(&format!("http://{}/runs/many?act=cancel&where=job:etl/later", console.address));
+    browser.wait_for("3 runs");
+    browser.click("button.danger", "Cancel 3 runs");
+    browser.wait_for("cancelled");
+    let listed = pumice.run(&["runs", "list", "--where", "job:etl/later status:cancelled", "-o", "json"]);
+    let listed = listed.json();
+    assert_eq!(listed["runs"].as_array().map(Vec::len), Some(3));
     // No page needed what its policy forbids.
     let broken = browser.run(
         "return performance.getEntriesByType('resource').filter((one) => one.responseStatus >= 400).length",
     );
     assert_eq!(broken, 0);
+}
+
+#[test]
+#[cfg_attr(not(feature = "standins-browser"), ignore = "needs Debian's Chromium and its driver")]
+fn one_who_only_looks_is_offered_no_act_and_refused_one() {
+    let pumice = realm();
+    let tokens = pumice.write("tokens", "viewer wall 0123456789abcdef0123\n");
+    let console = shown(&pumice, &["serve", "--console", "--tokens", &tokens.display().to_string()]);
+    assert_eq!(pumice.run(&["dispatch", "etl/load", "--wait"]).status, 1);
+    let browser = Browser::start();
+    browser.go(&format!("http://{}/login", console.address));
+    browser.run("document.querySelector('input[name=token]').value = '0123456789abcdef0123'");
+    browser.click("button.main", "Log in");
+    browser.wait_for("Failed lately");
+    browser.click("td.i a", "");
+    browser.wait_for("no space left");
+    // What would run may be looked at.
+    browser.click("a.act", "Run again");
+    browser.wait_for("What would run");
+    assert!(!browser.text().contains("Run it again so"), "{}", browser.text());
+    // A form that was made by hand is refused.
+    browser.run(
+        "const form = document.createElement('form'); form.method = 'post'; form.action = '/job/run'; \
+         form.innerHTML = '<input name=id value=etl/load>'; document.body.append(form); form.submit();",
+    );
+    browser.wait_for("operator");
+    let listed = pumice.run(&["runs", "list", "-o", "json"]);
+    let listed = listed.json();
+    assert_eq!(listed["runs"].as_array().map(Vec::len), Some(1));
+}
+
+/// What axe-core finds on a page that breaks a rule of WCAG 2.2, level AA, or of a level below: the rule, what it asks for, and
+/// what breaks it.
+fn broken_rules(browser: &Browser, axe: &str) -> Vec<String> {
+    browser.run(axe);
+    let found = browser.run_to_end(
+        "const done = arguments[arguments.length - 1]; \
+         const levels = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']; \
+         axe.run(document, { runOnly: levels }).then( \
+           (found) => done(found.violations.map((one) => \
+             `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html).join(' | ')}`)), \
+           (error) => done([String(error)]));",
+    );
+    let found = found.as_array().unwrap_or_else(|| panic!("axe says nothing: {found}"));
+    found.iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Every page is reached by links, in both colour schemes, wide and narrow.
+#[test]
+#[cfg_attr(
+    not(all(feature = "standins-browser", feature = "standins-axe")),
+    ignore = "needs Debian's Chromium and its driver, and axe-core from PyPI"
+)]
+fn pages_keep_no_one_from_using_them() {
+    let standins =
+        PathBuf::from(std::env::var_os("PUMICE_STANDINS").expect("PUMICE_STANDINS: use cargo xtask test"));
+    let libraries = standins.join("axe/lib");
+    let python =
+        std::fs::read_dir(&libraries).expect("a virtual environment").flatten().next().expect("its Python");
+    let axe = python.path().join("site-packages/axe_playwright_python/axe.min.js");
+    let axe = std::fs::read_to_string(&axe).unwrap_or_else(|error| panic!("{}: {error}", axe.display()));
+    let pumice = realm();
+    let console = shown(&pumice, &["serve", "--console"]);
+    assert_eq!(pumice.run(&["dispatch", "etl/night", "--wait"]).status, 1);
+    assert_eq!(pumice.run(&["dispatch", "etl/later", "--delay", "5m"]).status, 0);
+    let browser = Browser::start();
+    browser.go(&console.link);
+    browser.wait_for("Failed lately");
+    let home = format!("http://{}", console.address);
+    let (mut open, mut seen) = (vec!["/".to_owned(), "/login".to_owned()], BTreeSet::new());
+    let mut broken = Vec::new();
+    while let Some(page) = open.pop() {
+        // One of each kind: pages of a path are alike.
+        let path = page.split('?').next().unwrap_or_default().to_owned();
+        if !seen.insert(path) {
+            continue;
+        }
+        browser.go(&format!("{home}{page}"));
+        let links = browser.run(
+            "return [...document.querySelectorAll('a[href]')].map((one) => new URL(one.href)) \
+             .filter((one) => one.origin === location.origin && !/^\\/(api|metrics|assets|logout)|\\.(html|json|txt)$|\\/(text|raw)$/.test(one.pathname)) \
+             .map((one) => one.pathname + one.search)",
+        );
+        open.extend(links.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360)] {
+            let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+            browser.devtools("Emulation.setEmulatedMedia", &features);
+            browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+            let rules = broken_rules(&browser, &axe);
+            broken.extend(rules.into_iter().map(|rule| format!("{page} ({scheme}, {width}): {rule}")));
+            let wide = browser
+                .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            if wide.as_i64().is_none_or(|wide| wide > 0) {
+                broken.push(format!("{page} ({scheme}, {width}): {wide} pixels are beside the window"));
+            }
+        }
+    }
+    assert!(seen.len() >= 20, "{seen:?}");
+    assert!(broken.is_empty(), "{} pages, {} faults:\n{}", seen.len(), broken.len(), broken.join("\n"));
 }

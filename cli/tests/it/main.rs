@@ -40,6 +40,7 @@ mod serve;
 mod specs;
 mod stopping;
 mod stored;
+mod traces;
 mod triggers;
 mod warnings;
 mod web;

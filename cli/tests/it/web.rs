@@ -72,7 +72,7 @@ fn http_job(url: &str, parameters: &Value) -> Value {
     json!([{ "job_id": "a", "type": "http", "worker": "core", "enabled": true, "payload": url, "parameters": parameters }])
 }
 
-fn body_of(request: &str) -> Value {
+pub(crate) fn body_of(request: &str) -> Value {
     let body = request.split_once("\r\n\r\n").expect("a body").1;
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {request}"))
 }

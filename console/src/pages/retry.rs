@@ -41,6 +41,7 @@ fn asked(fields: &Fields) -> Result<RetryRun, Fault> {
         parameters: given(fields, "params")?,
         globals: given(fields, "globals")?,
         key: fields.get("key").map(|key| format!("console:{key}")),
+        once_more: fields.get("once_more") == Some("on"),
         dry_run: false,
     })
 }
@@ -63,7 +64,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "id": request.run,
         "run_href": run_link(&request.run),
         "form": { "from": ask.query.get("from").unwrap_or("failed"), "step": text("step"),
-            "spec": ask.query.get("spec").unwrap_or("latest"), "globals": text("globals"), "params": text("params") },
+            "spec": ask.query.get("spec").unwrap_or("latest"), "globals": text("globals"), "params": text("params"),
+            "once_more": if request.once_more { "on" } else { "" } },
         "key": Uuid::new_v4().to_string(),
         "plan": planned.as_ref().map(plan),
         "trouble": trouble,
@@ -111,6 +113,7 @@ fn command(ask: &Ask, request: &RetryRun) -> Words {
         .option("--from", step)
         .switch("--all", request.from == RetryFrom::All)
         .option("--spec", (request.spec == SpecOf::Pinned).then_some("pinned"))
+        .switch("--once-more", request.once_more)
         .switch("--dry-run", true)
 }
 

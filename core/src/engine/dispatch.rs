@@ -17,7 +17,7 @@ use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
-use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger};
+use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
 use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
 
@@ -340,8 +340,15 @@ impl Dispatcher {
         let now = self.ledger.now();
         let Checked { job, warnings, worker } = self.jobs.specialise(&job, request, origin)?;
         let run_id = self.run_id(request, asker, index, now);
-        let keep = self.site().settings.event_ttl;
-        let mut run = record(&job, RunKey::root(run_id), run_id, now, not_before(request.when, now), keep);
+        let retention = &self.site().settings.event_ttl;
+        let mut run = record(
+            &job,
+            RunKey::root(run_id),
+            run_id,
+            now,
+            not_before(request.when, now),
+            retention.longest(),
+        );
         let of_realm: Vec<String> =
             realm.warnings.iter().map(|warning| format!("the realm's {warning}")).collect();
         run.warn(&[&*warnings, &*of_realm].concat(), now);
@@ -361,7 +368,8 @@ impl Dispatcher {
         if job.fields.enabled == Enabled::Static(false) {
             let spec =
                 RunSpec { asked: Some(asked(request, origin)), ..RunSpec::of_job(job.document.clone()) };
-            let run = skipped(&run, now).map_err(|error| unfit(&run.key, error))?;
+            let mut run = skipped(&run, now).map_err(|error| unfit(&run.key, error))?;
+            settle(&mut run, retention, now);
             return Ok(Prepared { new: NewRun { run, spec }, first: First::None, worker, warning: None });
         }
         if !worker.is_lavas() {

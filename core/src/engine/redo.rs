@@ -7,13 +7,17 @@ use serde_json::{Map, Value};
 use super::answer::Accepted;
 use super::dispatch::{Dispatcher, Preview};
 use super::jobs::no_such_job;
+use super::replays::{next_replay, replays};
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::{JobId, RunKey};
 use crate::job_type::{DispatchError, JobError, Plan, Rendered, StepRedo, redone};
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
-use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status};
+use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status, replay_key};
 use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
+
+/// Most times that the name of a new run is chosen while others take it.
+const MAX_TRIES: u32 = 3;
 
 /// What is asked of a run that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +28,8 @@ pub struct RedoRequest {
     pub parameters: Map<String, Value>,
     /// Globals over those that it had, key by key.
     pub globals: Map<String, Value>,
-    /// Requests for one job with one key make one run.
-    pub idempotency_key: Option<String>,
+    /// Whether it may have been done again before.
+    pub once_more: bool,
 }
 
 /// Why a run is not done again.
@@ -52,6 +56,16 @@ pub enum RedoError {
     /// The step that it is to be done again from is none of its.
     #[error("run {0} has no step {1}")]
     NoStep(RunKey, RunKey),
+    /// It has been done again.
+    #[error("run {of} has been done again as run {by}, which is {status}: {}", next_of(*.status))]
+    DoneAgain {
+        /// The run.
+        of: RunKey,
+        /// The one that does it again.
+        by: RunKey,
+        /// Where that one stands.
+        status: Status,
+    },
     /// What it ran is not known any more.
     #[error("what run {0} ran is gone: {1}")]
     SpecGone(RunKey, String),
@@ -64,6 +78,15 @@ pub enum RedoError {
     /// A store cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is to be done in place of doing a run again that has been.
+const fn next_of(status: Status) -> &'static str {
+    match status {
+        Status::Complete => "do it once more only if all of it may be done twice",
+        status if status.is_end() => "do that one again",
+        _ => "wait for its end, or cancel it",
+    }
 }
 
 /// Whether a run may be done again so.
@@ -112,7 +135,7 @@ impl Dispatcher {
     /// # Errors
     /// [`RedoError`] when the run may not be done again, or its job or its spec is gone.
     pub async fn again(&self, request: &RedoRequest) -> Result<Again, RedoError> {
-        let RedoRequest { redo, parameters, globals, idempotency_key } = request;
+        let RedoRequest { redo, parameters, globals, .. } = request;
         let found = self.site().ports.runs.load_with_spec(&redo.of).await?;
         let (run, spec) = found.ok_or_else(|| RedoError::Gone(redo.of.clone()))?;
         may_redo(&run, &redo.from)?;
@@ -141,7 +164,6 @@ impl Dispatcher {
         let request = DispatchRequest {
             parameters: merge_parameters(&asked.parameters, parameters),
             globals: merge_globals(&Map::new(), &asked.globals, globals),
-            idempotency_key: idempotency_key.clone(),
             scheduled,
             host: run.host.clone(),
             redo: Some(Box::new(redo.clone())),
@@ -150,13 +172,36 @@ impl Dispatcher {
         Ok(Again { run, spec, job, request })
     }
 
-    /// Does a run again: makes the new run.
+    /// Does a run again: makes the new run. Who asks under the same key is given the one that is there.
     ///
     /// # Errors
-    /// [`RedoError`] when the run may not be done again, or the new one is refused.
+    /// [`RedoError`] when the run may not be done again, or has been, or the new one is refused.
     pub async fn redo(&self, request: &RedoRequest) -> Result<Accepted, RedoError> {
-        let Again { job, request, .. } = self.again(request).await?;
-        Ok(self.dispatch_job(&request, job).await?)
+        let Again { run, job, request: mut dispatched, .. } = self.again(request).await?;
+        let mut tries = 0;
+        loop {
+            let number = self.next_replay(&run, request).await?;
+            dispatched.idempotency_key = Some(replay_key(&run.key, number));
+            dispatched.redo = Some(Box::new(Redo { number, ..request.redo.clone() }));
+            tries += 1;
+            match self.dispatch_job(&dispatched, job.clone()).await {
+                // One who asked for something else was faster.
+                Err(DispatchError::KeyTaken { .. }) if tries < MAX_TRIES => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Which time of doing a run again a request is for.
+    ///
+    /// # Errors
+    /// [`RedoError::DoneAgain`] when it has been done again, and the request does not ask for that once more.
+    pub async fn next_replay(&self, run: &Run, request: &RedoRequest) -> Result<u32, RedoError> {
+        let site = self.site();
+        let replays = replays(&*site.ports.runs, &site.realm, run).await?;
+        next_replay(&replays, request.redo.key.as_deref(), request.once_more).map_err(|stands| {
+            RedoError::DoneAgain { of: run.key.clone(), by: stands.key.clone(), status: stands.status }
+        })
     }
 
     /// The job with all that is asked for in it, as the new run uses it.

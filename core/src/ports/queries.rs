@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{StoreError, StoreErrorKind};
 use crate::Timestamp;
 use crate::filter::{Bounds, Filter, NoneMatch};
 use crate::glob::fnmatch;
-use crate::ids::RunKey;
+use crate::ids::{JobId, RunKey};
 use crate::run::{Run, Status};
 use crate::text::quoted;
 
@@ -258,6 +259,19 @@ pub struct RunCount {
     pub runs: u64,
     /// How many are steps of others.
     pub steps: u64,
+}
+
+/// How many runs of a job were dispatched on a day and ended in a status, whose records are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastCount {
+    /// The day, in UTC.
+    pub day: NaiveDate,
+    /// The job.
+    pub job_id: JobId,
+    /// How they ended.
+    pub status: Status,
+    /// How many.
+    pub runs: u64,
 }
 
 /// How many runs a store holds, by job and status, as it keeps count of them itself.

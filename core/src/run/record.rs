@@ -211,7 +211,8 @@ pub struct Run {
     /// The host that ran it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// When the record expires; [`NEVER`] for one that is kept for good.
+    /// When the record expires, once the run has ended; [`NEVER`] for one that is kept for good. Before its end it is the
+    /// earliest time that this may be.
     #[serde(with = "chrono::serde::ts_seconds")]
     pub expires: Timestamp,
     /// What happened.
@@ -223,6 +224,12 @@ pub const NEVER: Timestamp = match Timestamp::from_timestamp(253_402_300_799, 0)
     Some(never) => never,
     None => Timestamp::MAX_UTC,
 };
+
+/// The whole second in which a time of this length after an instant is over; [`NEVER`] where there is none.
+pub(super) fn expiry(since: Timestamp, kept: Option<Span>) -> Timestamp {
+    let until = kept.and_then(|kept| since.checked_add_signed(kept.delta()));
+    until.map_or(NEVER, |until| until.min(NEVER).trunc_subsecs(0))
+}
 
 /// Most warnings that a record keeps.
 const MAX_WARNINGS: usize = 20;
@@ -242,7 +249,7 @@ pub struct NewRun {
 }
 
 impl Run {
-    /// The record of a run that was just dispatched, to be kept for so long, or for good. The caller fills in what is
+    /// The record of a run that was just dispatched, to be kept for so long at most, or for good. The caller fills in what is
     /// particular.
     #[must_use]
     pub fn dispatched(
@@ -302,10 +309,7 @@ impl Run {
             host: None,
             hostname: None,
             // As it is stored, so that a record that was read equals the one that was written.
-            expires: match keep.into() {
-                Some(keep) => (now.max(not_before) + keep.delta()).trunc_subsecs(0),
-                None => NEVER,
-            },
+            expires: expiry(now.max(not_before), keep.into()),
             log,
         }
     }

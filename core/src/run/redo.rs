@@ -40,4 +40,33 @@ pub struct Redo {
     /// With which spec.
     #[serde(default)]
     pub spec: SpecOf,
+    /// The name under which that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How often the run has been done again, with this; 0 of a step.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Redo {
+    /// A run that is done again with the spec that is there now, for the first time as far as this knows.
+    #[must_use]
+    pub const fn of(of: RunKey, from: RedoFrom, spec: SpecOf) -> Self {
+        Self { of, from, spec, key: None, number: 0 }
+    }
+}
+
+/// The idempotency key of the run that does another again for this time. Whoever does it again at the same time asks under the
+/// same, so that it is done once.
+#[must_use]
+pub fn replay_key(of: &RunKey, number: u32) -> String {
+    match number {
+        0 | 1 => format!("retry of {of}"),
+        number => format!("retry {number} of {of}"),
+    }
 }

@@ -6,10 +6,12 @@ mod concurrency;
 mod job;
 mod overlap;
 mod realm;
+mod retention;
 mod schedule;
 mod settings;
 mod sql_settings;
 mod stored;
+mod values;
 
 pub use crate::globals::{RESERVED_GLOBAL, is_reserved_global};
 pub use action::{ActionSpec, Actions, ActionsWhen};
@@ -18,6 +20,9 @@ pub use concurrency::{Concurrency, PermitCount, Pool};
 pub use job::{Asked, Enabled, JobFields, JobSpec, Keep, RenderAt, RetryBackoff, RunSpec, WorkDirs};
 pub use overlap::Overlap;
 pub use realm::{RealmFields, RealmSpec};
+#[cfg(test)]
+pub(crate) use retention::OUTCOMES;
+pub use retention::Retention;
 pub use schedule::{
     Bound, Calendar, CatchUp, Crontab, Days, Limit, Nodes, OneOrMany, Schedule, ScheduleEntry, Shift, Starts,
     Timezone, Weekdays,

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value};
 
 use super::job::RenderAt;
+use super::retention::Retention;
 use super::schedule::{BadTimezone, Timezone};
 use super::sql_settings::{self, SqlSettings};
+use super::values::span;
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::{ConnId, FieldText, WorkerName};
@@ -50,8 +52,8 @@ pub struct Settings {
     pub email_max_attachment_size: u64,
     /// `EMAIL_MAX_SIZE`: the largest e-mail with all that is attached, in bytes; 5 MB.
     pub email_max_size: u64,
-    /// `EVENT_TTL`: how long run records are kept; 30 days here, 2 in lava; none: for good.
-    pub event_ttl: Option<Span>,
+    /// `EVENT_TTL`: how long records of runs are kept, by outcome; 30 days here, 2 in lava.
+    pub event_ttl: Retention,
     /// `EXE_MAX_PAYLOAD_SIZE`: the largest file that an exe job runs, in bytes; 10 MB.
     pub exe_max_payload_size: u64,
     /// `EXE_TIMEOUT`: how long each file of an exe job may run; 10 minutes.
@@ -119,7 +121,7 @@ impl Default for Settings {
             email_max_attachments: 5,
             email_max_attachment_size: 2_000_000,
             email_max_size: 5_000_000,
-            event_ttl: Some(Span::from_days(30)),
+            event_ttl: Retention::default(),
             exe_max_payload_size: 10_000_000,
             exe_timeout: Span::from_mins(10),
             foreign_workers: Vec::new(),
@@ -167,7 +169,7 @@ const SETTINGS: [(&str, Setter); 46] = [
     ("EMAIL_MAX_ATTACHMENTS", |all, value| put(&mut all.email_max_attachments, number(value))),
     ("EMAIL_MAX_ATTACHMENT_SIZE", |all, value| put(&mut all.email_max_attachment_size, bytes(value))),
     ("EMAIL_MAX_SIZE", |all, value| put(&mut all.email_max_size, bytes(value))),
-    ("EVENT_TTL", |all, value| put(&mut all.event_ttl, event_ttl(value))),
+    ("EVENT_TTL", |all, value| put(&mut all.event_ttl, Retention::read(value))),
     ("EXE_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.exe_max_payload_size, bytes(value))),
     ("EXE_TIMEOUT", |all, value| put(&mut all.exe_timeout, span(value))),
     ("FOREACH_LIMIT", |all, value| put(&mut all.foreach_limit, count(value).map(Count::as_usize))),
@@ -341,21 +343,6 @@ fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     Ok(())
 }
 
-/// What Python takes for false sets none (lava guide, Lava Worker Configuration).
-fn event_ttl(value: &Value) -> Result<Option<Span>, String> {
-    if value.is_null() || value == "" {
-        return Ok(None);
-    }
-    Ok(Some(span(value)?).filter(|ttl| !ttl.is_zero()))
-}
-
-fn span(value: &Value) -> Result<Span, String> {
-    if !value.is_string() && !value.is_number() {
-        return Err(format!("expected a duration such as 90s or 1.5h, got {}", show(value)));
-    }
-    Span::deserialize(value).map_err(|error| error.to_string())
-}
-
 /// CloudWatch, `PutMetricData`: 1 to 255 of these characters.
 fn namespace(value: &Value) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._/#:-".contains(c);
@@ -459,7 +446,7 @@ mod tests {
         let config =
             json!({"EVENT_TTL": "2d", "STDERR_SIZE": "-2K", "SQL_DELIMITER": "|", "JOB_LOCAL_TMPDIR": "no"});
         let settings = Settings::from_config(config.as_object().unwrap()).unwrap();
-        assert_eq!(settings.event_ttl, Some(Span::from_days(2)));
+        assert_eq!(settings.event_ttl, Retention::of(Span::from_days(2)));
         assert_eq!(settings.stderr_size, -2000);
         assert!(!settings.job_local_tmpdir);
     }
@@ -473,14 +460,18 @@ mod tests {
     fn name_in_small_letters_counts() {
         for name in ["event_ttl", "Event_TTL", "EVENT_TTL"] {
             let (settings, problems) = read(json!({ name: "3d" }));
-            assert_eq!((settings.event_ttl, problems.len()), (Some(Span::from_days(3)), 0), "{name}");
+            assert_eq!(
+                (settings.event_ttl, problems.len()),
+                (Retention::of(Span::from_days(3)), 0),
+                "{name}"
+            );
             assert!(Settings::is_known(name), "{name}");
         }
         for config in
             [json!({ "event_ttl": "3d", "EVENT_TTL": "5d" }), json!({ "EVENT_TTL": "5d", "event_ttl": "3d" })]
         {
             let (settings, problems) = read(config.clone());
-            assert_eq!(settings.event_ttl, Some(Span::from_days(5)), "{config}");
+            assert_eq!(settings.event_ttl, Retention::of(Span::from_days(5)), "{config}");
             assert_eq!(problems, ["event_ttl: EVENT_TTL is given too, and counts"], "{config}");
             assert!(Settings::from_config(config.as_object().unwrap()).is_err(), "{config}");
         }
@@ -511,10 +502,13 @@ mod tests {
     fn records_are_kept_for_good_where_lava_sets_no_end() {
         for value in [json!(null), json!(""), json!(0), json!("0s")] {
             let (settings, problems) = read(json!({ "EVENT_TTL": value }));
-            assert_eq!((settings.event_ttl, problems.len()), (None, 0), "{value}");
+            assert_eq!((settings.event_ttl, problems.len()), (Retention::of(None), 0), "{value}");
         }
         let environment = |name: &str| (name == "LAVA_EVENT_TTL").then(String::new);
-        assert_eq!(Settings::default().with_environment(&environment).unwrap().event_ttl, None);
+        assert_eq!(
+            Settings::default().with_environment(&environment).unwrap().event_ttl,
+            Retention::of(None)
+        );
     }
 
     #[test]

@@ -229,7 +229,7 @@ async fn store_of_an_earlier_version_is_copied_before_it_is_changed() {
     let earlier = || {
         let connection = Connection::open(&path).unwrap();
         connection
-            .execute_batch("DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; PRAGMA user_version = 9")
+            .execute_batch("DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; PRAGMA user_version = 9")
             .unwrap();
     };
     earlier();

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::duration::Span;
+use pumice_core::engine::has_replay;
 use pumice_core::filter::{Filter, Wanted, When};
 use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
@@ -25,6 +27,8 @@ const MAX_FAILURES: usize = 10_000;
 const MAX_LOOKED: usize = 100_000;
 /// How many are read at once.
 const PAGE: usize = 500;
+/// How many runs are looked up at once.
+const AT_ONCE: usize = 32;
 /// The window of a request that names none.
 const WINDOW: Span = Span::from_days(1);
 /// How many groups are shown unless the request says so.
@@ -63,7 +67,7 @@ const fn usual_groups() -> usize {
     USUAL_GROUPS
 }
 
-/// Failures by cause, the most frequent first.
+/// Failures by cause: those with the most runs first that have not been done again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureList {
     /// The terms, the window among them.
@@ -71,6 +75,8 @@ pub struct FailureList {
     pub filter: String,
     /// How many runs failed, of those that were looked at.
     pub runs: u64,
+    /// How many of them have not been done again.
+    pub open: u64,
     /// Whether so many failed that older ones were not looked at.
     pub is_cut: bool,
     /// The groups.
@@ -91,6 +97,8 @@ pub struct FailureGroup {
     pub reason: String,
     /// How many runs.
     pub count: u64,
+    /// How many of them have not been done again.
+    pub open: u64,
     /// Their jobs, the one with the most of them first.
     pub jobs: Vec<FailedJob>,
     /// How many more jobs there are.
@@ -151,10 +159,11 @@ pub async fn failures(realm: &dyn Realm, request: &ListFailures) -> Result<Failu
     let query = RunQuery { limit: PAGE, look_limit: Some(MAX_LOOKED), without_alerts: true, ..query };
     let mut found = Found::default();
     found.read(realm, query).await?;
-    let Found { groups, runs, is_cut, note } = found;
+    let Found { groups, runs, open, is_cut, note } = found;
     let mut groups: Vec<(String, Group)> = groups.into_iter().collect();
     groups.sort_by(|(_, one), (_, other)| {
-        (other.count, other.last.ts_dispatch).cmp(&(one.count, one.last.ts_dispatch))
+        let rank = |group: &Group| (group.open, group.count, group.last.ts_dispatch);
+        rank(other).cmp(&rank(one))
     });
     let more_groups = groups.len().saturating_sub(request.limit);
     groups.truncate(request.limit);
@@ -166,7 +175,7 @@ pub async fn failures(realm: &dyn Realm, request: &ListFailures) -> Result<Failu
         }
         shown.push(group);
     }
-    Ok(FailureList { filter: words, runs, is_cut, groups: shown, more_groups, note })
+    Ok(FailureList { filter: words, runs, open, is_cut, groups: shown, more_groups, note })
 }
 
 /// The request to do all runs again that failed for a cause within the window of a request: [`retry_many`](super::retry_many)
@@ -185,6 +194,7 @@ pub fn of_cause(fingerprint: &Fingerprint, request: &RetryMany) -> Result<RetryM
 struct Found {
     groups: HashMap<String, Group>,
     runs: u64,
+    open: u64,
     is_cut: bool,
     note: Option<String>,
 }
@@ -192,6 +202,7 @@ struct Found {
 /// Runs with one normalised reason.
 struct Group {
     count: u64,
+    open: u64,
     jobs: BTreeMap<JobId, u64>,
     first: Instant,
     last: Box<Run>,
@@ -209,7 +220,8 @@ impl Found {
             self.note = self.note.take().or(note);
             left = left.saturating_sub(runs.len());
             looked += looked_at;
-            runs.into_iter().for_each(|run| self.take(run));
+            let open = open(realm, &runs).await?;
+            runs.into_iter().zip(open).for_each(|(run, is_open)| self.take(run, is_open));
             self.is_cut = is_cut || (next.is_some() && (left == 0 || looked >= MAX_LOOKED));
             match next {
                 Some(next) if !self.is_cut => query.cursor = Some(next),
@@ -218,16 +230,19 @@ impl Found {
         }
     }
 
-    fn take(&mut self, run: Run) {
+    fn take(&mut self, run: Run, is_open: bool) {
         self.runs += 1;
+        self.open += u64::from(is_open);
         let at = Instant(run.ts_dispatch);
         let group = self.groups.entry(normalised_of(&run)).or_insert_with(|| Group {
             count: 0,
+            open: 0,
             jobs: BTreeMap::new(),
             first: at,
             last: Box::new(run.clone()),
         });
         group.count += 1;
+        group.open += u64::from(is_open);
         group.first = group.first.min(at);
         // A list is in the order of the store, which is nearly that of the times.
         if run.ts_dispatch > group.last.ts_dispatch {
@@ -248,6 +263,7 @@ impl Group {
             fingerprint: Fingerprint::of_normalised(&reason).to_string(),
             reason,
             count: self.count,
+            open: self.open,
             jobs,
             more_jobs,
             first: self.first,
@@ -260,6 +276,14 @@ impl Group {
             input: Vec::new(),
         }
     }
+}
+
+/// Of each of these runs, whether it has not been done again.
+async fn open(realm: &dyn Realm, runs: &[Run]) -> Result<Vec<bool>, Error> {
+    let site = realm.site().await?;
+    let looks: Vec<_> = runs.iter().map(|run| has_replay(realm.runs(), &site.realm, run)).collect();
+    let done: Vec<bool> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    Ok(done.into_iter().map(|is_done| !is_done).collect())
 }
 
 /// Compares the example of a group with the last run of its job before it that ended well.

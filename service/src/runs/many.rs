@@ -186,11 +186,11 @@ impl Act {
             Self::Retry(dispatcher, how) => {
                 let from = if how.all { RedoFrom::All } else { RedoFrom::Failed };
                 let request = RedoRequest {
-                    redo: Redo { of: run.clone(), from, spec: how.spec },
+                    redo: Redo::of(run.clone(), from, how.spec),
                     parameters: how.parameters.clone(),
                     globals: how.globals.clone(),
                     // Asked again, it makes no other run.
-                    idempotency_key: Some(format!("retry of {run}")),
+                    once_more: false,
                 };
                 retried(dispatcher.redo(&request).await.map(|run| (run.run_id.into(), run.existing)), run)
             }
@@ -233,6 +233,9 @@ fn retried(outcome: Result<(RunKey, bool), RedoError>, run: RunKey) -> Result<Re
         Ok((by, existing)) => {
             let outcome = if existing { ManyOutcome::Already } else { ManyOutcome::Retried };
             Ok(Receipt { run, outcome, by: Some(by), error: None })
+        }
+        Err(RedoError::DoneAgain { by, .. }) => {
+            Ok(Receipt { run, outcome: ManyOutcome::Already, by: Some(by), error: None })
         }
         Err(RedoError::Store(error) | RedoError::Dispatch(DispatchError::Store(error))) => Err(error.into()),
         Err(error) => {

@@ -47,6 +47,9 @@ pub struct RetryRun {
     /// A name under which the same can be asked again: it makes one run.
     #[serde(default)]
     pub key: Option<String>,
+    /// Whether it may be done again although it was: all that its steps do may then be done twice.
+    #[serde(default)]
+    pub once_more: bool,
     /// Only show what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -153,10 +156,10 @@ async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<Re
         RetryFrom::Step(step) => RedoFrom::Step(find_step(realm, &key, step).await?),
     };
     let redo = RedoRequest {
-        redo: Redo { of: key.clone(), from, spec: request.spec },
+        redo: Redo { key: request.key.clone(), ..Redo::of(key.clone(), from, request.spec) },
         parameters: request.parameters.clone(),
         globals: request.globals.clone(),
-        idempotency_key: request.key.clone(),
+        once_more: request.once_more,
     };
     if let Some(key) = &request.key {
         pumice_core::request::check_key(key).map_err(|why| Error::invalid(format!("key: {why}")))?;
@@ -178,6 +181,8 @@ async fn planned(
     request: &RedoRequest,
 ) -> Result<RetriedRun, Error> {
     let again = dispatcher.again(request).await?;
+    // Else what is shown would be refused.
+    dispatcher.next_replay(&again.run, request).await?;
     let job = dispatcher.effective(&again)?;
     let (was, is) = (&*again.spec.job, &*job.document);
     let (spec, input) = (changes(was, is, false), changes(was, is, true));

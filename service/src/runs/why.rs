@@ -1,6 +1,6 @@
 //! Why a run stands where it stands: what the rules of runs say, with what the stores tell besides.
 
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{Dispatcher, done_again};
 use pumice_core::ids::RunKey;
 use pumice_core::pauses::Pause;
 use pumice_core::permits::Gate;
@@ -33,6 +33,9 @@ pub struct RunWhy {
     /// Another run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<RunKey>,
+    /// The run that stands for a failed one by now, which does it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<RunKey>,
     /// The time that it is about: from when on it may start, until when it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Instant>,
@@ -57,8 +60,19 @@ pub(super) async fn why_of(realm: &dyn Realm, run: &Run) -> Result<RunWhy, Error
     let facts = facts(realm, run).await?;
     let zone = realm.site().await?.zone.tz();
     let told = explain(run, &facts, realm.now(), zone);
+    let mut why = told.sentence;
+    let again = if run.status.is_failure() && !run.is_child() {
+        done_again(realm.runs(), &realm.site().await?.realm, run).await?
+    } else {
+        None
+    };
+    if let Some(again) = &again {
+        let Run { key, status, .. } = again;
+        why.push_str(&format!("; it has been done again as run {key}, which is {status}"));
+    }
+    let again = again.map(|again| again.key);
     let (run, status, at) = (run.key.clone(), run.status, told.at.map(Instant));
-    Ok(RunWhy { run, status, cause: told.cause, why: told.sentence, by: told.by, at })
+    Ok(RunWhy { run, status, cause: told.cause, why, by: told.by, again, at })
 }
 
 /// What the stores tell besides a run's record, as far as it matters to this one.

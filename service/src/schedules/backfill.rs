@@ -184,7 +184,7 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
             ));
         }
     }
-    let kept = site.settings.event_ttl.filter(|kept| begun.from < now - kept.delta());
+    let kept = site.settings.event_ttl.shortest().filter(|kept| begun.from < now - kept.delta());
     if let (Some(kept), Only::Missing | Only::Failed) = (kept, begun.only) {
         let counts =
             if begun.only == Only::Missing { "counts as missing" } else { "does not count as failed" };

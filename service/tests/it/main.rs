@@ -257,7 +257,8 @@ async fn many(api: &Api, realm: &Folder) {
     // Each is done again once, however often that is asked.
     let retry: runs::RetryMany = api
         .request("runs retry --where", json!({ "runs": { "where": "job:once", "before": look["before"] } }));
-    for (done, already) in [(2, 0), (0, 2)] {
+    // One of them was done again by itself.
+    for (done, already) in [(1, 1), (0, 2)] {
         let retried = runs::retry_many(realm, &retry).await.unwrap();
         assert_eq!((retried.count, retried.done, retried.already), (2, done, already), "{retried:?}");
         assert!(retried.receipts.iter().all(|one| one.by.is_some()));

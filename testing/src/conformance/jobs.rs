@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::ports::Doc;
-use pumice_core::spec::Settings;
+use pumice_core::spec::{Retention, Settings};
 use serde_json::Value;
 
 use super::{Adapters, job, odd_job, realm, stored_jobs};
@@ -38,7 +38,7 @@ pub async fn the_realm_is_whole(on: &Adapters) {
     for (name, value) in realm().as_object().expect("an object") {
         assert_eq!(found.document.get(name), Some(value));
     }
-    let defaults = Settings { event_ttl: None, foreach_limit: 7, ..Settings::default() };
+    let defaults = Settings { event_ttl: Retention::of(None), foreach_limit: 7, ..Settings::default() };
     assert_eq!(found.settings, defaults);
     let warned: Vec<&str> = found.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(warned, [".on_fail", ".config.cmd_timeout"]);

@@ -1,6 +1,7 @@
 //! The invariants, checked at every write, every execution and every crash.
 
 mod line;
+mod retention;
 mod starts;
 mod steps;
 mod turns;
@@ -19,6 +20,7 @@ use super::fakes::hangs;
 use super::permits::PermitAudit;
 use super::world::{TaskId, task_of};
 use crate::memory::RunTable;
+pub(super) use retention::retention;
 use steps::attempt_of;
 
 /// How far two clocks of the simulation are apart, at most.
@@ -123,6 +125,7 @@ impl Audit {
             });
         }
         self.kept(run, runs);
+        self.again(run, runs);
         if run.is_child() {
             self.child_created(run, runs, now);
         }
@@ -272,6 +275,7 @@ impl Audit {
         let done = run.status.is_end() && run.duties.is_none();
         self.expect(run.due_at.is_none() == done, "what is not done is due", || format!("{key}: {run:?}"));
         self.expect(!done || run.lease.is_none(), "what is done is not held", || key.to_string());
+        self.expires(run);
         let busy = run.status == Status::Running || run.duties.is_some();
         self.expect(run.lease.is_none() || busy, "only what runs is held", || format!("{key}: {run:?}"));
         self.expect(run.attempt <= run.retry.limit.max(1), "no more attempts than the limit", || {

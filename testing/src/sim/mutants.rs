@@ -158,11 +158,17 @@ pub enum Mutant {
     LinePassed,
     /// One run more than there are permits passes.
     OnePermitTooMany,
+    /// A run that does another again counts as ended while it goes on.
+    ReplayCountsAsEnded,
+    /// A record expires by when its run was dispatched.
+    ExpiryFromDispatch,
+    /// A record expires although its run goes on.
+    ExpiryBeforeEnd,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 74] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -234,6 +240,9 @@ impl Mutant {
         Self::PermitNotOffered,
         Self::LinePassed,
         Self::OnePermitTooMany,
+        Self::ReplayCountsAsEnded,
+        Self::ExpiryFromDispatch,
+        Self::ExpiryBeforeEnd,
     ];
 }
 
@@ -255,6 +264,11 @@ pub(crate) fn on_load(world: &World, mut run: Run) -> Run {
     }
     if world.is(Mutant::SuccessPassedOver) && is_by_the_clock(world) && run.status == Status::Complete {
         run.status = Status::Skipped;
+    }
+    let role = world.tasks.get(&world.current).map(|task| &task.role);
+    let is_replay = run.redo.is_some() && matches!(role, Some(Role::Redoer));
+    if world.is(Mutant::ReplayCountsAsEnded) && is_replay && !run.status.is_end() {
+        run.status = Status::Failed;
     }
     on_host(world, run)
 }
@@ -491,6 +505,10 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
             if stored.status == Status::Running && run.status == Status::Waiting =>
         {
             run.crashes += 1;
+        }
+        (Mutant::ExpiryFromDispatch, Some(stored)) if run.status.is_end() => run.expires = stored.expires,
+        (Mutant::ExpiryBeforeEnd, _) if !run.status.is_end() => {
+            run.expires = run.ts_dispatch + TimeDelta::days(2);
         }
         (Mutant::GivenTwice, _) => run.handed_over = None,
         (Mutant::DueClearedEarly, _) if run.status.is_end() => run.due_at = None,

@@ -28,8 +28,12 @@ pub(crate) struct Redoing {
     pub(crate) at: u64,
     part: Part,
     spec: SpecOf,
-    /// How many ask for the same at the same time, under one key.
+    /// How many ask for the same at the same time.
     askers: u64,
+    /// Whether they do under one key.
+    keyed: bool,
+    /// Whether it may have been done again before.
+    once_more: bool,
 }
 
 /// Jobs of steps that fail now and then, and are done again.
@@ -46,7 +50,9 @@ pub(super) fn redo(prng: &mut Prng) -> Setup {
         let at = number * prng.pick(&[1_000_000, 1_500_000, 2_000_000]) + prng.below(1_000);
         let part = prng.pick(&[Part::Failed, Part::Failed, Part::Failed, Part::Step, Part::All]);
         let spec = prng.pick(&[SpecOf::Latest, SpecOf::Pinned]);
-        setup.redoings.push(Redoing { at, part, spec, askers: prng.within(1, 2) });
+        let askers = prng.within(1, 2);
+        let (keyed, once_more) = (prng.pick(&[true, false]), prng.pick(&[true, false, false]));
+        setup.redoings.push(Redoing { at, part, spec, askers, keyed, once_more });
     }
     setup
 }
@@ -61,10 +67,13 @@ impl Runner {
         };
         let Some((of, from)) = chosen else { return };
         let request = RedoRequest {
-            redo: Redo { of, from, spec: redoing.spec },
+            redo: Redo {
+                key: redoing.keyed.then(|| format!("redo {number}")),
+                ..Redo::of(of, from, redoing.spec)
+            },
             parameters: Map::new(),
             globals: Map::new(),
-            idempotency_key: Some(format!("redo {number}")),
+            once_more: redoing.once_more,
         };
         for _ in 0..redoing.askers {
             let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
@@ -79,6 +88,7 @@ impl Runner {
                             }
                             // Asked again, with its key.
                             Err(RedoError::Store(_) | RedoError::Dispatch(DispatchError::Store(_))) => {}
+                            Err(RedoError::DoneAgain { .. }) => break,
                             Err(error) => {
                                 lock(&world).audit.fail("a request is taken", error.to_string());
                                 break;
@@ -117,14 +127,40 @@ impl World {
     fn is_redone(&mut self, request: &RedoRequest, key: &RunKey) {
         let told = match self.runs.get(key) {
             None => "no run".to_owned(),
-            Some(run) if run.redo.as_deref() != Some(&request.redo) => format!("{:?}", run.redo),
-            Some(_) => return,
+            Some(run) => match run.redo.as_deref() {
+                Some(redo) if Redo { number: 0, ..redo.clone() } == request.redo => {
+                    let may = redo.number == 1 || request.once_more || request.redo.key.is_some();
+                    let detail = || format!("{key} is number {}", redo.number);
+                    self.audit.expect(may, AGAIN_ONCE, detail);
+                    return;
+                }
+                redo => format!("{redo:?}"),
+            },
         };
         self.audit.fail("a run that does another again says so", format!("{key}: {told}"));
     }
 }
 
+/// The invariant on how often a run is done again.
+const AGAIN_ONCE: &str = "a run is done again once, unless more is asked for";
+
 impl Audit {
+    /// A run that does another again has the next number, and no other does that one again by now.
+    pub(super) fn again(&mut self, run: &Run, runs: &RunTable) {
+        let Some(redo) = run.redo.as_deref().filter(|_| !run.is_child()) else { return };
+        let does_same = |other: &&Run| {
+            !other.is_child()
+                && other.key != run.key
+                && other.redo.as_ref().is_some_and(|it| it.of == redo.of)
+        };
+        let others: Vec<&Run> = runs.all().filter(does_same).collect();
+        let is_next = redo.number as usize == others.len() + 1;
+        let is_alone = others.iter().all(|other| other.status.is_end());
+        self.expect(is_next && is_alone, AGAIN_ONCE, || {
+            format!("{} is number {} of those of {}: {others:?}", run.key, redo.number, redo.of)
+        });
+    }
+
     /// What is kept ended well in the run that is done again, and has ended from the start.
     pub(super) fn kept(&mut self, run: &Run, runs: &RunTable) {
         let Some(kept) = &run.kept else { return };

@@ -17,7 +17,7 @@ use pumice_core::message::Message;
 use pumice_core::ports::Outgoing;
 use pumice_core::spec::Settings;
 
-use super::audit::Violation;
+use super::audit::{Violation, retention};
 use super::fakes;
 use super::faults::{LEASE, WATCH};
 use super::hand::{Hand, put_back_early};
@@ -88,7 +88,7 @@ fn site(world: &Shared) -> Site {
     let alone = lock(world).alone;
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
-        settings: Settings { foreign_workers: lavas, ..Settings::default() },
+        settings: Settings { foreign_workers: lavas, event_ttl: retention(), ..Settings::default() },
         zone: pumice_template::Zone::Utc,
         hostname: "sim".to_owned(),
         alone,

@@ -57,8 +57,18 @@ fn lines(format: Format, found: &FailureList) -> Vec<String> {
         lines.push(format!("and {} more causes: --limit shows them", found.more_groups));
     }
     let cut = if found.is_cut { ", and older ones that were not looked at" } else { "" };
-    lines.push(format!("{} runs failed{cut}: {}", found.runs, escaped(&found.filter)));
+    let open = still_open(found.runs, found.open);
+    lines.push(format!("{} runs failed{cut}, {open}: {}", found.runs, escaped(&found.filter)));
     lines
+}
+
+/// How many of these runs have not been done again, in words.
+fn still_open(runs: u64, open: u64) -> String {
+    match open {
+        0 => "done again".to_owned(),
+        open if open == runs => "not done again".to_owned(),
+        open => format!("{open} not done again"),
+    }
 }
 
 fn block(group: &FailureGroup) -> Vec<String> {
@@ -74,7 +84,12 @@ fn block(group: &FailureGroup) -> Vec<String> {
         group.jobs.iter().map(|job| format!("{} ({})", escaped(job.job_id.as_str()), job.count)).collect();
     jobs.extend((group.more_jobs > 0).then(|| format!("{} more jobs", group.more_jobs)));
     let mut lines = vec![
-        format!("{style}{}{style:#}  {} {runs}, {times}", group.fingerprint, group.count),
+        format!(
+            "{style}{}{style:#}  {} {runs}, {}, {times}",
+            group.fingerprint,
+            group.count,
+            still_open(group.count, group.open)
+        ),
         format!("  {}", escaped(reason)),
         format!("  of {}", jobs.join(", ")),
         format!("  the last: {}", group.example),

@@ -23,7 +23,7 @@ pub(super) async fn retry(global: &Global, realm: &Realm, options: RetryRuns) ->
         None if options.all => RetryFrom::All,
         None => RetryFrom::Failed,
     };
-    let RetryRuns { runs, spec, key, bulk, .. } = options;
+    let RetryRuns { runs, spec, key, once_more, bulk, .. } = options;
     let Some(run) = runs else {
         let all = from == RetryFrom::All;
         let runs = asked(realm, bulk).await?;
@@ -35,7 +35,7 @@ pub(super) async fn retry(global: &Global, realm: &Realm, options: RetryRuns) ->
         return told(global, &done?, "retry");
     };
     let dry_run = bulk.dry_run;
-    let request = RetryRun { run, from, spec, parameters, globals, key, dry_run };
+    let request = RetryRun { run, from, spec, parameters, globals, key, once_more, dry_run };
     let retried = retry_run(realm, &request).await?;
     print(global.output, &retried, || lines(&retried))?;
     if global.output.is_table() {

@@ -74,7 +74,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     let last = scale.at((laid.layers.saturating_sub(1), laid.breadth));
     let (width, height) = (last.0 + scale.width / 2.0 + EDGE, last.1 + HEIGHT / 2.0 + EDGE);
     let mut svg = format!(
-        "<svg width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" \
+        "<svg width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"group\" \
          aria-label=\"{} steps\">",
         graph.nodes.iter().map(Node::count).sum::<usize>()
     );

@@ -12,6 +12,7 @@ use crate::clock::backfill::{Found, Only, Stale, Taken, Wanted};
 use crate::clock::{Backfill, Plan};
 use crate::engine::fresh::keyed_run;
 use crate::engine::ledger::apply::ApplyError;
+use crate::engine::replays::replays;
 use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
@@ -27,6 +28,8 @@ const MAX_EXAMINED: usize = 512;
 const AT_ONCE: usize = 16;
 /// Most other backfills of a job whose runs are looked at for what has failed: the newest.
 const MAX_OTHERS: usize = 20;
+/// Most runs of a slot that are looked at, those that do others again among them.
+const MAX_FOLLOWED: usize = 100;
 /// How often a record is read again that another process writes all the time.
 const MAX_TRIES: usize = 20;
 
@@ -111,7 +114,7 @@ impl Housekeeper {
         for _ in 0..MAX_TRIES {
             let stored = store.load_backfill(id).await?;
             let stored = stored.ok_or_else(|| BackfillError::Unknown(id.to_owned()))?;
-            let keep = self.site().settings.event_ttl;
+            let keep = self.site().settings.event_ttl.longest();
             let Some(next) = change(&stored).and_then(|next| next.written(&stored, self.now(), keep)) else {
                 return Ok((stored, false));
             };
@@ -207,7 +210,7 @@ impl Housekeeper {
 
     async fn advance(&self, mut backfill: Backfill) -> Result<usize, StoreError> {
         let store = &self.site().ports.schedules;
-        let keep = self.site().settings.event_ttl;
+        let keep = self.site().settings.event_ttl.longest();
         let mut started = 0;
         for _ in 0..MAX_STEPS {
             if backfill.due_at.is_none() {
@@ -338,8 +341,23 @@ impl Housekeeper {
             keys.push(self.run_of(backfill, &wanted.clocks));
         }
         keys.extend(backfill.others.iter().map(|other| self.run_of(backfill, &wanted.key_of(other))));
-        let runs: Vec<Run> = self.peek_all(keys).await?.into_iter().flatten().collect();
+        let mut runs: Vec<Run> = self.peek_all(keys).await?.into_iter().flatten().collect();
+        if backfill.only == Only::Failed {
+            self.add_replays(&mut runs).await?;
+        }
         Ok(backfill.found(None, &runs))
+    }
+
+    /// Adds the runs that do these again, and those again: a slot whose run has been done again well did not fail.
+    async fn add_replays(&self, runs: &mut Vec<Run>) -> Result<(), StoreError> {
+        let site = self.site();
+        let mut next = 0;
+        while let Some(run) = runs.get(next).filter(|_| next < MAX_FOLLOWED) {
+            let replays = replays(&*site.ports.runs, &site.realm, run).await?;
+            runs.extend(replays);
+            next += 1;
+        }
+        Ok(())
     }
 
     /// The backfill with the others of its job that made runs under keys of their own before.

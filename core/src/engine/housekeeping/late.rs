@@ -19,7 +19,7 @@ use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::Site;
 use crate::message::Message;
 use crate::ports::{Created, Outgoing, StoreError};
-use crate::run::{Duties, Late, NewRun, Run, Status, WAKE_GRACE};
+use crate::run::{Duties, Late, NewRun, Run, Status, WAKE_GRACE, settle};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec, Timezone};
 
 /// Most runs that are looked at at the same time.
@@ -103,7 +103,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     let zone = one.plan.entries.get(alert.entry)?.as_ref().ok()?.zone;
     let job_id = &job.fields.job_id;
     let run_id = RunId::from_key(&site.realm, job_id, &format!("late:{}", alert.key));
-    let mut run = record(job, RunKey::root(run_id), run_id, now, now, site.settings.event_ttl);
+    let mut run = record(job, RunKey::root(run_id), run_id, now, now, site.settings.event_ttl.longest());
     // It is not a run of the job: it waits for none, and none for it.
     run.overlap = Overlap::Allow;
     let late = Late {
@@ -121,6 +121,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     run.late = Some(Box::new(late));
     run.status = Status::Complete;
     run.ts_end = Some(now);
+    settle(&mut run, &site.settings.event_ttl, now);
     run.log.push(Status::Complete, now, told.into());
     run.duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
     run.due_at = Some(now + WAKE_GRACE.delta());

@@ -69,7 +69,7 @@ pub(in crate::engine) async fn adopt(
         message.run_id,
         now,
         now,
-        ledger.site().settings.event_ttl,
+        ledger.site().settings.event_ttl.longest(),
     );
     run.warn(&warnings, now);
     run.ts_dispatch = crate::request::parse_instant(&message.ts_dispatch)
@@ -124,7 +124,7 @@ async fn adopt_anew(ledger: &Ledger, mut new: NewRun, over: Run) -> Result<Adopt
 async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result<Adopted, StoreError> {
     let now = ledger.now();
     let about = (message.job_id.clone(), UNKNOWN_TYPE.to_owned(), message.worker.clone());
-    let (key, keep) = (RunKey::root(message.run_id), ledger.site().settings.event_ttl);
+    let (key, keep) = (RunKey::root(message.run_id), ledger.site().settings.event_ttl.longest());
     let run = Run::dispatched(key, message.run_id, about, now, now, keep);
     let input = Input::Close {
         epoch: run.epoch,

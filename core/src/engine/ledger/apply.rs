@@ -3,13 +3,14 @@
 use futures_util::future::BoxFuture;
 
 use super::Ledger;
+use super::span::tell_end;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::limits::LEASE_MARGIN;
 use crate::ids::RunKey;
 use crate::permits::{Gate, PermitChange};
 use crate::ports::{Change, CommitError, Created, Outgoing, StoreError, StoreErrorKind};
-use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, decide};
+use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, decide, settle};
 
 /// Most times one input is tried because others wrote first.
 const MAX_TRIES: usize = 100;
@@ -139,7 +140,7 @@ impl Ledger {
             return Err(Applied::Illegal(IllegalTransition::Held));
         }
         let is_absent = matches!(input, Input::Absent);
-        let mut decision = decide(run, input, now).map_err(Applied::Illegal)?;
+        let mut decision = self.decided(run, input, now).map_err(Applied::Illegal)?;
         decision.run.rev = run.rev + 1;
         decision.run.mask_secrets();
         let message = self.message(&decision);
@@ -149,6 +150,7 @@ impl Ledger {
             Ok(sent) => {
                 let Change { run: next, permit, message, .. } = change;
                 log_change(run, &next);
+                tell_end(run, &next);
                 if must_hurry_clock(run, &next) {
                     Box::pin(self.hurry_clock(&next)).await;
                 }
@@ -168,6 +170,15 @@ impl Ledger {
         }
     }
 
+    /// What is decided, with the time when the record expires: it follows from the realm's settings.
+    fn decided(&self, run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
+        let mut decision = decide(run, input, now)?;
+        if !run.status.is_end() {
+            settle(&mut decision.run, &self.site().settings.event_ttl, now);
+        }
+        Ok(decision)
+    }
+
     /// Has the clock look at a job of which a run that a schedule started has ended badly: it may have been the last that
     /// its entry may lose. Where that is not recorded the next slot finds it.
     async fn hurry_clock(&self, after: &Run) {
@@ -181,7 +192,7 @@ impl Ledger {
     /// # Errors
     /// [`IllegalTransition`] when the input does not fit the record.
     pub(in crate::engine) fn decide_new(&self, run: &Run, input: Input) -> Result<Run, IllegalTransition> {
-        let mut next = decide(run, input, self.now())?.run;
+        let mut next = self.decided(run, input, self.now())?.run;
         next.rev = run.rev;
         next.mask_secrets();
         Ok(next)

@@ -5,6 +5,7 @@ pub(super) mod apply;
 pub(super) mod gate;
 pub(super) mod line;
 pub(super) mod live;
+mod span;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

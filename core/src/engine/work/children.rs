@@ -81,7 +81,7 @@ impl<'a> Place<'a> {
         let job = with_globals(job, globals);
         let step = u32::try_from(step).unwrap_or(u32::MAX);
         let key = parent.key.child(parent.attempt, step);
-        let keep = engine.site.settings.event_ttl;
+        let keep = engine.site.settings.event_ttl.longest();
         let mut run = record(&job, key, parent.run_id, engine.now(), engine.now(), keep);
         run.warn(&warnings, engine.now());
         run.ts_dispatch = parent.ts_dispatch;
@@ -109,7 +109,7 @@ impl<'a> Place<'a> {
     fn redo_of(self, step: usize) -> Option<Redo> {
         let spec = self.task.run.redo.as_ref()?.spec;
         match self.redo.get(step)? {
-            StepRedo::Again(Some((of, from))) => Some(Redo { of: of.clone(), from: from.clone(), spec }),
+            StepRedo::Again(Some((of, from))) => Some(Redo::of(of.clone(), from.clone(), spec)),
             _ => None,
         }
     }

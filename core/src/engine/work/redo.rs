@@ -12,7 +12,7 @@ use super::task::Task;
 use crate::ids::RunKey;
 use crate::job_type::{Plan, StepRedo};
 use crate::ports::{Outgoing, StoreError};
-use crate::run::{NewRun, Run, Status};
+use crate::run::{NewRun, Run, Status, settle};
 use crate::spec::RunSpec;
 
 /// Most records that are made at once.
@@ -93,8 +93,8 @@ impl Engine {
         let now = self.now();
         let about = (ended.job_id.clone(), ended.job_type.clone(), ended.worker.clone());
         let key = parent.key.child(parent.attempt, step);
-        let keep = self.site.settings.event_ttl;
-        let mut run = Run::dispatched(key, parent.run_id, about, now, now, keep);
+        let retention = &self.site.settings.event_ttl;
+        let mut run = Run::dispatched(key, parent.run_id, about, now, now, retention.longest());
         run.ts_dispatch = parent.ts_dispatch;
         run.lineage = Some(child_lineage(parent));
         run.scheduled.clone_from(&parent.scheduled);
@@ -102,6 +102,7 @@ impl Engine {
         run.log.push(Status::Complete, now, Value::String(format!("kept: it ended well as {}", ended.key)));
         run.status = Status::Complete;
         run.ts_end = Some(now);
+        settle(&mut run, retention, now);
         run.due_at = None;
         run.kept = Some(ended.key.clone());
         NewRun { run, spec: RunSpec::of_job(Arc::new(Map::new())) }
