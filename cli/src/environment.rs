@@ -28,10 +28,34 @@ const ALLOWED: &str = "secret-in-environment";
 /// Words in a name behind which a secret stands, in small letters.
 const SECRET_NAMES: [&str; 8] =
     ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key"];
+/// Such words that stand for themselves, or between underscores: others have them in them.
+const SECRET_WORDS: [&str; 3] = ["pwd", "pass", "pw"];
 /// Ends of names behind which stands where a secret is kept, and not the secret.
 const REFERENCES: [&str; 7] = ["_id", "_name", "_arn", "_param", "_parameter", "_path", "_ref"];
 /// Deepest nesting of includes.
 const MAX_NESTED: usize = 64;
+/// Most steps that the templates of a file take.
+const MAX_STEPS: u64 = 1_000_000;
+/// Longest text that a file becomes, in bytes.
+const MAX_BUILT: usize = 16 << 20;
+/// Beginnings of texts that services give as keys and tokens, which go on with at least this many letters, digits, `-`, `_`, `.` or `/`.
+const TOKENS: [(&str, usize); 15] = [
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("ghs_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 16),
+    ("xoxb-", 20),
+    ("xoxp-", 20),
+    ("xapp-", 20),
+    ("sk-", 20),
+    ("sk_live_", 16),
+    ("rk_live_", 16),
+    ("AIza", 30),
+    ("eyJ", 40),
+    ("npm_", 30),
+    ("https://hooks.slack.com/services/", 10),
+];
 
 /// The values that files are built with.
 #[derive(Clone, Debug)]
@@ -91,6 +115,7 @@ impl Environment {
         templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         templates.set_auto_escape_callback(|_| AutoEscape::None);
         templates.set_recursion_limit(MAX_NESTED);
+        templates.set_fuel(Some(MAX_STEPS));
         let syntax = SyntaxConfig::builder()
             .variable_delimiters("<{", "}>")
             .block_delimiters("<%", "%>")
@@ -128,8 +153,15 @@ impl Builder {
     /// What is wrong, and on which line.
     pub(crate) fn build(&self, file: &Path, text: &str) -> Result<String, Unreadable> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).display().to_string();
-        let built = self.templates.render_named_str(&name, text, Serde(self.context(&name)));
-        built.map_err(|error| Unreadable(message_of(&error, &name)))
+        let mut built = Bounded { text: Vec::new(), is_full: false };
+        let outcome = self.templates.template_from_named_str(&name, text).and_then(|template| {
+            template.render_captured_to(Serde(self.context(&name)), &mut built).map(drop)
+        });
+        if built.is_full {
+            return Err(Unreadable(format!("it becomes longer than {} MiB", MAX_BUILT >> 20)));
+        }
+        outcome.map_err(|error| Unreadable(message_of(&error, &name)))?;
+        String::from_utf8(built.text).map_err(|_| Unreadable("it becomes no text".to_owned()))
     }
 
     fn context(&self, name: &str) -> Map<String, Value> {
@@ -137,6 +169,27 @@ impl Builder {
         context.insert("env".to_owned(), json!(self.environment.name));
         context.insert("jinja".to_owned(), json!({ "templates": [name], "prog": "pumice" }));
         context
+    }
+}
+
+/// A text that is not longer than [`MAX_BUILT`].
+struct Bounded {
+    text: Vec<u8>,
+    is_full: bool,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.text.len() + bytes.len() > MAX_BUILT {
+            self.is_full = true;
+            return Err(std::io::Error::other("it becomes too long"));
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -180,11 +233,15 @@ fn json_text(value: &TemplateValue) -> Result<String, Error> {
     })
 }
 
-/// A file below a folder; `None` for a name that leads elsewhere.
+/// A file below a folder; `None` for a name that leads elsewhere, by links as well.
 fn below(root: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     let is_inside = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    is_inside.then(|| root.join(name))
+    let file = is_inside.then(|| root.join(name))?;
+    match (file.canonicalize(), root.canonicalize()) {
+        (Ok(real), Ok(root)) if !real.starts_with(&root) => None,
+        _ => Some(file),
+    }
 }
 
 /// The text of a file that another one includes.
@@ -209,6 +266,7 @@ fn message_of(error: &Error, name: &str) -> String {
     }
     let hint = match error.kind() {
         ErrorKind::UndefinedError => " (give it in the file of --env)",
+        ErrorKind::OutOfFuel => " (the templates of a file take a million steps at most)",
         _ => "",
     };
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -256,11 +314,12 @@ fn is_secret(name: &str, value: &Value) -> bool {
     }
     let Value::String(text) = value else { return false };
     let name = name.to_lowercase();
-    let is_named = SECRET_NAMES.iter().any(|word| name.contains(word))
+    let has_word = name.split(['_', '-', '.']).any(|word| SECRET_WORDS.contains(&word));
+    let is_named = (has_word || SECRET_NAMES.iter().any(|word| name.contains(word)))
         && !REFERENCES.iter().any(|end| name.ends_with(end));
     // A parameter, an ARN or a template says where it is kept.
-    let is_reference =
-        text.is_empty() || text.starts_with('/') || text.starts_with("arn:") || text.contains("{{");
+    let is_path = text.starts_with('/') && text[1..].contains('/');
+    let is_reference = text.is_empty() || is_path || text.starts_with("arn:") || text.contains("{{");
     (is_named && !is_reference) || has_secret_form(text)
 }
 
@@ -276,7 +335,15 @@ fn has_secret_form(text: &str) -> bool {
         let user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
         user.is_some_and(|(_, password)| !password.is_empty() && !password.contains("{{"))
     });
-    text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
+    let is_token = |(start, least): &(&str, usize)| {
+        text.find(start).is_some_and(|at| {
+            let begins = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
+            let goes_on = |c: &char| c.is_ascii_alphanumeric() || "-_./".contains(*c);
+            begins && text[at + start.len()..].chars().take_while(goes_on).count() >= *least
+        })
+    };
+    TOKENS.iter().any(is_token)
+        || text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
         || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_access_key)
         || with_password
 }
@@ -350,10 +417,30 @@ mod tests {
             ("<{ lava.dag('dag.xlsx') }>", "only CSV files are read"),
             ("<{ lava.dag('../dag.csv') }>", "must be below the folder"),
             ("<% if %>", "line 1: "),
+            (
+                "<% for i in range(99999) %><% for j in range(99999) %><% endfor %><% endfor %>",
+                "a million steps",
+            ),
+            (
+                "<% set x = 'aaaaaaaaaa' * 100000 %><% for j in range(99) %><{ x }><% endfor %>",
+                "longer than 16 MiB",
+            ),
         ] {
             let refused = project.build("a.yaml", text).unwrap_err();
             assert!(refused.contains(wanted), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn link_that_leads_out_of_the_folder_is_not_followed() {
+        let project = Project::new(&[("prod.yaml", "a: 1\n"), ("_common/x", "x")]);
+        let elsewhere = Project::new(&[("other", "theirs")]);
+        std::os::unix::fs::symlink(elsewhere.0.path().join("other"), project.0.path().join("_common/l"))
+            .unwrap();
+        std::os::unix::fs::symlink("x", project.0.path().join("_common/own")).unwrap();
+        assert_eq!(project.build("a.yaml", "<% include '_common/own' %>").as_deref(), Ok("x"));
+        let refused = project.build("a.yaml", "<% include '_common/l' %>").unwrap_err();
+        assert!(refused.contains("leads out of the folder"), "{refused}");
     }
 
     #[test]
@@ -368,6 +455,12 @@ mod tests {
             ("url: postgres://user:pw@host/db", Some("url seems to be a secret")),
             ("id: AKIAIOSFODNN7EXAMPLE", Some("id seems to be a secret")),
             ("key: |\n  -----BEGIN RSA PRIVATE KEY-----\n", Some("key seems to be a secret")),
+            ("db_pass: hunter2", Some("db_pass seems to be a secret")),
+            ("password: /hunter2", Some("password seems to be a secret")),
+            ("gh: ghp_0123456789012345678901234567890123456", Some("gh seems to be a secret")),
+            ("a: https://hooks.slack.com/services/T0/B0/abcdef", Some("a seems to be a secret")),
+            ("a: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", Some("a seems to be a secret")),
+            ("compass: north\nbypass: true\nname: task-sk-report-2026-for-the-month", None),
             ("lava: { x: 1 }", Some("the name lava is the framework's own")),
             ("- a", Some("expected one object")),
             (

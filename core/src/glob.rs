@@ -1,9 +1,30 @@
-//! Patterns over job ids, as Python's `fnmatch.fnmatchcase` reads them: `*` also crosses `/`.
+//! Patterns over job ids and other names. `*` also crosses `/`. Lava's documents have those of Python's
+//! `fnmatch.fnmatchcase`; people's terms and commands have only `*` and `?`, since job ids may have brackets in them.
 
 /// Whether `text` matches `pattern`: `*` any run of characters, `?` one, `[seq]` and `[!seq]` one
 /// of a set; case counts, and there is no escape but `[*]` (Python's fnmatch, as lava's `can_fail`).
 #[must_use]
 pub fn fnmatch(pattern: &str, text: &str) -> bool {
+    matched(pattern, text, match_one)
+}
+
+/// Whether `text` matches a pattern that a person wrote: `*` any run of characters, `?` one; case counts. `[*]`, `[?]` and `[[]` are
+/// the character itself, as [`literal`] writes it, and any other bracket stands for itself.
+#[must_use]
+pub fn matches(pattern: &str, text: &str) -> bool {
+    matched(pattern, text, match_plainly)
+}
+
+/// Whether a text that a person wrote is a pattern, and not a name.
+#[must_use]
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?']) || text.contains("[[]")
+}
+
+/// Takes one character by the item of the pattern at a place; gives the place after the item.
+type MatchOne = fn(&[char], usize, char) -> Option<usize>;
+
+fn matched(pattern: &str, text: &str, match_one: MatchOne) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
@@ -52,6 +73,16 @@ fn match_one(pattern: &[char], p: usize, c: char) -> Option<usize> {
     }
 }
 
+/// The same for a pattern that a person wrote.
+fn match_plainly(pattern: &[char], p: usize, c: char) -> Option<usize> {
+    match pattern.get(p..)? {
+        ['[', escaped @ ('*' | '?' | '['), ']', ..] => (*escaped == c).then_some(p + 3),
+        ['?', ..] => Some(p + 1),
+        [literal, ..] => (*literal == c).then_some(p + 1),
+        [] => None,
+    }
+}
+
 /// The place of the `]` that ends the set beginning at `p`; a `]` right at its start is a member.
 fn set_end(pattern: &[char], p: usize) -> Option<usize> {
     let mut first = p + 1;
@@ -84,6 +115,31 @@ fn set_has(set: &[char], c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_write_has_two_wildcards_and_brackets_are_themselves() {
+        for (pattern, text, expected) in [
+            ("a[b]", "a[b]", true),
+            ("a[b]", "ab", false),
+            ("a[b*", "a[bc", true),
+            ("a[!b]", "ac", false),
+            ("etl/*", "etl/a/b", true),
+            ("?", "[", true),
+            ("a[*]", "a*", true),
+            ("a[*]", "ab", false),
+            ("a[[]b]", "a[b]", true),
+            ("[", "[", true),
+            ("a[", "a[", true),
+            ("*[0]", "x/y[0]", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+        for text in ["a", "a[b]", "a*b", "?", "[", "[[", "a[*]", "[?]x"] {
+            assert!(matches(&literal(text), text), "{text}");
+            assert!(is_pattern(&literal(text)) || literal(text) == text, "{text}");
+        }
+        assert!(!matches(&literal("a*"), "ab") && !matches(&literal("a[b]"), "ab"));
+    }
 
     #[test]
     fn matches_as_python_does() {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::glob::fnmatch;
+use crate::glob::matches;
 use crate::ids::WorkerName;
 use crate::run::{PausedBy, Run};
 
@@ -34,7 +34,7 @@ impl Scope {
         match self {
             Self::Realm => true,
             Self::Worker(worker) => *worker == run.worker,
-            Self::Job(pattern) => fnmatch(pattern, run.job_id.as_str()),
+            Self::Job(pattern) => matches(pattern, run.job_id.as_str()),
         }
     }
 

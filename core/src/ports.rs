@@ -50,9 +50,7 @@ pub use messaging::{
 pub use objects::ObjectStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
-pub use queries::{
-    BadCursor, Counts, Cursor, Order, Pager, PastCount, RunCount, RunPage, RunQuery, is_pattern,
-};
+pub use queries::{BadCursor, Counts, Cursor, Order, Pager, PastCount, RunCount, RunPage, RunQuery};
 pub use servers::{Servers, WITHOUT_SQL};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};

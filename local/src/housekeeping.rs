@@ -67,20 +67,10 @@ impl House {
                 Some(_) if runs.is_empty() => looks_left - 1,
                 Some(_) => looks_left,
             };
-            let Some(temp) = self.temp().await? else { continue };
-            let mut folders: Vec<PathBuf> = runs.iter().map(|run| folder_of(&temp, run)).collect();
-            folders.sort();
-            folders.dedup();
-            self.remove(folders, Some(temp)).await;
+            let failed = remove_outputs(&self.database, &runs).await?;
+            self.tell(failed);
         }
         Ok(())
-    }
-
-    /// The folder for temporary files, unless the realm has none on this machine.
-    async fn temp(&self) -> Result<Option<PathBuf>, StoreError> {
-        let realm = self.database.realm().await?;
-        let temp = realm.fields.s3_temp.as_deref().map(PathBuf::from);
-        Ok(temp.filter(|temp| temp.is_absolute()))
     }
 
     /// Removes directories that the steps of a run shared which has ended.
@@ -123,28 +113,52 @@ impl House {
 
     /// Removes folders, and those above them that are empty then, up to `below`.
     async fn remove(&mut self, folders: Vec<PathBuf>, below: Option<PathBuf>) {
-        let failed = in_background(move || {
-            let mut failed = Vec::new();
-            for folder in folders {
-                if let Err(error) = remove_tree(&folder) {
-                    failed.push((folder, error));
-                    continue;
-                }
-                let above = folder.ancestors().skip(1).take_while(|above| Some(*above) != below.as_deref());
-                if below.is_some() {
-                    // Each stops at the first that holds something.
-                    above.map_while(|above| std::fs::remove_dir(above).ok()).for_each(drop);
-                }
-            }
-            failed
-        })
-        .await;
+        let failed = remove_folders(folders, below).await;
+        self.tell(failed);
+    }
+
+    /// Says once of each folder that it cannot be removed.
+    fn tell(&mut self, failed: Vec<Stuck>) {
         for (folder, error) in failed {
             if self.stuck.insert(folder.clone()) {
                 tracing::warn!(path = %folder.display(), %error, "cannot remove what a run left");
             }
         }
     }
+}
+
+/// A folder that could not be removed, and why.
+pub(crate) type Stuck = (PathBuf, std::io::Error);
+
+/// Removes what runs kept whose records are gone; gives what could not be removed.
+pub(crate) async fn remove_outputs(database: &Database, runs: &[Expired]) -> Result<Vec<Stuck>, StoreError> {
+    // Unless the realm has its place for temporary files elsewhere than on this machine.
+    let temp = database.realm().await?.fields.s3_temp.as_deref().map(PathBuf::from);
+    let Some(temp) = temp.filter(|temp| temp.is_absolute()) else { return Ok(Vec::new()) };
+    let mut folders: Vec<PathBuf> = runs.iter().map(|run| folder_of(&temp, run)).collect();
+    folders.sort();
+    folders.dedup();
+    Ok(remove_folders(folders, Some(temp)).await)
+}
+
+/// Removes folders, and those above them that are empty then, up to `below`.
+async fn remove_folders(folders: Vec<PathBuf>, below: Option<PathBuf>) -> Vec<Stuck> {
+    in_background(move || {
+        let mut failed = Vec::new();
+        for folder in folders {
+            if let Err(error) = remove_tree(&folder) {
+                failed.push((folder, error));
+                continue;
+            }
+            let above = folder.ancestors().skip(1).take_while(|above| Some(*above) != below.as_deref());
+            if below.is_some() {
+                // Each stops at the first that holds something.
+                above.map_while(|above| std::fs::remove_dir(above).ok()).for_each(drop);
+            }
+        }
+        failed
+    })
+    .await
 }
 
 fn folder_of(temp: &Path, run: &Expired) -> PathBuf {

@@ -8,8 +8,9 @@
 use std::collections::{BinaryHeap, VecDeque};
 
 use pumice_core::Timestamp;
+use pumice_core::glob::is_pattern;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Order, Pager, RunPage, RunQuery, is_pattern};
+use pumice_core::ports::{Order, Pager, RunPage, RunQuery};
 use pumice_core::run::Status;
 use rusqlite::{Connection, OptionalExtension, params};
 

@@ -11,6 +11,7 @@ use pumice_core::run::Status;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
+use crate::housekeeping::remove_outputs;
 use crate::stored::text;
 use crate::tally::{self, Tally};
 
@@ -75,17 +76,20 @@ impl Database {
     /// Removes the records of a run that is done with, and of its steps; what they kept goes as what expired runs kept.
     pub(crate) async fn remove_run(&self, key: &RunKey) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.run_counting(move |connection, tally| {
+        let removed = self.run_counting(move |connection, tally| {
             let sql = "SELECT due_at IS NULL FROM runs WHERE key = ?";
             let mut statement = connection.prepare_cached(sql)?;
             let is_done: Option<bool> = statement.query_row([key.as_str()], |row| row.get(0)).optional()?;
             if is_done != Some(true) {
-                return Ok(false);
+                return Ok(None);
             }
-            remove_family(connection, tally, key.as_str())?;
-            Ok(true)
-        })
-        .await
+            remove_family(connection, tally, key.as_str()).map(Some)
+        });
+        let Some(runs) = removed.await? else { return Ok(false) };
+        for (folder, error) in remove_outputs(self, &runs).await? {
+            tracing::warn!(path = %folder.display(), %error, "cannot remove what a run left; the next start of the server tries again");
+        }
+        Ok(true)
     }
 
     /// How many runs there were whose records are gone, of days from `since` until before `until`.

@@ -8,14 +8,17 @@ use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
+use pumice_core::secret::MASK;
 use pumice_core::spec::{JobSpec, take_mark};
 use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
+use crate::specs::FieldChange;
 
 /// Which connections to list: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -168,10 +171,45 @@ pub async fn show(realm: &dyn Realm, request: &ConnectionName) -> Result<Doc, Er
     match realm.connections().connection(&request.connection).await? {
         Some(mut doc) => {
             take_mark(&mut doc);
+            // A password that stands in the document is there for all to see, and said so when it is applied.
+            let urls = secrets_of(&doc).filter(|name| *name != PASSWORD);
+            for name in urls.map(str::to_owned).collect::<Vec<_>>() {
+                doc.insert(name, MASK.into());
+            }
             Ok(doc)
         }
         None => Err(no_such(realm, &request.connection).await?),
     }
+}
+
+/// The field of a password.
+const PASSWORD: &str = "password";
+
+/// The fields of a connection's document that are secrets by themselves: they do not name one.
+fn secrets_of(doc: &Doc) -> impl Iterator<Item = &str> {
+    let of_web =
+        doc.get("type").and_then(Value::as_str).is_some_and(|kind| ["slack", "webhook"].contains(&kind));
+    let is_secret = move |name: &str| name == PASSWORD || (of_web && ["webhook_url", "url"].contains(&name));
+    let is_name = |value: &Value| value.as_str().is_none_or(|text| text.starts_with('/'));
+    doc.iter().filter(move |(name, value)| is_secret(name) && !is_name(value)).map(|(name, _)| name.as_str())
+}
+
+/// The fields in which a connection's document differs from another, with secrets masked.
+pub(crate) fn differences(before: &Doc, after: &Doc) -> Vec<FieldChange> {
+    masked(crate::specs::differences(before, after), before, after)
+}
+
+/// Differences of a connection's documents with secrets masked: that one changed shows, and not into what.
+pub(crate) fn masked(mut changes: Vec<FieldChange>, before: &Doc, after: &Doc) -> Vec<FieldChange> {
+    for change in &mut changes {
+        let field = change.field.trim_start_matches('.');
+        for (value, doc) in [(&mut change.before, before), (&mut change.after, after)] {
+            if value.is_some() && secrets_of(doc).any(|name| name == field) {
+                *value = Some(MASK.into());
+            }
+        }
+    }
+    changes
 }
 
 async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::engine::Dispatcher;
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::{is_pattern, matches};
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::{MAX_PAUSE_TEXT, Pause, Pauses, Scope};
-use pumice_core::ports::{RunPage, RunQuery, is_pattern};
+use pumice_core::ports::{RunPage, RunQuery};
 use pumice_core::problem::did_you_mean;
 use pumice_core::run::Status;
 use pumice_core::text::quoted;
@@ -190,7 +190,7 @@ async fn pausing_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<PausesCh
     let known: Vec<String> =
         realm.catalog().all_jobs().await?.into_iter().map(|(id, _)| id.to_string()).collect();
     for job in &request.jobs {
-        if !known.iter().any(|id| fnmatch(job, id)) {
+        if !known.iter().any(|id| matches(job, id)) {
             let hint = did_you_mean(job, known.iter().map(String::as_str));
             let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
             let what = if is_pattern(job) { "no job matches" } else { "no such job" };

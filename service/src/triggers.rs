@@ -1,7 +1,7 @@
 //! `triggers`: lists, shows, tries and deletes what starts jobs for objects.
 
 use pumice_core::duration::Span;
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::matches;
 use pumice_core::ids::TriggerId;
 use pumice_core::ports::Doc;
 use pumice_core::problem::did_you_mean;
@@ -158,7 +158,7 @@ pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerLi
     }
     let all = triggers.len();
     triggers.retain(|doc| {
-        let is_asked = request.pattern.as_deref().is_none_or(|pattern| fnmatch(pattern, id_of(doc)));
+        let is_asked = request.pattern.as_deref().is_none_or(|pattern| matches(pattern, id_of(doc)));
         is_asked
             && request.bucket.as_ref().is_none_or(|bucket| doc.get("bucket").is_some_and(|it| it == bucket))
     });

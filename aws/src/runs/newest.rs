@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::Timestamp;
+use pumice_core::glob::is_pattern;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Beginning, JobStore, Order, RunQuery, StoreError, is_pattern};
+use pumice_core::ports::{Beginning, JobStore, Order, RunQuery, StoreError};
 use pumice_core::run::{NEVER, Run};
 use pumice_core::spec::Settings;
 

@@ -184,3 +184,28 @@ fn act_whose_process_is_killed_has_its_entry() {
     let id = entry["id"].as_str().expect("an id");
     assert!(pumice.run(&["audit", "show", id]).out.contains("its end is not recorded"));
 }
+
+#[test]
+fn url_that_is_a_secret_by_itself_is_masked_and_its_change_shows() {
+    let pumice = Pumice::new();
+    let connection =
+        |url: &str| json!({ "conn_id": "sl", "type": "slack", "enabled": true, "webhook_url": url });
+    for url in [
+        "https://hooks.slack.com/services/T/B/first-canary",
+        "https://hooks.slack.com/services/T/B/other-canary",
+    ] {
+        pumice.write("c.json", connection(url).to_string());
+        let planned = pumice.run(&["plan", "c.json"]);
+        assert!(!planned.out.contains("canary"), "{planned:?}");
+        assert_eq!(pumice.run(&["apply", "c.json"]).status, 0);
+    }
+    let shown = pumice.run(&["connections", "show", "sl", "-o", "json"]);
+    assert!(shown.out.contains("*****") && !shown.out.contains("canary"), "{shown:?}");
+    assert_eq!(pumice.run(&["connections", "delete", "sl"]).status, 0);
+    let all = pumice.run(&["audit", "list", "-o", "json"]);
+    assert!(!all.out.contains("canary"), "{all:?}");
+    let applied = entries(&pumice, "act:apply");
+    let masked = json!({ "of": { "kind": "connection", "name": "sl" }, "field": "webhook_url",
+        "before": "*****", "after": "*****" });
+    assert_eq!(applied[0]["changes"], json!([masked]));
+}

@@ -317,3 +317,14 @@ fn attempt_that_another_worker_has_claimed_keeps_no_output() {
     assert_eq!(std::fs::read_to_string(&kept).expect("the output"), "all of it");
     drop(server);
 }
+
+#[test]
+fn run_that_is_deleted_takes_along_what_it_printed() {
+    let pumice = Pumice::new();
+    let job = with(shell("a/b", "echo canary; echo canary > $LAVA_S3_TMP/file"), json!({}));
+    serve_and_run(&pumice, &json!([job]), "a/b");
+    let temp = pumice.path().join(".pumice/temp");
+    assert!(temp.join("a/b").is_dir(), "{}", temp.display());
+    assert_eq!(pumice.run(&["runs", "delete", "--where", "job:a/b", "--expect", "1"]).status, 0);
+    assert!(!temp.join("a").exists(), "its outputs are there");
+}

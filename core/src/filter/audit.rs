@@ -7,7 +7,7 @@ use super::term::{When, written};
 use super::zoned;
 use crate::Timestamp;
 use crate::audit::{Entry, Outcome};
-use crate::glob::fnmatch;
+use crate::glob::matches;
 use crate::problem::nearest;
 use crate::text::quoted;
 
@@ -122,7 +122,7 @@ pub struct AuditTerm {
 
 impl AuditTerm {
     fn holds(&self, entry: &Entry) -> bool {
-        let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| fnmatch(pattern, text));
+        let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
         let has = match &self.wanted {
             AuditWanted::Since(_) | AuditWanted::Until(_) => return true,
             AuditWanted::Who(patterns) => any(patterns, &entry.who),

@@ -16,7 +16,7 @@ pub use parse::{BadFilter, MAX_FILTER};
 pub use term::{Tag, Term, Wanted, When, Word};
 
 use crate::Timestamp;
-use crate::glob::{fnmatch, literal};
+use crate::glob::{literal, matches};
 use crate::ids::JobId;
 use crate::request::Instant;
 use crate::run::{Run, Status};
@@ -82,7 +82,7 @@ impl Filter {
     pub fn takes_job(&self, job_id: &str) -> bool {
         self.terms.iter().all(|term| match &term.wanted {
             Wanted::Job(patterns) => {
-                patterns.iter().any(|pattern| fnmatch(pattern, job_id)) != term.is_negated
+                patterns.iter().any(|pattern| matches(pattern, job_id)) != term.is_negated
             }
             _ => true,
         })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::glob::fnmatch;
+use crate::glob::matches;
 use crate::request::Instant;
 use crate::run::{Fingerprint, Run, Status};
 
@@ -125,7 +125,7 @@ impl Tag {
     #[must_use]
     pub fn is_among<'a>(&self, mut tags: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
         tags.any(|(name, value)| {
-            fnmatch(&self.name, name) && self.value.as_deref().is_none_or(|wanted| fnmatch(wanted, value))
+            matches(&self.name, name) && self.value.as_deref().is_none_or(|wanted| matches(wanted, value))
         })
     }
 }
@@ -175,7 +175,7 @@ pub struct Term {
 impl Term {
     /// Whether a run has what is asked for, or has not where the term is negated. Times and tags are not in the way.
     pub(super) fn holds(&self, run: &Run) -> bool {
-        let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| fnmatch(pattern, text));
+        let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
         let maybe = |patterns: &[String], text: Option<&str>| text.is_some_and(|text| any(patterns, text));
         let has = match &self.wanted {
             Wanted::Since(_) | Wanted::Until(_) | Wanted::Tag(_) => return true,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{StoreError, StoreErrorKind};
 use crate::Timestamp;
 use crate::filter::{Bounds, Filter, NoneMatch};
-use crate::glob::fnmatch;
+use crate::glob::matches;
 use crate::ids::{JobId, RunKey};
 use crate::run::{Run, Status};
 use crate::text::quoted;
@@ -68,12 +68,6 @@ pub struct RunQuery {
     pub look_limit: Option<usize>,
 }
 
-/// Whether a job's name in a query is a pattern.
-#[must_use]
-pub fn is_pattern(job: &str) -> bool {
-    job.contains(['*', '?', '['])
-}
-
 impl RunQuery {
     /// The query for the runs that a filter means: what indexes can answer is in fields of its own. Times without a zone are
     /// in `zone`.
@@ -88,7 +82,7 @@ impl RunQuery {
     /// Whether runs of a job may be asked for.
     #[must_use]
     pub fn takes_job(&self, job_id: &str) -> bool {
-        self.job.as_deref().is_none_or(|glob| fnmatch(glob, job_id)) && self.filter.takes_job(job_id)
+        self.job.as_deref().is_none_or(|glob| matches(glob, job_id)) && self.filter.takes_job(job_id)
     }
 
     /// The patterns of job ids of which one must match; `None` when any job is asked for. Others may have to match as well,
@@ -110,7 +104,7 @@ impl RunQuery {
             && (self.statuses.is_empty() || self.statuses.contains(&run.status))
             && self.since.is_none_or(|since| run.ts_dispatch >= since)
             && self.until.is_none_or(|until| run.ts_dispatch < until)
-            && self.job.as_deref().is_none_or(|glob| fnmatch(glob, run.job_id.as_str()))
+            && self.job.as_deref().is_none_or(|glob| matches(glob, run.job_id.as_str()))
             && self.filter.holds(run)
     }
 

@@ -76,7 +76,11 @@ impl Act {
     pub fn changed(&self, kind: &str, name: impl Into<String>, before: Option<&Doc>, after: Option<&Doc>) {
         let (of, none) = (Target::new(kind, name), Doc::new());
         self.touched(kind, of.name.clone());
-        let fields = crate::specs::differences(before.unwrap_or(&none), after.unwrap_or(&none));
+        let differences = match kind {
+            "connection" => crate::connections::differences,
+            _ => crate::specs::differences,
+        };
+        let fields = differences(before.unwrap_or(&none), after.unwrap_or(&none));
         let changes = fields.into_iter().map(|one| Change {
             of: of.clone(),
             field: one.field,

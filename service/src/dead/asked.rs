@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::filter::{Filter, Term, Wanted};
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::matches;
 use pumice_core::spec::Timezone;
 
 use super::list::DeadShown;
@@ -47,7 +47,7 @@ impl Asked {
     pub(super) fn takes_queue(&self, worker: Option<&str>) -> bool {
         self.filter.terms().iter().all(|term| match &term.wanted {
             Wanted::Worker(patterns) => {
-                let is_one = worker.is_some_and(|name| patterns.iter().any(|glob| fnmatch(glob, name)));
+                let is_one = worker.is_some_and(|name| patterns.iter().any(|glob| matches(glob, name)));
                 is_one != term.is_negated
             }
             _ => true,
@@ -61,7 +61,7 @@ impl Asked {
 
     fn holds(&self, term: &Term, letter: &DeadShown) -> bool {
         let any = |patterns: &[String], text: Option<&str>| {
-            text.is_some_and(|text| patterns.iter().any(|pattern| fnmatch(pattern, text)))
+            text.is_some_and(|text| patterns.iter().any(|pattern| matches(pattern, text)))
         };
         let has = match &term.wanted {
             Wanted::Since(when) => return letter.at.0 >= when.before(self.now, self.zone),

@@ -3,7 +3,7 @@
 use pumice_core::clock::Backfill;
 use pumice_core::clock::backfill::{Only, Progress};
 use pumice_core::engine::{BackfillError, Housekeeper};
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::matches;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::run::Status;
 use schemars::JsonSchema;
@@ -244,7 +244,7 @@ pub async fn list_all(realm: &dyn Realm, request: &ListBackfills) -> Result<Back
     let housekeeper = housekeeper(realm).await?;
     let pattern = request.job.as_deref();
     let all = realm.schedules().all_backfills().await?;
-    let asked = all.iter().filter(|one| pattern.is_none_or(|pattern| fnmatch(pattern, one.job_id.as_str())));
+    let asked = all.iter().filter(|one| pattern.is_none_or(|pattern| matches(pattern, one.job_id.as_str())));
     Ok(BackfillList { backfills: asked.map(|one| BackfillShown::of(&housekeeper, one)).collect() })
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Plan, Planned, Timetable, is_scheduled};
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::matches;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
 use pumice_core::spec::JobSpec;
@@ -129,9 +129,9 @@ async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
     let exact = |asked: &str| documents.iter().any(|(id, _)| id.as_str() == asked);
     let is_exact = matches!(which, Which::Named(asked) if exact(asked));
     let is_asked = |id: &JobId| match which {
-        Which::Matching(pattern) => pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())),
+        Which::Matching(pattern) => pattern.is_none_or(|pattern| matches(pattern, id.as_str())),
         Which::Named(asked) if is_exact => id.as_str() == asked,
-        Which::Named(asked) => fnmatch(asked, id.as_str()),
+        Which::Named(asked) => matches(asked, id.as_str()),
     };
     let asked = documents.iter().filter(|(id, _)| is_asked(id));
     let mut ids: Vec<JobId> =

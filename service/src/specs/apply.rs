@@ -22,6 +22,7 @@ use super::{
     refuse_warnings, without_workers,
 };
 use crate::audit::Act;
+use crate::connections;
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -390,7 +391,7 @@ async fn put_connections(
         act.changed("connection", one.conn_id.as_str(), one.before.as_ref(), Some(&after));
         let change = change_of(one.change, one.before.as_ref(), &after);
         let before = one.before.filter(|_| dry_run && change == ChangeWord::Updated);
-        let fields = before.map(|before| differences(&before, &after)).unwrap_or_default();
+        let fields = before.map(|before| connections::differences(&before, &after)).unwrap_or_default();
         AppliedConnection { conn_id: one.conn_id, change, fields }
     });
     Ok(applied.collect())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pumice_core::glob::fnmatch;
+use pumice_core::glob::matches;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
 use pumice_core::spec::{JobSpec, take_mark};
@@ -92,7 +92,7 @@ pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Erro
     let all = jobs.len();
     let pattern = request.pattern.as_deref();
     let asked =
-        jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| fnmatch(pattern, id.as_str())));
+        jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| matches(pattern, id.as_str())));
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());
     for (id, mut doc) in asked {
         take_mark(&mut doc);
@@ -159,7 +159,7 @@ async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<
         let exact: Vec<&JobId> = all.iter().map(|(id, _)| id).filter(|id| id.as_str() == text).collect();
         let found = match exact.is_empty() {
             false => exact,
-            true => all.iter().map(|(id, _)| id).filter(|id| fnmatch(text, id.as_str())).collect(),
+            true => all.iter().map(|(id, _)| id).filter(|id| matches(text, id.as_str())).collect(),
         };
         if found.is_empty() {
             missing.push(text);

@@ -1,6 +1,7 @@
 //! `plan`: what `apply` would do to a realm, document by document, and what pruning would remove.
 
 use futures_util::future::try_join_all;
+use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Doc, JobChange, RunQuery};
 use pumice_core::run::Status;
@@ -172,6 +173,17 @@ pub(super) struct Compared {
     pub(super) change: ChangeWord,
 }
 
+impl Compared {
+    /// The places that are not as they were; a connection's secrets are masked.
+    fn places_since(&self, before: &Doc) -> Vec<FieldChange> {
+        let places = places(before, &self.after);
+        match self.kind {
+            DocumentKind::Connection => crate::connections::masked(places, before, &self.after),
+            _ => places,
+        }
+    }
+}
+
 /// All that a plan is made of.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -300,7 +312,7 @@ impl Look {
             id: one.id.clone(),
             change: one.change,
             drift: one.before.as_ref().is_some_and(has_drifted),
-            fields: one.before.as_ref().map(|before| places(before, &one.after)).unwrap_or_default(),
+            fields: one.before.as_ref().map(|before| one.places_since(before)).unwrap_or_default(),
             schedule: None,
             unended: None,
         });
@@ -401,33 +413,7 @@ async fn unended(realm: &dyn Realm, job: &str) -> Result<UnendedRuns, Error> {
     Ok(UnendedRuns { count: runs.len(), at_least, runs: runs.into_iter().take(MAX_RUNS).collect() })
 }
 
-/// An id as a pattern that means it alone.
-fn literal(id: &str) -> String {
-    id.chars().fold(String::new(), |mut pattern, c| {
-        match c {
-            '*' | '?' | '[' => pattern.extend(['[', c, ']']),
-            _ => pattern.push(c),
-        }
-        pattern
-    })
-}
-
 /// The id of a job as the stores take it.
 pub(super) fn job_id(id: &str) -> Option<JobId> {
     JobId::stored(id).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use pumice_core::glob::fnmatch;
-
-    use super::*;
-
-    #[test]
-    fn literal_pattern_means_one_id() {
-        for id in ["etl/load", "a[1]", "a*b?", "[", "]", "größe/日本"] {
-            assert!(fnmatch(&literal(id), id), "{id}");
-        }
-        assert!(!fnmatch(&literal("a*"), "ab") && !fnmatch(&literal("a[b]"), "ab"));
-    }
 }
