@@ -131,6 +131,9 @@ pub(crate) enum Command {
     /// Make the payload of a dag from a table
     #[command(subcommand)]
     Dag(Dag),
+    /// Look at the realm's definition
+    #[command(subcommand)]
+    Realm(OfRealm),
     /// Look at job specs
     #[command(subcommand)]
     Jobs(Jobs),
@@ -196,6 +199,12 @@ pub(crate) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum OfRealm {
+    /// Show the realm's name, its zone and its definition
+    Show,
 }
 
 /// What there are schemas of.

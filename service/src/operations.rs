@@ -8,11 +8,15 @@ use serde_json::Value;
 
 use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
+use crate::if_match::tag;
 use crate::realm::Realm;
 use crate::{
     audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
     schedules, secrets, specs, state, stats, triggers,
 };
+
+/// The operation that shows the realm's definition within other things.
+const DEFINITION: &str = "realm show";
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,28 @@ impl Operation {
         (self.response)()
     }
 
+    /// Whether its response shows one document that people can change.
+    #[must_use]
+    pub fn shows_document(&self) -> bool {
+        self.document(&Value::Null).is_some()
+    }
+
+    /// The tag of the document that a response shows, where it shows one that people can change.
+    #[must_use]
+    pub fn tag(&self, response: &Value) -> Option<String> {
+        let document = self.document(response)?;
+        // A realm may have no definition.
+        (self.command != DEFINITION || !document.is_null()).then(|| tag(document))
+    }
+
+    fn document<'a>(&self, response: &'a Value) -> Option<&'a Value> {
+        match self.command {
+            "jobs show" | "triggers show" | "connections show" | "state get" => Some(response),
+            DEFINITION => Some(response.get("definition").unwrap_or(&Value::Null)),
+            _ => None,
+        }
+    }
+
     /// Calls its function with a request as JSON, and gives the response as JSON.
     ///
     /// # Errors
@@ -117,6 +143,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::taking("plan", Read, specs::plan),
         Operation::taking("check", Read, specs::check),
         Operation::new("export", Read, specs::export),
+        Operation::new(DEFINITION, Read, specs::show_realm),
         Operation::new("jobs list", Read, specs::list),
         Operation::new("jobs show", Read, specs::show),
         Operation::new("jobs delete", Write, specs::delete),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::if_match::{IfMatch, about_one};
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -44,6 +45,9 @@ pub struct PutState {
     /// Who puts it there.
     #[serde(default)]
     pub publisher: Option<String>,
+    /// The value that it is meant to replace, by its tag: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// Items to delete.
@@ -53,6 +57,9 @@ pub struct DeleteState {
     /// Their ids.
     #[serde(deserialize_with = "stored_ids")]
     pub ids: Vec<StateId>,
+    /// The value of the one item that is meant, by its tag: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// Ids that may be stored under the rules of an earlier version.
@@ -131,7 +138,7 @@ pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
 }
 
 async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
-    let PutState { id, value, ttl, raw, secure, publisher } = request;
+    let PutState { id, value, ttl, raw, secure, publisher, if_match } = request;
     if is_reserved_global(id.as_str()) {
         return Err(Error::invalid(format!(
             "the state id {} is reserved: ids beginning with lava are the engine's own",
@@ -154,6 +161,9 @@ async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
         timestamp: now,
         expires: now + ttl.delta(),
     };
+    if let Some(if_match) = if_match {
+        check(realm, &item.state_id, &if_match).await?;
+    }
     Ok(realm.state().put(item).await?)
 }
 
@@ -175,7 +185,19 @@ pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedSt
     act.record(realm, deleting(realm, request)).await
 }
 
+/// Compares an item with the one that is meant. No store of state items writes on a condition: it is the last thing before the
+/// write.
+async fn check(realm: &dyn Realm, id: &StateId, if_match: &IfMatch) -> Result<(), Error> {
+    let there = realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten();
+    let about = format!("state item {}", shown(id.as_str()));
+    if_match.check(&about, there.map(|item| item.value).as_ref())
+}
+
 async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
+    if let Some(if_match) = &request.if_match {
+        let [id] = request.ids.as_slice() else { return Err(about_one()) };
+        check(realm, id, if_match).await?;
+    }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {
         let deleted = realm.catalog().delete_state(id.clone()).await?;

@@ -21,7 +21,7 @@ pub(crate) struct Doors {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// A URL by which browsers reach the console besides, as behind a proxy; may be given more than once
-    #[arg(long = "url", value_name = "URL")]
+    #[arg(long = "public-url", value_name = "URL")]
     pub(crate) urls: Vec<PublicUrl>,
     /// A file of tokens to log in with: role, name and token on each line. Default: PUMICE_CONSOLE_TOKENS; the token in
     /// PUMICE_CONSOLE_TOKEN has the role editor

@@ -2,7 +2,7 @@
 
 use pumice_core::text::{escaped, shown};
 use pumice_service::connections::{
-    ConnectionName, ConnectionShown, ListConnections, TestConnection, TestedConnection, delete, list, show,
+    ConnectionName, ConnectionShown, DeleteConnection, ListConnections, TestConnection, TestedConnection, delete, list, show,
     test,
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
         }
         Connections::Delete { connection } => {
             let realm = Realm::open(global, false).await?;
-            let deleted = delete(&realm, &ConnectionName { connection }).await?;
+            let deleted = delete(&realm, &DeleteConnection { connection, if_match: None }).await?;
             print(global.output, &deleted, || {
                 vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))]
             })?;

@@ -102,7 +102,7 @@ fn refused(error: StartError) -> Failure {
         StartError::NoLogin(_) => {
             of_option("--listen", format!("{error}, with --tokens. Other machines must not find it open"))
         }
-        StartError::NoHost(_) => of_option("--listen", format!("{error}, with --url")),
+        StartError::NoHost(_) => of_option("--listen", format!("{error}, with --public-url")),
         StartError::Listen(..) => Error::unreachable(error.to_string()).caused_by(error).into(),
     }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod connections;
 mod console;
 mod dag;
+mod definition;
 mod dispatch;
 mod export;
 mod operating;
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(options) => specs::check(global, &options).await,
         Command::Export(options) => export::export(global, &options).await,
         Command::Dag(command) => dag::dag(global, &command),
+        Command::Realm(command) => definition::definition(global, command).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Backup { file } => backup::backup(global, file).await,
         Command::Restore { file } => backup::restored(global, file).await,

@@ -36,6 +36,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         prune: options.prune.scope.clone(),
         despite_runs: options.despite_runs,
         expect: options.expect.clone(),
+        if_match: None,
     };
     let applied = match (options.dry_run, there) {
         (true, false) if terms.prune.is_none() && terms.expect.is_none() => all_new(&specs),
@@ -318,7 +319,7 @@ fn job_table(format: Format, found: &JobList) -> Vec<String> {
 
 /// Deletes jobs by id or pattern, and warns of jobs that still name a deleted one.
 async fn delete_jobs(global: &Global, realm: &Realm, jobs: Vec<String>) -> Result<(), Failure> {
-    let deleted = delete(realm, &DeleteJobs { jobs }).await?;
+    let deleted = delete(realm, &DeleteJobs { jobs, if_match: None }).await?;
     print(global.output, &deleted, || {
         let words = |deleted| if deleted { "deleted" } else { "not there:" };
         deleted.jobs.iter().map(|job| format!("{} {}", words(job.deleted), escaped(&job.job_id))).collect()

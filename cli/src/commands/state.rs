@@ -34,7 +34,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                 false => value,
             };
             let value = read_value(value)?;
-            Ok(put(&realm, PutState { id, value, ttl, raw, secure, publisher }).await?)
+            Ok(put(&realm, PutState { id, value, ttl, raw, secure, publisher, if_match: None }).await?)
         }
         State::List => {
             let items = list(&realm, ListState {}).await?;
@@ -45,7 +45,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             Ok(())
         }
         State::Delete { ids } => {
-            let deleted = delete(&realm, DeleteState { ids }).await?;
+            let deleted = delete(&realm, DeleteState { ids, if_match: None }).await?;
             print(global.output, &deleted, Vec::new)?;
             let missing: Vec<String> = deleted
                 .items

@@ -38,7 +38,7 @@ pub(super) async fn triggers(global: &Global, command: Triggers) -> Result<(), F
             print(global.output, &tested, || tested_lines(&tested))
         }
         Triggers::Delete { triggers } => {
-            let deleted = delete(&realm, &DeleteTriggers { triggers }).await?;
+            let deleted = delete(&realm, &DeleteTriggers { triggers, if_match: None }).await?;
             print(global.output, &deleted, || {
                 let words = |deleted| if deleted { "deleted" } else { "not there:" };
                 let line = |one: &pumice_service::triggers::DeletedTrigger| {

@@ -132,11 +132,11 @@ fn console_that_others_could_reach_does_not_start() {
     for (arguments, wrong) in [
         (&["--listen", "0.0.0.0:0"][..], "no login is set up: set PUMICE_CONSOLE_TOKEN"),
         (&["--listen", "[::]:0"], "no login is set up"),
-        (&["--listen", "127.0.0.1:0", "--url", "https://pumice.example.org"], "no login is set up"),
-        (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --url"),
+        (&["--listen", "127.0.0.1:0", "--public-url", "https://pumice.example.org"], "no login is set up"),
+        (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --public-url"),
         (&["--listen", "0.0.0.0:0", "--tokens", &short], "20 characters or more"),
         (&["--tokens", "none"], "--tokens none: No such file"),
-        (&["--url", "pumice.example.org"], "is not a URL of the console"),
+        (&["--public-url", "pumice.example.org"], "is not a URL of the console"),
         (&["--role", "boss"], "is not a role"),
     ] {
         for command in [&["console"][..], &["serve", "--console"]] {

@@ -89,6 +89,10 @@ impl Server {
         Self { realm, address, links, task }
     }
 
+    pub(crate) fn realm_name(&self) -> &str {
+        self.realm.name().as_str()
+    }
+
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }

@@ -9,5 +9,6 @@ mod client;
 mod fixtures;
 mod folder;
 mod hooks;
+mod if_match;
 mod live;
 mod pages;

@@ -21,7 +21,7 @@ use super::warning::{Warning, counted};
 use crate::failure::Error;
 
 /// A document: a job's spec or a realm's definition, and where it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// The name of its file, for messages.

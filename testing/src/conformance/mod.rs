@@ -279,6 +279,7 @@ macro_rules! conformance_cases {
             triggers::trigger_deleted_is_found_no_more,
             documents::documents_that_are_as_they_were_read_are_written,
             documents::document_that_changed_keeps_all_from_being_written,
+            documents::realm_that_changed_is_not_written,
         }
     };
 }
