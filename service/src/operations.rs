@@ -1,5 +1,7 @@
 //! The list of what people do with a realm: one service function for each command.
 
+use std::any::TypeId;
+
 use pumice_core::schema::schema_of;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,6 +38,7 @@ pub struct Operation {
     pub function: &'static str,
     /// Whether it changes the realm.
     pub access: Access,
+    id: TypeId,
     request: fn() -> Value,
     response: fn() -> Value,
     call: BoxedCall,
@@ -50,8 +53,8 @@ impl Operation {
         F: for<'a> Borrows<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        let call = borrowing(call);
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
+        let (call, id) = (borrowing(call), TypeId::of::<F>());
+        Self { command, function, access, id, request: schema_of::<Q>, response: schema_of::<A>, call }
     }
 
     /// The operation of a function that takes its request.
@@ -62,8 +65,14 @@ impl Operation {
         F: for<'a> Takes<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        let call = taking(call);
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
+        let (call, id) = (taking(call), TypeId::of::<F>());
+        Self { command, function, access, id, request: schema_of::<Q>, response: schema_of::<A>, call }
+    }
+
+    /// The operation of a function, which every function has its own type for; `None` when no command is its.
+    #[must_use]
+    pub fn of<F: 'static>(_: &F) -> Option<Self> {
+        operations().into_iter().find(|one| one.id == TypeId::of::<F>())
     }
 
     /// The JSON Schema of its request.
@@ -76,6 +85,19 @@ impl Operation {
     #[must_use]
     pub fn response(&self) -> Value {
         (self.response)()
+    }
+
+    /// Where the API has it: the words of its command, as in `runs/cancel/where`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.command.replace("--", "").replace(' ', "/")
+    }
+
+    /// Whether the API has it. What reads and writes files of the machine that it is called on must not be asked for from
+    /// elsewhere.
+    #[must_use]
+    pub fn is_offered(&self) -> bool {
+        !matches!(self.command, "payloads put" | "payloads get")
     }
 
     /// Whether its response shows one document that people can change.
@@ -219,6 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn operation_is_found_by_its_function() {
+        let found = |operation: Option<Operation>| operation.map(|one| one.command);
+        assert_eq!(found(Operation::of(&runs::list)), Some("runs list"));
+        assert_eq!(found(Operation::of(&state::put)), Some("state put"));
+        assert_eq!(found(Operation::of(&specs::put)), None);
+    }
+
+    #[test]
     fn operation_has_one_command_one_function_and_schemas() {
         let all = operations();
         let commands: BTreeSet<&str> = all.iter().map(|one| one.command).collect();
@@ -226,6 +256,7 @@ mod tests {
         assert_eq!((commands.len(), functions.len()), (all.len(), all.len()));
         for one in &all {
             assert!(one.function.starts_with("pumice_service::"), "{}", one.function);
+            assert_eq!(all.iter().filter(|other| other.id == one.id).count(), 1, "{}", one.function);
             let request = one.request();
             assert_eq!(request["type"], "object", "{}: {request}", one.command);
             assert_eq!(request["additionalProperties"], false, "{}: {request}", one.command);

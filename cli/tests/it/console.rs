@@ -138,6 +138,20 @@ fn console_that_others_could_reach_does_not_start() {
         (&["--tokens", "none"], "--tokens none: No such file"),
         (&["--public-url", "pumice.example.org"], "is not a URL of the console"),
         (&["--role", "boss"], "is not a role"),
+        (&["--trust-header", "X-User", "--trusted-role", "viewer"], "no proxy is named"),
+        (&["--trust-header", "X-User", "--trusted-proxy", "127.0.0.1"], "say what users may do"),
+        (&["--trusted-proxy", "127.0.0.1"], "--trusted-proxy: name the header"),
+        (&["--trusted-role", "viewer"], "--trusted-role: name the header"),
+        (&["--trusted-role-header", "X-Role"], "--trusted-role-header: name the header"),
+        (&["--trust-header", "Cookie"], "clients send themselves"),
+        (&["--trusted-proxy", "0.0.0.0"], "is not the address of one proxy"),
+        (&["--trusted-role", "boss"], "is not a role"),
+        (&["--trusted-role", "viewer", "--trusted-role-header", "X-Role"], "cannot be used with"),
+        (
+            &["--trust-header", "X-User", "--trusted-role-header", "x-user", "--trusted-proxy", "127.0.0.1"],
+            "is that of the user",
+        ),
+        (&["--listen", "0.0.0.0:0", "--trust-header", "X-User", "--trusted-role", "viewer"], "no proxy is named"),
     ] {
         for command in [&["console"][..], &["serve", "--console"]] {
             let ran = pumice.run(&[command, arguments].concat());

@@ -24,9 +24,6 @@ use crate::ask::{Fields, acting, allowed, body_of};
 
 /// Where the operations are.
 const BASE: &str = "/api/v1";
-/// The operations that no endpoint has: they read and write files of the machine that they are called on, which a caller from
-/// elsewhere must not name.
-const APART: [&str; 2] = ["payloads put", "payloads get"];
 /// The header under which a request may be sent again.
 const KEY: &str = "idempotency-key";
 /// Longest key, in bytes.
@@ -41,12 +38,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
 
 /// The operations that have an endpoint.
 fn offered() -> impl Iterator<Item = Operation> {
-    operations().into_iter().filter(|operation| !APART.contains(&operation.command))
-}
-
-/// The words of a command as a path: `runs/cancel/where`.
-fn path_of(command: &str) -> String {
-    command.replace("--", "").replace(' ', "/")
+    operations().into_iter().filter(Operation::is_offered)
 }
 
 async fn document() -> Response {
@@ -62,7 +54,7 @@ async fn operate(
     let (parts, body) = request.into_parts();
     let missing =
         || Fault::new(StatusCode::NOT_FOUND, format!("no such operation: {BASE}/openapi.json lists them"));
-    let operation = offered().find(|one| path_of(one.command) == path).ok_or_else(missing)?;
+    let operation = offered().find(|one| one.path() == path).ok_or_else(missing)?;
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, "log in first"))?;
     let query = Fields::read(parts.uri.query().unwrap_or_default().as_bytes())?;

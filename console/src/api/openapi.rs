@@ -3,7 +3,7 @@
 use pumice_service::Operation;
 use serde_json::{Map, Value, json};
 
-use super::{APART, BASE, path_of};
+use super::BASE;
 use crate::access::Role;
 
 /// The document.
@@ -22,14 +22,16 @@ pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
             methods.insert("get".to_owned(), described(&operation, &name, Some(&request)));
         }
         methods.insert("post".to_owned(), described(&operation, &name, None));
-        paths.insert(format!("{BASE}/{}", path_of(operation.command)), Value::Object(methods));
+        paths.insert(format!("{BASE}/{}", operation.path()), Value::Object(methods));
     }
+    let all = pumice_service::operations();
+    let apart: Vec<&str> = all.iter().filter(|one| !one.is_offered()).map(|one| one.command).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Pumice",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": format!("Each operation is the command of its words. Not offered: {}, which read and write files of the machine that they are called on.", APART.join(", ")),
+            "description": format!("Each operation is the command of its words. Not offered: {}, which read and write files of the machine that they are called on.", apart.join(", ")),
         },
         "paths": paths,
         "components": {

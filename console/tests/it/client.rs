@@ -61,6 +61,7 @@ pub(crate) fn settings() -> Settings {
             token(OPERATOR, Role::Operator),
             token(EDITOR, Role::Editor),
         ],
+        proxy: None,
         role: Role::Editor,
         is_read_only: false,
         bounds: Bounds::default(),

@@ -12,3 +12,4 @@ mod hooks;
 mod if_match;
 mod live;
 mod pages;
+mod proxy;
