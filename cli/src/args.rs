@@ -20,13 +20,15 @@ use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
 pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
-pub(crate) use console::{Console, Doors};
+pub(crate) use console::{Console, Doors, Trust};
 pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
 pub(crate) use specs::{Apply, Check, Dag, DagFrom, Export, Plan, Sources};
 pub(crate) use triggers::Triggers;
+
+use crate::remote::{ConsoleUrl, GivenToken};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -49,7 +51,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// The realm's folder
     #[arg(
@@ -67,6 +69,45 @@ pub(crate) struct Global {
     /// The realm's name; a new folder is given it, an existing one must hold it
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
     pub(crate) realm: Option<RealmName>,
+    /// Ask the console at this URL, in place of a realm from here
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "URL",
+        conflicts_with_all = ["home", "aws"]
+    )]
+    pub(crate) url: Option<ConsoleUrl>,
+    /// The token for --url. Others on this machine see it while the command runs: prefer PUMICE_TOKEN or --token-file
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "TOKEN",
+        requires = "url",
+        hide_short_help = true
+    )]
+    pub(crate) token: Option<GivenToken>,
+    /// A file with the token for --url and nothing else; default: PUMICE_TOKEN has it
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "FILE",
+        requires = "url",
+        conflicts_with = "token"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How long the console of --url may take to answer
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "DURATION",
+        default_value = "75s",
+        hide_short_help = true
+    )]
+    pub(crate) url_timeout: Span,
     /// How results are printed
     #[arg(
         short,

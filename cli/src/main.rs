@@ -11,14 +11,17 @@ mod failure;
 mod files;
 mod follow;
 mod ground;
+mod intake;
 mod meters;
 mod output;
 mod outside;
 mod printed;
 mod python;
 mod realm;
+mod remote;
 mod signals;
 mod supervisor;
+mod target;
 mod view;
 mod yaml;
 

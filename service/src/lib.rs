@@ -30,6 +30,7 @@ mod operations;
 mod realm;
 mod time;
 
+pub use calls::{Borrows, Takes};
 pub use failure::{Error, ErrorKind};
 pub use if_match::{BadIfMatch, Current, IfMatch, tag};
 pub use operations::{APART, Access, Apart, Operation, operations};

@@ -63,6 +63,24 @@ pub struct Mistake {
     pub problem: Problem,
 }
 
+impl Documents {
+    /// Refuses documents in whose files the reader found mistakes, and with `strict` those that it warns of; gives its
+    /// warnings. A request that is sent elsewhere has neither.
+    ///
+    /// # Errors
+    /// [`Error`] with every mistake.
+    pub fn readable(&self, strict: bool) -> Result<Vec<Warning>, Error> {
+        if !self.mistakes.is_empty() {
+            return Err(refusal(&self.mistakes));
+        }
+        let warnings: Vec<Warning> = self.warnings.iter().map(Warning::of).collect();
+        if strict {
+            super::refuse_warnings(&warnings)?;
+        }
+        Ok(warnings)
+    }
+}
+
 impl Mistake {
     /// A mistake in a file.
     #[must_use]

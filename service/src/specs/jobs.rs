@@ -34,7 +34,7 @@ pub struct JobList {
     /// How many jobs the realm has.
     pub all: usize,
     /// The jobs whose specs cannot be read, and why: of these the list has the id alone.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<UnreadJob>,
 }
 
