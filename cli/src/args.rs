@@ -4,6 +4,7 @@ mod audit;
 mod backfills;
 mod connections;
 mod console;
+mod global;
 mod operating;
 mod pauses;
 mod payloads;
@@ -15,20 +16,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
-use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
+use pumice_core::ids::{BadName, JobId, StateId, WorkerName};
 
 pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
 pub(crate) use console::{Console, Doors, Trust};
+pub(crate) use global::{Format, Global};
 pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
 pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
 pub(crate) use specs::{Apply, Check, Dag, DagFrom, Export, Plan, Sources};
 pub(crate) use triggers::Triggers;
-
-use crate::remote::{ConsoleUrl, GivenToken};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -48,106 +48,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// The realm's folder
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "DIR",
-        default_value = ".pumice",
-        env = "PUMICE_HOME"
-    )]
-    pub(crate) home: PathBuf,
-    /// The realm is on AWS, as --home aws says too; its name is that of --realm or LAVA_REALM
-    #[arg(long, global = true, help_heading = "Options of every command", conflicts_with = "home")]
-    pub(crate) aws: bool,
-    /// The realm's name; a new folder is given it, an existing one must hold it
-    #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
-    pub(crate) realm: Option<RealmName>,
-    /// Ask the console at this URL, in place of a realm from here
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "URL",
-        conflicts_with_all = ["home", "aws"]
-    )]
-    pub(crate) url: Option<ConsoleUrl>,
-    /// The token for --url. Others on this machine see it while the command runs: prefer PUMICE_TOKEN or --token-file
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "TOKEN",
-        requires = "url",
-        hide_short_help = true
-    )]
-    pub(crate) token: Option<GivenToken>,
-    /// A file with the token for --url and nothing else; default: PUMICE_TOKEN has it
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "FILE",
-        requires = "url",
-        conflicts_with = "token"
-    )]
-    pub(crate) token_file: Option<PathBuf>,
-    /// How long the console of --url may take to answer
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "DURATION",
-        default_value = "75s",
-        hide_short_help = true
-    )]
-    pub(crate) url_timeout: Span,
-    /// How results are printed
-    #[arg(
-        short,
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    pub(crate) output: Format,
-    /// Print results only: no progress, no log
-    #[arg(short, long, global = true, help_heading = "Options of every command")]
-    pub(crate) quiet: bool,
-}
-
-impl Global {
-    /// Whether the realm is on AWS.
-    pub(crate) fn is_aws(&self) -> bool {
-        self.aws || self.home.as_os_str() == "aws"
-    }
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Tables of at most 80 columns
-    Table,
-    /// Tables with nothing cut
-    Wide,
-    /// JSON, for programs
-    Json,
-    /// YAML
-    Yaml,
-}
-
-impl Format {
-    /// Whether it is for people.
-    pub(crate) const fn is_table(self) -> bool {
-        matches!(self, Self::Table | Self::Wide)
-    }
 }
 
 #[derive(Debug, Subcommand)]

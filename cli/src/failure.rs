@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn exit_status_follows_from_the_kind() {
-        use ErrorKind::{Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
+        use ErrorKind::{
+            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
+        };
         for (kind, status) in [
             (Invalid, 2),
             (NotFound, 2),

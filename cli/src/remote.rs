@@ -28,7 +28,9 @@ impl FromStr for ConsoleUrl {
         let host = rest.split('/').next().unwrap_or_default();
         // Messages quote the URL, and a password would be in `ps`.
         if host.contains('@') {
-            return Err("it names a user: a console takes a token, from PUMICE_TOKEN or --token-file".to_owned());
+            return Err(
+                "it names a user: a console takes a token, from PUMICE_TOKEN or --token-file".to_owned()
+            );
         }
         if host.is_empty() || !rest.chars().all(|c| c.is_ascii_graphic()) {
             return Err(bad("it has no host, or characters that a URL does not have"));
@@ -131,7 +133,9 @@ impl Remote {
             ("Content-Type".to_owned(), "application/json".to_owned()),
             ("Accept".to_owned(), "application/json, application/problem+json".to_owned()),
         ];
-        headers.extend(self.token.iter().map(|token| ("Authorization".to_owned(), format!("Bearer {}", token.0))));
+        headers.extend(
+            self.token.iter().map(|token| ("Authorization".to_owned(), format!("Bearer {}", token.0))),
+        );
         let request = HttpRequest {
             method: "POST".to_owned(),
             url: format!("{}{BASE}{}", self.url, operation.path()),
@@ -152,12 +156,16 @@ impl Remote {
         let url = &self.url;
         let (kind, message) = match &error {
             HttpError::Refused(why) => (ErrorKind::Invalid, format!("--url {url}: {why}")),
-            HttpError::NotSent(why) => (ErrorKind::Unreachable, format!("the console at {url} is not reached: {why}")),
+            HttpError::NotSent(why) => {
+                (ErrorKind::Unreachable, format!("the console at {url} is not reached: {why}"))
+            }
             HttpError::Broken(why) if operation.access == Access::Write => {
                 let may = "whether it was done is not known: look before it is done again";
                 (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}; {may}"))
             }
-            HttpError::Broken(why) => (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}")),
+            HttpError::Broken(why) => {
+                (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}"))
+            }
         };
         Error::new(kind, message).caused_by(error)
     }
@@ -174,14 +182,19 @@ impl Remote {
                 Error::unreachable(format!("the console at {url} answered with JSON that cannot be read"))
             }),
             (300..=399, _) => {
-                let to = response.header("location").map(|to| format!(" to {}", shown(to))).unwrap_or_default();
+                let to =
+                    response.header("location").map(|to| format!(" to {}", shown(to))).unwrap_or_default();
                 Err(Error::unreachable(format!(
                     "{url} redirects{to}, and a token does not follow: give the console's own URL"
                 )))
             }
             (status, Some(problem)) => Err(self.refused(operation, status, &problem)),
             (status, None) => {
-                let what = if kind.is_empty() { "without a type".to_owned() } else { format!("as {}", quoted(kind)) };
+                let what = if kind.is_empty() {
+                    "without a type".to_owned()
+                } else {
+                    format!("as {}", quoted(kind))
+                };
                 Err(Error::unreachable(format!(
                     "{url} answered {status} {what}, and not as a console does: is --url right?"
                 )))
@@ -201,9 +214,12 @@ impl Remote {
         }
         let command = operation.command;
         match (status, &self.token) {
-            (401, None) => Error::new(
+            // What has no token might have been sent by a page of another site.
+            (401 | 403, None) => Error::new(
                 ErrorKind::Denied,
-                format!("the console at {url} asks for a token: set PUMICE_TOKEN, or name a file with --token-file"),
+                format!(
+                    "the console at {url} asks for a token: set PUMICE_TOKEN, or name a file with --token-file"
+                ),
             ),
             (401, Some(_)) => {
                 Error::new(ErrorKind::Denied, format!("the console at {url} does not know the token"))
@@ -239,7 +255,17 @@ mod tests {
 
     #[test]
     fn url_is_a_scheme_and_a_host() {
-        for bad in ["", "pumice", "ftp://a", "http://", "https:///x", "https://u:p@a", "https://a?x", "https://a#x", "https://a b"] {
+        for bad in [
+            "",
+            "pumice",
+            "ftp://a",
+            "http://",
+            "https:///x",
+            "https://u:p@a",
+            "https://a?x",
+            "https://a#x",
+            "https://a b",
+        ] {
             let error = bad.parse::<ConsoleUrl>().unwrap_err();
             assert!(!error.contains("u:p"), "{error}");
         }
@@ -262,7 +288,8 @@ mod tests {
         let token: Token = secret.parse().unwrap();
         assert!(!format!("{token:?}").contains("canary"));
         assert_eq!(pumice_core::secret::mask(&format!("Bearer {secret}")), "Bearer *****");
-        for bad in ["short", "0123456789 0123456789", "0123456789\n0123456789", "ä0123456789012345678901234"] {
+        for bad in ["short", "0123456789 0123456789", "0123456789\n0123456789", "ä0123456789012345678901234"]
+        {
             assert!(!bad.parse::<Token>().unwrap_err().contains(bad));
         }
     }
@@ -270,7 +297,8 @@ mod tests {
     #[test]
     fn answer_that_is_no_consoles_says_so() {
         let problem = "application/problem+json";
-        let service = json!({ "detail": "2 problems", "kind": "invalid", "problems": ["a: x", "    b"] }).to_string();
+        let service =
+            json!({ "detail": "2 problems", "kind": "invalid", "problems": ["a: x", "    b"] }).to_string();
         let gate = json!({ "detail": "mei is logged in as viewer" }).to_string();
         for (token, status, kind, body, expected, wanted) in [
             (None, 200, "text/html", "<html>", ErrorKind::Unreachable, "is --url right?"),
@@ -280,8 +308,23 @@ mod tests {
             (None, 502, "text/html", "", ErrorKind::Unreachable, "answered 502"),
             (None, 400, problem, service.as_str(), ErrorKind::Invalid, "2 problems\n  a: x\n      b"),
             (None, 401, problem, "{}", ErrorKind::Denied, "asks for a token"),
-            (Some("wrong-token-0123456789"), 401, problem, "{}", ErrorKind::Denied, "does not know the token"),
-            (None, 403, problem, gate.as_str(), ErrorKind::Denied, "runs cancel: mei is logged in as viewer"),
+            (
+                Some("wrong-token-0123456789"),
+                401,
+                problem,
+                "{}",
+                ErrorKind::Denied,
+                "does not know the token",
+            ),
+            (None, 403, problem, gate.as_str(), ErrorKind::Denied, "asks for a token"),
+            (
+                Some("viewers-token-0123456789"),
+                403,
+                problem,
+                gate.as_str(),
+                ErrorKind::Denied,
+                "runs cancel: mei is logged in as viewer",
+            ),
             (None, 404, problem, "{}", ErrorKind::Invalid, "another version"),
             (None, 503, problem, "{}", ErrorKind::Unreachable, "no reason is given"),
             (None, 413, problem, "{}", ErrorKind::Invalid, "no reason is given"),

@@ -114,7 +114,8 @@ impl Target {
             Self::Here(realm) => Ok(pumice_service::Realm::site(&**realm).await?.zone),
             Self::There(there) => {
                 let zone = &there.shown().await?.zone;
-                let unknown = || Error::invalid(format!("the console's realm is in a zone unknown here: {zone}"));
+                let unknown =
+                    || Error::invalid(format!("the console's realm is in a zone unknown here: {zone}"));
                 zone.parse().map(Zone::Named).map_err(|_| unknown())
             }
         }
@@ -144,7 +145,9 @@ impl Target {
     pub(crate) fn here(&self, what: &str, instead: &str) -> Result<&Realm, Failure> {
         match self {
             Self::Here(realm) => Ok(realm),
-            Self::There(_) => Err(of_option("--url", format!("{what} is not to be had from a console: {instead}"))),
+            Self::There(_) => {
+                Err(of_option("--url", format!("{what} is not to be had from a console: {instead}")))
+            }
         }
     }
 }
@@ -176,7 +179,8 @@ async fn there(global: &Global) -> Result<Option<Target>, Failure> {
     let Some(url) = global.url.clone() else { return Ok(None) };
     let token = token(global)?;
     if url.is_open() && token.is_some() {
-        let message = format!("{url} is not encrypted: others on the way can read the token and what is asked");
+        let message =
+            format!("{url} is not encrypted: others on the way can read the token and what is asked");
         warn(global, &[message]);
     }
     let there = There { remote: Remote::new(url, token, global.url_timeout.get()), shown: OnceCell::new() };

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn status_tells_whose_fault_it_is() {
-        use ErrorKind::{Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
+        use ErrorKind::{
+            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
+        };
         for kind in [Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable] {
             let status = status_of(kind);
             let is_of_caller = status.is_client_error();

@@ -96,8 +96,19 @@ impl App {
     /// # Errors
     /// [`StartError`] when it must not be started so.
     pub(crate) fn new(realm: Arc<dyn Realm>, at: SocketAddr, settings: Settings) -> Result<Self, StartError> {
-        let Settings { urls, tokens, proxy, role, is_read_only, bounds, words, announce, refresh, meters, .. } =
-            settings;
+        let Settings {
+            urls,
+            tokens,
+            proxy,
+            role,
+            is_read_only,
+            bounds,
+            words,
+            announce,
+            refresh,
+            meters,
+            ..
+        } = settings;
         let is_local = at.ip().is_loopback();
         // What a proxy passes on comes from other machines, too.
         if (!is_local || !urls.is_empty()) && tokens.is_empty() && proxy.is_none() {

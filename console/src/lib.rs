@@ -21,8 +21,8 @@ mod svg;
 mod view;
 
 pub use access::{
-    BadHeader, BadProxy, BadToken, BadTrust, BadUrl, Bounds, ProxyAddr, PublicUrl, Role, Token, TrustedHeader,
-    TrustedProxy, TrustedRole,
+    BadHeader, BadProxy, BadToken, BadTrust, BadUrl, Bounds, ProxyAddr, PublicUrl, Role, Token,
+    TrustedHeader, TrustedProxy, TrustedRole,
 };
 pub use app::{Meters, Refresh, Settings, StartError};
 pub use offline::{OfflineError, run_as_document};

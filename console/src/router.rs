@@ -68,12 +68,7 @@ fn is_public(path: &str) -> bool {
 }
 
 /// Answers a request.
-pub(crate) async fn answer(
-    app: &Arc<App>,
-    router: Router,
-    peer: IpAddr,
-    request: Request<Body>,
-) -> Response {
+pub(crate) async fn answer(app: &Arc<App>, router: Router, peer: IpAddr, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     let (caller, answered) = match admit(app, peer, &request) {
         Ok(caller) => {
@@ -157,7 +152,8 @@ fn admit(app: &App, peer: IpAddr, request: &Request<Body>) -> Result<Option<Call
             }
         }
         Some(_) if named.is_some() => {
-            let why = "a request has the name of a user or a token, not both: the proxy must not pass a token on";
+            let why =
+                "a request has the name of a user or a token, not both: the proxy must not pass a token on";
             return Err(refuse(StatusCode::BAD_REQUEST, why));
         }
         Some(token) => match token.and_then(|token| app.logins.by_token(token)) {

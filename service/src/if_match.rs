@@ -258,9 +258,21 @@ mod tests {
         ] {
             assert_eq!(text.parse(), expected, "{text}");
         }
-        for bad in
-            ["", " ", ",", "a", "\"a", "a\"", "\"a\" \"b\"", "\"a b\"", "w/\"a\"", "W/ \"a\"", "*, \"a\"", "\"a\", *", "\"a\u{7f}\""]
-        {
+        for bad in [
+            "",
+            " ",
+            ",",
+            "a",
+            "\"a",
+            "a\"",
+            "\"a\" \"b\"",
+            "\"a b\"",
+            "w/\"a\"",
+            "W/ \"a\"",
+            "*, \"a\"",
+            "\"a\", *",
+            "\"a\u{7f}\"",
+        ] {
             assert!(bad.parse::<IfMatch>().is_err(), "{bad}");
         }
         assert!("\"x\",".repeat(MAX_TEXT).parse::<IfMatch>().is_err());
@@ -280,7 +292,8 @@ mod tests {
 
     #[test]
     fn tag_follows_the_document_and_not_its_order() {
-        let (one, same) = (json!({ "a": 1, "b": { "c": 2, "d": 3 } }), json!({ "b": { "d": 3, "c": 2 }, "a": 1 }));
+        let (one, same) =
+            (json!({ "a": 1, "b": { "c": 2, "d": 3 } }), json!({ "b": { "d": 3, "c": 2 }, "a": 1 }));
         assert_eq!((tag(&one), tag(&one).len()), (tag(&same), DIGITS));
         for other in [json!({ "a": 1 }), json!({ "a": "1", "b": { "c": 2, "d": 3 } }), json!(null)] {
             assert_ne!(tag(&one), tag(&other));

@@ -2,8 +2,8 @@
 
 use pumice_core::text::{escaped, shown};
 use pumice_service::connections::{
-    ConnectionName, ConnectionShown, DeleteConnection, ListConnections, TestConnection, TestedConnection, delete, list, show,
-    test,
+    ConnectionName, ConnectionShown, DeleteConnection, ListConnections, TestConnection, TestedConnection,
+    delete, list, show, test,
 };
 
 use crate::args::{Connections, Format, Global};

@@ -52,7 +52,11 @@ impl Opened {
         if self.listening.has_links() {
             self.listening.announce();
         } else {
-            tell_line(if self.is_behind_proxy { "the proxy says who a user is" } else { "log in with a token" });
+            tell_line(if self.is_behind_proxy {
+                "the proxy says who a user is"
+            } else {
+                "log in with a token"
+            });
         }
     }
 
@@ -102,9 +106,10 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
 
 fn refused(error: StartError) -> Failure {
     match error {
-        StartError::NoLogin(_) => {
-            of_option("--listen", format!("{error}, with --tokens, or --trust-header. Other machines must not find it open"))
-        }
+        StartError::NoLogin(_) => of_option(
+            "--listen",
+            format!("{error}, with --tokens, or --trust-header. Other machines must not find it open"),
+        ),
         StartError::NoHost(_) => of_option("--listen", format!("{error}, with --public-url")),
         StartError::Listen(..) => Error::unreachable(error.to_string()).caused_by(error).into(),
     }
@@ -120,7 +125,9 @@ fn trusted(trust: &Trust) -> Result<Option<TrustedProxy>, Failure> {
             ("--trusted-role-header", role_header.is_some()),
         ];
         return match given.iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(of_option(option, "name the header of the user, too, with --trust-header")),
+            Some((option, _)) => {
+                Err(of_option(option, "name the header of the user, too, with --trust-header"))
+            }
             None => Ok(None),
         };
     };
@@ -133,7 +140,9 @@ fn trusted(trust: &Trust) -> Result<Option<TrustedProxy>, Failure> {
         }
     };
     let proxy = TrustedProxy::new(header.clone(), role, proxies.clone()).map_err(|error| match error {
-        BadTrust::NoProxy => of_option("--trust-header", format!("{error}; name the proxy with --trusted-proxy ADDR")),
+        BadTrust::NoProxy => {
+            of_option("--trust-header", format!("{error}; name the proxy with --trusted-proxy ADDR"))
+        }
         BadTrust::SameHeader => of_option("--trusted-role-header", error),
     })?;
     Ok(Some(proxy))

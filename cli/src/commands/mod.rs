@@ -47,6 +47,7 @@ use crate::output::write_raw;
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let global = &cli.global;
+    global.check()?;
     if global.url.is_some() {
         refuse_without_console(&cli.command)?;
     }
@@ -98,7 +99,9 @@ fn refuse_without_console(command: &Command) -> Result<(), Failure> {
     let instead = match command {
         Command::Run(_) => "`run` runs a job on this machine: `dispatch` asks the console for a run",
         Command::Serve(_) => "`serve` runs the jobs of a folder of this machine",
-        Command::Console(_) => "`console` shows a realm of this machine, or one on AWS: open the URL in a browser",
+        Command::Console(_) => {
+            "`console` shows a realm of this machine, or one on AWS: open the URL in a browser"
+        }
         #[cfg(feature = "aws")]
         Command::Worker(_) => "`worker` runs the jobs of a realm on AWS",
         Command::Backup { .. } | Command::Restore { .. } => {

@@ -6,13 +6,13 @@ use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
 use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
 use pumice_service::specs::counted;
-use pumice_service::Instant;
 
 use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};

@@ -151,7 +151,10 @@ fn console_that_others_could_reach_does_not_start() {
             &["--trust-header", "X-User", "--trusted-role-header", "x-user", "--trusted-proxy", "127.0.0.1"],
             "is that of the user",
         ),
-        (&["--listen", "0.0.0.0:0", "--trust-header", "X-User", "--trusted-role", "viewer"], "no proxy is named"),
+        (
+            &["--listen", "0.0.0.0:0", "--trust-header", "X-User", "--trusted-role", "viewer"],
+            "no proxy is named",
+        ),
     ] {
         for command in [&["console"][..], &["serve", "--console"]] {
             let ran = pumice.run(&[command, arguments].concat());

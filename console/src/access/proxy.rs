@@ -43,7 +43,9 @@ pub enum BadHeader {
     #[error("{0} is not the name of a header, as X-Forwarded-User is")]
     Name(String),
     /// It means something else.
-    #[error("{0} is a header that clients send themselves: name one that the proxy sets, as X-Forwarded-User")]
+    #[error(
+        "{0} is a header that clients send themselves: name one that the proxy sets, as X-Forwarded-User"
+    )]
     Taken(String),
 }
 
@@ -136,21 +138,27 @@ impl TrustedProxy {
         }
         let forbidden = |why| Err(Refusal::new(StatusCode::FORBIDDEN, why));
         if !self.proxies.iter().any(|proxy| proxy.0 == peer.to_canonical()) {
-            return forbidden("a header that names the user came from another address than that of a trusted proxy");
+            return forbidden(
+                "a header that names the user came from another address than that of a trusted proxy",
+            );
         }
         if !is_named {
             return forbidden("the proxy sent a role and no user");
         }
         let name = match one(headers, &self.user.0) {
             Ok(name) if is_name(name) => name.to_owned(),
-            Ok(_) | Err(Odd::Text) => return forbidden("the proxy sent a name that is not the name of one user"),
+            Ok(_) | Err(Odd::Text) => {
+                return forbidden("the proxy sent a name that is not the name of one user");
+            }
             Err(Odd::Several) => return forbidden("the header that names the user is there more than once"),
         };
         let role = match (&self.role, role_header.map(|header| one(headers, header))) {
             (TrustedRole::Fixed(role), _) => *role,
             (_, Some(Ok(text))) => match text.parse() {
                 Ok(role) => role,
-                Err(_) => return forbidden("the proxy sent a role that is neither viewer, operator nor editor"),
+                Err(_) => {
+                    return forbidden("the proxy sent a role that is neither viewer, operator nor editor");
+                }
             },
             _ => return forbidden("the proxy sent no role, or more than one"),
         };
@@ -197,7 +205,11 @@ mod tests {
         TrustedRole::Header("X-Forwarded-Role".parse().unwrap())
     }
 
-    fn caller(trust: &TrustedProxy, peer: &str, headers: &[(&str, &[u8])]) -> Result<Option<(String, Role)>, &'static str> {
+    fn caller(
+        trust: &TrustedProxy,
+        peer: &str,
+        headers: &[(&str, &[u8])],
+    ) -> Result<Option<(String, Role)>, &'static str> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();

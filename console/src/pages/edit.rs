@@ -115,7 +115,9 @@ async fn meanwhile(ask: &Ask, mut draft: Draft, current: &Current) -> Result<Res
 /// The spec in a draft.
 fn read(draft: &Draft) -> Result<Doc, String> {
     if holds_secret(&draft.text) {
-        return Err("the text has a secret in it: name the secret, and keep its value out of specs".to_owned());
+        return Err(
+            "the text has a secret in it: name the secret, and keep its value out of specs".to_owned()
+        );
     }
     let spec = match parse_json(&draft.text) {
         Ok(Value::Object(spec)) => spec,
@@ -133,7 +135,8 @@ fn text_of(spec: &Doc) -> Result<String, Fault> {
     // A spec always serialises.
     let text = serde_json::to_string_pretty(spec).unwrap_or_default();
     if holds_secret(&text) {
-        let why = "this spec has a secret in it, which a page does not show: edit it in its file, and apply that";
+        let why =
+            "this spec has a secret in it, which a page does not show: edit it in its file, and apply that";
         return Err(Fault::new(StatusCode::CONFLICT, why));
     }
     if !text.contains(|c| acts(c) && c != '\n') {

@@ -65,7 +65,8 @@ pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let (raw, secure) = (ask.form.get("kind") == Some("raw"), ask.form.get("kind") == Some("secure"));
     let publisher = Some(ask.caller.name.clone());
-    put_state(ask.realm(), PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None }).await?;
+    put_state(ask.realm(), PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None })
+        .await?;
     ask.tell(true, format!("state item {} put", escaped(id.as_str())));
     Ok(see("/state"))
 }

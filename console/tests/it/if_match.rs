@@ -33,8 +33,10 @@ async fn tag(server: &Server, path: &str) -> String {
 async fn lively() -> Server {
     let server = Server::start(Folder::lively().await).await;
     let definition = json!({ "realm": server.realm_name(), "config": {}, "x-note": 1 });
-    let trigger = json!({ "trigger_id": "in", "bucket": "b", "prefix": "*", "job_id": "one", "enabled": true });
-    let connection = json!({ "conn_id": "shelf", "type": "generic", "enabled": true, "attributes": { "a": 1 } });
+    let trigger =
+        json!({ "trigger_id": "in", "bucket": "b", "prefix": "*", "job_id": "one", "enabled": true });
+    let connection =
+        json!({ "conn_id": "shelf", "type": "generic", "enabled": true, "attributes": { "a": 1 } });
     for document in [&spec("one", "true"), &definition, &trigger, &connection] {
         let put = server.api(EDITOR, "/api/v1/apply", &applied(document)).await;
         assert_eq!(put.status, 200, "{}", put.body);
@@ -68,15 +70,23 @@ async fn of_two_editors_the_second_is_refused() {
 async fn of_many_editors_at_once_one_wins() {
     let server = lively().await;
     let read = tag(&server, "jobs/show?job=one").await;
-    let bodies: Vec<Value> =
-        (0..12).map(|number| applied(&spec("one", &format!("echo {number}")))).collect();
+    let bodies: Vec<Value> = (0..12).map(|number| applied(&spec("one", &format!("echo {number}")))).collect();
     let conditions = [read.as_str()];
     let writes = bodies.iter().map(|body| write(&server, "apply", &conditions, body));
     let answers = futures_util::future::join_all(writes).await;
     let count = |status| answers.iter().filter(|answer| answer.status == status).count();
-    assert_eq!((count(200), count(412)), (1, 11), "{:?}", answers.iter().map(|one| one.status).collect::<Vec<_>>());
+    assert_eq!(
+        (count(200), count(412)),
+        (1, 11),
+        "{:?}",
+        answers.iter().map(|one| one.status).collect::<Vec<_>>()
+    );
     for refused in answers.iter().filter(|answer| answer.status == 412) {
-        assert!(refused.json()["current"]["payload"].as_str().is_some_and(|text| text.starts_with("echo ")), "{}", refused.body);
+        assert!(
+            refused.json()["current"]["payload"].as_str().is_some_and(|text| text.starts_with("echo ")),
+            "{}",
+            refused.body
+        );
     }
 }
 
@@ -85,15 +95,32 @@ async fn every_document_has_a_tag_that_guards_its_writes() {
     let server = lively().await;
     let realm = server.realm_name();
     let definition = json!({ "realm": realm, "config": {}, "x-note": 2 });
-    let trigger = json!({ "trigger_id": "in", "bucket": "c", "prefix": "*", "job_id": "one", "enabled": true });
-    let connection = json!({ "conn_id": "shelf", "type": "generic", "enabled": true, "attributes": { "a": 2 } });
+    let trigger =
+        json!({ "trigger_id": "in", "bucket": "c", "prefix": "*", "job_id": "one", "enabled": true });
+    let connection =
+        json!({ "conn_id": "shelf", "type": "generic", "enabled": true, "attributes": { "a": 2 } });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &json!({ "id": "n", "value": 1 })).await.status, 200);
     let put = |value: u8| json!({ "id": "n", "value": value });
     for (show, path, change, other) in [
         ("realm/show", "apply", applied(&definition), None),
-        ("triggers/show?trigger=in", "apply", applied(&trigger), Some(("triggers/delete", json!({ "triggers": ["in"] })))),
-        ("connections/show?connection=shelf", "apply", applied(&connection), Some(("connections/delete", json!({ "connection": "shelf" })))),
-        ("jobs/show?job=one", "apply", applied(&spec("one", "false")), Some(("jobs/delete", json!({ "jobs": ["one"] })))),
+        (
+            "triggers/show?trigger=in",
+            "apply",
+            applied(&trigger),
+            Some(("triggers/delete", json!({ "triggers": ["in"] }))),
+        ),
+        (
+            "connections/show?connection=shelf",
+            "apply",
+            applied(&connection),
+            Some(("connections/delete", json!({ "connection": "shelf" }))),
+        ),
+        (
+            "jobs/show?job=one",
+            "apply",
+            applied(&spec("one", "false")),
+            Some(("jobs/delete", json!({ "jobs": ["one"] }))),
+        ),
         ("state/get?id=n", "state/put", put(2), Some(("state/delete", json!({ "ids": ["n"] })))),
     ] {
         let read = tag(&server, show).await;
@@ -110,7 +137,12 @@ async fn every_document_has_a_tag_that_guards_its_writes() {
         // What is gone is in no state: neither its tag nor * means it.
         for condition in [now.as_str(), "*"] {
             let gone = write(&server, delete, &[condition], &body).await;
-            assert_eq!((gone.status, &gone.json()["current"]), (412, &Value::Null), "{delete}: {}", gone.body);
+            assert_eq!(
+                (gone.status, &gone.json()["current"]),
+                (412, &Value::Null),
+                "{delete}: {}",
+                gone.body
+            );
             assert_eq!(gone.header("etag"), "", "{delete}");
             let made = write(&server, path, &[condition], &change).await;
             assert_eq!(made.status, 412, "{path} must not make {show} anew: {}", made.body);
@@ -164,7 +196,12 @@ async fn condition_that_nothing_would_heed_is_refused() {
         ("jobs/show", json!({ "job": "one" }), "has no if_match"),
     ] {
         let answer = write(&server, path, &["*"], &body).await;
-        assert!(answer.status == 400 && answer.body.contains(wrong), "{path}: {} {}", answer.status, answer.body);
+        assert!(
+            answer.status == 400 && answer.body.contains(wrong),
+            "{path}: {} {}",
+            answer.status,
+            answer.body
+        );
     }
     // A pattern is not a document.
     let pattern = write(&server, "jobs/delete", &["*"], &json!({ "jobs": ["on?"] })).await;
@@ -198,7 +235,8 @@ async fn description_says_what_has_a_tag_and_what_takes_a_condition() {
         if post["responses"]["200"]["headers"]["ETag"].is_object() {
             tagged.push(operation.command);
         }
-        let takes = post["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "If-Match"));
+        let takes =
+            post["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "If-Match"));
         assert_eq!(takes, post["responses"]["412"].is_object(), "{path}");
         if takes {
             conditional.push(operation.command);
@@ -207,7 +245,8 @@ async fn description_says_what_has_a_tag_and_what_takes_a_condition() {
     tagged.sort_unstable();
     conditional.sort_unstable();
     assert_eq!(tagged, ["connections show", "jobs show", "realm show", "state get", "triggers show"]);
-    let expected = ["apply", "connections delete", "jobs delete", "state delete", "state put", "triggers delete"];
+    let expected =
+        ["apply", "connections delete", "jobs delete", "state delete", "state put", "triggers delete"];
     assert_eq!(conditional, expected);
 }
 
@@ -215,7 +254,8 @@ async fn description_says_what_has_a_tag_and_what_takes_a_condition() {
 fn field(page: &str, name: &str) -> String {
     let begin = format!("name=\"{name}\" value=\"");
     let value = page.split(&begin).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-    let entities = [("&quot;", "\""), ("&#x2f;", "/"), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    let entities =
+        [("&quot;", "\""), ("&#x2f;", "/"), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
     entities.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
@@ -227,18 +267,34 @@ async fn editor_that_saves_late_sees_what_changed_meanwhile() {
     assert_eq!(page.status, 200, "{}", page.body);
     let (tag, base) = (field(&page.body, "tag"), field(&page.body, "base"));
     let form = |tag: &str, base: &str, text: &str, more: &[(&'static str, &'static str)]| {
-        let mut form = vec![("id".to_owned(), "one".to_owned()), ("tag".to_owned(), tag.to_owned()), ("base".to_owned(), base.to_owned()), ("spec".to_owned(), text.to_owned())];
+        let mut form = vec![
+            ("id".to_owned(), "one".to_owned()),
+            ("tag".to_owned(), tag.to_owned()),
+            ("base".to_owned(), base.to_owned()),
+            ("spec".to_owned(), text.to_owned()),
+        ];
         form.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         form
     };
     let send = async |fields: Vec<(String, String)>| {
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         server.post_as(&session, "/job/edit", &fields).await
     };
     let mine = spec("one", "echo mine").to_string();
     let preview = send(form(&tag, &base, &mine, &[("preview", "1")])).await;
-    assert!(preview.status == 200 && preview.body.contains("id=\"planned\"") && preview.body.contains("echo mine"), "{}", preview.body);
-    assert_eq!(server.get("/api/v1/jobs/show?job=one").await.json()["payload"], "true", "a look saves nothing");
+    assert!(
+        preview.status == 200
+            && preview.body.contains("id=\"planned\"")
+            && preview.body.contains("echo mine"),
+        "{}",
+        preview.body
+    );
+    assert_eq!(
+        server.get("/api/v1/jobs/show?job=one").await.json()["payload"],
+        "true",
+        "a look saves nothing"
+    );
     // Another editor is faster.
     let theirs = applied(&spec("one", "echo theirs"));
     assert_eq!(server.api(EDITOR, "/api/v1/apply", &theirs).await.status, 200);
@@ -279,7 +335,10 @@ async fn text_that_cannot_be_saved_says_why() {
         let form = [("id", "one"), ("tag", tag.as_str()), ("base", base.as_str()), ("spec", text)];
         let answer = server.post_as(&session, "/job/edit", &form).await;
         let body = answer.body.replace("&quot;", "\"");
-        assert!(answer.status == 200 && body.contains("reason bad") && body.contains(wrong), "{text}: {body}");
+        assert!(
+            answer.status == 200 && body.contains("reason bad") && body.contains(wrong),
+            "{text}: {body}"
+        );
         assert!(!body.contains("edit-canary"), "{body}");
     }
     let malformed = [("id", "one"), ("tag", "a\"b"), ("base", base.as_str()), ("spec", base.as_str())];

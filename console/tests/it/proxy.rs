@@ -27,7 +27,11 @@ async fn user_of_the_proxy_acts_under_their_name() {
     let server = Server::with(Folder::lively().await, behind("127.0.0.1", by_header())).await;
     let ada = [(USER, "ada"), (ROLE, "editor"), JSON, OWN];
     let page = server.send("GET", "/", &ada, "").await;
-    assert!(page.status == 200 && page.body.contains("ada, editor") && !page.body.contains("Log out"), "{}", page.body);
+    assert!(
+        page.status == 200 && page.body.contains("ada, editor") && !page.body.contains("Log out"),
+        "{}",
+        page.body
+    );
     let put = json!({ "id": "n", "value": 1 }).to_string();
     assert_eq!(server.send("POST", "/api/v1/state/put", &ada, &put).await.status, 200);
     let entries = server.get("/api/v1/audit/list?where=act:%22state%20put%22").await.json();
@@ -48,7 +52,8 @@ async fn role_of_the_proxy_is_all_that_its_user_may() {
     let server = Server::with(Folder::lively().await, behind("127.0.0.1", by_header())).await;
     let put = json!({ "id": "n", "value": 1 }).to_string();
     for (role, status) in [("viewer", 403), ("operator", 403), ("editor", 200), ("admin", 403), ("", 403)] {
-        let answer = server.send("POST", "/api/v1/state/put", &[(USER, "ada"), (ROLE, role), JSON, OWN], &put).await;
+        let answer =
+            server.send("POST", "/api/v1/state/put", &[(USER, "ada"), (ROLE, role), JSON, OWN], &put).await;
         assert_eq!(answer.status, status, "{role}: {}", answer.body);
     }
     let fixed = behind("127.0.0.1", TrustedRole::Fixed(Role::Viewer));
@@ -65,10 +70,23 @@ async fn role_of_the_proxy_is_all_that_its_user_may() {
 async fn header_from_elsewhere_is_refused_everywhere() {
     let server = Server::with(Folder::lively().await, behind("127.0.0.2", by_header())).await;
     let bearer = format!("Bearer {EDITOR}");
-    for path in ["/", "/runs", "/api/v1/jobs/list", "/login", "/healthz", "/live", "/metrics", "/hooks/x", "/assets/x"] {
+    for path in [
+        "/",
+        "/runs",
+        "/api/v1/jobs/list",
+        "/login",
+        "/healthz",
+        "/live",
+        "/metrics",
+        "/hooks/x",
+        "/assets/x",
+    ] {
         for header in [(USER, "ada"), (ROLE, "editor"), (USER, ""), ("X-FORWARDED-USER", "ada")] {
             let answer = server.send("GET", path, &[header], "").await;
-            assert!(answer.status == 403 && answer.body.contains("another address"), "{path} {header:?}: {answer:?}");
+            assert!(
+                answer.status == 403 && answer.body.contains("another address"),
+                "{path} {header:?}: {answer:?}"
+            );
             // A token does not make it true.
             let answer = server.send("GET", path, &[header, ("authorization", &bearer)], "").await;
             assert_eq!(answer.status, 403, "{path} {header:?}");
@@ -82,7 +100,8 @@ async fn header_from_elsewhere_is_refused_everywhere() {
 
 #[tokio::test]
 async fn header_that_is_not_one_name_is_refused() {
-    let server = Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
+    let server =
+        Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
     let long = "x".repeat(201);
     for name in ["", " ", "ada,eve", "a\tb", "login link", "ada\u{202e}", long.as_str()] {
         let answer = server.send("GET", "/api/v1/jobs/list", &[(USER, name)], "").await;
@@ -103,7 +122,8 @@ async fn header_that_is_not_one_name_is_refused() {
 
 #[tokio::test]
 async fn name_of_the_proxy_does_not_vouch_for_other_sites() {
-    let server = Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
+    let server =
+        Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
     let put = json!({ "id": "n", "value": 1 }).to_string();
     for more in [&[][..], &[("sec-fetch-site", "cross-site")], &[("origin", "https://evil.example.org")]] {
         let mut headers = vec![(USER, "ada"), JSON];

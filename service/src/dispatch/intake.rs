@@ -167,14 +167,17 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
     let parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     if !request.places.is_empty() && request.places.len() != request.requests.len() {
         let (places, requests) = (request.places.len(), request.requests.len());
-        return Err(Error::invalid(format!("places: {places} for {requests} requests; nothing was dispatched")));
+        return Err(Error::invalid(format!(
+            "places: {places} for {requests} requests; nothing was dispatched"
+        )));
     }
-    let placed = parsed.into_iter().enumerate().map(|(number, one)| match (one, request.places.get(number)) {
-        (Ok(request), Some(place)) => Ok((place.clone(), request)),
-        (Ok(request), None) => Ok((request.job_id.to_string(), request)),
-        (Err(bad), Some(place)) => Err(BadRequest { place: place.clone(), ..bad }),
-        (Err(bad), None) => Err(bad),
-    });
+    let placed =
+        parsed.into_iter().enumerate().map(|(number, one)| match (one, request.places.get(number)) {
+            (Ok(request), Some(place)) => Ok((place.clone(), request)),
+            (Ok(request), None) => Ok((request.job_id.to_string(), request)),
+            (Err(bad), Some(place)) => Err(BadRequest { place: place.clone(), ..bad }),
+            (Err(bad), None) => Err(bad),
+        });
     let Batch { outcomes, failed } = intake.take(placed.collect()).await;
     match failed {
         None => Ok(outcomes),

@@ -211,8 +211,8 @@ fn writes(specs: &Specs, look: &Look) -> Vec<DocumentWrite> {
         Some(DocumentWrite { change, before: Some(document.clone()) })
     });
     let definition = specs.realm.iter().zip(changed(DocumentKind::Realm));
-    let definition = definition
-        .filter_map(|(spec, there)| write(DocumentChange::PutRealm(Box::new(spec.clone())), there));
+    let definition =
+        definition.filter_map(|(spec, there)| write(DocumentChange::PutRealm(Box::new(spec.clone())), there));
     connections.chain(jobs).chain(triggers).chain(removals).chain(definition).collect()
 }
 

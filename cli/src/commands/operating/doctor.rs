@@ -18,7 +18,9 @@ pub(super) async fn doctor(global: &Global, options: Doctor) -> Result<(), Failu
     let found = match Target::open_to_read(global).await {
         Ok(realm) => realm.ask(doctor::doctor, &AskDoctor {}).await?,
         // A command line that is wrong says so; whatever else is wrong is what it is asked for.
-        Err(failure) if global.url.is_some() || (failure.status() == 2 && global.is_aws()) => return Err(failure),
+        Err(failure) if global.url.is_some() || (failure.status() == 2 && global.is_aws()) => {
+            return Err(failure);
+        }
         Err(failure) => {
             let others = match global.home.is_dir() && !global.is_aws() {
                 true => FolderGround(global.home.clone()).checks().await,

@@ -1,10 +1,8 @@
 //! `failures`: which runs failed lately, by cause.
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{
-    self, FailureGroup, FailureList, ListFailures, ManyRuns, RetryMany, of_cause,
-};
 use pumice_service::Instant;
+use pumice_service::runs::{self, FailureGroup, FailureList, ListFailures, ManyRuns, RetryMany, of_cause};
 
 use crate::args::{Failures, Format, Global};
 use crate::commands::instant;

@@ -4,8 +4,11 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant as Moment};
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard, delete_many, delete_many_heard, retry_many, retry_many_heard};
 use pumice_service::Instant;
+use pumice_service::runs::{
+    ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard, delete_many,
+    delete_many_heard, retry_many, retry_many_heard,
+};
 
 use crate::args::{Bulk, Global};
 use crate::commands::instant;
@@ -98,7 +101,6 @@ impl Progress {
             tell_text(&format!("\r\x1b[K{} of {count} runs", self.heard));
         }
     }
-
 }
 
 /// Clears the line, however it ends.

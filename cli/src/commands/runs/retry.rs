@@ -1,9 +1,7 @@
 //! `runs retry`: does a run again that has ended.
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{
-    RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run,
-};
+use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run};
 use pumice_service::specs::FieldChange;
 
 use super::many::{asked, retry_all, told};

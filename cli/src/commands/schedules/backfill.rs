@@ -2,10 +2,10 @@
 
 use pumice_core::clock::backfill::Only;
 use pumice_core::clock::utc;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     BackfillAnswer, BackfillBegun, BackfillForeseen, BeginBackfill, begin as begin_backfill,
 };
-use pumice_service::Instant;
 use pumice_template::Zone;
 
 use super::backfills::line;

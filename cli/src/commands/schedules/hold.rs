@@ -5,11 +5,11 @@ use pumice_core::duration::Span;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause as pause_entries,
     resume as resume_entries,
 };
-use pumice_service::Instant;
 
 use super::user;
 use crate::args::{Entries, Global, Pause, Resume};

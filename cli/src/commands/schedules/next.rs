@@ -4,10 +4,10 @@ use chrono::Timelike;
 use chrono_tz::Tz;
 use pumice_core::clock::utc;
 use pumice_core::text::escaped;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     MAX_SHOWN, NextStarts as Asked, SilentEntry, UpcomingSlot, next as next_starts,
 };
-use pumice_service::Instant;
 use pumice_template::Zone;
 
 use super::warn_unread;

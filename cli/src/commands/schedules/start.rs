@@ -5,9 +5,9 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::dispatch::{AcceptedRun, Outcomes};
 use pumice_service::schedules::{ForeseenRun, ForeseenStart, RunEntry as Asked, StartedRuns, run};
-use pumice_service::Instant;
 
 use crate::args::{Global, RunEntry};
 use crate::commands::instant;
