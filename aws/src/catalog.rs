@@ -148,6 +148,10 @@ impl Catalog for Store {
         Ok(items)
     }
 
+    async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError> {
+        self.change_item(before, after).await
+    }
+
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {
         let key = Item::from([("state_id".to_owned(), text(id.as_str()))]);
         self.delete(&self.names.state(), key).await

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{
-    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StoreError,
+    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StateItem, StoreError,
 };
 use pumice_host::SystemClock;
 
 use crate::attribute::{Item, as_kept, item, object, text};
 use crate::catalog::indexable;
 use crate::failure::store_error;
+use crate::state::{read_state, refuse_secure, state_item};
 use crate::store::Store;
 use crate::triggers;
 
@@ -159,6 +161,30 @@ impl Store {
             self.touch_scheduled().await?;
         }
         Ok(written)
+    }
+
+    /// As [`Catalog::change_state`](pumice_core::ports::Catalog::change_state).
+    pub(crate) async fn change_item(
+        &self,
+        before: &StateItem,
+        after: Option<StateItem>,
+    ) -> Result<bool, StoreError> {
+        let id = before.state_id.as_str().to_owned();
+        let about = format!("state item {id}");
+        let place = Place { table: self.names.state(), key: "state_id", id };
+        let Some(there) = self.there(&about, &place).await? else { return Ok(false) };
+        // One that has expired since it was read is what it was.
+        if read_state(there.clone(), Timestamp::UNIX_EPOCH)?.as_ref() != Some(before) {
+            return Ok(false);
+        }
+        let unchanged = Unchanged::new(place.key, Some(&there));
+        match after {
+            Some(after) => {
+                refuse_secure(&after, &format!("writing {about} to table {}", place.table))?;
+                self.put_unchanged(&about, &place, object(state_item(after)), unchanged).await
+            }
+            None => self.delete_unchanged(&about, &place, unchanged).await,
+        }
     }
 
     async fn put_unchanged(

@@ -159,12 +159,9 @@ impl Remote {
             HttpError::NotSent(why) => {
                 (ErrorKind::Unreachable, format!("the console at {url} is not reached: {why}"))
             }
-            HttpError::Broken(why) if operation.access == Access::Write => {
-                let may = "whether it was done is not known: look before it is done again";
-                (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}; {may}"))
-            }
             HttpError::Broken(why) => {
-                (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}"))
+                let doubt = doubt(operation);
+                (ErrorKind::Unreachable, format!("the console at {url} did not answer: {why}{doubt}"))
             }
         };
         Error::new(kind, message).caused_by(error)
@@ -196,7 +193,8 @@ impl Remote {
                     format!("as {}", quoted(kind))
                 };
                 Err(Error::unreachable(format!(
-                    "{url} answered {status} {what}, and not as a console does: is --url right?"
+                    "{url} answered {status} {what}, and not as a console does: is --url right?{}",
+                    if status >= 500 { doubt(operation) } else { "" }
                 )))
             }
         }
@@ -228,9 +226,21 @@ impl Remote {
             (404, _) => Error::invalid(format!(
                 "the console at {url} has no operation {command}: it is of another version of pumice"
             )),
-            (408 | 429 | 500..=599, _) => Error::unreachable(format!("the console at {url}: {message}")),
+            // A console that takes too long gives up answering, and not what it does.
+            (500..=599, _) => {
+                Error::unreachable(format!("the console at {url}: {message}{}", doubt(operation)))
+            }
+            (408 | 429, _) => Error::unreachable(format!("the console at {url}: {message}")),
             _ => Error::invalid(format!("the console at {url}: {message}")),
         }
+    }
+}
+
+/// What to say of a write of which it is not known whether it was carried out.
+const fn doubt(operation: &Operation) -> &'static str {
+    match operation.access {
+        Access::Write => "; whether it was done is not known: look before it is done again",
+        Access::Read => "",
     }
 }
 
@@ -326,7 +336,15 @@ mod tests {
                 "runs cancel: mei is logged in as viewer",
             ),
             (None, 404, problem, "{}", ErrorKind::Invalid, "another version"),
-            (None, 503, problem, "{}", ErrorKind::Unreachable, "no reason is given"),
+            (
+                None,
+                503,
+                problem,
+                "{}",
+                ErrorKind::Unreachable,
+                "no reason is given; whether it was done is not known",
+            ),
+            (None, 504, "text/html", "", ErrorKind::Unreachable, "is --url right?; whether it was done"),
             (None, 413, problem, "{}", ErrorKind::Invalid, "no reason is given"),
             (None, 400, problem, "not JSON", ErrorKind::Unreachable, "is --url right?"),
         ] {

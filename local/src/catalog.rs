@@ -161,6 +161,10 @@ impl Catalog for Database {
         .await
     }
 
+    async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError> {
+        self.change_item(before, after).await
+    }
+
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {
         self.run(move |connection| {
             connection.execute("DELETE FROM state WHERE state_id = ?", [id.as_str()]).map(|count| count > 0)

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::audit::Act;
 use crate::failure::Error;
-use crate::if_match::{IfMatch, about_one};
+use crate::if_match::{IfMatch, about_one, changed};
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -161,10 +161,32 @@ async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
         timestamp: now,
         expires: now + ttl.delta(),
     };
-    if let Some(if_match) = if_match {
-        check(realm, &item.state_id, &if_match).await?;
+    match if_match {
+        None => Ok(realm.state().put(item).await?),
+        Some(if_match) => {
+            let id = item.state_id.clone();
+            change(realm, &id, &if_match, Some(item)).await
+        }
     }
-    Ok(realm.state().put(item).await?)
+}
+
+/// Puts or removes an item in the store, on the condition that the store has the one that is meant.
+async fn change(
+    realm: &dyn Realm,
+    id: &StateId,
+    if_match: &IfMatch,
+    after: Option<StateItem>,
+) -> Result<(), Error> {
+    let about = format!("state item {}", shown(id.as_str()));
+    let there = async || -> Result<Option<StateItem>, Error> {
+        Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
+    };
+    let Some(before) = there().await? else { return Err(changed(&about, None)) };
+    if_match.check(&about, Some(&before.value))?;
+    match realm.catalog().change_state(&before, after).await? {
+        true => Ok(()),
+        false => Err(changed(&about, there().await?.map(|item| item.value))),
+    }
 }
 
 /// Lists the items that have not expired, by id.
@@ -185,18 +207,11 @@ pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedSt
     act.record(realm, deleting(realm, request)).await
 }
 
-/// Compares an item with the one that is meant. No store of state items writes on a condition: it is the last thing before the
-/// write.
-async fn check(realm: &dyn Realm, id: &StateId, if_match: &IfMatch) -> Result<(), Error> {
-    let there = realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten();
-    let about = format!("state item {}", shown(id.as_str()));
-    if_match.check(&about, there.map(|item| item.value).as_ref())
-}
-
 async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
     if let Some(if_match) = &request.if_match {
         let [id] = request.ids.as_slice() else { return Err(about_one()) };
-        check(realm, id, if_match).await?;
+        change(realm, id, if_match, None).await?;
+        return Ok(DeletedState { items: vec![DeletedItem { state_id: id.clone(), deleted: true }] });
     }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {

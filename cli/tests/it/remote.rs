@@ -1,4 +1,4 @@
-//! The command line as a client of a console: what it prints is what it prints beside the realm.
+//! The command line as a client of a console: what it prints is what it prints where the realm is.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -324,15 +324,15 @@ fn act_through_a_console_does_what_it_does_here() {
 
 /// Operations that no table has, with the test or the reason.
 const ELSEWHERE: [(&str, &str); 14] = [
-    ("audit show", "beside the table of looks"),
-    ("dead show", "beside the table of looks"),
-    ("connections test", "beside the table of looks"),
-    ("stats", "beside the table of looks"),
-    ("doctor", "beside the table of looks"),
-    ("metrics", "beside the table of looks"),
-    ("export", "beside the table of looks"),
-    ("schedules backfills show", "beside the table of looks"),
-    ("secrets set", "beside the table of acts"),
+    ("audit show", "look_through_a_console_prints_what_it_prints_here"),
+    ("dead show", "look_through_a_console_prints_what_it_prints_here"),
+    ("connections test", "look_through_a_console_prints_what_it_prints_here"),
+    ("stats", "look_through_a_console_prints_what_it_prints_here"),
+    ("doctor", "look_through_a_console_prints_what_it_prints_here"),
+    ("metrics", "look_through_a_console_prints_what_it_prints_here"),
+    ("export", "look_through_a_console_prints_what_it_prints_here"),
+    ("schedules backfills show", "look_through_a_console_prints_what_it_prints_here"),
+    ("secrets set", "act_through_a_console_does_what_it_does_here"),
     ("schedules backfills cancel", "schedules_through_a_console_go_on"),
     ("schedules backfills resume", "schedules_through_a_console_go_on"),
     ("dead redrive", "schedules_through_a_console_go_on"),
@@ -430,7 +430,7 @@ fn command_that_no_console_has_says_what_there_is_instead() {
 }
 
 #[test]
-fn caller_who_may_not_is_told_so() {
+fn caller_who_may_not_hears_why() {
     let shown = Shown::of(a_realm());
     for (token, arguments, status, wanted) in [
         (None, &["jobs", "list"][..], 3, "asks for a token: set PUMICE_TOKEN"),

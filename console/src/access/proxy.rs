@@ -99,8 +99,8 @@ pub struct TrustedProxy {
 /// Why such a proxy cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTrust {
-    /// Whoever reaches the console could name any user.
-    #[error("no proxy is named whose header is trusted: everyone who reaches the console could be anyone")]
+    /// Every client of the console could name any user.
+    #[error("no proxy is named whose header is trusted: every client of the console could name any user")]
     NoProxy,
     /// A user could name their own role.
     #[error("the header of the role is that of the user: a name would be a role")]

@@ -5,7 +5,7 @@ use axum::response::Response;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
-use pumice_core::secret::holds_secret;
+use pumice_core::secret::{holds_secret, mask_value};
 use pumice_core::text::{acts, escaped};
 use pumice_service::specs::{
     Apply, Document, Documents, FieldChange, JobName, Plan, apply, places, plan, show as show_job,
@@ -30,7 +30,7 @@ struct Draft {
 
 /// What there is to say about a draft.
 #[derive(Default)]
-struct Told {
+struct Notes {
     trouble: Option<String>,
     /// What others changed since the spec was read; `None` when they did not.
     meanwhile: Option<Vec<FieldChange>>,
@@ -48,7 +48,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let spec = show_job(ask.realm(), &JobName { job }).await?;
     let text = text_of(&spec)?;
     let draft = Draft { id, base: text.clone(), text, tag: tag(&Value::Object(spec)) };
-    page(&ask, &draft, Told::default()).await
+    page(&ask, &draft, Notes::default()).await
 }
 
 /// Shows what the text would change, or saves it.
@@ -59,20 +59,22 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     let draft = Draft { id: field("id")?, text: field("spec")?, base: field("base")?, tag: field("tag")? };
     let spec = match read(&draft) {
         Ok(spec) => spec,
-        Err(trouble) => return page(&ask, &draft, Told { trouble: Some(trouble), ..Told::default() }).await,
+        Err(trouble) => {
+            return page(&ask, &draft, Notes { trouble: Some(trouble), ..Notes::default() }).await;
+        }
     };
     let given = Document { document: Value::Object(spec), ..Document::default() };
     let specs = Documents { documents: vec![given], files: 1, ..Documents::default() };
     if ask.form.has("preview") {
-        let told = match plan(ask.realm(), Plan { specs, ..Plan::default() }).await {
-            Ok(planned) => Told {
+        let notes = match plan(ask.realm(), Plan { specs, ..Plan::default() }).await {
+            Ok(planned) => Notes {
                 planned: Some(planned.documents.into_iter().flat_map(|one| one.fields).collect()),
                 warnings: warning_lines(&planned.warnings),
-                ..Told::default()
+                ..Notes::default()
             },
-            Err(error) => Told { trouble: Some(error.message().to_owned()), ..Told::default() },
+            Err(error) => Notes { trouble: Some(error.message().to_owned()), ..Notes::default() },
         };
-        return page(&ask, &draft, told).await;
+        return page(&ask, &draft, notes).await;
     }
     let condition = format!("\"{}\"", draft.tag).parse::<IfMatch>();
     let condition = condition.map_err(|error| Fault::bad(error.to_string()))?;
@@ -85,7 +87,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
         Err(error) => match error.current() {
             Some(current) => meanwhile(&ask, draft, current).await,
             None => {
-                page(&ask, &draft, Told { trouble: Some(error.message().to_owned()), ..Told::default() })
+                page(&ask, &draft, Notes { trouble: Some(error.message().to_owned()), ..Notes::default() })
                     .await
             }
         },
@@ -94,20 +96,20 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
 
 /// The form once more, with what others changed. What is saved next replaces that.
 async fn meanwhile(ask: &Ask, mut draft: Draft, current: &Current) -> Result<Response, Fault> {
-    let told = match (&current.document, &current.tag) {
+    let notes = match (&current.document, &current.tag) {
         (Some(Value::Object(now)), Some(tag)) => {
             // The form sends the text as it was read. One that was tampered with shows other differences, and nothing else.
             let before = match parse_json(&draft.base) {
                 Ok(Value::Object(before)) => before,
                 _ => Doc::new(),
             };
-            let told = Told { meanwhile: Some(places(&before, now)), ..Told::default() };
+            let notes = Notes { meanwhile: Some(places(&before, now)), ..Notes::default() };
             (draft.base, draft.tag) = (text_of(now)?, tag.clone());
-            told
+            notes
         }
-        _ => Told { is_gone: true, ..Told::default() },
+        _ => Notes { is_gone: true, ..Notes::default() },
     };
-    let mut response = page(ask, &draft, told).await?;
+    let mut response = page(ask, &draft, notes).await?;
     *response.status_mut() = StatusCode::PRECONDITION_FAILED;
     Ok(response)
 }
@@ -134,7 +136,10 @@ fn read(draft: &Draft) -> Result<Doc, String> {
 fn text_of(spec: &Doc) -> Result<String, Fault> {
     // A spec always serialises.
     let text = serde_json::to_string_pretty(spec).unwrap_or_default();
-    if holds_secret(&text) {
+    // A field that the realm marks is masked by its name.
+    let mut masked = Value::Object(spec.clone());
+    mask_value(&mut masked);
+    if holds_secret(&text) || masked.as_object() != Some(spec) {
         let why =
             "this spec has a secret in it, which a page does not show: edit it in its file, and apply that";
         return Err(Fault::new(StatusCode::CONFLICT, why));
@@ -158,12 +163,20 @@ fn text_of(spec: &Doc) -> Result<String, Fault> {
 }
 
 fn rows(changes: &[FieldChange]) -> Vec<Value> {
-    let shown = |value: &Option<Value>| value.as_ref().map(|value| document(value).text);
-    let row = |one: &FieldChange| json!({ "field": escaped(&one.field), "before": shown(&one.before), "after": shown(&one.after) });
+    let row = |one: &FieldChange| {
+        // Some values are masked by the name of their field.
+        let name = one.field.rsplit('.').next().unwrap_or_default();
+        let shown = |value: &Option<Value>| {
+            let mut field = json!({ name: value.as_ref()? });
+            mask_value(&mut field);
+            Some(document(field.get(name).unwrap_or(&Value::Null)).text)
+        };
+        json!({ "field": escaped(&one.field), "before": shown(&one.before), "after": shown(&one.after) })
+    };
     changes.iter().map(row).collect()
 }
 
-async fn page(ask: &Ask, draft: &Draft, told: Told) -> Result<Response, Fault> {
+async fn page(ask: &Ask, draft: &Draft, notes: Notes) -> Result<Response, Fault> {
     let own = json!({
         "id": draft.id,
         "job": escaped(&draft.id),
@@ -172,11 +185,11 @@ async fn page(ask: &Ask, draft: &Draft, told: Told) -> Result<Response, Fault> {
         "lines": draft.text.lines().count().clamp(10, 40),
         "base": draft.base,
         "tag": draft.tag,
-        "trouble": told.trouble.map(|text| plain(&text)),
-        "is_gone": told.is_gone,
-        "meanwhile": told.meanwhile.as_deref().map(rows),
-        "planned": told.planned.as_deref().map(rows),
-        "warnings": told.warnings,
+        "trouble": notes.trouble.map(|text| plain(&text)),
+        "is_gone": notes.is_gone,
+        "meanwhile": notes.meanwhile.as_deref().map(rows),
+        "planned": notes.planned.as_deref().map(rows),
+        "warnings": notes.warnings,
     });
     let head = Head::new(format!("Edit {}", draft.id), "jobs", &ask.words(&["jobs", "show", &draft.id]));
     render(ask, "job-edit.html", head.live(""), own).await

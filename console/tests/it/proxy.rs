@@ -115,7 +115,7 @@ async fn header_that_is_not_one_name_is_refused() {
         let status = server.send("GET", "/api/v1/jobs/list", &[(USER, name)], "").await.status;
         assert!([400, 403, 0].contains(&status), "{name:?}: {status}");
     }
-    // Nobody is logged in without a name.
+    // Without a name there is no login.
     assert_eq!(server.send("GET", "/api/v1/jobs/list", &[], "").await.status, 401);
     assert_eq!(server.send("GET", "/runs", &[], "").await.status, 303);
 }
