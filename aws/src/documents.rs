@@ -234,7 +234,8 @@ impl Store {
         }
     }
 
-    /// The item of a document as it is now. Policies of people allow batches of jobs and triggers, and single connections and realms.
+    /// The item of a document as it is now. Policies of people allow batches of jobs, triggers and state items, and single
+    /// connections and realms.
     async fn there(&self, about: &str, place: &Place) -> Result<Option<Item>, StoreError> {
         let what = format!("reading {about} from table {}", place.table);
         if place.key != CONNECTION && place.key != REALM {
